@@ -1,0 +1,26 @@
+use parlance_proto::v1;
+use parlance_proto::v1::user_service_client::UserServiceClient;
+
+use crate::ClientError;
+use crate::transport::grpc_channel;
+
+/// Creates a user on a server in local mode (or finds the one with that id) and returns
+/// a token to sign in with. `address` is `host:port`; an empty `name` is the id.
+///
+/// # Errors
+/// The server's refusal, or that it could not be reached. A server with keys of its own
+/// gives no tokens away: UNAUTHENTICATED, or a [`ClientError::Protocol`] where it
+/// answers without one.
+pub async fn create_user(address: &str, user_id: &str, name: &str) -> Result<String, ClientError> {
+    let channel = grpc_channel(address).await?;
+    let request = v1::CreateUserRequest {
+        user_id: user_id.to_owned(),
+        name: name.to_owned(),
+        request_id: format!("create-{:016x}", crate::random::number()),
+    };
+    let response = UserServiceClient::new(channel).create_user(request).await?.into_inner();
+    if response.token.is_empty() {
+        return Err(ClientError::Protocol("the server gives no tokens: it is not in local mode".to_owned()));
+    }
+    Ok(response.token)
+}

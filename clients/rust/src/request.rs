@@ -1,0 +1,202 @@
+//! Requests, the operations they are, and the responses that belong to them.
+
+use parlance_proto::v1;
+use parlance_proto::v1::client_frame::Operation;
+use parlance_proto::v1::reply::Result as Answer;
+use parlance_proto::v1::send_message_request::Target;
+
+use crate::session::rooms::Rooms;
+
+/// A request of the contract that can be made on a [`crate::Session`].
+pub trait Request: sealed::Sealed {
+    /// What the server answers.
+    type Response;
+
+    /// The request as the operation of a frame.
+    fn into_operation(self) -> Operation;
+
+    /// The response out of a reply, if the reply is of the right kind.
+    fn response(answer: Answer) -> Option<Self::Response>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! requests {
+    ($($operation:ident: $request:ident -> $response:ident,)*) => {
+        $(
+            impl sealed::Sealed for v1::$request {}
+
+            impl Request for v1::$request {
+                type Response = v1::$response;
+
+                fn into_operation(self) -> Operation {
+                    Operation::$operation(self)
+                }
+
+                fn response(answer: Answer) -> Option<v1::$response> {
+                    match answer {
+                        Answer::$operation(response) => Some(response),
+                        _ => None,
+                    }
+                }
+            }
+        )*
+    };
+}
+
+requests! {
+    SendMessage: SendMessageRequest -> SendMessageResponse,
+    GetMessage: GetMessageRequest -> GetMessageResponse,
+    ListMessages: ListMessagesRequest -> ListMessagesResponse,
+    ListEvents: ListEventsRequest -> ListEventsResponse,
+    EditMessage: EditMessageRequest -> EditMessageResponse,
+    DeleteMessage: DeleteMessageRequest -> DeleteMessageResponse,
+    AddReaction: AddReactionRequest -> AddReactionResponse,
+    RemoveReaction: RemoveReactionRequest -> RemoveReactionResponse,
+    SendTyping: SendTypingRequest -> SendTypingResponse,
+    GetUser: GetUserRequest -> GetUserResponse,
+    ListUsers: ListUsersRequest -> ListUsersResponse,
+    UpdateUser: UpdateUserRequest -> UpdateUserResponse,
+    GetPresence: GetPresenceRequest -> GetPresenceResponse,
+    CreateUser: CreateUserRequest -> CreateUserResponse,
+    CreateRoom: CreateRoomRequest -> CreateRoomResponse,
+    GetRoom: GetRoomRequest -> GetRoomResponse,
+    UpdateRoom: UpdateRoomRequest -> UpdateRoomResponse,
+    ListRooms: ListRoomsRequest -> ListRoomsResponse,
+    AddMembers: AddMembersRequest -> AddMembersResponse,
+    RemoveMember: RemoveMemberRequest -> RemoveMemberResponse,
+    ListMembers: ListMembersRequest -> ListMembersResponse,
+    SetRole: SetRoleRequest -> SetRoleResponse,
+    JoinRoom: JoinRoomRequest -> JoinRoomResponse,
+    LeaveRoom: LeaveRoomRequest -> LeaveRoomResponse,
+    ListInbox: ListInboxRequest -> ListInboxResponse,
+    MarkRead: MarkReadRequest -> MarkReadResponse,
+    AcknowledgeDelivery: AcknowledgeDeliveryRequest -> AcknowledgeDeliveryResponse,
+}
+
+/// Makes a mutation safe to repeat, where the caller has not done so: gives it an id,
+/// and the highest head of its room that is known now, before it first goes out.
+pub(crate) fn stamp(operation: &mut Operation, rooms: &Rooms, new_id: impl FnOnce() -> String) {
+    macro_rules! with_after_seq {
+        ($request:expr) => {{
+            $request.after_seq = $request.after_seq.or_else(|| rooms.head(&$request.room_id));
+            &mut $request.request_id
+        }};
+    }
+    let id = match operation {
+        Operation::SendMessage(request) => {
+            let room = match &request.target {
+                Some(Target::RoomId(room)) => Some(room.as_str()),
+                Some(Target::ToUser(user)) => rooms.direct(user),
+                None => None,
+            };
+            request.after_seq = request.after_seq.or_else(|| rooms.head(room?));
+            &mut request.client_message_id
+        }
+        Operation::EditMessage(request) => with_after_seq!(request),
+        Operation::DeleteMessage(request) => with_after_seq!(request),
+        Operation::AddReaction(request) => with_after_seq!(request),
+        Operation::RemoveReaction(request) => with_after_seq!(request),
+        Operation::UpdateRoom(request) => with_after_seq!(request),
+        Operation::AddMembers(request) => with_after_seq!(request),
+        Operation::RemoveMember(request) => with_after_seq!(request),
+        Operation::SetRole(request) => with_after_seq!(request),
+        Operation::JoinRoom(request) => with_after_seq!(request),
+        Operation::LeaveRoom(request) => with_after_seq!(request),
+        Operation::CreateRoom(request) => &mut request.request_id,
+        Operation::CreateUser(request) => &mut request.request_id,
+        Operation::UpdateUser(request) => &mut request.request_id,
+        Operation::MarkRead(request) => &mut request.request_id,
+        Operation::AcknowledgeDelivery(request) => &mut request.request_id,
+        Operation::Hello(_)
+        | Operation::GetMessage(_)
+        | Operation::ListMessages(_)
+        | Operation::ListEvents(_)
+        | Operation::SendTyping(_)
+        | Operation::GetUser(_)
+        | Operation::ListUsers(_)
+        | Operation::GetPresence(_)
+        | Operation::GetRoom(_)
+        | Operation::ListRooms(_)
+        | Operation::ListMembers(_)
+        | Operation::ListInbox(_) => return,
+    };
+    if id.is_empty() {
+        *id = new_id();
+    }
+}
+
+/// What an answer tells of a room's head.
+pub(crate) fn learn(operation: &Operation, answer: &Answer, rooms: &mut Rooms) {
+    match (operation, answer) {
+        (Operation::SendMessage(request), Answer::SendMessage(response)) => {
+            rooms.learn_head(&response.room_id, response.seq);
+            if let Some(Target::ToUser(user)) = &request.target {
+                rooms.learn_direct(user, &response.room_id);
+            }
+        }
+        (Operation::JoinRoom(request), Answer::JoinRoom(response)) => {
+            if let Some(outcome) = &response.outcome {
+                rooms.learn_head(&request.room_id, outcome.last_seq);
+            }
+        }
+        (_, Answer::CreateRoom(v1::CreateRoomResponse { room: Some(room), .. }))
+        | (_, Answer::GetRoom(v1::GetRoomResponse { room: Some(room), .. })) => {
+            rooms.learn_head(&room.room_id, room.head_seq);
+        }
+        (Operation::ListMessages(request), Answer::ListMessages(response)) => {
+            rooms.learn_head(&request.room_id, response.head_seq);
+        }
+        (Operation::ListEvents(request), Answer::ListEvents(response)) => {
+            rooms.learn_head(&request.room_id, response.head_seq);
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamped(mut operation: Operation, rooms: &Rooms) -> Operation {
+        stamp(&mut operation, rooms, || "new".to_owned());
+        operation
+    }
+
+    #[test]
+    fn mutations_get_an_id_and_the_known_head_unless_they_have_them() {
+        let mut rooms = Rooms::new([]);
+        let join = v1::JoinRoomRequest { room_id: "r".to_owned(), ..Default::default() };
+        let Operation::JoinRoom(request) = stamped(Operation::JoinRoom(join.clone()), &rooms) else {
+            panic!()
+        };
+        // An unknown room: the server looks back 15 minutes.
+        assert_eq!((request.request_id.as_str(), request.after_seq), ("new", None));
+
+        rooms.learn_head("r", 9);
+        let Operation::JoinRoom(request) = stamped(Operation::JoinRoom(join.clone()), &rooms) else {
+            panic!()
+        };
+        assert_eq!((request.request_id.as_str(), request.after_seq), ("new", Some(9)));
+
+        let own = v1::JoinRoomRequest { request_id: "own".to_owned(), after_seq: Some(3), ..join };
+        assert_eq!(stamped(Operation::JoinRoom(own.clone()), &rooms), Operation::JoinRoom(own));
+    }
+
+    #[test]
+    fn a_direct_room_is_known_after_the_first_answer() {
+        let mut rooms = Rooms::new([]);
+        let send = v1::SendMessageRequest {
+            target: Some(Target::ToUser("bob".to_owned())),
+            text: "hi".to_owned(),
+            ..Default::default()
+        };
+        let first = stamped(Operation::SendMessage(send.clone()), &rooms);
+        let response = v1::SendMessageResponse { room_id: "d1".to_owned(), seq: 4, ..Default::default() };
+        learn(&first, &Answer::SendMessage(response), &mut rooms);
+        let Operation::SendMessage(second) = stamped(Operation::SendMessage(send), &rooms) else { panic!() };
+        assert_eq!(second.after_seq, Some(4));
+    }
+}

@@ -1,0 +1,79 @@
+use std::time::Duration;
+
+use parlance_proto::v1::ServerFrame;
+use parlance_proto::v1::chat_service_client::ChatServiceClient;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataValue;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Connection, MAX_SERVER_FRAME, SEND_QUEUE};
+use crate::ClientError;
+use crate::error::innermost;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A peer that vanished without a word is noticed within interval and time-out.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection to `address`, made now.
+pub(crate) async fn channel(address: &str) -> Result<Channel, ClientError> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| ClientError::Protocol(format!("{address:?} is no address: {error}")))?;
+    endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .connect()
+        .await
+        .map_err(|error| ClientError::Io(innermost(&error)))
+}
+
+pub(super) async fn connect(address: &str, token: &str) -> Result<Connection, ClientError> {
+    let mut client =
+        ChatServiceClient::new(channel(address).await?).max_decoding_message_size(MAX_SERVER_FRAME);
+    let (frames, queue) = mpsc::channel(SEND_QUEUE);
+    let mut request = Request::new(ReceiverStream::new(queue));
+    let authorization = MetadataValue::try_from(format!("Bearer {token}"))
+        .map_err(|_| ClientError::Protocol("the token holds characters that a header may not".to_owned()))?;
+    request.metadata_mut().insert("authorization", authorization);
+    // The server may hold its headers back until it has seen `hello`, so the call is
+    // opened beside the caller, who sends it.
+    let opening = tokio::spawn(async move { client.chat(request).await });
+    Ok(Connection::new(frames, super::Inbound::Grpc(Inbound::Opening(opening))))
+}
+
+#[derive(Debug)]
+pub(super) enum Inbound {
+    Opening(JoinHandle<Result<Response<Streaming<ServerFrame>>, Status>>),
+    Open(Box<Streaming<ServerFrame>>),
+    Refused,
+}
+
+impl Inbound {
+    pub(super) async fn recv(&mut self) -> Result<Option<ServerFrame>, ClientError> {
+        if let Self::Opening(opening) = self {
+            let opened = opening.await;
+            *self = Self::Refused;
+            let response = opened.map_err(|error| ClientError::Io(error.to_string()))??;
+            *self = Self::Open(Box::new(response.into_inner()));
+        }
+        match self {
+            Self::Open(stream) => Ok(stream.message().await?),
+            Self::Opening(_) | Self::Refused => Ok(None),
+        }
+    }
+}
+
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        if let Self::Opening(opening) = self {
+            opening.abort();
+        }
+    }
+}

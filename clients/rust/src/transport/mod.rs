@@ -1,0 +1,150 @@
+//! One connection of the `Chat` stream, whichever door it goes through.
+
+mod grpc;
+mod websocket;
+
+use std::fmt;
+
+use parlance_proto::v1::{ClientFrame, ServerFrame};
+use tokio::sync::mpsc;
+
+use crate::ClientError;
+
+pub(crate) use grpc::channel as grpc_channel;
+
+/// Frames that wait for the socket before [`Sender::send`] waits itself: enough for one
+/// write to carry several.
+const SEND_QUEUE: usize = 16;
+
+/// Largest frame that is accepted from the server, bytes: a page of 200 messages of
+/// 16 KiB each, escaped as JSON six bytes for one where it comes to the worst.
+const MAX_SERVER_FRAME: usize = 32 * 1024 * 1024;
+
+/// The ways into the server. All carry the same frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// `ChatService.Chat` over HTTP/2.
+    Grpc,
+    /// `/ws` with canonical proto3 JSON in text messages.
+    WebSocketJson,
+    /// `/ws` with protobuf in binary messages.
+    WebSocketBinary,
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Grpc => "gRPC",
+            Self::WebSocketJson => "WebSocket (JSON)",
+            Self::WebSocketBinary => "WebSocket (binary)",
+        })
+    }
+}
+
+/// Where and how to connect. Without TLS: that is the business of what stands before a
+/// server, and of a later version of this client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dialer {
+    door: Door,
+    address: String,
+}
+
+impl Dialer {
+    /// Connects to `address`, which is `host:port`, through `door`.
+    pub fn new(door: Door, address: impl Into<String>) -> Self {
+        Self { door, address: address.into() }
+    }
+
+    /// Opens a connection of its own. The first frame to send is `hello`.
+    ///
+    /// # Errors
+    /// A server that cannot be reached. A token that is refused shows here or at the
+    /// first [`Connection::recv`].
+    pub async fn connect(&self, token: &str) -> Result<Connection, ClientError> {
+        match self.door {
+            Door::Grpc => grpc::connect(&self.address, token).await,
+            Door::WebSocketJson => websocket::connect(&self.address, token, websocket::Encoding::Json).await,
+            Door::WebSocketBinary => {
+                websocket::connect(&self.address, token, websocket::Encoding::Binary).await
+            }
+        }
+    }
+}
+
+/// An open `Chat` stream. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Connection {
+    sender: Sender,
+    receiver: Receiver,
+}
+
+impl Connection {
+    fn new(frames: mpsc::Sender<ClientFrame>, inbound: Inbound) -> Self {
+        Self { sender: Sender(frames), receiver: Receiver(inbound) }
+    }
+
+    /// Sends a frame; see [`Sender::send`].
+    ///
+    /// # Errors
+    /// The stream has ended.
+    pub async fn send(&self, frame: ClientFrame) -> Result<(), ClientError> {
+        self.sender.send(frame).await
+    }
+
+    /// The next frame; see [`Receiver::recv`].
+    ///
+    /// # Errors
+    /// The stream broke, or the server ended it with an error.
+    pub async fn recv(&mut self) -> Result<Option<ServerFrame>, ClientError> {
+        self.receiver.recv().await
+    }
+
+    /// Both halves, for different tasks. The connection closes once both are dropped.
+    pub fn split(self) -> (Sender, Receiver) {
+        (self.sender, self.receiver)
+    }
+}
+
+/// The half of a connection that sends.
+#[derive(Debug, Clone)]
+pub struct Sender(mpsc::Sender<ClientFrame>);
+
+impl Sender {
+    /// Hands a frame to the connection; waits while it is behind. Returning says nothing
+    /// about arrival: that is what replies are for.
+    ///
+    /// # Errors
+    /// The stream has ended; [`Receiver::recv`] tells why.
+    pub async fn send(&self, frame: ClientFrame) -> Result<(), ClientError> {
+        self.0.send(frame).await.map_err(|_| ClientError::Io("the stream has ended".to_owned()))
+    }
+
+    /// Room for one frame; `None` once the stream has ended.
+    pub(crate) async fn reserve(&self) -> Option<mpsc::Permit<'_, ClientFrame>> {
+        self.0.reserve().await.ok()
+    }
+}
+
+/// The half of a connection that receives.
+#[derive(Debug)]
+pub struct Receiver(Inbound);
+
+#[derive(Debug)]
+enum Inbound {
+    Grpc(grpc::Inbound),
+    WebSocket(Box<websocket::Inbound>),
+}
+
+impl Receiver {
+    /// The next frame, or `None` once the server has ended the stream in good order.
+    /// Cancelling it loses nothing.
+    ///
+    /// # Errors
+    /// The stream broke, or the server ended it with an error.
+    pub async fn recv(&mut self) -> Result<Option<ServerFrame>, ClientError> {
+        match &mut self.0 {
+            Inbound::Grpc(inbound) => inbound.recv().await,
+            Inbound::WebSocket(inbound) => inbound.recv().await,
+        }
+    }
+}

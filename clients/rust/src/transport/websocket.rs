@@ -1,0 +1,246 @@
+use std::time::Duration;
+
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt, StreamExt};
+use parlance_proto::error::Failure;
+use parlance_proto::json;
+use parlance_proto::v1::{self, ClientFrame, ServerFrame};
+use prost::Message as _;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tonic::Code;
+
+use super::{Connection, MAX_SERVER_FRAME, SEND_QUEUE};
+use crate::ClientError;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Read and write buffers, bytes; the default of 128 KiB each is allocated at once.
+const BUFFER_BYTES: usize = 4 * 1024;
+
+/// A ping goes out this often, and a server from which nothing came for three of them
+/// is gone.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+const SILENCE: Duration = Duration::from_secs(45);
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Encoding {
+    Json,
+    Binary,
+}
+
+impl Encoding {
+    fn encode(self, frame: &ClientFrame) -> Result<Message, ClientError> {
+        Ok(match self {
+            Self::Binary => Message::Binary(frame.encode_to_vec().into()),
+            Self::Json => {
+                let json = json::typed_to_json("parlance.v1.ClientFrame", frame);
+                let text = Utf8Bytes::try_from(json);
+                Message::Text(text.map_err(|error| ClientError::Protocol(error.to_string()))?)
+            }
+        })
+    }
+}
+
+pub(super) async fn connect(
+    address: &str,
+    token: &str,
+    encoding: Encoding,
+) -> Result<Connection, ClientError> {
+    let mut request = format!("ws://{address}/ws").into_client_request().map_err(broken)?;
+    let authorization = http::HeaderValue::try_from(format!("Bearer {token}"))
+        .map_err(|_| ClientError::Protocol("the token holds characters that a header may not".to_owned()))?;
+    request.headers_mut().insert(http::header::AUTHORIZATION, authorization);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(BUFFER_BYTES)
+        .max_message_size(Some(MAX_SERVER_FRAME))
+        .max_frame_size(Some(MAX_SERVER_FRAME));
+    // Boxed: the handshake is kilobytes of state for a moment.
+    let connecting = Box::pin(connect_async_with_config(request, Some(config), true));
+    let (socket, _) = match timeout(CONNECT_TIMEOUT, connecting).await {
+        Err(_) => return Err(ClientError::Io("the handshake timed out".to_owned())),
+        Ok(Err(error)) => return Err(broken(error)),
+        Ok(Ok(opened)) => opened,
+    };
+    let (sink, stream) = socket.split();
+    let (frames, queue) = mpsc::channel(SEND_QUEUE);
+    tokio::spawn(write(sink, queue, encoding));
+    let inbound = Inbound { stream, heard: Instant::now() };
+    Ok(Connection::new(frames, super::Inbound::WebSocket(Box::new(inbound))))
+}
+
+/// Writes until the sending half is dropped or the socket breaks; the reading half
+/// learns of that by itself.
+async fn write(
+    mut sink: SplitSink<Socket, Message>,
+    mut queue: mpsc::Receiver<ClientFrame>,
+    encoding: Encoding,
+) {
+    let mut ping = tokio::time::interval(PING_INTERVAL);
+    ping.reset();
+    loop {
+        let written = tokio::select! {
+            frame = queue.recv() => match frame {
+                None => break,
+                Some(frame) => write_waiting(&mut sink, &mut queue, encoding, frame).await,
+            },
+            _ = ping.tick() => sink.send(Message::Ping(Default::default())).await.map_err(broken),
+        };
+        if written.is_err() {
+            break;
+        }
+    }
+    let _ = sink.close().await;
+}
+
+/// Several waiting frames go out in one flush.
+async fn write_waiting(
+    sink: &mut SplitSink<Socket, Message>,
+    queue: &mut mpsc::Receiver<ClientFrame>,
+    encoding: Encoding,
+    frame: ClientFrame,
+) -> Result<(), ClientError> {
+    sink.feed(encoding.encode(&frame)?).await.map_err(broken)?;
+    while let Ok(frame) = queue.try_recv() {
+        sink.feed(encoding.encode(&frame)?).await.map_err(broken)?;
+    }
+    sink.flush().await.map_err(broken)
+}
+
+#[derive(Debug)]
+pub(super) struct Inbound {
+    stream: SplitStream<Socket>,
+    /// When anything came last, pongs included.
+    heard: Instant,
+}
+
+impl Inbound {
+    pub(super) async fn recv(&mut self) -> Result<Option<ServerFrame>, ClientError> {
+        loop {
+            let message = match timeout_at(self.heard + SILENCE, self.stream.next()).await {
+                Err(_) => {
+                    return Err(ClientError::Io(format!("nothing heard for {} s", SILENCE.as_secs())));
+                }
+                Ok(None | Some(Err(Error::ConnectionClosed | Error::AlreadyClosed))) => return Ok(None),
+                Ok(Some(Err(error))) => return Err(broken(error)),
+                Ok(Some(Ok(message))) => message,
+            };
+            self.heard = Instant::now();
+            match message {
+                Message::Text(text) => return from_json(text.as_bytes()).map(Some),
+                Message::Binary(bytes) => {
+                    let frame = ServerFrame::decode(bytes);
+                    return frame.map(Some).map_err(|error| ClientError::Protocol(error.to_string()));
+                }
+                Message::Close(Some(close)) if u16::from(close.code) != 1000 => {
+                    let (code, reason) = (close.code.into(), close.reason.to_string());
+                    return Err(ClientError::Closed { code, reason });
+                }
+                Message::Close(_) => return Ok(None),
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+            }
+        }
+    }
+}
+
+fn from_json(text: &[u8]) -> Result<ServerFrame, ClientError> {
+    decode("parlance.v1.ServerFrame", text)
+}
+
+fn decode<M: prost::Message + Default>(name: &str, text: &[u8]) -> Result<M, ClientError> {
+    let Some(descriptor) = json::pool().get_message_by_name(name) else {
+        return Err(ClientError::Protocol(format!("{name} is not in the contract")));
+    };
+    let message = json::from_json(&descriptor, text);
+    let message = message.map_err(|failure| ClientError::Protocol(failure.message))?;
+    message.transcode_to().map_err(|error| ClientError::Protocol(error.to_string()))
+}
+
+/// What a WebSocket error means to a client.
+fn broken(error: Error) -> ClientError {
+    match error {
+        Error::Io(error) => ClientError::Io(error.to_string()),
+        Error::Http(response) => {
+            refused(response.status().as_u16(), response.body().as_deref().unwrap_or_default())
+        }
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            ClientError::Io("connection reset".to_owned())
+        }
+        other => ClientError::Protocol(other.to_string()),
+    }
+}
+
+/// The handshake was answered with something else than 101: an error of the contract
+/// as JSON, or whatever a server in between says.
+fn refused(status: u16, body: &[u8]) -> ClientError {
+    if let Ok(error) = decode::<v1::Error>("parlance.v1.Error", body)
+        && error.code != 0
+    {
+        return error.into();
+    }
+    let (code, reason) = match status {
+        400 => (Code::InvalidArgument, "invalid_argument"),
+        401 => (Code::Unauthenticated, "unauthenticated"),
+        403 => (Code::PermissionDenied, "permission_denied"),
+        404 => (Code::Unimplemented, "unimplemented"),
+        429 => (Code::ResourceExhausted, "resource_exhausted"),
+        _ => (Code::Unavailable, "unavailable"),
+    };
+    Failure::new(code, reason, format!("the handshake was answered with status {status}")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_proto::SharedFrame;
+
+    use super::*;
+
+    #[test]
+    fn frames_are_the_same_in_both_encodings() {
+        let operation = v1::client_frame::Operation::SendMessage(v1::SendMessageRequest {
+            target: Some(v1::send_message_request::Target::RoomId("r".to_owned())),
+            client_message_id: "m1".to_owned(),
+            text: "grüße \"\u{1}\u{1F44B}".to_owned(),
+            after_seq: Some(0),
+            ..Default::default()
+        });
+        let frame = ClientFrame { request_id: "7".to_owned(), operation: Some(operation) };
+        let Message::Text(text) = Encoding::Json.encode(&frame).unwrap() else { panic!() };
+        assert_eq!(json::client_frame_from_json(text.as_bytes()).unwrap(), frame);
+        let Message::Binary(bytes) = Encoding::Binary.encode(&frame).unwrap() else { panic!() };
+        assert_eq!(ClientFrame::decode(bytes).unwrap(), frame);
+    }
+
+    #[test]
+    fn server_frames_are_read_from_json() {
+        let event = v1::Event { room_id: "r".to_owned(), seq: u64::MAX, ..Default::default() };
+        let frame = ServerFrame { frame: Some(v1::server_frame::Frame::Event(event)) };
+        assert_eq!(from_json(SharedFrame::new(&frame).json()).unwrap(), frame);
+        assert!(matches!(from_json(b"{"), Err(ClientError::Protocol(_))));
+        // A frame of a later version: nothing that we know is in it.
+        assert_eq!(from_json(br#"{"future": {}}"#).unwrap(), ServerFrame { frame: None });
+    }
+
+    #[test]
+    fn a_refused_handshake_is_a_status() {
+        let json = br#"{"code": 16, "reason": "token_expired", "message": "the token expired"}"#;
+        let error = refused(401, json);
+        let failure = error.failure().unwrap();
+        assert_eq!((failure.code, failure.reason.as_str()), (Code::Unauthenticated, "token_expired"));
+        assert!(error.is_final());
+        let error = refused(503, b"<html>");
+        assert_eq!(error.failure().unwrap().code, Code::Unavailable);
+        assert!(!error.is_final());
+    }
+}

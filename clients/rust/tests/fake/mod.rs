@@ -1,0 +1,141 @@
+//! A server that does what a test tells it to, behind every door.
+
+mod grpc;
+
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use parlance_client::transport::{Dialer, Door};
+use parlance_client::{Config, Session, Update};
+use parlance_proto::server::chat_service_server::ChatServiceServer;
+use parlance_proto::v1::client_frame::Operation;
+use parlance_proto::v1::server_frame::Frame;
+use parlance_proto::{SharedFrame, json, v1};
+use prost::Message as _;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tonic::Status;
+
+pub(crate) const DOORS: [Door; 3] = [Door::Grpc, Door::WebSocketJson, Door::WebSocketBinary];
+
+/// A deadline for whatever a test waits for.
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future).await.expect("it happens in time")
+}
+
+pub(crate) struct Fake {
+    pub(crate) dialer: Dialer,
+    connections: mpsc::Receiver<Peer>,
+}
+
+/// The server's end of one connection. Dropping it ends the stream.
+pub(crate) struct Peer {
+    frames: mpsc::Receiver<v1::ClientFrame>,
+    out: mpsc::Sender<Result<SharedFrame, Status>>,
+}
+
+impl Fake {
+    pub(crate) async fn start(door: Door) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dialer = Dialer::new(door, listener.local_addr().unwrap().to_string());
+        let (accepted, connections) = mpsc::channel(16);
+        if door == Door::Grpc {
+            let service = ChatServiceServer::new(grpc::Service(accepted));
+            let incoming = TcpListenerStream::new(listener);
+            tokio::spawn(
+                tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming),
+            );
+        } else {
+            tokio::spawn(accept_web_sockets(listener, accepted));
+        }
+        Self { dialer, connections }
+    }
+
+    pub(crate) fn session(&self) -> (Session, mpsc::Receiver<Update>) {
+        Session::start(Config::new(self.dialer.clone(), "token"))
+    }
+
+    /// The next connection, and what its hello says; welcomed.
+    pub(crate) async fn accept(&mut self) -> (Peer, v1::Hello) {
+        let mut peer = self.accept_silently().await;
+        let Some(Operation::Hello(hello)) = peer.recv().await.operation else { panic!("no hello") };
+        peer.send(Frame::Welcome(v1::Welcome::default())).await;
+        (peer, hello)
+    }
+
+    pub(crate) async fn accept_silently(&mut self) -> Peer {
+        within(self.connections.recv()).await.unwrap()
+    }
+}
+
+impl Peer {
+    fn new() -> (Self, mpsc::Sender<v1::ClientFrame>, mpsc::Receiver<Result<SharedFrame, Status>>) {
+        let (inbound, frames) = mpsc::channel(16);
+        let (out, outbound) = mpsc::channel(16);
+        (Self { frames, out }, inbound, outbound)
+    }
+
+    pub(crate) async fn recv(&mut self) -> v1::ClientFrame {
+        within(self.frames.recv()).await.expect("a frame")
+    }
+
+    pub(crate) async fn closed(&mut self) {
+        assert_eq!(within(self.frames.recv()).await, None);
+    }
+
+    pub(crate) async fn send(&self, frame: Frame) {
+        within(self.out.send(Ok(frame.into()))).await.unwrap();
+    }
+
+    pub(crate) async fn event(&self, seq: u64) {
+        self.send(Frame::Event(v1::Event { room_id: "r".to_owned(), seq, ..Default::default() })).await;
+    }
+
+    pub(crate) async fn reply(&self, request_id: String, result: v1::reply::Result) {
+        self.send(Frame::Reply(v1::Reply { request_id, result: Some(result) })).await;
+    }
+
+    /// Ends the stream with a status; a WebSocket answers in a frame instead.
+    pub(crate) async fn fail(&self, status: Status) {
+        within(self.out.send(Err(status))).await.unwrap();
+    }
+}
+
+async fn accept_web_sockets(listener: TcpListener, accepted: mpsc::Sender<Peer>) {
+    while let Ok((socket, _)) = listener.accept().await {
+        let accepted = accepted.clone();
+        tokio::spawn(async move {
+            let mut socket = tokio_tungstenite::accept_async(socket).await.unwrap();
+            let (peer, inbound, mut outbound) = Peer::new();
+            accepted.send(peer).await.unwrap_or_else(|_| panic!("the test is over"));
+            let mut text = false;
+            loop {
+                tokio::select! {
+                    frame = outbound.recv() => {
+                        let Some(Ok(frame)) = frame else { break };
+                        let message = if text {
+                            Message::Text(Utf8Bytes::try_from(frame.json().clone()).unwrap())
+                        } else {
+                            Message::Binary(frame.proto().clone())
+                        };
+                        socket.send(message).await.unwrap();
+                    }
+                    message = socket.next() => match message {
+                        Some(Ok(Message::Text(json))) => {
+                            text = true;
+                            let frame = json::client_frame_from_json(json.as_bytes()).unwrap();
+                            inbound.send(frame).await.unwrap();
+                        }
+                        Some(Ok(Message::Binary(bytes))) => {
+                            inbound.send(v1::ClientFrame::decode(bytes).unwrap()).await.unwrap();
+                        }
+                        Some(Ok(_)) => {}
+                        Some(Err(_)) | None => break,
+                    },
+                }
+            }
+        });
+    }
+}

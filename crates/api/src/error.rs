@@ -1,0 +1,140 @@
+use std::time::Duration;
+
+use parlance_core::{Refusal, RoomId};
+use parlance_proto::error::Failure;
+use parlance_store::StoreError;
+use tonic::{Code, Status};
+
+/// Why an operation failed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// No `authorization`.
+    #[error("no bearer token")]
+    TokenMissing,
+    /// Not a token that this server accepts.
+    #[error("the token is not valid")]
+    TokenInvalid,
+    /// It has ended.
+    #[error("the token has expired")]
+    TokenExpired,
+    /// It does not allow this.
+    #[error("this takes the service or admin scope")]
+    NeedsScope,
+    /// A field of the request: path and what is wrong.
+    #[error("{0}: {1}")]
+    Field(String, String),
+    /// No such room, or none to know of.
+    #[error("no such room")]
+    RoomNotFound,
+    /// No such user.
+    #[error("no such user: {0}")]
+    UserNotFound(String),
+    /// The room refused.
+    #[error("{refusal}")]
+    Refused {
+        /// Which.
+        room: RoomId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A frame before `hello`.
+    #[error("the first frame must be hello")]
+    HelloRequired,
+    /// `hello` again.
+    #[error("hello was said already")]
+    HelloRepeated,
+    /// Nothing was said.
+    #[error("no hello within the time for it")]
+    HelloTimeout,
+    /// A frame without a known operation.
+    #[error("the frame holds no known operation")]
+    UnknownOperation,
+    /// Too many operations.
+    #[error("too many requests")]
+    RateLimited(Duration),
+    /// Too many frames that could not be carried out.
+    #[error("too many bad frames")]
+    Abusive,
+    /// The server is about to end.
+    #[error("the server is draining")]
+    Draining,
+    /// It took too long; a retry finds out what became of it.
+    #[error("the operation took too long")]
+    Timeout,
+    /// The store could not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The race for a room's head was lost again and again.
+    #[error("the room is busy")]
+    Contention,
+}
+
+impl From<Error> for Failure {
+    /// The one place where errors become codes and reasons. `docs/errors.md` lists
+    /// them.
+    fn from(error: Error) -> Self {
+        use Code::{
+            DeadlineExceeded, FailedPrecondition, Internal, NotFound, PermissionDenied, ResourceExhausted,
+            Unauthenticated, Unavailable,
+        };
+        let message = error.to_string();
+        let failure = |code, reason| Self::new(code, reason, message.clone());
+        match error {
+            Error::TokenMissing => failure(Unauthenticated, "token_missing"),
+            Error::TokenInvalid => failure(Unauthenticated, "token_invalid"),
+            Error::TokenExpired => failure(Unauthenticated, "token_expired"),
+            Error::NeedsScope => failure(PermissionDenied, "needs_scope"),
+            Error::Field(field, description) => Self::field(field, description),
+            Error::RoomNotFound => failure(NotFound, "room_not_found"),
+            Error::UserNotFound(_) => failure(NotFound, "user_not_found"),
+            Error::Refused { room, refusal } => refused(refusal, message).with("room_id", room),
+            Error::HelloRequired => failure(FailedPrecondition, "hello_required"),
+            Error::HelloRepeated => failure(FailedPrecondition, "hello_repeated"),
+            Error::HelloTimeout => failure(DeadlineExceeded, "hello_timeout"),
+            Error::UnknownOperation => failure(Code::InvalidArgument, "unknown_operation"),
+            Error::RateLimited(delay) => failure(ResourceExhausted, "rate_limited").retry_after(delay),
+            Error::Abusive => failure(ResourceExhausted, "too_many_bad_frames"),
+            Error::Draining => failure(Unavailable, "draining").retry_after(Duration::from_secs(1)),
+            Error::Timeout => failure(DeadlineExceeded, "operation_timeout"),
+            Error::Store(StoreError::Overloaded) => {
+                failure(ResourceExhausted, "overloaded").retry_after(Duration::from_millis(500))
+            }
+            // What exactly is wrong inside is for the log.
+            Error::Store(StoreError::Damaged(_)) => {
+                Self::new(Internal, "internal", "stored data could not be read")
+            }
+            Error::Store(StoreError::Failed(_)) => Self::new(Unavailable, "unavailable", "the server is failing"),
+            Error::Contention => failure(Unavailable, "contention").retry_after(Duration::from_millis(200)),
+        }
+    }
+}
+
+fn refused(refusal: Refusal, message: String) -> Failure {
+    use Code::{FailedPrecondition, NotFound, OutOfRange, PermissionDenied, ResourceExhausted};
+    let failure = |code, reason| Failure::new(code, reason, message.clone());
+    match refusal {
+        Refusal::NotMember => failure(PermissionDenied, "not_member"),
+        Refusal::NeedsRole(role) => failure(PermissionDenied, "needs_role").with("role", role),
+        Refusal::NotSender => failure(PermissionDenied, "not_sender"),
+        Refusal::DirectRoom => failure(FailedPrecondition, "direct_room"),
+        Refusal::NotJoinable => failure(PermissionDenied, "not_joinable"),
+        Refusal::OwnerLeaves => failure(FailedPrecondition, "owner_leaves"),
+        Refusal::TargetNotMember(user) => failure(FailedPrecondition, "target_not_member").with("user_id", user),
+        Refusal::MessageNotFound(seq) => failure(NotFound, "message_not_found").with("seq", seq),
+        Refusal::MessageDeleted(seq) => failure(FailedPrecondition, "message_deleted").with("seq", seq),
+        Refusal::TooManyReactions => failure(ResourceExhausted, "too_many_reactions"),
+        Refusal::RoomFull => failure(ResourceExhausted, "room_full"),
+        Refusal::CursorAhead { head, .. } => failure(OutOfRange, "cursor_ahead").with("head_seq", head),
+        Refusal::CatchUpFirst { head } => failure(FailedPrecondition, "catch_up_first").with("head_seq", head),
+        Refusal::OutcomeUnknown { floor } => {
+            failure(FailedPrecondition, "outcome_unknown").with("floor_seq", floor)
+        }
+        Refusal::RequestIdReused => failure(Code::AlreadyExists, "request_id_reused"),
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        Failure::from(error).into()
+    }
+}

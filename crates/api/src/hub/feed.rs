@@ -1,0 +1,277 @@
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parlance_core::limits::MAX_SIGNAL_MEMBERS;
+use parlance_core::{Body, Chunk, Entry, Event, Overlay, RoomId, RoomInfo, SeqRange, UserId, Visibility};
+use parlance_proto::{SharedFrame, convert, v1};
+use parlance_store::Store;
+use tokio::time::Instant;
+
+use super::{Mailbox, Subscription};
+use crate::Error;
+use crate::limits::{RING_BYTES, RING_EVENTS, RING_IDLE, STORE_PAGE};
+
+/// What this node knows of a room for delivering it.
+pub(crate) struct Feed {
+    room: RoomId,
+    state: Mutex<State>,
+    /// One session at a time reads the store for a room; the others find what it read.
+    page: tokio::sync::Mutex<Option<Page>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Unknown until it is loaded or something is delivered.
+    room: Option<RoomState>,
+    /// The last frames, by rising seq, ending at the head.
+    ring: VecDeque<Frame>,
+    ring_bytes: usize,
+    /// Counts changes to messages that were sent before: pages read earlier are stale.
+    changes: u64,
+    last_delivery: Option<Instant>,
+    listeners: HashMap<u64, Arc<Subscription>>,
+}
+
+/// What a session needs to know of a room.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RoomState {
+    pub(crate) head: u64,
+    pub(crate) member_count: u64,
+    pub(crate) visibility: Visibility,
+    pub(crate) floor: u64,
+    pub(crate) epoch: u64,
+}
+
+/// One event, encoded once for all.
+#[derive(Clone)]
+pub(crate) struct Frame {
+    pub(crate) seq: u64,
+    pub(crate) frame: SharedFrame,
+    /// Who was removed by it.
+    pub(crate) removes: Option<UserId>,
+    /// The message whose text is in it: its own seq or that of the one it edits.
+    text_of: Option<u64>,
+}
+
+/// Frames read from the store.
+struct Page {
+    changes: u64,
+    frames: Vec<Frame>,
+}
+
+/// What follows on a cursor.
+pub(crate) enum Fetched {
+    /// Frames by rising seq; the first follows on the cursor unless older ones are
+    /// gone.
+    Frames(Vec<Frame>),
+    /// Nothing yet.
+    UpToDate,
+}
+
+impl Frame {
+    fn new(room: &RoomId, entry: &Entry) -> Self {
+        let event = convert::entry(room.as_str(), entry);
+        let removes = match &entry.event.body {
+            Body::MemberRemoved { user } => Some(user.clone()),
+            _ => None,
+        };
+        Self {
+            seq: entry.event.seq,
+            frame: v1::server_frame::Frame::Event(event).into(),
+            removes,
+            text_of: Entry::overlay_key(&entry.event),
+        }
+    }
+
+    fn as_decided(room: &RoomId, event: &Event) -> Self {
+        Self::new(room, &Entry { event: event.clone(), overlay: None })
+    }
+
+    fn bytes(&self) -> usize {
+        self.frame.proto().len()
+    }
+}
+
+impl Feed {
+    pub(super) fn new(room: RoomId) -> Self {
+        Self { room, state: Mutex::default(), page: tokio::sync::Mutex::new(None) }
+    }
+
+    pub(crate) fn room(&self) -> &RoomId {
+        &self.room
+    }
+
+    pub(super) fn subscribe(self: &Arc<Self>, mailbox: &Arc<Mailbox>) -> Arc<Subscription> {
+        let subscription = Arc::new(Subscription::new(self.clone(), mailbox.clone()));
+        self.state().listeners.insert(mailbox.session(), subscription.clone());
+        subscription
+    }
+
+    pub(super) fn unsubscribe(&self, session: u64) {
+        self.state().listeners.remove(&session);
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.state().listeners.is_empty()
+    }
+
+    /// Where the room is; from the store if that is not known here.
+    pub(super) async fn load(&self, store: &dyn Store) -> Result<Option<RoomState>, Error> {
+        if let Some(room) = self.state().room {
+            return Ok(Some(room));
+        }
+        let Some(stored) = store.room(&self.room).await? else { return Ok(None) };
+        let mut state = self.state();
+        // What was delivered meanwhile is newer.
+        let room = state.room.get_or_insert(RoomState {
+            head: stored.head().seq(),
+            member_count: stored.head().member_count(),
+            visibility: stored.info.settings.visibility,
+            floor: stored.info.floor,
+            epoch: stored.info.epoch,
+        });
+        Ok(Some(*room))
+    }
+
+    /// The room as far as known; what [`Self::load`] has returned once.
+    pub(crate) fn known(&self) -> Option<RoomState> {
+        self.state().room
+    }
+
+    pub(super) fn listeners(&self) -> Vec<Arc<Mailbox>> {
+        let state = self.state();
+        if state.room.is_some_and(|room| room.member_count > MAX_SIGNAL_MEMBERS) {
+            return Vec::new();
+        }
+        state.listeners.values().map(|subscription| subscription.mailbox().clone()).collect()
+    }
+
+    /// A chunk is committed. The next in line goes to the ring, an old one is dropped;
+    /// past a hole the ring starts anew, and sessions fill the hole from the store.
+    pub(super) fn deliver(&self, info: &RoomInfo, chunk: &Chunk) {
+        let mut state = self.state();
+        let head = chunk.head();
+        let known = state.room.map(|room| room.head);
+        if known.is_some_and(|known| head.seq() <= known) {
+            return;
+        }
+        if known.is_none_or(|known| chunk.first_seq() != known + 1) {
+            state.clear_ring();
+        }
+        state.room = Some(RoomState {
+            head: head.seq(),
+            member_count: head.member_count(),
+            visibility: info.settings.visibility,
+            floor: info.floor,
+            epoch: info.epoch,
+        });
+        for event in chunk.events() {
+            if event.body.target().is_some() {
+                state.changes += 1;
+            }
+            if let Body::MessageDeleted { target } = event.body {
+                state.redact(&self.room, target);
+            }
+            let frame = Frame::as_decided(&self.room, event);
+            state.ring_bytes += frame.bytes();
+            state.ring.push_back(frame);
+        }
+        while state.ring.len() > RING_EVENTS || state.ring_bytes > RING_BYTES {
+            let Some(frame) = state.ring.pop_front() else { break };
+            state.ring_bytes -= frame.bytes();
+        }
+        state.last_delivery = Some(Instant::now());
+        for subscription in state.listeners.values() {
+            subscription.wake();
+        }
+    }
+
+    /// Drops the ring if nothing was delivered for a while.
+    pub(super) fn trim(&self) {
+        let mut state = self.state();
+        if state.last_delivery.is_some_and(|at| at.elapsed() >= RING_IDLE) {
+            state.clear_ring();
+            state.last_delivery = None;
+            if let Ok(mut page) = self.page.try_lock() {
+                *page = None;
+            }
+        }
+    }
+
+    /// What follows on `cursor`, up to `to` or the head: from the ring if it reaches
+    /// back that far, from the store otherwise.
+    pub(super) async fn fetch(&self, store: &dyn Store, cursor: u64, to: u64) -> Result<Fetched, Error> {
+        if let Some(fetched) = self.from_ring(cursor, to) {
+            return Ok(fetched);
+        }
+        let mut page = self.page.lock().await;
+        let changes = self.state().changes;
+        if let Some(read) = page.as_ref().filter(|page| page.changes == changes) {
+            let frames = following(read.frames.iter(), cursor, to);
+            if frames.first().is_some_and(|frame| frame.seq == cursor + 1) {
+                return Ok(Fetched::Frames(frames));
+            }
+        }
+        let Some(room) = self.state().room else { return Ok(Fetched::UpToDate) };
+        let range = SeqRange { from: cursor + 1, to: room.head };
+        let entries = store.read(&self.room, range, STORE_PAGE, false).await?;
+        metrics::counter!("parlance_feed_store_reads_total").increment(1);
+        let frames: Vec<_> = entries.iter().map(|entry| Frame::new(&self.room, entry)).collect();
+        let found = following(frames.iter(), cursor, to);
+        *page = Some(Page { changes, frames });
+        Ok(if found.is_empty() { Fetched::UpToDate } else { Fetched::Frames(found) })
+    }
+
+    /// `None` where the ring does not hold it.
+    fn from_ring(&self, cursor: u64, to: u64) -> Option<Fetched> {
+        let state = self.state();
+        let head = state.room?.head;
+        if cursor >= head.min(to) {
+            return Some(Fetched::UpToDate);
+        }
+        let first = state.ring.front()?.seq;
+        if cursor + 1 < first {
+            return None;
+        }
+        let skip = (cursor + 1 - first) as usize;
+        Some(Fetched::Frames(following(state.ring.range(skip..), cursor, to)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// At most one page of the frames after `cursor` up to `to`.
+fn following<'a>(frames: impl Iterator<Item = &'a Frame>, cursor: u64, to: u64) -> Vec<Frame> {
+    frames
+        .skip_while(|frame| frame.seq <= cursor)
+        .take_while(|frame| frame.seq <= to)
+        .take(crate::limits::ROOM_BATCH)
+        .cloned()
+        .collect()
+}
+
+impl State {
+    fn clear_ring(&mut self) {
+        self.ring = VecDeque::new();
+        self.ring_bytes = 0;
+    }
+
+    /// Takes the text of a deleted message out of what sessions that are behind will
+    /// get.
+    fn redact(&mut self, room: &RoomId, target: u64) {
+        let deleted = Overlay { deleted: true, ..Overlay::default() };
+        for frame in self.ring.iter_mut().filter(|frame| frame.text_of == Some(target)) {
+            let Ok(v1::ServerFrame { frame: Some(v1::server_frame::Frame::Event(event)) }) =
+                frame.frame.decode_frame()
+            else {
+                continue;
+            };
+            let Some(event) = convert::event_from(event) else { continue };
+            let redacted = Frame::new(room, &Entry::merge(event, Some(deleted.clone())));
+            self.ring_bytes = self.ring_bytes + redacted.bytes() - frame.bytes();
+            *frame = redacted;
+        }
+    }
+}

@@ -1,0 +1,137 @@
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parlance_core::{RoomId, UserId};
+use parlance_proto::SharedFrame;
+use tokio::sync::Notify;
+
+use super::Feed;
+use crate::limits::MAX_SIGNALS;
+
+/// What waits for one session. Bounded: a room is in it once however much happened
+/// there, and signals push each other out.
+pub(crate) struct Mailbox {
+    session: u64,
+    user: UserId,
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    rooms: VecDeque<Arc<Subscription>>,
+    attach: VecDeque<Attach>,
+    signals: VecDeque<SharedFrame>,
+}
+
+/// The session's user was added to a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attach {
+    pub(crate) room: RoomId,
+    /// The event that added them.
+    pub(crate) joined: u64,
+}
+
+/// The next thing to do for a session.
+pub(crate) enum Waken {
+    Signal(SharedFrame),
+    Attach(Attach),
+    Room(Arc<Subscription>),
+}
+
+impl Mailbox {
+    pub(super) fn new(session: u64, user: UserId) -> Self {
+        Self { session, user, waiting: Mutex::default(), wake: Notify::new() }
+    }
+
+    pub(crate) fn session(&self) -> u64 {
+        self.session
+    }
+
+    pub(crate) fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// Waits for something to do: signals first, they are of the moment.
+    pub(crate) async fn next(&self) -> Waken {
+        loop {
+            if let Some(waken) = self.try_next() {
+                return waken;
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    fn try_next(&self) -> Option<Waken> {
+        let mut waiting = self.waiting();
+        if let Some(frame) = waiting.signals.pop_front() {
+            return Some(Waken::Signal(frame));
+        }
+        if let Some(attach) = waiting.attach.pop_front() {
+            return Some(Waken::Attach(attach));
+        }
+        let subscription = waiting.rooms.pop_front()?;
+        // Before the session looks: what comes while it does queues the room again.
+        subscription.queued.store(false, Ordering::SeqCst);
+        Some(Waken::Room(subscription))
+    }
+
+    pub(super) fn attach(&self, attach: Attach) {
+        self.waiting().attach.push_back(attach);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn signal(&self, frame: SharedFrame) {
+        let mut waiting = self.waiting();
+        if waiting.signals.len() >= MAX_SIGNALS {
+            waiting.signals.pop_front();
+            metrics::counter!("parlance_signals_dropped_total").increment(1);
+        }
+        waiting.signals.push_back(frame);
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One session in one room.
+pub(crate) struct Subscription {
+    feed: Arc<Feed>,
+    mailbox: Arc<Mailbox>,
+    /// It waits in the mailbox already.
+    queued: AtomicBool,
+}
+
+impl Subscription {
+    pub(super) fn new(feed: Arc<Feed>, mailbox: Arc<Mailbox>) -> Self {
+        Self { feed, mailbox, queued: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    pub(crate) fn session(&self) -> u64 {
+        self.mailbox.session
+    }
+
+    pub(crate) fn user(&self) -> &UserId {
+        &self.mailbox.user
+    }
+
+    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// Has the session look at the room.
+    pub(crate) fn wake(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::SeqCst) {
+            self.mailbox.waiting().rooms.push_back(self.clone());
+            self.mailbox.wake.notify_one();
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! From what happens in rooms to the sessions of this node.
+//!
+//! A session is not sent anything: it is told that a room has gone on, and takes from
+//! the room's [`Feed`] what follows its own position, from the ring of recent frames
+//! or from the store. That one way serves catching up, live delivery and slow readers
+//! alike, so that there is no seam between them.
+
+mod feed;
+mod mailbox;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use parlance_core::{Body, Chunk, RoomId, RoomInfo, UserId};
+use parlance_proto::SharedFrame;
+use parlance_store::Store;
+
+pub(crate) use self::feed::{Feed, Fetched, RoomState};
+pub(crate) use self::mailbox::{Attach, Mailbox, Subscription, Waken};
+use crate::Error;
+
+/// Rooms with sessions on this node, and the sessions of each user.
+pub(crate) struct Hub {
+    store: Arc<dyn Store>,
+    feeds: DashMap<RoomId, Arc<Feed>>,
+    users: DashMap<UserId, Vec<Arc<Mailbox>>>,
+    next_session: AtomicU64,
+}
+
+impl Hub {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, feeds: DashMap::new(), users: DashMap::new(), next_session: AtomicU64::new(1) }
+    }
+
+    /// A mailbox for a new session of `user`. From now on the session hears of rooms
+    /// that its user is added to.
+    pub(crate) fn open(&self, user: &UserId) -> Arc<Mailbox> {
+        let session = self.next_session.fetch_add(1, Ordering::Relaxed);
+        let mailbox = Arc::new(Mailbox::new(session, user.clone()));
+        self.users.entry(user.clone()).or_default().push(mailbox.clone());
+        mailbox
+    }
+
+    pub(crate) fn close(&self, mailbox: &Mailbox) {
+        if let Entry::Occupied(mut mailboxes) = self.users.entry(mailbox.user().clone()) {
+            mailboxes.get_mut().retain(|other| other.session() != mailbox.session());
+            if mailboxes.get().is_empty() {
+                mailboxes.remove();
+            }
+        }
+    }
+
+    /// Subscribes a session to a room, and then learns where the room is: whatever is
+    /// committed after that wakes the session, whatever came before is read.
+    ///
+    /// `None` where there is no such room.
+    pub(crate) async fn subscribe(
+        &self,
+        room: &RoomId,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Option<(Arc<Subscription>, RoomState)>, Error> {
+        // Under the map's lock, or the feed could be dropped as idle in between.
+        let subscription = {
+            let feed = self.feeds.entry(room.clone()).or_insert_with(|| Arc::new(Feed::new(room.clone())));
+            feed.subscribe(mailbox)
+        };
+        match subscription.feed().load(self.store.as_ref()).await {
+            Ok(Some(state)) => Ok(Some((subscription, state))),
+            Ok(None) => {
+                self.unsubscribe(&subscription);
+                Ok(None)
+            }
+            Err(error) => {
+                self.unsubscribe(&subscription);
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn unsubscribe(&self, subscription: &Subscription) {
+        let feed = subscription.feed();
+        feed.unsubscribe(subscription.session());
+        self.feeds.remove_if(feed.room(), |_, other| other.is_idle());
+    }
+
+    /// What follows on `cursor`, up to `to`.
+    pub(crate) async fn fetch(&self, feed: &Feed, cursor: u64, to: u64) -> Result<Fetched, Error> {
+        feed.fetch(self.store.as_ref(), cursor, to).await
+    }
+
+    /// A chunk of `info`'s room is committed.
+    pub(crate) fn deliver(&self, info: &RoomInfo, chunk: &Chunk) {
+        for event in chunk.events() {
+            if let Body::MemberAdded { user, .. } = &event.body
+                && let Some(mailboxes) = self.users.get(user)
+            {
+                for mailbox in mailboxes.iter() {
+                    mailbox.attach(Attach { room: info.id.clone(), joined: event.seq });
+                }
+            }
+        }
+        let feed = self.feeds.get(&info.id).map(|feed| feed.clone());
+        if let Some(feed) = feed {
+            feed.deliver(info, chunk);
+        }
+    }
+
+    /// Tells the sessions in a room something of the moment, but not those of `except`.
+    pub(crate) fn signal(&self, room: &RoomId, frame: &SharedFrame, except: &UserId) {
+        self.signal_rooms(std::iter::once(room), frame, except);
+    }
+
+    /// The same for several rooms, each session once.
+    pub(crate) fn signal_rooms<'a>(
+        &self,
+        rooms: impl Iterator<Item = &'a RoomId>,
+        frame: &SharedFrame,
+        except: &UserId,
+    ) {
+        let mut told = HashSet::new();
+        for room in rooms {
+            let feed = self.feeds.get(room).map(|feed| feed.clone());
+            let Some(feed) = feed else { continue };
+            for mailbox in feed.listeners() {
+                if mailbox.user() != except && told.insert(mailbox.session()) {
+                    mailbox.signal(frame.clone());
+                }
+            }
+        }
+    }
+
+    /// Drops the rings of rooms in which nothing has happened for a while.
+    pub(crate) fn trim(&self) {
+        for feed in &self.feeds {
+            feed.trim();
+        }
+    }
+}

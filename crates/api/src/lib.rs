@@ -1,0 +1,204 @@
+//! The services of Parlance: who may do what, sessions and their catching up, the hub
+//! that wakes them, and the rooms' tasks that decide and append.
+//!
+//! The way of one message: [`services`] or a session's frame -> an operation ->
+//! the room's actor (decide, append) -> the hub -> the sessions -> the answer.
+#![warn(missing_docs)]
+
+pub mod auth;
+mod clock;
+mod error;
+mod hub;
+mod limits;
+mod operations;
+mod random;
+mod rooms;
+pub mod services;
+mod session;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashSet;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
+use parlance_core::{RoomId, UserId};
+use parlance_proto::v1;
+use parlance_registry::Registry;
+use parlance_store::Store;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use clock::{Clock, SystemClock};
+pub use error::Error;
+
+use crate::auth::{Auth, Caller};
+use crate::hub::Hub;
+use crate::rooms::Rooms;
+use crate::session::OpenSession;
+
+/// Users that are known to exist, kept in memory: 100 bytes each. Forgotten all at
+/// once when full, and looked up again.
+const KNOWN_USERS: usize = 100_000;
+
+/// How often idle state is dropped.
+const TRIM_EVERY: Duration = Duration::from_secs(10);
+
+/// What an [`Api`] is made of.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// Who is online.
+    pub registry: Arc<dyn Registry>,
+    /// Who is calling.
+    pub auth: Auth,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Operations a second that one user may ask for, and a burst of twice as many.
+    /// `None`: no limit.
+    pub user_rate: Option<NonZeroU32>,
+}
+
+/// The heart of a node. See the [crate] documentation.
+pub struct Api {
+    parts: Parts,
+    hub: Arc<Hub>,
+    rooms: Rooms,
+    node_id: String,
+    rates: Option<DefaultKeyedRateLimiter<UserId>>,
+    known_users: DashSet<UserId>,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Api {
+    /// Starts a node. It ends its sessions when `shutdown` is cancelled.
+    pub fn start(parts: Parts, shutdown: CancellationToken) -> Arc<Self> {
+        let tasks = TaskTracker::new();
+        let hub = Arc::new(Hub::new(parts.store.clone()));
+        let rooms = Rooms::new(parts.store.clone(), hub.clone(), parts.clock.clone(), tasks.clone());
+        let burst = |rate: NonZeroU32| rate.saturating_mul(NonZeroU32::MIN.saturating_add(1));
+        let rates = parts
+            .user_rate
+            .map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst(rate))));
+        let node_id = format!("n{:016x}", u64::from_be_bytes(random::bytes()));
+        let known_users = DashSet::new();
+        let api = Arc::new(Self { parts, hub, rooms, node_id, rates, known_users, shutdown, tasks });
+        api.tasks.spawn(trim(api.clone()));
+        api
+    }
+
+    /// Ends what still runs: to be called once no more calls come in.
+    pub async fn stop(&self) {
+        self.shutdown.cancel();
+        self.rooms.close();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// The id of this node, new at every start.
+    pub fn node_id(&self) -> &str {
+        &self.node_id
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.parts.store.as_ref()
+    }
+
+    pub(crate) fn registry(&self) -> &dyn Registry {
+        self.parts.registry.as_ref()
+    }
+
+    pub(crate) fn auth(&self) -> &Auth {
+        &self.parts.auth
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.parts.clock.as_ref()
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    pub(crate) fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
+    pub(crate) fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    pub(crate) fn check_rate(&self, caller: &Caller) -> Result<(), Error> {
+        let Some(rates) = &self.rates else { return Ok(()) };
+        rates.check_key(&caller.user).map_err(|not_until| {
+            let wait = not_until.wait_time_from(governor::clock::DefaultClock::default().now());
+            Error::RateLimited(wait)
+        })
+    }
+
+    pub(crate) fn is_known(&self, user: &UserId) -> bool {
+        self.known_users.contains(user)
+    }
+
+    pub(crate) fn remember(&self, user: &UserId) {
+        if self.known_users.len() >= KNOWN_USERS {
+            self.known_users.clear();
+        }
+        self.known_users.insert(user.clone());
+    }
+
+    /// Takes a session out of everything that knows it.
+    pub(crate) fn close_session(&self, open: &OpenSession) {
+        self.hub.close(&open.mailbox);
+        for stream in open.rooms.values() {
+            self.hub.unsubscribe(stream.subscription());
+        }
+    }
+
+    pub(crate) async fn came_online(&self, user: &UserId, rooms: &[RoomId]) {
+        if self.registry().connect(user).await == Ok(true) {
+            self.tell_presence(user, true, rooms);
+        }
+    }
+
+    pub(crate) async fn went_offline(&self, user: &UserId, rooms: &[RoomId]) {
+        if self.registry().disconnect(user).await == Ok(true) {
+            self.tell_presence(user, false, rooms);
+        }
+    }
+
+    fn tell_presence(&self, user: &UserId, online: bool, rooms: &[RoomId]) {
+        let presence = v1::Presence { user_id: user.as_str().to_owned(), online };
+        let frame = operations::signal(v1::signal::Signal::Presence(presence));
+        self.hub.signal_rooms(rooms.iter(), &frame, user);
+    }
+}
+
+/// The limits as the contract tells them.
+pub(crate) fn contract_limits() -> v1::Limits {
+    v1::Limits {
+        max_text_bytes: parlance_core::limits::MAX_TEXT_BYTES as u32,
+        max_frame_bytes: parlance_core::limits::MAX_FRAME_BYTES as u32,
+        max_in_flight: limits::MAX_IN_FLIGHT as u32,
+    }
+}
+
+async fn trim(api: Arc<Api>) {
+    let mut tick = tokio::time::interval(TRIM_EVERY);
+    loop {
+        tokio::select! {
+            () = api.shutdown.cancelled() => return,
+            _ = tick.tick() => {
+                api.hub.trim();
+                if let Some(rates) = &api.rates {
+                    rates.retain_recent();
+                }
+            }
+        }
+    }
+}

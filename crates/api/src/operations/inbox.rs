@@ -1,0 +1,133 @@
+use futures::{StreamExt, TryStreamExt};
+use parlance_core::{Body, Cursors, Mark, Refusal, RoomId, SeqRange, unread};
+use parlance_proto::{convert, v1};
+use parlance_store::UserRoom;
+
+use super::{Access, parse, signal};
+use crate::auth::Caller;
+use crate::limits::INBOX_CONCURRENCY;
+use crate::operations::rooms::room_to_proto;
+use crate::{Api, Error};
+
+/// Events at the end of a room among which its last message is looked for.
+const LAST_MESSAGE_SCAN: usize = 50;
+
+impl Api {
+    pub(crate) async fn list_inbox(
+        &self,
+        caller: &Caller,
+        request: v1::ListInboxRequest,
+    ) -> Result<v1::ListInboxResponse, Error> {
+        let size = parse::page_size(request.page_size)?;
+        let after = parse::page_token(&request.page_token, RoomId::parse)?;
+        let page = self.store().rooms_of(&caller.user, after.as_ref(), size).await?;
+        let next_page_token = match page.last() {
+            Some(last) if page.len() == size => last.room.as_str().to_owned(),
+            _ => String::new(),
+        };
+        let active = page.into_iter().filter(|room| room.member.is_active());
+        let entries: Vec<Option<v1::InboxEntry>> = futures::stream::iter(active)
+            .map(|room| self.inbox_entry(room))
+            .buffered(INBOX_CONCURRENCY)
+            .try_collect()
+            .await?;
+        Ok(v1::ListInboxResponse { entries: entries.into_iter().flatten().collect(), next_page_token })
+    }
+
+    async fn inbox_entry(&self, user_room: UserRoom) -> Result<Option<v1::InboxEntry>, Error> {
+        let id = &user_room.room;
+        let Some(room) = self.store().room(id).await? else { return Ok(None) };
+        let count = room.head().message_count();
+        let peer = room.info.direct_pair.as_ref().map(|(a, b)| {
+            let peer = if *a == user_room.member.user { b } else { a };
+            peer.as_str().to_owned()
+        });
+        let room_proto = room_to_proto(&room);
+        let access = Access { room, member: Some(user_room.member) };
+        let last_message = match access.visible()?.pop() {
+            Some(range) => {
+                let tail = self.store().read(id, range, LAST_MESSAGE_SCAN, true).await?;
+                tail.into_iter().rev().find(|entry| matches!(entry.event.body, Body::Message(_)))
+            }
+            None => None,
+        };
+        Ok(Some(v1::InboxEntry {
+            room: Some(room_proto),
+            membership: access.member.as_ref().map(convert::member),
+            last_message: last_message.map(|entry| convert::entry(id.as_str(), &entry)),
+            unread_count: unread(count, user_room.cursors.read),
+            read: Some(convert::read_mark(user_room.cursors.read)),
+            delivered_seq: user_room.cursors.delivered,
+            peer_id: peer.unwrap_or_default(),
+        }))
+    }
+
+    pub(crate) async fn mark_read(
+        &self,
+        caller: &Caller,
+        request: v1::MarkReadRequest,
+    ) -> Result<v1::MarkReadResponse, Error> {
+        let room = parse::room_id(&request.room_id)?;
+        let access = self.markable(caller, &room, request.seq).await?;
+        let head = access.room.head();
+        let message_count = if request.seq == head.seq() {
+            head.message_count()
+        } else {
+            let range = SeqRange { from: request.seq, to: request.seq };
+            let entry = self.store().read(&room, range, 1, false).await?.pop();
+            match entry {
+                Some(entry) => entry.event.message_count,
+                // Below the floor: nothing that is still there is read by it.
+                None => 0,
+            }
+        };
+        let to = Cursors { delivered: 0, read: Mark { seq: request.seq, message_count } };
+        let cursors = self.advance(caller, &access, to).await?;
+        Ok(v1::MarkReadResponse {
+            read: Some(convert::read_mark(cursors.read)),
+            unread_count: unread(head.message_count(), cursors.read),
+        })
+    }
+
+    pub(crate) async fn acknowledge_delivery(
+        &self,
+        caller: &Caller,
+        request: v1::AcknowledgeDeliveryRequest,
+    ) -> Result<v1::AcknowledgeDeliveryResponse, Error> {
+        let room = parse::room_id(&request.room_id)?;
+        let access = self.markable(caller, &room, request.seq).await?;
+        let to = Cursors { delivered: request.seq, read: Mark::default() };
+        let cursors = self.advance(caller, &access, to).await?;
+        Ok(v1::AcknowledgeDeliveryResponse { delivered_seq: cursors.delivered })
+    }
+
+    /// The room, if the caller may move marks in it up to `seq`.
+    async fn markable(&self, caller: &Caller, room: &RoomId, seq: u64) -> Result<Access, Error> {
+        let seq = parse::seq(seq)?;
+        let access = self.access(&caller.user, room).await?;
+        access.active_member()?;
+        let head = access.room.head().seq();
+        if seq > head {
+            let refusal = Refusal::CursorAhead { after: seq, head };
+            return Err(Error::Refused { room: room.clone(), refusal });
+        }
+        Ok(access)
+    }
+
+    /// Moves the caller's cursors and tells the room what is new.
+    async fn advance(&self, caller: &Caller, access: &Access, to: Cursors) -> Result<Cursors, Error> {
+        let room = &access.room.info.id;
+        let cursors = self.store().advance(&caller.user, room, to).await?;
+        let cursors = cursors.ok_or(Error::RoomNotFound)?;
+        let receipt = v1::Receipt {
+            room_id: room.as_str().to_owned(),
+            user_id: caller.user.as_str().to_owned(),
+            delivered_seq: if to.delivered == cursors.delivered { to.delivered } else { 0 },
+            read_seq: if to.read.seq == cursors.read.seq { to.read.seq } else { 0 },
+        };
+        if receipt.delivered_seq != 0 || receipt.read_seq != 0 {
+            self.hub().signal(room, &signal(v1::signal::Signal::Receipt(receipt)), &caller.user);
+        }
+        Ok(cursors)
+    }
+}

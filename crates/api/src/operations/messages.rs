@@ -1,0 +1,249 @@
+use parlance_core::{Action, Body, Command, Entry, SeqRange};
+use parlance_proto::{SharedFrame, convert, v1};
+use v1::server_frame::Frame;
+use v1::send_message_request::Target;
+
+use super::parse;
+use super::rooms::Asked;
+use crate::auth::Caller;
+use crate::limits::{MAX_SCAN, TYPING};
+use crate::{Api, Error};
+
+impl Api {
+    pub(crate) async fn send_message(
+        &self,
+        caller: &Caller,
+        request: v1::SendMessageRequest,
+    ) -> Result<v1::SendMessageResponse, Error> {
+        let text = parse::text(&request.text)?;
+        let id = parse::request_id("client_message_id", &request.client_message_id)?;
+        let room = match &request.target {
+            None => return Err(parse::field("target", "name a room_id or a to_user")),
+            Some(Target::RoomId(room)) => parse::room_id(room)?,
+            Some(Target::ToUser(user)) => {
+                let other = parse::user_id("to_user", user)?;
+                self.ensure_user(caller).await?;
+                self.direct_room(&caller.user, &other).await?
+            }
+        };
+        let reply_to = (request.reply_to_seq != 0).then_some(request.reply_to_seq);
+        let command = Command {
+            actor: caller.user.clone(),
+            request: id,
+            after: request.after_seq,
+            action: Action::Send { text, reply_to },
+        };
+        let outcome = self.submit(&room, command).await?;
+        Ok(v1::SendMessageResponse {
+            room_id: room.as_str().to_owned(),
+            seq: outcome.first,
+            at: Some(convert::timestamp(outcome.at)),
+            message_count: outcome.message_count,
+            is_repeat: outcome.is_repeat,
+        })
+    }
+
+    pub(crate) async fn get_message(
+        &self,
+        caller: &Caller,
+        request: v1::GetMessageRequest,
+    ) -> Result<v1::GetMessageResponse, Error> {
+        let room = parse::room_id(&request.room_id)?;
+        let seq = parse::seq(request.seq)?;
+        let access = self.access(&caller.user, &room).await?;
+        let not_found = || Error::Refused {
+            room: room.clone(),
+            refusal: parlance_core::Refusal::MessageNotFound(seq),
+        };
+        if !access.visible()?.iter().any(|range| range.contains(seq)) {
+            return Err(not_found());
+        }
+        let entry = self.store().read(&room, SeqRange { from: seq, to: seq }, 1, false).await?.pop();
+        let entry = entry.filter(is_message).ok_or_else(not_found)?;
+        Ok(v1::GetMessageResponse { message: Some(convert::entry(room.as_str(), &entry)) })
+    }
+
+    pub(crate) async fn list_messages(
+        &self,
+        caller: &Caller,
+        request: v1::ListMessagesRequest,
+    ) -> Result<v1::ListMessagesResponse, Error> {
+        let room = parse::room_id(&request.room_id)?;
+        let size = parse::page_size(request.page_size)?;
+        let access = self.access(&caller.user, &room).await?;
+        // Forwards only if nothing but a lower bound is given.
+        let latest = request.before_seq != 0 || request.after_seq == 0;
+        let upper = if request.before_seq == 0 { u64::MAX } else { request.before_seq - 1 };
+        let bounds = SeqRange { from: request.after_seq.saturating_add(1), to: upper };
+        let mut ranges: Vec<SeqRange> =
+            access.visible()?.into_iter().filter_map(|range| range.intersect(bounds)).collect();
+        if latest {
+            ranges.reverse();
+        }
+        let mut messages: Vec<Entry> = Vec::with_capacity(size);
+        let mut next_seq = if latest { request.before_seq } else { request.after_seq };
+        let mut scanned = 0;
+        let mut has_more = false;
+        'ranges: for mut range in ranges {
+            while range.from <= range.to {
+                if messages.len() >= size || scanned >= MAX_SCAN {
+                    has_more = true;
+                    break 'ranges;
+                }
+                let entries = self.store().read(&room, range, size, latest).await?;
+                let (Some(first), Some(last)) = (entries.first(), entries.last()) else { break };
+                scanned += entries.len();
+                let (first, last) = (first.event.seq, last.event.seq);
+                let room_left = size - messages.len();
+                let mut found: Vec<Entry> = entries.into_iter().filter(is_message).collect();
+                // Look again from behind the last one that still fits.
+                if latest {
+                    let cut = found.len().saturating_sub(room_left);
+                    found.drain(..cut);
+                    next_seq = if cut > 0 { found[0].event.seq } else { first };
+                    range.to = next_seq - 1;
+                    found.append(&mut messages);
+                    messages = found;
+                } else {
+                    let cut = found.len() > room_left;
+                    found.truncate(room_left);
+                    next_seq = if cut { found[found.len() - 1].event.seq } else { last };
+                    range.from = next_seq + 1;
+                    messages.append(&mut found);
+                }
+            }
+        }
+        Ok(v1::ListMessagesResponse {
+            messages: messages.iter().map(|entry| convert::entry(room.as_str(), entry)).collect(),
+            has_more,
+            next_seq,
+            head_seq: head_seen(&access)?,
+            floor_seq: access.room.info.floor,
+        })
+    }
+
+    pub(crate) async fn list_events(
+        &self,
+        caller: &Caller,
+        request: v1::ListEventsRequest,
+    ) -> Result<v1::ListEventsResponse, Error> {
+        let room = parse::room_id(&request.room_id)?;
+        let size = parse::page_size(request.page_size)?;
+        let access = self.access(&caller.user, &room).await?;
+        let head_seq = head_seen(&access)?;
+        let visible = access.visible()?;
+        let first = visible.first().map_or(1, |range| range.from);
+        let wanted = SeqRange {
+            from: if request.from_seq == 0 { first } else { request.from_seq },
+            to: if request.to_seq == 0 { head_seq } else { request.to_seq.min(head_seq) },
+        };
+        let mut response = v1::ListEventsResponse { head_seq, ..Default::default() };
+        let mut at = wanted.from;
+        for range in visible.iter().filter_map(|range| range.intersect(wanted)) {
+            if at < range.from {
+                response.gaps.push(hidden(&access, at, range.from - 1));
+                at = range.from;
+            }
+            while at <= range.to {
+                let left = size - response.events.len();
+                if left == 0 {
+                    response.next_from_seq = at;
+                    return Ok(response);
+                }
+                let part = SeqRange { from: at, to: range.to };
+                let entries = self.store().read(&room, part, left, false).await?;
+                let Some(last) = entries.last() else { break };
+                at = last.event.seq + 1;
+                response.events.extend(entries.iter().map(|entry| convert::entry(room.as_str(), entry)));
+            }
+        }
+        if at <= wanted.to {
+            response.gaps.push(hidden(&access, at, wanted.to));
+        }
+        Ok(response)
+    }
+
+    pub(crate) async fn edit_message(
+        &self,
+        caller: &Caller,
+        request: v1::EditMessageRequest,
+    ) -> Result<v1::EditMessageResponse, Error> {
+        let action = Action::Edit { target: parse::seq(request.seq)?, text: parse::text(&request.text)? };
+        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
+        Ok(v1::EditMessageResponse { outcome: Some(self.change(caller, asked, action).await?) })
+    }
+
+    pub(crate) async fn delete_message(
+        &self,
+        caller: &Caller,
+        request: v1::DeleteMessageRequest,
+    ) -> Result<v1::DeleteMessageResponse, Error> {
+        let action = Action::Delete { target: parse::seq(request.seq)? };
+        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
+        Ok(v1::DeleteMessageResponse { outcome: Some(self.change(caller, asked, action).await?) })
+    }
+
+    pub(crate) async fn add_reaction(
+        &self,
+        caller: &Caller,
+        request: v1::AddReactionRequest,
+    ) -> Result<v1::AddReactionResponse, Error> {
+        let action = Action::React { target: parse::seq(request.seq)?, emoji: parse::emoji(&request.emoji)? };
+        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
+        Ok(v1::AddReactionResponse { outcome: Some(self.change(caller, asked, action).await?) })
+    }
+
+    pub(crate) async fn remove_reaction(
+        &self,
+        caller: &Caller,
+        request: v1::RemoveReactionRequest,
+    ) -> Result<v1::RemoveReactionResponse, Error> {
+        let action =
+            Action::Unreact { target: parse::seq(request.seq)?, emoji: parse::emoji(&request.emoji)? };
+        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
+        Ok(v1::RemoveReactionResponse { outcome: Some(self.change(caller, asked, action).await?) })
+    }
+
+    pub(crate) async fn send_typing(
+        &self,
+        caller: &Caller,
+        request: v1::SendTypingRequest,
+    ) -> Result<v1::SendTypingResponse, Error> {
+        let room = parse::room_id(&request.room_id)?;
+        self.access(&caller.user, &room).await?.active_member()?;
+        let typing = v1::Typing {
+            room_id: room.as_str().to_owned(),
+            user_id: caller.user.as_str().to_owned(),
+            expires_after: TYPING.try_into().ok(),
+        };
+        self.hub().signal(&room, &signal(v1::signal::Signal::Typing(typing)), &caller.user);
+        Ok(v1::SendTypingResponse {})
+    }
+}
+
+pub(crate) fn signal(signal: v1::signal::Signal) -> SharedFrame {
+    Frame::Signal(v1::Signal { signal: Some(signal) }).into()
+}
+
+fn is_message(entry: &Entry) -> bool {
+    matches!(entry.event.body, Body::Message(_))
+}
+
+/// The head as far as the member may know of it.
+fn head_seen(access: &super::Access) -> Result<u64, Error> {
+    let head = access.room.head().seq();
+    let member = access.member()?;
+    Ok(if member.is_active() { head } else { member.changed_at().min(head) })
+}
+
+fn hidden(access: &super::Access, from: u64, to: u64) -> v1::Gap {
+    let below_floor = to < access.room.info.floor;
+    let reason = if below_floor { v1::GapReason::Retention } else { v1::GapReason::NotMember };
+    v1::Gap {
+        room_id: access.room.info.id.as_str().to_owned(),
+        from_seq: from,
+        to_seq: to,
+        reason: reason.into(),
+        epoch: access.room.info.epoch,
+    }
+}

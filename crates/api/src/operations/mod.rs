@@ -1,0 +1,113 @@
+//! The operations, each as a method of [`Api`] on contract messages; the services and
+//! the frames of a session both come here.
+
+mod inbox;
+mod messages;
+pub(crate) mod parse;
+mod rooms;
+mod users;
+
+pub(crate) use self::messages::signal;
+
+use parlance_core::{RoomId, UserId};
+use parlance_proto::v1;
+use parlance_store::StoredRoom;
+use tokio::time::timeout;
+use v1::client_frame::Operation;
+use v1::reply::Result as Reply;
+
+use crate::auth::Caller;
+use crate::limits::OPERATION_TIMEOUT;
+use crate::{Api, Error};
+
+/// A room that the caller may read, and what of it.
+pub(crate) struct Access {
+    pub(crate) room: StoredRoom,
+    pub(crate) member: Option<parlance_core::Member>,
+}
+
+impl Api {
+    /// Carries out one operation of a session.
+    pub(crate) async fn execute(&self, caller: &Caller, operation: Operation) -> Result<Reply, Error> {
+        self.check_rate(caller)?;
+        match timeout(OPERATION_TIMEOUT, self.dispatch(caller, operation)).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Timeout),
+        }
+    }
+
+    async fn dispatch(&self, caller: &Caller, operation: Operation) -> Result<Reply, Error> {
+        Ok(match operation {
+            // The session itself answers it.
+            Operation::Hello(_) => return Err(Error::HelloRepeated),
+            Operation::SendMessage(r) => Reply::SendMessage(self.send_message(caller, r).await?),
+            Operation::GetMessage(r) => Reply::GetMessage(self.get_message(caller, r).await?),
+            Operation::ListMessages(r) => Reply::ListMessages(self.list_messages(caller, r).await?),
+            Operation::ListEvents(r) => Reply::ListEvents(self.list_events(caller, r).await?),
+            Operation::EditMessage(r) => Reply::EditMessage(self.edit_message(caller, r).await?),
+            Operation::DeleteMessage(r) => Reply::DeleteMessage(self.delete_message(caller, r).await?),
+            Operation::AddReaction(r) => Reply::AddReaction(self.add_reaction(caller, r).await?),
+            Operation::RemoveReaction(r) => Reply::RemoveReaction(self.remove_reaction(caller, r).await?),
+            Operation::SendTyping(r) => Reply::SendTyping(self.send_typing(caller, r).await?),
+            Operation::GetUser(r) => Reply::GetUser(self.get_user(caller, r).await?),
+            Operation::ListUsers(r) => Reply::ListUsers(self.list_users(caller, r).await?),
+            Operation::UpdateUser(r) => Reply::UpdateUser(self.update_user(caller, r).await?),
+            Operation::GetPresence(r) => Reply::GetPresence(self.get_presence(caller, r).await?),
+            Operation::CreateUser(r) => Reply::CreateUser(self.create_user(Some(caller), r).await?),
+            Operation::CreateRoom(r) => Reply::CreateRoom(self.create_room(caller, r).await?),
+            Operation::GetRoom(r) => Reply::GetRoom(self.get_room(caller, r).await?),
+            Operation::UpdateRoom(r) => Reply::UpdateRoom(self.update_room(caller, r).await?),
+            Operation::ListRooms(r) => Reply::ListRooms(self.list_rooms(caller, r).await?),
+            Operation::AddMembers(r) => Reply::AddMembers(self.add_members(caller, r).await?),
+            Operation::RemoveMember(r) => Reply::RemoveMember(self.remove_member(caller, r).await?),
+            Operation::ListMembers(r) => Reply::ListMembers(self.list_members(caller, r).await?),
+            Operation::SetRole(r) => Reply::SetRole(self.set_role(caller, r).await?),
+            Operation::JoinRoom(r) => Reply::JoinRoom(self.join_room(caller, r).await?),
+            Operation::LeaveRoom(r) => Reply::LeaveRoom(self.leave_room(caller, r).await?),
+            Operation::ListInbox(r) => Reply::ListInbox(self.list_inbox(caller, r).await?),
+            Operation::MarkRead(r) => Reply::MarkRead(self.mark_read(caller, r).await?),
+            Operation::AcknowledgeDelivery(r) => {
+                Reply::AcknowledgeDelivery(self.acknowledge_delivery(caller, r).await?)
+            }
+        })
+    }
+
+    /// The room and the caller's row in it: the room first, so that what is read of it
+    /// lies within the membership that is read after it.
+    pub(crate) async fn access(&self, caller: &UserId, room: &RoomId) -> Result<Access, Error> {
+        let stored = self.store().room(room).await?.ok_or(Error::RoomNotFound)?;
+        let member = self.store().member(room, caller).await?;
+        Ok(Access { room: stored, member })
+    }
+}
+
+impl Access {
+    /// The row of who is or once was a member.
+    pub(crate) fn member(&self) -> Result<&parlance_core::Member, Error> {
+        self.member.as_ref().ok_or_else(|| self.not_member())
+    }
+
+    /// The row of who is a member now.
+    pub(crate) fn active_member(&self) -> Result<&parlance_core::Member, Error> {
+        let member = self.member()?;
+        if member.is_active() { Ok(member) } else { Err(self.not_member()) }
+    }
+
+    fn not_member(&self) -> Error {
+        if self.member.is_none() && self.room.info.kind == parlance_core::RoomKind::Direct {
+            // Its id can be computed: that two people talk is not for others to know.
+            return Error::RoomNotFound;
+        }
+        let room = self.room.info.id.clone();
+        Error::Refused { room, refusal: parlance_core::Refusal::NotMember }
+    }
+
+    /// What the member may read, by rising seq.
+    pub(crate) fn visible(&self) -> Result<Vec<parlance_core::SeqRange>, Error> {
+        let info = &self.room.info;
+        let head = self.room.head().seq();
+        let kept = parlance_core::SeqRange { from: info.floor.max(1), to: head };
+        let ranges = parlance_core::visible_ranges(self.member()?, info.settings.visibility, head);
+        Ok(ranges.into_iter().filter_map(|range| range.intersect(kept)).collect())
+    }
+}

@@ -1,0 +1,90 @@
+//! From request fields to core types; what is wrong names the field.
+
+use std::collections::HashMap;
+
+use parlance_core::limits::{MAX_CURSORS, MAX_PAGE_SIZE, PAGE_SIZE};
+use parlance_core::{Emoji, Name, RequestId, RoomId, Text, Title, Topic, UserId};
+use parlance_proto::v1;
+
+use crate::Error;
+use crate::session::Cursor;
+
+pub(crate) fn field(name: &str, description: impl ToString) -> Error {
+    Error::Field(name.to_owned(), description.to_string())
+}
+
+pub(crate) fn room_id(id: &str) -> Result<RoomId, Error> {
+    RoomId::parse(id).map_err(|error| field("room_id", error))
+}
+
+pub(crate) fn user_id(name: &str, id: &str) -> Result<UserId, Error> {
+    UserId::parse(id).map_err(|error| field(name, error))
+}
+
+/// `me` stands for the caller.
+pub(crate) fn user_or_me(caller: &UserId, id: &str) -> Result<UserId, Error> {
+    if id == "me" { Ok(caller.clone()) } else { user_id("user_id", id) }
+}
+
+pub(crate) fn request_id(name: &str, id: &str) -> Result<RequestId, Error> {
+    RequestId::parse(id).map_err(|error| field(name, error))
+}
+
+pub(crate) fn text(text: &str) -> Result<Text, Error> {
+    Text::parse(text).map_err(|error| field("text", error))
+}
+
+pub(crate) fn name(name: &str) -> Result<Name, Error> {
+    Name::parse(name).map_err(|error| field("name", error))
+}
+
+pub(crate) fn title(title: &str) -> Result<Title, Error> {
+    Title::parse(title).map_err(|error| field("settings.title", error))
+}
+
+pub(crate) fn topic(topic: &str) -> Result<Topic, Error> {
+    Topic::parse(topic).map_err(|error| field("settings.topic", error))
+}
+
+pub(crate) fn emoji(emoji: &str) -> Result<Emoji, Error> {
+    Emoji::parse(emoji).map_err(|error| field("emoji", error))
+}
+
+/// A seq that must be there.
+pub(crate) fn seq(seq: u64) -> Result<u64, Error> {
+    if seq == 0 { Err(field("seq", "must be 1 or more")) } else { Ok(seq) }
+}
+
+pub(crate) fn page_size(size: u32) -> Result<usize, Error> {
+    match size as usize {
+        0 => Ok(PAGE_SIZE),
+        size if size <= MAX_PAGE_SIZE => Ok(size),
+        _ => Err(field("page_size", format!("must be at most {MAX_PAGE_SIZE}"))),
+    }
+}
+
+/// Page tokens are the last id of the page before: readable, and good for ever.
+pub(crate) fn page_token<T>(
+    token: &str,
+    parse: impl FnOnce(&str) -> Result<T, parlance_core::IdError>,
+) -> Result<Option<T>, Error> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    parse(token).map(Some).map_err(|_| field("page_token", "not one that this server gave"))
+}
+
+pub(crate) fn cursors(cursors: &[v1::Cursor]) -> Result<HashMap<RoomId, Cursor>, Error> {
+    if cursors.len() > MAX_CURSORS {
+        return Err(field("hello.cursors", format!("must be at most {MAX_CURSORS}")));
+    }
+    let mut parsed = HashMap::with_capacity(cursors.len());
+    for (index, cursor) in cursors.iter().enumerate() {
+        let name = format!("hello.cursors[{index}].room_id");
+        let room = RoomId::parse(&cursor.room_id).map_err(|error| field(&name, error))?;
+        if parsed.insert(room, Cursor { seq: cursor.seq, epoch: cursor.epoch }).is_some() {
+            return Err(field(&name, "is named twice"));
+        }
+    }
+    Ok(parsed)
+}

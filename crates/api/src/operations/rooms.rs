@@ -1,0 +1,270 @@
+use parlance_core::limits::MAX_MEMBERS_PER_REQUEST;
+use parlance_core::{
+    Action, Command, Creation, Outcome, RoomId, RoomKind, Settings, SettingsChange, UserId, Visibility,
+};
+use parlance_proto::{convert, v1};
+use parlance_store::StoredRoom;
+
+use super::parse;
+use crate::auth::Caller;
+use crate::{Api, Error, random};
+
+impl Api {
+    pub(crate) async fn create_room(
+        &self,
+        caller: &Caller,
+        request: v1::CreateRoomRequest,
+    ) -> Result<v1::CreateRoomResponse, Error> {
+        self.ensure_user(caller).await?;
+        let kind = convert::room_kind_from(request.kind())
+            .ok_or_else(|| parse::field("kind", "must be direct, group or channel"))?;
+        if request.member_ids.len() > MAX_MEMBERS_PER_REQUEST {
+            return Err(parse::field("member_ids", format!("must be at most {MAX_MEMBERS_PER_REQUEST}")));
+        }
+        let others: Vec<UserId> =
+            request.member_ids.iter().map(|id| parse::user_id("member_ids", id)).collect::<Result<_, _>>()?;
+        for other in &others {
+            self.existing_user(other).await?;
+        }
+        let settings = settings(kind, request.settings.as_ref())?;
+        let now = self.clock().now();
+        let creation = if kind == RoomKind::Direct {
+            let [other] = others.as_slice() else {
+                return Err(parse::field("member_ids", "a direct room has exactly one other member"));
+            };
+            if *other == caller.user {
+                return Err(parse::field("member_ids", "a direct room is between two people"));
+            }
+            Creation::direct(&caller.user, other, settings, random::nonce(), now)
+        } else {
+            let request_id = parse::request_id("request_id", &request.request_id)?;
+            Creation::shared(&caller.user, &request_id, kind, settings, &others, random::nonce(), now)
+        };
+        let (room, is_repeat) = self.rooms().create(creation).await?.into_parts();
+        Ok(v1::CreateRoomResponse { room: Some(room_to_proto(&room)), is_repeat })
+    }
+
+    /// The direct room of two people, created if there is none.
+    pub(crate) async fn direct_room(&self, caller: &UserId, other: &UserId) -> Result<RoomId, Error> {
+        if caller == other {
+            return Err(parse::field("to_user", "a direct room is between two people"));
+        }
+        let id = RoomId::direct(caller, other);
+        if self.store().room(&id).await?.is_none() {
+            self.existing_user(other).await?;
+            let settings = settings(RoomKind::Direct, None)?;
+            let creation = Creation::direct(caller, other, settings, random::nonce(), self.clock().now());
+            self.rooms().create(creation).await?;
+        }
+        Ok(id)
+    }
+
+    pub(crate) async fn get_room(
+        &self,
+        caller: &Caller,
+        request: v1::GetRoomRequest,
+    ) -> Result<v1::GetRoomResponse, Error> {
+        let id = parse::room_id(&request.room_id)?;
+        let access = self.access(&caller.user, &id).await?;
+        if access.room.info.kind != RoomKind::Channel {
+            access.active_member()?;
+        }
+        let membership = access.member.as_ref().map(convert::member);
+        Ok(v1::GetRoomResponse { room: Some(room_to_proto(&access.room)), membership })
+    }
+
+    pub(crate) async fn list_rooms(
+        &self,
+        caller: &Caller,
+        request: v1::ListRoomsRequest,
+    ) -> Result<v1::ListRoomsResponse, Error> {
+        let size = parse::page_size(request.page_size)?;
+        let after = parse::page_token(&request.page_token, RoomId::parse)?;
+        let page = self.store().rooms_of(&caller.user, after.as_ref(), size).await?;
+        let next_page_token = match page.last() {
+            Some(last) if page.len() == size => last.room.as_str().to_owned(),
+            _ => String::new(),
+        };
+        let mut rooms = Vec::with_capacity(page.len());
+        for user_room in page.iter().filter(|room| request.include_left || room.member.is_active()) {
+            if let Some(room) = self.store().room(&user_room.room).await? {
+                rooms.push(seen_by(&room, &user_room.member));
+            }
+        }
+        Ok(v1::ListRoomsResponse { rooms, next_page_token })
+    }
+
+    pub(crate) async fn list_members(
+        &self,
+        caller: &Caller,
+        request: v1::ListMembersRequest,
+    ) -> Result<v1::ListMembersResponse, Error> {
+        let id = parse::room_id(&request.room_id)?;
+        self.access(&caller.user, &id).await?.active_member()?;
+        let size = parse::page_size(request.page_size)?;
+        let after = parse::page_token(&request.page_token, UserId::parse)?;
+        let page = self.store().members(&id, after.as_ref(), size).await?;
+        let next_page_token = match page.last() {
+            Some(last) if page.len() == size => last.user.as_str().to_owned(),
+            _ => String::new(),
+        };
+        let members = page.iter().filter(|member| member.is_active()).map(convert::member).collect();
+        Ok(v1::ListMembersResponse { members, next_page_token })
+    }
+
+    pub(crate) async fn update_room(
+        &self,
+        caller: &Caller,
+        request: v1::UpdateRoomRequest,
+    ) -> Result<v1::UpdateRoomResponse, Error> {
+        let visibility = match request.history_visibility {
+            Some(_) => Some(
+                convert::visibility_from(request.history_visibility())
+                    .ok_or_else(|| parse::field("history_visibility", "must be since_joined or all"))?,
+            ),
+            None => None,
+        };
+        let change = SettingsChange {
+            title: request.title.as_deref().map(parse::title).transpose()?,
+            topic: request.topic.as_deref().map(parse::topic).transpose()?,
+            visibility,
+        };
+        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
+        let outcome = self.change(caller, asked, Action::Update(change)).await?;
+        Ok(v1::UpdateRoomResponse { outcome: Some(outcome) })
+    }
+
+    pub(crate) async fn add_members(
+        &self,
+        caller: &Caller,
+        request: v1::AddMembersRequest,
+    ) -> Result<v1::AddMembersResponse, Error> {
+        if request.user_ids.is_empty() || request.user_ids.len() > MAX_MEMBERS_PER_REQUEST {
+            return Err(parse::field("user_ids", format!("must be 1 to {MAX_MEMBERS_PER_REQUEST}")));
+        }
+        let users: Vec<UserId> =
+            request.user_ids.iter().map(|id| parse::user_id("user_ids", id)).collect::<Result<_, _>>()?;
+        for user in &users {
+            self.existing_user(user).await?;
+        }
+        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
+        let outcome = self.change(caller, asked, Action::Add { users }).await?;
+        Ok(v1::AddMembersResponse { outcome: Some(outcome) })
+    }
+
+    pub(crate) async fn remove_member(
+        &self,
+        caller: &Caller,
+        request: v1::RemoveMemberRequest,
+    ) -> Result<v1::RemoveMemberResponse, Error> {
+        let user = parse::user_id("user_id", &request.user_id)?;
+        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
+        let outcome = self.change(caller, asked, Action::Remove { user }).await?;
+        Ok(v1::RemoveMemberResponse { outcome: Some(outcome) })
+    }
+
+    pub(crate) async fn set_role(
+        &self,
+        caller: &Caller,
+        request: v1::SetRoleRequest,
+    ) -> Result<v1::SetRoleResponse, Error> {
+        let user = parse::user_id("user_id", &request.user_id)?;
+        let role = convert::role_from(request.role())
+            .ok_or_else(|| parse::field("role", "must be member, admin or owner"))?;
+        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
+        let outcome = self.change(caller, asked, Action::SetRole { user, role }).await?;
+        Ok(v1::SetRoleResponse { outcome: Some(outcome) })
+    }
+
+    pub(crate) async fn join_room(
+        &self,
+        caller: &Caller,
+        request: v1::JoinRoomRequest,
+    ) -> Result<v1::JoinRoomResponse, Error> {
+        self.ensure_user(caller).await?;
+        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
+        let outcome = self.change(caller, asked, Action::Join).await?;
+        Ok(v1::JoinRoomResponse { outcome: Some(outcome) })
+    }
+
+    pub(crate) async fn leave_room(
+        &self,
+        caller: &Caller,
+        request: v1::LeaveRoomRequest,
+    ) -> Result<v1::LeaveRoomResponse, Error> {
+        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
+        let outcome = self.change(caller, asked, Action::Leave).await?;
+        Ok(v1::LeaveRoomResponse { outcome: Some(outcome) })
+    }
+
+    /// Carries out an action that answers with where it stands in the log.
+    pub(crate) async fn change(
+        &self,
+        caller: &Caller,
+        asked: Asked<'_>,
+        action: Action,
+    ) -> Result<v1::Outcome, Error> {
+        let room = parse::room_id(asked.room)?;
+        let command = Command {
+            actor: caller.user.clone(),
+            request: parse::request_id("request_id", asked.request)?,
+            after: asked.after,
+            action,
+        };
+        let outcome = self.submit(&room, command).await?;
+        Ok(convert::outcome(&outcome))
+    }
+
+    /// Submits a command, and hides direct rooms from those who are not in them.
+    pub(crate) async fn submit(&self, room: &RoomId, command: Command) -> Result<Outcome, Error> {
+        let result = self.rooms().submit(room, command).await;
+        match result {
+            Err(Error::Refused { refusal: parlance_core::Refusal::NotMember, .. })
+                if room.as_str().starts_with('d') =>
+            {
+                Err(Error::RoomNotFound)
+            }
+            result => result,
+        }
+    }
+}
+
+/// What all changes of a room have in common.
+pub(crate) struct Asked<'a> {
+    pub(crate) room: &'a str,
+    pub(crate) request: &'a str,
+    pub(crate) after: Option<u64>,
+}
+
+fn settings(kind: RoomKind, settings: Option<&v1::RoomSettings>) -> Result<Settings, Error> {
+    let empty = v1::RoomSettings::default();
+    let given = settings.unwrap_or(&empty);
+    let usual = match kind {
+        RoomKind::Channel => Visibility::All,
+        RoomKind::Direct | RoomKind::Group => Visibility::SinceJoined,
+    };
+    if kind == RoomKind::Direct && *given != empty {
+        return Err(parse::field("settings", "a direct room has none"));
+    }
+    Ok(Settings {
+        title: parse::title(&given.title)?,
+        topic: parse::topic(&given.topic)?,
+        visibility: convert::visibility_from(given.history_visibility()).unwrap_or(usual),
+    })
+}
+
+pub(crate) fn room_to_proto(room: &StoredRoom) -> v1::Room {
+    convert::room(&room.info, room.head())
+}
+
+/// The room as far as `member` may know of it: not how it went on after they left.
+fn seen_by(room: &StoredRoom, member: &parlance_core::Member) -> v1::Room {
+    let mut seen = room_to_proto(room);
+    if !member.is_active() {
+        seen.head_seq = member.changed_at();
+        seen.message_count = 0;
+        seen.member_count = 0;
+        seen.settings = seen.settings.map(|settings| v1::RoomSettings { topic: String::new(), ..settings });
+    }
+    seen
+}

@@ -1,0 +1,155 @@
+use parlance_core::limits::MAX_PRESENCE_USERS;
+use parlance_core::{Name, UserId};
+use parlance_proto::{convert, v1};
+use parlance_store::User;
+
+use super::parse;
+use crate::auth::Caller;
+use crate::limits::LOCAL_TOKEN;
+use crate::{Api, Error, random};
+
+impl Api {
+    /// `caller` may be missing in local mode only.
+    pub(crate) async fn create_user(
+        &self,
+        caller: Option<&Caller>,
+        request: v1::CreateUserRequest,
+    ) -> Result<v1::CreateUserResponse, Error> {
+        let id = if request.user_id.is_empty() {
+            made_up_id(&request.name)
+        } else {
+            parse::user_id("user_id", &request.user_id)?
+        };
+        let name = if request.name.is_empty() { id.as_str() } else { &request.name };
+        let name = parse::name(name)?;
+        match caller {
+            _ if self.auth().is_local() => {}
+            None => return Err(Error::TokenMissing),
+            Some(caller) if caller.is_service || caller.user == id => {}
+            Some(_) => return Err(Error::NeedsScope),
+        }
+        let (user, is_repeat) = self.store_user(id, name).await?;
+        let token = self.auth().mint(&user.id, LOCAL_TOKEN).unwrap_or_default();
+        Ok(v1::CreateUserResponse { user: Some(user_to_proto(&user)), token, is_repeat })
+    }
+
+    pub(crate) async fn get_user(
+        &self,
+        caller: &Caller,
+        request: v1::GetUserRequest,
+    ) -> Result<v1::GetUserResponse, Error> {
+        let id = parse::user_or_me(&caller.user, &request.user_id)?;
+        if id == caller.user {
+            self.ensure_user(caller).await?;
+        }
+        let user = self.store().user(&id).await?.ok_or_else(|| Error::UserNotFound(id.to_string()))?;
+        Ok(v1::GetUserResponse { user: Some(user_to_proto(&user)) })
+    }
+
+    pub(crate) async fn list_users(
+        &self,
+        caller: &Caller,
+        request: v1::ListUsersRequest,
+    ) -> Result<v1::ListUsersResponse, Error> {
+        if !self.auth().is_local() && !caller.is_service {
+            return Err(Error::NeedsScope);
+        }
+        let size = parse::page_size(request.page_size)?;
+        let after = parse::page_token(&request.page_token, UserId::parse)?;
+        let users = self.store().users(after.as_ref(), size).await?;
+        let next_page_token = match users.last() {
+            Some(last) if users.len() == size => last.id.as_str().to_owned(),
+            _ => String::new(),
+        };
+        Ok(v1::ListUsersResponse { users: users.iter().map(user_to_proto).collect(), next_page_token })
+    }
+
+    pub(crate) async fn update_user(
+        &self,
+        caller: &Caller,
+        request: v1::UpdateUserRequest,
+    ) -> Result<v1::UpdateUserResponse, Error> {
+        let id = parse::user_or_me(&caller.user, &request.user_id)?;
+        if id != caller.user && !caller.is_service {
+            return Err(Error::NeedsScope);
+        }
+        if id == caller.user {
+            self.ensure_user(caller).await?;
+        }
+        let user = match request.name {
+            Some(name) => self.store().rename_user(&id, parse::name(&name)?, self.clock().now()).await?,
+            None => self.store().user(&id).await?,
+        };
+        let user = user.ok_or_else(|| Error::UserNotFound(id.to_string()))?;
+        Ok(v1::UpdateUserResponse { user: Some(user_to_proto(&user)) })
+    }
+
+    pub(crate) async fn get_presence(
+        &self,
+        _caller: &Caller,
+        request: v1::GetPresenceRequest,
+    ) -> Result<v1::GetPresenceResponse, Error> {
+        if request.user_ids.len() > MAX_PRESENCE_USERS {
+            return Err(parse::field("user_ids", format!("must be at most {MAX_PRESENCE_USERS}")));
+        }
+        let users: Vec<UserId> =
+            request.user_ids.iter().map(|id| parse::user_id("user_ids", id)).collect::<Result<_, _>>()?;
+        // Out of reach, everyone seems away: presence is a hint.
+        let online = self.registry().online(&users).await.unwrap_or_else(|_| vec![false; users.len()]);
+        let presences = users.iter().zip(online);
+        let presences =
+            presences.map(|(user, online)| v1::Presence { user_id: user.as_str().to_owned(), online });
+        Ok(v1::GetPresenceResponse { presences: presences.collect() })
+    }
+
+    /// Whoever has a valid token is a user: the app's own backend says who exists.
+    pub(crate) async fn ensure_user(&self, caller: &Caller) -> Result<(), Error> {
+        if self.is_known(&caller.user) {
+            return Ok(());
+        }
+        if self.store().user(&caller.user).await?.is_none() {
+            let name = parse::name(caller.user.as_str())?;
+            self.store_user(caller.user.clone(), name).await?;
+        }
+        self.remember(&caller.user);
+        Ok(())
+    }
+
+    /// Refuses ids of nobody.
+    pub(crate) async fn existing_user(&self, id: &UserId) -> Result<(), Error> {
+        if self.is_known(id) {
+            return Ok(());
+        }
+        if self.store().user(id).await?.is_none() {
+            return Err(Error::UserNotFound(id.to_string()));
+        }
+        self.remember(id);
+        Ok(())
+    }
+
+    async fn store_user(&self, id: UserId, name: Name) -> Result<(User, bool), Error> {
+        let now = self.clock().now();
+        let user = User { id, name, created_at: now, updated_at: now };
+        Ok(self.store().create_user(user).await?.into_parts())
+    }
+}
+
+fn user_to_proto(user: &User) -> v1::User {
+    v1::User {
+        user_id: user.id.as_str().to_owned(),
+        name: user.name.as_str().to_owned(),
+        created_at: Some(convert::timestamp(user.created_at)),
+        updated_at: Some(convert::timestamp(user.updated_at)),
+    }
+}
+
+/// An id that still tells a person whom it stands for: `alice-3f9a1c20`.
+fn made_up_id(name: &str) -> UserId {
+    let letters = name.chars().filter(char::is_ascii_alphanumeric).take(24);
+    let mut id: String = letters.map(|c| c.to_ascii_lowercase()).collect();
+    if id.is_empty() {
+        id.push_str("user");
+    }
+    id.push_str(&format!("-{:08x}", u32::from_be_bytes(random::bytes())));
+    UserId::parse(&id).unwrap_or_else(|error| unreachable!("{id}: {error}"))
+}

@@ -1,0 +1,257 @@
+use std::sync::Arc;
+
+use parlance_core::limits::{MAX_RECENT_REQUESTS, MAX_CHUNK_EVENTS};
+use parlance_core::{Append, Decision, Draft, Need, Outcome, Room, RoomId};
+use parlance_store::{AppendError, StoreError};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::{Ask, Shared};
+use crate::{Error, random};
+use crate::limits::{MAX_RACES, ROOM_IDLE};
+
+/// Events read at once to recognise repeats.
+const OLDER_PAGE: usize = 512;
+
+/// Chunk events read at once to catch up.
+const CATCH_UP_PAGE: usize = 1_024;
+
+/// The task of one room.
+pub(super) struct Actor {
+    id: RoomId,
+    shared: Arc<Shared>,
+    /// As far as known; `None` until loaded, and after an append that may or may not
+    /// have happened.
+    room: Option<Room>,
+}
+
+/// A command that waits for the append that it went into.
+struct Waiting {
+    ask: Ask,
+    outcome: Outcome,
+}
+
+/// What loading something for a draft came to.
+enum Loaded {
+    Into(()),
+    /// The store knows of later changes than the room: catch up, and decide anew.
+    Ahead,
+}
+
+impl Actor {
+    pub(super) fn new(id: RoomId, shared: Arc<Shared>) -> Self {
+        Self { id, shared, room: None }
+    }
+
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Ask>) {
+        let mut asks = Vec::new();
+        loop {
+            match timeout(ROOM_IDLE, inbox.recv_many(&mut asks, MAX_CHUNK_EVENTS)).await {
+                Ok(0) => return,
+                Ok(_) => self.serve(std::mem::take(&mut asks)).await,
+                Err(_) => {
+                    // Senders see it closed and start another actor; what is in the
+                    // queue is still served here.
+                    inbox.close();
+                    self.shared.actors.remove_if(&self.id, |_, other| other.is_closed());
+                    while inbox.recv_many(&mut asks, MAX_CHUNK_EVENTS).await > 0 {
+                        self.serve(std::mem::take(&mut asks)).await;
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Serves what was waiting, in as few appends as it fits in.
+    async fn serve(&mut self, asks: Vec<Ask>) {
+        let mut asks = std::collections::VecDeque::from(asks);
+        let mut races = 0;
+        while !asks.is_empty() {
+            match self.serve_some(&mut asks).await {
+                Ok(()) => races = 0,
+                Err(AppendError::HeadMoved) if races < MAX_RACES => races += 1,
+                Err(AppendError::HeadMoved | AppendError::Unknown) => fail(&mut asks, &Error::Contention),
+                Err(AppendError::Store(error)) => fail(&mut asks, &Error::Store(error)),
+            }
+        }
+    }
+
+    /// Decides as many of `asks` as fit into one append, appends, delivers, answers.
+    /// On an error those not answered are still in `asks`.
+    async fn serve_some(&mut self, asks: &mut std::collections::VecDeque<Ask>) -> Result<(), AppendError> {
+        let Some(room) = self.load().await? else {
+            fail(asks, &Error::RoomNotFound);
+            return Ok(());
+        };
+        let mut draft = room.draft();
+        let mut waiting: Vec<Waiting> = Vec::new();
+        while let Some(ask) = asks.pop_front() {
+            match self.decide(&mut draft, &ask).await {
+                Ok(Ok(outcome)) => waiting.push(Waiting { ask, outcome }),
+                Ok(Err(error)) => answer(ask, Err(error)),
+                Err(error) => {
+                    asks.push_front(ask);
+                    give_back(asks, waiting);
+                    if error == AppendError::HeadMoved {
+                        self.catch_up().await?;
+                    }
+                    return Err(error);
+                }
+            }
+            if !draft.has_room() {
+                break;
+            }
+        }
+        let mut loaded = draft.room_mut().clone();
+        loaded.trim();
+        let Some((append, after)) = draft.finish(random::nonce()) else {
+            // Repeats and commands that change nothing; what was loaded stays so.
+            self.room = Some(loaded);
+            answer_all(waiting);
+            return Ok(());
+        };
+        match self.append(append, after).await {
+            Ok(()) => {
+                answer_all(waiting);
+                Ok(())
+            }
+            Err(error) => {
+                give_back(asks, waiting);
+                if error == AppendError::HeadMoved {
+                    self.catch_up().await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Appends until it is known what became of it, and delivers.
+    async fn append(&mut self, append: Append, after: Room) -> Result<(), AppendError> {
+        let store = &self.shared.store;
+        // Until the answer is there the room is not to be used.
+        let before = self.room.take();
+        let mut result = store.append(&self.id, append.clone()).await;
+        for _ in 0..MAX_RACES {
+            if result != Err(AppendError::Unknown) {
+                break;
+            }
+            result = match store.chunk(&self.id, append.chunk.first_seq()).await? {
+                Some(chunk) if chunk.nonce() == append.chunk.nonce() => Ok(()),
+                Some(_) => Err(AppendError::HeadMoved),
+                None => store.append(&self.id, append.clone()).await,
+            };
+        }
+        match result {
+            Ok(()) => {
+                self.shared.hub.deliver(after.info(), &append.chunk);
+                self.room = Some(after);
+                Ok(())
+            }
+            Err(AppendError::HeadMoved) => {
+                self.room = before;
+                Err(AppendError::HeadMoved)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Decides one command, loading what it needs.
+    async fn decide(&self, draft: &mut Draft, ask: &Ask) -> Result<Result<Outcome, Error>, AppendError> {
+        loop {
+            let need = match draft.decide(&ask.command, self.shared.clock.now()) {
+                Ok(Decision::Done(outcome)) => return Ok(Ok(outcome)),
+                Ok(Decision::Need(need)) => need,
+                Err(refusal) => return Ok(Err(Error::Refused { room: self.id.clone(), refusal })),
+            };
+            match self.satisfy(draft.room_mut(), need).await? {
+                Loaded::Into(()) => {}
+                Loaded::Ahead => return Err(AppendError::HeadMoved),
+            }
+        }
+    }
+
+    async fn satisfy(&self, room: &mut Room, need: Need) -> Result<Loaded, StoreError> {
+        let store = &self.shared.store;
+        let usable = match need {
+            Need::Member(user) => {
+                let row = store.member(&self.id, &user).await?;
+                room.load_member(user, row)
+            }
+            Need::Message(seq) => {
+                let message = self.message(seq).await?;
+                room.load_message(seq, message)
+            }
+            Need::Older { before } => {
+                let limit = OLDER_PAGE.min(MAX_RECENT_REQUESTS);
+                room.load_older(&store.events_before(&self.id, before, limit).await?);
+                true
+            }
+        };
+        Ok(if usable { Loaded::Into(()) } else { Loaded::Ahead })
+    }
+
+    async fn message(
+        &self,
+        seq: u64,
+    ) -> Result<Option<(parlance_core::UserId, parlance_core::Overlay)>, StoreError> {
+        let store = &self.shared.store;
+        let range = parlance_core::SeqRange { from: seq, to: seq };
+        let entry = store.read(&self.id, range, 1, false).await?.pop();
+        let message = entry.filter(|entry| matches!(entry.event.body, parlance_core::Body::Message(_)));
+        Ok(message.map(|entry| (entry.event.actor, entry.overlay.unwrap_or_default())))
+    }
+
+    /// The room, from the store if it is not loaded. `None` where there is none.
+    async fn load(&mut self) -> Result<Option<&Room>, StoreError> {
+        if self.room.is_none() {
+            let stored = self.shared.store.room(&self.id).await?;
+            self.room = stored.map(|stored| Room::load(stored.info, &stored.tail));
+        }
+        Ok(self.room.as_ref())
+    }
+
+    /// Applies what others have appended.
+    async fn catch_up(&mut self) -> Result<(), StoreError> {
+        let Some(room) = &mut self.room else { return Ok(()) };
+        loop {
+            let head = room.head().seq();
+            let chunks = self.shared.store.chunks_after(&self.id, head, CATCH_UP_PAGE).await?;
+            if chunks.is_empty() {
+                return Ok(());
+            }
+            for chunk in &chunks {
+                if room.apply(chunk).is_err() {
+                    // The log itself has no hole: this was not its continuation.
+                    self.room = None;
+                    return Ok(());
+                }
+                self.shared.hub.deliver(room.info(), chunk);
+            }
+        }
+    }
+}
+
+/// Puts commands that were decided for an append that did not happen back in line.
+fn give_back(asks: &mut std::collections::VecDeque<Ask>, waiting: Vec<Waiting>) {
+    for Waiting { ask, .. } in waiting.into_iter().rev() {
+        asks.push_front(ask);
+    }
+}
+
+fn answer(ask: Ask, result: Result<Outcome, Error>) {
+    // Whoever asked may have gone; what was decided stays decided.
+    let _ = ask.reply.send(result);
+}
+
+fn answer_all(waiting: Vec<Waiting>) {
+    for Waiting { ask, outcome } in waiting {
+        answer(ask, Ok(outcome));
+    }
+}
+
+fn fail(asks: &mut std::collections::VecDeque<Ask>, error: &Error) {
+    for ask in asks.drain(..) {
+        answer(ask, Err(error.clone()));
+    }
+}

@@ -1,0 +1,197 @@
+//! The gRPC services: each call authenticated, limited in rate and time, and handed to
+//! its operation.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use parlance_core::limits::MAX_FRAME_BYTES;
+use parlance_proto::server::chat_service_server::{ChatService, ChatServiceServer};
+use parlance_proto::server::inbox_service_server::{InboxService, InboxServiceServer};
+use parlance_proto::server::room_service_server::{RoomService, RoomServiceServer};
+use parlance_proto::server::user_service_server::{UserService, UserServiceServer};
+use parlance_proto::{SharedFrame, v1};
+use tokio::time::timeout;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use crate::auth::Caller;
+use crate::limits::OPERATION_TIMEOUT;
+use crate::session::{Inbound, Session};
+use crate::{Api, Error};
+
+/// A stream of frames to one client.
+pub type Frames = Pin<Box<dyn Stream<Item = Result<SharedFrame, Status>> + Send>>;
+
+/// An [`Api`] as gRPC services.
+#[derive(Clone)]
+pub struct Services(Arc<Api>);
+
+impl Services {
+    /// The services of `api`.
+    pub fn new(api: Arc<Api>) -> Self {
+        Self(api)
+    }
+
+    /// `ChatService`, with the limits on messages set.
+    pub fn chat(&self) -> ChatServiceServer<Self> {
+        ChatServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
+    }
+
+    /// `UserService`, likewise.
+    pub fn users(&self) -> UserServiceServer<Self> {
+        UserServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
+    }
+
+    /// `RoomService`, likewise.
+    pub fn rooms(&self) -> RoomServiceServer<Self> {
+        RoomServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
+    }
+
+    /// `InboxService`, likewise.
+    pub fn inbox(&self) -> InboxServiceServer<Self> {
+        InboxServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
+    }
+
+    /// Opens a session for whoever `authorization` names, fed from `inbound`.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED.
+    pub fn open(
+        &self,
+        authorization: Option<&str>,
+        inbound: impl Stream<Item = Result<v1::ClientFrame, Status>> + Send + 'static,
+    ) -> Result<Frames, Status> {
+        let caller = self.0.auth().verify(authorization)?;
+        Ok(self.session(caller, inbound.boxed(), false))
+    }
+
+    fn session(&self, caller: Caller, inbound: Inbound, subscribe_only: bool) -> Frames {
+        Box::pin(Session::stream(self.0.clone(), caller, inbound, subscribe_only))
+    }
+
+    fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Error> {
+        let header = metadata.get("authorization").map(|value| value.to_str());
+        self.0.auth().verify(header.transpose().map_err(|_| Error::TokenInvalid)?)
+    }
+
+    /// What every unary call has in common.
+    async fn call<'a, Q, A, F>(
+        &'a self,
+        request: Request<Q>,
+        operation: impl FnOnce(Caller, Q) -> F,
+    ) -> Result<Response<A>, Status>
+    where
+        F: Future<Output = Result<A, Error>> + 'a,
+    {
+        let caller = self.caller(request.metadata())?;
+        self.0.check_rate(&caller)?;
+        match timeout(OPERATION_TIMEOUT, operation(caller, request.into_inner())).await {
+            Ok(result) => Ok(Response::new(result?)),
+            Err(_) => Err(Error::Timeout.into()),
+        }
+    }
+}
+
+/// The unary calls of one service, each to the operation of the same name.
+macro_rules! unary {
+    ($($name:ident($request:ident) -> $response:ident;)*) => {
+        $(
+            fn $name<'a, 'b>(
+                &'a self,
+                request: Request<v1::$request>,
+            ) -> Pin<Box<dyn Future<Output = Result<Response<v1::$response>, Status>> + Send + 'b>>
+            where
+                'a: 'b,
+                Self: 'b,
+            {
+                Box::pin(self.call(request, move |caller, request| async move {
+                    self.0.$name(&caller, request).await
+                }))
+            }
+        )*
+    };
+}
+
+#[async_trait]
+impl ChatService for Services {
+    type ChatStream = Frames;
+    type SubscribeStream = Frames;
+
+    async fn chat(&self, request: Request<Streaming<v1::ClientFrame>>) -> Result<Response<Frames>, Status> {
+        let caller = self.caller(request.metadata())?;
+        Ok(Response::new(self.session(caller, request.into_inner().boxed(), false)))
+    }
+
+    async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Result<Response<Frames>, Status> {
+        let caller = self.caller(request.metadata())?;
+        let hello = request.into_inner().hello.unwrap_or_default();
+        let operation = Some(v1::client_frame::Operation::Hello(hello));
+        let frame = v1::ClientFrame { request_id: String::new(), operation };
+        let inbound = futures::stream::iter([Ok(frame)]).boxed();
+        Ok(Response::new(self.session(caller, inbound, true)))
+    }
+
+    unary! {
+        send_message(SendMessageRequest) -> SendMessageResponse;
+        get_message(GetMessageRequest) -> GetMessageResponse;
+        list_messages(ListMessagesRequest) -> ListMessagesResponse;
+        list_events(ListEventsRequest) -> ListEventsResponse;
+        edit_message(EditMessageRequest) -> EditMessageResponse;
+        delete_message(DeleteMessageRequest) -> DeleteMessageResponse;
+        add_reaction(AddReactionRequest) -> AddReactionResponse;
+        remove_reaction(RemoveReactionRequest) -> RemoveReactionResponse;
+        send_typing(SendTypingRequest) -> SendTypingResponse;
+    }
+}
+
+#[async_trait]
+impl UserService for Services {
+    async fn create_user(
+        &self,
+        request: Request<v1::CreateUserRequest>,
+    ) -> Result<Response<v1::CreateUserResponse>, Status> {
+        // In local mode the first call of all has no token yet.
+        let caller = match self.caller(request.metadata()) {
+            Err(Error::TokenMissing) if self.0.auth().is_local() => None,
+            caller => Some(caller?),
+        };
+        if let Some(caller) = &caller {
+            self.0.check_rate(caller)?;
+        }
+        Ok(Response::new(self.0.create_user(caller.as_ref(), request.into_inner()).await?))
+    }
+
+    unary! {
+        get_user(GetUserRequest) -> GetUserResponse;
+        list_users(ListUsersRequest) -> ListUsersResponse;
+        update_user(UpdateUserRequest) -> UpdateUserResponse;
+        get_presence(GetPresenceRequest) -> GetPresenceResponse;
+    }
+}
+
+#[async_trait]
+impl RoomService for Services {
+    unary! {
+        create_room(CreateRoomRequest) -> CreateRoomResponse;
+        get_room(GetRoomRequest) -> GetRoomResponse;
+        update_room(UpdateRoomRequest) -> UpdateRoomResponse;
+        list_rooms(ListRoomsRequest) -> ListRoomsResponse;
+        add_members(AddMembersRequest) -> AddMembersResponse;
+        remove_member(RemoveMemberRequest) -> RemoveMemberResponse;
+        list_members(ListMembersRequest) -> ListMembersResponse;
+        set_role(SetRoleRequest) -> SetRoleResponse;
+        join_room(JoinRoomRequest) -> JoinRoomResponse;
+        leave_room(LeaveRoomRequest) -> LeaveRoomResponse;
+    }
+}
+
+#[async_trait]
+impl InboxService for Services {
+    unary! {
+        list_inbox(ListInboxRequest) -> ListInboxResponse;
+        mark_read(MarkReadRequest) -> MarkReadResponse;
+        acknowledge_delivery(AcknowledgeDeliveryRequest) -> AcknowledgeDeliveryResponse;
+    }
+}

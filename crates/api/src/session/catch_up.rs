@@ -1,0 +1,168 @@
+//! What a session is to get of each room when it opens.
+
+use std::collections::{HashMap, VecDeque};
+
+use parlance_core::limits::MAX_CATCH_UP;
+use parlance_core::{RoomId, UserId, visible_ranges};
+use parlance_proto::v1;
+use parlance_store::UserRoom;
+
+use super::OpenSession;
+use super::stream::{RoomStream, Source, Step, gap};
+use crate::hub::{Feed, RoomState};
+use crate::{Api, Error};
+
+/// Rooms of a user that are read at once.
+const PAGE: usize = 200;
+
+/// A position that the client says it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) seq: u64,
+    pub(crate) epoch: u64,
+}
+
+impl Api {
+    /// Fills a new session with the rooms of its user, each from where the client has
+    /// it. Returns the heads.
+    pub(super) async fn catch_up(
+        &self,
+        user: &UserId,
+        open: &mut OpenSession,
+        mut cursors: HashMap<RoomId, Cursor>,
+    ) -> Result<Vec<v1::Cursor>, Error> {
+        let mut heads = Vec::new();
+        let mut after: Option<RoomId> = None;
+        loop {
+            let page = self.store().rooms_of(user, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.room.clone());
+            let is_last = page.len() < PAGE;
+            for user_room in page {
+                let cursor = cursors.remove(&user_room.room);
+                // Who has left and says nothing of the room is done with it.
+                if !user_room.member.is_active() && cursor.is_none() {
+                    continue;
+                }
+                if let Some(head) = self.open_room(open, &user_room, cursor).await? {
+                    heads.push(head);
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        // Rooms that are not this user's: whether they exist is not theirs to know.
+        for (room, cursor) in cursors {
+            let gap = v1::Gap {
+                room_id: room.as_str().to_owned(),
+                from_seq: cursor.seq + 1,
+                to_seq: 0,
+                reason: v1::GapReason::NotMember.into(),
+                epoch: 0,
+            };
+            open.notices.push(gap);
+        }
+        Ok(heads)
+    }
+
+    async fn open_room(
+        &self,
+        open: &mut OpenSession,
+        user_room: &UserRoom,
+        cursor: Option<Cursor>,
+    ) -> Result<Option<v1::Cursor>, Error> {
+        let room = &user_room.room;
+        let Some((subscription, state)) = self.hub().subscribe(room, &open.mailbox).await? else {
+            return Ok(None);
+        };
+        // The row may be older than the subscription: read it again, now that nothing
+        // can slip through in between.
+        let now = self.store().user_room(subscription.user(), room).await?;
+        let user_room = now.as_ref().unwrap_or(user_room);
+        let feed = subscription.feed().clone();
+        let (start, plan) = match plan(&feed, user_room, state, cursor) {
+            Ok(plan) => plan,
+            Err(error) => {
+                self.hub().unsubscribe(&subscription);
+                return Err(error);
+            }
+        };
+        let active = user_room.member.is_active();
+        subscription.wake();
+        let source = if active { Source::Live(subscription) } else { Source::Past(subscription) };
+        open.rooms.insert(room.clone(), RoomStream { source, cursor: start, plan, since: user_room.member.changed_at() });
+        let head = v1::Cursor { room_id: room.as_str().to_owned(), seq: state.head, epoch: state.epoch };
+        Ok(active.then_some(head))
+    }
+}
+
+/// What is to be handed out of a room and named as gaps, and the position to begin
+/// from. Together they leave nothing out.
+fn plan(
+    feed: &Feed,
+    user_room: &UserRoom,
+    state: RoomState,
+    cursor: Option<Cursor>,
+) -> Result<(u64, VecDeque<Step>), Error> {
+    use v1::GapReason::{AcknowledgedElsewhere, NotMember, Restored, Retention, TooLong};
+
+    // The row may know of a change whose chunk is about to be delivered.
+    let head = state.head.max(user_room.member.changed_at());
+    let mut plan = VecDeque::new();
+    let mut at = match cursor {
+        Some(cursor) if cursor.epoch != 0 && cursor.epoch != state.epoch => {
+            plan.push_back(Step::Gap(gap(feed, 1, head, Restored)));
+            return Ok((head, plan));
+        }
+        Some(cursor) if cursor.seq > head => {
+            return Err(Error::Refused {
+                room: feed.room().clone(),
+                refusal: parlance_core::Refusal::CursorAhead { after: cursor.seq, head },
+            });
+        }
+        Some(cursor) => cursor.seq,
+        None => 0,
+    };
+    let start = at;
+    let name = |plan: &mut VecDeque<Step>, at: &mut u64, to: u64, reason| {
+        if *at < to {
+            plan.push_back(Step::Gap(gap(feed, *at + 1, to, reason)));
+            *at = to;
+        }
+    };
+    name(&mut plan, &mut at, state.floor.saturating_sub(1), Retention);
+    let ranges = visible_ranges(&user_room.member, state.visibility, head);
+    if cursor.is_none() {
+        let first = ranges.first().map_or(1, |range| range.from);
+        let delivered = user_room.cursors.delivered.min(head);
+        // What was before one's time is no news to page, unless all of it is open.
+        name(&mut plan, &mut at, first.saturating_sub(1).min(delivered), NotMember);
+        name(&mut plan, &mut at, delivered, AcknowledgedElsewhere);
+    }
+    let mut pushed: u64 =
+        ranges.iter().map(|range| range.to.saturating_sub(at.max(range.from - 1))).sum();
+    for range in &ranges {
+        if range.to <= at {
+            continue;
+        }
+        name(&mut plan, &mut at, range.from - 1, NotMember);
+        if pushed > MAX_CATCH_UP {
+            let skip = (pushed - MAX_CATCH_UP).min(range.to - at);
+            let to = at + skip;
+            name(&mut plan, &mut at, to, TooLong);
+            pushed -= skip;
+        }
+        if at < range.to {
+            plan.push_back(Step::Through(range.to));
+            at = range.to;
+        }
+    }
+    // A member's last range goes on live.
+    if user_room.member.is_active()
+        && let Some(Step::Through(_)) = plan.back()
+    {
+        plan.pop_back();
+    }
+    Ok((start, plan))
+}

@@ -1,0 +1,280 @@
+//! One session of `Chat` or `Subscribe`, as a stream: it does its work when it is
+//! polled, so that a client that does not read holds up nobody but itself, and needs
+//! no queue of its own.
+
+mod catch_up;
+mod stream;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, FuturesUnordered};
+use futures::{Stream, StreamExt};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use parlance_core::{DeviceId, RoomId};
+use parlance_proto::error::Failure;
+use parlance_proto::{SharedFrame, v1};
+use tokio::time::{Instant, sleep_until};
+use tonic::Status;
+use v1::client_frame::Operation;
+use v1::server_frame::Frame;
+
+pub(crate) use self::catch_up::Cursor;
+use self::stream::RoomStream;
+use crate::auth::Caller;
+use crate::hub::Mailbox;
+use crate::limits::{BAD_FRAMES, DRAIN_GRACE, HELLO_TIMEOUT, MAX_IN_FLIGHT, RECONNECT_SPREAD};
+use crate::operations::parse;
+use crate::{Api, Error};
+
+/// Longest correlation id of a frame, bytes.
+const MAX_FRAME_ID: usize = 64;
+
+/// What comes from the client; an error ends the session.
+pub(crate) type Inbound = BoxStream<'static, Result<v1::ClientFrame, Status>>;
+
+pub(crate) struct Session {
+    api: Arc<Api>,
+    caller: Caller,
+    inbound: Inbound,
+    /// The client has finished sending. What is under way is still answered.
+    inbound_ended: bool,
+    /// It gets events even so: a `Subscribe` stream.
+    subscribe_only: bool,
+    in_flight: FuturesUnordered<BoxFuture<'static, SharedFrame>>,
+    /// Ready to go out.
+    out: VecDeque<SharedFrame>,
+    open: Option<OpenSession>,
+    /// Hello, then the end of the token, then the end of draining.
+    deadline: Instant,
+    draining: bool,
+    bad_frames: DefaultDirectRateLimiter,
+    ended: bool,
+}
+
+/// What a session has once hello was said.
+pub(crate) struct OpenSession {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) rooms: HashMap<RoomId, RoomStream>,
+    /// Where the session was in rooms that its user has left meanwhile.
+    left: HashMap<RoomId, u64>,
+    /// Gaps to name once, right after the welcome.
+    notices: Vec<v1::Gap>,
+}
+
+enum Turn {
+    Drain,
+    Deadline,
+    Reply(SharedFrame),
+    Inbound(Option<Result<v1::ClientFrame, Status>>),
+    Waken(crate::hub::Waken),
+}
+
+impl Session {
+    /// The frames of a new session. Dropping the stream closes the session.
+    pub(crate) fn stream(
+        api: Arc<Api>,
+        caller: Caller,
+        inbound: Inbound,
+        subscribe_only: bool,
+    ) -> impl Stream<Item = Result<SharedFrame, Status>> + Send + 'static {
+        let burst = NonZeroU32::new(BAD_FRAMES).unwrap_or(NonZeroU32::MIN);
+        metrics::gauge!("parlance_sessions").increment(1.0);
+        let session = Self {
+            api,
+            caller,
+            inbound,
+            inbound_ended: false,
+            subscribe_only,
+            in_flight: FuturesUnordered::new(),
+            out: VecDeque::new(),
+            open: None,
+            deadline: Instant::now() + HELLO_TIMEOUT,
+            draining: false,
+            bad_frames: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(burst)),
+            ended: false,
+        };
+        futures::stream::unfold(session, |mut session| async move {
+            let item = session.next().await?;
+            Some((item, session))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Result<SharedFrame, Status>> {
+        loop {
+            if let Some(frame) = self.out.pop_front() {
+                return Some(Ok(frame));
+            }
+            if self.ended {
+                return None;
+            }
+            let turn = self.turn().await;
+            if let Err(error) = self.take(turn).await {
+                self.ended = true;
+                return Some(Err(error));
+            }
+        }
+    }
+
+    /// Waits for the next thing to do. Cancel-safe: nothing is taken unless returned.
+    async fn turn(&mut self) -> Turn {
+        let shutdown = self.api.shutdown().clone();
+        let can_take = !self.inbound_ended && self.in_flight.len() < MAX_IN_FLIGHT;
+        let mailbox = self.open.as_ref().map(|open| open.mailbox.clone());
+        let waken = async {
+            match &mailbox {
+                Some(mailbox) => mailbox.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled(), if !self.draining => Turn::Drain,
+            () = sleep_until(self.deadline) => Turn::Deadline,
+            Some(reply) = self.in_flight.next(), if !self.in_flight.is_empty() => Turn::Reply(reply),
+            // Neither starves the other: which comes first is left to chance.
+            turn = async {
+                tokio::select! {
+                    frame = self.inbound.next(), if can_take => Turn::Inbound(frame),
+                    waken = waken => Turn::Waken(waken),
+                }
+            } => turn,
+        }
+    }
+
+    async fn take(&mut self, turn: Turn) -> Result<(), Status> {
+        match turn {
+            Turn::Reply(reply) => self.out.push_back(reply),
+            Turn::Waken(waken) => self.woken(waken).await?,
+            Turn::Inbound(Some(Ok(frame))) => self.frame(frame).await?,
+            Turn::Inbound(Some(Err(status))) => return Err(status),
+            Turn::Inbound(None) => {
+                self.inbound_ended = true;
+                self.ended = !self.subscribe_only && self.in_flight.is_empty();
+            }
+            Turn::Drain => self.drain(),
+            Turn::Deadline if self.draining => self.ended = true,
+            Turn::Deadline if self.open.is_none() => return Err(Error::HelloTimeout.into()),
+            Turn::Deadline => return Err(Error::TokenExpired.into()),
+        }
+        // A client that has finished sending still gets its answers.
+        if self.inbound_ended && !self.subscribe_only && self.in_flight.is_empty() {
+            self.ended = true;
+        }
+        Ok(())
+    }
+
+    /// Says when to come back, each session at another time, and goes on for a while.
+    fn drain(&mut self) {
+        self.draining = true;
+        let spread = RECONNECT_SPREAD.as_millis() as u64;
+        let share = self.open.as_ref().map_or(0, |open| open.mailbox.session());
+        // Sessions are numbered one after the other: a stride that shares no factor
+        // with the spread visits all of it.
+        let delay = Duration::from_millis(share.wrapping_mul(1_571) % spread);
+        let draining = v1::Draining { reconnect_after: delay.try_into().ok() };
+        self.out.push_back(Frame::Draining(draining).into());
+        self.deadline = Instant::now() + DRAIN_GRACE;
+        if self.in_flight.is_empty() {
+            self.ended = true;
+        }
+    }
+
+    async fn frame(&mut self, frame: v1::ClientFrame) -> Result<(), Status> {
+        let mut request_id = frame.request_id;
+        let operation = match frame.operation {
+            _ if request_id.len() > MAX_FRAME_ID => {
+                request_id.clear();
+                let message = format!("must be at most {MAX_FRAME_ID} bytes");
+                Err(Error::Field("request_id".into(), message))
+            }
+            None => Err(Error::UnknownOperation),
+            Some(Operation::Hello(_)) if self.open.is_some() => Err(Error::HelloRepeated),
+            Some(Operation::Hello(hello)) => match self.hello(hello).await {
+                Ok(()) => return Ok(()),
+                Err(error) => Err(error),
+            },
+            Some(_) if self.open.is_none() => Err(Error::HelloRequired),
+            Some(_) if self.draining => Err(Error::Draining),
+            Some(operation) => Ok(operation),
+        };
+        match operation {
+            Ok(operation) => {
+                let (api, caller) = (self.api.clone(), self.caller.clone());
+                self.in_flight.push(Box::pin(async move {
+                    let result = api.execute(&caller, operation).await;
+                    reply(request_id, result)
+                }));
+            }
+            Err(error) => {
+                self.out.push_back(reply(request_id, Err(error)));
+                if self.bad_frames.check().is_err() {
+                    return Err(Error::Abusive.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn hello(&mut self, hello: v1::Hello) -> Result<(), Error> {
+        if !hello.device_id.is_empty() {
+            DeviceId::parse(&hello.device_id)
+                .map_err(|error| Error::Field("hello.device_id".into(), error.to_string()))?;
+        }
+        let cursors = parse::cursors(&hello.cursors)?;
+        self.api.ensure_user(&self.caller).await?;
+        let mailbox = self.api.hub().open(&self.caller.user);
+        let mut open = OpenSession { mailbox, rooms: HashMap::new(), left: HashMap::new(), notices: Vec::new() };
+        let heads = match self.api.catch_up(&self.caller.user, &mut open, cursors).await {
+            Ok(heads) => heads,
+            Err(error) => {
+                self.api.close_session(&open);
+                return Err(error);
+            }
+        };
+        let session = open.mailbox.session();
+        let welcome = v1::Welcome {
+            session_id: format!("{}-{session}", self.api.node_id()),
+            user_id: self.caller.user.as_str().to_owned(),
+            node_id: self.api.node_id().to_owned(),
+            server_time: Some(SystemTime::now().into()),
+            heads,
+            limits: Some(crate::contract_limits()),
+        };
+        self.out.push_back(Frame::Welcome(welcome).into());
+        self.out.extend(open.notices.drain(..).map(|gap| SharedFrame::from(Frame::Gap(gap))));
+        // One that was there already when the session is drained stays drained.
+        if !self.draining {
+            self.deadline = Instant::now() + self.caller.remaining();
+        }
+        let rooms: Vec<RoomId> = open.rooms.keys().cloned().collect();
+        self.open = Some(open);
+        self.api.came_online(&self.caller.user, &rooms).await;
+        Ok(())
+    }
+
+    /// Rooms of the session, to tell when it goes.
+    fn room_ids(open: &OpenSession) -> HashSet<RoomId> {
+        open.rooms.keys().cloned().collect()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        metrics::gauge!("parlance_sessions").decrement(1.0);
+        if let Some(open) = self.open.take() {
+            self.api.close_session(&open);
+            let rooms: Vec<RoomId> = Self::room_ids(&open).into_iter().collect();
+            let (api, user) = (self.api.clone(), self.caller.user.clone());
+            self.api.tasks().spawn(async move { api.went_offline(&user, &rooms).await });
+        }
+    }
+}
+
+fn reply(request_id: String, result: Result<v1::reply::Result, Error>) -> SharedFrame {
+    let result = result.unwrap_or_else(|error| v1::reply::Result::Error(Failure::from(error).into()));
+    Frame::Reply(v1::Reply { request_id, result: Some(result) }).into()
+}

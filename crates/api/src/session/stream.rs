@@ -1,0 +1,192 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parlance_core::{UserId, Visibility};
+use parlance_proto::{SharedFrame, v1};
+use tonic::Status;
+use v1::server_frame::Frame;
+
+use super::{OpenSession, Session};
+use crate::Error;
+use crate::hub::{Attach, Feed, Fetched, Hub, Subscription, Waken};
+use crate::limits::ROOM_BATCH;
+
+/// Where a session is in one room, and what is to come.
+pub(crate) struct RoomStream {
+    pub(super) source: Source,
+    /// Everything up to here was handed out or named as a gap.
+    pub(super) cursor: u64,
+    /// To be gone through before what is live.
+    pub(super) plan: VecDeque<Step>,
+    /// The event that made the user a member, the last time as far as known. A removal
+    /// before it is not the end.
+    pub(super) since: u64,
+}
+
+pub(super) enum Source {
+    /// A member: goes on with what happens.
+    Live(Arc<Subscription>),
+    /// Once a member: ends with the plan.
+    Past(Arc<Subscription>),
+}
+
+/// A part of a room's past.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    /// Hand out everything up to this seq.
+    Through(u64),
+    /// Name these as a gap.
+    Gap(v1::Gap),
+}
+
+/// What became of a room after one batch.
+enum Progress {
+    /// There may be more at once.
+    More,
+    /// Nothing until it wakes again.
+    UpToDate,
+    /// The user is no longer a member.
+    Over,
+}
+
+impl RoomStream {
+    pub(crate) fn subscription(&self) -> &Arc<Subscription> {
+        match &self.source {
+            Source::Live(subscription) | Source::Past(subscription) => subscription,
+        }
+    }
+
+    /// Hands out at most one batch.
+    async fn advance(
+        &mut self,
+        hub: &Hub,
+        user: &UserId,
+        out: &mut VecDeque<SharedFrame>,
+    ) -> Result<Progress, Error> {
+        let feed = self.subscription().feed().clone();
+        let to = match self.plan.front() {
+            Some(Step::Gap(gap)) => {
+                self.cursor = self.cursor.max(gap.to_seq);
+                out.push_back(Frame::Gap(gap.clone()).into());
+                self.plan.pop_front();
+                return Ok(Progress::More);
+            }
+            Some(Step::Through(to)) if *to <= self.cursor => {
+                self.plan.pop_front();
+                return Ok(Progress::More);
+            }
+            Some(Step::Through(to)) => *to,
+            None if matches!(self.source, Source::Past(_)) => return Ok(Progress::Over),
+            None => u64::MAX,
+        };
+        let Fetched::Frames(frames) = hub.fetch(&feed, self.cursor, to).await? else {
+            return Ok(Progress::UpToDate);
+        };
+        let full = frames.len() >= ROOM_BATCH;
+        for frame in frames {
+            if frame.seq > self.cursor + 1 {
+                // Older ones are gone from the log.
+                let reason = v1::GapReason::Retention;
+                out.push_back(gap_frame(&feed, self.cursor + 1, frame.seq - 1, reason));
+            }
+            self.cursor = frame.seq;
+            out.push_back(frame.frame);
+            // A removal within the plan is one of an earlier membership.
+            if frame.removes.as_ref() == Some(user) && self.plan.is_empty() {
+                if self.cursor > self.since {
+                    return Ok(Progress::Over);
+                }
+                let hidden = feed.known().is_some_and(|room| room.visibility == Visibility::SinceJoined);
+                if hidden && self.cursor + 1 < self.since {
+                    let reason = v1::GapReason::NotMember;
+                    out.push_back(gap_frame(&feed, self.cursor + 1, self.since - 1, reason));
+                    self.cursor = self.since - 1;
+                    return Ok(Progress::More);
+                }
+            }
+        }
+        Ok(if full || !self.plan.is_empty() { Progress::More } else { Progress::UpToDate })
+    }
+}
+
+pub(super) fn gap_frame(feed: &Feed, from: u64, to: u64, reason: v1::GapReason) -> SharedFrame {
+    Frame::Gap(gap(feed, from, to, reason)).into()
+}
+
+pub(super) fn gap(feed: &Feed, from: u64, to: u64, reason: v1::GapReason) -> v1::Gap {
+    v1::Gap {
+        room_id: feed.room().as_str().to_owned(),
+        from_seq: from,
+        to_seq: to,
+        reason: reason.into(),
+        epoch: feed.known().map_or(0, |room| room.epoch),
+    }
+}
+
+impl Session {
+    /// Something waits in the mailbox.
+    pub(super) async fn woken(&mut self, waken: Waken) -> Result<(), Status> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        match waken {
+            Waken::Signal(frame) => self.out.push_back(frame),
+            Waken::Attach(attach) => {
+                let hub = self.api.hub();
+                open.attach(hub, &attach).await?;
+            }
+            Waken::Room(subscription) => {
+                let room = subscription.feed().room();
+                let Some(stream) = open.rooms.get_mut(room) else { return Ok(()) };
+                let hub = self.api.hub();
+                match stream.advance(hub, &self.caller.user, &mut self.out).await? {
+                    // Behind the other rooms that wait.
+                    Progress::More => subscription.wake(),
+                    Progress::UpToDate => {}
+                    Progress::Over => {
+                        open.left.insert(room.clone(), stream.cursor);
+                        if let Some(stream) = open.rooms.remove(room) {
+                            hub.unsubscribe(stream.subscription());
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl OpenSession {
+    /// The user was added to a room.
+    async fn attach(&mut self, hub: &Hub, attach: &Attach) -> Result<(), Error> {
+        if let Some(stream) = self.rooms.get_mut(&attach.room) {
+            // Known from the start of the session, or not yet come to the removal.
+            if matches!(stream.source, Source::Live(_)) {
+                stream.since = stream.since.max(attach.joined);
+                return Ok(());
+            }
+        }
+        let Some((subscription, state)) = hub.subscribe(&attach.room, &self.mailbox).await? else {
+            return Ok(());
+        };
+        let earlier = self.rooms.remove(&attach.room);
+        let known = earlier.map(|stream| (stream.cursor, stream.plan));
+        let (cursor, mut plan) = known.unwrap_or_else(|| {
+            (self.left.remove(&attach.room).unwrap_or(0), VecDeque::new())
+        });
+        let planned = plan.iter().map(|step| match step {
+            Step::Through(to) => *to,
+            Step::Gap(gap) => gap.to_seq,
+        });
+        let reached = planned.last().unwrap_or(cursor);
+        if reached + 1 < attach.joined {
+            let reason = match state.visibility {
+                Visibility::SinceJoined => v1::GapReason::NotMember,
+                Visibility::All => v1::GapReason::TooLong,
+            };
+            plan.push_back(Step::Gap(gap(subscription.feed(), reached + 1, attach.joined - 1, reason)));
+        }
+        subscription.wake();
+        let stream = RoomStream { source: Source::Live(subscription), cursor, plan, since: attach.joined };
+        self.rooms.insert(attach.room.clone(), stream);
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+use std::fmt;
+
+use parlance_core::{Text, TextError};
+
+/// A line that cannot be sent, and why.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unsendable {
+    /// The room, by its place in the plan.
+    pub(super) room: usize,
+    /// Line of the file, from 1.
+    pub(super) line: usize,
+    pub(super) reason: Reason,
+}
+
+/// Why a line cannot be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reason {
+    /// The line is empty.
+    Empty,
+    /// It is no line of a log.
+    Unparsable,
+    /// It is said by nobody.
+    Nameless,
+    /// Its text holds only white space, or nothing.
+    Blank,
+    /// Its text is not UTF-8.
+    NotUtf8,
+    /// Its text is longer than the server takes.
+    TooLong,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "empty line",
+            Self::Unparsable => "unparsable line",
+            Self::Nameless => "no nick",
+            Self::Blank => "blank text",
+            Self::NotUtf8 => "text not UTF-8",
+            Self::TooLong => "text over the limit",
+        })
+    }
+}
+
+impl Reason {
+    /// The text as it can be sent to a server that takes at most `max_bytes`.
+    pub(super) fn check(text: &[u8], max_bytes: usize) -> Result<&str, Self> {
+        if text.len() > max_bytes {
+            return Err(Self::TooLong);
+        }
+        let text = std::str::from_utf8(text).map_err(|_| Self::NotUtf8)?;
+        match Text::parse(text) {
+            Ok(_) => Ok(text),
+            Err(TextError::TooLong(_)) => Err(Self::TooLong),
+            Err(_) => Err(Self::Blank),
+        }
+    }
+}

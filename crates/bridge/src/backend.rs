@@ -1,0 +1,31 @@
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use http::HeaderMap;
+use parlance_proto::{SharedFrame, v1};
+use tonic::Status;
+
+/// Whatever serves the contract: the api in this process, or nodes behind a channel.
+///
+/// `headers` are those of the caller's HTTP request that concern the contract
+/// (`authorization`, `traceparent`, `user-agent`); they become the call's metadata.
+#[async_trait]
+pub trait ChatBackend: Send + Sync + 'static {
+    /// Opens a `Chat` stream. The answer is polled only while the client keeps up, and
+    /// `inbound` only while the backend does: both ends push back.
+    ///
+    /// # Errors
+    /// The status of a refused stream, such as UNAUTHENTICATED.
+    async fn chat(
+        &self,
+        headers: HeaderMap,
+        inbound: BoxStream<'static, v1::ClientFrame>,
+    ) -> Result<BoxStream<'static, Result<SharedFrame, Status>>, Status>;
+
+    /// Carries out a unary call: `path` is `/package.Service/Method`, request and
+    /// response are encoded protobuf.
+    ///
+    /// # Errors
+    /// The status of the call.
+    async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status>;
+}

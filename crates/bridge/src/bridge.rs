@@ -1,0 +1,64 @@
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::any;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::backend::ChatBackend;
+use crate::meters::Meters;
+use crate::options::Options;
+use crate::rest::{self, Routes};
+use crate::ws;
+
+/// The bridge in front of one backend.
+///
+/// On `shutdown` new streams are refused, and open ones are the backend's to end; those
+/// that it has not ended after [`Options::shutdown_grace`] are closed.
+pub struct Bridge {
+    shared: Arc<Shared>,
+}
+
+/// What every request needs.
+pub(crate) struct Shared {
+    pub(crate) backend: Arc<dyn ChatBackend>,
+    pub(crate) options: Options,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) connections: TaskTracker,
+    pub(crate) routes: Routes,
+    pub(crate) meters: Meters,
+}
+
+impl Bridge {
+    /// Reads the routes from the contract. The metrics recorder must be there already.
+    pub fn new(backend: Arc<dyn ChatBackend>, options: Options, shutdown: CancellationToken) -> Self {
+        let routes = Routes::from_contract(parlance_proto::json::pool())
+            .unwrap_or_else(|error| unreachable!("the contract is compiled in: {error}"));
+        let (connections, meters) = (TaskTracker::new(), Meters::new());
+        Self { shared: Arc::new(Shared { backend, options, shutdown, connections, routes, meters }) }
+    }
+
+    /// `/ws` and everything under `/v1`. To be served with upgrades, over HTTP/1.1 at
+    /// least; checking `Host` and `Origin` is a layer of whoever serves it.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/ws", any(ws::upgrade))
+            .route("/v1", any(rest::handle))
+            .route("/v1/", any(rest::handle))
+            .route("/v1/{*call}", any(rest::handle))
+            .with_state(Arc::clone(&self.shared))
+    }
+
+    /// Waits until every WebSocket has ended. Does not end them: `shutdown` does.
+    pub async fn finished(&self) {
+        self.shared.connections.close();
+        self.shared.connections.wait().await;
+    }
+}
+
+impl fmt::Debug for Bridge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bridge").field("options", &self.shared.options).finish_non_exhaustive()
+    }
+}

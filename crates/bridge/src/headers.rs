@@ -1,0 +1,52 @@
+use http::header::{AUTHORIZATION, HeaderName, USER_AGENT};
+use http::{HeaderMap, HeaderValue};
+
+/// The headers that concern the contract. Everything else stays here: cookies and
+/// addresses are not the backend's business, and deadlines are set by this side.
+const PASSED_ON: [HeaderName; 4] = [
+    AUTHORIZATION,
+    USER_AGENT,
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+];
+
+/// What of a request's headers becomes the call's metadata. `token` takes the place of
+/// the authorization header where there is one.
+pub(crate) fn metadata(headers: &HeaderMap, token: Option<HeaderValue>) -> HeaderMap {
+    let mut passed_on = HeaderMap::with_capacity(PASSED_ON.len());
+    for name in PASSED_ON {
+        if let Some(value) = headers.get(&name) {
+            passed_on.insert(name, value.clone());
+        }
+    }
+    if let Some(token) = token {
+        passed_on.insert(AUTHORIZATION, token);
+    }
+    if let Some(secret) = passed_on.get_mut(AUTHORIZATION) {
+        secret.set_sensitive(true);
+    }
+    passed_on
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::COOKIE;
+
+    use super::*;
+
+    #[test]
+    fn only_the_contracts_headers_are_passed_on() {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer a"));
+        headers.insert(COOKIE, HeaderValue::from_static("b=c"));
+        headers.insert("grpc-timeout", HeaderValue::from_static("1S"));
+        headers.insert("traceparent", HeaderValue::from_static("00-1-2-03"));
+        let passed_on = metadata(&headers, None);
+        assert_eq!(passed_on.len(), 2);
+        assert_eq!(passed_on["traceparent"], "00-1-2-03");
+        assert_eq!(passed_on[AUTHORIZATION], "Bearer a");
+        assert!(!format!("{passed_on:?}").contains("Bearer"), "a token must not reach a log");
+        let token = HeaderValue::from_static("Bearer d");
+        assert_eq!(metadata(&headers, Some(token))[AUTHORIZATION], "Bearer d");
+    }
+}

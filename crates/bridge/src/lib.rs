@@ -1,0 +1,21 @@
+//! The contract for those who speak JSON: `/ws` carries the `Chat` stream over a
+//! WebSocket, `/v1/...` the unary calls as REST, by the annotations of the contract.
+//! Knows the contract and [`ChatBackend`], and nothing of what is behind it.
+//!
+//! The way of a frame: [`ws`](self) handshake -> connection -> frame -> backend, and back
+//! through outbound. The way of a call: rest -> routes -> request -> backend -> answer.
+#![warn(missing_docs)]
+
+mod answer;
+mod backend;
+mod bridge;
+mod headers;
+mod limits;
+mod meters;
+mod options;
+mod rest;
+mod ws;
+
+pub use backend::ChatBackend;
+pub use bridge::Bridge;
+pub use options::Options;

@@ -1,0 +1,73 @@
+//! Every number that bounds something here, with its reason.
+//!
+//! An idle connection holds its read buffer (4 KiB), the task with its future (below
+//! 2 KiB), the channel to the backend (about 0.5 KiB) and a write buffer as large as
+//! its largest batch (below 1 KiB after a welcome, 16 KiB at most): 7 to 9 KiB, so
+//! 0.9 GB for 100,000 connections.
+//!
+//! A connection at its worst holds one message half read (128 KiB, and the read buffer
+//! stays that large afterwards), [`INBOUND_FRAMES`] decoded frames that the backend has
+//! not taken, and [`MAX_WRITE_BUFFER_BYTES`]. Decoded, a frame of 128 KiB takes up to
+//! 2.6 MB (64,000 empty cursors of 2 bytes each), until the backend has seen it. What
+//! waits to be sent is the backend's: the bridge takes the next frame only when the
+//! socket took the last.
+
+use std::time::Duration;
+
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+/// Largest message on a WebSocket, bytes: the contract's largest frame, a hello with
+/// 2,000 cursors of about 60 bytes each.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 128 * 1024;
+
+/// Largest body of a REST request, bytes, for the same reason.
+pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024;
+
+/// Read buffer of a connection, bytes, allocated at once: ten chat messages.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Gathered before it is written without a flush, bytes: ten chat messages in one system call.
+const WRITE_BUFFER_BYTES: usize = 4 * 1024;
+
+/// A longer frame is sent in pieces of this size, bytes. A page of history may have
+/// megabytes, and the write buffer never shrinks: this bounds it at 4 + 8 KiB.
+pub(crate) const FRAGMENT_BYTES: usize = 8 * 1024;
+
+/// Largest write buffer, bytes: what is gathered, a fragment, and pongs for a peer that
+/// pings without reading, which are dropped past it.
+const MAX_WRITE_BUFFER_BYTES: usize = 32 * 1024;
+
+/// Fragments written before others get a turn, at most 256 KiB: so a busy stream does
+/// not keep the connection from hearing a close or answering a ping. Each costs up to two
+/// of the 128 operations that tokio gives a task at a time, and reading needs some too.
+pub(crate) const FRAGMENTS_PER_TURN: usize = 32;
+
+/// Frames that wait for the backend to take them. With that many waiting, the socket is
+/// not read, and TCP tells the peer.
+pub(crate) const INBOUND_FRAMES: usize = 4;
+
+/// Frames that may be malformed in a row. A client under development gets answers; one
+/// that sends nothing else is closed.
+pub(crate) const BAD_FRAMES: u32 = 20;
+
+/// How long until one more malformed frame is forgiven.
+pub(crate) const BAD_FRAME_FORGIVEN: Duration = Duration::from_secs(1);
+
+/// Largest request id, bytes, by the contract: what is longer is not echoed.
+pub(crate) const MAX_REQUEST_ID_BYTES: usize = 64;
+
+/// Largest reason of a close, bytes: a control frame carries 125, the code takes 2.
+pub(crate) const CLOSE_REASON_BYTES: usize = 123;
+
+/// What a client that was turned away is told to wait where the backend did not say.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The limits of a WebSocket.
+pub(crate) fn websocket() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES))
+}

@@ -1,0 +1,79 @@
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use parlance_proto::error::Failure;
+use parlance_proto::json;
+use prost_reflect::DynamicMessage;
+use tonic::Code;
+
+use super::query;
+use super::routes::{Bound, Route};
+use crate::answer::Refusal;
+use crate::limits::MAX_BODY_BYTES;
+
+/// Puts a request together: the body or the query, and over it what the path says.
+pub(super) async fn read(
+    route: &Route,
+    bound: Bound,
+    parts: &Parts,
+    body: Body,
+) -> Result<DynamicMessage, Refusal> {
+    let bound = bound?;
+    let query = parts.uri.query().unwrap_or_default();
+    let mut message = DynamicMessage::new(route.input().clone());
+    if route.takes_body() {
+        if let Some(pair) = query.split('&').find(|pair| !pair.is_empty()) {
+            let name = pair.split('=').next().unwrap_or_default();
+            return Err(
+                Failure::field(name, "is not a parameter: this call has its fields in the body").into()
+            );
+        }
+        check_content_type(&parts.headers)?;
+        let body = read_body(body).await?;
+        if !body.is_empty() {
+            message = json::from_json(route.input(), &body)?;
+        }
+    } else {
+        // Dropping it silently would drop, say, the request id of a delete.
+        if !read_body(body).await?.is_empty() {
+            let message = "this call has its fields in the query, not in a body";
+            return Err(Failure::new(Code::InvalidArgument, "unexpected_body", message).into());
+        }
+        query::apply(query, &mut message)?;
+    }
+    for (field, value) in bound {
+        message.set_field(&field, value);
+    }
+    Ok(message)
+}
+
+/// JSON, or unsaid.
+fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let failure =
+        Failure::new(Code::InvalidArgument, "unsupported_media_type", "the body must be application/json");
+    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, failure))
+}
+
+async fn read_body(body: Body) -> Result<Bytes, Refusal> {
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let message = format!("the body may have {MAX_BODY_BYTES} bytes");
+            let failure = Failure::new(Code::OutOfRange, "body_too_large", message);
+            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, failure))
+        }
+        Err(error) => {
+            // Nobody is left to read this; the log may want to know.
+            tracing::debug!(%error, "a request body broke off");
+            Err(Failure::new(Code::Cancelled, "cancelled", "the body broke off").into())
+        }
+    }
+}

@@ -1,0 +1,178 @@
+use http::Method;
+use parlance_proto::error::Failure;
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, Value,
+};
+
+use super::template::{self, Template};
+
+/// All calls that have a REST form.
+#[derive(Debug)]
+pub(crate) struct Routes(Vec<Route>);
+
+/// One REST form of a unary call.
+#[derive(Debug)]
+pub(crate) struct Route {
+    method: Method,
+    template: Template,
+    rpc: String,
+    input: MessageDescriptor,
+    output: MessageDescriptor,
+    takes_body: bool,
+}
+
+/// A contract whose annotations cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("{rpc}: {reason}")]
+pub(crate) struct RouteError {
+    rpc: String,
+    reason: String,
+}
+
+/// What a path sets in the request, or what is wrong with it.
+pub(crate) type Bound = Result<Vec<(FieldDescriptor, Value)>, Failure>;
+
+/// What a method and a path come to.
+#[derive(Debug)]
+pub(crate) enum Lookup<'r> {
+    Found(&'r Route, Bound),
+    /// The path is known, with these methods.
+    OtherMethods(String),
+    Unknown,
+}
+
+impl Route {
+    /// `/package.Service/Method`.
+    pub(crate) fn rpc(&self) -> &str {
+        &self.rpc
+    }
+
+    pub(crate) fn input(&self) -> &MessageDescriptor {
+        &self.input
+    }
+
+    pub(crate) fn output(&self) -> &MessageDescriptor {
+        &self.output
+    }
+
+    /// The body is the whole request, and there is no query; otherwise the reverse.
+    pub(crate) fn takes_body(&self) -> bool {
+        self.takes_body
+    }
+
+    /// Reads one `google.api.HttpRule`.
+    fn from_rule(call: &MethodDescriptor, rule: &DynamicMessage) -> Result<Self, String> {
+        let text = |name: &str| match rule.get_field_by_name(name).as_deref() {
+            Some(Value::String(text)) => text.clone(),
+            _ => String::new(),
+        };
+        let methods = [Method::GET, Method::PUT, Method::POST, Method::DELETE, Method::PATCH];
+        let mut patterns = methods.into_iter().filter_map(|method| {
+            let path = text(&method.as_str().to_ascii_lowercase());
+            (!path.is_empty()).then_some((method, path))
+        });
+        let (method, path) = patterns.next().ok_or("names no path")?;
+        if call.is_client_streaming() || call.is_server_streaming() {
+            return Err("is a stream".to_owned());
+        }
+        let takes_body = match text("body").as_str() {
+            "" => false,
+            "*" => true,
+            part => return Err(format!("a body that is `{part}` alone is not supported")),
+        };
+        let template = Template::parse(&path, &call.input()).map_err(|reason| format!("{path}: {reason}"))?;
+        let rpc = format!("/{}/{}", call.parent_service().full_name(), call.name());
+        Ok(Self { method, template, rpc, input: call.input(), output: call.output(), takes_body })
+    }
+}
+
+impl Routes {
+    /// Reads the annotations of every call, additional bindings included.
+    pub(crate) fn from_contract(pool: &DescriptorPool) -> Result<Self, RouteError> {
+        let mut routes = Vec::new();
+        let Some(http) = pool.get_extension_by_name("google.api.http") else {
+            return Err(RouteError {
+                rpc: "google.api.http".to_owned(),
+                reason: "is not in the contract".to_owned(),
+            });
+        };
+        for call in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+            let options = call.options();
+            let rule = options.get_extension(&http);
+            let Some(rule) = rule.as_message().filter(|_| options.has_extension(&http)) else { continue };
+            let additional = rule.get_field_by_name("additional_bindings");
+            let additional = additional.as_deref().and_then(Value::as_list).unwrap_or_default();
+            for rule in std::iter::once(rule).chain(additional.iter().filter_map(Value::as_message)) {
+                let route = Route::from_rule(&call, rule);
+                routes.push(route.map_err(|reason| RouteError { rpc: call.full_name().to_owned(), reason })?);
+            }
+        }
+        // The first match is the right one: `/users/me` before `/users/{user_id}`.
+        routes.sort_by(|a, b| a.template.precedence(&b.template));
+        Ok(Self(routes))
+    }
+
+    /// Finds the call. HEAD is a GET whose body the HTTP layer keeps back.
+    pub(crate) fn find(&self, method: &Method, path: &str) -> Lookup<'_> {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        let path = template::split(path);
+        let of_path = || self.0.iter().filter(|route| route.template.matches(&path));
+        if let Some(route) = of_path().find(|route| route.method == method) {
+            return Lookup::Found(route, route.template.bind(&path));
+        }
+        let mut allowed: Vec<&str> = of_path().map(|route| route.method.as_str()).collect();
+        if allowed.is_empty() {
+            return Lookup::Unknown;
+        }
+        if allowed.contains(&"GET") {
+            allowed.push("HEAD");
+        }
+        allowed.sort_unstable();
+        allowed.dedup();
+        Lookup::OtherMethods(allowed.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_proto::json;
+
+    use super::*;
+
+    fn check(method: Method, path: &str, expected: &str) {
+        let routes = Routes::from_contract(json::pool()).unwrap();
+        let found = match routes.find(&method, path) {
+            Lookup::Found(route, _) => route.rpc().to_owned(),
+            Lookup::OtherMethods(allow) => format!("only {allow}"),
+            Lookup::Unknown => "unknown".to_owned(),
+        };
+        assert_eq!(found, expected, "{method} {path}");
+    }
+
+    #[test]
+    fn calls_are_found_by_method_and_path() {
+        check(Method::POST, "/v1/messages", "/parlance.v1.ChatService/SendMessage");
+        check(Method::POST, "/v1/rooms/r1/messages", "/parlance.v1.ChatService/SendMessage");
+        check(Method::GET, "/v1/rooms/r1/messages", "/parlance.v1.ChatService/ListMessages");
+        check(Method::HEAD, "/v1/users", "/parlance.v1.UserService/ListUsers");
+        check(
+            Method::DELETE,
+            "/v1/rooms/r/messages/1/reactions/%F0%9F%91%8D",
+            "/parlance.v1.ChatService/RemoveReaction",
+        );
+        check(Method::PUT, "/v1/users/ann", "only GET, HEAD, PATCH");
+        check(Method::OPTIONS, "/v1/messages", "only POST");
+        check(Method::GET, "/v1/nothing", "unknown");
+        check(Method::GET, "/v1/users/", "unknown");
+    }
+
+    #[test]
+    fn every_unary_call_has_a_rest_form() {
+        let routes = Routes::from_contract(json::pool()).unwrap();
+        for call in json::pool().services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+            let rpc = format!("/{}/{}", call.parent_service().full_name(), call.name());
+            let is_stream = call.is_client_streaming() || call.is_server_streaming();
+            assert_eq!(routes.0.iter().any(|route| route.rpc == rpc), !is_stream, "{rpc}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use parlance_proto::error::Failure;
+use percent_encoding::percent_decode_str;
+use prost_reflect::{FieldDescriptor, MessageDescriptor, Value};
+
+use super::value;
+
+/// A path template: literals and `{field}`, each one segment. The contract uses nothing
+/// more of what `google.api.http` allows.
+#[derive(Debug)]
+pub(super) struct Template(Vec<Segment>);
+
+#[derive(Debug)]
+enum Segment {
+    Literal(String),
+    Field(FieldDescriptor),
+}
+
+/// A segment of a request's path, percent-decoded; an error where that is no UTF-8.
+pub(super) type Decoded<'p> = Result<Cow<'p, str>, ()>;
+
+/// Splits a path. An escaped slash does not separate segments.
+pub(super) fn split(path: &str) -> Vec<Decoded<'_>> {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    path.split('/').map(|segment| percent_decode_str(segment).decode_utf8().map_err(|_| ())).collect()
+}
+
+impl Template {
+    /// Reads a template whose fields are those of `input`.
+    pub(super) fn parse(template: &str, input: &MessageDescriptor) -> Result<Self, String> {
+        let path = template.strip_prefix('/').ok_or("does not begin with a slash")?;
+        let segments = path.split('/').map(|segment| {
+            let field = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+            let Some(name) = field else {
+                return match segment.contains(['{', '}', '*', ':', '%']) || segment.is_empty() {
+                    true => Err(format!("`{segment}` is not supported")),
+                    false => Ok(Segment::Literal(segment.to_owned())),
+                };
+            };
+            let field = input.get_field_by_name(name).ok_or_else(|| format!("there is no field `{name}`"))?;
+            if field.is_list() || field.is_map() || field.kind().as_message().is_some() {
+                return Err(format!("`{name}` does not fit into a segment"));
+            }
+            Ok(Segment::Field(field))
+        });
+        segments.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether a path is one of these.
+    pub(super) fn matches(&self, path: &[Decoded<'_>]) -> bool {
+        self.0.len() == path.len()
+            && self.0.iter().zip(path).all(|(segment, decoded)| match (segment, decoded) {
+                (Segment::Literal(literal), Ok(decoded)) => literal == decoded,
+                (Segment::Literal(_), Err(())) => false,
+                // What cannot be decoded is the field's fault, not an unknown path.
+                (Segment::Field(_), decoded) => decoded.as_deref() != Ok(""),
+            })
+    }
+
+    /// The fields that a matching path sets.
+    pub(super) fn bind(&self, path: &[Decoded<'_>]) -> Result<Vec<(FieldDescriptor, Value)>, Failure> {
+        let segments = self.0.iter().zip(path);
+        let fields = segments.filter_map(|(segment, decoded)| match segment {
+            Segment::Literal(_) => None,
+            Segment::Field(field) => Some((field, decoded)),
+        });
+        fields
+            .map(|(field, decoded)| {
+                let text = decoded.as_ref().map_err(|()| Failure::field(field.name(), "is not UTF-8"))?;
+                let value = value::parse(&field.kind(), text);
+                let value = value.map_err(|description| Failure::field(field.name(), description))?;
+                Ok((field.clone(), value))
+            })
+            .collect()
+    }
+
+    /// Literals before fields, segment by segment: the order in which to try templates.
+    pub(super) fn precedence(&self, other: &Self) -> Ordering {
+        let rank = |segment: &Segment| matches!(segment, Segment::Field(_));
+        self.0.iter().map(rank).cmp(other.0.iter().map(rank))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_proto::json;
+
+    use super::*;
+
+    fn get_message() -> MessageDescriptor {
+        json::pool().get_message_by_name("parlance.v1.GetMessageRequest").unwrap()
+    }
+
+    fn check(path: &str, expected: Option<&[&str]>) {
+        let template = Template::parse("/v1/rooms/{room_id}/messages/{seq}", &get_message()).unwrap();
+        let path = split(path);
+        let bound = template.matches(&path).then(|| template.bind(&path).unwrap());
+        let bound: Option<Vec<String>> = bound
+            .map(|bound| bound.iter().map(|(field, value)| format!("{}={value}", field.name())).collect());
+        let expected = expected.map(|expected| expected.iter().map(ToString::to_string).collect());
+        assert_eq!(bound, expected, "{path:?}");
+    }
+
+    #[test]
+    fn segments_are_bound_decoded() {
+        check("/v1/rooms/r1/messages/7", Some(&[r#"room_id="r1""#, "seq=7"]));
+        check("/v1/rooms/a%2Fb%20c+d/messages/7", Some(&[r#"room_id="a/b c+d""#, "seq=7"]));
+        check("/v1/%72ooms/r1/messages/7", Some(&[r#"room_id="r1""#, "seq=7"]));
+        check("/v1/rooms//messages/7", None);
+        check("/v1/rooms/r1/messages", None);
+        check("/v1/rooms/r1/messages/7/", None);
+        check("/v1/rooms/r1/events/7", None);
+        check("/", None);
+    }
+
+    #[test]
+    fn a_segment_that_does_not_fit_names_the_field() {
+        let template = Template::parse("/v1/rooms/{room_id}/messages/{seq}", &get_message()).unwrap();
+        let fails = |path: &str| {
+            let path = split(path);
+            assert!(template.matches(&path));
+            template.bind(&path).unwrap_err().fields[0].0.clone()
+        };
+        assert_eq!(fails("/v1/rooms/r1/messages/x"), "seq");
+        assert_eq!(fails("/v1/rooms/r1/messages/-1"), "seq");
+        assert_eq!(fails("/v1/rooms/%ff/messages/1"), "room_id");
+    }
+
+    #[test]
+    fn literals_come_before_fields() {
+        let template = |template| Template::parse(template, &get_message()).unwrap();
+        let (literal, field) =
+            (template("/v1/rooms/mine/messages"), template("/v1/rooms/{room_id}/messages"));
+        assert_eq!(literal.precedence(&field), Ordering::Less);
+        assert_eq!(field.precedence(&template("/v1/rooms/{room_id}/{seq}")), Ordering::Less);
+    }
+
+    #[test]
+    fn what_is_not_supported_is_refused() {
+        let fails = |template: &str| Template::parse(template, &get_message()).unwrap_err();
+        assert!(fails("v1/rooms").contains("slash"));
+        assert!(fails("/v1/{nothing}").contains("nothing"));
+        assert!(fails("/v1/{room_id=rooms/*}").contains("not supported"));
+        assert!(fails("/v1/rooms:join").contains("not supported"));
+    }
+}

@@ -1,0 +1,55 @@
+//! `/ws`: a WebSocket is one `Chat` stream.
+
+mod budget;
+mod close;
+mod connection;
+mod form;
+mod handshake;
+mod outbound;
+mod subprotocol;
+mod timers;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use crate::bridge::Shared;
+use crate::limits;
+
+/// Makes a request into a stream; what the backend refuses is refused before the upgrade,
+/// with the HTTP status of its reason.
+pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    // Held from here, so that `Bridge::finished` does not miss a stream about to begin.
+    let begun = shared.connections.token();
+    let handshake = match handshake::check(request) {
+        Ok(handshake) => handshake,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let (session, inbound) = match handshake::open(&shared, handshake.metadata).await {
+        Ok(opened) => opened,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let serving = Arc::clone(&shared);
+    shared.connections.spawn(async move {
+        let _open = serving.meters.open();
+        // The response below goes out at once or never.
+        let upgraded = tokio::time::timeout(serving.options.request_timeout, handshake.upgrade).await;
+        let Ok(Ok(upgraded)) = upgraded else {
+            tracing::debug!("a websocket was gone before its upgrade");
+            return;
+        };
+        let (io, config) = (TokioIo::new(upgraded), limits::websocket());
+        let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+        let shutdown = serving.shutdown.child_token();
+        connection::serve(socket, session, inbound, &serving.options, shutdown, &serving.meters).await;
+    });
+    drop(begun);
+    handshake.response
+}

@@ -1,0 +1,59 @@
+use http::header::SEC_WEBSOCKET_PROTOCOL;
+use http::{HeaderMap, HeaderValue};
+
+/// The one protocol that is spoken here.
+pub(super) const PROTOCOL: &str = "parlance.v1";
+
+/// In front of a token: browsers cannot set headers on a WebSocket, but can offer
+/// protocols.
+const TOKEN_PREFIX: &str = "bearer.";
+
+/// What a client offers in `Sec-WebSocket-Protocol`.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Offer {
+    /// [`PROTOCOL`] is among it, and is to be selected.
+    pub(super) parlance: bool,
+    /// A token is among it: as the value of an authorization header. Never echoed.
+    pub(super) token: Option<HeaderValue>,
+}
+
+impl Offer {
+    pub(super) fn read(headers: &HeaderMap) -> Self {
+        let mut offer = Self::default();
+        let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+        for protocol in values.flat_map(|value| value.split(',')).map(str::trim) {
+            if protocol == PROTOCOL {
+                offer.parlance = true;
+            } else if let Some(token) = protocol.strip_prefix(TOKEN_PREFIX).filter(|token| !token.is_empty())
+                && offer.token.is_none()
+            {
+                offer.token = HeaderValue::try_from(format!("Bearer {token}")).ok();
+            }
+        }
+        offer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(values: &[&'static str], parlance: bool, token: Option<&'static str>) {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(value));
+        }
+        let expected = Offer { parlance, token: token.map(HeaderValue::from_static) };
+        assert_eq!(Offer::read(&headers), expected, "{values:?}");
+    }
+
+    #[test]
+    fn offers_are_read() {
+        check(&[], false, None);
+        check(&["parlance.v1"], true, None);
+        check(&["parlance.v1, bearer.a.b-c_d"], true, Some("Bearer a.b-c_d"));
+        check(&["bearer.a", "parlance.v1"], true, Some("Bearer a"));
+        check(&["chat,bearer.,bearer.a,bearer.b"], false, Some("Bearer a"));
+        check(&["parlance.v2"], false, None);
+    }
+}

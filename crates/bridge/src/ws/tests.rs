@@ -1,0 +1,277 @@
+//! The connection over a pipe in memory, on a clock that jumps to the next deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt, stream};
+use parlance_proto::v1::{ClientFrame, Welcome, server_frame};
+use parlance_proto::{SharedFrame, v1};
+use prost::Message as _;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex, join};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::serve;
+use super::handshake::Session;
+use crate::limits;
+use crate::meters::Meters;
+use crate::options::Options;
+
+struct Served {
+    io: DuplexStream,
+    inbound: mpsc::Receiver<Box<ClientFrame>>,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// Serves a connection whose network holds 1 KiB each way.
+async fn start(session: Session) -> Served {
+    let (io, far) = duplex(1024);
+    start_over(io, far, session, Options::default()).await
+}
+
+async fn start_over<S>(io: DuplexStream, far: S, session: Session, options: Options) -> Served
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let socket = WebSocketStream::from_raw_socket(far, Role::Server, Some(limits::websocket())).await;
+    let (sender, inbound) = mpsc::channel(limits::INBOUND_FRAMES);
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    let task = tokio::spawn(async move {
+        serve(socket, session, sender, &options, token, &Meters::new()).await;
+    });
+    Served { io, inbound, shutdown, task }
+}
+
+async fn client(io: DuplexStream) -> WebSocketStream<DuplexStream> {
+    WebSocketStream::from_raw_socket(io, Role::Client, None).await
+}
+
+fn silent() -> Session {
+    stream::pending().boxed()
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn numbered(number: usize) -> ClientFrame {
+    ClientFrame { request_id: number.to_string(), operation: None }
+}
+
+fn welcome(bytes: usize) -> SharedFrame {
+    server_frame::Frame::Welcome(Welcome { session_id: "x".repeat(bytes), ..Default::default() }).into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_takes_nothing_stops_the_reading() {
+    let mut served = start(silent()).await;
+    let mut client = client(served.io).await;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&sent);
+    let sending = tokio::spawn(async move {
+        for number in 0..1000 {
+            let frame = ClientFrame { request_id: number.to_string(), operation: None };
+            client.send(Message::Binary(frame.encode_to_vec().into())).await.unwrap();
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        client
+    });
+    // Far beyond the idle time-out: the silence is not the peer's.
+    assert!(timeout(seconds(600), &mut served.task).await.is_err(), "the connection lives on");
+    let stuck_at = sent.load(Ordering::Relaxed);
+    assert!(stuck_at < 1000 && !sending.is_finished(), "{stuck_at} frames went out");
+    assert_eq!(served.inbound.len(), limits::INBOUND_FRAMES);
+    for number in 0..1000 {
+        assert_eq!(*served.inbound.recv().await.unwrap(), numbered(number));
+    }
+    sending.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_reads_nothing_costs_one_frame_and_is_dropped() {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&taken);
+    let endless = stream::repeat_with(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Ok(welcome(1000))
+    });
+    let mut served = start(endless.boxed()).await;
+    let mut client = client(served.io).await;
+    assert!(timeout(seconds(59), &mut served.task).await.is_err(), "it has a minute");
+    let bound = (1024 + limits::FRAGMENT_BYTES) / 1000;
+    assert!(taken.load(Ordering::Relaxed) <= bound, "{taken:?} frames were taken, {bound} fit");
+    // What it sends is heard all the same.
+    client.send(Message::Binary(numbered(1).encode_to_vec().into())).await.unwrap();
+    assert_eq!(*served.inbound.recv().await.unwrap(), numbered(1));
+    timeout(seconds(2), served.task).await.expect("dropped after the write time-out").unwrap();
+    assert!(taken.load(Ordering::Relaxed) <= bound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_is_not_dropped() {
+    let frames = stream::iter((0..100).map(|_| Ok(welcome(1000)))).chain(stream::pending());
+    let mut served = start(frames.boxed()).await;
+    // 200 bytes a second: each write buffer still goes out within its minute.
+    let mut read = 0;
+    while read < 100 * 1000 {
+        assert!(timeout(seconds(5), &mut served.task).await.is_err(), "still there after {read} bytes");
+        let mut buffer = [0; 1024];
+        read += served.io.read(&mut buffer).await.unwrap();
+        // A pong, so that it counts as alive.
+        served.io.write_all(&[0x8a, 0x80, 0, 0, 0, 0]).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_frame_arrives_whole() {
+    let large = welcome(3_000_000);
+    let frames = stream::iter([Ok(large.clone()), Ok(welcome(1))]).chain(stream::pending());
+    let mut client = client(start(frames.boxed()).await.io).await;
+    let Some(Ok(Message::Text(text))) = client.next().await else { panic!() };
+    assert!(AsRef::<[u8]>::as_ref(&text) == large.json());
+    let Some(Ok(Message::Text(text))) = client.next().await else { panic!() };
+    assert_eq!(text, r#"{"welcome":{"sessionId":"x"}}"#);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_always_ready_leaves_others_their_turn() {
+    for bytes in [1, 100_000] {
+        let frame = welcome(bytes);
+        let endless = stream::repeat_with(move || Ok(frame.clone()));
+        let (io, far) = duplex(1024);
+        let far = join(far, tokio::io::sink());
+        let mut served = start_over(io, far, endless.boxed(), Options::default()).await;
+        let mut client = client(served.io).await;
+        client.send(Message::Binary(numbered(1).encode_to_vec().into())).await.unwrap();
+        let heard = timeout(seconds(10), served.inbound.recv()).await.expect("heard");
+        assert_eq!(*heard.unwrap(), numbered(1));
+        client.send(Message::Close(None)).await.unwrap();
+        timeout(seconds(10), served.task).await.expect("the close is heard").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_is_always_heard_does_not_put_off_deadlines() {
+    let options = Options { write_timeout: Duration::from_millis(100), ..Options::default() };
+    let (io, far) = duplex(1024);
+    // Read as a frame, it is a masked ping of 9 bytes, and so is what follows.
+    let far = join(tokio::io::repeat(0x89), far);
+    let endless = stream::repeat_with(|| Ok(welcome(1000)));
+    let served = start_over(io, far, endless.boxed(), options).await;
+    timeout(seconds(10), served.task).await.expect("dropped after the write time-out").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_of_a_peer_that_reads_nothing_do_no_harm() {
+    let (push, mut frames) = mpsc::channel(1);
+    let mut served = start(stream::poll_fn(move |cx| frames.poll_recv(cx)).boxed()).await;
+    for _ in 0..1000 {
+        served
+            .io
+            .write_all(&[&[0x89, 0x80 + 100, 0, 0, 0, 0], [b'x'; 100].as_slice()].concat())
+            .await
+            .unwrap();
+    }
+    let frame = welcome(10_000);
+    push.send(Ok(frame.clone())).await.unwrap();
+    assert!(timeout(seconds(10), &mut served.task).await.is_err(), "it has a minute");
+    let mut client = client(served.io).await;
+    let text = loop {
+        match client.next().await {
+            Some(Ok(Message::Text(text))) => break text,
+            Some(Ok(Message::Pong(_))) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(AsRef::<[u8]>::as_ref(&text) == frame.json());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_backend_need_not_wait_for_a_goodbye() {
+    let (push, mut frames) = mpsc::channel(1);
+    let mut served = start(stream::poll_fn(move |cx| frames.poll_recv(cx)).boxed()).await;
+    push.send(Ok(welcome(100_000))).await.unwrap();
+    served.io.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await.unwrap();
+    timeout(seconds(1), push.closed()).await.expect("let go at once");
+    assert_eq!(served.inbound.recv().await, None);
+    assert!(!served.task.is_finished(), "the goodbye cannot get out yet");
+    timeout(seconds(6), served.task).await.expect("ended").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_answers_pings_stays() {
+    let mut served = start(silent()).await;
+    let mut client = client(served.io).await;
+    let mut pings = 0;
+    let hour = timeout(seconds(3600), async {
+        while let Some(Ok(message)) = client.next().await {
+            pings += usize::from(message.is_ping());
+        }
+    });
+    assert!(hour.await.is_err() && timeout(seconds(1), &mut served.task).await.is_err());
+    assert_eq!(pings, 119, "one every 30 seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_answer_pings_is_closed() {
+    let start_at = Instant::now();
+    let mut served = start(silent()).await;
+    let mut heard = Vec::new();
+    served.io.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(&heard[..4], [0x89, 0, 0x89, 0], "two pings");
+    let ending = String::from_utf8_lossy(&heard).into_owned();
+    assert!(ending.contains(r#""reason":"idle_timeout""#), "{ending}");
+    assert!(heard.ends_with(b"\x88\x0e\x03\xe9idle_timeout"), "closes with 1001: {ending}");
+    served.task.await.unwrap();
+    let took = start_at.elapsed();
+    assert!(took >= seconds(75) && took <= seconds(81), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_waits_for_the_backend_within_the_grace() {
+    let mut served = start(silent()).await;
+    served.shutdown.cancel();
+    let mut client = client(served.io).await;
+    let start_at = Instant::now();
+    loop {
+        match client.next().await {
+            Some(Ok(Message::Close(Some(close)))) => {
+                assert_eq!((u16::from(close.code), close.reason.as_str()), (1001, "shutting_down"));
+                break;
+            }
+            Some(Ok(_)) => assert!(!served.task.is_finished()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(start_at.elapsed().as_secs(), 30);
+    drop(client);
+    timeout(seconds(10), &mut served.task).await.expect("ended").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_answer_the_close_is_left() {
+    let ended = stream::iter([Err(tonic::Status::internal("broken"))]);
+    let mut served = start(ended.boxed()).await;
+    assert!(timeout(seconds(4), &mut served.task).await.is_err(), "it has five seconds");
+    timeout(seconds(2), served.task).await.expect("left").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_costs_kilobytes() {
+    let (_io, far) = duplex(1);
+    let socket = WebSocketStream::from_raw_socket(far, Role::Server, Some(limits::websocket())).await;
+    let (sender, _inbound) = mpsc::channel(limits::INBOUND_FRAMES);
+    let (options, meters) = (Options::default(), Meters::new());
+    let serving = serve(socket, silent(), sender, &options, CancellationToken::new(), &meters);
+    let size = size_of_val(&serving);
+    assert!(size <= 2048, "{size} bytes; see limits.rs");
+    assert!(size_of::<v1::ClientFrame>() <= 160, "see InboundSender");
+}

@@ -1,0 +1,104 @@
+use tokio::time::Instant;
+
+use crate::options::Options;
+
+/// What is due when on one connection. A value of its own, so that a connection needs
+/// one timer and not four.
+#[derive(Debug)]
+pub(super) struct Timers<'o> {
+    options: &'o Options,
+    heard: Instant,
+    ping: Instant,
+    grace: Option<Instant>,
+}
+
+/// What is due.
+#[derive(Debug, PartialEq)]
+pub(super) enum Due {
+    /// The peer took nothing for too long.
+    Stalled,
+    /// The backend has not ended the stream in time after shutdown.
+    Grace,
+    /// Nothing was heard for too long.
+    Idle,
+    /// A ping.
+    Ping,
+}
+
+impl<'o> Timers<'o> {
+    pub(super) fn new(options: &'o Options, now: Instant) -> Self {
+        Self { options, heard: now, ping: now + options.ping_every, grace: None }
+    }
+
+    /// The peer sent something, or could not.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// Shutdown has begun.
+    pub(super) fn shut_down(&mut self, now: Instant) {
+        self.grace = Some(now + self.options.shutdown_grace);
+    }
+
+    pub(super) fn is_shutting_down(&self) -> bool {
+        self.grace.is_some()
+    }
+
+    /// Takes what is due now. `blocked` is when the socket last stopped taking.
+    pub(super) fn due(&mut self, now: Instant, blocked: Option<Instant>) -> Option<Due> {
+        if blocked.is_some_and(|since| now >= since + self.options.write_timeout) {
+            return Some(Due::Stalled);
+        }
+        if self.grace.is_some_and(|grace| now >= grace) {
+            return Some(Due::Grace);
+        }
+        if now >= self.heard + self.options.idle_timeout {
+            return Some(Due::Idle);
+        }
+        if now >= self.ping {
+            self.ping = now + self.options.ping_every;
+            return Some(Due::Ping);
+        }
+        None
+    }
+
+    /// When something may be due next.
+    pub(super) fn next(&self, blocked: Option<Instant>) -> Instant {
+        let idle = self.heard + self.options.idle_timeout;
+        let stalled = blocked.map(|since| since + self.options.write_timeout);
+        [self.grace, stalled].into_iter().flatten().fold(idle.min(self.ping), Instant::min)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn each_comes_in_its_time() {
+        let (options, start) = (Options::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut timers = Timers::new(&options, start);
+        assert_eq!((timers.due(at(29), None), timers.next(None)), (None, at(30)));
+        assert_eq!(timers.due(at(30), None), Some(Due::Ping));
+        assert_eq!((timers.due(at(30), None), timers.next(None)), (None, at(60)));
+        timers.heard(at(40));
+        assert_eq!(timers.due(at(90), None), Some(Due::Ping));
+        assert_eq!(timers.next(None), at(115));
+        assert_eq!(timers.due(at(115), None), Some(Due::Idle));
+    }
+
+    #[test]
+    fn a_stall_and_a_shutdown_have_their_own_deadlines() {
+        let (options, start) = (Options::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut timers = Timers::new(&options, start);
+        assert_eq!(timers.next(Some(at(5))), at(30));
+        timers.heard(at(50));
+        assert_eq!(timers.due(at(65), Some(at(5))), Some(Due::Stalled));
+        timers.shut_down(at(50));
+        assert_eq!(timers.due(at(80), Some(at(60))), Some(Due::Grace));
+    }
+}

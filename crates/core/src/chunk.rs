@@ -1,0 +1,84 @@
+use crate::Event;
+
+/// The end of a chunk: where an append may go on. Nothing else makes one, so that no
+/// node can append in the middle of another's chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    seq: u64,
+    message_count: u64,
+    member_count: u64,
+}
+
+impl Head {
+    /// Seq of the last event.
+    pub fn seq(self) -> u64 {
+        self.seq
+    }
+
+    /// Messages in the room so far.
+    pub fn message_count(self) -> u64 {
+        self.message_count
+    }
+
+    /// Members now.
+    pub fn member_count(self) -> u64 {
+        self.member_count
+    }
+
+    /// The head of a room that does not exist yet; what [`crate::Creation`] appends to.
+    pub(crate) fn none() -> Self {
+        Self { seq: 0, message_count: 0, member_count: 0 }
+    }
+}
+
+/// Tells one write from any other at the same key. Random.
+pub type Nonce = [u8; 16];
+
+/// What one node decided together for one room. Stored, published and applied whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    nonce: Nonce,
+    events: Vec<Event>,
+    message_count: u64,
+    member_count: u64,
+}
+
+impl Chunk {
+    /// A chunk of `events`, which must not be empty and must rise by one.
+    ///
+    /// Returns `None` where they do not: stored data that is no chunk.
+    pub fn new(nonce: Nonce, events: Vec<Event>, message_count: u64, member_count: u64) -> Option<Self> {
+        let rises = events.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1);
+        let starts = events.first().is_some_and(|first| first.seq > 0);
+        (rises && starts).then_some(Self { nonce, events, message_count, member_count })
+    }
+
+    /// The events, by rising seq.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Gives the events away.
+    pub fn into_events(self) -> Vec<Event> {
+        self.events
+    }
+
+    /// Seq of the first event: the key in the room's log.
+    pub fn first_seq(&self) -> u64 {
+        self.events[0].seq
+    }
+
+    /// The room's head after it.
+    pub fn head(&self) -> Head {
+        Head {
+            seq: self.events[self.events.len() - 1].seq,
+            message_count: self.message_count,
+            member_count: self.member_count,
+        }
+    }
+
+    /// The nonce of the write.
+    pub fn nonce(&self) -> &Nonce {
+        &self.nonce
+    }
+}

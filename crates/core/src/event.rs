@@ -1,0 +1,147 @@
+use crate::{Emoji, RequestId, Role, Text, Timestamp, Title, Topic, UserId};
+
+/// One entry of a room's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Position in the log; the first is 1.
+    pub seq: u64,
+    /// When it was decided. Never before the event at `seq - 1`.
+    pub at: Timestamp,
+    /// Who did it.
+    pub actor: UserId,
+    /// The actor's id for the request. All events of one request share it.
+    pub request: RequestId,
+    /// Messages in the room up to and including this event.
+    pub message_count: u64,
+    /// What happened.
+    pub body: Body,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// The room began. Always and only at seq 1.
+    RoomCreated {
+        /// Its kind.
+        kind: RoomKind,
+        /// Its first settings.
+        settings: Settings,
+    },
+    /// The settings changed to these.
+    RoomChanged {
+        /// All of them, after the change.
+        settings: Settings,
+    },
+    /// Someone became a member.
+    MemberAdded {
+        /// Who.
+        user: UserId,
+        /// In which role.
+        role: Role,
+    },
+    /// Someone left or was removed.
+    MemberRemoved {
+        /// Who.
+        user: UserId,
+    },
+    /// A member has another role.
+    RoleChanged {
+        /// Who.
+        user: UserId,
+        /// The role now.
+        role: Role,
+    },
+    /// A message.
+    Message(Message),
+    /// A message's text was replaced.
+    MessageEdited {
+        /// The message's seq.
+        target: u64,
+        /// Its new text.
+        text: Text,
+    },
+    /// A message was deleted.
+    MessageDeleted {
+        /// The message's seq.
+        target: u64,
+    },
+    /// The actor reacted to a message.
+    ReactionAdded {
+        /// The message's seq.
+        target: u64,
+        /// With what.
+        emoji: Emoji,
+    },
+    /// The actor took a reaction back.
+    ReactionRemoved {
+        /// The message's seq.
+        target: u64,
+        /// Which.
+        emoji: Emoji,
+    },
+}
+
+impl Body {
+    /// The message that this event changes.
+    pub fn target(&self) -> Option<u64> {
+        match self {
+            Self::MessageEdited { target, .. }
+            | Self::MessageDeleted { target }
+            | Self::ReactionAdded { target, .. }
+            | Self::ReactionRemoved { target, .. } => Some(*target),
+            _ => None,
+        }
+    }
+
+    /// Bytes of free text in it: what makes one event larger than another.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Self::Message(message) => message.text.as_str().len(),
+            Self::MessageEdited { text, .. } => text.as_str().len(),
+            Self::RoomCreated { settings, .. } | Self::RoomChanged { settings } => {
+                settings.title.as_str().len() + settings.topic.as_str().len()
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// A message as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The text.
+    pub text: Text,
+    /// The message it answers.
+    pub reply_to: Option<u64>,
+}
+
+/// What a room is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomKind {
+    /// Two people; nobody joins or leaves.
+    Direct,
+    /// By invitation.
+    Group,
+    /// Open to anyone signed in.
+    Channel,
+}
+
+/// What owner and admins may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Title.
+    pub title: Title,
+    /// Topic.
+    pub topic: Topic,
+    /// How much of the past members may read.
+    pub visibility: Visibility,
+}
+
+/// How much of the past a member may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// What happened while being a member.
+    SinceJoined,
+    /// Everything up to leaving.
+    All,
+}

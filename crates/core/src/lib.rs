@@ -1,0 +1,32 @@
+//! The rules of Parlance, and nothing else: ids, limits, events and the [`Room`] state
+//! machine. No I/O, no async, no clock, no randomness: those come in as values.
+//!
+//! A room is a log of [`Event`]s. A [`Room`] is the state folded from it; a [`Draft`]
+//! decides commands against that state and becomes a [`Chunk`], the unit that a store
+//! appends.
+#![warn(missing_docs)]
+
+pub mod limits;
+
+mod chunk;
+mod event;
+mod ids;
+mod inbox;
+mod member;
+mod overlay;
+mod room;
+mod text;
+mod time;
+
+pub use chunk::{Chunk, Head, Nonce};
+pub use event::{Body, Event, Message, RoomKind, Settings, Visibility};
+pub use ids::{DeviceId, IdError, RequestId, RoomId, UserId};
+pub use inbox::{Cursors, Mark, unread};
+pub use member::{Interval, Member, Role, SeqRange, visible_ranges};
+pub use overlay::{Entry, Overlay};
+pub use room::{
+    Action, Append, Command, Creation, Decision, Draft, Hole, Need, Outcome, Refusal, Room, RoomInfo,
+    SettingsChange,
+};
+pub use text::{Emoji, Name, Text, TextError, Title, Topic};
+pub use time::Timestamp;

@@ -1,0 +1,82 @@
+//! Every number that bounds something, with its reason.
+
+/// Largest text of a message, bytes. Four pages of prose; a message stays below a
+/// quarter of a chunk.
+pub const MAX_TEXT_BYTES: usize = 16 * 1024;
+
+/// Largest id, bytes. Fits a UUID, an e-mail address and the subjects that the common
+/// identity services issue.
+pub const MAX_ID_BYTES: usize = 64;
+
+/// Largest display name or room title, bytes.
+pub const MAX_NAME_BYTES: usize = 256;
+
+/// Largest room topic, bytes.
+pub const MAX_TOPIC_BYTES: usize = 1024;
+
+/// Largest emoji, bytes: family and flag sequences take up to 28.
+pub const MAX_EMOJI_BYTES: usize = 32;
+
+/// Largest frame or request from a client, bytes: a hello with 2,000 cursors of about
+/// 60 bytes each. What one connection can make the server buffer is this.
+pub const MAX_FRAME_BYTES: usize = 128 * 1024;
+
+/// Cursors in one hello.
+pub const MAX_CURSORS: usize = 2_000;
+
+/// Members that one request adds. Each is two items beside the chunk, and a
+/// transaction holds 100 in all on DynamoDB.
+pub const MAX_MEMBERS_PER_REQUEST: usize = 40;
+
+/// Items that one append may write beside its chunk, for the same reason.
+pub const MAX_ITEMS_PER_APPEND: usize = 90;
+
+/// Members of one room.
+pub const MAX_MEMBERS: u64 = 100_000;
+
+/// Intervals kept for one member; beyond them the oldest is forgotten and no longer
+/// readable.
+pub const MAX_INTERVALS: usize = 64;
+
+/// Events of one chunk.
+pub const MAX_CHUNK_EVENTS: usize = 256;
+
+/// Text of one chunk, bytes: an item of DynamoDB holds 400 KB, and a chunk is one.
+pub const MAX_CHUNK_BYTES: usize = 256 * 1024;
+
+/// Reactions on one message, counting each person and emoji.
+pub const MAX_REACTIONS: usize = 1_000;
+
+/// Different emoji on one message.
+pub const MAX_EMOJI_KINDS: usize = 32;
+
+/// Requests that a room remembers in memory to recognise repeats: about 200 bytes
+/// each, so 800 KB for the busiest room.
+pub const MAX_RECENT_REQUESTS: usize = 4_096;
+
+/// How long a request without `after_seq` is recognised, milliseconds: 15 minutes.
+pub const REPEAT_WINDOW_MS: u64 = 15 * 60 * 1000;
+
+/// Events that a request with `after_seq` is checked against. Past it the client pages
+/// first.
+pub const MAX_REPEAT_CHECK: u64 = MAX_RECENT_REQUESTS as u64;
+
+/// Members that a room keeps loaded; past it they are read again when asked for.
+pub const MAX_LOADED_MEMBERS: usize = 4_096;
+
+/// Messages that a room keeps loaded for edits, deletes and reactions.
+pub const MAX_LOADED_MESSAGES: usize = 256;
+
+/// Default and largest size of a page.
+pub const PAGE_SIZE: usize = 50;
+/// Largest size of a page.
+pub const MAX_PAGE_SIZE: usize = 200;
+
+/// Events that are pushed for one room on hello; before them a gap says what to page.
+pub const MAX_CATCH_UP: u64 = 10_000;
+
+/// Members up to which presence, typing and receipts are told to a room.
+pub const MAX_SIGNAL_MEMBERS: u64 = 256;
+
+/// People whose presence one request asks for.
+pub const MAX_PRESENCE_USERS: usize = 100;

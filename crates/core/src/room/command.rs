@@ -1,0 +1,187 @@
+use crate::{Emoji, RequestId, Role, Text, Timestamp, Title, Topic, UserId, Visibility};
+
+/// What one user asks of one room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Who asks.
+    pub actor: UserId,
+    /// Their id for the request; a repeat is recognised by it.
+    pub request: RequestId,
+    /// The highest head of the room that the client knew when it first sent this.
+    pub after: Option<u64>,
+    /// What is asked.
+    pub action: Action,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send a message.
+    Send {
+        /// The text.
+        text: Text,
+        /// The message it answers.
+        reply_to: Option<u64>,
+    },
+    /// Replace the text of one's own message.
+    Edit {
+        /// The message.
+        target: u64,
+        /// The new text.
+        text: Text,
+    },
+    /// Delete a message.
+    Delete {
+        /// The message.
+        target: u64,
+    },
+    /// React to a message.
+    React {
+        /// The message.
+        target: u64,
+        /// With what.
+        emoji: Emoji,
+    },
+    /// Take a reaction back.
+    Unreact {
+        /// The message.
+        target: u64,
+        /// Which.
+        emoji: Emoji,
+    },
+    /// Add members.
+    Add {
+        /// Whom.
+        users: Vec<UserId>,
+    },
+    /// Remove a member.
+    Remove {
+        /// Whom.
+        user: UserId,
+    },
+    /// Give a role.
+    SetRole {
+        /// To whom.
+        user: UserId,
+        /// Which.
+        role: Role,
+    },
+    /// Become a member of a channel.
+    Join,
+    /// Stop being a member.
+    Leave,
+    /// Change settings.
+    Update(SettingsChange),
+}
+
+/// Settings to change; `None` leaves one as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SettingsChange {
+    /// Title.
+    pub title: Option<Title>,
+    /// Topic.
+    pub topic: Option<Topic>,
+    /// Visibility of history.
+    pub visibility: Option<Visibility>,
+}
+
+/// Where a command stands in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its first event; 0 where nothing had to change.
+    pub first: u64,
+    /// Its last event.
+    pub last: u64,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Messages in the room up to its last event.
+    pub message_count: u64,
+    /// It was carried out before, and this is where.
+    pub is_repeat: bool,
+}
+
+/// What becomes of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It is decided: new events are in the draft, or it had been carried out before,
+    /// or there was nothing to change.
+    Done(Outcome),
+    /// Something must be loaded first; then ask again.
+    Need(Need),
+}
+
+/// What a room must be given before it can decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Need {
+    /// The row of this user: [`crate::Room::load_member`].
+    Member(UserId),
+    /// The message at this seq with its overlay: [`crate::Room::load_message`].
+    Message(u64),
+    /// Older events than those remembered: [`crate::Room::load_older`] with the chunks
+    /// that end right before this seq.
+    Older {
+        /// First seq that is remembered already.
+        before: u64,
+    },
+}
+
+/// Why a command is refused. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The actor is not a member, or the room is not theirs to know.
+    #[error("not a member of this room")]
+    NotMember,
+    /// The role does not suffice.
+    #[error("this takes the role of {0}")]
+    NeedsRole(&'static str),
+    /// Only the sender may do this to a message.
+    #[error("only its sender may edit a message")]
+    NotSender,
+    /// Nobody joins, leaves or changes a direct room.
+    #[error("a direct room has no members or settings to change")]
+    DirectRoom,
+    /// One joins channels only.
+    #[error("only channels can be joined; ask to be added")]
+    NotJoinable,
+    /// The owner cannot go while others are there.
+    #[error("the owner hands the room over before leaving")]
+    OwnerLeaves,
+    /// The person concerned is not a member.
+    #[error("{0} is not a member of this room")]
+    TargetNotMember(UserId),
+    /// There is no such message that the actor may see.
+    #[error("no message at seq {0}")]
+    MessageNotFound(u64),
+    /// The message was deleted.
+    #[error("the message at seq {0} was deleted")]
+    MessageDeleted(u64),
+    /// The message has all the reactions it may have.
+    #[error("the message has too many reactions")]
+    TooManyReactions,
+    /// The room has all the members it may have.
+    #[error("the room is full")]
+    RoomFull,
+    /// `after_seq` lies beyond the room's head.
+    #[error("after_seq {after} lies beyond the room's head {head}")]
+    CursorAhead {
+        /// What the client said.
+        after: u64,
+        /// The head.
+        head: u64,
+    },
+    /// More has happened since `after_seq` than a repeat is looked for in.
+    #[error("too much has happened since after_seq; page the room and try again with a later one")]
+    CatchUpFirst {
+        /// The head.
+        head: u64,
+    },
+    /// The part of the log that would tell is gone.
+    #[error("the log since after_seq is no longer kept: whether this was carried out is unknown")]
+    OutcomeUnknown {
+        /// First seq kept.
+        floor: u64,
+    },
+    /// The id stands for something else already.
+    #[error("this request id was used for something else")]
+    RequestIdReused,
+}

@@ -1,0 +1,123 @@
+use super::{Append, Room, RoomInfo};
+use crate::{
+    Body, Chunk, Event, Head, Mark, Member, Nonce, RequestId, Role, RoomId, RoomKind, Settings, Timestamp,
+    UserId,
+};
+
+/// A room about to be created: the only append at seq 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Creation {
+    /// What stands beside the log.
+    pub info: RoomInfo,
+    /// The first chunk, with the rows of the first members.
+    pub append: Append,
+}
+
+impl Creation {
+    /// The direct room of two people. Whoever of them asks first becomes its creator;
+    /// nothing else tells them apart.
+    pub fn direct(
+        creator: &UserId,
+        other: &UserId,
+        settings: Settings,
+        nonce: Nonce,
+        now: Timestamp,
+    ) -> Self {
+        let id = RoomId::direct(creator, other);
+        let (a, b) = if creator <= other { (creator, other) } else { (other, creator) };
+        // Not the client's request id: a message sent in the same breath has that one.
+        let request = RequestId::parse(id.as_str()).unwrap_or_else(|_| unreachable!("room ids are ids"));
+        let members = [(creator.clone(), Role::Member), (other.clone(), Role::Member)];
+        Self::new(
+            RoomInfo {
+                id,
+                kind: RoomKind::Direct,
+                settings,
+                created_at: now,
+                created_by: creator.clone(),
+                floor: 1,
+                epoch: 1,
+                direct_pair: Some((a.clone(), b.clone())),
+            },
+            request,
+            &members,
+            nonce,
+        )
+    }
+
+    /// A group or channel that `creator` owns, with `others` as its first members.
+    pub fn shared(
+        creator: &UserId,
+        request: &RequestId,
+        kind: RoomKind,
+        settings: Settings,
+        others: &[UserId],
+        nonce: Nonce,
+        now: Timestamp,
+    ) -> Self {
+        let mut members = vec![(creator.clone(), Role::Owner)];
+        for user in others {
+            if !members.iter().any(|(known, _)| known == user) {
+                members.push((user.clone(), Role::Member));
+            }
+        }
+        Self::new(
+            RoomInfo {
+                id: RoomId::created(creator, request),
+                kind,
+                settings,
+                created_at: now,
+                created_by: creator.clone(),
+                floor: 1,
+                epoch: 1,
+                direct_pair: None,
+            },
+            request.clone(),
+            &members,
+            nonce,
+        )
+    }
+
+    fn new(info: RoomInfo, request: RequestId, members: &[(UserId, Role)], nonce: Nonce) -> Self {
+        let event = |seq, body| Event {
+            seq,
+            at: info.created_at,
+            actor: info.created_by.clone(),
+            request: request.clone(),
+            message_count: 0,
+            body,
+        };
+        let mut events =
+            vec![event(1, Body::RoomCreated { kind: info.kind, settings: info.settings.clone() })];
+        let mut rows = Vec::with_capacity(members.len());
+        for (seq, (user, role)) in (2..).zip(members) {
+            events.push(event(seq, Body::MemberAdded { user: user.clone(), role: *role }));
+            rows.push(Member::joined(user.clone(), *role, seq));
+        }
+        let joins = rows
+            .iter()
+            .map(|row| (row.user.clone(), Mark { seq: row.changed_at(), message_count: 0 }))
+            .collect();
+        let chunk = Chunk::new(nonce, events, 0, members.len() as u64)
+            .unwrap_or_else(|| unreachable!("the events rise from 1"));
+        let append = Append {
+            expected: Head::none(),
+            chunk,
+            members: rows,
+            overlays: Vec::new(),
+            joins,
+            sent: Vec::new(),
+            info: None,
+        };
+        Self { info, append }
+    }
+
+    /// The room once it is stored.
+    pub fn into_room(self) -> Room {
+        let mut room = Room::load(self.info, &self.append.chunk);
+        for row in self.append.members {
+            room.members.insert(row.user.clone(), Some(row));
+        }
+        room
+    }
+}

@@ -1,0 +1,200 @@
+//! The room as a state machine: [`Room`] is what a node knows of a room, [`Draft`]
+//! decides commands on top of it.
+
+mod command;
+mod create;
+mod draft;
+mod requests;
+
+pub use command::{Action, Command, Decision, Need, Outcome, Refusal, SettingsChange};
+pub use create::Creation;
+pub use draft::{Append, Draft};
+
+use imbl::OrdMap;
+
+use self::requests::Requests;
+use crate::limits::{MAX_LOADED_MEMBERS, MAX_LOADED_MESSAGES};
+use crate::{Body, Chunk, Event, Head, Member, Overlay, RoomId, RoomKind, Settings, Timestamp, UserId};
+
+/// A room beside its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomInfo {
+    /// The room.
+    pub id: RoomId,
+    /// The kind.
+    pub kind: RoomKind,
+    /// The settings now.
+    pub settings: Settings,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// Who began it.
+    pub created_by: UserId,
+    /// First seq kept; 1 while everything is.
+    pub floor: u64,
+    /// Changes when the room is restored from a backup.
+    pub epoch: u64,
+    /// Both people of a direct room.
+    pub direct_pair: Option<(UserId, UserId)>,
+}
+
+/// What a node knows of a room: the state folded from its log, as far as loaded.
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Room {
+    info: RoomInfo,
+    head: Head,
+    last_at: Timestamp,
+    /// Rows that are loaded; `None` for who was never a member.
+    members: OrdMap<UserId, Option<Member>>,
+    /// Messages that are loaded: sender and present form; `None` for seqs that hold
+    /// no message.
+    messages: OrdMap<u64, Option<(UserId, Overlay)>>,
+    requests: Requests,
+}
+
+/// A chunk does not follow on the head: something in between is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the chunk at {first} does not follow on the head {head}")]
+pub struct Hole {
+    /// The room's head.
+    pub head: u64,
+    /// First seq of the chunk.
+    pub first: u64,
+}
+
+impl Room {
+    /// A room as it was stored: what stands beside the log, and the log's last chunk.
+    pub fn load(info: RoomInfo, tail: &Chunk) -> Self {
+        let mut room = Self {
+            info,
+            head: tail.head(),
+            last_at: Timestamp::default(),
+            members: OrdMap::new(),
+            messages: OrdMap::new(),
+            requests: Requests::starting_at(tail.first_seq() - 1),
+        };
+        for event in tail.events() {
+            room.fold(event);
+        }
+        room
+    }
+
+    /// What stands beside the log.
+    pub fn info(&self) -> &RoomInfo {
+        &self.info
+    }
+
+    /// The end of the last chunk applied.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The row of `user`, if it is loaded.
+    pub fn member(&self, user: &UserId) -> Option<&Option<Member>> {
+        self.members.get(user)
+    }
+
+    /// Takes the next chunk of the log. An old one is ignored; one past a hole is an
+    /// error, and the room unchanged.
+    pub fn apply(&mut self, chunk: &Chunk) -> Result<(), Hole> {
+        let head = self.head.seq();
+        if chunk.head().seq() <= head {
+            return Ok(());
+        }
+        if chunk.first_seq() != head + 1 {
+            return Err(Hole { head, first: chunk.first_seq() });
+        }
+        for event in chunk.events() {
+            self.fold(event);
+        }
+        self.head = chunk.head();
+        Ok(())
+    }
+
+    /// Gives the room the row of `user`, read at or after its head.
+    ///
+    /// Returns whether the row may be used: one that knows of a later change than the
+    /// room's head would mix two moments, and the room must catch up first.
+    pub fn load_member(&mut self, user: UserId, row: Option<Member>) -> bool {
+        if row.as_ref().is_some_and(|row| row.changed_at() > self.head.seq()) {
+            return false;
+        }
+        self.members.insert(user, row);
+        true
+    }
+
+    /// Gives the room the message at `seq`: its sender and present form, or `None`
+    /// where there is none. Returns whether it may be used, as for a member.
+    pub fn load_message(&mut self, seq: u64, message: Option<(UserId, Overlay)>) -> bool {
+        if message.as_ref().is_some_and(|(_, overlay)| overlay.changed > self.head.seq()) {
+            return false;
+        }
+        self.messages.insert(seq, message);
+        true
+    }
+
+    /// Gives the room events right before those whose requests it remembers, by rising
+    /// seq.
+    pub fn load_older(&mut self, events: &[Event]) {
+        self.requests.push_older(events);
+    }
+
+    /// Forgets loaded rows beyond the limits. They are loaded again when needed.
+    pub fn trim(&mut self) {
+        if self.members.len() > MAX_LOADED_MEMBERS {
+            self.members.clear();
+        }
+        while self.messages.len() > MAX_LOADED_MESSAGES {
+            self.messages = self.messages.without_min().1;
+        }
+    }
+
+    /// Starts to decide commands on top of this state.
+    pub fn draft(&self) -> Draft {
+        Draft::new(self.clone())
+    }
+
+    /// Folds one event into the state; the head moves by whole chunks, in `apply`.
+    fn fold(&mut self, event: &Event) {
+        self.last_at = self.last_at.max(event.at);
+        match &event.body {
+            Body::RoomCreated { kind, settings } => {
+                self.info.kind = *kind;
+                self.info.settings = settings.clone();
+            }
+            Body::RoomChanged { settings } => self.info.settings = settings.clone(),
+            Body::MemberAdded { user, role } => {
+                // A row that is not loaded stays so: whoever needs it reads it.
+                if let Some(row) = self.members.get_mut(user) {
+                    match row {
+                        Some(member) if member.is_active() => {}
+                        Some(member) => member.rejoin(*role, event.seq),
+                        None => *row = Some(Member::joined(user.clone(), *role, event.seq)),
+                    }
+                }
+            }
+            Body::MemberRemoved { user } => {
+                if let Some(Some(member)) = self.members.get_mut(user) {
+                    member.leave(event.seq);
+                }
+            }
+            Body::RoleChanged { user, role } => {
+                if let Some(Some(member)) = self.members.get_mut(user) {
+                    member.role = *role;
+                }
+            }
+            Body::Message(_) => {
+                self.messages.insert(event.seq, Some((event.actor.clone(), Overlay::default())));
+            }
+            Body::MessageEdited { target, .. }
+            | Body::MessageDeleted { target }
+            | Body::ReactionAdded { target, .. }
+            | Body::ReactionRemoved { target, .. } => {
+                if let Some(Some((_, overlay))) = self.messages.get_mut(target) {
+                    overlay.apply(event);
+                }
+            }
+        }
+        self.requests.push(event);
+    }
+}

@@ -1,0 +1,181 @@
+use imbl::{OrdMap, Vector};
+
+use super::{Action, Outcome, Refusal};
+use crate::limits::{MAX_RECENT_REQUESTS, MAX_REPEAT_CHECK, REPEAT_WINDOW_MS};
+use crate::{Body, Event, RequestId, Timestamp, UserId};
+
+type Key = (UserId, RequestId);
+
+/// What a room remembers of the requests in the tail of its log, to recognise repeats.
+#[derive(Debug, Clone)]
+pub(super) struct Requests {
+    /// Everything after this seq is remembered.
+    after: u64,
+    /// When the oldest remembered event was decided.
+    oldest: Option<Timestamp>,
+    by_key: OrdMap<Key, Done>,
+    /// The keys by seq of their last event.
+    by_seq: Vector<(u64, Timestamp, Key)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Done {
+    kind: Kind,
+    outcome: Outcome,
+}
+
+/// Enough of a request to notice that an id is used for something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Send,
+    Edit(u64),
+    Delete(u64),
+    React(u64),
+    Unreact(u64),
+    Members,
+    Settings,
+}
+
+impl Kind {
+    fn of_event(body: &Body) -> Self {
+        match body {
+            Body::Message(_) => Self::Send,
+            Body::MessageEdited { target, .. } => Self::Edit(*target),
+            Body::MessageDeleted { target } => Self::Delete(*target),
+            Body::ReactionAdded { target, .. } => Self::React(*target),
+            Body::ReactionRemoved { target, .. } => Self::Unreact(*target),
+            Body::MemberAdded { .. } | Body::MemberRemoved { .. } | Body::RoleChanged { .. } => Self::Members,
+            Body::RoomCreated { .. } | Body::RoomChanged { .. } => Self::Settings,
+        }
+    }
+
+    fn of_action(action: &Action) -> Self {
+        match action {
+            Action::Send { .. } => Self::Send,
+            Action::Edit { target, .. } => Self::Edit(*target),
+            Action::Delete { target } => Self::Delete(*target),
+            Action::React { target, .. } => Self::React(*target),
+            Action::Unreact { target, .. } => Self::Unreact(*target),
+            Action::Add { .. }
+            | Action::Remove { .. }
+            | Action::SetRole { .. }
+            | Action::Join
+            | Action::Leave => Self::Members,
+            Action::Update(_) => Self::Settings,
+        }
+    }
+}
+
+/// What the remembered requests say about one that comes in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Never,
+    Before(Outcome),
+    /// Not enough is remembered to tell.
+    LookFurther,
+}
+
+impl Requests {
+    /// Remembers nothing up to and including `head`.
+    pub(super) fn starting_at(head: u64) -> Self {
+        Self { after: head, oldest: None, by_key: OrdMap::new(), by_seq: Vector::new() }
+    }
+
+    /// Seq up to which nothing is remembered.
+    pub(super) fn after(&self) -> u64 {
+        self.after
+    }
+
+    /// Whether `actor` has asked this before, as far as is remembered and has to be.
+    pub(super) fn check(
+        &self,
+        command: &super::Command,
+        head: u64,
+        floor: u64,
+        now: Timestamp,
+    ) -> Result<Seen, Refusal> {
+        if let Some(done) = self.by_key.get(&(command.actor.clone(), command.request.clone())) {
+            if done.kind != Kind::of_action(&command.action) {
+                return Err(Refusal::RequestIdReused);
+            }
+            return Ok(Seen::Before(Outcome { is_repeat: true, ..done.outcome }));
+        }
+        match command.after {
+            Some(after) if after > head => Err(Refusal::CursorAhead { after, head }),
+            Some(after) if after >= self.after => Ok(Seen::Never),
+            Some(after) if after + 1 < floor => Err(Refusal::OutcomeUnknown { floor }),
+            Some(after) if head - after > MAX_REPEAT_CHECK => Err(Refusal::CatchUpFirst { head }),
+            Some(_) => Ok(Seen::LookFurther),
+            None => {
+                let covers_all = self.after + 1 <= floor;
+                let covers_window = self.oldest.is_some_and(|oldest| now.since(oldest) >= REPEAT_WINDOW_MS);
+                let full = head - self.after >= MAX_RECENT_REQUESTS as u64;
+                Ok(if covers_all || covers_window || full { Seen::Never } else { Seen::LookFurther })
+            }
+        }
+    }
+
+    /// Remembers the next event of the log.
+    pub(super) fn push(&mut self, event: &Event) {
+        let key = (event.actor.clone(), event.request.clone());
+        let outcome = Outcome {
+            first: event.seq,
+            last: event.seq,
+            at: event.at,
+            message_count: event.message_count,
+            is_repeat: false,
+        };
+        match self.by_key.get_mut(&key) {
+            // A later event of the same request.
+            Some(done) if done.outcome.last + 1 == event.seq => {
+                done.outcome.last = event.seq;
+                done.outcome.message_count = event.message_count;
+                if let Some((seq, ..)) = self.by_seq.back_mut() {
+                    *seq = event.seq;
+                }
+            }
+            // The window for ids without `after_seq` has passed once: the first stays.
+            Some(_) => {}
+            None => {
+                self.by_key.insert(key.clone(), Done { kind: Kind::of_event(&event.body), outcome });
+                self.by_seq.push_back((event.seq, event.at, key));
+            }
+        }
+        self.oldest.get_or_insert(event.at);
+        while self.by_seq.len() > MAX_RECENT_REQUESTS {
+            if let Some((seq, _, key)) = self.by_seq.pop_front() {
+                self.by_key.remove(&key);
+                self.after = seq;
+                self.oldest = self.by_seq.front().map(|(_, at, _)| *at);
+            }
+        }
+    }
+
+    /// Remembers events right before those remembered, by rising seq.
+    pub(super) fn push_older(&mut self, events: &[Event]) {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
+        if last.seq != self.after {
+            return;
+        }
+        let mut older = Self::starting_at(first.seq - 1);
+        for event in events {
+            older.push(event);
+        }
+        for (seq, at, key) in older.by_seq.into_iter().rev() {
+            let Some(done) = older.by_key.get(&key) else { continue };
+            match self.by_key.get_mut(&key) {
+                // One request whose events lie on both sides.
+                Some(later) if later.outcome.first == done.outcome.last + 1 => {
+                    later.outcome.first = done.outcome.first;
+                }
+                Some(later) => *later = *done,
+                None => {
+                    self.by_key.insert(key.clone(), *done);
+                    self.by_seq.push_front((seq, at, key));
+                }
+            }
+        }
+        self.after = older.after;
+        self.oldest = older.oldest.or(self.oldest);
+    }
+}

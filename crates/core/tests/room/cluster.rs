@@ -1,0 +1,37 @@
+//! Whatever goes wrong between nodes, store and clients, the room keeps its promises.
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+use crate::model::{Cluster, Fault, MET, scripts};
+
+/// No file of failures: what fails prints its script, and becomes a test of its own.
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_cluster_keeps_its_promises(script in scripts()) {
+        let run = Cluster::run(&script, Fault::None);
+        prop_assert!(run.is_ok(), "{}", run.err().unwrap_or_default());
+    }
+}
+
+/// The property above says little if nothing goes wrong in it.
+#[test]
+fn scripts_run_into_everything_that_can_go_wrong() {
+    let mut runner = TestRunner::deterministic();
+    let mut met = std::collections::BTreeMap::new();
+    for _ in 0..300 {
+        let script = scripts().new_tree(&mut runner).unwrap().current();
+        for (what, count) in Cluster::run(&script, Fault::None).unwrap_or_else(|e| panic!("{e}")).met.0 {
+            *met.entry(what).or_insert(0) += count;
+        }
+    }
+    let missed: Vec<_> = MET.iter().filter(|what| !met.contains_key(*what)).collect();
+    assert!(missed.is_empty(), "never met: {missed:?}; met: {met:?}");
+}

@@ -1,0 +1,62 @@
+//! The checks can fail: with something planted to go wrong, some script shows it.
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+
+use crate::model::{Cluster, Fault, scripts};
+
+/// Runs scripts until one breaks a promise, and expects one of `expected` to be it.
+fn check(fault: Fault, expected: &[&str]) {
+    let mut runner = TestRunner::deterministic();
+    let found = (0..400).find_map(|_| {
+        let script = scripts().new_tree(&mut runner).unwrap().current();
+        Cluster::run(&script, fault).err()
+    });
+    let found = found.unwrap_or_else(|| panic!("nobody noticed {fault:?}"));
+    assert!(expected.iter().any(|part| found.contains(part)), "{fault:?} was noticed as: {found}");
+}
+
+#[test]
+fn a_store_without_the_fence() {
+    check(Fault::NoFence, &["is not in the log", "the log has", "follows"]);
+}
+
+#[test]
+fn overlays_written_apart_from_the_log() {
+    check(Fault::OverlaysApart, &["overlay"]);
+}
+
+#[test]
+fn members_written_apart_from_the_log() {
+    check(Fault::MembersApart, &["rows"]);
+}
+
+#[test]
+fn marks_that_move_back() {
+    check(Fault::MarksMoveBack, &["went back from"]);
+}
+
+#[test]
+fn a_floor_written_by_whoever_changes_settings() {
+    check(Fault::FloorFromWriter, &["the floor went back"]);
+}
+
+#[test]
+fn an_answer_before_the_write_is_durable() {
+    check(Fault::AnswersEarly, &["is not in the log"]);
+}
+
+#[test]
+fn a_nonce_not_compared() {
+    check(Fault::IgnoresNonce, &["is not in the log", "the log has", "was done 2 times"]);
+}
+
+#[test]
+fn a_refusal_by_a_node_that_is_behind() {
+    check(Fault::RefusesStale, &["was done, then refused", "was refused"]);
+}
+
+#[test]
+fn a_retry_under_another_request_id() {
+    check(Fault::NewRequestIds, &["is there twice"]);
+}

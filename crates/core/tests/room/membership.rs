@@ -1,0 +1,197 @@
+//! Coming, going, and what one may read of the time between.
+
+use parlance_core::limits::MAX_INTERVALS;
+use parlance_core::{
+    Action, Creation, Interval, Mark, Member, Refusal, Role, Room, RoomKind, SeqRange, Timestamp, Visibility,
+    visible_ranges,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::solo::Solo;
+use crate::values::{add, command, remove, request, send, set_role, settings, user};
+
+/// What `who` may read now.
+fn check_visible(solo: &Solo, who: &str, visibility: Visibility, expected: &[(u64, u64)]) {
+    let ranges = visible_ranges(&solo.store.members[&user(who)], visibility, solo.head());
+    let ranges: Vec<_> = ranges.iter().map(|range| (range.from, range.to)).collect();
+    assert_eq!(ranges, expected, "{who}");
+}
+
+#[test]
+fn who_comes_back_sees_two_ranges() {
+    let mut solo = Solo::group();
+    solo.does("ann", send("5: to all")).unwrap();
+    solo.does("ann", remove("bob")).unwrap();
+    solo.does("ann", send("7: without bob")).unwrap();
+    check_visible(&solo, "bob", Visibility::SinceJoined, &[(3, 6)]);
+    solo.does("ann", add(&["bob"])).unwrap();
+    solo.does("ann", send("9: to all")).unwrap();
+    check_visible(&solo, "bob", Visibility::SinceJoined, &[(3, 6), (8, 9)]);
+    check_visible(&solo, "bob", Visibility::All, &[(1, 9)]);
+    // And answers what lies in them, no more.
+    assert!(solo.does("bob", crate::values::reply("yes", 5)).is_ok());
+    assert_eq!(solo.does("bob", crate::values::reply("what?", 7)), Err(Refusal::MessageNotFound(7)));
+}
+
+#[test]
+fn who_comes_back_is_a_plain_member() {
+    let mut solo = Solo::group();
+    solo.does("ann", set_role("bob", Role::Admin)).unwrap();
+    solo.does("bob", Action::Leave).unwrap();
+    solo.does("ann", add(&["bob"])).unwrap();
+    assert_eq!(solo.store.members[&user("bob")].role, Role::Member);
+}
+
+#[test]
+fn the_owner_goes_last_or_hands_over() {
+    let mut solo = Solo::group();
+    assert_eq!(solo.does("ann", Action::Leave), Err(Refusal::OwnerLeaves));
+    solo.does("cat", Action::Leave).unwrap();
+    assert_eq!(solo.does("ann", Action::Leave), Err(Refusal::OwnerLeaves));
+    solo.does("ann", set_role("bob", Role::Owner)).unwrap();
+    assert_eq!(solo.store.members[&user("ann")].role, Role::Admin);
+    solo.does("ann", Action::Leave).unwrap();
+    solo.does("bob", Action::Leave).unwrap();
+    assert_eq!(solo.room.head().member_count(), 0);
+}
+
+#[test]
+fn an_empty_channel_belongs_to_who_comes_first() {
+    let mut solo = Solo::channel();
+    for user in ["bob", "cat", "ann"] {
+        solo.does(user, Action::Leave).unwrap();
+    }
+    solo.does("cat", Action::Join).unwrap();
+    solo.does("ann", Action::Join).unwrap();
+    assert_eq!(solo.store.members[&user("cat")].role, Role::Owner);
+    assert_eq!(solo.store.members[&user("ann")].role, Role::Member);
+}
+
+#[test]
+fn the_oldest_of_many_intervals_is_forgotten() {
+    let mut solo = Solo::channel();
+    let first = solo.store.members[&user("bob")].intervals[0].joined;
+    for _ in 0..MAX_INTERVALS {
+        solo.does("bob", Action::Leave).unwrap();
+        solo.does("bob", Action::Join).unwrap();
+    }
+    let intervals = &solo.store.members[&user("bob")].intervals;
+    assert_eq!(intervals.len(), MAX_INTERVALS);
+    assert!(intervals[0].joined > first);
+    assert!(solo.does("bob", send("still here")).is_ok());
+}
+
+#[test]
+fn a_row_from_the_future_waits() {
+    let mut solo = Solo::group();
+    let mut behind = solo.room.clone();
+    solo.does("ann", remove("bob")).unwrap();
+    let row = solo.store.members[&user("bob")].clone();
+    assert!(!behind.load_member(user("bob"), Some(row.clone())), "bob left after the room's head");
+    assert!(behind.member(&user("bob")).unwrap().as_ref().unwrap().is_active(), "and nothing changed");
+    behind.apply(solo.store.tail()).unwrap();
+    assert!(behind.load_member(user("bob"), Some(row)));
+}
+
+#[test]
+fn a_shared_room_begins_with_its_members() {
+    let others = [user("bob"), user("ann"), user("bob")];
+    let info = settings(Visibility::All);
+    let creation = Creation::shared(
+        &user("ann"),
+        &request("r1"),
+        RoomKind::Group,
+        info.clone(),
+        &others,
+        [7; 16],
+        Timestamp(5),
+    );
+    let seqs: Vec<_> = creation.append.chunk.events().iter().map(|event| event.seq).collect();
+    assert_eq!(seqs, [1, 2, 3], "each is added once");
+    assert_eq!(creation.append.expected.seq(), 0);
+    assert_eq!(creation.append.chunk.head().member_count(), 2);
+    let mark = |seq| Mark { seq, message_count: 0 };
+    assert_eq!(creation.append.joins, [(user("ann"), mark(2)), (user("bob"), mark(3))]);
+    let room = creation.into_room();
+    assert_eq!(room.info().settings, info);
+    let role = |who| room.member(&user(who)).unwrap().as_ref().unwrap().role;
+    assert_eq!((role("ann"), role("bob")), (Role::Owner, Role::Member));
+}
+
+#[test]
+fn a_direct_room_is_one_whoever_asks() {
+    let create =
+        |a, b| Creation::direct(&user(a), &user(b), settings(Visibility::SinceJoined), [0; 16], Timestamp(0));
+    let (ann, bob) = (create("ann", "bob"), create("bob", "ann"));
+    assert_eq!(ann.info.id, bob.info.id);
+    assert_eq!(ann.info.direct_pair, bob.info.direct_pair);
+    // The first message may come with any request id, that of the creation included.
+    let mut solo = Solo::direct();
+    let first = command("ann", "r1", Some(3), send("hello"));
+    assert!(!solo.ask(&first).unwrap().is_repeat);
+}
+
+/// How a member came and went, as the lengths of being in and out by turns.
+fn comings() -> impl Strategy<Value = Member> {
+    (1..5u64, vec(1..5u64, 1..10)).prop_map(|(start, lengths)| {
+        let mut member = Member::joined(user("ann"), Role::Member, start);
+        member.intervals.clear();
+        let mut at = start;
+        for (turn, length) in lengths.into_iter().enumerate() {
+            match member.intervals.last_mut().filter(|_| turn % 2 == 1) {
+                Some(interval) => interval.left = Some(at),
+                None => member.intervals.push(Interval { joined: at, left: None }),
+            }
+            at += length;
+        }
+        member
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Seq by seq: visible is what some interval holds, or with the whole past open
+    /// what came before the last of them ended.
+    #[test]
+    fn ranges_are_the_intervals(member in comings(), head in 0..50u64, all: bool) {
+        let visibility = if all { Visibility::All } else { Visibility::SinceJoined };
+        let ranges = visible_ranges(&member, visibility, head);
+        for seq in 0..60 {
+            let held = seq >= 1 && seq <= head && member.intervals.iter().any(|interval| {
+                (all || interval.joined <= seq) && interval.left.is_none_or(|left| seq <= left)
+            });
+            prop_assert_eq!(ranges.iter().any(|range| range.contains(seq)), held, "{}", seq);
+        }
+        for pair in ranges.windows(2) {
+            prop_assert!(pair[0].to + 1 < pair[1].from, "apart and rising: {:?}", ranges);
+        }
+    }
+
+    #[test]
+    fn an_intersection_is_what_both_hold(a in (0..9u64, 0..9u64), b in (0..9u64, 0..9u64)) {
+        let (a, b) = (SeqRange { from: a.0, to: a.1 }, SeqRange { from: b.0, to: b.1 });
+        let both = a.intersect(b);
+        for seq in 0..10 {
+            prop_assert_eq!(both.is_some_and(|range| range.contains(seq)), a.contains(seq) && b.contains(seq));
+        }
+    }
+}
+
+#[test]
+fn a_node_that_was_away_takes_chunks_in_order_only() {
+    let mut solo = Solo::group();
+    let mut behind: Room = solo.room.clone();
+    for words in ["five", "six"] {
+        solo.does("ann", send(words)).unwrap();
+    }
+    let (five, six) = (&solo.store.log[&5], &solo.store.log[&6]);
+    let hole = behind.apply(six).unwrap_err();
+    assert_eq!((hole.head, hole.first), (4, 6));
+    assert_eq!(behind.head().seq(), 4, "the room is as it was");
+    for chunk in [five, six, five, six] {
+        behind.apply(chunk).unwrap();
+    }
+    assert_eq!(behind.head(), solo.room.head());
+}

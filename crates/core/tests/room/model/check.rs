@@ -1,0 +1,157 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use parlance_core::{Cursors, Outcome, Refusal, UserId, unread};
+
+use super::cluster::{Cluster, Op};
+use super::truth::{Truth, ensure};
+
+/// What was seen before, of what may only grow.
+#[derive(Default)]
+pub(crate) struct Watch {
+    cursors: BTreeMap<UserId, Cursors>,
+    floor: u64,
+    /// Chunks, answers and the log's last nonce when the log was last folded.
+    folded: (usize, usize, [u8; 16]),
+}
+
+/// Checks all that must hold at any moment.
+pub(crate) fn step(cluster: &Cluster, watch: &mut Watch) -> Result<(), String> {
+    let store = &cluster.store;
+    ensure!(store.info.floor >= watch.floor, "the floor went back to {}", store.info.floor);
+    watch.floor = store.info.floor;
+    marks(cluster, watch)?;
+    let answers = cluster.ops.iter().map(|op| op.answers.len()).sum();
+    let folded = (store.log.len() + store.retired.len(), answers, *store.tail().nonce());
+    if folded == watch.folded {
+        return Ok(());
+    }
+    watch.folded = folded;
+    let truth = fold(cluster)?;
+    projections(cluster, &truth)?;
+    messages_once(&truth)?;
+    for op in &cluster.ops {
+        answers_of(op, &truth)?;
+    }
+    let heads: Vec<_> = store.log.values().chain(store.retired.values()).map(|chunk| chunk.head()).collect();
+    for room in cluster.nodes.iter().filter_map(|node| node.room.as_ref()) {
+        ensure!(heads.contains(&room.head()), "a node's head {:?} ends no chunk", room.head());
+    }
+    Ok(())
+}
+
+/// Checks what must hold once every node has caught up and every client has asked again.
+pub(crate) fn settled(cluster: &Cluster) -> Result<(), String> {
+    let store = &cluster.store;
+    let truth = fold(cluster)?;
+    for node in &cluster.nodes {
+        let room = node.room.as_ref().ok_or("a node without its room")?;
+        ensure!(room.head() == store.tail().head(), "a node stands at {:?}", room.head());
+        ensure!(room.info().settings == store.info.settings, "a node has other settings");
+        for (user, row) in store.members.iter() {
+            let known = room.member(user);
+            ensure!(
+                known.is_none_or(|known| known.as_ref() == Some(row)),
+                "a node has {known:?} for {row:?}"
+            );
+        }
+    }
+    for op in cluster.ops.iter().filter(|op| op.command.after.is_some()) {
+        ensure!(!op.answers.is_empty(), "{:?} was never answered", op.command);
+    }
+    // Whoever can be told unread counts can count them.
+    for (user, member) in truth.members.iter().filter(|(_, member)| member.is_active()) {
+        let mark = store.cursors.get(user).ok_or("a member without a mark")?.read;
+        let after = truth.messages.range(mark.seq + 1..).count() as u64;
+        let said = unread(store.tail().head().message_count(), mark);
+        ensure!(said == after, "{said} unread for {member:?}, {after} messages after the mark");
+    }
+    Ok(())
+}
+
+fn fold(cluster: &Cluster) -> Result<Truth, String> {
+    Truth::fold(cluster.store.retired.values().chain(cluster.store.log.values()))
+}
+
+/// Marks never move back.
+fn marks(cluster: &Cluster, watch: &mut Watch) -> Result<(), String> {
+    for (user, cursors) in &cluster.store.cursors {
+        let before = watch.cursors.insert(user.clone(), *cursors).unwrap_or_default();
+        let forward = cursors.delivered >= before.delivered
+            && cursors.read.seq >= before.read.seq
+            && cursors.read.message_count >= before.read.message_count;
+        ensure!(forward, "{user} went back from {before:?} to {cursors:?}");
+    }
+    Ok(())
+}
+
+/// What stands beside the log is what the log says.
+fn projections(cluster: &Cluster, truth: &Truth) -> Result<(), String> {
+    let store = &cluster.store;
+    ensure!(Some(&store.info.settings) == truth.settings.as_ref(), "other settings than the log's");
+    ensure!(store.members == truth.members, "rows {:?}, log {:?}", store.members, truth.members);
+    for (seq, sent) in &truth.messages {
+        let stored = store.overlays.get(seq).cloned().unwrap_or_default();
+        ensure!(stored == sent.overlay, "overlay {stored:?} at {seq}, log {:?}", sent.overlay);
+        let mark = store.cursors.get(&sent.sender).map_or(0, |cursors| cursors.read.seq);
+        ensure!(mark >= *seq, "{} sent {seq} and has read {mark}", sent.sender);
+    }
+    ensure!(store.overlays.keys().all(|seq| truth.messages.contains_key(seq)), "an overlay of no message");
+    for (user, row) in &truth.members {
+        let Cursors { read, .. } = store.cursors.get(user).ok_or("a member without a mark")?;
+        let joined = row.intervals.last().map_or(0, |interval| interval.joined);
+        ensure!(read.seq >= joined, "{user} joined at {joined} and has read {}", read.seq);
+        let counted = truth.messages.range(..=read.seq).count() as u64;
+        ensure!(read.message_count == counted, "{counted} messages up to {user}'s mark {read:?}");
+    }
+    Ok(())
+}
+
+/// No message is there twice, whatever its request id says.
+fn messages_once(truth: &Truth) -> Result<(), String> {
+    let mut texts = BTreeSet::new();
+    for (seq, sent) in &truth.messages {
+        ensure!(texts.insert(&sent.text), "{:?} is there twice, again at {seq}", sent.text);
+    }
+    Ok(())
+}
+
+/// Every answer that a client ever got is what the log says.
+fn answers_of(op: &Op, truth: &Truth) -> Result<(), String> {
+    let mut first_hand = 0;
+    for told in &op.answers {
+        let command = &told.answer.attempt.command;
+        let run = truth.runs.get(&(command.actor.clone(), command.request.clone()));
+        match &told.answer.result {
+            // Nothing to change: the log has no word of it.
+            Ok(outcome) if outcome.first == 0 => {}
+            Ok(outcome) => {
+                let run = run.ok_or_else(|| format!("{outcome:?} is not in the log"))?;
+                let expected = Outcome {
+                    first: run.first,
+                    last: run.last,
+                    at: run.at,
+                    message_count: run.message_count,
+                    is_repeat: outcome.is_repeat,
+                };
+                ensure!(*outcome == expected, "answered {outcome:?}, the log has {run:?}");
+                first_hand += u32::from(!outcome.is_repeat);
+            }
+            Err(Refusal::OutcomeUnknown { .. }) => {
+                let below = op.command.after.is_some_and(|after| after + 1 < told.floor);
+                ensure!(below, "{:?} is above the floor {}", op.command, told.floor);
+            }
+            // Every client tells the truth, and no log here is long.
+            Err(
+                refusal @ (Refusal::CursorAhead { .. }
+                | Refusal::CatchUpFirst { .. }
+                | Refusal::RequestIdReused),
+            ) => return Err(format!("{:?} was refused: {refusal}", op.command)),
+            Err(refusal) => {
+                let was_done = run.is_some_and(|run| run.first <= told.answer.head);
+                ensure!(!was_done, "{:?} was done, then refused: {refusal}", op.command);
+            }
+        }
+    }
+    ensure!(first_hand <= 1, "{:?} was done {first_hand} times", op.command);
+    Ok(())
+}

@@ -1,0 +1,171 @@
+use std::collections::VecDeque;
+
+use parlance_core::{Append, Chunk, Command, Decision, Draft, Need, Outcome, Refusal, Room, Timestamp};
+
+use super::cluster::{MINUTE, Met};
+use super::store::Store;
+
+/// A node: its copy of the room, and what clients have asked it.
+pub(crate) struct Node {
+    /// How far its clock is off, milliseconds.
+    pub(crate) skew: i64,
+    pub(crate) room: Option<Room>,
+    /// When it last learned anything of the room.
+    fed_at: u64,
+    /// A tail read a while ago: loading is two reads, and the world goes on between.
+    tail: Option<(Chunk, u64)>,
+    pub(crate) queue: VecDeque<Attempt>,
+    /// An append whose answer was lost. The room is unusable until it is resolved.
+    pub(crate) unknown: Option<Unknown>,
+}
+
+/// One try of a client's request.
+#[derive(Debug, Clone)]
+pub(crate) struct Attempt {
+    /// The request, as the client counts.
+    pub(crate) op: usize,
+    pub(crate) command: Command,
+    pub(crate) since: u64,
+}
+
+/// What was decided for one try, and the head of the room that it was decided on.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) attempt: Attempt,
+    pub(crate) result: Result<Outcome, Refusal>,
+    pub(crate) head: u64,
+}
+
+pub(crate) struct Unknown {
+    pub(crate) append: Append,
+    /// The room as it stands if the append was made.
+    pub(crate) next: Room,
+    pub(crate) answers: Vec<Answer>,
+}
+
+/// Gives `room` what it needs. False where it could not use it.
+pub(crate) fn serve(store: &Store, room: &mut Room, need: &Need) -> bool {
+    match need {
+        Need::Member(user) => room.load_member(user.clone(), store.members.get(user).cloned()),
+        Need::Message(seq) => room.load_message(*seq, store.message(*seq)),
+        Need::Older { before } => {
+            let page = store.page_before(*before, 2);
+            room.load_older(&page);
+            !page.is_empty()
+        }
+    }
+}
+
+impl Node {
+    pub(crate) fn new(skew: i64) -> Self {
+        Self { skew, room: None, fed_at: 0, tail: None, queue: VecDeque::new(), unknown: None }
+    }
+
+    /// Begins to load the room.
+    pub(crate) fn read_tail(&mut self, store: &Store, now: u64) {
+        self.room = None;
+        self.tail = Some((store.tail().clone(), now));
+    }
+
+    /// The room, loaded if there is none or nobody fed it for a minute.
+    pub(crate) fn room(&mut self, store: &Store, now: u64) -> &mut Room {
+        if now - self.fed_at > MINUTE {
+            self.room = None;
+        }
+        if self.room.is_none() {
+            // The tail first, then what stands beside the log: the other way round a
+            // change of settings between the two would be missed for good.
+            let recent = self.tail.take().filter(|(_, read_at)| now - read_at <= MINUTE);
+            let (tail, read_at) = recent.unwrap_or_else(|| (store.tail().clone(), now));
+            self.fed_at = read_at;
+            self.room = Some(Room::load(store.info.clone(), &tail));
+        }
+        self.room.as_mut().unwrap()
+    }
+
+    /// Applies what the log holds beyond the room's head.
+    pub(crate) fn catch_up(&mut self, store: &Store, now: u64) {
+        let room = self.room(store, now);
+        while let Some(chunk) = store.log.get(&(room.head().seq() + 1)) {
+            room.apply(chunk).unwrap();
+        }
+        if room.head().seq() < store.head() {
+            // Retention took what comes next.
+            self.room = None;
+        }
+        self.room(store, now);
+        self.fed_at = now;
+    }
+
+    /// Takes a chunk that another node published.
+    pub(crate) fn hear(&mut self, chunk: &Chunk, store: &Store, now: u64, met: &mut Met) {
+        if self.unknown.is_some() || now - self.fed_at > MINUTE {
+            return;
+        }
+        let Some(room) = &mut self.room else { return };
+        let before = room.head();
+        match room.apply(chunk) {
+            Ok(()) if room.head() == before => met.count("an old hint"),
+            Ok(()) => self.fed_at = now,
+            Err(_) => {
+                met.count("a hole");
+                self.catch_up(store, now);
+            }
+        }
+    }
+
+    /// Decides as much of the queue as fits one append.
+    pub(crate) fn decide(&mut self, store: &Store, now: u64, met: &mut Met) -> (Draft, Vec<Answer>) {
+        let clock = Timestamp(now.saturating_add_signed(self.skew));
+        for _ in 0..100 {
+            let mut draft = self.room(store, now).draft();
+            match self.decide_on(&mut draft, store, clock, met) {
+                Ok(answers) => return (draft, answers),
+                Err(Need::Older { .. }) => self.room = None,
+                Err(_) => self.catch_up(store, now),
+            }
+        }
+        panic!("a node that gets all it needs decides");
+    }
+
+    /// Fails on a need that was not met: the room is behind what it was given.
+    fn decide_on(
+        &mut self,
+        draft: &mut Draft,
+        store: &Store,
+        clock: Timestamp,
+        met: &mut Met,
+    ) -> Result<Vec<Answer>, Need> {
+        let head = draft.room_mut().head().seq();
+        let mut answers = Vec::new();
+        for attempt in &self.queue {
+            if !draft.has_room() {
+                met.count("a full draft");
+                break;
+            }
+            let result = loop {
+                match draft.decide(&attempt.command, clock) {
+                    Ok(Decision::Done(outcome)) => break Ok(outcome),
+                    Err(refusal) => break Err(refusal),
+                    Ok(Decision::Need(need)) => {
+                        if !serve(store, draft.room_mut(), &need) {
+                            met.count(match need {
+                                Need::Older { .. } => "older events that retention took",
+                                Need::Message(_) => "a message too new for the room",
+                                Need::Member(_) => "a row too new for the room",
+                            });
+                            return Err(need);
+                        }
+                        // Kept for the next draft too, if this one loses its race.
+                        serve(store, self.room.as_mut().unwrap(), &need);
+                        if let Need::Older { .. } = need {
+                            met.count("older events");
+                        }
+                    }
+                }
+            };
+            answers.push(Answer { attempt: attempt.clone(), result, head });
+        }
+        Ok(answers)
+    }
+}

@@ -1,0 +1,129 @@
+use std::collections::BTreeMap;
+
+use parlance_core::{
+    Append, Body, Chunk, Creation, Cursors, Event, Mark, Member, Overlay, RoomInfo, Timestamp, UserId,
+};
+
+use super::Fault;
+
+/// One room as a store keeps it: the log by first seq, and beside it what an append
+/// writes in the same transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pub(crate) info: RoomInfo,
+    pub(crate) log: BTreeMap<u64, Chunk>,
+    /// What retention took; the checks still want to see it.
+    pub(crate) retired: BTreeMap<u64, Chunk>,
+    pub(crate) members: BTreeMap<UserId, Member>,
+    pub(crate) overlays: BTreeMap<u64, Overlay>,
+    pub(crate) cursors: BTreeMap<UserId, Cursors>,
+    pub(crate) fault: Fault,
+}
+
+/// The key is taken.
+#[derive(Debug)]
+pub(crate) struct HeadMoved;
+
+impl Store {
+    pub(crate) fn create(creation: Creation) -> Self {
+        let mut store = Self {
+            info: creation.info,
+            log: BTreeMap::new(),
+            retired: BTreeMap::new(),
+            members: BTreeMap::new(),
+            overlays: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+            fault: Fault::None,
+        };
+        store.write(&creation.append);
+        store
+    }
+
+    /// One conditional put: no item at this key. That the key is the one after the
+    /// head is the core's business, and what the checks look at.
+    pub(crate) fn append(&mut self, append: &Append) -> Result<(), HeadMoved> {
+        if self.log.contains_key(&append.chunk.first_seq()) && self.fault != Fault::NoFence {
+            return Err(HeadMoved);
+        }
+        self.write(append);
+        Ok(())
+    }
+
+    /// An append whose answer never arrives.
+    pub(crate) fn append_unheard(&mut self, append: &Append) -> Result<(), HeadMoved> {
+        let mut append = append.clone();
+        match self.fault {
+            Fault::OverlaysApart => append.overlays.clear(),
+            Fault::MembersApart => append.members.clear(),
+            _ => {}
+        }
+        self.append(&append)
+    }
+
+    fn write(&mut self, append: &Append) {
+        self.log.insert(append.chunk.first_seq(), append.chunk.clone());
+        self.members.extend(append.members.iter().map(|row| (row.user.clone(), row.clone())));
+        self.overlays.extend(append.overlays.iter().cloned());
+        for (user, mark) in append.joins.iter().chain(&append.sent) {
+            self.read(user, *mark);
+        }
+        if let Some(info) = &append.info {
+            // Floor and epoch are not the writer's to say: its copy may be old.
+            self.info.settings = info.settings.clone();
+            if self.fault == Fault::FloorFromWriter {
+                self.info.floor = info.floor;
+            }
+        }
+    }
+
+    /// `user` has read up to `mark`.
+    pub(crate) fn read(&mut self, user: &UserId, mark: Mark) {
+        let reached = Cursors { delivered: mark.seq, read: mark };
+        let cursors = self.cursors.entry(user.clone()).or_default();
+        if self.fault == Fault::MarksMoveBack {
+            *cursors = reached;
+        } else {
+            cursors.advance(reached);
+        }
+    }
+
+    pub(crate) fn tail(&self) -> &Chunk {
+        self.log.last_key_value().unwrap().1
+    }
+
+    pub(crate) fn head(&self) -> u64 {
+        self.tail().head().seq()
+    }
+
+    /// The whole chunks that end right before `seq`: up to `chunks` of them, as one
+    /// run of events. Empty where nothing is kept.
+    pub(crate) fn page_before(&self, seq: u64, chunks: usize) -> Vec<Event> {
+        let page: Vec<&Chunk> = self.log.range(..seq).rev().take(chunks).map(|(_, chunk)| chunk).collect();
+        page.into_iter().rev().flat_map(Chunk::events).cloned().collect()
+    }
+
+    pub(crate) fn event(&self, seq: u64) -> Option<&Event> {
+        let (_, chunk) = self.log.range(..=seq).next_back()?;
+        chunk.events().iter().find(|event| event.seq == seq)
+    }
+
+    /// Sender and present form of the message at `seq`.
+    pub(crate) fn message(&self, seq: u64) -> Option<(UserId, Overlay)> {
+        let event = self.event(seq)?;
+        let overlay = self.overlays.get(&seq).cloned().unwrap_or_default();
+        matches!(event.body, Body::Message(_)).then(|| (event.actor.clone(), overlay))
+    }
+
+    /// Retention: takes chunks that ended before `until`, never the tail.
+    pub(crate) fn retire(&mut self, until: Timestamp) {
+        while self.log.len() > 1 {
+            let oldest = self.log.first_entry().unwrap();
+            if oldest.get().events().iter().any(|event| event.at >= until) {
+                break;
+            }
+            self.info.floor = oldest.get().head().seq() + 1;
+            let (key, chunk) = oldest.remove_entry();
+            self.retired.insert(key, chunk);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use parlance_core::{
+    Body, Chunk, Emoji, Event, Interval, Member, Overlay, RequestId, Role, RoomKind, Settings, Text,
+    Timestamp, UserId, Visibility,
+};
+
+/// What the log says, folded by a second hand: nothing here calls what it checks.
+/// Breaks where an event was not allowed, or a number does not add up.
+#[derive(Default)]
+pub(crate) struct Truth {
+    kind: Option<RoomKind>,
+    pub(crate) settings: Option<Settings>,
+    pub(crate) members: BTreeMap<UserId, Member>,
+    pub(crate) messages: BTreeMap<u64, Sent>,
+    pub(crate) runs: BTreeMap<(UserId, RequestId), Run>,
+    last: Option<Event>,
+    pub(crate) message_count: u64,
+}
+
+pub(crate) struct Sent {
+    pub(crate) sender: UserId,
+    pub(crate) overlay: Overlay,
+    pub(crate) text: Text,
+}
+
+/// The events of one request.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) at: Timestamp,
+    pub(crate) message_count: u64,
+}
+
+macro_rules! ensure {
+    ($cond:expr, $($message:tt)+) => {
+        if !$cond {
+            return Err(format!($($message)+));
+        }
+    };
+}
+pub(crate) use ensure;
+
+impl Truth {
+    pub(crate) fn fold<'a>(log: impl Iterator<Item = &'a Chunk>) -> Result<Self, String> {
+        let mut truth = Self::default();
+        for chunk in log {
+            ensure!(
+                chunk.first_seq() == truth.head() + 1,
+                "chunk {} follows {}",
+                chunk.first_seq(),
+                truth.head()
+            );
+            for event in chunk.events() {
+                truth.event(event)?;
+            }
+            let head = chunk.head();
+            let counted = (truth.head(), truth.message_count, truth.active().count() as u64);
+            let said = (head.seq(), head.message_count(), head.member_count());
+            ensure!(said == counted, "the chunk says {said:?}, its events {counted:?}");
+            truth.ownership()?;
+        }
+        Ok(truth)
+    }
+
+    pub(crate) fn head(&self) -> u64 {
+        self.last.as_ref().map_or(0, |event| event.seq)
+    }
+
+    fn active(&self) -> impl Iterator<Item = &Member> {
+        self.members.values().filter(|member| is_active(member))
+    }
+
+    fn ownership(&self) -> Result<(), String> {
+        let owners = self.active().filter(|member| member.role == Role::Owner).count();
+        let expected = usize::from(self.kind != Some(RoomKind::Direct) && self.active().count() > 0);
+        ensure!(owners == expected, "{owners} owners at {}", self.head());
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Event) -> Result<(), String> {
+        let seq = event.seq;
+        ensure!(seq == self.head() + 1, "event {seq} follows {}", self.head());
+        if let Some(last) = &self.last {
+            ensure!(event.at >= last.at, "time went back at {seq}");
+        }
+        self.run(event)?;
+        ensure!(self.allows(event), "{} was not allowed {:?} at {seq}", event.actor, event.body);
+        self.change(event);
+        ensure!(event.message_count == self.message_count, "wrong message count at {seq}");
+        self.last = Some(event.clone());
+        Ok(())
+    }
+
+    /// A request's events stand together, once.
+    fn run(&mut self, event: &Event) -> Result<(), String> {
+        let key = (event.actor.clone(), event.request.clone());
+        let follows = self.last.as_ref().is_some_and(|last| (&last.actor, &last.request) == (&key.0, &key.1));
+        let new = Run { first: event.seq, last: event.seq, at: event.at, message_count: event.message_count };
+        match self.runs.get_mut(&key) {
+            None => drop(self.runs.insert(key, new)),
+            Some(run) if follows => *run = Run { first: run.first, at: run.at, ..new },
+            Some(run) => return Err(format!("{key:?} at {} and again at {}", run.first, event.seq)),
+        }
+        Ok(())
+    }
+
+    /// The matrix of permissions.
+    fn allows(&self, event: &Event) -> bool {
+        let actor = self.members.get(&event.actor).filter(|member| is_active(member));
+        let role = actor.map(|member| member.role);
+        let manages = role >= Some(Role::Admin);
+        let shared = self.kind != Some(RoomKind::Direct);
+        let is_in = |user| self.members.get(user).filter(|member| is_active(member));
+        let mine = |user: &UserId| *user == event.actor;
+        // Everything of the first request is the room's creation.
+        if self.runs.get(&(event.actor.clone(), event.request.clone())).is_some_and(|run| run.first == 1) {
+            return (event.seq == 1) == matches!(event.body, Body::RoomCreated { .. });
+        }
+        match &event.body {
+            Body::RoomCreated { .. } => false,
+            Body::RoomChanged { .. } => shared && manages,
+            Body::MemberAdded { user, role } if mine(user) => {
+                let alone = self.active().count() == 0;
+                self.kind == Some(RoomKind::Channel) && actor.is_none() && (*role == Role::Owner) == alone
+            }
+            Body::MemberAdded { user, role } => {
+                shared && manages && is_in(user).is_none() && *role == Role::Member
+            }
+            Body::MemberRemoved { user } if mine(user) => {
+                shared && actor.is_some() && (role < Some(Role::Owner) || self.active().count() == 1)
+            }
+            Body::MemberRemoved { user } => {
+                shared && manages && is_in(user).is_some_and(|member| Some(member.role) < role)
+            }
+            Body::RoleChanged { user, .. } => shared && role == Some(Role::Owner) && is_in(user).is_some(),
+            Body::Message(message) => {
+                actor.is_some() && message.reply_to.is_none_or(|to| self.sees(event, to).is_some())
+            }
+            Body::MessageEdited { target, .. } => {
+                self.sees(event, *target).is_some_and(|m| m.sender == event.actor && !m.overlay.deleted)
+            }
+            Body::MessageDeleted { target } => self
+                .sees(event, *target)
+                .is_some_and(|m| (m.sender == event.actor || manages) && !m.overlay.deleted),
+            Body::ReactionAdded { target, emoji } => self
+                .sees(event, *target)
+                .is_some_and(|m| !m.overlay.deleted && !reacted(&m.overlay, emoji, &event.actor)),
+            Body::ReactionRemoved { target, emoji } => {
+                self.sees(event, *target).is_some_and(|m| reacted(&m.overlay, emoji, &event.actor))
+            }
+        }
+    }
+
+    /// The message, if the event's actor is a member and it lies in their history.
+    fn sees(&self, event: &Event, target: u64) -> Option<&Sent> {
+        let member = self.members.get(&event.actor).filter(|member| is_active(member))?;
+        let all = self.settings.as_ref().is_some_and(|settings| settings.visibility == Visibility::All);
+        let visible = all
+            || member
+                .intervals
+                .iter()
+                .any(|interval| interval.joined <= target && interval.left.is_none_or(|left| target <= left));
+        self.messages.get(&target).filter(|_| visible)
+    }
+
+    fn change(&mut self, event: &Event) {
+        let joined = Interval { joined: event.seq, left: None };
+        match &event.body {
+            Body::RoomCreated { kind, settings } => {
+                self.kind = Some(*kind);
+                self.settings = Some(settings.clone());
+            }
+            Body::RoomChanged { settings } => self.settings = Some(settings.clone()),
+            Body::MemberAdded { user, role } => {
+                let new = Member { user: user.clone(), role: *role, intervals: Vec::new() };
+                let member = self.members.entry(user.clone()).or_insert(new);
+                member.role = *role;
+                member.intervals.push(joined);
+            }
+            Body::MemberRemoved { user } => {
+                let interval = self.members.get_mut(user).and_then(|member| member.intervals.last_mut());
+                interval.unwrap().left = Some(event.seq);
+            }
+            Body::RoleChanged { user, role } => self.members.get_mut(user).unwrap().role = *role,
+            Body::Message(message) => {
+                self.message_count += 1;
+                let sent = Sent {
+                    sender: event.actor.clone(),
+                    overlay: Overlay::default(),
+                    text: message.text.clone(),
+                };
+                self.messages.insert(event.seq, sent);
+            }
+            Body::MessageEdited { target, text } => {
+                self.overlay(*target, event.seq).edited = Some((text.clone(), event.at));
+            }
+            Body::MessageDeleted { target } => {
+                *self.overlay(*target, event.seq) =
+                    Overlay { changed: event.seq, deleted: true, ..Overlay::default() };
+            }
+            Body::ReactionAdded { target, emoji } => {
+                let reactions = &mut self.overlay(*target, event.seq).reactions;
+                reactions.entry(emoji.clone()).or_default().insert(event.actor.clone());
+            }
+            Body::ReactionRemoved { target, emoji } => {
+                let reactions = &mut self.overlay(*target, event.seq).reactions;
+                reactions.get_mut(emoji).unwrap().remove(&event.actor);
+                reactions.retain(|_, users: &mut BTreeSet<UserId>| !users.is_empty());
+            }
+        }
+    }
+
+    fn overlay(&mut self, target: u64, changed: u64) -> &mut Overlay {
+        let overlay = &mut self.messages.get_mut(&target).unwrap().overlay;
+        overlay.changed = changed;
+        overlay
+    }
+}
+
+fn is_active(member: &Member) -> bool {
+    member.intervals.last().is_some_and(|interval| interval.left.is_none())
+}
+
+fn reacted(overlay: &Overlay, emoji: &Emoji, user: &UserId) -> bool {
+    overlay.reactions.get(emoji).is_some_and(|users| users.contains(user))
+}

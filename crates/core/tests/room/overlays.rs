@@ -1,0 +1,173 @@
+//! Messages that were edited, deleted and reacted to.
+
+use std::collections::BTreeMap;
+
+use parlance_core::limits::{MAX_EMOJI_KINDS, MAX_REACTIONS};
+use parlance_core::{Body, Decision, Entry, Overlay, Refusal, Timestamp};
+use proptest::prelude::*;
+
+use crate::solo::Solo;
+use crate::values::{command, delete, edit, emoji, react, send, unreact, user};
+
+/// The whole log as history hands it out.
+fn history(solo: &Solo) -> Vec<Entry> {
+    let events = solo.store.log.values().flat_map(parlance_core::Chunk::events).cloned();
+    let overlay = |key: u64| solo.store.overlays.get(&key).cloned();
+    events
+        .map(|event| (Entry::overlay_key(&event).and_then(overlay), event))
+        .map(|(overlay, event)| Entry::merge(event, overlay))
+        .collect()
+}
+
+/// Every text in it.
+fn texts(solo: &Solo) -> Vec<String> {
+    let text = |entry: &Entry| match &entry.event.body {
+        Body::Message(message) => Some(message.text.as_str().to_owned()),
+        Body::MessageEdited { text, .. } => Some(text.as_str().to_owned()),
+        _ => None,
+    };
+    let edited = |entry: &Entry| Some(entry.overlay.as_ref()?.edited.as_ref()?.0.as_str().to_owned());
+    history(solo).iter().flat_map(|entry| [text(entry), edited(entry)]).flatten().collect()
+}
+
+#[test]
+fn history_shows_the_text_now() {
+    let mut solo = Solo::group();
+    solo.does("ann", send("helo")).unwrap();
+    solo.now = 7;
+    solo.does("ann", edit(5, "hello")).unwrap();
+    let entry = &history(&solo)[4];
+    assert_eq!(entry.overlay.as_ref().unwrap().edited, Some((crate::values::text("hello"), Timestamp(7))));
+    assert!(!texts(&solo).contains(&"helo".to_owned()));
+}
+
+#[test]
+fn deleted_text_does_not_leave_again() {
+    let mut solo = Solo::group();
+    solo.does("ann", send("secret")).unwrap();
+    solo.does("ann", edit(5, "still secret")).unwrap();
+    solo.does("bob", react(5, "👍")).unwrap();
+    solo.does("ann", delete(5)).unwrap();
+    assert_eq!(texts(&solo), ["", ""], "neither of the message nor of its edit");
+    let overlay = history(&solo)[4].overlay.clone().unwrap();
+    assert_eq!(overlay, Overlay { changed: 8, deleted: true, ..Overlay::default() });
+}
+
+#[test]
+fn a_deleted_message_stays_deleted() {
+    let mut solo = Solo::group();
+    solo.does("ann", send("oops")).unwrap();
+    solo.does("ann", delete(5)).unwrap();
+    assert_eq!(solo.does("ann", edit(5, "hi")), Err(Refusal::MessageDeleted(5)));
+    assert_eq!(solo.does("bob", react(5, "👍")), Err(Refusal::MessageDeleted(5)));
+    assert_eq!(solo.does("bob", unreact(5, "👍")).unwrap().first, 0);
+    assert_eq!(solo.does("ann", delete(5)).unwrap().first, 0, "nothing is left to delete");
+    assert_eq!(solo.room.head().message_count(), 1, "it stays counted");
+}
+
+#[test]
+fn a_reaction_is_there_once() {
+    let mut solo = Solo::group();
+    solo.does("ann", send("hello")).unwrap();
+    assert_eq!(solo.does("bob", react(5, "👍")).unwrap().first, 6);
+    assert_eq!(solo.does("bob", react(5, "👍")).unwrap().first, 0);
+    assert_eq!(solo.does("cat", unreact(5, "👍")).unwrap().first, 0, "it is bob's");
+    assert_eq!(solo.does("bob", unreact(5, "👍")).unwrap().first, 7);
+    assert!(solo.store.overlays[&5].reactions.is_empty(), "no emoji without people");
+}
+
+/// cat reacts with `with` to a message that so many people reacted to with so many
+/// kinds of emoji each.
+fn check_reactions(people: usize, kinds: usize, with: &str, allowed: bool) {
+    let mut solo = Solo::group();
+    solo.does("ann", send("hello")).unwrap();
+    let users = (0..people).map(|n| user(&format!("u{n}"))).collect::<std::collections::BTreeSet<_>>();
+    let reactions: BTreeMap<_, _> = (0..kinds).map(|n| (emoji(&format!("e{n}")), users.clone())).collect();
+    let overlay = Overlay { changed: 5, reactions, ..Overlay::default() };
+    assert!(solo.room.load_message(5, Some((user("ann"), overlay))));
+    let mut draft = solo.room.draft();
+    let decided = draft.decide(&command("cat", "r1", None, react(5, with)), Timestamp(0));
+    match allowed {
+        true => assert!(matches!(decided, Ok(Decision::Done(_))), "{decided:?}"),
+        false => assert_eq!(decided, Err(Refusal::TooManyReactions)),
+    }
+}
+
+#[test]
+fn a_message_has_so_many_reactions() {
+    check_reactions(1, MAX_EMOJI_KINDS - 1, "new", true);
+    check_reactions(1, MAX_EMOJI_KINDS, "new", false);
+    check_reactions(1, MAX_EMOJI_KINDS, "e0", true);
+    check_reactions(MAX_REACTIONS - 1, 1, "e0", true);
+    check_reactions(MAX_REACTIONS, 1, "e0", false);
+}
+
+#[test]
+fn a_message_from_the_future_waits() {
+    let mut solo = Solo::group();
+    solo.does("ann", send("hello")).unwrap();
+    let mut behind = solo.room.clone();
+    solo.does("bob", react(5, "👍")).unwrap();
+    assert!(!behind.load_message(5, solo.store.message(5)), "reacted to after the room's head");
+    behind.apply(solo.store.tail()).unwrap();
+    assert!(behind.load_message(5, solo.store.message(5)));
+}
+
+#[test]
+fn a_message_and_its_fate_in_one_chunk() {
+    let mut solo = Solo::group();
+    let commands = [
+        command("ann", "r1", None, send("secret")),
+        command("ann", "r2", None, edit(5, "still secret")),
+        command("bob", "r1", None, react(5, "👍")),
+        command("ann", "r3", None, delete(5)),
+    ];
+    let (_, append) = solo.append(&commands).unwrap();
+    let append = append.unwrap();
+    assert_eq!(append.chunk.events().len(), 4);
+    assert_eq!(append.overlays, [(5, Overlay { changed: 8, deleted: true, ..Overlay::default() })]);
+    assert_eq!(texts(&solo), ["", ""]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens to some messages: no text of a deleted one is handed out, and
+    /// of the others every text there ever was is, but the first where it was edited.
+    #[test]
+    fn history_holds_no_deleted_text(steps in proptest::collection::vec((0..5u8, 0..4u64), 1..40), reload: bool) {
+        let mut solo = Solo::group();
+        // Of each message what was said with it, in order, until it is deleted.
+        let mut said: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+        let mut gone = std::collections::BTreeSet::new();
+        for (n, (what, pick)) in steps.into_iter().enumerate() {
+            if reload {
+                solo.reload();
+            }
+            let target = said.keys().copied().rev().nth(pick as usize);
+            let words = format!("text {n}");
+            match (what, target) {
+                (0 | 1, _) | (_, None) => {
+                    let sent = solo.does("ann", send(&words)).unwrap();
+                    said.insert(sent.first, vec![words]);
+                }
+                (2, Some(target)) if !gone.contains(&target) => {
+                    solo.does("ann", edit(target, &words)).unwrap();
+                    said.entry(target).or_default().push(words);
+                }
+                (3, Some(target)) => {
+                    solo.does("ann", delete(target)).unwrap();
+                    gone.insert(target);
+                }
+                (_, Some(target)) => drop(solo.does("bob", react(target, "👍"))),
+            }
+        }
+        let left = texts(&solo);
+        for (seq, texts) in &said {
+            for (n, words) in texts.iter().enumerate() {
+                let shown = !gone.contains(seq) && (n > 0 || texts.len() == 1);
+                prop_assert_eq!(left.contains(words), shown, "{} of {}", words, seq);
+            }
+        }
+    }
+}

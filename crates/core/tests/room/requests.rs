@@ -1,0 +1,214 @@
+//! A request is carried out once, however often and wherever it is sent.
+
+use parlance_core::limits::{MAX_REPEAT_CHECK, REPEAT_WINDOW_MS};
+use parlance_core::{Action, Need, Outcome, Refusal};
+use proptest::prelude::*;
+
+use crate::solo::Solo;
+use crate::values::{add, command, edit, react, remove, rename, send};
+
+/// Sends again what was answered with `first`, and expects the same answer.
+fn check_repeat(solo: &mut Solo, command: &parlance_core::Command, first: Outcome) {
+    let head = solo.head();
+    assert_eq!(solo.ask(command), Ok(Outcome { is_repeat: true, ..first }));
+    assert_eq!(solo.head(), head, "a repeat stores nothing");
+}
+
+#[test]
+fn a_repeat_returns_the_first_answer() {
+    let mut solo = Solo::group();
+    let hello = command("ann", "r1", Some(4), send("hello"));
+    let first = solo.ask(&hello).unwrap();
+    assert_eq!((first.first, first.last, first.message_count, first.is_repeat), (5, 5, 1, false));
+    solo.now += 1_000;
+    solo.does("bob", send("hi")).unwrap();
+    check_repeat(&mut solo, &hello, first);
+}
+
+#[test]
+fn a_repeat_of_several_events_names_all_of_them() {
+    let mut solo = Solo::group();
+    let invite = command("ann", "r1", Some(4), add(&["dan", "eve"]));
+    let first = solo.ask(&invite).unwrap();
+    assert_eq!((first.first, first.last), (5, 6));
+    solo.does("bob", send("welcome")).unwrap();
+    solo.reload();
+    check_repeat(&mut solo, &invite, first);
+}
+
+#[test]
+fn a_repeat_within_one_draft() {
+    let mut solo = Solo::group();
+    let hello = command("ann", "r1", None, send("hello"));
+    let (outcomes, append) = solo.append(&[hello.clone(), hello]).unwrap();
+    assert_eq!(outcomes[1], Outcome { is_repeat: true, ..outcomes[0] });
+    assert_eq!(append.unwrap().chunk.events().len(), 1);
+}
+
+#[test]
+fn a_repeat_is_found_chunk_by_chunk_below_the_tail() {
+    let mut solo = Solo::group();
+    let hello = command("ann", "r1", Some(4), send("hello"));
+    let first = solo.ask(&hello).unwrap();
+    for _ in 0..4 {
+        solo.does("bob", send("so")).unwrap();
+    }
+    solo.reload();
+    check_repeat(&mut solo, &hello, first);
+    // The tail is 9; pages are of two chunks; 5 is where it was.
+    let older: Vec<_> = solo.needs.iter().filter(|need| matches!(need, Need::Older { .. })).collect();
+    assert_eq!(older, [&Need::Older { before: 9 }, &Need::Older { before: 7 }]);
+}
+
+#[test]
+fn nobody_looks_further_back_than_after() {
+    let mut solo = Solo::group();
+    for _ in 0..4 {
+        solo.does("bob", send("so")).unwrap();
+    }
+    solo.reload();
+    solo.ask(&command("ann", "r1", Some(7), send("hello"))).unwrap();
+    assert!(!solo.needs.iter().any(|need| matches!(need, Need::Older { .. })));
+}
+
+#[test]
+fn one_id_for_two_things() {
+    let mut solo = Solo::group();
+    solo.ask(&command("ann", "r1", Some(4), send("hello"))).unwrap();
+    for action in [rename("red"), edit(5, "bye"), react(5, "👍"), remove("bob")] {
+        let refused = solo.ask(&command("ann", "r1", Some(4), action));
+        assert_eq!(refused, Err(Refusal::RequestIdReused));
+    }
+    // Someone else's id is another id.
+    assert!(!solo.ask(&command("bob", "r1", Some(4), send("hello"))).unwrap().is_repeat);
+}
+
+#[test]
+fn a_cursor_ahead_of_the_room() {
+    let mut solo = Solo::group();
+    let refused = solo.ask(&command("ann", "r1", Some(5), send("hello")));
+    assert_eq!(refused, Err(Refusal::CursorAhead { after: 5, head: 4 }));
+}
+
+#[test]
+fn too_far_behind_to_look() {
+    let mut solo = Solo::group();
+    let hello = command("ann", "r1", Some(4), send("hello"));
+    let first = solo.ask(&hello).unwrap();
+    solo.fill(MAX_REPEAT_CHECK as usize - 1);
+    // The limit itself is still looked through, by a node that knows nothing.
+    solo.reload();
+    check_repeat(&mut solo, &hello, first);
+
+    solo.fill(1);
+    let head = solo.head();
+    for _ in 0..2 {
+        assert_eq!(solo.ask(&hello), Err(Refusal::CatchUpFirst { head }));
+        solo.reload();
+    }
+    // The client pages up to 6, finds its message or not, and says so.
+    let moved = command("ann", "r2", Some(6), send("hello again"));
+    assert!(!solo.ask(&moved).unwrap().is_repeat);
+}
+
+#[test]
+fn below_the_floor_absence_proves_nothing() {
+    let mut solo = Solo::group();
+    solo.ask(&command("ann", "r1", Some(4), send("hello"))).unwrap();
+    solo.now += 1;
+    solo.does("bob", send("hi")).unwrap();
+    solo.store.retire(parlance_core::Timestamp(1));
+    solo.reload();
+    let ask = |solo: &mut Solo, after| solo.ask(&command("ann", "r1", Some(after), send("hello")));
+    assert_eq!(ask(&mut solo, 4), Err(Refusal::OutcomeUnknown { floor: 6 }));
+    // All that came after 5 is kept, and it is not there.
+    assert!(!ask(&mut solo, 5).unwrap().is_repeat);
+}
+
+/// Sends again without `after`, this long after the first time, to another node.
+fn check_window(ms: u64, is_repeat: bool) {
+    let mut solo = Solo::group();
+    solo.now = REPEAT_WINDOW_MS;
+    let hello = command("ann", "r1", None, send("hello"));
+    solo.ask(&hello).unwrap();
+    for _ in 0..3 {
+        solo.now += ms / 3;
+        solo.does("bob", send("so")).unwrap();
+    }
+    solo.reload();
+    assert_eq!(solo.ask(&hello).unwrap().is_repeat, is_repeat, "after {ms} ms");
+}
+
+#[test]
+fn without_after_there_are_15_minutes() {
+    check_window(0, true);
+    check_window(REPEAT_WINDOW_MS - 3, true);
+    check_window(2 * REPEAT_WINDOW_MS, false);
+}
+
+#[test]
+fn without_after_the_number_is_bounded() {
+    let mut solo = Solo::group();
+    let hello = command("ann", "r1", None, send("hello"));
+    let first = solo.ask(&hello).unwrap();
+    solo.fill(MAX_REPEAT_CHECK as usize - 1);
+    check_repeat(&mut solo, &hello, first);
+    solo.fill(1);
+    assert!(!solo.ask(&hello).unwrap().is_repeat);
+}
+
+#[test]
+fn who_never_was_a_member_learns_nothing() {
+    let mut solo = Solo::group();
+    solo.does("ann", send("hello")).unwrap();
+    for after in [None, Some(0), Some(5), Some(999)] {
+        for action in [send("hi"), react(5, "👍"), Action::Leave, Action::Join] {
+            // The id is one of ann's, who did use it; the cursor may lie ahead.
+            let refused = solo.ask(&command("eve", "solo1", after, action));
+            assert_eq!(refused, Err(Refusal::NotMember));
+        }
+    }
+}
+
+#[test]
+fn who_was_removed_still_learns_what_they_did() {
+    let mut solo = Solo::group();
+    let hello = command("bob", "r1", Some(4), send("hello"));
+    let first = solo.ask(&hello).unwrap();
+    solo.does("ann", remove("bob")).unwrap();
+    check_repeat(&mut solo, &hello, first);
+    assert_eq!(solo.does("bob", send("hello?")), Err(Refusal::NotMember));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However the log is cut into chunks, a node that knows only its tail finds
+    /// every request that it held, at the seqs where it is.
+    #[test]
+    fn any_request_is_found_from_any_tail(
+        chunks in proptest::collection::vec(proptest::collection::vec(0..3usize, 1..6), 1..10),
+        with_after: bool,
+    ) {
+        let mut solo = Solo::group();
+        let mut done = Vec::new();
+        for (chunk, kinds) in chunks.iter().enumerate() {
+            let head = solo.head();
+            let commands: Vec<_> = kinds.iter().enumerate().map(|(n, kind)| {
+                let action = match kind {
+                    0 => send("so"),
+                    1 => add(&["dan", "eve"]),
+                    _ => remove("dan"),
+                };
+                command("ann", &format!("r{chunk}.{n}"), with_after.then_some(head), action)
+            }).collect();
+            let (outcomes, _) = solo.append(&commands).unwrap();
+            done.extend(commands.into_iter().zip(outcomes));
+        }
+        for (command, first) in done.into_iter().filter(|(_, outcome)| outcome.first > 0) {
+            solo.reload();
+            let again = solo.ask(&command);
+            prop_assert_eq!(again, Ok(Outcome { is_repeat: true, ..first }));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! One node alone with its store: enough to show one rule at a time.
+
+use parlance_core::{
+    Action, Append, Command, Creation, Decision, Need, Outcome, Refusal, Room, RoomKind, Timestamp,
+    Visibility,
+};
+
+use crate::model::{Store, serve};
+use crate::values::{USERS, command, request, settings, user};
+
+pub(crate) struct Solo {
+    pub(crate) store: Store,
+    pub(crate) room: Room,
+    /// The node's clock.
+    pub(crate) now: u64,
+    /// What the last request needed.
+    pub(crate) needs: Vec<Need>,
+    asked: u64,
+}
+
+impl Solo {
+    /// A group of ann, who owns it, bob and cat.
+    pub(crate) fn group() -> Self {
+        Self::shared(RoomKind::Group)
+    }
+
+    /// A channel of ann, who owns it, bob and cat.
+    pub(crate) fn channel() -> Self {
+        Self::shared(RoomKind::Channel)
+    }
+
+    /// The direct room of ann and bob.
+    pub(crate) fn direct() -> Self {
+        let settings = settings(Visibility::SinceJoined);
+        Self::new(Creation::direct(&user("ann"), &user("bob"), settings, [0; 16], Timestamp(0)))
+    }
+
+    fn shared(kind: RoomKind) -> Self {
+        let settings = settings(Visibility::SinceJoined);
+        let [ann, bob, cat] = [0, 1, 2].map(|id| user(USERS[id]));
+        let id = request("create");
+        Self::new(Creation::shared(&ann, &id, kind, settings, &[bob, cat], [0; 16], Timestamp(0)))
+    }
+
+    fn new(creation: Creation) -> Self {
+        let room = creation.clone().into_room();
+        Self { store: Store::create(creation), room, now: 0, needs: Vec::new(), asked: 0 }
+    }
+
+    pub(crate) fn head(&self) -> u64 {
+        self.room.head().seq()
+    }
+
+    /// Does something new, as a client that knows the head.
+    pub(crate) fn does(&mut self, actor: &str, action: Action) -> Result<Outcome, Refusal> {
+        self.asked += 1;
+        let command = command(actor, &format!("solo{}", self.asked), Some(self.head()), action);
+        self.ask(&command)
+    }
+
+    /// Decides one request and appends what it comes to.
+    pub(crate) fn ask(&mut self, command: &Command) -> Result<Outcome, Refusal> {
+        Ok(self.append(std::slice::from_ref(command))?.0.remove(0))
+    }
+
+    /// Decides requests in one draft and appends it. The first refusal ends it.
+    pub(crate) fn append(&mut self, commands: &[Command]) -> Result<(Vec<Outcome>, Option<Append>), Refusal> {
+        self.needs.clear();
+        let mut draft = self.room.draft();
+        let mut outcomes = Vec::with_capacity(commands.len());
+        for command in commands {
+            outcomes.push(loop {
+                match draft.decide(command, Timestamp(self.now))? {
+                    Decision::Done(outcome) => break outcome,
+                    Decision::Need(need) => {
+                        assert!(serve(&self.store, draft.room_mut(), &need), "{need:?} cannot be met");
+                        self.needs.push(need);
+                    }
+                }
+            });
+        }
+        let nonce = u128::from(self.head()).to_be_bytes();
+        let append = draft.finish(nonce).map(|(append, next)| {
+            self.store.append(&append).unwrap();
+            self.room = next;
+            append
+        });
+        Ok((outcomes, append))
+    }
+
+    /// Sends this many messages of bob's, in large chunks.
+    pub(crate) fn fill(&mut self, messages: usize) {
+        let ids: Vec<usize> = (0..messages).collect();
+        for ids in ids.chunks(200) {
+            let head = self.head();
+            let commands: Vec<Command> = ids
+                .iter()
+                .map(|id| command("bob", &format!("fill{head}.{id}"), Some(head), crate::values::send("so")))
+                .collect();
+            self.append(&commands).unwrap();
+        }
+    }
+
+    /// Another node takes over: it knows the tail of the log and nothing else.
+    pub(crate) fn reload(&mut self) {
+        self.room = Room::load(self.store.info.clone(), self.store.tail());
+    }
+}

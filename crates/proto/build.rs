@@ -1,0 +1,46 @@
+//! Compiles `proto/` without protoc: messages and clients in one pass, servers in a
+//! second one whose `ServerFrame` is the shared, already encoded frame.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use prost::Message;
+use protox::Compiler;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    println!("cargo::rerun-if-changed={}", root.display());
+
+    let mut compiler = Compiler::new([&root])?;
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_files(["chat.proto", "storage/storage.proto"])?;
+    let with_comments = compiler.file_descriptor_set();
+
+    // What is served by reflection and read by the REST router: with the extension
+    // options, which the typed form drops, and without comments.
+    let mut compiler = Compiler::new([&root])?;
+    compiler.include_imports(true).include_source_info(false);
+    compiler.open_files(["chat.proto"])?;
+    std::fs::write(out.join("descriptor.bin"), compiler.encode_file_descriptor_set())?;
+
+    tonic_prost_build::configure()
+        .build_server(false)
+        .build_transport(false)
+        .bytes(".parlance.storage.v1")
+        .compile_fds(with_comments.clone())?;
+
+    let servers = out.join("server");
+    std::fs::create_dir_all(&servers)?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .build_transport(false)
+        .extern_path(".parlance.v1.ServerFrame", "crate::SharedFrame")
+        .extern_path(".parlance.v1", "crate::v1")
+        .codec_path("crate::codec::ServerCodec")
+        .out_dir(&servers)
+        .compile_fds(with_comments)?;
+    // Decoding is the test that what was written can be read.
+    prost_types::FileDescriptorSet::decode(std::fs::read(out.join("descriptor.bin"))?.as_slice())?;
+    Ok(())
+}

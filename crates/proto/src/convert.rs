@@ -1,0 +1,261 @@
+//! Between the contract and the core types.
+
+use parlance_core as core;
+use parlance_core::{Body, Emoji, Entry, RequestId, Text, Title, Topic, UserId};
+use prost_types::Timestamp;
+
+use crate::v1;
+
+/// A moment as the contract has it.
+pub fn timestamp(at: core::Timestamp) -> Timestamp {
+    Timestamp { seconds: (at.0 / 1000) as i64, nanos: (at.0 % 1000) as i32 * 1_000_000 }
+}
+
+fn millis(at: &Timestamp) -> core::Timestamp {
+    core::Timestamp(at.seconds as u64 * 1000 + at.nanos as u64 / 1_000_000)
+}
+
+/// A kind of room.
+pub fn room_kind(kind: core::RoomKind) -> v1::RoomKind {
+    match kind {
+        core::RoomKind::Direct => v1::RoomKind::Direct,
+        core::RoomKind::Group => v1::RoomKind::Group,
+        core::RoomKind::Channel => v1::RoomKind::Channel,
+    }
+}
+
+/// A kind of room, if it is a known one.
+pub fn room_kind_from(kind: v1::RoomKind) -> Option<core::RoomKind> {
+    match kind {
+        v1::RoomKind::Unspecified => None,
+        v1::RoomKind::Direct => Some(core::RoomKind::Direct),
+        v1::RoomKind::Group => Some(core::RoomKind::Group),
+        v1::RoomKind::Channel => Some(core::RoomKind::Channel),
+    }
+}
+
+/// A role.
+pub fn role(role: core::Role) -> v1::Role {
+    match role {
+        core::Role::Member => v1::Role::Member,
+        core::Role::Admin => v1::Role::Admin,
+        core::Role::Owner => v1::Role::Owner,
+    }
+}
+
+/// A role, if it is a known one.
+pub fn role_from(role: v1::Role) -> Option<core::Role> {
+    match role {
+        v1::Role::Unspecified => None,
+        v1::Role::Member => Some(core::Role::Member),
+        v1::Role::Admin => Some(core::Role::Admin),
+        v1::Role::Owner => Some(core::Role::Owner),
+    }
+}
+
+/// Visibility of history.
+pub fn visibility(visibility: core::Visibility) -> v1::HistoryVisibility {
+    match visibility {
+        core::Visibility::SinceJoined => v1::HistoryVisibility::SinceJoined,
+        core::Visibility::All => v1::HistoryVisibility::All,
+    }
+}
+
+/// Visibility of history, if it is said.
+pub fn visibility_from(visibility: v1::HistoryVisibility) -> Option<core::Visibility> {
+    match visibility {
+        v1::HistoryVisibility::Unspecified => None,
+        v1::HistoryVisibility::SinceJoined => Some(core::Visibility::SinceJoined),
+        v1::HistoryVisibility::All => Some(core::Visibility::All),
+    }
+}
+
+/// Settings.
+pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
+    v1::RoomSettings {
+        title: settings.title.as_str().to_owned(),
+        topic: settings.topic.as_str().to_owned(),
+        history_visibility: visibility(settings.visibility).into(),
+    }
+}
+
+/// Settings as they were stored.
+pub fn settings_from(settings: &v1::RoomSettings) -> Option<core::Settings> {
+    Some(core::Settings {
+        title: Title::parse(&settings.title).ok()?,
+        topic: Topic::parse(&settings.topic).ok()?,
+        visibility: visibility_from(settings.history_visibility())?,
+    })
+}
+
+/// A room with its head.
+pub fn room(info: &core::RoomInfo, head: core::Head) -> v1::Room {
+    v1::Room {
+        room_id: info.id.as_str().to_owned(),
+        kind: room_kind(info.kind).into(),
+        settings: Some(settings(&info.settings)),
+        created_at: Some(timestamp(info.created_at)),
+        created_by: info.created_by.as_str().to_owned(),
+        head_seq: head.seq(),
+        message_count: head.message_count(),
+        member_count: head.member_count(),
+        floor_seq: info.floor,
+        epoch: info.epoch,
+    }
+}
+
+/// A member.
+pub fn member(member: &core::Member) -> v1::Member {
+    v1::Member {
+        user_id: member.user.as_str().to_owned(),
+        role: role(member.role).into(),
+        intervals: member.intervals.iter().map(interval).collect(),
+        active: member.is_active(),
+    }
+}
+
+/// An interval of membership.
+pub fn interval(interval: &core::Interval) -> v1::MembershipInterval {
+    v1::MembershipInterval { joined_seq: interval.joined, left_seq: interval.left.unwrap_or(0) }
+}
+
+/// An interval as it was stored.
+pub fn interval_from(interval: &v1::MembershipInterval) -> core::Interval {
+    core::Interval {
+        joined: interval.joined_seq,
+        left: (interval.left_seq != 0).then_some(interval.left_seq),
+    }
+}
+
+/// A read mark.
+pub fn read_mark(mark: core::Mark) -> v1::ReadMark {
+    v1::ReadMark { seq: mark.seq, message_count: mark.message_count }
+}
+
+/// An outcome.
+pub fn outcome(outcome: &core::Outcome) -> v1::Outcome {
+    v1::Outcome {
+        seq: outcome.first,
+        last_seq: outcome.last,
+        is_repeat: outcome.is_repeat,
+        at: Some(timestamp(outcome.at)),
+    }
+}
+
+/// Reactions, in the order of their emoji.
+pub fn reactions(overlay: &core::Overlay) -> Vec<v1::Reaction> {
+    let reactions = overlay.reactions.iter();
+    reactions
+        .map(|(emoji, users)| v1::Reaction {
+            emoji: emoji.as_str().to_owned(),
+            user_ids: users.iter().map(|user| user.as_str().to_owned()).collect(),
+        })
+        .collect()
+}
+
+/// An event as it was decided. `room_id` may be empty, for storing.
+pub fn event(room_id: &str, event: &core::Event) -> v1::Event {
+    use v1::event::Body as Wire;
+    let user_id = |user: &UserId| user.as_str().to_owned();
+    let body = match &event.body {
+        Body::RoomCreated { kind, settings: s } => {
+            Wire::RoomCreated(v1::RoomCreated { kind: room_kind(*kind).into(), settings: Some(settings(s)) })
+        }
+        Body::RoomChanged { settings: s } => {
+            Wire::RoomChanged(v1::RoomChanged { settings: Some(settings(s)) })
+        }
+        Body::MemberAdded { user, role: r } => {
+            Wire::MemberAdded(v1::MemberAdded { user_id: user_id(user), role: role(*r).into() })
+        }
+        Body::MemberRemoved { user } => Wire::MemberRemoved(v1::MemberRemoved { user_id: user_id(user) }),
+        Body::RoleChanged { user, role: r } => {
+            Wire::RoleChanged(v1::RoleChanged { user_id: user_id(user), role: role(*r).into() })
+        }
+        Body::Message(message) => Wire::Message(v1::Message {
+            text: message.text.as_str().to_owned(),
+            reply_to_seq: message.reply_to.unwrap_or(0),
+            ..Default::default()
+        }),
+        Body::MessageEdited { target, text } => Wire::MessageEdited(v1::MessageEdited {
+            target_seq: *target,
+            text: text.as_str().to_owned(),
+        }),
+        Body::MessageDeleted { target } => Wire::MessageDeleted(v1::MessageDeleted { target_seq: *target }),
+        Body::ReactionAdded { target, emoji } => Wire::ReactionAdded(v1::ReactionAdded {
+            target_seq: *target,
+            emoji: emoji.as_str().to_owned(),
+        }),
+        Body::ReactionRemoved { target, emoji } => Wire::ReactionRemoved(v1::ReactionRemoved {
+            target_seq: *target,
+            emoji: emoji.as_str().to_owned(),
+        }),
+    };
+    v1::Event {
+        room_id: room_id.to_owned(),
+        seq: event.seq,
+        at: Some(timestamp(event.at)),
+        actor_id: user_id(&event.actor),
+        request_id: event.request.as_str().to_owned(),
+        message_count: event.message_count,
+        body: Some(body),
+    }
+}
+
+/// An event as it reads now.
+pub fn entry(room_id: &str, entry: &Entry) -> v1::Event {
+    let mut wire = event(room_id, &entry.event);
+    if let (Some(v1::event::Body::Message(message)), Some(overlay)) = (&mut wire.body, &entry.overlay) {
+        message.edited_at = overlay.edited.as_ref().map(|(_, at)| timestamp(*at));
+        message.deleted = overlay.deleted;
+        message.reactions = reactions(overlay);
+        message.changed_seq = overlay.changed;
+    }
+    wire
+}
+
+/// An event as it was stored; `None` if it is none of ours.
+pub fn event_from(wire: v1::Event) -> Option<core::Event> {
+    use v1::event::Body as Wire;
+    let body = match wire.body? {
+        Wire::RoomCreated(created) => Body::RoomCreated {
+            kind: room_kind_from(created.kind())?,
+            settings: settings_from(created.settings.as_ref()?)?,
+        },
+        Wire::RoomChanged(changed) => {
+            Body::RoomChanged { settings: settings_from(changed.settings.as_ref()?)? }
+        }
+        Wire::MemberAdded(added) => Body::MemberAdded {
+            role: role_from(added.role())?,
+            user: UserId::parse(&added.user_id).ok()?,
+        },
+        Wire::MemberRemoved(removed) => {
+            Body::MemberRemoved { user: UserId::parse(&removed.user_id).ok()? }
+        }
+        Wire::RoleChanged(changed) => Body::RoleChanged {
+            role: role_from(changed.role())?,
+            user: UserId::parse(&changed.user_id).ok()?,
+        },
+        Wire::Message(message) => Body::Message(core::Message {
+            text: Text::parse(&message.text).ok()?,
+            reply_to: (message.reply_to_seq != 0).then_some(message.reply_to_seq),
+        }),
+        Wire::MessageEdited(edited) => {
+            Body::MessageEdited { target: edited.target_seq, text: Text::parse(&edited.text).ok()? }
+        }
+        Wire::MessageDeleted(deleted) => Body::MessageDeleted { target: deleted.target_seq },
+        Wire::ReactionAdded(added) => {
+            Body::ReactionAdded { target: added.target_seq, emoji: Emoji::parse(&added.emoji).ok()? }
+        }
+        Wire::ReactionRemoved(removed) => {
+            Body::ReactionRemoved { target: removed.target_seq, emoji: Emoji::parse(&removed.emoji).ok()? }
+        }
+    };
+    Some(core::Event {
+        seq: wire.seq,
+        at: millis(wire.at.as_ref()?),
+        actor: UserId::parse(&wire.actor_id).ok()?,
+        request: RequestId::parse(&wire.request_id).ok()?,
+        message_count: wire.message_count,
+        body,
+    })
+}

@@ -1,0 +1,156 @@
+//! One form of failure for all doors: a gRPC status with details, or [`v1::Error`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::v1;
+
+/// The domain of our reasons in `google.rpc.ErrorInfo`.
+pub const DOMAIN: &str = "parlance";
+
+/// Why an operation failed, in the terms of the contract.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// The gRPC code.
+    pub code: Code,
+    /// The stable reason.
+    pub reason: String,
+    /// For a developer.
+    pub message: String,
+    /// Fields at fault: path and description.
+    pub fields: Vec<(String, String)>,
+    /// How long to wait before trying again.
+    pub retry_after: Option<Duration>,
+    /// Facts that belong to the reason.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Failure {
+    /// A failure without details.
+    pub fn new(code: Code, reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+            message: message.into(),
+            fields: Vec::new(),
+            retry_after: None,
+            metadata: BTreeMap::new(),
+        }
+    }
+
+    /// A field of the request is not as it must be.
+    pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
+        let (field, description) = (field.into(), description.into());
+        let mut failure =
+            Self::new(Code::InvalidArgument, "invalid_field", format!("{field}: {description}"));
+        failure.fields.push((field, description));
+        failure
+    }
+
+    /// With a delay after which to try again.
+    #[must_use]
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    /// With a fact.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl ToString) -> Self {
+        self.metadata.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    /// Reads a status back, ours or another's.
+    pub fn from_status(status: &Status) -> Self {
+        let details = status.get_error_details();
+        let mut failure = Self::new(status.code(), default_reason(status.code()), status.message());
+        if let Some(info) = details.error_info() {
+            failure.reason.clone_from(&info.reason);
+            failure.metadata = info.metadata.clone().into_iter().collect();
+        }
+        if let Some(request) = details.bad_request() {
+            let fields = request.field_violations.iter();
+            failure.fields = fields.map(|v| (v.field.clone(), v.description.clone())).collect();
+        }
+        failure.retry_after = details.retry_info().and_then(|info| info.retry_delay);
+        failure
+    }
+}
+
+/// The reason of a status that names none.
+fn default_reason(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "ok",
+        Code::Cancelled => "cancelled",
+        Code::Unknown => "unknown",
+        Code::InvalidArgument => "invalid_argument",
+        Code::DeadlineExceeded => "deadline_exceeded",
+        Code::NotFound => "not_found",
+        Code::AlreadyExists => "already_exists",
+        Code::PermissionDenied => "permission_denied",
+        Code::ResourceExhausted => "resource_exhausted",
+        Code::FailedPrecondition => "failed_precondition",
+        Code::Aborted => "aborted",
+        Code::OutOfRange => "out_of_range",
+        Code::Unimplemented => "unimplemented",
+        Code::Internal => "internal",
+        Code::Unavailable => "unavailable",
+        Code::DataLoss => "data_loss",
+        Code::Unauthenticated => "unauthenticated",
+    }
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        let mut details = ErrorDetails::new();
+        let metadata: HashMap<_, _> = failure.metadata.into_iter().collect();
+        details.set_error_info(failure.reason, DOMAIN, metadata);
+        for (field, description) in failure.fields {
+            details.add_bad_request_violation(field, description);
+        }
+        if let Some(delay) = failure.retry_after {
+            details.set_retry_info(Some(delay));
+        }
+        Self::with_error_details(failure.code, failure.message, details)
+    }
+}
+
+impl From<Failure> for v1::Error {
+    fn from(failure: Failure) -> Self {
+        let fields = failure.fields.into_iter();
+        Self {
+            code: failure.code.into(),
+            message: failure.message,
+            reason: failure.reason,
+            field_violations: fields
+                .map(|(field, description)| v1::FieldViolation { field, description })
+                .collect(),
+            retry_delay: failure.retry_after.and_then(|delay| delay.try_into().ok()),
+            metadata: failure.metadata.into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_survives_the_way_through_a_status() {
+        let failure = Failure::field("text", "must not be blank")
+            .retry_after(Duration::from_millis(1500))
+            .with("room_id", "r1");
+        let status: Status = failure.clone().into();
+        assert_eq!(Failure::from_status(&status), failure);
+    }
+
+    #[test]
+    fn a_foreign_status_gets_the_reason_of_its_code() {
+        let failure = Failure::from_status(&Status::out_of_range("too large"));
+        assert_eq!((failure.code, failure.reason.as_str()), (Code::OutOfRange, "out_of_range"));
+    }
+}

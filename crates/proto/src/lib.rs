@@ -1,0 +1,36 @@
+//! The contract: generated code, conversions between it and the core types, canonical
+//! JSON, errors as statuses, and frames that are encoded once for all who get them.
+#![warn(missing_docs)]
+
+pub mod codec;
+pub mod convert;
+pub mod error;
+pub mod json;
+
+mod frame;
+
+pub use frame::SharedFrame;
+
+/// `package parlance.v1`: messages and clients.
+#[allow(missing_docs, clippy::large_enum_variant, clippy::doc_markdown)]
+pub mod v1 {
+    tonic::include_proto!("parlance.v1");
+}
+
+/// `package parlance.storage.v1`: what the stores keep.
+#[allow(missing_docs)]
+pub mod storage {
+    // The generated code reaches the contract as `super::super::v1`.
+    pub mod v1 {
+        tonic::include_proto!("parlance.storage.v1");
+    }
+}
+
+/// The servers of `package parlance.v1`. Their `ServerFrame` is [`SharedFrame`].
+#[allow(missing_docs)]
+pub mod server {
+    include!(concat!(env!("OUT_DIR"), "/server/parlance.v1.rs"));
+}
+
+/// The compiled contract as an encoded `FileDescriptorSet`, for reflection.
+pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));

@@ -1,0 +1,89 @@
+use std::str::FromStr;
+
+use async_trait::async_trait;
+use axum::Router;
+use bytes::{Buf, BufMut, Bytes};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use http::HeaderMap;
+use http::uri::PathAndQuery;
+use parlance_api::services::Services;
+use parlance_bridge::ChatBackend;
+use parlance_proto::{SharedFrame, v1};
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
+
+/// The api in this process behind the bridge. Streams go straight to the sessions, so
+/// that frames stay shared; unary calls go through the very services that gRPC uses.
+pub(crate) struct InProcess {
+    services: Services,
+    grpc: Router,
+}
+
+impl InProcess {
+    pub(crate) fn new(services: Services, grpc: Router) -> Self {
+        Self { services, grpc }
+    }
+}
+
+#[async_trait]
+impl ChatBackend for InProcess {
+    async fn chat(
+        &self,
+        headers: HeaderMap,
+        inbound: BoxStream<'static, v1::ClientFrame>,
+    ) -> Result<BoxStream<'static, Result<SharedFrame, Status>>, Status> {
+        let authorization = headers.get(http::header::AUTHORIZATION);
+        let authorization = authorization.map(|value| value.to_str().unwrap_or(""));
+        self.services.open(authorization, inbound.map(Ok))
+    }
+
+    async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status> {
+        let path = PathAndQuery::from_str(path).map_err(|error| Status::internal(error.to_string()))?;
+        let mut call = Request::new(request);
+        *call.metadata_mut() = MetadataMap::from_headers(headers);
+        // What the services answer is theirs to bound.
+        let mut grpc = Grpc::new(self.grpc.clone()).max_decoding_message_size(usize::MAX);
+        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(grpc.unary(call, path, Encoded).await?.into_inner())
+    }
+}
+
+/// Messages that are encoded already, and stay so.
+struct Encoded;
+
+impl Codec for Encoded {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Encoded {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buf.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Encoded {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buf.copy_to_bytes(buf.remaining())))
+    }
+}

@@ -1,0 +1,22 @@
+//! The subcommands.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where we talk to whoever typed the command")]
+
+pub(crate) mod chat;
+pub(crate) mod serve;
+pub(crate) mod token;
+
+use clap::Subcommand;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the server
+    Serve(serve::Arguments),
+    /// Print a token for a user, signed with the self-made key of local mode
+    Token(token::Arguments),
+    /// Chat in the terminal: join a room, see its history, talk
+    Chat(chat::Arguments),
+}
+
+pub(crate) fn complain(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}

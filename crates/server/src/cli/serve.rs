@@ -1,0 +1,108 @@
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use parlance_server::Server;
+use parlance_server::config::{Config, Identity, Options};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Threads for reading the store; more would only queue for the disk.
+const BLOCKING_THREADS: usize = 32;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// TOML file with options under the names of these flags, such as
+    /// listen = "127.0.0.1:8080". Flags win over environment, environment over the file
+    #[arg(long, env = "PARLANCE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let config = arguments.options.into_config(arguments.config.as_deref())?;
+    let filter = EnvFilter::try_new(&config.log).with_context(|| format!("log filter {:?}", config.log))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()?
+        .block_on(serve(&config))
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let metrics = PrometheusBuilder::new().install_recorder().context("cannot set up metrics")?;
+    // Before anything is served: a signal in between would otherwise end the process.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let server = Server::start(config, Some(metrics)).await?;
+    greet(config, &server)?;
+    let failed = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        reason = server.failed() => Some(reason),
+    };
+    if failed.is_none() {
+        tracing::info!("draining; once more to end at once");
+    }
+    tokio::select! {
+        () = server.stop() => {}
+        _ = interrupt.recv() => bail!("ended before everyone was sent away"),
+    }
+    match failed {
+        Some(reason) => bail!("the store has failed: {reason}"),
+        None => Ok(()),
+    }
+}
+
+/// Where everything is, and lines to copy.
+fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
+    let (address, admin) = (server.address(), server.admin_address());
+    let data = config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone());
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "parlance {} serves", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out)?;
+    writeln!(out, "  open     http://{address}/")?;
+    writeln!(out, "  doors    gRPC and grpc-web {address}, ws://{address}/ws, http://{address}/v1/")?;
+    writeln!(out, "  admin    http://{admin}/metrics, /healthz, /readyz")?;
+    writeln!(out, "  data     {}", data.display())?;
+    if !config.sync {
+        writeln!(out, "  sync     OFF: a power cut loses acknowledged messages")?;
+    }
+    if matches!(config.identity, Identity::Local) {
+        let data_dir = config.data_dir.display();
+        writeln!(out, "  mode     local: anyone on this machine may be anyone")?;
+        writeln!(out)?;
+        writeln!(out, "A token, and a message over each door:")?;
+        writeln!(out)?;
+        writeln!(out, "  TOKEN=$(parlance token alice --data-dir {data_dir})")?;
+        writeln!(out, "  curl -H \"authorization: Bearer $TOKEN\" http://{address}/v1/users/me")?;
+        writeln!(
+            out,
+            "  curl -X POST http://{address}/v1/users -d '{{\"userId\": \"bob\", \"name\": \"Bob\"}}' \
+             -H 'content-type: application/json'"
+        )?;
+        writeln!(
+            out,
+            "  grpcurl -plaintext -H \"authorization: Bearer $TOKEN\" \
+             -d '{{\"to_user\": \"bob\", \"client_message_id\": \"1\", \"text\": \"hello\"}}' \
+             {address} parlance.v1.ChatService/SendMessage"
+        )?;
+        writeln!(
+            out,
+            "  echo '{{\"hello\": {{}}}}' | websocat -n -H \"authorization: Bearer $TOKEN\" ws://{address}/ws"
+        )?;
+        writeln!(out, "  parlance chat bob --user alice")?;
+    }
+    writeln!(out)?;
+    out.flush()?;
+    Ok(())
+}

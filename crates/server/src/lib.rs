@@ -1,0 +1,15 @@
+//! The `parlance` server as a library: configuration, wiring, listening, shutdown.
+#![warn(missing_docs)]
+
+mod admin;
+mod backend;
+pub mod config;
+mod guard;
+mod keys;
+mod listener;
+mod routes;
+mod server;
+mod web;
+
+pub use keys::local_key;
+pub use server::Server;

@@ -1,0 +1,142 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::{Service, ServiceExt};
+
+/// How long a connection may take to say its first byte, and an HTTP/1 request its
+/// headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Streams at the same time on one HTTP/2 connection. An app uses one or two; a proxy
+/// in front of many clients opens more connections.
+const MAX_STREAMS: u32 = 1_024;
+
+/// Streams that a peer may reset before they were looked at, and that we may reset for
+/// its errors: the two ways of making a server work for nothing.
+const MAX_RESETS: usize = 64;
+
+/// HTTP/2 pings, to notice peers that are gone.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Bytes that one stream holds for a peer that does not read.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Size of all headers of a request, bytes: a token of 8 KiB and the usual rest.
+const MAX_HEADERS: u32 = 16 * 1024;
+
+/// Accepts connections until `shutdown`, and serves `app` on them, HTTP/1.1 and HTTP/2.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Router,
+    max_connections: usize,
+    shutdown: CancellationToken,
+    connections: TaskTracker,
+) {
+    let places = Arc::new(Semaphore::new(max_connections));
+    let builder = Arc::new(builder());
+    loop {
+        let place = tokio::select! {
+            () = shutdown.cancelled() => return,
+            place = places.clone().acquire_owned() => place,
+        };
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, mostly: the others go on, this one waits.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (builder, app, shutdown) = (builder.clone(), app.clone(), shutdown.clone());
+        connections.spawn(async move {
+            connection(stream, &builder, app, shutdown).await;
+            drop(place);
+        });
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    builder: &Builder<TokioExecutor>,
+    app: Router,
+    shutdown: CancellationToken,
+) {
+    // Frames are small and wanted at once.
+    let _ = stream.set_nodelay(true);
+    // Whoever connects and says nothing is not waited for.
+    if !matches!(timeout(HEADER_TIMEOUT, stream.readable()).await, Ok(Ok(()))) {
+        return;
+    }
+    metrics::gauge!("parlance_connections").increment(1.0);
+    let service = app.map_request(|request: Request<Incoming>| request.map(Body::new));
+    let service = TowerToHyperService::new(Unfailing(service));
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended");
+    }
+    metrics::gauge!("parlance_connections").decrement(1.0);
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(32 * 1024);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_local_error_reset_streams(MAX_RESETS)
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(MAX_HEADERS);
+    builder
+}
+
+/// A service of which the compiler knows that it does not fail.
+#[derive(Clone)]
+struct Unfailing<S>(S);
+
+impl<S> Service<Request<Incoming>> for Unfailing<S>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        self.0.call(request)
+    }
+}

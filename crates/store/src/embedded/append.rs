@@ -1,0 +1,87 @@
+use parlance_core::{Append, Creation, Cursors, RoomId};
+
+use super::committer::Transaction;
+use super::keys;
+use super::tables::Table;
+use crate::record::{
+    decode_cursors, decode_room, encode_chunk, encode_cursors, encode_member, encode_overlay, encode_room,
+};
+use crate::{AppendError, Created, StoreError, StoredRoom};
+
+/// Stores a new room, or finds the one that is there.
+pub(super) fn create(txn: &mut Transaction, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
+    let Creation { info, append } = creation;
+    let key = keys::id(info.id.as_str());
+    if let Some(bytes) = txn.get(Table::Rooms, &key)? {
+        let info = decode_room(&info.id, &bytes)?;
+        let tail = txn.tail(&info.id)?;
+        return Ok(Created::Existing(StoredRoom { info, tail }));
+    }
+    let tail = append.chunk.clone();
+    write(txn, &info.id, append)?;
+    txn.put(Table::Rooms, key, encode_room(&info));
+    Ok(Created::New(StoredRoom { info, tail }))
+}
+
+/// Appends, if the room's head is still the one that the append expects.
+pub(super) fn append(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), AppendError> {
+    let expected = append.expected;
+    // A room begins in `create` and nowhere else.
+    let follows = expected.seq() > 0 && expected.seq() + 1 == append.chunk.first_seq();
+    if !follows || txn.tail(room)?.head() != expected {
+        return Err(AppendError::HeadMoved);
+    }
+    Ok(write(txn, room, append)?)
+}
+
+/// The writes of one append, whose conditions hold.
+fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), StoreError> {
+    // Reads first: an operation that fails must not have written.
+    let mut moved: Vec<(Vec<u8>, Cursors)> = Vec::with_capacity(append.joins.len() + append.sent.len());
+    // The first event to receive is one's own joining.
+    let joins =
+        append.joins.iter().map(|(user, mark)| (user, Cursors { delivered: mark.seq - 1, read: *mark }));
+    let sent = append.sent.iter().map(|(user, mark)| (user, Cursors { delivered: mark.seq, read: *mark }));
+    for (user, to) in joins.chain(sent) {
+        let key = keys::pair(user.as_str(), room.as_str());
+        if let Some((_, cursors)) = moved.iter_mut().find(|(known, _)| *known == key) {
+            cursors.advance(to);
+            continue;
+        }
+        let mut cursors = match txn.get(Table::UserRooms, &key)? {
+            Some(bytes) => decode_cursors(room, user, &bytes)?,
+            None => Cursors::default(),
+        };
+        cursors.advance(to);
+        moved.push((key, cursors));
+    }
+    let changed_room = match &append.info {
+        Some(info) => {
+            let key = keys::id(room.as_str());
+            let Some(bytes) = txn.get(Table::Rooms, &key)? else {
+                return Err(StoreError::Damaged(format!("room {room} has a log and no item")));
+            };
+            // Floor and epoch are not the writer's to say: its copy may be old.
+            let mut stored = decode_room(room, &bytes)?;
+            stored.settings = info.settings.clone();
+            Some((key, stored))
+        }
+        None => None,
+    };
+
+    txn.put(Table::Log, keys::chunk(room, append.chunk.first_seq()), encode_chunk(&append.chunk));
+    txn.set_tail(room, append.chunk);
+    for member in &append.members {
+        txn.put(Table::Members, keys::pair(room.as_str(), member.user.as_str()), encode_member(member));
+    }
+    for (seq, overlay) in &append.overlays {
+        txn.put(Table::Overlays, keys::chunk(room, *seq), encode_overlay(overlay));
+    }
+    for (key, cursors) in moved {
+        txn.put(Table::UserRooms, key, encode_cursors(&cursors));
+    }
+    if let Some((key, info)) = changed_room {
+        txn.put(Table::Rooms, key, encode_room(&info));
+    }
+    Ok(())
+}

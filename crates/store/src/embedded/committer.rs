@@ -1,0 +1,244 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fjall::PersistMode;
+use parlance_core::{Chunk, RoomId};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::open::Opened;
+use super::recovery::SyncedMark;
+use super::tables::{Table, Tables, damaged};
+use super::view::last_chunk;
+use super::{keys, open};
+use crate::StoreError;
+
+/// Operations that wait for the committer; whoever comes when it is full waits too.
+const QUEUE: usize = 4_096;
+
+/// Operations of one group. At 500 bytes each a batch is some 250 KB: it is written
+/// in the time that the sync takes anyway.
+const GROUP: usize = 512;
+
+/// When a write counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Once the device has it (fdatasync). What Parlance promises.
+    #[default]
+    Synced,
+    /// Once the operating system has it: a power cut loses acknowledged messages. For
+    /// measuring only.
+    Buffered,
+}
+
+/// The operation, run by the committer. What it returns is called once its group is
+/// durable, or failed.
+type Job = Box<dyn FnOnce(&mut Transaction) -> Answer + Send>;
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+enum Request {
+    Run(Job),
+    Close(oneshot::Sender<()>),
+}
+
+/// The one writer: a thread that takes what is waiting, across all rooms, writes it as
+/// one batch, syncs once and answers all. With one operation waiting it does not wait
+/// for more.
+pub(super) struct Committer {
+    requests: mpsc::Sender<Request>,
+    failed: watch::Receiver<Option<String>>,
+}
+
+impl Committer {
+    pub(super) fn start(opened: Opened, durability: Durability) -> Self {
+        let (requests, inbox) = mpsc::channel(QUEUE);
+        let (failure, failed) = watch::channel(None);
+        let Opened { tables, commits, synced } = opened;
+        let worker = Worker { tables, commits, synced, durability, failure: Failure(failure) };
+        std::thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || worker.run(inbox))
+            .unwrap_or_else(|error| panic!("cannot start a thread: {error}"));
+        Self { requests, failed }
+    }
+
+    /// Runs `operation` alone on the store and returns its result once everything that
+    /// it wrote is durable.
+    pub(super) async fn commit<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Transaction) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |txn| {
+            let result = operation(txn);
+            // A caller that went away does not undo what it asked for.
+            Box::new(move |durable| drop(sender.send(durable.map(|()| result))))
+        });
+        let gone = || StoreError::Failed(self.reason().unwrap_or_else(|| "the store is closed".into()));
+        self.requests.send(Request::Run(job)).await.map_err(|_| gone())?;
+        receiver.await.map_err(|_| gone())?
+    }
+
+    pub(super) async fn close(&self) {
+        let (sender, receiver) = oneshot::channel();
+        if self.requests.send(Request::Close(sender)).await.is_ok() {
+            let _ = receiver.await;
+        }
+    }
+
+    pub(super) async fn failed(&self) -> String {
+        let mut failed = self.failed.clone();
+        loop {
+            if let Some(reason) = failed.borrow_and_update().clone() {
+                return reason;
+            }
+            if failed.changed().await.is_err() {
+                // Closed, not failed.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    fn reason(&self) -> Option<String> {
+        self.failed.borrow().clone()
+    }
+}
+
+struct Worker {
+    tables: Arc<Tables>,
+    commits: u64,
+    synced: SyncedMark,
+    durability: Durability,
+    failure: Failure,
+}
+
+/// Tells why the worker ended, if it did not mean to.
+struct Failure(watch::Sender<Option<String>>);
+
+impl Drop for Failure {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.send_replace(Some("the committer panicked".into()));
+        }
+    }
+}
+
+impl Worker {
+    fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+        let mut group = Vec::with_capacity(GROUP);
+        while inbox.blocking_recv_many(&mut group, GROUP) > 0 {
+            let mut closing = None;
+            let mut jobs = Vec::with_capacity(group.len());
+            for request in group.drain(..) {
+                match request {
+                    Request::Run(job) => jobs.push(job),
+                    Request::Close(done) => {
+                        // What is in the queue was accepted; nothing more is.
+                        inbox.close();
+                        closing = Some(done);
+                    }
+                }
+            }
+            if let Err(reason) = self.commit(jobs) {
+                // What the device holds now is unknown: never acknowledge again.
+                tracing::error!(reason, "the store has failed and takes no more writes");
+                self.failure.0.send_replace(Some(reason));
+                return;
+            }
+            if let Some(done) = closing {
+                self.run(inbox);
+                let _ = done.send(());
+                return;
+            }
+        }
+        self.mark_closed();
+    }
+
+    /// Runs a group and answers it. An error is final.
+    fn commit(&mut self, jobs: Vec<Job>) -> Result<(), String> {
+        let mut txn = Transaction::new(self.tables.clone());
+        let answers: Vec<Answer> = jobs.into_iter().map(|job| job(&mut txn)).collect();
+        let result = self.write(txn.writes);
+        for answer in answers {
+            answer(result.clone().map_err(StoreError::Failed));
+        }
+        result
+    }
+
+    fn write(&mut self, writes: Writes) -> Result<(), String> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let number = self.commits + 1;
+        let mode = match self.durability {
+            Durability::Synced => PersistMode::SyncData,
+            Durability::Buffered => PersistMode::Buffer,
+        };
+        let mut batch = self.tables.db.batch().durability(Some(mode));
+        batch.insert(self.tables.keyspace(Table::Meta), open::COMMITS, number.to_be_bytes());
+        for ((table, key), value) in writes {
+            batch.insert(self.tables.keyspace(table), key, value);
+        }
+        batch.commit().map_err(|error| error.to_string())?;
+        self.commits = number;
+        if self.durability == Durability::Synced {
+            // After the sync and before any answer: never ahead of what is durable, never
+            // behind what is acknowledged.
+            self.synced.set(number).map_err(|error| format!("{}: {error}", SyncedMark::NAME))?;
+        }
+        self.tables.publish();
+        Ok(())
+    }
+
+    /// The mark is synced here and at the next start only; see [`SyncedMark`].
+    fn mark_closed(&self) {
+        let marked =
+            self.tables.db.persist(PersistMode::SyncAll).map_err(|error| error.to_string()).and_then(|()| {
+                let synced = self.synced.set(self.commits).and_then(|()| self.synced.sync());
+                synced.map_err(|error| error.to_string())
+            });
+        if let Err(reason) = marked {
+            tracing::warn!(reason, "could not sync the mark of the last commit");
+        }
+    }
+}
+
+type Writes = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+
+/// A group of operations, each of which sees what those before it wrote.
+pub(super) struct Transaction {
+    tables: Arc<Tables>,
+    writes: Writes,
+    /// Tails of rooms that this group has appended to.
+    tails: BTreeMap<RoomId, Arc<Chunk>>,
+}
+
+impl Transaction {
+    fn new(tables: Arc<Tables>) -> Self {
+        Self { tables, writes: BTreeMap::new(), tails: BTreeMap::new() }
+    }
+
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(value) = self.writes.get(&(table, key.to_vec())) {
+            return Ok(Some(value.clone()));
+        }
+        let value = self.tables.keyspace(table).get(key).map_err(damaged)?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    /// An operation checks first and writes then: there is no undoing.
+    pub(super) fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.insert((table, key), value);
+    }
+
+    pub(super) fn set_tail(&mut self, room: &RoomId, tail: Chunk) {
+        self.tails.insert(room.clone(), Arc::new(tail));
+    }
+
+    pub(super) fn tail(&self, room: &RoomId) -> Result<Chunk, StoreError> {
+        if let Some(tail) = self.tails.get(room) {
+            return Ok(tail.as_ref().clone());
+        }
+        let log = self.tables.keyspace(Table::Log);
+        last_chunk(room, log.range(keys::chunk(room, 0)..=keys::chunk(room, u64::MAX)))
+    }
+}

@@ -1,0 +1,249 @@
+//! Reads the engine's journals (fjall 3: `0.jnl`, `1.jnl`, …) without changing them.
+//!
+//! The engine repairs journals while it replays them: what follows the first entry that
+//! it cannot read is cut off. It cannot know what was acknowledged. So they are read
+//! here first, and the engine gets to see only what it replays to the last byte.
+//!
+//! A journal is batches, then zeros (it is laid out in advance) up to its end. Numbers
+//! are little endian:
+//!
+//! | part of a batch | bytes |
+//! |---|---|
+//! | start | 1, items u32, sequence number of the engine u64 |
+//! | each item | 2, kind u8, compression u8, keyspace u64, key length u16, value length u32, stored length u32, key, value |
+//! | end | 3, checksum over the items u64, `FJL` 3 |
+//!
+//! The checksum is left to the engine: it refuses a batch that does not match.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use super::open::COMMITS;
+
+const START: u8 = 1;
+const ITEM: u8 = 2;
+const END: u8 = 3;
+const VALUE: u8 = 0;
+const UNCOMPRESSED: u8 = 0;
+const TRAILER: &[u8; 4] = b"FJL\x03";
+
+/// No engine counts as far; a flipped bit does.
+const MAX_SEQNO: u64 = 1 << 48;
+
+/// What the journals hold.
+#[derive(Debug, Default)]
+pub(super) struct Journals {
+    /// Number of the last commit; `None` where there is none, as after everything was
+    /// moved to tables.
+    pub(super) last_commit: Option<u64>,
+    /// Where the last commit lies, if it is in the last journal.
+    pub(super) last_batch: Option<Tail>,
+    /// What follows it in the last journal and is no whole batch.
+    pub(super) torn: Option<Tail>,
+}
+
+/// The end of a journal from `at` on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tail {
+    pub(super) path: PathBuf,
+    pub(super) at: u64,
+}
+
+/// Why the journals cannot be replayed.
+#[derive(Debug)]
+pub(super) enum ScanError {
+    Io(io::Error),
+    /// Something other than the end of the last journal is not whole.
+    Damaged(String),
+}
+
+impl From<io::Error> for ScanError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Reads all journals of the engine in `dir`.
+pub(super) fn scan(dir: &Path) -> Result<Journals, ScanError> {
+    let mut numbers = journal_numbers(dir)?;
+    numbers.sort_unstable();
+    if let Some(gap) = numbers.windows(2).find(|pair| pair[0] + 1 != pair[1]) {
+        return Err(ScanError::Damaged(format!("{}.jnl is missing", gap[0] + 1)));
+    }
+    let mut found = Journals::default();
+    let mut seqno = None;
+    for number in &numbers {
+        if found.torn.is_some() {
+            // The engine begins a journal once the one before is synced.
+            return Err(ScanError::Damaged(format!("{}.jnl does not end in a whole commit", number - 1)));
+        }
+        let path = dir.join(format!("{number}.jnl"));
+        let mut journal = Journal::open(&path)?;
+        found.last_batch = None;
+        loop {
+            let at = journal.at;
+            let tail = Tail { path: path.clone(), at };
+            match journal.next()? {
+                Some(batch) if batch.follows(found.last_commit, seqno) => {
+                    found.last_commit = Some(batch.commit);
+                    found.last_batch = Some(tail);
+                    seqno = Some(batch.seqno);
+                }
+                Some(_) => {
+                    found.torn = Some(tail);
+                    break;
+                }
+                None => {
+                    journal.at = at;
+                    found.torn = journal.content_end()?.map(|_| tail);
+                    break;
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Numbers of the journals in `dir`, in no order.
+pub(super) fn journal_numbers(dir: &Path) -> io::Result<Vec<u64>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut numbers = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".jnl"));
+        numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
+    }
+    Ok(numbers)
+}
+
+/// One group of operations, as the committer wrote it.
+struct Batch {
+    commit: u64,
+    seqno: u64,
+}
+
+impl Batch {
+    fn follows(&self, commit: Option<u64>, seqno: Option<u64>) -> bool {
+        commit.is_none_or(|last| self.commit == last + 1)
+            && seqno.is_none_or(|last| self.seqno > last)
+            && self.seqno < MAX_SEQNO
+    }
+}
+
+struct Journal {
+    file: BufReader<File>,
+    at: u64,
+    length: u64,
+}
+
+impl Journal {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        Ok(Self { file: BufReader::with_capacity(1 << 20, file), at: 0, length })
+    }
+
+    /// The next batch; `None` where there is no whole one.
+    fn next(&mut self) -> io::Result<Option<Batch>> {
+        match self.batch() {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            result => result,
+        }
+    }
+
+    fn batch(&mut self) -> io::Result<Option<Batch>> {
+        if self.number::<1>()? != u64::from(START) {
+            return Ok(None);
+        }
+        let items = self.number::<4>()?;
+        let seqno = self.number::<8>()?;
+        let mut commit = None;
+        for _ in 0..items {
+            match self.item()? {
+                Item::None => return Ok(None),
+                Item::Commit(number) => commit = Some(number),
+                Item::Other => {}
+            }
+        }
+        if self.number::<1>()? != u64::from(END) {
+            return Ok(None);
+        }
+        self.skip(8)?;
+        let whole = self.bytes::<4>()? == *TRAILER;
+        Ok(commit.filter(|_| whole).map(|commit| Batch { commit, seqno }))
+    }
+
+    fn item(&mut self) -> io::Result<Item> {
+        let [tag, kind, compression] = self.bytes()?;
+        let _keyspace = self.number::<8>()?;
+        let key_length = self.number::<2>()?;
+        let length = self.number::<4>()?;
+        let stored = self.number::<4>()?;
+        if (tag, kind, compression) != (ITEM, VALUE, UNCOMPRESSED) || length != stored {
+            return Ok(Item::None);
+        }
+        if key_length == COMMITS.len() as u64 && length == 8 {
+            // No key of another table has this form.
+            let key: [u8; COMMITS.len()] = self.bytes()?;
+            let value: [u8; 8] = self.bytes()?;
+            let is_commit = key == *COMMITS.as_bytes();
+            return Ok(if is_commit { Item::Commit(u64::from_be_bytes(value)) } else { Item::Other });
+        }
+        self.skip(key_length + length)?;
+        Ok(Item::Other)
+    }
+
+    fn bytes<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.file.read_exact(&mut bytes)?;
+        self.at += N as u64;
+        Ok(bytes)
+    }
+
+    fn number<const N: usize>(&mut self) -> io::Result<u64> {
+        let mut number = [0; 8];
+        number[..N].copy_from_slice(&self.bytes::<N>()?);
+        Ok(u64::from_le_bytes(number))
+    }
+
+    /// Never past the end: a length that is none of ours must not look like content.
+    fn skip(&mut self, count: u64) -> io::Result<()> {
+        if self.length - self.at < count {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.file.seek_relative(count as i64)?;
+        self.at += count;
+        Ok(())
+    }
+
+    /// Where the last byte other than 0 from here on ends; `None` if all are.
+    fn content_end(&mut self) -> io::Result<Option<u64>> {
+        let mut at = self.at;
+        let mut end = None;
+        let mut buffer = vec![0; 1 << 20];
+        self.file.seek(io::SeekFrom::Start(at))?;
+        loop {
+            let read = self.file.read(&mut buffer)?;
+            if read == 0 {
+                return Ok(end);
+            }
+            if let Some(last) = buffer[..read].iter().rposition(|byte| *byte != 0) {
+                end = Some(at + last as u64 + 1);
+            }
+            at += read as u64;
+        }
+    }
+}
+
+enum Item {
+    /// Not an item of ours.
+    None,
+    /// The number of the commit.
+    Commit(u64),
+    Other,
+}

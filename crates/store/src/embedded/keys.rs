@@ -1,0 +1,64 @@
+//! Layout of the keys. Ids hold no byte 0, so that it can end them.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | meta | name | per name |
+//! | users | user id, 0 | `UserRecord` |
+//! | rooms | room id, 0 | `RoomRecord` |
+//! | log | room id, 0, first seq as 8 bytes big endian | `ChunkRecord` |
+//! | overlays | room id, 0, seq as 8 bytes big endian | `OverlayRecord` |
+//! | members | room id, 0, user id, 0 | `MemberRecord` |
+//! | user_rooms | user id, 0, room id, 0 | `CursorsRecord` |
+
+use parlance_core::RoomId;
+
+pub(super) fn id(id: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(id.len() + 1);
+    key.extend_from_slice(id.as_bytes());
+    key.push(0);
+    key
+}
+
+pub(super) fn pair(first: &str, second: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(first.len() + second.len() + 2);
+    key.extend_from_slice(first.as_bytes());
+    key.push(0);
+    key.extend_from_slice(second.as_bytes());
+    key.push(0);
+    key
+}
+
+pub(super) fn chunk(room: &RoomId, seq: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(room.as_str().len() + 9);
+    key.extend_from_slice(room.as_str().as_bytes());
+    key.push(0);
+    key.extend_from_slice(&seq.to_be_bytes());
+    key
+}
+
+/// The seq at the end of a log or overlay key.
+pub(super) fn seq(key: &[u8]) -> Option<u64> {
+    key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+/// The last id of a key of [`id`] or [`pair`].
+pub(super) fn last_id(key: &[u8]) -> Option<&str> {
+    let key = key.strip_suffix(&[0])?;
+    let start = key.iter().rposition(|byte| *byte == 0).map_or(0, |at| at + 1);
+    std::str::from_utf8(&key[start..]).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_as_their_parts_and_read_back() {
+        let room = |id| RoomId::parse(id).unwrap();
+        assert!(chunk(&room("a"), 255) < chunk(&room("a"), 256));
+        assert!(chunk(&room("a"), u64::MAX) < chunk(&room("aa"), 1));
+        assert_eq!(seq(&chunk(&room("a"), 77)), Some(77));
+        assert_eq!(last_id(&pair("u", "r1")), Some("r1"));
+        assert_eq!(last_id(&id("u")), Some("u"));
+    }
+}

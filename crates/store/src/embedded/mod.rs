@@ -1,0 +1,253 @@
+//! The embedded engine: the tables as keyspaces of one LSM store, one committer that
+//! gathers what waits and syncs once, readers who see only what is synced.
+
+mod append;
+mod committer;
+mod journal;
+mod keys;
+mod open;
+mod recovery;
+mod tables;
+mod view;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parlance_core::{
+    Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
+    UserId,
+};
+use tokio::sync::Semaphore;
+
+use self::committer::Committer;
+pub use self::committer::Durability;
+pub use self::open::{OpenError, Options};
+use self::tables::{Table, Tables};
+use self::view::View;
+use crate::record::{decode_chunk, decode_cursors, decode_user, encode_cursors, encode_user};
+use crate::{AppendError, Created, Store, StoreError, StoredRoom, User, UserRoom};
+
+/// Reads that run at the same time, each on a thread of its own. More would only queue
+/// for the disk.
+const READERS: usize = 16;
+
+/// The embedded engine. See the [module](self) documentation.
+pub struct Embedded {
+    tables: Arc<Tables>,
+    committer: Committer,
+    readers: Arc<Semaphore>,
+}
+
+impl Embedded {
+    /// Opens the store in `dir`, creating it where there is none.
+    ///
+    /// Blocks, for as long as it takes to replay the journal.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; among them that acknowledged data is damaged.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        let opened = open::open(dir, &options)?;
+        let tables = opened.tables.clone();
+        let committer = Committer::start(opened, options.durability);
+        Ok(Self { tables, committer, readers: Arc::new(Semaphore::new(READERS)) })
+    }
+
+    /// Ends the committer once everything accepted is durable. Writes fail from then on.
+    /// The directory is free for another process once the store is dropped, too.
+    pub async fn close(&self) {
+        self.committer.close().await;
+    }
+
+    /// Runs `read` on one moment of the store, off the async threads.
+    async fn view<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let closed = |_| StoreError::Failed("the store is closed".into());
+        let permit = self.readers.clone().acquire_owned().await.map_err(closed)?;
+        let tables = self.tables.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            read(&View::new(tables))
+        });
+        task.await.map_err(|error| StoreError::Failed(error.to_string()))?
+    }
+}
+
+#[async_trait]
+impl Store for Embedded {
+    async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
+        self.committer.commit(|txn| append::create(txn, creation)).await?
+    }
+
+    async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError> {
+        let room = room.clone();
+        self.committer.commit(move |txn| append::append(txn, &room, append)).await?
+    }
+
+    async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {
+        let room = room.clone();
+        self.view(move |view| view.room(&room)).await
+    }
+
+    async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError> {
+        let room = room.clone();
+        self.view(move |view| {
+            let bytes = view.get(Table::Log, &keys::chunk(&room, first_seq))?;
+            bytes.map(|bytes| decode_chunk(&room, first_seq, &bytes)).transpose()
+        })
+        .await
+    }
+
+    async fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Result<Vec<Chunk>, StoreError> {
+        let room = room.clone();
+        self.view(move |view| {
+            let mut events = 0;
+            let mut chunks = Vec::new();
+            for chunk in view.chunks(&room, head.saturating_add(1), u64::MAX)? {
+                if events >= limit {
+                    break;
+                }
+                let chunk = chunk?;
+                events += chunk.events().len();
+                chunks.push(chunk);
+            }
+            Ok(chunks)
+        })
+        .await
+    }
+
+    async fn events_before(&self, room: &RoomId, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let room = room.clone();
+        self.view(move |view| {
+            let mut chunks: Vec<Chunk> = Vec::new();
+            let mut count = 0;
+            for chunk in view.chunks(&room, 1, seq.saturating_sub(1))?.rev() {
+                if count >= limit {
+                    break;
+                }
+                let chunk = chunk?;
+                count += chunk.events().len();
+                chunks.push(chunk);
+            }
+            let events = chunks.into_iter().rev().flat_map(Chunk::into_events);
+            Ok(events.filter(|event| event.seq < seq).collect())
+        })
+        .await
+    }
+
+    async fn read(
+        &self,
+        room: &RoomId,
+        range: SeqRange,
+        limit: usize,
+        latest: bool,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let room = room.clone();
+        self.view(move |view| view.read(&room, range, limit, latest)).await
+    }
+
+    async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError> {
+        let room = room.clone();
+        self.view(move |view| view.overlay(&room, seq)).await
+    }
+
+    async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
+        let (room, user) = (room.clone(), user.clone());
+        self.view(move |view| view.member(&room, &user)).await
+    }
+
+    async fn members(
+        &self,
+        room: &RoomId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Member>, StoreError> {
+        let (room, after) = (room.clone(), after.cloned());
+        self.view(move |view| view.members(&room, after.as_ref(), limit)).await
+    }
+
+    async fn rooms_of(
+        &self,
+        user: &UserId,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<UserRoom>, StoreError> {
+        let (user, after) = (user.clone(), after.cloned());
+        self.view(move |view| view.rooms_of(&user, after.as_ref(), limit)).await
+    }
+
+    async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
+        let (user, room) = (user.clone(), room.clone());
+        self.view(move |view| view.user_room(&user, &room)).await
+    }
+
+    async fn advance(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        to: Cursors,
+    ) -> Result<Option<Cursors>, StoreError> {
+        let (user, room) = (user.clone(), room.clone());
+        self.committer
+            .commit(move |txn| {
+                let key = keys::pair(user.as_str(), room.as_str());
+                let Some(bytes) = txn.get(Table::UserRooms, &key)? else { return Ok(None) };
+                let before = decode_cursors(&room, &user, &bytes)?;
+                let mut after = before;
+                after.advance(to);
+                if after != before {
+                    txn.put(Table::UserRooms, key, encode_cursors(&after));
+                }
+                Ok(Some(after))
+            })
+            .await?
+    }
+
+    async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
+        self.committer
+            .commit(move |txn| {
+                let key = keys::id(user.id.as_str());
+                if let Some(bytes) = txn.get(Table::Users, &key)? {
+                    return Ok(Created::Existing(decode_user(&user.id, &bytes)?));
+                }
+                txn.put(Table::Users, key, encode_user(&user));
+                Ok(Created::New(user))
+            })
+            .await?
+    }
+
+    async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        let id = id.clone();
+        self.view(move |view| {
+            let bytes = view.get(Table::Users, &keys::id(id.as_str()))?;
+            bytes.map(|bytes| decode_user(&id, &bytes)).transpose()
+        })
+        .await
+    }
+
+    async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
+        let after = after.cloned();
+        self.view(move |view| view.users(after.as_ref(), limit)).await
+    }
+
+    async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
+        let id = id.clone();
+        self.committer
+            .commit(move |txn| {
+                let key = keys::id(id.as_str());
+                let Some(bytes) = txn.get(Table::Users, &key)? else { return Ok(None) };
+                let mut user = decode_user(&id, &bytes)?;
+                user.name = name;
+                user.updated_at = at;
+                txn.put(Table::Users, key, encode_user(&user));
+                Ok(Some(user))
+            })
+            .await?
+    }
+
+    async fn failed(&self) -> String {
+        self.committer.failed().await
+    }
+}

@@ -1,0 +1,263 @@
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fjall::{LsmError, PersistMode};
+
+use super::committer::Durability;
+use super::journal::{self, Journals, ScanError};
+use super::recovery::{Cut, SyncedMark};
+use super::tables::{Table, Tables};
+
+/// Version of the layout of keys and records. Another one is refused.
+const FORMAT: u32 = 1;
+
+/// The number of the last commit, in the meta table.
+pub(super) const COMMITS: &str = "commits";
+
+/// How the store is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// When a write counts as done.
+    pub durability: Durability,
+    /// Memory that each of the 7 tables fills with writes before it moves them to disk,
+    /// bytes. While one is being moved the next fills: with 16 MiB, the default, a busy
+    /// log takes about twice that and quiet tables next to nothing. Fixed when the
+    /// store is created.
+    pub write_buffer_bytes: u64,
+    /// Memory for what was read from disk, bytes; 64 MiB by default. What the rooms in
+    /// use need is mostly held above the store.
+    pub cache_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { durability: Durability::Synced, write_buffer_bytes: 16 << 20, cache_bytes: 64 << 20 }
+    }
+}
+
+/// Why the store cannot be opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the data directory {0} is in use by another process")]
+    Locked(PathBuf),
+    /// It was written in another layout.
+    #[error("the data is in format {found}, this version reads {FORMAT}")]
+    Format {
+        /// The version found.
+        found: u32,
+    },
+    /// Acknowledged writes cannot be read.
+    #[error("acknowledged data is damaged: {what}; nothing was changed, restore {dir} from a backup")]
+    Damaged {
+        /// The data directory.
+        dir: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// The file system did not answer.
+    #[error("cannot open the data directory {dir}")]
+    Io {
+        /// The data directory.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// An open store.
+pub(super) struct Opened {
+    pub(super) tables: Arc<Tables>,
+    pub(super) commits: u64,
+    pub(super) synced: SyncedMark,
+}
+
+pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
+    let fault = |fault| match fault {
+        Fault::Locked => OpenError::Locked(dir.to_owned()),
+        Fault::Format(found) => OpenError::Format { found },
+        Fault::Damaged(what) => OpenError::Damaged { dir: dir.to_owned(), what },
+        Fault::Io(source) => OpenError::Io { dir: dir.to_owned(), source },
+    };
+    open_dir(dir, options).map_err(fault)
+}
+
+/// An [`OpenError`] that does not name the directory yet.
+enum Fault {
+    Locked,
+    Format(u32),
+    Damaged(String),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<ScanError> for Fault {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Io(error) => Self::Io(error),
+            ScanError::Damaged(what) => Self::Damaged(what),
+        }
+    }
+}
+
+impl From<fjall::Error> for Fault {
+    fn from(error: fjall::Error) -> Self {
+        use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+
+        match error {
+            fjall::Error::Locked => Self::Locked,
+            // Of files that the engine itself says are there.
+            fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error))
+                if !matches!(error.kind(), InvalidData | NotFound | UnexpectedEof) =>
+            {
+                Self::Io(error)
+            }
+            error => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {
+    create_dir_durably(dir)?;
+    let lock = File::create(dir.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(Fault::Locked),
+        Err(TryLockError::Error(error)) => return Err(Fault::Io(error)),
+    }
+    let engine = dir.join("engine");
+    check_format(dir, engine.exists())?;
+    let synced = SyncedMark::open(dir)?;
+    let acknowledged = synced.get();
+    let journals = journal::scan(&engine)?;
+    if let Some(last) = journals.last_commit.filter(|last| *last < acknowledged) {
+        return Err(Fault::Damaged(lost(acknowledged, last)));
+    }
+    if !is_created(&engine)? {
+        if acknowledged > 0 || journals.last_commit.is_some() {
+            return Err(Fault::Damaged("the engine's version file is missing".into()));
+        }
+        remove_unfinished(&engine)?;
+    }
+    let open_tables = || Tables::open(&engine, options, &lock);
+    let (tables, commits) = replay(&journals, acknowledged, open_tables)?;
+
+    // What is read from now on was perhaps only in the page cache of a killed process.
+    tables.db.persist(PersistMode::SyncAll)?;
+    for dir in [&engine.join("keyspaces"), &engine, dir] {
+        sync_dir(dir)?;
+    }
+    synced.set(commits)?;
+    synced.sync()?;
+    Ok(Opened { tables: Arc::new(tables), commits, synced })
+}
+
+/// Opens the engine on what its journals hold, without a torn end.
+fn replay(
+    journals: &Journals,
+    acknowledged: u64,
+    open: impl Fn() -> fjall::Result<Tables>,
+) -> Result<(Tables, u64), Fault> {
+    let mut cut = journals.torn.as_ref().map(Cut::make).transpose()?;
+    let mut expected = journals.last_commit;
+    let mut result = open();
+    if let (Err(fjall::Error::JournalRecovery(_)), None, Some(last)) = (&result, &cut, &journals.last_batch) {
+        // A checksum. Of the last commit, if that is torn: some of its pages reached
+        // the device and others did not.
+        expected = expected.map(|commit| commit - 1);
+        if expected.is_some_and(|expected| expected >= acknowledged) {
+            cut = Some(Cut::make(last)?);
+            result = open();
+        }
+    }
+    let replayed = result.map_err(Fault::from).and_then(|tables| {
+        let commits = commits(&tables)?;
+        if expected.is_some_and(|expected| expected != commits) || commits < acknowledged {
+            return Err(Fault::Damaged(lost(acknowledged.max(expected.unwrap_or(0)), commits)));
+        }
+        Ok((tables, commits))
+    });
+    match (&replayed, cut) {
+        (Ok(_), Some(cut)) => {
+            tracing::warn!(bytes = cut.byte_count(), "cut off a torn write that was never acknowledged");
+        }
+        (Err(_), Some(cut)) => cut.undo()?,
+        (_, None) => {}
+    }
+    replayed
+}
+
+fn commits(tables: &Tables) -> Result<u64, Fault> {
+    let Some(value) = tables.keyspace(Table::Meta).get(COMMITS)? else { return Ok(0) };
+    let number = value.as_ref().try_into().map(u64::from_be_bytes);
+    number.map_err(|_| Fault::Damaged("the number of the last commit".into()))
+}
+
+fn lost(acknowledged: u64, found: u64) -> String {
+    format!("commit {acknowledged} was acknowledged, what is there ends at {found}")
+}
+
+/// Checks the format, or says which it is of a store about to be created.
+fn check_format(dir: &Path, engine_exists: bool) -> Result<(), Fault> {
+    let path = dir.join("format");
+    let found = match fs::read_to_string(&path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !engine_exists => {
+            let new = dir.join("format.new");
+            fs::write(&new, format!("{FORMAT}\n"))?;
+            File::open(&new)?.sync_all()?;
+            fs::rename(&new, &path)?;
+            return Ok(sync_dir(dir)?);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Fault::Damaged("the file format is missing".into()));
+        }
+        Err(error) => return Err(Fault::Io(error)),
+    };
+    match found.trim().parse() {
+        Ok(FORMAT) => Ok(()),
+        Ok(found) => Err(Fault::Format(found)),
+        Err(_) => Err(Fault::Damaged("the file format holds no number".into())),
+    }
+}
+
+/// Whether the engine was created to the end: its version file comes last.
+fn is_created(engine: &Path) -> io::Result<bool> {
+    match fs::metadata(engine.join("version")) {
+        Ok(version) => Ok(version.len() > 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes an engine whose creation was interrupted; it would not open again.
+fn remove_unfinished(engine: &Path) -> Result<(), Fault> {
+    let keyspaces = engine.join("keyspaces");
+    if keyspaces.exists() && fs::read_dir(&keyspaces)?.next().is_some() {
+        return Err(Fault::Damaged("the engine's version file is missing".into()));
+    }
+    if engine.exists() {
+        fs::remove_dir_all(engine)?;
+    }
+    Ok(())
+}
+
+/// Creates `dir` so that it is still there after a power cut.
+fn create_dir_durably(dir: &Path) -> io::Result<()> {
+    let dir = std::path::absolute(dir)?;
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
+    fs::create_dir_all(&dir)?;
+    missing.into_iter().filter_map(Path::parent).try_for_each(sync_dir)
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,78 @@
+//! What an unclean end leaves behind: telling a torn write, which nobody was promised,
+//! from damage to what was acknowledged.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::journal::Tail;
+
+/// The number of the last acknowledged commit, in a file beside the engine. Written
+/// after each sync and not synced itself: after a power cut it may be older than the
+/// truth, never newer.
+pub(super) struct SyncedMark(File);
+
+impl SyncedMark {
+    pub(super) const NAME: &'static str = "synced";
+
+    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+        let path = dir.join(Self::NAME);
+        Ok(Self(OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?))
+    }
+
+    /// The mark; 0 where it is missing or torn, which only loses the check.
+    pub(super) fn get(&self) -> u64 {
+        let mut bytes = [0; 16];
+        if self.0.read_exact_at(&mut bytes, 0).is_err() {
+            return 0;
+        }
+        let (number, check) = bytes.split_at(8);
+        let read = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).unwrap_or(0);
+        if read(number) == !read(check) { read(number) } else { 0 }
+    }
+
+    pub(super) fn set(&self, number: u64) -> io::Result<()> {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        bytes[8..].copy_from_slice(&(!number).to_be_bytes());
+        self.0.write_all_at(&bytes, 0)
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+/// The end of a journal, cut off.
+pub(super) struct Cut {
+    journal: File,
+    tail: Tail,
+    /// What was there, zeros at the end left out.
+    bytes: Vec<u8>,
+    length: u64,
+}
+
+impl Cut {
+    pub(super) fn make(tail: &Tail) -> io::Result<Self> {
+        let journal = OpenOptions::new().read(true).write(true).open(&tail.path)?;
+        let length = journal.metadata()?.len();
+        let mut bytes = vec![0; usize::try_from(length - tail.at).map_err(io::Error::other)?];
+        journal.read_exact_at(&mut bytes, tail.at)?;
+        bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+        journal.set_len(tail.at)?;
+        journal.sync_all()?;
+        Ok(Self { journal, tail: tail.clone(), bytes, length })
+    }
+
+    pub(super) fn byte_count(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Puts it back: it was not for us to cut off.
+    pub(super) fn undo(&self) -> io::Result<()> {
+        self.journal.set_len(self.length)?;
+        self.journal.write_all_at(&self.bytes, self.tail.at)?;
+        self.journal.sync_all()
+    }
+}

@@ -1,0 +1,93 @@
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, Snapshot};
+
+use super::open::Options;
+use crate::StoreError;
+
+/// One of the tables; see [`super::keys`] for what is in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Table {
+    Meta,
+    Users,
+    Rooms,
+    Log,
+    Overlays,
+    Members,
+    UserRooms,
+}
+
+const ALL: [(Table, &str); 7] = [
+    (Table::Meta, "meta"),
+    (Table::Users, "users"),
+    (Table::Rooms, "rooms"),
+    (Table::Log, "log"),
+    (Table::Overlays, "overlays"),
+    (Table::Members, "members"),
+    (Table::UserRooms, "user_rooms"),
+];
+
+/// Journals past this size make the engine move to tables what keeps the oldest of
+/// them: a restart replays no more than this, in two or three seconds.
+const MAX_JOURNALS: u64 = 256 << 20;
+
+/// Files of tables that the engine keeps open. The rest of the process needs its file
+/// descriptors for connections.
+const MAX_OPEN_FILES: usize = 256;
+
+/// Threads that move what was written to tables and merge them: one each.
+const WORKERS: usize = 2;
+
+/// The engine, and what readers may see of it.
+pub(super) struct Tables {
+    visible: ArcSwap<Snapshot>,
+    keyspaces: [Keyspace; ALL.len()],
+    pub(super) db: Database,
+    /// Released last: until then the engine may still write.
+    _lock: File,
+}
+
+impl Tables {
+    pub(super) fn open(path: &Path, options: &Options, lock: &File) -> fjall::Result<Self> {
+        let db = Database::builder(path)
+            .worker_threads(WORKERS)
+            .max_journaling_size(MAX_JOURNALS)
+            .max_cached_files(Some(MAX_OPEN_FILES))
+            .cache_size(options.cache_bytes)
+            .open()?;
+        let create = || KeyspaceCreateOptions::default().max_memtable_size(options.write_buffer_bytes);
+        let mut keyspaces = Vec::with_capacity(ALL.len());
+        for (_, name) in ALL {
+            keyspaces.push(db.keyspace(name, create)?);
+        }
+        let keyspaces = keyspaces.try_into().unwrap_or_else(|_| unreachable!("one for each table"));
+        let visible = ArcSwap::from_pointee(db.snapshot());
+        Ok(Self { visible, keyspaces, db, _lock: lock.try_clone()? })
+    }
+
+    pub(super) fn keyspace(&self, table: Table) -> &Keyspace {
+        &self.keyspaces[table as usize]
+    }
+
+    /// Lets readers see what is written now.
+    ///
+    /// Called between commits only. The engine's own idea of what is visible moves
+    /// whenever it writes a table, also while a commit is under way, and would show
+    /// that commit half applied.
+    pub(super) fn publish(&self) {
+        self.visible.store(Arc::new(self.db.snapshot()));
+    }
+
+    /// The store after the last commit that was published.
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        self.visible.load_full()
+    }
+}
+
+/// What the engine says of data that it cannot read.
+pub(super) fn damaged(error: fjall::Error) -> StoreError {
+    StoreError::Damaged(error.to_string())
+}

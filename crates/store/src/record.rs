@@ -1,0 +1,165 @@
+//! Between the core types and the stored records (`proto/storage/storage.proto`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use parlance_core::{
+    Chunk, Cursors, Emoji, Mark, Member, Name, Overlay, RoomId, RoomInfo, Text, Timestamp, UserId,
+};
+use parlance_proto::convert;
+use parlance_proto::storage::v1::{
+    ChunkRecord, CursorsRecord, MemberRecord, OverlayRecord, RoomRecord, UserRecord,
+};
+use prost::Message;
+
+use crate::{StoreError, User};
+
+fn damaged(what: &str, key: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged(format!("{what} of {key}"))
+}
+
+pub(crate) fn encode_chunk(chunk: &Chunk) -> Vec<u8> {
+    ChunkRecord {
+        nonce: chunk.nonce().to_vec().into(),
+        events: chunk.events().iter().map(|event| convert::event("", event)).collect(),
+        message_count: chunk.head().message_count(),
+        member_count: chunk.head().member_count(),
+    }
+    .encode_to_vec()
+}
+
+pub(crate) fn decode_chunk(room: &RoomId, first_seq: u64, bytes: &[u8]) -> Result<Chunk, StoreError> {
+    let read = || {
+        let record = ChunkRecord::decode(bytes).ok()?;
+        let nonce = record.nonce.as_ref().try_into().ok()?;
+        let events: Option<Vec<_>> = record.events.into_iter().map(convert::event_from).collect();
+        let chunk = Chunk::new(nonce, events?, record.message_count, record.member_count)?;
+        (chunk.first_seq() == first_seq).then_some(chunk)
+    };
+    read().ok_or_else(|| damaged("the chunk", format_args!("room {room} at {first_seq}")))
+}
+
+pub(crate) fn encode_room(info: &RoomInfo) -> Vec<u8> {
+    let pair = info.direct_pair.iter();
+    RoomRecord {
+        kind: convert::room_kind(info.kind).into(),
+        settings: Some(convert::settings(&info.settings)),
+        created_at_ms: info.created_at.0,
+        created_by: info.created_by.as_str().to_owned(),
+        floor_seq: info.floor,
+        epoch: info.epoch,
+        direct_pair: pair.flat_map(|(a, b)| [a.as_str().to_owned(), b.as_str().to_owned()]).collect(),
+    }
+    .encode_to_vec()
+}
+
+pub(crate) fn decode_room(id: &RoomId, bytes: &[u8]) -> Result<RoomInfo, StoreError> {
+    let read = || {
+        let record = RoomRecord::decode(bytes).ok()?;
+        let direct_pair = match record.direct_pair.as_slice() {
+            [] => None,
+            [a, b] => Some((UserId::parse(a).ok()?, UserId::parse(b).ok()?)),
+            _ => return None,
+        };
+        Some(RoomInfo {
+            id: id.clone(),
+            kind: convert::room_kind_from(record.kind())?,
+            settings: convert::settings_from(record.settings.as_ref()?)?,
+            created_at: Timestamp(record.created_at_ms),
+            created_by: UserId::parse(&record.created_by).ok()?,
+            floor: record.floor_seq,
+            epoch: record.epoch,
+            direct_pair,
+        })
+    };
+    read().ok_or_else(|| damaged("the item", format_args!("room {id}")))
+}
+
+pub(crate) fn encode_member(member: &Member) -> Vec<u8> {
+    MemberRecord {
+        role: convert::role(member.role).into(),
+        intervals: member.intervals.iter().map(convert::interval).collect(),
+    }
+    .encode_to_vec()
+}
+
+pub(crate) fn decode_member(room: &RoomId, user: &UserId, bytes: &[u8]) -> Result<Member, StoreError> {
+    let read = || {
+        let record = MemberRecord::decode(bytes).ok()?;
+        Some(Member {
+            user: user.clone(),
+            role: convert::role_from(record.role())?,
+            intervals: record.intervals.iter().map(convert::interval_from).collect(),
+        })
+    };
+    read().ok_or_else(|| damaged("the member row", format_args!("{user} in room {room}")))
+}
+
+pub(crate) fn encode_cursors(cursors: &Cursors) -> Vec<u8> {
+    CursorsRecord {
+        delivered_seq: cursors.delivered,
+        read_seq: cursors.read.seq,
+        read_message_count: cursors.read.message_count,
+    }
+    .encode_to_vec()
+}
+
+pub(crate) fn decode_cursors(room: &RoomId, user: &UserId, bytes: &[u8]) -> Result<Cursors, StoreError> {
+    let record = CursorsRecord::decode(bytes)
+        .map_err(|_| damaged("the cursors", format_args!("{user} in room {room}")))?;
+    Ok(Cursors {
+        delivered: record.delivered_seq,
+        read: Mark { seq: record.read_seq, message_count: record.read_message_count },
+    })
+}
+
+pub(crate) fn encode_overlay(overlay: &Overlay) -> Vec<u8> {
+    let edited = overlay.edited.as_ref();
+    OverlayRecord {
+        changed_seq: overlay.changed,
+        text: edited.map(|(text, _)| text.as_str().to_owned()),
+        edited_at_ms: edited.map_or(0, |(_, at)| at.0),
+        deleted: overlay.deleted,
+        reactions: convert::reactions(overlay),
+    }
+    .encode_to_vec()
+}
+
+pub(crate) fn decode_overlay(room: &RoomId, seq: u64, bytes: &[u8]) -> Result<Overlay, StoreError> {
+    let read = || {
+        let record = OverlayRecord::decode(bytes).ok()?;
+        let edited = match record.text {
+            Some(text) => Some((Text::parse(&text).ok()?, Timestamp(record.edited_at_ms))),
+            None => None,
+        };
+        let mut reactions = BTreeMap::new();
+        for reaction in record.reactions {
+            let users: Option<BTreeSet<_>> =
+                reaction.user_ids.iter().map(|user| UserId::parse(user).ok()).collect();
+            reactions.insert(Emoji::parse(&reaction.emoji).ok()?, users?);
+        }
+        Some(Overlay { changed: record.changed_seq, edited, deleted: record.deleted, reactions })
+    };
+    read().ok_or_else(|| damaged("the overlay", format_args!("message {seq} in room {room}")))
+}
+
+pub(crate) fn encode_user(user: &User) -> Vec<u8> {
+    UserRecord {
+        name: user.name.as_str().to_owned(),
+        created_at_ms: user.created_at.0,
+        updated_at_ms: user.updated_at.0,
+    }
+    .encode_to_vec()
+}
+
+pub(crate) fn decode_user(id: &UserId, bytes: &[u8]) -> Result<User, StoreError> {
+    let read = || {
+        let record = UserRecord::decode(bytes).ok()?;
+        Some(User {
+            id: id.clone(),
+            name: Name::parse(&record.name).ok()?,
+            created_at: Timestamp(record.created_at_ms),
+            updated_at: Timestamp(record.updated_at_ms),
+        })
+    };
+    read().ok_or_else(|| damaged("the item", format_args!("user {id}")))
+}

@@ -1,0 +1,181 @@
+use async_trait::async_trait;
+use parlance_core::{
+    Append, Chunk, Creation, Cursors, Entry, Head, Member, Name, Overlay, RoomId, RoomInfo, SeqRange,
+    Timestamp, UserId,
+};
+
+/// A room and where its log ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRoom {
+    /// What stands beside the log.
+    pub info: RoomInfo,
+    /// The last chunk of the log.
+    pub tail: Chunk,
+}
+
+impl StoredRoom {
+    /// The end of the log.
+    pub fn head(&self) -> Head {
+        self.tail.head()
+    }
+}
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Who.
+    pub id: UserId,
+    /// The name to show.
+    pub name: Name,
+    /// When the user was created.
+    pub created_at: Timestamp,
+    /// When the profile last changed.
+    pub updated_at: Timestamp,
+}
+
+/// One room of one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserRoom {
+    /// The room.
+    pub room: RoomId,
+    /// The membership, now or once.
+    pub member: Member,
+    /// How far the user has it.
+    pub cursors: Cursors,
+}
+
+/// Whether something was created or had been there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created<T> {
+    /// Created now.
+    New(T),
+    /// It was there; this is it.
+    Existing(T),
+}
+
+impl<T> Created<T> {
+    /// The value, and whether it had been there.
+    pub fn into_parts(self) -> (T, bool) {
+        match self {
+            Self::New(value) => (value, false),
+            Self::Existing(value) => (value, true),
+        }
+    }
+}
+
+/// Why a store could not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Too much at once; trying again later helps.
+    #[error("the store is overloaded")]
+    Overloaded,
+    /// What is stored cannot be read. Says what and where, for the operator.
+    #[error("stored data is damaged: {0}")]
+    Damaged(String),
+    /// The store has failed and takes no more writes: the process must end.
+    #[error("the store has failed: {0}")]
+    Failed(String),
+}
+
+/// Why an append did not happen, or may not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Another append came first: catch up and decide again.
+    #[error("the room's head has moved")]
+    HeadMoved,
+    /// The answer was lost: read the key back and compare nonces before going on.
+    #[error("whether the append happened is unknown")]
+    Unknown,
+    /// It did not happen.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The tables of Parlance.
+///
+/// Reads see everything whose write was acknowledged before they began, and nothing
+/// that could still be lost. All of them are safe to repeat.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Stores a new room with its first chunk and members, or returns the one that has
+    /// this id.
+    async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError>;
+
+    /// Appends a chunk with everything that belongs to it, if the room's head is still
+    /// the one that the append expects. Sending a message moves the sender's read and
+    /// delivered cursors to it; joining starts both at the join.
+    async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError>;
+
+    /// A room and its last chunk.
+    async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError>;
+
+    /// The chunk that begins at `first_seq`.
+    async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError>;
+
+    /// Whole chunks after `head`, by rising seq, until about `limit` events.
+    async fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Result<Vec<Chunk>, StoreError>;
+
+    /// Events that end right before `seq`, by rising seq: whole chunks, until about
+    /// `limit` events. As they were decided, with nothing merged.
+    async fn events_before(
+        &self,
+        room: &RoomId,
+        seq: u64,
+        limit: usize,
+    ) -> Result<Vec<parlance_core::Event>, StoreError>;
+
+    /// Up to `limit` events of `range` in their present form, by rising seq: the first
+    /// ones, or with `latest` the last ones.
+    async fn read(
+        &self,
+        room: &RoomId,
+        range: SeqRange,
+        limit: usize,
+        latest: bool,
+    ) -> Result<Vec<Entry>, StoreError>;
+
+    /// The present form of the message at `seq`, where it was changed.
+    async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError>;
+
+    /// The row of one member.
+    async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError>;
+
+    /// Rows of members by rising user id, those who left included.
+    async fn members(
+        &self,
+        room: &RoomId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Member>, StoreError>;
+
+    /// Rooms of a user by rising room id, those left included.
+    async fn rooms_of(
+        &self,
+        user: &UserId,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<UserRoom>, StoreError>;
+
+    /// One room of a user.
+    async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError>;
+
+    /// Moves a member's cursors forward to `to`; returns where they are then. `None`
+    /// for who never was a member.
+    async fn advance(&self, user: &UserId, room: &RoomId, to: Cursors)
+    -> Result<Option<Cursors>, StoreError>;
+
+    /// Stores a user, or returns the one that has this id.
+    async fn create_user(&self, user: User) -> Result<Created<User>, StoreError>;
+
+    /// One user.
+    async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError>;
+
+    /// Users by rising id.
+    async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError>;
+
+    /// Changes a user's name; `None` for nobody of that id.
+    async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError>;
+
+    /// Resolves once the store has failed for good, with the reason.
+    async fn failed(&self) -> String;
+}

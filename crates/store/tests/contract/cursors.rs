@@ -1,0 +1,110 @@
+//! Where the members of a room have got to.
+
+use parlance_core::{Action, Cursors, Mark, UserId};
+use tokio::task::JoinSet;
+
+use super::fixture::{AnyStore, Node, add, group, send, unique, user};
+
+fn cursors(delivered: u64, read: u64, count: u64) -> Cursors {
+    Cursors { delivered, read: Mark { seq: read, message_count: count } }
+}
+
+async fn check(node: &Node, user: &UserId, expected: Cursors) {
+    let stored = node.store.user_room(user, node.id()).await.unwrap().unwrap();
+    assert_eq!(stored.cursors, expected, "of {user}");
+}
+
+pub(crate) async fn joining_starts_at_the_join(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob, carol) = (user(tag, "alice"), user(tag, "bob"), user(tag, "carol"));
+    let mut node = Node::create(&store, group(&alice, &[&bob])).await;
+    // The first event to receive is one's own joining; nothing before it is unread.
+    check(&node, &alice, cursors(1, 2, 0)).await;
+    check(&node, &bob, cursors(2, 3, 0)).await;
+
+    node.say(&alice, "before").await;
+    node.write(&[(&alice, add(&[&carol]))]).await;
+    node.say(&alice, "after").await;
+    check(&node, &carol, cursors(4, 5, 1)).await;
+
+    // Coming back is joining again.
+    node.write(&[(&carol, Action::Leave)]).await;
+    node.say(&alice, "missed").await;
+    node.write(&[(&alice, add(&[&carol]))]).await;
+    check(&node, &carol, cursors(8, 9, 3)).await;
+}
+
+pub(crate) async fn sending_reads_up_to_ones_own_message(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
+    let mut node = Node::create(&store, group(&alice, &[&bob])).await;
+    node.say(&alice, "one").await;
+    check(&node, &alice, cursors(4, 4, 1)).await;
+    check(&node, &bob, cursors(2, 3, 0)).await;
+
+    node.write(&[(&bob, send("two")), (&alice, send("three")), (&bob, send("four"))]).await;
+    check(&node, &alice, cursors(6, 6, 3)).await;
+    check(&node, &bob, cursors(7, 7, 4)).await;
+}
+
+pub(crate) async fn one_append_may_join_and_send(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
+    let mut node = Node::create(&store, group(&alice, &[])).await;
+    node.write(&[(&alice, add(&[&bob])), (&bob, send("hello"))]).await;
+    check(&node, &bob, cursors(4, 4, 1)).await;
+}
+
+pub(crate) async fn cursors_never_move_back(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
+    let mut node = Node::create(&store, group(&alice, &[&bob])).await;
+    node.write(&[(&alice, send("4")), (&alice, send("5")), (&alice, send("6"))]).await;
+
+    let advance = async |to, expected| {
+        let answer = store.advance(&bob, node.id(), to).await.unwrap();
+        assert_eq!(answer, Some(expected));
+        check(&node, &bob, expected).await;
+    };
+    advance(cursors(5, 4, 1), cursors(5, 4, 1)).await;
+    // Each on its own.
+    advance(cursors(6, 0, 0), cursors(6, 4, 1)).await;
+    advance(cursors(0, 5, 2), cursors(6, 5, 2)).await;
+    // A device that is behind.
+    advance(cursors(4, 4, 1), cursors(6, 5, 2)).await;
+    advance(cursors(6, 5, 2), cursors(6, 5, 2)).await;
+
+    // Ahead of where a message of one's own would put it.
+    store.advance(&alice, node.id(), cursors(100, 100, 50)).await.unwrap();
+    node.say(&alice, "7").await;
+    check(&node, &alice, cursors(100, 100, 50)).await;
+}
+
+pub(crate) async fn concurrent_advances_end_at_the_furthest(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
+    let node = Node::create(&store, group(&alice, &[&bob])).await;
+    let mut devices = JoinSet::new();
+    for device in 0..32 {
+        let (store, bob, id) = (store.clone(), bob.clone(), node.id().clone());
+        // Some are ahead in what they received, others in what was read.
+        let to = cursors(10 + device, 50 - device, 50 - device);
+        devices.spawn(async move {
+            let reached = store.advance(&bob, &id, to).await.unwrap().unwrap();
+            assert!(reached.delivered >= to.delivered && reached.read.seq >= to.read.seq);
+        });
+    }
+    devices.join_all().await;
+    check(&node, &bob, cursors(41, 50, 50)).await;
+}
+
+pub(crate) async fn who_never_joined_has_no_cursors(store: AnyStore) {
+    let tag = unique();
+    let (alice, eve) = (user(tag, "alice"), user(tag, "eve"));
+    let node = Node::create(&store, group(&alice, &[])).await;
+    assert_eq!(store.advance(&eve, node.id(), cursors(2, 2, 0)).await.unwrap(), None);
+    assert_eq!(store.user_room(&eve, node.id()).await.unwrap(), None);
+
+    let absent = group(&alice, &[]).info.id;
+    assert_eq!(store.advance(&alice, &absent, cursors(2, 2, 0)).await.unwrap(), None);
+}

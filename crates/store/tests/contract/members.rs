@@ -1,0 +1,112 @@
+//! Who is in a room, and which rooms someone is in.
+
+use parlance_core::{Action, Interval, Member, Role, RoomId, UserId};
+
+use super::fixture::{AnyStore, Node, add, group, unique, user};
+
+/// Ids that begin alike, in their order.
+const NAMES: [&str; 9] = ["a", "a+", "a-", "a.b", "a.b.c", "a0", "aa", "aaa", "b"];
+
+pub(crate) async fn membership_is_kept_by_interval(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
+    let mut node = Node::create(&store, group(&alice, &[])).await;
+    assert_eq!(store.member(node.id(), &bob).await.unwrap(), None);
+
+    let joined = node.write(&[(&alice, add(&[&bob]))]).await;
+    let left = node.write(&[(&alice, Action::Remove { user: bob.clone() })]).await;
+    let again = node.write(&[(&alice, add(&[&bob]))]).await;
+    let expected = Member {
+        user: bob.clone(),
+        role: Role::Member,
+        intervals: vec![Interval { joined, left: Some(left) }, Interval { joined: again, left: None }],
+    };
+    assert_eq!(store.member(node.id(), &bob).await.unwrap(), Some(expected));
+
+    // The row of someone who left stays.
+    node.write(&[(&bob, Action::Leave)]).await;
+    let members = store.members(node.id(), None, 10).await.unwrap();
+    let active: Vec<(&UserId, bool)> = members.iter().map(|row| (&row.user, row.is_active())).collect();
+    assert_eq!(active, [(&alice, true), (&bob, false)]);
+    assert_eq!(store.rooms_of(&bob, None, 10).await.unwrap()[0].member, members[1]);
+    assert_eq!(node.stored().await.head().member_count(), 1);
+}
+
+pub(crate) async fn a_role_is_kept_with_the_member(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
+    let mut node = Node::create(&store, group(&alice, &[&bob])).await;
+    let give = |user: &UserId, role| Action::SetRole { user: user.clone(), role };
+    node.write(&[(&alice, give(&bob, Role::Admin))]).await;
+    // Hands the room over: two rows in one chunk.
+    node.write(&[(&alice, give(&bob, Role::Owner))]).await;
+    let role = async |user| store.member(node.id(), user).await.unwrap().unwrap().role;
+    assert_eq!((role(&alice).await, role(&bob).await), (Role::Admin, Role::Owner));
+}
+
+pub(crate) async fn members_are_paged_by_id(store: AnyStore) {
+    let tag = unique();
+    let users = NAMES.map(|name| user(tag, name));
+    let mut others: Vec<&UserId> = users[1..].iter().collect();
+    others.reverse();
+    let node = Node::create(&store, group(&users[0], &others)).await;
+    // A room next to it, of someone who sorts in between.
+    Node::create(&store, group(&user(tag, "a1"), &[])).await;
+
+    let page = async |after: Option<&UserId>, limit| {
+        let rows = store.members(node.id(), after, limit).await.unwrap();
+        rows.into_iter().map(|row| row.user).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None, 100).await, users);
+    assert_eq!(page(None, 0).await, []);
+    for size in 1..=4 {
+        let mut read: Vec<UserId> = Vec::new();
+        loop {
+            let next = page(read.last(), size).await;
+            if next.is_empty() {
+                break;
+            }
+            assert!(next.len() == size || read.len() + next.len() == users.len());
+            read.extend(next);
+        }
+        assert_eq!(read, users, "in pages of {size}");
+    }
+    // After someone who is not in the room.
+    assert_eq!(page(Some(&user(tag, "a.c")), 2).await, users[5..7]);
+    assert_eq!(page(Some(&user(tag, "z")), 2).await, []);
+}
+
+pub(crate) async fn rooms_of_a_user_are_paged_by_id(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
+    // Someone whose id begins with hers, and a room that she is not in.
+    let alicia = user(tag, "alice.a");
+    let ids = NAMES.map(|name| RoomId::parse(&format!("{tag:016x}-{name}")).unwrap());
+    for id in ids.iter().rev() {
+        let mut creation = group(&alice, &[&alicia]);
+        creation.info.id = id.clone();
+        Node::create(&store, creation).await;
+    }
+    Node::create(&store, group(&bob, &[&alicia])).await;
+
+    let page = async |after: Option<&RoomId>, limit| {
+        let rooms = store.rooms_of(&alice, after, limit).await.unwrap();
+        assert!(rooms.iter().all(|room| room.member.user == alice && room.member.role == Role::Owner));
+        rooms.into_iter().map(|room| room.room).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None, 100).await, ids);
+    assert_eq!(page(None, 2).await, ids[..2]);
+    assert_eq!(page(Some(&ids[1]), 3).await, ids[2..5]);
+    assert_eq!(page(Some(&ids[8]), 3).await, []);
+    assert_eq!(store.rooms_of(&alicia, None, 100).await.unwrap().len(), 10);
+}
+
+pub(crate) async fn one_room_of_a_user(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
+    let node = Node::create(&store, group(&alice, &[&bob])).await;
+    let room = store.user_room(&bob, node.id()).await.unwrap().unwrap();
+    assert_eq!(room.room, *node.id());
+    assert_eq!(Some(room.member.clone()), store.member(node.id(), &bob).await.unwrap());
+    assert_eq!(store.rooms_of(&bob, None, 10).await.unwrap(), [room]);
+}

@@ -1,0 +1,71 @@
+//! What every store promises. Each case runs on whatever store it is given, shares it
+//! with nothing but its own rooms and users, and asks only through the trait.
+
+pub(crate) mod cursors;
+pub(crate) mod fixture;
+pub(crate) mod log;
+pub(crate) mod members;
+pub(crate) mod reads;
+pub(crate) mod users;
+
+/// Makes a test of each case. `$open` gives a store, and what must live as long.
+macro_rules! contract {
+    ($open:path) => {
+        crate::contract::contract!(@cases $open,
+            log {
+                a_room_is_created_once
+                of_16_creations_one_is_new
+                an_append_moves_the_head
+                an_append_on_an_old_head_is_refused
+                of_32_appends_on_one_head_one_wins
+                a_log_begins_with_its_creation_only
+                a_chunk_is_found_by_its_first_seq
+                chunks_follow_on_a_head
+                events_before_a_seq_come_in_whole_chunks
+                settings_change_with_their_chunk
+                a_refused_append_leaves_nothing
+                rooms_are_written_side_by_side
+                a_room_that_is_not_there_is_empty
+            }
+            reads {
+                a_range_is_read_from_either_end
+                ranges_cut_chunks_of_many_events
+                nothing_is_read_outside_the_log
+                an_edited_message_reads_as_it_is_now
+                deleted_text_is_gone_from_message_and_edits
+                reactions_are_read_with_their_message
+            }
+            cursors {
+                joining_starts_at_the_join
+                sending_reads_up_to_ones_own_message
+                one_append_may_join_and_send
+                cursors_never_move_back
+                concurrent_advances_end_at_the_furthest
+                who_never_joined_has_no_cursors
+            }
+            members {
+                membership_is_kept_by_interval
+                a_role_is_kept_with_the_member
+                members_are_paged_by_id
+                rooms_of_a_user_are_paged_by_id
+                one_room_of_a_user
+            }
+            users {
+                a_user_is_created_once
+                of_16_creations_one_is_new
+                a_name_is_changed
+                users_are_paged_by_id
+            }
+        );
+    };
+    (@cases $open:path, $($topic:ident { $($case:ident)* })*) => {
+        $(mod $topic {
+            $(#[tokio::test]
+            async fn $case() {
+                let (store, _open) = $open().await;
+                crate::contract::$topic::$case(store).await;
+            })*
+        })*
+    };
+}
+pub(crate) use contract;

@@ -1,0 +1,62 @@
+//! Users.
+
+use parlance_core::{Name, Timestamp, UserId};
+use parlance_store::Created;
+use tokio::task::JoinSet;
+
+use super::fixture::{AnyStore, NOW, profile, unique, user};
+
+pub(crate) async fn a_user_is_created_once(store: AnyStore) {
+    let alice = profile(&user(unique(), "alice"), "Alice");
+    assert_eq!(store.user(&alice.id).await.unwrap(), None);
+    assert_eq!(store.create_user(alice.clone()).await.unwrap(), Created::New(alice.clone()));
+    let again = profile(&alice.id, "Someone else");
+    assert_eq!(store.create_user(again).await.unwrap(), Created::Existing(alice.clone()));
+    assert_eq!(store.user(&alice.id).await.unwrap(), Some(alice));
+}
+
+pub(crate) async fn of_16_creations_one_is_new(store: AnyStore) {
+    let id = user(unique(), "alice");
+    let mut devices = JoinSet::new();
+    for device in 0..16 {
+        let (store, alice) = (store.clone(), profile(&id, &format!("Alice on {device}")));
+        devices.spawn(async move { store.create_user(alice).await.unwrap() });
+    }
+    let answers = devices.join_all().await;
+    let stored = store.user(&id).await.unwrap().unwrap();
+    assert_eq!(answers.iter().filter(|answer| matches!(answer, Created::New(_))).count(), 1);
+    for answer in answers {
+        assert_eq!(answer.into_parts().0, stored);
+    }
+}
+
+pub(crate) async fn a_name_is_changed(store: AnyStore) {
+    let alice = profile(&user(unique(), "alice"), "Alice");
+    let (name, later) = (Name::parse("Alice L.").unwrap(), Timestamp(NOW.0 + 1));
+    assert_eq!(store.rename_user(&alice.id, name.clone(), later).await.unwrap(), None);
+    assert_eq!(store.user(&alice.id).await.unwrap(), None);
+
+    store.create_user(alice.clone()).await.unwrap();
+    let renamed = parlance_store::User { name: name.clone(), updated_at: later, ..alice.clone() };
+    assert_eq!(store.rename_user(&alice.id, name, later).await.unwrap(), Some(renamed.clone()));
+    assert_eq!(store.user(&alice.id).await.unwrap(), Some(renamed));
+}
+
+pub(crate) async fn users_are_paged_by_id(store: AnyStore) {
+    let tag = unique();
+    let ids = ["a", "a.b", "a0", "aa", "b"].map(|name| user(tag, name));
+    for id in ids.iter().rev() {
+        store.create_user(profile(id, "Someone")).await.unwrap();
+    }
+    // Other cases may share the store: begin right before the first of this one.
+    let before = UserId::parse(&format!("{tag:016x}-")).unwrap();
+    let page = async |after: &UserId, limit| {
+        let users = store.users(Some(after), limit).await.unwrap();
+        users.into_iter().map(|user| user.id).collect::<Vec<_>>()
+    };
+    assert_eq!(page(&before, 5).await, ids);
+    assert_eq!(page(&before, 2).await, ids[..2]);
+    assert_eq!(page(&ids[1], 3).await, ids[2..]);
+    assert_eq!(page(&before, 0).await, []);
+    assert!(!store.users(None, 1).await.unwrap().is_empty());
+}

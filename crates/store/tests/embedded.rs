@@ -1,0 +1,17 @@
+//! The embedded engine keeps the contract.
+
+mod contract;
+
+use std::sync::Arc;
+
+use contract::fixture::AnyStore;
+use parlance_store::{Embedded, Options};
+use tempfile::TempDir;
+
+async fn open() -> (AnyStore, TempDir) {
+    let dir = TempDir::new().unwrap();
+    let store = Embedded::open(dir.path(), Options::default()).unwrap();
+    (Arc::new(store), dir)
+}
+
+contract::contract!(crate::open);
