@@ -1,6 +1,8 @@
 //! `parlance-bench`: replays real conversations and checks every message, and measures.
 // The output of these commands is their purpose: tables on stdout, progress on stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
+// Memberships are lists of ranges, often of one.
+#![allow(clippy::single_range_in_vec_init, reason = "such a list is meant")]
 
 mod measure;
 mod replay;

@@ -70,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             if self.is_deaf() {
                 timers.heard(now);
             }
-            match (if timer.is_elapsed() {timers.due(now, blocked)} else {None}) {
+            match timers.due(now, blocked) {
                 Some(Due::Stalled) => return Ending::Gone,
                 Some(Due::Grace) => return ended("shutting_down", "this node is shutting down"),
                 Some(Due::Idle) => return ended("idle_timeout", "nothing was heard, not even a pong"),

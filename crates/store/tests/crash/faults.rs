@@ -1,0 +1,35 @@
+//! A device that fails: the store says so, stops, and never acknowledges again.
+
+use tempfile::TempDir;
+
+use crate::child::Start;
+use crate::promises::Promises;
+use crate::shim::Shim;
+
+/// Lets `what` fail under a running writer.
+fn check(what: &str) {
+    let shim = Shim::compile();
+    let dir = TempDir::new().unwrap();
+    let mut promises = Promises::default();
+    let mut writer = shim.failing(dir.path(), Start::seed(6)).on(dir.path());
+    writer.run_until("ack", 50);
+    shim.fail(what);
+    let (code, said) = writer.wait();
+
+    assert_eq!(code, Some(3), "it ended in another way");
+    let failed = said.iter().position(|line| line.starts_with("failed ")).unwrap();
+    assert_eq!(said[failed..].iter().filter(|line| line.starts_with("refused ")).count(), 3);
+    promises.hear(&said);
+    // After a restart, on a device that works again.
+    promises.check(dir.path()).unwrap();
+}
+
+#[test]
+fn a_failed_sync_is_final() {
+    check("fail-sync");
+}
+
+#[test]
+fn a_full_device_is_final() {
+    check("fail-write");
+}

@@ -1,0 +1,43 @@
+//! SIGKILL at any moment: what was acknowledged or read is there afterwards, once.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::child::Start;
+use crate::promises::Promises;
+use crate::random::Random;
+
+#[test]
+fn a_killed_process_loses_nothing_acknowledged() {
+    let dir = TempDir::new().unwrap();
+    let mut promises = Promises::default();
+    let mut random = Random(1);
+    let mut acks = 0;
+    for run in 0..60 {
+        let mut writer = Start::seed(run).on(dir.path());
+        if run % 6 != 0 {
+            writer.run_until("open", 1);
+        }
+        // Else perhaps while it opens, or creates, the store.
+        writer.run_for(Duration::from_millis(random.below(300)));
+        acks += promises.hear(&writer.kill());
+        promises.check(dir.path()).unwrap_or_else(|broken| panic!("after run {run}: {broken}"));
+    }
+    promises.check_all(dir.path()).unwrap();
+    assert!(acks > 1_000, "only {acks} chunks were acknowledged");
+}
+
+/// Many megabytes, so that journals are sealed and thrown away.
+#[test]
+fn a_process_killed_between_journals_loses_nothing() {
+    let dir = TempDir::new().unwrap();
+    let mut promises = Promises::default();
+    for run in 0..4 {
+        let mut writer = Start { text_bytes: 16 << 10, ..Start::seed(run) }.on(dir.path());
+        writer.run_until("ack", 2_000);
+        promises.hear(&writer.kill());
+        promises.check(dir.path()).unwrap_or_else(|broken| panic!("after run {run}: {broken}"));
+    }
+    promises.check_all(dir.path()).unwrap();
+}

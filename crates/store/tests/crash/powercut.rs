@@ -1,0 +1,96 @@
+//! Power cuts: like a kill, and what was never synced is gone.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::child::Start;
+use crate::cut::{Cut, Device};
+use crate::promises::Promises;
+use crate::random::Random;
+use crate::shim::Shim;
+
+/// Checks that `device` keeps the promises after any kind of cut; returns one of the
+/// copies.
+fn check_cuts(mut device: Device, promises: &mut Promises, random: &mut Random, run: u64) -> TempDir {
+    let next = Cut::ALL[random.below(4) as usize];
+    let mut kept = None;
+    for cut in Cut::ALL {
+        let copy = device.cut(cut, random);
+        let mut promises_after = promises.clone();
+        let broken = promises_after.check(&copy.path().join("root"));
+        broken.unwrap_or_else(|broken| panic!("run {run}, {cut:?}: {broken}"));
+        if cut == next {
+            kept = Some((copy, promises_after));
+        }
+    }
+    let (copy, promises_after) = kept.unwrap();
+    *promises = promises_after;
+    copy
+}
+
+#[test]
+fn a_power_cut_loses_nothing_acknowledged() {
+    let shim = Shim::compile();
+    let (mut promises, mut random) = (Promises::default(), Random(2));
+    let mut home = TempDir::new().unwrap();
+    let mut acks = 0;
+    for run in 0..16 {
+        let device = Device::new(home);
+        let mut writer = shim.watching(&device, Start::seed(run)).on(&device.root());
+        writer.run_until("open", 1);
+        writer.run_for(Duration::from_millis(50 + random.below(300)));
+        acks += promises.hear(&writer.kill());
+        home = check_cuts(device, &mut promises, &mut random, run);
+    }
+    promises.check_all(&home.path().join("root")).unwrap();
+    assert!(acks > 200, "only {acks} chunks were acknowledged");
+}
+
+#[test]
+fn a_store_cut_off_while_it_is_created_opens() {
+    let shim = Shim::compile();
+    let mut random = Random(3);
+    for run in 0..16 {
+        let device = Device::new(TempDir::new().unwrap());
+        let mut writer = shim.watching(&device, Start::seed(run)).on(&device.root());
+        writer.run_for(Duration::from_millis(random.below(200)));
+        let mut promises = Promises::default();
+        promises.hear(&writer.kill());
+        check_cuts(device, &mut promises, &mut random, run);
+    }
+}
+
+#[test]
+fn a_power_cut_between_journals_loses_nothing() {
+    let shim = Shim::compile();
+    let (mut promises, mut random) = (Promises::default(), Random(4));
+    let mut home = TempDir::new().unwrap();
+    for run in 0..3 {
+        let device = Device::new(home);
+        let start = Start { text_bytes: 16 << 10, ..Start::seed(run) };
+        let mut writer = shim.watching(&device, start).on(&device.root());
+        writer.run_until("ack", 2_000);
+        promises.hear(&writer.kill());
+        home = check_cuts(device, &mut promises, &mut random, run);
+    }
+}
+
+/// These tests can fail: without syncing, acknowledged writes are gone.
+#[test]
+fn unsynced_writes_do_not_survive_a_power_cut() {
+    let shim = Shim::compile();
+    let mut random = Random(5);
+    let mut lost = 0;
+    for run in 0..5 {
+        let mut device = Device::new(TempDir::new().unwrap());
+        let start = Start { durability: "buffered", ..Start::seed(run) };
+        let mut writer = shim.watching(&device, start).on(&device.root());
+        writer.run_until("ack", 20);
+        let mut promises = Promises::default();
+        promises.hear(&writer.kill());
+        let copy = device.cut(Cut::Strict, &mut random);
+        lost += usize::from(promises.check(&copy.path().join("root")).is_err());
+    }
+    assert!(lost > 0, "nothing was lost that was never synced");
+}
