@@ -117,6 +117,27 @@ async fn a_refused_token_ends_the_session() {
 }
 
 #[tokio::test]
+async fn an_error_that_ends_the_stream_decides_whether_to_come_back() {
+    for door in DOORS {
+        let mut fake = Fake::start(door).await;
+        let (session, mut updates) = fake.session();
+        let (peer, _) = fake.accept().await;
+        peer.fail(Status::resource_exhausted("too many bad frames")).await;
+        let (peer, _) = fake.accept().await;
+        peer.fail(Status::unauthenticated("revoked")).await;
+        let mut failures = Vec::new();
+        while let Some(update) = within(updates.recv()).await {
+            if let Update::Disconnected { error: Some(error), .. } | Update::Stopped(error) = update {
+                failures.push(error.failure().unwrap().code);
+            }
+        }
+        assert_eq!(failures, [Code::ResourceExhausted, Code::Unauthenticated]);
+        let error = within(session.send_message(Message::to_room("r", "hi"))).await.unwrap_err();
+        assert_eq!(error, ClientError::SessionEnded);
+    }
+}
+
+#[tokio::test]
 async fn a_draining_server_is_left_after_the_delay() {
     for door in DOORS {
         let mut fake = Fake::start(door).await;

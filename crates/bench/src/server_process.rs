@@ -141,6 +141,12 @@ const LOG: &str = "server.log";
 fn spawn(program: &Path, arguments: &[String], folder: &Path) -> Result<Child> {
     let log = File::options().create(true).append(true).open(folder.join(LOG))?;
     let mut command = Command::new(program);
+    // What configures the caller's own server is not meant for this one.
+    for (key, _) in std::env::vars_os() {
+        if key.to_string_lossy().starts_with("PARLANCE_") {
+            command.env_remove(key);
+        }
+    }
     command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
     command.spawn().with_context(|| format!("cannot start {}", program.display()))
 }

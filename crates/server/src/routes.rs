@@ -22,14 +22,15 @@ use crate::web;
 /// How long a browser may remember that it may call, rather than ask each time.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
-/// Everything that the one listener serves.
+/// Everything that the one listener serves, and the bridge within it, whose WebSockets
+/// outlive the connections that they came on.
 pub(crate) fn routes(
     services: &Services,
     health: HealthServer<impl Health>,
     readiness: Readiness,
     guard: Guard,
     shutdown: &CancellationToken,
-) -> anyhow::Result<Router> {
+) -> anyhow::Result<(Router, Bridge)> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR)
@@ -53,7 +54,8 @@ pub(crate) fn routes(
         .route("/healthz", get(admin::healthz))
         .route("/readyz", get(admin::readyz).with_state(readiness))
         .merge(web::router());
-    Ok(app.layer(cors(guard.clone())).layer(middleware::from_fn_with_state(guard, guard::check)))
+    let app = app.layer(cors(guard.clone())).layer(middleware::from_fn_with_state(guard, guard::check));
+    Ok((app, bridge))
 }
 
 /// Lets the pages that the guard allows read the answers.

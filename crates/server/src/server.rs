@@ -6,6 +6,7 @@ use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parlance_api::services::Services;
 use parlance_api::{Api, Parts, SystemClock};
+use parlance_bridge::Bridge;
 use parlance_registry::Local;
 use parlance_store::{Durability, Embedded, Options, Store};
 use tokio::net::TcpListener;
@@ -22,6 +23,7 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 /// A running node.
 pub struct Server {
     api: Arc<Api>,
+    bridge: Bridge,
     store: Arc<Embedded>,
     readiness: admin::Readiness,
     health: tonic_health::server::HealthReporter,
@@ -68,7 +70,7 @@ impl Server {
             Identity::Local => Guard::Local,
             Identity::Key { .. } => Guard::Origins(config.allowed_origins.clone().into()),
         };
-        let app = routes::routes(&services, health_service, readiness.clone(), guard, &shutdown)?;
+        let (app, bridge) = routes::routes(&services, health_service, readiness.clone(), guard, &shutdown)?;
         let connections = TaskTracker::new();
         let accept = |listener, app, max| {
             let serving = listener::serve(listener, app, max, shutdown.clone(), connections.clone());
@@ -78,7 +80,7 @@ impl Server {
         // Operators look few at a time.
         accept(admin_listener, admin::routes(readiness.clone(), metrics), 64);
         readiness.set(true);
-        Ok(Self { api, store, readiness, health, shutdown, connections, address, admin_address })
+        Ok(Self { api, bridge, store, readiness, health, shutdown, connections, address, admin_address })
     }
 
     /// Where clients connect.
@@ -102,7 +104,11 @@ impl Server {
         self.health.set_not_serving::<parlance_proto::server::chat_service_server::ChatServiceServer<Services>>().await;
         self.shutdown.cancel();
         self.connections.close();
-        if tokio::time::timeout(DRAIN_DEADLINE, self.connections.wait()).await.is_err() {
+        let ended = async {
+            self.connections.wait().await;
+            self.bridge.finished().await;
+        };
+        if tokio::time::timeout(DRAIN_DEADLINE, ended).await.is_err() {
             tracing::warn!("connections that did not end in time are cut");
         }
         if tokio::time::timeout(DRAIN_DEADLINE, self.api.stop()).await.is_err() {

@@ -1,7 +1,8 @@
 //! Writes to a store until it is killed, and says on stdout what it was promised.
 //!
-//! `crash_writer <dir> <seed> <synced|buffered> <text bytes>`. One line for each fact,
-//! written after the store said so:
+//! `crash_writer <dir> <seed> <synced|buffered> <events> <text bytes>`: chunks of up to so
+//! many events, texts of up to so many bytes. One line for each fact, written after the
+//! store said so:
 //!
 //! ```text
 //! open                                  the store is open
@@ -35,9 +36,10 @@ const WRITE_BUFFER: u64 = 256 << 10;
 #[tokio::main]
 async fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [dir, seed, durability, text_bytes] = args.as_slice() else {
-        panic!("usage: crash_writer <dir> <seed> <synced|buffered> <text bytes>");
+    let [dir, seed, durability, events, text_bytes] = args.as_slice() else {
+        panic!("usage: crash_writer <dir> <seed> <synced|buffered> <events> <text bytes>");
     };
+    let size = Size { events: events.parse().unwrap(), text_bytes: text_bytes.parse().unwrap() };
     let durability = match durability.as_str() {
         "synced" => Durability::Synced,
         "buffered" => Durability::Buffered,
@@ -54,7 +56,7 @@ async fn main() {
         for writer in 0..WRITERS_PER_ROOM {
             let (store, room, owner) = (store.clone(), room.clone(), owner.clone());
             let random = Random(seed ^ (room.head().seq() << 20) ^ writer);
-            tokio::spawn(write(store, room, owner, random, text_bytes.parse().unwrap()));
+            tokio::spawn(write(store, room, owner, random, size));
         }
         tokio::spawn(advance(store.clone(), owner.clone(), room.info().id.clone()));
         tokio::spawn(read(store.clone(), room.info().id.clone()));
@@ -71,6 +73,13 @@ async fn main() {
         }
     }
     std::process::exit(3);
+}
+
+/// How large the chunks are at most.
+#[derive(Clone, Copy)]
+struct Size {
+    events: u64,
+    text_bytes: u64,
 }
 
 /// One line, whole and at once.
@@ -100,12 +109,15 @@ async fn load(store: &Arc<dyn Store>, owner: &UserId, number: u64) -> Room {
 }
 
 /// Appends to a room that another task appends to as well.
-async fn write(store: Arc<dyn Store>, mut room: Room, owner: UserId, mut random: Random, text_bytes: u64) {
+async fn write(store: Arc<dyn Store>, mut room: Room, owner: UserId, mut random: Random, size: Size) {
     let id = room.info().id.clone();
     loop {
         let mut draft = room.draft();
-        for _ in 0..1 + random.below(4) {
-            let action = action(&mut random, room.head().seq(), text_bytes);
+        for _ in 0..1 + random.below(size.events) {
+            if !draft.has_room() {
+                break;
+            }
+            let action = action(&mut random, room.head().seq(), size.text_bytes);
             let command = Command {
                 actor: owner.clone(),
                 request: RequestId::parse(&format!("{:x}", random.next())).unwrap(),
@@ -136,8 +148,7 @@ async fn write(store: Arc<dyn Store>, mut room: Room, owner: UserId, mut random:
 }
 
 fn action(random: &mut Random, head: u64, text_bytes: u64) -> Action {
-    let length = if random.below(8) == 0 { text_bytes } else { 1 + random.below(200) };
-    let text = Text::parse(&"x".repeat(length.min(16 << 10) as usize)).unwrap();
+    let text = Text::parse(&"x".repeat(1 + random.below(text_bytes) as usize)).unwrap();
     // Not the events of the creation.
     let target = (3 + head.saturating_sub(random.below(50))).min(head);
     match random.below(10) {

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
+use parlance_proto::v1::reply::Result as Answer;
 use parlance_proto::v1::server_frame::Frame;
 use prost::Message;
 use tokio::sync::mpsc;
@@ -34,6 +35,8 @@ pub(super) struct Live<'a> {
     max_frame_bytes: usize,
     /// When to leave a server that is draining.
     leave_at: Option<Instant>,
+    /// An error that answers no call: over WebSocket, why the close that follows.
+    last_words: Option<ClientError>,
 }
 
 type Permits<'a> = Option<mpsc::PermitIterator<'a, Update>>;
@@ -49,7 +52,8 @@ impl<'a> Live<'a> {
         let max_in_flight = driver.config.max_in_flight.min(allowed(limits.max_in_flight));
         let max_frame_bytes = allowed(limits.max_frame_bytes);
         driver.tell(Update::Connected(welcome)).await;
-        let live = Self { driver, writable: true, max_in_flight, max_frame_bytes, leave_at: None };
+        let live =
+            Self { driver, writable: true, max_in_flight, max_frame_bytes, leave_at: None, last_words: None };
         live.run(&sender, &mut receiver).await
     }
 
@@ -93,6 +97,11 @@ impl<'a> Live<'a> {
         };
         let rooms = &mut self.driver.rooms;
         match frame.frame {
+            Some(Frame::Reply(v1::Reply { request_id, result: Some(Answer::Error(error)) }))
+                if request_id.is_empty() =>
+            {
+                self.last_words = Some(error.into());
+            }
             Some(Frame::Reply(reply)) => self.driver.outbox.answered(reply, rooms),
             Some(Frame::Event(event)) => {
                 let Verdict { violation, deliver } = rooms.event(&event);
@@ -116,8 +125,12 @@ impl<'a> Live<'a> {
     }
 
     /// A server that drains may end the stream before the delay is over.
-    fn lost(&self, error: Option<ClientError>) -> End {
-        let Some(leave_at) = self.leave_at else { return End::Lost(error) };
+    fn lost(&mut self, error: Option<ClientError>) -> End {
+        let Some(leave_at) = self.leave_at else {
+            // A close code says less than the error before it.
+            let closed = matches!(error, Some(ClientError::Closed { .. }));
+            return End::Lost(self.last_words.take().filter(|_| closed).or(error));
+        };
         let mut wait = Failure::new(Code::Unavailable, "draining", "the server is draining");
         wait.retry_after = Some(leave_at.saturating_duration_since(Instant::now()));
         End::Lost(Some(wait.into()))
@@ -134,7 +147,7 @@ fn send_next(driver: &mut Driver, max_frame_bytes: usize, permit: mpsc::Permit<'
     }
     let message = format!("the request has more than {max_frame_bytes} bytes");
     let failure = Failure::new(Code::InvalidArgument, "frame_too_large", message);
-    let result = Some(v1::reply::Result::Error(failure.into()));
+    let result = Some(Answer::Error(failure.into()));
     driver.outbox.answered(v1::Reply { request_id: frame.request_id, result }, &mut driver.rooms);
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::{SinkExt, StreamExt};
 use parlance_client::transport::{Dialer, Door};
 use parlance_client::{Config, Session, Update};
+use parlance_proto::error::Failure;
 use parlance_proto::server::chat_service_server::ChatServiceServer;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::server_frame::Frame;
@@ -15,6 +16,8 @@ use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::TcpListenerStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tonic::Status;
 
@@ -97,7 +100,7 @@ impl Peer {
         self.send(Frame::Reply(v1::Reply { request_id, result: Some(result) })).await;
     }
 
-    /// Ends the stream with a status; a WebSocket answers in a frame instead.
+    /// Ends the stream with a status; a WebSocket with an error and a close.
     pub(crate) async fn fail(&self, status: Status) {
         within(self.out.send(Err(status))).await.unwrap();
     }
@@ -110,17 +113,31 @@ async fn accept_web_sockets(listener: TcpListener, accepted: mpsc::Sender<Peer>)
             let mut socket = tokio_tungstenite::accept_async(socket).await.unwrap();
             let (peer, inbound, mut outbound) = Peer::new();
             accepted.send(peer).await.unwrap_or_else(|_| panic!("the test is over"));
-            let mut text = false;
+            let (mut text, mut failed) = (false, false);
             loop {
                 tokio::select! {
                     frame = outbound.recv() => {
-                        let Some(Ok(frame)) = frame else { break };
+                        let frame: SharedFrame = match frame {
+                            Some(Ok(frame)) => frame,
+                            Some(Err(status)) => {
+                                failed = true;
+                                let error = Failure::from_status(&status).into();
+                                let result = Some(v1::reply::Result::Error(error));
+                                let reply = v1::Reply { request_id: String::new(), result };
+                                Frame::Reply(reply).into()
+                            }
+                            None => break,
+                        };
                         let message = if text {
                             Message::Text(Utf8Bytes::try_from(frame.json().clone()).unwrap())
                         } else {
                             Message::Binary(frame.proto().clone())
                         };
                         socket.send(message).await.unwrap();
+                        if failed {
+                            let close = CloseFrame { code: CloseCode::Policy, reason: "".into() };
+                            socket.close(Some(close)).await.unwrap();
+                        }
                     }
                     message = socket.next() => match message {
                         Some(Ok(Message::Text(json))) => {

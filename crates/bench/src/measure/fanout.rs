@@ -17,7 +17,7 @@ use super::bare::Broadcast;
 use super::raw::{Creator, acknowledged, connect, connect_all, create_users, message};
 use super::raw_websocket;
 use super::series::Series;
-use super::{Effort, text};
+use super::{Effort, progress, text};
 use crate::server_process::ServerProcess;
 
 /// Messages that the sender has unacknowledged at a time.
@@ -57,6 +57,7 @@ pub(super) async fn measure(effort: &Effort) -> Result<()> {
     let room = Box::pin(Room::fill(server.address(), effort.listeners)).await?;
     let mut results = [Way::Grpc, Way::WebSocket, Way::Bare].map(|way| (way, Series::default()));
     for round in 0..effort.rounds {
+        progress("deliveries", round, effort.rounds);
         for (way, series) in &mut results {
             series.push(Box::pin(room.round(*way, effort, round)).await?);
         }

@@ -7,9 +7,9 @@ use parlance_client::transport::Door;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
-use super::Effort;
 use super::raw::{Creator, connect_all, create_users};
 use super::series::Series;
+use super::{Effort, progress};
 use crate::server_process::ServerProcess;
 
 /// Resident memory is settled when it moves less than this share of itself between two
@@ -20,9 +20,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(super) async fn measure(effort: &Effort) -> Result<()> {
     let mut results = [Door::Grpc, Door::WebSocketJson].map(|door| (door, Series::default()));
-    for _ in 0..effort.rounds {
+    for round in 0..effort.rounds {
+        progress("memory", round, effort.rounds);
         for (door, series) in &mut results {
-            series.push(Box::pin(round(effort, *door)).await?);
+            series.push(Box::pin(one_round(effort, *door)).await?);
         }
     }
     println!("resident memory for each idle connection ({} connections), bytes", effort.idle_connections);
@@ -35,7 +36,7 @@ pub(super) async fn measure(effort: &Effort) -> Result<()> {
 }
 
 /// A server of its own each time: what one round frees, the next would use again.
-async fn round(effort: &Effort, door: Door) -> Result<f64> {
+async fn one_round(effort: &Effort, door: Door) -> Result<f64> {
     let server = Box::pin(ServerProcess::start(&effort.server, &[])).await?;
     let ids: Vec<_> = (0..effort.idle_connections).map(|user| format!("idle:{user}")).collect();
     let tokens = create_users(server.address(), &ids).await?;

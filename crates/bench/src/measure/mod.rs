@@ -64,6 +64,11 @@ struct Effort {
 /// Text of every message: 200 bytes, a long sentence.
 const TEXT_BYTES: usize = 200;
 
+/// Says on stderr what is being done: a round takes seconds, all of them minutes.
+fn progress(what: &str, round: usize, rounds: usize) {
+    eprintln!("{what}: round {} of {rounds}", round + 1);
+}
+
 fn text() -> String {
     "0123456789".repeat(TEXT_BYTES / 10)
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::raw::{Creator, acknowledged, connect_all, create_users, message};
 use super::series::Series;
-use super::{Effort, bare, text};
+use super::{Effort, bare, progress, text};
 use crate::server_process::ServerProcess;
 
 const SENDERS: [usize; 3] = [1, 16, 256];
@@ -44,6 +44,7 @@ pub(super) async fn measure(effort: &Effort) -> Result<()> {
     for senders in SENDERS {
         let mut series = [(); 3].map(|()| Series::default());
         for round in 0..effort.rounds {
+            progress(&format!("{senders} senders"), round, effort.rounds);
             for (target, series) in targets.iter().zip(&mut series) {
                 series.push(Box::pin(target.round(senders, effort.duration, round)).await?);
             }

@@ -20,7 +20,10 @@ pub(super) struct Played {
 pub(super) async fn create_rooms(run: &Run) -> Result<Vec<String>> {
     let mut ids = Vec::with_capacity(run.plan.rooms.len());
     for planned in &run.plan.rooms {
-        let settings = v1::RoomSettings { title: planned.title.clone(), ..Default::default() };
+        // So that whatever comes to someone from a time when they were away is a leak.
+        let history_visibility = v1::HistoryVisibility::SinceJoined.into();
+        let settings =
+            v1::RoomSettings { title: planned.title.clone(), history_visibility, ..Default::default() };
         let request = v1::CreateRoomRequest {
             kind: v1::RoomKind::Channel.into(),
             settings: Some(settings),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use parlance_core::limits::{MAX_EMOJI_KINDS, MAX_REACTIONS};
-use parlance_core::{Body, Decision, Entry, Overlay, Refusal, Timestamp};
+use parlance_core::limits::{MAX_EMOJI_KINDS, MAX_LOADED_MESSAGES, MAX_REACTIONS};
+use parlance_core::{Body, Decision, Entry, Need, Overlay, Refusal, Timestamp};
 use proptest::prelude::*;
 
 use crate::solo::Solo;
@@ -100,6 +100,29 @@ fn a_message_has_so_many_reactions() {
     check_reactions(1, MAX_EMOJI_KINDS, "e0", true);
     check_reactions(MAX_REACTIONS - 1, 1, "e0", true);
     check_reactions(MAX_REACTIONS, 1, "e0", false);
+}
+
+#[test]
+fn recent_messages_are_at_hand() {
+    let mut solo = Solo::group();
+    solo.fill(MAX_LOADED_MESSAGES + 1);
+    let (oldest, latest) = (5, solo.head());
+    for (target, needs) in [(latest, vec![]), (oldest, vec![Need::Message(oldest)])] {
+        solo.does("ann", react(target, "👍")).unwrap();
+        assert_eq!(solo.needs, needs);
+    }
+}
+
+#[test]
+fn below_the_floor_there_is_nothing_to_read() {
+    let mut solo = Solo::group();
+    solo.does("ann", send("old")).unwrap();
+    solo.now = 1;
+    solo.does("ann", send("new")).unwrap();
+    solo.store.retire(Timestamp(1));
+    solo.reload();
+    assert_eq!(solo.does("ann", delete(5)), Err(Refusal::MessageNotFound(5)));
+    assert_eq!(solo.needs, [Need::Member(user("ann"))]);
 }
 
 #[test]

@@ -72,6 +72,33 @@ fn nobody_looks_further_back_than_after() {
 }
 
 #[test]
+fn older_events_that_do_not_adjoin_are_no_memory() {
+    let mut solo = Solo::group();
+    let hello = command("ann", "r1", Some(4), send("hello"));
+    let first = solo.ask(&hello).unwrap();
+    for _ in 0..4 {
+        solo.does("bob", send("so")).unwrap();
+    }
+    solo.reload();
+    solo.room.load_older(&solo.store.page_before(5, 1));
+    solo.room.load_older(&[]);
+    check_repeat(&mut solo, &hello, first);
+}
+
+#[test]
+fn a_request_whose_events_were_loaded_in_two_parts() {
+    let mut solo = Solo::group();
+    let invite = command("ann", "r1", Some(4), add(&["dan", "eve"]));
+    let first = solo.ask(&invite).unwrap();
+    solo.does("bob", send("welcome")).unwrap();
+    solo.reload();
+    let events = solo.store.page_before(7, 1);
+    solo.room.load_older(&events[1..]);
+    solo.room.load_older(&events[..1]);
+    check_repeat(&mut solo, &invite, first);
+}
+
+#[test]
 fn one_id_for_two_things() {
     let mut solo = Solo::group();
     solo.ask(&command("ann", "r1", Some(4), send("hello"))).unwrap();
@@ -96,10 +123,12 @@ fn too_far_behind_to_look() {
     let hello = command("ann", "r1", Some(4), send("hello"));
     let first = solo.ask(&hello).unwrap();
     solo.fill(MAX_REPEAT_CHECK as usize - 1);
+    check_repeat(&mut solo, &hello, first);
     // The limit itself is still looked through, by a node that knows nothing.
     solo.reload();
     check_repeat(&mut solo, &hello, first);
 
+    // One more, and that node has forgotten it; another would not even look.
     solo.fill(1);
     let head = solo.head();
     for _ in 0..2 {

@@ -74,6 +74,9 @@ impl Solo {
                     Decision::Done(outcome) => break outcome,
                     Decision::Need(need) => {
                         assert!(serve(&self.store, draft.room_mut(), &need), "{need:?} cannot be met");
+                        assert!(!self.needs.contains(&need), "{need:?} was met");
+                        // Kept for the next draft too.
+                        serve(&self.store, &mut self.room, &need);
                         self.needs.push(need);
                     }
                 }

@@ -26,6 +26,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.options.into_config(arguments.config.as_deref())?;
     let filter = EnvFilter::try_new(&config.log).with_context(|| format!("log filter {:?}", config.log))?;
+    // It logs what is in frames, which is nobody's business.
+    let filter = filter.add_directive("tungstenite=info".parse()?);
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -78,12 +80,14 @@ fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
         writeln!(out, "  sync     OFF: a power cut loses acknowledged messages")?;
     }
     if matches!(config.identity, Identity::Local) {
+        // As it was called, so that the lines work where it was called from.
+        let program = std::env::args().next().unwrap_or_else(|| "parlance".into());
         let data_dir = config.data_dir.display();
         writeln!(out, "  mode     local: anyone on this machine may be anyone")?;
         writeln!(out)?;
         writeln!(out, "A token, and a message over each door:")?;
         writeln!(out)?;
-        writeln!(out, "  TOKEN=$(parlance token alice --data-dir {data_dir})")?;
+        writeln!(out, "  TOKEN=$({program} token alice --data-dir {data_dir})")?;
         writeln!(out, "  curl -H \"authorization: Bearer $TOKEN\" http://{address}/v1/users/me")?;
         writeln!(
             out,
@@ -98,9 +102,9 @@ fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
         )?;
         writeln!(
             out,
-            "  echo '{{\"hello\": {{}}}}' | websocat -n -H \"authorization: Bearer $TOKEN\" ws://{address}/ws"
+            "  npx wscat -H \"authorization: Bearer $TOKEN\" -c ws://{address}/ws -w 5 -x '{{\"hello\": {{}}}}'"
         )?;
-        writeln!(out, "  parlance chat bob --user alice")?;
+        writeln!(out, "  {program} chat bob --user alice --server {address}")?;
     }
     writeln!(out)?;
     out.flush()?;

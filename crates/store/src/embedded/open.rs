@@ -1,4 +1,4 @@
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -146,6 +146,9 @@ fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {
             return Err(Fault::Damaged("the engine's version file is missing".into()));
         }
         remove_unfinished(&engine)?;
+    } else {
+        // An empty file that somebody may have taken for a left-over; the engine wants it.
+        OpenOptions::new().append(true).create(true).open(engine.join("lock"))?;
     }
     let open_tables = || Tables::open(&engine, options, &lock);
     let (tables, commits) = replay(&journals, acknowledged, open_tables)?;

@@ -19,13 +19,14 @@ pub(crate) struct Writer {
 pub(crate) struct Start {
     pub(crate) seed: u64,
     pub(crate) durability: &'static str,
-    pub(crate) text_bytes: usize,
+    /// Events of a chunk, and bytes of a text, at most.
+    pub(crate) size: (u64, u64),
     pub(crate) env: Vec<(&'static str, PathBuf)>,
 }
 
 impl Start {
     pub(crate) fn seed(seed: u64) -> Self {
-        Self { seed, durability: "synced", text_bytes: 4_000, env: Vec::new() }
+        Self { seed, durability: "synced", size: (4, 1_000), env: Vec::new() }
     }
 
     pub(crate) fn on(&self, dir: &Path) -> Writer {
@@ -33,7 +34,8 @@ impl Start {
         let program = tests.parent().unwrap().with_file_name("examples").join("crash_writer");
         let mut process = Command::new(&program)
             .arg(dir)
-            .args([&self.seed.to_string(), self.durability, &self.text_bytes.to_string()])
+            .args([&self.seed.to_string(), self.durability])
+            .args([self.size.0.to_string(), self.size.1.to_string()])
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .spawn()
@@ -62,12 +64,15 @@ impl Writer {
 
     /// Lets it run until it has said `count` lines that begin with `word`.
     pub(crate) fn run_until(&mut self, word: &str, count: usize) {
+        self.run_until_it(|said| said.iter().filter(|line| line.starts_with(word)).count() >= count);
+    }
+
+    /// Lets it run until `is_enough` of what it said.
+    pub(crate) fn run_until_it(&mut self, is_enough: impl Fn(&[String]) -> bool) {
         let end = Instant::now() + DEADLINE;
-        let mut left = count - self.said.iter().filter(|line| line.starts_with(word)).count().min(count);
-        while left > 0 {
-            let line = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())).unwrap();
-            left -= usize::from(line.starts_with(word));
-            self.said.push(line);
+        while !is_enough(&self.said) {
+            let line = self.lines.recv_timeout(end.saturating_duration_since(Instant::now()));
+            self.said.push(line.expect("it ended, or is too slow"));
         }
     }
 

@@ -27,17 +27,3 @@ fn a_killed_process_loses_nothing_acknowledged() {
     promises.check_all(dir.path()).unwrap();
     assert!(acks > 1_000, "only {acks} chunks were acknowledged");
 }
-
-/// Many megabytes, so that journals are sealed and thrown away.
-#[test]
-fn a_process_killed_between_journals_loses_nothing() {
-    let dir = TempDir::new().unwrap();
-    let mut promises = Promises::default();
-    for run in 0..4 {
-        let mut writer = Start { text_bytes: 16 << 10, ..Start::seed(run) }.on(dir.path());
-        writer.run_until("ack", 2_000);
-        promises.hear(&writer.kill());
-        promises.check(dir.path()).unwrap_or_else(|broken| panic!("after run {run}: {broken}"));
-    }
-    promises.check_all(dir.path()).unwrap();
-}

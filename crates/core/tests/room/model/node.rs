@@ -143,11 +143,14 @@ impl Node {
                 met.count("a full draft");
                 break;
             }
+            let mut needs = 0;
             let result = loop {
                 match draft.decide(&attempt.command, clock) {
                     Ok(Decision::Done(outcome)) => break Ok(outcome),
                     Err(refusal) => break Err(refusal),
                     Ok(Decision::Need(need)) => {
+                        needs += 1;
+                        assert!(needs < 100, "{need:?} is never met");
                         if !serve(store, draft.room_mut(), &need) {
                             met.count(match need {
                                 Need::Older { .. } => "older events that retention took",
