@@ -103,7 +103,9 @@ impl From<Error> for Failure {
             Error::Store(StoreError::Damaged(_)) => {
                 Self::new(Internal, "internal", "stored data could not be read")
             }
-            Error::Store(StoreError::Failed(_)) => Self::new(Unavailable, "unavailable", "the server is failing"),
+            Error::Store(StoreError::Failed(_)) => {
+                Self::new(Unavailable, "unavailable", "the server is failing")
+            }
             Error::Contention => failure(Unavailable, "contention").retry_after(Duration::from_millis(200)),
         }
     }
@@ -119,13 +121,17 @@ fn refused(refusal: Refusal, message: String) -> Failure {
         Refusal::DirectRoom => failure(FailedPrecondition, "direct_room"),
         Refusal::NotJoinable => failure(PermissionDenied, "not_joinable"),
         Refusal::OwnerLeaves => failure(FailedPrecondition, "owner_leaves"),
-        Refusal::TargetNotMember(user) => failure(FailedPrecondition, "target_not_member").with("user_id", user),
+        Refusal::TargetNotMember(user) => {
+            failure(FailedPrecondition, "target_not_member").with("user_id", user)
+        }
         Refusal::MessageNotFound(seq) => failure(NotFound, "message_not_found").with("seq", seq),
         Refusal::MessageDeleted(seq) => failure(FailedPrecondition, "message_deleted").with("seq", seq),
         Refusal::TooManyReactions => failure(ResourceExhausted, "too_many_reactions"),
         Refusal::RoomFull => failure(ResourceExhausted, "room_full"),
         Refusal::CursorAhead { head, .. } => failure(OutOfRange, "cursor_ahead").with("head_seq", head),
-        Refusal::CatchUpFirst { head } => failure(FailedPrecondition, "catch_up_first").with("head_seq", head),
+        Refusal::CatchUpFirst { head } => {
+            failure(FailedPrecondition, "catch_up_first").with("head_seq", head)
+        }
         Refusal::OutcomeUnknown { floor } => {
             failure(FailedPrecondition, "outcome_unknown").with("floor_seq", floor)
         }

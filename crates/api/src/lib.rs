@@ -78,9 +78,8 @@ impl Api {
         let hub = Arc::new(Hub::new(parts.store.clone()));
         let rooms = Rooms::new(parts.store.clone(), hub.clone(), parts.clock.clone(), tasks.clone());
         let burst = |rate: NonZeroU32| rate.saturating_mul(NonZeroU32::MIN.saturating_add(1));
-        let rates = parts
-            .user_rate
-            .map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst(rate))));
+        let rates =
+            parts.user_rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst(rate))));
         let node_id = format!("n{:016x}", u64::from_be_bytes(random::bytes()));
         let known_users = DashSet::new();
         let api = Arc::new(Self { parts, hub, rooms, node_id, rates, known_users, shutdown, tasks });

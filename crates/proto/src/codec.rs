@@ -74,7 +74,8 @@ impl<U: Message + Default> Decoder for ServerDecoder<U> {
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         U::decode(buf).map(Some).map_err(|error| {
-            Failure::new(Code::InvalidArgument, "malformed_frame", format!("not valid protobuf: {error}")).into()
+            Failure::new(Code::InvalidArgument, "malformed_frame", format!("not valid protobuf: {error}"))
+                .into()
         })
     }
 

@@ -176,15 +176,13 @@ pub fn event(room_id: &str, event: &core::Event) -> v1::Event {
             reply_to_seq: message.reply_to.unwrap_or(0),
             ..Default::default()
         }),
-        Body::MessageEdited { target, text } => Wire::MessageEdited(v1::MessageEdited {
-            target_seq: *target,
-            text: text.as_str().to_owned(),
-        }),
+        Body::MessageEdited { target, text } => {
+            Wire::MessageEdited(v1::MessageEdited { target_seq: *target, text: text.as_str().to_owned() })
+        }
         Body::MessageDeleted { target } => Wire::MessageDeleted(v1::MessageDeleted { target_seq: *target }),
-        Body::ReactionAdded { target, emoji } => Wire::ReactionAdded(v1::ReactionAdded {
-            target_seq: *target,
-            emoji: emoji.as_str().to_owned(),
-        }),
+        Body::ReactionAdded { target, emoji } => {
+            Wire::ReactionAdded(v1::ReactionAdded { target_seq: *target, emoji: emoji.as_str().to_owned() })
+        }
         Body::ReactionRemoved { target, emoji } => Wire::ReactionRemoved(v1::ReactionRemoved {
             target_seq: *target,
             emoji: emoji.as_str().to_owned(),
@@ -224,13 +222,10 @@ pub fn event_from(wire: v1::Event) -> Option<core::Event> {
         Wire::RoomChanged(changed) => {
             Body::RoomChanged { settings: settings_from(changed.settings.as_ref()?)? }
         }
-        Wire::MemberAdded(added) => Body::MemberAdded {
-            role: role_from(added.role())?,
-            user: UserId::parse(&added.user_id).ok()?,
-        },
-        Wire::MemberRemoved(removed) => {
-            Body::MemberRemoved { user: UserId::parse(&removed.user_id).ok()? }
+        Wire::MemberAdded(added) => {
+            Body::MemberAdded { role: role_from(added.role())?, user: UserId::parse(&added.user_id).ok()? }
         }
+        Wire::MemberRemoved(removed) => Body::MemberRemoved { user: UserId::parse(&removed.user_id).ok()? },
         Wire::RoleChanged(changed) => Body::RoleChanged {
             role: role_from(changed.role())?,
             user: UserId::parse(&changed.user_id).ok()?,

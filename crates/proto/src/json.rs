@@ -3,13 +3,16 @@
 use std::sync::LazyLock;
 
 use prost::Message;
-use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
+use prost_reflect::{
+    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
+};
 
 use crate::error::Failure;
 use crate::{DESCRIPTOR, v1};
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(DESCRIPTOR).unwrap_or_else(|error| unreachable!("the contract is compiled in: {error}"))
+    DescriptorPool::decode(DESCRIPTOR)
+        .unwrap_or_else(|error| unreachable!("the contract is compiled in: {error}"))
 });
 
 static CLIENT_FRAME: LazyLock<MessageDescriptor> = LazyLock::new(|| descriptor("parlance.v1.ClientFrame"));

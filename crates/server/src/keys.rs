@@ -45,7 +45,11 @@ pub fn local_key(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
         }
     }
     let key = read()?;
-    anyhow::ensure!(key.len() == LOCAL_KEY_BYTES, "{} is not a key of {LOCAL_KEY_BYTES} bytes", path.display());
+    anyhow::ensure!(
+        key.len() == LOCAL_KEY_BYTES,
+        "{} is not a key of {LOCAL_KEY_BYTES} bytes",
+        path.display()
+    );
     Ok(key)
 }
 

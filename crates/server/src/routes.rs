@@ -64,9 +64,8 @@ fn cors(guard: Guard) -> CorsLayer {
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         origin.to_str().is_ok_and(|origin| guard.allows_origin(origin, host))
     };
-    let named = |names: &[&'static str]| {
-        names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>()
-    };
+    let named =
+        |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])

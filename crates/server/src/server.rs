@@ -101,7 +101,9 @@ impl Server {
     /// Sends everyone away politely, finishes what is under way, closes the store.
     pub async fn stop(self) {
         self.readiness.set(false);
-        self.health.set_not_serving::<parlance_proto::server::chat_service_server::ChatServiceServer<Services>>().await;
+        self.health
+            .set_not_serving::<parlance_proto::server::chat_service_server::ChatServiceServer<Services>>()
+            .await;
         self.shutdown.cancel();
         self.connections.close();
         let ended = async {

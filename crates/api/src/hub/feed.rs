@@ -201,7 +201,7 @@ impl Feed {
     /// What follows on `cursor`, up to `to` or the head: from the ring if it reaches
     /// back that far, from the store otherwise.
     pub(super) async fn fetch(&self, store: &dyn Store, cursor: u64, to: u64) -> Result<Fetched, Error> {
-        if let Some(fetched) = self.from_ring(cursor, to) {
+        if let Some(fetched) = self.in_ring(cursor, to) {
             return Ok(fetched);
         }
         let mut page = self.page.lock().await;
@@ -223,7 +223,7 @@ impl Feed {
     }
 
     /// `None` where the ring does not hold it.
-    fn from_ring(&self, cursor: u64, to: u64) -> Option<Fetched> {
+    fn in_ring(&self, cursor: u64, to: u64) -> Option<Fetched> {
         let state = self.state();
         let head = state.room?.head;
         if cursor >= head.min(to) {

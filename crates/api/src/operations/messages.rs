@@ -1,7 +1,7 @@
 use parlance_core::{Action, Body, Command, Entry, SeqRange};
 use parlance_proto::{SharedFrame, convert, v1};
-use v1::server_frame::Frame;
 use v1::send_message_request::Target;
+use v1::server_frame::Frame;
 
 use super::parse;
 use super::rooms::Asked;
@@ -51,10 +51,8 @@ impl Api {
         let room = parse::room_id(&request.room_id)?;
         let seq = parse::seq(request.seq)?;
         let access = self.access(&caller.user, &room).await?;
-        let not_found = || Error::Refused {
-            room: room.clone(),
-            refusal: parlance_core::Refusal::MessageNotFound(seq),
-        };
+        let not_found =
+            || Error::Refused { room: room.clone(), refusal: parlance_core::Refusal::MessageNotFound(seq) };
         if !access.visible()?.iter().any(|range| range.contains(seq)) {
             return Err(not_found());
         }

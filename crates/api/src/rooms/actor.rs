@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
-use parlance_core::limits::{MAX_RECENT_REQUESTS, MAX_CHUNK_EVENTS};
+use parlance_core::limits::{MAX_CHUNK_EVENTS, MAX_RECENT_REQUESTS};
 use parlance_core::{Append, Decision, Draft, Need, Outcome, Room, RoomId};
 use parlance_store::{AppendError, StoreError};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{Ask, Shared};
-use crate::{Error, random};
 use crate::limits::{MAX_RACES, ROOM_IDLE};
+use crate::{Error, random};
 
 /// Events read at once to recognise repeats.
 const OLDER_PAGE: usize = 512;

@@ -35,7 +35,12 @@ struct Shared {
 }
 
 impl Rooms {
-    pub(crate) fn new(store: Arc<dyn Store>, hub: Arc<Hub>, clock: Arc<dyn Clock>, tasks: TaskTracker) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        hub: Arc<Hub>,
+        clock: Arc<dyn Clock>,
+        tasks: TaskTracker,
+    ) -> Self {
         Self { shared: Arc::new(Shared { store, hub, clock, actors: DashMap::new(), tasks }) }
     }
 

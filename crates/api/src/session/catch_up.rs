@@ -91,7 +91,10 @@ impl Api {
         let active = user_room.member.is_active();
         subscription.wake();
         let source = if active { Source::Live(subscription) } else { Source::Past(subscription) };
-        open.rooms.insert(room.clone(), RoomStream { source, cursor: start, plan, since: user_room.member.changed_at() });
+        open.rooms.insert(
+            room.clone(),
+            RoomStream { source, cursor: start, plan, since: user_room.member.changed_at() },
+        );
         let head = v1::Cursor { room_id: room.as_str().to_owned(), seq: state.head, epoch: state.epoch };
         Ok(active.then_some(head))
     }
@@ -140,8 +143,7 @@ fn plan(
         name(&mut plan, &mut at, first.saturating_sub(1).min(delivered), NotMember);
         name(&mut plan, &mut at, delivered, AcknowledgedElsewhere);
     }
-    let mut pushed: u64 =
-        ranges.iter().map(|range| range.to.saturating_sub(at.max(range.from - 1))).sum();
+    let mut pushed: u64 = ranges.iter().map(|range| range.to.saturating_sub(at.max(range.from - 1))).sum();
     for range in &ranges {
         if range.to <= at {
             continue;

@@ -5,7 +5,7 @@
 mod catch_up;
 mod stream;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -151,19 +151,15 @@ impl Session {
             Turn::Waken(waken) => self.woken(waken).await?,
             Turn::Inbound(Some(Ok(frame))) => self.frame(frame).await?,
             Turn::Inbound(Some(Err(status))) => return Err(status),
-            Turn::Inbound(None) => {
-                self.inbound_ended = true;
-                self.ended = !self.subscribe_only && self.in_flight.is_empty();
-            }
+            Turn::Inbound(None) => self.inbound_ended = true,
             Turn::Drain => self.drain(),
             Turn::Deadline if self.draining => self.ended = true,
             Turn::Deadline if self.open.is_none() => return Err(Error::HelloTimeout.into()),
             Turn::Deadline => return Err(Error::TokenExpired.into()),
         }
-        // A client that has finished sending still gets its answers.
-        if self.inbound_ended && !self.subscribe_only && self.in_flight.is_empty() {
-            self.ended = true;
-        }
+        // Whoever has finished, client or server, what was asked is still answered.
+        let finished = self.draining || (self.inbound_ended && !self.subscribe_only);
+        self.ended |= finished && self.in_flight.is_empty();
         Ok(())
     }
 
@@ -178,9 +174,6 @@ impl Session {
         let draining = v1::Draining { reconnect_after: delay.try_into().ok() };
         self.out.push_back(Frame::Draining(draining).into());
         self.deadline = Instant::now() + DRAIN_GRACE;
-        if self.in_flight.is_empty() {
-            self.ended = true;
-        }
     }
 
     async fn frame(&mut self, frame: v1::ClientFrame) -> Result<(), Status> {
@@ -227,7 +220,8 @@ impl Session {
         let cursors = parse::cursors(&hello.cursors)?;
         self.api.ensure_user(&self.caller).await?;
         let mailbox = self.api.hub().open(&self.caller.user);
-        let mut open = OpenSession { mailbox, rooms: HashMap::new(), left: HashMap::new(), notices: Vec::new() };
+        let mut open =
+            OpenSession { mailbox, rooms: HashMap::new(), left: HashMap::new(), notices: Vec::new() };
         let heads = match self.api.catch_up(&self.caller.user, &mut open, cursors).await {
             Ok(heads) => heads,
             Err(error) => {
@@ -246,7 +240,6 @@ impl Session {
         };
         self.out.push_back(Frame::Welcome(welcome).into());
         self.out.extend(open.notices.drain(..).map(|gap| SharedFrame::from(Frame::Gap(gap))));
-        // One that was there already when the session is drained stays drained.
         if !self.draining {
             self.deadline = Instant::now() + self.caller.remaining();
         }
@@ -255,11 +248,6 @@ impl Session {
         self.api.came_online(&self.caller.user, &rooms).await;
         Ok(())
     }
-
-    /// Rooms of the session, to tell when it goes.
-    fn room_ids(open: &OpenSession) -> HashSet<RoomId> {
-        open.rooms.keys().cloned().collect()
-    }
 }
 
 impl Drop for Session {
@@ -267,7 +255,7 @@ impl Drop for Session {
         metrics::gauge!("parlance_sessions").decrement(1.0);
         if let Some(open) = self.open.take() {
             self.api.close_session(&open);
-            let rooms: Vec<RoomId> = Self::room_ids(&open).into_iter().collect();
+            let rooms: Vec<RoomId> = open.rooms.keys().cloned().collect();
             let (api, user) = (self.api.clone(), self.caller.user.clone());
             self.api.tasks().spawn(async move { api.went_offline(&user, &rooms).await });
         }

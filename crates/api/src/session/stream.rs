@@ -169,14 +169,12 @@ impl OpenSession {
         };
         let earlier = self.rooms.remove(&attach.room);
         let known = earlier.map(|stream| (stream.cursor, stream.plan));
-        let (cursor, mut plan) = known.unwrap_or_else(|| {
-            (self.left.remove(&attach.room).unwrap_or(0), VecDeque::new())
-        });
-        let planned = plan.iter().map(|step| match step {
+        let (cursor, mut plan) =
+            known.unwrap_or_else(|| (self.left.remove(&attach.room).unwrap_or(0), VecDeque::new()));
+        let reached = plan.back().map_or(cursor, |step| match step {
             Step::Through(to) => *to,
             Step::Gap(gap) => gap.to_seq,
         });
-        let reached = planned.last().unwrap_or(cursor);
         if reached + 1 < attach.joined {
             let reason = match state.visibility {
                 Visibility::SinceJoined => v1::GapReason::NotMember,

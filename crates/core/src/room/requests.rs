@@ -107,7 +107,7 @@ impl Requests {
             Some(after) if head - after > MAX_REPEAT_CHECK => Err(Refusal::CatchUpFirst { head }),
             Some(_) => Ok(Seen::LookFurther),
             None => {
-                let covers_all = self.after + 1 <= floor;
+                let covers_all = self.after < floor;
                 let covers_window = self.oldest.is_some_and(|oldest| now.since(oldest) >= REPEAT_WINDOW_MS);
                 let full = head - self.after >= MAX_RECENT_REQUESTS as u64;
                 Ok(if covers_all || covers_window || full { Seen::Never } else { Seen::LookFurther })

@@ -123,7 +123,9 @@ async fn find(session: &Session, target: &str) -> anyhow::Result<Target> {
         Ok(found) => {
             if !found.membership.is_some_and(|member| member.active) {
                 let request_id = format!("join-{}", std::process::id());
-                session.call(v1::JoinRoomRequest { room_id: id.clone(), request_id, after_seq: None }).await?;
+                session
+                    .call(v1::JoinRoomRequest { room_id: id.clone(), request_id, after_seq: None })
+                    .await?;
             }
             Ok(Target::Room(id))
         }

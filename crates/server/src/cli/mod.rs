@@ -1,5 +1,9 @@
 //! The subcommands.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where we talk to whoever typed the command")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is where we talk to whoever typed the command"
+)]
 
 pub(crate) mod chat;
 pub(crate) mod serve;

@@ -10,7 +10,7 @@ mod truth;
 
 pub(crate) use cluster::{Cluster, MET};
 pub(crate) use node::serve;
-pub(crate) use script::{Script, scripts};
+pub(crate) use script::scripts;
 pub(crate) use store::Store;
 
 /// Something planted to go wrong, to prove that the checks notice.
