@@ -1,1 +1,52 @@
+//! What the end-to-end tests stand on: the real `parlance` binary as a child process,
+//! and people who talk to it through its doors.
+//!
+//! A test starts a [`Server`], makes a [`Person`] or two, lets each open a
+//! [`Conversation`] through some [`Door`], and states what comes. Nothing sleeps:
+//! [`eventually`] and [`within`] wait for conditions, with a deadline.
+//!
+//! A failing test prints what its server wrote.
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "tests talk to whoever runs them")]
+#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+#![allow(clippy::missing_panics_doc, reason = "panicking is how a test fails")]
 
+mod binary;
+mod contiguity;
+mod conversation;
+mod grpc_web;
+mod http_client;
+mod operations;
+mod person;
+mod raw_grpc;
+mod raw_websocket;
+mod refused;
+mod server;
+mod tokens;
+mod wait;
+
+pub use binary::{parlance, run_to_end};
+pub use contiguity::{Contiguity, Item};
+pub use conversation::{Conversation, End};
+pub use grpc_web::GrpcWeb;
+pub use http_client::{Answer, Http};
+pub use operations::{OPERATIONS, Operation};
+pub use parlance_client::transport::Door;
+pub use person::{Person, text_of};
+pub use raw_grpc::RawGrpc;
+pub use raw_websocket::RawWebSocket;
+pub use refused::{Refused, refused};
+pub use server::Server;
+pub use tokens::{Signer, claims};
+pub use wait::{DEADLINE, eventually, fresh, now, within};
+
+/// All the ways in.
+pub const DOORS: [Door; 3] = [Door::Grpc, Door::WebSocketJson, Door::WebSocketBinary];
+
+/// Plays the same scenario through every door, one after the other.
+pub async fn for_each_door(scenario: impl AsyncFn(Door)) {
+    for door in DOORS {
+        // Shown if the test fails.
+        println!("through {door}");
+        scenario(door).await;
+    }
+}

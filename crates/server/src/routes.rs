@@ -2,8 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue, Method, header, request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request};
 use axum::middleware;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use parlance_api::services::Services;
 use parlance_bridge::Bridge;
@@ -56,6 +57,15 @@ pub(crate) fn routes(
         .merge(web::router());
     let app = app.layer(cors(guard.clone())).layer(middleware::from_fn_with_state(guard, guard::check));
     Ok((app, bridge))
+}
+
+/// Nothing is here: told in the terms of whoever asks.
+async fn unknown(headers: HeaderMap) -> Response {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    if kind.starts_with(b"application/grpc") {
+        return tonic::Status::unimplemented("no such service").into_http();
+    }
+    StatusCode::NOT_FOUND.into_response()
 }
 
 /// Lets the pages that the guard allows read the answers.

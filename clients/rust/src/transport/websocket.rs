@@ -184,7 +184,10 @@ fn broken(error: Error) -> ClientError {
 /// The handshake was answered with something else than 101: an error of the contract
 /// as JSON, or whatever a server in between says.
 fn refused(status: u16, body: &[u8]) -> ClientError {
-    if let Ok(error) = decode::<v1::Error>("parlance.v1.Error", body)
+    // The error stands under a key of its own, as on REST.
+    let answer = serde_json::from_slice::<serde_json::Value>(body).ok();
+    if let Some(error) = answer.as_ref().and_then(|answer| answer.get("error"))
+        && let Ok(error) = decode::<v1::Error>("parlance.v1.Error", error.to_string().as_bytes())
         && error.code != 0
     {
         return error.into();
@@ -234,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_refused_handshake_is_a_status() {
-        let json = br#"{"code": 16, "reason": "token_expired", "message": "the token expired"}"#;
+        let json = br#"{"error": {"code": 16, "reason": "token_expired", "message": "expired"}}"#;
         let error = refused(401, json);
         let failure = error.failure().unwrap();
         assert_eq!((failure.code, failure.reason.as_str()), (Code::Unauthenticated, "token_expired"));

@@ -1,4 +1,4 @@
-use parlance_core::{Action, Body, Command, Entry, SeqRange};
+use parlance_core::{Action, Body, Command, Entry, RoomId, SeqRange};
 use parlance_proto::{SharedFrame, convert, v1};
 use v1::send_message_request::Target;
 use v1::server_frame::Frame;
@@ -17,15 +17,6 @@ impl Api {
     ) -> Result<v1::SendMessageResponse, Error> {
         let text = parse::text(&request.text)?;
         let id = parse::request_id("client_message_id", &request.client_message_id)?;
-        let room = match &request.target {
-            None => return Err(parse::field("target", "name a room_id or a to_user")),
-            Some(Target::RoomId(room)) => parse::room_id(room)?,
-            Some(Target::ToUser(user)) => {
-                let other = parse::user_id("to_user", user)?;
-                self.ensure_user(caller).await?;
-                self.direct_room(&caller.user, &other).await?
-            }
-        };
         let reply_to = (request.reply_to_seq != 0).then_some(request.reply_to_seq);
         let command = Command {
             actor: caller.user.clone(),
@@ -33,7 +24,23 @@ impl Api {
             after: request.after_seq,
             action: Action::Send { text, reply_to },
         };
-        let outcome = self.submit(&room, command).await?;
+        let (room, outcome) = match &request.target {
+            None => return Err(parse::field("target", "name a room_id or a to_user")),
+            Some(Target::RoomId(room)) => {
+                let room = parse::room_id(room)?;
+                let outcome = self.submit(&room, command).await?;
+                (room, outcome)
+            }
+            Some(Target::ToUser(user)) => {
+                let other = parse::user_id("to_user", user)?;
+                if other == caller.user {
+                    return Err(parse::field("to_user", "a direct room is between two people"));
+                }
+                self.ensure_user(caller).await?;
+                let room = RoomId::direct(&caller.user, &other);
+                (room, self.rooms().submit_to(other, command).await?)
+            }
+        };
         Ok(v1::SendMessageResponse {
             room_id: room.as_str().to_owned(),
             seq: outcome.first,

@@ -44,21 +44,6 @@ impl Api {
         Ok(v1::CreateRoomResponse { room: Some(room_to_proto(&room)), is_repeat })
     }
 
-    /// The direct room of two people, created if there is none.
-    pub(crate) async fn direct_room(&self, caller: &UserId, other: &UserId) -> Result<RoomId, Error> {
-        if caller == other {
-            return Err(parse::field("to_user", "a direct room is between two people"));
-        }
-        let id = RoomId::direct(caller, other);
-        if self.store().room(&id).await?.is_none() {
-            self.existing_user(other).await?;
-            let settings = settings(RoomKind::Direct, None)?;
-            let creation = Creation::direct(caller, other, settings, random::nonce(), self.clock().now());
-            self.rooms().create(creation).await?;
-        }
-        Ok(id)
-    }
-
     pub(crate) async fn get_room(
         &self,
         caller: &Caller,

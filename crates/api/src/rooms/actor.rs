@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use parlance_core::limits::{MAX_CHUNK_EVENTS, MAX_RECENT_REQUESTS};
-use parlance_core::{Append, Decision, Draft, Need, Outcome, Room, RoomId};
+use parlance_core::{Append, Creation, Decision, Draft, Need, Outcome, Room, RoomId, Settings, Title, Topic, Visibility};
 use parlance_store::{AppendError, StoreError};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -81,7 +81,7 @@ impl Actor {
     /// On an error those not answered are still in `asks`.
     async fn serve_some(&mut self, asks: &mut std::collections::VecDeque<Ask>) -> Result<(), AppendError> {
         let Some(room) = self.load().await? else {
-            fail(asks, &Error::RoomNotFound);
+            self.serve_without_room(asks).await?;
             return Ok(());
         };
         let mut draft = room.draft();
@@ -124,6 +124,38 @@ impl Actor {
                 Err(error)
             }
         }
+    }
+
+    /// There is no room yet. The first message to a person creates it; what was asked
+    /// before that, knowing its id, fails.
+    async fn serve_without_room(
+        &self,
+        asks: &mut std::collections::VecDeque<Ask>,
+    ) -> Result<(), StoreError> {
+        while let Some(ask) = asks.pop_front() {
+            let Some(other) = &ask.direct_with else {
+                answer(ask, Err(Error::RoomNotFound));
+                continue;
+            };
+            match self.shared.store.user(other).await {
+                Ok(Some(_)) => {
+                    let (actor, now) = (&ask.command.actor, self.shared.clock.now());
+                    let creation = Creation::direct(actor, other, direct_settings(), random::nonce(), now);
+                    asks.push_front(ask);
+                    self.shared.create(creation).await?;
+                    return Ok(());
+                }
+                Ok(None) => {
+                    let nobody = Error::UserNotFound(other.to_string());
+                    answer(ask, Err(nobody));
+                }
+                Err(error) => {
+                    asks.push_front(ask);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Appends until it is known what became of it, and delivers.
@@ -230,6 +262,11 @@ impl Actor {
             }
         }
     }
+}
+
+/// A direct room has none of its own.
+fn direct_settings() -> Settings {
+    Settings { title: Title::default(), topic: Topic::default(), visibility: Visibility::SinceJoined }
 }
 
 /// Puts commands that were decided for an append that did not happen back in line.

@@ -6,8 +6,8 @@ mod actor;
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use parlance_core::{Command, Creation, Outcome, RoomId};
-use parlance_store::{Created, Store, StoredRoom};
+use parlance_core::{Command, Creation, Outcome, RoomId, UserId};
+use parlance_store::{Created, Store, StoreError, StoredRoom};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +19,8 @@ use crate::{Clock, Error};
 /// A command and who waits for its outcome.
 pub(crate) struct Ask {
     command: Command,
+    /// The room is the direct one of the actor and this person: created if it is not there.
+    direct_with: Option<UserId>,
     reply: oneshot::Sender<Result<Outcome, Error>>,
 }
 
@@ -34,6 +36,16 @@ struct Shared {
     tasks: TaskTracker,
 }
 
+impl Shared {
+    async fn create(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
+        let created = self.store.create_room(creation).await?;
+        if let Created::New(room) = &created {
+            self.hub.deliver(&room.info, &room.tail);
+        }
+        Ok(created)
+    }
+}
+
 impl Rooms {
     pub(crate) fn new(
         store: Arc<dyn Store>,
@@ -47,8 +59,24 @@ impl Rooms {
     /// Carries out a command. Commands of one caller are decided in the order of their
     /// calls.
     pub(crate) async fn submit(&self, room: &RoomId, command: Command) -> Result<Outcome, Error> {
+        self.ask(room, command, None).await
+    }
+
+    /// Carries out a command in the direct room of its actor and `other`, which is
+    /// created first if it is not there. In the same order: nothing is waited for here.
+    pub(crate) async fn submit_to(&self, other: UserId, command: Command) -> Result<Outcome, Error> {
+        let room = RoomId::direct(&command.actor, &other);
+        self.ask(&room, command, Some(other)).await
+    }
+
+    async fn ask(
+        &self,
+        room: &RoomId,
+        command: Command,
+        direct_with: Option<UserId>,
+    ) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
-        let mut ask = Ask { command, reply };
+        let mut ask = Ask { command, direct_with, reply };
         loop {
             let actor = self.actor(room);
             match actor.send(ask).await {
@@ -68,11 +96,7 @@ impl Rooms {
 
     /// Stores a new room, or returns the one that is there.
     pub(crate) async fn create(&self, creation: Creation) -> Result<Created<StoredRoom>, Error> {
-        let created = self.shared.store.create_room(creation).await?;
-        if let Created::New(room) = &created {
-            self.shared.hub.deliver(&room.info, &room.tail);
-        }
-        Ok(created)
+        Ok(self.shared.create(creation).await?)
     }
 
     /// Lets the actors end once what they were asked is done.

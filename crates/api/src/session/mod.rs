@@ -188,6 +188,8 @@ impl Session {
             Some(Operation::Hello(_)) if self.open.is_some() => Err(Error::HelloRepeated),
             Some(Operation::Hello(hello)) => match self.hello(hello).await {
                 Ok(()) => return Ok(()),
+                // There is no second try on a stream that only listens.
+                Err(error) if self.subscribe_only => return Err(error.into()),
                 Err(error) => Err(error),
             },
             Some(_) if self.open.is_none() => Err(Error::HelloRequired),

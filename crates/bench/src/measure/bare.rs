@@ -109,11 +109,13 @@ pub(super) struct Broadcast {
 
 impl Broadcast {
     /// Connects this many readers. They add to `received` for each payload of
-    /// `payload_bytes`; `queue` payloads may wait for each.
+    /// `payload_bytes`; `queue` payloads may wait for each, of which one write takes up to
+    /// `gathered`.
     pub(super) async fn start(
         readers: usize,
         payload_bytes: usize,
         queue: usize,
+        gathered: usize,
         received: &Arc<AtomicU64>,
     ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -122,7 +124,7 @@ impl Broadcast {
         for _ in 0..readers {
             tokio::spawn(read(address, payload_bytes as u64, Arc::clone(received)));
             let (socket, _) = listener.accept().await?;
-            tokio::spawn(write(socket, payloads.subscribe()));
+            tokio::spawn(write(socket, payloads.subscribe(), gathered));
         }
         Ok(Self { payloads })
     }
@@ -133,10 +135,17 @@ impl Broadcast {
     }
 }
 
-async fn write(mut socket: TcpStream, mut payloads: broadcast::Receiver<Bytes>) {
+async fn write(mut socket: TcpStream, mut payloads: broadcast::Receiver<Bytes>, gathered: usize) {
     let _ = socket.set_nodelay(true);
+    let mut waiting = Vec::new();
     while let Ok(payload) = payloads.recv().await {
-        if socket.write_all(&payload).await.is_err() {
+        waiting.clear();
+        waiting.extend_from_slice(&payload);
+        for _ in 1..gathered {
+            let Ok(payload) = payloads.try_recv() else { break };
+            waiting.extend_from_slice(&payload);
+        }
+        if socket.write_all(&waiting).await.is_err() {
             break;
         }
     }

@@ -31,7 +31,10 @@ const DEADLINE: Duration = Duration::from_secs(180);
 enum Way {
     Grpc,
     WebSocket,
+    /// Bytes over TCP, each payload a write of its own.
     Bare,
+    /// Bytes over TCP, one write for what waits, as far as the others would let it wait.
+    BareGathered,
 }
 
 impl fmt::Display for Way {
@@ -39,7 +42,8 @@ impl fmt::Display for Way {
         f.pad(match self {
             Self::Grpc => "gRPC",
             Self::WebSocket => "WebSocket (JSON)",
-            Self::Bare => "bare TCP broadcast",
+            Self::Bare => "bare TCP, a write each",
+            Self::BareGathered => "bare TCP, gathered",
         })
     }
 }
@@ -55,7 +59,8 @@ struct Room {
 pub(super) async fn measure(effort: &Effort) -> Result<()> {
     let server = Box::pin(ServerProcess::start(&effort.server, &[])).await?;
     let room = Box::pin(Room::fill(server.address(), effort.listeners)).await?;
-    let mut results = [Way::Grpc, Way::WebSocket, Way::Bare].map(|way| (way, Series::default()));
+    let mut results =
+        [Way::Grpc, Way::WebSocket, Way::Bare, Way::BareGathered].map(|way| (way, Series::default()));
     for round in 0..effort.rounds {
         progress("deliveries", round, effort.rounds);
         for (way, series) in &mut results {
@@ -67,9 +72,10 @@ pub(super) async fn measure(effort: &Effort) -> Result<()> {
         effort.listeners,
         text().len()
     );
-    let [_, _, (_, bare)] = &results;
+    let [_, _, (_, bare), (_, gathered)] = &results;
+    println!("{:<24} {:<26} {:>16} {:>14}", "", "", "of a write each", "of gathered");
     for (way, series) in &results {
-        println!("{way:<20} {series:<28} {} of bare", series.ratio(bare));
+        println!("{way:<24} {series:<26} {:>16} {:>14}", series.ratio(bare), series.ratio(gathered));
     }
     println!();
     server.stop().await
@@ -100,7 +106,8 @@ impl Room {
                     listening.spawn(raw_websocket::count_events(socket, Arc::clone(&received)));
                 }
             }
-            Way::Bare => return bare_round(effort, &received, expected).await,
+            Way::Bare => return bare_round(effort, 1, &received, expected).await,
+            Way::BareGathered => return bare_round(effort, IN_FLIGHT, &received, expected).await,
         }
         let sender = connect(&self.address, Door::Grpc, &self.sender).await?;
         let began = Instant::now();
@@ -130,7 +137,12 @@ impl Room {
     }
 }
 
-async fn bare_round(effort: &Effort, received: &Arc<AtomicU64>, expected: u64) -> Result<f64> {
+async fn bare_round(
+    effort: &Effort,
+    gathered: usize,
+    received: &Arc<AtomicU64>,
+    expected: u64,
+) -> Result<f64> {
     let event = v1::Event {
         room_id: format!("r{:032}", 1),
         seq: 1_000,
@@ -142,7 +154,7 @@ async fn bare_round(effort: &Effort, received: &Arc<AtomicU64>, expected: u64) -
     };
     let payload = SharedFrame::from(Frame::Event(event)).proto().clone();
     let queue = effort.messages as usize;
-    let broadcast = Broadcast::start(effort.listeners, payload.len(), queue, received).await?;
+    let broadcast = Broadcast::start(effort.listeners, payload.len(), queue, gathered, received).await?;
     let began = Instant::now();
     for _ in 0..effort.messages {
         broadcast.send(payload.clone());

@@ -22,7 +22,8 @@ use crate::server_process::server_program;
 /// - send: acknowledged sends a second at 1, 16 and 256 senders, each waiting for its
 ///   answer, over up to 64 rooms: with syncing, with `--sync off`, and a bare gRPC echo.
 /// - fanout: deliveries a second from one sender to 1,000 listeners of one room, over
-///   gRPC and over WebSocket, beside a bare TCP broadcast of the same bytes.
+///   gRPC and over WebSocket, beside a bare TCP broadcast of the same bytes, with a write
+///   for each message and with one for all that wait.
 /// - memory: resident memory of the server for each idle connection, signed in and in
 ///   one room, over gRPC and over WebSocket.
 ///

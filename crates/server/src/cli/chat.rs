@@ -1,18 +1,23 @@
 //! A small terminal client: enough to try a server and to show it.
 
-use std::collections::HashMap;
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use parlance_client::transport::{Dialer, Door};
 use parlance_client::{ClientError, Config, Message, Session, Update, create_user};
 use parlance_proto::v1;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 /// Messages of the past that are shown at first.
 const HISTORY: u32 = 20;
+
+/// How long the echo of the last message is waited for.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Rooms looked through for one of the given title.
 const PAGE: u32 = 200;
@@ -24,7 +29,7 @@ pub(crate) struct Arguments {
     target: String,
 
     /// Who you are; in local mode a new name makes a new user
-    #[arg(long, env = "PARLANCE_USER", default_value = "me-myself")]
+    #[arg(long, env = "PARLANCE_USER", default_value = "guest")]
     user: String,
 
     /// The server
@@ -64,19 +69,20 @@ async fn chat(arguments: Arguments) -> anyhow::Result<()> {
         bail!("this server does not make tokens; give --token-file");
     }
     let door = if arguments.websocket { Door::WebSocketJson } else { Door::Grpc };
-    let (session, mut updates) = Session::start(Config::new(Dialer::new(door, &arguments.server), token));
+    let (session, updates) = Session::start(Config::new(Dialer::new(door, &arguments.server), token));
+    let shown = Arc::new(Mutex::new(Shown::default()));
+    let (stop, mut stopped) = oneshot::channel();
+    tokio::spawn(show(updates, shown.clone(), stop));
     let target = find(&session, &arguments.target).await?;
-    let mut shown = Shown::default();
     if let Target::Room(room) = &target {
-        shown.history(&session, room).await?;
+        let request =
+            v1::ListMessagesRequest { room_id: room.clone(), page_size: HISTORY, ..Default::default() };
+        let history = session.call(request).await?.messages;
+        shown.lock().unwrap_or_else(PoisonError::into_inner).open(room, &history);
     }
     eprintln!("talking to {}; end with Ctrl-D", arguments.target);
 
     let mut lines = typed_lines();
-    let mut room = match &target {
-        Target::Room(room) => room.clone(),
-        Target::Person(_) => String::new(),
-    };
     loop {
         tokio::select! {
             line = lines.recv() => match line {
@@ -87,30 +93,51 @@ async fn chat(arguments: Arguments) -> anyhow::Result<()> {
                         Target::Person(user) => Message::to_user(user, line),
                     };
                     match session.send_message(message).await {
-                        Ok(sent) => room = sent.room_id,
+                        Ok(sent) => shown.lock().unwrap_or_else(PoisonError::into_inner).sent(&sent),
                         Err(error) => eprintln!("not sent: {error}"),
                     }
                 }
                 None => break,
             },
-            update = updates.recv() => match update {
-                Some(Update::Event(event)) if room.is_empty() || event.room_id == room => shown.event(&event),
-                Some(Update::Disconnected { retry_in, .. }) => {
-                    eprintln!("disconnected; trying again in {} ms", retry_in.as_millis());
-                }
-                Some(Update::Stopped(error)) => return Err(error.into()),
-                Some(_) => {}
-                None => break,
-            },
+            stopped = &mut stopped => return Err(stopped?.into()),
         }
     }
     // What was sent last comes back as an event: show it before going.
-    while let Ok(update) = updates.try_recv() {
-        if let Update::Event(event) = update {
-            shown.event(&event);
+    let mut last = shown.lock().unwrap_or_else(PoisonError::into_inner).last_seen();
+    let caught_up = async {
+        while last.changed().await.is_ok() {
+            if shown.lock().unwrap_or_else(PoisonError::into_inner).is_caught_up() {
+                return;
+            }
         }
+    };
+    let is_caught_up = shown.lock().unwrap_or_else(PoisonError::into_inner).is_caught_up();
+    if !is_caught_up {
+        let _ = timeout(LAST_WORDS, caught_up).await;
     }
     Ok(())
+}
+
+/// Shows what comes, whatever else is waited for: the session has one stream for
+/// answers and events, and waits while nobody takes them.
+async fn show(
+    mut updates: mpsc::Receiver<Update>,
+    shown: Arc<Mutex<Shown>>,
+    stopped: oneshot::Sender<ClientError>,
+) {
+    while let Some(update) = updates.recv().await {
+        match update {
+            Update::Event(event) => shown.lock().unwrap_or_else(PoisonError::into_inner).event(&event),
+            Update::Disconnected { retry_in, .. } => {
+                eprintln!("disconnected; trying again in {} ms", retry_in.as_millis());
+            }
+            Update::Stopped(error) => {
+                let _ = stopped.send(error);
+                return;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Finds the room or person, joining or creating a channel.
@@ -133,8 +160,26 @@ async fn find(session: &Session, target: &str) -> anyhow::Result<Target> {
             session.call(v1::GetUserRequest { user_id: id.clone() }).await.map_err(|error| {
                 anyhow::Error::from(error).context(format!("{target} is neither a room nor a person"))
             })?;
-            Ok(Target::Person(id))
+            Ok(match direct_room(session, &id).await? {
+                Some(room) => Target::Room(room),
+                None => Target::Person(id),
+            })
         }
+    }
+}
+
+/// The room of the two, if they have talked before.
+async fn direct_room(session: &Session, user: &str) -> Result<Option<String>, ClientError> {
+    let mut page_token = String::new();
+    loop {
+        let page = session.call(v1::ListInboxRequest { page_size: PAGE, page_token }).await?;
+        if let Some(entry) = page.entries.into_iter().find(|entry| entry.peer_id == user) {
+            return Ok(entry.room.map(|room| room.room_id));
+        }
+        if page.next_page_token.is_empty() {
+            return Ok(None);
+        }
+        page_token = page.next_page_token;
     }
 }
 
@@ -187,28 +232,51 @@ fn typed_lines() -> mpsc::Receiver<String> {
     lines
 }
 
-/// What was shown already: history and stream overlap.
-#[derive(Default)]
-struct Shown(HashMap<String, u64>);
+/// What is on the screen: history, stream and one's own sending overlap.
+struct Shown {
+    /// The room that is talked in; nothing is shown before it is known.
+    room: String,
+    /// The last event shown.
+    last: watch::Sender<u64>,
+    /// The last message sent from here.
+    sent: u64,
+}
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self { room: String::new(), last: watch::Sender::new(0), sent: 0 }
+    }
+}
 
 impl Shown {
-    async fn history(&mut self, session: &Session, room: &str) -> Result<(), ClientError> {
-        let request =
-            v1::ListMessagesRequest { room_id: room.to_owned(), page_size: HISTORY, ..Default::default() };
-        for event in session.call(request).await?.messages {
-            self.event(&event);
+    fn open(&mut self, room: &str, history: &[v1::Event]) {
+        room.clone_into(&mut self.room);
+        for event in history {
+            self.event(event);
         }
-        Ok(())
+    }
+
+    /// The first message to a person tells the room.
+    fn sent(&mut self, sent: &v1::SendMessageResponse) {
+        self.room.clone_from(&sent.room_id);
+        self.sent = sent.seq;
+    }
+
+    fn last_seen(&self) -> watch::Receiver<u64> {
+        self.last.subscribe()
+    }
+
+    fn is_caught_up(&self) -> bool {
+        *self.last.borrow() >= self.sent
     }
 
     fn event(&mut self, event: &v1::Event) {
         use v1::event::Body;
 
-        let last = self.0.entry(event.room_id.clone()).or_insert(0);
-        if event.seq <= *last {
+        if event.room_id != self.room || event.seq <= *self.last.borrow() {
             return;
         }
-        *last = event.seq;
+        self.last.send_replace(event.seq);
         let at = event.at.as_ref().map_or(0, |at| at.seconds).rem_euclid(24 * 3600);
         let time = format!("{:02}:{:02}", at / 3600, at / 60 % 60);
         let who = &event.actor_id;

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::journal::Tail;
+use super::journal::{Tail, content_end};
 
 /// The number of the last acknowledged commit, in a file beside the engine. Written
 /// after each sync and not synced itself: after a power cut it may be older than the
@@ -59,7 +59,7 @@ impl Cut {
         let length = journal.metadata()?.len();
         let mut bytes = vec![0; usize::try_from(length - tail.at).map_err(io::Error::other)?];
         journal.read_exact_at(&mut bytes, tail.at)?;
-        bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+        bytes.truncate(content_end(&bytes).unwrap_or(0));
         journal.set_len(tail.at)?;
         journal.sync_all()?;
         Ok(Self { journal, tail: tail.clone(), bytes, length })

@@ -18,7 +18,7 @@ fn check(what: &str) {
 
     assert_eq!(code, Some(3), "it ended in another way");
     let failed = said.iter().position(|line| line.starts_with("failed ")).unwrap();
-    assert_eq!(said[failed..].iter().filter(|line| line.starts_with("refused ")).count(), 3);
+    assert!(said[failed..].iter().filter(|line| line.starts_with("refused ")).count() >= 3);
     promises.hear(&said);
     // After a restart, on a device that works again.
     promises.check(dir.path()).unwrap();

@@ -13,19 +13,19 @@ use crate::shim::Shim;
 /// Checks that `device` keeps the promises after any kind of cut; returns one of the
 /// copies.
 fn check_cuts(mut device: Device, promises: &mut Promises, random: &mut Random, run: u64) -> TempDir {
-    let next = Cut::ALL[random.below(4) as usize];
-    let mut kept = None;
-    for cut in Cut::ALL {
-        let copy = device.cut(cut, random);
-        let mut promises_after = promises.clone();
-        let broken = promises_after.check(&copy.path().join("root"));
-        broken.unwrap_or_else(|broken| panic!("run {run}, {cut:?}: {broken}"));
-        if cut == next {
-            kept = Some((copy, promises_after));
-        }
-    }
-    let (copy, promises_after) = kept.unwrap();
-    *promises = promises_after;
+    let copies = Cut::ALL.map(|cut| (cut, device.cut(cut, random), promises.clone()));
+    let mut checked = std::thread::scope(|scope| {
+        let checks = copies.map(|(cut, copy, mut promises)| {
+            scope.spawn(move || {
+                let broken = promises.check(&copy.path().join("root"));
+                broken.unwrap_or_else(|broken| panic!("run {run}, {cut:?}: {broken}"));
+                (copy, promises)
+            })
+        });
+        checks.into_iter().map(|check| check.join().unwrap()).collect::<Vec<_>>()
+    });
+    let (copy, checked) = checked.swap_remove(random.below(4) as usize);
+    *promises = checked;
     copy
 }
 

@@ -1,0 +1,73 @@
+use std::collections::HashMap;
+
+use parlance_proto::v1::{Cursor, Event, Gap};
+
+/// What moves a reader of a room forward.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Item {
+    /// The next event.
+    Event(Event),
+    /// Events that are not pushed.
+    Gap(Gap),
+}
+
+impl Item {
+    /// The room that it is of.
+    pub fn room(&self) -> &str {
+        match self {
+            Self::Event(event) => &event.room_id,
+            Self::Gap(gap) => &gap.room_id,
+        }
+    }
+}
+
+/// Checks the promise to every session: in each room, each event or gap begins right
+/// after what came before it, from the cursor on that the client gave, or from 0.
+#[derive(Debug, Default)]
+pub struct Contiguity {
+    rooms: HashMap<String, Position>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Position {
+    reached: u64,
+    /// A gap without an end was named: anything may follow.
+    open: bool,
+}
+
+impl Contiguity {
+    /// A session that begins with these cursors.
+    pub fn from_cursors(cursors: &[Cursor]) -> Self {
+        let position = |cursor: &Cursor| Position { reached: cursor.seq, open: false };
+        Self { rooms: cursors.iter().map(|cursor| (cursor.room_id.clone(), position(cursor))).collect() }
+    }
+
+    /// How far this room has come.
+    pub fn reached(&self, room: &str) -> u64 {
+        self.rooms.get(room).map_or(0, |position| position.reached)
+    }
+
+    /// What to resume with.
+    pub fn cursors(&self) -> Vec<Cursor> {
+        let cursor = |(room, position): (&String, &Position)| Cursor {
+            room_id: room.clone(),
+            seq: position.reached,
+            epoch: 0,
+        };
+        self.rooms.iter().map(cursor).collect()
+    }
+
+    /// Takes the next event or gap; panics if it does not follow.
+    pub fn follow(&mut self, item: &Item) {
+        let position = self.rooms.entry(item.room().to_owned()).or_default();
+        let (from, to) = match item {
+            Item::Event(event) => (event.seq, event.seq),
+            Item::Gap(gap) => (gap.from_seq, gap.to_seq),
+        };
+        let expected = position.reached + 1;
+        let follows = from == expected || (position.open && from > expected);
+        assert!(follows, "{item:?} does not follow {}", position.reached);
+        assert!(to >= from || (to == 0 && matches!(item, Item::Gap(_))), "{item:?} is not a range");
+        *position = Position { reached: to.max(position.reached), open: to == 0 };
+    }
+}

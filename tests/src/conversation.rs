@@ -1,0 +1,262 @@
+use std::collections::{HashMap, VecDeque};
+
+use parlance_client::transport::{Connection, Dialer, Door};
+use parlance_client::{ClientError, Request};
+use parlance_proto::error::Failure;
+use parlance_proto::v1::client_frame::Operation;
+use parlance_proto::v1::reply::Result as Answer;
+use parlance_proto::v1::server_frame::Frame;
+use parlance_proto::v1::{self, ClientFrame, Cursor, Draining, Event, Gap, Hello, ServerFrame, Signal, Welcome};
+
+use crate::{Contiguity, Item, fresh, within};
+
+/// One `Chat` stream, said hello on. Every event and gap that it brings is checked for
+/// [`Contiguity`]; what comes while a test waits for something else is kept.
+pub struct Conversation {
+    connection: Connection,
+    welcome: Welcome,
+    contiguity: Contiguity,
+    items: VecDeque<Item>,
+    signals: VecDeque<Signal>,
+    replies: HashMap<String, Result<Answer, Failure>>,
+    draining: Option<Draining>,
+    end: Option<End>,
+}
+
+/// How the server ended a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct End {
+    /// The status; `None` where it ended in good order.
+    pub failure: Option<Failure>,
+    /// The close code, on a WebSocket.
+    pub close: Option<u16>,
+}
+
+impl Conversation {
+    /// Connects and says hello.
+    ///
+    /// # Errors
+    /// The refusal of the stream or of hello.
+    pub async fn open(address: &str, token: &str, door: Door, cursors: &[Cursor]) -> Result<Self, Failure> {
+        let hello = Hello { device_id: String::new(), cursors: cursors.to_vec() };
+        let mut conversation = Self::silent(address, token, door).await?;
+        conversation.contiguity = Contiguity::from_cursors(cursors);
+        let id = conversation.send(Operation::Hello(hello)).await;
+        match within("the welcome comes", conversation.frame()).await {
+            Some(Frame::Welcome(welcome)) => conversation.welcome = welcome,
+            Some(Frame::Reply(reply)) if reply.request_id == id => return Err(result(reply).unwrap_err()),
+            Some(other) => panic!("before the welcome: {other:?}"),
+            None => {
+                let end = conversation.end.take().expect("it has ended");
+                return Err(end.failure.unwrap_or_else(|| panic!("ended before the welcome")));
+            }
+        }
+        Ok(conversation)
+    }
+
+    /// Connects, and leaves it to the test to say hello, or not.
+    ///
+    /// # Errors
+    /// The refusal of the stream.
+    pub async fn silent(address: &str, token: &str, door: Door) -> Result<Self, Failure> {
+        let connecting = Dialer::new(door, address);
+        let connection = match within("the connection opens", connecting.connect(token)).await {
+            Ok(connection) => connection,
+            Err(error) => return Err(named(error)),
+        };
+        Ok(Self {
+            connection,
+            welcome: Welcome::default(),
+            contiguity: Contiguity::default(),
+            items: VecDeque::new(),
+            signals: VecDeque::new(),
+            replies: HashMap::new(),
+            draining: None,
+            end: None,
+        })
+    }
+
+    /// What the server said to hello.
+    pub fn welcome(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// What to resume with, and how far each room has come.
+    pub fn contiguity(&self) -> &Contiguity {
+        &self.contiguity
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn call<R: Request>(&mut self, request: R) -> Result<R::Response, Failure> {
+        let id = self.send(request.into_operation()).await;
+        let answer = self.reply(&id).await?;
+        Ok(R::response(answer).expect("the answer is to what was asked"))
+    }
+
+    /// Asks, and does not wait. Returns the id of the reply to come.
+    pub async fn send(&mut self, operation: Operation) -> String {
+        let request_id = fresh("frame");
+        let frame = ClientFrame { request_id: request_id.clone(), operation: Some(operation) };
+        self.send_frame(frame).await;
+        request_id
+    }
+
+    /// Sends any frame. If the stream has ended, [`Self::end`] tells why.
+    pub async fn send_frame(&mut self, frame: ClientFrame) {
+        let _ = within("the frame goes out", self.connection.send(frame)).await;
+    }
+
+    /// The reply to the frame of this id.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn reply(&mut self, id: &str) -> Result<Answer, Failure> {
+        loop {
+            if let Some(reply) = self.replies.remove(id) {
+                return reply;
+            }
+            self.pump("a reply").await;
+        }
+    }
+
+    /// The next event or gap, of any room.
+    pub async fn item(&mut self) -> Item {
+        loop {
+            if let Some(item) = self.items.pop_front() {
+                return item;
+            }
+            self.pump("an event or a gap").await;
+        }
+    }
+
+    /// The next event; it must come before any gap.
+    pub async fn event(&mut self) -> Event {
+        match self.item().await {
+            Item::Event(event) => event,
+            Item::Gap(gap) => panic!("an event was due, and came: {gap:?}"),
+        }
+    }
+
+    /// The next gap; it must come before any event.
+    pub async fn gap(&mut self) -> Gap {
+        match self.item().await {
+            Item::Gap(gap) => gap,
+            Item::Event(event) => panic!("a gap was due, and came: {event:?}"),
+        }
+    }
+
+    /// Takes events and gaps until `room` has come to `seq`, and returns the events of
+    /// that room.
+    pub async fn events_up_to(&mut self, room: &str, seq: u64) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut reached = 0;
+        while reached < seq {
+            match self.item().await {
+                Item::Event(event) if event.room_id == room => {
+                    reached = event.seq;
+                    events.push(event);
+                }
+                Item::Gap(gap) if gap.room_id == room => reached = gap.to_seq,
+                _ => {}
+            }
+        }
+        events
+    }
+
+    /// The next signal.
+    pub async fn signal(&mut self) -> v1::signal::Signal {
+        loop {
+            if let Some(signal) = self.signals.pop_front() {
+                return signal.signal.expect("a signal says something");
+            }
+            self.pump("a signal").await;
+        }
+    }
+
+    /// The word that the server is about to go.
+    pub async fn draining(&mut self) -> Draining {
+        loop {
+            if let Some(draining) = self.draining.take() {
+                return draining;
+            }
+            self.pump("draining").await;
+        }
+    }
+
+    /// Reads to the end of the stream.
+    pub async fn end(&mut self) -> End {
+        while self.end.is_none() {
+            if let Some(frame) = within("the stream ends", self.frame()).await {
+                self.keep(frame);
+            }
+        }
+        self.end.clone().expect("it has ended")
+    }
+
+    /// What came and was not taken: after [`Self::end`], everything.
+    pub fn untaken(&self) -> &VecDeque<Item> {
+        &self.items
+    }
+
+    async fn pump(&mut self, what: &str) {
+        match within(what, self.frame()).await {
+            Some(frame) => self.keep(frame),
+            None => panic!("the stream ended before {what}: {:?}", self.end),
+        }
+    }
+
+    fn keep(&mut self, frame: Frame) {
+        match frame {
+            Frame::Event(event) => self.keep_item(Item::Event(event)),
+            Frame::Gap(gap) => self.keep_item(Item::Gap(gap)),
+            Frame::Signal(signal) => self.signals.push_back(signal),
+            Frame::Reply(reply) => {
+                self.replies.insert(reply.request_id.clone(), result(reply));
+            }
+            Frame::Draining(draining) => self.draining = Some(draining),
+            Frame::Welcome(welcome) => panic!("a second welcome: {welcome:?}"),
+        }
+    }
+
+    fn keep_item(&mut self, item: Item) {
+        self.contiguity.follow(&item);
+        self.items.push_back(item);
+    }
+
+    /// The next frame; `None` at the end of the stream.
+    async fn frame(&mut self) -> Option<Frame> {
+        let error = match self.connection.recv().await {
+            Ok(Some(ServerFrame { frame })) => return Some(frame.expect("a frame says something")),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        // On a WebSocket the status comes as a last reply to nothing in particular.
+        let last = self.replies.remove("").and_then(Result::err);
+        self.end = Some(match error {
+            None => End { failure: None, close: None },
+            Some(ClientError::Closed { code, .. }) => End { failure: last, close: Some(code) },
+            Some(error) => End { failure: Some(named(error)), close: None },
+        });
+        None
+    }
+}
+
+fn named(error: ClientError) -> Failure {
+    match error {
+        ClientError::Status(failure) => *failure,
+        other => panic!("the connection broke: {other}"),
+    }
+}
+
+fn result(reply: v1::Reply) -> Result<Answer, Failure> {
+    match reply.result.expect("a reply says something") {
+        Answer::Error(error) => match ClientError::from(error) {
+            ClientError::Status(failure) => Err(*failure),
+            other => unreachable!("an error is a status: {other}"),
+        },
+        answer => Ok(answer),
+    }
+}

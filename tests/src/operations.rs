@@ -1,0 +1,102 @@
+use http::Method;
+use parlance_proto::v1::ClientFrame;
+use parlance_proto::json;
+use prost::Message;
+use serde_json::{Value, json as object};
+
+/// One unary call of the contract, with a request that is complete: whatever is wrong
+/// with it is who asks.
+pub struct Operation {
+    /// `Service/Method`.
+    pub method: &'static str,
+    /// Its REST form: method and path.
+    pub rest: (Method, &'static str),
+    /// The request without its room, as JSON.
+    request: &'static str,
+}
+
+const fn operation(
+    method: &'static str,
+    verb: Method,
+    path: &'static str,
+    request: &'static str,
+) -> Operation {
+    Operation { method, rest: (verb, path), request }
+}
+
+/// Every unary call there is; a test compares the list with the contract.
+#[rustfmt::skip]
+pub const OPERATIONS: [Operation; 27] = [
+    operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
+    operation("ChatService/GetMessage", Method::GET, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4}"#),
+    operation("ChatService/ListMessages", Method::GET, "/v1/rooms/ROOM/messages", "{}"),
+    operation("ChatService/ListEvents", Method::GET, "/v1/rooms/ROOM/events", "{}"),
+    operation("ChatService/EditMessage", Method::PATCH, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4, "text": "y", "requestId": "op"}"#),
+    operation("ChatService/DeleteMessage", Method::DELETE, "/v1/rooms/ROOM/messages/4?requestId=op", r#"{"seq": 4, "requestId": "op"}"#),
+    operation("ChatService/AddReaction", Method::POST, "/v1/rooms/ROOM/messages/4/reactions", r#"{"seq": 4, "emoji": "x", "requestId": "op"}"#),
+    operation("ChatService/RemoveReaction", Method::DELETE, "/v1/rooms/ROOM/messages/4/reactions/x?requestId=op", r#"{"seq": 4, "emoji": "x", "requestId": "op"}"#),
+    operation("ChatService/SendTyping", Method::POST, "/v1/rooms/ROOM/typing", "{}"),
+    operation("UserService/CreateUser", Method::POST, "/v1/users", r#"{"userId": "someone"}"#),
+    operation("UserService/GetUser", Method::GET, "/v1/users/me", r#"{"userId": "me"}"#),
+    operation("UserService/ListUsers", Method::GET, "/v1/users", "{}"),
+    operation("UserService/UpdateUser", Method::PATCH, "/v1/users/me", r#"{"userId": "me", "name": "M"}"#),
+    operation("UserService/GetPresence", Method::GET, "/v1/presence?userIds=me", r#"{"userIds": ["me"]}"#),
+    operation("RoomService/CreateRoom", Method::POST, "/v1/rooms", r#"{"kind": "ROOM_KIND_GROUP", "requestId": "op"}"#),
+    operation("RoomService/GetRoom", Method::GET, "/v1/rooms/ROOM", "{}"),
+    operation("RoomService/UpdateRoom", Method::PATCH, "/v1/rooms/ROOM", r#"{"title": "T", "requestId": "op"}"#),
+    operation("RoomService/ListRooms", Method::GET, "/v1/rooms", "{}"),
+    operation("RoomService/AddMembers", Method::POST, "/v1/rooms/ROOM/members", r#"{"userIds": ["mallory"], "requestId": "op"}"#),
+    operation("RoomService/RemoveMember", Method::DELETE, "/v1/rooms/ROOM/members/bob?requestId=op", r#"{"userId": "bob", "requestId": "op"}"#),
+    operation("RoomService/ListMembers", Method::GET, "/v1/rooms/ROOM/members", "{}"),
+    operation("RoomService/SetRole", Method::PATCH, "/v1/rooms/ROOM/members/bob", r#"{"userId": "bob", "role": "ROLE_ADMIN", "requestId": "op"}"#),
+    operation("RoomService/JoinRoom", Method::POST, "/v1/rooms/ROOM/join", r#"{"requestId": "op"}"#),
+    operation("RoomService/LeaveRoom", Method::POST, "/v1/rooms/ROOM/leave", r#"{"requestId": "op"}"#),
+    operation("InboxService/ListInbox", Method::GET, "/v1/inbox", "{}"),
+    operation("InboxService/MarkRead", Method::POST, "/v1/rooms/ROOM/read", r#"{"seq": 4, "requestId": "op"}"#),
+    operation("InboxService/AcknowledgeDelivery", Method::POST, "/v1/rooms/ROOM/delivered", r#"{"seq": 4, "requestId": "op"}"#),
+];
+
+impl Operation {
+    /// Whether it is about one room.
+    pub fn has_room(&self) -> bool {
+        self.rest.1.contains("ROOM")
+    }
+
+    /// The path of the gRPC method.
+    pub fn grpc_path(&self) -> String {
+        format!("/parlance.v1.{}", self.method)
+    }
+
+    /// The path of the REST form.
+    pub fn rest_path(&self, room: &str) -> String {
+        self.rest.1.replace("ROOM", room)
+    }
+
+    /// The request as JSON; the body of the REST form where that has one.
+    pub fn json(&self, room: &str) -> Value {
+        let mut request: Value = serde_json::from_str(self.request).expect("the table holds JSON");
+        if self.has_room() {
+            request["roomId"] = room.into();
+        }
+        request
+    }
+
+    /// The request as gRPC carries it.
+    pub fn encoded(&self, room: &str) -> Vec<u8> {
+        let (service, method) = self.method.split_once('/').expect("a service and a method");
+        let service = json::pool().get_service_by_name(&format!("parlance.v1.{service}"));
+        let service = service.expect("the service is in the contract");
+        let method = service.methods().find(|found| found.name() == method);
+        let input = method.expect("the method is in the contract").input();
+        let message = json::from_json(&input, self.json(room).to_string().as_bytes());
+        message.expect("the request is of its type").encode_to_vec()
+    }
+
+    /// The request as a frame of `Chat`.
+    pub fn frame(&self, request_id: &str, room: &str) -> ClientFrame {
+        let method = self.method.split_once('/').expect("a service and a method").1;
+        let name = method[..1].to_lowercase() + &method[1..];
+        let frame = object!({"requestId": request_id, name: self.json(room)});
+        json::client_frame_from_json(frame.to_string().as_bytes()).expect("the frame is well formed")
+    }
+}

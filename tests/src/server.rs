@@ -1,0 +1,186 @@
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::{Http, Person, eventually, parlance, within};
+
+/// A server of this test's own, on free ports and a fresh data directory. Dropping it
+/// kills it.
+pub struct Server {
+    child: Child,
+    options: Vec<String>,
+    data: TempDir,
+    address: SocketAddr,
+    admin: SocketAddr,
+    output: Output,
+}
+
+/// What the server has written so far, on both streams.
+#[derive(Clone, Default)]
+struct Output(Arc<Mutex<String>>);
+
+impl Server {
+    /// In local mode, without limits per user.
+    pub async fn start() -> Self {
+        Self::start_with(&["--user-rate", "0"]).await
+    }
+
+    /// With other options than the listeners and the data directory.
+    pub async fn start_with(options: &[&str]) -> Self {
+        let data = tempfile::Builder::new().prefix("parlance-test-").tempdir().expect("a place for data");
+        let options = options.iter().map(ToString::to_string).collect();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let output = Output::default();
+        let child = spawn(&options, data.path(), any, any);
+        let mut server = Self { child, options, data, address: any, admin: any, output };
+        server.wait_until_it_serves().await;
+        server
+    }
+
+    /// `host:port` of its doors.
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// `host:port` for operators.
+    pub fn admin(&self) -> String {
+        self.admin.to_string()
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.data.path().join("data")
+    }
+
+    /// Plain HTTP to its doors.
+    pub fn http(&self) -> Http {
+        Http::new(self.address())
+    }
+
+    /// Everything it has written so far.
+    pub fn output(&self) -> String {
+        self.output.0.lock().expect("nobody panics with it").clone()
+    }
+
+    /// A new person, in local mode.
+    pub async fn person(&self, id: &str) -> Person {
+        Person::create(&self.address(), id).await
+    }
+
+    /// Whoever `token` names.
+    pub fn person_with(&self, id: &str, token: &str) -> Person {
+        Person::new(&self.address(), id, token)
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("it runs").to_string();
+        // Other signals than SIGKILL need unsafe code or a dependency; `kill` knows them.
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().await;
+        assert!(sent.is_ok_and(|status| status.success()), "cannot send SIG{name}");
+    }
+
+    /// Waits for it to end by itself.
+    pub async fn exited(&mut self) -> ExitStatus {
+        within("the server ends", self.child.wait()).await.expect("its status is known")
+    }
+
+    /// Ends it politely; it must say 0.
+    pub async fn stop(&mut self) {
+        self.signal("TERM").await;
+        assert_eq!(self.exited().await.code(), Some(0));
+    }
+
+    /// Ends it at once, as a crash would: SIGKILL.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("it can be killed");
+    }
+
+    /// Starts it again, after its end, on the same ports and data.
+    pub async fn start_again(&mut self) {
+        self.child = spawn(&self.options, self.data.path(), self.address, self.admin);
+        self.wait_until_it_serves().await;
+    }
+
+    /// Its resident memory now, bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let pid = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("linux tells");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        resident.and_then(|kb| kb.trim().parse::<u64>().ok()).expect("VmRSS in kB") * 1024
+    }
+
+    /// Reads where it listens from what it prints, and asks for its health.
+    async fn wait_until_it_serves(&mut self) {
+        let stderr = self.child.stderr.take().expect("it is piped");
+        tokio::spawn(self.output.clone().drain(BufReader::new(stderr)));
+        let mut stdout = BufReader::new(self.child.stdout.take().expect("it is piped"));
+        let addresses = within("the server says where it listens", self.output.addresses(&mut stdout)).await;
+        let Some((address, admin)) = addresses else {
+            let status = self.exited().await;
+            panic!("the server ended with {status}");
+        };
+        (self.address, self.admin) = (address, admin);
+        tokio::spawn(self.output.clone().drain(stdout));
+        let http = self.http();
+        eventually("the server is healthy", async || {
+            (http.get("/healthz").send().await.ok()?.status == 200).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("=== the server wrote\n{}===", self.output());
+        }
+    }
+}
+
+impl Output {
+    fn push(&self, line: &str) {
+        let mut text = self.0.lock().expect("nobody panics with it");
+        text.push_str(line);
+        text.push('\n');
+    }
+
+    /// Reads to the end, so that the pipe never fills.
+    async fn drain(self, stream: BufReader<impl AsyncRead + Unpin>) {
+        let mut lines = stream.lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            self.push(&line);
+        }
+    }
+
+    /// Where the doors and where the operators' listener are, once both are printed.
+    async fn addresses(&self, stdout: &mut BufReader<impl AsyncRead + Unpin>) -> Option<(SocketAddr, SocketAddr)> {
+        let after = |line: &str, words: &str| -> Option<SocketAddr> {
+            let rest = line.split_once(words)?.1;
+            rest.split(['/', ',', ' ']).next()?.parse().ok()
+        };
+        let mut lines = stdout.lines();
+        let mut doors = None;
+        loop {
+            let line = lines.next_line().await.ok()??;
+            self.push(&line);
+            doors = doors.or_else(|| after(&line, "open     http://"));
+            if let Some(admin) = after(&line, "admin    http://") {
+                return Some((doors?, admin));
+            }
+        }
+    }
+}
+
+fn spawn(options: &Vec<String>, dir: &Path, listen: SocketAddr, admin: SocketAddr) -> Child {
+    let mut command = Command::new(parlance());
+    command.arg("serve").args(options).arg("--data-dir").arg(dir.join("data"));
+    command.args(["--listen", &listen.to_string(), "--admin-listen", &admin.to_string()]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.spawn().expect("the server can be started")
+}

@@ -1,0 +1,159 @@
+//! Two people talk.
+#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+
+use parlance_client::Request;
+use parlance_proto::v1;
+use parlance_proto::v1::reply::Result as Answer;
+use parlance_proto::v1::send_message_request::Target;
+use parlance_proto::v1::signal::Signal;
+use parlance_tests::{DOORS, Person, Server, eventually, for_each_door, fresh, text_of};
+
+fn to_user(user: &str, text: &str) -> v1::SendMessageRequest {
+    v1::SendMessageRequest { target: Some(Target::ToUser(user.to_owned())), ..Person::message("", text) }
+}
+
+#[tokio::test]
+async fn two_people_talk_whichever_doors_they_came_through() {
+    let server = Server::start().await;
+    let pairs = DOORS.into_iter().flat_map(|one| DOORS.map(|other| (one, other)));
+    for (one, other) in pairs {
+        println!("through {one} and {other}");
+        let (alice, bob) = (server.person(&fresh("alice")).await, server.person(&fresh("bob")).await);
+        let (mut at_alice, mut at_bob) = (alice.connect(one).await, bob.connect(other).await);
+
+        let hello = at_alice.call(to_user(&bob.id, "hello")).await.unwrap();
+        let room = hello.room_id;
+        let answer = at_bob.call(Person::message(&room, "hello yourself")).await.unwrap();
+        assert_eq!((answer.room_id, answer.seq, answer.message_count), (room.clone(), 5, 2));
+        assert!(!answer.is_repeat);
+
+        // Both see the room from its beginning on: created, two members, two messages.
+        for conversation in [&mut at_alice, &mut at_bob] {
+            let events = conversation.events_up_to(&room, 5).await;
+            assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+            assert_eq!((text_of(&events[3]), text_of(&events[4])), ("hello", "hello yourself"));
+            assert_eq!((&events[3].actor_id, &events[4].actor_id), (&alice.id, &bob.id));
+            assert_eq!((events[3].message_count, events[4].message_count), (1, 2));
+            assert!(events.is_sorted_by_key(|event| event.at.map(|at| (at.seconds, at.nanos))));
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_people_have_one_direct_room_whoever_begins() {
+    let server = Server::start().await;
+    for_each_door(async |door| {
+        let (alice, bob) = (server.person(&fresh("alice")).await, server.person(&fresh("bob")).await);
+        let (mut at_alice, mut at_bob) = (alice.connect(door).await, bob.connect(door).await);
+        let (one, other) = tokio::join!(
+            at_alice.call(to_user(&bob.id, "are you there?")),
+            at_bob.call(to_user(&alice.id, "are you there?")),
+        );
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert_eq!(one.room_id, other.room_id);
+        assert_eq!(one.seq.min(other.seq) + 1, one.seq.max(other.seq));
+
+        let request = v1::CreateRoomRequest {
+            kind: v1::RoomKind::Direct.into(),
+            member_ids: vec![alice.id.clone()],
+            ..Default::default()
+        };
+        let created = at_bob.call(request).await.unwrap();
+        assert!(created.is_repeat);
+        assert_eq!(created.room.unwrap().room_id, one.room_id);
+
+        let inbox = at_alice.call(v1::ListInboxRequest::default()).await.unwrap().entries;
+        assert_eq!(inbox.len(), 1);
+        assert_eq!(inbox[0].peer_id, bob.id);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn presence_typing_and_receipts_reach_the_others() {
+    let server = Server::start().await;
+    for_each_door(async |door| {
+        let (alice, bob) = (server.person(&fresh("alice")).await, server.person(&fresh("bob")).await);
+        let room = alice.group(&[&bob]).await;
+        let seq = bob.say(&room, "hello").await;
+        let mut at_bob = bob.connect(door).await;
+        let mut at_alice = alice.connect(door).await;
+        let presence = |online| Signal::Presence(v1::Presence { user_id: alice.id.clone(), online });
+        assert_eq!(at_bob.signal().await, presence(true));
+
+        at_alice.call(v1::SendTypingRequest { room_id: room.clone() }).await.unwrap();
+        let Signal::Typing(typing) = at_bob.signal().await else { panic!("typing was due") };
+        assert_eq!((typing.room_id, typing.user_id), (room.clone(), alice.id.clone()));
+        assert!(typing.expires_after.is_some_and(|expires| expires.seconds > 0));
+
+        let receipt = |delivered_seq, read_seq| {
+            let (room_id, user_id) = (room.clone(), alice.id.clone());
+            Signal::Receipt(v1::Receipt { room_id, user_id, delivered_seq, read_seq })
+        };
+        let (room_id, request_id) = (room.clone(), fresh("mark"));
+        let delivered = v1::AcknowledgeDeliveryRequest { room_id, seq, request_id };
+        assert_eq!(at_alice.call(delivered).await.unwrap().delivered_seq, seq);
+        assert_eq!(at_bob.signal().await, receipt(seq, 0));
+
+        let (room_id, request_id) = (room.clone(), fresh("mark"));
+        let read = at_alice.call(v1::MarkReadRequest { room_id, seq, request_id }).await.unwrap();
+        assert_eq!(read.read, Some(v1::ReadMark { seq, message_count: 1 }));
+        assert_eq!(read.unread_count, 0);
+        assert_eq!(at_bob.signal().await, receipt(0, seq));
+
+        drop(at_alice);
+        assert_eq!(at_bob.signal().await, presence(false));
+        let asked = v1::GetPresenceRequest { user_ids: vec![bob.id.clone(), alice.id.clone()] };
+        let answer = at_bob.call(asked).await.unwrap().presences;
+        assert_eq!(answer.iter().map(|presence| presence.online).collect::<Vec<_>>(), [true, false]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn someone_is_online_until_their_last_session_ends() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let sessions = [alice.connect(DOORS[0]).await, alice.connect(DOORS[1]).await];
+    let online = async || {
+        let asked = v1::GetPresenceRequest { user_ids: vec!["alice".to_owned()] };
+        bob.users().get_presence(asked).await.unwrap().into_inner().presences[0].online
+    };
+    let [first, second] = sessions;
+    drop(first);
+    assert!(online().await);
+    drop(second);
+    eventually("alice is offline", async || (!online().await).then_some(())).await;
+}
+
+/// What one connection sends without waiting is decided in that order: a person who
+/// types fast on a slow line is not shuffled.
+#[tokio::test]
+async fn pipelined_sends_keep_their_order() {
+    let server = Server::start().await;
+    for_each_door(async |door| {
+        let (alice, bob) = (server.person(&fresh("alice")).await, server.person(&fresh("bob")).await);
+        let room = alice.group(&[&bob]).await;
+        let mut at_alice = alice.connect(door).await;
+        let in_flight = at_alice.welcome().limits.as_ref().unwrap().max_in_flight;
+        assert_eq!(in_flight, 64);
+
+        for target in [Target::RoomId(room), Target::ToUser(bob.id.clone())] {
+            let mut ids = Vec::new();
+            for number in 0..3 * in_flight {
+                let target = Some(target.clone());
+                let message = v1::SendMessageRequest { target, ..Person::message("", &number.to_string()) };
+                ids.push(at_alice.send(message.into_operation()).await);
+            }
+            let mut seqs = Vec::new();
+            for id in ids {
+                match at_alice.reply(&id).await.unwrap() {
+                    Answer::SendMessage(sent) => seqs.push(sent.seq),
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert!(seqs.is_sorted_by(|one, next| one < next), "to {target:?}: {seqs:?}");
+        }
+    })
+    .await;
+}
