@@ -8,7 +8,7 @@ use parlance_proto::v1::reply::Result as Answer;
 use parlance_proto::v1::server_frame::Frame;
 use parlance_proto::v1::{self, ClientFrame, Cursor, Draining, Event, Gap, Hello, ServerFrame, Signal, Welcome};
 
-use crate::{Contiguity, Item, fresh, within};
+use crate::{Contiguity, Item, Person, fresh, within};
 
 /// One `Chat` stream, said hello on. Every event and gap that it brings is checked for
 /// [`Contiguity`]; what comes while a test waits for something else is kept.
@@ -102,6 +102,28 @@ impl Conversation {
         let frame = ClientFrame { request_id: request_id.clone(), operation: Some(operation) };
         self.send_frame(frame).await;
         request_id
+    }
+
+    /// Sends this many messages to a room, as many at a time as the server takes; returns
+    /// the last one's seq.
+    pub async fn flood(&mut self, room: &str, count: usize, text: impl Fn(usize) -> String) -> u64 {
+        let in_flight = self.welcome.limits.as_ref().map_or(1, |limits| limits.max_in_flight as usize);
+        let mut waiting = VecDeque::new();
+        let mut last = 0;
+        for number in 0..count + in_flight {
+            if number < count {
+                waiting.push_back(self.send(Person::message(room, &text(number)).into_operation()).await);
+            }
+            if number >= in_flight
+                && let Some(id) = waiting.pop_front()
+            {
+                match self.reply(&id).await {
+                    Ok(Answer::SendMessage(sent)) => last = sent.seq,
+                    other => panic!("a message was not taken: {other:?}"),
+                }
+            }
+        }
+        last
     }
 
     /// Sends any frame. If the stream has ended, [`Self::end`] tells why.

@@ -4,6 +4,8 @@ use parlance_proto::json;
 use prost::Message;
 use serde_json::{Value, json as object};
 
+use crate::fresh;
+
 /// One unary call of the contract, with a request that is complete: whatever is wrong
 /// with it is who asks.
 pub struct Operation {
@@ -26,7 +28,7 @@ const fn operation(
 
 /// Every unary call there is; a test compares the list with the contract.
 #[rustfmt::skip]
-pub const OPERATIONS: [Operation; 27] = [
+pub static OPERATIONS: [Operation; 27] = [
     operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
     operation("ChatService/GetMessage", Method::GET, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4}"#),
     operation("ChatService/ListMessages", Method::GET, "/v1/rooms/ROOM/messages", "{}"),
@@ -57,6 +59,11 @@ pub const OPERATIONS: [Operation; 27] = [
 ];
 
 impl Operation {
+    /// The one of this method.
+    pub fn named(method: &str) -> &'static Self {
+        OPERATIONS.iter().find(|operation| operation.method.ends_with(method)).expect("the method is listed")
+    }
+
     /// Whether it is about one room.
     pub fn has_room(&self) -> bool {
         self.rest.1.contains("ROOM")
@@ -69,12 +76,18 @@ impl Operation {
 
     /// The path of the REST form.
     pub fn rest_path(&self, room: &str) -> String {
-        self.rest.1.replace("ROOM", room)
+        self.rest.1.replace("ROOM", room).replace("=op", &format!("={}", fresh("op")))
     }
 
-    /// The request as JSON; the body of the REST form where that has one.
+    /// The request as JSON, under a fresh id; the body of the REST form where that has
+    /// one.
     pub fn json(&self, room: &str) -> Value {
         let mut request: Value = serde_json::from_str(self.request).expect("the table holds JSON");
+        for id in ["requestId", "clientMessageId"] {
+            if let Some(id) = request.get_mut(id) {
+                *id = fresh("op").into();
+            }
+        }
         if self.has_room() {
             request["roomId"] = room.into();
         }

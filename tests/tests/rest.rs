@@ -31,7 +31,7 @@ async fn every_unary_call_answers_alike_through_every_door() {
     let mut chat = alice.connect(Door::WebSocketJson).await;
     for operation in &OPERATIONS {
         // Each on a room of its own, so that none stands in another's way.
-        let mut room = async || {
+        let room = async || {
             let room = alice.group(&[&bob]).await;
             assert_eq!(alice.say(&room, "hello").await, 4);
             room

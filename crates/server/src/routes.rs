@@ -54,7 +54,8 @@ pub(crate) fn routes(
         .merge(bridge.router())
         .route("/healthz", get(admin::healthz))
         .route("/readyz", get(admin::readyz).with_state(readiness))
-        .merge(web::router());
+        .merge(web::router())
+        .fallback(unknown);
     let app = app.layer(cors(guard.clone())).layer(middleware::from_fn_with_state(guard, guard::check));
     Ok((app, bridge))
 }

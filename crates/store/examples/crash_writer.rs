@@ -1,8 +1,8 @@
 //! Writes to a store until it is killed, and says on stdout what it was promised.
 //!
-//! `crash_writer <dir> <seed> <synced|buffered> <events> <text bytes>`: chunks of up to so
-//! many events, texts of up to so many bytes. One line for each fact, written after the
-//! store said so:
+//! `crash_writer <dir> <seed> <synced|buffered> <events> <text bytes> <buffer bytes>`:
+//! chunks of up to so many events, texts of up to so many bytes, moved to tables when so
+//! many have gathered. One line for each fact, written after the store said so:
 //!
 //! ```text
 //! open                                  the store is open
@@ -30,14 +30,11 @@ const ROOMS: u64 = 4;
 const WRITERS_PER_ROOM: u64 = 2;
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-/// Small, so that a short run moves its writes to tables several times.
-const WRITE_BUFFER: u64 = 256 << 10;
-
 #[tokio::main]
 async fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [dir, seed, durability, events, text_bytes] = args.as_slice() else {
-        panic!("usage: crash_writer <dir> <seed> <synced|buffered> <events> <text bytes>");
+    let [dir, seed, durability, events, text_bytes, buffer_bytes] = args.as_slice() else {
+        panic!("usage: see the top of examples/crash_writer.rs");
     };
     let size = Size { events: events.parse().unwrap(), text_bytes: text_bytes.parse().unwrap() };
     let durability = match durability.as_str() {
@@ -46,7 +43,8 @@ async fn main() {
         other => panic!("no durability {other}"),
     };
     let seed: u64 = seed.parse().unwrap();
-    let options = Options { durability, write_buffer_bytes: WRITE_BUFFER, ..Options::default() };
+    let write_buffer_bytes = buffer_bytes.parse().unwrap();
+    let options = Options { durability, write_buffer_bytes, ..Options::default() };
     let store: Arc<dyn Store> = Arc::new(Embedded::open(dir.as_ref(), options).unwrap());
     say("open");
 

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use parlance_core::limits::{MAX_CHUNK_EVENTS, MAX_RECENT_REQUESTS};
-use parlance_core::{Append, Creation, Decision, Draft, Need, Outcome, Room, RoomId, Settings, Title, Topic, Visibility};
+use parlance_core::{
+    Append, Creation, Decision, Draft, Need, Outcome, Room, RoomId, Settings, Title, Topic, Visibility,
+};
 use parlance_store::{AppendError, StoreError};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -128,10 +130,7 @@ impl Actor {
 
     /// There is no room yet. The first message to a person creates it; what was asked
     /// before that, knowing its id, fails.
-    async fn serve_without_room(
-        &self,
-        asks: &mut std::collections::VecDeque<Ask>,
-    ) -> Result<(), StoreError> {
+    async fn serve_without_room(&self, asks: &mut std::collections::VecDeque<Ask>) -> Result<(), StoreError> {
         while let Some(ask) = asks.pop_front() {
             let Some(other) = &ask.direct_with else {
                 answer(ask, Err(Error::RoomNotFound));

@@ -9,7 +9,6 @@ use v1::server_frame::Frame;
 use super::{OpenSession, Session};
 use crate::Error;
 use crate::hub::{Attach, Feed, Fetched, Hub, Subscription, Waken};
-use crate::limits::ROOM_BATCH;
 
 /// Where a session is in one room, and what is to come.
 pub(crate) struct RoomStream {
@@ -82,7 +81,6 @@ impl RoomStream {
         let Fetched::Frames(frames) = hub.fetch(&feed, self.cursor, to).await? else {
             return Ok(Progress::UpToDate);
         };
-        let full = frames.len() >= ROOM_BATCH;
         for frame in frames {
             if frame.seq > self.cursor + 1 {
                 // Older ones are gone from the log.
@@ -105,7 +103,9 @@ impl RoomStream {
                 }
             }
         }
-        Ok(if full || !self.plan.is_empty() { Progress::More } else { Progress::UpToDate })
+        // What was fetched may have ended before the head, with a page of the store.
+        let behind = feed.known().is_some_and(|room| self.cursor < room.head);
+        Ok(if behind || !self.plan.is_empty() { Progress::More } else { Progress::UpToDate })
     }
 }
 

@@ -8,7 +8,7 @@ use crate::model::{Cluster, Fault, MET, scripts};
 
 /// No file of failures: what fails prints its script, and becomes a test of its own.
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {
@@ -26,7 +26,7 @@ proptest! {
 fn scripts_run_into_everything_that_can_go_wrong() {
     let mut runner = TestRunner::deterministic();
     let mut met = std::collections::BTreeMap::new();
-    for _ in 0..300 {
+    for _ in 0..200 {
         let script = scripts().new_tree(&mut runner).unwrap().current();
         for (what, count) in Cluster::run(&script, Fault::None).unwrap_or_else(|e| panic!("{e}")).met.0 {
             *met.entry(what).or_insert(0) += count;

@@ -120,8 +120,10 @@ proptest! {
                 break;
             }
             let command = command("ann", &format!("r{n}"), None, kind.action(n));
+            let mut last = None;
             while let Ok(Decision::Need(need)) = draft.decide(&command, Timestamp(0)) {
                 prop_assert!(serve(&solo.store, draft.room_mut(), &need));
+                prop_assert_ne!(last.replace(need.clone()), Some(need));
             }
         }
         let (append, room) = draft.finish([1; 16]).unwrap();

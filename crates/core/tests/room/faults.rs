@@ -60,3 +60,15 @@ fn a_refusal_by_a_node_that_is_behind() {
 fn a_retry_under_another_request_id() {
     check(Fault::NewRequestIds, &["is there twice"]);
 }
+
+#[test]
+fn settings_read_before_the_tail() {
+    check(Fault::LoadsTailLast, &["other settings"]);
+}
+
+/// Why nothing may come between deciding and appending for as long as retention keeps:
+/// where the key's chunk is gone, the fence is gone.
+#[test]
+fn a_write_that_lands_after_retention() {
+    check(Fault::LandsAnyTime, &["follows"]);
+}

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use fjall::PersistMode;
 use parlance_core::{Chunk, RoomId};
@@ -40,12 +41,29 @@ enum Request {
     Close(oneshot::Sender<()>),
 }
 
+/// The committer has ended.
+struct Gone;
+
 /// The one writer: a thread that takes what is waiting, across all rooms, writes it as
 /// one batch, syncs once and answers all. With one operation waiting it does not wait
 /// for more.
 pub(super) struct Committer {
-    requests: mpsc::Sender<Request>,
+    /// Always there, until it is dropped.
+    requests: Option<mpsc::Sender<Request>>,
     failed: watch::Receiver<Option<String>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Committer {
+    /// Waits until everything accepted is done, so that whoever drops the store can
+    /// open it again.
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has been told through `failed`.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Committer {
@@ -54,11 +72,11 @@ impl Committer {
         let (failure, failed) = watch::channel(None);
         let Opened { tables, commits, synced } = opened;
         let worker = Worker { tables, commits, synced, durability, failure: Failure(failure) };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("committer".into())
             .spawn(move || worker.run(inbox))
             .unwrap_or_else(|error| panic!("cannot start a thread: {error}"));
-        Self { requests, failed }
+        Self { requests: Some(requests), failed, thread: Some(thread) }
     }
 
     /// Runs `operation` alone on the store and returns its result once everything that
@@ -74,15 +92,20 @@ impl Committer {
             Box::new(move |durable| drop(sender.send(durable.map(|()| result))))
         });
         let gone = || StoreError::Failed(self.reason().unwrap_or_else(|| "the store is closed".into()));
-        self.requests.send(Request::Run(job)).await.map_err(|_| gone())?;
+        self.send(Request::Run(job)).await.map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())?
     }
 
     pub(super) async fn close(&self) {
         let (sender, receiver) = oneshot::channel();
-        if self.requests.send(Request::Close(sender)).await.is_ok() {
+        if self.send(Request::Close(sender)).await.is_ok() {
             let _ = receiver.await;
         }
+    }
+
+    async fn send(&self, request: Request) -> Result<(), Gone> {
+        let requests = self.requests.as_ref().ok_or(Gone)?;
+        requests.send(request).await.map_err(|_| Gone)
     }
 
     pub(super) async fn failed(&self) -> String {

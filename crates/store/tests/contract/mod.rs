@@ -1,8 +1,10 @@
 //! What every store promises. Each case runs on whatever store it is given, shares it
 //! with nothing but its own rooms and users, and asks only through the trait.
 
-pub(crate) mod cursors;
+#[path = "../support/fixture.rs"]
 pub(crate) mod fixture;
+
+pub(crate) mod cursors;
 pub(crate) mod log;
 pub(crate) mod members;
 pub(crate) mod reads;

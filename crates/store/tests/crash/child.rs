@@ -19,23 +19,41 @@ pub(crate) struct Writer {
 pub(crate) struct Start {
     pub(crate) seed: u64,
     pub(crate) durability: &'static str,
-    /// Events of a chunk, and bytes of a text, at most.
-    pub(crate) size: (u64, u64),
+    pub(crate) load: Load,
     pub(crate) env: Vec<(&'static str, PathBuf)>,
+}
+
+/// How much a writer writes.
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    /// Of one chunk, at most.
+    pub(crate) events: u64,
+    /// Of one message, at most.
+    pub(crate) text_bytes: u64,
+    /// What gathers before it is moved to tables.
+    pub(crate) buffer_bytes: u64,
+}
+
+impl Load {
+    /// Little, and often moved to tables.
+    pub(crate) const SMALL: Self = Self { events: 4, text_bytes: 300, buffer_bytes: 32 << 10 };
+    /// Many megabytes within seconds.
+    pub(crate) const LARGE: Self = Self { events: 60, text_bytes: 16 << 10, buffer_bytes: 8 << 20 };
 }
 
 impl Start {
     pub(crate) fn seed(seed: u64) -> Self {
-        Self { seed, durability: "synced", size: (4, 1_000), env: Vec::new() }
+        Self { seed, durability: "synced", load: Load::SMALL, env: Vec::new() }
     }
 
     pub(crate) fn on(&self, dir: &Path) -> Writer {
         let tests = std::env::current_exe().unwrap();
+        let load = self.load;
         let program = tests.parent().unwrap().with_file_name("examples").join("crash_writer");
         let mut process = Command::new(&program)
             .arg(dir)
             .args([&self.seed.to_string(), self.durability])
-            .args([self.size.0.to_string(), self.size.1.to_string()])
+            .args([load.events, load.text_bytes, load.buffer_bytes].map(|number| number.to_string()))
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .spawn()

@@ -14,13 +14,13 @@ fn a_killed_process_loses_nothing_acknowledged() {
     let mut promises = Promises::default();
     let mut random = Random(1);
     let mut acks = 0;
-    for run in 0..60 {
+    for run in 0..54 {
         let mut writer = Start::seed(run).on(dir.path());
         if run % 6 != 0 {
             writer.run_until("open", 1);
         }
         // Else perhaps while it opens, or creates, the store.
-        writer.run_for(Duration::from_millis(random.below(300)));
+        writer.run_for(Duration::from_millis(random.below(200)));
         acks += promises.hear(&writer.kill());
         promises.check(dir.path()).unwrap_or_else(|broken| panic!("after run {run}: {broken}"));
     }

@@ -34,6 +34,10 @@ pub(crate) enum Fault {
     IgnoresNonce,
     /// A node refuses without asking the store whether it is behind.
     RefusesStale,
+    /// A node reads what stands beside the log first, and the tail later.
+    LoadsTailLast,
+    /// A write lands however late: past the day that retention leaves.
+    LandsAnyTime,
     /// A client makes up a new request id for each try.
     NewRequestIds,
 }

@@ -1,7 +1,10 @@
 use std::collections::VecDeque;
 
-use parlance_core::{Append, Chunk, Command, Decision, Draft, Need, Outcome, Refusal, Room, Timestamp};
+use parlance_core::{
+    Append, Chunk, Command, Decision, Draft, Need, Outcome, Refusal, Room, RoomInfo, Timestamp,
+};
 
+use super::Fault;
 use super::cluster::{MINUTE, Met};
 use super::store::Store;
 
@@ -13,7 +16,7 @@ pub(crate) struct Node {
     /// When it last learned anything of the room.
     fed_at: u64,
     /// A tail read a while ago: loading is two reads, and the world goes on between.
-    tail: Option<(Chunk, u64)>,
+    tail: Option<(Chunk, RoomInfo, u64)>,
     pub(crate) queue: VecDeque<Attempt>,
     /// An append whose answer was lost. The room is unusable until it is resolved.
     pub(crate) unknown: Option<Unknown>,
@@ -64,7 +67,7 @@ impl Node {
     /// Begins to load the room.
     pub(crate) fn read_tail(&mut self, store: &Store, now: u64) {
         self.room = None;
-        self.tail = Some((store.tail().clone(), now));
+        self.tail = Some((store.tail().clone(), store.info.clone(), now));
     }
 
     /// The room, loaded if there is none or nobody fed it for a minute.
@@ -75,10 +78,16 @@ impl Node {
         if self.room.is_none() {
             // The tail first, then what stands beside the log: the other way round a
             // change of settings between the two would be missed for good.
-            let recent = self.tail.take().filter(|(_, read_at)| now - read_at <= MINUTE);
-            let (tail, read_at) = recent.unwrap_or_else(|| (store.tail().clone(), now));
+            let recent = self.tail.take().filter(|(_, _, read_at)| now - read_at <= MINUTE);
+            let (tail, info, read_at) = match recent {
+                Some((_, info, _)) if store.fault == Fault::LoadsTailLast => {
+                    (store.tail().clone(), info, now)
+                }
+                Some((tail, _, read_at)) => (tail, store.info.clone(), read_at),
+                None => (store.tail().clone(), store.info.clone(), now),
+            };
             self.fed_at = read_at;
-            self.room = Some(Room::load(store.info.clone(), &tail));
+            self.room = Some(Room::load(info, &tail));
         }
         self.room.as_mut().unwrap()
     }

@@ -1,0 +1,37 @@
+//! A directory as bytes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every file under a directory, by its path in there.
+pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+pub(crate) fn read(root: &Path) -> Files {
+    let mut files = Files::new();
+    read_into(root, root, &mut files);
+    files
+}
+
+fn read_into(root: &Path, dir: &Path, files: &mut Files) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_into(root, &path, files);
+        } else {
+            files.insert(path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap());
+        }
+    }
+}
+
+/// Makes `root` hold these files and no others.
+pub(crate) fn write(root: &Path, files: &Files) {
+    if root.exists() {
+        fs::remove_dir_all(root).unwrap();
+    }
+    for (path, content) in files {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+}

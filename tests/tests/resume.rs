@@ -1,0 +1,245 @@
+//! Coming back: with cursors, without, and after one's membership has changed. Every
+//! conversation checks by itself that what it gets leaves no hole; see `Contiguity`.
+#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+
+use parlance_proto::v1::event::Body;
+use parlance_proto::v1::{self, Gap, GapReason};
+use parlance_tests::{Conversation, DOORS, Door, Item, Person, Server, for_each_door, fresh, refused, text_of};
+use tonic::Code;
+
+fn named(gap: &Gap) -> (u64, u64, GapReason) {
+    (gap.from_seq, gap.to_seq, gap.reason())
+}
+
+fn texts(events: &[v1::Event]) -> Vec<&str> {
+    events.iter().map(text_of).collect()
+}
+
+async fn pair(server: &Server) -> (Person, Person, String) {
+    let (alice, bob) = (server.person(&fresh("alice")).await, server.person(&fresh("bob")).await);
+    let room = alice.group(&[&bob]).await;
+    (alice, bob, room)
+}
+
+fn join(room: &str) -> v1::JoinRoomRequest {
+    v1::JoinRoomRequest { room_id: room.to_owned(), request_id: fresh("join"), after_seq: None }
+}
+
+fn leave(room: &str) -> v1::LeaveRoomRequest {
+    v1::LeaveRoomRequest { room_id: room.to_owned(), request_id: fresh("leave"), after_seq: None }
+}
+
+#[tokio::test]
+async fn with_cursors_one_gets_what_one_missed_and_then_what_happens() {
+    let server = Server::start().await;
+    for_each_door(async |door| {
+        let (alice, bob, room) = pair(&server).await;
+        let quiet = alice.group(&[&bob]).await;
+        let mut before = bob.connect(door).await;
+        let seen = alice.say(&room, "seen").await;
+        assert_eq!(before.events_up_to(&room, seen).await.len(), 2, "bob's joining and the message");
+        let quiet_head = before.contiguity().reached(&quiet);
+        let cursors = before.contiguity().cursors();
+        drop(before);
+        alice.say(&room, "missed").await;
+        alice.say(&room, "missed too").await;
+
+        let mut after = bob.resume(door, &cursors).await;
+        let head = |room: &str| after.welcome().heads.iter().find(|head| head.room_id == room).unwrap().seq;
+        assert_eq!((head(&room), head(&quiet)), (seen + 2, quiet_head));
+        alice.say(&room, "live").await;
+        let events = after.events_up_to(&room, seen + 3).await;
+        assert_eq!(texts(&events), ["missed", "missed too", "live"]);
+        assert!(after.untaken().is_empty(), "nothing of the quiet room");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_cursors_what_was_acknowledged_is_a_gap() {
+    let server = Server::start().await;
+    for_each_door(async |door| {
+        let (alice, bob, room) = pair(&server).await;
+        let acknowledged = alice.say(&room, "on the phone").await;
+        bob.acknowledge(&room, acknowledged).await;
+        alice.say(&room, "nowhere yet").await;
+
+        // Bob joined at 3: what was before is not his, what is acknowledged can be paged.
+        let mut tablet = bob.connect(door).await;
+        assert_eq!(named(&tablet.gap().await), (1, 2, GapReason::NotMember));
+        assert_eq!(named(&tablet.gap().await), (3, acknowledged, GapReason::AcknowledgedElsewhere));
+        assert_eq!(text_of(&tablet.event().await), "nowhere yet");
+
+        let request = v1::ListEventsRequest {
+            room_id: room.clone(),
+            from_seq: 3,
+            to_seq: acknowledged,
+            page_size: 0,
+        };
+        let paged = tablet.call(request).await.unwrap();
+        assert_eq!((paged.events.len(), paged.gaps.len(), paged.next_from_seq), (2, 0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_left_and_came_back_has_a_gap_in_between() {
+    let server = Server::start().await;
+    for_each_door(async |door| {
+        let (alice, bob) = (server.person(&fresh("alice")).await, server.person(&fresh("bob")).await);
+        let room = alice.group(&[&bob]).await;
+        let seen = alice.say(&room, "with bob").await;
+        let left = alice.remove(&room, &bob).await;
+        alice.say(&room, "without bob").await;
+        alice.say(&room, "still without").await;
+        let back = alice.add(&room, &bob).await;
+        let head = alice.say(&room, "with bob again").await;
+
+        let mut conversation = bob.resume(door, &[Person::cursor(&room, seen)]).await;
+        assert_eq!(conversation.event().await.seq, left);
+        assert_eq!(named(&conversation.gap().await), (left + 1, back - 1, GapReason::NotMember));
+        assert_eq!(conversation.event().await.seq, back);
+        assert_eq!(text_of(&conversation.event().await), "with bob again");
+
+        let request = v1::ListEventsRequest { room_id: room.clone(), page_size: 200, ..Default::default() };
+        let paged = conversation.call(request).await.unwrap();
+        let seqs = paged.events.iter().map(|event| event.seq).collect::<Vec<_>>();
+        assert_eq!(seqs, Vec::from_iter((3..=left).chain(back..=head)));
+        assert_eq!(paged.gaps.iter().map(named).collect::<Vec<_>>(), [(
+            left + 1,
+            back - 1,
+            GapReason::NotMember
+        )]);
+    })
+    .await;
+}
+
+/// Leaving and coming back while connected is the same as seen by the stream.
+#[tokio::test]
+async fn a_session_follows_its_user_out_of_a_room_and_back() {
+    let server = Server::start().await;
+    for_each_door(async |door| {
+        let (alice, bob) = (server.person(&fresh("alice")).await, server.person(&fresh("bob")).await);
+        let room = alice.channel().await;
+        let mut at_bob = bob.connect(door).await;
+        let joined = at_bob.call(join(&room)).await.unwrap().outcome.unwrap().seq;
+        // A channel's history is open to who joins, but not pushed.
+        assert_eq!(named(&at_bob.gap().await), (1, joined - 1, GapReason::TooLong));
+        assert_eq!(at_bob.event().await.seq, joined);
+
+        let left = at_bob.call(leave(&room)).await.unwrap().outcome.unwrap().seq;
+        assert_eq!(at_bob.event().await.seq, left);
+        alice.say(&room, "while bob is away").await;
+        let back = at_bob.call(join(&room)).await.unwrap().outcome.unwrap().seq;
+        assert_eq!(named(&at_bob.gap().await), (left + 1, back - 1, GapReason::TooLong));
+        assert_eq!(at_bob.event().await.seq, back);
+        alice.say(&room, "welcome back").await;
+        assert_eq!(text_of(&at_bob.event().await), "welcome back");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn being_added_while_connected_brings_the_room() {
+    let server = Server::start().await;
+    for_each_door(async |door| {
+        let (alice, bob) = (server.person(&fresh("alice")).await, server.person(&fresh("bob")).await);
+        let mut at_bob = bob.connect(door).await;
+        assert_eq!(at_bob.welcome().heads, []);
+        let room = alice.group(&[]).await;
+        let before = alice.say(&room, "before bob").await;
+        let added = alice.add(&room, &bob).await;
+        alice.say(&room, "to bob").await;
+
+        assert_eq!(named(&at_bob.gap().await), (1, before, GapReason::NotMember));
+        let event = at_bob.event().await;
+        assert_eq!((event.seq, &event.actor_id), (added, &alice.id));
+        assert!(matches!(event.body, Some(Body::MemberAdded(added)) if added.user_id == bob.id));
+        assert_eq!(text_of(&at_bob.event().await), "to bob");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_removal_is_the_last_that_one_hears_of_a_room() {
+    let server = Server::start().await;
+    for_each_door(async |door| {
+        let (alice, bob, room) = pair(&server).await;
+        let other = alice.group(&[&bob]).await;
+        let mut at_bob = bob.connect(door).await;
+        let removed = alice.remove(&room, &bob).await;
+        alice.say(&room, "behind bob's back").await;
+        let mut alice_types = alice.connect(door).await;
+        alice_types.call(v1::SendTypingRequest { room_id: room.clone() }).await.unwrap();
+        // Whatever was to come of the first room would have come before this.
+        let mark = alice.say(&other, "a mark").await;
+
+        let mut last = None;
+        loop {
+            match at_bob.item().await {
+                Item::Event(event) if event.room_id == room => last = Some(event),
+                Item::Event(event) if event.seq == mark => break,
+                _ => {}
+            }
+        }
+        let last = last.unwrap();
+        assert_eq!(last.seq, removed);
+        assert!(matches!(last.body, Some(Body::MemberRemoved(removed)) if removed.user_id == bob.id));
+
+        // Nor when coming back: the cursor gets the removal, and no head.
+        let mut again = bob.resume(door, &[Person::cursor(&room, removed - 1)]).await;
+        assert!(again.welcome().heads.iter().all(|head| head.room_id != room));
+        assert_eq!(again.events_up_to(&room, removed).await.len(), 1);
+        let denied = (Code::PermissionDenied, "not_member".to_owned());
+        assert_eq!(refused(again.call(Person::message(&room, "let me in")).await), denied);
+        let seen = bob.log(&room).await;
+        assert_eq!(seen.last().unwrap().seq, removed);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn cursors_of_rooms_that_are_not_ones_own_come_to_an_open_gap() {
+    let server = Server::start().await;
+    let eve = server.person("eve").await;
+    for_each_door(async |door| {
+        let (alice, bob, room) = pair(&server).await;
+        let direct = v1::CreateRoomRequest {
+            kind: v1::RoomKind::Direct.into(),
+            member_ids: vec![bob.id.clone()],
+            ..Default::default()
+        };
+        let direct = alice.rooms().create_room(direct).await.unwrap().into_inner().room.unwrap().room_id;
+        // One that exists, one that can be computed, one that is made up: all the same.
+        let foreign = [room, direct, "r0123".to_owned()];
+        let cursors = foreign.each_ref().map(|room| Person::cursor(room, 7));
+        let mut at_eve: Conversation = eve.resume(door, &cursors).await;
+        assert_eq!(at_eve.welcome().heads, []);
+        let mut named_rooms = Vec::new();
+        for _ in &foreign {
+            let gap = at_eve.gap().await;
+            assert_eq!((named(&gap), gap.epoch), ((8, 0, GapReason::NotMember), 0));
+            named_rooms.push(gap.room_id);
+        }
+        named_rooms.sort();
+        let mut foreign = foreign;
+        foreign.sort();
+        assert_eq!(named_rooms, foreign);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn more_than_is_pushed_at_once_is_a_gap_to_page() {
+    let server = Server::start().await;
+    let (alice, bob, room) = pair(&server).await;
+    let mut at_alice = alice.connect(Door::WebSocketBinary).await;
+    let mut head = at_alice.flood(&room, 10_050, |number| number.to_string()).await;
+    for door in DOORS {
+        let mut at_bob = bob.resume(door, &[Person::cursor(&room, 3)]).await;
+        assert_eq!(named(&at_bob.gap().await), (4, head - 10_000, GapReason::TooLong));
+        head = alice.say(&room, "live").await;
+        let events = at_bob.events_up_to(&room, head).await;
+        assert_eq!((events.len(), text_of(&events[10_000])), (10_001, "live"));
+    }
+}

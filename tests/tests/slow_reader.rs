@@ -1,0 +1,73 @@
+//! People who do not read, in a room where everybody talks: they cost nobody else
+//! anything, the server a bounded amount, and themselves nothing but time.
+#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+
+use std::time::{Duration, Instant};
+
+use parlance_tests::{DOORS, Door, Person, Server, text_of, within};
+
+/// Far more than sockets hold: 20 MB.
+const MESSAGES: usize = 20_000;
+const BYTES: usize = 1_000;
+
+/// What the server may take for it. Its caches and the room's recent events are in
+/// this; three times 20 MB waiting for slow readers would not be.
+const MAX_GROWTH: u64 = 64 * 1024 * 1024;
+
+/// How long a message may take to who does read. It takes milliseconds; the machine may
+/// be busy.
+const PROMPT: Duration = Duration::from_secs(5);
+
+fn text(number: usize) -> String {
+    format!("{number:0BYTES$}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_readers_cost_nobody_anything_and_miss_nothing() {
+    let server = Server::start().await;
+    let (alice, bob, slow) =
+        (server.person("alice").await, server.person("bob").await, server.person("slow").await);
+    let room = alice.group(&[&bob, &slow]).await;
+    let start = [Person::cursor(&room, 4)];
+    // They say hello and then read nothing: their windows close.
+    let mut stuck = Vec::new();
+    for door in DOORS {
+        stuck.push(slow.resume(door, &start).await);
+    }
+    let mut quick = bob.resume(Door::WebSocketBinary, &start).await;
+    // The sender's own events are read on the way, as an app would.
+    let mut sender = alice.resume(Door::Grpc, &start).await;
+    sender.flood(&room, 100, text).await;
+    let before = server.resident_bytes();
+
+    let mut peak = 0;
+    let mut head = 104;
+    while head < 104 + MESSAGES as u64 {
+        let first = head as usize;
+        let (last, events) = tokio::join!(
+            sender.flood(&room, MESSAGES / 20, |number| text(first + number)),
+            quick.events_up_to(&room, head + MESSAGES as u64 / 20),
+        );
+        head = last;
+        assert_eq!(events.last().unwrap().seq, head, "who reads gets everything at once");
+        peak = peak.max(server.resident_bytes());
+    }
+    let sent = Instant::now();
+    head = alice.say(&room, "promptly").await;
+    assert_eq!(text_of(&quick.event().await), "promptly");
+    assert!(sent.elapsed() < PROMPT, "{:?}", sent.elapsed());
+    println!("{} MB, then at most {} MB", before >> 20, peak >> 20);
+    assert!(peak < before + MAX_GROWTH, "{} MB, then {} MB", before >> 20, peak >> 20);
+
+    for conversation in &mut stuck {
+        // Each conversation checks that nothing is missing in between.
+        let events = within("all of it comes", conversation.events_up_to(&room, head)).await;
+        assert_eq!(events.len() as u64, head - 4);
+        assert_eq!(events.iter().filter(|event| text_of(event).len() == BYTES).count(), MESSAGES + 100);
+    }
+    // And then they are among those who read.
+    alice.say(&room, "back among us").await;
+    for conversation in &mut stuck {
+        assert_eq!(text_of(&conversation.event().await), "back among us");
+    }
+}
