@@ -118,11 +118,12 @@ impl Server {
     /// Reads where it listens from what it prints, and asks for its health.
     async fn wait_until_it_serves(&mut self) {
         let stderr = self.child.stderr.take().expect("it is piped");
-        tokio::spawn(self.output.clone().drain(BufReader::new(stderr)));
+        let errors = tokio::spawn(self.output.clone().drain(BufReader::new(stderr)));
         let mut stdout = BufReader::new(self.child.stdout.take().expect("it is piped"));
         let addresses = within("the server says where it listens", self.output.addresses(&mut stdout)).await;
         let Some((address, admin)) = addresses else {
             let status = self.exited().await;
+            let _ = within("the server has said why", errors).await;
             panic!("the server ended with {status}");
         };
         (self.address, self.admin) = (address, admin);

@@ -45,8 +45,8 @@ impl Signer {
             Self::Es256(pair) => (P256_SPKI, pair.public_key().as_ref()),
         };
         let base64 = STANDARD.encode([prefix, key].concat());
-        let (first, rest) = base64.split_at(base64.len().min(64));
-        format!("-----BEGIN PUBLIC KEY-----\n{first}\n{rest}\n-----END PUBLIC KEY-----\n")
+        let lines = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect::<Vec<_>>();
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
     }
 
     /// A token with these claims.

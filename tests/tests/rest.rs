@@ -15,7 +15,7 @@ fn the_table_of_operations_is_that_of_the_contract() {
         let unary = service.methods().filter(|method| !method.is_server_streaming()).collect::<Vec<_>>();
         unary.into_iter().map(move |method| format!("{service_name}/{}", method.name()))
     });
-    let (mut contract, mut table) = (methods.collect::<Vec<_>>(), OPERATIONS.map(|o| o.method).to_vec());
+    let (mut contract, mut table) = (methods.collect::<Vec<_>>(), OPERATIONS.iter().map(|o| o.method).collect::<Vec<_>>());
     contract.sort();
     table.sort_unstable();
     assert_eq!(contract, table);

@@ -102,8 +102,8 @@ pub trait Store: Send + Sync + 'static {
     async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError>;
 
     /// Appends a chunk with everything that belongs to it, if the room's head is still
-    /// the one that the append expects. Sending a message moves the sender's read and
-    /// delivered cursors to it; joining starts both at the join.
+    /// the one that the append expects. Sending a message moves the sender's read mark to
+    /// it; joining starts both cursors at the join.
     async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError>;
 
     /// A room and its last chunk.

@@ -17,6 +17,9 @@ const LOCAL_ISSUER: &str = "parlance-local";
 /// How far clocks may differ, seconds.
 const CLOCK_SKEW: u64 = 60;
 
+/// Longer than any session; instants too far away cannot be told.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// Longest token that is looked at, bytes: a token with many claims stays below.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
@@ -32,10 +35,11 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// How long the token still holds.
+    /// How long the token still holds; for one that never ends, ten years.
     pub fn remaining(&self) -> Duration {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Duration::from_secs(self.expires_at + CLOCK_SKEW).saturating_sub(now)
+        let end = Duration::from_secs(self.expires_at.saturating_add(CLOCK_SKEW));
+        end.saturating_sub(now).min(FOR_EVER)
     }
 }
 

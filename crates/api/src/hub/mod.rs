@@ -97,8 +97,10 @@ impl Hub {
             if let Body::MemberAdded { user, .. } = &event.body
                 && let Some(mailboxes) = self.users.get(user)
             {
+                // Who is there when the room begins sees it from its first event on.
+                let joined = if chunk.first_seq() == 1 { 1 } else { event.seq };
                 for mailbox in mailboxes.iter() {
-                    mailbox.attach(Attach { room: info.id.clone(), joined: event.seq });
+                    mailbox.attach(Attach { room: info.id.clone(), joined });
                 }
             }
         }

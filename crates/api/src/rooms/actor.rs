@@ -27,10 +27,11 @@ pub(super) struct Actor {
     room: Option<Room>,
 }
 
-/// A command that waits for the append that it went into.
+/// A command that is decided and waits for the append: what it was decided on is only
+/// true once that has happened.
 struct Waiting {
     ask: Ask,
-    outcome: Outcome,
+    result: Result<Outcome, Error>,
 }
 
 /// What loading something for a draft came to.
@@ -90,15 +91,11 @@ impl Actor {
         let mut waiting: Vec<Waiting> = Vec::new();
         while let Some(ask) = asks.pop_front() {
             match self.decide(&mut draft, &ask).await {
-                Ok(Ok(outcome)) => waiting.push(Waiting { ask, outcome }),
-                Ok(Err(error)) => answer(ask, Err(error)),
+                Ok(result) => waiting.push(Waiting { ask, result }),
                 Err(error) => {
                     asks.push_front(ask);
                     give_back(asks, waiting);
-                    if error == AppendError::HeadMoved {
-                        self.catch_up().await?;
-                    }
-                    return Err(error);
+                    return self.behind(error).await;
                 }
             }
             if !draft.has_room() {
@@ -107,25 +104,44 @@ impl Actor {
         }
         let mut loaded = draft.room_mut().clone();
         loaded.trim();
-        let Some((append, after)) = draft.finish(random::nonce()) else {
-            // Repeats and commands that change nothing; what was loaded stays so.
-            self.room = Some(loaded);
-            answer_all(waiting);
-            return Ok(());
+        let appended = match draft.finish(random::nonce()) {
+            Some((append, after)) => self.append(append, after).await,
+            None => {
+                // What was loaded stays so.
+                self.room = Some(loaded);
+                self.confirm(&waiting).await
+            }
         };
-        match self.append(append, after).await {
+        match appended {
             Ok(()) => {
                 answer_all(waiting);
                 Ok(())
             }
             Err(error) => {
                 give_back(asks, waiting);
-                if error == AppendError::HeadMoved {
-                    self.catch_up().await?;
-                }
-                Err(error)
+                self.behind(error).await
             }
         }
+    }
+
+    /// A refusal, or finding nothing to change, may come of not knowing the latest: an
+    /// append would have noticed, without one the head is looked up. A repeat is true
+    /// in any case.
+    async fn confirm(&self, waiting: &[Waiting]) -> Result<(), AppendError> {
+        if waiting.iter().all(|waiting| matches!(waiting.result, Ok(Outcome { is_repeat: true, .. }))) {
+            return Ok(());
+        }
+        let stored = self.shared.store.room(&self.id).await?;
+        let head = self.room.as_ref().map(Room::head);
+        if stored.map(|stored| stored.head()) == head { Ok(()) } else { Err(AppendError::HeadMoved) }
+    }
+
+    /// Catches up if `error` says that the room has gone on without us.
+    async fn behind(&mut self, error: AppendError) -> Result<(), AppendError> {
+        if error == AppendError::HeadMoved {
+            self.catch_up().await?;
+        }
+        Err(error)
     }
 
     /// There is no room yet. The first message to a person creates it; what was asked
@@ -215,8 +231,10 @@ impl Actor {
             }
             Need::Older { before } => {
                 let limit = OLDER_PAGE.min(MAX_RECENT_REQUESTS);
-                room.load_older(&store.events_before(&self.id, before, limit).await?);
-                true
+                let older = store.events_before(&self.id, before, limit).await?;
+                room.load_older(&older);
+                // Nothing there although the floor is lower: the floor has moved.
+                !older.is_empty()
             }
         };
         Ok(if usable { Loaded::Into(()) } else { Loaded::Ahead })
@@ -245,10 +263,15 @@ impl Actor {
     /// Applies what others have appended.
     async fn catch_up(&mut self) -> Result<(), StoreError> {
         let Some(room) = &mut self.room else { return Ok(()) };
+        let before = room.head();
         loop {
-            let head = room.head().seq();
-            let chunks = self.shared.store.chunks_after(&self.id, head, CATCH_UP_PAGE).await?;
+            let head = room.head();
+            let chunks = self.shared.store.chunks_after(&self.id, head.seq(), CATCH_UP_PAGE).await?;
             if chunks.is_empty() {
+                if head == before {
+                    // Behind, but not by events: what stands beside the log has changed.
+                    self.room = None;
+                }
                 return Ok(());
             }
             for chunk in &chunks {
@@ -281,8 +304,8 @@ fn answer(ask: Ask, result: Result<Outcome, Error>) {
 }
 
 fn answer_all(waiting: Vec<Waiting>) {
-    for Waiting { ask, outcome } in waiting {
-        answer(ask, Ok(outcome));
+    for Waiting { ask, result } in waiting {
+        answer(ask, result);
     }
 }
 

@@ -92,7 +92,8 @@ impl Creation {
         let mut rows = Vec::with_capacity(members.len());
         for (seq, (user, role)) in (2..).zip(members) {
             events.push(event(seq, Body::MemberAdded { user: user.clone(), role: *role }));
-            rows.push(Member::joined(user.clone(), *role, seq));
+            // They were there from the beginning: the room's first event is theirs too.
+            rows.push(Member::joined(user.clone(), *role, 1));
         }
         let joins = rows
             .iter()

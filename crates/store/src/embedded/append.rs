@@ -41,7 +41,8 @@ fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), Sto
     // The first event to receive is one's own joining.
     let joins =
         append.joins.iter().map(|(user, mark)| (user, Cursors { delivered: mark.seq - 1, read: *mark }));
-    let sent = append.sent.iter().map(|(user, mark)| (user, Cursors { delivered: mark.seq, read: *mark }));
+    // Sending says nothing of what the device has received.
+    let sent = append.sent.iter().map(|(user, mark)| (user, Cursors { delivered: 0, read: *mark }));
     for (user, to) in joins.chain(sent) {
         let key = keys::pair(user.as_str(), room.as_str());
         if let Some((_, cursors)) = moved.iter_mut().find(|(known, _)| *known == key) {

@@ -126,7 +126,7 @@ impl Promises {
         }
         let cursors = store.user_room(&owner, &id).await.unwrap().unwrap().cursors;
         let acknowledged = self.cursors.get(&(room, "owner".into())).copied().unwrap_or(0);
-        if cursors.delivered < acknowledged.max(checked.last_message) {
+        if cursors.delivered < acknowledged {
             return Err(format!("room {number}: the cursor {} is behind", cursors.delivered));
         }
         Ok(())

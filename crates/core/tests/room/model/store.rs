@@ -78,7 +78,7 @@ impl Store {
 
     /// `user` has read up to `mark`.
     pub(crate) fn read(&mut self, user: &UserId, mark: Mark) {
-        let reached = Cursors { delivered: mark.seq, read: mark };
+        let reached = Cursors { delivered: 0, read: mark };
         let cursors = self.cursors.entry(user.clone()).or_default();
         if self.fault == Fault::MarksMoveBack {
             *cursors = reached;

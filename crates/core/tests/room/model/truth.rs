@@ -166,7 +166,9 @@ impl Truth {
     }
 
     fn change(&mut self, event: &Event) {
-        let joined = Interval { joined: event.seq, left: None };
+        let first = self.runs.get(&(event.actor.clone(), event.request.clone())).map(|run| run.first);
+        // Who is there when the room begins was there from its first event on.
+        let joined = Interval { joined: if first == Some(1) { 1 } else { event.seq }, left: None };
         match &event.body {
             Body::RoomCreated { kind, settings } => {
                 self.kind = Some(*kind);
