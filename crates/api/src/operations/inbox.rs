@@ -21,10 +21,7 @@ impl Api {
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, RoomId::parse)?;
         let page = self.store().rooms_of(&caller.user, after.as_ref(), size).await?;
-        let next_page_token = match page.last() {
-            Some(last) if page.len() == size => last.room.as_str().to_owned(),
-            _ => String::new(),
-        };
+        let next_page_token = parse::next_page_token(&page, size, |last| last.room.as_str());
         let active = page.into_iter().filter(|room| room.member.is_active());
         let entries: Vec<Option<v1::InboxEntry>> = futures::stream::iter(active)
             .map(|room| self.inbox_entry(room))

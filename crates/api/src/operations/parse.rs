@@ -7,7 +7,13 @@ use parlance_core::{Emoji, Name, RequestId, RoomId, Text, Title, Topic, UserId};
 use parlance_proto::v1;
 
 use crate::Error;
-use crate::session::Cursor;
+
+/// A position that the client says it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) seq: u64,
+    pub(crate) epoch: u64,
+}
 
 pub(crate) fn field(name: &str, description: impl ToString) -> Error {
     Error::Field(name.to_owned(), description.to_string())
@@ -72,6 +78,14 @@ pub(crate) fn page_token<T>(
         return Ok(None);
     }
     parse(token).map(Some).map_err(|_| field("page_token", "not one that this server gave"))
+}
+
+/// What leads from a page to the next one; empty after the last.
+pub(crate) fn next_page_token<T>(page: &[T], size: usize, id: impl FnOnce(&T) -> &str) -> String {
+    match page.last() {
+        Some(last) if page.len() == size => id(last).to_owned(),
+        _ => String::new(),
+    }
 }
 
 pub(crate) fn cursors(cursors: &[v1::Cursor]) -> Result<HashMap<RoomId, Cursor>, Error> {

@@ -66,10 +66,7 @@ impl Api {
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, RoomId::parse)?;
         let page = self.store().rooms_of(&caller.user, after.as_ref(), size).await?;
-        let next_page_token = match page.last() {
-            Some(last) if page.len() == size => last.room.as_str().to_owned(),
-            _ => String::new(),
-        };
+        let next_page_token = parse::next_page_token(&page, size, |last| last.room.as_str());
         let mut rooms = Vec::with_capacity(page.len());
         for user_room in page.iter().filter(|room| request.include_left || room.member.is_active()) {
             if let Some(room) = self.store().room(&user_room.room).await? {
@@ -89,10 +86,7 @@ impl Api {
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, UserId::parse)?;
         let page = self.store().members(&id, after.as_ref(), size).await?;
-        let next_page_token = match page.last() {
-            Some(last) if page.len() == size => last.user.as_str().to_owned(),
-            _ => String::new(),
-        };
+        let next_page_token = parse::next_page_token(&page, size, |last| last.user.as_str());
         let members = page.iter().filter(|member| member.is_active()).map(convert::member).collect();
         Ok(v1::ListMembersResponse { members, next_page_token })
     }

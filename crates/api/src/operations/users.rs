@@ -57,10 +57,7 @@ impl Api {
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, UserId::parse)?;
         let users = self.store().users(after.as_ref(), size).await?;
-        let next_page_token = match users.last() {
-            Some(last) if users.len() == size => last.id.as_str().to_owned(),
-            _ => String::new(),
-        };
+        let next_page_token = parse::next_page_token(&users, size, |last| last.id.as_str());
         Ok(v1::ListUsersResponse { users: users.iter().map(user_to_proto).collect(), next_page_token })
     }
 

@@ -10,17 +10,11 @@ use parlance_store::UserRoom;
 use super::OpenSession;
 use super::stream::{RoomStream, Source, Step, gap};
 use crate::hub::{Feed, RoomState};
+use crate::operations::parse::Cursor;
 use crate::{Api, Error};
 
 /// Rooms of a user that are read at once.
 const PAGE: usize = 200;
-
-/// A position that the client says it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cursor {
-    pub(crate) seq: u64,
-    pub(crate) epoch: u64,
-}
 
 impl Api {
     /// Fills a new session with the rooms of its user, each from where the client has

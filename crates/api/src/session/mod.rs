@@ -22,7 +22,6 @@ use tonic::Status;
 use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
-pub(crate) use self::catch_up::Cursor;
 use self::stream::RoomStream;
 use crate::auth::Caller;
 use crate::hub::Mailbox;
