@@ -140,6 +140,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("=== the server wrote\n{}===", self.output());
+        } else {
+            assert!(!self.output().contains("panicked at"), "the server panicked:\n{}", self.output());
         }
     }
 }

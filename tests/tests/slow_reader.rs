@@ -71,3 +71,27 @@ async fn slow_readers_cost_nobody_anything_and_miss_nothing() {
         assert_eq!(text_of(&conversation.event().await), "back among us");
     }
 }
+
+/// Whoever stops in the middle of catching up leaves nothing locked behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stops_reading_the_past_does_not_stop_others() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.group(&[&bob]).await;
+    let mut at_alice = alice.connect(Door::Grpc).await;
+    let head = at_alice.flood(&room, 9_000, text).await;
+    let start = [Person::cursor(&room, 0)];
+    let mut stopped = Vec::new();
+    for number in 0..12 {
+        let mut conversation = bob.resume(DOORS[number % 3], &start).await;
+        conversation.event().await;
+        stopped.push(conversation);
+    }
+    for door in DOORS {
+        let mut conversation = bob.resume(door, &start).await;
+        assert_eq!(conversation.events_up_to(&room, head).await.len() as u64, head, "through {door}");
+    }
+    for mut conversation in stopped {
+        conversation.events_up_to(&room, head).await;
+    }
+}

@@ -6,11 +6,11 @@ use fjall::PersistMode;
 use parlance_core::{Chunk, RoomId};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::keys;
 use super::open::Opened;
 use super::recovery::SyncedMark;
-use super::tables::{Table, Tables, damaged};
+use super::tables::{self, Commits, Table, Tables, damaged};
 use super::view::last_chunk;
-use super::{keys, open};
 use crate::StoreError;
 
 /// Operations that wait for the committer; whoever comes when it is full waits too.
@@ -128,7 +128,7 @@ impl Committer {
 
 struct Worker {
     tables: Arc<Tables>,
-    commits: u64,
+    commits: Commits,
     synced: SyncedMark,
     durability: Durability,
     failure: Failure,
@@ -191,22 +191,27 @@ impl Worker {
         if writes.is_empty() {
             return Ok(());
         }
-        let number = self.commits + 1;
+        let number = tables::last(&self.commits) + 1;
         let mode = match self.durability {
             Durability::Synced => PersistMode::SyncData,
             Durability::Buffered => PersistMode::Buffer,
         };
         let mut batch = self.tables.db.batch().durability(Some(mode));
-        batch.insert(self.tables.keyspace(Table::Meta), open::COMMITS, number.to_be_bytes());
+        let mut commits = self.commits;
         for ((table, key), value) in writes {
-            batch.insert(self.tables.keyspace(table), key, value);
+            let keyspace = self.tables.keyspace(table);
+            if commits[table as usize] != number {
+                commits[table as usize] = number;
+                batch.insert(keyspace, keys::COMMIT, number.to_be_bytes());
+            }
+            batch.insert(keyspace, key, value);
         }
         batch.commit().map_err(|error| error.to_string())?;
-        self.commits = number;
+        self.commits = commits;
         if self.durability == Durability::Synced {
             // After the sync and before any answer: never ahead of what is durable, never
             // behind what is acknowledged.
-            self.synced.set(number).map_err(|error| format!("{}: {error}", SyncedMark::NAME))?;
+            self.synced.set(&commits).map_err(|error| format!("{}: {error}", SyncedMark::NAME))?;
         }
         self.tables.publish();
         Ok(())
@@ -216,7 +221,7 @@ impl Worker {
     fn mark_closed(&self) {
         let marked =
             self.tables.db.persist(PersistMode::SyncAll).map_err(|error| error.to_string()).and_then(|()| {
-                let synced = self.synced.set(self.commits).and_then(|()| self.synced.sync());
+                let synced = self.synced.set(&self.commits).and_then(|()| self.synced.sync());
                 synced.map_err(|error| error.to_string())
             });
         if let Err(reason) = marked {

@@ -19,7 +19,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use super::open::COMMITS;
+use super::keys::COMMIT;
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
@@ -177,6 +177,7 @@ impl Journal {
         for _ in 0..items {
             match self.item()? {
                 Item::None => return Ok(None),
+                // One for each table that it writes to.
                 Item::Commit(number) => commit = Some(number),
                 Item::Other => {}
             }
@@ -198,12 +199,11 @@ impl Journal {
         if (tag, kind, compression) != (ITEM, VALUE, UNCOMPRESSED) || length != stored {
             return Ok(Item::None);
         }
-        if key_length == COMMITS.len() as u64 && length == 8 {
-            // No key of another table has this form.
-            let key: [u8; COMMITS.len()] = self.bytes()?;
-            let value: [u8; 8] = self.bytes()?;
-            let is_commit = key == *COMMITS.as_bytes();
-            return Ok(if is_commit { Item::Commit(u64::from_be_bytes(value)) } else { Item::Other });
+        if key_length == COMMIT.len() as u64 && length == 8 {
+            // No other key is as short.
+            let key: [u8; COMMIT.len()] = self.bytes()?;
+            let number = u64::from_be_bytes(self.bytes()?);
+            return Ok(if key == COMMIT { Item::Commit(number) } else { Item::None });
         }
         self.skip(key_length + length)?;
         Ok(Item::Other)

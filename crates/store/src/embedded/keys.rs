@@ -2,7 +2,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | meta | name | per name |
+//! | each | 0 | number of the last commit that wrote to it, 8 bytes big endian |
 //! | users | user id, 0 | `UserRecord` |
 //! | rooms | room id, 0 | `RoomRecord` |
 //! | log | room id, 0, first seq as 8 bytes big endian | `ChunkRecord` |
@@ -11,6 +11,10 @@
 //! | user_rooms | user id, 0, room id, 0 | `CursorsRecord` |
 
 use parlance_core::RoomId;
+
+/// Where each table keeps the number of the last commit that wrote to it: before all ids,
+/// which are not empty.
+pub(super) const COMMIT: [u8; 1] = [0];
 
 pub(super) fn id(id: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(id.len() + 1);

@@ -71,7 +71,11 @@ impl Embedded {
             let _permit = permit;
             read(&View::new(tables))
         });
-        task.await.map_err(|error| StoreError::Failed(error.to_string()))?
+        task.await.unwrap_or_else(|error| match error.is_panic() {
+            // The engine panics on some damage.
+            true => Err(StoreError::Damaged(error.to_string())),
+            false => Err(StoreError::Failed(error.to_string())),
+        })
     }
 }
 

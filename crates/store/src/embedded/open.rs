@@ -1,5 +1,6 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,20 +9,17 @@ use fjall::{LsmError, PersistMode};
 use super::committer::Durability;
 use super::journal::{self, Journals, ScanError};
 use super::recovery::{Cut, SyncedMark};
-use super::tables::{Table, Tables};
+use super::tables::{self, Commits, Tables};
 
 /// Version of the layout of keys and records. Another one is refused.
 const FORMAT: u32 = 1;
-
-/// The number of the last commit, in the meta table.
-pub(super) const COMMITS: &str = "commits";
 
 /// How the store is opened.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// When a write counts as done.
     pub durability: Durability,
-    /// Memory that each of the 7 tables fills with writes before it moves them to disk,
+    /// Memory that each of the 6 tables fills with writes before it moves them to disk,
     /// bytes. While one is being moved the next fills: with 16 MiB, the default, a busy
     /// log takes about twice that and quiet tables next to nothing. Fixed when the
     /// store is created.
@@ -71,7 +69,7 @@ pub enum OpenError {
 /// An open store.
 pub(super) struct Opened {
     pub(super) tables: Arc<Tables>,
-    pub(super) commits: u64,
+    pub(super) commits: Commits,
     pub(super) synced: SyncedMark,
 }
 
@@ -110,13 +108,13 @@ impl From<ScanError> for Fault {
 
 impl From<fjall::Error> for Fault {
     fn from(error: fjall::Error) -> Self {
-        use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+        use io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
 
         match error {
             fjall::Error::Locked => Self::Locked,
-            // Of files that the engine itself says are there.
+            // Not these: offsets and lengths that it read, or files that should be there.
             fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error))
-                if !matches!(error.kind(), InvalidData | NotFound | UnexpectedEof) =>
+                if !matches!(error.kind(), InvalidData | InvalidInput | NotFound | UnexpectedEof) =>
             {
                 Self::Io(error)
             }
@@ -138,11 +136,11 @@ fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {
     let synced = SyncedMark::open(dir)?;
     let acknowledged = synced.get();
     let journals = journal::scan(&engine)?;
-    if let Some(last) = journals.last_commit.filter(|last| *last < acknowledged) {
-        return Err(Fault::Damaged(lost(acknowledged, last)));
+    if let Some(last) = journals.last_commit.filter(|last| *last < tables::last(&acknowledged)) {
+        return Err(lost(tables::last(&acknowledged), last));
     }
     if !is_created(&engine)? {
-        if acknowledged > 0 || journals.last_commit.is_some() {
+        if tables::last(&acknowledged) > 0 || journals.last_commit.is_some() {
             return Err(Fault::Damaged("the engine's version file is missing".into()));
         }
         remove_unfinished(&engine)?;
@@ -150,15 +148,14 @@ fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {
         // An empty file that somebody may have taken for a left-over; the engine wants it.
         OpenOptions::new().append(true).create(true).open(engine.join("lock"))?;
     }
-    let open_tables = || Tables::open(&engine, options, &lock);
-    let (tables, commits) = replay(&journals, acknowledged, open_tables)?;
+    let (tables, commits) = replay(&journals, &acknowledged, || Tables::open(&engine, options, &lock))?;
 
     // What is read from now on was perhaps only in the page cache of a killed process.
     tables.db.persist(PersistMode::SyncAll)?;
     for dir in [&engine.join("keyspaces"), &engine, dir] {
         sync_dir(dir)?;
     }
-    synced.set(commits)?;
+    synced.set(&commits)?;
     synced.sync()?;
     Ok(Opened { tables: Arc::new(tables), commits, synced })
 }
@@ -166,9 +163,11 @@ fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {
 /// Opens the engine on what its journals hold, without a torn end.
 fn replay(
     journals: &Journals,
-    acknowledged: u64,
+    acknowledged: &Commits,
     open: impl Fn() -> fjall::Result<Tables>,
-) -> Result<(Tables, u64), Fault> {
+) -> Result<(Tables, Commits), Fault> {
+    // The engine panics on some damage.
+    let open = || catch_unwind(AssertUnwindSafe(&open)).unwrap_or(Err(fjall::Error::Unrecoverable));
     let mut cut = journals.torn.as_ref().map(Cut::make).transpose()?;
     let mut expected = journals.last_commit;
     let mut result = open();
@@ -176,17 +175,19 @@ fn replay(
         // A checksum. Of the last commit, if that is torn: some of its pages reached
         // the device and others did not.
         expected = expected.map(|commit| commit - 1);
-        if expected.is_some_and(|expected| expected >= acknowledged) {
+        if expected.is_some_and(|expected| expected >= tables::last(acknowledged)) {
             cut = Some(Cut::make(last)?);
             result = open();
         }
     }
     let replayed = result.map_err(Fault::from).and_then(|tables| {
-        let commits = commits(&tables)?;
-        if expected.is_some_and(|expected| expected != commits) || commits < acknowledged {
-            return Err(Fault::Damaged(lost(acknowledged.max(expected.unwrap_or(0)), commits)));
+        let commits = tables.commits()?;
+        let lacks = acknowledged.iter().zip(&commits).find(|(acknowledged, there)| acknowledged > there);
+        match (lacks, expected, tables::last(&commits)) {
+            (Some((acknowledged, there)), ..) => Err(lost(*acknowledged, *there)),
+            (None, Some(expected), last) if expected != last => Err(lost(expected, last)),
+            _ => Ok((tables, commits)),
         }
-        Ok((tables, commits))
     });
     match (&replayed, cut) {
         (Ok(_), Some(cut)) => {
@@ -198,14 +199,8 @@ fn replay(
     replayed
 }
 
-fn commits(tables: &Tables) -> Result<u64, Fault> {
-    let Some(value) = tables.keyspace(Table::Meta).get(COMMITS)? else { return Ok(0) };
-    let number = value.as_ref().try_into().map(u64::from_be_bytes);
-    number.map_err(|_| Fault::Damaged("the number of the last commit".into()))
-}
-
-fn lost(acknowledged: u64, found: u64) -> String {
-    format!("commit {acknowledged} was acknowledged, what is there ends at {found}")
+fn lost(acknowledged: u64, there: u64) -> Fault {
+    Fault::Damaged(format!("commit {acknowledged} was acknowledged, what is there ends at {there}"))
 }
 
 /// Checks the format, or says which it is of a store about to be created.

@@ -7,10 +7,13 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::journal::{Tail, content_end};
+use super::tables::Commits;
 
-/// The number of the last acknowledged commit, in a file beside the engine. Written
-/// after each sync and not synced itself: after a power cut it may be older than the
-/// truth, never newer.
+/// What was acknowledged, in a file beside the engine. Written after each sync and not
+/// synced itself: after a power cut it may be older than the truth, never newer.
+///
+/// For each table the number of its last commit and that number's complement, 8 bytes
+/// each, big endian.
 pub(super) struct SyncedMark(File);
 
 impl SyncedMark {
@@ -22,20 +25,22 @@ impl SyncedMark {
     }
 
     /// The mark; 0 where it is missing or torn, which only loses the check.
-    pub(super) fn get(&self) -> u64 {
-        let mut bytes = [0; 16];
-        if self.0.read_exact_at(&mut bytes, 0).is_err() {
-            return 0;
+    pub(super) fn get(&self) -> Commits {
+        let mut commits = Commits::default();
+        for (number, at) in commits.iter_mut().zip((0..).step_by(16)) {
+            let mut bytes = [0; 16];
+            if self.0.read_exact_at(&mut bytes, at).is_ok() {
+                let both = u128::from_be_bytes(bytes);
+                let (read, complement) = ((both >> 64) as u64, both as u64);
+                *number = if read == !complement { read } else { 0 };
+            }
         }
-        let (number, check) = bytes.split_at(8);
-        let read = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).unwrap_or(0);
-        if read(number) == !read(check) { read(number) } else { 0 }
+        commits
     }
 
-    pub(super) fn set(&self, number: u64) -> io::Result<()> {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&number.to_be_bytes());
-        bytes[8..].copy_from_slice(&(!number).to_be_bytes());
+    pub(super) fn set(&self, commits: &Commits) -> io::Result<()> {
+        let both = commits.map(|number| u128::from(number) << 64 | u128::from(!number));
+        let bytes: Vec<u8> = both.iter().flat_map(|both| both.to_be_bytes()).collect();
         self.0.write_all_at(&bytes, 0)
     }
 

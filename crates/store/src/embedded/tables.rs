@@ -5,13 +5,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Snapshot};
 
+use super::keys;
 use super::open::Options;
 use crate::StoreError;
 
 /// One of the tables; see [`super::keys`] for what is in them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Table {
-    Meta,
     Users,
     Rooms,
     Log,
@@ -20,8 +20,7 @@ pub(super) enum Table {
     UserRooms,
 }
 
-const ALL: [(Table, &str); 7] = [
-    (Table::Meta, "meta"),
+const ALL: [(Table, &str); 6] = [
     (Table::Users, "users"),
     (Table::Rooms, "rooms"),
     (Table::Log, "log"),
@@ -29,6 +28,17 @@ const ALL: [(Table, &str); 7] = [
     (Table::Members, "members"),
     (Table::UserRooms, "user_rooms"),
 ];
+
+/// The number of the last commit that wrote to it, for each table.
+///
+/// Tables reach the disk each at its own time; what one of them lacks shows in its own
+/// number only.
+pub(super) type Commits = [u64; ALL.len()];
+
+/// The last commit of all.
+pub(super) fn last(commits: &Commits) -> u64 {
+    commits.iter().copied().max().unwrap_or(0)
+}
 
 /// Journals past this size make the engine move to tables what keeps the oldest of
 /// them: a restart replays no more than this, in two or three seconds.
@@ -70,6 +80,18 @@ impl Tables {
 
     pub(super) fn keyspace(&self, table: Table) -> &Keyspace {
         &self.keyspaces[table as usize]
+    }
+
+    /// What each table holds.
+    pub(super) fn commits(&self) -> fjall::Result<Commits> {
+        let mut commits = Commits::default();
+        for (table, _) in ALL {
+            if let Some(number) = self.keyspace(table).get(keys::COMMIT)? {
+                commits[table as usize] =
+                    number.first_chunk().map_or(0, |number| u64::from_be_bytes(*number));
+            }
+        }
+        Ok(commits)
     }
 
     /// Lets readers see what is written now.

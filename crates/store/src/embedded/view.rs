@@ -41,7 +41,11 @@ impl View {
         limit: usize,
         read: impl Fn(&[u8], &[u8]) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let from = after.map_or(Bound::Included(prefix.to_vec()), Bound::Excluded);
+        let from = match after {
+            Some(after) => Bound::Excluded(after),
+            None if prefix.is_empty() => Bound::Excluded(keys::COMMIT.to_vec()),
+            None => Bound::Included(prefix.to_vec()),
+        };
         let mut end = prefix.to_vec();
         // Prefixes end in the byte 0, and no id holds a byte below 1.
         if let Some(last) = end.last_mut() {
