@@ -11,6 +11,7 @@ mod error;
 mod hub;
 mod limits;
 mod operations;
+mod own_task;
 mod random;
 mod rooms;
 pub mod services;
@@ -35,7 +36,6 @@ pub use error::Error;
 use crate::auth::{Auth, Caller};
 use crate::hub::Hub;
 use crate::rooms::Rooms;
-use crate::session::OpenSession;
 
 /// Users that are known to exist, kept in memory: 100 bytes each. Forgotten all at
 /// once when full, and looked up again.
@@ -116,7 +116,7 @@ impl Api {
         self.parts.clock.as_ref()
     }
 
-    pub(crate) fn hub(&self) -> &Hub {
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.hub
     }
 
@@ -149,14 +149,6 @@ impl Api {
             self.known_users.clear();
         }
         self.known_users.insert(user.clone());
-    }
-
-    /// Takes a session out of everything that knows it.
-    pub(crate) fn close_session(&self, open: &OpenSession) {
-        self.hub.close(&open.mailbox);
-        for stream in open.rooms.values() {
-            self.hub.unsubscribe(stream.subscription());
-        }
     }
 
     pub(crate) async fn came_online(&self, user: &UserId, rooms: &[RoomId]) {

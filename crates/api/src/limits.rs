@@ -43,6 +43,14 @@ pub(crate) const MAX_RACES: usize = 16;
 /// malformed or refused frames: a burst of this many, refilled once a second.
 pub(crate) const BAD_FRAMES: u32 = 50;
 
+/// Bytes after which a page ends, however many entries were asked for. 200 messages of
+/// everyday length fit. A session may have [`MAX_IN_FLIGHT`] pages that wait for a client
+/// that does not read: 8 MiB.
+pub(crate) const MAX_PAGE_BYTES: usize = 128 * 1024;
+
+/// Events that a page reads from the store at once: at most 1 MiB of the largest.
+pub(crate) const PAGE_READ: usize = 64;
+
 /// Events that one page of messages looks through: edits and reactions in between do
 /// not count as messages, and a page must end.
 pub(crate) const MAX_SCAN: usize = 2_000;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{Mailbox, Subscription};
 use crate::Error;
 use crate::limits::{RING_BYTES, RING_EVENTS, RING_IDLE, STORE_PAGE};
+use crate::own_task::in_own_task;
 
 /// What this node knows of a room for delivering it.
 pub(crate) struct Feed {
@@ -107,8 +108,13 @@ impl Feed {
         subscription
     }
 
-    pub(super) fn unsubscribe(&self, session: u64) {
-        self.state().listeners.remove(&session);
+    /// Takes out this subscription, and not one that has replaced it.
+    pub(super) fn unsubscribe(&self, subscription: &Arc<Subscription>) {
+        let mut state = self.state();
+        let session = subscription.session();
+        if state.listeners.get(&session).is_some_and(|other| Arc::ptr_eq(other, subscription)) {
+            state.listeners.remove(&session);
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -200,10 +206,20 @@ impl Feed {
 
     /// What follows on `cursor`, up to `to` or the head: from the ring if it reaches
     /// back that far, from the store otherwise.
-    pub(super) async fn fetch(&self, store: &dyn Store, cursor: u64, to: u64) -> Result<Fetched, Error> {
+    pub(super) async fn fetch(
+        self: &Arc<Self>,
+        store: &Arc<dyn Store>,
+        cursor: u64,
+        to: u64,
+    ) -> Result<Fetched, Error> {
         if let Some(fetched) = self.in_ring(cursor, to) {
             return Ok(fetched);
         }
+        let (feed, store) = (self.clone(), store.clone());
+        in_own_task(async move { feed.read(store.as_ref(), cursor, to).await }).await
+    }
+
+    async fn read(&self, store: &dyn Store, cursor: u64, to: u64) -> Result<Fetched, Error> {
         let mut page = self.page.lock().await;
         let changes = self.state().changes;
         if let Some(read) = page.as_ref().filter(|page| page.changes == changes) {

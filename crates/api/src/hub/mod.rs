@@ -9,6 +9,7 @@ mod feed;
 mod mailbox;
 
 use std::collections::HashSet;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -58,37 +59,29 @@ impl Hub {
     ///
     /// `None` where there is no such room.
     pub(crate) async fn subscribe(
-        &self,
+        self: &Arc<Self>,
         room: &RoomId,
         mailbox: &Arc<Mailbox>,
-    ) -> Result<Option<(Arc<Subscription>, RoomState)>, Error> {
+    ) -> Result<Option<(Listening, RoomState)>, Error> {
         // Under the map's lock, or the feed could be dropped as idle in between.
         let subscription = {
             let feed = self.feeds.entry(room.clone()).or_insert_with(|| Arc::new(Feed::new(room.clone())));
             feed.subscribe(mailbox)
         };
-        match subscription.feed().load(self.store.as_ref()).await {
-            Ok(Some(state)) => Ok(Some((subscription, state))),
-            Ok(None) => {
-                self.unsubscribe(&subscription);
-                Ok(None)
-            }
-            Err(error) => {
-                self.unsubscribe(&subscription);
-                Err(error)
-            }
-        }
+        let listening = Listening { hub: self.clone(), subscription };
+        let state = listening.feed().load(self.store.as_ref()).await?;
+        Ok(state.map(|state| (listening, state)))
     }
 
-    pub(crate) fn unsubscribe(&self, subscription: &Subscription) {
+    fn unsubscribe(&self, subscription: &Arc<Subscription>) {
         let feed = subscription.feed();
-        feed.unsubscribe(subscription.session());
+        feed.unsubscribe(subscription);
         self.feeds.remove_if(feed.room(), |_, other| other.is_idle());
     }
 
     /// What follows on `cursor`, up to `to`.
-    pub(crate) async fn fetch(&self, feed: &Feed, cursor: u64, to: u64) -> Result<Fetched, Error> {
-        feed.fetch(self.store.as_ref(), cursor, to).await
+    pub(crate) async fn fetch(&self, feed: &Arc<Feed>, cursor: u64, to: u64) -> Result<Fetched, Error> {
+        feed.fetch(&self.store, cursor, to).await
     }
 
     /// A chunk of `info`'s room is committed.
@@ -139,5 +132,25 @@ impl Hub {
         for feed in &self.feeds {
             feed.trim();
         }
+    }
+}
+
+/// A session's subscription to a room, which ends when this is dropped.
+pub(crate) struct Listening {
+    hub: Arc<Hub>,
+    subscription: Arc<Subscription>,
+}
+
+impl Deref for Listening {
+    type Target = Arc<Subscription>;
+
+    fn deref(&self) -> &Arc<Subscription> {
+        &self.subscription
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.hub.unsubscribe(&self.subscription);
     }
 }

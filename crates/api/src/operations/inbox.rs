@@ -2,10 +2,11 @@ use futures::{StreamExt, TryStreamExt};
 use parlance_core::{Body, Cursors, Mark, Refusal, RoomId, SeqRange, unread};
 use parlance_proto::{convert, v1};
 use parlance_store::UserRoom;
+use prost::Message as _;
 
 use super::{Access, parse, signal};
 use crate::auth::Caller;
-use crate::limits::INBOX_CONCURRENCY;
+use crate::limits::{INBOX_CONCURRENCY, MAX_PAGE_BYTES};
 use crate::operations::rooms::room_to_proto;
 use crate::{Api, Error};
 
@@ -21,14 +22,24 @@ impl Api {
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, RoomId::parse)?;
         let page = self.store().rooms_of(&caller.user, after.as_ref(), size).await?;
-        let next_page_token = parse::next_page_token(&page, size, |last| last.room.as_str());
+        let mut next_page_token = parse::next_page_token(&page, size, |last| last.room.as_str());
         let active = page.into_iter().filter(|room| room.member.is_active());
-        let entries: Vec<Option<v1::InboxEntry>> = futures::stream::iter(active)
-            .map(|room| self.inbox_entry(room))
-            .buffered(INBOX_CONCURRENCY)
-            .try_collect()
-            .await?;
-        Ok(v1::ListInboxResponse { entries: entries.into_iter().flatten().collect(), next_page_token })
+        let mut looked_up =
+            futures::stream::iter(active).map(|room| self.inbox_entry(room)).buffered(INBOX_CONCURRENCY);
+        let mut entries: Vec<v1::InboxEntry> = Vec::new();
+        let mut bytes = 0;
+        while let Some(entry) = looked_up.try_next().await? {
+            let Some(entry) = entry else { continue };
+            bytes += entry.encoded_len();
+            if bytes > MAX_PAGE_BYTES
+                && let Some(last) = entries.last()
+            {
+                next_page_token = last.room.as_ref().map(|room| room.room_id.clone()).unwrap_or_default();
+                break;
+            }
+            entries.push(entry);
+        }
+        Ok(v1::ListInboxResponse { entries, next_page_token })
     }
 
     async fn inbox_entry(&self, user_room: UserRoom) -> Result<Option<v1::InboxEntry>, Error> {

@@ -1,12 +1,13 @@
 use parlance_core::{Action, Body, Command, Entry, RoomId, SeqRange};
 use parlance_proto::{SharedFrame, convert, v1};
+use prost::Message as _;
 use v1::send_message_request::Target;
 use v1::server_frame::Frame;
 
 use super::parse;
 use super::rooms::Asked;
 use crate::auth::Caller;
-use crate::limits::{MAX_SCAN, TYPING};
+use crate::limits::{MAX_PAGE_BYTES, MAX_SCAN, PAGE_READ, TYPING};
 use crate::{Api, Error};
 
 impl Api {
@@ -85,9 +86,10 @@ impl Api {
         if latest {
             ranges.reverse();
         }
-        let mut messages: Vec<Entry> = Vec::with_capacity(size);
+        // In the order in which they are looked for.
+        let mut messages: Vec<v1::Event> = Vec::new();
         let mut next_seq = if latest { request.before_seq } else { request.after_seq };
-        let mut scanned = 0;
+        let (mut bytes, mut scanned) = (0, 0);
         let mut has_more = false;
         'ranges: for mut range in ranges {
             while range.from <= range.to {
@@ -95,31 +97,38 @@ impl Api {
                     has_more = true;
                     break 'ranges;
                 }
-                let entries = self.store().read(&room, range, size, latest).await?;
-                let (Some(first), Some(last)) = (entries.first(), entries.last()) else { break };
-                scanned += entries.len();
-                let (first, last) = (first.event.seq, last.event.seq);
-                let room_left = size - messages.len();
-                let mut found: Vec<Entry> = entries.into_iter().filter(is_message).collect();
-                // Look again from behind the last one that still fits.
+                let mut entries = self.store().read(&room, range, size.min(PAGE_READ), latest).await?;
+                if entries.is_empty() {
+                    break;
+                }
                 if latest {
-                    let cut = found.len().saturating_sub(room_left);
-                    found.drain(..cut);
-                    next_seq = if cut > 0 { found[0].event.seq } else { first };
-                    range.to = next_seq - 1;
-                    found.append(&mut messages);
-                    messages = found;
-                } else {
-                    let cut = found.len() > room_left;
-                    found.truncate(room_left);
-                    next_seq = if cut { found[found.len() - 1].event.seq } else { last };
-                    range.from = next_seq + 1;
-                    messages.append(&mut found);
+                    entries.reverse();
+                }
+                for entry in &entries {
+                    if is_message(entry) {
+                        let message = convert::entry(room.as_str(), entry);
+                        bytes += message.encoded_len();
+                        if messages.len() >= size || (bytes > MAX_PAGE_BYTES && !messages.is_empty()) {
+                            has_more = true;
+                            break 'ranges;
+                        }
+                        messages.push(message);
+                    }
+                    scanned += 1;
+                    next_seq = entry.event.seq;
+                    if latest {
+                        range.to = next_seq - 1;
+                    } else {
+                        range.from = next_seq + 1;
+                    }
                 }
             }
         }
+        if latest {
+            messages.reverse();
+        }
         Ok(v1::ListMessagesResponse {
-            messages: messages.iter().map(|entry| convert::entry(room.as_str(), entry)).collect(),
+            messages,
             has_more,
             next_seq,
             head_seq: head_seen(&access)?,
@@ -144,22 +153,29 @@ impl Api {
         };
         let mut response = v1::ListEventsResponse { head_seq, ..Default::default() };
         let mut at = wanted.from;
+        let mut bytes = 0;
         for range in visible.iter().filter_map(|range| range.intersect(wanted)) {
             if at < range.from {
                 response.gaps.push(hidden(&access, at, range.from - 1));
                 at = range.from;
             }
             while at <= range.to {
-                let left = size - response.events.len();
-                if left == 0 {
-                    response.next_from_seq = at;
-                    return Ok(response);
-                }
                 let part = SeqRange { from: at, to: range.to };
-                let entries = self.store().read(&room, part, left, false).await?;
-                let Some(last) = entries.last() else { break };
-                at = last.event.seq + 1;
-                response.events.extend(entries.iter().map(|entry| convert::entry(room.as_str(), entry)));
+                let entries = self.store().read(&room, part, size.min(PAGE_READ), false).await?;
+                if entries.is_empty() {
+                    break;
+                }
+                for entry in &entries {
+                    let event = convert::entry(room.as_str(), entry);
+                    bytes += event.encoded_len();
+                    let full = response.events.len() >= size || bytes > MAX_PAGE_BYTES;
+                    if full && !response.events.is_empty() {
+                        response.next_from_seq = at;
+                        return Ok(response);
+                    }
+                    at = entry.event.seq + 1;
+                    response.events.push(event);
+                }
             }
         }
         if at <= wanted.to {

@@ -18,13 +18,13 @@ const PAGE: usize = 200;
 
 impl Api {
     /// Fills a new session with the rooms of its user, each from where the client has
-    /// it. Returns the heads.
+    /// it. Returns it with the heads.
     pub(super) async fn catch_up(
         &self,
         user: &UserId,
-        open: &mut OpenSession,
         mut cursors: HashMap<RoomId, Cursor>,
-    ) -> Result<Vec<v1::Cursor>, Error> {
+    ) -> Result<(OpenSession, Vec<v1::Cursor>), Error> {
+        let mut open = OpenSession::new(self.hub(), user);
         let mut heads = Vec::new();
         let mut after: Option<RoomId> = None;
         loop {
@@ -38,7 +38,7 @@ impl Api {
                 if !user_room.member.is_active() && cursor.is_none() {
                     continue;
                 }
-                if let Some(head) = self.open_room(open, &user_room, cursor).await? {
+                if let Some(head) = self.open_room(&mut open, &user_room, cursor).await? {
                     heads.push(head);
                 }
             }
@@ -50,14 +50,14 @@ impl Api {
         for (room, cursor) in cursors {
             let gap = v1::Gap {
                 room_id: room.as_str().to_owned(),
-                from_seq: cursor.seq + 1,
+                from_seq: cursor.seq.saturating_add(1),
                 to_seq: 0,
                 reason: v1::GapReason::NotMember.into(),
                 epoch: 0,
             };
             open.notices.push(gap);
         }
-        Ok(heads)
+        Ok((open, heads))
     }
 
     async fn open_room(
@@ -67,24 +67,17 @@ impl Api {
         cursor: Option<Cursor>,
     ) -> Result<Option<v1::Cursor>, Error> {
         let room = &user_room.room;
-        let Some((subscription, state)) = self.hub().subscribe(room, &open.mailbox).await? else {
+        let Some((listening, state)) = self.hub().subscribe(room, &open.mailbox).await? else {
             return Ok(None);
         };
         // The row may be older than the subscription: read it again, now that nothing
         // can slip through in between.
-        let now = self.store().user_room(subscription.user(), room).await?;
+        let now = self.store().user_room(listening.user(), room).await?;
         let user_room = now.as_ref().unwrap_or(user_room);
-        let feed = subscription.feed().clone();
-        let (start, plan) = match plan(&feed, user_room, state, cursor) {
-            Ok(plan) => plan,
-            Err(error) => {
-                self.hub().unsubscribe(&subscription);
-                return Err(error);
-            }
-        };
+        let (start, plan) = plan(listening.feed(), user_room, state, cursor)?;
         let active = user_room.member.is_active();
-        subscription.wake();
-        let source = if active { Source::Live(subscription) } else { Source::Past(subscription) };
+        listening.wake();
+        let source = if active { Source::Live(listening) } else { Source::Past(listening) };
         open.rooms.insert(
             room.clone(),
             RoomStream { source, cursor: start, plan, since: user_room.member.changed_at() },

@@ -6,27 +6,30 @@ mod catch_up;
 mod stream;
 
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use futures::future::BoxFuture;
-use futures::stream::{BoxStream, FuturesUnordered};
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use parlance_core::{DeviceId, RoomId};
+use parlance_core::{DeviceId, RoomId, UserId};
 use parlance_proto::error::Failure;
 use parlance_proto::{SharedFrame, v1};
+use tokio::task::{JoinError, JoinSet, unconstrained};
 use tokio::time::{Instant, sleep_until};
-use tonic::Status;
+use tonic::{Code, Status};
 use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
 use self::stream::RoomStream;
 use crate::auth::Caller;
-use crate::hub::Mailbox;
+use crate::hub::{Hub, Mailbox};
 use crate::limits::{BAD_FRAMES, DRAIN_GRACE, HELLO_TIMEOUT, MAX_IN_FLIGHT, RECONNECT_SPREAD};
 use crate::operations::parse;
+use crate::own_task::in_own_task;
 use crate::{Api, Error};
 
 /// Longest correlation id of a frame, bytes.
@@ -43,7 +46,8 @@ pub(crate) struct Session {
     inbound_ended: bool,
     /// It gets events even so: a `Subscribe` stream.
     subscribe_only: bool,
-    in_flight: FuturesUnordered<BoxFuture<'static, SharedFrame>>,
+    /// Operations under way, each a task: see [`in_own_task`].
+    in_flight: JoinSet<SharedFrame>,
     /// Ready to go out.
     out: VecDeque<SharedFrame>,
     open: Option<OpenSession>,
@@ -54,10 +58,12 @@ pub(crate) struct Session {
     ended: bool,
 }
 
-/// What a session has once hello was said.
+/// What a session has once hello was said. Dropping it takes the session out of
+/// everything that knows it.
 pub(crate) struct OpenSession {
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) rooms: HashMap<RoomId, RoomStream>,
+    hub: Arc<Hub>,
+    mailbox: Arc<Mailbox>,
+    rooms: HashMap<RoomId, RoomStream>,
     /// Where the session was in rooms that its user has left meanwhile.
     left: HashMap<RoomId, u64>,
     /// Gaps to name once, right after the welcome.
@@ -67,7 +73,7 @@ pub(crate) struct OpenSession {
 enum Turn {
     Drain,
     Deadline,
-    Reply(SharedFrame),
+    Reply(Result<SharedFrame, JoinError>),
     Inbound(Option<Result<v1::ClientFrame, Status>>),
     Waken(crate::hub::Waken),
 }
@@ -88,7 +94,7 @@ impl Session {
             inbound,
             inbound_ended: false,
             subscribe_only,
-            in_flight: FuturesUnordered::new(),
+            in_flight: JoinSet::new(),
             out: VecDeque::new(),
             open: None,
             deadline: Instant::now() + HELLO_TIMEOUT,
@@ -133,7 +139,7 @@ impl Session {
             biased;
             () = shutdown.cancelled(), if !self.draining => Turn::Drain,
             () = sleep_until(self.deadline) => Turn::Deadline,
-            Some(reply) = self.in_flight.next(), if !self.in_flight.is_empty() => Turn::Reply(reply),
+            Some(reply) = self.in_flight.join_next(), if !self.in_flight.is_empty() => Turn::Reply(reply),
             // Neither starves the other: which comes first is left to chance.
             turn = async {
                 tokio::select! {
@@ -146,7 +152,11 @@ impl Session {
 
     async fn take(&mut self, turn: Turn) -> Result<(), Status> {
         match turn {
-            Turn::Reply(reply) => self.out.push_back(reply),
+            Turn::Reply(Ok(reply)) => self.out.push_back(reply),
+            Turn::Reply(Err(error)) => {
+                tracing::error!(%error, "an operation ended without an answer");
+                return Err(Failure::new(Code::Internal, "internal", "an operation failed").into());
+            }
             Turn::Waken(waken) => self.woken(waken).await?,
             Turn::Inbound(Some(Ok(frame))) => self.frame(frame).await?,
             Turn::Inbound(Some(Err(status))) => return Err(status),
@@ -198,10 +208,15 @@ impl Session {
         match operation {
             Ok(operation) => {
                 let (api, caller) = (self.api.clone(), self.caller.clone());
-                self.in_flight.push(Box::pin(async move {
+                let mut answer = Box::pin(async move {
                     let result = api.execute(&caller, operation).await;
                     reply(request_id, result)
-                }));
+                });
+                // Begun here, so that what one client asks gets in line in its order.
+                match unconstrained(poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx)))).await {
+                    Poll::Ready(reply) => self.out.push_back(reply),
+                    Poll::Pending => drop(self.in_flight.spawn(answer)),
+                }
             }
             Err(error) => {
                 self.out.push_back(reply(request_id, Err(error)));
@@ -219,17 +234,12 @@ impl Session {
                 .map_err(|error| Error::Field("hello.device_id".into(), error.to_string()))?;
         }
         let cursors = parse::cursors(&hello.cursors)?;
-        self.api.ensure_user(&self.caller).await?;
-        let mailbox = self.api.hub().open(&self.caller.user);
-        let mut open =
-            OpenSession { mailbox, rooms: HashMap::new(), left: HashMap::new(), notices: Vec::new() };
-        let heads = match self.api.catch_up(&self.caller.user, &mut open, cursors).await {
-            Ok(heads) => heads,
-            Err(error) => {
-                self.api.close_session(&open);
-                return Err(error);
-            }
-        };
+        let (api, caller) = (self.api.clone(), self.caller.clone());
+        let (mut open, heads) = in_own_task(async move {
+            api.ensure_user(&caller).await?;
+            api.catch_up(&caller.user, cursors).await
+        })
+        .await?;
         let session = open.mailbox.session();
         let welcome = v1::Welcome {
             session_id: format!("{}-{session}", self.api.node_id()),
@@ -251,12 +261,25 @@ impl Session {
     }
 }
 
+impl OpenSession {
+    fn new(hub: &Arc<Hub>, user: &UserId) -> Self {
+        let mailbox = hub.open(user);
+        Self { hub: hub.clone(), mailbox, rooms: HashMap::new(), left: HashMap::new(), notices: Vec::new() }
+    }
+}
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        self.hub.close(&self.mailbox);
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         metrics::gauge!("parlance_sessions").decrement(1.0);
         if let Some(open) = self.open.take() {
-            self.api.close_session(&open);
             let rooms: Vec<RoomId> = open.rooms.keys().cloned().collect();
+            drop(open);
             let (api, user) = (self.api.clone(), self.caller.user.clone());
             self.api.tasks().spawn(async move { api.went_offline(&user, &rooms).await });
         }

@@ -8,7 +8,8 @@ use v1::server_frame::Frame;
 
 use super::{OpenSession, Session};
 use crate::Error;
-use crate::hub::{Attach, Feed, Fetched, Hub, Subscription, Waken};
+use crate::hub::{Attach, Feed, Fetched, Hub, Listening, Subscription, Waken};
+use crate::own_task::in_own_task;
 
 /// Where a session is in one room, and what is to come.
 pub(crate) struct RoomStream {
@@ -24,9 +25,9 @@ pub(crate) struct RoomStream {
 
 pub(super) enum Source {
     /// A member: goes on with what happens.
-    Live(Arc<Subscription>),
+    Live(Listening),
     /// Once a member: ends with the plan.
-    Past(Arc<Subscription>),
+    Past(Listening),
 }
 
 /// A part of a room's past.
@@ -51,7 +52,7 @@ enum Progress {
 impl RoomStream {
     pub(crate) fn subscription(&self) -> &Arc<Subscription> {
         match &self.source {
-            Source::Live(subscription) | Source::Past(subscription) => subscription,
+            Source::Live(listening) | Source::Past(listening) => listening,
         }
     }
 
@@ -130,8 +131,7 @@ impl Session {
         match waken {
             Waken::Signal(frame) => self.out.push_back(frame),
             Waken::Attach(attach) => {
-                let hub = self.api.hub();
-                open.attach(hub, &attach).await?;
+                open.attach(&attach).await?;
             }
             Waken::Room(subscription) => {
                 let room = subscription.feed().room();
@@ -143,9 +143,7 @@ impl Session {
                     Progress::UpToDate => {}
                     Progress::Over => {
                         open.left.insert(room.clone(), stream.cursor);
-                        if let Some(stream) = open.rooms.remove(room) {
-                            hub.unsubscribe(stream.subscription());
-                        }
+                        open.rooms.remove(room);
                     }
                 }
             }
@@ -156,7 +154,7 @@ impl Session {
 
 impl OpenSession {
     /// The user was added to a room.
-    async fn attach(&mut self, hub: &Hub, attach: &Attach) -> Result<(), Error> {
+    async fn attach(&mut self, attach: &Attach) -> Result<(), Error> {
         if let Some(stream) = self.rooms.get_mut(&attach.room) {
             // Known from the start of the session, or not yet come to the removal.
             if matches!(stream.source, Source::Live(_)) {
@@ -164,9 +162,9 @@ impl OpenSession {
                 return Ok(());
             }
         }
-        let Some((subscription, state)) = hub.subscribe(&attach.room, &self.mailbox).await? else {
-            return Ok(());
-        };
+        let (hub, mailbox, room) = (self.hub.clone(), self.mailbox.clone(), attach.room.clone());
+        let subscribed = in_own_task(async move { hub.subscribe(&room, &mailbox).await }).await?;
+        let Some((listening, state)) = subscribed else { return Ok(()) };
         let earlier = self.rooms.remove(&attach.room);
         let known = earlier.map(|stream| (stream.cursor, stream.plan));
         let (cursor, mut plan) =
@@ -180,10 +178,10 @@ impl OpenSession {
                 Visibility::SinceJoined => v1::GapReason::NotMember,
                 Visibility::All => v1::GapReason::TooLong,
             };
-            plan.push_back(Step::Gap(gap(subscription.feed(), reached + 1, attach.joined - 1, reason)));
+            plan.push_back(Step::Gap(gap(listening.feed(), reached + 1, attach.joined - 1, reason)));
         }
-        subscription.wake();
-        let stream = RoomStream { source: Source::Live(subscription), cursor, plan, since: attach.joined };
+        listening.wake();
+        let stream = RoomStream { source: Source::Live(listening), cursor, plan, since: attach.joined };
         self.rooms.insert(attach.room.clone(), stream);
         Ok(())
     }

@@ -32,7 +32,8 @@ use crate::{AppendError, Created, Store, StoreError, StoredRoom, User, UserRoom}
 /// for the disk.
 const READERS: usize = 16;
 
-/// The embedded engine. See the [module](self) documentation.
+/// The tables as keyspaces of one LSM store, one committer that gathers what waits and
+/// syncs once, readers who see only what is synced.
 pub struct Embedded {
     tables: Arc<Tables>,
     committer: Committer,

@@ -1,1 +1,107 @@
+//! The end of the journal after a crash: what was under way is cut off, with a note.
 
+use std::path::PathBuf;
+
+use crate::files::Files;
+use crate::notes;
+use crate::sample::{MARK, Sample};
+
+/// Length that the engine lays its journals out with.
+const LAID_OUT: usize = 64 << 20;
+
+const NOTE: &str = "cut off a torn write that was never acknowledged";
+
+/// Opens what `change` makes of the journal, if the last commit was not acknowledged:
+/// what is left, and whether a note says so.
+fn check(sample: &Sample, change: impl FnOnce(&mut Vec<u8>), expected: fn(&Sample), noted: bool) {
+    sample.change_journal(change);
+    std::fs::write(sample.dir().join(MARK), &sample.older_mark).unwrap();
+    let ((), notes) = notes::of(|| expected(sample));
+    assert_eq!(notes.contains(NOTE), noted, "{notes}");
+    // Once.
+    let ((), notes) = notes::of(|| expected(sample));
+    assert_eq!(notes, "");
+}
+
+fn last_batch(sample: &Sample) -> std::ops::Range<usize> {
+    let ends = sample.batch_ends();
+    ends[ends.len() - 2]..ends[ends.len() - 1]
+}
+
+#[test]
+fn a_whole_commit_stays_though_nobody_was_told() {
+    let sample = Sample::in_journal();
+    check(&sample, |_| {}, Sample::check_whole, false);
+    check(&sample, |journal| journal.resize(LAID_OUT, 0), Sample::check_whole, false);
+}
+
+#[test]
+fn a_commit_is_cut_off_wherever_it_tears() {
+    let sample = Sample::in_journal();
+    let last = last_batch(&sample);
+    for end in last.clone().skip(1).step_by(23) {
+        check(&sample, |journal| journal.truncate(end), Sample::check_without_last, true);
+        let laid_out = |journal: &mut Vec<u8>| {
+            journal.truncate(end);
+            journal.resize(LAID_OUT, 0);
+        };
+        check(&sample, laid_out, Sample::check_without_last, true);
+    }
+    check(&sample, |journal| journal.truncate(last.start), Sample::check_without_last, false);
+}
+
+#[test]
+fn a_commit_that_lacks_a_page_is_cut_off() {
+    let sample = Sample::in_journal();
+    let last = last_batch(&sample);
+    for start in last.clone().step_by(23) {
+        let end = last.end.min(start + 40);
+        check(&sample, |journal| journal[start..end].fill(0), Sample::check_without_last, true);
+    }
+}
+
+#[test]
+fn a_commit_with_other_bytes_is_cut_off() {
+    let sample = Sample::in_journal();
+    // In a text: every length is right, only the checksum is not.
+    let at = last_batch(&sample).start + find(&sample.journal()[last_batch(&sample)], "message 9");
+    check(&sample, |journal| journal[at] ^= 1, Sample::check_without_last, true);
+}
+
+fn find(bytes: &[u8], text: &str) -> usize {
+    bytes.windows(text.len()).position(|bytes| bytes == text.as_bytes()).unwrap()
+}
+
+#[test]
+fn garbage_after_the_last_commit_is_cut_off() {
+    let sample = Sample::in_journal();
+    let half = &sample.journal()[last_batch(&sample)][..100];
+    for garbage in [b"garbage".as_slice(), &[1], &[0, 0, 7], half] {
+        for length in [0, LAID_OUT] {
+            let files = sample.change_journal(|journal| {
+                journal.extend_from_slice(garbage);
+                journal.resize(journal.len().max(length), 0);
+            });
+            assert!(files != sample.files);
+            let ((), notes) = notes::of(|| sample.check_whole());
+            assert!(notes.contains(NOTE), "{notes}");
+        }
+    }
+}
+
+#[test]
+fn the_first_commit_of_all_is_cut_off() {
+    let sample = Sample::in_journal();
+    let first = sample.batch_ends()[0];
+    sample.change(|files: &mut Files| {
+        files.get_mut(&PathBuf::from(crate::sample::JOURNAL)).unwrap().truncate(first - 1);
+        files.remove(&PathBuf::from(MARK));
+    });
+    let (store, notes) = notes::of(|| sample.open());
+    assert!(notes.contains(NOTE), "{notes}");
+    let users = crate::sample::runtime().block_on(async {
+        use parlance_store::Store;
+        store.unwrap().users(None, 10).await.unwrap()
+    });
+    assert_eq!(users, []);
+}

@@ -1,0 +1,20 @@
+use std::future::{Future, pending};
+
+use tokio_util::task::AbortOnDropHandle;
+
+/// What `future` comes to, in a task of its own; given up when this is dropped.
+///
+/// A session is polled only as fast as its client reads. Whatever waits in line, for a
+/// lock, a reader of the store or a connection, must be able to go on when its turn
+/// comes, or everyone behind it waits for that client.
+pub(crate) async fn in_own_task<F>(future: F) -> F::Output
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    match AbortOnDropHandle::new(tokio::spawn(future)).await {
+        Ok(output) => output,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime is going, and we with it.
+        Err(_) => pending().await,
+    }
+}
