@@ -6,7 +6,9 @@ use parlance_proto::error::Failure;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
 use parlance_proto::v1::server_frame::Frame;
-use parlance_proto::v1::{self, ClientFrame, Cursor, Draining, Event, Gap, Hello, ServerFrame, Signal, Welcome};
+use parlance_proto::v1::{
+    self, ClientFrame, Cursor, Draining, Event, Gap, Hello, ServerFrame, Signal, Welcome,
+};
 
 use crate::{Contiguity, Item, Person, fresh, within};
 
@@ -38,20 +40,31 @@ impl Conversation {
     /// # Errors
     /// The refusal of the stream or of hello.
     pub async fn open(address: &str, token: &str, door: Door, cursors: &[Cursor]) -> Result<Self, Failure> {
-        let hello = Hello { device_id: String::new(), cursors: cursors.to_vec() };
         let mut conversation = Self::silent(address, token, door).await?;
-        conversation.contiguity = Contiguity::from_cursors(cursors);
-        let id = conversation.send(Operation::Hello(hello)).await;
-        match within("the welcome comes", conversation.frame()).await {
-            Some(Frame::Welcome(welcome)) => conversation.welcome = welcome,
-            Some(Frame::Reply(reply)) if reply.request_id == id => return Err(result(reply).unwrap_err()),
+        conversation.say_hello(cursors).await?;
+        Ok(conversation)
+    }
+
+    /// Says hello and takes the welcome.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn say_hello(&mut self, cursors: &[Cursor]) -> Result<(), Failure> {
+        self.contiguity = Contiguity::from_cursors(cursors);
+        let hello = Hello { device_id: String::new(), cursors: cursors.to_vec() };
+        let id = self.send(Operation::Hello(hello)).await;
+        match within("the welcome comes", self.frame()).await {
+            Some(Frame::Welcome(welcome)) => {
+                self.welcome = welcome;
+                Ok(())
+            }
+            Some(Frame::Reply(reply)) if reply.request_id == id => Err(result(reply).unwrap_err()),
             Some(other) => panic!("before the welcome: {other:?}"),
             None => {
-                let end = conversation.end.take().expect("it has ended");
-                return Err(end.failure.unwrap_or_else(|| panic!("ended before the welcome")));
+                let end = self.end.take().expect("it has ended");
+                Err(end.failure.unwrap_or_else(|| panic!("ended before the welcome")))
             }
         }
-        Ok(conversation)
     }
 
     /// Connects, and leaves it to the test to say hello, or not.
@@ -129,6 +142,11 @@ impl Conversation {
     /// Sends any frame. If the stream has ended, [`Self::end`] tells why.
     pub async fn send_frame(&mut self, frame: ClientFrame) {
         let _ = within("the frame goes out", self.connection.send(frame)).await;
+    }
+
+    /// The answer to an earlier frame, if it has come.
+    pub fn answered(&mut self, id: &str) -> Option<Result<Answer, Failure>> {
+        self.replies.remove(id)
     }
 
     /// The reply to the frame of this id.

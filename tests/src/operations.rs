@@ -1,6 +1,6 @@
 use http::Method;
-use parlance_proto::v1::ClientFrame;
 use parlance_proto::json;
+use parlance_proto::v1::ClientFrame;
 use prost::Message;
 use serde_json::{Value, json as object};
 

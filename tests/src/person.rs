@@ -138,7 +138,8 @@ impl Person {
     pub async fn add(&self, room: &str, other: &Person) -> u64 {
         let user_ids = vec![other.id.clone()];
         let request_id = fresh("add");
-        let request = v1::AddMembersRequest { room_id: room.to_owned(), user_ids, request_id, after_seq: None };
+        let request =
+            v1::AddMembersRequest { room_id: room.to_owned(), user_ids, request_id, after_seq: None };
         let added = self.rooms().add_members(request).await.expect("an owner may add");
         added.into_inner().outcome.expect("the answer says where").seq
     }

@@ -3,8 +3,8 @@ use http::HeaderMap;
 use serde_json::Value;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -47,7 +47,8 @@ impl RawWebSocket {
             request.headers_mut().insert(*name, value.parse().expect("it fits a header"));
         }
         let address = address.parse().expect("an ip address");
-        let stream = within("the socket connects", socket.connect(address)).await.expect("the server is there");
+        let stream =
+            within("the socket connects", socket.connect(address)).await.expect("the server is there");
         match within("the handshake is answered", client_async(request, stream)).await {
             Ok((socket, response)) => Ok(Self { socket, handshake: response.headers().clone() }),
             Err(Error::Http(response)) => {

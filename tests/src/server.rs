@@ -111,7 +111,8 @@ impl Server {
     pub fn resident_bytes(&self) -> u64 {
         let pid = self.child.id().expect("it runs");
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("linux tells");
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        let resident =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
         resident.and_then(|kb| kb.trim().parse::<u64>().ok()).expect("VmRSS in kB") * 1024
     }
 
@@ -162,7 +163,10 @@ impl Output {
     }
 
     /// Where the doors and where the operators' listener are, once both are printed.
-    async fn addresses(&self, stdout: &mut BufReader<impl AsyncRead + Unpin>) -> Option<(SocketAddr, SocketAddr)> {
+    async fn addresses(
+        &self,
+        stdout: &mut BufReader<impl AsyncRead + Unpin>,
+    ) -> Option<(SocketAddr, SocketAddr)> {
         let after = |line: &str, words: &str| -> Option<SocketAddr> {
             let rest = line.split_once(words)?.1;
             rest.split(['/', ',', ' ']).next()?.parse().ok()

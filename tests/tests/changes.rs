@@ -39,15 +39,15 @@ async fn edits_replies_and_reactions_are_events_and_show_in_history() {
         at_bob.events_up_to(&room, seq).await;
 
         let edited = edit(&mut at_alice, &room, seq, "hello").await;
-        assert_eq!(at_bob.event().await.body, Some(Body::MessageEdited(v1::MessageEdited {
-            target_seq: seq,
-            text: "hello".to_owned(),
-        })));
+        assert_eq!(
+            at_bob.event().await.body,
+            Some(Body::MessageEdited(v1::MessageEdited { target_seq: seq, text: "hello".to_owned() }))
+        );
         at_bob.call(react(&room, seq, "👋")).await.unwrap();
-        assert_eq!(at_bob.event().await.body, Some(Body::ReactionAdded(v1::ReactionAdded {
-            target_seq: seq,
-            emoji: "👋".to_owned(),
-        })));
+        assert_eq!(
+            at_bob.event().await.body,
+            Some(Body::ReactionAdded(v1::ReactionAdded { target_seq: seq, emoji: "👋".to_owned() }))
+        );
         at_alice.call(react(&room, seq, "👋")).await.unwrap();
         let remove = v1::RemoveReactionRequest {
             room_id: room.clone(),

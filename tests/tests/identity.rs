@@ -5,9 +5,7 @@
 use http::Method;
 use parlance_proto::error::Failure;
 use parlance_proto::v1::{self, RoomKind};
-use parlance_tests::{
-    Conversation, DOORS, Door, OPERATIONS, Operation, Person, RawGrpc, Server, refused,
-};
+use parlance_tests::{Conversation, DOORS, Door, OPERATIONS, Operation, Person, RawGrpc, Server, refused};
 use tonic::Code;
 
 fn reason(code: Code, reason: &str) -> (Code, String) {

@@ -15,7 +15,8 @@ fn the_table_of_operations_is_that_of_the_contract() {
         let unary = service.methods().filter(|method| !method.is_server_streaming()).collect::<Vec<_>>();
         unary.into_iter().map(move |method| format!("{service_name}/{}", method.name()))
     });
-    let (mut contract, mut table) = (methods.collect::<Vec<_>>(), OPERATIONS.iter().map(|o| o.method).collect::<Vec<_>>());
+    let (mut contract, mut table) =
+        (methods.collect::<Vec<_>>(), OPERATIONS.iter().map(|o| o.method).collect::<Vec<_>>());
     contract.sort();
     table.sort_unstable();
     assert_eq!(contract, table);
@@ -36,8 +37,7 @@ async fn every_unary_call_answers_alike_through_every_door() {
             assert_eq!(alice.say(&room, "hello").await, 4);
             room
         };
-        let expected =
-            if operation.method == "RoomService/LeaveRoom" { "owner_leaves" } else { "" };
+        let expected = if operation.method == "RoomService/LeaveRoom" { "owner_leaves" } else { "" };
         let reason = |failure: Option<Failure>| failure.map(|failure| failure.reason).unwrap_or_default();
 
         let encoded = operation.encoded(&room().await);

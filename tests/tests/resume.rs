@@ -4,7 +4,9 @@
 
 use parlance_proto::v1::event::Body;
 use parlance_proto::v1::{self, Gap, GapReason};
-use parlance_tests::{Conversation, DOORS, Door, Item, Person, Server, for_each_door, fresh, refused, text_of};
+use parlance_tests::{
+    Conversation, DOORS, Door, Item, Person, Server, for_each_door, fresh, refused, text_of,
+};
 use tonic::Code;
 
 fn named(gap: &Gap) -> (u64, u64, GapReason) {
@@ -68,12 +70,8 @@ async fn without_cursors_what_was_acknowledged_is_a_gap() {
         assert_eq!(named(&tablet.gap().await), (1, acknowledged, GapReason::AcknowledgedElsewhere));
         assert_eq!(text_of(&tablet.event().await), "nowhere yet");
 
-        let request = v1::ListEventsRequest {
-            room_id: room.clone(),
-            from_seq: 1,
-            to_seq: acknowledged,
-            page_size: 0,
-        };
+        let request =
+            v1::ListEventsRequest { room_id: room.clone(), from_seq: 1, to_seq: acknowledged, page_size: 0 };
         let paged = tablet.call(request).await.unwrap();
         assert_eq!((paged.events.len(), paged.gaps.len(), paged.next_from_seq), (4, 0, 0));
     })
@@ -103,11 +101,10 @@ async fn who_left_and_came_back_has_a_gap_in_between() {
         let paged = conversation.call(request).await.unwrap();
         let seqs = paged.events.iter().map(|event| event.seq).collect::<Vec<_>>();
         assert_eq!(seqs, Vec::from_iter((1..=left).chain(back..=head)));
-        assert_eq!(paged.gaps.iter().map(named).collect::<Vec<_>>(), [(
-            left + 1,
-            back - 1,
-            GapReason::NotMember
-        )]);
+        assert_eq!(
+            paged.gaps.iter().map(named).collect::<Vec<_>>(),
+            [(left + 1, back - 1, GapReason::NotMember)]
+        );
     })
     .await;
 }

@@ -145,7 +145,11 @@ async fn scopes_say_who_may_list_and_make_users() {
         assert_eq!(refused(alice.call(v1::ListUsersRequest::default()).await), denied);
         assert_eq!(refused(alice.call(create("bob")).await), denied);
         let own = alice.call(create("alice")).await.unwrap();
-        assert_eq!((own.is_repeat, own.token.as_str()), (true, ""), "she is a user, and tokens come from elsewhere");
+        assert_eq!(
+            (own.is_repeat, own.token.as_str()),
+            (true, ""),
+            "she is a user, and tokens come from elsewhere"
+        );
         for scope in ["service", "admin", "read service"] {
             let mut backend = person("backend", scope).connect(door).await;
             let made = parlance_tests::fresh("made");

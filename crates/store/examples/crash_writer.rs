@@ -32,6 +32,11 @@ const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 #[tokio::main]
 async fn main() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::exit(101);
+    }));
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [dir, seed, durability, events, text_bytes, buffer_bytes] = args.as_slice() else {
         panic!("usage: see the top of examples/crash_writer.rs");

@@ -1,18 +1,117 @@
-//! The embedded engine keeps the contract.
+//! The embedded engine keeps the contract, also across restarts, and keeps others out.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod contract;
+#[path = "support/files.rs"]
+mod files;
 
+use std::path::Path;
 use std::sync::Arc;
 
-use contract::fixture::AnyStore;
-use parlance_store::{Embedded, Options};
+use contract::fixture::{AnyStore, NOW, Node, edit, group, profile, unique, user};
+use parlance_core::{Cursors, Mark, Name, SeqRange};
+use parlance_store::{Embedded, OpenError, Options, Store, StoreError};
 use tempfile::TempDir;
+
+fn open_in(dir: &Path) -> Result<Embedded, OpenError> {
+    Embedded::open(dir, Options::default())
+}
 
 async fn open() -> (AnyStore, TempDir) {
     let dir = TempDir::new().unwrap();
-    let store = Embedded::open(dir.path(), Options::default()).unwrap();
+    let store = open_in(dir.path()).unwrap();
     (Arc::new(store), dir)
 }
 
 contract::contract!(crate::open);
+
+#[tokio::test]
+async fn a_restart_keeps_everything() {
+    let dir = TempDir::new().unwrap();
+    let tag = unique();
+    let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
+    let answers = async |store: &AnyStore, node: &Node| {
+        let id = node.id();
+        let everything = SeqRange { from: 1, to: node.head() };
+        (
+            store.room(id).await.unwrap(),
+            store.chunks_after(id, 0, 100).await.unwrap(),
+            store.read(id, everything, 100, false).await.unwrap(),
+            store.members(id, None, 10).await.unwrap(),
+            store.rooms_of(&bob, None, 10).await.unwrap(),
+            store.users(None, 10).await.unwrap(),
+        )
+    };
+
+    let store: AnyStore = Arc::new(open_in(dir.path()).unwrap());
+    store.create_user(profile(&alice, "Alice")).await.unwrap();
+    store.rename_user(&alice, Name::parse("Alice L.").unwrap(), NOW).await.unwrap();
+    let mut node = Node::create(&store, group(&alice, &[&bob])).await;
+    let message = node.say(&alice, "hello").await;
+    node.write(&[(&alice, edit(message, "hello, Bob"))]).await;
+    let read = Mark { seq: message, message_count: 1 };
+    store.advance(&bob, node.id(), Cursors { delivered: message, read }).await.unwrap();
+    let before = answers(&store, &node).await;
+
+    // Dropped without being closed: everything was durable before it was acknowledged.
+    let Node { store: held, room } = node;
+    drop((held, store));
+    let store: AnyStore = Arc::new(open_in(dir.path()).unwrap());
+    let mut node = Node { store: store.clone(), room };
+    assert_eq!(answers(&store, &node).await, before);
+    // And it goes on from there.
+    node.say(&alice, "hello again").await;
+    assert_eq!(node.stored().await.head(), node.room.head());
+}
+
+#[tokio::test]
+async fn a_closed_store_takes_no_writes() {
+    let dir = TempDir::new().unwrap();
+    let store = Arc::new(open_in(dir.path()).unwrap());
+    let alice = profile(&user(unique(), "alice"), "Alice");
+    store.create_user(alice.clone()).await.unwrap();
+    store.close().await;
+    let refused = store.create_user(profile(&user(unique(), "bob"), "Bob")).await;
+    assert!(matches!(refused, Err(StoreError::Failed(_))));
+    // Reading goes on until it is dropped, and so does the hold on the directory.
+    assert_eq!(store.user(&alice.id).await.unwrap(), Some(alice));
+    assert!(matches!(open_in(dir.path()), Err(OpenError::Locked(_))));
+    drop(store);
+    open_in(dir.path()).unwrap();
+}
+
+#[test]
+fn a_directory_is_open_once() {
+    let dir = TempDir::new().unwrap();
+    let first = open_in(dir.path()).unwrap();
+    assert!(matches!(open_in(dir.path()), Err(OpenError::Locked(path)) if path == dir.path()));
+    drop(first);
+    open_in(dir.path()).unwrap();
+}
+
+#[test]
+fn a_directory_is_created_with_those_above_it() {
+    let dir = TempDir::new().unwrap();
+    open_in(&dir.path().join("not/there/yet")).unwrap();
+    assert!(dir.path().join("not/there/yet/engine").is_dir());
+}
+
+#[test]
+fn another_format_is_refused() {
+    let dir = TempDir::new().unwrap();
+    drop(open_in(dir.path()).unwrap());
+    let format = dir.path().join("format");
+    assert_eq!(std::fs::read_to_string(&format).unwrap(), "1\n");
+
+    std::fs::write(&format, "2\n").unwrap();
+    let before = files::read(dir.path());
+    assert!(matches!(open_in(dir.path()), Err(OpenError::Format { found: 2 })));
+    std::fs::write(&format, "what?").unwrap();
+    assert!(matches!(open_in(dir.path()), Err(OpenError::Damaged { .. })));
+    std::fs::remove_file(&format).unwrap();
+    assert!(matches!(open_in(dir.path()), Err(OpenError::Damaged { .. })));
+    std::fs::write(&format, "2\n").unwrap();
+    assert!(files::read(dir.path()) == before, "something was changed");
+    std::fs::write(&format, "1\n").unwrap();
+    open_in(dir.path()).unwrap();
+}

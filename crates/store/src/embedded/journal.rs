@@ -36,6 +36,8 @@ const MAX_SEQNO: u64 = 1 << 48;
 /// What the journals hold.
 #[derive(Debug, Default)]
 pub(super) struct Journals {
+    /// There is no journal.
+    pub(super) is_empty: bool,
     /// Number of the last commit; `None` where there is none, as after everything was
     /// moved to tables.
     pub(super) last_commit: Option<u64>,
@@ -73,7 +75,7 @@ pub(super) fn scan(dir: &Path) -> Result<Journals, ScanError> {
     if let Some(gap) = numbers.windows(2).find(|pair| pair[0] + 1 != pair[1]) {
         return Err(ScanError::Damaged(format!("{}.jnl is missing", gap[0] + 1)));
     }
-    let mut found = Journals::default();
+    let mut found = Journals { is_empty: numbers.is_empty(), ..Journals::default() };
     let mut seqno = None;
     for number in &numbers {
         if found.torn.is_some() {
@@ -92,6 +94,13 @@ pub(super) fn scan(dir: &Path) -> Result<Journals, ScanError> {
                     found.last_batch = Some(tail);
                     seqno = Some(batch.seqno);
                 }
+                // A torn number is of less.
+                Some(batch) if found.last_commit.is_some_and(|last| batch.commit > last + 1) => {
+                    return Err(ScanError::Damaged(format!(
+                        "what comes before commit {} is missing",
+                        batch.commit
+                    )));
+                }
                 Some(_) => {
                     found.torn = Some(tail);
                     break;
@@ -108,7 +117,7 @@ pub(super) fn scan(dir: &Path) -> Result<Journals, ScanError> {
 }
 
 /// Numbers of the journals in `dir`, in no order.
-pub(super) fn journal_numbers(dir: &Path) -> io::Result<Vec<u64>> {
+fn journal_numbers(dir: &Path) -> io::Result<Vec<u64>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

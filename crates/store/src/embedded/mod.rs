@@ -3,6 +3,8 @@
 
 mod append;
 mod committer;
+#[cfg(test)]
+mod golden;
 mod journal;
 mod keys;
 mod open;

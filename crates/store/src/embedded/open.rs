@@ -139,14 +139,17 @@ fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {
     if let Some(last) = journals.last_commit.filter(|last| *last < tables::last(&acknowledged)) {
         return Err(lost(tables::last(&acknowledged), last));
     }
-    if !is_created(&engine)? {
+    if is_created(&engine)? {
+        if journals.is_empty {
+            return Err(Fault::Damaged("the engine has no journal".into()));
+        }
+        // An empty file that somebody may have taken for a left-over; the engine wants it.
+        OpenOptions::new().append(true).create(true).open(engine.join("lock"))?;
+    } else {
         if tables::last(&acknowledged) > 0 || journals.last_commit.is_some() {
             return Err(Fault::Damaged("the engine's version file is missing".into()));
         }
         remove_unfinished(&engine)?;
-    } else {
-        // An empty file that somebody may have taken for a left-over; the engine wants it.
-        OpenOptions::new().append(true).create(true).open(engine.join("lock"))?;
     }
     let (tables, commits) = replay(&journals, &acknowledged, || Tables::open(&engine, options, &lock))?;
 

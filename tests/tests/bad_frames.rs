@@ -1,0 +1,156 @@
+//! Frames out of order, frames that are none, and peers that do not stop.
+#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+
+use std::time::{Duration, Instant};
+
+use parlance_proto::v1::client_frame::Operation as Asked;
+use parlance_proto::v1::{self, ClientFrame, Hello};
+use parlance_tests::{
+    DOORS, Door, Person, RawGrpc, RawWebSocket, Server, for_each_door, refused, within,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tonic::Code;
+
+/// How long a connection may be silent, and some for a busy machine.
+const SILENCE: Duration = Duration::from_secs(10);
+const AND_SOME: Duration = Duration::from_secs(8);
+
+fn reason(code: Code, reason: &str) -> (Code, String) {
+    (code, reason.to_owned())
+}
+
+#[tokio::test]
+async fn a_frame_before_hello_and_hello_twice() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.group(&[]).await;
+    for_each_door(async |door| {
+        let mut conversation = alice.connect_silently(door).await;
+        let early = conversation.call(Person::message(&room, "early")).await;
+        assert_eq!(refused(early), reason(Code::FailedPrecondition, "hello_required"));
+        // A hello that is refused is none: another may follow.
+        let bad = Hello { device_id: "a b".to_owned(), cursors: Vec::new() };
+        let id = conversation.send(Asked::Hello(bad)).await;
+        let refusal = conversation.reply(&id).await;
+        assert_eq!(refused(refusal), reason(Code::InvalidArgument, "invalid_field"));
+        conversation.say_hello(&[]).await.unwrap();
+        let id = conversation.send(Asked::Hello(Hello::default())).await;
+        let again = conversation.reply(&id).await;
+        assert_eq!(refused(again), reason(Code::FailedPrecondition, "hello_repeated"));
+        assert_eq!(conversation.call(v1::ListRoomsRequest::default()).await.unwrap().rooms.len(), 1);
+    })
+    .await;
+    assert_eq!(alice.log(&room).await.len(), 2);
+}
+
+#[tokio::test]
+async fn operations_that_do_not_exist() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    for_each_door(async |door| {
+        let mut conversation = alice.connect(door).await;
+        conversation.send_frame(ClientFrame { request_id: "7".to_owned(), operation: None }).await;
+        let refusal = conversation.reply("7").await;
+        assert_eq!(refused(refusal), reason(Code::InvalidArgument, "unknown_operation"));
+        conversation.call(v1::ListRoomsRequest::default()).await.unwrap();
+    })
+    .await;
+    // One of a later version.
+    let mut socket = RawWebSocket::signed_in(&server.address(), &alice.token).await;
+    socket.hello().await;
+    socket.text(r#"{"requestId": "8", "foretell": {"what": "rain"}}"#).await;
+    assert_eq!(socket.refused().await, ("8".to_owned(), 3, "unknown_operation".to_owned()));
+
+    let grpc = RawGrpc::new(&server.address(), Some(&format!("Bearer {}", alice.token)));
+    for path in ["/parlance.v1.ChatService/Foretell", "/parlance.v2.ChatService/Chat", "/x"] {
+        let answer = grpc.unary(path, Vec::new()).await;
+        assert_eq!(answer.unwrap_err().code(), Code::Unimplemented, "{path}");
+    }
+    let answer = server.http().get("/v1/foretell").bearer(&alice.token).answer().await;
+    assert_eq!(answer.refused(), (404, "unknown_path".to_owned()));
+}
+
+#[tokio::test]
+async fn json_that_is_none() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let mut socket = RawWebSocket::signed_in(&server.address(), &alice.token).await;
+    socket.hello().await;
+    let deep = format!(r#"{{"requestId": "9", "future": {}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+    let bad = [
+        ("", ""),
+        ("{", ""),
+        ("[]", ""),
+        ("null", ""),
+        (r#"{"requestId": "9", "sendMessage": {"text": 5}}"#, "9"),
+        (r#"{"requestId": "9", "sendMessage": 5}"#, "9"),
+        (r#"{"requestId": "9", "hello": {"cursors": [{"seq": -1}]}}"#, "9"),
+        (r#"{"requestId": "9", "hello": {"cursors": [{"seq": "x"}]}}"#, "9"),
+        (r#"{"requestId": "9", "hello": {}} and more"#, ""),
+        (&deep, ""),
+    ];
+    for (text, id) in bad {
+        socket.text(text).await;
+        assert_eq!(socket.refused().await, (id.to_owned(), 3, "malformed_json".to_owned()), "{text:.60}");
+    }
+    // It lives on, in either form.
+    socket.text(r#"{"requestId": "10", "listRooms": {}}"#).await;
+    assert_eq!(socket.json().await["reply"]["requestId"], "10");
+}
+
+#[tokio::test]
+async fn peers_that_do_not_stop_are_closed() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    for_each_door(async |door| {
+        let mut conversation = alice.connect(door).await;
+        for _ in 0..60 {
+            conversation.send_frame(ClientFrame { request_id: "x".to_owned(), operation: None }).await;
+        }
+        let end = conversation.end().await;
+        let failure = end.failure.unwrap();
+        assert_eq!((failure.code, failure.reason.as_str()), (Code::ResourceExhausted, "too_many_bad_frames"));
+        assert_eq!(end.close, (door != Door::Grpc).then_some(1008));
+    })
+    .await;
+    let mut socket = RawWebSocket::signed_in(&server.address(), &alice.token).await;
+    for _ in 0..40 {
+        socket.text("{").await;
+    }
+    assert_eq!(socket.closed().await, (1008, "too_many_bad_frames".to_owned()));
+}
+
+/// Whoever says nothing is not waited for, at whatever point they fall silent.
+#[tokio::test]
+async fn peers_that_say_nothing_are_dropped() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let (address, start) = (server.address(), Instant::now());
+    let silent_session = async |door| {
+        let mut conversation = alice.connect_silently(door).await;
+        let end = conversation.end().await;
+        let failure = end.failure.unwrap();
+        assert_eq!((failure.code, failure.reason.as_str()), (Code::DeadlineExceeded, "hello_timeout"));
+        assert_eq!(end.close, (door != Door::Grpc).then_some(1008));
+    };
+    // Nothing; half of what begins HTTP/2; half a request.
+    let silent_socket = async |begun: &str| {
+        let mut socket = TcpStream::connect(&address).await.unwrap();
+        socket.write_all(begun.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        within(&format!("dropped after {begun:?}"), socket.read_to_end(&mut rest)).await.ok();
+    };
+    tokio::join!(
+        silent_session(DOORS[0]),
+        silent_session(DOORS[1]),
+        silent_session(DOORS[2]),
+        silent_socket(""),
+        silent_socket("P"),
+        silent_socket("PRI * HTTP/2.0\r\n"),
+        silent_socket("GET /healthz HTTP/1.1\r\nhost: localhost\r\n"),
+    );
+    let took = start.elapsed();
+    assert!(took >= SILENCE && took < SILENCE + AND_SOME, "{took:?}");
+    assert_eq!(server.http().get("/healthz").answer().await.status, 200);
+}

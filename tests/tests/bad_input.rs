@@ -1,0 +1,258 @@
+//! Input that is not as it must be: each kind gets its own error, changes nothing, and
+//! the connection lives on where it can.
+#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+
+use futures::StreamExt;
+use parlance_proto::error::Failure;
+use parlance_proto::v1::client_frame::Operation as Asked;
+use parlance_proto::v1::{self, ClientFrame, Hello};
+use parlance_tests::{
+    DOORS, Door, Operation, Person, RawGrpc, RawWebSocket, Server, for_each_door, fresh, refused, within,
+};
+use prost::Message as _;
+use tonic::Code;
+
+const MAX_TEXT: usize = 16 * 1024;
+const MAX_FRAME: usize = 128 * 1024;
+
+fn reason(code: Code, reason: &str) -> (Code, String) {
+    (code, reason.to_owned())
+}
+
+fn invalid(field: &str) -> (Code, String, Vec<String>) {
+    (Code::InvalidArgument, "invalid_field".to_owned(), vec![field.to_owned()])
+}
+
+fn fields<T: std::fmt::Debug>(result: Result<T, Failure>) -> (Code, String, Vec<String>) {
+    let failure = result.unwrap_err();
+    (failure.code, failure.reason, failure.fields.into_iter().map(|(field, _)| field).collect())
+}
+
+/// A frame whose text holds these bytes instead of one letter.
+fn frame_with(bytes: &[u8], room: &str) -> Vec<u8> {
+    let message = Person::message(room, "@");
+    let frame = ClientFrame { request_id: "7".to_owned(), operation: Some(Asked::SendMessage(message)) };
+    let mut encoded = frame.encode_to_vec();
+    let at = encoded.iter().position(|byte| *byte == b'@').unwrap();
+    encoded.splice(at..=at, bytes.iter().copied());
+    encoded
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf8() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.group(&[]).await;
+    let bytes = frame_with(b"\xff", &room);
+
+    let grpc = RawGrpc::new(&server.address(), Some(&format!("Bearer {}", alice.token)));
+    let hello = ClientFrame { request_id: String::new(), operation: Some(Asked::Hello(Hello::default())) };
+    let frames = futures::stream::iter([hello.encode_to_vec(), bytes.clone()]).chain(futures::stream::pending());
+    let mut answers = grpc.chat(frames).await.unwrap();
+    let end = loop {
+        if let Err(status) = within("the stream ends", answers.next()).await.unwrap() {
+            break status;
+        }
+    };
+    assert_eq!(refused::<(), _>(Err(end)), reason(Code::InvalidArgument, "malformed_frame"));
+    // The same as a unary call: the request is the frame's second field.
+    let message = ClientFrame::decode(&*frame_with(b"?", &room)).unwrap();
+    let Some(Asked::SendMessage(message)) = message.operation else { panic!() };
+    let mut encoded = message.encode_to_vec();
+    *encoded.iter_mut().find(|byte| **byte == b'?').unwrap() = 0xff;
+    let answer = grpc.unary("/parlance.v1.ChatService/SendMessage", encoded).await;
+    assert_eq!(refused(answer), reason(Code::InvalidArgument, "malformed_frame"));
+
+    // A binary message is one frame: the next may be good.
+    let mut socket = RawWebSocket::signed_in(&server.address(), &alice.token).await;
+    socket.hello().await;
+    socket.binary(bytes).await;
+    socket.text(r#"{"requestId": "8", "listRooms": {}}"#).await;
+    let mut answers = vec![socket.next().await.unwrap(), socket.next().await.unwrap()];
+    assert!(answers.pop().unwrap().into_text().unwrap().contains(r#""requestId":"8","listRooms""#));
+    let answer = v1::ServerFrame::decode(answers.pop().unwrap().into_data()).unwrap();
+    assert!(format!("{answer:?}").contains("malformed_frame"), "{answer:?}");
+    // A text message is a promise of utf-8, by the protocol.
+    socket.text_of_bytes(b"{\"requestId\": \"\xff\"}".to_vec()).await;
+    assert_eq!(socket.closed().await, (1007, "not_utf8".to_owned()));
+
+    let path = format!("/v1/rooms/{room}/messages");
+    let body = b"{\"text\": \"\xff\"}".to_vec();
+    let call = server.http().call(http::Method::POST, &path).bearer(&alice.token).body(body).answer().await;
+    assert_eq!(call.refused(), (400, "malformed_json".to_owned()));
+    assert_eq!(alice.log(&room).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_frame_that_is_too_large() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.group(&[]).await;
+    let large = "x".repeat(MAX_FRAME);
+
+    let too_large = reason(Code::OutOfRange, "out_of_range");
+    let answer = alice.chat().send_message(Person::message(&room, &large)).await;
+    assert_eq!(refused(answer), too_large);
+    let mut conversation = alice.connect(Door::Grpc).await;
+    conversation.send(Asked::SendMessage(Person::message(&room, &large))).await;
+    let failure = conversation.end().await.failure.unwrap();
+    assert_eq!((failure.code, failure.reason), too_large);
+
+    for door in [Door::WebSocketJson, Door::WebSocketBinary] {
+        let mut conversation = alice.connect(door).await;
+        conversation.send(Asked::SendMessage(Person::message(&room, &large))).await;
+        let end = conversation.end().await;
+        assert_eq!((end.close, end.failure.unwrap().reason.as_str()), (Some(1009), "frame_too_large"));
+    }
+    let path = format!("/v1/rooms/{room}/messages");
+    let call = server.http().call(http::Method::POST, &path).bearer(&alice.token).body(large).answer().await;
+    assert_eq!(call.refused(), (413, "body_too_large".to_owned()));
+
+    // The largest that there may be: 2,000 cursors.
+    let cursors: Vec<_> = (0..2_000).map(|number| Person::cursor(&format!("r{number:0>32}"), 1)).collect();
+    for door in DOORS {
+        let mut conversation = alice.resume(door, &cursors).await;
+        for _ in &cursors {
+            conversation.gap().await;
+        }
+    }
+    assert_eq!(alice.log(&room).await.len(), 2);
+}
+
+#[tokio::test]
+async fn text_that_is_too_long_or_blank() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    for_each_door(async |door| {
+        let room = alice.group(&[]).await;
+        let mut conversation = alice.connect(door).await;
+        for text in ["", " \n\t", "\u{2003}", &"x".repeat(MAX_TEXT + 1), &"ü".repeat(MAX_TEXT / 2 + 1)] {
+            assert_eq!(fields(conversation.call(Person::message(&room, text)).await), invalid("text"));
+        }
+        let longest = Person::message(&room, &"ü".repeat(MAX_TEXT / 2));
+        assert_eq!(conversation.call(longest).await.unwrap().seq, 3);
+        assert_eq!(alice.log(&room).await.len(), 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ids_that_are_empty_or_absurd() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.group(&[]).await;
+    let absurd = ["", &"x".repeat(65), "a b", "a/b", "a\0b", "\u{1F600}", "\u{202e}", "a\nb", "日本", "%2e%2e"];
+    for_each_door(async |door| {
+        let mut conversation = alice.connect(door).await;
+        for id in absurd.iter().map(ToString::to_string) {
+            let message = Person::message(&id, "x");
+            let field = if id.is_empty() { "room_id" } else { "room_id" };
+            assert_eq!(fields(conversation.call(message).await), invalid(field), "{id:?}");
+            let message = v1::SendMessageRequest { client_message_id: id.clone(), ..Person::message(&room, "x") };
+            assert_eq!(fields(conversation.call(message).await), invalid("client_message_id"), "{id:?}");
+            let request = v1::GetUserRequest { user_id: id.clone() };
+            assert_eq!(fields(conversation.call(request).await), invalid("user_id"), "{id:?}");
+            let request = v1::GetPresenceRequest { user_ids: vec!["alice".to_owned(), id.clone()] };
+            assert_eq!(fields(conversation.call(request).await), invalid("user_ids"), "{id:?}");
+            if !id.is_empty() {
+                let request = v1::ListRoomsRequest { page_token: id.clone(), ..Default::default() };
+                assert_eq!(fields(conversation.call(request).await), invalid("page_token"), "{id:?}");
+                let request = v1::CreateUserRequest { user_id: id.clone(), ..Default::default() };
+                assert_eq!(fields(conversation.call(request).await), invalid("user_id"), "{id:?}");
+            }
+        }
+        let request = v1::ListUsersRequest { page_size: 201, ..Default::default() };
+        assert_eq!(fields(conversation.call(request).await), invalid("page_size"));
+        let message = v1::SendMessageRequest { target: None, ..Person::message("", "x") };
+        assert_eq!(fields(conversation.call(message).await), invalid("target"));
+        let to_self = v1::send_message_request::Target::ToUser("alice".to_owned());
+        let message = v1::SendMessageRequest { target: Some(to_self), ..Person::message("", "x") };
+        assert_eq!(fields(conversation.call(message).await), invalid("to_user"));
+
+        // A correlation id that is too long is not echoed.
+        let frame = ClientFrame {
+            request_id: "x".repeat(65),
+            operation: Some(Asked::ListRooms(v1::ListRoomsRequest::default())),
+        };
+        conversation.send_frame(frame).await;
+        assert_eq!(fields(conversation.reply("").await), invalid("request_id"));
+        assert_eq!(conversation.call(v1::ListRoomsRequest::default()).await.unwrap().rooms.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rooms_and_people_that_do_not_exist() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    for_each_door(async |door| {
+        let mut conversation = alice.connect(door).await;
+        for method in parlance_tests::OPERATIONS.iter().filter(|operation| operation.has_room()) {
+            // These look at the people first.
+            if method.method.ends_with("AddMembers") {
+                continue;
+            }
+            conversation.send_frame(Operation::named(method.method).frame("1", "r0000")).await;
+            let answer = refused(conversation.reply("1").await);
+            assert_eq!(answer, reason(Code::NotFound, "room_not_found"), "{}", method.method);
+        }
+        let nobody = v1::send_message_request::Target::ToUser("nobody".to_owned());
+        let message = v1::SendMessageRequest { target: Some(nobody), ..Person::message("", "x") };
+        assert_eq!(refused(conversation.call(message).await), reason(Code::NotFound, "user_not_found"));
+        let request = v1::CreateRoomRequest {
+            kind: v1::RoomKind::Group.into(),
+            member_ids: vec!["nobody".to_owned()],
+            request_id: fresh("room"),
+            ..Default::default()
+        };
+        assert_eq!(refused(conversation.call(request).await), reason(Code::NotFound, "user_not_found"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn cursors_from_the_future() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.group(&[]).await;
+    let foreign = bob.group(&[]).await;
+    let ahead = || reason(Code::OutOfRange, "cursor_ahead");
+    for_each_door(async |door| {
+        for seq in [3, u64::MAX] {
+            let mut conversation = alice.connect_silently(door).await;
+            let hello = |seq| Hello { device_id: String::new(), cursors: vec![Person::cursor(&room, seq)] };
+            let id = conversation.send(Asked::Hello(hello(seq))).await;
+            let failure = conversation.reply(&id).await.unwrap_err();
+            assert_eq!((failure.code, failure.reason.clone()), ahead());
+            assert_eq!((&failure.metadata["room_id"], &*failure.metadata["head_seq"]), (&room, "2"));
+        }
+        // Elsewhere nothing tells how far ahead it is.
+        let mut conversation = alice.resume(door, &[Person::cursor(&foreign, u64::MAX - 1)]).await;
+        assert_eq!(conversation.gap().await.reason(), v1::GapReason::NotMember);
+        for seq in [3, u64::MAX] {
+            let (room_id, request_id) = (room.clone(), fresh("mark"));
+            let read = v1::MarkReadRequest { room_id: room_id.clone(), seq, request_id: request_id.clone() };
+            assert_eq!(refused(conversation.call(read).await), ahead());
+            let delivered = v1::AcknowledgeDeliveryRequest { room_id, seq, request_id };
+            assert_eq!(refused(conversation.call(delivered).await), ahead());
+            let message = v1::SendMessageRequest { after_seq: Some(seq), ..Person::message(&room, "x") };
+            assert_eq!(refused(conversation.call(message).await), ahead());
+            let message = v1::SendMessageRequest { reply_to_seq: seq, ..Person::message(&room, "x") };
+            let missing = reason(Code::NotFound, "message_not_found");
+            assert_eq!(refused(conversation.call(message).await), missing);
+            let request = v1::GetMessageRequest { room_id: room.clone(), seq };
+            assert_eq!(refused(conversation.call(request).await), missing);
+        }
+        // Nothing is there, and that is no error.
+        let (room_id, seq) = (room.clone(), u64::MAX);
+        let request = v1::ListMessagesRequest { room_id, after_seq: seq, before_seq: seq, page_size: 0 };
+        assert_eq!(conversation.call(request).await.unwrap().messages, []);
+        let request = v1::ListEventsRequest { room_id: room.clone(), from_seq: seq, to_seq: seq, page_size: 0 };
+        assert_eq!(conversation.call(request).await.unwrap().events, []);
+    })
+    .await;
+    let mut conversation = alice.connect(Door::Grpc).await;
+    let cursors = vec![Person::cursor(&foreign, u64::MAX)];
+    conversation.send(Asked::Hello(Hello { device_id: String::new(), cursors })).await;
+    assert_eq!(alice.log(&room).await.len(), 2);
+}

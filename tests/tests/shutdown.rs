@@ -1,0 +1,172 @@
+//! How a server ends, and what that costs nobody.
+#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+
+use std::time::Duration;
+
+use parlance_proto::v1::client_frame::Operation;
+use parlance_proto::v1::reply::Result as Answer;
+use parlance_tests::{
+    DEADLINE, DOORS, Person, Server, eventually, for_each_door, run_to_end, text_of, within,
+};
+
+/// In-flight sends of one session when the signal comes.
+const SENDS: usize = 40;
+
+#[tokio::test]
+async fn a_draining_server_says_when_to_come_back_and_exits_0() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Server::start().await;
+        let alice = server.person("alice").await;
+        let mut conversations = Vec::new();
+        for door in DOORS {
+            conversations.push((door, alice.connect(door).await));
+        }
+        server.signal(signal).await;
+        for (door, conversation) in &mut conversations {
+            let draining = conversation.draining().await;
+            let delay: Duration =
+                draining.reconnect_after.expect("a delay").try_into().expect("a positive one");
+            assert!(delay < DEADLINE, "{door}: {delay:?}");
+            conversation.end().await;
+        }
+        assert_eq!(server.exited().await.code(), Some(0), "after SIG{signal}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_in_flight_is_answered_or_can_be_sent_again() {
+    for_each_door(async |door| {
+        let mut server = Server::start().await;
+        let alice = server.person("alice").await;
+        let room = alice.channel().await;
+        let mut conversation = alice.connect(door).await;
+        let mut sent = Vec::new();
+        for n in 0..SENDS {
+            let request = Person::message(&room, &format!("message {n}"));
+            let id = conversation.send(Operation::SendMessage(request.clone())).await;
+            sent.push((id, request));
+        }
+        server.signal("TERM").await;
+        conversation.end().await;
+        // What was answered before the end is kept by the conversation.
+        let mut answered = Vec::new();
+        for (id, request) in &sent {
+            match conversation.answered(id) {
+                Some(Ok(Answer::SendMessage(reply))) => {
+                    answered.push((request.client_message_id.clone(), reply.seq));
+                }
+                // Came in too late: to be sent again elsewhere.
+                Some(Err(failure)) => assert_eq!(failure.reason, "draining", "{door}"),
+                None => {}
+                other => panic!("{door}: {other:?}"),
+            }
+        }
+        assert_eq!(server.exited().await.code(), Some(0));
+        server.start_again().await;
+        for (_, request) in sent {
+            let again =
+                alice.chat().send_message(request.clone()).await.expect("it can be sent again").into_inner();
+            if let Some((_, seq)) = answered.iter().find(|(id, _)| *id == request.client_message_id) {
+                assert_eq!((again.seq, again.is_repeat), (*seq, true), "{door}: {}", request.text);
+            }
+        }
+        let texts: Vec<_> = messages(&alice, &room).await;
+        assert_eq!(texts.len(), SENDS, "{door}: each is there once");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn readiness_goes_red_while_health_stays_green() {
+    let mut server = Server::start().await;
+    let alice = server.person("alice").await;
+    // A peer that never closes its end keeps the server in its drain for a while.
+    let _lingering = alice.connect(DOORS[0]).await;
+    let http = parlance_tests::Http::new(server.admin());
+    assert_eq!(http.get("/readyz").send().await.expect("it answers").status, 200);
+    server.signal("TERM").await;
+    // From then on it is either red or no longer there, never green again.
+    eventually("readiness is red or gone", async || match http.get("/readyz").send().await {
+        Ok(answer) if answer.status == 200 => None,
+        Ok(answer) => {
+            assert_eq!(answer.status, 503);
+            Some(())
+        }
+        Err(_) => Some(()),
+    })
+    .await;
+    assert_eq!(server.exited().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn killed_right_after_an_answer_nothing_is_lost() {
+    let mut server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.channel().await;
+    let mut expected = Vec::new();
+    for round in 0..10 {
+        let door = DOORS[round % DOORS.len()];
+        let mut conversation = alice.connect(door).await;
+        for n in 0..=round {
+            let text = format!("round {round}, message {n}");
+            conversation.call(Person::message(&room, &text)).await.expect("a member may send");
+            expected.push(text);
+        }
+        server.kill().await;
+        server.start_again().await;
+        assert_eq!(messages(&alice, &room).await, expected, "after kill {round}");
+    }
+}
+
+#[tokio::test]
+async fn clients_go_on_where_they_were_after_a_restart() {
+    for_each_door(async |door| {
+        let mut server = Server::start().await;
+        let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+        let room = alice.group(&[&bob]).await;
+        let first = alice.say(&room, "before").await;
+        let mut conversation = bob.connect(door).await;
+        conversation.events_up_to(&room, first).await;
+        server.stop().await;
+        server.start_again().await;
+        let missed = alice.say(&room, "while bob was away").await;
+        let mut conversation = bob.resume(door, &[Person::cursor(&room, first)]).await;
+        let events = conversation.events_up_to(&room, missed).await;
+        assert_eq!(events.iter().map(text_of).collect::<Vec<_>>(), ["while bob was away"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_mistake_at_the_start_is_told_in_words() {
+    let server = Server::start().await;
+    let data = server.data();
+    let data = data.to_str().expect("a path of letters");
+    let check = async |arguments: &[&str], expected: &str| {
+        let listeners = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        let output = run_to_end(&[&["serve"], arguments, &listeners[..]].concat()).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{arguments:?} was accepted");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    };
+    check(&["--data-dir", data], "in use by another process").await;
+    check(&["--config", "/nonexistent.toml"], "/nonexistent.toml").await;
+    check(&["--sync", "sometimes"], "--sync").await;
+    check(&["--no-such-flag"], "--no-such-flag").await;
+    check(&["--jwt-secret-file", "/nonexistent"], "/nonexistent").await;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "user-rat = 5").expect("it can be written");
+    check(&["--config", file.path().to_str().expect("letters")], "user-rat").await;
+    let address = server.address();
+    let taken = within("it ends", run_to_end(&["serve", "--data-dir", data, "--listen", &address])).await;
+    assert!(String::from_utf8_lossy(&taken.stderr).contains(&address));
+}
+
+/// The texts of a room, by rising seq.
+async fn messages(person: &Person, room: &str) -> Vec<String> {
+    let log = person.log(room).await;
+    log.iter()
+        .filter(|event| matches!(event.body, Some(parlance_proto::v1::event::Body::Message(_))))
+        .map(|event| text_of(event).to_owned())
+        .collect()
+}
