@@ -58,7 +58,9 @@ impl Conversation {
                 self.welcome = welcome;
                 Ok(())
             }
-            Some(Frame::Reply(reply)) if reply.request_id == id => Err(result(reply).unwrap_err()),
+            Some(Frame::Reply(reply)) if reply.request_id == id => {
+                Err(result(reply).expect_err("hello is answered with the welcome"))
+            }
             Some(other) => panic!("before the welcome: {other:?}"),
             None => {
                 let end = self.end.take().expect("it has ended");

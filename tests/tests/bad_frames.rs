@@ -1,12 +1,13 @@
 //! Frames out of order, frames that are none, and peers that do not stop.
-#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::time::{Duration, Instant};
 
 use parlance_proto::v1::client_frame::Operation as Asked;
 use parlance_proto::v1::{self, ClientFrame, Hello};
 use parlance_tests::{
-    DOORS, Door, Person, RawGrpc, RawWebSocket, Server, for_each_door, refused, within,
+    DOORS, Door, Http, Person, RawGrpc, RawWebSocket, Server, eventually, for_each_door, fresh, refused,
+    within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -77,7 +78,7 @@ async fn json_that_is_none() {
     let alice = server.person("alice").await;
     let mut socket = RawWebSocket::signed_in(&server.address(), &alice.token).await;
     socket.hello().await;
-    let deep = format!(r#"{{"requestId": "9", "future": {}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+    let deep = r#"{"hello": "#.repeat(10_000);
     let bad = [
         ("", ""),
         ("{", ""),
@@ -121,6 +122,30 @@ async fn peers_that_do_not_stop_are_closed() {
     assert_eq!(socket.closed().await, (1008, "too_many_bad_frames".to_owned()));
 }
 
+#[tokio::test]
+async fn whoever_asks_too_often_is_told_when_to_come_back() {
+    let server = Server::start_with(&["--user-rate", "2"]).await;
+    for_each_door(async |door| {
+        let person = server.person(&fresh("hasty")).await;
+        let mut conversation = person.connect(door).await;
+        let mut answers = Vec::new();
+        for _ in 0..8 {
+            answers.push(conversation.call(v1::ListRoomsRequest::default()).await);
+        }
+        let (good, refusals): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+        assert!(good.len() >= 4, "a burst of twice the rate");
+        let failure = refusals.into_iter().next().unwrap().unwrap_err();
+        assert_eq!((failure.code, failure.reason.as_str()), (Code::ResourceExhausted, "rate_limited"));
+        assert!(failure.retry_after.is_some_and(|delay| delay <= Duration::from_millis(500)));
+        let answer = server.http().get("/v1/rooms").bearer(&person.token).answer().await;
+        assert_eq!(answer.refused(), (429, "rate_limited".to_owned()));
+        assert_eq!(answer.headers["retry-after"], "1");
+        // Others are not concerned.
+        server.person(&fresh("patient")).await.channel().await;
+    })
+    .await;
+}
+
 /// Whoever says nothing is not waited for, at whatever point they fall silent.
 #[tokio::test]
 async fn peers_that_say_nothing_are_dropped() {
@@ -153,4 +178,57 @@ async fn peers_that_say_nothing_are_dropped() {
     let took = start.elapsed();
     assert!(took >= SILENCE && took < SILENCE + AND_SOME, "{took:?}");
     assert_eq!(server.http().get("/healthz").answer().await.status, 200);
+}
+
+/// How much more the server may hold after a storm than before: allocators keep some.
+const MAX_GROWTH: u64 = 48 * 1024 * 1024;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_storm_of_bad_peers_the_server_serves_in_little_memory() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let mut rooms = Vec::new();
+    for _ in 0..20 {
+        rooms.push(alice.group(&[&bob]).await);
+    }
+    let storm = async |times: usize| {
+        for number in 0..times {
+            let door = DOORS[number % 3];
+            // Gone before the welcome; right after it; in the middle of a frame.
+            let mut early = bob.connect_silently(door).await;
+            early.send(Asked::Hello(Hello::default())).await;
+            drop(early);
+            drop(bob.connect(door).await);
+            let mut socket = TcpStream::connect(server.address()).await.unwrap();
+            socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x10").await.unwrap();
+            // Too large, no frame, no token.
+            let mut socket = RawWebSocket::signed_in(&server.address(), &bob.token).await;
+            socket.text("{").await;
+            socket.binary(vec![0xff; 200_000]).await;
+            assert_eq!(socket.closed().await.0, 1009);
+            let bearer = [("authorization", "Bearer none")];
+            assert_eq!(RawWebSocket::connect(&server.address(), &bearer).await.err().unwrap().0, 401);
+        }
+    };
+    storm(50).await;
+    let before = server.resident_bytes();
+    storm(400).await;
+    let after = server.resident_bytes();
+    println!("{} MB, then {} MB", before >> 20, after >> 20);
+    assert!(after < before + MAX_GROWTH, "{} MB, then {} MB", before >> 20, after >> 20);
+    let admin = Http::new(server.admin());
+    eventually("every session has ended", async || {
+        let metrics = admin.get("/metrics").answer().await;
+        let text = String::from_utf8_lossy(&metrics.body).into_owned();
+        text.lines().any(|line| line == "parlance_sessions 0").then_some(())
+    })
+    .await;
+    let asked = v1::GetPresenceRequest { user_ids: vec!["bob".to_owned()] };
+    assert!(!alice.users().get_presence(asked).await.unwrap().into_inner().presences[0].online);
+    for_each_door(async |door| {
+        let mut conversation = bob.connect(door).await;
+        let sent = alice.say(&rooms[0], "still here").await;
+        conversation.events_up_to(&rooms[0], sent).await;
+    })
+    .await;
 }

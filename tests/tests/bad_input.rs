@@ -1,15 +1,18 @@
 //! Input that is not as it must be: each kind gets its own error, changes nothing, and
 //! the connection lives on where it can.
-#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use futures::StreamExt;
 use parlance_proto::error::Failure;
 use parlance_proto::v1::client_frame::Operation as Asked;
+use parlance_proto::v1::reply::Result as Answer;
+use parlance_proto::v1::server_frame::Frame;
 use parlance_proto::v1::{self, ClientFrame, Hello};
 use parlance_tests::{
-    DOORS, Door, Operation, Person, RawGrpc, RawWebSocket, Server, for_each_door, fresh, refused, within,
+    DOORS, Door, Person, RawGrpc, RawWebSocket, Server, for_each_door, fresh, refused, within,
 };
 use prost::Message as _;
+use tokio_tungstenite::tungstenite::Message;
 use tonic::Code;
 
 const MAX_TEXT: usize = 16 * 1024;
@@ -47,7 +50,8 @@ async fn text_that_is_not_utf8() {
 
     let grpc = RawGrpc::new(&server.address(), Some(&format!("Bearer {}", alice.token)));
     let hello = ClientFrame { request_id: String::new(), operation: Some(Asked::Hello(Hello::default())) };
-    let frames = futures::stream::iter([hello.encode_to_vec(), bytes.clone()]).chain(futures::stream::pending());
+    let frames =
+        futures::stream::iter([hello.encode_to_vec(), bytes.clone()]).chain(futures::stream::pending());
     let mut answers = grpc.chat(frames).await.unwrap();
     let end = loop {
         if let Err(status) = within("the stream ends", answers.next()).await.unwrap() {
@@ -68,10 +72,22 @@ async fn text_that_is_not_utf8() {
     socket.hello().await;
     socket.binary(bytes).await;
     socket.text(r#"{"requestId": "8", "listRooms": {}}"#).await;
-    let mut answers = vec![socket.next().await.unwrap(), socket.next().await.unwrap()];
-    assert!(answers.pop().unwrap().into_text().unwrap().contains(r#""requestId":"8","listRooms""#));
-    let answer = v1::ServerFrame::decode(answers.pop().unwrap().into_data()).unwrap();
-    assert!(format!("{answer:?}").contains("malformed_frame"), "{answer:?}");
+    let mut refusal = None;
+    let answer = loop {
+        match socket.next().await.unwrap() {
+            // Answered in kind; what happens in the room comes in between.
+            Message::Binary(bytes) => match v1::ServerFrame::decode(bytes).unwrap().frame {
+                Some(Frame::Reply(reply)) => refusal = Some(reply),
+                other => assert!(matches!(other, Some(Frame::Event(_))), "{other:?}"),
+            },
+            Message::Text(text) if text.contains("reply") => break text,
+            other => assert!(other.to_text().unwrap().starts_with(r#"{"event""#), "{other:?}"),
+        }
+    };
+    assert!(answer.contains(r#""requestId":"8","listRooms""#), "{answer}");
+    let reply = refusal.unwrap();
+    let Some(Answer::Error(error)) = reply.result else { panic!("no refusal: {reply:?}") };
+    assert_eq!((&*reply.request_id, error.code, &*error.reason), ("7", 3, "malformed_frame"));
     // A text message is a promise of utf-8, by the protocol.
     socket.text_of_bytes(b"{\"requestId\": \"\xff\"}".to_vec()).await;
     assert_eq!(socket.closed().await, (1007, "not_utf8".to_owned()));
@@ -105,7 +121,8 @@ async fn a_frame_that_is_too_large() {
         assert_eq!((end.close, end.failure.unwrap().reason.as_str()), (Some(1009), "frame_too_large"));
     }
     let path = format!("/v1/rooms/{room}/messages");
-    let call = server.http().call(http::Method::POST, &path).bearer(&alice.token).body(large).answer().await;
+    let call =
+        server.http().call(http::Method::POST, &path).bearer(&alice.token).body(large + "x").answer().await;
     assert_eq!(call.refused(), (413, "body_too_large".to_owned()));
 
     // The largest that there may be: 2,000 cursors.
@@ -132,80 +149,6 @@ async fn text_that_is_too_long_or_blank() {
         let longest = Person::message(&room, &"ü".repeat(MAX_TEXT / 2));
         assert_eq!(conversation.call(longest).await.unwrap().seq, 3);
         assert_eq!(alice.log(&room).await.len(), 3);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn ids_that_are_empty_or_absurd() {
-    let server = Server::start().await;
-    let alice = server.person("alice").await;
-    let room = alice.group(&[]).await;
-    let absurd = ["", &"x".repeat(65), "a b", "a/b", "a\0b", "\u{1F600}", "\u{202e}", "a\nb", "日本", "%2e%2e"];
-    for_each_door(async |door| {
-        let mut conversation = alice.connect(door).await;
-        for id in absurd.iter().map(ToString::to_string) {
-            let message = Person::message(&id, "x");
-            let field = if id.is_empty() { "room_id" } else { "room_id" };
-            assert_eq!(fields(conversation.call(message).await), invalid(field), "{id:?}");
-            let message = v1::SendMessageRequest { client_message_id: id.clone(), ..Person::message(&room, "x") };
-            assert_eq!(fields(conversation.call(message).await), invalid("client_message_id"), "{id:?}");
-            let request = v1::GetUserRequest { user_id: id.clone() };
-            assert_eq!(fields(conversation.call(request).await), invalid("user_id"), "{id:?}");
-            let request = v1::GetPresenceRequest { user_ids: vec!["alice".to_owned(), id.clone()] };
-            assert_eq!(fields(conversation.call(request).await), invalid("user_ids"), "{id:?}");
-            if !id.is_empty() {
-                let request = v1::ListRoomsRequest { page_token: id.clone(), ..Default::default() };
-                assert_eq!(fields(conversation.call(request).await), invalid("page_token"), "{id:?}");
-                let request = v1::CreateUserRequest { user_id: id.clone(), ..Default::default() };
-                assert_eq!(fields(conversation.call(request).await), invalid("user_id"), "{id:?}");
-            }
-        }
-        let request = v1::ListUsersRequest { page_size: 201, ..Default::default() };
-        assert_eq!(fields(conversation.call(request).await), invalid("page_size"));
-        let message = v1::SendMessageRequest { target: None, ..Person::message("", "x") };
-        assert_eq!(fields(conversation.call(message).await), invalid("target"));
-        let to_self = v1::send_message_request::Target::ToUser("alice".to_owned());
-        let message = v1::SendMessageRequest { target: Some(to_self), ..Person::message("", "x") };
-        assert_eq!(fields(conversation.call(message).await), invalid("to_user"));
-
-        // A correlation id that is too long is not echoed.
-        let frame = ClientFrame {
-            request_id: "x".repeat(65),
-            operation: Some(Asked::ListRooms(v1::ListRoomsRequest::default())),
-        };
-        conversation.send_frame(frame).await;
-        assert_eq!(fields(conversation.reply("").await), invalid("request_id"));
-        assert_eq!(conversation.call(v1::ListRoomsRequest::default()).await.unwrap().rooms.len(), 1);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn rooms_and_people_that_do_not_exist() {
-    let server = Server::start().await;
-    let alice = server.person("alice").await;
-    for_each_door(async |door| {
-        let mut conversation = alice.connect(door).await;
-        for method in parlance_tests::OPERATIONS.iter().filter(|operation| operation.has_room()) {
-            // These look at the people first.
-            if method.method.ends_with("AddMembers") {
-                continue;
-            }
-            conversation.send_frame(Operation::named(method.method).frame("1", "r0000")).await;
-            let answer = refused(conversation.reply("1").await);
-            assert_eq!(answer, reason(Code::NotFound, "room_not_found"), "{}", method.method);
-        }
-        let nobody = v1::send_message_request::Target::ToUser("nobody".to_owned());
-        let message = v1::SendMessageRequest { target: Some(nobody), ..Person::message("", "x") };
-        assert_eq!(refused(conversation.call(message).await), reason(Code::NotFound, "user_not_found"));
-        let request = v1::CreateRoomRequest {
-            kind: v1::RoomKind::Group.into(),
-            member_ids: vec!["nobody".to_owned()],
-            request_id: fresh("room"),
-            ..Default::default()
-        };
-        assert_eq!(refused(conversation.call(request).await), reason(Code::NotFound, "user_not_found"));
     })
     .await;
 }
@@ -247,7 +190,8 @@ async fn cursors_from_the_future() {
         let (room_id, seq) = (room.clone(), u64::MAX);
         let request = v1::ListMessagesRequest { room_id, after_seq: seq, before_seq: seq, page_size: 0 };
         assert_eq!(conversation.call(request).await.unwrap().messages, []);
-        let request = v1::ListEventsRequest { room_id: room.clone(), from_seq: seq, to_seq: seq, page_size: 0 };
+        let request =
+            v1::ListEventsRequest { room_id: room.clone(), from_seq: seq, to_seq: seq, page_size: 0 };
         assert_eq!(conversation.call(request).await.unwrap().events, []);
     })
     .await;

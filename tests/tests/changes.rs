@@ -1,5 +1,5 @@
 //! What happens to a message after it was sent.
-#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_proto::v1;
 use parlance_proto::v1::event::Body;

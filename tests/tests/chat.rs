@@ -1,5 +1,5 @@
 //! Two people talk.
-#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_client::Request;
 use parlance_proto::v1;

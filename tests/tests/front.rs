@@ -1,5 +1,5 @@
 //! What else stands at the one port: grpc-web, reflection, health; and the operators' port.
-#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use futures::StreamExt;
 use parlance_proto::v1::server_frame::Frame;

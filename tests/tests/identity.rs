@@ -1,6 +1,6 @@
 //! Nobody does anything without saying who they are, nor where they do not belong: each
 //! operation of the contract, one by one.
-#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use http::Method;
 use parlance_proto::error::Failure;

@@ -1,5 +1,5 @@
 //! Which web pages may talk to a server, and where it may listen.
-#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use http::Method;
 use parlance_tests::{RawWebSocket, Server, Signer, claims, now, run_to_end};

@@ -1,5 +1,5 @@
 //! The unary calls: the same over REST, gRPC and as frames of `Chat`.
-#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use http::Method;
 use parlance_proto::error::Failure;

@@ -1,6 +1,6 @@
 //! Coming back: with cursors, without, and after one's membership has changed. Every
 //! conversation checks by itself that what it gets leaves no hole; see `Contiguity`.
-#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_proto::v1::event::Body;
 use parlance_proto::v1::{self, Gap, GapReason};
@@ -220,6 +220,23 @@ async fn cursors_of_rooms_that_are_not_ones_own_come_to_an_open_gap() {
         let mut foreign = foreign;
         foreign.sort();
         assert_eq!(named_rooms, foreign);
+    })
+    .await;
+}
+
+/// A room that was restored from a backup has another epoch: seqs may mean other events.
+#[tokio::test]
+async fn a_cursor_of_another_epoch_starts_over() {
+    let server = Server::start().await;
+    for_each_door(async |door| {
+        let (alice, bob, room) = pair(&server).await;
+        let head = alice.say(&room, "hello").await;
+        let cursor = v1::Cursor { epoch: 7, ..Person::cursor(&room, 0) };
+        let mut conversation = bob.resume(door, &[cursor]).await;
+        let (gap, known) = (conversation.gap().await, conversation.welcome().heads[0].epoch);
+        assert_eq!((named(&gap), gap.epoch), ((1, head, GapReason::Restored), known));
+        alice.say(&room, "and on").await;
+        assert_eq!(text_of(&conversation.event().await), "and on");
     })
     .await;
 }

@@ -1,12 +1,13 @@
 //! How a server ends, and what that costs nobody.
-#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::time::Duration;
 
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
 use parlance_tests::{
-    DEADLINE, DOORS, Person, Server, eventually, for_each_door, run_to_end, text_of, within,
+    DEADLINE, DOORS, Http, Person, RawWebSocket, Server, eventually, for_each_door, run_to_end, text_of,
+    within,
 };
 
 /// In-flight sends of one session when the signal comes.
@@ -80,21 +81,17 @@ async fn what_is_in_flight_is_answered_or_can_be_sent_again() {
 async fn readiness_goes_red_while_health_stays_green() {
     let mut server = Server::start().await;
     let alice = server.person("alice").await;
-    // A peer that never closes its end keeps the server in its drain for a while.
-    let _lingering = alice.connect(DOORS[0]).await;
-    let http = parlance_tests::Http::new(server.admin());
-    assert_eq!(http.get("/readyz").send().await.expect("it answers").status, 200);
+    // A peer that does not answer the close keeps the server in its drain for a while.
+    let mut lingering = RawWebSocket::signed_in(&server.address(), &alice.token).await;
+    lingering.hello().await;
+    let http = Http::new(server.admin());
+    assert_eq!(http.get("/readyz").answer().await.status, 200);
     server.signal("TERM").await;
-    // From then on it is either red or no longer there, never green again.
-    eventually("readiness is red or gone", async || match http.get("/readyz").send().await {
-        Ok(answer) if answer.status == 200 => None,
-        Ok(answer) => {
-            assert_eq!(answer.status, 503);
-            Some(())
-        }
-        Err(_) => Some(()),
-    })
-    .await;
+    eventually("readiness is red", async || (http.get("/readyz").answer().await.status == 503).then_some(()))
+        .await;
+    assert_eq!(http.get("/healthz").answer().await.status, 200);
+    assert!(server.http().get("/readyz").send().await.is_err(), "nobody new comes in");
+    assert_eq!(lingering.closed().await, (1001, "draining".to_owned()));
     assert_eq!(server.exited().await.code(), Some(0));
 }
 
@@ -157,6 +154,14 @@ async fn a_mistake_at_the_start_is_told_in_words() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), "user-rat = 5").expect("it can be written");
     check(&["--config", file.path().to_str().expect("letters")], "user-rat").await;
+    for (line, word) in
+        [("listen = 5", "listen"), ("user-rate = \"many\"", "user-rate"), ("sync = true", "sync")]
+    {
+        std::fs::write(file.path(), line).expect("it can be written");
+        check(&["--config", file.path().to_str().expect("letters")], word).await;
+    }
+    check(&["--listen", "nowhere"], "--listen").await;
+    check(&["--user-rate", "-1"], "--user-rate").await;
     let address = server.address();
     let taken = within("it ends", run_to_end(&["serve", "--data-dir", data, "--listen", &address])).await;
     assert!(String::from_utf8_lossy(&taken.stderr).contains(&address));

@@ -1,9 +1,10 @@
 //! People who do not read, in a room where everybody talks: they cost nobody else
 //! anything, the server a bounded amount, and themselves nothing but time.
-#![allow(clippy::large_futures, reason = "a test holds a handful of connections, not thousands")]
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::time::{Duration, Instant};
 
+use parlance_proto::v1::GapReason;
 use parlance_tests::{DOORS, Door, Person, Server, text_of, within};
 
 /// Far more than sockets hold: 20 MB.
@@ -94,5 +95,32 @@ async fn who_stops_reading_the_past_does_not_stop_others() {
     }
     for mut conversation in stopped {
         conversation.events_up_to(&room, head).await;
+    }
+}
+
+/// However far behind one is: what came after one's removal is not for one's eyes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_removed_while_behind_sees_what_was_theirs() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.group(&[&bob]).await;
+    let mut behind = Vec::new();
+    for door in DOORS {
+        behind.push(bob.resume(door, &[Person::cursor(&room, 3)]).await);
+    }
+    let mut at_alice = alice.connect(Door::Grpc).await;
+    at_alice.flood(&room, 10_000, text).await;
+    let removed = alice.remove(&room, &bob).await;
+    at_alice.flood(&room, 500, |_| "behind his back".to_owned()).await;
+    let back = alice.add(&room, &bob).await;
+    let last = alice.say(&room, "welcome back").await;
+    for conversation in &mut behind {
+        let mut seen = conversation.events_up_to(&room, removed).await;
+        assert_eq!(seen.pop().unwrap().seq, removed);
+        assert_eq!(seen.len(), 10_000);
+        let gap = conversation.gap().await;
+        assert_eq!((gap.from_seq, gap.to_seq, gap.reason()), (removed + 1, back - 1, GapReason::NotMember));
+        let after = conversation.events_up_to(&room, last).await;
+        assert_eq!((after.len(), text_of(&after[1])), (2, "welcome back"));
     }
 }

@@ -4,6 +4,7 @@
 mod admin;
 mod backend;
 pub mod config;
+mod first_bytes;
 mod guard;
 mod keys;
 mod listener;

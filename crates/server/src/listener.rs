@@ -11,12 +11,13 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
-/// How long a connection may take to say its first byte, and an HTTP/1 request its
+use crate::first_bytes::FirstBytes;
+
+/// How long a connection may take to say what it speaks, and an HTTP/1 request its
 /// headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -83,9 +84,7 @@ async fn connection(
     // Frames are small and wanted at once.
     let _ = stream.set_nodelay(true);
     // Whoever connects and says nothing is not waited for.
-    if !matches!(timeout(HEADER_TIMEOUT, stream.readable()).await, Ok(Ok(()))) {
-        return;
-    }
+    let stream = FirstBytes::within(HEADER_TIMEOUT, stream);
     metrics::gauge!("parlance_connections").increment(1.0);
     let service = app.map_request(|request: Request<Incoming>| request.map(Body::new));
     let service = TowerToHyperService::new(Unfailing(service));

@@ -28,6 +28,8 @@ pub struct Server {
     readiness: admin::Readiness,
     health: tonic_health::server::HealthReporter,
     shutdown: CancellationToken,
+    /// Ends what operators look at: last, so that they see the draining.
+    operators: CancellationToken,
     connections: TaskTracker,
     address: SocketAddr,
     admin_address: SocketAddr,
@@ -72,15 +74,25 @@ impl Server {
         };
         let (app, bridge) = routes::routes(&services, health_service, readiness.clone(), guard, &shutdown)?;
         let connections = TaskTracker::new();
-        let accept = |listener, app, max| {
-            let serving = listener::serve(listener, app, max, shutdown.clone(), connections.clone());
-            connections.spawn(serving);
-        };
-        accept(listener, app, config.max_connections);
-        // Operators look few at a time.
-        accept(admin_listener, admin::routes(readiness.clone(), metrics), 64);
+        let max = config.max_connections;
+        connections.spawn(listener::serve(listener, app, max, shutdown.clone(), connections.clone()));
+        let operators = CancellationToken::new();
+        let admin = admin::routes(readiness.clone(), metrics);
+        // They look few at a time.
+        tokio::spawn(listener::serve(admin_listener, admin, 64, operators.clone(), TaskTracker::new()));
         readiness.set(true);
-        Ok(Self { api, bridge, store, readiness, health, shutdown, connections, address, admin_address })
+        Ok(Self {
+            api,
+            bridge,
+            store,
+            readiness,
+            health,
+            shutdown,
+            operators,
+            connections,
+            address,
+            admin_address,
+        })
     }
 
     /// Where clients connect.
@@ -117,5 +129,6 @@ impl Server {
             tracing::warn!("rooms did not end in time");
         }
         self.store.close().await;
+        self.operators.cancel();
     }
 }

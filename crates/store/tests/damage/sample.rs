@@ -100,7 +100,7 @@ impl Sample {
     pub(crate) fn change(&self, change: impl FnOnce(&mut Files)) -> Files {
         let mut files = self.files.clone();
         change(&mut files);
-        files::write(self.dir.path(), &files);
+        write_files(self.dir.path(), &files);
         files
     }
 
@@ -191,6 +191,18 @@ impl Sample {
                 }
             }
         }
+    }
+}
+
+/// Makes `root` hold these files and no others.
+fn write_files(root: &Path, files: &Files) {
+    if root.exists() {
+        std::fs::remove_dir_all(root).unwrap();
+    }
+    for (path, content) in files {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
     }
 }
 

@@ -23,15 +23,3 @@ fn read_into(root: &Path, dir: &Path, files: &mut Files) {
         }
     }
 }
-
-/// Makes `root` hold these files and no others.
-pub(crate) fn write(root: &Path, files: &Files) {
-    if root.exists() {
-        fs::remove_dir_all(root).unwrap();
-    }
-    for (path, content) in files {
-        let path = root.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-}

@@ -1,0 +1,122 @@
+//! Ids that are none, or of nobody and nothing.
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
+
+use parlance_proto::error::Failure;
+use parlance_proto::v1::client_frame::Operation as Asked;
+use parlance_proto::v1::{self, ClientFrame, Hello};
+use parlance_tests::{OPERATIONS, Operation, Person, Server, for_each_door, fresh, refused};
+use tonic::Code;
+
+fn not_found(reason: &str) -> (Code, String) {
+    (Code::NotFound, reason.to_owned())
+}
+
+fn invalid(field: &str) -> (Code, String, Vec<String>) {
+    (Code::InvalidArgument, "invalid_field".to_owned(), vec![field.to_owned()])
+}
+
+fn fields<T: std::fmt::Debug>(result: Result<T, Failure>) -> (Code, String, Vec<String>) {
+    let failure = result.unwrap_err();
+    (failure.code, failure.reason, failure.fields.into_iter().map(|(field, _)| field).collect())
+}
+
+#[tokio::test]
+async fn ids_that_are_empty_or_absurd() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.group(&[]).await;
+    let absurd =
+        ["", &"x".repeat(65), "a b", "a/b", "a\0b", "\u{1F600}", "\u{202e}", "a\nb", "日本", "%2e%2e"];
+    for_each_door(async |door| {
+        let mut conversation = alice.connect(door).await;
+        for id in absurd.iter().map(ToString::to_string) {
+            let message = Person::message(&id, "x");
+            assert_eq!(fields(conversation.call(message).await), invalid("room_id"), "{id:?}");
+            let message =
+                v1::SendMessageRequest { client_message_id: id.clone(), ..Person::message(&room, "x") };
+            assert_eq!(fields(conversation.call(message).await), invalid("client_message_id"), "{id:?}");
+            let request = v1::GetUserRequest { user_id: id.clone() };
+            assert_eq!(fields(conversation.call(request).await), invalid("user_id"), "{id:?}");
+            let request = v1::GetPresenceRequest { user_ids: vec!["alice".to_owned(), id.clone()] };
+            assert_eq!(fields(conversation.call(request).await), invalid("user_ids"), "{id:?}");
+            if !id.is_empty() {
+                let request = v1::ListRoomsRequest { page_token: id.clone(), ..Default::default() };
+                assert_eq!(fields(conversation.call(request).await), invalid("page_token"), "{id:?}");
+                let request = v1::CreateUserRequest { user_id: id.clone(), ..Default::default() };
+                assert_eq!(fields(conversation.call(request).await), invalid("user_id"), "{id:?}");
+            }
+        }
+        let request = v1::ListUsersRequest { page_size: 201, ..Default::default() };
+        assert_eq!(fields(conversation.call(request).await), invalid("page_size"));
+        let message = v1::SendMessageRequest { target: None, ..Person::message("", "x") };
+        assert_eq!(fields(conversation.call(message).await), invalid("target"));
+        let to_self = v1::send_message_request::Target::ToUser("alice".to_owned());
+        let message = v1::SendMessageRequest { target: Some(to_self), ..Person::message("", "x") };
+        assert_eq!(fields(conversation.call(message).await), invalid("to_user"));
+
+        // A correlation id that is too long is not echoed.
+        let frame = ClientFrame {
+            request_id: "x".repeat(65),
+            operation: Some(Asked::ListRooms(v1::ListRoomsRequest::default())),
+        };
+        conversation.send_frame(frame).await;
+        assert_eq!(fields(conversation.reply("").await), invalid("request_id"));
+        assert_eq!(conversation.call(v1::ListRoomsRequest::default()).await.unwrap().rooms.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rooms_and_people_that_do_not_exist() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    for_each_door(async |door| {
+        let mut conversation = alice.connect(door).await;
+        for method in OPERATIONS.iter().filter(|operation| operation.has_room()) {
+            // These look at the people first.
+            if method.method.ends_with("AddMembers") {
+                continue;
+            }
+            conversation.send_frame(Operation::named(method.method).frame("1", "r0000")).await;
+            let answer = refused(conversation.reply("1").await);
+            assert_eq!(answer, not_found("room_not_found"), "{}", method.method);
+        }
+        let nobody = v1::send_message_request::Target::ToUser("nobody".to_owned());
+        let message = v1::SendMessageRequest { target: Some(nobody), ..Person::message("", "x") };
+        assert_eq!(refused(conversation.call(message).await), not_found("user_not_found"));
+        let request = v1::CreateRoomRequest {
+            kind: v1::RoomKind::Group.into(),
+            member_ids: vec!["nobody".to_owned()],
+            request_id: fresh("room"),
+            ..Default::default()
+        };
+        assert_eq!(refused(conversation.call(request).await), not_found("user_not_found"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_hello_may_not_say() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    for_each_door(async |door| {
+        let mut conversation = alice.connect_silently(door).await;
+        let cursor = |room: &str| Person::cursor(room, 0);
+        let many = (0..2_001).map(|number| cursor(&number.to_string())).collect();
+        let bad = [
+            ("a b", Vec::new(), "hello.device_id"),
+            (&*"x".repeat(65), Vec::new(), "hello.device_id"),
+            ("", vec![cursor("r1"), cursor("")], "hello.cursors[1].room_id"),
+            ("", vec![cursor("r1"), cursor("a/b")], "hello.cursors[1].room_id"),
+            ("", vec![cursor("r1"), cursor("r2"), cursor("r1")], "hello.cursors[2].room_id"),
+            ("", many, "hello.cursors"),
+        ];
+        for (device_id, cursors, field) in bad {
+            let hello = Hello { device_id: device_id.to_owned(), cursors };
+            let id = conversation.send(Asked::Hello(hello)).await;
+            assert_eq!(fields(conversation.reply(&id).await), invalid(field));
+        }
+        conversation.say_hello(&[]).await.unwrap();
+    })
+    .await;
+}

@@ -1,0 +1,128 @@
+//! What waits for one: unread counts, and more rooms than fit on a page.
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
+
+use parlance_proto::v1::{self, InboxEntry};
+use parlance_tests::{Conversation, Person, Server, for_each_door, fresh, text_of};
+
+async fn entry(conversation: &mut Conversation, room: &str) -> InboxEntry {
+    let inbox = conversation.call(v1::ListInboxRequest::default()).await.unwrap().entries;
+    let mut found = inbox.into_iter().filter(|entry| entry.room.as_ref().unwrap().room_id == room);
+    found.next().unwrap()
+}
+
+async fn mark_read(conversation: &mut Conversation, room: &str, seq: u64) -> u64 {
+    let request = v1::MarkReadRequest { room_id: room.to_owned(), seq, request_id: fresh("mark") };
+    conversation.call(request).await.unwrap().unread_count
+}
+
+/// Unread is the head's message count less the count at one's mark, wherever it is told.
+#[tokio::test]
+async fn unread_is_arithmetic() {
+    let server = Server::start().await;
+    for_each_door(async |door| {
+        let (alice, bob) = (server.person(&fresh("alice")).await, server.person(&fresh("bob")).await);
+        let room = alice.group(&[]).await;
+        alice.say(&room, "before bob").await;
+        alice.add(&room, &bob).await;
+        let mut at_bob = bob.connect(door).await;
+        assert_eq!(
+            entry(&mut at_bob, &room).await.unread_count,
+            0,
+            "joining starts at the count of that moment"
+        );
+
+        let first = alice.say(&room, "one").await;
+        let second = alice.say(&room, "two").await;
+        let third = alice.say(&room, "three").await;
+        let now = entry(&mut at_bob, &room).await;
+        assert_eq!((now.unread_count, text_of(now.last_message.as_ref().unwrap())), (3, "three"));
+        let event = at_bob.events_up_to(&room, third).await.pop().unwrap();
+        assert_eq!(event.message_count - now.read.unwrap().message_count, 3, "by the stream");
+
+        assert_eq!(mark_read(&mut at_bob, &room, second).await, 1);
+        assert_eq!(mark_read(&mut at_bob, &room, first).await, 1, "marks only move forward");
+        let delete = v1::DeleteMessageRequest {
+            room_id: room.clone(),
+            seq: third,
+            request_id: fresh("delete"),
+            after_seq: None,
+        };
+        alice.chat().delete_message(delete).await.unwrap();
+        let now = entry(&mut at_bob, &room).await;
+        assert_eq!(now.unread_count, 1, "a deleted message stays counted");
+        assert_eq!(text_of(now.last_message.as_ref().unwrap()), "");
+
+        at_bob.call(Person::message(&room, "four")).await.unwrap();
+        assert_eq!(entry(&mut at_bob, &room).await.unread_count, 0, "who writes has read");
+        let mut at_alice = alice.connect(door).await;
+        let now = entry(&mut at_alice, &room).await;
+        assert_eq!((now.unread_count, now.membership.unwrap().role()), (1, v1::Role::Owner));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_device_of_a_person_gets_everything() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.group(&[&bob]).await;
+    let mut devices = Vec::new();
+    for door in parlance_tests::DOORS {
+        devices.push(alice.connect(door).await);
+    }
+    let own = devices[0].call(Person::message(&room, "from one of them")).await.unwrap().seq;
+    let last = bob.say(&room, "from another person").await;
+    for device in &mut devices {
+        let events = device.events_up_to(&room, last).await;
+        assert_eq!(events.len() as u64, last);
+        assert_eq!(text_of(&events[own as usize - 1]), "from one of them");
+    }
+}
+
+#[tokio::test]
+async fn more_rooms_than_fit_on_a_page() {
+    const ROOMS: usize = 230;
+
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let mut made = Vec::new();
+    for _ in 0..ROOMS {
+        made.push(alice.group(&[&bob]).await);
+    }
+    made.sort();
+    for_each_door(async |door| {
+        let mut at_bob = bob.connect(door).await;
+        let mut heads: Vec<_> = at_bob.welcome().heads.iter().map(|head| head.room_id.clone()).collect();
+        heads.sort();
+        assert_eq!(heads, made);
+        let (mut rooms, mut inbox) = (Vec::new(), Vec::new());
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListRoomsRequest { page_size: 100, page_token, include_left: false };
+            let page = at_bob.call(request).await.unwrap();
+            rooms.extend(page.rooms.into_iter().map(|room| room.room_id));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(rooms, made);
+        loop {
+            let request = v1::ListInboxRequest { page_size: 100, page_token };
+            let page = at_bob.call(request).await.unwrap();
+            inbox.extend(page.entries.into_iter().map(|entry| entry.room.unwrap().room_id));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(inbox, made);
+        // Each room is pushed from its beginning on, whatever the order among them.
+        for _ in 0..3 * ROOMS {
+            at_bob.event().await;
+        }
+        assert!(made.iter().all(|room| at_bob.contiguity().reached(room) == 3));
+        assert!(at_bob.untaken().is_empty());
+    })
+    .await;
+}
