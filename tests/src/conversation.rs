@@ -15,7 +15,8 @@ use crate::{Contiguity, Item, Person, fresh, within};
 /// One `Chat` stream, said hello on. Every event and gap that it brings is checked for
 /// [`Contiguity`]; what comes while a test waits for something else is kept.
 pub struct Conversation {
-    connection: Connection,
+    /// None once it has ended.
+    connection: Option<Connection>,
     welcome: Welcome,
     contiguity: Contiguity,
     items: VecDeque<Item>,
@@ -80,7 +81,7 @@ impl Conversation {
             Err(error) => return Err(named(error)),
         };
         Ok(Self {
-            connection,
+            connection: Some(connection),
             welcome: Welcome::default(),
             contiguity: Contiguity::default(),
             items: VecDeque::new(),
@@ -143,7 +144,9 @@ impl Conversation {
 
     /// Sends any frame. If the stream has ended, [`Self::end`] tells why.
     pub async fn send_frame(&mut self, frame: ClientFrame) {
-        let _ = within("the frame goes out", self.connection.send(frame)).await;
+        if let Some(connection) = &self.connection {
+            let _ = within("the frame goes out", connection.send(frame)).await;
+        }
     }
 
     /// The answer to an earlier frame, if it has come.
@@ -270,11 +273,12 @@ impl Conversation {
 
     /// The next frame; `None` at the end of the stream.
     async fn frame(&mut self) -> Option<Frame> {
-        let error = match self.connection.recv().await {
+        let error = match self.connection.as_mut()?.recv().await {
             Ok(Some(ServerFrame { frame })) => return Some(frame.expect("a frame says something")),
             Ok(None) => None,
             Err(error) => Some(error),
         };
+        self.connection = None;
         // On a WebSocket the status comes as a last reply to nothing in particular.
         let last = self.replies.remove("").and_then(Result::err);
         self.end = Some(match error {

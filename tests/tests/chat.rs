@@ -1,12 +1,14 @@
 //! Two people talk.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
+use futures::StreamExt;
 use parlance_client::Request;
 use parlance_proto::v1;
+use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
 use parlance_proto::v1::send_message_request::Target;
 use parlance_proto::v1::signal::Signal;
-use parlance_tests::{DOORS, Person, Server, eventually, for_each_door, fresh, text_of};
+use parlance_tests::{DOORS, Person, Server, eventually, for_each_door, fresh, text_of, within};
 
 fn to_user(user: &str, text: &str) -> v1::SendMessageRequest {
     v1::SendMessageRequest { target: Some(Target::ToUser(user.to_owned())), ..Person::message("", text) }
@@ -125,6 +127,25 @@ async fn someone_is_online_until_their_last_session_ends() {
     assert!(online().await);
     drop(second);
     eventually("alice is offline", async || (!online().await).then_some(())).await;
+}
+
+#[tokio::test]
+async fn who_has_finished_sending_still_gets_the_answers() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.group(&[]).await;
+    let hello = v1::Hello { device_id: String::new(), cursors: vec![Person::cursor(&room, 2)] };
+    let mut operations = vec![Operation::Hello(hello)];
+    operations.extend((0..10).map(|_| Person::message(&room, "x").into_operation()));
+    let frames = operations
+        .into_iter()
+        .zip(0..)
+        .map(|(operation, id)| v1::ClientFrame { request_id: format!("{id}"), operation: Some(operation) });
+    let frames = alice.chat().chat(futures::stream::iter(frames.collect::<Vec<_>>())).await.unwrap();
+    let frames: Vec<_> = within("the stream ends", frames.into_inner().collect()).await;
+    let answered = frames.iter().filter(|frame| format!("{frame:?}").contains("Reply"));
+    assert_eq!(answered.count(), 10);
+    assert!(frames.iter().all(Result::is_ok), "it ends in good order");
 }
 
 /// What one connection sends without waiting is decided in that order: a person who

@@ -96,6 +96,22 @@ async fn readiness_goes_red_while_health_stays_green() {
 }
 
 #[tokio::test]
+async fn peers_that_do_not_read_do_not_keep_it_from_ending() {
+    let mut server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.group(&[]).await;
+    let mut stuck = Vec::new();
+    for door in DOORS {
+        stuck.push(alice.connect(door).await);
+    }
+    let mut at_alice = alice.connect(DOORS[0]).await;
+    at_alice.flood(&room, 10_000, |number| format!("{number:01000}")).await;
+    server.signal("TERM").await;
+    let (status, _) = tokio::join!(server.exited(), at_alice.end());
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
 async fn killed_right_after_an_answer_nothing_is_lost() {
     let mut server = Server::start().await;
     let alice = server.person("alice").await;
@@ -124,7 +140,7 @@ async fn clients_go_on_where_they_were_after_a_restart() {
         let first = alice.say(&room, "before").await;
         let mut conversation = bob.connect(door).await;
         conversation.events_up_to(&room, first).await;
-        server.stop().await;
+        tokio::join!(server.stop(), conversation.end());
         server.start_again().await;
         let missed = alice.say(&room, "while bob was away").await;
         let mut conversation = bob.resume(door, &[Person::cursor(&room, first)]).await;
@@ -161,7 +177,7 @@ async fn a_mistake_at_the_start_is_told_in_words() {
         check(&["--config", file.path().to_str().expect("letters")], word).await;
     }
     check(&["--listen", "nowhere"], "--listen").await;
-    check(&["--user-rate", "-1"], "--user-rate").await;
+    check(&["--user-rate=-1"], "--user-rate").await;
     let address = server.address();
     let taken = within("it ends", run_to_end(&["serve", "--data-dir", data, "--listen", &address])).await;
     assert!(String::from_utf8_lossy(&taken.stderr).contains(&address));

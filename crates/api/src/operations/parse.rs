@@ -27,9 +27,12 @@ pub(crate) fn user_id(name: &str, id: &str) -> Result<UserId, Error> {
     UserId::parse(id).map_err(|error| field(name, error))
 }
 
-/// `me` stands for the caller.
+/// The id that stands for the caller.
+pub(crate) const ME: &str = "me";
+
+/// [`ME`] stands for the caller.
 pub(crate) fn user_or_me(caller: &UserId, id: &str) -> Result<UserId, Error> {
-    if id == "me" { Ok(caller.clone()) } else { user_id("user_id", id) }
+    if id == ME { Ok(caller.clone()) } else { user_id("user_id", id) }
 }
 
 pub(crate) fn request_id(name: &str, id: &str) -> Result<RequestId, Error> {

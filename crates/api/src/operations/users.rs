@@ -20,6 +20,9 @@ impl Api {
         } else {
             parse::user_id("user_id", &request.user_id)?
         };
+        if id.as_str() == parse::ME {
+            return Err(parse::field("user_id", "stands for oneself"));
+        }
         let name = if request.name.is_empty() { id.as_str() } else { &request.name };
         let name = parse::name(name)?;
         match caller {

@@ -17,13 +17,13 @@ fn a_killed_process_loses_nothing_acknowledged() {
     for run in 0..54 {
         let mut writer = Start::seed(run).on(dir.path());
         if run % 6 != 0 {
-            writer.run_until("open", 1);
+            writer.run_until("ack", 1 + random.below(40) as usize);
         }
         // Else perhaps while it opens, or creates, the store.
-        writer.run_for(Duration::from_millis(random.below(200)));
+        writer.run_for(Duration::from_millis(random.below(60)));
         acks += promises.hear(&writer.kill());
         promises.check(dir.path()).unwrap_or_else(|broken| panic!("after run {run}: {broken}"));
     }
     promises.check_all(dir.path()).unwrap();
-    assert!(acks > 1_000, "only {acks} chunks were acknowledged");
+    assert!(acks > 500, "only {acks} chunks were acknowledged");
 }
