@@ -4,7 +4,7 @@ use super::committer::Transaction;
 use super::keys;
 use super::tables::Table;
 use crate::record::{
-    decode_cursors, decode_room, encode_chunk, encode_cursors, encode_member, encode_overlay, encode_room,
+    decode_cursors, decode_room, encode_cursors, encode_member, encode_overlay, encode_room,
 };
 use crate::{AppendError, Created, StoreError, StoredRoom};
 
@@ -28,7 +28,7 @@ pub(super) fn append(txn: &mut Transaction, room: &RoomId, append: Append) -> Re
     let expected = append.expected;
     // A room begins in `create` and nowhere else.
     let follows = expected.seq() > 0 && expected.seq() + 1 == append.chunk.first_seq();
-    if !follows || txn.tail(room)?.head() != expected {
+    if !follows || txn.head(room)? != expected {
         return Err(AppendError::HeadMoved);
     }
     Ok(write(txn, room, append)?)
@@ -70,8 +70,7 @@ fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), Sto
         None => None,
     };
 
-    txn.put(Table::Log, keys::chunk(room, append.chunk.first_seq()), encode_chunk(&append.chunk));
-    txn.set_tail(room, append.chunk);
+    txn.put_chunk(room, &append.chunk);
     for member in &append.members {
         txn.put(Table::Members, keys::pair(room.as_str(), member.user.as_str()), encode_member(member));
     }

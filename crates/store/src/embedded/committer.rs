@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use fjall::PersistMode;
-use parlance_core::{Chunk, RoomId};
+use parlance_core::{Chunk, Head, RoomId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::keys;
@@ -12,6 +12,7 @@ use super::recovery::SyncedMark;
 use super::tables::{self, Commits, Table, Tables, damaged};
 use super::view::last_chunk;
 use crate::StoreError;
+use crate::record::{decode_chunk, encode_chunk};
 
 /// Operations that wait for the committer; whoever comes when it is full waits too.
 const QUEUE: usize = 4_096;
@@ -19,6 +20,9 @@ const QUEUE: usize = 4_096;
 /// Operations of one group. At 500 bytes each a batch is some 250 KB: it is written
 /// in the time that the sync takes anyway.
 const GROUP: usize = 512;
+
+/// Rooms whose heads the committer remembers, at some 120 bytes each: 4 MB.
+const HEADS: usize = 32_768;
 
 /// When a write counts as done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,7 +75,8 @@ impl Committer {
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (failure, failed) = watch::channel(None);
         let Opened { tables, commits, synced } = opened;
-        let worker = Worker { tables, commits, synced, durability, failure: Failure(failure) };
+        let worker =
+            Worker { tables, commits, synced, heads: Heads::new(), durability, failure: Failure(failure) };
         let thread = std::thread::Builder::new()
             .name("committer".into())
             .spawn(move || worker.run(inbox))
@@ -130,6 +135,7 @@ struct Worker {
     tables: Arc<Tables>,
     commits: Commits,
     synced: SyncedMark,
+    heads: Heads,
     durability: Durability,
     failure: Failure,
 }
@@ -178,8 +184,12 @@ impl Worker {
 
     /// Runs a group and answers it. An error is final.
     fn commit(&mut self, jobs: Vec<Job>) -> Result<(), String> {
-        let mut txn = Transaction::new(self.tables.clone());
+        if self.heads.len() > HEADS {
+            self.heads.clear();
+        }
+        let mut txn = Transaction::new(self.tables.clone(), std::mem::take(&mut self.heads));
         let answers: Vec<Answer> = jobs.into_iter().map(|job| job(&mut txn)).collect();
+        self.heads = txn.heads;
         let result = self.write(txn.writes);
         for answer in answers {
             answer(result.clone().map_err(StoreError::Failed));
@@ -232,17 +242,20 @@ impl Worker {
 
 type Writes = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
+/// Heads of rooms that were written to lately. Finding one in the tables takes as long as
+/// everything else about an append.
+type Heads = HashMap<RoomId, Head>;
+
 /// A group of operations, each of which sees what those before it wrote.
 pub(super) struct Transaction {
     tables: Arc<Tables>,
     writes: Writes,
-    /// Tails of rooms that this group has appended to.
-    tails: BTreeMap<RoomId, Arc<Chunk>>,
+    heads: Heads,
 }
 
 impl Transaction {
-    fn new(tables: Arc<Tables>) -> Self {
-        Self { tables, writes: BTreeMap::new(), tails: BTreeMap::new() }
+    fn new(tables: Arc<Tables>, heads: Heads) -> Self {
+        Self { tables, writes: BTreeMap::new(), heads }
     }
 
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -258,15 +271,24 @@ impl Transaction {
         self.writes.insert((table, key), value);
     }
 
-    pub(super) fn set_tail(&mut self, room: &RoomId, tail: Chunk) {
-        self.tails.insert(room.clone(), Arc::new(tail));
+    pub(super) fn put_chunk(&mut self, room: &RoomId, chunk: &Chunk) {
+        self.put(Table::Log, keys::chunk(room, chunk.first_seq()), encode_chunk(chunk));
+        self.heads.insert(room.clone(), chunk.head());
+    }
+
+    pub(super) fn head(&self, room: &RoomId) -> Result<Head, StoreError> {
+        match self.heads.get(room) {
+            Some(head) => Ok(*head),
+            None => Ok(self.tail(room)?.head()),
+        }
     }
 
     pub(super) fn tail(&self, room: &RoomId) -> Result<Chunk, StoreError> {
-        if let Some(tail) = self.tails.get(room) {
-            return Ok(tail.as_ref().clone());
+        let (first, last) = (keys::chunk(room, 0), keys::chunk(room, u64::MAX));
+        let written = self.writes.range((Table::Log, first.clone())..=(Table::Log, last.clone()));
+        if let Some(((_, key), value)) = written.last() {
+            return decode_chunk(room, keys::seq(key).unwrap_or_default(), value);
         }
-        let log = self.tables.keyspace(Table::Log);
-        last_chunk(room, log.range(keys::chunk(room, 0)..=keys::chunk(room, u64::MAX)))
+        last_chunk(room, self.tables.keyspace(Table::Log).range(first..=last))
     }
 }

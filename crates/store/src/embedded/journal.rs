@@ -21,12 +21,14 @@ use std::path::{Path, PathBuf};
 
 use super::keys::COMMIT;
 
+/// What the engine marks its files with.
+pub(super) const MAGIC: [u8; 4] = *b"FJL\x03";
+
 const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
 const VALUE: u8 = 0;
 const UNCOMPRESSED: u8 = 0;
-const TRAILER: &[u8; 4] = b"FJL\x03";
 
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
@@ -195,7 +197,7 @@ impl Journal {
             return Ok(None);
         }
         self.skip(8)?;
-        let whole = self.bytes::<4>()? == *TRAILER;
+        let whole = self.bytes()? == MAGIC;
         Ok(commit.filter(|_| whole).map(|commit| Batch { commit, seqno }))
     }
 

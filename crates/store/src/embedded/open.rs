@@ -147,7 +147,7 @@ fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {
         OpenOptions::new().append(true).create(true).open(engine.join("lock"))?;
     } else {
         if tables::last(&acknowledged) > 0 || journals.last_commit.is_some() {
-            return Err(Fault::Damaged("the engine's version file is missing".into()));
+            return Err(Fault::Damaged("the engine's version file is missing or another".into()));
         }
         remove_unfinished(&engine)?;
     }
@@ -230,10 +230,11 @@ fn check_format(dir: &Path, engine_exists: bool) -> Result<(), Fault> {
     }
 }
 
-/// Whether the engine was created to the end: its version file comes last.
+/// Whether the engine was created to the end: its version file comes last. Where that is
+/// half written it does not count either.
 fn is_created(engine: &Path) -> io::Result<bool> {
-    match fs::metadata(engine.join("version")) {
-        Ok(version) => Ok(version.len() > 0),
+    match fs::read(engine.join("version")) {
+        Ok(version) => Ok(version == journal::MAGIC),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -243,7 +244,7 @@ fn is_created(engine: &Path) -> io::Result<bool> {
 fn remove_unfinished(engine: &Path) -> Result<(), Fault> {
     let keyspaces = engine.join("keyspaces");
     if keyspaces.exists() && fs::read_dir(&keyspaces)?.next().is_some() {
-        return Err(Fault::Damaged("the engine's version file is missing".into()));
+        return Err(Fault::Damaged("the engine's version file is missing or another".into()));
     }
     if engine.exists() {
         fs::remove_dir_all(engine)?;
