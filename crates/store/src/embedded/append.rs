@@ -1,8 +1,8 @@
 use parlance_core::{Append, Creation, Cursors, RoomId};
 
-use super::committer::Transaction;
 use super::keys;
 use super::tables::Table;
+use super::transaction::Transaction;
 use crate::record::{
     decode_cursors, decode_room, encode_cursors, encode_member, encode_overlay, encode_room,
 };

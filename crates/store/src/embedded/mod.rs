@@ -3,6 +3,7 @@
 
 mod append;
 mod committer;
+mod directory;
 #[cfg(test)]
 mod golden;
 mod journal;
@@ -10,6 +11,7 @@ mod keys;
 mod open;
 mod recovery;
 mod tables;
+mod transaction;
 mod view;
 
 use std::path::Path;

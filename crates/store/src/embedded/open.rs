@@ -1,4 +1,4 @@
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -7,12 +7,10 @@ use std::sync::Arc;
 use fjall::{LsmError, PersistMode};
 
 use super::committer::Durability;
+use super::directory::{self, FORMAT};
 use super::journal::{self, Journals, ScanError};
 use super::recovery::{Cut, SyncedMark};
 use super::tables::{self, Commits, Tables};
-
-/// Version of the layout of keys and records. Another one is refused.
-const FORMAT: u32 = 1;
 
 /// How the store is opened.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +82,7 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
 }
 
 /// An [`OpenError`] that does not name the directory yet.
-enum Fault {
+pub(super) enum Fault {
     Locked,
     Format(u32),
     Damaged(String),
@@ -124,7 +122,7 @@ impl From<fjall::Error> for Fault {
 }
 
 fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {
-    create_dir_durably(dir)?;
+    directory::create_durably(dir)?;
     let lock = File::create(dir.join("lock"))?;
     match lock.try_lock() {
         Ok(()) => {}
@@ -132,14 +130,14 @@ fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {
         Err(TryLockError::Error(error)) => return Err(Fault::Io(error)),
     }
     let engine = dir.join("engine");
-    check_format(dir, engine.exists())?;
+    directory::check_format(dir, engine.exists())?;
     let synced = SyncedMark::open(dir)?;
     let acknowledged = synced.get();
     let journals = journal::scan(&engine)?;
     if let Some(last) = journals.last_commit.filter(|last| *last < tables::last(&acknowledged)) {
         return Err(lost(tables::last(&acknowledged), last));
     }
-    if is_created(&engine)? {
+    if directory::is_created(&engine)? {
         if journals.is_empty {
             return Err(Fault::Damaged("the engine has no journal".into()));
         }
@@ -149,14 +147,14 @@ fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {
         if tables::last(&acknowledged) > 0 || journals.last_commit.is_some() {
             return Err(Fault::Damaged("the engine's version file is missing or another".into()));
         }
-        remove_unfinished(&engine)?;
+        directory::remove_unfinished(&engine)?;
     }
     let (tables, commits) = replay(&journals, &acknowledged, || Tables::open(&engine, options, &lock))?;
 
     // What is read from now on was perhaps only in the page cache of a killed process.
     tables.db.persist(PersistMode::SyncAll)?;
     for dir in [&engine.join("keyspaces"), &engine, dir] {
-        sync_dir(dir)?;
+        directory::sync(dir)?;
     }
     synced.set(&commits)?;
     synced.sync()?;
@@ -204,62 +202,4 @@ fn replay(
 
 fn lost(acknowledged: u64, there: u64) -> Fault {
     Fault::Damaged(format!("commit {acknowledged} was acknowledged, what is there ends at {there}"))
-}
-
-/// Checks the format, or says which it is of a store about to be created.
-fn check_format(dir: &Path, engine_exists: bool) -> Result<(), Fault> {
-    let path = dir.join("format");
-    let found = match fs::read_to_string(&path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !engine_exists => {
-            let new = dir.join("format.new");
-            fs::write(&new, format!("{FORMAT}\n"))?;
-            File::open(&new)?.sync_all()?;
-            fs::rename(&new, &path)?;
-            return Ok(sync_dir(dir)?);
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Fault::Damaged("the file format is missing".into()));
-        }
-        Err(error) => return Err(Fault::Io(error)),
-    };
-    match found.trim().parse() {
-        Ok(FORMAT) => Ok(()),
-        Ok(found) => Err(Fault::Format(found)),
-        Err(_) => Err(Fault::Damaged("the file format holds no number".into())),
-    }
-}
-
-/// Whether the engine was created to the end: its version file comes last. Where that is
-/// half written it does not count either.
-fn is_created(engine: &Path) -> io::Result<bool> {
-    match fs::read(engine.join("version")) {
-        Ok(version) => Ok(version == journal::MAGIC),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Removes an engine whose creation was interrupted; it would not open again.
-fn remove_unfinished(engine: &Path) -> Result<(), Fault> {
-    let keyspaces = engine.join("keyspaces");
-    if keyspaces.exists() && fs::read_dir(&keyspaces)?.next().is_some() {
-        return Err(Fault::Damaged("the engine's version file is missing or another".into()));
-    }
-    if engine.exists() {
-        fs::remove_dir_all(engine)?;
-    }
-    Ok(())
-}
-
-/// Creates `dir` so that it is still there after a power cut.
-fn create_dir_durably(dir: &Path) -> io::Result<()> {
-    let dir = std::path::absolute(dir)?;
-    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
-    fs::create_dir_all(&dir)?;
-    missing.into_iter().filter_map(Path::parent).try_for_each(sync_dir)
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }

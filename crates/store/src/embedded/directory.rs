@@ -1,0 +1,76 @@
+//! The data directory: what is in it, and that it is there after a power cut.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | lock | locked while the store is open |
+//! | format | version of the layout, as text |
+//! | synced | what was acknowledged: [`super::recovery::SyncedMark`] |
+//! | engine/ | the engine's own |
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use super::journal;
+use super::open::Fault;
+
+/// Version of the layout of keys and records. Another one is refused.
+pub(super) const FORMAT: u32 = 1;
+
+/// Checks the format, or says which it is of a store about to be created.
+pub(super) fn check_format(dir: &Path, engine_exists: bool) -> Result<(), Fault> {
+    let path = dir.join("format");
+    let found = match fs::read_to_string(&path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !engine_exists => {
+            let new = dir.join("format.new");
+            fs::write(&new, format!("{FORMAT}\n"))?;
+            File::open(&new)?.sync_all()?;
+            fs::rename(&new, &path)?;
+            return Ok(sync(dir)?);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Fault::Damaged("the file format is missing".into()));
+        }
+        Err(error) => return Err(Fault::Io(error)),
+    };
+    match found.trim().parse() {
+        Ok(FORMAT) => Ok(()),
+        Ok(found) => Err(Fault::Format(found)),
+        Err(_) => Err(Fault::Damaged("the file format holds no number".into())),
+    }
+}
+
+/// Whether the engine was created to the end: its version file comes last. Where that is
+/// half written it does not count either.
+pub(super) fn is_created(engine: &Path) -> io::Result<bool> {
+    match fs::read(engine.join("version")) {
+        Ok(version) => Ok(version == journal::MAGIC),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes an engine whose creation was interrupted; it would not open again.
+pub(super) fn remove_unfinished(engine: &Path) -> Result<(), Fault> {
+    let keyspaces = engine.join("keyspaces");
+    if keyspaces.exists() && fs::read_dir(&keyspaces)?.next().is_some() {
+        return Err(Fault::Damaged("the engine's version file is missing or another".into()));
+    }
+    if engine.exists() {
+        fs::remove_dir_all(engine)?;
+    }
+    Ok(())
+}
+
+/// Creates `dir` so that it is still there after a power cut.
+pub(super) fn create_durably(dir: &Path) -> io::Result<()> {
+    let dir = std::path::absolute(dir)?;
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
+    fs::create_dir_all(&dir)?;
+    missing.into_iter().filter_map(Path::parent).try_for_each(sync)
+}
+
+pub(super) fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
