@@ -19,7 +19,7 @@ pub(crate) const ROOM_BATCH: usize = 64;
 
 /// Events that a room keeps encoded for sessions that are a little behind. Those
 /// further behind read the store.
-pub(crate) const RING_EVENTS: usize = 256;
+pub(crate) const RING_EVENTS: usize = 1_024;
 
 /// And bytes of them.
 pub(crate) const RING_BYTES: usize = 256 * 1024;
@@ -27,8 +27,13 @@ pub(crate) const RING_BYTES: usize = 256 * 1024;
 /// How long an idle room keeps its ring: 500,000 rooms with 50 KB each would be 25 GB.
 pub(crate) const RING_IDLE: Duration = Duration::from_secs(15);
 
-/// Events that a session reads from the store at once.
+/// Events that are read from the store at once for sessions that are further behind.
 pub(crate) const STORE_PAGE: usize = 200;
+
+/// Bytes of such pages that a room keeps: some 3,000 events of usual size, so that a
+/// thousand sessions that are behind share what is read, wherever each of them is. At
+/// least one page.
+pub(crate) const PAGES_BYTES: usize = 1024 * 1024;
 
 /// Commands that wait for one room; whoever comes when it is full waits too.
 pub(crate) const ROOM_QUEUE: usize = 1_024;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Mailbox, Subscription};
 use crate::Error;
-use crate::limits::{RING_BYTES, RING_EVENTS, RING_IDLE, STORE_PAGE};
+use crate::limits::{PAGES_BYTES, RING_BYTES, RING_EVENTS, RING_IDLE, STORE_PAGE};
 use crate::own_task::in_own_task;
 
 /// What this node knows of a room for delivering it.
@@ -17,7 +17,7 @@ pub(crate) struct Feed {
     room: RoomId,
     state: Mutex<State>,
     /// One session at a time reads the store for a room; the others find what it read.
-    page: tokio::sync::Mutex<Option<Page>>,
+    pages: tokio::sync::Mutex<Pages>,
 }
 
 #[derive(Default)]
@@ -54,10 +54,52 @@ pub(crate) struct Frame {
     text_of: Option<u64>,
 }
 
-/// Frames read from the store.
-struct Page {
+/// Pages of frames read from the store, for sessions that are behind the ring. Those used
+/// last are kept.
+#[derive(Default)]
+struct Pages {
+    /// As of this many changes; read anew after another one.
     changes: u64,
+    /// Oldest read first.
+    pages: VecDeque<Page>,
+    bytes: usize,
+}
+
+struct Page {
+    start: u64,
     frames: Vec<Frame>,
+    bytes: usize,
+}
+
+/// Where the page begins that holds `seq`.
+fn page_start(seq: u64) -> u64 {
+    seq - (seq - 1) % STORE_PAGE as u64
+}
+
+impl Pages {
+    /// What follows on `cursor`, if the page that holds it was read and reaches so far.
+    fn following(&self, cursor: u64, to: u64) -> Option<Vec<Frame>> {
+        let start = page_start(cursor + 1);
+        let page = self.pages.iter().find(|page| page.start == start)?;
+        let frames = following(page.frames.iter(), cursor, to);
+        frames.first().is_some_and(|frame| frame.seq == cursor + 1).then_some(frames)
+    }
+
+    fn insert(&mut self, start: u64, frames: Vec<Frame>) {
+        // One that ended at what was the head then.
+        if let Some(at) = self.pages.iter().position(|page| page.start == start)
+            && let Some(stale) = self.pages.remove(at)
+        {
+            self.bytes -= stale.bytes;
+        }
+        let bytes = frames.iter().map(Frame::bytes).sum();
+        self.bytes += bytes;
+        self.pages.push_back(Page { start, frames, bytes });
+        while self.bytes > PAGES_BYTES && self.pages.len() > 1 {
+            let Some(oldest) = self.pages.pop_front() else { break };
+            self.bytes -= oldest.bytes;
+        }
+    }
 }
 
 /// What follows on a cursor.
@@ -95,7 +137,7 @@ impl Frame {
 
 impl Feed {
     pub(super) fn new(room: RoomId) -> Self {
-        Self { room, state: Mutex::default(), page: tokio::sync::Mutex::new(None) }
+        Self { room, state: Mutex::default(), pages: tokio::sync::Mutex::default() }
     }
 
     pub(crate) fn room(&self) -> &RoomId {
@@ -198,8 +240,8 @@ impl Feed {
         if state.last_delivery.is_some_and(|at| at.elapsed() >= RING_IDLE) {
             state.clear_ring();
             state.last_delivery = None;
-            if let Ok(mut page) = self.page.try_lock() {
-                *page = None;
+            if let Ok(mut pages) = self.pages.try_lock() {
+                *pages = Pages::default();
             }
         }
     }
@@ -220,22 +262,33 @@ impl Feed {
     }
 
     async fn read(&self, store: &dyn Store, cursor: u64, to: u64) -> Result<Fetched, Error> {
-        let mut page = self.page.lock().await;
+        let mut pages = self.pages.lock().await;
         let changes = self.state().changes;
-        if let Some(read) = page.as_ref().filter(|page| page.changes == changes) {
-            let frames = following(read.frames.iter(), cursor, to);
-            if frames.first().is_some_and(|frame| frame.seq == cursor + 1) {
-                return Ok(Fetched::Frames(frames));
-            }
+        if pages.changes != changes {
+            *pages = Pages { changes, ..Pages::default() };
+        }
+        if let Some(frames) = pages.following(cursor, to) {
+            return Ok(Fetched::Frames(frames));
         }
         let Some(room) = self.state().room else { return Ok(Fetched::UpToDate) };
-        let range = SeqRange { from: cursor + 1, to: room.head };
-        let entries = store.read(&self.room, range, STORE_PAGE, false).await?;
-        metrics::counter!("parlance_feed_store_reads_total").increment(1);
-        let frames: Vec<_> = entries.iter().map(|entry| Frame::new(&self.room, entry)).collect();
-        let found = following(frames.iter(), cursor, to);
-        *page = Some(Page { changes, frames });
+        // Whole pages, so that sessions at different places find what another has read.
+        let start = page_start(cursor + 1);
+        let end = room.head.min(start + STORE_PAGE as u64 - 1);
+        let frames = self.read_range(store, SeqRange { from: start, to: end }).await?;
+        let mut found = following(frames.iter(), cursor, to);
+        pages.insert(start, frames);
+        if found.is_empty() && end < room.head.min(to) {
+            // None of this page is kept any more: look for what is.
+            let rest = self.read_range(store, SeqRange { from: end + 1, to: room.head }).await?;
+            found = following(rest.iter(), cursor, to);
+        }
         Ok(if found.is_empty() { Fetched::UpToDate } else { Fetched::Frames(found) })
+    }
+
+    async fn read_range(&self, store: &dyn Store, range: SeqRange) -> Result<Vec<Frame>, Error> {
+        metrics::counter!("parlance_feed_store_reads_total").increment(1);
+        let entries = store.read(&self.room, range, STORE_PAGE, false).await?;
+        Ok(entries.iter().map(|entry| Frame::new(&self.room, entry)).collect())
     }
 
     /// `None` where the ring does not hold it.
@@ -289,5 +342,17 @@ impl State {
             self.ring_bytes = self.ring_bytes + redacted.bytes() - frame.bytes();
             *frame = redacted;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_begin_at_fixed_places() {
+        let page = STORE_PAGE as u64;
+        let starts: Vec<_> = [1, page, page + 1, 2 * page, 2 * page + 1].map(page_start).to_vec();
+        assert_eq!(starts, [1, 1, page + 1, page + 1, 2 * page + 1]);
     }
 }
