@@ -54,7 +54,7 @@ pub(crate) struct Frame {
     text_of: Option<u64>,
 }
 
-/// Pages of frames read from the store, for sessions that are behind the ring. Those used
+/// Pages of frames read from the store, for sessions that are behind the ring. Those read
 /// last are kept.
 #[derive(Default)]
 struct Pages {
