@@ -64,7 +64,6 @@ pub struct Api {
     parts: Parts,
     hub: Arc<Hub>,
     rooms: Rooms,
-    node_id: String,
     rates: Option<DefaultKeyedRateLimiter<UserId>>,
     known_users: DashSet<UserId>,
     shutdown: CancellationToken,
@@ -80,9 +79,8 @@ impl Api {
         let burst = |rate: NonZeroU32| rate.saturating_mul(NonZeroU32::MIN.saturating_add(1));
         let rates =
             parts.user_rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst(rate))));
-        let node_id = format!("n{:016x}", u64::from_be_bytes(random::bytes()));
         let known_users = DashSet::new();
-        let api = Arc::new(Self { parts, hub, rooms, node_id, rates, known_users, shutdown, tasks });
+        let api = Arc::new(Self { parts, hub, rooms, rates, known_users, shutdown, tasks });
         api.tasks.spawn(trim(api.clone()));
         api
     }
@@ -97,7 +95,7 @@ impl Api {
 
     /// The id of this node, new at every start.
     pub fn node_id(&self) -> &str {
-        &self.node_id
+        self.parts.registry.node().as_str()
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

@@ -1,31 +1,12 @@
-//! Who is online where: the [`Registry`] trait, and [`Local`] for a single node.
+//! Who is online where, and delivery between nodes: the [`Registry`] trait, [`Local`]
+//! for a single node, and Redis for many.
+//!
+//! Everything here is a hint. What a registry loses, it says ([`Notice::Missed`]), and
+//! whoever listens compares with the store.
 #![warn(missing_docs)]
 
 mod local;
-
-use async_trait::async_trait;
-use parlance_core::UserId;
+mod registry;
 
 pub use local::Local;
-
-/// Why the registry could not answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RegistryError {
-    /// It cannot be reached now. Nothing is lost by that: who is online is a hint.
-    #[error("the registry is out of reach")]
-    Unavailable,
-}
-
-/// Who is online. Sessions are counted, so that closing an old one while a new one
-/// opens never makes a user seem gone.
-#[async_trait]
-pub trait Registry: Send + Sync + 'static {
-    /// A session of `user` opened. Returns whether they were offline before.
-    async fn connect(&self, user: &UserId) -> Result<bool, RegistryError>;
-
-    /// A session of `user` closed. Returns whether it was the last one.
-    async fn disconnect(&self, user: &UserId) -> Result<bool, RegistryError>;
-
-    /// Whether each of `users` is online, in that order.
-    async fn online(&self, users: &[UserId]) -> Result<Vec<bool>, RegistryError>;
-}
+pub use registry::{Health, NodeId, Notice, Registry, RegistryError, To};

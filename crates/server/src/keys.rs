@@ -72,3 +72,10 @@ fn trim_end(mut secret: Vec<u8>) -> Vec<u8> {
     }
     secret
 }
+
+/// Random bits for the id of this start of the node.
+pub(crate) fn random_bits() -> anyhow::Result<u64> {
+    let mut bytes = [0; 8];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow::anyhow!("no random bytes"))?;
+    Ok(u64::from_be_bytes(bytes))
+}

@@ -7,7 +7,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use parlance_api::services::Services;
 use parlance_api::{Api, Parts, SystemClock};
 use parlance_bridge::Bridge;
-use parlance_registry::Local;
+use parlance_registry::{Local, NodeId};
 use parlance_store::{Durability, Embedded, Options, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -57,7 +57,7 @@ impl Server {
         let shutdown = CancellationToken::new();
         let parts = Parts {
             store: store.clone(),
-            registry: Arc::new(Local::default()),
+            registry: Arc::new(Local::new(NodeId::from_random(keys::random_bits()?))),
             auth,
             clock: Arc::new(SystemClock),
             user_rate: config.user_rate,
