@@ -1,3 +1,10 @@
 //! Faults on purpose, for tests and for `parlance-bench torture`: real servers started on
 //! loopback, and proxies in front of them that cut, delay, refuse and lie.
 #![warn(missing_docs)]
+
+pub mod dynamodb;
+
+pub mod redis;
+mod tcp;
+
+pub use tcp::TcpProxy;

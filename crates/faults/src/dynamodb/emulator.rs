@@ -1,0 +1,45 @@
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+use dynoxide::Database;
+
+use super::free;
+use super::worker::Worker;
+
+/// The DynamoDB API without faults. Ends when it is dropped.
+#[derive(Debug)]
+pub struct Emulator {
+    address: SocketAddr,
+    _worker: Worker,
+}
+
+impl Emulator {
+    /// Starts one in memory, on a free port of loopback.
+    pub fn start() -> io::Result<Self> {
+        Self::start_at(free(), None)
+    }
+
+    /// Starts one on `address`, in memory or in a `file`.
+    pub fn start_at(address: SocketAddr, file: Option<&Path>) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        let address = listener.local_addr()?;
+        let database = match file {
+            Some(path) => Database::new(&path.to_string_lossy()),
+            None => Database::memory(),
+        };
+        let database = database.map_err(|error| io::Error::other(error.to_string()))?;
+        let serve = |listener| dynoxide::server::serve_on(listener, database);
+        Ok(Self { address, _worker: Worker::start("dynamodb", listener, serve)? })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where it listens, as a URL.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
