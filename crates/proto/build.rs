@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut compiler = Compiler::new([&root])?;
     compiler.include_imports(true).include_source_info(true);
-    compiler.open_files(["chat.proto", "storage/storage.proto"])?;
+    compiler.open_files(["chat.proto", "storage/storage.proto", "cluster/cluster.proto"])?;
     let with_comments = compiler.file_descriptor_set();
 
     // What is served by reflection and read by the REST router: with the extension
@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_server(false)
         .build_transport(false)
         .bytes(".parlance.storage.v1")
+        .bytes(".parlance.cluster.v1")
         .compile_fds(with_comments.clone())?;
 
     let servers = out.join("server");

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod limits;
+pub mod plant;
 
 mod chunk;
 mod event;

@@ -80,3 +80,11 @@ pub const MAX_SIGNAL_MEMBERS: u64 = 256;
 
 /// People whose presence one request asks for.
 pub const MAX_PRESENCE_USERS: usize = 100;
+
+/// Members up to which the nodes of a room's members are looked up one by one for each
+/// chunk; a node that has sessions in a larger room follows the room itself.
+pub const MAX_LOOKUP_MEMBERS: u64 = 256;
+
+/// Members up to which both ways are used. A room grows by far less than the difference
+/// in one chunk: every node that looked while it was small hears of it while it grows.
+pub const MAX_OVERLAP_MEMBERS: u64 = 512;

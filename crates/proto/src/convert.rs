@@ -4,6 +4,7 @@ use parlance_core as core;
 use parlance_core::{Body, Emoji, Entry, RequestId, Text, Title, Topic, UserId};
 use prost_types::Timestamp;
 
+use crate::storage::v1::ChunkRecord;
 use crate::v1;
 
 /// A moment as the contract has it.
@@ -254,3 +255,21 @@ pub fn event_from(wire: v1::Event) -> Option<core::Event> {
         body,
     })
 }
+
+/// A chunk as it is stored and published.
+pub fn chunk(chunk: &core::Chunk) -> ChunkRecord {
+    ChunkRecord {
+        nonce: chunk.nonce().to_vec().into(),
+        events: chunk.events().iter().map(|chunk_event| event("", chunk_event)).collect(),
+        message_count: chunk.head().message_count(),
+        member_count: chunk.head().member_count(),
+    }
+}
+
+/// A chunk, if it is one.
+pub fn chunk_from(record: ChunkRecord) -> Option<core::Chunk> {
+    let nonce = record.nonce.as_ref().try_into().ok()?;
+    let events: Option<Vec<_>> = record.events.into_iter().map(event_from).collect();
+    core::Chunk::new(nonce, events?, record.message_count, record.member_count)
+}
+

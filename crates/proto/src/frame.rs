@@ -36,7 +36,15 @@ impl SharedFrame {
 
     /// The frame as canonical proto3 JSON: always valid UTF-8.
     pub fn json(&self) -> &Bytes {
-        self.0.json.get_or_init(|| json::server_frame_to_json(&self.0.proto).into())
+        self.json_made(|| {})
+    }
+
+    /// The same. Calls `made` if nobody has asked for the JSON before.
+    pub fn json_made(&self, made: impl FnOnce()) -> &Bytes {
+        self.0.json.get_or_init(|| {
+            made();
+            json::server_frame_to_json(&self.0.proto).into()
+        })
     }
 
     /// Decodes it again.

@@ -26,6 +26,14 @@ pub mod storage {
     }
 }
 
+/// `package parlance.cluster.v1`: what nodes tell each other.
+#[allow(missing_docs, clippy::large_enum_variant)]
+pub mod cluster {
+    pub mod v1 {
+        tonic::include_proto!("parlance.cluster.v1");
+    }
+}
+
 /// The servers of `package parlance.v1`. Their `ServerFrame` is [`SharedFrame`].
 #[allow(missing_docs)]
 pub mod server {

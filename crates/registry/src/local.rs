@@ -28,6 +28,10 @@ impl Registry for Local {
         &self.node
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     async fn connect(&self, user: &UserId) -> Result<bool, RegistryError> {
         let mut count = self.sessions.entry(user.clone()).or_insert(0);
         *count += 1;

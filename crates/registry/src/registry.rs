@@ -88,6 +88,11 @@ pub trait Registry: Send + Sync + 'static {
     /// This node.
     fn node(&self) -> &NodeId;
 
+    /// Whether there can be other nodes.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// A session of `user` opened here. Returns whether they were offline before, on
     /// every node. Once it has returned, what is published to the user reaches this node.
     ///

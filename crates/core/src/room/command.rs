@@ -13,6 +13,19 @@ pub struct Command {
     pub action: Action,
 }
 
+impl Command {
+    /// Whose membership this may change.
+    pub fn concerned(&self) -> impl Iterator<Item = &UserId> {
+        let named = match &self.action {
+            Action::Add { users } => users.as_slice(),
+            Action::Remove { user } | Action::SetRole { user, .. } => std::slice::from_ref(user),
+            Action::Join | Action::Leave => std::slice::from_ref(&self.actor),
+            _ => &[],
+        };
+        named.iter()
+    }
+}
+
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
