@@ -1,13 +1,15 @@
-//! Where rooms, members, messages and users are kept: the [`Store`] trait, and the
-//! [`Embedded`] engine behind it.
+//! Where rooms, members, messages and users are kept: the [`Store`] trait, and behind it
+//! the [`Embedded`] engine for one node and [`Dynamo`] for many.
 //!
 //! The log of a room is kept in chunks; appending one is conditional on the head that
 //! it follows. Everything that a reader is given is durable.
 #![warn(missing_docs)]
 
+mod dynamo;
 mod embedded;
 mod record;
 mod store;
 
+pub use dynamo::{Dynamo, DynamoOptions, TableOptions, TableReport};
 pub use embedded::{Durability, Embedded, OpenError, Options};
 pub use store::{AppendError, Created, Store, StoreError, StoredRoom, User, UserRoom};

@@ -13,29 +13,37 @@ use prost::Message;
 
 use crate::{StoreError, User};
 
-fn damaged(what: &str, key: impl std::fmt::Display) -> StoreError {
+pub(crate) fn damaged(what: &str, key: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged(format!("{what} of {key}"))
 }
 
 pub(crate) fn encode_chunk(chunk: &Chunk) -> Vec<u8> {
+    chunk_record(chunk).encode_to_vec()
+}
+
+pub(crate) fn chunk_record(chunk: &Chunk) -> ChunkRecord {
     ChunkRecord {
         nonce: chunk.nonce().to_vec().into(),
         events: chunk.events().iter().map(|event| convert::event("", event)).collect(),
         message_count: chunk.head().message_count(),
         member_count: chunk.head().member_count(),
     }
-    .encode_to_vec()
 }
 
 pub(crate) fn decode_chunk(room: &RoomId, first_seq: u64, bytes: &[u8]) -> Result<Chunk, StoreError> {
-    let read = || {
-        let record = ChunkRecord::decode(bytes).ok()?;
-        let nonce = record.nonce.as_ref().try_into().ok()?;
-        let events: Option<Vec<_>> = record.events.into_iter().map(convert::event_from).collect();
-        let chunk = Chunk::new(nonce, events?, record.message_count, record.member_count)?;
-        (chunk.first_seq() == first_seq).then_some(chunk)
-    };
-    read().ok_or_else(|| damaged("the chunk", format_args!("room {room} at {first_seq}")))
+    let record = ChunkRecord::decode(bytes).ok();
+    record.and_then(|record| chunk_from(first_seq, record)).ok_or_else(|| damaged_chunk(room, first_seq))
+}
+
+pub(crate) fn chunk_from(first_seq: u64, record: ChunkRecord) -> Option<Chunk> {
+    let nonce = record.nonce.as_ref().try_into().ok()?;
+    let events: Option<Vec<_>> = record.events.into_iter().map(convert::event_from).collect();
+    let chunk = Chunk::new(nonce, events?, record.message_count, record.member_count)?;
+    (chunk.first_seq() == first_seq).then_some(chunk)
+}
+
+pub(crate) fn damaged_chunk(room: &RoomId, first_seq: u64) -> StoreError {
+    damaged("the chunk", format_args!("room {room} at {first_seq}"))
 }
 
 pub(crate) fn encode_room(info: &RoomInfo) -> Vec<u8> {

@@ -69,6 +69,14 @@ pub enum StoreError {
     /// Too much at once; trying again later helps.
     #[error("the store is overloaded")]
     Overloaded,
+    /// It could not be reached, or did not answer; trying again later may help. Says what
+    /// was tried, for the operator.
+    #[error("the store does not answer: {0}")]
+    Unreachable(String),
+    /// It will not do what it is asked: tables, permissions or settings are wrong. Says
+    /// what, for the operator.
+    #[error("the store refuses: {0}")]
+    Refused(String),
     /// What is stored cannot be read. Says what and where, for the operator.
     #[error("stored data is damaged: {0}")]
     Damaged(String),
@@ -149,7 +157,8 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Member>, StoreError>;
 
-    /// Rooms of a user by rising room id, those left included.
+    /// Rooms of a user by rising room id, those left included. `cursors.read` may not know
+    /// of the user's latest own messages; [`Self::user_room`] does.
     async fn rooms_of(
         &self,
         user: &UserId,
@@ -171,7 +180,7 @@ pub trait Store: Send + Sync + 'static {
     /// One user.
     async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError>;
 
-    /// Users by rising id.
+    /// Users in an order of the store's own, each once; `after` goes on behind that one.
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError>;
 
     /// Changes a user's name; `None` for nobody of that id.

@@ -56,7 +56,7 @@ macro_rules! contract {
                 a_user_is_created_once
                 of_16_creations_one_is_new
                 a_name_is_changed
-                users_are_paged_by_id
+                users_are_paged_each_once
             }
         );
     };

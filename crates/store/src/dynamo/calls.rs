@@ -1,0 +1,201 @@
+//! Reads as they all are made: consistent, counted, retried where a transaction is in
+//! the way.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Get, KeysAndAttributes, ReturnConsumedCapacity, TransactGetItem,
+};
+use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
+
+use super::backoff::{MAX_CONFLICTS, pause};
+use super::error::{Cancelled, store_error};
+use super::item::{Item, text};
+use super::{Dynamo, units};
+use crate::StoreError;
+
+/// Keys that one batch may ask for.
+const BATCH: usize = 100;
+
+/// A run of items of one partition.
+pub(super) struct Range<'a> {
+    /// Whose units it counts as.
+    pub(super) operation: &'static str,
+    pub(super) table: &'a str,
+    /// Name of the partition key, and which partition.
+    pub(super) partition: (&'static str, &'a str),
+    /// Name of the sort key, and its bounds, both included.
+    pub(super) sort: &'static str,
+    pub(super) low: AttributeValue,
+    pub(super) high: AttributeValue,
+    /// The last ones first.
+    pub(super) backwards: bool,
+}
+
+/// Where a run goes on.
+pub(super) enum Next {
+    At(Item),
+    End,
+}
+
+impl Dynamo {
+    /// One item.
+    pub(super) async fn get(
+        &self,
+        operation: &'static str,
+        table: &str,
+        key: Item,
+    ) -> Result<Option<Item>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(table)
+            .set_key(Some(key))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| store_error(operation, error))?;
+        units::read(operation, answer.consumed_capacity());
+        Ok(answer.item)
+    }
+
+    /// One item that no transaction is half way through writing. A transaction shows item
+    /// by item to other reads: who has seen its chunk may still be given the row from
+    /// before it. Costs twice as much; for rows that decisions hang on.
+    pub(super) async fn get_settled(
+        &self,
+        operation: &'static str,
+        table: &str,
+        key: Item,
+    ) -> Result<Option<Item>, StoreError> {
+        let get = Get::builder().table_name(table).set_key(Some(key)).build().map_err(unbuilt)?;
+        let wanted = TransactGetItem::builder().get(get).build();
+        for attempt in 0..MAX_CONFLICTS {
+            let answer = self
+                .client
+                .transact_get_items()
+                .transact_items(wanted.clone())
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await;
+            match answer {
+                Ok(answer) => {
+                    units::read(operation, answer.consumed_capacity());
+                    return Ok(answer.responses.unwrap_or_default().pop().and_then(|response| response.item));
+                }
+                Err(error) => match error.as_service_error() {
+                    Some(TransactGetItemsError::TransactionCanceledException(cancelled)) => {
+                        if Cancelled::from(cancelled.cancellation_reasons()) != Cancelled::Busy {
+                            return Err(store_error(operation, error));
+                        }
+                        pause(attempt).await;
+                    }
+                    _ => return Err(store_error(operation, error)),
+                },
+            }
+        }
+        Err(StoreError::Overloaded)
+    }
+
+    /// Those of `keys` that there are, in no order.
+    pub(super) async fn get_many(
+        &self,
+        operation: &'static str,
+        table: &str,
+        keys: Vec<Item>,
+    ) -> Result<Vec<Item>, StoreError> {
+        let mut found = Vec::new();
+        for batch in keys.chunks(BATCH) {
+            let mut left = batch.to_vec();
+            let mut attempt = 0;
+            while !left.is_empty() {
+                let wanted = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true);
+                let answer = self
+                    .client
+                    .batch_get_item()
+                    .set_request_items(Some(HashMap::from([(
+                        table.to_owned(),
+                        wanted.build().map_err(unbuilt)?,
+                    )])))
+                    .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                    .send()
+                    .await
+                    .map_err(|error| store_error(operation, error))?;
+                units::read(operation, answer.consumed_capacity());
+                found.extend(answer.responses.unwrap_or_default().into_values().flatten());
+                // What it had no capacity left for.
+                left = answer
+                    .unprocessed_keys
+                    .unwrap_or_default()
+                    .into_values()
+                    .flat_map(|keys| keys.keys)
+                    .collect();
+                if !left.is_empty() {
+                    if attempt == MAX_CONFLICTS {
+                        return Err(StoreError::Overloaded);
+                    }
+                    pause(attempt).await;
+                    attempt += 1;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Up to `limit` items of a run from `start` on: fewer where a page is full before.
+    pub(super) async fn page(
+        &self,
+        range: &Range<'_>,
+        limit: usize,
+        start: Option<Item>,
+    ) -> Result<(Vec<Item>, Next), StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(range.table)
+            .key_condition_expression("#p = :p AND #s BETWEEN :low AND :high")
+            .expression_attribute_names("#p", range.partition.0)
+            .expression_attribute_names("#s", range.sort)
+            .expression_attribute_values(":p", text(range.partition.1))
+            .expression_attribute_values(":low", range.low.clone())
+            .expression_attribute_values(":high", range.high.clone())
+            .scan_index_forward(!range.backwards)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .set_exclusive_start_key(start)
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| store_error(range.operation, error))?;
+        units::read(range.operation, answer.consumed_capacity());
+        Ok((answer.items.unwrap_or_default(), next(answer.last_evaluated_key)))
+    }
+
+    /// Up to `limit` items of a run, over as many pages as that takes.
+    pub(super) async fn run(&self, range: &Range<'_>, limit: usize) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        let mut start = None;
+        while items.len() < limit {
+            let (page, next) = self.page(range, limit - items.len(), start).await?;
+            items.extend(page);
+            match next {
+                Next::At(key) => start = Some(key),
+                Next::End => break,
+            }
+        }
+        Ok(items)
+    }
+}
+
+pub(super) fn next(key: Option<Item>) -> Next {
+    match key {
+        Some(key) if !key.is_empty() => Next::At(key),
+        _ => Next::End,
+    }
+}
+
+/// A request that lacks a field: ours to mend, not the service's.
+pub(super) fn unbuilt(error: aws_sdk_dynamodb::error::BuildError) -> StoreError {
+    StoreError::Refused(error.to_string())
+}

@@ -1,0 +1,143 @@
+//! What an error of the service means: whether it can have written, whether trying
+//! again helps, and what the operator is told.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_sdk_dynamodb::config::interceptors::FinalizerInterceptorContextRef;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::{BoxError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::CancellationReason;
+
+use crate::StoreError;
+
+type RawResponse = aws_sdk_dynamodb::config::http::HttpResponse;
+pub(super) type CallError<E> = SdkError<E, RawResponse>;
+
+/// Codes that say "not now". The client has retried them by then.
+const BUSY: [&str; 8] = [
+    "ProvisionedThroughputExceededException",
+    "ProvisionedThroughputExceeded",
+    "ThrottlingException",
+    "ThrottlingError",
+    "RequestLimitExceeded",
+    "LimitExceededException",
+    "TransactionInProgressException",
+    "InternalServerError",
+];
+
+/// Codes that say that a transaction is under way on the same item.
+const CONFLICT: [&str; 2] = ["TransactionConflictException", "TransactionConflict"];
+
+/// The error of a call as that of the store. `operation` is for the operator.
+pub(super) fn store_error<E>(operation: &'static str, error: CallError<E>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    if let SdkError::ServiceError(service) = &error {
+        let code = service.err().code().unwrap_or_default();
+        if BUSY.contains(&code) || CONFLICT.contains(&code) || service.raw().status().is_server_error() {
+            tracing::debug!(operation, code, "the store is busy");
+            return StoreError::Overloaded;
+        }
+        let message = service.err().message().unwrap_or_default();
+        return StoreError::Refused(format!("{operation}: {code} {message}"));
+    }
+    let reason = DisplayErrorContext(&error).to_string();
+    tracing::warn!(operation, reason, "no answer from the store");
+    StoreError::Unreachable(format!("{operation}: {reason}"))
+}
+
+/// Whether a transaction was under way on the item: it did not happen, and trying again
+/// in a moment helps.
+pub(super) fn is_conflict<E: ProvideErrorMetadata>(error: &CallError<E>) -> bool {
+    error.as_service_error().and_then(E::code).is_some_and(|code| CONFLICT.contains(&code))
+}
+
+/// Why a transaction did not happen, from the reasons of its items.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Cancelled {
+    /// Another one was under way on an item, or an item is throttled: try again.
+    Busy,
+    /// The conditions of these items did not hold.
+    Conditions(Vec<usize>),
+    /// Anything else.
+    Other(String),
+}
+
+impl Cancelled {
+    pub(super) fn from(reasons: &[CancellationReason]) -> Self {
+        let code = |reason: &CancellationReason| reason.code().unwrap_or("None").to_owned();
+        let failed = |(at, reason)| (code(reason) == "ConditionalCheckFailed").then_some(at);
+        let conditions: Vec<usize> = reasons.iter().enumerate().filter_map(failed).collect();
+        if !conditions.is_empty() {
+            return Self::Conditions(conditions);
+        }
+        let busy = |code: &str| BUSY.contains(&code) || CONFLICT.contains(&code);
+        match reasons.iter().map(code).find(|code| code != "None" && !busy(code)) {
+            Some(other) => Self::Other(other),
+            None => Self::Busy,
+        }
+    }
+}
+
+/// Watches the attempts at one write: did any of them end so that it may have been
+/// carried out? A throttle after a lost answer does not make the loss undone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Attempts(Arc<AtomicBool>);
+
+impl Attempts {
+    /// Whether the write may have happened, or may yet.
+    pub(super) fn unclear(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Whether a call that ended in `error` leaves its outcome open.
+    pub(super) fn outcome_unknown<E>(&self, error: &CallError<E>) -> bool {
+        let answered = matches!(error, SdkError::ServiceError(service)
+            if !service.raw().status().is_server_error());
+        // Credentials or the request itself were at fault: nothing was sent.
+        let unsent = matches!(error, SdkError::ConstructionFailure(_));
+        self.unclear() || !(answered || unsent)
+    }
+}
+
+impl Intercept for Attempts {
+    fn name(&self) -> &'static str {
+        "attempts"
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let failed = context.output_or_error().is_some_and(|outcome| outcome.is_err());
+        let refused = context.response().is_some_and(|response| response.status().is_client_error());
+        if failed && !refused {
+            self.0.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(codes: &[&str], expected: Cancelled) {
+        let reason = |code: &&str| CancellationReason::builder().code(*code).build();
+        let reasons: Vec<CancellationReason> = codes.iter().map(reason).collect();
+        assert_eq!(Cancelled::from(&reasons), expected, "{codes:?}");
+    }
+
+    #[test]
+    fn a_failed_condition_outweighs_a_conflict() {
+        check(&["ConditionalCheckFailed", "TransactionConflict"], Cancelled::Conditions(vec![0]));
+        check(&["None", "TransactionConflict"], Cancelled::Busy);
+        check(&["None", "ThrottlingError", "None"], Cancelled::Busy);
+        check(&["ValidationError", "TransactionConflict"], Cancelled::Other("ValidationError".into()));
+    }
+}

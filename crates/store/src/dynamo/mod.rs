@@ -1,0 +1,233 @@
+//! The tables on DynamoDB. One module per table says how its items look; reads are
+//! consistent throughout, and a message alone is one conditional write of one unit.
+
+mod append;
+mod backoff;
+mod calls;
+mod cursors;
+mod error;
+mod item;
+mod log;
+mod members;
+mod messages;
+mod options;
+mod profiles;
+mod read_mark;
+mod rooms;
+mod tables;
+mod transaction;
+mod units;
+mod user_rooms;
+mod users;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use parlance_core::{
+    Append, Body, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
+    UserId,
+};
+
+use self::calls::Range;
+use self::item::text;
+pub use self::options::DynamoOptions;
+use self::tables::Names;
+pub use self::tables::{TableOptions, TableReport};
+use crate::{AppendError, Created, Store, StoreError, StoredRoom, User, UserRoom};
+
+/// Lies before every character of an id: what follows on an id begins with it or later.
+const BEFORE_IDS: char = '!';
+/// Lies behind every character of an id.
+const BEHIND_IDS: char = '\u{7f}';
+
+/// The tables on DynamoDB. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Dynamo {
+    client: Client,
+    tables: Names,
+}
+
+impl Dynamo {
+    /// A store of the tables that `options` name. Nothing is asked of the service yet:
+    /// [`Self::check_tables`] does.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where the settings lack a region.
+    pub async fn connect(options: &DynamoOptions) -> Result<Self, StoreError> {
+        let client = Box::pin(options.client()).await?;
+        Ok(Self { client, tables: Names::new(&options.table_prefix) })
+    }
+
+    /// A room and its tail.
+    async fn stored_room(
+        &self,
+        operation: &'static str,
+        id: &RoomId,
+    ) -> Result<Option<StoredRoom>, StoreError> {
+        let mut tail = self.tail(operation, id).await?;
+        // After the tail, so that it is not older.
+        let item = self.get(operation, &self.tables.rooms, rooms::room_key(id)).await?;
+        if tail.is_none() && item.is_some() {
+            // Created in between, or not whole.
+            tail = self.tail(operation, id).await?;
+        }
+        match (item, tail) {
+            (None, None) => Ok(None),
+            (Some(item), Some(tail)) => {
+                let mut info = rooms::room(id, &item)?;
+                // A transaction becomes visible item by item: the log is never behind.
+                for event in tail.events() {
+                    if let Body::RoomChanged { settings } = &event.body {
+                        info.settings = settings.clone();
+                    }
+                }
+                Ok(Some(StoredRoom { info, tail }))
+            }
+            // Not a fresh start: a room is created together with its first chunk.
+            (Some(_), None) => Err(StoreError::Damaged(format!("room {id} has no log"))),
+            (None, Some(_)) => self.appearing_room(operation, id).await,
+        }
+    }
+
+    /// A room whose log is there, and whose item was not yet a moment ago.
+    async fn appearing_room(
+        &self,
+        operation: &'static str,
+        id: &RoomId,
+    ) -> Result<Option<StoredRoom>, StoreError> {
+        let item = self.get_settled(operation, &self.tables.rooms, rooms::room_key(id)).await?;
+        let item = item.ok_or_else(|| StoreError::Damaged(format!("room {id} has a log and no item")))?;
+        let tail = self.tail(operation, id).await?;
+        let tail = tail.ok_or_else(|| StoreError::Damaged(format!("room {id} has no log")))?;
+        Ok(Some(StoredRoom { info: rooms::room(id, &item)?, tail }))
+    }
+}
+
+#[async_trait]
+impl Store for Dynamo {
+    async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
+        Box::pin(self.create(creation)).await
+    }
+
+    async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError> {
+        self.append_chunk(room, append).await
+    }
+
+    async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {
+        self.stored_room("room", room).await
+    }
+
+    async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError> {
+        let key = messages::chunk_key(room, first_seq);
+        let item = self.get("chunk", &self.tables.messages, key).await?;
+        item.map(|item| messages::chunk(room, &item)).transpose()
+    }
+
+    async fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Result<Vec<Chunk>, StoreError> {
+        self.chunks_from("chunks_after", room, (head.saturating_add(1), u64::MAX), limit).await
+    }
+
+    async fn events_before(&self, room: &RoomId, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let chunks = self.chunks_back("events_before", room, (1, seq.saturating_sub(1)), limit).await?;
+        let events = chunks.into_iter().rev().flat_map(Chunk::into_events);
+        Ok(events.filter(|event| event.seq < seq).collect())
+    }
+
+    async fn read(
+        &self,
+        room: &RoomId,
+        range: SeqRange,
+        limit: usize,
+        latest: bool,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.entries(room, range, limit, latest).await
+    }
+
+    async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError> {
+        self.settled_overlay("overlay", room, seq).await
+    }
+
+    async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
+        let key = rooms::member_key(room, user);
+        let item = self.get_settled("member", &self.tables.rooms, key).await?;
+        item.map(|item| rooms::member(room, &item)).transpose()
+    }
+
+    async fn members(
+        &self,
+        room: &RoomId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Member>, StoreError> {
+        let low = after.map_or_else(String::new, |user| format!("{user}{BEFORE_IDS}"));
+        let range = Range {
+            operation: "members",
+            table: &self.tables.rooms,
+            partition: (rooms::ROOM, room.as_str()),
+            sort: rooms::ITEM,
+            low: text(&format!("{}{low}", rooms::MEMBER)),
+            high: text(rooms::BEHIND_MEMBERS),
+            backwards: false,
+        };
+        self.run(&range, limit).await?.iter().map(|item| rooms::member(room, item)).collect()
+    }
+
+    async fn rooms_of(
+        &self,
+        user: &UserId,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<UserRoom>, StoreError> {
+        let low = after.map_or_else(String::new, |room| room.to_string());
+        let range = Range {
+            operation: "rooms_of",
+            table: &self.tables.user_rooms,
+            partition: (user_rooms::USER, user.as_str()),
+            sort: user_rooms::ROOM,
+            low: text(&format!("{low}{BEFORE_IDS}")),
+            high: text(&BEHIND_IDS.to_string()),
+            backwards: false,
+        };
+        self.run(&range, limit).await?.iter().map(|item| user_rooms::user_room(user, item)).collect()
+    }
+
+    async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
+        let operation = "user_room";
+        let key = user_rooms::key(user, room);
+        let Some(item) = self.get_settled(operation, &self.tables.user_rooms, key).await? else {
+            return Ok(None);
+        };
+        let row = user_rooms::row(user, room, &item)?;
+        Ok(Some(self.derived(operation, user, room, row).await?))
+    }
+
+    async fn advance(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        to: Cursors,
+    ) -> Result<Option<Cursors>, StoreError> {
+        self.advance_cursors(user, room, to).await
+    }
+
+    async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
+        self.put_user(user).await
+    }
+
+    async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        let item = self.get("user", &self.tables.users, users::key(id)).await?;
+        item.map(|item| users::user(&item)).transpose()
+    }
+
+    async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
+        self.scan_users(after, limit).await
+    }
+
+    async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
+        self.update_name(id, &name, at).await
+    }
+
+    /// Never: what the service cannot do now it can do later.
+    async fn failed(&self) -> String {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,105 @@
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{Credentials, SharedHttpClient};
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+
+use crate::StoreError;
+
+/// Tries of one call, the first included. More would only add to what the service has
+/// too much of; the caller is told to come back later.
+const MAX_ATTEMPTS: u32 = 4;
+
+/// What the wait between tries begins at, before jitter. DynamoDB's throttles pass
+/// within a few hundred milliseconds or not soon.
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// One try. The service answers in milliseconds, a page of a megabyte in tens of them.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
+
+/// All tries together: shorter than what a client waits for its answer.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Connections that nothing was sent on for so long are closed, before the service does.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// Where the tables are. What is not given here comes from the usual AWS settings:
+/// region, credentials and endpoint from the environment, profiles, web identity, the
+/// container or the instance.
+#[derive(Debug, Clone)]
+pub struct DynamoOptions {
+    /// What the names of all tables begin with.
+    pub table_prefix: String,
+    /// Another endpoint than the region's.
+    pub endpoint: Option<String>,
+    /// The endpoint is an emulator, which takes any region and any credentials.
+    pub emulator: bool,
+}
+
+impl Default for DynamoOptions {
+    fn default() -> Self {
+        Self { table_prefix: "parlance_".into(), endpoint: None, emulator: false }
+    }
+}
+
+impl DynamoOptions {
+    /// An emulator at `endpoint`.
+    pub fn emulator(endpoint: impl Into<String>) -> Self {
+        Self { endpoint: Some(endpoint.into()), emulator: true, ..Self::default() }
+    }
+
+    /// The client. Nothing is sent yet.
+    pub(super) async fn client(&self) -> Result<Client, StoreError> {
+        let retries = RetryConfig::standard()
+            .with_max_attempts(MAX_ATTEMPTS)
+            .with_initial_backoff(FIRST_BACKOFF)
+            .with_max_backoff(MAX_BACKOFF);
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT)
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .retry_config(retries)
+            .timeout_config(timeouts)
+            .http_client(https());
+        if let Some(endpoint) = &self.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        if self.emulator {
+            loader = loader
+                .region(Region::from_static("local"))
+                .credentials_provider(Credentials::new("local", "local", None, None, "emulator"));
+        }
+        let shared = Box::pin(loader.load()).await;
+        if shared.region().is_none() {
+            return Err(StoreError::Refused("no region: set AWS_REGION".into()));
+        }
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&shared);
+        if shared.endpoint_url().is_some_and(|endpoint| endpoint.starts_with("http://")) {
+            config = config.http_client(plain());
+        }
+        Ok(Client::from_conf(config.build()))
+    }
+}
+
+/// Connections with TLS; as many as there are calls at a time, kept for the next ones.
+fn https() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
+}
+
+/// Connections without: for emulators on this machine.
+fn plain() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().pool_idle_timeout(IDLE_TIMEOUT).build_http()
+}

@@ -1,0 +1,118 @@
+//! The table `rooms`: what stands beside the logs.
+//!
+//! | attribute | | |
+//! |---|---|---|
+//! | `room_id` | S, partition key | |
+//! | `item` | S, sort key | `#` for the room's own item, `m#` and a user id for a member |
+//! | `kind`, `title`, `topic`, `visibility` | S | of the room |
+//! | `created_at`, `created_by` | N, S | Unix milliseconds, a user |
+//! | `floor`, `epoch` | N | first seq kept; changes on a restore |
+//! | `direct_a`, `direct_b` | S | both people of a direct room |
+//! | `role`, `intervals` | S | of a member, see [`super::members`] |
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use parlance_core::{
+    Member, RoomId, RoomInfo, RoomKind, Settings, Timestamp, Title, Topic, UserId, Visibility,
+};
+
+use super::item::{self, Item, get_number, get_text, number, text};
+use super::members;
+use crate::StoreError;
+use crate::record::damaged;
+
+pub(super) const ROOM: &str = "room_id";
+pub(super) const ITEM: &str = "item";
+const OWN: &str = "#";
+pub(super) const MEMBER: &str = "m#";
+/// Sorts behind every member.
+pub(super) const BEHIND_MEMBERS: &str = "m$";
+
+pub(super) fn room_key(room: &RoomId) -> Item {
+    item::item([(ROOM, text(room.as_str())), (ITEM, text(OWN))])
+}
+
+pub(super) fn member_key(room: &RoomId, user: &UserId) -> Item {
+    item::item([(ROOM, text(room.as_str())), (ITEM, text(&format!("{MEMBER}{user}")))])
+}
+
+pub(super) fn room_item(info: &RoomInfo) -> Item {
+    let kind = match info.kind {
+        RoomKind::Direct => "direct",
+        RoomKind::Group => "group",
+        RoomKind::Channel => "channel",
+    };
+    let mut item = room_key(&info.id);
+    item.extend(item::item([
+        ("kind", text(kind)),
+        ("created_at", number(info.created_at.0)),
+        ("created_by", text(info.created_by.as_str())),
+        ("floor", number(info.floor)),
+        ("epoch", number(info.epoch)),
+    ]));
+    item.extend(item::item(settings(&info.settings)));
+    if let Some((a, b)) = &info.direct_pair {
+        item.extend(item::item([("direct_a", text(a.as_str())), ("direct_b", text(b.as_str()))]));
+    }
+    item
+}
+
+/// What a writer may change of a room's item: floor and epoch are not its to say, its
+/// copy may be old.
+pub(super) fn settings(settings: &Settings) -> [(&'static str, AttributeValue); 3] {
+    let visibility = match settings.visibility {
+        Visibility::SinceJoined => "since_joined",
+        Visibility::All => "all",
+    };
+    [
+        ("title", text(settings.title.as_str())),
+        ("topic", text(settings.topic.as_str())),
+        ("visibility", text(visibility)),
+    ]
+}
+
+pub(super) fn room(id: &RoomId, item: &Item) -> Result<RoomInfo, StoreError> {
+    let read = || {
+        let user = |name| UserId::parse(get_text(item, name)?).ok();
+        let direct_pair = match (item.get("direct_a"), item.get("direct_b")) {
+            (None, None) => None,
+            _ => Some((user("direct_a")?, user("direct_b")?)),
+        };
+        Some(RoomInfo {
+            id: id.clone(),
+            kind: match get_text(item, "kind")? {
+                "direct" => RoomKind::Direct,
+                "group" => RoomKind::Group,
+                "channel" => RoomKind::Channel,
+                _ => return None,
+            },
+            settings: Settings {
+                title: Title::parse(get_text(item, "title")?).ok()?,
+                topic: Topic::parse(get_text(item, "topic")?).ok()?,
+                visibility: match get_text(item, "visibility")? {
+                    "since_joined" => Visibility::SinceJoined,
+                    "all" => Visibility::All,
+                    _ => return None,
+                },
+            },
+            created_at: Timestamp(get_number(item, "created_at")?),
+            created_by: user("created_by")?,
+            floor: get_number(item, "floor")?,
+            epoch: get_number(item, "epoch")?,
+            direct_pair,
+        })
+    };
+    read().ok_or_else(|| damaged("the item", format_args!("room {id}")))
+}
+
+pub(super) fn member_item(room: &RoomId, member: &Member) -> Item {
+    let mut item = member_key(room, &member.user);
+    item.extend(item::item(members::attributes(member)));
+    item
+}
+
+/// The member whose item of this table it is.
+pub(super) fn member(room: &RoomId, item: &Item) -> Result<Member, StoreError> {
+    let user = get_text(item, ITEM).and_then(|key| UserId::parse(key.strip_prefix(MEMBER)?).ok());
+    let member = user.and_then(|user| members::read(user, item));
+    member.ok_or_else(|| damaged("a member row", format_args!("room {room}")))
+}

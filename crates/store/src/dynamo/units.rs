@@ -1,0 +1,37 @@
+//! What DynamoDB charges, as it says itself in `ConsumedCapacity`. By operation and
+//! never by room or user.
+
+use aws_sdk_dynamodb::types::ConsumedCapacity;
+
+/// Read units of an operation; halves are counted as whole ones.
+pub(super) fn read<'a>(
+    operation: &'static str,
+    consumed: impl IntoIterator<Item = &'a ConsumedCapacity>,
+) {
+    let units = total(consumed);
+    metrics::counter!("parlance_dynamodb_read_units_total", "operation" => operation).increment(units);
+}
+
+/// Write units of an operation. What a transaction writes counts twice.
+pub(super) fn written<'a>(
+    operation: &'static str,
+    consumed: impl IntoIterator<Item = &'a ConsumedCapacity>,
+) {
+    increment_written(operation, total(consumed));
+}
+
+/// A write whose condition failed. It is charged like one that succeeded, but the error
+/// does not say how much: reckoned from the size of what was to be written.
+pub(super) fn refused(operation: &'static str, bytes: usize) {
+    increment_written(operation, bytes.div_ceil(1024).max(1) as u64);
+}
+
+fn increment_written(operation: &'static str, units: u64) {
+    metrics::counter!("parlance_dynamodb_write_units_total", "operation" => operation).increment(units);
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "units are small and not negative")]
+fn total<'a>(consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) -> u64 {
+    let units: f64 = consumed.into_iter().filter_map(ConsumedCapacity::capacity_units).sum();
+    units.ceil() as u64
+}

@@ -1,0 +1,66 @@
+//! The table `user_rooms`: the rooms of each user and how far the user has them.
+//!
+//! | attribute | | |
+//! |---|---|---|
+//! | `user_id` | S, partition key | |
+//! | `room_id` | S, sort key | |
+//! | `role`, `intervals` | S | the membership as in `rooms`, written with it |
+//! | `join_seq`, `join_count` | N | the last joining, and the messages counted then |
+//! | `delivered` | N | received up to this seq |
+//! | `read_seq`, `read_count` | N | read up to this seq, and the messages counted there |
+//! | `examined` | N | messages of one's own up to here are in `read_seq` |
+//!
+//! Sending does not write here: where one's own last message is is looked up when
+//! somebody asks (`read_mark.rs`).
+
+use parlance_core::{Cursors, Mark, Member, RoomId, UserId};
+
+use super::item::{self, Item, get_number, get_text, text};
+use super::members;
+use crate::record::damaged;
+use crate::{StoreError, UserRoom};
+
+pub(super) const USER: &str = "user_id";
+pub(super) const ROOM: &str = "room_id";
+pub(super) const DELIVERED: &str = "delivered";
+pub(super) const READ: &str = "read_seq";
+pub(super) const READ_COUNT: &str = "read_count";
+pub(super) const JOIN: &str = "join_seq";
+pub(super) const JOIN_COUNT: &str = "join_count";
+pub(super) const EXAMINED: &str = "examined";
+
+/// One room of a user as it is stored.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) member: Member,
+    /// Without the user's latest own messages.
+    pub(super) cursors: Cursors,
+    pub(super) examined: u64,
+}
+
+pub(super) fn key(user: &UserId, room: &RoomId) -> Item {
+    item::item([(USER, text(user.as_str())), (ROOM, text(room.as_str()))])
+}
+
+pub(super) fn row(user: &UserId, room: &RoomId, item: &Item) -> Result<Row, StoreError> {
+    let read = || {
+        let mut cursors = Cursors {
+            delivered: get_number(item, DELIVERED)?,
+            read: Mark { seq: get_number(item, READ)?, message_count: get_number(item, READ_COUNT)? },
+        };
+        let join = Mark { seq: get_number(item, JOIN)?, message_count: get_number(item, JOIN_COUNT)? };
+        // The first event to receive is one's own joining.
+        cursors.advance(Cursors { delivered: join.seq.saturating_sub(1), read: join });
+        let member = members::read(user.clone(), item)?;
+        Some(Row { member, cursors, examined: get_number(item, EXAMINED)? })
+    };
+    read().ok_or_else(|| damaged("the item", format_args!("{user} in room {room}")))
+}
+
+/// A row of [`crate::Store::rooms_of`].
+pub(super) fn user_room(user: &UserId, item: &Item) -> Result<UserRoom, StoreError> {
+    let room = get_text(item, ROOM).and_then(|id| RoomId::parse(id).ok());
+    let room = room.ok_or_else(|| damaged("a key of user_rooms", user))?;
+    let Row { member, cursors, .. } = row(user, &room, item)?;
+    Ok(UserRoom { room, member, cursors })
+}

@@ -1,0 +1,44 @@
+//! Where the tables are.
+
+use std::sync::Arc;
+
+use parlance_faults::dynamodb::Dynamodb;
+use parlance_store::{Dynamo, DynamoOptions, TableOptions};
+
+use crate::contract::fixture::{AnyStore, unique};
+
+/// Another endpoint that speaks the API, for the contract. Its tables are left behind.
+const ENDPOINT: &str = "PARLANCE_TEST_DYNAMODB_ENDPOINT";
+
+/// A store on the endpoint that was asked for, or on an emulator.
+pub(crate) async fn any() -> (AnyStore, Option<Dynamodb>) {
+    match std::env::var(ENDPOINT) {
+        Ok(endpoint) => {
+            let table_prefix = format!("parlance_test_{:x}_", unique());
+            let options = DynamoOptions { table_prefix, ..DynamoOptions::emulator(endpoint) };
+            (Arc::new(with_tables(&options).await), None)
+        }
+        Err(_) => {
+            let (store, dynamodb) = faulty().await;
+            (store, Some(dynamodb))
+        }
+    }
+}
+
+/// A store on an emulator that can be made to fail.
+pub(crate) async fn faulty() -> (AnyStore, Dynamodb) {
+    let (store, dynamodb) = faulty_dynamo().await;
+    (Arc::new(store), dynamodb)
+}
+
+pub(crate) async fn faulty_dynamo() -> (Dynamo, Dynamodb) {
+    let dynamodb = Dynamodb::start().unwrap();
+    let store = with_tables(&DynamoOptions::emulator(dynamodb.endpoint())).await;
+    (store, dynamodb)
+}
+
+async fn with_tables(options: &DynamoOptions) -> Dynamo {
+    let store = Dynamo::connect(options).await.unwrap();
+    store.create_tables(&TableOptions::default()).await.unwrap();
+    store
+}

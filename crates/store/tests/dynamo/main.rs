@@ -1,0 +1,39 @@
+//! The DynamoDB store keeps the contract, also while the service fails in all the ways it
+//! may. Runs on an emulator behind a proxy that does the failing; the contract alone also
+//! on any other endpoint, named by `PARLANCE_TEST_DYNAMODB_ENDPOINT`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../contract/mod.rs"]
+mod contract;
+
+mod endpoint;
+mod faults;
+mod marks;
+mod pages;
+mod races;
+mod tables;
+mod units;
+
+use contract::fixture::AnyStore;
+use parlance_faults::dynamodb::Dynamodb;
+
+async fn open() -> (AnyStore, Option<Dynamodb>) {
+    endpoint::any().await
+}
+
+async fn open_with_the_past() -> (AnyStore, Option<Dynamodb>) {
+    let (store, dynamodb) = endpoint::faulty().await;
+    dynamodb.plan().answer_from_the_past(std::time::Duration::from_secs(3_600));
+    (store, Some(dynamodb))
+}
+
+mod contract_of {
+    mod the_endpoint {
+        crate::contract::contract!(crate::open);
+    }
+
+    /// All reads that do not ask for consistency find nothing.
+    mod reads_from_the_past {
+        crate::contract::contract!(crate::open_with_the_past);
+    }
+}
