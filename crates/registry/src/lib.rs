@@ -6,7 +6,9 @@
 #![warn(missing_docs)]
 
 mod local;
+mod redis;
 mod registry;
 
 pub use local::Local;
+pub use redis::{ConnectError, Redis, RedisOptions};
 pub use registry::{Health, NodeId, Notice, Registry, RegistryError, To};

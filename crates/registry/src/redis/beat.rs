@@ -1,0 +1,75 @@
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use fred::interfaces::FredResult;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::Shared;
+use super::inbox::framed;
+use super::link::Link;
+use super::recovery::Cause;
+
+impl Shared {
+    /// Renews the lease and sends heartbeats to this node itself, until one of them fails.
+    pub(super) async fn beat(&self, link: &Link, mut heard: watch::Receiver<u64>) -> Cause {
+        let options = &self.options;
+        let mut ticks = tokio::time::interval(options.heartbeat);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut clock = Clock::new();
+        let (mut heard_at, mut renewed_at) = (Instant::now(), Instant::now());
+        loop {
+            tokio::select! {
+                _ = heard.changed() => {
+                    heard_at = Instant::now();
+                    continue;
+                }
+                _ = ticks.tick() => {}
+            }
+            if clock.gap() > options.heartbeat + options.command_timeout + options.unheard {
+                return Cause::Paused;
+            }
+            if heard_at.elapsed() > options.unheard && !heard.has_changed().unwrap_or(false) {
+                return Cause::Unheard;
+            }
+            if renewed_at.elapsed() > options.unheard {
+                return Cause::Unanswered;
+            }
+            match tokio::join!(self.renew(link), self.send_beat(link)).0 {
+                Ok(true) => renewed_at = Instant::now(),
+                Ok(false) => return Cause::Lease,
+                Err(error) => tracing::debug!(%error, "the lease was not renewed"),
+            }
+            self.notices.say_missed();
+        }
+    }
+
+    /// Sends the next heartbeat, the way that others' messages come. Returns its number.
+    pub(super) async fn send_beat(&self, link: &Link) -> FredResult<u64> {
+        let beat = self.beats.fetch_add(1, Ordering::SeqCst) + 1;
+        let frame = framed(&self.node, &beat.to_be_bytes());
+        link.publish(vec![self.keys.node_channel(&self.node)], &frame).await?;
+        Ok(beat)
+    }
+}
+
+/// Notices that the process did not run for a while. One clock stands still while the
+/// machine sleeps, the other may be set; so both are asked.
+struct Clock {
+    steady: Instant,
+    wall: SystemTime,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { steady: Instant::now(), wall: SystemTime::now() }
+    }
+
+    /// How long ago this was called last.
+    fn gap(&mut self) -> Duration {
+        let now = Self::new();
+        let before = std::mem::replace(self, now);
+        let wall = self.wall.duration_since(before.wall).unwrap_or_default();
+        wall.max(self.steady - before.steady)
+    }
+}

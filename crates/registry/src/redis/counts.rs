@@ -1,0 +1,299 @@
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+
+/// How many here hold each key, and what Redis has been told of it.
+///
+/// Whoever changes a count only says so. What Redis should know is worked out when it is
+/// told, one change of a key at a time; so calls that overlap cannot end in the wrong
+/// state, whatever order their commands arrive in, and what comes together goes together.
+#[derive(Debug)]
+pub(super) struct Counts<K> {
+    keys: Mutex<Keys<K>>,
+    /// There is something to tell.
+    untold: Notify,
+}
+
+#[derive(Debug)]
+struct Keys<K> {
+    counts: HashMap<K, Count>,
+    /// What Redis is to be told next, each once.
+    queue: VecDeque<K>,
+    /// Whether Redis is being told.
+    connected: bool,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    holders: u32,
+    /// Redis knows of it. That it does not is never taken for certain.
+    told: bool,
+    queued: bool,
+    being_told: bool,
+    /// Boxed: of the many keys, few are being told.
+    waiting: Option<Box<Waiting>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// For what is being told now.
+    now: Vec<oneshot::Sender<bool>>,
+    /// For what will be told after that.
+    then: Vec<oneshot::Sender<bool>>,
+}
+
+/// What a change of a count comes to.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// Redis need not be told.
+    Settled,
+    /// Redis is being told. Answers whether others hold the key too; if Redis is lost
+    /// meanwhile, not at all.
+    Told(oneshot::Receiver<bool>),
+    /// Redis is away, and is told when it is back.
+    Away,
+}
+
+/// A key, and whether it is held here.
+pub(super) type Wanted<K> = (K, bool);
+
+impl<K: Clone + Eq + Hash> Counts<K> {
+    pub(super) fn new() -> Self {
+        let keys = Keys { counts: HashMap::new(), queue: VecDeque::new(), connected: false };
+        Self { keys: Mutex::new(keys), untold: Notify::new() }
+    }
+
+    fn keys(&self) -> MutexGuard<'_, Keys<K>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more holds `key`. Returns whether it is the first.
+    pub(super) fn hold(&self, key: &K) -> (bool, Change) {
+        let mut keys = self.keys();
+        let count = keys.counts.entry(key.clone()).or_default();
+        count.holders += 1;
+        let first = count.holders == 1;
+        let settled = !first && count.told && !count.queued && !count.being_told;
+        (first, if settled { Change::Settled } else { self.tell(keys, key) })
+    }
+
+    /// One less holds `key`. Returns whether it was the last.
+    pub(super) fn release(&self, key: &K) -> (bool, Change) {
+        let mut keys = self.keys();
+        match keys.counts.get_mut(key) {
+            None | Some(Count { holders: 0, .. }) => return (false, Change::Settled),
+            Some(count) => count.holders -= 1,
+        }
+        let last = keys.counts.get(key).is_some_and(|count| count.holders == 0);
+        (last, if last { self.tell(keys, key) } else { Change::Settled })
+    }
+
+    fn tell(&self, mut keys: MutexGuard<'_, Keys<K>>, key: &K) -> Change {
+        let keys = &mut *keys;
+        let Some(count) = keys.counts.get_mut(key) else { return Change::Settled };
+        if !count.queued && !count.being_told {
+            count.queued = true;
+            keys.queue.push_back(key.clone());
+            self.untold.notify_one();
+        }
+        if !keys.connected {
+            return Change::Away;
+        }
+        let (answer, answered) = oneshot::channel();
+        count.waiting.get_or_insert_default().then.push(answer);
+        Change::Told(answered)
+    }
+
+    pub(super) fn is_held(&self, key: &K) -> bool {
+        self.keys().counts.get(key).is_some_and(|count| count.holders > 0)
+    }
+
+    /// Returns once there is something to tell, or there may be.
+    pub(super) async fn untold(&self) {
+        self.untold.notified().await;
+    }
+
+    /// Some of what Redis is to be told. Each key comes back with [`Self::told`] or
+    /// [`Self::not_told`], unless the link is lost first.
+    pub(super) fn take(&self, most: usize) -> Vec<Wanted<K>> {
+        let mut keys = self.keys();
+        let keys = &mut *keys;
+        let some = keys.queue.len().min(most);
+        let mut taken = Vec::with_capacity(some);
+        for key in keys.queue.drain(..some) {
+            let Some(count) = keys.counts.get_mut(&key) else { continue };
+            count.queued = false;
+            count.being_told = true;
+            if let Some(waiting) = &mut count.waiting {
+                waiting.now.append(&mut waiting.then);
+            }
+            taken.push((key, count.holders > 0));
+        }
+        taken
+    }
+
+    /// Redis knows, and has answered for each key whether others hold it too.
+    pub(super) fn told(&self, batch: Vec<Wanted<K>>, others: &[bool]) {
+        let mut keys = self.keys();
+        let keys = &mut *keys;
+        for ((key, wanted), others) in batch.into_iter().zip(others) {
+            let Entry::Occupied(mut entry) = keys.counts.entry(key) else { continue };
+            let count = entry.get_mut();
+            count.being_told = false;
+            count.told = wanted;
+            let mut waiting = count.waiting.take();
+            for answer in waiting.iter_mut().flat_map(|waiting| waiting.now.drain(..)) {
+                // Whoever asked may have stopped waiting.
+                let _ = answer.send(*others);
+            }
+            count.waiting = waiting.filter(|waiting| !waiting.then.is_empty());
+            if count.waiting.is_some() || (count.holders > 0) != count.told {
+                count.queued = true;
+                keys.queue.push_back(entry.key().clone());
+                self.untold.notify_one();
+            } else if count.holders == 0 {
+                entry.remove();
+            }
+        }
+    }
+
+    /// Redis did not answer: it has to be told again. Nobody waits for that.
+    pub(super) fn not_told(&self, batch: Vec<Wanted<K>>) {
+        let mut keys = self.keys();
+        let keys = &mut *keys;
+        for (key, _) in batch {
+            let Some(count) = keys.counts.get_mut(&key) else { continue };
+            count.being_told = false;
+            count.told = false;
+            count.waiting = None;
+            count.queued = true;
+            keys.queue.push_back(key);
+        }
+    }
+
+    /// Redis is lost, with whatever it knew: it has to be told everything again.
+    pub(super) fn lost(&self) {
+        let mut keys = self.keys();
+        let keys = &mut *keys;
+        keys.connected = false;
+        keys.queue.clear();
+        for (key, count) in &mut keys.counts {
+            *count = Count { holders: count.holders, queued: true, ..Count::default() };
+            keys.queue.push_back(key.clone());
+        }
+    }
+
+    /// Nobody holds anything any more.
+    pub(super) fn clear(&self) {
+        let mut keys = self.keys();
+        keys.counts.values_mut().for_each(|count| count.holders = 0);
+        drop(keys);
+        self.lost();
+    }
+
+    /// From here on Redis knows of everything that is held, if there is nothing left to
+    /// tell; whoever changes a count waits until it is told.
+    pub(super) fn connect(&self) -> bool {
+        let mut keys = self.keys();
+        keys.connected = keys.queue.is_empty();
+        keys.connected
+    }
+
+    pub(super) fn disconnect(&self) {
+        self.keys().connected = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connected() -> Counts<&'static str> {
+        let counts = Counts::new();
+        assert!(counts.connect());
+        counts
+    }
+
+    fn answer((_, change): (bool, Change)) -> oneshot::Receiver<bool> {
+        match change {
+            Change::Told(answer) => answer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_the_first_and_the_last_are_told() {
+        let counts = connected();
+        let mut first = answer(counts.hold(&"a"));
+        let batch = counts.take(10);
+        assert_eq!(batch, [("a", true)]);
+        counts.told(batch, &[false]);
+        assert_eq!(first.try_recv(), Ok(false));
+        assert!(matches!(counts.hold(&"a"), (false, Change::Settled)));
+        assert!(matches!(counts.release(&"a"), (false, Change::Settled)));
+        let mut last = answer(counts.release(&"a"));
+        let batch = counts.take(10);
+        assert_eq!(batch, [("a", false)]);
+        counts.told(batch, &[true]);
+        assert_eq!(last.try_recv(), Ok(true));
+        assert!(counts.keys().counts.is_empty());
+        assert!(matches!(counts.release(&"a"), (false, Change::Settled)));
+    }
+
+    #[test]
+    fn a_second_holder_waits_for_the_first_to_be_told() {
+        let counts = connected();
+        let _first = answer(counts.hold(&"a"));
+        let batch = counts.take(10);
+        let mut second = answer(counts.hold(&"a"));
+        counts.told(batch, &[false]);
+        assert!(second.try_recv().is_err());
+        let batch = counts.take(10);
+        counts.told(batch, &[false]);
+        assert!(second.try_recv().is_ok());
+    }
+
+    #[test]
+    fn what_changes_while_it_is_told_is_told_again() {
+        let counts = connected();
+        let _opened = counts.hold(&"a");
+        let batch = counts.take(10);
+        let _closed = counts.release(&"a");
+        assert!(counts.take(10).is_empty(), "one change of a key at a time");
+        counts.told(batch, &[false]);
+        let batch = counts.take(10);
+        assert_eq!(batch, [("a", false)]);
+        let _opened = counts.hold(&"a");
+        counts.told(batch, &[false]);
+        assert_eq!(counts.take(10), [("a", true)]);
+    }
+
+    #[test]
+    fn nothing_waits_for_what_is_lost_and_all_of_it_is_told_again() {
+        let counts = connected();
+        let mut queued = answer(counts.hold(&"queued"));
+        counts.lost();
+        assert!(queued.try_recv().is_err());
+        assert!(matches!(counts.hold(&"away"), (true, Change::Away)));
+        assert!(matches!(counts.release(&"queued"), (true, Change::Away)));
+        assert!(!counts.connect(), "there is something to tell");
+        let mut batch = counts.take(10);
+        batch.sort();
+        assert_eq!(batch, [("away", true), ("queued", false)]);
+        counts.told(batch, &[false, false]);
+        assert!(counts.connect());
+    }
+
+    #[test]
+    fn what_could_not_be_told_comes_again() {
+        let counts = connected();
+        let mut answer = answer(counts.hold(&"a"));
+        let batch = counts.take(10);
+        counts.not_told(batch);
+        assert!(answer.try_recv().is_err());
+        assert_eq!(counts.take(10), [("a", true)]);
+    }
+}

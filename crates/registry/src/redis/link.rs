@@ -1,0 +1,171 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::clients::Client;
+use fred::error::{Error, ErrorKind};
+use fred::interfaces::{ClientLike, EventInterface, FredResult, PubsubInterface};
+use fred::types::config::{Config, ConnectionConfig, PerformanceConfig, TcpConfig};
+use fred::types::{Builder, ClusterHash, ClusterStateChange, CustomCommand, Message, RespVersion, Value};
+use fred::util::redis_keyslot;
+use futures::future::join_all;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+
+use super::options::RedisOptions;
+use super::recovery::Cause;
+use super::script::Script;
+
+/// How many messages may wait between the client's task and ours, which only sorts them.
+const WAITING_MESSAGES: usize = 16_384;
+
+/// Two connections to Redis, one for commands and one to listen. Neither ever connects
+/// again: when something happens to one, both are given up, and there is a new link. So
+/// nothing of an old link, no waiting command and no subscription, lives on in the next.
+#[derive(Debug)]
+pub(super) struct Link {
+    commands: Client,
+    listener: Client,
+}
+
+/// What tells that a link is of no more use. Ends it when dropped.
+pub(super) struct Lifeline {
+    commands: Task,
+    listener: Task,
+    changes: broadcast::Receiver<Vec<ClusterStateChange>>,
+}
+
+impl Link {
+    pub(super) async fn open(servers: &Config, options: &RedisOptions) -> FredResult<(Self, Lifeline)> {
+        let build = |waiting, version| {
+            let mut servers = servers.clone();
+            servers.version = version;
+            Builder::from_config(servers)
+                .set_connection_config(connection(options))
+                .set_performance_config(PerformanceConfig {
+                    default_command_timeout: options.command_timeout,
+                    broadcast_channel_capacity: waiting,
+                    ..PerformanceConfig::default()
+                })
+                .build()
+        };
+        let commands = build(64, RespVersion::RESP2)?;
+        // With RESP2 nothing could be asked on a connection that has subscribed.
+        let listener = build(WAITING_MESSAGES, RespVersion::RESP3)?;
+        let both = async { tokio::try_join!(connect(&commands), connect(&listener)) };
+        // Several servers may be tried, one after the other.
+        let patience = options.connect_timeout * 3;
+        let late = |_| Error::new(ErrorKind::Timeout, "connecting took too long");
+        let tasks = tokio::time::timeout(patience, both).await.map_err(late)??;
+        let changes = commands.cluster_change_rx();
+        let lifeline = Lifeline { commands: tasks.0, listener: tasks.1, changes };
+        Ok((Self { commands, listener }, lifeline))
+    }
+
+    pub(super) fn messages(&self) -> broadcast::Receiver<Message> {
+        self.listener.message_rx()
+    }
+
+    /// One command about `key`, which in a cluster says whom to ask.
+    pub(super) async fn ask(&self, name: &'static str, key: &str, args: Vec<Value>) -> FredResult<Value> {
+        metrics::counter!("parlance_registry_commands_total", "command" => name).increment(1);
+        self.commands.custom(command(name, redis_keyslot(key.as_bytes())), args).await
+    }
+
+    /// Runs a script on keys of one shard. (The client's own interface would wait for the
+    /// answer before it sends another command.)
+    pub(super) async fn run(&self, script: &Script, keys: Vec<String>, args: Vec<Value>) -> FredResult<Value> {
+        metrics::counter!("parlance_registry_commands_total", "command" => script.name).increment(1);
+        let slot = keys.first().map_or(0, |key| redis_keyslot(key.as_bytes()));
+        let mut all = Vec::with_capacity(2 + keys.len() + args.len());
+        all.push(Value::from(script.hash.as_str()));
+        all.push(Value::Integer(keys.len() as i64));
+        all.extend(keys.into_iter().map(Value::from));
+        all.extend(args);
+        match self.commands.custom(command("EVALSHA", slot), all.clone()).await {
+            Err(error) if error.details().starts_with("NOSCRIPT") => {
+                all[0] = Value::from(script.body);
+                self.commands.custom(command("EVAL", slot), all).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Publishes to each of `channels`. All that is published to one channel takes the same
+    /// way through a cluster, so it arrives in order.
+    pub(super) async fn publish(&self, channels: Vec<String>, message: &Bytes) -> FredResult<()> {
+        let sent = channels.into_iter().map(|channel| async move {
+            let args = vec![Value::from(channel.as_str()), Value::Bytes(message.clone())];
+            self.ask("PUBLISH", &channel, args).await.map(drop)
+        });
+        join_all(sent).await.into_iter().collect()
+    }
+
+    /// Listens to `channels`, and no more to those of `no_more`. Returns once Redis has
+    /// done it.
+    pub(super) async fn listen(&self, channels: Vec<String>, no_more: Vec<String>) -> FredResult<()> {
+        for (name, channels) in [("SUBSCRIBE", channels), ("UNSUBSCRIBE", no_more)] {
+            for some in channels.chunks(1_000) {
+                metrics::counter!("parlance_registry_commands_total", "command" => name).increment(1);
+                match name {
+                    "SUBSCRIBE" => self.listener.subscribe(some.to_vec()).await?,
+                    _ => self.listener.unsubscribe(some.to_vec()).await?,
+                }
+            }
+        }
+        // The client takes these for done when they are written. What is asked on the same
+        // connection afterwards is answered afterwards; in a cluster the slot that the
+        // client subscribes by names that connection.
+        let slot = redis_keyslot(self.listener.id().as_bytes());
+        self.listener.custom::<Value, Value>(command("PING", slot), Vec::new()).await.map(drop)
+    }
+}
+
+impl Lifeline {
+    /// Returns when a connection is lost, or the servers have changed places.
+    pub(super) async fn broken(&mut self) -> Cause {
+        tokio::select! {
+            _ = &mut self.commands.0 => Cause::Connection,
+            _ = &mut self.listener.0 => Cause::Connection,
+            _ = self.changes.recv() => Cause::Servers,
+        }
+    }
+}
+
+/// A task that ends with its owner.
+pub(super) struct Task(pub(super) JoinHandle<FredResult<()>>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn connection(options: &RedisOptions) -> ConnectionConfig {
+    ConnectionConfig {
+        connection_timeout: options.connect_timeout,
+        internal_command_timeout: options.connect_timeout,
+        tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
+        ..ConnectionConfig::default()
+    }
+}
+
+fn command(name: &'static str, slot: u16) -> CustomCommand {
+    CustomCommand::new_static(name, ClusterHash::Custom(slot), false)
+}
+
+/// Connects, once. The client tells of a failure by ending its task, and of having connected
+/// only those who listened before that; so it is asked.
+async fn connect(client: &Client) -> FredResult<Task> {
+    let mut task = Task(client.connect());
+    let mut again = tokio::time::interval(Duration::from_millis(2));
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut task.0 => {
+                ended.map_err(|_| Error::new(ErrorKind::Canceled, "the connection's task ended"))??;
+                return Err(Error::new(ErrorKind::IO, "the connection was closed"));
+            }
+            _ = again.tick() => if client.is_connected() { return Ok(task) },
+        }
+    }
+}

@@ -1,0 +1,22 @@
+-- KEYS: some buckets. ARGV: leases that ended and never come back.
+-- Takes these leases away from every user there; returns from how many.
+local ended = {}
+for _, lease in ipairs(ARGV) do ended[lease] = true end
+local swept = 0
+for _, bucket in ipairs(KEYS) do
+  local users = redis.call('HGETALL', bucket)
+  for at = 1, #users, 2 do
+    local kept, held = {}, 0
+    for lease in string.gmatch(users[at + 1], '[^,]+') do
+      held = held + 1
+      if not ended[lease] then kept[#kept + 1] = lease end
+    end
+    if #kept == 0 then
+      redis.call('HDEL', bucket, users[at])
+    elseif #kept < held then
+      redis.call('HSET', bucket, users[at], table.concat(kept, ','))
+    end
+    if #kept < held then swept = swept + 1 end
+  end
+end
+return swept

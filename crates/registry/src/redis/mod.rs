@@ -1,0 +1,233 @@
+//! The registry of many nodes, in Redis.
+//!
+//! A node holds a lease, is named at each of its users, and listens to a channel of its own
+//! and to one for each large room that it follows. Everything that can make messages go
+//! missing leads to the one recovery in `recovery`: a new link, everything subscribed and
+//! registered again, the own heartbeat heard, and then [`Notice::Missed`].
+
+mod beat;
+mod counts;
+mod inbox;
+mod keys;
+mod lease;
+mod link;
+mod nodes;
+mod notices;
+mod options;
+mod recovery;
+mod script;
+mod sweep;
+mod tell;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fred::types::config::Config;
+use parlance_core::{RoomId, UserId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Health, NodeId, Notice, Registry, RegistryError, To};
+use counts::{Change, Counts};
+use keys::Keys;
+use link::Link;
+use nodes::Nodes;
+use notices::Notices;
+pub use options::{ConnectError, RedisOptions};
+use script::Scripts;
+
+/// The registry of many nodes, in Redis 7 or what speaks like it: one server, Sentinel or
+/// a cluster.
+///
+/// Dropped without [`Registry::close`] it stops like a process that is killed.
+#[derive(Debug)]
+pub struct Redis {
+    registry: Arc<Shared>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What calls and the task that keeps the link share.
+#[derive(Debug)]
+struct Shared {
+    node: NodeId,
+    options: RedisOptions,
+    servers: Config,
+    keys: Keys,
+    scripts: Scripts,
+    users: Counts<UserId>,
+    rooms: Counts<RoomId>,
+    nodes: Nodes,
+    /// Leases that ended and have to be cleared up after.
+    ended: watch::Sender<Vec<String>>,
+    /// How many leases this node has lost.
+    leases_lost: AtomicU32,
+    /// The last heartbeat sent.
+    beats: AtomicU64,
+    notices: Arc<Notices>,
+    health: watch::Sender<Health>,
+    /// While connected.
+    link: RwLock<Option<Arc<Link>>>,
+    closing: CancellationToken,
+}
+
+impl Redis {
+    /// The registry of `node`. If Redis cannot be reached, it goes on trying, and is
+    /// [`Health::Away`] until then.
+    ///
+    /// # Errors
+    /// The settings are wrong, or not those of the other nodes.
+    pub async fn connect(node: NodeId, options: RedisOptions) -> Result<Arc<Self>, ConnectError> {
+        options.check()?;
+        let servers = options.servers()?;
+        let registry = Arc::new(Shared {
+            keys: Keys::new(&options, options.shards(&servers)),
+            scripts: Scripts::new(),
+            users: Counts::new(),
+            rooms: Counts::new(),
+            nodes: Nodes::new(node.clone(), options.lease),
+            ended: watch::Sender::new(Vec::new()),
+            leases_lost: AtomicU32::new(0),
+            beats: AtomicU64::new(0),
+            notices: Arc::new(Notices::new(options.waiting_notices)),
+            health: watch::Sender::new(Health::Away),
+            link: RwLock::new(None),
+            closing: CancellationToken::new(),
+            node,
+            options,
+            servers,
+        });
+        let (tried, first_try) = oneshot::channel();
+        let keeper = tokio::spawn(Arc::clone(&registry).keep(tried));
+        let redis = Self { registry, keeper: Mutex::new(Some(keeper)) };
+        // The task ends before it has tried only with its runtime.
+        first_try.await.unwrap_or(Ok(()))?;
+        Ok(Arc::new(redis))
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        if let Some(keeper) = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            keeper.abort();
+            self.registry.disconnect();
+        }
+    }
+}
+
+impl Shared {
+    fn link(&self) -> Result<Arc<Link>, RegistryError> {
+        let link = self.link.read().unwrap_or_else(PoisonError::into_inner);
+        link.clone().ok_or(RegistryError::Unavailable)
+    }
+
+    /// From here on nothing goes through Redis, and nobody waits for it.
+    fn disconnect(&self) {
+        *self.link.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.set_health(Health::Away);
+        self.users.lost();
+        self.rooms.lost();
+    }
+
+    fn set_health(&self, now: Health) {
+        self.health.send_if_modified(|health| std::mem::replace(health, now) != now);
+        metrics::gauge!("parlance_registry_connected").set(f64::from(u8::from(now == Health::Connected)));
+    }
+}
+
+/// Whether others hold the key too; `false` if nobody had to be asked.
+async fn answered(change: Change) -> Result<bool, RegistryError> {
+    match change {
+        Change::Settled => Ok(false),
+        Change::Told(others) => others.await.map_err(|_| RegistryError::Unavailable),
+        Change::Away => Err(RegistryError::Unavailable),
+    }
+}
+
+fn unavailable(error: fred::error::Error) -> RegistryError {
+    tracing::debug!(%error, "redis did not do it");
+    RegistryError::Unavailable
+}
+
+#[async_trait]
+impl Registry for Redis {
+    fn node(&self) -> &NodeId {
+        &self.registry.node
+    }
+
+    async fn connect(&self, user: &UserId) -> Result<bool, RegistryError> {
+        let (first, change) = self.registry.users.hold(user);
+        let others = answered(change).await?;
+        Ok(first && !others)
+    }
+
+    async fn disconnect(&self, user: &UserId) -> Result<bool, RegistryError> {
+        let (last, change) = self.registry.users.release(user);
+        let others = answered(change).await?;
+        Ok(last && !others)
+    }
+
+    async fn online(&self, users: &[UserId]) -> Result<Vec<bool>, RegistryError> {
+        let link = self.registry.link()?;
+        let leases = self.registry.lookup(&link, users).await.map_err(unavailable)?;
+        let elsewhere = self.registry.any_alive(&link, &leases).await.map_err(unavailable)?;
+        Ok(users.iter().zip(elsewhere).map(|(user, there)| there || self.registry.users.is_held(user)).collect())
+    }
+
+    async fn publish(&self, to: To<'_>, payload: Bytes) -> Result<(), RegistryError> {
+        let registry = &self.registry;
+        let link = registry.link()?;
+        let leases = registry.lookup(&link, to.users).await.map_err(unavailable)?;
+        let leases: BTreeSet<&str> = leases.iter().flat_map(|leases| lease::split(leases)).collect();
+        let nodes: BTreeSet<NodeId> = leases
+            .into_iter()
+            .filter(|lease| !registry.nodes.has_ended(lease))
+            .filter_map(nodes::node_of)
+            .filter(|node| *node != registry.node)
+            .collect();
+        let mut channels: Vec<String> = nodes.iter().map(|node| registry.keys.node_channel(node)).collect();
+        channels.extend(to.room.map(|room| registry.keys.room_channel(room)));
+        link.publish(channels, &inbox::framed(&registry.node, &payload)).await.map_err(unavailable)
+    }
+
+    async fn tell(&self, node: &NodeId, payload: Bytes) -> Result<(), RegistryError> {
+        let registry = &self.registry;
+        let channel = registry.keys.node_channel(node);
+        let frame = inbox::framed(&registry.node, &payload);
+        registry.link()?.publish(vec![channel], &frame).await.map_err(unavailable)
+    }
+
+    async fn follow(&self, room: &RoomId) -> Result<(), RegistryError> {
+        let (_, change) = self.registry.rooms.hold(room);
+        answered(change).await.map(drop)
+    }
+
+    async fn unfollow(&self, room: &RoomId) {
+        // Nobody has to wait for that.
+        let _ = self.registry.rooms.release(room);
+    }
+
+    fn nodes(&self) -> Vec<NodeId> {
+        self.registry.nodes.all()
+    }
+
+    fn notices(&self) -> mpsc::Receiver<Notice> {
+        self.registry.notices.take().unwrap_or_else(|| mpsc::channel(1).1)
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.registry.health.subscribe()
+    }
+
+    async fn close(&self) {
+        self.registry.closing.cancel();
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeper) = keeper {
+            // It can only have panicked, and has said so.
+            let _ = keeper.await;
+        }
+    }
+}

@@ -1,0 +1,180 @@
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use fred::types::Value;
+
+use super::script::strings;
+use crate::NodeId;
+
+/// How many leases that ended are remembered.
+const REMEMBERED: usize = 4_096;
+
+/// What Redis says about all leases.
+///
+/// A lease is named like its node: `abcdefgh`, and if the node lost that and took another,
+/// `abcdefgh.1`, and so on. So a lease that ended never comes back, and whoever clears up
+/// after it takes nothing away from the node.
+#[derive(Debug)]
+pub(super) struct Leases {
+    /// Whether the node that asked holds its own.
+    pub(super) held: bool,
+    pub(super) alive: Vec<String>,
+    pub(super) ended: Vec<String>,
+    /// Of nodes that said goodbye a short while ago.
+    pub(super) left: Vec<String>,
+}
+
+impl Leases {
+    pub(super) fn parse(answer: Value) -> Self {
+        let mut parts = answer.into_array().into_iter();
+        let held = parts.next().and_then(|held| held.as_i64()) == Some(1);
+        let mut names = || parts.next().map(strings).unwrap_or_default();
+        Self { held, alive: names(), ended: names(), left: names() }
+    }
+}
+
+pub(super) fn node_of(lease: &str) -> Option<NodeId> {
+    NodeId::parse(lease.split('.').next()?)
+}
+
+/// The nodes, as far as this one knows.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    own: NodeId,
+    /// A node that is neither there nor said to be gone for this long, is gone.
+    patience: Duration,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    alive: HashSet<String>,
+    ended: HashSet<String>,
+    /// The other nodes that were alive, and when that was last seen.
+    others: HashMap<NodeId, Instant>,
+}
+
+impl Nodes {
+    pub(super) fn new(own: NodeId, patience: Duration) -> Self {
+        Self { own, patience, known: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn all(&self) -> Vec<NodeId> {
+        let known = self.known();
+        let all: BTreeSet<NodeId> = known.others.keys().chain([&self.own]).cloned().collect();
+        all.into_iter().collect()
+    }
+
+    /// Learns what Redis says. Returns the nodes that are lost since.
+    pub(super) fn learn(&self, leases: &Leases) -> Vec<NodeId> {
+        let mut known = self.known();
+        known.alive = leases.alive.iter().cloned().collect();
+        if known.ended.len() > REMEMBERED {
+            known.ended.clear();
+        }
+        known.ended.extend(leases.ended.iter().chain(&leases.left).cloned());
+        let nodes = |leases: &[String]| -> HashSet<NodeId> { leases.iter().filter_map(|lease| node_of(lease)).collect() };
+        let (alive, ended, left) = (nodes(&leases.alive), nodes(&leases.ended), nodes(&leases.left));
+
+        let now = Instant::now();
+        let others = alive.into_iter().filter(|node| *node != self.own);
+        known.others.extend(others.map(|node| (node, now)));
+        let gone = |node: &NodeId, seen: Instant| {
+            seen < now && (ended.contains(node) || left.contains(node) || now - seen > self.patience)
+        };
+        let gone: Vec<NodeId> =
+            known.others.iter().filter(|(node, seen)| gone(node, **seen)).map(|(node, _)| node.clone()).collect();
+        for node in &gone {
+            known.others.remove(node);
+        }
+        gone.into_iter().filter(|node| !left.contains(node)).collect()
+    }
+
+    /// Whether a lease of `leases`, as they are kept at users, is held. Not to be told if
+    /// none is known to be and one is not known.
+    pub(super) fn any_alive<'a>(&self, mut leases: impl Iterator<Item = &'a str>) -> Option<bool> {
+        let known = self.known();
+        let mut unknown = false;
+        let alive = leases.any(|lease| {
+            unknown |= !known.alive.contains(lease) && !known.ended.contains(lease);
+            known.alive.contains(lease)
+        });
+        if alive || !unknown { Some(alive) } else { None }
+    }
+
+    /// These are not among all the leases that Redis has just told: they ended long ago.
+    pub(super) fn forget_unknown<'a>(&self, leases: impl Iterator<Item = &'a str>) {
+        let mut known = self.known();
+        for lease in leases {
+            if !known.alive.contains(lease) {
+                known.ended.insert(lease.to_owned());
+            }
+        }
+    }
+
+    pub(super) fn has_ended(&self, lease: &str) -> bool {
+        self.known().ended.contains(lease)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leases(alive: &[&str], ended: &[&str], left: &[&str]) -> Leases {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Leases { held: true, alive: owned(alive), ended: owned(ended), left: owned(left) }
+    }
+
+    fn nodes(patience: Duration) -> Nodes {
+        Nodes::new(NodeId::parse("me").unwrap(), patience)
+    }
+
+    fn lost(nodes: &Nodes, leases: Leases) -> Vec<String> {
+        nodes.learn(&leases).iter().map(NodeId::to_string).collect()
+    }
+
+    #[test]
+    fn a_node_is_lost_once_and_one_that_left_never() {
+        let nodes = nodes(Duration::from_secs(100));
+        assert!(lost(&nodes, leases(&["me", "a", "b"], &[], &[])).is_empty());
+        assert_eq!(nodes.all().len(), 3);
+        assert_eq!(lost(&nodes, leases(&["me"], &["a"], &["b"])), ["a"]);
+        assert!(lost(&nodes, leases(&["me"], &["a"], &["b"])).is_empty());
+        assert_eq!(nodes.all(), [NodeId::parse("me").unwrap()]);
+    }
+
+    #[test]
+    fn a_node_with_another_lease_is_not_lost() {
+        let nodes = nodes(Duration::from_secs(100));
+        lost(&nodes, leases(&["me", "a"], &[], &[]));
+        assert!(lost(&nodes, leases(&["me", "a.1"], &["a"], &[])).is_empty());
+        assert_eq!(nodes.any_alive(["a"].into_iter()), Some(false));
+        assert_eq!(nodes.any_alive(["a", "a.1"].into_iter()), Some(true));
+        assert!(lost(&nodes, leases(&["me"], &["a", "a.1"], &[])) == ["a"]);
+    }
+
+    /// After a wipe nobody is said to have ended.
+    #[test]
+    fn a_node_that_does_not_come_back_is_lost_in_the_end() {
+        let nodes = nodes(Duration::ZERO);
+        lost(&nodes, leases(&["me", "a"], &[], &[]));
+        assert_eq!(lost(&nodes, leases(&["me.1"], &[], &[])), ["a"]);
+    }
+
+    #[test]
+    fn an_unknown_lease_is_asked_about() {
+        let nodes = nodes(Duration::from_secs(100));
+        assert_eq!(nodes.any_alive(["new"].into_iter()), None);
+        nodes.forget_unknown(["new"].into_iter());
+        assert_eq!(nodes.any_alive(["new"].into_iter()), Some(false));
+        lost(&nodes, leases(&["me", "old"], &[], &[]));
+        assert_eq!(nodes.any_alive(["new", "old"].into_iter()), Some(true));
+        assert_eq!(nodes.any_alive(std::iter::empty()), Some(false));
+    }
+}

@@ -1,0 +1,134 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fred::rustls::pki_types::CertificateDer;
+use fred::rustls::pki_types::pem::PemObject;
+use fred::rustls::{ClientConfig, RootCertStore};
+use fred::types::config::{Config, TlsConfig};
+
+/// Users are spread over this many hashes. Redis keeps a hash compact up to 128 fields,
+/// so this is right for up to some 6 million people online at once.
+pub(super) const BUCKETS: u32 = 65_536;
+
+/// What a cluster's users are spread over: each shard is one hash slot, and one command of
+/// a lookup.
+const CLUSTER_SHARDS: u32 = 8;
+
+/// How a node reaches Redis, and how patient it is.
+///
+/// `prefix`, `buckets` and `shards` say where things are, so all nodes must agree on them.
+#[derive(Debug, Clone)]
+pub struct RedisOptions {
+    /// `redis://user:password@host:port/db`, `rediss://` with TLS, and for several servers
+    /// `redis-cluster://host:port?node=host:port` or
+    /// `redis-sentinel://host:port?sentinelServiceName=name&node=host:port`.
+    pub url: String,
+    /// Certificates to trust, as PEM, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// What every key and channel begins with.
+    pub prefix: String,
+    /// How many hashes the users are spread over: one for 64 people online at once is
+    /// about right, more than 100 in one begins to cost memory.
+    pub buckets: u32,
+    /// How many hash slots the buckets are spread over: 1 by default, 8 in a cluster.
+    pub shards: Option<u32>,
+    /// How long a node that is not heard of counts as alive.
+    pub lease: Duration,
+    /// How often the lease is renewed, and the way through Redis to oneself tried.
+    pub heartbeat: Duration,
+    /// Not hearing oneself for this long is having lost Redis.
+    pub unheard: Duration,
+    /// How long one command may take.
+    pub command_timeout: Duration,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How many notices may wait to be taken. When there are more, they are dropped, and
+    /// [`Notice::Missed`](crate::Notice::Missed) follows.
+    pub waiting_notices: usize,
+}
+
+impl RedisOptions {
+    /// The defaults, for the servers at `url`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            ca_file: None,
+            prefix: "parlance:".into(),
+            buckets: BUCKETS,
+            shards: None,
+            lease: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(1),
+            unheard: Duration::from_secs(3),
+            command_timeout: Duration::from_millis(500),
+            connect_timeout: Duration::from_secs(2),
+            waiting_notices: 65_536,
+        }
+    }
+
+    /// The servers as the client wants them.
+    pub(super) fn servers(&self) -> Result<Config, ConnectError> {
+        let mut config = Config::from_url(&self.url).map_err(|error| ConnectError::Url(error.to_string()))?;
+        config.fail_fast = true;
+        if let (Some(file), true) = (&self.ca_file, config.tls.is_some()) {
+            config.tls = Some(trusting(file)?);
+        }
+        Ok(config)
+    }
+
+    pub(super) fn shards(&self, config: &Config) -> u32 {
+        self.shards.unwrap_or(if config.server.is_clustered() { CLUSTER_SHARDS } else { 1 })
+    }
+
+    pub(super) fn check(&self) -> Result<(), ConnectError> {
+        let wrong = |what: &str| Err(ConnectError::Options(what.to_owned()));
+        if self.prefix.contains(['{', '}']) {
+            return wrong("the prefix may not hold { or }, which mean something to a cluster");
+        }
+        if self.buckets == 0 || self.shards.is_some_and(|shards| shards == 0 || shards > self.buckets) {
+            return wrong("there must be at least one bucket, and one for each shard");
+        }
+        if self.heartbeat.is_zero() || self.unheard <= self.heartbeat || self.lease <= self.unheard {
+            return wrong("the lease must be longer than what may go unheard, and that than the heartbeat");
+        }
+        Ok(())
+    }
+}
+
+fn trusting(file: &PathBuf) -> Result<TlsConfig, ConnectError> {
+    let wrong = |error: &dyn std::fmt::Display| ConnectError::Tls(format!("{}: {error}", file.display()));
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| wrong(&error))? {
+        let certificate = certificate.map_err(|error| wrong(&error))?;
+        roots.add(certificate).map_err(|error| wrong(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(wrong(&"no certificate in it"));
+    }
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Ok(fred::types::config::TlsConnector::from(config).into())
+}
+
+/// Why a node may not start with these settings. That Redis is away is none of these.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// The address cannot be understood.
+    #[error("the redis url is wrong: {0}")]
+    Url(String),
+    /// The certificates cannot be used.
+    #[error("the redis certificates cannot be used: {0}")]
+    Tls(String),
+    /// The settings contradict themselves.
+    #[error("the registry's settings are wrong: {0}")]
+    Options(String),
+    /// Other nodes put the users elsewhere.
+    #[error(
+        "this node would keep users in redis as `{wanted}`, but what is there is kept as `{found}`: \
+         give all nodes the same buckets and shards, or stop them all and delete the keys of this prefix"
+    )]
+    Layout {
+        /// How this node would.
+        wanted: String,
+        /// How others do.
+        found: String,
+    },
+}

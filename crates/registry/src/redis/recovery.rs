@@ -1,0 +1,246 @@
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use fred::error::{Error, ErrorKind};
+use tokio::sync::{oneshot, watch};
+
+use super::inbox::Inbox;
+use super::link::{Lifeline, Link, Task};
+use super::options::ConnectError;
+use super::tell::{go_on_telling, tell_all};
+use super::Shared;
+use crate::Health;
+
+/// Why messages may have gone missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A connection was lost.
+    Connection,
+    /// The servers of a cluster changed places.
+    Servers,
+    /// The own heartbeat does not come back.
+    Unheard,
+    /// The lease cannot be renewed: Redis does not answer, or takes no writes.
+    Unanswered,
+    /// The lease is gone: Redis was wiped, or this node too late.
+    Lease,
+    /// This process did not run for a while.
+    Paused,
+    /// More messages came than this process could sort.
+    Lag,
+    /// More notices came than were taken.
+    Overflow,
+}
+
+impl Cause {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Servers => "servers",
+            Self::Unheard => "unheard",
+            Self::Unanswered => "unanswered",
+            Self::Lease => "lease",
+            Self::Paused => "paused",
+            Self::Lag => "lag",
+            Self::Overflow => "overflow",
+        }
+    }
+
+    pub(super) fn count(self) {
+        metrics::counter!("parlance_registry_recoveries_total", "cause" => self.as_str()).increment(1);
+    }
+}
+
+/// Why a try to recover came to nothing.
+enum Failure {
+    Redis(Error),
+    Lost(Cause),
+    Layout(ConnectError),
+}
+
+impl Failure {
+    fn log(&self) {
+        match self {
+            Self::Redis(error) => tracing::warn!(%error, "redis cannot be used, trying again"),
+            Self::Lost(cause) => tracing::warn!(cause = cause.as_str(), "redis was lost again, trying again"),
+            Self::Layout(error) => tracing::error!(%error, "redis may not be used"),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Redis(error)
+    }
+}
+
+/// A link on which everything is in place.
+struct Recovered {
+    link: Arc<Link>,
+    lifeline: Lifeline,
+    heard: watch::Receiver<u64>,
+    _inbox: Task,
+}
+
+impl Shared {
+    /// Keeps this node in Redis, until it is closed.
+    pub(super) async fn keep(self: Arc<Self>, first_try: oneshot::Sender<Result<(), ConnectError>>) {
+        let mut first_try = Some(first_try);
+        let mut ever_held = false;
+        let mut backoff = Backoff::default();
+        while !self.closing.is_cancelled() {
+            match self.recover(&mut ever_held).await {
+                Ok(recovered) => {
+                    self.connect(&recovered.link);
+                    // Whoever was not there before has missed nothing.
+                    match first_try.take() {
+                        Some(tried) => drop(tried.send(Ok(()))),
+                        None => self.notices.missed(),
+                    }
+                    let since = Instant::now();
+                    let cause = self.serve(recovered).await;
+                    self.disconnect();
+                    let Some(cause) = cause else { return };
+                    cause.count();
+                    tracing::warn!(cause = cause.as_str(), "redis is lost for now, connecting again");
+                    backoff.lost_after(since.elapsed());
+                }
+                Err(failure) => {
+                    // Some may have been told before it failed.
+                    self.disconnect();
+                    match (failure, first_try.take()) {
+                        (Failure::Layout(error), Some(tried)) => return drop(tried.send(Err(error))),
+                        (failure, tried) => {
+                            failure.log();
+                            drop(tried.map(|tried| tried.send(Ok(()))));
+                        }
+                    }
+                }
+            }
+            tokio::select! {
+                () = self.closing.cancelled() => {}
+                () = tokio::time::sleep(backoff.next()) => {}
+            }
+        }
+    }
+
+    async fn recover(&self, ever_held: &mut bool) -> Result<Recovered, Failure> {
+        let (link, mut lifeline) = Link::open(&self.servers, &self.options).await?;
+        if let Some((wanted, found)) = self.differing_layout(&link).await? {
+            return Err(Failure::Layout(ConnectError::Layout { wanted, found }));
+        }
+        let inbox = Inbox {
+            node: self.node.clone(),
+            channel: self.keys.node_channel(&self.node),
+            notices: Arc::clone(&self.notices),
+            heard: watch::Sender::new(0),
+        };
+        let heard = inbox.heard.subscribe();
+        let inbox = Task(tokio::spawn(inbox.sort(link.messages())));
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => return Err(Error::new_canceled().into()),
+            cause = lifeline.broken() => return Err(Failure::Lost(cause)),
+            done = self.put_in_place(&link, heard.clone(), ever_held) => done?,
+        }
+        Ok(Recovered { link: Arc::new(link), lifeline, heard, _inbox: inbox })
+    }
+
+    /// Has this node hear, be found, and hear itself, in that order: whoever finds it can
+    /// reach it.
+    async fn put_in_place(&self, link: &Link, mut heard: watch::Receiver<u64>, ever_held: &mut bool) -> Result<(), Error> {
+        link.listen(vec![self.keys.node_channel(&self.node)], Vec::new()).await?;
+        self.take_lease(link, *ever_held).await?;
+        *ever_held = true;
+        let beat = self.send_beat(link).await?;
+        let hear = tokio::time::timeout(self.options.unheard, heard.wait_for(|heard| *heard >= beat));
+        if !matches!(hear.await, Ok(Ok(_))) {
+            return Err(Error::new(ErrorKind::Timeout, "what is published does not arrive"));
+        }
+        loop {
+            // There may be a million of them; the lease has to last.
+            let mut renewals = tokio::time::interval(self.options.heartbeat);
+            let renewing = async {
+                loop {
+                    renewals.tick().await;
+                    if !self.renew(link).await? {
+                        return Err::<(), _>(Error::new(ErrorKind::Unknown, "the lease is lost already"));
+                    }
+                }
+            };
+            let telling = async {
+                tell_all(&self.rooms, |batch| self.tell_rooms(link, batch)).await?;
+                tell_all(&self.users, |batch| self.tell_users(link, batch)).await
+            };
+            tokio::select! {
+                lost = renewing => lost?,
+                told = telling => told?,
+            }
+            // From here on, whoever opens a session or follows a room waits until that is told.
+            if self.rooms.connect() {
+                if self.users.connect() {
+                    return Ok(());
+                }
+                self.rooms.disconnect();
+            }
+        }
+    }
+
+    fn connect(&self, link: &Arc<Link>) {
+        *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(link));
+        self.set_health(Health::Connected);
+    }
+
+    /// Does what is to be done on a link, until it is lost. Without a cause if this node is
+    /// closed.
+    async fn serve(&self, mut recovered: Recovered) -> Option<Cause> {
+        let link = &recovered.link;
+        let pause = self.options.command_timeout;
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => {}
+            cause = recovered.lifeline.broken() => return Some(cause),
+            cause = self.beat(link, recovered.heard) => return Some(cause),
+            never = go_on_telling(&self.users, |batch| self.tell_users(link, batch), pause) => match never {},
+            never = go_on_telling(&self.rooms, |batch| self.tell_rooms(link, batch), pause) => match never {},
+            never = self.sweep(link) => match never {},
+        }
+        self.users.clear();
+        let leaving = async {
+            tell_all(&self.users, |batch| self.tell_users(link, batch)).await?;
+            self.leave(link).await
+        };
+        // Otherwise others clear up once the lease has ended.
+        match tokio::time::timeout(self.options.lease, leaving).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "left redis without a goodbye"),
+            Err(_) => tracing::warn!("left redis without a goodbye: it took too long"),
+        }
+        None
+    }
+}
+
+/// How long to wait before the next try: twice as long each time, and never the same for
+/// all nodes.
+#[derive(Debug, Default)]
+struct Backoff {
+    tries: u32,
+}
+
+impl Backoff {
+    /// A link was lost that had held for `time`.
+    fn lost_after(&mut self, time: Duration) {
+        if time > Duration::from_secs(10) {
+            self.tries = 0;
+        }
+    }
+
+    fn next(&mut self) -> Duration {
+        let most = Duration::from_millis(50 << self.tries.min(6)).min(Duration::from_secs(2));
+        self.tries += 1;
+        let random = RandomState::new().hash_one(self.tries) as u32;
+        most.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
+    }
+}

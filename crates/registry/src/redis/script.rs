@@ -1,0 +1,44 @@
+use fred::types::Value;
+use ring::digest;
+
+/// A script that Redis runs as one step.
+#[derive(Debug)]
+pub(super) struct Script {
+    /// For the metrics.
+    pub(super) name: &'static str,
+    pub(super) body: &'static str,
+    pub(super) hash: String,
+}
+
+impl Script {
+    fn new(name: &'static str, body: &'static str) -> Self {
+        let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, body.as_bytes());
+        let hash = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { name, body, hash }
+    }
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Scripts {
+    pub(super) change: Script,
+    pub(super) lookup: Script,
+    pub(super) lease: Script,
+    pub(super) sweep: Script,
+}
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        Self {
+            change: Script::new("change", include_str!("lua/change.lua")),
+            lookup: Script::new("lookup", include_str!("lua/lookup.lua")),
+            lease: Script::new("lease", include_str!("lua/lease.lua")),
+            sweep: Script::new("sweep", include_str!("lua/sweep.lua")),
+        }
+    }
+}
+
+/// The strings that a script answered with.
+pub(super) fn strings(value: Value) -> Vec<String> {
+    value.into_array().into_iter().map(|value| value.into_string().unwrap_or_default()).collect()
+}

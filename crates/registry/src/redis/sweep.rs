@@ -1,0 +1,76 @@
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use fred::interfaces::FredResult;
+use fred::types::Value;
+
+use super::Shared;
+use super::link::Link;
+
+/// How many buckets one command goes through: about a thousand users, a millisecond.
+const BUCKETS_AT_ONCE: usize = 16;
+
+/// How long Redis is left to others after each.
+const REST: Duration = Duration::from_millis(1);
+
+/// After this time a node that has begun and does not go on is taken for dead.
+const PATIENCE_MS: i64 = 60_000;
+
+impl Shared {
+    /// Clears up after nodes that are gone, if no other node does.
+    pub(super) async fn sweep(&self, link: &Link) -> Infallible {
+        let mut ended = self.ended.subscribe();
+        loop {
+            let leases = ended.borrow_and_update().clone();
+            if let Err(error) = self.sweep_after(link, leases).await {
+                tracing::debug!(%error, "clearing up after a node was interrupted");
+            }
+            // Whoever has begun may die of it: look again in a while, and when there is more.
+            let a_while = tokio::time::sleep(self.options.lease);
+            tokio::select! {
+                _ = ended.changed() => {}
+                () = a_while, if !ended.borrow().is_empty() => {}
+            }
+        }
+    }
+
+    async fn sweep_after(&self, link: &Link, leases: Vec<String>) -> FredResult<()> {
+        let mut mine = Vec::new();
+        for lease in leases {
+            if self.claim(link, &lease, "NX").await? {
+                mine.push(lease);
+            }
+        }
+        if mine.is_empty() {
+            return Ok(());
+        }
+        let (started, mut claimed, mut swept) = (Instant::now(), Instant::now(), 0);
+        for shard in 0..self.keys.shards() {
+            let buckets: Vec<String> = self.keys.buckets_of(shard).collect();
+            for some in buckets.chunks(BUCKETS_AT_ONCE) {
+                let ended = mine.iter().map(|lease| Value::from(lease.as_str())).collect();
+                let answer = link.run(&self.scripts.sweep, some.to_vec(), ended).await?;
+                swept += answer.as_i64().unwrap_or(0);
+                tokio::time::sleep(REST).await;
+                if claimed.elapsed().as_millis() as i64 > PATIENCE_MS / 4 {
+                    claimed = Instant::now();
+                    for lease in &mine {
+                        self.claim(link, lease, "XX").await?;
+                    }
+                }
+            }
+        }
+        let nodes = self.keys.nodes();
+        let gone = [nodes.as_str()].into_iter().chain(mine.iter().map(String::as_str));
+        link.ask("ZREM", &nodes, gone.map(Value::from).collect()).await?;
+        tracing::info!(leases = ?mine, users = swept, took = ?started.elapsed(), "cleared up after nodes that are gone");
+        Ok(())
+    }
+
+    /// Says that this node clears up after `lease`: if no other has (`NX`), or once more (`XX`).
+    async fn claim(&self, link: &Link, lease: &str, when: &'static str) -> FredResult<bool> {
+        let key = self.keys.sweep(lease);
+        let args = [Value::from(key.as_str()), self.node.as_str().into(), when.into(), "PX".into(), PATIENCE_MS.into()];
+        Ok(!link.ask("SET", &key, args.to_vec()).await?.is_null())
+    }
+}

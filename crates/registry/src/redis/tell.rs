@@ -1,0 +1,151 @@
+use std::convert::Infallible;
+use std::hash::Hash;
+
+use fred::error::{Error, ErrorKind};
+use fred::interfaces::FredResult;
+use fred::types::Value;
+use futures::future::{join_all, try_join_all};
+use futures::stream::{FuturesUnordered, StreamExt};
+use parlance_core::{RoomId, UserId};
+
+use super::Shared;
+use super::counts::{Counts, Wanted};
+use super::link::Link;
+use super::script::{Script, strings};
+
+/// How many users or rooms one command is about at most.
+const BATCH: usize = 500;
+
+/// How many commands of one kind are under way at once; what comes meanwhile goes together.
+const UNDER_WAY: usize = 8;
+
+type Told<K> = (Vec<Wanted<K>>, FredResult<Vec<bool>>);
+
+/// Tells everything there is to tell, until there is nothing left.
+pub(super) async fn tell_all<K, W>(counts: &Counts<K>, write: impl Fn(Vec<Wanted<K>>) -> W) -> FredResult<()>
+where
+    K: Clone + Eq + Hash,
+    W: Future<Output = Told<K>>,
+{
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        fill(counts, &write, &mut under_way);
+        let Some((batch, outcome)) = under_way.next().await else { return Ok(()) };
+        counts.told(batch, &outcome?);
+    }
+}
+
+/// Tells what there is to tell, as it comes. What fails is tried again: whether the link is
+/// still good, the heartbeats find out.
+pub(super) async fn go_on_telling<K, W>(counts: &Counts<K>, write: impl Fn(Vec<Wanted<K>>) -> W, pause: std::time::Duration) -> Infallible
+where
+    K: Clone + Eq + Hash,
+    W: Future<Output = Told<K>>,
+{
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        fill(counts, &write, &mut under_way);
+        tokio::select! {
+            Some((batch, outcome)) = under_way.next() => match outcome {
+                Ok(others) => counts.told(batch, &others),
+                Err(error) => {
+                    tracing::debug!(%error, "redis could not be told, trying again");
+                    counts.not_told(batch);
+                    tokio::time::sleep(pause).await;
+                }
+            },
+            () = counts.untold(), if under_way.len() < UNDER_WAY => {}
+        }
+    }
+}
+
+fn fill<K, W>(counts: &Counts<K>, write: &impl Fn(Vec<Wanted<K>>) -> W, under_way: &mut FuturesUnordered<W>)
+where
+    K: Clone + Eq + Hash,
+    W: Future<Output = Told<K>>,
+{
+    while under_way.len() < UNDER_WAY {
+        let batch = counts.take(BATCH);
+        if batch.is_empty() {
+            return;
+        }
+        under_way.push(write(batch));
+    }
+}
+
+impl Shared {
+    /// Has this node's lease at the users that are held here, and at those that are not no
+    /// more. Whether they are on other nodes comes back.
+    pub(super) async fn tell_users(&self, link: &Link, batch: Vec<Wanted<UserId>>) -> Told<UserId> {
+        let outcome = async {
+            let lease = self.lease();
+            let common = [Value::from(lease), Value::from(self.node.as_str())];
+            let user = |at: usize| [if batch[at].1 { "1" } else { "0" }.into(), Value::from(batch[at].0.as_str())];
+            let others = self.on_each(link, &self.scripts.change, &common, batch.len(), |at| &batch[at].0, user);
+            self.any_alive(link, &others.await?).await
+        };
+        let outcome = outcome.await;
+        (batch, outcome)
+    }
+
+    /// Listens to the rooms that are followed here, and no more to those that are not.
+    pub(super) async fn tell_rooms(&self, link: &Link, batch: Vec<Wanted<RoomId>>) -> Told<RoomId> {
+        let channels = |wanted| {
+            let rooms = batch.iter().filter(move |(_, followed)| *followed == wanted);
+            rooms.map(|(room, _)| self.keys.room_channel(room)).collect()
+        };
+        let outcome = link.listen(channels(true), channels(false)).await;
+        let outcome = outcome.map(|()| vec![false; batch.len()]);
+        (batch, outcome)
+    }
+
+    /// The leases of the nodes where each of `users` is, in that order.
+    pub(super) async fn lookup(&self, link: &Link, users: &[UserId]) -> FredResult<Vec<String>> {
+        let chunks = users.chunks(1_000).map(|users| {
+            let user = |at: usize| [Value::from(users[at].as_str())];
+            self.on_each(link, &self.scripts.lookup, &[], users.len(), |at| &users[at], user)
+        });
+        Ok(try_join_all(chunks).await?.concat())
+    }
+
+    /// Runs `script` on some users, once in each shard, and returns what it answers for each.
+    async fn on_each<'a, const N: usize>(
+        &self,
+        link: &Link,
+        script: &Script,
+        common: &[Value],
+        users: usize,
+        user: impl Fn(usize) -> &'a UserId,
+        args: impl Fn(usize) -> [Value; N],
+    ) -> FredResult<Vec<String>> {
+        struct Shard {
+            places: Vec<usize>,
+            keys: Vec<String>,
+            args: Vec<Value>,
+        }
+        let mut shards: Vec<Option<Shard>> = Vec::new();
+        shards.resize_with(self.keys.shards(), || None);
+        for at in 0..users {
+            let (shard, key) = self.keys.user(user(at));
+            let shard = shards[shard]
+                .get_or_insert_with(|| Shard { places: Vec::new(), keys: Vec::new(), args: common.to_vec() });
+            shard.places.push(at);
+            shard.keys.push(key);
+            shard.args.extend(args(at));
+        }
+        let runs = shards.into_iter().flatten().map(|shard| async move {
+            let answers = strings(link.run(script, shard.keys, shard.args).await?);
+            if answers.len() != shard.places.len() {
+                return Err(Error::new(ErrorKind::Protocol, "an answer is missing"));
+            }
+            Ok(shard.places.into_iter().zip(answers))
+        });
+        let mut answers = vec![String::new(); users];
+        for run in join_all(runs).await {
+            for (at, answer) in run? {
+                answers[at] = answer;
+            }
+        }
+        Ok(answers)
+    }
+}

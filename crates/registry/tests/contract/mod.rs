@@ -1,0 +1,41 @@
+//! What every registry promises. Each case has users and rooms of its own, and asks only
+//! through the trait.
+
+pub(crate) mod alone;
+pub(crate) mod fleet;
+
+/// Makes a test of each case of `$topic`. `$open` gives the nodes, and what must live as
+/// long as they.
+macro_rules! contract {
+    ($open:path, $topic:ident { $($case:ident)* }) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let (nodes, _open) = $open().await;
+            crate::contract::$topic::$case(&nodes).await;
+        })*
+    };
+    ($open:path, alone) => {
+        crate::contract::contract!($open, alone {
+            a_user_is_online_until_the_last_session_closes
+            sessions_that_come_and_go_at_once_end_in_the_right_state
+            a_session_that_never_opened_closes_nothing
+            nothing_comes_back_to_the_sender
+            rooms_are_followed_and_left
+            it_is_connected_and_knows_itself
+            notices_are_taken_once
+            after_close_it_is_away
+        });
+    };
+    ($open:path, fleet) => {
+        crate::contract::contract!($open, fleet {
+            a_user_is_online_wherever_they_are
+            what_is_published_to_a_user_reaches_their_nodes_once
+            what_is_published_to_a_room_reaches_whoever_follows
+            one_node_is_told
+            a_node_that_does_both_hears_twice_and_in_order
+            thousands_of_users_are_looked_up
+            a_node_that_closes_is_gone_with_its_users
+        });
+    };
+}
+pub(crate) use contract;

@@ -1,0 +1,35 @@
+//! The registry in Redis: the contract, with one server, Sentinel and a cluster, and
+//! whatever can happen to the way there.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../contract/mod.rs"]
+mod contract;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod fixture;
+
+/// One server.
+mod single {
+    use parlance_faults::redis::RedisServer;
+
+    use crate::fixture::{nodes, options};
+    use crate::support::AnyRegistry;
+
+    async fn one() -> (Vec<AnyRegistry>, RedisServer) {
+        let server = RedisServer::start().await.unwrap();
+        (nodes(1, &options(server.url())).await, server)
+    }
+
+    async fn three() -> (Vec<AnyRegistry>, RedisServer) {
+        let server = RedisServer::start().await.unwrap();
+        (nodes(3, &options(server.url())).await, server)
+    }
+
+    mod alone {
+        crate::contract::contract!(super::one, alone);
+    }
+    mod fleet {
+        crate::contract::contract!(super::three, fleet);
+    }
+}
