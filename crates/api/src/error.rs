@@ -106,6 +106,10 @@ impl From<Error> for Failure {
             Error::Store(StoreError::Failed(_)) => {
                 Self::new(Unavailable, "unavailable", "the server is failing")
             }
+            Error::Store(StoreError::Unreachable(_) | StoreError::Refused(_)) => {
+                Self::new(Unavailable, "unavailable", "the store cannot be used now")
+                    .retry_after(Duration::from_secs(1))
+            }
             Error::Contention => failure(Unavailable, "contention").retry_after(Duration::from_millis(200)),
         }
     }

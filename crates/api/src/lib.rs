@@ -7,12 +7,15 @@
 
 pub mod auth;
 mod clock;
+mod cluster;
 mod error;
 mod hub;
 mod limits;
+mod map;
+mod marks;
 mod operations;
 mod own_task;
-mod random;
+pub mod random;
 mod rooms;
 pub mod services;
 mod session;
@@ -23,7 +26,8 @@ use std::time::Duration;
 
 use dashmap::DashSet;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
-use parlance_core::{RoomId, UserId};
+use parlance_core::UserId;
+use parlance_core::plant::{self, Plant};
 use parlance_proto::v1;
 use parlance_registry::Registry;
 use parlance_store::Store;
@@ -31,10 +35,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use clock::{Clock, SystemClock};
+pub use cluster::Recovery;
 pub use error::Error;
 
 use crate::auth::{Auth, Caller};
+use crate::cluster::{Cluster, SignalRoom};
 use crate::hub::Hub;
+use crate::map::Seeded;
+use crate::marks::Marks;
 use crate::rooms::Rooms;
 
 /// Users that are known to exist, kept in memory: 100 bytes each. Forgotten all at
@@ -57,30 +65,57 @@ pub struct Parts {
     /// Operations a second that one user may ask for, and a burst of twice as many.
     /// `None`: no limit.
     pub user_rate: Option<NonZeroU32>,
+    /// Over which time a node that ends spreads the reconnects of its sessions.
+    pub reconnect_spread: Duration,
+    /// Reads of the store a second that are spent on looking for what other nodes wrote
+    /// and this one was not told; [`RECOVERY_READS`] is a good number.
+    pub recovery_reads: u32,
 }
+
+/// Reads a second that find the news of 10,000 active rooms in five seconds.
+pub const RECOVERY_READS: u32 = limits::RECOVERY_READS;
 
 /// The heart of a node. See the [crate] documentation.
 pub struct Api {
     parts: Parts,
     hub: Arc<Hub>,
+    cluster: Arc<Cluster>,
     rooms: Rooms,
+    marks: Marks,
     rates: Option<DefaultKeyedRateLimiter<UserId>>,
-    known_users: DashSet<UserId>,
+    known_users: DashSet<UserId, Seeded>,
     shutdown: CancellationToken,
+    /// Ends what sessions rest on, once they are gone.
+    end: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Api {
-    /// Starts a node. It ends its sessions when `shutdown` is cancelled.
+    /// Starts a node. It sends its sessions elsewhere when `shutdown` is cancelled.
     pub fn start(parts: Parts, shutdown: CancellationToken) -> Arc<Self> {
-        let tasks = TaskTracker::new();
-        let hub = Arc::new(Hub::new(parts.store.clone()));
-        let rooms = Rooms::new(parts.store.clone(), hub.clone(), parts.clock.clone(), tasks.clone());
+        if cfg!(debug_assertions)
+            && let Ok(name) = std::env::var("PARLANCE_PLANT")
+        {
+            tracing::warn!(%name, "a bug is planted");
+            plant::plant(Plant::named(&name));
+        }
+        let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
+        let (store, registry) = (parts.store.clone(), parts.registry.clone());
+        let hub = Arc::new(Hub::new(store.clone(), registry.clone(), tasks.clone()));
+        let cluster =
+            Arc::new(Cluster::new(registry.clone(), store.clone(), hub.clone(), parts.recovery_reads));
+        let clock = parts.clock.clone();
+        let marks = Marks::new(store.clone());
+        let rooms = Rooms::new(store, hub.clone(), cluster.clone(), registry.clone(), clock, tasks.clone());
+        let inbound = cluster.clone().receive(rooms.clone(), registry.notices(), tasks.clone(), end.clone());
+        tasks.spawn(inbound);
+        tasks.spawn(cluster.clone().recover(end.clone()));
         let burst = |rate: NonZeroU32| rate.saturating_mul(NonZeroU32::MIN.saturating_add(1));
         let rates =
             parts.user_rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst(rate))));
-        let known_users = DashSet::new();
-        let api = Arc::new(Self { parts, hub, rooms, rates, known_users, shutdown, tasks });
+        let known_users = DashSet::default();
+        let api =
+            Arc::new(Self { parts, hub, cluster, rooms, marks, rates, known_users, shutdown, end, tasks });
         api.tasks.spawn(trim(api.clone()));
         api
     }
@@ -88,6 +123,7 @@ impl Api {
     /// Ends what still runs: to be called once no more calls come in.
     pub async fn stop(&self) {
         self.shutdown.cancel();
+        self.end.cancel();
         self.rooms.close();
         self.tasks.close();
         self.tasks.wait().await;
@@ -118,8 +154,25 @@ impl Api {
         &self.hub
     }
 
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// How far this node is with finding what it was not told.
+    pub fn recovery(&self) -> Recovery {
+        self.cluster.recovery()
+    }
+
     pub(crate) fn rooms(&self) -> &Rooms {
         &self.rooms
+    }
+
+    pub(crate) fn reconnect_spread(&self) -> Duration {
+        self.parts.reconnect_spread
+    }
+
+    pub(crate) fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     pub(crate) fn shutdown(&self) -> &CancellationToken {
@@ -149,22 +202,11 @@ impl Api {
         self.known_users.insert(user.clone());
     }
 
-    pub(crate) async fn came_online(&self, user: &UserId, rooms: &[RoomId]) {
-        if self.registry().connect(user).await == Ok(true) {
-            self.tell_presence(user, true, rooms);
-        }
-    }
-
-    pub(crate) async fn went_offline(&self, user: &UserId, rooms: &[RoomId]) {
-        if self.registry().disconnect(user).await == Ok(true) {
-            self.tell_presence(user, false, rooms);
-        }
-    }
-
-    fn tell_presence(&self, user: &UserId, online: bool, rooms: &[RoomId]) {
+    /// Tells those who share a room with `user` that they came or went.
+    pub(crate) async fn tell_presence(&self, user: &UserId, online: bool, rooms: &[SignalRoom]) {
         let presence = v1::Presence { user_id: user.as_str().to_owned(), online };
         let frame = operations::signal(v1::signal::Signal::Presence(presence));
-        self.hub.signal_rooms(rooms.iter(), &frame, user);
+        self.cluster.signal(rooms, &frame, user).await;
     }
 }
 
@@ -181,9 +223,11 @@ async fn trim(api: Arc<Api>) {
     let mut tick = tokio::time::interval(TRIM_EVERY);
     loop {
         tokio::select! {
-            () = api.shutdown.cancelled() => return,
+            biased;
+            () = api.end.cancelled() => return,
             _ = tick.tick() => {
                 api.hub.trim();
+                api.cluster.trim();
                 if let Some(rates) = &api.rates {
                     rates.retain_recent();
                 }

@@ -72,8 +72,57 @@ pub(crate) const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a token from `CreateUser` holds, in local mode.
 pub(crate) const LOCAL_TOKEN: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Over which time a draining node spreads the reconnects of its sessions.
-pub(crate) const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
+/// How long a session stays behind the time at which its client was told to leave: a
+/// client that leaves by itself is quicker, and one that does not is ended.
+pub(crate) const LEAVE_SLACK: Duration = Duration::from_millis(500);
 
-/// How long a session goes on after it said `draining`, for what is in flight.
+/// How long what is in flight then may still take.
 pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(3);
+
+/// Events that a look at the store reads of one room, behind what is known here: a few
+/// chunks, or it goes to the head.
+pub(crate) const REFRESH_EVENTS: usize = 64;
+
+/// Reads a second that a node spends on comparing with the store after trouble: 10,000
+/// active rooms in five seconds. On DynamoDB each is one read unit.
+pub(crate) const RECOVERY_READS: u32 = 2_000;
+
+/// Of these, at once.
+pub(crate) const RECOVERY_BURST: u32 = 200;
+
+/// Of these, at the same time: at 10 ms each they keep to the budget.
+pub(crate) const RECOVERY_CONCURRENCY: usize = 32;
+
+/// How long it rests before it compares again, while the registry is away.
+pub(crate) const RECOVERY_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long others keep looking after a node that is gone: cut off from the registry it
+/// may serve on until its clients are sent away.
+pub(crate) const LOST_NODE_WRITES: Duration = Duration::from_secs(60);
+
+/// Rooms that are followed up at the same time on the word that they have gone on.
+pub(crate) const HEAD_HINTS: usize = 64;
+
+/// How long the rooms written here are remembered, to be announced again after trouble:
+/// longer than trouble takes to be noticed.
+pub(crate) const WRITTEN_KEPT: Duration = Duration::from_secs(60);
+
+/// How long the members of an idle room are remembered: 500 rooms with 256 of them take
+/// some 10 MB.
+pub(crate) const AUDIENCE_IDLE: Duration = Duration::from_secs(60);
+
+/// Largest chunk that is published as such. Of larger ones other nodes are told that they
+/// exist.
+pub(crate) const MAX_HINT_BYTES: usize = 64 * 1024;
+
+/// Rooms that hear of someone's coming and going.
+pub(crate) const PRESENCE_ROOMS: usize = 50;
+
+/// Races for a room's head that a node loses before it lets the room's home decide.
+pub(crate) const FORWARD_AFTER: usize = 2;
+
+/// How long it goes on doing so before it tries by itself again.
+pub(crate) const FORWARD_FOR: Duration = Duration::from_secs(5);
+
+/// How long it waits for the home's answer before it decides by itself after all.
+pub(crate) const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);

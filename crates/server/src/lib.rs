@@ -4,10 +4,14 @@
 mod admin;
 mod backend;
 pub mod config;
+mod edge;
+mod encoded;
 mod first_bytes;
 mod guard;
 mod keys;
 mod listener;
+mod node;
+mod readiness;
 mod routes;
 mod server;
 mod web;

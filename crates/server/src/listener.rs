@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
+use crate::edge::limits as edge;
 use crate::first_bytes::FirstBytes;
 
 /// How long a connection may take to say what it speaks, and an HTTP/1 request its
@@ -36,19 +37,34 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes that one stream holds for a peer that does not read.
 const SEND_BUFFER: usize = 64 * 1024;
 
+/// Bytes that one stream may send before they are looked at: half of the largest frame.
+/// All streams of a connection share 1 MiB, so that it takes 16 that are not taken from
+/// to stop the others.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
 /// Size of all headers of a request, bytes: a token of 8 KiB and the usual rest.
 const MAX_HEADERS: u32 = 16 * 1024;
+
+/// Who connects.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Peers {
+    /// Anyone.
+    Clients,
+    /// Edges of ours, with streams of many clients on one connection.
+    Edges,
+}
 
 /// Accepts connections until `shutdown`, and serves `app` on them, HTTP/1.1 and HTTP/2.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
+    peers: Peers,
     max_connections: usize,
     shutdown: CancellationToken,
     connections: TaskTracker,
 ) {
     let places = Arc::new(Semaphore::new(max_connections));
-    let builder = Arc::new(builder());
+    let builder = Arc::new(builder(peers));
     loop {
         let place = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -103,7 +119,7 @@ async fn connection(
     metrics::gauge!("parlance_connections").decrement(1.0);
 }
 
-fn builder() -> Builder<TokioExecutor> {
+fn builder(peers: Peers) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(32 * 1024);
     builder
@@ -112,10 +128,19 @@ fn builder() -> Builder<TokioExecutor> {
         .max_concurrent_streams(MAX_STREAMS)
         .max_pending_accept_reset_streams(MAX_RESETS)
         .max_local_error_reset_streams(MAX_RESETS)
+        .initial_stream_window_size(STREAM_WINDOW)
         .keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEADERS);
+    if peers == Peers::Edges {
+        builder
+            .http2()
+            .max_concurrent_streams(edge::STREAMS_PER_LINK)
+            .max_pending_accept_reset_streams(edge::RESETS_PER_LINK)
+            .max_local_error_reset_streams(edge::RESETS_PER_LINK)
+            .initial_connection_window_size(edge::CONNECTION_WINDOW);
+    }
     builder
 }
 

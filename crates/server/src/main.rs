@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Command, chat, serve, token};
+use crate::cli::{Command, chat, serve, tables, token};
 
 /// A chat backend: rooms, messages, history, inbox and presence over gRPC, grpc-web,
 /// WebSocket and REST.
@@ -20,6 +20,7 @@ struct Cli {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Tables(arguments) => tables::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Chat(arguments) => chat::run(arguments),
     };

@@ -7,7 +7,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use parlance_api::services::Services;
-use parlance_bridge::Bridge;
+use parlance_bridge::{Bridge, ChatBackend};
 use parlance_proto::DESCRIPTOR;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -15,23 +15,39 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_web::GrpcWebLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::admin::{self, Readiness};
 use crate::backend::InProcess;
 use crate::guard::{self, Guard};
+use crate::readiness::{Readiness, healthz, readyz};
 use crate::web;
 
 /// How long a browser may remember that it may call, rather than ask each time.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
-/// Everything that the one listener serves, and the bridge within it, whose WebSockets
-/// outlive the connections that they came on.
-pub(crate) fn routes(
+/// What every listener for clients has.
+pub(crate) struct Common {
+    pub(crate) readiness: Readiness,
+    pub(crate) guard: Guard,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) bridge: parlance_bridge::Options,
+}
+
+/// What a node serves.
+pub(crate) struct NodeRoutes {
+    /// For clients.
+    pub(crate) app: Router,
+    /// For edges: the gRPC services alone.
+    pub(crate) for_edges: Router,
+    /// Whose WebSockets outlive the connections that they came on.
+    pub(crate) bridge: Option<Bridge>,
+}
+
+/// Everything that a node serves; without `doors`, nothing that browsers need.
+pub(crate) fn node(
     services: &Services,
     health: HealthServer<impl Health>,
-    readiness: Readiness,
-    guard: Guard,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<(Router, Bridge)> {
+    doors: bool,
+    common: Common,
+) -> anyhow::Result<NodeRoutes> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR)
@@ -41,7 +57,8 @@ pub(crate) fn routes(
         .add_service(services.users())
         .add_service(services.rooms())
         .add_service(services.inbox());
-    let backend = InProcess::new(services.clone(), chat.clone().prepare().into_axum_router());
+    let services_alone = chat.clone().prepare().into_axum_router();
+    let for_edges = chat.clone().add_service(health.clone()).prepare().into_axum_router().fallback(unknown);
     let grpc = chat
         .add_service(health)
         .add_service(reflection().build_v1()?)
@@ -49,24 +66,51 @@ pub(crate) fn routes(
         .prepare()
         .into_axum_router()
         .layer(GrpcWebLayer::new());
-    let bridge = Bridge::new(Arc::new(backend), parlance_bridge::Options::default(), shutdown.clone());
-    let app = grpc
-        .merge(bridge.router())
-        .route("/healthz", get(admin::healthz))
-        .route("/readyz", get(admin::readyz).with_state(readiness))
-        .merge(web::router())
-        .fallback(unknown);
-    let app = app.layer(cors(guard.clone())).layer(middleware::from_fn_with_state(guard, guard::check));
-    Ok((app, bridge))
+    if !doors {
+        let app = with_common(grpc.fallback(unknown), common);
+        return Ok(NodeRoutes { app, for_edges, bridge: None });
+    }
+    let backend = InProcess::new(services.clone(), services_alone);
+    let bridge = Bridge::new(Arc::new(backend), common.bridge.clone(), common.shutdown.clone());
+    let app = grpc.merge(bridge.router()).merge(web::router()).fallback(unknown);
+    Ok(NodeRoutes { app: with_common(app, common), for_edges, bridge: Some(bridge) })
+}
+
+/// Everything that an edge serves in front of `backend`.
+pub(crate) fn edge(backend: Arc<dyn ChatBackend>, common: Common) -> (Router, Bridge) {
+    let bridge = Bridge::new(backend, common.bridge.clone(), common.shutdown.clone());
+    let app = bridge.router().merge(web::router()).fallback(not_at_an_edge);
+    (with_common(app, common), bridge)
+}
+
+fn with_common(app: Router, common: Common) -> Router {
+    let guard = common.guard;
+    app.route("/healthz", get(healthz))
+        .route("/readyz", get(readyz).with_state(common.readiness))
+        .layer(cors(guard.clone()))
+        .layer(middleware::from_fn_with_state(guard, guard::check))
+}
+
+/// gRPC is not here: the load balancer takes it to the nodes.
+async fn not_at_an_edge(headers: HeaderMap) -> Response {
+    if is_grpc(&headers) {
+        let message = "this is an edge for websocket and rest; grpc and grpc-web are served by the api nodes";
+        return tonic::Status::unimplemented(message).into_http();
+    }
+    StatusCode::NOT_FOUND.into_response()
 }
 
 /// Nothing is here: told in the terms of whoever asks.
 async fn unknown(headers: HeaderMap) -> Response {
-    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    if kind.starts_with(b"application/grpc") {
+    if is_grpc(&headers) {
         return tonic::Status::unimplemented("no such service").into_http();
     }
     StatusCode::NOT_FOUND.into_response()
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.starts_with(b"application/grpc")
 }
 
 /// Lets the pages that the guard allows read the answers.

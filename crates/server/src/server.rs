@@ -1,97 +1,123 @@
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
-use parlance_api::services::Services;
-use parlance_api::{Api, Parts, SystemClock};
 use parlance_bridge::Bridge;
-use parlance_registry::{Local, NodeId};
-use parlance_store::{Durability, Embedded, Options, Store};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Identity};
+use crate::config::{Config, Identity, Role};
+use crate::edge::Edge;
 use crate::guard::Guard;
-use crate::{admin, keys, listener, routes};
+use crate::listener::Peers;
+use crate::node::Node;
+use crate::readiness::{Readiness, follow_health};
+use crate::routes::{Common, NodeRoutes};
+use crate::{admin, listener, routes};
 
-/// How long connections may take to end once they are asked to.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the rooms of a node may take to end, once the clients are gone.
+const ROOMS_DEADLINE: Duration = Duration::from_secs(10);
 
-/// A running node.
+/// A running process: a node, or an edge.
 pub struct Server {
-    api: Arc<Api>,
-    bridge: Bridge,
-    store: Arc<Embedded>,
-    readiness: admin::Readiness,
-    health: tonic_health::server::HealthReporter,
+    running: Running,
+    bridge: Option<Bridge>,
+    readiness: Readiness,
+    drain: Duration,
     shutdown: CancellationToken,
     /// Ends what operators look at: last, so that they see the draining.
     operators: CancellationToken,
     connections: TaskTracker,
     address: SocketAddr,
     admin_address: SocketAddr,
+    edge_address: Option<SocketAddr>,
+}
+
+enum Running {
+    Node(Box<Node>),
+    Edge(Edge),
+}
+
+/// Where it listens, before it serves.
+struct Listeners {
+    clients: TcpListener,
+    operators: TcpListener,
+    edges: Option<TcpListener>,
 }
 
 impl Server {
-    /// Opens the store, binds and serves. Ready when it returns.
+    /// Opens the store, binds and serves. Ready when it returns, unless
+    /// `/readyz` says what is missing.
     ///
     /// # Errors
     /// What went wrong, in words for whoever started the server.
     pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Self> {
-        let auth = keys::auth(&config.identity, &config.data_dir)?;
-        let bind = |address: SocketAddr| async move {
-            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
-        };
-        let listener = bind(config.listen).await?;
-        let admin_listener = bind(config.admin_listen).await?;
-        let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
-
-        let durability = if config.sync { Durability::Synced } else { Durability::Buffered };
-        let dir = config.data_dir.join("store");
-        let open = move || Embedded::open(&dir, Options { durability, ..Options::default() });
-        let store = Arc::new(tokio::task::spawn_blocking(open).await??);
-
-        let shutdown = CancellationToken::new();
-        let parts = Parts {
-            store: store.clone(),
-            registry: Arc::new(Local::new(NodeId::from_random(keys::random_bits()?))),
-            auth,
-            clock: Arc::new(SystemClock),
-            user_rate: config.user_rate,
-        };
-        let api = Api::start(parts, shutdown.clone());
-        let services = Services::new(api.clone());
-        let (health, health_service) = tonic_health::server::health_reporter();
-        health.set_service_status("parlance.v1.ChatService", tonic_health::ServingStatus::Serving).await;
-
-        let readiness = admin::Readiness::default();
-        let guard = match config.identity {
-            Identity::Local => Guard::Local,
-            Identity::Key { .. } => Guard::Origins(config.allowed_origins.clone().into()),
-        };
-        let (app, bridge) = routes::routes(&services, health_service, readiness.clone(), guard, &shutdown)?;
-        let connections = TaskTracker::new();
-        let max = config.max_connections;
-        connections.spawn(listener::serve(listener, app, max, shutdown.clone(), connections.clone()));
+        let listeners = Listeners::bind(config).await?;
+        let address = listeners.clients.local_addr()?;
+        let admin_address = listeners.operators.local_addr()?;
+        let edge_address = listeners.edges.as_ref().map(TcpListener::local_addr).transpose()?;
+        let (readiness, shutdown) = (Readiness::new(), CancellationToken::new());
         let operators = CancellationToken::new();
+        let guard = Guard::Origins(config.allowed_origins.clone().into());
+        let bridge = parlance_bridge::Options { shutdown_grace: config.drain, ..Default::default() };
+        let common = Common { readiness: readiness.clone(), guard, shutdown: shutdown.clone(), bridge };
+        // Half of the time to leave spread, the other half for those who do not.
+        let spread = config.drain / 2;
+        let (running, app, for_edges, bridge) = match &config.role {
+            Role::Node(node) => {
+                let (running, services) = Node::start(node, &readiness, &shutdown, spread).await?;
+                let (reporter, health) = tonic_health::server::health_reporter();
+                tokio::spawn(
+                    operators.clone().run_until_cancelled_owned(follow_health(readiness.clone(), reporter)),
+                );
+                let local = matches!(node.identity, Identity::Local);
+                let common = if local { Common { guard: Guard::Local, ..common } } else { common };
+                let NodeRoutes { app, for_edges, bridge } =
+                    routes::node(&services, health, node.doors, common)?;
+                (Running::Node(Box::new(running)), app, for_edges, bridge)
+            }
+            Role::Edge(nodes) => {
+                let (edge, upstream) = Edge::start(nodes, &readiness, &shutdown, spread);
+                let (app, bridge) = routes::edge(upstream, common);
+                (Running::Edge(edge), app, Router::new(), Some(bridge))
+            }
+        };
+        let connections = TaskTracker::new();
+        let serve = |listener, app, peers| {
+            let (shutdown, tracker) = (shutdown.clone(), connections.clone());
+            connections.spawn(listener::serve(
+                listener,
+                app,
+                peers,
+                config.max_connections,
+                shutdown,
+                tracker,
+            ));
+        };
+        serve(listeners.clients, app, Peers::Clients);
+        if let Some(listener) = listeners.edges {
+            serve(listener, for_edges, Peers::Edges);
+        }
         let admin = admin::routes(readiness.clone(), metrics);
         // They look few at a time.
-        tokio::spawn(listener::serve(admin_listener, admin, 64, operators.clone(), TaskTracker::new()));
-        readiness.set(true);
+        let looking = TaskTracker::new();
+        let (listener, end) = (listeners.operators, operators.clone());
+        tokio::spawn(listener::serve(listener, admin, Peers::Clients, 64, end, looking));
         Ok(Self {
-            api,
+            running,
             bridge,
-            store,
             readiness,
-            health,
+            drain: config.drain,
             shutdown,
             operators,
             connections,
             address,
             admin_address,
+            edge_address,
         })
     }
 
@@ -105,30 +131,54 @@ impl Server {
         self.admin_address
     }
 
+    /// Where edges connect.
+    pub fn edge_address(&self) -> Option<SocketAddr> {
+        self.edge_address
+    }
+
     /// Resolves if the store fails, with the reason. The process must end then.
     pub async fn failed(&self) -> String {
-        self.store.failed().await
+        match &self.running {
+            Running::Node(node) => node.failed().await,
+            Running::Edge(_) => std::future::pending().await,
+        }
     }
 
     /// Sends everyone away politely, finishes what is under way, closes the store.
     pub async fn stop(self) {
-        self.readiness.set(false);
-        self.health
-            .set_not_serving::<parlance_proto::server::chat_service_server::ChatServiceServer<Services>>()
-            .await;
+        self.readiness.drain();
         self.shutdown.cancel();
         self.connections.close();
         let ended = async {
             self.connections.wait().await;
-            self.bridge.finished().await;
+            if let Some(bridge) = &self.bridge {
+                bridge.finished().await;
+            }
         };
-        if tokio::time::timeout(DRAIN_DEADLINE, ended).await.is_err() {
+        if timeout(self.drain, ended).await.is_err() {
             tracing::warn!("connections that did not end in time are cut");
         }
-        if tokio::time::timeout(DRAIN_DEADLINE, self.api.stop()).await.is_err() {
-            tracing::warn!("rooms did not end in time");
+        match &self.running {
+            Running::Node(node) => node.stop(ROOMS_DEADLINE).await,
+            Running::Edge(edge) => edge.stop().await,
         }
-        self.store.close().await;
         self.operators.cancel();
+    }
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let bind = |address: SocketAddr| async move {
+            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+        };
+        let edges = match &config.role {
+            Role::Node(node) => node.edge_listen,
+            Role::Edge(_) => None,
+        };
+        let edges = match edges {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        Ok(Self { clients: bind(config.listen).await?, operators: bind(config.admin_listen).await?, edges })
     }
 }

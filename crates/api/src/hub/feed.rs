@@ -1,15 +1,20 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
-use parlance_core::{Body, Chunk, Entry, Event, Overlay, RoomId, RoomInfo, SeqRange, UserId, Visibility};
+use parlance_core::{
+    Body, Chunk, Entry, Event, Head, Overlay, RoomId, RoomInfo, SeqRange, UserId, Visibility,
+};
 use parlance_proto::{SharedFrame, convert, v1};
-use parlance_store::Store;
+use parlance_registry::Registry;
+use parlance_store::{Store, StoredRoom};
 use tokio::time::Instant;
 
 use super::{Mailbox, Subscription};
 use crate::Error;
-use crate::limits::{PAGES_BYTES, RING_BYTES, RING_EVENTS, RING_IDLE, STORE_PAGE};
+use crate::limits::{PAGES_BYTES, REFRESH_EVENTS, RING_BYTES, RING_EVENTS, RING_IDLE, STORE_PAGE};
+use crate::map::HashMap;
 use crate::own_task::in_own_task;
 
 /// What this node knows of a room for delivering it.
@@ -18,6 +23,26 @@ pub(crate) struct Feed {
     state: Mutex<State>,
     /// One session at a time reads the store for a room; the others find what it read.
     pages: tokio::sync::Mutex<Pages>,
+    refreshes: Refreshes,
+    following: tokio::sync::Mutex<Following>,
+}
+
+/// Looks at where the store has the room, one at a time. Whoever asks while one is under
+/// way needs the next one: what that finds was there when they asked.
+#[derive(Default)]
+struct Refreshes {
+    begun: AtomicU64,
+    finished: tokio::sync::Mutex<u64>,
+}
+
+/// Whether this node gets what is published to the room as such.
+#[derive(Default, PartialEq)]
+enum Following {
+    #[default]
+    No,
+    Yes,
+    /// The feed is out of use.
+    Closed,
 }
 
 #[derive(Default)]
@@ -41,6 +66,46 @@ pub(crate) struct RoomState {
     pub(crate) visibility: Visibility,
     pub(crate) floor: u64,
     pub(crate) epoch: u64,
+}
+
+/// What is told of a room with each chunk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) visibility: Visibility,
+    pub(crate) floor: u64,
+    pub(crate) epoch: u64,
+}
+
+impl From<&RoomInfo> for Terms {
+    fn from(info: &RoomInfo) -> Self {
+        Self { visibility: info.settings.visibility, floor: info.floor, epoch: info.epoch }
+    }
+}
+
+impl Terms {
+    /// As they are after `chunk`.
+    fn fold(&mut self, chunk: &Chunk) {
+        for event in chunk.events() {
+            if let Body::RoomChanged { settings } = &event.body {
+                self.visibility = settings.visibility;
+            }
+        }
+    }
+}
+
+impl RoomState {
+    fn of(stored: &StoredRoom) -> Self {
+        Self::at(stored.head(), Terms::from(&stored.info))
+    }
+
+    fn at(head: Head, terms: Terms) -> Self {
+        let Terms { visibility, floor, epoch } = terms;
+        Self { head: head.seq(), member_count: head.member_count(), visibility, floor, epoch }
+    }
+
+    fn terms(self) -> Terms {
+        Terms { visibility: self.visibility, floor: self.floor, epoch: self.epoch }
+    }
 }
 
 /// One event, encoded once for all.
@@ -102,6 +167,13 @@ impl Pages {
     }
 }
 
+/// Where a room is.
+pub(super) struct Loaded {
+    pub(super) state: RoomState,
+    /// As the store had it after it was asked for.
+    pub(super) fresh: bool,
+}
+
 /// What follows on a cursor.
 pub(crate) enum Fetched {
     /// Frames by rising seq; the first follows on the cursor unless older ones are
@@ -137,7 +209,13 @@ impl Frame {
 
 impl Feed {
     pub(super) fn new(room: RoomId) -> Self {
-        Self { room, state: Mutex::default(), pages: tokio::sync::Mutex::default() }
+        Self {
+            room,
+            state: Mutex::default(),
+            pages: tokio::sync::Mutex::default(),
+            refreshes: Refreshes::default(),
+            following: tokio::sync::Mutex::default(),
+        }
     }
 
     pub(crate) fn room(&self) -> &RoomId {
@@ -163,22 +241,83 @@ impl Feed {
         self.state().listeners.is_empty()
     }
 
-    /// Where the room is; from the store if that is not known here.
-    pub(super) async fn load(&self, store: &dyn Store) -> Result<Option<RoomState>, Error> {
-        if let Some(room) = self.state().room {
-            return Ok(Some(room));
+    /// Where the room is; from the store if that is not known here. `None` where there is
+    /// no such room.
+    pub(super) async fn load(&self, store: &dyn Store) -> Result<Option<Loaded>, Error> {
+        if let Some(state) = self.state().room {
+            return Ok(Some(Loaded { state, fresh: false }));
         }
         let Some(stored) = store.room(&self.room).await? else { return Ok(None) };
-        let mut state = self.state();
-        // What was delivered meanwhile is newer.
-        let room = state.room.get_or_insert(RoomState {
-            head: stored.head().seq(),
-            member_count: stored.head().member_count(),
-            visibility: stored.info.settings.visibility,
-            floor: stored.info.floor,
-            epoch: stored.info.epoch,
-        });
-        Ok(Some(*room))
+        let mut known = self.state();
+        // What was delivered or read meanwhile may be newer, or older.
+        let fresh = known.room.is_none();
+        let state = *known.room.get_or_insert_with(|| RoomState::of(&stored));
+        Ok(Some(Loaded { state, fresh }))
+    }
+
+    /// Looks where the store has the room now. Returns what is new here, to be delivered:
+    /// the next chunks, and if there are many the last one.
+    pub(super) async fn refresh(&self, store: &dyn Store) -> Result<Vec<(Terms, Chunk)>, Error> {
+        let asked = self.refreshes.begun.load(Ordering::SeqCst);
+        let mut finished = self.refreshes.finished.lock().await;
+        if *finished > asked {
+            return Ok(Vec::new());
+        }
+        let this = self.refreshes.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut new = Vec::new();
+        if let Some(known) = self.known() {
+            let mut terms = known.terms();
+            let mut events = 0;
+            for chunk in store.chunks_after(&self.room, known.head, REFRESH_EVENTS).await? {
+                events += chunk.events().len();
+                terms.fold(&chunk);
+                new.push((terms, chunk));
+            }
+            if events >= REFRESH_EVENTS
+                && let Some(stored) = store.room(&self.room).await?
+            {
+                new.push((Terms::from(&stored.info), stored.tail));
+            }
+        } else {
+            self.load(store).await?;
+        }
+        *finished = this;
+        Ok(new)
+    }
+
+    /// Has what is published to the room as such reach this node. Returns whether it did
+    /// not before: what came until then has to be looked for.
+    pub(super) async fn follow(&self, registry: &dyn Registry) -> bool {
+        let mut following = self.following.lock().await;
+        if *following != Following::No {
+            return false;
+        }
+        // Out of reach, it is made up for once the registry is back.
+        let _ = registry.follow(&self.room).await;
+        *following = Following::Yes;
+        true
+    }
+
+    /// Ends that, for good.
+    pub(super) async fn unfollow(&self, registry: &dyn Registry) {
+        let mut following = self.following.lock().await;
+        if std::mem::replace(&mut *following, Following::Closed) == Following::Yes {
+            registry.unfollow(&self.room).await;
+        }
+    }
+
+    /// Whether it does, or soon will.
+    pub(super) fn is_followed(&self) -> bool {
+        self.following.try_lock().map_or(true, |following| *following == Following::Yes)
+    }
+
+    /// When something was last delivered; `None` if it is long ago.
+    pub(super) fn last_delivery(&self) -> Option<Instant> {
+        self.state().last_delivery
+    }
+
+    pub(super) fn has_listener(&self, session: u64) -> bool {
+        self.state().listeners.contains_key(&session)
     }
 
     /// The room as far as known; what [`Self::load`] has returned once.
@@ -196,7 +335,7 @@ impl Feed {
 
     /// A chunk is committed. The next in line goes to the ring, an old one is dropped;
     /// past a hole the ring starts anew, and sessions fill the hole from the store.
-    pub(super) fn deliver(&self, info: &RoomInfo, chunk: &Chunk) {
+    pub(super) fn deliver(&self, terms: Terms, chunk: &Chunk) {
         let mut state = self.state();
         let head = chunk.head();
         let known = state.room.map(|room| room.head);
@@ -205,14 +344,10 @@ impl Feed {
         }
         if known.is_none_or(|known| chunk.first_seq() != known + 1) {
             state.clear_ring();
+            // Messages may have been edited or deleted in what is missing.
+            state.changes += 1;
         }
-        state.room = Some(RoomState {
-            head: head.seq(),
-            member_count: head.member_count(),
-            visibility: info.settings.visibility,
-            floor: info.floor,
-            epoch: info.epoch,
-        });
+        state.room = Some(RoomState::at(head, terms));
         for event in chunk.events() {
             if event.body.target().is_some() {
                 state.changes += 1;

@@ -8,32 +8,39 @@
 mod feed;
 mod mailbox;
 
-use std::collections::HashSet;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use parlance_core::{Body, Chunk, RoomId, RoomInfo, UserId};
+use parlance_core::limits::MAX_LOOKUP_MEMBERS;
+use parlance_core::{Body, Chunk, RoomId, UserId};
 use parlance_proto::SharedFrame;
+use parlance_registry::Registry;
 use parlance_store::Store;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
-pub(crate) use self::feed::{Feed, Fetched, RoomState};
+use self::feed::Loaded;
+pub(crate) use self::feed::{Feed, Fetched, RoomState, Terms};
 pub(crate) use self::mailbox::{Attach, Mailbox, Subscription, Waken};
 use crate::Error;
+use crate::map::Map;
 
 /// Rooms with sessions on this node, and the sessions of each user.
 pub(crate) struct Hub {
     store: Arc<dyn Store>,
-    feeds: DashMap<RoomId, Arc<Feed>>,
-    users: DashMap<UserId, Vec<Arc<Mailbox>>>,
+    registry: Arc<dyn Registry>,
+    tasks: TaskTracker,
+    feeds: Map<RoomId, Arc<Feed>>,
+    users: Map<UserId, Vec<Arc<Mailbox>>>,
     next_session: AtomicU64,
 }
 
 impl Hub {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, feeds: DashMap::new(), users: DashMap::new(), next_session: AtomicU64::new(1) }
+    pub(crate) fn new(store: Arc<dyn Store>, registry: Arc<dyn Registry>, tasks: TaskTracker) -> Self {
+        let (feeds, users) = (Map::default(), Map::default());
+        Self { store, registry, tasks, feeds, users, next_session: AtomicU64::new(1) }
     }
 
     /// A mailbox for a new session of `user`. From now on the session hears of rooms
@@ -69,14 +76,87 @@ impl Hub {
             feed.subscribe(mailbox)
         };
         let listening = Listening { hub: self.clone(), subscription };
-        let state = listening.feed().load(self.store.as_ref()).await?;
-        Ok(state.map(|state| (listening, state)))
+        let feed = listening.feed();
+        let Some(Loaded { state, mut fresh }) = feed.load(self.store.as_ref()).await? else {
+            return Ok(None);
+        };
+        if self.registry.is_shared() {
+            // What others wrote before this user was registered here, or before this node
+            // followed the room, nobody has told us.
+            if state.member_count > MAX_LOOKUP_MEMBERS {
+                fresh &= !self.follow(feed.clone()).await;
+            }
+            if !fresh {
+                self.refresh(feed).await?;
+            }
+        }
+        let state = feed.known().unwrap_or(state);
+        Ok(Some((listening, state)))
     }
 
-    fn unsubscribe(&self, subscription: &Arc<Subscription>) {
+    fn unsubscribe(self: &Arc<Self>, subscription: &Arc<Subscription>) {
         let feed = subscription.feed();
         feed.unsubscribe(subscription);
-        self.feeds.remove_if(feed.room(), |_, other| other.is_idle());
+        let removed = self.feeds.remove_if(feed.room(), |_, other| other.is_idle());
+        if let Some((_, feed)) = removed
+            && self.registry.is_shared()
+        {
+            let registry = self.registry.clone();
+            self.tasks.spawn(async move { feed.unfollow(registry.as_ref()).await });
+        }
+    }
+
+    /// Has what is published to the room as such reach this node; in a task of its own, so
+    /// that it is either done or not.
+    async fn follow(&self, feed: Arc<Feed>) -> bool {
+        let registry = self.registry.clone();
+        let followed = self.tasks.spawn(async move { feed.follow(registry.as_ref()).await });
+        followed.await.unwrap_or(false)
+    }
+
+    /// Looks where the store has the room, and delivers what is new here.
+    pub(crate) async fn refresh(self: &Arc<Self>, feed: &Feed) -> Result<(), Error> {
+        for (terms, chunk) in feed.refresh(self.store.as_ref()).await? {
+            self.deliver(feed.room(), terms, &chunk);
+        }
+        Ok(())
+    }
+
+    /// The feed of a room that has sessions here.
+    pub(crate) fn feed(&self, room: &RoomId) -> Option<Arc<Feed>> {
+        self.feeds.get(room).map(|feed| feed.clone())
+    }
+
+    /// Rooms with sessions here, the most recently active first.
+    pub(crate) fn rooms_by_activity(&self) -> Vec<Arc<Feed>> {
+        let mut rooms: Vec<(Option<Instant>, Arc<Feed>)> =
+            self.feeds.iter().map(|feed| (feed.last_delivery(), feed.clone())).collect();
+        rooms.sort_by(|(a, left), (b, right)| b.cmp(a).then_with(|| left.room().cmp(right.room())));
+        rooms.into_iter().map(|(_, feed)| feed).collect()
+    }
+
+    /// Whether `user` has a session here.
+    pub(crate) fn is_here(&self, user: &UserId) -> bool {
+        self.users.contains_key(user)
+    }
+
+    /// Users with sessions here.
+    pub(crate) fn users(&self) -> Vec<UserId> {
+        let mut users: Vec<UserId> = self.users.iter().map(|entry| entry.key().clone()).collect();
+        users.sort();
+        users
+    }
+
+    /// `user` is a member of `room`, by the event `joined`: those of their sessions that do
+    /// not know yet are told.
+    pub(crate) fn joined(&self, user: &UserId, room: &RoomId, joined: u64) {
+        let Some(mailboxes) = self.users.get(user).map(|mailboxes| mailboxes.clone()) else { return };
+        let feed = self.feed(room);
+        for mailbox in mailboxes {
+            if !feed.as_ref().is_some_and(|feed| feed.has_listener(mailbox.session())) {
+                mailbox.attach(Attach { room: room.clone(), joined });
+            }
+        }
     }
 
     /// What follows on `cursor`, up to `to`.
@@ -84,8 +164,8 @@ impl Hub {
         feed.fetch(&self.store, cursor, to).await
     }
 
-    /// A chunk of `info`'s room is committed.
-    pub(crate) fn deliver(&self, info: &RoomInfo, chunk: &Chunk) {
+    /// A chunk of `room` is committed.
+    pub(crate) fn deliver(self: &Arc<Self>, room: &RoomId, terms: Terms, chunk: &Chunk) {
         for event in chunk.events() {
             if let Body::MemberAdded { user, .. } = &event.body
                 && let Some(mailboxes) = self.users.get(user)
@@ -93,29 +173,35 @@ impl Hub {
                 // Who is there when the room begins sees it from its first event on.
                 let joined = if chunk.first_seq() == 1 { 1 } else { event.seq };
                 for mailbox in mailboxes.iter() {
-                    mailbox.attach(Attach { room: info.id.clone(), joined });
+                    mailbox.attach(Attach { room: room.clone(), joined });
                 }
             }
         }
-        let feed = self.feeds.get(&info.id).map(|feed| feed.clone());
-        if let Some(feed) = feed {
-            feed.deliver(info, chunk);
+        let Some(feed) = self.feed(room) else { return };
+        feed.deliver(terms, chunk);
+        let grows = chunk.head().member_count() > MAX_LOOKUP_MEMBERS;
+        if grows && self.registry.is_shared() && !feed.is_followed() {
+            // It outgrows being looked up member by member: until then both ways are used.
+            let hub = self.clone();
+            self.tasks.spawn(async move {
+                if hub.follow(feed.clone()).await
+                    && let Err(error) = hub.refresh(&feed).await
+                {
+                    tracing::warn!(%error, "cannot look at a room that has grown");
+                }
+            });
         }
     }
 
-    /// Tells the sessions in a room something of the moment, but not those of `except`.
-    pub(crate) fn signal(&self, room: &RoomId, frame: &SharedFrame, except: &UserId) {
-        self.signal_rooms(std::iter::once(room), frame, except);
-    }
-
-    /// The same for several rooms, each session once.
+    /// Tells the sessions in rooms here something of the moment, each once, but not those of
+    /// `except`.
     pub(crate) fn signal_rooms<'a>(
         &self,
         rooms: impl Iterator<Item = &'a RoomId>,
         frame: &SharedFrame,
         except: &UserId,
     ) {
-        let mut told = HashSet::new();
+        let mut told = std::collections::BTreeSet::new();
         for room in rooms {
             let feed = self.feeds.get(room).map(|feed| feed.clone());
             let Some(feed) = feed else { continue };

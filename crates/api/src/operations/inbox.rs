@@ -6,6 +6,7 @@ use prost::Message as _;
 
 use super::{Access, parse, signal};
 use crate::auth::Caller;
+use crate::cluster::SignalRoom;
 use crate::limits::{INBOX_CONCURRENCY, MAX_PAGE_BYTES};
 use crate::operations::rooms::room_to_proto;
 use crate::{Api, Error};
@@ -125,7 +126,7 @@ impl Api {
     /// Moves the caller's cursors and tells the room what is new.
     async fn advance(&self, caller: &Caller, access: &Access, to: Cursors) -> Result<Cursors, Error> {
         let room = &access.room.info.id;
-        let cursors = self.store().advance(&caller.user, room, to).await?;
+        let cursors = self.marks().advance(&caller.user, room, to).await?;
         let cursors = cursors.ok_or(Error::RoomNotFound)?;
         let receipt = v1::Receipt {
             room_id: room.as_str().to_owned(),
@@ -134,7 +135,8 @@ impl Api {
             read_seq: if to.read.seq == cursors.read.seq { to.read.seq } else { 0 },
         };
         if receipt.delivered_seq != 0 || receipt.read_seq != 0 {
-            self.hub().signal(room, &signal(v1::signal::Signal::Receipt(receipt)), &caller.user);
+            let frame = signal(v1::signal::Signal::Receipt(receipt));
+            self.cluster().signal(&[SignalRoom::from(&access.room)], &frame, &caller.user).await;
         }
         Ok(cursors)
     }

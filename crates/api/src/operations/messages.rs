@@ -7,6 +7,7 @@ use v1::server_frame::Frame;
 use super::parse;
 use super::rooms::Asked;
 use crate::auth::Caller;
+use crate::cluster::SignalRoom;
 use crate::limits::{MAX_PAGE_BYTES, MAX_SCAN, PAGE_READ, TYPING};
 use crate::{Api, Error};
 
@@ -231,13 +232,15 @@ impl Api {
         request: v1::SendTypingRequest,
     ) -> Result<v1::SendTypingResponse, Error> {
         let room = parse::room_id(&request.room_id)?;
-        self.access(&caller.user, &room).await?.active_member()?;
+        let access = self.access(&caller.user, &room).await?;
+        access.active_member()?;
         let typing = v1::Typing {
             room_id: room.as_str().to_owned(),
             user_id: caller.user.as_str().to_owned(),
             expires_after: TYPING.try_into().ok(),
         };
-        self.hub().signal(&room, &signal(v1::signal::Signal::Typing(typing)), &caller.user);
+        let frame = signal(v1::signal::Signal::Typing(typing));
+        self.cluster().signal(&[SignalRoom::from(&access.room)], &frame, &caller.user).await;
         Ok(v1::SendTypingResponse {})
     }
 }

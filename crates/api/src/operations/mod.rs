@@ -9,6 +9,7 @@ mod users;
 
 pub(crate) use self::messages::signal;
 
+use parlance_core::plant::{self, Plant};
 use parlance_core::{RoomId, UserId};
 use parlance_proto::v1;
 use parlance_store::StoredRoom;
@@ -105,6 +106,10 @@ impl Access {
     /// What the member may read, by rising seq.
     pub(crate) fn visible(&self) -> Result<Vec<parlance_core::SeqRange>, Error> {
         let info = &self.room.info;
+        if plant::is(Plant::ReadPastHead) {
+            self.member()?;
+            return Ok(vec![parlance_core::SeqRange { from: 1, to: u64::MAX }]);
+        }
         let head = self.room.head().seq();
         let kept = parlance_core::SeqRange { from: info.floor.max(1), to: head };
         let ranges = parlance_core::visible_ranges(self.member()?, info.settings.visibility, head);

@@ -1,12 +1,11 @@
 //! From request fields to core types; what is wrong names the field.
 
-use std::collections::HashMap;
-
 use parlance_core::limits::{MAX_CURSORS, MAX_PAGE_SIZE, PAGE_SIZE};
 use parlance_core::{Emoji, Name, RequestId, RoomId, Text, Title, Topic, UserId};
 use parlance_proto::v1;
 
 use crate::Error;
+use crate::map::HashMap;
 
 /// A position that the client says it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +94,7 @@ pub(crate) fn cursors(cursors: &[v1::Cursor]) -> Result<HashMap<RoomId, Cursor>,
     if cursors.len() > MAX_CURSORS {
         return Err(field("hello.cursors", format!("must be at most {MAX_CURSORS}")));
     }
-    let mut parsed = HashMap::with_capacity(cursors.len());
+    let mut parsed = HashMap::with_capacity_and_hasher(cursors.len(), Default::default());
     for (index, cursor) in cursors.iter().enumerate() {
         let name = format!("hello.cursors[{index}].room_id");
         let room = RoomId::parse(&cursor.room_id).map_err(|error| field(&name, error))?;

@@ -1,15 +1,18 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parlance_core::limits::{MAX_CHUNK_EVENTS, MAX_RECENT_REQUESTS};
+use parlance_core::plant::{self, Plant};
 use parlance_core::{
     Append, Creation, Decision, Draft, Need, Outcome, Room, RoomId, Settings, Title, Topic, Visibility,
 };
 use parlance_store::{AppendError, StoreError};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{Ask, Shared};
-use crate::limits::{MAX_RACES, ROOM_IDLE};
+use super::{Ask, Letter, Shared, forward};
+use crate::hub::Terms;
+use crate::limits::{FORWARD_AFTER, FORWARD_FOR, MAX_RACES, ROOM_IDLE};
 use crate::{Error, random};
 
 /// Events read at once to recognise repeats.
@@ -25,6 +28,8 @@ pub(super) struct Actor {
     /// As far as known; `None` until loaded, and after an append that may or may not
     /// have happened.
     room: Option<Room>,
+    /// Until then another node decides what is sent here: too many races were lost.
+    forward_until: Option<Instant>,
 }
 
 /// A command that is decided and waits for the append: what it was decided on is only
@@ -43,22 +48,22 @@ enum Loaded {
 
 impl Actor {
     pub(super) fn new(id: RoomId, shared: Arc<Shared>) -> Self {
-        Self { id, shared, room: None }
+        Self { id, shared, room: None, forward_until: None }
     }
 
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Ask>) {
-        let mut asks = Vec::new();
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Letter>) {
+        let mut letters = Vec::new();
         loop {
-            match timeout(ROOM_IDLE, inbox.recv_many(&mut asks, MAX_CHUNK_EVENTS)).await {
+            match timeout(ROOM_IDLE, inbox.recv_many(&mut letters, MAX_CHUNK_EVENTS)).await {
                 Ok(0) => return,
-                Ok(_) => self.serve(std::mem::take(&mut asks)).await,
+                Ok(_) => self.open(&mut letters).await,
                 Err(_) => {
                     // Senders see it closed and start another actor; what is in the
                     // queue is still served here.
                     inbox.close();
                     self.shared.actors.remove_if(&self.id, |_, other| other.is_closed());
-                    while inbox.recv_many(&mut asks, MAX_CHUNK_EVENTS).await > 0 {
-                        self.serve(std::mem::take(&mut asks)).await;
+                    while inbox.recv_many(&mut letters, MAX_CHUNK_EVENTS).await > 0 {
+                        self.open(&mut letters).await;
                     }
                     return;
                 }
@@ -66,23 +71,70 @@ impl Actor {
         }
     }
 
+    async fn open(&mut self, letters: &mut Vec<Letter>) {
+        let mut asks = VecDeque::new();
+        for letter in letters.drain(..) {
+            match letter {
+                Letter::Ask(ask) => asks.push_back(ask),
+                Letter::Observed(chunk) => {
+                    if let Some(room) = &mut self.room {
+                        // What does not follow is found in the log, when it matters.
+                        let _ = room.apply(&chunk);
+                        room.trim();
+                    }
+                }
+            }
+        }
+        self.serve(asks).await;
+    }
+
     /// Serves what was waiting, in as few appends as it fits in.
-    async fn serve(&mut self, asks: Vec<Ask>) {
-        let mut asks = std::collections::VecDeque::from(asks);
+    async fn serve(&mut self, mut asks: VecDeque<Ask>) {
         let mut races = 0;
         while !asks.is_empty() {
+            self.hand_on(&mut asks);
             match self.serve_some(&mut asks).await {
                 Ok(()) => races = 0,
-                Err(AppendError::HeadMoved) if races < MAX_RACES => races += 1,
+                Err(AppendError::HeadMoved) if races < MAX_RACES => {
+                    races += 1;
+                    if races >= FORWARD_AFTER && self.shared.registry.is_shared() {
+                        self.forward_until = Some(Instant::now() + FORWARD_FOR);
+                        // Not all at once again; each loser at another time.
+                        let spread = (1 << races.min(6)) * 2;
+                        sleep(std::time::Duration::from_millis(random::bits() % spread)).await;
+                    }
+                }
                 Err(AppendError::HeadMoved | AppendError::Unknown) => fail(&mut asks, &Error::Contention),
                 Err(AppendError::Store(error)) => fail(&mut asks, &Error::Store(error)),
             }
         }
     }
 
+    /// Under contention, lets the room's home decide what is sent.
+    fn hand_on(&mut self, asks: &mut VecDeque<Ask>) {
+        if self.forward_until.is_none_or(|until| Instant::now() >= until) {
+            self.forward_until = None;
+            return;
+        }
+        let nodes = self.shared.registry.nodes();
+        let Some(home) = forward::home(&self.id, &nodes) else { return };
+        if home == self.shared.registry.node() {
+            return;
+        }
+        let can_go = |ask: &Ask| {
+            let is_send = matches!(ask.command.action, parlance_core::Action::Send { .. });
+            is_send && !ask.forwarded && ask.direct_with.is_none()
+        };
+        let (go, stay): (VecDeque<Ask>, VecDeque<Ask>) = asks.drain(..).partition(can_go);
+        *asks = stay;
+        if !go.is_empty() {
+            self.shared.forward(&self.id, home.clone(), go.into());
+        }
+    }
+
     /// Decides as many of `asks` as fit into one append, appends, delivers, answers.
     /// On an error those not answered are still in `asks`.
-    async fn serve_some(&mut self, asks: &mut std::collections::VecDeque<Ask>) -> Result<(), AppendError> {
+    async fn serve_some(&mut self, asks: &mut VecDeque<Ask>) -> Result<(), AppendError> {
         let Some(room) = self.load().await? else {
             self.serve_without_room(asks).await?;
             return Ok(());
@@ -104,6 +156,9 @@ impl Actor {
         }
         let mut loaded = draft.room_mut().clone();
         loaded.trim();
+        if plant::is(Plant::AckBeforeCommit) {
+            answer_all(std::mem::take(&mut waiting));
+        }
         let appended = match draft.finish(random::nonce()) {
             Some((append, after)) => self.append(append, after).await,
             None => {
@@ -114,6 +169,7 @@ impl Actor {
         };
         match appended {
             Ok(()) => {
+                self.publish_repeats(&waiting).await;
                 answer_all(waiting);
                 Ok(())
             }
@@ -121,6 +177,23 @@ impl Actor {
                 give_back(asks, waiting);
                 self.behind(error).await
             }
+        }
+    }
+
+    /// Who repeats a request may do so because the node that carried it out died before
+    /// it told others.
+    async fn publish_repeats(&self, waiting: &[Waiting]) {
+        let Some(room) = &self.room else { return };
+        let repeats =
+            waiting.iter().filter(|waiting| matches!(waiting.result, Ok(Outcome { is_repeat: true, .. })));
+        let mut users = Vec::new();
+        let mut any = false;
+        for repeat in repeats {
+            any = true;
+            users.extend(repeat.ask.command.concerned().cloned());
+        }
+        if any {
+            self.shared.cluster.announce(&self.id, room.head(), users).await;
         }
     }
 
@@ -146,7 +219,7 @@ impl Actor {
 
     /// There is no room yet. The first message to a person creates it; what was asked
     /// before that, knowing its id, fails.
-    async fn serve_without_room(&self, asks: &mut std::collections::VecDeque<Ask>) -> Result<(), StoreError> {
+    async fn serve_without_room(&self, asks: &mut VecDeque<Ask>) -> Result<(), StoreError> {
         while let Some(ask) = asks.pop_front() {
             let Some(other) = &ask.direct_with else {
                 answer(ask, Err(Error::RoomNotFound));
@@ -191,7 +264,14 @@ impl Actor {
         }
         match result {
             Ok(()) => {
-                self.shared.hub.deliver(after.info(), &append.chunk);
+                self.shared.hub.deliver(&self.id, Terms::from(after.info()), &append.chunk);
+                self.shared.cluster.committed(&self.id, &append.chunk);
+                // Before anyone is answered: a sender without an answer repeats.
+                if plant::is(Plant::AckBeforePublish) {
+                    self.publish_later(after.info().clone(), append.chunk);
+                } else {
+                    self.shared.cluster.publish(after.info(), &append.chunk).await;
+                }
                 self.room = Some(after);
                 Ok(())
             }
@@ -201,6 +281,15 @@ impl Actor {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// For a planted bug: others are told when the sender has long been answered.
+    fn publish_later(&self, info: parlance_core::RoomInfo, chunk: parlance_core::Chunk) {
+        let cluster = self.shared.cluster.clone();
+        self.shared.tasks.spawn(async move {
+            sleep(std::time::Duration::from_millis(500)).await;
+            cluster.publish(&info, &chunk).await;
+        });
     }
 
     /// Decides one command, loading what it needs.
@@ -274,16 +363,30 @@ impl Actor {
                 }
                 return Ok(());
             }
+            if plant::is(Plant::MiddleOfChunk)
+                && let Some(half) = chunks.iter().find_map(half)
+            {
+                let _ = room.apply(&half);
+                return Ok(());
+            }
             for chunk in &chunks {
                 if room.apply(chunk).is_err() {
                     // The log itself has no hole: this was not its continuation.
                     self.room = None;
                     return Ok(());
                 }
-                self.shared.hub.deliver(room.info(), chunk);
+                self.shared.hub.deliver(&self.id, Terms::from(room.info()), chunk);
+                self.shared.cluster.committed(&self.id, chunk);
             }
         }
     }
+}
+
+/// For a planted bug: the first half of a chunk, as if it were one.
+fn half(chunk: &parlance_core::Chunk) -> Option<parlance_core::Chunk> {
+    let events = chunk.events().get(..chunk.events().len() / 2)?.to_vec();
+    let last = events.last()?.message_count;
+    parlance_core::Chunk::new(*chunk.nonce(), events, last, chunk.head().member_count())
 }
 
 /// A direct room has none of its own.
@@ -292,7 +395,7 @@ fn direct_settings() -> Settings {
 }
 
 /// Puts commands that were decided for an append that did not happen back in line.
-fn give_back(asks: &mut std::collections::VecDeque<Ask>, waiting: Vec<Waiting>) {
+fn give_back(asks: &mut VecDeque<Ask>, waiting: Vec<Waiting>) {
     for Waiting { ask, .. } in waiting.into_iter().rev() {
         asks.push_front(ask);
     }
@@ -309,7 +412,7 @@ fn answer_all(waiting: Vec<Waiting>) {
     }
 }
 
-fn fail(asks: &mut std::collections::VecDeque<Ask>, error: &Error) {
+fn fail(asks: &mut VecDeque<Ask>, error: &Error) {
     for ask in asks.drain(..) {
         answer(ask, Err(error.clone()));
     }

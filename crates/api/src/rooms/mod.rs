@@ -2,18 +2,22 @@
 //! arrives while an append is under way becomes the next chunk.
 
 mod actor;
+mod forward;
 
 use std::sync::Arc;
 
-use dashmap::DashMap;
-use parlance_core::{Command, Creation, Outcome, RoomId, UserId};
+use parlance_core::{Chunk, Command, Creation, Outcome, RoomId, UserId};
+use parlance_registry::Registry;
 use parlance_store::{Created, Store, StoreError, StoredRoom};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use self::actor::Actor;
-use crate::hub::Hub;
+use self::forward::Forwards;
+use crate::cluster::Cluster;
+use crate::hub::{Hub, Terms};
 use crate::limits::ROOM_QUEUE;
+use crate::map::Map;
 use crate::{Clock, Error};
 
 /// A command and who waits for its outcome.
@@ -21,9 +25,19 @@ pub(crate) struct Ask {
     command: Command,
     /// The room is the direct one of the actor and this person: created if it is not there.
     direct_with: Option<UserId>,
+    /// Another node has asked for it: it is not handed on once more.
+    forwarded: bool,
     reply: oneshot::Sender<Result<Outcome, Error>>,
 }
 
+/// What reaches an actor.
+enum Letter {
+    Ask(Ask),
+    /// Another node has committed it.
+    Observed(Chunk),
+}
+
+#[derive(Clone)]
 pub(crate) struct Rooms {
     shared: Arc<Shared>,
 }
@@ -31,16 +45,28 @@ pub(crate) struct Rooms {
 struct Shared {
     store: Arc<dyn Store>,
     hub: Arc<Hub>,
+    cluster: Arc<Cluster>,
+    registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
-    actors: DashMap<RoomId, mpsc::Sender<Ask>>,
+    actors: Map<RoomId, mpsc::Sender<Letter>>,
+    forwards: Forwards,
     tasks: TaskTracker,
 }
 
 impl Shared {
     async fn create(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
+        let mut members: Vec<UserId> = creation.append.members.iter().map(|row| row.user.clone()).collect();
         let created = self.store.create_room(creation).await?;
-        if let Created::New(room) = &created {
-            self.hub.deliver(&room.info, &room.tail);
+        match &created {
+            Created::New(room) => {
+                self.hub.deliver(&room.info.id, Terms::from(&room.info), &room.tail);
+                self.cluster.publish(&room.info, &room.tail).await;
+            }
+            // Whoever created it may have died before others were told.
+            Created::Existing(room) => {
+                members.sort_unstable();
+                self.cluster.announce(&room.info.id, room.head(), members).await;
+            }
         }
         Ok(created)
     }
@@ -50,10 +76,13 @@ impl Rooms {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         hub: Arc<Hub>,
+        cluster: Arc<Cluster>,
+        registry: Arc<dyn Registry>,
         clock: Arc<dyn Clock>,
         tasks: TaskTracker,
     ) -> Self {
-        Self { shared: Arc::new(Shared { store, hub, clock, actors: DashMap::new(), tasks }) }
+        let (actors, forwards) = (Map::default(), Forwards::default());
+        Self { shared: Arc::new(Shared { store, hub, cluster, registry, clock, actors, forwards, tasks }) }
     }
 
     /// Carries out a command. Commands of one caller are decided in the order of their
@@ -76,18 +105,7 @@ impl Rooms {
         direct_with: Option<UserId>,
     ) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
-        let mut ask = Ask { command, direct_with, reply };
-        loop {
-            let actor = self.actor(room);
-            match actor.send(ask).await {
-                Ok(()) => break,
-                // It has just ended for lack of work.
-                Err(mpsc::error::SendError(back)) => {
-                    self.shared.actors.remove_if(room, |_, other| other.same_channel(&actor));
-                    ask = back;
-                }
-            }
-        }
+        self.shared.post(room, Ask { command, direct_with, forwarded: false, reply }).await;
         match answer.await {
             Ok(result) => result,
             Err(_) => Err(Error::Draining),
@@ -104,13 +122,40 @@ impl Rooms {
         self.shared.actors.clear();
     }
 
-    fn actor(&self, room: &RoomId) -> mpsc::Sender<Ask> {
+    /// Another node has committed a chunk: an actor that knows it need not lose a race
+    /// to learn of it.
+    pub(crate) fn observe(&self, room: &RoomId, chunk: Chunk) {
+        if let Some(actor) = self.shared.actors.get(room) {
+            // With a full queue it has other work, and will find it in the log.
+            let _ = actor.try_send(Letter::Observed(chunk));
+        }
+    }
+}
+
+impl Shared {
+    /// Puts `ask` in line, behind what was asked of the room before.
+    async fn post(self: &Arc<Self>, room: &RoomId, ask: Ask) {
+        let mut letter = Letter::Ask(ask);
+        loop {
+            let actor = self.actor(room);
+            match actor.send(letter).await {
+                Ok(()) => return,
+                // It has just ended for lack of work.
+                Err(mpsc::error::SendError(back)) => {
+                    self.actors.remove_if(room, |_, other| other.same_channel(&actor));
+                    letter = back;
+                }
+            }
+        }
+    }
+
+    fn actor(self: &Arc<Self>, room: &RoomId) -> mpsc::Sender<Letter> {
         let start = || {
-            let (asks, inbox) = mpsc::channel(ROOM_QUEUE);
-            let actor = Actor::new(room.clone(), self.shared.clone());
-            self.shared.tasks.spawn(actor.run(inbox));
-            asks
+            let (letters, inbox) = mpsc::channel(ROOM_QUEUE);
+            let actor = Actor::new(room.clone(), self.clone());
+            self.tasks.spawn(actor.run(inbox));
+            letters
         };
-        self.shared.actors.entry(room.clone()).or_insert_with(start).clone()
+        self.actors.entry(room.clone()).or_insert_with(start).clone()
     }
 }

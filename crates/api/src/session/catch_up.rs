@@ -1,6 +1,6 @@
 //! What a session is to get of each room when it opens.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use parlance_core::limits::MAX_CATCH_UP;
 use parlance_core::{RoomId, UserId, visible_ranges};
@@ -8,8 +8,10 @@ use parlance_proto::v1;
 use parlance_store::UserRoom;
 
 use super::OpenSession;
+use super::online::Online;
 use super::stream::{RoomStream, Source, Step, gap};
 use crate::hub::{Feed, RoomState};
+use crate::map::HashMap;
 use crate::operations::parse::Cursor;
 use crate::{Api, Error};
 
@@ -21,10 +23,11 @@ impl Api {
     /// it. Returns it with the heads.
     pub(super) async fn catch_up(
         &self,
+        online: Online,
         user: &UserId,
         mut cursors: HashMap<RoomId, Cursor>,
     ) -> Result<(OpenSession, Vec<v1::Cursor>), Error> {
-        let mut open = OpenSession::new(self.hub(), user);
+        let mut open = OpenSession::new(self.hub(), user, online);
         let mut heads = Vec::new();
         let mut after: Option<RoomId> = None;
         loop {

@@ -3,9 +3,10 @@
 //! no queue of its own.
 
 mod catch_up;
+mod online;
 mod stream;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -24,10 +25,12 @@ use tonic::{Code, Status};
 use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
+use self::online::Online;
 use self::stream::RoomStream;
 use crate::auth::Caller;
 use crate::hub::{Hub, Mailbox};
-use crate::limits::{BAD_FRAMES, DRAIN_GRACE, HELLO_TIMEOUT, MAX_IN_FLIGHT, RECONNECT_SPREAD};
+use crate::limits::{BAD_FRAMES, DRAIN_GRACE, HELLO_TIMEOUT, LEAVE_SLACK, MAX_IN_FLIGHT, PRESENCE_ROOMS};
+use crate::map::HashMap;
 use crate::operations::parse;
 use crate::own_task::in_own_task;
 use crate::{Api, Error};
@@ -51,10 +54,12 @@ pub(crate) struct Session {
     /// Ready to go out.
     out: VecDeque<SharedFrame>,
     open: Option<OpenSession>,
-    /// Hello, then the end of the token, then the end of draining.
+    /// Hello, then the end of the token, then what [`Stage`] says.
     deadline: Instant,
-    draining: bool,
+    stage: Stage,
     bad_frames: DefaultDirectRateLimiter,
+    /// Whose turn it is, the client's frames or the mailbox: neither starves the other.
+    mailbox_first: bool,
     ended: bool,
 }
 
@@ -68,6 +73,19 @@ pub(crate) struct OpenSession {
     left: HashMap<RoomId, u64>,
     /// Gaps to name once, right after the welcome.
     notices: Vec<v1::Gap>,
+    online: Online,
+}
+
+/// How near to its end a session is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Stage {
+    /// Nowhere near.
+    Serving,
+    /// Told to leave; it goes on as before until the deadline, so that clients move when
+    /// they were told to, and not all at once.
+    Told,
+    /// What is under way is answered until the deadline, and nothing more is taken.
+    Leaving,
 }
 
 enum Turn {
@@ -98,8 +116,9 @@ impl Session {
             out: VecDeque::new(),
             open: None,
             deadline: Instant::now() + HELLO_TIMEOUT,
-            draining: false,
+            stage: Stage::Serving,
             bad_frames: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(burst)),
+            mailbox_first: false,
             ended: false,
         };
         futures::stream::unfold(session, |mut session| async move {
@@ -128,6 +147,8 @@ impl Session {
     async fn turn(&mut self) -> Turn {
         let shutdown = self.api.shutdown().clone();
         let can_take = !self.inbound_ended && self.in_flight.len() < MAX_IN_FLIGHT;
+        self.mailbox_first = !self.mailbox_first;
+        let mailbox_first = self.mailbox_first;
         let mailbox = self.open.as_ref().map(|open| open.mailbox.clone());
         let waken = async {
             match &mailbox {
@@ -137,14 +158,22 @@ impl Session {
         };
         tokio::select! {
             biased;
-            () = shutdown.cancelled(), if !self.draining => Turn::Drain,
+            () = shutdown.cancelled(), if self.stage == Stage::Serving => Turn::Drain,
             () = sleep_until(self.deadline) => Turn::Deadline,
             Some(reply) = self.in_flight.join_next(), if !self.in_flight.is_empty() => Turn::Reply(reply),
-            // Neither starves the other: which comes first is left to chance.
             turn = async {
-                tokio::select! {
-                    frame = self.inbound.next(), if can_take => Turn::Inbound(frame),
-                    waken = waken => Turn::Waken(waken),
+                if mailbox_first {
+                    tokio::select! {
+                        biased;
+                        waken = waken => Turn::Waken(waken),
+                        frame = self.inbound.next(), if can_take => Turn::Inbound(frame),
+                    }
+                } else {
+                    tokio::select! {
+                        biased;
+                        frame = self.inbound.next(), if can_take => Turn::Inbound(frame),
+                        waken = waken => Turn::Waken(waken),
+                    }
                 }
             } => turn,
         }
@@ -162,27 +191,33 @@ impl Session {
             Turn::Inbound(Some(Err(status))) => return Err(status),
             Turn::Inbound(None) => self.inbound_ended = true,
             Turn::Drain => self.drain(),
-            Turn::Deadline if self.draining => self.ended = true,
+            Turn::Deadline if self.stage == Stage::Leaving => self.ended = true,
+            Turn::Deadline if self.stage == Stage::Told => {
+                self.stage = Stage::Leaving;
+                self.deadline = Instant::now() + DRAIN_GRACE;
+            }
             Turn::Deadline if self.open.is_none() => return Err(Error::HelloTimeout.into()),
             Turn::Deadline => return Err(Error::TokenExpired.into()),
         }
         // Whoever has finished, client or server, what was asked is still answered.
-        let finished = self.draining || (self.inbound_ended && !self.subscribe_only);
+        let finished = self.stage == Stage::Leaving || (self.inbound_ended && !self.subscribe_only);
         self.ended |= finished && self.in_flight.is_empty();
         Ok(())
     }
 
-    /// Says when to come back, each session at another time, and goes on for a while.
+    /// Says when to come back, each session at another time, and goes on until then.
     fn drain(&mut self) {
-        self.draining = true;
-        let spread = RECONNECT_SPREAD.as_millis() as u64;
+        self.stage = Stage::Told;
+        let spread = (self.api.reconnect_spread().as_millis() as u64).max(1);
         let share = self.open.as_ref().map_or(0, |open| open.mailbox.session());
         // Sessions are numbered one after the other: a stride that shares no factor
         // with the spread visits all of it.
         let delay = Duration::from_millis(share.wrapping_mul(1_571) % spread);
         let draining = v1::Draining { reconnect_after: delay.try_into().ok() };
         self.out.push_back(Frame::Draining(draining).into());
-        self.deadline = Instant::now() + DRAIN_GRACE;
+        // Whoever has not said hello has nothing to stay for.
+        let stay = if self.open.is_some() { delay + LEAVE_SLACK } else { Duration::ZERO };
+        self.deadline = Instant::now() + stay;
     }
 
     async fn frame(&mut self, frame: v1::ClientFrame) -> Result<(), Status> {
@@ -202,7 +237,7 @@ impl Session {
                 Err(error) => Err(error),
             },
             Some(_) if self.open.is_none() => Err(Error::HelloRequired),
-            Some(_) if self.draining => Err(Error::Draining),
+            Some(_) if self.stage == Stage::Leaving => Err(Error::Draining),
             Some(operation) => Ok(operation),
         };
         match operation {
@@ -237,7 +272,9 @@ impl Session {
         let (api, caller) = (self.api.clone(), self.caller.clone());
         let (mut open, heads) = in_own_task(async move {
             api.ensure_user(&caller).await?;
-            api.catch_up(&caller.user, cursors).await
+            // Before anything is read: see `Online::register`.
+            let online = Online::register(&api, &caller.user).await.ok_or(Error::Draining)?;
+            api.catch_up(online, &caller.user, cursors).await
         })
         .await?;
         let session = open.mailbox.session();
@@ -251,20 +288,27 @@ impl Session {
         };
         self.out.push_back(Frame::Welcome(welcome).into());
         self.out.extend(open.notices.drain(..).map(|gap| SharedFrame::from(Frame::Gap(gap))));
-        if !self.draining {
+        if self.stage == Stage::Serving {
             self.deadline = Instant::now() + self.caller.remaining();
         }
-        let rooms: Vec<RoomId> = open.rooms.keys().cloned().collect();
+        let rooms = open.rooms.values().filter_map(RoomStream::signal_room);
+        let rooms = rooms.take(PRESENCE_ROOMS).collect();
+        open.online.announce(rooms);
         self.open = Some(open);
-        self.api.came_online(&self.caller.user, &rooms).await;
         Ok(())
     }
 }
 
 impl OpenSession {
-    fn new(hub: &Arc<Hub>, user: &UserId) -> Self {
-        let mailbox = hub.open(user);
-        Self { hub: hub.clone(), mailbox, rooms: HashMap::new(), left: HashMap::new(), notices: Vec::new() }
+    fn new(hub: &Arc<Hub>, user: &UserId, online: Online) -> Self {
+        Self {
+            hub: hub.clone(),
+            mailbox: hub.open(user),
+            rooms: HashMap::default(),
+            left: HashMap::default(),
+            notices: Vec::new(),
+            online,
+        }
     }
 }
 
@@ -277,12 +321,6 @@ impl Drop for OpenSession {
 impl Drop for Session {
     fn drop(&mut self) {
         metrics::gauge!("parlance_sessions").decrement(1.0);
-        if let Some(open) = self.open.take() {
-            let rooms: Vec<RoomId> = open.rooms.keys().cloned().collect();
-            drop(open);
-            let (api, user) = (self.api.clone(), self.caller.user.clone());
-            self.api.tasks().spawn(async move { api.went_offline(&user, &rooms).await });
-        }
     }
 }
 

@@ -8,6 +8,7 @@ use v1::server_frame::Frame;
 
 use super::{OpenSession, Session};
 use crate::Error;
+use crate::cluster::SignalRoom;
 use crate::hub::{Attach, Feed, Fetched, Hub, Listening, Subscription, Waken};
 use crate::own_task::in_own_task;
 
@@ -54,6 +55,15 @@ impl RoomStream {
         match &self.source {
             Source::Live(listening) | Source::Past(listening) => listening,
         }
+    }
+
+    /// The room, for telling those in it something of the moment.
+    pub(super) fn signal_room(&self) -> Option<SignalRoom> {
+        let Source::Live(listening) = &self.source else { return None };
+        let feed = listening.feed();
+        let known = feed.known()?;
+        let (room, head) = (feed.room().clone(), known.head);
+        Some(SignalRoom { room, head, member_count: known.member_count })
     }
 
     /// Hands out at most one batch.

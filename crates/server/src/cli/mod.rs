@@ -7,6 +7,7 @@
 
 pub(crate) mod chat;
 pub(crate) mod serve;
+pub(crate) mod tables;
 pub(crate) mod token;
 
 use clap::Subcommand;
@@ -15,6 +16,8 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Run the server
     Serve(serve::Arguments),
+    /// Create the tables in DynamoDB, or check them
+    Tables(tables::Arguments),
     /// Print a token for a user, signed with the self-made key of local mode
     Token(token::Arguments),
     /// Chat in the terminal: join a room, see its history, talk

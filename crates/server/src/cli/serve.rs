@@ -1,11 +1,12 @@
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use parlance_server::Server;
-use parlance_server::config::{Config, Identity, Options};
+use parlance_server::config::{Config, Identity, Node, Options, Role, StoreConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -68,45 +69,83 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 /// Where everything is, and lines to copy.
 fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
     let (address, admin) = (server.address(), server.admin_address());
-    let data = config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone());
     let mut out = std::io::stdout().lock();
     writeln!(out, "parlance {} serves", env!("CARGO_PKG_VERSION"))?;
     writeln!(out)?;
     writeln!(out, "  open     http://{address}/")?;
-    writeln!(out, "  doors    gRPC and grpc-web {address}, ws://{address}/ws, http://{address}/v1/")?;
-    writeln!(out, "  admin    http://{admin}/metrics, /healthz, /readyz")?;
-    writeln!(out, "  data     {}", data.display())?;
-    if !config.sync {
-        writeln!(out, "  sync     OFF: a power cut loses acknowledged messages")?;
+    let doors = match &config.role {
+        Role::Node(node) if node.doors => {
+            format!("gRPC and grpc-web {address}, ws://{address}/ws, http://{address}/v1/")
+        }
+        Role::Node(_) => format!("gRPC and grpc-web {address}"),
+        Role::Edge(_) => format!("ws://{address}/ws, http://{address}/v1/"),
+    };
+    writeln!(out, "  doors    {doors}")?;
+    if let Some(edges) = server.edge_address() {
+        writeln!(out, "  edges    http://{edges}")?;
     }
-    if matches!(config.identity, Identity::Local) {
-        // As it was called, so that the lines work where it was called from.
-        let program = std::env::args().next().unwrap_or_else(|| "parlance".into());
-        let data_dir = config.data_dir.display();
-        writeln!(out, "  mode     local: anyone on this machine may be anyone")?;
-        writeln!(out)?;
-        writeln!(out, "A token, and a message over each door:")?;
-        writeln!(out)?;
-        writeln!(out, "  TOKEN=$({program} token alice --data-dir {data_dir})")?;
-        writeln!(out, "  curl -H \"authorization: Bearer $TOKEN\" http://{address}/v1/users/me")?;
-        writeln!(
-            out,
-            "  curl -X POST http://{address}/v1/users -d '{{\"userId\": \"bob\", \"name\": \"Bob\"}}' \
-             -H 'content-type: application/json'"
-        )?;
-        writeln!(
-            out,
-            "  grpcurl -plaintext -H \"authorization: Bearer $TOKEN\" \
-             -d '{{\"to_user\": \"bob\", \"client_message_id\": \"1\", \"text\": \"hello\"}}' \
-             {address} parlance.v1.ChatService/SendMessage"
-        )?;
-        writeln!(
-            out,
-            "  npx wscat -H \"authorization: Bearer $TOKEN\" -c ws://{address}/ws -w 5 -x '{{\"hello\": {{}}}}'"
-        )?;
-        writeln!(out, "  {program} chat bob --user alice --server {address}")?;
+    writeln!(out, "  admin    http://{admin}/metrics, /healthz, /readyz")?;
+    match &config.role {
+        Role::Node(node) => {
+            greet_of_node(node, &mut out)?;
+            if node.doors && matches!(node.identity, Identity::Local) {
+                local_mode(node, address, &mut out)?;
+            }
+        }
+        Role::Edge(nodes) => writeln!(out, "  role     edge, in front of {}", nodes.join(", "))?,
     }
     writeln!(out)?;
     out.flush()?;
     Ok(())
+}
+
+fn greet_of_node(node: &Node, out: &mut impl Write) -> std::io::Result<()> {
+    match &node.store {
+        StoreConfig::Embedded { sync } => {
+            let data = node.data_dir.canonicalize().unwrap_or_else(|_| node.data_dir.clone());
+            writeln!(out, "  data     {}", data.display())?;
+            if !sync {
+                writeln!(out, "  sync     OFF: a power cut loses acknowledged messages")?;
+            }
+        }
+        StoreConfig::Dynamodb { table_prefix } => {
+            writeln!(out, "  data     dynamodb, tables {table_prefix}*")?;
+            if node.redis.is_none() {
+                writeln!(
+                    out,
+                    "  nodes    ALONE: without --redis other nodes on these tables are heard of late"
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a newcomer may want to type.
+fn local_mode(node: &Node, address: SocketAddr, out: &mut impl Write) -> std::io::Result<()> {
+    // As it was called, so that the lines work where it was called from.
+    let program = std::env::args().next().unwrap_or_else(|| "parlance".into());
+    let data_dir = node.data_dir.display();
+    writeln!(out, "  mode     local: anyone on this machine may be anyone")?;
+    writeln!(out)?;
+    writeln!(out, "A token, and a message over each door:")?;
+    writeln!(out)?;
+    writeln!(out, "  TOKEN=$({program} token alice --data-dir {data_dir})")?;
+    writeln!(out, "  curl -H \"authorization: Bearer $TOKEN\" http://{address}/v1/users/me")?;
+    writeln!(
+        out,
+        "  curl -X POST http://{address}/v1/users -d '{{\"userId\": \"bob\", \"name\": \"Bob\"}}' \
+         -H 'content-type: application/json'"
+    )?;
+    writeln!(
+        out,
+        "  grpcurl -plaintext -H \"authorization: Bearer $TOKEN\" \
+         -d '{{\"to_user\": \"bob\", \"client_message_id\": \"1\", \"text\": \"hello\"}}' \
+         {address} parlance.v1.ChatService/SendMessage"
+    )?;
+    writeln!(
+        out,
+        "  npx wscat -H \"authorization: Bearer $TOKEN\" -c ws://{address}/ws -w 5 -x '{{\"hello\": {{}}}}'"
+    )?;
+    writeln!(out, "  {program} chat bob --user alice --server {address}")
 }

@@ -1,0 +1,94 @@
+use imbl::OrdSet;
+use parlance_core::{Body, Chunk, RoomId, UserId};
+use parlance_store::{Store, StoreError};
+use tokio::time::Instant;
+
+use crate::limits::AUDIENCE_IDLE;
+use crate::map::Map;
+
+/// Members read at once.
+const PAGE: usize = 1_000;
+
+/// Who is to hear of what happens in the rooms that are written here: their members, as
+/// of a head.
+#[derive(Default)]
+pub(super) struct Audiences(Map<RoomId, Audience>);
+
+struct Audience {
+    /// All chunks up to here are in.
+    head: u64,
+    members: OrdSet<UserId>,
+    used: Instant,
+}
+
+impl Audiences {
+    /// A chunk of `room` was committed, here or elsewhere.
+    pub(super) fn fold(&self, room: &RoomId, chunk: &Chunk) {
+        let Some(mut audience) = self.0.get_mut(room) else { return };
+        if chunk.head().seq() <= audience.head {
+            return;
+        }
+        if chunk.first_seq() != audience.head + 1 {
+            drop(audience);
+            self.0.remove(room);
+            return;
+        }
+        for event in chunk.events() {
+            match &event.body {
+                Body::MemberAdded { user, .. } => {
+                    audience.members.insert(user.clone());
+                }
+                Body::MemberRemoved { user } => {
+                    audience.members.remove(user);
+                }
+                _ => {}
+            }
+        }
+        audience.head = chunk.head().seq();
+    }
+
+    /// The members of `room` at `head` or later; read if they are not known.
+    pub(super) async fn of(
+        &self,
+        store: &dyn Store,
+        room: &RoomId,
+        head: u64,
+    ) -> Result<OrdSet<UserId>, StoreError> {
+        if let Some(known) = self.known(room, head) {
+            return Ok(known);
+        }
+        let mut members = OrdSet::new();
+        let mut after: Option<UserId> = None;
+        loop {
+            let page = store.members(room, after.as_ref(), PAGE).await?;
+            after = page.last().map(|last| last.user.clone());
+            let is_last = page.len() < PAGE;
+            members.extend(page.into_iter().filter(|row| row.is_active()).map(|row| row.user));
+            if is_last {
+                break;
+            }
+        }
+        // Rows may be newer than `head`: chunks folded in later say nothing else than they do.
+        let audience = Audience { head, members: members.clone(), used: Instant::now() };
+        self.0.insert(room.clone(), audience);
+        Ok(members)
+    }
+
+    pub(super) fn known(&self, room: &RoomId, head: u64) -> Option<OrdSet<UserId>> {
+        let mut known = self.0.get_mut(room).filter(|known| known.head >= head)?;
+        known.used = Instant::now();
+        Some(known.members.clone())
+    }
+
+    pub(super) fn trim(&self) {
+        self.0.retain(|_, audience| audience.used.elapsed() < AUDIENCE_IDLE);
+    }
+}
+
+/// Whose membership `chunk` changes.
+pub(super) fn concerned(chunk: &Chunk) -> impl Iterator<Item = &UserId> {
+    chunk.events().iter().filter_map(|event| match &event.body {
+        Body::MemberAdded { user, .. } | Body::MemberRemoved { user } => Some(user),
+        _ => None,
+    })
+}

@@ -1,0 +1,58 @@
+//! What nodes tell each other (`proto/cluster/cluster.proto`), as bytes.
+
+use bytes::Bytes;
+use parlance_core::{Chunk, RoomId, UserId};
+pub(crate) use parlance_proto::cluster::v1::envelope::Content;
+use parlance_proto::cluster::v1::{ChunkHint, Envelope, HeadHint, SignalHint};
+use parlance_proto::{SharedFrame, convert};
+use prost::Message;
+
+use crate::hub::Terms;
+
+pub(crate) fn encode(content: Content) -> Bytes {
+    Envelope { content: Some(content) }.encode_to_vec().into()
+}
+
+/// `None` for what a later version says.
+pub(super) fn decode(payload: Bytes) -> Option<Content> {
+    Envelope::decode(payload).ok()?.content
+}
+
+pub(super) fn chunk(room: &RoomId, terms: Terms, chunk: &Chunk) -> Content {
+    Content::Chunk(ChunkHint {
+        room_id: room.as_str().to_owned(),
+        history_visibility: convert::visibility(terms.visibility).into(),
+        floor_seq: terms.floor,
+        epoch: terms.epoch,
+        chunk: Some(convert::chunk(chunk)),
+    })
+}
+
+pub(super) fn chunk_from(hint: ChunkHint) -> Option<(RoomId, Terms, Chunk)> {
+    let terms = Terms {
+        visibility: convert::visibility_from(hint.history_visibility())?,
+        floor: hint.floor_seq,
+        epoch: hint.epoch,
+    };
+    Some((RoomId::parse(&hint.room_id).ok()?, terms, convert::chunk_from(hint.chunk?)?))
+}
+
+pub(super) fn head<'a>(room: &RoomId, head: u64, users: impl Iterator<Item = &'a UserId>) -> Content {
+    Content::Head(HeadHint {
+        room_id: room.as_str().to_owned(),
+        head_seq: head,
+        user_ids: users.map(|user| user.as_str().to_owned()).collect(),
+    })
+}
+
+pub(super) fn signal<'a>(
+    rooms: impl Iterator<Item = &'a RoomId>,
+    frame: &SharedFrame,
+    except: &UserId,
+) -> Content {
+    Content::Signal(SignalHint {
+        room_ids: rooms.map(|room| room.as_str().to_owned()).collect(),
+        except_user_id: except.as_str().to_owned(),
+        frame: frame.proto().clone(),
+    })
+}

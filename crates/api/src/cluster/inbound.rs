@@ -1,0 +1,98 @@
+use std::sync::Arc;
+
+use parlance_core::{RoomId, UserId};
+use parlance_proto::SharedFrame;
+use parlance_proto::cluster::v1::{HeadHint, SignalHint};
+use parlance_registry::Notice;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Cluster;
+use super::envelope::{self, Content};
+use crate::Error;
+use crate::limits::LOST_NODE_WRITES;
+use crate::rooms::Rooms;
+
+impl Cluster {
+    /// Takes what reaches this node.
+    pub(crate) async fn receive(
+        self: Arc<Self>,
+        rooms: Rooms,
+        mut notices: mpsc::Receiver<Notice>,
+        tasks: TaskTracker,
+        shutdown: CancellationToken,
+    ) {
+        loop {
+            let notice = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                notice = notices.recv() => notice,
+            };
+            match notice {
+                Some(Notice::Payload(payload)) => {
+                    if let Some(content) = envelope::decode(payload) {
+                        self.take(&rooms, &tasks, content);
+                    }
+                }
+                Some(Notice::Missed) => self.look_for_missed("missed", None),
+                // Cut off it may go on writing for a while without telling anyone.
+                Some(Notice::NodeLost(node)) => {
+                    tracing::warn!(%node, "a node is gone");
+                    self.look_for_missed("node_lost", Some(LOST_NODE_WRITES));
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn take(self: &Arc<Self>, rooms: &Rooms, tasks: &TaskTracker, content: Content) {
+        match content {
+            Content::Chunk(hint) => {
+                let Some((room, terms, chunk)) = envelope::chunk_from(hint) else { return };
+                self.committed(&room, &chunk);
+                self.hub.deliver(&room, terms, &chunk);
+                rooms.observe(&room, chunk);
+            }
+            Content::Head(hint) => {
+                let cluster = self.clone();
+                tasks.spawn(async move {
+                    // A few at a time; the others wait, and may find it done.
+                    let _permit = cluster.hints.acquire().await;
+                    if let Err(error) = cluster.follow_up(hint).await {
+                        tracing::warn!(%error, "cannot look at a room that has gone on");
+                        cluster.look_for_missed("hint_failed", None);
+                    }
+                });
+            }
+            Content::Signal(hint) => self.take_signal(hint),
+            Content::Forward(forward) => rooms.decide_forwarded(forward),
+            Content::Forwarded(forwarded) => rooms.forwarded(forwarded),
+        }
+    }
+
+    /// A room is said to be further than it is known here.
+    async fn follow_up(&self, hint: HeadHint) -> Result<(), Error> {
+        let Ok(room) = RoomId::parse(&hint.room_id) else { return Ok(()) };
+        if let Some(feed) = self.hub.feed(&room)
+            && feed.known().is_none_or(|known| known.head < hint.head_seq)
+        {
+            self.hub.refresh(&feed).await?;
+        }
+        for user in hint.user_ids.iter().filter_map(|user| UserId::parse(user).ok()) {
+            if self.hub.is_here(&user)
+                && let Some(user_room) = self.store.user_room(&user, &room).await?
+                && user_room.member.is_active()
+            {
+                self.hub.joined(&user, &room, user_room.member.changed_at());
+            }
+        }
+        Ok(())
+    }
+
+    fn take_signal(&self, hint: SignalHint) {
+        let Ok(except) = UserId::parse(&hint.except_user_id) else { return };
+        let rooms: Vec<RoomId> = hint.room_ids.iter().filter_map(|room| RoomId::parse(room).ok()).collect();
+        self.hub.signal_rooms(rooms.iter(), &SharedFrame::from_encoded(hint.frame), &except);
+    }
+}

@@ -1,0 +1,142 @@
+use parlance_core::limits::{MAX_LOOKUP_MEMBERS, MAX_OVERLAP_MEMBERS, MAX_SIGNAL_MEMBERS};
+use parlance_core::plant::{self, Plant};
+use parlance_core::{Chunk, Head, RoomId, RoomInfo, UserId};
+use parlance_proto::SharedFrame;
+use parlance_registry::To;
+use parlance_store::{StoreError, StoredRoom};
+use prost::Message;
+use tokio::time::Instant;
+
+use super::audience::concerned;
+use super::envelope::{self, encode};
+use super::{Cluster, Written};
+use crate::hub::Terms;
+use crate::limits::MAX_HINT_BYTES;
+use crate::random;
+
+/// A room that a signal is for, as far as its sender knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct SignalRoom {
+    pub(crate) room: RoomId,
+    pub(crate) head: u64,
+    pub(crate) member_count: u64,
+}
+
+impl From<&StoredRoom> for SignalRoom {
+    fn from(room: &StoredRoom) -> Self {
+        let head = room.head();
+        Self { room: room.info.id.clone(), head: head.seq(), member_count: head.member_count() }
+    }
+}
+
+impl Cluster {
+    /// A chunk was committed, by this node or another one whose log is read.
+    pub(crate) fn committed(&self, room: &RoomId, chunk: &Chunk) {
+        self.audiences.fold(room, chunk);
+    }
+
+    /// Tells the nodes of the room's members of a chunk that this node has committed.
+    /// What cannot be told now is told later.
+    pub(crate) async fn publish(&self, info: &RoomInfo, chunk: &Chunk) {
+        if !self.registry.is_shared() {
+            return;
+        }
+        let (room, terms) = (&info.id, Terms::from(info));
+        let mut content = envelope::chunk(room, terms, chunk);
+        if let envelope::Content::Chunk(hint) = &content
+            && hint.encoded_len() > MAX_HINT_BYTES
+        {
+            content = envelope::head(room, chunk.head().seq(), concerned(chunk));
+        }
+        let users: Vec<UserId> = concerned(chunk).cloned().collect();
+        self.tell_room(room, chunk.head(), users, content).await;
+    }
+
+    /// Tells them where a room is: for what was committed before and may not have been
+    /// published. `users` are those whose membership may have changed.
+    pub(crate) async fn announce(&self, room: &RoomId, head: Head, users: Vec<UserId>) {
+        if self.registry.is_shared() {
+            let content = envelope::head(room, head.seq(), users.iter());
+            self.tell_room(room, head, users, content).await;
+        }
+    }
+
+    async fn tell_room(&self, room: &RoomId, head: Head, users: Vec<UserId>, content: envelope::Content) {
+        if plant::is(Plant::DropPublish) && random::bits().is_multiple_of(4) {
+            return;
+        }
+        let told = self.try_tell_room(room, head, users, content).await;
+        if told.is_err() {
+            metrics::counter!("parlance_publishes_failed_total").increment(1);
+            self.announce_again();
+        }
+        self.written.insert(room.clone(), Written { at: Instant::now(), published: told.is_ok() });
+    }
+
+    async fn try_tell_room(
+        &self,
+        room: &RoomId,
+        head: Head,
+        mut users: Vec<UserId>,
+        content: envelope::Content,
+    ) -> Result<(), Untold> {
+        if self.is_away() {
+            return Err(Untold);
+        }
+        if head.member_count() <= MAX_OVERLAP_MEMBERS {
+            let members = self.audiences.of(self.store.as_ref(), room, head.seq()).await?;
+            users.extend(members);
+            users.sort_unstable();
+            users.dedup();
+        }
+        let by_room = head.member_count() > MAX_LOOKUP_MEMBERS;
+        let to = To { users: &users, room: by_room.then_some(room) };
+        Ok(self.registry.publish(to, encode(content)).await?)
+    }
+
+    /// Tells everyone in `rooms` something of the moment, here and on other nodes, but not
+    /// the sessions of `except`. Rooms that are too large for signals are left out.
+    pub(crate) async fn signal(&self, rooms: &[SignalRoom], frame: &SharedFrame, except: &UserId) {
+        self.hub.signal_rooms(rooms.iter().map(|room| &room.room), frame, except);
+        if !self.registry.is_shared() || self.is_away() {
+            return;
+        }
+        let mut users: Vec<UserId> = Vec::new();
+        let mut told = Vec::with_capacity(rooms.len());
+        for room in rooms.iter().filter(|room| room.member_count <= MAX_SIGNAL_MEMBERS) {
+            let members = match self.audiences.known(&room.room, room.head) {
+                Some(members) => members,
+                // A signal is not worth holding up what was missed.
+                None if self.reads.try_take() => {
+                    match self.audiences.of(self.store.as_ref(), &room.room, room.head).await {
+                        Ok(members) => members,
+                        Err(_) => continue,
+                    }
+                }
+                None => continue,
+            };
+            users.extend(members.into_iter().filter(|user| user != except));
+            told.push(&room.room);
+        }
+        users.sort_unstable();
+        users.dedup();
+        let content = envelope::signal(told.into_iter(), frame, except);
+        // Whoever does not hear of it does not hear of it.
+        let _ = self.registry.publish(To { users: &users, room: None }, encode(content)).await;
+    }
+}
+
+/// Not everyone was told.
+struct Untold;
+
+impl From<StoreError> for Untold {
+    fn from(_: StoreError) -> Self {
+        Self
+    }
+}
+
+impl From<parlance_registry::RegistryError> for Untold {
+    fn from(_: parlance_registry::RegistryError) -> Self {
+        Self
+    }
+}

@@ -1,0 +1,212 @@
+//! Finding what nobody told: one way for every trouble with the registry.
+//!
+//! After it, and again and again while it lasts, the rooms and users of this node are
+//! compared with the store: most recently active rooms first, so many reads a second.
+//! What this node wrote and may not have published is announced once more.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream;
+use parlance_core::{RoomId, UserId};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{Cluster, MissedState, Written};
+use crate::Error;
+use crate::hub::Feed;
+use crate::limits::{RECOVERY_AGAIN, RECOVERY_CONCURRENCY};
+
+/// Rooms of a user that are read at once.
+const PAGE: usize = 200;
+
+/// How far a node is with finding what it missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovery {
+    /// Nothing that was published lately may be missing here.
+    pub settled: bool,
+    /// Rooms and users that are still to be compared with the store.
+    pub left: usize,
+}
+
+#[derive(PartialEq)]
+enum Trouble {
+    /// What others published may not have arrived.
+    Missed,
+    /// What was published here did not arrive, and that is all.
+    Unpublished,
+}
+
+impl Cluster {
+    /// Hints may have gone missing until now, and for `again` may go on to.
+    pub(super) fn look_for_missed(&self, cause: &'static str, again: Option<Duration>) {
+        metrics::counter!("parlance_recoveries_total", "cause" => cause).increment(1);
+        let mut missed = self.missed();
+        missed.asked += 1;
+        if let Some(again) = again {
+            missed.again_until = Some(Instant::now() + again);
+        }
+        drop(missed);
+        self.missed.wake.notify_one();
+    }
+
+    /// Something was committed that others could not be told.
+    pub(super) fn announce_again(&self) {
+        self.missed().unpublished = true;
+        self.missed.wake.notify_one();
+    }
+
+    pub(crate) fn recovery(&self) -> Recovery {
+        let missed = self.missed();
+        let settled = missed.asked == missed.done && !self.is_away();
+        Recovery { settled, left: self.missed.left.load(Ordering::Relaxed) }
+    }
+
+    /// Looks for what was missed whenever something may have been.
+    pub(crate) async fn recover(self: Arc<Self>, shutdown: CancellationToken) {
+        let rounds = async {
+            loop {
+                if self.wait_for_trouble().await == Trouble::Unpublished {
+                    self.announce_written(|written| !written.published).await;
+                    sleep(RECOVERY_AGAIN).await;
+                    continue;
+                }
+                let asked = self.missed().asked;
+                let complete = self.round(asked).await;
+                let mut missed = self.missed();
+                if complete && !self.is_away() {
+                    missed.done = asked;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {}
+            () = rounds => {}
+        }
+    }
+
+    async fn wait_for_trouble(&self) -> Trouble {
+        let mut health = self.health.clone();
+        loop {
+            let (pending, again, unpublished) = {
+                let mut missed = self.missed();
+                let again = missed.again_until.is_some_and(|until| Instant::now() < until);
+                let pending = missed.asked > missed.done;
+                // A whole round announces them, too.
+                let unpublished = missed.unpublished && !pending && !self.is_away();
+                missed.unpublished &= !unpublished;
+                (pending, again, unpublished)
+            };
+            if unpublished {
+                return Trouble::Unpublished;
+            }
+            if pending && !self.is_away() {
+                return Trouble::Missed;
+            }
+            if self.is_away() || again {
+                // Not at once: the round before may have had nothing to do.
+                let _ = timeout(RECOVERY_AGAIN, self.missed.wake.notified()).await;
+                return Trouble::Missed;
+            }
+            tokio::select! {
+                biased;
+                () = self.missed.wake.notified() => {}
+                changed = health.changed() => {
+                    if changed.is_err() {
+                        // The registry is closed: so are we, soon.
+                        std::future::pending::<()>().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One comparison of everything here with the store. Returns whether it was complete: new
+    /// trouble has it begin again with what is most active.
+    async fn round(&self, asked: u64) -> bool {
+        let is_current = || self.missed().asked == asked;
+        if !self.is_away() {
+            self.announce_written(|_| true).await;
+        }
+        let rooms = self.hub.rooms_by_activity();
+        let users = self.hub.users();
+        self.missed.left.store(rooms.len() + users.len(), Ordering::Relaxed);
+        let one_less = || {
+            self.missed.left.fetch_sub(1, Ordering::Relaxed);
+        };
+        let rooms = stream::iter(rooms).take_while(|_| std::future::ready(is_current()));
+        let failed_rooms = rooms
+            .map(|feed| async move { self.compare_room(&feed).await.is_err() })
+            .buffer_unordered(RECOVERY_CONCURRENCY)
+            .fold(0, |failed, this| {
+                one_less();
+                std::future::ready(failed + usize::from(this))
+            })
+            .await;
+        let users = stream::iter(users).take_while(|_| std::future::ready(is_current()));
+        let failed_users = users
+            .map(|user| async move { self.compare_user(&user).await.is_err() })
+            .buffer_unordered(RECOVERY_CONCURRENCY)
+            .fold(0, |failed, this| {
+                one_less();
+                std::future::ready(failed + usize::from(this))
+            })
+            .await;
+        if failed_rooms + failed_users > 0 {
+            tracing::warn!(failed_rooms, failed_users, "cannot compare with the store; trying again");
+            sleep(RECOVERY_AGAIN).await;
+            return false;
+        }
+        is_current()
+    }
+
+    async fn compare_room(&self, feed: &Arc<Feed>) -> Result<(), Error> {
+        self.reads.take().await;
+        self.hub.refresh(feed).await
+    }
+
+    /// Finds rooms that the user was added to.
+    async fn compare_user(&self, user: &UserId) -> Result<(), Error> {
+        let mut after: Option<RoomId> = None;
+        loop {
+            self.reads.take().await;
+            let page = self.store.rooms_of(user, after.as_ref(), PAGE).await?;
+            after = page.last().map(|last| last.room.clone());
+            let is_last = page.len() < PAGE;
+            for user_room in page.iter().filter(|room| room.member.is_active()) {
+                self.hub.joined(user, &user_room.room, user_room.member.changed_at());
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tells other nodes where the rooms are that were written here.
+    async fn announce_written(&self, which: impl Fn(&Written) -> bool) {
+        let written = self.written.iter().filter(|entry| which(entry.value()));
+        let mut rooms: Vec<RoomId> = written.map(|entry| entry.key().clone()).collect();
+        rooms.sort();
+        stream::iter(rooms)
+            .for_each_concurrent(RECOVERY_CONCURRENCY, |room| async move {
+                self.reads.take().await;
+                match self.store.room(&room).await {
+                    Ok(Some(stored)) => {
+                        let users = super::audience::concerned(&stored.tail).cloned().collect();
+                        self.announce(&room, stored.head(), users).await;
+                    }
+                    Ok(None) => {}
+                    Err(error) => tracing::warn!(%error, "cannot announce a room"),
+                }
+            })
+            .await;
+    }
+
+    fn missed(&self) -> MutexGuard<'_, MissedState> {
+        self.missed.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

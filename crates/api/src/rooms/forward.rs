@@ -1,0 +1,154 @@
+//! Sends that another node decides.
+//!
+//! Nodes that write one room race for its head, and who lost reads before it tries again
+//! while the winner need not: it could go on losing. So it hands its sends to the room's
+//! home, the same for all nodes, where they share a chunk. Without an answer it decides by
+//! itself: whichever comes second finds the message in the log.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use foldhash::quality::FixedState;
+use futures::future::join_all;
+use parlance_core::{Action, Command, Outcome, RequestId, RoomId, Text, Timestamp, UserId};
+use parlance_proto::cluster::v1::{Forward, Forwarded};
+use parlance_registry::NodeId;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::{Ask, Letter, Rooms, Shared};
+use crate::cluster::envelope::{self, Content};
+use crate::limits::FORWARD_TIMEOUT;
+use crate::map::Map;
+
+/// Sends that wait for another node's answer.
+#[derive(Default)]
+pub(super) struct Forwards {
+    waiting: Map<u64, oneshot::Sender<Forwarded>>,
+    next: AtomicU64,
+}
+
+/// The node of `nodes` that decides for `room` when several want to: by rendezvous
+/// hashing, so that one that comes or goes moves only its own share.
+pub(super) fn home<'a>(room: &RoomId, nodes: &'a [NodeId]) -> Option<&'a NodeId> {
+    nodes.iter().max_by_key(|node| {
+        // All nodes must come to the same, whatever is random in them.
+        FixedState::with_seed(0).hash_one((room.as_str(), node.as_str()))
+    })
+}
+
+impl Shared {
+    /// Has `home` decide `asks`, in their order. What it does not, is decided here.
+    pub(super) fn forward(self: &Arc<Self>, room: &RoomId, home: NodeId, asks: Vec<Ask>) {
+        metrics::counter!("parlance_sends_forwarded_total").increment(asks.len() as u64);
+        let (shared, room) = (self.clone(), room.clone());
+        self.tasks.spawn(async move {
+            let answers = asks.into_iter().map(|ask| shared.ask_home(&room, &home, ask));
+            // Those undecided are put in line in their order, too.
+            for (ask, outcome) in join_all(answers).await {
+                match outcome {
+                    // Whoever asked may have gone.
+                    Some(outcome) => drop(ask.reply.send(Ok(outcome))),
+                    None => shared.post(&room, Ask { forwarded: true, ..ask }).await,
+                }
+            }
+        });
+    }
+
+    async fn ask_home(&self, room: &RoomId, home: &NodeId, ask: Ask) -> (Ask, Option<Outcome>) {
+        let Action::Send { text, reply_to } = &ask.command.action else { return (ask, None) };
+        let id = self.forwards.next.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        self.forwards.waiting.insert(id, answer);
+        let forward = Forward {
+            id,
+            node_id: self.registry.node().as_str().to_owned(),
+            room_id: room.as_str().to_owned(),
+            user_id: ask.command.actor.as_str().to_owned(),
+            client_message_id: ask.command.request.as_str().to_owned(),
+            after_seq: ask.command.after,
+            text: text.as_str().to_owned(),
+            reply_to_seq: reply_to.unwrap_or(0),
+        };
+        let asked = async {
+            self.registry.tell(home, envelope::encode(Content::Forward(forward))).await.ok()?;
+            answered.await.ok()
+        };
+        let forwarded = timeout(FORWARD_TIMEOUT, asked).await.ok().flatten();
+        self.forwards.waiting.remove(&id);
+        let outcome = forwarded.filter(|forwarded| forwarded.seq > 0).map(|forwarded| Outcome {
+            first: forwarded.seq,
+            last: forwarded.seq,
+            at: Timestamp(forwarded.at_ms),
+            message_count: forwarded.message_count,
+            is_repeat: forwarded.is_repeat,
+        });
+        (ask, outcome)
+    }
+}
+
+impl Rooms {
+    /// Decides what another node asks to be decided here.
+    pub(crate) fn decide_forwarded(&self, forward: Forward) {
+        let Some((node, room, command)) = parse(&forward) else { return };
+        let (reply, answer) = oneshot::channel();
+        let ask = Ask { command, direct_with: None, forwarded: true, reply };
+        // In the order in which they came. With a full queue the other node is on its own.
+        if self.shared.actor(&room).try_send(Letter::Ask(ask)).is_err() {
+            return;
+        }
+        let shared = self.shared.clone();
+        self.shared.tasks.spawn(async move {
+            let mut forwarded = Forwarded { id: forward.id, ..Forwarded::default() };
+            // A refusal is for the other node to find out: it knows how to say it.
+            if let Ok(Ok(outcome)) = answer.await {
+                forwarded.seq = outcome.first;
+                forwarded.at_ms = outcome.at.0;
+                forwarded.message_count = outcome.message_count;
+                forwarded.is_repeat = outcome.is_repeat;
+            }
+            let payload = envelope::encode(Content::Forwarded(forwarded));
+            let _ = shared.registry.tell(&node, payload).await;
+        });
+    }
+
+    /// The answer to what this node has forwarded.
+    pub(crate) fn forwarded(&self, forwarded: Forwarded) {
+        if let Some((_, waiting)) = self.shared.forwards.waiting.remove(&forwarded.id) {
+            // Too late: it is decided here.
+            let _ = waiting.send(forwarded);
+        }
+    }
+}
+
+fn parse(forward: &Forward) -> Option<(NodeId, RoomId, Command)> {
+    let text = Text::parse(&forward.text).ok()?;
+    let reply_to = (forward.reply_to_seq != 0).then_some(forward.reply_to_seq);
+    let command = Command {
+        actor: UserId::parse(&forward.user_id).ok()?,
+        request: RequestId::parse(&forward.client_message_id).ok()?,
+        after: forward.after_seq,
+        action: Action::Send { text, reply_to },
+    };
+    Some((NodeId::parse(&forward.node_id)?, RoomId::parse(&forward.room_id).ok()?, command))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_leaves_moves_only_its_own_rooms() {
+        let nodes: Vec<_> = ["a", "b", "c", "d"].iter().map(|id| NodeId::parse(id).unwrap()).collect();
+        let rooms: Vec<_> = (0..400).map(|n| RoomId::parse(&format!("r{n}")).unwrap()).collect();
+        let mut moved = 0;
+        for room in &rooms {
+            let before = home(room, &nodes).unwrap();
+            let after = home(room, &nodes[..3]).unwrap();
+            assert!(before == after || *before == nodes[3]);
+            moved += usize::from(before != after);
+        }
+        assert!((60..=140).contains(&moved), "{moved} of 400");
+    }
+}

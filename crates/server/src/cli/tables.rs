@@ -1,0 +1,60 @@
+use anyhow::{Context, ensure};
+use clap::{Args, Subcommand};
+use parlance_server::config::TABLE_PREFIX;
+use parlance_store::{Dynamo, DynamoOptions, TableOptions};
+
+/// Region, credentials and endpoint come from the usual settings of AWS.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+
+    /// What the names of the tables begin with
+    #[arg(long, env = "PARLANCE_TABLE_PREFIX", value_name = "PREFIX", default_value = TABLE_PREFIX, global = true)]
+    table_prefix: String,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Create those that are not there, with backups, billed by request
+    Create {
+        /// Have AWS refuse to delete them until that is switched off
+        #[arg(long)]
+        deletion_protection: bool,
+
+        /// Tag them, for bills and access rules; may be repeated
+        #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = tag)]
+        tags: Vec<(String, String)>,
+    },
+    /// Say whether they are there and as they must be
+    Check,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(ask(arguments))
+}
+
+async fn ask(arguments: &Arguments) -> anyhow::Result<()> {
+    let options = DynamoOptions { table_prefix: arguments.table_prefix.clone(), ..DynamoOptions::default() };
+    let store = Dynamo::connect(&options).await?;
+    if let Command::Create { deletion_protection, tags } = &arguments.command {
+        let options = TableOptions { deletion_protection: *deletion_protection, tags: tags.clone() };
+        let report = store.create_tables(&options).await.context("cannot create the tables")?;
+        report.notes.iter().for_each(|note| println!("{note}"));
+    }
+    // Also after creating: those that were there may not be as they must be.
+    let report = store.check_tables().await.context("cannot look at the tables")?;
+    if matches!(arguments.command, Command::Check) {
+        report.notes.iter().for_each(|note| println!("{note}"));
+    }
+    report.warnings.iter().for_each(|warning| println!("warning: {warning}"));
+    report.problems.iter().for_each(|problem| println!("problem: {problem}"));
+    ensure!(report.problems.is_empty(), "the tables will not do");
+    println!("the tables are ready");
+    Ok(())
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,185 @@
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+/// The options as they are given: in the file under the names of the flags.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Options {
+    /// What this process is. "all": a whole node. "api": a node without WebSocket, REST
+    /// and web page. "bridge": an edge that has only these, and asks the nodes of
+    /// --api-url [default: all]
+    #[arg(long, env = "PARLANCE_ROLE", value_name = "ROLE")]
+    pub role: Option<RoleName>,
+
+    /// Where clients connect: gRPC, grpc-web, WebSocket, REST and the web page
+    /// [default: 127.0.0.1:8080]
+    #[arg(long, env = "PARLANCE_LISTEN", value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+
+    /// Where operators look: /metrics, /healthz, /readyz [default: 127.0.0.1:9090]
+    #[arg(long, env = "PARLANCE_ADMIN_LISTEN", value_name = "ADDR")]
+    pub admin_listen: Option<SocketAddr>,
+
+    /// Where edges connect, if there are any: gRPC with many thousand streams on one
+    /// connection. For a private network [default: nowhere]
+    #[arg(long, env = "PARLANCE_EDGE_LISTEN", value_name = "ADDR")]
+    pub edge_listen: Option<SocketAddr>,
+
+    /// The nodes that an edge asks: `http://host:port`, comma-separated; of a name with
+    /// several addresses, each of them
+    #[arg(long, env = "PARLANCE_API_URL", value_name = "URLS", value_delimiter = ',')]
+    pub api_url: Option<Vec<String>>,
+
+    /// Where everything is kept [default: ./parlance-data]
+    #[arg(long, env = "PARLANCE_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// What keeps everything. "embedded": the data directory, for one node. "dynamodb":
+    /// tables shared by many; region, credentials and endpoint come from the usual
+    /// settings of AWS, such as AWS_REGION [default: embedded]
+    #[arg(long, env = "PARLANCE_STORE", value_name = "STORE")]
+    pub store: Option<StoreName>,
+
+    /// What the names of the tables begin with [default: parlance_]
+    #[arg(long, env = "PARLANCE_TABLE_PREFIX", value_name = "PREFIX")]
+    pub table_prefix: Option<String>,
+
+    /// Redis, through which nodes hear of each other: redis://host:port, rediss://,
+    /// redis-cluster://, redis-sentinel:// [default: none, this node is alone]
+    #[arg(long, env = "PARLANCE_REDIS", value_name = "URL", hide_env_values = true)]
+    pub redis: Option<String>,
+
+    /// What the keys in Redis begin with [default: parlance:]
+    #[arg(long, env = "PARLANCE_REDIS_PREFIX", value_name = "PREFIX")]
+    pub redis_prefix: Option<String>,
+
+    /// Over how many parts of a Redis Cluster users are spread, the same on every node
+    /// [default: 1, on a cluster 8]
+    #[arg(long, env = "PARLANCE_REDIS_SHARDS", value_name = "N")]
+    pub redis_shards: Option<u32>,
+
+    /// File with the secret shared with whoever signs the tokens (HS256), at least 32
+    /// bytes. Without this and --jwt-public-key the server runs in local mode: it makes
+    /// its own tokens for anyone, and listens on loopback only
+    #[arg(long, env = "PARLANCE_JWT_SECRET_FILE", value_name = "FILE")]
+    pub jwt_secret_file: Option<PathBuf>,
+
+    /// File with the public key of whoever signs the tokens: RSA, EC or Ed25519 in PEM
+    #[arg(long, env = "PARLANCE_JWT_PUBLIC_KEY", value_name = "FILE", conflicts_with = "jwt_secret_file")]
+    pub jwt_public_key: Option<PathBuf>,
+
+    /// Audience that tokens must name [default: not checked]
+    #[arg(long, env = "PARLANCE_JWT_AUDIENCE", value_name = "NAME")]
+    pub jwt_audience: Option<String>,
+
+    /// Issuer that tokens must name [default: not checked]
+    #[arg(long, env = "PARLANCE_JWT_ISSUER", value_name = "NAME")]
+    pub jwt_issuer: Option<String>,
+
+    /// Origins of web pages that may connect, beside the server's own; comma-separated,
+    /// such as `https://app.example.org`. In local mode: any on this machine
+    #[arg(long, env = "PARLANCE_ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
+    pub allowed_origins: Option<Vec<String>>,
+
+    /// Operations a second that one user may ask for, with bursts of twice as many;
+    /// 0: no limit [default: 100]
+    #[arg(long, env = "PARLANCE_USER_RATE", value_name = "N")]
+    pub user_rate: Option<u32>,
+
+    /// Connections at the same time; further ones wait [default: 100000]
+    #[arg(long, env = "PARLANCE_MAX_CONNECTIONS", value_name = "N")]
+    pub max_connections: Option<u32>,
+
+    /// How long a node that was asked to end takes to send its clients elsewhere, in
+    /// seconds: over half of it they are told to reconnect, after all of it they are cut
+    /// off [default: 10]
+    #[arg(long, env = "PARLANCE_DRAIN_SECONDS", value_name = "N")]
+    pub drain_seconds: Option<u32>,
+
+    /// Whether a message is on the disk before it is acknowledged. "off" loses
+    /// messages in a power cut and is there to measure what syncing costs
+    /// [default: on]
+    #[arg(long, env = "PARLANCE_SYNC", value_name = "WHEN")]
+    pub sync: Option<OnOff>,
+
+    /// What to log: a level, or directives such as info,parlance_api=debug
+    /// [default: info]
+    #[arg(long, env = "PARLANCE_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnOff {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
+/// What a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RoleName {
+    /// A node with every door.
+    All,
+    /// A node behind edges: gRPC and grpc-web only.
+    Api,
+    /// An edge: WebSocket, REST and the web page, in front of nodes.
+    Bridge,
+}
+
+/// What keeps everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreName {
+    /// The data directory.
+    Embedded,
+    /// Tables of DynamoDB.
+    Dynamodb,
+}
+
+impl Options {
+    /// These options, and from the file at `path` those that are not given.
+    pub(super) fn or_file(self, path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        let file =
+            toml::from_str(&text).with_context(|| format!("in the configuration {}", path.display()))?;
+        Ok(self.or(file))
+    }
+
+    fn or(self, file: Self) -> Self {
+        // A key on the command line replaces the other kind of key in the file.
+        let has_key = self.jwt_secret_file.is_some() || self.jwt_public_key.is_some();
+        let key = |own: Option<PathBuf>, other: Option<PathBuf>| if has_key { own } else { own.or(other) };
+        Self {
+            role: self.role.or(file.role),
+            listen: self.listen.or(file.listen),
+            admin_listen: self.admin_listen.or(file.admin_listen),
+            edge_listen: self.edge_listen.or(file.edge_listen),
+            api_url: self.api_url.or(file.api_url),
+            data_dir: self.data_dir.or(file.data_dir),
+            store: self.store.or(file.store),
+            table_prefix: self.table_prefix.or(file.table_prefix),
+            redis: self.redis.or(file.redis),
+            redis_prefix: self.redis_prefix.or(file.redis_prefix),
+            redis_shards: self.redis_shards.or(file.redis_shards),
+            jwt_secret_file: key(self.jwt_secret_file, file.jwt_secret_file),
+            jwt_public_key: key(self.jwt_public_key, file.jwt_public_key),
+            jwt_audience: self.jwt_audience.or(file.jwt_audience),
+            jwt_issuer: self.jwt_issuer.or(file.jwt_issuer),
+            allowed_origins: self.allowed_origins.or(file.allowed_origins),
+            user_rate: self.user_rate.or(file.user_rate),
+            max_connections: self.max_connections.or(file.max_connections),
+            drain_seconds: self.drain_seconds.or(file.drain_seconds),
+            sync: self.sync.or(file.sync),
+            log: self.log.or(file.log),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use parlance_proto::SharedFrame;
+use prost::encoding::decode_key;
+
+use super::limits::SHARED_BYTES;
+
+/// What goes to many: `ServerFrame.event` and `ServerFrame.signal`. A reply or a
+/// welcome is for one, and remembering it would only push these out.
+const FOR_MANY: [u32; 2] = [3, 4];
+
+/// Parts of the memory, so that streams rarely wait for each other.
+const PARTS: usize = 16;
+
+/// Recognises frames that came on another stream before. One room with 1,000 sockets here
+/// is 1,000 streams that bring the same bytes: they become one frame, put into JSON once.
+pub(crate) struct Frames {
+    parts: [Mutex<Part>; PARTS],
+    hasher: RandomState,
+}
+
+#[derive(Default)]
+struct Part {
+    known: HashSet<Known>,
+    /// By age. Frames are recognised within moments or never.
+    order: VecDeque<SharedFrame>,
+    bytes: usize,
+}
+
+/// A frame by its bytes.
+struct Known(SharedFrame);
+
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.proto() == other.0.proto()
+    }
+}
+
+impl Eq for Known {}
+
+impl Hash for Known {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::borrow::Borrow::<[u8]>::borrow(self).hash(state);
+    }
+}
+
+impl std::borrow::Borrow<[u8]> for Known {
+    fn borrow(&self) -> &[u8] {
+        self.0.proto()
+    }
+}
+
+impl Frames {
+    pub(crate) fn new() -> Self {
+        Self { parts: Default::default(), hasher: RandomState::new() }
+    }
+
+    /// The frame of these bytes: the one that came before, if it is remembered.
+    pub(crate) fn share(&self, bytes: Bytes) -> SharedFrame {
+        let tag = decode_key(&mut bytes.as_ref()).map_or(0, |(tag, _)| tag);
+        if !FOR_MANY.contains(&tag) {
+            return SharedFrame::from_encoded(bytes);
+        }
+        let at = self.hasher.hash_one(&bytes) as usize % PARTS;
+        let mut part = self.parts[at].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = part.known.get(bytes.as_ref()) {
+            return known.0.clone();
+        }
+        // Not a slice of what was read from the network: that would be kept whole.
+        let frame = SharedFrame::from_encoded(Bytes::copy_from_slice(&bytes));
+        part.remember(frame.clone());
+        frame
+    }
+}
+
+impl Part {
+    fn remember(&mut self, frame: SharedFrame) {
+        self.bytes += frame.proto().len();
+        self.known.insert(Known(frame.clone()));
+        self.order.push_back(frame);
+        while self.bytes > SHARED_BYTES / PARTS {
+            let Some(oldest) = self.order.pop_front() else { return };
+            self.bytes -= oldest.proto().len();
+            self.known.remove(oldest.proto().as_ref());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_proto::v1::server_frame::Frame;
+    use parlance_proto::v1::{Event, Reply};
+
+    use super::*;
+
+    fn event(seq: u64, room: &str) -> Bytes {
+        let event = Event { room_id: room.to_owned(), seq, ..Default::default() };
+        SharedFrame::from(Frame::Event(event)).proto().clone()
+    }
+
+    #[test]
+    fn the_same_bytes_are_one_frame() {
+        let frames = Frames::new();
+        let one = frames.share(event(1, "a"));
+        let same = frames.share(Bytes::copy_from_slice(&event(1, "a")));
+        assert_eq!(one.json().as_ptr(), same.json().as_ptr());
+        let other = frames.share(event(2, "a"));
+        assert_ne!(one.json(), other.json());
+        let reply = SharedFrame::from(Frame::Reply(Reply::default()));
+        let (a, b) = (frames.share(reply.proto().clone()), frames.share(reply.proto().clone()));
+        assert_ne!(a.json().as_ptr(), b.json().as_ptr(), "a reply is for one");
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let frames = Frames::new();
+        let room = "x".repeat(1000);
+        let first = frames.share(event(1, &room));
+        for seq in 2..20_000 {
+            frames.share(event(seq, &room));
+        }
+        let held: usize = frames.parts.iter().map(|part| part.lock().unwrap().bytes).sum();
+        assert!(held <= SHARED_BYTES, "{held} bytes");
+        for part in &frames.parts {
+            let part = part.lock().unwrap();
+            assert_eq!(part.known.len(), part.order.len());
+        }
+        let again = frames.share(event(1, &room));
+        assert_ne!(first.json().as_ptr(), again.json().as_ptr(), "long forgotten");
+    }
+}

@@ -1,0 +1,55 @@
+//! The edge: WebSocket, REST and the web page in front of nodes that it asks over gRPC.
+//! It keeps nothing and knows no keys: tokens are passed on, and the nodes verify them.
+//!
+//! The way of a frame: bridge -> [`backend`] -> a [`link`] of [`nodes`] -> node, and back
+//! through [`frames`], where all that get the same bytes share one frame, and
+//! [`parting`], which sends clients elsewhere when the edge itself ends.
+
+mod backend;
+mod frames;
+pub(crate) mod limits;
+mod link;
+mod nodes;
+mod parting;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::readiness::Readiness;
+
+pub(crate) use backend::Upstream;
+use nodes::Nodes;
+
+/// What an edge runs.
+pub(crate) struct Edge {
+    end: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Edge {
+    /// Connects to the nodes at `authorities`, `host:port` each, as long as it lives.
+    pub(crate) fn start(
+        authorities: &[String],
+        readiness: &Readiness,
+        shutdown: &CancellationToken,
+        drain: Duration,
+    ) -> (Self, Arc<Upstream>) {
+        let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let nodes = Nodes::new(readiness.clone());
+        for authority in authorities {
+            tasks.spawn(nodes::look_after(nodes.clone(), authority.clone(), end.clone(), tasks.clone()));
+        }
+        let upstream = Arc::new(Upstream::new(nodes, shutdown.clone(), drain / 2));
+        (Self { end, tasks }, upstream)
+    }
+
+    /// Lets go of the nodes.
+    pub(crate) async fn stop(&self) {
+        self.end.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}

@@ -1,0 +1,119 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use parlance_api::services::Services;
+use parlance_api::{Api, Parts, SystemClock};
+use parlance_registry::{Local, NodeId, Redis, RedisOptions, Registry};
+use parlance_store::{Durability, Dynamo, DynamoOptions, Embedded, Store};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{self, StoreConfig};
+use crate::keys;
+use crate::readiness::{Readiness, watch_registry, watch_store};
+
+/// A running node: what keeps rooms and sessions.
+pub(crate) struct Node {
+    api: Arc<Api>,
+    store: Arc<dyn Store>,
+    embedded: Option<Arc<Embedded>>,
+    registry: Arc<dyn Registry>,
+    /// What looks after it.
+    watches: TaskTracker,
+    end: CancellationToken,
+}
+
+impl Node {
+    /// Opens the store and joins the others.
+    pub(crate) async fn start(
+        config: &config::Node,
+        readiness: &Readiness,
+        shutdown: &CancellationToken,
+        spread: Duration,
+    ) -> anyhow::Result<(Self, Services)> {
+        let auth = keys::auth(&config.identity, &config.data_dir)?;
+        let (store, embedded) = open_store(config).await?;
+        let registry = join(config).await?;
+        let parts = Parts {
+            store: store.clone(),
+            registry: registry.clone(),
+            auth,
+            clock: Arc::new(SystemClock),
+            user_rate: config.user_rate,
+            reconnect_spread: spread,
+            recovery_reads: parlance_api::RECOVERY_READS,
+        };
+        let api = Api::start(parts, shutdown.clone());
+        let (watches, end) = (TaskTracker::new(), CancellationToken::new());
+        if config.redis.is_some() {
+            let watch = watch_registry(registry.clone(), readiness.clone());
+            watches.spawn(end.clone().run_until_cancelled_owned(watch));
+        }
+        let watch = watch_store(store.clone(), readiness.clone());
+        watches.spawn(end.clone().run_until_cancelled_owned(watch));
+        let services = Services::new(api.clone());
+        Ok((Self { api, store, embedded, registry, watches, end }, services))
+    }
+
+    /// Resolves if the store fails, with the reason.
+    pub(crate) async fn failed(&self) -> String {
+        self.store.failed().await
+    }
+
+    /// Finishes what is under way, once nothing new comes in, and closes the store.
+    pub(crate) async fn stop(&self, deadline: Duration) {
+        if tokio::time::timeout(deadline, self.api.stop()).await.is_err() {
+            tracing::warn!("rooms did not end in time");
+        }
+        self.end.cancel();
+        self.watches.close();
+        self.watches.wait().await;
+        self.registry.close().await;
+        if let Some(store) = &self.embedded {
+            store.close().await;
+        }
+    }
+}
+
+async fn open_store(config: &config::Node) -> anyhow::Result<(Arc<dyn Store>, Option<Arc<Embedded>>)> {
+    match &config.store {
+        StoreConfig::Embedded { sync } => {
+            let durability = if *sync { Durability::Synced } else { Durability::Buffered };
+            let dir = config.data_dir.join("store");
+            let options = parlance_store::Options { durability, ..parlance_store::Options::default() };
+            let open = move || Embedded::open(&dir, options);
+            let store = Arc::new(tokio::task::spawn_blocking(open).await??);
+            Ok((store.clone(), Some(store)))
+        }
+        StoreConfig::Dynamodb { table_prefix } => {
+            let options = DynamoOptions { table_prefix: table_prefix.clone(), ..DynamoOptions::default() };
+            let store = Dynamo::connect(&options).await?;
+            let report = store.check_tables().await.context("cannot look at the tables in dynamodb")?;
+            for warning in &report.warnings {
+                tracing::warn!("{warning}");
+            }
+            if !report.problems.is_empty() {
+                let problems = report.problems.join("; ");
+                bail!("the tables in dynamodb will not do: {problems}. See `parlance tables create`");
+            }
+            if config.redis.is_none() {
+                tracing::warn!("without redis this node hears late of what others on these tables write");
+            }
+            Ok((Arc::new(store), None))
+        }
+    }
+}
+
+async fn join(config: &config::Node) -> anyhow::Result<Arc<dyn Registry>> {
+    let node = NodeId::from_random(keys::random_bits()?);
+    match &config.redis {
+        None => Ok(Arc::new(Local::new(node))),
+        Some(redis) => {
+            let mut options = RedisOptions::new(&redis.url);
+            options.prefix.clone_from(&redis.prefix);
+            options.shards = redis.shards;
+            Ok(Redis::connect(node, options).await?)
+        }
+    }
+}

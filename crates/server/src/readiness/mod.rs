@@ -1,0 +1,146 @@
+//! Whether new clients are welcome, and if not, why: for load balancers and operators.
+
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use tokio::sync::watch as channel;
+
+pub(crate) use watch::{follow_health, watch_registry, watch_store};
+
+/// What this process cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    /// What keeps everything.
+    Store,
+    /// Through what it hears of other nodes.
+    Registry,
+    /// Nodes to ask, for an edge.
+    Nodes,
+}
+
+impl Need {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Registry => "registry",
+            Self::Nodes => "nodes",
+        }
+    }
+}
+
+/// Whether new clients are welcome. Clones are of the same process.
+#[derive(Debug, Clone)]
+pub(crate) struct Readiness(Arc<channel::Sender<Standing>>);
+
+/// How it stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Standing {
+    draining: bool,
+    /// What is missing, and why in words.
+    missing: BTreeMap<Need, String>,
+}
+
+impl Standing {
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.draining && self.missing.is_empty()
+    }
+
+    /// In words, a line for each reason.
+    fn describe(&self) -> String {
+        let mut text = String::new();
+        if self.draining {
+            text.push_str("draining\n");
+        }
+        for (need, why) in &self.missing {
+            text.push_str(&format!("{}: {why}\n", need.name()));
+        }
+        if text.is_empty() { "ready\n".to_owned() } else { text }
+    }
+}
+
+impl Readiness {
+    /// Nothing is missing as far as known.
+    pub(crate) fn new() -> Self {
+        metrics::describe_gauge!("parlance_ready", "whether new clients are welcome: 1 or 0");
+        metrics::describe_gauge!("parlance_missing", "whether something that is needed is away: 1 or 0");
+        metrics::gauge!("parlance_ready").set(1.0);
+        Self(Arc::new(channel::Sender::default()))
+    }
+
+    /// From here on nobody new is welcome.
+    pub(crate) fn drain(&self) {
+        self.change(|standing| standing.draining = true);
+    }
+
+    /// Something that is needed is away.
+    pub(crate) fn missing(&self, need: Need, why: impl Into<String>) {
+        let why = why.into();
+        metrics::gauge!("parlance_missing", "what" => need.name()).set(1.0);
+        self.change(|standing| {
+            let before = standing.missing.insert(need, why.clone());
+            if before.is_none() {
+                tracing::warn!(what = need.name(), why, "not ready");
+            }
+        });
+    }
+
+    /// It is there.
+    pub(crate) fn there(&self, need: Need) {
+        metrics::gauge!("parlance_missing", "what" => need.name()).set(0.0);
+        self.change(|standing| {
+            if standing.missing.remove(&need).is_some() {
+                tracing::info!(what = need.name(), "there again");
+            }
+        });
+    }
+
+    /// How it stands, and each change.
+    pub(crate) fn subscribe(&self) -> channel::Receiver<Standing> {
+        self.0.subscribe()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Standing)) {
+        self.0.send_if_modified(|standing| {
+            let before = standing.clone();
+            change(standing);
+            metrics::gauge!("parlance_ready").set(if standing.is_ready() { 1.0 } else { 0.0 });
+            *standing != before
+        });
+    }
+}
+
+/// It serves.
+pub(crate) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// New clients are welcome; or why they are not.
+pub(crate) async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, String) {
+    let standing = readiness.0.borrow();
+    let status = if standing.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, standing.describe())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_what_is_missing() {
+        let readiness = Readiness::new();
+        let said = || readiness.subscribe().borrow().describe();
+        assert_eq!(said(), "ready\n");
+        readiness.missing(Need::Registry, "redis is out of reach");
+        readiness.missing(Need::Store, "no answer");
+        assert_eq!(said(), "store: no answer\nregistry: redis is out of reach\n");
+        readiness.there(Need::Store);
+        readiness.drain();
+        assert_eq!(said(), "draining\nregistry: redis is out of reach\n");
+        readiness.there(Need::Registry);
+        assert!(!readiness.subscribe().borrow().is_ready());
+    }
+}
