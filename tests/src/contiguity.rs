@@ -19,6 +19,15 @@ impl Item {
             Self::Gap(gap) => &gap.room_id,
         }
     }
+
+    /// Whether a reader who got it has come to `seq` of `room`.
+    pub fn reaches(&self, room: &str, seq: u64) -> bool {
+        let to = match self {
+            Self::Event(event) => event.seq,
+            Self::Gap(gap) => gap.to_seq,
+        };
+        self.room() == room && to >= seq
+    }
 }
 
 /// Checks the promise to every session: in each room, each event or gap begins right

@@ -34,7 +34,7 @@ pub use person::{Person, text_of};
 pub use raw_grpc::RawGrpc;
 pub use raw_websocket::RawWebSocket;
 pub use refused::{Refused, refused};
-pub use server::Server;
+pub use server::{Launch, Server};
 pub use tokens::{Signer, claims};
 pub use wait::{DEADLINE, eventually, fresh, now, within};
 

@@ -13,12 +13,34 @@ use crate::{Http, Person, eventually, parlance, within};
 /// kills it.
 pub struct Server {
     child: Child,
-    options: Vec<String>,
+    launch: Launch,
     data: TempDir,
-    address: SocketAddr,
-    admin: SocketAddr,
+    listening: Listening,
     output: Output,
 }
+
+/// How to start a server.
+#[derive(Clone, Default)]
+pub struct Launch {
+    /// Other options than the listeners and the data directory.
+    pub options: Vec<String>,
+    /// Environment variables, beside those that the test has.
+    pub environment: Vec<(String, String)>,
+    /// It keeps nothing, and has no data directory.
+    pub is_edge: bool,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy)]
+struct Listening {
+    clients: SocketAddr,
+    operators: SocketAddr,
+    edges: Option<SocketAddr>,
+}
+
+/// How long it drains unless a test says otherwise: long enough to see it, and not long
+/// enough to wait for.
+const DRAIN_SECONDS: &str = "2";
 
 /// What the server has written so far, on both streams.
 #[derive(Clone, Default)]
@@ -32,24 +54,53 @@ impl Server {
 
     /// With other options than the listeners and the data directory.
     pub async fn start_with(options: &[&str]) -> Self {
-        let data = tempfile::Builder::new().prefix("parlance-test-").tempdir().expect("a place for data");
         let options = options.iter().map(ToString::to_string).collect();
+        Self::launch(Launch { options, ..Launch::default() }).await
+    }
+
+    /// An edge in front of nodes, which are `host:port` each, as [`Self::edges`] says.
+    pub async fn start_edge(nodes: &[&str]) -> Self {
+        let urls: Vec<_> = nodes.iter().map(|node| format!("http://{node}")).collect();
+        let options = ["--role", "bridge", "--api-url", &urls.join(",")].map(ToOwned::to_owned).into();
+        let edge = Self::launch(Launch { options, is_edge: true, ..Launch::default() }).await;
+        let http = Http::new(edge.admin());
+        eventually("the edge has found a node", async || {
+            (http.get("/readyz").send().await.ok()?.status == 200).then_some(())
+        })
+        .await;
+        edge
+    }
+
+    /// Started this way.
+    pub async fn launch(launch: Launch) -> Self {
+        let data = tempfile::Builder::new().prefix("parlance-test-").tempdir().expect("a place for data");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listening = Listening { clients: any, operators: any, edges: None };
         let output = Output::default();
-        let child = spawn(&options, data.path(), any, any);
-        let mut server = Self { child, options, data, address: any, admin: any, output };
+        let child = spawn(&launch, data.path(), listening);
+        let mut server = Self { child, launch, data, listening, output };
         server.wait_until_it_serves().await;
         server
     }
 
     /// `host:port` of its doors.
     pub fn address(&self) -> String {
-        self.address.to_string()
+        self.listening.clients.to_string()
     }
 
     /// `host:port` for operators.
     pub fn admin(&self) -> String {
-        self.admin.to_string()
+        self.listening.operators.to_string()
+    }
+
+    /// `host:port` for edges, where it was started with `--edge-listen`.
+    pub fn edges(&self) -> String {
+        self.listening.edges.expect("it takes edges").to_string()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 
     /// Its data directory.
@@ -103,7 +154,7 @@ impl Server {
 
     /// Starts it again, after its end, on the same ports and data.
     pub async fn start_again(&mut self) {
-        self.child = spawn(&self.options, self.data.path(), self.address, self.admin);
+        self.child = spawn(&self.launch, self.data.path(), self.listening);
         self.wait_until_it_serves().await;
     }
 
@@ -122,12 +173,17 @@ impl Server {
         let errors = tokio::spawn(self.output.clone().drain(BufReader::new(stderr)));
         let mut stdout = BufReader::new(self.child.stdout.take().expect("it is piped"));
         let addresses = within("the server says where it listens", self.output.addresses(&mut stdout)).await;
-        let Some((address, admin)) = addresses else {
+        let Some(listening) = addresses else {
             let status = self.exited().await;
             let _ = within("the server has said why", errors).await;
             panic!("the server ended with {status}");
         };
-        (self.address, self.admin) = (address, admin);
+        self.listening = listening;
+        // Started again, it is to be found where it was.
+        let at = self.launch.options.iter().position(|option| option == "--edge-listen");
+        if let (Some(at), Some(edges)) = (at, listening.edges) {
+            self.launch.options[at + 1] = edges.to_string();
+        }
         tokio::spawn(self.output.clone().drain(stdout));
         let http = self.http();
         eventually("the server is healthy", async || {
@@ -162,32 +218,38 @@ impl Output {
         }
     }
 
-    /// Where the doors and where the operators' listener are, once both are printed.
-    async fn addresses(
-        &self,
-        stdout: &mut BufReader<impl AsyncRead + Unpin>,
-    ) -> Option<(SocketAddr, SocketAddr)> {
+    /// Where it listens, once all of that is printed.
+    async fn addresses(&self, stdout: &mut BufReader<impl AsyncRead + Unpin>) -> Option<Listening> {
         let after = |line: &str, words: &str| -> Option<SocketAddr> {
             let rest = line.split_once(words)?.1;
             rest.split(['/', ',', ' ']).next()?.parse().ok()
         };
         let mut lines = stdout.lines();
-        let mut doors = None;
+        let (mut clients, mut edges) = (None, None);
         loop {
             let line = lines.next_line().await.ok()??;
             self.push(&line);
-            doors = doors.or_else(|| after(&line, "open     http://"));
+            clients = clients.or_else(|| after(&line, "open     http://"));
+            edges = edges.or_else(|| after(&line, "edges    http://"));
             if let Some(admin) = after(&line, "admin    http://") {
-                return Some((doors?, admin));
+                return Some(Listening { clients: clients?, operators: admin, edges });
             }
         }
     }
 }
 
-fn spawn(options: &Vec<String>, dir: &Path, listen: SocketAddr, admin: SocketAddr) -> Child {
+fn spawn(launch: &Launch, dir: &Path, listening: Listening) -> Child {
     let mut command = Command::new(parlance());
-    command.arg("serve").args(options).arg("--data-dir").arg(dir.join("data"));
-    command.args(["--listen", &listen.to_string(), "--admin-listen", &admin.to_string()]);
+    command.arg("serve").args(&launch.options);
+    if !launch.options.iter().any(|option| option == "--drain-seconds") {
+        command.args(["--drain-seconds", DRAIN_SECONDS]);
+    }
+    if !launch.is_edge {
+        command.arg("--data-dir").arg(dir.join("data"));
+    }
+    command.args(["--listen", &listening.clients.to_string()]);
+    command.args(["--admin-listen", &listening.operators.to_string()]);
+    command.envs(launch.environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.spawn().expect("the server can be started")
 }

@@ -6,7 +6,9 @@
 
 mod measure;
 mod replay;
+mod seeded;
 mod server_process;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -28,6 +30,7 @@ struct Cli {
 enum Command {
     Replay(replay::Args),
     Measure(measure::Args),
+    Torture(torture::Args),
 }
 
 #[tokio::main]
@@ -36,6 +39,7 @@ async fn main() -> ExitCode {
         match Cli::parse().command {
             Command::Replay(args) => Box::pin(replay::run(args)).await,
             Command::Measure(args) => Box::pin(measure::run(args)).await,
+            Command::Torture(args) => Box::pin(torture::run(args)).await,
         }
     };
     // Interrupted, too, it ends the servers that it started: they go with the future.

@@ -58,7 +58,7 @@ impl ServerProcess {
         arguments.extend([address.clone(), "--admin-listen".to_owned(), format!("127.0.0.1:{admin}")]);
         arguments.extend(["--data-dir".to_owned(), data.to_string_lossy().into_owned()]);
         arguments.extend(extra.iter().map(ToString::to_string));
-        let child = spawn(program, &arguments, folder.path())?;
+        let child = spawn(program, &arguments, &[], folder.path())?;
         let mut server = Self { program: program.to_owned(), arguments, address, child, folder };
         server.wait_until_healthy().await?;
         Ok(server)
@@ -72,7 +72,7 @@ impl ServerProcess {
     /// Kills it without warning and starts it again on the same ports and data.
     pub(crate) async fn kill_and_restart(&mut self) -> Result<()> {
         self.child.kill().await.context("cannot kill the server")?;
-        self.child = spawn(&self.program, &self.arguments, self.folder.path())?;
+        self.child = spawn(&self.program, &self.arguments, &[], self.folder.path())?;
         self.wait_until_healthy().await
     }
 
@@ -128,17 +128,28 @@ impl ServerProcess {
 
     /// The end of its log.
     pub(crate) fn last_words(&self) -> String {
-        let log = std::fs::read(self.folder.path().join(LOG)).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let lines: Vec<_> = log.lines().collect();
-        let last = &lines[lines.len().saturating_sub(20)..];
-        format!("its last words:\n{}", last.join("\n"))
+        last_words(self.folder.path())
     }
+}
+
+/// The end of the log of a server that was started with this folder.
+pub(crate) fn last_words(folder: &Path) -> String {
+    let log = std::fs::read(folder.join(LOG)).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let lines: Vec<_> = log.lines().collect();
+    let last = &lines[lines.len().saturating_sub(20)..];
+    format!("its last words:\n{}", last.join("\n"))
 }
 
 const LOG: &str = "server.log";
 
-fn spawn(program: &Path, arguments: &[String], folder: &Path) -> Result<Child> {
+/// Starts a server that logs into `folder`.
+pub(crate) fn spawn(
+    program: &Path,
+    arguments: &[String],
+    environment: &[(String, String)],
+    folder: &Path,
+) -> Result<Child> {
     let log = File::options().create(true).append(true).open(folder.join(LOG))?;
     let mut command = Command::new(program);
     // What configures the caller's own server is not meant for this one.
@@ -147,12 +158,13 @@ fn spawn(program: &Path, arguments: &[String], folder: &Path) -> Result<Child> {
             command.env_remove(key);
         }
     }
+    command.envs(environment.iter().map(|(key, value)| (key, value)));
     command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
     command.spawn().with_context(|| format!("cannot start {}", program.display()))
 }
 
 /// Whether `GET /healthz` answers 200.
-async fn is_healthy(address: &str) -> bool {
+pub(crate) async fn is_healthy(address: &str) -> bool {
     let ask = async {
         let mut socket = TcpStream::connect(address).await?;
         let request = format!("GET /healthz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
@@ -166,7 +178,7 @@ async fn is_healthy(address: &str) -> bool {
 
 /// Two ports of [`PORTS`] on which nobody listens, from a place that differs from run to
 /// run.
-fn free_ports() -> Result<(u16, u16)> {
+pub(crate) fn free_ports() -> Result<(u16, u16)> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let size = PORTS.end - PORTS.start;
     let first = (now.subsec_micros() ^ std::process::id().wrapping_mul(7919)) % u32::from(size);

@@ -7,6 +7,7 @@ pub(crate) struct Meters {
     websockets: Gauge,
     pub(crate) frames_in: Counter,
     pub(crate) frames_out: Counter,
+    pub(crate) frames_to_json: Counter,
     pub(crate) bad_frames: Counter,
 }
 
@@ -15,11 +16,16 @@ impl Meters {
         describe_gauge!("parlance_bridge_websockets", "open WebSocket connections");
         describe_counter!("parlance_bridge_frames_in_total", "client frames passed on to the backend");
         describe_counter!("parlance_bridge_frames_out_total", "server frames taken from the backend");
+        describe_counter!(
+            "parlance_bridge_frames_to_json_total",
+            "server frames put into JSON: each once, however many sockets get it"
+        );
         describe_counter!("parlance_bridge_bad_frames_total", "client messages that were no frame");
         Self {
             websockets: gauge!("parlance_bridge_websockets"),
             frames_in: counter!("parlance_bridge_frames_in_total"),
             frames_out: counter!("parlance_bridge_frames_out_total"),
+            frames_to_json: counter!("parlance_bridge_frames_to_json_total"),
             bad_frames: counter!("parlance_bridge_bad_frames_total"),
         }
     }

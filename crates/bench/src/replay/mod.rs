@@ -10,7 +10,6 @@ mod readback;
 mod report;
 mod room;
 mod run;
-mod seeded;
 mod stream;
 mod unsendable;
 mod users;

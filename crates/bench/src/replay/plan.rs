@@ -11,7 +11,7 @@ use parlance_client::transport::Door;
 
 use super::escape::{display_name, user_id};
 use super::log::{self, Line};
-use super::seeded::Seeded;
+use crate::seeded::Seeded;
 use super::unsendable::{Reason, Unsendable};
 
 /// A user by its place in [`Plan::users`].

@@ -161,6 +161,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Outbound<S> {
                 Some(Poll::Ready(Some(Ok(frame)))) => {
                     meters.frames_out.increment(1);
                     self.draining |= is_draining(&frame);
+                    if form == Form::Json {
+                        frame.json_made(|| meters.frames_to_json.increment(1));
+                    }
                     self.current = Some(Fragments::new(form, &frame));
                 }
                 Some(Poll::Ready(end)) => {

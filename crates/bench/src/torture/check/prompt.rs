@@ -1,0 +1,115 @@
+//! Promptness: what is acknowledged reaches everyone who is connected and well within a
+//! bound, unless hints or the store were in trouble around that time.
+
+use super::super::history::{At, Frame, History, OpKind, Outcome, RoomIndex, SessionRecord};
+use super::super::world::User;
+use super::view::View;
+use super::{Rule, Verdict};
+
+/// From the acknowledgement to the last delivery: below the time after which nodes give
+/// one of theirs up and look for what it may have left.
+pub(in super::super) const BOUND: At = 8_000;
+
+/// How long a trouble of Redis or the store is felt after it has passed.
+pub(in super::super) const RECOVERY: At = 12_000;
+
+/// A client that has not read for a while needs a moment.
+const AFTER_STALL: At = 5_000;
+
+pub(super) fn check(history: &History, view: &View<'_>, verdict: &mut Verdict) {
+    let excused = excused(history);
+    let acks = acks(history, &excused);
+    for (user, client) in (0..).zip(&history.clients) {
+        for session in &client.sessions {
+            for (room, acks) in (0..).zip(&acks) {
+                if !acks.is_empty() && !view.intervals(room, user).is_empty() {
+                    session_room(history, view, (user, session, room), acks, verdict);
+                }
+            }
+        }
+    }
+}
+
+/// The times that do not count, by rising start.
+fn excused(history: &History) -> Vec<(At, At)> {
+    let faults = history.faults.iter().filter(|fault| fault.delays_all);
+    let mut excused: Vec<_> = faults.map(|fault| (fault.from, fault.to + RECOVERY)).collect();
+    excused.sort_unstable();
+    excused
+}
+
+/// By room: the seqs that have to be prompt and when they were acknowledged, by rising seq.
+fn acks(history: &History, excused: &[(At, At)]) -> Vec<Vec<(u64, At)>> {
+    let mut acks: Vec<Vec<(u64, At)>> = history.rooms.iter().map(|_| Vec::new()).collect();
+    for op in history.clients.iter().flat_map(|client| &client.ops) {
+        let (OpKind::Send, Outcome::Done(answer)) = (op.kind, &op.outcome) else { continue };
+        let (from, to) = (answer.at, answer.at + BOUND);
+        if !excused.iter().any(|(start, end)| *start <= to && from <= *end) {
+            acks[usize::from(op.room)].push((answer.seq.into(), answer.at));
+        }
+    }
+    acks.iter_mut().for_each(|acks| acks.sort_unstable());
+    acks
+}
+
+fn session_room(
+    history: &History,
+    view: &View<'_>,
+    (user, session, room): (User, &SessionRecord, RoomIndex),
+    acks: &[(u64, At)],
+    verdict: &mut Verdict,
+) {
+    // Until a session has what it missed, it is not expected to be prompt.
+    let Some(from) = session.caught_up else { return };
+    let frames = session.rooms.get(&room).map(Vec::as_slice).unwrap_or_default();
+    let late = |seq: u64, acknowledged: At, came: Option<At>| {
+        let name = &history.rooms[usize::from(room)].id;
+        let came = came.map_or("never came".to_owned(), |came| format!("came {} ms later", came - acknowledged));
+        format!(
+            "client {user} (node {}): event {seq} of room {name} was acknowledged at {acknowledged} ms and {came}",
+            session.node
+        )
+    };
+    let mut frames = frames.iter().peekable();
+    let mut after = session.cursors.get(&room).copied().unwrap_or(0);
+    for &(seq, acknowledged) in acks {
+        let due = acknowledged + BOUND;
+        // The session's end, if nobody waited for it so long.
+        let end = session.ended.unwrap_or(At::MAX);
+        if acknowledged < from || due >= end || !is_reading(session, acknowledged, due) {
+            continue;
+        }
+        if !view.is_member_at(room, user, seq) || !was_asked(view, room, user, seq, acknowledged) {
+            continue;
+        }
+        let mut came = None;
+        while let Some(frame) = frames.peek() {
+            let (reaches, at) = match **frame {
+                Frame::Event { seq, at, .. } => (u64::from(seq), at),
+                Frame::Gap { to, at, .. } => (u64::from(to), at),
+            };
+            if reaches >= seq {
+                came = Some(at);
+                break;
+            }
+            after = after.max(reaches);
+            frames.next();
+        }
+        if came.is_none() && seq <= after {
+            continue;
+        }
+        verdict.check(Rule::Prompt, came.is_some_and(|came| came <= due), || late(seq, acknowledged, came));
+    }
+}
+
+/// Whether the client read all the time.
+fn is_reading(session: &SessionRecord, from: At, to: At) -> bool {
+    !session.stalls.iter().any(|(start, end)| *start <= to && from <= end + AFTER_STALL)
+}
+
+/// Who comes into a room gets what is said from then on; when exactly is the membership's
+/// business, so that only those count who had asked before and were answered long since.
+fn was_asked(view: &View<'_>, room: RoomIndex, user: User, seq: u64, acknowledged: At) -> bool {
+    let interval = view.intervals(room, user).iter().find(|interval| interval.contains(seq));
+    interval.is_some_and(|interval| interval.asked == 0 || interval.asked + BOUND <= acknowledged)
+}

@@ -1,0 +1,125 @@
+//! What follows from the logs alone: who was a member when, and where operations stand.
+
+use std::collections::HashMap;
+
+use super::super::history::{At, History, LogBody, OpRecord, RoomHistory, RoomIndex};
+use super::super::world::{OpId, User};
+
+/// From joining to leaving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Interval {
+    pub(super) joined: u64,
+    pub(super) left: Option<u64>,
+    /// The operation that began it was first sent then; 0 for who was there from the start.
+    pub(super) asked: At,
+}
+
+pub(super) struct View<'a> {
+    /// By room and user.
+    members: Vec<HashMap<User, Vec<Interval>>>,
+    pub(super) ops: HashMap<OpId, &'a OpRecord>,
+    rooms: &'a [RoomHistory],
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(history: &'a History) -> Self {
+        let ops: HashMap<_, _> =
+            history.clients.iter().flat_map(|client| &client.ops).map(|op| (op.id, op)).collect();
+        let members = history.rooms.iter().map(|room| members(room, &ops)).collect();
+        Self { members, ops, rooms: &history.rooms }
+    }
+
+    /// When `user` was a member, oldest first.
+    pub(super) fn intervals(&self, room: RoomIndex, user: User) -> &[Interval] {
+        self.members[room as usize].get(&user).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn members(&self, room: RoomIndex) -> impl Iterator<Item = (User, &[Interval])> {
+        self.members[room as usize].iter().map(|(user, intervals)| (*user, intervals.as_slice()))
+    }
+
+    pub(super) fn is_member_at(&self, room: RoomIndex, user: User, seq: u64) -> bool {
+        self.intervals(room, user).iter().any(|interval| interval.contains(seq))
+    }
+
+    /// Whether the user may ever see this event.
+    pub(super) fn is_visible(&self, room: RoomIndex, user: User, seq: u64) -> bool {
+        if self.rooms[room as usize].open_past {
+            self.intervals(room, user).last().is_some_and(|last| last.left.is_none_or(|left| seq <= left))
+        } else {
+            self.is_member_at(room, user, seq)
+        }
+    }
+
+    /// Why the user should not have been shown the event `at` that moment, if so.
+    pub(super) fn trespass(&self, room: RoomIndex, user: User, seq: u64, at: At) -> Option<String> {
+        if self.is_member_at(room, user, seq) {
+            return None;
+        }
+        let intervals = self.intervals(room, user);
+        if !self.rooms[room as usize].open_past {
+            return Some(format!("was no member then ({})", spell(intervals)));
+        }
+        // All of the past is open to whoever is a member: since when they may have been?
+        match intervals.iter().find(|interval| interval.joined > seq) {
+            Some(next) if next.asked <= at => None,
+            Some(_) => Some(format!("had left and not come back yet ({})", spell(intervals))),
+            None => Some(format!("had left for good ({})", spell(intervals))),
+        }
+    }
+
+    /// The print of the event that the log holds there.
+    pub(super) fn print(&self, room: RoomIndex, seq: u64) -> Option<u64> {
+        let log = &self.rooms[room as usize].log;
+        let event = log.get(usize::try_from(seq).ok()?.checked_sub(1)?)?;
+        (event.seq == seq).then_some(event.print)
+    }
+
+    /// The messages counted up to a seq.
+    pub(super) fn count_at(&self, room: RoomIndex, seq: u64) -> u64 {
+        let log = &self.rooms[room as usize].log;
+        let at = (seq as usize).min(log.len());
+        at.checked_sub(1).map_or(0, |at| log[at].message_count)
+    }
+}
+
+impl Interval {
+    pub(super) fn contains(&self, seq: u64) -> bool {
+        self.joined <= seq && self.left.is_none_or(|left| seq <= left)
+    }
+}
+
+fn members(room: &RoomHistory, ops: &HashMap<OpId, &OpRecord>) -> HashMap<User, Vec<Interval>> {
+    let mut members: HashMap<User, Vec<Interval>> = HashMap::new();
+    for event in &room.log {
+        match event.body {
+            LogBody::Added(user) => {
+                // Who came with the room's first chunk was there from its first event.
+                let joined = if event.seq <= room.setup_head { 1 } else { event.seq };
+                let asked = event.op.and_then(|op| ops.get(&op)).map_or(0, |op| op.first_sent);
+                members.entry(user).or_default().push(Interval { joined, left: None, asked });
+            }
+            LogBody::Removed(user) => {
+                if let Some(last) = members.get_mut(&user).and_then(|intervals| intervals.last_mut()) {
+                    last.left.get_or_insert(event.seq);
+                }
+            }
+            _ => {}
+        }
+    }
+    members
+}
+
+fn spell(intervals: &[Interval]) -> String {
+    if intervals.is_empty() {
+        return "never was one".to_owned();
+    }
+    let spelled: Vec<_> = intervals
+        .iter()
+        .map(|interval| match interval.left {
+            Some(left) => format!("{}..{left}", interval.joined),
+            None => format!("{}..", interval.joined),
+        })
+        .collect();
+    format!("member {}", spelled.join(", "))
+}

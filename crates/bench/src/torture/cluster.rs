@@ -1,0 +1,177 @@
+//! What is tortured: nodes, Redis and a store behind them, and proxies in between.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use parlance_faults::TcpProxy;
+use parlance_faults::dynamodb::Dynamodb;
+use parlance_faults::redis::RedisServer;
+use tokio::process::Command;
+use tokio::sync::Mutex;
+
+use super::client::NodeAddresses;
+use super::node::Node;
+use super::token;
+
+/// The connections of a node's clients come in so many shares.
+pub(super) const SHARES: u8 = 3;
+
+const TABLE_PREFIX: &str = "torture_";
+
+/// Half of the time that a node may take to end is for its clients to leave: shorter than
+/// by default, since a run has many of these.
+const DRAIN_SECONDS: &str = "4";
+
+#[derive(Debug)]
+pub(super) struct Cluster {
+    pub(super) nodes: Vec<Mutex<Node>>,
+    /// By node, those of its shares of clients.
+    pub(super) client_proxies: Vec<Vec<TcpProxy>>,
+    /// None: one node with its embedded store.
+    pub(super) shared: Option<Shared>,
+    addresses: Vec<NodeAddresses>,
+    /// The shared secret; gone with the cluster.
+    _secret: tempfile::NamedTempFile,
+}
+
+/// What the nodes share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) redis: Mutex<RedisServer>,
+    /// Each node's way to Redis.
+    pub(super) redis_proxies: Vec<TcpProxy>,
+    pub(super) dynamodb: Dynamodb,
+}
+
+/// How a cluster is made.
+#[derive(Debug)]
+pub(super) struct Options<'a> {
+    pub(super) program: &'a Path,
+    pub(super) nodes: u8,
+    pub(super) embedded: bool,
+    pub(super) plant: Option<&'static str>,
+}
+
+impl Cluster {
+    pub(super) async fn start(options: &Options<'_>) -> Result<Self> {
+        let secret = tempfile::NamedTempFile::new()?;
+        std::fs::write(secret.path(), token::SECRET)?;
+        let mut environment = Vec::new();
+        if let Some(plant) = options.plant {
+            environment.push(("PARLANCE_PLANT".to_owned(), plant.to_owned()));
+        }
+        let shared = match options.embedded {
+            true => None,
+            false => Some(Box::pin(Shared::start(options)).await?),
+        };
+        if let Some(shared) = &shared {
+            environment.extend(shared.environment());
+            create_tables(options.program, &environment).await?;
+        }
+        let mut cluster = Self {
+            nodes: Vec::new(),
+            client_proxies: Vec::new(),
+            shared,
+            addresses: Vec::new(),
+            _secret: secret,
+        };
+        for index in 0..usize::from(options.nodes) {
+            let arguments = cluster.arguments(index);
+            cluster.add(Box::pin(Node::start(options.program, &arguments, &environment)).await?).await?;
+        }
+        Ok(cluster)
+    }
+
+    fn arguments(&self, node: usize) -> Vec<String> {
+        let secret = self._secret.path().to_string_lossy().into_owned();
+        let mut arguments = vec!["--jwt-secret-file".to_owned(), secret];
+        arguments.extend(["--drain-seconds", DRAIN_SECONDS].map(String::from));
+        if let Some(shared) = &self.shared {
+            let redis = format!("redis://{}", shared.redis_proxies[node].address());
+            arguments.extend(["--store", "dynamodb", "--table-prefix", TABLE_PREFIX].map(String::from));
+            arguments.extend(["--redis".to_owned(), redis]);
+        }
+        arguments
+    }
+
+    /// Takes a node in, with proxies in front of it.
+    async fn add(&mut self, node: Node) -> Result<()> {
+        let address: SocketAddr = node.address().parse()?;
+        let mut proxies = Vec::new();
+        for _ in 0..SHARES {
+            proxies.push(TcpProxy::start(address).await?);
+        }
+        let shares = proxies.iter().map(|proxy| proxy.address().to_string()).collect();
+        self.addresses.push(NodeAddresses { direct: address.to_string(), shares });
+        self.client_proxies.push(proxies);
+        self.nodes.push(Mutex::new(node));
+        Ok(())
+    }
+
+    pub(super) fn addresses(&self) -> &[NodeAddresses] {
+        &self.addresses
+    }
+
+    /// Has everything work again, and checks that every node is still there.
+    pub(super) async fn heal(&self) -> Result<()> {
+        self.client_proxies.iter().flatten().for_each(TcpProxy::pass);
+        if let Some(shared) = &self.shared {
+            shared.redis_proxies.iter().for_each(TcpProxy::pass);
+            shared.dynamodb.plan().clear();
+        }
+        for node in &self.nodes {
+            node.lock().await.expect_alive()?;
+        }
+        Ok(())
+    }
+
+    /// Ends everything in good order.
+    pub(super) async fn end(self) -> Result<()> {
+        let ends = self.nodes.into_iter().map(|node| async move { node.into_inner().end().await });
+        futures::future::try_join_all(ends).await.map(drop)
+    }
+
+    /// What the nodes logged last.
+    pub(super) async fn last_words(&self) -> String {
+        let mut words = String::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            words.push_str(&format!("node {index}, {}\n", node.lock().await.last_words()));
+        }
+        words
+    }
+}
+
+impl Shared {
+    async fn start(options: &Options<'_>) -> Result<Self> {
+        let redis = RedisServer::start().await.context("cannot start Redis")?;
+        let mut redis_proxies = Vec::new();
+        for _ in 0..options.nodes {
+            redis_proxies.push(TcpProxy::start(redis.address()).await?);
+        }
+        let dynamodb = Dynamodb::start().context("cannot start a DynamoDB API")?;
+        Ok(Self { redis: Mutex::new(redis), redis_proxies, dynamodb })
+    }
+
+    /// Where the nodes find the store. The keys are none: nobody checks them here.
+    fn environment(&self) -> Vec<(String, String)> {
+        let endpoint = self.dynamodb.endpoint();
+        let settings = [
+            ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.as_str()),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "torture"),
+            ("AWS_SECRET_ACCESS_KEY", "torture"),
+        ];
+        settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    }
+}
+
+async fn create_tables(program: &Path, environment: &[(String, String)]) -> Result<()> {
+    let mut command = Command::new(program);
+    command.args(["tables", "create", "--table-prefix", TABLE_PREFIX]);
+    command.envs(environment.iter().map(|(key, value)| (key, value))).kill_on_drop(true);
+    let output = command.output().await.context("cannot create tables")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "cannot create tables: {}\n{said}", output.status);
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! What happened in a run, as small as it can be kept: a million messages with all their
+//! deliveries stay within a few hundred megabytes. The checker reads this and nothing else.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use parlance_proto::v1;
+use parlance_proto::v1::event::Body;
+
+use super::world::{OpId, User};
+
+/// Milliseconds since the run began, by the one clock of this process.
+pub(super) type At = u32;
+
+/// A room by its place in the world.
+pub(super) type RoomIndex = u16;
+
+/// Everything that a run leaves behind.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    pub(super) rooms: Vec<RoomHistory>,
+    /// By client, each of which is a user of its own.
+    pub(super) clients: Vec<ClientHistory>,
+    pub(super) faults: Vec<FaultRecord>,
+    /// When everything was healed and the clients stopped asking for more.
+    pub(super) healed: At,
+}
+
+/// A room as it was read back at the end.
+#[derive(Debug, Default)]
+pub(super) struct RoomHistory {
+    pub(super) id: String,
+    /// Members may read all of the past, not only what they were there for.
+    pub(super) open_past: bool,
+    /// The seq of its last event before the run began.
+    pub(super) setup_head: u64,
+    /// The head that the read-back named.
+    pub(super) head: u64,
+    /// What the read-back returned, as it came.
+    pub(super) log: Vec<LogEvent>,
+}
+
+/// An event of the read-back.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LogEvent {
+    pub(super) seq: u64,
+    /// Of the server's clock, nanoseconds.
+    pub(super) at: i128,
+    pub(super) actor: Option<User>,
+    /// The operation that it came of; none for what was there before the run.
+    pub(super) op: Option<OpId>,
+    pub(super) print: u64,
+    pub(super) message_count: u64,
+    pub(super) body: LogBody,
+}
+
+/// What happened, as far as rules ask for it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum LogBody {
+    Message { text: Text, deleted: bool, reactions: Vec<(u8, User)> },
+    Edited { target: u64, text: Text },
+    Deleted { target: u64 },
+    Reacted { target: u64, emoji: u8 },
+    Unreacted { target: u64, emoji: u8 },
+    Added(User),
+    Removed(User),
+    Other,
+}
+
+/// A text, by the operation that wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Text {
+    Empty,
+    Of(OpId),
+    /// Nothing that was ever sent.
+    Foreign,
+}
+
+/// What one client did and saw.
+#[derive(Debug, Default)]
+pub(super) struct ClientHistory {
+    pub(super) sessions: Vec<SessionRecord>,
+    pub(super) ops: Vec<OpRecord>,
+    pub(super) pages: Vec<PageRecord>,
+    /// The user's inbox at the end.
+    pub(super) inbox: Vec<InboxRecord>,
+    /// Events of rooms that the user was never meant to be in: room and seq.
+    pub(super) strange: Vec<(String, u64)>,
+    /// Tries to connect that failed.
+    pub(super) failed_connects: u32,
+}
+
+/// One connection, from the welcome to its end.
+#[derive(Debug, Default)]
+pub(super) struct SessionRecord {
+    pub(super) node: u8,
+    pub(super) opened: At,
+    /// The heads that the welcome named had all come.
+    pub(super) caught_up: Option<At>,
+    /// None: still open when the run ended.
+    pub(super) ended: Option<At>,
+    /// When the client did not read: from, to.
+    pub(super) stalls: Vec<(At, At)>,
+    /// What hello said: the room and everything up to there.
+    pub(super) cursors: HashMap<RoomIndex, u64>,
+    /// The heads that the welcome named.
+    pub(super) heads: HashMap<RoomIndex, u64>,
+    /// What came, by room, in order.
+    pub(super) rooms: HashMap<RoomIndex, Vec<Frame>>,
+    /// The server refused to resume: reason.
+    pub(super) refused: Option<String>,
+}
+
+/// What came on a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frame {
+    Event { seq: u32, at: At, print: u64 },
+    Gap { from: u32, to: u32, at: At, reason: v1::GapReason },
+}
+
+/// An operation that has an id, and its answers.
+#[derive(Debug, Clone)]
+pub(super) struct OpRecord {
+    pub(super) id: OpId,
+    pub(super) kind: OpKind,
+    pub(super) room: RoomIndex,
+    /// The message or mark that it is about, if any.
+    pub(super) target: u32,
+    pub(super) first_sent: At,
+    pub(super) attempts: u16,
+    pub(super) outcome: Outcome,
+    /// Answers to repeats of what was answered.
+    pub(super) repeats: Vec<Answer>,
+}
+
+/// What became of an operation.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Outcome {
+    /// No answer yet.
+    Open,
+    /// The client gave up, as the contract tells it to; it may or may not have happened.
+    Unknown,
+    Done(Answer),
+    /// Refused for good: reason, and whether it may have been carried out before.
+    Refused { reason: String, at: At },
+}
+
+/// An acknowledgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) at: At,
+    /// The first event; 0 where nothing had to change. Of a mark: where it stands.
+    pub(super) seq: u32,
+    /// Of a message: the count with it.
+    pub(super) message_count: u32,
+    pub(super) is_repeat: bool,
+    /// The room that the answer names is the one meant.
+    pub(super) right_room: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum OpKind {
+    Send,
+    Edit,
+    Delete,
+    React,
+    Unreact,
+    MarkRead,
+    Delivered,
+    Join,
+    Leave,
+    Add,
+    Remove,
+}
+
+impl OpKind {
+    /// Whether its answer names an event of the log.
+    pub(super) fn is_logged(self) -> bool {
+        !matches!(self, Self::MarkRead | Self::Delivered)
+    }
+}
+
+/// A page of history that a client read in the middle of it all.
+#[derive(Debug, Clone)]
+pub(super) struct PageRecord {
+    pub(super) room: RoomIndex,
+    pub(super) asked: At,
+    pub(super) answered: At,
+    pub(super) head: u64,
+    pub(super) from: u64,
+    pub(super) events: Vec<(u32, u64)>,
+}
+
+/// A room of an inbox at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct InboxRecord {
+    pub(super) room: RoomIndex,
+    pub(super) head: u64,
+    pub(super) message_count: u64,
+    pub(super) unread: u64,
+    pub(super) read_seq: u64,
+    pub(super) read_count: u64,
+}
+
+/// A fault that struck.
+#[derive(Debug, Clone)]
+pub(super) struct FaultRecord {
+    pub(super) name: &'static str,
+    pub(super) from: At,
+    pub(super) to: At,
+    /// Hints between nodes or the store suffered: deliveries may take until it has passed.
+    pub(super) delays_all: bool,
+}
+
+/// What stays the same of an event in whatever form it comes.
+pub(super) fn print(event: &v1::Event) -> u64 {
+    let mut hash = DefaultHasher::new();
+    (event.seq, &event.actor_id, &event.request_id, event.message_count).hash(&mut hash);
+    if let Some(at) = &event.at {
+        (at.seconds, at.nanos).hash(&mut hash);
+    }
+    match &event.body {
+        None => 0.hash(&mut hash),
+        Some(Body::Message(message)) => (1, message.reply_to_seq).hash(&mut hash),
+        Some(Body::MessageEdited(edited)) => (2, edited.target_seq).hash(&mut hash),
+        Some(Body::MessageDeleted(deleted)) => (3, deleted.target_seq).hash(&mut hash),
+        Some(Body::ReactionAdded(added)) => (4, added.target_seq, &added.emoji).hash(&mut hash),
+        Some(Body::ReactionRemoved(removed)) => (5, removed.target_seq, &removed.emoji).hash(&mut hash),
+        Some(Body::MemberAdded(added)) => (6, &added.user_id, added.role).hash(&mut hash),
+        Some(Body::MemberRemoved(removed)) => (7, &removed.user_id).hash(&mut hash),
+        Some(Body::RoleChanged(changed)) => (8, &changed.user_id, changed.role).hash(&mut hash),
+        Some(Body::RoomCreated(created)) => (9, created.kind).hash(&mut hash),
+        Some(Body::RoomChanged(_)) => 10.hash(&mut hash),
+    }
+    hash.finish()
+}

@@ -1,0 +1,127 @@
+//! `parlance-bench torture`: a cluster of real nodes on a real Redis and a DynamoDB API,
+//! clients that talk through every door, faults on a seeded schedule, and a checker that
+//! goes through everything that happened.
+
+mod check;
+mod client;
+mod cluster;
+mod history;
+mod node;
+mod profile;
+mod readback;
+mod report;
+mod run;
+mod schedule;
+mod script;
+mod strike;
+mod token;
+mod unary;
+mod world;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use parlance_core::plant::Plant;
+
+use self::cluster::{Cluster, Options};
+use self::profile::Profile;
+use self::report::Report;
+use self::run::Plan;
+use crate::server_process::server_program;
+
+/// Tortures a cluster and checks every promise.
+///
+/// Starts Redis, a DynamoDB API with a proxy that fails on purpose, and the nodes; has
+/// clients send, change, read, come and go over gRPC and WebSocket while faults strike as
+/// the seed has it; heals everything, reads everything back and goes through all of it.
+///
+/// Exits with 0 only if every promise held. The same seed makes the same operations and
+/// faults; the hash that is printed says so.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Chooses what happens.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// How long faults strike, seconds. Default: what the workload needs.
+    #[arg(long, value_name = "S")]
+    duration: Option<u64>,
+    /// Nodes.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    nodes: u8,
+    /// Clients, each a user with one connection.
+    #[arg(long, value_name = "C")]
+    clients: Option<u16>,
+    /// Rooms.
+    #[arg(long, value_name = "R")]
+    rooms: Option<u16>,
+    /// Messages a second, as far as the nodes keep up.
+    #[arg(long, value_name = "N")]
+    rate: Option<u64>,
+    /// Plants a known bug into the nodes (builds without --release only) and does what
+    /// brings it out: then promises must be broken, and the exit is not 0.
+    #[arg(long, value_name = "NAME")]
+    plant: Option<String>,
+    /// What a plant's workload does, without the plant.
+    #[arg(long, value_name = "NAME", conflicts_with = "plant")]
+    like: Option<String>,
+    /// One node with its embedded store, and what can strike that.
+    #[arg(long)]
+    embedded: bool,
+    /// The server to start. Default: `parlance` beside this program.
+    #[arg(long, value_name = "PATH")]
+    server_bin: Option<PathBuf>,
+}
+
+/// Runs the torture; whether every promise held.
+pub(crate) async fn run(args: Args) -> Result<bool> {
+    let plant = args.plant.as_deref().map(plant_named).transpose()?;
+    let like = args.like.as_deref().map(plant_named).transpose()?;
+    if plant.is_some() && !cfg!(debug_assertions) {
+        bail!("bugs are planted in builds without --release only");
+    }
+    let program = server_program(args.server_bin.clone())?;
+    let mut profile = plant.or(like).map_or_else(Profile::everything, Profile::aimed_at);
+    profile.size.clients = args.clients.unwrap_or(profile.size.clients).max(2);
+    profile.size.rooms = args.rooms.unwrap_or(profile.size.rooms).max(1);
+    profile.rate = args.rate.unwrap_or(profile.rate);
+    let nodes = if args.embedded { 1 } else { args.nodes.max(1) };
+    if args.embedded {
+        profile.faults.retain(|(class, _)| !class.is_redis() && !class.is_store());
+    }
+    let duration = Duration::from_secs(args.duration.unwrap_or(profile.duration).max(5));
+    let plan = Plan::new(args.seed, duration, nodes, profile);
+    let plant = plant.map(Plant::name);
+    let options = Options { program: &program, nodes, embedded: args.embedded, plant };
+    let cluster = Arc::new(Box::pin(Cluster::start(&options)).await?);
+    eprintln!("seed {}, schedule {:016x}, {} faults", args.seed, plan.hash(), plan.schedule.len());
+    let played = match Box::pin(run::play(&plan, cluster.clone())).await {
+        Ok(played) => played,
+        Err(error) => return Err(error.context(cluster.last_words().await)),
+    };
+    let mut problems = played.problems;
+    let cluster = Arc::try_unwrap(cluster).ok().context("the cluster is still being struck")?;
+    if let Err(error) = cluster.end().await {
+        problems.push(format!("{error:#}"));
+    }
+    eprintln!("checking");
+    let verdict = check::check(&played.history);
+    let report = Report {
+        seed: args.seed,
+        schedule: plan.hash(),
+        plant,
+        elapsed: played.elapsed,
+        history: &played.history,
+        counts: &played.stage.counts,
+        verdict: &verdict,
+        problems: &problems,
+    };
+    report.print();
+    Ok(report.is_clean())
+}
+
+fn plant_named(name: &str) -> Result<Plant> {
+    let names = || Plant::ALL.map(Plant::name).join(", ");
+    Plant::named(name).with_context(|| format!("no bug is called {name}; there are {}", names()))
+}

@@ -1,0 +1,114 @@
+//! One node under torture: a process that is killed, paused and asked to end, and comes
+//! back on the same ports.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, interval, timeout};
+
+use crate::server_process::{free_ports, is_healthy, last_words, spawn};
+
+const START_DEADLINE: Duration = Duration::from_secs(60);
+const STOP_DEADLINE: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(super) struct Node {
+    program: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    address: String,
+    child: Child,
+    /// Its log, and its data if it keeps any.
+    folder: TempDir,
+}
+
+impl Node {
+    /// Starts a node and waits until it serves.
+    pub(super) async fn start(
+        program: &Path,
+        extra: &[String],
+        environment: &[(String, String)],
+    ) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("parlance-torture-").tempdir()?;
+        let (listen, admin) = free_ports()?;
+        let address = format!("127.0.0.1:{listen}");
+        let mut arguments: Vec<String> = ["serve", "--user-rate", "0", "--listen"].map(String::from).into();
+        arguments.extend([address.clone(), "--admin-listen".to_owned(), format!("127.0.0.1:{admin}")]);
+        arguments.extend(["--data-dir".to_owned(), folder.path().join("data").to_string_lossy().into_owned()]);
+        arguments.extend_from_slice(extra);
+        let child = spawn(program, &arguments, environment, folder.path())?;
+        let (program, environment) = (program.to_owned(), environment.to_vec());
+        let mut node = Self { program, arguments, environment, address, child, folder };
+        node.wait_until_healthy().await?;
+        Ok(node)
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// SIGKILL.
+    pub(super) async fn kill(&mut self) -> Result<()> {
+        self.expect_alive()?;
+        self.child.kill().await.context("cannot kill a node")
+    }
+
+    /// SIGTERM, and the wait for its end in good order.
+    pub(super) async fn end(&mut self) -> Result<()> {
+        self.expect_alive()?;
+        self.signal("TERM").await?;
+        match timeout(STOP_DEADLINE, self.child.wait()).await {
+            Ok(status) if status.as_ref().is_ok_and(std::process::ExitStatus::success) => Ok(()),
+            Ok(status) => bail!("a node ended with {:?} after SIGTERM\n{}", status?, self.last_words()),
+            Err(_) => {
+                self.child.kill().await?;
+                bail!("a node did not end within {} s of SIGTERM", STOP_DEADLINE.as_secs())
+            }
+        }
+    }
+
+    /// Starts again what has ended.
+    pub(super) async fn start_again(&mut self) -> Result<()> {
+        self.child = spawn(&self.program, &self.arguments, &self.environment, self.folder.path())?;
+        self.wait_until_healthy().await
+    }
+
+    /// `name` as `kill` knows it: signals other than SIGKILL need unsafe code or a
+    /// dependency.
+    pub(super) async fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.child.id().context("the node is not running")?;
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().await?;
+        ensure!(sent.success(), "cannot signal a node");
+        Ok(())
+    }
+
+    /// A node that ended by itself is a failure whatever else holds.
+    pub(super) fn expect_alive(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            Some(status) => bail!("a node ended by itself with {status}\n{}", self.last_words()),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn last_words(&self) -> String {
+        last_words(self.folder.path())
+    }
+
+    async fn wait_until_healthy(&mut self) -> Result<()> {
+        let deadline = Instant::now() + START_DEADLINE;
+        let mut again = interval(Duration::from_millis(20));
+        loop {
+            again.tick().await;
+            self.expect_alive()?;
+            if timeout(Duration::from_secs(2), is_healthy(&self.address)).await == Ok(true) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("a node did not serve within {} s\n{}", START_DEADLINE.as_secs(), self.last_words());
+            }
+        }
+    }
+}

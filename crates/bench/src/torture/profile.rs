@@ -1,0 +1,139 @@
+//! What a run is made of: how large a world, what its clients do, what strikes. Everything
+//! at once, or one thing that brings a certain kind of bug out.
+
+use parlance_core::plant::Plant;
+
+use super::history::At;
+use super::schedule::Class;
+use super::script::Weights;
+use super::world::Size;
+
+#[derive(Debug, Clone)]
+pub(super) struct Profile {
+    pub(super) size: Size,
+    pub(super) weights: Weights,
+    pub(super) faults: Vec<(Class, u64)>,
+    /// From one fault to the next on average, milliseconds.
+    pub(super) every: At,
+    /// Messages a second, as far as the nodes keep up.
+    pub(super) rate: u64,
+    /// Operations that a client has unanswered at most.
+    pub(super) in_flight: usize,
+    /// Seconds that are enough.
+    pub(super) duration: u64,
+}
+
+/// What a build without optimizations and one with them can do on a small machine,
+/// messages a second.
+const RATE: u64 = if cfg!(debug_assertions) { 250 } else { 1_800 };
+
+impl Profile {
+    /// Everything at once.
+    pub(super) fn everything() -> Self {
+        Self {
+            size: Size { clients: 48, rooms: 30, members: 8, groups_only: false },
+            weights: Weights::default(),
+            faults: vec![
+                (Class::Kill, 4),
+                (Class::Rolling, 1),
+                (Class::Pause, 2),
+                (Class::CutClients, 10),
+                (Class::Stall, 12),
+                (Class::Move, 14),
+                (Class::Fresh, 8),
+                (Class::RedisFlush, 3),
+                (Class::RedisRestart, 2),
+                (Class::RedisPause, 2),
+                (Class::RedisCutNode, 3),
+                (Class::RedisCutAll, 1),
+                (Class::RedisReset, 3),
+                (Class::StoreThrottle, 4),
+                (Class::StoreErrors, 4),
+                (Class::StoreLost, 4),
+                (Class::StoreConflicts, 3),
+                (Class::StoreSlow, 3),
+            ],
+            every: 700,
+            rate: RATE,
+            in_flight: 24,
+            duration: 60,
+        }
+    }
+
+    /// What brings a planted bug out; without the bug it passes.
+    pub(super) fn aimed_at(plant: Plant) -> Self {
+        let mut profile = Self::everything();
+        profile.duration = 40;
+        let clients_only = vec![(Class::CutClients, 3), (Class::Move, 4), (Class::Stall, 2), (Class::Fresh, 1)];
+        match plant {
+            // What was acknowledged and not written dies with its node, or with a write that fails.
+            Plant::AckBeforeCommit => {
+                profile.faults = vec![(Class::Kill, 3), (Class::StoreErrors, 2), (Class::StoreThrottle, 2)];
+                profile.faults.extend(clients_only);
+            }
+            // Few rooms and many who write: nodes race for every seq.
+            Plant::SkipFence | Plant::MiddleOfChunk | Plant::ReadPastHead => {
+                profile.size = Size { clients: 36, rooms: 4, members: 20, groups_only: true };
+                profile.faults = clients_only;
+                profile.weights.churn = 0;
+                profile.weights.page = 20;
+            }
+            // Nothing strikes, so that everything has to be prompt; rooms so quiet that no
+            // later message shows that one is missing.
+            Plant::DropPublish => {
+                profile.size = Size { clients: 60, rooms: 120, members: 5, groups_only: true };
+                profile.faults = vec![(Class::Stall, 1)];
+                profile.every = 3_000;
+                profile.rate = 20;
+                profile.weights = Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
+            }
+            // One wipe, and then nothing that would register anyone again.
+            Plant::IgnoreLostLease => {
+                profile.size = Size { clients: 48, rooms: 60, members: 5, groups_only: true };
+                profile.faults = vec![(Class::RedisFlush, 1)];
+                profile.every = 6_000;
+                profile.rate = 40;
+                profile.duration = 60;
+                profile.weights = Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
+            }
+            // Nodes die with acknowledged messages that they have not told the others of, in
+            // rooms where nobody says anything soon after.
+            Plant::AckBeforePublish => {
+                profile.size = Size { clients: 60, rooms: 300, members: 5, groups_only: true };
+                profile.faults = vec![(Class::Kill, 1)];
+                profile.every = 2_000;
+                profile.rate = 60;
+                profile.duration = 60;
+                profile.weights = Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
+            }
+            Plant::ForgetRepeatCheck => {
+                profile.faults = clients_only;
+                profile.weights.repeat = 20;
+            }
+        }
+        profile
+    }
+
+    /// From one step of a client to its next, microseconds.
+    pub(super) fn pace_micros(&self) -> u64 {
+        let Weights { send, change, mark, churn, page, repeat, burst } = self.weights;
+        let steps = send + change + mark + churn + page + repeat + 1;
+        // Messages in a burst, on average, in halves.
+        let twice = burst + 1;
+        u64::from(self.size.clients) * 1_000_000 * send * twice / (2 * steps * self.rate.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_makes_the_rate() {
+        let mut profile = Profile::everything();
+        profile.weights = Weights { send: 99, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 3 };
+        (profile.size.clients, profile.rate) = (10, 100);
+        // Ten clients with two messages a step: five steps a second each, or a little more.
+        assert_eq!(profile.pace_micros(), 198_000);
+    }
+}

@@ -1,0 +1,234 @@
+//! One run, from the first user to the verdict.
+
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, interval, sleep_until, timeout};
+
+use super::client::{Client, Control, Counts, Phase, Stage, Standing, Start};
+use super::cluster::{Cluster, SHARES};
+use super::history::{At, ClientHistory, FaultRecord, History};
+use super::profile::Profile;
+use super::schedule::{self, Fault, Setting};
+use super::script::{self, Script};
+use super::unary::Unary;
+use super::world::{self, World};
+use super::{check, readback, token};
+
+/// How long everyone may take to catch up once all is healed.
+const SETTLE: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// What a run needs to know.
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) duration: Duration,
+    pub(super) profile: Profile,
+    pub(super) schedule: Vec<(At, Fault)>,
+    pub(super) nodes: u8,
+}
+
+impl Plan {
+    pub(super) fn new(seed: u64, duration: Duration, nodes: u8, profile: Profile) -> Self {
+        let setting = Setting {
+            seed,
+            duration: duration.as_millis() as At,
+            nodes,
+            clients: profile.size.clients.max(2),
+            shares: SHARES,
+            weights: &profile.faults,
+            every: profile.every,
+        };
+        let schedule = schedule::schedule(&setting);
+        Self { seed, duration, profile, schedule, nodes }
+    }
+
+    /// The same for the same faults and scripts.
+    pub(super) fn hash(&self) -> u64 {
+        let mut hash = DefaultHasher::new();
+        schedule::hash(&self.schedule, &mut hash);
+        script::hash_all(self.seed, self.profile.size.clients, self.profile.weights, &mut hash);
+        hash.finish()
+    }
+}
+
+/// What a run leaves behind.
+pub(super) struct Played {
+    pub(super) history: History,
+    pub(super) stage: Arc<Stage>,
+    pub(super) elapsed: Duration,
+    pub(super) problems: Vec<String>,
+}
+
+/// Everyone who takes part.
+struct Cast {
+    clients: Vec<JoinHandle<ClientHistory>>,
+    controls: Vec<mpsc::Sender<Control>>,
+    standings: Vec<Arc<Standing>>,
+    phase: watch::Sender<Phase>,
+}
+
+/// Plays `plan` on `cluster`.
+pub(super) async fn play(plan: &Plan, cluster: Arc<Cluster>) -> Result<Played> {
+    let world = World::new(plan.seed, plan.profile.size);
+    let tokens: Vec<_> =
+        (0..world.clients).map(|user| token::token(&world::name(user))).collect::<Result<_>>()?;
+    let unary = Unary::connect(&cluster.addresses()[0].direct).await?;
+    let mut rooms = readback::set_up(&unary, &world, &tokens).await?;
+
+    let stage = Arc::new(Stage {
+        world,
+        began: Instant::now(),
+        nodes: cluster.addresses().to_vec(),
+        pace: Duration::from_micros(plan.profile.pace_micros()),
+        in_flight: plan.profile.in_flight,
+        counts: Counts::default(),
+    });
+    let cast = enter(plan, &stage, &tokens);
+    let faults = Arc::new(Mutex::new((Vec::new(), Vec::new())));
+    let progress = tokio::spawn(progress(stage.clone(), faults.clone()));
+    strike_all(plan, &stage, &cluster, &cast.controls, &faults).await;
+    progress.abort();
+    let elapsed = stage.began.elapsed();
+    let healed = stage.now();
+
+    cast.phase.send_replace(Phase::Settle);
+    cluster.heal().await?;
+    let (faults, mut problems) = std::mem::take(&mut *faults.lock().unwrap_or_else(PoisonError::into_inner));
+    let deadline = Instant::now() + SETTLE;
+    wait_until(deadline, || {
+        cast.standings.iter().all(|standing| {
+            standing.unanswered.load(Ordering::Relaxed) == 0 && standing.session.load(Ordering::Relaxed) != 0
+        })
+    })
+    .await;
+    eprintln!("reading {} rooms back", rooms.len());
+    let unary = Unary::connect(&cluster.addresses()[0].direct).await?;
+    readback::read_logs(&unary, &stage.world, &tokens, &mut rooms).await?;
+    let mut history = History { rooms, faults, healed, ..History::default() };
+    wait_until(Instant::now() + SETTLE, || all_here(&history, &stage, &cast.standings)).await;
+    let inboxes = readback::read_inboxes(&unary, &stage.world, &tokens).await;
+
+    cast.phase.send_replace(Phase::Stop);
+    for client in cast.clients {
+        history.clients.push(client.await.context("a client failed")?);
+    }
+    match inboxes {
+        Ok(inboxes) => {
+            for (client, inbox) in history.clients.iter_mut().zip(inboxes) {
+                client.inbox = inbox;
+            }
+        }
+        Err(error) => problems.push(format!("{error:#}")),
+    }
+    Ok(Played { history, stage, elapsed, problems })
+}
+
+/// Starts every client.
+fn enter(plan: &Plan, stage: &Arc<Stage>, tokens: &[String]) -> Cast {
+    let (phase, _) = watch::channel(Phase::Run);
+    let mut cast = Cast { clients: Vec::new(), controls: Vec::new(), standings: Vec::new(), phase };
+    for (user, token) in (0..).zip(tokens) {
+        let (control, controls) = mpsc::channel(4);
+        let rooms = stage.world.rooms_of[usize::from(user)].len();
+        let reached = (0..rooms).map(|_| 0.into()).collect();
+        let standing = Arc::new(Standing { reached, ..Standing::default() });
+        let start = Start {
+            user,
+            token: token.clone(),
+            script: Script::new(plan.seed, user, plan.profile.weights),
+            seed: plan.seed,
+            standing: standing.clone(),
+            control: controls,
+            phase: cast.phase.subscribe(),
+        };
+        let client = Client::new(stage.clone(), start);
+        cast.clients.push(tokio::spawn(Box::pin(client.run())));
+        cast.controls.push(control);
+        cast.standings.push(standing);
+    }
+    cast
+}
+
+/// What struck, and what went wrong in doing so.
+type Struck = Arc<Mutex<(Vec<FaultRecord>, Vec<String>)>>;
+
+/// Strikes as scheduled, and waits for the end of the run and of every fault.
+async fn strike_all(
+    plan: &Plan,
+    stage: &Arc<Stage>,
+    cluster: &Arc<Cluster>,
+    controls: &[mpsc::Sender<Control>],
+    struck: &Struck,
+) {
+    let mut under_way = JoinSet::new();
+    for (at, fault) in &plan.schedule {
+        sleep_until(stage.began + Duration::from_millis((*at).into())).await;
+        let (fault, cluster, stage) = (*fault, cluster.clone(), stage.clone());
+        let (controls, struck) = (controls.to_vec(), struck.clone());
+        under_way.spawn(async move {
+            let from = stage.now();
+            let result = Box::pin(cluster.strike(fault, &controls)).await;
+            let to = stage.now();
+            let mut struck = struck.lock().unwrap_or_else(PoisonError::into_inner);
+            match result {
+                Ok(true) => {
+                    let delays_all = fault.class().delays_all();
+                    struck.0.push(FaultRecord { name: fault.name(), from, to, delays_all });
+                }
+                Ok(false) => {}
+                Err(error) => struck.1.push(format!("{}: {error:#}", fault.name())),
+            }
+        });
+    }
+    sleep_until(stage.began + plan.duration).await;
+    while under_way.join_next().await.is_some() {}
+}
+
+/// Whether every member has every room to its end.
+fn all_here(history: &History, stage: &Stage, standings: &[Arc<Standing>]) -> bool {
+    history.rooms.iter().zip(0..).all(|(room, index)| {
+        check::members_at_end(room).into_iter().all(|user| {
+            let at = stage.world.rooms_of.get(usize::from(user)).and_then(|rooms| {
+                let place = rooms.iter().position(|own| *own == index)?;
+                standings[usize::from(user)].reached.get(place)
+            });
+            at.is_some_and(|reached| reached.load(Ordering::Relaxed) >= room.head)
+        })
+    })
+}
+
+async fn wait_until(deadline: Instant, mut holds: impl FnMut() -> bool) {
+    let look = async {
+        let mut look = interval(LOOK_EVERY);
+        while !holds() {
+            look.tick().await;
+        }
+    };
+    // What does not hold in time is for the checker to say.
+    let _ = timeout(deadline.saturating_duration_since(Instant::now()), look).await;
+}
+
+async fn progress(stage: Arc<Stage>, struck: Struck) {
+    let mut again = interval(PROGRESS_EVERY);
+    again.tick().await;
+    let mut before = 0;
+    loop {
+        again.tick().await;
+        let acknowledged = stage.counts.acknowledged.load(Ordering::Relaxed);
+        let rate = (acknowledged - before) / PROGRESS_EVERY.as_secs();
+        before = acknowledged;
+        let delivered = stage.counts.delivered.load(Ordering::Relaxed);
+        let faults = struck.lock().unwrap_or_else(PoisonError::into_inner).0.len();
+        eprintln!(
+            "{:>5} s  {acknowledged:>9} acknowledged ({rate}/s)  {delivered:>9} delivered  {faults:>5} faults",
+            stage.began.elapsed().as_secs()
+        );
+    }
+}

@@ -1,0 +1,290 @@
+//! Which fault strikes when, out of the seed.
+
+use std::hash::{Hash, Hasher};
+
+use super::history::At;
+use super::world::User;
+use crate::seeded::Seeded;
+
+/// One fault. Times are milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Fault {
+    /// `kill -9` of a node, which starts again after a while.
+    Kill { node: u8, down: At },
+    /// SIGTERM to each node in turn, waiting for its end and starting it again.
+    Rolling,
+    /// A node is stopped (SIGSTOP) and goes on later, not knowing.
+    Pause { node: u8, length: At },
+    /// The TCP connections of a share of one node's clients break.
+    CutClients { node: u8, share: u8 },
+    /// A client stops reading.
+    Stall { client: User, length: At },
+    /// A client drops its connection and goes to another node.
+    Move { client: User },
+    /// A client forgets everything it has, as a new device would.
+    Fresh { client: User },
+    /// FLUSHALL.
+    RedisFlush,
+    RedisRestart { down: At },
+    /// SIGSTOP, then SIGCONT.
+    RedisPause { length: At },
+    /// One node does not reach Redis; its connections hang.
+    RedisCutNode { node: u8, length: At },
+    /// No node does.
+    RedisCutAll { length: At },
+    /// The connections of one node to Redis break once.
+    RedisReset { node: u8 },
+    /// The next requests to the store are throttled.
+    StoreThrottle { count: u32 },
+    /// The next requests fail with a server error.
+    StoreErrors { count: u32 },
+    /// The next writes happen but their answers are lost.
+    StoreLost { count: u32 },
+    /// Transactions collide.
+    StoreConflicts { count: u32 },
+    /// Requests to the store take this much longer, for a while.
+    StoreSlow { delay: At, length: At },
+}
+
+/// Kinds of faults, to be weighed against each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Class {
+    Kill,
+    Rolling,
+    Pause,
+    CutClients,
+    Stall,
+    Move,
+    Fresh,
+    RedisFlush,
+    RedisRestart,
+    RedisPause,
+    RedisCutNode,
+    RedisCutAll,
+    RedisReset,
+    StoreThrottle,
+    StoreErrors,
+    StoreLost,
+    StoreConflicts,
+    StoreSlow,
+}
+
+impl Class {
+    pub(super) fn is_redis(self) -> bool {
+        use Class::{RedisCutAll, RedisCutNode, RedisFlush, RedisPause, RedisReset, RedisRestart};
+        matches!(
+            self,
+            RedisFlush | RedisRestart | RedisPause | RedisCutNode | RedisCutAll | RedisReset
+        )
+    }
+
+    pub(super) fn is_store(self) -> bool {
+        use Class::{StoreConflicts, StoreErrors, StoreLost, StoreSlow, StoreThrottle};
+        matches!(self, StoreThrottle | StoreErrors | StoreLost | StoreConflicts | StoreSlow)
+    }
+
+    /// Whether hints between nodes, or the store, suffer for a while.
+    pub(super) fn delays_all(self) -> bool {
+        self.is_redis() || self.is_store() || self == Self::Pause
+    }
+
+    fn is_node(self) -> bool {
+        matches!(self, Self::Kill | Self::Rolling | Self::Pause)
+    }
+}
+
+impl Fault {
+    pub(super) fn class(self) -> Class {
+        match self {
+            Self::Kill { .. } => Class::Kill,
+            Self::Rolling => Class::Rolling,
+            Self::Pause { .. } => Class::Pause,
+            Self::CutClients { .. } => Class::CutClients,
+            Self::Stall { .. } => Class::Stall,
+            Self::Move { .. } => Class::Move,
+            Self::Fresh { .. } => Class::Fresh,
+            Self::RedisFlush => Class::RedisFlush,
+            Self::RedisRestart { .. } => Class::RedisRestart,
+            Self::RedisPause { .. } => Class::RedisPause,
+            Self::RedisCutNode { .. } => Class::RedisCutNode,
+            Self::RedisCutAll { .. } => Class::RedisCutAll,
+            Self::RedisReset { .. } => Class::RedisReset,
+            Self::StoreThrottle { .. } => Class::StoreThrottle,
+            Self::StoreErrors { .. } => Class::StoreErrors,
+            Self::StoreLost { .. } => Class::StoreLost,
+            Self::StoreConflicts { .. } => Class::StoreConflicts,
+            Self::StoreSlow { .. } => Class::StoreSlow,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self.class() {
+            Class::Kill => "node killed",
+            Class::Rolling => "rolling restart",
+            Class::Pause => "node paused",
+            Class::CutClients => "client connections cut",
+            Class::Stall => "client stops reading",
+            Class::Move => "client moves to another node",
+            Class::Fresh => "client starts without cursors",
+            Class::RedisFlush => "Redis: FLUSHALL",
+            Class::RedisRestart => "Redis: restart",
+            Class::RedisPause => "Redis: paused",
+            Class::RedisCutNode => "Redis: one node cut off",
+            Class::RedisCutAll => "Redis: all nodes cut off",
+            Class::RedisReset => "Redis: connections broken",
+            Class::StoreThrottle => "DynamoDB: throttled",
+            Class::StoreErrors => "DynamoDB: server errors",
+            Class::StoreLost => "DynamoDB: answers lost",
+            Class::StoreConflicts => "DynamoDB: conflicts",
+            Class::StoreSlow => "DynamoDB: slow",
+        }
+    }
+}
+
+/// What a schedule is made for.
+#[derive(Debug, Clone)]
+pub(super) struct Setting<'a> {
+    pub(super) seed: u64,
+    pub(super) duration: At,
+    pub(super) nodes: u8,
+    pub(super) clients: u16,
+    /// Connections to each node come in so many shares that break separately.
+    pub(super) shares: u8,
+    pub(super) weights: &'a [(Class, u64)],
+    /// From one fault to the next, on average.
+    pub(super) every: At,
+}
+
+/// Nothing strikes before everyone is connected.
+const QUIET_START: At = 1_000;
+
+/// Redis and the store suffer for this part of each period and are well for the rest: then
+/// deliveries must be prompt whatever happens to nodes and clients.
+const STORMY_PERCENT: At = 45;
+const PERIOD: At = 60_000;
+
+/// The faults of a run by rising time.
+pub(super) fn schedule(setting: &Setting<'_>) -> Vec<(At, Fault)> {
+    let mut seeded = Seeded::new(setting.seed ^ 0x6661_756c_7473);
+    let mut faults = Vec::new();
+    let mut at = QUIET_START;
+    // One node down at a time, and one trouble with Redis: these say when the next may come.
+    let (mut nodes_free, mut redis_free) = (0, 0);
+    let period = PERIOD.min(setting.duration);
+    let between = |seeded: &mut Seeded, from: At, to: At| from + seeded.below((to - from).into()) as At;
+    loop {
+        at += between(&mut seeded, 1, 2 * setting.every);
+        if at >= setting.duration {
+            return faults;
+        }
+        let stormy = at % period < period / 100 * STORMY_PERCENT;
+        let allowed: Vec<_> = setting
+            .weights
+            .iter()
+            .filter(|(class, _)| {
+                (!class.is_node() || at >= nodes_free)
+                    && (!class.is_redis() || (stormy && at >= redis_free))
+                    && (!(class.is_store() || *class == Class::Pause) || stormy)
+            })
+            .collect();
+        let mut pick = seeded.below(allowed.iter().map(|(_, weight)| weight).sum());
+        let hit = allowed.iter().find(|(_, weight)| {
+            let hit = pick < *weight;
+            pick = pick.saturating_sub(*weight);
+            hit
+        });
+        let Some((class, _)) = hit else { continue };
+        let node = seeded.below(setting.nodes.into()) as u8;
+        let client = seeded.below(setting.clients.into()) as User;
+        let fault = match class {
+            Class::Kill => Fault::Kill { node, down: between(&mut seeded, 200, 4_000) },
+            Class::Rolling => Fault::Rolling,
+            Class::Pause => Fault::Pause { node, length: between(&mut seeded, 1_000, 14_000) },
+            Class::CutClients => {
+                Fault::CutClients { node, share: seeded.below(setting.shares.into()) as u8 }
+            }
+            Class::Stall => Fault::Stall { client, length: between(&mut seeded, 1_000, 8_000) },
+            Class::Move => Fault::Move { client },
+            Class::Fresh => Fault::Fresh { client },
+            Class::RedisFlush => Fault::RedisFlush,
+            Class::RedisRestart => Fault::RedisRestart { down: between(&mut seeded, 100, 3_000) },
+            Class::RedisPause => Fault::RedisPause { length: between(&mut seeded, 3_000, 10_000) },
+            Class::RedisCutNode => {
+                Fault::RedisCutNode { node, length: between(&mut seeded, 2_000, 12_000) }
+            }
+            Class::RedisCutAll => Fault::RedisCutAll { length: between(&mut seeded, 2_000, 8_000) },
+            Class::RedisReset => Fault::RedisReset { node },
+            Class::StoreThrottle => Fault::StoreThrottle { count: between(&mut seeded, 5, 60) },
+            Class::StoreErrors => Fault::StoreErrors { count: between(&mut seeded, 2, 30) },
+            Class::StoreLost => Fault::StoreLost { count: between(&mut seeded, 1, 20) },
+            Class::StoreConflicts => Fault::StoreConflicts { count: between(&mut seeded, 2, 20) },
+            Class::StoreSlow => Fault::StoreSlow {
+                delay: between(&mut seeded, 20, 400),
+                length: between(&mut seeded, 500, 4_000),
+            },
+        };
+        match fault {
+            Fault::Kill { down, .. } | Fault::Pause { length: down, .. } => nodes_free = at + down + 4_000,
+            Fault::Rolling => nodes_free = at + 15_000 * At::from(setting.nodes),
+            Fault::RedisRestart { down: length }
+            | Fault::RedisPause { length }
+            | Fault::RedisCutNode { length, .. }
+            | Fault::RedisCutAll { length } => redis_free = at + length + 2_000,
+            _ => {}
+        }
+        faults.push((at, fault));
+    }
+}
+
+pub(super) fn hash(schedule: &[(At, Fault)], hash: &mut impl Hasher) {
+    schedule.hash(hash);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: &[(Class, u64)] = &[
+        (Class::Kill, 2),
+        (Class::Rolling, 1),
+        (Class::Move, 5),
+        (Class::RedisPause, 3),
+        (Class::RedisFlush, 3),
+        (Class::StoreLost, 3),
+    ];
+
+    fn setting(seed: u64) -> Setting<'static> {
+        Setting { seed, duration: 300_000, nodes: 3, clients: 20, shares: 2, weights: ALL, every: 700 }
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_schedule() {
+        assert_eq!(schedule(&setting(5)), schedule(&setting(5)));
+        assert_ne!(schedule(&setting(5)), schedule(&setting(6)));
+    }
+
+    #[test]
+    fn faults_come_as_often_as_asked_and_some_time_is_free_of_redis() {
+        let faults = schedule(&setting(5));
+        assert!(faults.len() >= 300, "{}", faults.len());
+        assert!(faults.is_sorted_by_key(|(at, _)| *at));
+        for (class, _) in ALL {
+            assert!(faults.iter().any(|(_, fault)| fault.class() == *class), "{class:?}");
+        }
+        let in_calm = |(at, fault): &&(At, Fault)| {
+            at % PERIOD > PERIOD / 100 * STORMY_PERCENT && (fault.class().is_redis() || fault.class().is_store())
+        };
+        assert_eq!(faults.iter().filter(in_calm).count(), 0);
+    }
+
+    #[test]
+    fn one_node_is_down_at_a_time() {
+        let mut free = 0;
+        for (at, fault) in schedule(&setting(9)) {
+            if let Fault::Kill { down, .. } = fault {
+                assert!(at >= free);
+                free = at + down;
+            }
+        }
+    }
+}

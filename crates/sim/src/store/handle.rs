@@ -1,0 +1,211 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parlance_core::{
+    Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
+    UserId,
+};
+use parlance_store::{AppendError, Created, Store, StoreError, StoredRoom, User, UserRoom};
+use tokio::time::sleep;
+
+use super::{MemoryStore, Tables};
+use crate::fence::{CrashPoint, Fence};
+use crate::weather::Weather;
+
+/// One node's way to the store: it takes time, fails now and then, and loses answers.
+pub struct NodeStore {
+    memory: MemoryStore,
+    fence: Arc<Fence>,
+    weather: Arc<Weather>,
+}
+
+/// What becomes of an append.
+enum Fate {
+    Answered,
+    /// Refused for lack of capacity: not written.
+    Overloaded,
+    /// Not written, and no answer.
+    Lost,
+    /// Written, and no answer.
+    AnswerLost,
+    /// Written long after the caller has given up.
+    Late(Duration),
+}
+
+impl NodeStore {
+    /// The way of the node behind `fence`.
+    pub fn new(memory: MemoryStore, fence: Arc<Fence>, weather: Arc<Weather>) -> Self {
+        Self { memory, fence, weather }
+    }
+
+    async fn read<T>(&self, read: impl FnOnce(&Tables) -> T) -> Result<T, StoreError> {
+        self.go().await;
+        if self.weather.store_fails() {
+            return Err(StoreError::Overloaded);
+        }
+        let answer = read(&self.memory.tables());
+        self.go().await;
+        Ok(answer)
+    }
+
+    /// A write that is safe to repeat; when it fails, it may have happened.
+    async fn write<T>(&self, write: impl FnOnce(&mut Tables) -> T) -> Result<T, StoreError> {
+        self.go().await;
+        if self.weather.store_fails() {
+            return Err(StoreError::Overloaded);
+        }
+        let answer = write(&mut self.memory.tables());
+        self.go().await;
+        if self.weather.answer_lost() {
+            return Err(StoreError::Overloaded);
+        }
+        Ok(answer)
+    }
+
+    /// Half of the way there and back.
+    async fn go(&self) {
+        self.fence.pass().await;
+        sleep(self.weather.store_latency()).await;
+        self.fence.pass().await;
+    }
+
+    fn fate(&self) -> Fate {
+        if self.fence.is_armed(CrashPoint::ReadingBack) || self.weather.answer_lost() {
+            return Fate::AnswerLost;
+        }
+        if self.weather.store_fails() {
+            return Fate::Overloaded;
+        }
+        if !self.weather.answer_lost() {
+            return Fate::Answered;
+        }
+        let dice = self.weather.dice();
+        if dice.chance(500) { Fate::Lost } else { Fate::Late(dice.millis(5, 900)) }
+    }
+}
+
+#[async_trait]
+impl Store for NodeStore {
+    async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
+        let created = self.write(|tables| tables.create(creation)).await?;
+        self.fence.reach(CrashPoint::Committed).await;
+        Ok(created)
+    }
+
+    async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError> {
+        self.go().await;
+        let fate = self.fate();
+        if matches!(fate, Fate::Lost | Fate::AnswerLost | Fate::Late(_)) {
+            self.weather.trace().line(format_args!("append at {} of {room} unanswered", append.chunk.first_seq()));
+        }
+        let answer = match fate {
+            Fate::Overloaded => return Err(StoreError::Overloaded.into()),
+            Fate::Lost => Err(AppendError::Unknown),
+            Fate::Answered => self.memory.tables().append(room, append),
+            Fate::AnswerLost => {
+                let _ = self.memory.tables().append(room, append);
+                Err(AppendError::Unknown)
+            }
+            Fate::Late(delay) => {
+                let (memory, room) = (self.memory.clone(), room.clone());
+                tokio::spawn(async move {
+                    sleep(delay).await;
+                    let _ = memory.tables().append(&room, append);
+                });
+                Err(AppendError::Unknown)
+            }
+        };
+        if answer.is_ok() {
+            self.fence.reach(CrashPoint::Committed).await;
+        }
+        self.go().await;
+        answer
+    }
+
+    async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {
+        self.read(|tables| tables.room(room)).await
+    }
+
+    async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError> {
+        self.fence.reach(CrashPoint::ReadingBack).await;
+        self.read(|tables| tables.chunk(room, first_seq)).await
+    }
+
+    async fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Result<Vec<Chunk>, StoreError> {
+        self.read(|tables| tables.chunks_after(room, head, limit)).await
+    }
+
+    async fn events_before(&self, room: &RoomId, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.read(|tables| tables.events_before(room, seq, limit)).await
+    }
+
+    async fn read(
+        &self,
+        room: &RoomId,
+        range: SeqRange,
+        limit: usize,
+        latest: bool,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.read(|tables| tables.read(room, range, limit, latest)).await
+    }
+
+    async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError> {
+        self.read(|tables| tables.overlay(room, seq)).await
+    }
+
+    async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
+        self.read(|tables| tables.member(room, user)).await
+    }
+
+    async fn members(
+        &self,
+        room: &RoomId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Member>, StoreError> {
+        self.read(|tables| tables.members(room, after, limit)).await
+    }
+
+    async fn rooms_of(
+        &self,
+        user: &UserId,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<UserRoom>, StoreError> {
+        self.read(|tables| tables.rooms_of(user, after, limit)).await
+    }
+
+    async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
+        self.read(|tables| tables.user_room(user, room)).await
+    }
+
+    async fn advance(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        to: Cursors,
+    ) -> Result<Option<Cursors>, StoreError> {
+        self.write(|tables| tables.advance(user, room, to)).await
+    }
+
+    async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
+        self.write(|tables| tables.create_user(user)).await
+    }
+
+    async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        self.read(|tables| tables.user(id)).await
+    }
+
+    async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
+        self.read(|tables| tables.users(after, limit)).await
+    }
+
+    async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
+        self.write(|tables| tables.rename_user(id, name, at)).await
+    }
+
+    async fn failed(&self) -> String {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,118 @@
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use parlance_core::{
+    Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
+    UserId,
+};
+use parlance_store::{AppendError, Created, Store, StoreError, StoredRoom, User, UserRoom};
+
+use super::Tables;
+use crate::dice::lock;
+
+/// The tables, shared; without faults and at once.
+#[derive(Clone, Default)]
+pub struct MemoryStore(Arc<Mutex<Tables>>);
+
+impl MemoryStore {
+    /// The tables as they are now.
+    pub fn tables(&self) -> MutexGuard<'_, Tables> {
+        lock(&self.0)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
+        Ok(self.tables().create(creation))
+    }
+
+    async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError> {
+        self.tables().append(room, append)
+    }
+
+    async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {
+        Ok(self.tables().room(room))
+    }
+
+    async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError> {
+        Ok(self.tables().chunk(room, first_seq))
+    }
+
+    async fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Result<Vec<Chunk>, StoreError> {
+        Ok(self.tables().chunks_after(room, head, limit))
+    }
+
+    async fn events_before(&self, room: &RoomId, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
+        Ok(self.tables().events_before(room, seq, limit))
+    }
+
+    async fn read(
+        &self,
+        room: &RoomId,
+        range: SeqRange,
+        limit: usize,
+        latest: bool,
+    ) -> Result<Vec<Entry>, StoreError> {
+        Ok(self.tables().read(room, range, limit, latest))
+    }
+
+    async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError> {
+        Ok(self.tables().overlay(room, seq))
+    }
+
+    async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
+        Ok(self.tables().member(room, user))
+    }
+
+    async fn members(
+        &self,
+        room: &RoomId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Member>, StoreError> {
+        Ok(self.tables().members(room, after, limit))
+    }
+
+    async fn rooms_of(
+        &self,
+        user: &UserId,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<UserRoom>, StoreError> {
+        Ok(self.tables().rooms_of(user, after, limit))
+    }
+
+    async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
+        Ok(self.tables().user_room(user, room))
+    }
+
+    async fn advance(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        to: Cursors,
+    ) -> Result<Option<Cursors>, StoreError> {
+        Ok(self.tables().advance(user, room, to))
+    }
+
+    async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
+        Ok(self.tables().create_user(user))
+    }
+
+    async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        Ok(self.tables().user(id))
+    }
+
+    async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
+        Ok(self.tables().users(after, limit))
+    }
+
+    async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
+        Ok(self.tables().rename_user(id, name, at))
+    }
+
+    async fn failed(&self) -> String {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,218 @@
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use parlance_core::plant::{self, Plant};
+use parlance_core::{
+    Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, RoomInfo, SeqRange,
+    Timestamp, UserId,
+};
+use parlance_store::{AppendError, Created, StoredRoom, User, UserRoom};
+
+/// Everything that is stored, as plain values. Each method is one moment.
+#[derive(Default)]
+pub struct Tables {
+    /// Rooms by id.
+    pub rooms: BTreeMap<RoomId, RoomRow>,
+    /// How far each user has each of their rooms.
+    pub cursors: BTreeMap<(UserId, RoomId), Cursors>,
+    users: BTreeMap<UserId, User>,
+}
+
+/// One room.
+pub struct RoomRow {
+    /// What stands beside the log.
+    pub info: RoomInfo,
+    /// Chunks by their first seq.
+    pub log: BTreeMap<u64, Chunk>,
+    /// Rows of members.
+    pub members: BTreeMap<UserId, Member>,
+    overlays: BTreeMap<u64, Overlay>,
+}
+
+impl RoomRow {
+    /// The last chunk.
+    pub fn tail(&self) -> Option<&Chunk> {
+        self.log.values().next_back()
+    }
+
+    /// Seq of the last event.
+    pub fn head(&self) -> u64 {
+        self.tail().map_or(0, |tail| tail.head().seq())
+    }
+
+    /// All events, as they were decided.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        self.log.values().flat_map(Chunk::events)
+    }
+
+    fn stored(&self) -> Option<StoredRoom> {
+        Some(StoredRoom { info: self.info.clone(), tail: self.tail()?.clone() })
+    }
+
+    /// The chunks that hold events from `from` to `to`.
+    fn chunks(&self, from: u64, to: u64) -> impl DoubleEndedIterator<Item = &Chunk> {
+        let first = self.log.range(..=from).next_back().map_or(from, |(first, _)| *first);
+        let found = self.log.range(first..=to.max(first)).map(|(_, chunk)| chunk);
+        found.filter(move |chunk| from <= to && chunk.head().seq() >= from && chunk.first_seq() <= to)
+    }
+
+    fn entry(&self, event: &Event) -> Entry {
+        let overlay = Entry::overlay_key(event).and_then(|key| self.overlays.get(&key));
+        Entry::merge(event.clone(), overlay.cloned())
+    }
+}
+
+impl Tables {
+    pub(super) fn create(&mut self, creation: Creation) -> Created<StoredRoom> {
+        let Creation { info, append } = creation;
+        if let Some(stored) = self.rooms.get(&info.id).and_then(RoomRow::stored) {
+            return Created::Existing(stored);
+        }
+        let new = StoredRoom { info: info.clone(), tail: append.chunk.clone() };
+        let row = RoomRow {
+            info: info.clone(),
+            log: BTreeMap::new(),
+            members: BTreeMap::new(),
+            overlays: BTreeMap::new(),
+        };
+        self.rooms.insert(info.id.clone(), row);
+        self.write(&info.id, append);
+        Created::New(new)
+    }
+
+    /// The key is the only fence, as it is on DynamoDB: no more than that may be needed.
+    pub(super) fn append(&mut self, room: &RoomId, append: Append) -> Result<(), AppendError> {
+        let expected = append.expected.seq();
+        let first = append.chunk.first_seq();
+        let Some(row) = self.rooms.get(room) else { return Err(AppendError::HeadMoved) };
+        if expected == 0 || expected + 1 != first {
+            return Err(AppendError::HeadMoved);
+        }
+        match row.log.get(&first) {
+            // Its own first try, whose answer was lost.
+            Some(there) if there.nonce() == append.chunk.nonce() => return Ok(()),
+            Some(_) if !plant::is(Plant::SkipFence) => return Err(AppendError::HeadMoved),
+            _ => {}
+        }
+        self.write(room, append);
+        Ok(())
+    }
+
+    fn write(&mut self, room: &RoomId, append: Append) {
+        let Some(row) = self.rooms.get_mut(room) else { return };
+        row.log.insert(append.chunk.first_seq(), append.chunk);
+        row.members.extend(append.members.into_iter().map(|member| (member.user.clone(), member)));
+        row.overlays.extend(append.overlays);
+        if let Some(info) = append.info {
+            row.info.settings = info.settings;
+        }
+        // The first event to receive is one's own joining.
+        let joins =
+            append.joins.into_iter().map(|(user, read)| (user, Cursors { delivered: read.seq - 1, read }));
+        let sent = append.sent.into_iter().map(|(user, read)| (user, Cursors { delivered: 0, read }));
+        for (user, to) in joins.chain(sent) {
+            self.cursors.entry((user, room.clone())).or_default().advance(to);
+        }
+    }
+
+    pub(super) fn room(&self, room: &RoomId) -> Option<StoredRoom> {
+        self.rooms.get(room)?.stored()
+    }
+
+    pub(super) fn chunk(&self, room: &RoomId, first: u64) -> Option<Chunk> {
+        self.rooms.get(room)?.log.get(&first).cloned()
+    }
+
+    pub(super) fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Vec<Chunk> {
+        let Some(row) = self.rooms.get(room) else { return Vec::new() };
+        let mut events = 0;
+        let wanted = row.chunks(head.saturating_add(1), u64::MAX).take_while(|chunk| {
+            let more = events < limit;
+            events += chunk.events().len();
+            more
+        });
+        wanted.cloned().collect()
+    }
+
+    pub(super) fn events_before(&self, room: &RoomId, seq: u64, limit: usize) -> Vec<Event> {
+        let Some(row) = self.rooms.get(room) else { return Vec::new() };
+        let mut count = 0;
+        let wanted = row.chunks(1, seq.saturating_sub(1)).rev().take_while(|chunk| {
+            let more = count < limit;
+            count += chunk.events().len();
+            more
+        });
+        let chunks: Vec<&Chunk> = wanted.collect();
+        let events = chunks.into_iter().rev().flat_map(Chunk::events);
+        events.filter(|event| event.seq < seq).cloned().collect()
+    }
+
+    pub(super) fn read(&self, room: &RoomId, range: SeqRange, limit: usize, latest: bool) -> Vec<Entry> {
+        let Some(row) = self.rooms.get(room) else { return Vec::new() };
+        let events = row.chunks(range.from, range.to).flat_map(Chunk::events);
+        let events = events.filter(|event| range.contains(event.seq));
+        if latest {
+            let mut entries: Vec<Entry> = events.rev().take(limit).map(|event| row.entry(event)).collect();
+            entries.reverse();
+            entries
+        } else {
+            events.take(limit).map(|event| row.entry(event)).collect()
+        }
+    }
+
+    pub(super) fn overlay(&self, room: &RoomId, seq: u64) -> Option<Overlay> {
+        self.rooms.get(room)?.overlays.get(&seq).cloned()
+    }
+
+    pub(super) fn member(&self, room: &RoomId, user: &UserId) -> Option<Member> {
+        self.rooms.get(room)?.members.get(user).cloned()
+    }
+
+    pub(super) fn members(&self, room: &RoomId, after: Option<&UserId>, limit: usize) -> Vec<Member> {
+        let Some(row) = self.rooms.get(room) else { return Vec::new() };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = row.members.range::<UserId, _>((from, Bound::Unbounded));
+        rows.take(limit).map(|(_, member)| member.clone()).collect()
+    }
+
+    pub(super) fn user_room(&self, user: &UserId, room: &RoomId) -> Option<UserRoom> {
+        let cursors = *self.cursors.get(&(user.clone(), room.clone()))?;
+        Some(UserRoom { room: room.clone(), member: self.member(room, user)?, cursors })
+    }
+
+    pub(super) fn rooms_of(&self, user: &UserId, after: Option<&RoomId>, limit: usize) -> Vec<UserRoom> {
+        let of_user = self.cursors.keys().filter(|(owner, _)| owner == user).map(|(_, room)| room);
+        let rooms = of_user.filter(|room| after.is_none_or(|after| *room > after));
+        rooms.filter_map(|room| self.user_room(user, room)).take(limit).collect()
+    }
+
+    pub(super) fn advance(&mut self, user: &UserId, room: &RoomId, to: Cursors) -> Option<Cursors> {
+        let cursors = self.cursors.get_mut(&(user.clone(), room.clone()))?;
+        cursors.advance(to);
+        Some(*cursors)
+    }
+
+    pub(super) fn create_user(&mut self, user: User) -> Created<User> {
+        if let Some(there) = self.users.get(&user.id) {
+            return Created::Existing(there.clone());
+        }
+        self.users.insert(user.id.clone(), user.clone());
+        Created::New(user)
+    }
+
+    pub(super) fn user(&self, id: &UserId) -> Option<User> {
+        self.users.get(id).cloned()
+    }
+
+    pub(super) fn users(&self, after: Option<&UserId>, limit: usize) -> Vec<User> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let users = self.users.range::<UserId, _>((from, Bound::Unbounded));
+        users.take(limit).map(|(_, user)| user.clone()).collect()
+    }
+
+    pub(super) fn rename_user(&mut self, id: &UserId, name: Name, at: Timestamp) -> Option<User> {
+        let user = self.users.get_mut(id)?;
+        (user.name, user.updated_at) = (name, at);
+        Some(user.clone())
+    }
+}

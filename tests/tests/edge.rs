@@ -1,0 +1,276 @@
+//! Edges: WebSocket and REST in processes of their own, in front of nodes.
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use parlance_client::transport::{Dialer, Door};
+use parlance_client::{Config, Message, Session, Update};
+use parlance_proto::v1::GetUserRequest;
+use parlance_tests::{
+    Conversation, DEADLINE, Http, Person, RawWebSocket, Server, eventually, text_of, within,
+};
+use serde_json::json;
+
+const WEBSOCKETS: [Door; 2] = [Door::WebSocketJson, Door::WebSocketBinary];
+
+/// An edge in front of this node.
+async fn edge_of(node: &Server) -> Server {
+    Server::start_edge(&[&node.edges()]).await
+}
+
+/// A node that takes edges.
+async fn node() -> Server {
+    Server::start_with(&["--user-rate", "0", "--role", "api", "--edge-listen", "127.0.0.1:0"]).await
+}
+
+/// What a metric says at `server`; 0 where nothing was counted yet.
+async fn metric(server: &Server, name: &str) -> f64 {
+    let page = Http::new(server.admin()).get("/metrics").answer().await;
+    let page = String::from_utf8_lossy(&page.body).into_owned();
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_conversation_through_an_edge() {
+    let node = node().await;
+    let edge = edge_of(&node).await;
+    let (alice, bob) = (node.person("alice").await, node.person("bob").await);
+    let room = alice.group(&[&bob]).await;
+    for door in WEBSOCKETS {
+        let mut at_alice = edge.person_with("alice", &alice.token).connect(door).await;
+        let mut at_bob = edge.person_with("bob", &bob.token).connect(door).await;
+        let sent = at_alice.call(Person::message(&room, &format!("through {door}"))).await.unwrap();
+        let events = at_bob.events_up_to(&room, sent.seq).await;
+        assert_eq!(text_of(events.last().unwrap()), format!("through {door}"));
+        // The node's own door sees the same.
+        assert_eq!(alice.log(&room).await.last().unwrap().seq, sent.seq);
+    }
+    let message = json!({"toUser": "bob", "clientMessageId": "by-rest", "text": "hello"});
+    let http = edge.http();
+    let answer = http.call(http::Method::POST, "/v1/messages").bearer(&alice.token).json(&message);
+    let answer = answer.answer().await;
+    assert_eq!((answer.status, answer.json()["seq"].as_str()), (200, Some("2")), "{answer:?}");
+    assert_eq!(http.get("/").answer().await.status, 200, "the page is there");
+}
+
+#[tokio::test]
+async fn a_node_behind_edges_has_no_doors_for_browsers() {
+    let node = node().await;
+    for path in ["/", "/v1/users/me", "/ws"] {
+        assert_eq!(node.http().get(path).answer().await.status, 404, "{path}");
+    }
+    assert_eq!(node.http().get("/readyz").answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn an_edge_lets_the_node_decide_who_calls() {
+    let node = node().await;
+    let edge = edge_of(&node).await;
+    let alice = node.person("alice").await;
+    let me = |authorization: Option<&str>| {
+        let call = edge.http();
+        let authorization = authorization.map(ToOwned::to_owned);
+        async move {
+            let mut call = call.get("/v1/users/me");
+            if let Some(value) = &authorization {
+                call = call.header("authorization", value);
+            }
+            // Who an edge claims to be speaking for counts nowhere.
+            let call = call.header("x-forwarded-for", "127.0.0.1").header("x-user-id", "alice");
+            let answer = call.answer().await;
+            if answer.status == 200 { (200, String::new()) } else { answer.refused() }
+        }
+    };
+    assert_eq!(me(Some(&format!("Bearer {}", alice.token))).await.0, 200);
+    assert_eq!(me(Some("Bearer nonsense")).await, (401, "token_invalid".to_owned()));
+    assert_eq!(me(None).await, (401, "token_missing".to_owned()));
+    // A node in local mode gives tokens to whoever is on its machine: not through an edge.
+    let http = edge.http();
+    let mint = http.call(http::Method::POST, "/v1/users").json(&json!({"userId": "mallory"}));
+    assert_eq!(mint.answer().await.refused(), (401, "token_missing".to_owned()));
+    for door in WEBSOCKETS {
+        let refused = Conversation::open(&edge.address(), "nonsense", door, &[]).await.map(|_| ());
+        assert_eq!(refused.unwrap_err().reason, "token_invalid", "{door}");
+    }
+}
+
+#[tokio::test]
+async fn grpc_at_an_edge_is_told_where_to_go() {
+    let node = node().await;
+    let edge = edge_of(&node).await;
+    let alice = node.person("alice").await;
+    let refused = edge.person_with("alice", &alice.token).users().get_user(GetUserRequest::default()).await;
+    let status = refused.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unimplemented);
+    assert!(status.message().contains("api nodes"), "{status}");
+}
+
+#[tokio::test]
+async fn a_message_becomes_json_once_for_all_sockets() {
+    const SOCKETS: usize = 50;
+    const MESSAGES: usize = 20;
+    let node = node().await;
+    let edge = edge_of(&node).await;
+    let (alice, bob) = (node.person("alice").await, node.person("bob").await);
+    let room = alice.group(&[&bob]).await;
+    let at_edge = edge.person_with("bob", &bob.token);
+    let mut sockets = Vec::new();
+    for _ in 0..SOCKETS {
+        sockets.push(at_edge.connect(Door::WebSocketJson).await);
+    }
+    // Whatever the welcomes and the past cost is over once each has a first message.
+    let first = alice.say(&room, "first").await;
+    for socket in &mut sockets {
+        socket.events_up_to(&room, first).await;
+    }
+    let before = metric(&edge, "parlance_bridge_frames_to_json_total").await;
+    let mut last = first;
+    for n in 0..MESSAGES {
+        last = alice.say(&room, &format!("message {n}")).await;
+    }
+    for socket in &mut sockets {
+        let events = socket.events_up_to(&room, last).await;
+        assert_eq!(events.len(), MESSAGES);
+    }
+    let made = metric(&edge, "parlance_bridge_frames_to_json_total").await - before;
+    // Signals, such as alice's presence, are the same for all too.
+    let at_most = 2 * MESSAGES;
+    assert!((MESSAGES..=at_most).contains(&(made as usize)), "{made} times for {MESSAGES} messages");
+}
+
+#[tokio::test]
+async fn a_socket_that_is_not_read_stops_no_other() {
+    let node = node().await;
+    let edge = edge_of(&node).await;
+    let (alice, bob) = (node.person("alice").await, node.person("bob").await);
+    let room = alice.group(&[&bob]).await;
+    let at_edge = edge.person_with("bob", &bob.token);
+    let mut stuck = Vec::new();
+    for _ in 0..8 {
+        stuck.push(at_edge.connect(Door::WebSocketJson).await);
+    }
+    let mut reading = at_edge.connect(Door::WebSocketBinary).await;
+    let mut at_alice = alice.connect(Door::Grpc).await;
+    // 20 MB: more than the sockets and the windows of eight streams hold.
+    let last = at_alice.flood(&room, 2_000, |number| format!("{number:010000}")).await;
+    reading.events_up_to(&room, last).await;
+    for socket in &mut stuck {
+        socket.events_up_to(&room, last).await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_drains_moves_its_clients_and_the_edge_stays() {
+    let mut node = node().await;
+    let edge = edge_of(&node).await;
+    let alice = node.person("alice").await;
+    let mut at_edge = edge.person_with("alice", &alice.token).connect(Door::WebSocketJson).await;
+    node.signal("TERM").await;
+    let delay: Duration = at_edge.draining().await.reconnect_after.unwrap().try_into().unwrap();
+    assert!(delay < DEADLINE);
+    let end = at_edge.end().await;
+    assert_eq!(end.close, Some(1001), "{end:?}");
+    assert_eq!(node.exited().await.code(), Some(0));
+    // The edge says what is missing, and finds the node when it is back.
+    let admin = Http::new(edge.admin());
+    let red = eventually("the edge is not ready", async || {
+        let answer = admin.get("/readyz").answer().await;
+        (answer.status == 503).then_some(answer)
+    });
+    let why = String::from_utf8_lossy(&red.await.body).into_owned();
+    assert_eq!(why, "nodes: none of the nodes is reached\n");
+    node.start_again().await;
+    eventually("the edge is ready again", async || {
+        (admin.get("/readyz").answer().await.status == 200).then_some(())
+    })
+    .await;
+    edge.person_with("alice", &alice.token).connect(Door::WebSocketJson).await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_killed_closes_its_sockets_with_an_invitation() {
+    let mut node = node().await;
+    let edge = edge_of(&node).await;
+    let alice = node.person("alice").await;
+    let mut at_edge = edge.person_with("alice", &alice.token).connect(Door::WebSocketJson).await;
+    node.kill().await;
+    let end = at_edge.end().await;
+    assert_eq!(end.close, Some(1001), "{end:?}");
+    let failure = end.failure.unwrap();
+    assert_eq!((failure.code, failure.reason.as_str()), (tonic::Code::Unavailable, "node_lost"));
+    assert!(failure.retry_after.unwrap() <= Duration::from_secs(1));
+    let unary = edge.http().get("/v1/users/me").bearer(&alice.token).answer().await;
+    assert_eq!(unary.refused(), (503, "no_node".to_owned()));
+}
+
+#[tokio::test]
+async fn an_edge_that_drains_says_so_and_answers_what_is_under_way() {
+    let node = node().await;
+    let mut edge = edge_of(&node).await;
+    let (alice, bob) = (node.person("alice").await, node.person("bob").await);
+    let room = alice.group(&[&bob]).await;
+    let at_edge = edge.person_with("bob", &bob.token);
+    let mut sockets = Vec::new();
+    for n in 0..20 {
+        sockets.push(at_edge.connect(WEBSOCKETS[n % 2]).await);
+    }
+    edge.signal("TERM").await;
+    let mut delays = HashSet::new();
+    for socket in &mut sockets {
+        let delay: Duration = socket.draining().await.reconnect_after.unwrap().try_into().unwrap();
+        delays.insert(delay);
+    }
+    assert!(delays.len() > 10, "they come back at different times: {delays:?}");
+    // Told to leave, whoever stays is served on until then: the last to go sees this.
+    let latest = delays.iter().max().copied().unwrap();
+    let seq = alice.say(&room, "while they leave").await;
+    let mut seen = 0;
+    for socket in &mut sockets {
+        let end = socket.end().await;
+        assert_eq!(end.close, Some(1001), "{end:?}");
+        seen += usize::from(socket.untaken().iter().any(|item| item.reaches(&room, seq)));
+    }
+    assert!(seen > 0, "somebody was still there after {latest:?}");
+    assert_eq!(edge.exited().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn an_application_goes_on_through_the_other_edge_and_the_other_start_of_a_node() {
+    let mut node = node().await;
+    let (mut first, second) = (edge_of(&node).await, edge_of(&node).await);
+    let (alice, bob) = (node.person("alice").await, node.person("bob").await);
+    let room = alice.group(&[&bob]).await;
+    let mut config = Config::new(Dialer::new(Door::WebSocketJson, first.address()), &alice.token);
+    config.dialers.push(Dialer::new(Door::WebSocketJson, second.address()));
+    let (session, mut updates) = Session::start(config);
+    let sent = session.send_message(Message::to_room(&room, "one")).await.unwrap();
+    first.kill().await;
+    let next = within("sent elsewhere", session.send_message(Message::to_room(&room, "two"))).await.unwrap();
+    assert_eq!(next.seq, sent.seq + 1);
+    node.kill().await;
+    node.start_again().await;
+    let last = within("sent again", session.send_message(Message::to_room(&room, "three"))).await.unwrap();
+    assert_eq!(last.seq, sent.seq + 2);
+    let mut seen = Vec::new();
+    while seen.last() != Some(&last.seq) {
+        match within("an update", updates.recv()).await.unwrap() {
+            Update::Event(event) if event.room_id == room => seen.push(event.seq),
+            Update::Violation(violation) => panic!("{violation:?}"),
+            _ => {}
+        }
+    }
+    assert!(seen.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_nothing_does_not_keep_an_edge_from_ending() {
+    let node = node().await;
+    let mut edge = edge_of(&node).await;
+    let alice = node.person("alice").await;
+    let mut lingering = RawWebSocket::signed_in(&edge.address(), &alice.token).await;
+    lingering.hello().await;
+    edge.signal("TERM").await;
+    assert_eq!(edge.exited().await.code(), Some(0));
+}
