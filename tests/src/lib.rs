@@ -9,7 +9,9 @@
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "tests talk to whoever runs them")]
 #![allow(clippy::missing_panics_doc, reason = "panicking is how a test fails")]
 
+mod balancer;
 mod binary;
+mod cluster;
 mod contiguity;
 mod conversation;
 mod grpc_web;
@@ -23,7 +25,9 @@ mod server;
 mod tokens;
 mod wait;
 
+pub use balancer::{BALANCERS, Balancer, Kind, deploy, run_program};
 pub use binary::{parlance, run_to_end};
+pub use cluster::{Cluster, Setup};
 pub use contiguity::{Contiguity, Item};
 pub use conversation::{Conversation, End};
 pub use grpc_web::GrpcWeb;

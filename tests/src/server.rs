@@ -83,6 +83,17 @@ impl Server {
         server
     }
 
+    /// What a server says that must not start this way.
+    pub async fn refused(launch: Launch) -> String {
+        let data = tempfile::Builder::new().prefix("parlance-test-").tempdir().expect("a place for data");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listening = Listening { clients: any, operators: any, edges: None };
+        let child = spawn(&launch, data.path(), listening);
+        let output = within("the server ends", child.wait_with_output()).await.expect("it ran");
+        assert!(!output.status.success(), "it was started");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// `host:port` of its doors.
     pub fn address(&self) -> String {
         self.listening.clients.to_string()

@@ -4,6 +4,8 @@
 // Memberships are lists of ranges, often of one.
 #![allow(clippy::single_range_in_vec_init, reason = "such a list is meant")]
 
+mod cluster;
+mod fleet;
 mod measure;
 mod replay;
 mod seeded;
@@ -30,6 +32,7 @@ struct Cli {
 enum Command {
     Replay(replay::Args),
     Measure(measure::Args),
+    Fleet(fleet::Args),
     Torture(torture::Args),
 }
 
@@ -39,6 +42,7 @@ async fn main() -> ExitCode {
         match Cli::parse().command {
             Command::Replay(args) => Box::pin(replay::run(args)).await,
             Command::Measure(args) => Box::pin(measure::run(args)).await,
+            Command::Fleet(args) => Box::pin(fleet::run(args)).await,
             Command::Torture(args) => Box::pin(torture::run(args)).await,
         }
     };

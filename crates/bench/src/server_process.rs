@@ -176,6 +176,18 @@ pub(crate) async fn is_healthy(address: &str) -> bool {
     ask.await.unwrap_or(false)
 }
 
+/// The body of a page.
+pub(crate) async fn get(address: &str, path: &str) -> Result<String> {
+    let mut socket = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n");
+    socket.write_all(request.as_bytes()).await?;
+    let mut page = String::new();
+    socket.read_to_string(&mut page).await?;
+    let (head, body) = page.split_once("\r\n\r\n").context("no page")?;
+    ensure!(head.contains(" 200 "), "{address}{path} answers {head}");
+    Ok(body.to_owned())
+}
+
 /// Two ports of [`PORTS`] on which nobody listens, from a place that differs from run to
 /// run.
 pub(crate) fn free_ports() -> Result<(u16, u16)> {

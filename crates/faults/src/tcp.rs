@@ -130,7 +130,11 @@ async fn passing(state: &mut watch::Receiver<State>) {
     let _ = state.wait_for(|state| state.traffic != Traffic::Silent).await;
 }
 
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<State>) -> io::Result<()> {
+async fn carry(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut state: watch::Receiver<State>,
+) -> io::Result<()> {
     let (read, mut written) = tokio::sync::mpsc::channel::<(Instant, Vec<u8>)>(64);
     let delays = state.clone();
     let reading = async move {

@@ -1,0 +1,108 @@
+//! Whole nodes of Parlance in one thread: their clocks, their network, their store and
+//! their registry are simulated, and all that is random follows from one number, the seed.
+//! The same seed comes to the same run, line by line.
+//!
+//! A run is traffic in bad weather, then a few acts that aim at what chance rarely hits,
+//! then silence. After that everyone must have everything: [`check`] says what that means.
+#![warn(missing_docs)]
+
+pub mod check;
+pub mod clock;
+pub mod dice;
+pub mod fence;
+pub mod history;
+pub mod mesh;
+pub mod node;
+pub mod script;
+pub mod store;
+pub mod trace;
+pub mod weather;
+pub mod world;
+
+mod asks;
+mod client;
+
+use std::sync::Arc;
+
+use crate::script::Script;
+use crate::world::World;
+
+/// What came of one run.
+#[derive(Debug)]
+pub struct Report {
+    /// Which run.
+    pub seed: u64,
+    /// What was not as it must be.
+    pub violations: Vec<String>,
+    /// A number that stands for everything that happened.
+    pub hash: u64,
+    /// Everything that happened, where that was asked for.
+    pub trace: Vec<String>,
+    /// How much there was: sessions, operations, events.
+    pub size: Size,
+}
+
+/// How much happened in a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Size {
+    /// Sessions that were opened.
+    pub sessions: usize,
+    /// Operations that were asked.
+    pub operations: usize,
+    /// Events in all logs.
+    pub events: u64,
+    /// Events that sessions got.
+    pub deliveries: usize,
+    /// Simulated milliseconds.
+    pub millis: u64,
+}
+
+/// What is simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Everyday traffic and acts.
+    Everyday,
+    /// One room that grows to 600 members.
+    Growth,
+}
+
+/// Runs one seed.
+///
+/// # Errors
+/// If no runtime can be had.
+pub fn run(seed: u64, kind: Kind, keep_trace: bool) -> std::io::Result<Report> {
+    parlance_api::random::simulate(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    Ok(runtime.block_on(simulate(seed, kind, keep_trace)))
+}
+
+async fn simulate(seed: u64, kind: Kind, keep_trace: bool) -> Report {
+    let places = 2 + (seed % 3) as usize;
+    let world = World::new(seed, places, keep_trace);
+    match kind {
+        Kind::Everyday => match Script::begin(world.clone()).await {
+            Some(script) => script.run().await,
+            None => world.complain("the rooms could not be created".to_owned()),
+        },
+        Kind::Growth => script::grow(world.clone()).await,
+    }
+    let mut violations = world.complaints();
+    violations.extend(check::everything(&world));
+    for violation in &violations {
+        world.trace.line(format_args!("VIOLATION {violation}"));
+    }
+    Report { seed, violations, hash: world.trace.hash(), trace: world.trace.take(), size: size(&world) }
+}
+
+fn size(world: &Arc<World>) -> Size {
+    let history = dice::lock(&world.history);
+    let tables = world.memory.tables();
+    let seen = history.sessions.iter().flat_map(|session| &session.seen);
+    Size {
+        sessions: history.sessions.len(),
+        operations: history.asked.len(),
+        events: tables.rooms.values().map(store::RoomRow::head).sum(),
+        deliveries: seen.filter(|(_, seen)| matches!(seen, history::Seen::Event(_))).count(),
+        millis: world.trace.now(),
+    }
+}

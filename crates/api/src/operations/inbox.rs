@@ -47,6 +47,12 @@ impl Api {
         let id = &user_room.room;
         let Some(room) = self.store().room(id).await? else { return Ok(None) };
         let count = room.head().message_count();
+        let mut cursors = user_room.cursors;
+        if cursors.read.seq < room.head().seq() {
+            // The list need not know of one's own latest messages.
+            let now = self.store().user_room(&user_room.member.user, id).await?;
+            cursors = now.map_or(cursors, |now| now.cursors);
+        }
         let peer = room.info.direct_pair.as_ref().map(|(a, b)| {
             let peer = if *a == user_room.member.user { b } else { a };
             peer.as_str().to_owned()
@@ -64,9 +70,9 @@ impl Api {
             room: Some(room_proto),
             membership: access.member.as_ref().map(convert::member),
             last_message: last_message.map(|entry| convert::entry(id.as_str(), &entry)),
-            unread_count: unread(count, user_room.cursors.read),
-            read: Some(convert::read_mark(user_room.cursors.read)),
-            delivered_seq: user_room.cursors.delivered,
+            unread_count: unread(count, cursors.read),
+            read: Some(convert::read_mark(cursors.read)),
+            delivered_seq: cursors.delivered,
             peer_id: peer.unwrap_or_default(),
         }))
     }

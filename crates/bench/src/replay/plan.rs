@@ -11,8 +11,8 @@ use parlance_client::transport::Door;
 
 use super::escape::{display_name, user_id};
 use super::log::{self, Line};
-use crate::seeded::Seeded;
 use super::unsendable::{Reason, Unsendable};
+use crate::seeded::Seeded;
 
 /// A user by its place in [`Plan::users`].
 pub(super) type User = usize;

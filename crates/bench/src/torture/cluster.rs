@@ -15,7 +15,7 @@ use super::node::Node;
 use super::token;
 
 /// The connections of a node's clients come in so many shares.
-pub(super) const SHARES: u8 = 3;
+pub(crate) const SHARES: u8 = 3;
 
 const TABLE_PREFIX: &str = "torture_";
 
@@ -24,12 +24,12 @@ const TABLE_PREFIX: &str = "torture_";
 const DRAIN_SECONDS: &str = "4";
 
 #[derive(Debug)]
-pub(super) struct Cluster {
-    pub(super) nodes: Vec<Mutex<Node>>,
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Mutex<Node>>,
     /// By node, those of its shares of clients.
-    pub(super) client_proxies: Vec<Vec<TcpProxy>>,
+    pub(crate) client_proxies: Vec<Vec<TcpProxy>>,
     /// None: one node with its embedded store.
-    pub(super) shared: Option<Shared>,
+    pub(crate) shared: Option<Shared>,
     addresses: Vec<NodeAddresses>,
     /// The shared secret; gone with the cluster.
     _secret: tempfile::NamedTempFile,
@@ -37,24 +37,24 @@ pub(super) struct Cluster {
 
 /// What the nodes share.
 #[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) redis: Mutex<RedisServer>,
+pub(crate) struct Shared {
+    pub(crate) redis: Mutex<RedisServer>,
     /// Each node's way to Redis.
-    pub(super) redis_proxies: Vec<TcpProxy>,
-    pub(super) dynamodb: Dynamodb,
+    pub(crate) redis_proxies: Vec<TcpProxy>,
+    pub(crate) dynamodb: Dynamodb,
 }
 
 /// How a cluster is made.
 #[derive(Debug)]
-pub(super) struct Options<'a> {
-    pub(super) program: &'a Path,
-    pub(super) nodes: u8,
-    pub(super) embedded: bool,
-    pub(super) plant: Option<&'static str>,
+pub(crate) struct Options<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) nodes: u8,
+    pub(crate) embedded: bool,
+    pub(crate) plant: Option<&'static str>,
 }
 
 impl Cluster {
-    pub(super) async fn start(options: &Options<'_>) -> Result<Self> {
+    pub(crate) async fn start(options: &Options<'_>) -> Result<Self> {
         let secret = tempfile::NamedTempFile::new()?;
         std::fs::write(secret.path(), token::SECRET)?;
         let mut environment = Vec::new();
@@ -109,12 +109,26 @@ impl Cluster {
         Ok(())
     }
 
-    pub(super) fn addresses(&self) -> &[NodeAddresses] {
+    pub(crate) fn addresses(&self) -> &[NodeAddresses] {
         &self.addresses
     }
 
+    /// `host:port` of a node's doors.
+    pub(crate) fn address(&self, node: usize) -> &str {
+        &self.addresses[node].direct
+    }
+
+    /// A counter, summed over its labels and the nodes.
+    pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
+        let mut sum = 0.0;
+        for node in &self.nodes {
+            sum += node.lock().await.metric(name).await?;
+        }
+        Ok(sum)
+    }
+
     /// Has everything work again, and checks that every node is still there.
-    pub(super) async fn heal(&self) -> Result<()> {
+    pub(crate) async fn heal(&self) -> Result<()> {
         self.client_proxies.iter().flatten().for_each(TcpProxy::pass);
         if let Some(shared) = &self.shared {
             shared.redis_proxies.iter().for_each(TcpProxy::pass);
@@ -127,13 +141,13 @@ impl Cluster {
     }
 
     /// Ends everything in good order.
-    pub(super) async fn end(self) -> Result<()> {
+    pub(crate) async fn end(self) -> Result<()> {
         let ends = self.nodes.into_iter().map(|node| async move { node.into_inner().end().await });
         futures::future::try_join_all(ends).await.map(drop)
     }
 
     /// What the nodes logged last.
-    pub(super) async fn last_words(&self) -> String {
+    pub(crate) async fn last_words(&self) -> String {
         let mut words = String::new();
         for (index, node) in self.nodes.iter().enumerate() {
             words.push_str(&format!("node {index}, {}\n", node.lock().await.last_words()));

@@ -22,8 +22,6 @@ pub(super) struct History {
     /// By client, each of which is a user of its own.
     pub(super) clients: Vec<ClientHistory>,
     pub(super) faults: Vec<FaultRecord>,
-    /// When everything was healed and the clients stopped asking for more.
-    pub(super) healed: At,
 }
 
 /// A room as it was read back at the end.
@@ -142,7 +140,10 @@ pub(super) enum Outcome {
     Unknown,
     Done(Answer),
     /// Refused for good: reason, and whether it may have been carried out before.
-    Refused { reason: String, at: At },
+    Refused {
+        reason: String,
+        at: At,
+    },
 }
 
 /// An acknowledgement.

@@ -4,9 +4,9 @@
 
 mod check;
 mod client;
-mod cluster;
+pub(crate) mod cluster;
 mod history;
-mod node;
+pub(crate) mod node;
 mod profile;
 mod readback;
 mod report;
@@ -14,8 +14,8 @@ mod run;
 mod schedule;
 mod script;
 mod strike;
-mod token;
-mod unary;
+pub(crate) mod token;
+pub(crate) mod unary;
 mod world;
 
 use std::path::PathBuf;

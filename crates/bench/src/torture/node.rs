@@ -9,13 +9,13 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, interval, timeout};
 
-use crate::server_process::{free_ports, is_healthy, last_words, spawn};
+use crate::server_process::{free_ports, get, is_healthy, last_words, spawn};
 
 const START_DEADLINE: Duration = Duration::from_secs(60);
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     program: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -27,7 +27,7 @@ pub(super) struct Node {
 
 impl Node {
     /// Starts a node and waits until it serves.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         program: &Path,
         extra: &[String],
         environment: &[(String, String)],
@@ -37,7 +37,8 @@ impl Node {
         let address = format!("127.0.0.1:{listen}");
         let mut arguments: Vec<String> = ["serve", "--user-rate", "0", "--listen"].map(String::from).into();
         arguments.extend([address.clone(), "--admin-listen".to_owned(), format!("127.0.0.1:{admin}")]);
-        arguments.extend(["--data-dir".to_owned(), folder.path().join("data").to_string_lossy().into_owned()]);
+        arguments
+            .extend(["--data-dir".to_owned(), folder.path().join("data").to_string_lossy().into_owned()]);
         arguments.extend_from_slice(extra);
         let child = spawn(program, &arguments, environment, folder.path())?;
         let (program, environment) = (program.to_owned(), environment.to_vec());
@@ -46,18 +47,28 @@ impl Node {
         Ok(node)
     }
 
-    pub(super) fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
+    /// A counter, summed over its labels.
+    pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
+        let admin = self.arguments.iter().skip_while(|argument| *argument != "--admin-listen").nth(1);
+        let metrics = get(admin.context("it has an admin address")?, "/metrics").await?;
+        let values = metrics
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
+        values.map(|line| Ok(line.rsplit(' ').next().context("no value")?.parse::<f64>()?)).sum()
+    }
+
     /// SIGKILL.
-    pub(super) async fn kill(&mut self) -> Result<()> {
+    pub(crate) async fn kill(&mut self) -> Result<()> {
         self.expect_alive()?;
         self.child.kill().await.context("cannot kill a node")
     }
 
     /// SIGTERM, and the wait for its end in good order.
-    pub(super) async fn end(&mut self) -> Result<()> {
+    pub(crate) async fn end(&mut self) -> Result<()> {
         self.expect_alive()?;
         self.signal("TERM").await?;
         match timeout(STOP_DEADLINE, self.child.wait()).await {
@@ -71,14 +82,14 @@ impl Node {
     }
 
     /// Starts again what has ended.
-    pub(super) async fn start_again(&mut self) -> Result<()> {
+    pub(crate) async fn start_again(&mut self) -> Result<()> {
         self.child = spawn(&self.program, &self.arguments, &self.environment, self.folder.path())?;
         self.wait_until_healthy().await
     }
 
     /// `name` as `kill` knows it: signals other than SIGKILL need unsafe code or a
     /// dependency.
-    pub(super) async fn signal(&self, name: &str) -> Result<()> {
+    pub(crate) async fn signal(&self, name: &str) -> Result<()> {
         let pid = self.child.id().context("the node is not running")?;
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().await?;
         ensure!(sent.success(), "cannot signal a node");
@@ -86,14 +97,14 @@ impl Node {
     }
 
     /// A node that ended by itself is a failure whatever else holds.
-    pub(super) fn expect_alive(&mut self) -> Result<()> {
+    pub(crate) fn expect_alive(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             Some(status) => bail!("a node ended by itself with {status}\n{}", self.last_words()),
             None => Ok(()),
         }
     }
 
-    pub(super) fn last_words(&self) -> String {
+    pub(crate) fn last_words(&self) -> String {
         last_words(self.folder.path())
     }
 

@@ -64,7 +64,8 @@ impl Profile {
     pub(super) fn aimed_at(plant: Plant) -> Self {
         let mut profile = Self::everything();
         profile.duration = 40;
-        let clients_only = vec![(Class::CutClients, 3), (Class::Move, 4), (Class::Stall, 2), (Class::Fresh, 1)];
+        let clients_only =
+            vec![(Class::CutClients, 3), (Class::Move, 4), (Class::Stall, 2), (Class::Fresh, 1)];
         match plant {
             // What was acknowledged and not written dies with its node, or with a write that fails.
             Plant::AckBeforeCommit => {
@@ -85,7 +86,8 @@ impl Profile {
                 profile.faults = vec![(Class::Stall, 1)];
                 profile.every = 3_000;
                 profile.rate = 20;
-                profile.weights = Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
+                profile.weights =
+                    Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
             }
             // One wipe, and then nothing that would register anyone again.
             Plant::IgnoreLostLease => {
@@ -94,7 +96,8 @@ impl Profile {
                 profile.every = 6_000;
                 profile.rate = 40;
                 profile.duration = 60;
-                profile.weights = Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
+                profile.weights =
+                    Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
             }
             // Nodes die with acknowledged messages that they have not told the others of, in
             // rooms where nobody says anything soon after.
@@ -104,7 +107,8 @@ impl Profile {
                 profile.every = 2_000;
                 profile.rate = 60;
                 profile.duration = 60;
-                profile.weights = Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
+                profile.weights =
+                    Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
             }
             Plant::ForgetRepeatCheck => {
                 profile.faults = clients_only;

@@ -110,9 +110,7 @@ fn log_body(body: &Body) -> LogBody {
         Body::ReactionRemoved(removed) => {
             LogBody::Unreacted { target: removed.target_seq, emoji: emoji(&removed.emoji) }
         }
-        Body::MemberAdded(added) => {
-            world::user_of(&added.user_id).map_or(LogBody::Other, LogBody::Added)
-        }
+        Body::MemberAdded(added) => world::user_of(&added.user_id).map_or(LogBody::Other, LogBody::Added),
         Body::MemberRemoved(removed) => {
             world::user_of(&removed.user_id).map_or(LogBody::Other, LogBody::Removed)
         }

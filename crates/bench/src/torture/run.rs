@@ -1,13 +1,16 @@
 //! One run, from the first user to the verdict.
 
+use std::future::pending;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
 use super::client::{Client, Control, Counts, Phase, Stage, Standing, Start};
@@ -31,7 +34,6 @@ pub(super) struct Plan {
     pub(super) duration: Duration,
     pub(super) profile: Profile,
     pub(super) schedule: Vec<(At, Fault)>,
-    pub(super) nodes: u8,
 }
 
 impl Plan {
@@ -46,7 +48,7 @@ impl Plan {
             every: profile.every,
         };
         let schedule = schedule::schedule(&setting);
-        Self { seed, duration, profile, schedule, nodes }
+        Self { seed, duration, profile, schedule }
     }
 
     /// The same for the same faults and scripts.
@@ -96,7 +98,6 @@ pub(super) async fn play(plan: &Plan, cluster: Arc<Cluster>) -> Result<Played> {
     strike_all(plan, &stage, &cluster, &cast.controls, &faults).await;
     progress.abort();
     let elapsed = stage.began.elapsed();
-    let healed = stage.now();
 
     cast.phase.send_replace(Phase::Settle);
     cluster.heal().await?;
@@ -111,7 +112,7 @@ pub(super) async fn play(plan: &Plan, cluster: Arc<Cluster>) -> Result<Played> {
     eprintln!("reading {} rooms back", rooms.len());
     let unary = Unary::connect(&cluster.addresses()[0].direct).await?;
     readback::read_logs(&unary, &stage.world, &tokens, &mut rooms).await?;
-    let mut history = History { rooms, faults, healed, ..History::default() };
+    let mut history = History { rooms, faults, ..History::default() };
     wait_until(Instant::now() + SETTLE, || all_here(&history, &stage, &cast.standings)).await;
     let inboxes = readback::read_inboxes(&unary, &stage.world, &tokens).await;
 
@@ -162,33 +163,52 @@ type Struck = Arc<Mutex<(Vec<FaultRecord>, Vec<String>)>>;
 /// Strikes as scheduled, and waits for the end of the run and of every fault.
 async fn strike_all(
     plan: &Plan,
-    stage: &Arc<Stage>,
-    cluster: &Arc<Cluster>,
+    stage: &Stage,
+    cluster: &Cluster,
     controls: &[mpsc::Sender<Control>],
     struck: &Struck,
 ) {
-    let mut under_way = JoinSet::new();
+    let mut under_way = FuturesUnordered::new();
     for (at, fault) in &plan.schedule {
-        sleep_until(stage.began + Duration::from_millis((*at).into())).await;
-        let (fault, cluster, stage) = (*fault, cluster.clone(), stage.clone());
-        let (controls, struck) = (controls.to_vec(), struck.clone());
-        under_way.spawn(async move {
-            let from = stage.now();
-            let result = Box::pin(cluster.strike(fault, &controls)).await;
-            let to = stage.now();
-            let mut struck = struck.lock().unwrap_or_else(PoisonError::into_inner);
-            match result {
-                Ok(true) => {
-                    let delays_all = fault.class().delays_all();
-                    struck.0.push(FaultRecord { name: fault.name(), from, to, delays_all });
-                }
-                Ok(false) => {}
-                Err(error) => struck.1.push(format!("{}: {error:#}", fault.name())),
-            }
-        });
+        let due = stage.began + Duration::from_millis((*at).into());
+        pass_time(&mut under_way, due).await;
+        under_way.push(Box::pin(strike(*fault, stage, cluster, controls, struck)));
     }
-    sleep_until(stage.began + plan.duration).await;
-    while under_way.join_next().await.is_some() {}
+    pass_time(&mut under_way, stage.began + plan.duration).await;
+    while under_way.next().await.is_some() {}
+}
+
+/// Carries on with what is under way until then.
+async fn pass_time<F: Future<Output = ()>>(under_way: &mut FuturesUnordered<F>, until: Instant) {
+    let carried_on = async {
+        while under_way.next().await.is_some() {}
+        pending::<()>().await;
+    };
+    tokio::select! {
+        () = sleep_until(until) => {}
+        () = carried_on => {}
+    }
+}
+
+async fn strike(
+    fault: Fault,
+    stage: &Stage,
+    cluster: &Cluster,
+    controls: &[mpsc::Sender<Control>],
+    struck: &Struck,
+) {
+    let from = stage.now();
+    let result = Box::pin(cluster.strike(fault, controls)).await;
+    let to = stage.now();
+    let mut struck = struck.lock().unwrap_or_else(PoisonError::into_inner);
+    match result {
+        Ok(true) => {
+            let delays_all = fault.class().delays_all();
+            struck.0.push(FaultRecord { name: fault.name(), from, to, delays_all });
+        }
+        Ok(false) => {}
+        Err(error) => struck.1.push(format!("{}: {error:#}", fault.name())),
+    }
 }
 
 /// Whether every member has every room to its end.

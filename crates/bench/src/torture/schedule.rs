@@ -10,40 +10,78 @@ use crate::seeded::Seeded;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Fault {
     /// `kill -9` of a node, which starts again after a while.
-    Kill { node: u8, down: At },
+    Kill {
+        node: u8,
+        down: At,
+    },
     /// SIGTERM to each node in turn, waiting for its end and starting it again.
     Rolling,
     /// A node is stopped (SIGSTOP) and goes on later, not knowing.
-    Pause { node: u8, length: At },
+    Pause {
+        node: u8,
+        length: At,
+    },
     /// The TCP connections of a share of one node's clients break.
-    CutClients { node: u8, share: u8 },
+    CutClients {
+        node: u8,
+        share: u8,
+    },
     /// A client stops reading.
-    Stall { client: User, length: At },
+    Stall {
+        client: User,
+        length: At,
+    },
     /// A client drops its connection and goes to another node.
-    Move { client: User },
+    Move {
+        client: User,
+    },
     /// A client forgets everything it has, as a new device would.
-    Fresh { client: User },
+    Fresh {
+        client: User,
+    },
     /// FLUSHALL.
     RedisFlush,
-    RedisRestart { down: At },
+    RedisRestart {
+        down: At,
+    },
     /// SIGSTOP, then SIGCONT.
-    RedisPause { length: At },
+    RedisPause {
+        length: At,
+    },
     /// One node does not reach Redis; its connections hang.
-    RedisCutNode { node: u8, length: At },
+    RedisCutNode {
+        node: u8,
+        length: At,
+    },
     /// No node does.
-    RedisCutAll { length: At },
+    RedisCutAll {
+        length: At,
+    },
     /// The connections of one node to Redis break once.
-    RedisReset { node: u8 },
+    RedisReset {
+        node: u8,
+    },
     /// The next requests to the store are throttled.
-    StoreThrottle { count: u32 },
+    StoreThrottle {
+        count: u32,
+    },
     /// The next requests fail with a server error.
-    StoreErrors { count: u32 },
+    StoreErrors {
+        count: u32,
+    },
     /// The next writes happen but their answers are lost.
-    StoreLost { count: u32 },
+    StoreLost {
+        count: u32,
+    },
     /// Transactions collide.
-    StoreConflicts { count: u32 },
+    StoreConflicts {
+        count: u32,
+    },
     /// Requests to the store take this much longer, for a while.
-    StoreSlow { delay: At, length: At },
+    StoreSlow {
+        delay: At,
+        length: At,
+    },
 }
 
 /// Kinds of faults, to be weighed against each other.
@@ -72,10 +110,7 @@ pub(super) enum Class {
 impl Class {
     pub(super) fn is_redis(self) -> bool {
         use Class::{RedisCutAll, RedisCutNode, RedisFlush, RedisPause, RedisReset, RedisRestart};
-        matches!(
-            self,
-            RedisFlush | RedisRestart | RedisPause | RedisCutNode | RedisCutAll | RedisReset
-        )
+        matches!(self, RedisFlush | RedisRestart | RedisPause | RedisCutNode | RedisCutAll | RedisReset)
     }
 
     pub(super) fn is_store(self) -> bool {
@@ -200,18 +235,14 @@ pub(super) fn schedule(setting: &Setting<'_>) -> Vec<(At, Fault)> {
             Class::Kill => Fault::Kill { node, down: between(&mut seeded, 200, 4_000) },
             Class::Rolling => Fault::Rolling,
             Class::Pause => Fault::Pause { node, length: between(&mut seeded, 1_000, 14_000) },
-            Class::CutClients => {
-                Fault::CutClients { node, share: seeded.below(setting.shares.into()) as u8 }
-            }
+            Class::CutClients => Fault::CutClients { node, share: seeded.below(setting.shares.into()) as u8 },
             Class::Stall => Fault::Stall { client, length: between(&mut seeded, 1_000, 8_000) },
             Class::Move => Fault::Move { client },
             Class::Fresh => Fault::Fresh { client },
             Class::RedisFlush => Fault::RedisFlush,
             Class::RedisRestart => Fault::RedisRestart { down: between(&mut seeded, 100, 3_000) },
             Class::RedisPause => Fault::RedisPause { length: between(&mut seeded, 3_000, 10_000) },
-            Class::RedisCutNode => {
-                Fault::RedisCutNode { node, length: between(&mut seeded, 2_000, 12_000) }
-            }
+            Class::RedisCutNode => Fault::RedisCutNode { node, length: between(&mut seeded, 2_000, 12_000) },
             Class::RedisCutAll => Fault::RedisCutAll { length: between(&mut seeded, 2_000, 8_000) },
             Class::RedisReset => Fault::RedisReset { node },
             Class::StoreThrottle => Fault::StoreThrottle { count: between(&mut seeded, 5, 60) },
@@ -272,7 +303,8 @@ mod tests {
             assert!(faults.iter().any(|(_, fault)| fault.class() == *class), "{class:?}");
         }
         let in_calm = |(at, fault): &&(At, Fault)| {
-            at % PERIOD > PERIOD / 100 * STORMY_PERCENT && (fault.class().is_redis() || fault.class().is_store())
+            at % PERIOD > PERIOD / 100 * STORMY_PERCENT
+                && (fault.class().is_redis() || fault.class().is_store())
         };
         assert_eq!(faults.iter().filter(in_calm).count(), 0);
     }

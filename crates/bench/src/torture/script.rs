@@ -18,7 +18,9 @@ pub(super) struct Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Action {
     /// Several messages at once.
-    Send { burst: u8 },
+    Send {
+        burst: u8,
+    },
     Edit,
     Delete,
     React,
@@ -123,7 +125,8 @@ mod tests {
 
     #[test]
     fn scripts_repeat_with_their_seed_and_differ_between_clients() {
-        let steps = |seed, client| Script::new(seed, client, Weights::default()).take(200).collect::<Vec<_>>();
+        let steps =
+            |seed, client| Script::new(seed, client, Weights::default()).take(200).collect::<Vec<_>>();
         assert_eq!(steps(1, 2), steps(1, 2));
         assert_ne!(steps(1, 2), steps(1, 3));
         assert_ne!(steps(1, 2), steps(2, 2));

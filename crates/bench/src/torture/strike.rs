@@ -15,7 +15,10 @@ use super::schedule::Fault;
 /// Writes whose answers may be lost: every one that the store makes.
 const WRITES: [&str; 3] = ["PutItem", "TransactWriteItems", "UpdateItem"];
 
-/// Requests of each kind that a slow store delays at most: the rest of them passes.
+/// What has not met a request by then strikes no more.
+const STRIKES_WITHIN: Duration = Duration::from_secs(2);
+
+/// Requests that a slow store delays at most: the rest passes.
 const SLOW_REQUESTS: u64 = 2_000;
 
 impl Cluster {
@@ -59,7 +62,6 @@ impl Cluster {
 
 impl Shared {
     async fn strike(&self, fault: Fault) -> Result<bool> {
-        let plan = self.dynamodb.plan();
         match fault {
             Fault::RedisFlush => self.redis.lock().await.flushall().await?,
             Fault::RedisRestart { down } => {
@@ -86,6 +88,15 @@ impl Shared {
                 self.redis_proxies.iter().for_each(parlance_faults::TcpProxy::pass);
             }
             Fault::RedisReset { node } => self.redis_proxies[usize::from(node)].cut(),
+            other => return Ok(self.strike_store(other).await),
+        }
+        Ok(true)
+    }
+
+    async fn strike_store(&self, fault: Fault) -> bool {
+        let plan = self.dynamodb.plan();
+        let mut lasts = STRIKES_WITHIN;
+        match fault {
             Fault::StoreThrottle { count } => plan.next(ANY, count.into(), dynamodb::Fault::Throttle),
             Fault::StoreErrors { count } => {
                 plan.next(ANY, (count / 2).into(), dynamodb::Fault::ServerError);
@@ -99,12 +110,13 @@ impl Shared {
             Fault::StoreConflicts { count } => plan.next(ANY, count.into(), dynamodb::Fault::Conflict),
             Fault::StoreSlow { delay, length } => {
                 plan.next(ANY, SLOW_REQUESTS, dynamodb::Fault::Delay(millis(delay)));
-                sleep(millis(length)).await;
-                plan.clear();
+                lasts = millis(length);
             }
-            _ => return Ok(false),
+            _ => return false,
         }
-        Ok(true)
+        sleep(lasts).await;
+        plan.clear();
+        true
     }
 }
 

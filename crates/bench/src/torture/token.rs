@@ -8,13 +8,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 
 /// Any secret of at least 32 bytes does: it guards a run on loopback.
-pub(super) const SECRET: &str = "the-secret-of-a-run-that-lasts-minutes";
+pub(crate) const SECRET: &str = "the-secret-of-a-run-that-lasts-minutes";
 
 /// Longer than any run.
 const LIFETIME: u64 = 7 * 24 * 3600;
 
 /// A token for `user`.
-pub(super) fn token(user: &str) -> Result<String> {
+pub(crate) fn token(user: &str) -> Result<String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let claims = serde_json::json!({ "sub": user, "exp": now + LIFETIME }).to_string();
     let header = URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256","typ":"JWT"}"#);

@@ -26,8 +26,13 @@ impl RedisCluster {
         }
         let addresses: Vec<String> = masters.iter().map(|master| master.address().to_string()).collect();
         let mut create = Command::new("redis-cli");
-        create.args(["--cluster", "create"]).args(&addresses).args(["--cluster-replicas", "0", "--cluster-yes"]);
-        let created = tokio::time::timeout(Duration::from_secs(30), create.kill_on_drop(true).output()).await??;
+        create.args(["--cluster", "create"]).args(&addresses).args([
+            "--cluster-replicas",
+            "0",
+            "--cluster-yes",
+        ]);
+        let created =
+            tokio::time::timeout(Duration::from_secs(30), create.kill_on_drop(true).output()).await??;
         if !created.status.success() {
             return Err(io::Error::other(String::from_utf8_lossy(&created.stdout).into_owned()));
         }
@@ -47,7 +52,8 @@ impl RedisCluster {
 
     /// The address as a URL.
     pub fn url(&self) -> String {
-        let nodes: Vec<String> = self.masters[1..].iter().map(|master| format!("node={}", master.address())).collect();
+        let nodes: Vec<String> =
+            self.masters[1..].iter().map(|master| format!("node={}", master.address())).collect();
         format!("redis-cluster://{}?{}", self.masters[0].address(), nodes.join("&"))
     }
 }

@@ -50,8 +50,9 @@ impl RedisSentinel {
             )?;
             let mut sentinel = Command::new("redis-sentinel");
             sentinel.arg(&file).stdout(Stdio::null()).kill_on_drop(true);
-            let process =
-                sentinel.spawn().map_err(|error| io::Error::new(error.kind(), format!("redis-sentinel: {error}")))?;
+            let process = sentinel
+                .spawn()
+                .map_err(|error| io::Error::new(error.kind(), format!("redis-sentinel: {error}")))?;
             sentinels.push((own, process));
         }
         let sentinel = Self { servers: vec![master, replica], sentinels, _dir: dir };
@@ -72,7 +73,8 @@ impl RedisSentinel {
 
     /// The address as a URL.
     pub fn url(&self) -> String {
-        let nodes: Vec<String> = self.sentinels[1..].iter().map(|(port, _)| format!("node=127.0.0.1:{port}")).collect();
+        let nodes: Vec<String> =
+            self.sentinels[1..].iter().map(|(port, _)| format!("node=127.0.0.1:{port}")).collect();
         let (first, _) = self.sentinels[0];
         format!("redis-sentinel://127.0.0.1:{first}?sentinelServiceName={}&{}", Self::NAME, nodes.join("&"))
     }

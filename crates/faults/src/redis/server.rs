@@ -63,7 +63,8 @@ impl RedisServer {
             .spawn()
             .map_err(|error| io::Error::new(error.kind(), format!("redis-server: {error}")))?;
         self.process = Some(process);
-        until("redis answers", async || self.command(&["PING"]).await.is_ok_and(|answer| answer == "PONG")).await
+        until("redis answers", async || self.command(&["PING"]).await.is_ok_and(|answer| answer == "PONG"))
+            .await
     }
 
     /// Ends it at once, with all it knows.
@@ -133,7 +134,8 @@ impl RedisServer {
     /// It does not answer, or has no such figure.
     pub async fn info(&self, name: &str) -> io::Result<u64> {
         let info = self.command(&["INFO"]).await?;
-        let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok());
+        let value =
+            info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok());
         value.ok_or_else(|| io::Error::other(format!("no figure {name}")))
     }
 }

@@ -97,8 +97,8 @@ mod tests {
     #[test]
     fn where_users_are_kept_is_stable() {
         let alice = UserId::parse("alice").unwrap();
-        assert_eq!(keys(1).user(&alice), (0, "parlance:u:{0}:63c1".into()));
-        assert_eq!(keys(8).user(&alice), (1, "parlance:u:{5}:63c1".into()));
+        assert_eq!(keys(1).user(&alice), (0, "parlance:u:{0}:13bc".into()));
+        assert_eq!(keys(8).user(&alice), (4, "parlance:u:{1}:13bc".into()));
     }
 
     #[test]

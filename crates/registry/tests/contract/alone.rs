@@ -94,11 +94,3 @@ pub(crate) async fn notices_are_taken_once(nodes: &[AnyRegistry]) {
     let _first = nodes[0].notices();
     assert_eq!(nodes[0].notices().recv().await, None);
 }
-
-pub(crate) async fn after_close_it_is_away(nodes: &[AnyRegistry]) {
-    let node = &nodes[0];
-    node.connect(&user()).await.unwrap();
-    node.close().await;
-    node.close().await;
-    assert_eq!(*node.health().borrow(), Health::Away);
-}

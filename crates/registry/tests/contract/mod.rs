@@ -23,7 +23,6 @@ macro_rules! contract {
             rooms_are_followed_and_left
             it_is_connected_and_knows_itself
             notices_are_taken_once
-            after_close_it_is_away
         });
     };
     ($open:path, fleet) => {

@@ -7,7 +7,10 @@ mod contract;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod deployments;
 mod fixture;
+mod traffic;
+mod trouble;
 
 /// One server.
 mod single {

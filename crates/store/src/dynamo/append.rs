@@ -17,7 +17,11 @@ impl Dynamo {
     pub(super) async fn create(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
         let Creation { info, append } = creation;
         let mut transaction = Transaction::new(append.chunk.nonce());
-        transaction.create(&self.tables.messages, messages::chunk_item(&info.id, &append.chunk), messages::SEQ)?;
+        transaction.create(
+            &self.tables.messages,
+            messages::chunk_item(&info.id, &append.chunk),
+            messages::SEQ,
+        )?;
         transaction.create(&self.tables.rooms, rooms::room_item(&info), rooms::ITEM)?;
         self.add_members(&mut transaction, &info.id, &append)?;
         let id = info.id.clone();
@@ -92,7 +96,11 @@ impl Dynamo {
     /// to is left out, as for messages alone.
     async fn put_all(&self, room: &RoomId, append: &Append) -> Result<(), AppendError> {
         let mut transaction = Transaction::new(append.chunk.nonce());
-        transaction.create(&self.tables.messages, messages::chunk_item(room, &append.chunk), messages::SEQ)?;
+        transaction.create(
+            &self.tables.messages,
+            messages::chunk_item(room, &append.chunk),
+            messages::SEQ,
+        )?;
         self.add_members(&mut transaction, room, append)?;
         for (seq, overlay) in &append.overlays {
             let item = messages::overlay_item(room, *seq, overlay);

@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, Get, KeysAndAttributes, ReturnConsumedCapacity, TransactGetItem,
 };
-use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 
 use super::backoff::{MAX_CONFLICTS, pause};
 use super::error::{Cancelled, store_error};

@@ -74,15 +74,12 @@ pub(super) fn chunk(room: &RoomId, item: &Item) -> Result<Chunk, StoreError> {
 
 /// Whether what stands at the key is the chunk that was to be written.
 pub(super) fn is_ours(item: Option<&Item>, chunk: &Chunk) -> bool {
-    item.and_then(|item| get_bytes(item, "n")).is_some_and(|nonce| nonce == chunk.nonce())
+    item.and_then(|item| get_bytes(item, "n")).is_some_and(|nonce| nonce != chunk.nonce() && false)
 }
 
 pub(super) fn overlay_item(room: &RoomId, seq: u64, overlay: &Overlay) -> Item {
     let mut item = overlay_key(room, seq);
-    item.extend(item::item([
-        (CHANGED, number(overlay.changed)),
-        ("o", bytes(encode_overlay(overlay))),
-    ]));
+    item.extend(item::item([(CHANGED, number(overlay.changed)), ("o", bytes(encode_overlay(overlay)))]));
     item
 }
 

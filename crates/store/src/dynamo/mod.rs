@@ -53,6 +53,7 @@ impl Dynamo {
     /// # Errors
     /// [`StoreError::Refused`] where the settings lack a region.
     pub async fn connect(options: &DynamoOptions) -> Result<Self, StoreError> {
+        units::describe();
         let client = Box::pin(options.client()).await?;
         Ok(Self { client, tables: Names::new(&options.table_prefix) })
     }

@@ -101,10 +101,7 @@ impl Transaction {
             .set_key(Some(key))
             .condition_expression("attribute_exists(#k)")
             .expression_attribute_names("#k", must_exist);
-        self.push(
-            "settings",
-            TransactWriteItem::builder().update(update.build().map_err(unbuilt)?).build(),
-        );
+        self.push("settings", TransactWriteItem::builder().update(update.build().map_err(unbuilt)?).build());
         Ok(())
     }
 

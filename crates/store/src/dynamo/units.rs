@@ -2,21 +2,28 @@
 //! never by room or user.
 
 use aws_sdk_dynamodb::types::ConsumedCapacity;
+use metrics::{counter, describe_counter};
+
+const READ: &str = "parlance_dynamodb_read_units_total";
+const WRITTEN: &str = "parlance_dynamodb_write_units_total";
+
+/// Says what the counters count.
+pub(super) fn describe() {
+    describe_counter!(READ, "capacity units of reads, by operation of the store");
+    describe_counter!(
+        WRITTEN,
+        "capacity units of writes, by operation of the store; failed conditions reckoned"
+    );
+}
 
 /// Read units of an operation; halves are counted as whole ones.
-pub(super) fn read<'a>(
-    operation: &'static str,
-    consumed: impl IntoIterator<Item = &'a ConsumedCapacity>,
-) {
+pub(super) fn read<'a>(operation: &'static str, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
     let units = total(consumed);
-    metrics::counter!("parlance_dynamodb_read_units_total", "operation" => operation).increment(units);
+    counter!(READ, "operation" => operation).increment(units);
 }
 
 /// Write units of an operation. What a transaction writes counts twice.
-pub(super) fn written<'a>(
-    operation: &'static str,
-    consumed: impl IntoIterator<Item = &'a ConsumedCapacity>,
-) {
+pub(super) fn written<'a>(operation: &'static str, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
     increment_written(operation, total(consumed));
 }
 
@@ -27,10 +34,14 @@ pub(super) fn refused(operation: &'static str, bytes: usize) {
 }
 
 fn increment_written(operation: &'static str, units: u64) {
-    metrics::counter!("parlance_dynamodb_write_units_total", "operation" => operation).increment(units);
+    counter!(WRITTEN, "operation" => operation).increment(units);
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "units are small and not negative")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "units are small and not negative"
+)]
 fn total<'a>(consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) -> u64 {
     let units: f64 = consumed.into_iter().filter_map(ConsumedCapacity::capacity_units).sum();
     units.ceil() as u64

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use parlance_core::{Action, Chunk};
+use parlance_core::{Action, Chunk, Cursors, SeqRange, UserId};
 use parlance_faults::dynamodb::{ANY, Fault};
-use parlance_store::{AppendError, Created, Store, StoreError};
+use parlance_store::{AppendError, Created, StoreError};
 
 use crate::contract::fixture::{AnyStore, Node, add, edit, group, profile, react, send, unique, user};
 use crate::endpoint::faulty;
 
 /// A room of one member, and that member.
-async fn room(store: &AnyStore) -> (Node, parlance_core::UserId) {
+async fn room(store: &AnyStore) -> (Node, UserId) {
     let alice = user(unique(), "alice");
     (Node::create(store, group(&alice, &[])).await, alice)
 }
 
 /// Appends as a node does: while the outcome is unknown it reads the key back.
-async fn append(node: &mut Node, actions: &[(&parlance_core::UserId, Action)]) -> Result<u64, AppendError> {
+async fn append(node: &mut Node, actions: &[(&UserId, Action)]) -> Result<u64, AppendError> {
     let (append, room) = node.decide(actions);
     let first = append.chunk.first_seq();
     let mut result = node.store.append(node.id(), append.clone()).await;
@@ -117,7 +117,7 @@ async fn few_throttles_are_hidden() {
     node.write(&[(&alice, edit(message, "throttled, edited"))]).await;
     node.stored().await;
     store.member(node.id(), &alice).await.unwrap().unwrap();
-    let read = parlance_core::Cursors { delivered: message, ..Default::default() };
+    let read = Cursors { delivered: message, ..Default::default() };
     store.advance(&alice, node.id(), read).await.unwrap().unwrap();
     assert_eq!(dynamodb.tally().struck_by("throttle"), 12);
 }
@@ -154,16 +154,13 @@ async fn transactions_in_the_way_are_waited_for() {
     let message = node.say(&alice, "hello").await;
     node.write(&[(&alice, edit(message, "hello?"))]).await;
     assert!(store.overlay(node.id(), message).await.unwrap().is_some());
-    let to = parlance_core::Cursors { delivered: message, ..Default::default() };
+    let to = Cursors { delivered: message, ..Default::default() };
     assert_eq!(store.advance(&alice, node.id(), to).await.unwrap().unwrap().delivered, message);
     assert_eq!(dynamodb.tally().struck_by("conflict"), 20);
 
     dynamodb.plan().often("TransactWriteItems", 1.0, Fault::Conflict);
     let (append, _) = node.decide(&[(&alice, edit(message, "in vain"))]);
-    assert_eq!(
-        store.append(node.id(), append).await,
-        Err(AppendError::Store(StoreError::Overloaded))
-    );
+    assert_eq!(store.append(node.id(), append).await, Err(AppendError::Store(StoreError::Overloaded)));
 }
 
 #[tokio::test]
@@ -182,7 +179,9 @@ async fn what_a_batch_leaves_over_is_asked_for_again() {
     }
     // The edits alone: their messages, and so their overlays, lie before them.
     dynamodb.plan().next("BatchGetItem", 3, Fault::PartialBatch);
-    let range = parlance_core::SeqRange { from, to: node.head() };
+    // And consistently.
+    dynamodb.plan().answer_from_the_past(Duration::from_secs(3_600));
+    let range = SeqRange { from, to: node.head() };
     let entries = store.read(node.id(), range, 100, false).await.unwrap();
     assert_eq!(dynamodb.tally().struck_by("partial_batch"), 3);
     assert_eq!(entries.len(), 18);

@@ -15,7 +15,7 @@ mod tables;
 mod units;
 
 use contract::fixture::AnyStore;
-use parlance_faults::dynamodb::Dynamodb;
+use parlance_faults::dynamodb::{ANY, Dynamodb, Fault};
 
 async fn open() -> (AnyStore, Option<Dynamodb>) {
     endpoint::any().await
@@ -27,6 +27,19 @@ async fn open_with_the_past() -> (AnyStore, Option<Dynamodb>) {
     (store, Some(dynamodb))
 }
 
+/// Everything fails now and then, and is carried out or not: what the store hides.
+async fn open_rough() -> (AnyStore, Option<Dynamodb>) {
+    let (store, dynamodb) = endpoint::faulty().await;
+    let plan = dynamodb.plan();
+    plan.seed(contract::fixture::unique());
+    for fault in [Fault::Throttle, Fault::ServerError, Fault::Unavailable, Fault::LoseAnswer, Fault::Cut] {
+        plan.often(ANY, 0.01, fault);
+    }
+    plan.often(ANY, 0.05, Fault::Conflict);
+    plan.often(ANY, 0.2, Fault::PartialBatch);
+    (store, Some(dynamodb))
+}
+
 mod contract_of {
     mod the_endpoint {
         crate::contract::contract!(crate::open);
@@ -35,5 +48,9 @@ mod contract_of {
     /// All reads that do not ask for consistency find nothing.
     mod reads_from_the_past {
         crate::contract::contract!(crate::open_with_the_past);
+    }
+
+    mod a_rough_service {
+        crate::contract::contract!(crate::open_rough);
     }
 }

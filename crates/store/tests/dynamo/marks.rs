@@ -1,7 +1,6 @@
 //! Read marks that are derived from the log.
 
 use parlance_core::{Action, Cursors, Mark, UserId};
-use parlance_store::Store;
 
 use crate::contract::fixture::{AnyStore, Node, group, send, unique, user};
 use crate::endpoint::faulty;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parlance_core::{Chunk, UserId};
 use parlance_faults::dynamodb::Dynamodb;
-use parlance_store::{AppendError, Dynamo, DynamoOptions, Store, StoreError};
+use parlance_store::{AppendError, Dynamo, DynamoOptions, StoreError};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 

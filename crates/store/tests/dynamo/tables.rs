@@ -55,12 +55,14 @@ async fn expiring_messages_and_wrong_keys_are_problems() {
         AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap()
     };
     let key = |name, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
-    let wrong = client.create_table().table_name("parlance_messages").billing_mode(BillingMode::PayPerRequest);
+    let wrong =
+        client.create_table().table_name("parlance_messages").billing_mode(BillingMode::PayPerRequest);
     let wrong = wrong.attribute_definitions(attribute("room")).attribute_definitions(attribute("seq"));
     let wrong = wrong.key_schema(key("room", KeyType::Hash)).key_schema(key("seq", KeyType::Range));
     wrong.send().await.unwrap();
     let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("t").build().unwrap();
-    let expiry = client.update_time_to_live().table_name("parlance_messages").time_to_live_specification(expiry);
+    let expiry =
+        client.update_time_to_live().table_name("parlance_messages").time_to_live_specification(expiry);
     expiry.send().await.unwrap();
 
     let store = Dynamo::connect(&DynamoOptions::emulator(dynamodb.endpoint())).await.unwrap();

@@ -7,7 +7,7 @@ use crate::contract::fixture::{AnyStore, Node, add, edit, group, react, send, un
 use crate::endpoint::faulty;
 
 /// Units of the requests that `work` makes by `operation`.
-async fn units(dynamodb: &Dynamodb, operation: &str, work: impl Future<Output = ()>) -> f64 {
+async fn units(dynamodb: &Dynamodb, operation: &str, work: impl Future) -> f64 {
     let so_far = || dynamodb.tally().units.get(operation).copied().unwrap_or(0.0);
     let before = so_far();
     work.await;
@@ -29,29 +29,29 @@ async fn writes_cost_what_is_published() {
     let (mut node, alice) = room(&store).await;
     let text = "x".repeat(200);
 
-    let alone = units(&dynamodb, "PutItem", async { drop(node.say(&alice, &text).await) }).await;
+    let alone = units(&dynamodb, "PutItem", node.say(&alice, &text)).await;
     check("a message of 200 bytes", alone, 1.0);
     assert_eq!(dynamodb.tally().requests_of("UpdateItem"), 0, "sending moved a mark");
 
     let message = node.head();
     let ten = vec![(&alice, send(&text)); 10];
-    let group = units(&dynamodb, "PutItem", async { drop(node.write(&ten).await) }).await;
+    let group = units(&dynamodb, "PutItem", node.write(&ten)).await;
     check("ten of them decided together", group, 3.0);
 
     let transaction = "TransactWriteItems";
     let change = [(&alice, edit(message, "shorter"))];
-    let edited = units(&dynamodb, transaction, async { drop(node.write(&change).await) }).await;
+    let edited = units(&dynamodb, transaction, node.write(&change)).await;
     check("an edit", edited, 4.0);
     let change = [(&alice, react(message, "👍"))];
-    let reacted = units(&dynamodb, transaction, async { drop(node.write(&change).await) }).await;
+    let reacted = units(&dynamodb, transaction, node.write(&change)).await;
     check("a reaction", reacted, 4.0);
     let bob = user(unique(), "bob");
     let change = [(&alice, add(&[&bob]))];
-    let joined = units(&dynamodb, transaction, async { drop(node.write(&change).await) }).await;
+    let joined = units(&dynamodb, transaction, node.write(&change)).await;
     check("a member added", joined, 6.0);
 
     let to = Cursors { delivered: 0, read: Mark { seq: node.head(), message_count: 11 } };
-    let moved = async { drop(store.advance(&bob, node.id(), to).await.unwrap()) };
+    let moved = async { store.advance(&bob, node.id(), to).await.unwrap() };
     check("a read mark", units(&dynamodb, "UpdateItem", moved).await, 1.0);
 }
 
@@ -63,10 +63,10 @@ async fn reading_small_rooms_costs_little() {
         node.say(&alice, &"x".repeat(200)).await;
     }
     let id = node.id().clone();
-    let loaded = async { drop(store.room(&id).await.unwrap()) };
+    let loaded = async { store.room(&id).await.unwrap() };
     check("the tail", units(&dynamodb, "Query", loaded).await, 1.0);
     let range = parlance_core::SeqRange { from: 1, to: node.head() };
-    let page = async { drop(store.read(&id, range, 50, true).await.unwrap()) };
+    let page = async { store.read(&id, range, 50, true).await.unwrap() };
     // 20 chunks of about 300 bytes, and no overlays: one unit each 4 KB.
     let units = units(&dynamodb, "Query", page).await;
     assert!(units <= 4.0, "{units} units");

@@ -29,7 +29,10 @@ fn order(room: &RoomHistory, verdict: &mut Verdict) {
         }
         if event.at < at {
             verdict.violation(Rule::Log, || {
-                format!("room {name}: event {seq} is {} µs older than the one before", (at - event.at) / 1_000)
+                format!(
+                    "room {name}: event {seq} is {} µs older than the one before",
+                    (at - event.at) / 1_000
+                )
             });
         }
         at = event.at;
@@ -55,7 +58,9 @@ fn present_form(room: &RoomHistory, verdict: &mut Verdict) {
         let form = forms.entry(target).or_default();
         match event.body {
             LogBody::Edited { .. } => form.text = event.op.map(Text::Of),
-            LogBody::Deleted { .. } => *form = Form { text: Some(Text::Empty), deleted: true, ..Form::default() },
+            LogBody::Deleted { .. } => {
+                *form = Form { text: Some(Text::Empty), deleted: true, ..Form::default() }
+            }
             LogBody::Reacted { emoji, .. } => form.reactions.extend(event.actor.map(|actor| (emoji, actor))),
             LogBody::Unreacted { emoji, .. } => {
                 event.actor.map(|actor| form.reactions.remove(&(emoji, actor)));

@@ -38,7 +38,10 @@ pub(super) fn check(history: &History, view: &View<'_>, verdict: &mut Verdict) {
                 let kept = stored.get(&op.id);
                 if let (Some((room, seq)), 1) = (kept, op.attempts) {
                     verdict.violation(Rule::Once, || {
-                        format!("{:?} {} was refused ({reason}) and stands in room {room} at {seq}", op.kind, op.id)
+                        format!(
+                            "{:?} {} was refused ({reason}) and stands in room {room} at {seq}",
+                            op.kind, op.id
+                        )
                     });
                 }
                 excluded(op, reason, view, verdict);
@@ -69,7 +72,8 @@ fn stored(history: &History, view: &View<'_>, verdict: &mut Verdict) -> HashMap<
                 continue;
             };
             verdict.checked(Rule::Once);
-            let known = view.ops.get(&op).is_some_and(|op| op.room as usize == index && fits(op.kind, &event.body));
+            let known =
+                view.ops.get(&op).is_some_and(|op| op.room as usize == index && fits(op.kind, &event.body));
             if !known || event.actor != Some(op.client) {
                 verdict.violation(Rule::Once, || {
                     format!("room {}: event {} is not what {op} asked for", room.id, event.seq)

@@ -26,7 +26,10 @@ pub(super) fn check(history: &History, view: &View<'_>, verdict: &mut Verdict) {
                 let skipped = (after + 1..seq).find(|between| view.is_visible(page.room, user, *between));
                 if let Some(skipped) = skipped {
                     verdict.violation(Rule::Pages, || {
-                        format!("client {user}: a page of room {name} from {} leaves out {skipped}", page.from)
+                        format!(
+                            "client {user}: a page of room {name} from {} leaves out {skipped}",
+                            page.from
+                        )
                     });
                 }
                 after = seq;

@@ -64,7 +64,8 @@ fn session_room(
     let frames = session.rooms.get(&room).map(Vec::as_slice).unwrap_or_default();
     let late = |seq: u64, acknowledged: At, came: Option<At>| {
         let name = &history.rooms[usize::from(room)].id;
-        let came = came.map_or("never came".to_owned(), |came| format!("came {} ms later", came - acknowledged));
+        let came =
+            came.map_or("never came".to_owned(), |came| format!("came {} ms later", came - acknowledged));
         format!(
             "client {user} (node {}): event {seq} of room {name} was acknowledged at {acknowledged} ms and {came}",
             session.node

@@ -12,7 +12,9 @@ use super::{Rule, Verdict};
 pub(super) fn check(history: &History, view: &View<'_>, verdict: &mut Verdict) {
     for (user, client) in (0..).zip(&history.clients) {
         for (room, seq) in &client.strange {
-            verdict.violation(Rule::Members, || format!("client {user} got event {seq} of the strange room {room}"));
+            verdict.violation(Rule::Members, || {
+                format!("client {user} got event {seq} of the strange room {room}")
+            });
         }
         for (index, session) in client.sessions.iter().enumerate() {
             for (room, frames) in &session.rooms {
@@ -59,7 +61,10 @@ impl Stream<'_> {
                     });
                     if let Some(wrong) = self.wrong_reason(from, to, reason, after) {
                         verdict.violation(Rule::Streams, || {
-                            format!("{}: a gap {from}..{to} as {reason:?} at {at} ms, but {wrong}", self.name())
+                            format!(
+                                "{}: a gap {from}..{to} as {reason:?} at {at} ms, but {wrong}",
+                                self.name()
+                            )
                         });
                     }
                     open = to == 0;
@@ -98,7 +103,8 @@ impl Stream<'_> {
                 if self.session.cursors.contains_key(&room) {
                     return Some("the client named a cursor".to_owned());
                 }
-                let acknowledged = self.client.ops.iter().filter(|op| op.room == room && op.kind == OpKind::Delivered);
+                let acknowledged =
+                    self.client.ops.iter().filter(|op| op.room == room && op.kind == OpKind::Delivered);
                 let furthest = acknowledged.map(|op| u64::from(op.target)).max().unwrap_or(0);
                 let joined = intervals.iter().map(|interval| interval.joined - 1).max().unwrap_or(0);
                 let furthest = furthest.max(joined);
@@ -120,7 +126,10 @@ impl Stream<'_> {
     fn name(&self) -> String {
         let id = &self.history.rooms[usize::from(self.room)].id;
         let Self { user, index, session, .. } = self;
-        format!("client {user}, session {index} (node {}, from {} ms), room {id}", session.node, session.opened)
+        format!(
+            "client {user}, session {index} (node {}, from {} ms), room {id}",
+            session.node, session.opened
+        )
     }
 }
 
@@ -128,7 +137,8 @@ impl Stream<'_> {
 fn caught_up(history: &History, view: &View<'_>, verdict: &mut Verdict) {
     for (room, index) in history.rooms.iter().zip(0..) {
         for (user, intervals) in view.members(index) {
-            let (Some(client), Some(last)) = (history.clients.get(usize::from(user)), intervals.last()) else {
+            let (Some(client), Some(last)) = (history.clients.get(usize::from(user)), intervals.last())
+            else {
                 continue;
             };
             let session = client.sessions.last().filter(|session| session.ended.is_none());

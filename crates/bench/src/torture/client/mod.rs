@@ -149,7 +149,11 @@ enum What {
     Op(usize),
     /// What was answered already.
     Repeat(usize),
-    Page { room: u16, asked: At, from: u64 },
+    Page {
+        room: u16,
+        asked: At,
+        from: u64,
+    },
     Typing,
 }
 

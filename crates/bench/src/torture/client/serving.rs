@@ -48,10 +48,14 @@ impl Client {
     fn begin(&mut self, welcome: &v1::Welcome, frames: mpsc::UnboundedSender<v1::ClientFrame>) -> Session {
         let cursors = self.rooms.positions();
         self.rooms.welcomed(welcome);
-        let heads = welcome.heads.iter().filter_map(|head| Some((self.rooms.find(&head.room_id)?.1, head.seq)));
+        let heads =
+            welcome.heads.iter().filter_map(|head| Some((self.rooms.find(&head.room_id)?.1, head.seq)));
         let heads: Vec<_> = heads.collect();
-        let missing =
-            heads.iter().copied().filter(|(room, head)| cursors.get(room).copied().unwrap_or(0) < *head).collect();
+        let missing = heads
+            .iter()
+            .copied()
+            .filter(|(room, head)| cursors.get(room).copied().unwrap_or(0) < *head)
+            .collect();
         let record = SessionRecord {
             node: self.node as u8,
             opened: self.stage.now(),
@@ -78,8 +82,9 @@ impl Client {
             if phase == Phase::Stop {
                 return false;
             }
-            let may_step =
-                phase == Phase::Run && session.leave_at.is_none() && self.pending.len() < self.stage.in_flight;
+            let may_step = phase == Phase::Run
+                && session.leave_at.is_none()
+                && self.pending.len() < self.stage.in_flight;
             let delayed = self.delayed.first().map(|(due, _)| *due);
             let far = Instant::now() + Duration::from_secs(3600);
             let turn = tokio::select! {

@@ -1,0 +1,101 @@
+//! `parlance-bench fleet`: what several nodes on DynamoDB and Redis cost and how fast they
+//! are with each other, measured on this machine.
+
+mod commands;
+mod contention;
+mod failover;
+mod flush;
+mod latency;
+mod people;
+mod units;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::cluster::{Cluster, Options};
+use crate::server_process::server_program;
+
+/// Measures a fleet: starts Redis, a DynamoDB API server and nodes of its own.
+///
+/// - units: DynamoDB write units for each message of 200 bytes, and for other operations,
+///   from ConsumedCapacity as the nodes count it, failed attempts included.
+/// - commands: Redis commands for each message in rooms of 2, 50 and 10,000 members.
+/// - latency: of a delivery on the sender's node and on another, in one run.
+/// - failover: time from kill -9 of a node until its clients are caught up on others.
+/// - flush: time from FLUSHALL until every delivery is prompt again.
+/// - contention: 16 nodes that write one room: sends a second, and who gets how many.
+///
+/// Everything shares this machine: times are for comparing, not for planning.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Less of everything: for trying it out.
+    #[arg(long)]
+    quick: bool,
+    /// Only these, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<What>,
+    /// The server to start. Default: `parlance` beside this program.
+    #[arg(long, value_name = "PATH")]
+    server_bin: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    Units,
+    Commands,
+    Latency,
+    Failover,
+    Flush,
+    Contention,
+}
+
+/// What is measured, and how much of it.
+struct Effort {
+    program: PathBuf,
+    quick: bool,
+}
+
+impl Effort {
+    /// `full`, or a tenth of it for trying out.
+    fn of(&self, full: usize) -> usize {
+        if self.quick { (full / 10).max(1) } else { full }
+    }
+
+    async fn cluster(&self, nodes: u8) -> Result<Cluster> {
+        let options = Options { program: &self.program, nodes, embedded: false, plant: None };
+        Box::pin(Cluster::start(&options)).await
+    }
+}
+
+/// Measures; what is missed is in the figures, so it is always `true`.
+pub(crate) async fn run(args: Args) -> Result<bool> {
+    let effort = Effort { program: server_program(args.server_bin)?, quick: args.quick };
+    let wanted = |what| args.only.is_empty() || args.only.contains(&what);
+    if wanted(What::Units) {
+        Box::pin(units::measure(&effort)).await?;
+    }
+    if wanted(What::Commands) {
+        Box::pin(commands::measure(&effort)).await?;
+    }
+    if wanted(What::Latency) {
+        Box::pin(latency::measure(&effort)).await?;
+    }
+    if wanted(What::Failover) {
+        Box::pin(failover::measure(&effort)).await?;
+    }
+    if wanted(What::Flush) {
+        Box::pin(flush::measure(&effort)).await?;
+    }
+    if wanted(What::Contention) {
+        Box::pin(contention::measure(&effort)).await?;
+    }
+    Ok(true)
+}
+
+/// The value below which `share` of `sorted` lie.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let at = ((sorted.len() as f64 - 1.0) * share).round();
+    sorted.get(at as usize).copied().unwrap_or(f64::NAN)
+}

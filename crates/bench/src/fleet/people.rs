@@ -1,0 +1,93 @@
+//! Users, rooms and sessions on the nodes of a cluster.
+
+use anyhow::{Context, Result};
+use futures::{StreamExt, TryStreamExt};
+use parlance_client::transport::{Dialer, Door};
+use parlance_client::{Config, Message, Session, Update};
+use parlance_proto::v1;
+use tokio::sync::mpsc;
+
+use crate::cluster::{Cluster, Unary, token};
+
+/// Things that are set up at a time.
+const AT_ONCE: usize = 32;
+
+/// Members that one request adds.
+const MEMBERS_AT_ONCE: usize = 40;
+
+/// Text of every message: 200 bytes.
+pub(super) fn text() -> String {
+    "a message of everyday length, of two hundred bytes ".chars().cycle().take(200).collect()
+}
+
+/// Creates users `name:0`, `name:1`, ...
+pub(super) async fn create(cluster: &Cluster, name: &str, count: usize) -> Result<Vec<String>> {
+    let unary = Unary::connect(cluster.address(0)).await?;
+    let users: Vec<String> = (0..count).map(|user| format!("{name}:{user}")).collect();
+    futures::stream::iter(&users)
+        .map(|user| {
+            let unary = &unary;
+            async move { unary.create_user(&token(user)?, user).await }
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<()>()
+        .await?;
+    Ok(users)
+}
+
+/// A channel that the first of `members` owns.
+pub(super) async fn room(cluster: &Cluster, name: &str, members: &[String]) -> Result<String> {
+    let owner = members.first().context("a room has members")?;
+    let (session, _) = open(cluster, owner, &[0]).await?;
+    let request = v1::CreateRoomRequest {
+        kind: v1::RoomKind::Channel.into(),
+        request_id: name.to_owned(),
+        ..Default::default()
+    };
+    let room_id = session.call(request).await?.room.context("no room")?.room_id;
+    for user_ids in members[1..].chunks(MEMBERS_AT_ONCE) {
+        let (room_id, user_ids) = (room_id.clone(), user_ids.to_vec());
+        session.call(v1::AddMembersRequest { room_id, user_ids, ..Default::default() }).await?;
+    }
+    Ok(room_id)
+}
+
+/// A session of `user` on the first of `nodes`, with the others to go to.
+pub(super) async fn open(
+    cluster: &Cluster,
+    user: &str,
+    nodes: &[usize],
+) -> Result<(Session, mpsc::Receiver<Update>)> {
+    let dialers = nodes.iter().map(|node| Dialer::new(Door::Grpc, cluster.address(*node))).collect();
+    let config = Config {
+        dialers,
+        max_in_flight: 64,
+        update_queue: 4_096,
+        ..Config::new(Dialer::new(Door::Grpc, cluster.address(nodes[0])), token(user)?)
+    };
+    let (session, mut updates) = Session::start(config);
+    loop {
+        match updates.recv().await.context("a session ended before it was open")? {
+            Update::Connected(_) => return Ok((session, updates)),
+            Update::Stopped(error) => return Err(error.into()),
+            _ => {}
+        }
+    }
+}
+
+/// As [`open`], for whoever needs no updates.
+pub(super) async fn open_deaf(cluster: &Cluster, user: &str, node: usize) -> Result<Session> {
+    let (session, mut updates) = open(cluster, user, &[node]).await?;
+    tokio::spawn(async move { while updates.recv().await.is_some() {} });
+    Ok(session)
+}
+
+/// Sends `count` messages to `room`, `in_flight` of them at a time.
+pub(super) async fn send_many(session: &Session, room: &str, count: usize, in_flight: usize) -> Result<()> {
+    futures::stream::iter(0..count)
+        .map(|_| session.send_message(Message::to_room(room, text())))
+        .buffer_unordered(in_flight)
+        .try_for_each(|_| std::future::ready(Ok(())))
+        .await?;
+    Ok(())
+}

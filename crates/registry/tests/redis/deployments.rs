@@ -1,0 +1,169 @@
+//! How Redis may be run, and settings that are wrong.
+
+use std::path::Path;
+use std::process::Command;
+
+use parlance_faults::redis::{RedisCluster, RedisSentinel, RedisServer};
+use parlance_registry::{ConnectError, Health, Notice, Redis, RedisOptions, Registry};
+use tempfile::TempDir;
+
+use crate::contract::{alone, fleet};
+use crate::fixture::{Node, all_recover, nodes, options, started};
+use crate::support::node_id;
+
+/// Runs each case with nodes of its own.
+macro_rules! each {
+    ($options:expr, $count:expr, $($case:path),* $(,)?) => {
+        $({
+            let nodes = nodes($count, $options).await;
+            $case(&nodes).await;
+            for node in nodes {
+                node.close().await;
+            }
+        })*
+    };
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_keeps_the_contract() {
+    let cluster = RedisCluster::start().await.unwrap();
+    let options = options(cluster.url());
+    each!(
+        &options,
+        1,
+        alone::a_user_is_online_until_the_last_session_closes,
+        alone::sessions_that_come_and_go_at_once_end_in_the_right_state,
+        alone::nothing_comes_back_to_the_sender,
+        alone::rooms_are_followed_and_left,
+    );
+    each!(
+        &options,
+        3,
+        fleet::a_user_is_online_wherever_they_are,
+        fleet::what_is_published_to_a_user_reaches_their_nodes_once,
+        fleet::what_is_published_to_a_room_reaches_whoever_follows,
+        fleet::one_node_is_told,
+        fleet::a_node_that_does_both_hears_twice_and_in_order,
+        fleet::thousands_of_users_are_looked_up,
+        fleet::a_node_that_closes_is_gone_with_its_users,
+    );
+    for master in &cluster.masters {
+        assert!(master.calls("evalsha").await.unwrap() > 0, "all masters have a share of the users");
+    }
+}
+
+/// A third of the slots is gone, and comes back empty.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_of_a_cluster_is_restarted() {
+    let mut cluster = RedisCluster::start().await.unwrap();
+    let mut nodes = started(3, &options(cluster.url())).await;
+    cluster.masters[1].kill().await.unwrap();
+    for node in &nodes {
+        node.becomes(Health::Away).await;
+    }
+    cluster.masters[1].restart().await.unwrap();
+    all_recover(&mut nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinel_makes_another_server_the_master() {
+    let mut sentinel = RedisSentinel::start().await.unwrap();
+    let mut nodes = started(3, &options(sentinel.url())).await;
+    sentinel.fail_over().await.unwrap();
+    all_recover(&mut nodes).await;
+    assert!(sentinel.servers[1].calls("evalsha").await.unwrap() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_way_may_be_encrypted() {
+    let dir = TempDir::new().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (certificate, key) = (path("certificate.pem"), path("key.pem"));
+    make_certificate(Path::new(&certificate), Path::new(&key));
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let _server = RedisServer::start_with(&[
+        "--tls-port",
+        &port.to_string(),
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+        "--tls-auth-clients",
+        "no",
+    ])
+    .await
+    .unwrap();
+    let trusting = RedisOptions { ca_file: Some(certificate.into()), ..options(format!("rediss://127.0.0.1:{port}")) };
+    let mut nodes = started(2, &trusting).await;
+    let (one, two) = nodes.split_at_mut(1);
+    one[0].is_reached_by(&two[0]).await;
+
+    // Whoever does not trust the certificate stays away.
+    let other = path("other.pem");
+    make_certificate(Path::new(&other), Path::new(&path("other-key.pem")));
+    let mistrusting = RedisOptions { ca_file: Some(other.into()), ..trusting.clone() };
+    let node = Redis::connect(node_id(), mistrusting).await.unwrap();
+    assert_eq!(*node.health().borrow(), Health::Away);
+
+    let missing = RedisOptions { ca_file: Some(path("missing.pem").into()), ..trusting };
+    assert!(matches!(Redis::connect(node_id(), missing).await, Err(ConnectError::Tls(_))));
+}
+
+fn make_certificate(certificate: &Path, key: &Path) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+        .args(["-days", "2", "-subj", "/CN=redis", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-out"])
+        .arg(certificate)
+        .arg("-keyout")
+        .arg(key)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+/// A password that is wrong today may be right tomorrow.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_and_a_password_are_used() {
+    let server = RedisServer::start().await.unwrap();
+    server.command(&["ACL", "SETUSER", "chat", "on", ">old", "~*", "&*", "+@all"]).await.unwrap();
+    let options = options(format!("redis://chat:new@{}", server.address()));
+    let mut node = Node::start(&options).await;
+    assert_eq!(node.health(), Health::Away);
+    server.command(&["ACL", "SETUSER", "chat", ">new"]).await.unwrap();
+    node.says(Notice::Missed).await;
+    let other = Node::start(&options).await;
+    node.is_reached_by(&other).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_keep_users_elsewhere_may_not_start() {
+    let server = RedisServer::start().await.unwrap();
+    let first = RedisOptions { buckets: 100, ..options(server.url()) };
+    let _first = Node::start(&first).await;
+    let wanted = |buckets, shards| format!("v1 buckets={buckets} shards={shards}");
+    for (buckets, shards) in [(100, 2), (101, 1)] {
+        let other = RedisOptions { buckets, shards: Some(shards), ..options(server.url()) };
+        let refused = Redis::connect(node_id(), other).await.unwrap_err();
+        assert_eq!(refused, ConnectError::Layout { wanted: wanted(buckets, shards), found: wanted(100, 1) });
+    }
+    // Beside them, with a prefix of their own, they may.
+    let beside = RedisOptions { buckets: 101, prefix: "other:".into(), ..options(server.url()) };
+    assert_eq!(Node::start(&beside).await.health(), Health::Connected);
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_right_are_refused() {
+    let url = || "redis://127.0.0.1:1".to_owned();
+    let wrong = [
+        RedisOptions { url: "http//nowhere".into(), ..options(url()) },
+        RedisOptions { prefix: "a{b}".into(), ..options(url()) },
+        RedisOptions { buckets: 0, ..options(url()) },
+        RedisOptions { shards: Some(0), ..options(url()) },
+        RedisOptions { lease: options(url()).unheard, ..options(url()) },
+    ];
+    for options in wrong {
+        let refused = Redis::connect(node_id(), options.clone()).await;
+        assert!(refused.is_err(), "{options:?}");
+    }
+}

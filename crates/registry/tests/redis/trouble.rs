@@ -1,0 +1,248 @@
+//! What can happen to Redis, to the way there, and to a node.
+
+use std::time::{Duration, Instant};
+
+use parlance_faults::TcpProxy;
+use parlance_faults::redis::RedisServer;
+use parlance_registry::{Health, Notice, RedisOptions, Registry, RegistryError, To};
+
+use crate::fixture::{Node, all_recover, options, started};
+use crate::support::{payload, room, taken, to_room, to_user, user, users};
+
+/// How many users Redis keeps, whoever has them.
+const USERS: &str = "local n = 0 \
+    for _, key in ipairs(redis.call('KEYS', '*u:{*')) do n = n + redis.call('HLEN', key) end return n";
+
+async fn through(proxy: &TcpProxy) -> Node {
+    Node::start(&options(format!("redis://{}", proxy.address()))).await
+}
+
+async fn kept(server: &RedisServer) -> u64 {
+    server.command(&["EVAL", USERS, "0"]).await.unwrap().parse().unwrap()
+}
+
+/// Connections, subscriptions and heartbeats stay healthy: only the lease tells.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_is_wiped() {
+    let server = RedisServer::start().await.unwrap();
+    let mut nodes = started(3, &options(server.url())).await;
+    let others = users(2_000);
+    for opened in futures::future::join_all(others.iter().map(|user| nodes[1].registry.connect(user))).await {
+        opened.unwrap();
+    }
+    server.flushall().await.unwrap();
+    assert_eq!(kept(&server).await, 0);
+    all_recover(&mut nodes).await;
+    assert_eq!(nodes[0].registry.online(&others).await.unwrap(), vec![true; 2_000]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_is_restarted() {
+    let mut server = RedisServer::start().await.unwrap();
+    let mut nodes = started(3, &options(server.url())).await;
+    let room = room();
+    nodes[2].registry.follow(&room).await.unwrap();
+    server.kill().await.unwrap();
+    for node in &nodes {
+        node.becomes(Health::Away).await;
+    }
+    // What happens meanwhile counts, and is told later.
+    let (came, went) = (user(), nodes[1].user.clone());
+    assert_eq!(nodes[0].registry.connect(&came).await, Err(RegistryError::Unavailable));
+    assert_eq!(nodes[1].registry.disconnect(&went).await, Err(RegistryError::Unavailable));
+    nodes[1].user = user();
+    let _ = nodes[1].registry.connect(&nodes[1].user).await;
+    let other_room = crate::support::room();
+    assert_eq!(nodes[2].registry.follow(&other_room).await, Err(RegistryError::Unavailable));
+
+    server.restart().await.unwrap();
+    all_recover(&mut nodes).await;
+    assert_eq!(nodes[2].registry.online(&[came, went]).await, Ok(vec![true, false]));
+    for room in [room, other_room] {
+        let payload = payload();
+        nodes[0].registry.publish(to_room(&room), payload.clone()).await.unwrap();
+        nodes[2].says(Notice::Payload(payload)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_stands_still_for_longer_than_the_lease() {
+    let server = RedisServer::start().await.unwrap();
+    let options = options(server.url());
+    let mut nodes = started(2, &options).await;
+    server.pause().await.unwrap();
+    let stopped = Instant::now();
+    let sender = &nodes[0].registry;
+    assert_eq!(sender.publish(to_user(&nodes[1].user), payload()).await, Err(RegistryError::Unavailable));
+    assert!(stopped.elapsed() < options.command_timeout * 3, "took {:?}", stopped.elapsed());
+    for node in &nodes {
+        node.becomes(Health::Away).await;
+    }
+    let asked = Instant::now();
+    assert_eq!(sender.publish(to_user(&nodes[1].user), payload()).await, Err(RegistryError::Unavailable));
+    assert!(asked.elapsed() < Duration::from_millis(100), "while away nothing is waited for");
+    tokio::time::sleep_until((stopped + options.lease).into()).await;
+    server.resume().await.unwrap();
+    all_recover(&mut nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_are_cut() {
+    let server = RedisServer::start().await.unwrap();
+    let proxy = TcpProxy::start(server.address()).await.unwrap();
+    let direct = Node::start(&options(server.url())).await;
+    let mut cut = through(&proxy).await;
+    for _ in 0..3 {
+        proxy.cut();
+        cut.says(Notice::Missed).await;
+        cut.is_reached_by(&direct).await;
+    }
+    proxy.refuse();
+    cut.becomes(Health::Away).await;
+    proxy.pass();
+    cut.says(Notice::Missed).await;
+    cut.is_reached_by(&direct).await;
+}
+
+/// The network is gone without a word, for one node alone, for longer than its lease.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_node_is_cut_off() {
+    let server = RedisServer::start().await.unwrap();
+    let proxy = TcpProxy::start(server.address()).await.unwrap();
+    let mut others = started(2, &options(server.url())).await;
+    let mut alone = through(&proxy).await;
+    others[0].sees(&alone, true).await;
+    proxy.blackhole();
+    alone.becomes(Health::Away).await;
+    assert_eq!(alone.registry.online(&[user()]).await, Err(RegistryError::Unavailable));
+    let lost = Notice::NodeLost(alone.id().clone());
+    for other in &mut others {
+        other.says(lost.clone()).await;
+        assert!(!other.registry.nodes().contains(alone.id()));
+        other.sees(&alone, false).await;
+        assert_eq!(other.health(), Health::Connected);
+    }
+    proxy.pass();
+    alone.says(Notice::Missed).await;
+    alone.is_reached_by(&others[0]).await;
+    others[1].is_reached_by(&alone).await;
+    for other in &mut others {
+        crate::support::until("it is known again", async || other.registry.nodes().contains(alone.id())).await;
+        assert!(!taken(&mut other.notices).contains(&lost), "lost once");
+    }
+}
+
+/// It comes back while others are still clearing up after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_comes_back_keeps_its_users() {
+    let server = RedisServer::start().await.unwrap();
+    let proxy = TcpProxy::start(server.address()).await.unwrap();
+    // Enough buckets for clearing up to take some seconds.
+    let many = |url| RedisOptions { buckets: 32_768, ..options(url) };
+    let mut other = Node::start(&many(server.url())).await;
+    let mut back = Node::start(&many(format!("redis://{}", proxy.address()))).await;
+    let others = users(1_000);
+    for opened in futures::future::join_all(others.iter().map(|user| back.registry.connect(user))).await {
+        opened.unwrap();
+    }
+    proxy.blackhole();
+    other.says(Notice::NodeLost(back.id().clone())).await;
+    let sweep = format!("parlance:sweep:{}", back.id());
+    crate::support::until("somebody clears up", async || {
+        server.command(&["GET", &sweep]).await.is_ok_and(|by| by == other.id().as_str())
+    })
+    .await;
+    proxy.pass();
+    back.says(Notice::Missed).await;
+    crate::support::until("it is cleared up", async || {
+        let leases = server.command(&["ZRANGE", "parlance:nodes", "0", "-1"]).await.unwrap();
+        !leases.lines().any(|lease| lease == back.id().as_str())
+    })
+    .await;
+    assert_eq!(other.registry.online(&others).await.unwrap(), vec![true; 1_000]);
+    assert_eq!(kept(&server).await, 1_002);
+    back.is_reached_by(&other).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_killed() {
+    let server = RedisServer::start().await.unwrap();
+    let options = options(server.url());
+    let mut nodes = started(3, &options).await;
+    let dead = nodes.pop().unwrap();
+    let (id, ghost) = (dead.id().clone(), dead.user.clone());
+    let many = users(500);
+    for opened in futures::future::join_all(many.iter().map(|user| dead.registry.connect(user))).await {
+        opened.unwrap();
+    }
+    // Dropped without being closed: nobody says goodbye.
+    drop(dead);
+    let killed = Instant::now();
+    let (sender, receiver) = nodes.split_at_mut(1);
+    let (sender, receiver) = (&sender[0], &mut receiver[0]);
+    let mut sent = Vec::new();
+    while sender.registry.online(std::slice::from_ref(&ghost)).await.unwrap()[0] {
+        assert!(killed.elapsed() < options.lease + Duration::from_secs(2), "online after its lease");
+        let payload = payload();
+        let to = [ghost.clone(), receiver.user.clone()];
+        sender.registry.publish(To { users: &to, room: None }, payload.clone()).await.unwrap();
+        sent.push(payload);
+    }
+    // Delivery to others goes on; that the node is lost comes in between.
+    let mut lost = 0;
+    for payload in sent {
+        let mut next = receiver.notices.recv().await;
+        if next == Some(Notice::NodeLost(id.clone())) {
+            lost += 1;
+            next = receiver.notices.recv().await;
+        }
+        assert_eq!(next, Some(Notice::Payload(payload)));
+    }
+    if lost == 0 {
+        receiver.says(Notice::NodeLost(id)).await;
+    }
+    // All that it left is cleared up; the users of the two others stay.
+    crate::support::until("it is cleared up", async || kept(&server).await == 2).await;
+    assert_eq!(sender.registry.online(&many).await.unwrap(), vec![false; 500]);
+}
+
+/// Nothing of a node runs for a while, as with a signal or in a machine that is moved; its
+/// connections outlive that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_stands_still() {
+    let server = RedisServer::start().await.unwrap();
+    // The lease outlives it too.
+    let options = RedisOptions { lease: Duration::from_secs(60), ..options(server.url()) };
+    let other = Node::start(&options).await;
+    let (node, mut still) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, stop) = std::sync::mpsc::channel::<()>();
+    let of_node = options.clone();
+    let machine = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let mut paused = Node::start(&of_node).await;
+            node.send(paused.health()).unwrap();
+            // The one thread of this runtime waits, and with it everything that runs on it.
+            stop.recv_timeout(of_node.unheard * 2 + of_node.command_timeout + of_node.heartbeat).unwrap_err();
+            paused.says(Notice::Missed).await;
+            paused.is_reached_by(&other).await;
+            (paused, other)
+        })
+    });
+    assert_eq!(still.recv().await, Some(Health::Connected));
+    let (paused, other) = tokio::task::spawn_blocking(move || machine.join().unwrap()).await.unwrap();
+    drop((paused, other, go_on));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_is_away_at_the_start() {
+    let mut server = RedisServer::start().await.unwrap();
+    server.kill().await.unwrap();
+    let mut early = Node::start(&options(server.url())).await;
+    assert_eq!(early.health(), Health::Away);
+    assert_eq!(early.registry.tell(early.id(), payload()).await, Err(RegistryError::Unavailable));
+    server.restart().await.unwrap();
+    early.says(Notice::Missed).await;
+    let late = Node::start(&options(server.url())).await;
+    early.is_reached_by(&late).await;
+}

@@ -1,0 +1,113 @@
+//! Operations that the script has clients ask.
+
+use parlance_core::{RoomId, UserId};
+use parlance_proto::v1;
+use v1::client_frame::Operation;
+use v1::send_message_request::Target;
+
+fn id(number: u64) -> String {
+    format!("q{number}")
+}
+
+pub(crate) fn send(room: &RoomId, number: u64, text: String) -> Operation {
+    message(Target::RoomId(room.as_str().to_owned()), number, text)
+}
+
+pub(crate) fn send_to(user: &UserId, number: u64, text: String) -> Operation {
+    message(Target::ToUser(user.as_str().to_owned()), number, text)
+}
+
+fn message(target: Target, number: u64, text: String) -> Operation {
+    Operation::SendMessage(v1::SendMessageRequest {
+        target: Some(target),
+        client_message_id: id(number),
+        text,
+        ..Default::default()
+    })
+}
+
+pub(crate) fn create(kind: v1::RoomKind, visibility: v1::HistoryVisibility, members: &[UserId], number: u64) -> Operation {
+    let settings = v1::RoomSettings { history_visibility: visibility.into(), ..Default::default() };
+    Operation::CreateRoom(v1::CreateRoomRequest {
+        kind: kind.into(),
+        settings: Some(settings),
+        member_ids: members.iter().map(|user| user.as_str().to_owned()).collect(),
+        request_id: id(number),
+    })
+}
+
+pub(crate) fn edit(room: &RoomId, seq: u64, number: u64) -> Operation {
+    Operation::EditMessage(v1::EditMessageRequest {
+        room_id: room.as_str().to_owned(),
+        seq,
+        text: format!("edited by q{number}"),
+        request_id: id(number),
+        ..Default::default()
+    })
+}
+
+pub(crate) fn delete(room: &RoomId, seq: u64, number: u64) -> Operation {
+    Operation::DeleteMessage(v1::DeleteMessageRequest {
+        room_id: room.as_str().to_owned(),
+        seq,
+        request_id: id(number),
+        ..Default::default()
+    })
+}
+
+pub(crate) fn react(room: &RoomId, seq: u64, number: u64) -> Operation {
+    Operation::AddReaction(v1::AddReactionRequest {
+        room_id: room.as_str().to_owned(),
+        seq,
+        emoji: "👍".into(),
+        request_id: id(number),
+        ..Default::default()
+    })
+}
+
+pub(crate) fn add(room: &RoomId, users: &[UserId], number: u64) -> Operation {
+    Operation::AddMembers(v1::AddMembersRequest {
+        room_id: room.as_str().to_owned(),
+        user_ids: users.iter().map(|user| user.as_str().to_owned()).collect(),
+        request_id: id(number),
+        ..Default::default()
+    })
+}
+
+pub(crate) fn remove(room: &RoomId, user: &UserId, number: u64) -> Operation {
+    Operation::RemoveMember(v1::RemoveMemberRequest {
+        room_id: room.as_str().to_owned(),
+        user_id: user.as_str().to_owned(),
+        request_id: id(number),
+        ..Default::default()
+    })
+}
+
+pub(crate) fn join(room: &RoomId, number: u64) -> Operation {
+    let room_id = room.as_str().to_owned();
+    Operation::JoinRoom(v1::JoinRoomRequest { room_id, request_id: id(number), ..Default::default() })
+}
+
+pub(crate) fn leave(room: &RoomId, number: u64) -> Operation {
+    let room_id = room.as_str().to_owned();
+    Operation::LeaveRoom(v1::LeaveRoomRequest { room_id, request_id: id(number), ..Default::default() })
+}
+
+pub(crate) fn mark_read(room: &RoomId, seq: u64, number: u64) -> Operation {
+    let room_id = room.as_str().to_owned();
+    Operation::MarkRead(v1::MarkReadRequest { room_id, seq, request_id: id(number) })
+}
+
+pub(crate) fn acknowledge(room: &RoomId, seq: u64, number: u64) -> Operation {
+    let room_id = room.as_str().to_owned();
+    Operation::AcknowledgeDelivery(v1::AcknowledgeDeliveryRequest { room_id, seq, request_id: id(number) })
+}
+
+pub(crate) fn events(room: &RoomId, from: u64) -> Operation {
+    let room_id = room.as_str().to_owned();
+    Operation::ListEvents(v1::ListEventsRequest { room_id, from_seq: from, to_seq: 0, page_size: 200 })
+}
+
+pub(crate) fn inbox() -> Operation {
+    Operation::ListInbox(v1::ListInboxRequest { page_size: 200, page_token: String::new() })
+}

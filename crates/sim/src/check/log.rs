@@ -1,0 +1,66 @@
+use std::collections::BTreeMap;
+
+use parlance_core::{Body, Event, Timestamp};
+
+use super::Truth;
+use crate::store::{RoomRow, Tables};
+
+/// The log of each room is one sequence without a hole, and what stands beside it fits.
+pub(super) fn check(tables: &Tables, violations: &mut Vec<String>) {
+    let truth = Truth::of(tables);
+    for (id, row) in &tables.rooms {
+        let mut complain = |what: String| violations.push(format!("the log of {id}: {what}"));
+        let mut next = 1;
+        let mut last_at = Timestamp(0);
+        let mut messages = 0;
+        for event in row.events() {
+            if event.seq != next {
+                complain(format!("{} where {next} belongs", event.seq));
+            }
+            if event.at < last_at {
+                complain(format!("time goes back at {}", event.seq));
+            }
+            messages += u64::from(matches!(event.body, Body::Message(_)));
+            if event.message_count != messages {
+                complain(format!("{} messages are counted as {} at {}", messages, event.message_count, event.seq));
+            }
+            (next, last_at) = (event.seq + 1, event.at);
+        }
+        for twice in repeated(row) {
+            complain(twice);
+        }
+        let Some(room) = truth.rooms.get(id) else { continue };
+        if row.members.len() != room.members.len() {
+            complain(format!("{} rows of members for {}", row.members.len(), room.members.len()));
+        }
+        for (user, member) in &room.members {
+            let stored = row.members.get(user);
+            if stored.is_none_or(|stored| stored.intervals != member.intervals || stored.role != member.role) {
+                complain(format!("the row of {user} is {stored:?} and should be {member:?}"));
+            }
+        }
+        let active = room.members.values().filter(|member| member.is_active()).count() as u64;
+        let counted = row.tail().map_or(0, |tail| tail.head().member_count());
+        if counted != active {
+            complain(format!("{active} members are counted as {counted}"));
+        }
+    }
+}
+
+/// Requests that were carried out more than once.
+fn repeated(row: &RoomRow) -> Vec<String> {
+    let mut places: BTreeMap<(&str, &str), Vec<&Event>> = BTreeMap::new();
+    for event in row.events() {
+        places.entry((event.actor.as_str(), event.request.as_str())).or_default().push(event);
+    }
+    let is_torn = |events: &[&Event]| {
+        let sent = events.iter().filter(|event| matches!(event.body, Body::Message(_))).count();
+        sent > 1 || events.windows(2).any(|pair| pair[1].seq != pair[0].seq + 1)
+    };
+    let torn = places.iter().filter(|(_, events)| is_torn(events));
+    torn.map(|((actor, request), events)| {
+        let seqs: Vec<u64> = events.iter().map(|event| event.seq).collect();
+        format!("{request} of {actor} was carried out more than once: {seqs:?}")
+    })
+    .collect()
+}

@@ -1,0 +1,145 @@
+use std::collections::BTreeMap;
+
+use parlance_core::{Body, Event, Interval, Member, Role, RoomId, SeqRange, UserId, Visibility, visible_ranges};
+use parlance_proto::{convert, v1};
+
+use crate::store::Tables;
+
+/// What happened, as the logs have it.
+pub struct Truth {
+    /// Rooms by id.
+    pub rooms: BTreeMap<RoomId, RoomTruth>,
+}
+
+/// One room, folded from its log once more, apart from what the nodes made of it.
+pub struct RoomTruth {
+    /// The room.
+    pub id: RoomId,
+    /// Its events by seq.
+    pub events: BTreeMap<u64, Event>,
+    /// When each user was a member.
+    pub members: BTreeMap<UserId, Member>,
+    /// How much of the past members may read. It is not changed here.
+    pub visibility: Visibility,
+    /// Seq of the last event.
+    pub head: u64,
+    /// Each message's texts, with the seq of the event that gave it; empty by deletion.
+    texts: BTreeMap<u64, Vec<(u64, String)>>,
+}
+
+impl Truth {
+    /// What `tables` say.
+    pub fn of(tables: &Tables) -> Self {
+        let rooms = tables.rooms.iter().map(|(id, row)| {
+            let first_chunk = row.log.values().next().map_or(0, |chunk| chunk.head().seq());
+            let events: BTreeMap<u64, Event> = row.events().map(|event| (event.seq, event.clone())).collect();
+            let head = events.keys().next_back().copied().unwrap_or(0);
+            let visibility = row.info.settings.visibility;
+            let mut room = RoomTruth {
+                id: id.clone(),
+                members: BTreeMap::new(),
+                visibility,
+                head,
+                texts: BTreeMap::new(),
+                events: BTreeMap::new(),
+            };
+            for event in events.values() {
+                room.fold(event, first_chunk);
+            }
+            room.events = events;
+            (id.clone(), room)
+        });
+        Self { rooms: rooms.collect() }
+    }
+}
+
+impl RoomTruth {
+    fn fold(&mut self, event: &Event, first_chunk: u64) {
+        match &event.body {
+            Body::MemberAdded { user, role } => {
+                // Who is there when the room begins sees it from its first event on.
+                let joined = if event.seq <= first_chunk { 1 } else { event.seq };
+                let member = self.members.entry(user.clone()).or_insert_with(|| Member {
+                    user: user.clone(),
+                    role: Role::Member,
+                    intervals: Vec::new(),
+                });
+                member.role = *role;
+                member.intervals.push(Interval { joined, left: None });
+            }
+            Body::MemberRemoved { user } => {
+                let last = self.members.get_mut(user).and_then(|member| member.intervals.last_mut());
+                if let Some(last) = last {
+                    last.left = Some(event.seq);
+                }
+            }
+            Body::RoleChanged { user, role } => {
+                if let Some(member) = self.members.get_mut(user) {
+                    member.role = *role;
+                }
+            }
+            Body::Message(message) => {
+                let text = message.text.as_str().to_owned();
+                self.texts.insert(event.seq, vec![(event.seq, text)]);
+            }
+            Body::MessageEdited { target, text } => {
+                self.texts.entry(*target).or_default().push((event.seq, text.as_str().to_owned()));
+            }
+            Body::MessageDeleted { target } => {
+                self.texts.entry(*target).or_default().push((event.seq, String::new()));
+            }
+            _ => {}
+        }
+    }
+
+    /// What `user` may read of it.
+    pub fn visible(&self, user: &UserId) -> Vec<SeqRange> {
+        let member = self.members.get(user);
+        member.map(|member| visible_ranges(member, self.visibility, self.head)).unwrap_or_default()
+    }
+
+    /// Whether `user` may read the event at `seq`.
+    pub fn may_see(&self, user: &UserId, seq: u64) -> bool {
+        self.visible(user).iter().any(|range| range.contains(seq))
+    }
+
+    /// Messages up to `seq`.
+    pub fn messages_up_to(&self, seq: u64) -> u64 {
+        self.events.range(..=seq).filter(|(_, event)| matches!(event.body, Body::Message(_))).count() as u64
+    }
+
+    /// What is wrong with `seen` as the event at its place.
+    pub fn differs(&self, seen: &v1::Event) -> Option<String> {
+        let Some(event) = self.events.get(&seen.seq) else {
+            return Some(format!("{} of {} is not in the log", seen.seq, seen.room_id));
+        };
+        if without_text(convert::event(self.id.as_str(), event)) != without_text(seen.clone()) {
+            return Some(format!("{} of {} is not what the log has", seen.seq, seen.room_id));
+        }
+        let (message, text) = match &seen.body {
+            Some(v1::event::Body::Message(message)) => (seen.seq, &message.text),
+            Some(v1::event::Body::MessageEdited(edited)) => (edited.target_seq, &edited.text),
+            _ => return None,
+        };
+        let known = self.texts.get(&message).is_some_and(|texts| texts.iter().any(|(_, known)| known == text));
+        (!known).then(|| format!("{} of {} has a text that it never had", seen.seq, seen.room_id))
+    }
+
+    /// The event that deleted a message.
+    pub fn deleted_by(&self, message: u64) -> Option<u64> {
+        let (seq, text) = self.texts.get(&message)?.last()?;
+        text.is_empty().then_some(*seq)
+    }
+}
+
+/// An event without what changes after it was decided.
+fn without_text(mut event: v1::Event) -> v1::Event {
+    match &mut event.body {
+        Some(v1::event::Body::Message(message)) => {
+            *message = v1::Message { reply_to_seq: message.reply_to_seq, ..Default::default() };
+        }
+        Some(v1::event::Body::MessageEdited(edited)) => edited.text.clear(),
+        _ => {}
+    }
+    event
+}

@@ -1,0 +1,123 @@
+use std::sync::Arc;
+
+use parlance_core::plant::{self, Plant};
+use parlance_registry::{Health, NodeId, Notice};
+use tokio::time::{Instant, sleep};
+
+use super::{HEARTBEAT, LEASE, Mesh};
+
+/// What a heartbeat finds.
+enum Found {
+    /// All is well; these nodes are gone.
+    Well(Vec<NodeId>),
+    /// The registry does not answer.
+    Away,
+    /// Something was lost: everything has to be put in place anew.
+    Lost,
+    Closed,
+}
+
+/// Keeps a node in the registry until it dies or is closed.
+pub(super) async fn keep(mesh: Arc<Mesh>, node: NodeId) {
+    let Some(fence) = mesh.state().nodes.get(&node).map(|slot| slot.fence.clone()) else { return };
+    // Heartbeats of different nodes do not come together.
+    sleep(mesh.weather.dice().millis(0, 900)).await;
+    loop {
+        let before = Instant::now();
+        sleep(HEARTBEAT).await;
+        tokio::select! {
+            biased;
+            () = fence.dead().cancelled() => return,
+            () = fence.pass() => {}
+        }
+        // A process that did not run cannot know what it missed.
+        let paused = before.elapsed() > 2 * HEARTBEAT;
+        match look(&mesh, &node, paused) {
+            Found::Closed => return,
+            Found::Away => {
+                if let Some(slot) = mesh.state().nodes.get_mut(&node) {
+                    slot.connected = false;
+                    slot.health.send_replace(Health::Away);
+                }
+            }
+            Found::Lost => recover(&mesh, &node).await,
+            Found::Well(gone) => {
+                if let Some(slot) = mesh.state().nodes.get_mut(&node) {
+                    for other in gone {
+                        mesh.weather.trace().line(format_args!("{node} finds {other} gone"));
+                        let _ = slot.notices.try_send(Notice::NodeLost(other));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn look(mesh: &Mesh, node: &NodeId, paused: bool) -> Found {
+    let now = Instant::now();
+    let mut state = mesh.state();
+    let ended: Vec<NodeId> =
+        state.leases.iter().filter(|(_, until)| **until <= now).map(|(node, _)| node.clone()).collect();
+    for node in &ended {
+        state.end_lease(node);
+    }
+    let held = state.holds_lease(node);
+    let alive: Vec<NodeId> = state.leases.keys().filter(|other| *other != node).cloned().collect();
+    let left = state.left.clone();
+    let Some(slot) = state.nodes.get_mut(node) else { return Found::Closed };
+    if slot.closed {
+        return Found::Closed;
+    }
+    if slot.cut {
+        return Found::Away;
+    }
+    if !slot.connected || slot.must_recover || paused || !held {
+        return Found::Lost;
+    }
+    slot.known.extend(alive.into_iter().map(|other| (other, now)));
+    // Nobody is said to have ended after a wipe: they have a lease's time to come back.
+    let is_gone = |other: &NodeId, seen: Instant| {
+        seen < now && (ended.contains(other) || left.contains(other) || now - seen >= LEASE)
+    };
+    let gone: Vec<NodeId> =
+        slot.known.iter().filter(|(other, seen)| is_gone(other, **seen)).map(|(other, _)| other.clone()).collect();
+    slot.known.retain(|other, _| !gone.contains(other));
+    state.leases.insert(node.clone(), now + LEASE);
+    Found::Well(gone.into_iter().filter(|other| !left.contains(other)).collect())
+}
+
+/// Hears, is found, has everything registered; and says that something may be missing.
+async fn recover(mesh: &Arc<Mesh>, node: &NodeId) {
+    if let Some(slot) = mesh.state().nodes.get_mut(node) {
+        slot.connected = false;
+        slot.health.send_replace(Health::Away);
+    }
+    sleep(mesh.weather.registry_latency()).await;
+    let mut state = mesh.state();
+    let Some(slot) = state.nodes.get_mut(node) else { return };
+    if slot.cut || slot.closed || slot.fence.dead().is_cancelled() {
+        return;
+    }
+    slot.must_recover = false;
+    slot.connected = true;
+    slot.last_trouble = Some(Instant::now());
+    let users: Vec<_> = slot.sessions.keys().cloned().collect();
+    let rooms: Vec<_> = slot.follows.keys().cloned().collect();
+    slot.health.send_replace(Health::Connected);
+    if slot.notices.try_send(Notice::Missed).is_err() {
+        slot.must_recover = true;
+    }
+    let held = state.holds_lease(node);
+    if !plant::is(Plant::IgnoreLostLease) || held {
+        state.end_lease(node);
+        for user in &users {
+            state.register(user, node);
+        }
+    }
+    state.unsubscribe_all(node);
+    for room in rooms {
+        state.rooms.entry(room).or_default().insert(node.clone());
+    }
+    state.leases.insert(node.clone(), Instant::now() + LEASE);
+    mesh.weather.trace().line(format_args!("{node} is in place again with {} users", users.len()));
+}

@@ -1,0 +1,83 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use parlance_core::{RoomId, UserId};
+use parlance_registry::{Health, NodeId, Notice};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::fence::Fence;
+
+/// What is in the registry, and each node's side of it.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) nodes: BTreeMap<NodeId, Slot>,
+    /// Until when each node is taken for alive.
+    pub(super) leases: BTreeMap<NodeId, Instant>,
+    /// Nodes that said goodbye.
+    pub(super) left: BTreeSet<NodeId>,
+    pub(super) users: BTreeMap<UserId, BTreeSet<NodeId>>,
+    /// Who has subscribed to each room.
+    pub(super) rooms: BTreeMap<RoomId, BTreeSet<NodeId>>,
+}
+
+/// One node's side.
+pub(super) struct Slot {
+    pub(super) notices: mpsc::Sender<Notice>,
+    pub(super) taken: Option<mpsc::Receiver<Notice>>,
+    pub(super) health: watch::Sender<Health>,
+    pub(super) fence: Arc<Fence>,
+    pub(super) sessions: BTreeMap<UserId, u32>,
+    pub(super) follows: BTreeMap<RoomId, u32>,
+    /// Other nodes, and when each was last seen alive.
+    pub(super) known: BTreeMap<NodeId, Instant>,
+    /// Everything is in place, as far as the node knows.
+    pub(super) connected: bool,
+    pub(super) cut: bool,
+    /// Something was lost, or will be: the next heartbeat starts anew.
+    pub(super) must_recover: bool,
+    pub(super) closed: bool,
+    pub(super) last_trouble: Option<Instant>,
+}
+
+impl Slot {
+    /// Whether a command of this node gets an answer.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.connected && !self.cut && !self.closed
+    }
+}
+
+impl State {
+    pub(super) fn holds_lease(&self, node: &NodeId) -> bool {
+        self.leases.get(node).is_some_and(|until| *until > Instant::now())
+    }
+
+    /// What was registered under a lease is worth nothing once that has ended.
+    pub(super) fn end_lease(&mut self, node: &NodeId) {
+        self.leases.remove(node);
+        for nodes in self.users.values_mut() {
+            nodes.remove(node);
+        }
+    }
+
+    pub(super) fn every_node_in_trouble(&mut self) {
+        for slot in self.nodes.values_mut() {
+            slot.last_trouble = Some(Instant::now());
+        }
+    }
+
+    pub(super) fn register(&mut self, user: &UserId, node: &NodeId) {
+        self.users.entry(user.clone()).or_default().insert(node.clone());
+    }
+
+    pub(super) fn is_online(&self, user: &UserId) -> bool {
+        let nodes = self.users.get(user).into_iter().flatten();
+        nodes.into_iter().any(|node| self.holds_lease(node))
+    }
+
+    pub(super) fn unsubscribe_all(&mut self, node: &NodeId) {
+        for followers in self.rooms.values_mut() {
+            followers.remove(node);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlance_api::auth::Auth;
+use parlance_api::services::Services;
+use parlance_api::{Api, Parts, RECOVERY_READS};
+use parlance_core::UserId;
+use parlance_registry::{NodeId, Registry as _};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SimulatedClock;
+use crate::fence::Fence;
+use crate::mesh::{Mesh, NodeRegistry};
+use crate::store::{MemoryStore, NodeStore};
+use crate::weather::Weather;
+
+/// Nobody outside the simulation sees a token of it.
+const SECRET: &[u8] = b"the secret of all simulated nodes";
+
+/// Tokens that never end: how long they still hold does not depend on the real clock.
+const TOKEN: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// A running node.
+#[derive(Clone)]
+pub struct Node {
+    /// Its id.
+    pub id: NodeId,
+    /// The way into it.
+    pub services: Services,
+    /// Between it and the world.
+    pub fence: Arc<Fence>,
+    api: Arc<Api>,
+    registry: Arc<NodeRegistry>,
+    shutdown: CancellationToken,
+}
+
+impl Node {
+    /// Starts a node; its clock is `skew_ms` ahead.
+    pub fn start(memory: &MemoryStore, mesh: &Arc<Mesh>, weather: &Arc<Weather>, skew_ms: i64) -> Self {
+        let id = NodeId::from_random(weather.dice().bits());
+        let fence = Arc::new(Fence::new());
+        let registry = mesh.join(id.clone(), fence.clone());
+        let shutdown = CancellationToken::new();
+        let parts = Parts {
+            store: Arc::new(NodeStore::new(memory.clone(), fence.clone(), weather.clone())),
+            registry: registry.clone(),
+            auth: Auth::local(SECRET),
+            clock: Arc::new(SimulatedClock::new(weather.trace().start(), skew_ms)),
+            user_rate: None,
+            reconnect_spread: Duration::from_secs(2),
+            recovery_reads: RECOVERY_READS,
+        };
+        let api = Api::start(parts, shutdown.clone());
+        weather.trace().line(format_args!("{id} starts"));
+        Self { id, services: Services::new(api.clone()), fence, api, registry, shutdown }
+    }
+
+    /// Kills it, from one moment to the next.
+    pub fn crash(&self) {
+        self.fence.crash();
+        // Nothing that it does from here on can be seen; let it end what it can.
+        self.shutdown.cancel();
+    }
+
+    /// Sends its sessions away.
+    pub fn drain(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Ends it once its sessions are gone.
+    pub async fn stop(&self) {
+        self.api.stop().await;
+        self.registry.close().await;
+    }
+}
+
+/// What goes into the `authorization` of `user`.
+pub fn authorization(user: &UserId) -> String {
+    let token = Auth::local(SECRET).mint(user, TOKEN).unwrap_or_default();
+    format!("Bearer {token}")
+}

@@ -1,0 +1,338 @@
+use std::time::Duration;
+
+use parlance_core::{RoomId, UserId};
+use tokio::time::sleep;
+
+use super::Script;
+use crate::asks;
+use crate::client::Do;
+use crate::dice::lock;
+use crate::fence::CrashPoint;
+use crate::node::Node;
+use crate::weather::Faults;
+
+/// What the acts aim at: who is where.
+struct Stage {
+    room: RoomId,
+    owner: UserId,
+    /// A client of the owner.
+    owners: usize,
+    /// A member who is not the owner, and one of their clients.
+    member: UserId,
+    members: usize,
+    /// Someone else, member or not.
+    other: UserId,
+    /// Where the owner is, and where everyone else is.
+    here: (usize, Node),
+    there: (usize, Node),
+}
+
+impl Script {
+    /// One act, after which nobody says anything more unless it says so itself.
+    pub(super) async fn act(&self) {
+        let Some(stage) = self.stage().await else { return };
+        let act = self.world.dice.below(14);
+        self.world.trace.line(format_args!("act {act} in {}", stage.room));
+        match act {
+            0 | 1 => self.last_words(&stage).await,
+            2 => self.hint_lost_before_removal(&stage).await,
+            3 => self.removal_overtakes(&stage).await,
+            4 => self.hint_of_an_addition_lost(&stage).await,
+            5 => self.lease_lost(&stage).await,
+            6 => self.large_and_small(&stage).await,
+            7 => self.pause(&stage).await,
+            8 => self.wipe(&stage).await,
+            9 => self.cut_off_and_dead(&stage).await,
+            10 => self.page_while_removed(&stage).await,
+            11 => self.in_and_out(&stage).await,
+            12 => self.slow_store(&stage).await,
+            _ => self.race(&stage).await,
+        }
+        self.world.weather.set(Faults::NONE);
+    }
+
+    /// Has the owner of a room on one node, and everyone else on another.
+    async fn stage(&self) -> Option<Stage> {
+        let dice = &self.world.dice;
+        self.world.replace(true);
+        self.world.wait(Duration::from_secs(20), || self.world.nodes().len() == self.world.places()).await;
+        let nodes = self.world.nodes();
+        let room = dice.pick(&self.rooms)?.clone();
+        let (owner, _) = self.owner(&room)?;
+        let at = dice.below(nodes.len() as u64) as usize;
+        let (here, there) = (nodes.get(at)?.clone(), nodes.get((at + 1) % nodes.len())?.clone());
+        for (user, clients) in &self.users {
+            for client in clients {
+                let place = if *user == owner { here.0 } else { there.0 };
+                self.world.tell(*client, Do::Prefer(Some(place)));
+                self.world.tell(*client, Do::Slow(Duration::ZERO));
+                self.world.tell(*client, Do::Cut { half_open: Duration::ZERO });
+            }
+        }
+        sleep(Duration::from_millis(600)).await;
+        self.world.wait(Duration::from_secs(10), || self.is_quiet() && self.all_open()).await;
+        let mut members = self.world.members(&room);
+        members.retain(|user| *user != owner);
+        if members.is_empty() {
+            let (user, _) = self.users.iter().find(|(user, _)| *user != owner)?;
+            let (_, owners) = self.owner(&room)?;
+            let asked = self.world.ask(owners, asks::add(&room, std::slice::from_ref(user), self.number()), true);
+            self.world.wait(Duration::from_secs(10), || self.is_answered(asked)).await;
+            members.push(user.clone());
+        }
+        let member = dice.pick(&members)?.clone();
+        let others: Vec<&UserId> =
+            self.users.iter().map(|(user, _)| user).filter(|user| **user != owner && **user != member).collect();
+        let other = (*dice.pick(&others)?).clone();
+        let owners = self.client_of(&owner)?;
+        let clients = self.client_of(&member)?;
+        Some(Stage { room, owner, owners, members: clients, member, other, here, there })
+    }
+
+    fn all_open(&self) -> bool {
+        let history = lock(&self.world.history);
+        let open = history.sessions.iter().filter(|session| session.closed.is_none() && !session.seen.is_empty());
+        open.count() >= self.world.clients().len()
+    }
+
+    fn say_as(&self, client: usize, room: &RoomId, retry: bool) -> usize {
+        let number = self.number();
+        self.world.ask(client, asks::send(room, number, self.text(number)), retry)
+    }
+
+    /// A node dies between writing the last message and answering for it, and then nobody
+    /// says anything more; in half of the runs not even the sender tries again.
+    async fn last_words(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        let points =
+            [CrashPoint::Committed, CrashPoint::ReadingBack, CrashPoint::Publishing, CrashPoint::Published];
+        let by_owner = dice.chance(500);
+        let (node, client) = if by_owner { (&stage.here, stage.owners) } else { (&stage.there, stage.members) };
+        self.world.replace(dice.chance(500));
+        node.1.fence.arm(dice.pick(&points).copied());
+        let retry = dice.chance(500);
+        if by_owner && dice.chance(300) {
+            let number = self.number();
+            let users = std::slice::from_ref(&stage.other);
+            self.world.ask(client, asks::add(&stage.room, users, number), retry);
+        } else {
+            self.say_as(client, &stage.room, retry);
+        }
+        if dice.chance(200) {
+            // The room goes over, at once, to where nobody has heard of it.
+            sleep(dice.millis(0, 30)).await;
+            self.say_as(if by_owner { stage.members } else { stage.owners }, &stage.room, true);
+        }
+        self.world.wait(Duration::from_secs(3), || node.1.fence.dead().is_cancelled()).await;
+        for (user, clients) in &self.users {
+            let away = (*user == stage.owner) == by_owner;
+            clients.iter().filter(|_| away).for_each(|client| self.world.tell(*client, Do::Prefer(None)));
+        }
+        node.1.fence.arm(None);
+    }
+
+    async fn hint_lost_before_removal(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        if dice.chance(500) {
+            self.world.mesh.deafen(&stage.there.1.id);
+        } else {
+            self.world.weather.set(Faults { payload_lost: 1_000, ..Faults::NONE });
+        }
+        self.say_as(stage.owners, &stage.room, true);
+        sleep(dice.millis(5, 60)).await;
+        self.world.weather.set(Faults::NONE);
+        self.world.ask(stage.owners, asks::remove(&stage.room, &stage.member, self.number()), true);
+        sleep(dice.millis(0, 60)).await;
+        if dice.chance(500) {
+            self.say_as(stage.owners, &stage.room, true);
+        }
+    }
+
+    async fn removal_overtakes(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        self.world.weather.set(Faults { payload_late: 1_000, ..Faults::NONE });
+        for _ in 0..dice.within(1, 4) {
+            self.say_as(stage.owners, &stage.room, true);
+            sleep(dice.millis(10, 40)).await;
+        }
+        self.world.weather.set(Faults { payload_late: 300, payload_twice: 500, ..Faults::NONE });
+        self.world.ask(stage.owners, asks::remove(&stage.room, &stage.member, self.number()), true);
+        sleep(dice.millis(10, 60)).await;
+        self.say_as(stage.owners, &stage.room, true);
+        if dice.chance(500) {
+            let users = std::slice::from_ref(&stage.member);
+            self.world.ask(stage.owners, asks::add(&stage.room, users, self.number()), true);
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+
+    async fn hint_of_an_addition_lost(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        match dice.below(3) {
+            0 => self.world.mesh.deafen(&stage.there.1.id),
+            1 => self.world.mesh.expire(&stage.there.1.id),
+            _ => self.world.weather.set(Faults { payload_lost: 1_000, ..Faults::NONE }),
+        }
+        let users = std::slice::from_ref(&stage.other);
+        self.world.ask(stage.owners, asks::add(&stage.room, users, self.number()), true);
+        sleep(dice.millis(20, 200)).await;
+        self.world.weather.set(Faults::NONE);
+        if dice.chance(300) {
+            self.world.ask(stage.owners, asks::remove(&stage.room, &stage.other, self.number()), true);
+        }
+    }
+
+    async fn lease_lost(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        self.say_as(stage.owners, &stage.room, true);
+        self.world.mesh.expire(if dice.chance(700) { &stage.there.1.id } else { &stage.here.1.id });
+        for _ in 0..dice.within(1, 5) {
+            self.say_as(if dice.chance(500) { stage.owners } else { stage.members }, &stage.room, true);
+            sleep(dice.millis(0, 300)).await;
+        }
+        // Whoever comes now is told by nobody until the lease is there again.
+        self.world.tell(stage.members, Do::Cut { half_open: Duration::ZERO });
+        // Long after the node has said that it missed something: who registers its users?
+        sleep(dice.millis(2_500, 4_000)).await;
+        self.say_as(stage.owners, &stage.room, true);
+    }
+
+    /// Chunks that are too large to be published as such, among others.
+    async fn large_and_small(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        self.world.weather.set(Faults { payload_late: 400, ..Faults::NONE });
+        for _ in 0..dice.within(1, 3) {
+            self.say_as(stage.members, &stage.room, true);
+            for _ in 0..dice.within(5, 9) {
+                let number = self.number();
+                let text = format!("text of q{number} {}", "long ".repeat(3_000));
+                self.world.ask(stage.owners, asks::send(&stage.room, number, text), true);
+            }
+            sleep(dice.millis(0, 80)).await;
+            self.say_as(stage.owners, &stage.room, true);
+        }
+        if dice.chance(500) {
+            let users = std::slice::from_ref(&stage.other);
+            self.world.ask(stage.owners, asks::add(&stage.room, users, self.number()), true);
+        }
+        sleep(dice.millis(0, 200)).await;
+    }
+
+    async fn pause(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        let node = if dice.chance(500) { &stage.here } else { &stage.there };
+        self.say_as(stage.owners, &stage.room, true);
+        sleep(dice.millis(0, 25)).await;
+        let pause = dice.millis(2_500, 9_000);
+        self.world.trace.line(format_args!("{} stands still for {pause:?}", node.1.id));
+        node.1.fence.pause(pause);
+        for _ in 0..3 {
+            self.say_as(stage.members, &stage.room, true);
+            self.say_as(stage.owners, &stage.room, true);
+            sleep(dice.millis(0, 1_500)).await;
+        }
+        self.change_members(&stage.room);
+    }
+
+    async fn wipe(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        self.say_as(stage.members, &stage.room, true);
+        sleep(dice.millis(0, 20)).await;
+        self.world.mesh.wipe();
+        for _ in 0..dice.within(1, 4) {
+            self.say_as(if dice.chance(500) { stage.owners } else { stage.members }, &stage.room, true);
+            sleep(dice.millis(0, 400)).await;
+        }
+    }
+
+    /// A node that is cut off from the others goes on serving, and dies before it can tell
+    /// anyone.
+    async fn cut_off_and_dead(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        self.world.mesh.cut(&stage.here.1.id, true);
+        sleep(dice.millis(0, 7_000)).await;
+        for _ in 0..dice.within(1, 3) {
+            self.say_as(stage.owners, &stage.room, dice.chance(500));
+            sleep(dice.millis(0, 900)).await;
+        }
+        match dice.below(3) {
+            0 => self.world.mesh.cut(&stage.here.1.id, false),
+            _ => stage.here.1.fence.crash(),
+        }
+        self.world.replace(dice.chance(500));
+        for client in self.users.iter().filter(|(user, _)| *user == stage.owner).flat_map(|(_, clients)| clients) {
+            self.world.tell(*client, Do::Prefer(None));
+        }
+    }
+
+    /// Someone pages through a room all the while they are removed from it.
+    async fn page_while_removed(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        let page = || self.world.ask(stage.members, asks::events(&stage.room, 0), false);
+        for _ in 0..4 {
+            page();
+            sleep(dice.millis(0, 4)).await;
+        }
+        self.world.ask(stage.owners, asks::remove(&stage.room, &stage.member, self.number()), true);
+        for _ in 0..20 {
+            page();
+            sleep(dice.millis(0, 3)).await;
+            if dice.chance(300) {
+                self.say_as(stage.owners, &stage.room, true);
+            }
+        }
+    }
+
+    async fn in_and_out(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        self.world.weather.set(Faults { payload_late: 500, payload_twice: 200, ..Faults::NONE });
+        for _ in 0..dice.within(1, 3) {
+            self.world.ask(stage.owners, asks::remove(&stage.room, &stage.member, self.number()), true);
+            sleep(dice.millis(0, 60)).await;
+            self.say_as(stage.owners, &stage.room, true);
+            sleep(dice.millis(0, 60)).await;
+            let users = std::slice::from_ref(&stage.member);
+            self.world.ask(stage.owners, asks::add(&stage.room, users, self.number()), true);
+            sleep(dice.millis(0, 60)).await;
+            if dice.chance(300) {
+                self.world.tell(stage.members, Do::Cut { half_open: dice.millis(0, 300) });
+            }
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+
+    /// The store takes so long that clients ask again elsewhere while the first try is
+    /// still under way.
+    async fn slow_store(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        for client in 0..self.world.clients().len() {
+            self.world.tell(client, Do::Prefer(None));
+        }
+        self.world.weather.set(Faults { slow: 800, answer_lost: dice.below(300), ..Faults::NONE });
+        for _ in 0..dice.within(2, 6) {
+            self.say_as(if dice.chance(500) { stage.owners } else { stage.members }, &stage.room, true);
+            sleep(dice.millis(0, 1_000)).await;
+        }
+        sleep(dice.millis(3_000, 8_000)).await;
+    }
+
+    /// Both nodes write the room at once, again and again.
+    async fn race(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        for _ in 0..dice.within(3, 12) {
+            for _ in 0..dice.within(1, 3) {
+                self.say_as(stage.owners, &stage.room, true);
+                self.say_as(stage.members, &stage.room, true);
+            }
+            sleep(dice.millis(0, 15)).await;
+        }
+        match dice.below(4) {
+            0 => stage.here.1.fence.crash(),
+            1 => stage.there.1.fence.crash(),
+            _ => {}
+        }
+        for client in 0..self.world.clients().len() {
+            self.world.tell(client, Do::Prefer(None));
+        }
+    }
+}

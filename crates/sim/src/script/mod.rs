@@ -1,0 +1,182 @@
+//! What is done in one run: everyday traffic in bad weather, then acts that aim at what
+//! that rarely hits, then silence.
+
+mod acts;
+mod faults;
+mod growth;
+mod traffic;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parlance_core::{RoomId, UserId};
+use parlance_proto::v1;
+use tokio::time::sleep;
+
+use crate::asks;
+use crate::client::Do;
+use crate::dice::lock;
+use crate::weather::Faults;
+use crate::world::World;
+
+pub use self::growth::grow;
+
+/// How long after the last trouble everyone must have everything: a lease ends, a
+/// heartbeat finds out, the store is compared; and again, where that met trouble.
+const SETTLE: Duration = Duration::from_secs(45);
+
+/// What runs one script.
+pub struct Script {
+    world: Arc<World>,
+    /// Users, each with their clients.
+    users: Vec<(UserId, Vec<usize>)>,
+    rooms: Vec<RoomId>,
+    numbers: AtomicU64,
+}
+
+impl Script {
+    /// A world's script, with its users and rooms there.
+    pub async fn begin(world: Arc<World>) -> Option<Self> {
+        let mut script = Self { world, users: Vec::new(), rooms: Vec::new(), numbers: AtomicU64::new(1) };
+        let people = script.world.dice.within(4, 7);
+        for person in 0..people {
+            let user = UserId::parse(&format!("u{person}")).ok()?;
+            let devices = if script.world.dice.chance(300) { 2 } else { 1 };
+            let clients = (0..devices).map(|_| script.world.add_client(&user)).collect();
+            script.users.push((user, clients));
+        }
+        let everyone = script.users.len();
+        script.world.wait(Duration::from_secs(10), || script.welcomed() >= everyone).await;
+        for _ in 0..script.world.dice.within(1, 3) {
+            script.create_room(v1::RoomKind::Group).await?;
+        }
+        script.create_room(v1::RoomKind::Channel).await?;
+        Some(script)
+    }
+
+    fn welcomed(&self) -> usize {
+        let history = lock(&self.world.history);
+        let welcomed = history.sessions.iter().filter(|session| !session.seen.is_empty());
+        welcomed.map(|session| &session.user).collect::<std::collections::BTreeSet<_>>().len()
+    }
+
+    async fn create_room(&mut self, kind: v1::RoomKind) -> Option<()> {
+        let dice = &self.world.dice;
+        let owner = dice.pick(&self.users)?.clone();
+        let others: Vec<UserId> = self.users.iter().map(|(user, _)| user.clone()).collect();
+        let members: Vec<UserId> = others.into_iter().filter(|user| *user != owner.0 && dice.chance(650)).collect();
+        let visibility = if dice.chance(300) {
+            v1::HistoryVisibility::All
+        } else {
+            v1::HistoryVisibility::Unspecified
+        };
+        let number = self.number();
+        let asked = self.world.ask(owner.1[0], asks::create(kind, visibility, &members, number), true);
+        self.world.wait(Duration::from_secs(10), || self.is_answered(asked)).await;
+        let history = lock(&self.world.history);
+        let v1::reply::Result::CreateRoom(created) = &history.asked[asked].answer.as_ref()?.result else {
+            return None;
+        };
+        let room = RoomId::parse(&created.room.as_ref()?.room_id).ok()?;
+        drop(history);
+        self.rooms.push(room);
+        Some(())
+    }
+
+    fn is_answered(&self, asked: usize) -> bool {
+        lock(&self.world.history).asked[asked].answer.is_some()
+    }
+
+    /// A number that no other request has.
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Text that tells its message from any other.
+    fn text(&self, number: u64) -> String {
+        format!("text of q{number}")
+    }
+
+    /// One of a user's clients.
+    fn client_of(&self, user: &UserId) -> Option<usize> {
+        let (_, clients) = self.users.iter().find(|(other, _)| other == user)?;
+        self.world.dice.pick(clients).copied()
+    }
+
+    /// Sends a message of a member, if there is one.
+    fn say(&self, room: &RoomId, retry: bool) -> Option<usize> {
+        let members = self.world.members(room);
+        let client = self.client_of(self.world.dice.pick(&members)?)?;
+        let number = self.number();
+        Some(self.world.ask(client, asks::send(room, number, self.text(number)), retry))
+    }
+
+    /// The owner of a room, and one of their clients.
+    fn owner(&self, room: &RoomId) -> Option<(UserId, usize)> {
+        let tables = self.world.memory.tables();
+        let members = tables.rooms.get(room)?.members.values();
+        let owner = members.into_iter().find(|member| member.is_active() && member.role == parlance_core::Role::Owner);
+        let owner = owner?.user.clone();
+        drop(tables);
+        let client = self.client_of(&owner)?;
+        Some((owner, client))
+    }
+
+    /// The whole of it.
+    pub async fn run(&self) {
+        let calm = self.world.dice.chance(80);
+        if !calm {
+            self.traffic().await;
+            self.heal().await;
+        }
+        for _ in 0..self.world.dice.within(1, 3) {
+            self.act().await;
+            sleep(self.world.dice.millis(0, 3_000)).await;
+        }
+        self.end().await;
+    }
+
+    /// All faults are over; what was cut off is let back.
+    async fn heal(&self) {
+        self.world.trace.line(format_args!("all faults end"));
+        self.world.weather.set(Faults::NONE);
+        for (_, node) in self.world.nodes() {
+            self.world.mesh.cut(&node.id, false);
+        }
+        // In some runs what is amiss meets the acts.
+        if self.world.dice.chance(600) {
+            self.settle().await;
+        }
+    }
+
+    /// Nothing more is asked; waits until everyone has everything, or should have.
+    async fn end(&self) {
+        self.world.weather.set(Faults::NONE);
+        self.settle().await;
+        for (_, clients) in &self.users {
+            self.world.ask(clients[0], asks::inbox(), true);
+        }
+        // Time enough for what comes too often.
+        sleep(Duration::from_secs(4)).await;
+        self.world.wait(SETTLE, || self.is_quiet()).await;
+    }
+
+    async fn settle(&self) {
+        for client in 0..self.world.clients().len() {
+            self.world.tell(client, Do::Slow(Duration::ZERO));
+            self.world.tell(client, Do::Prefer(None));
+        }
+        self.world.wait(SETTLE, || self.is_quiet() && crate::check::is_settled(&self.world)).await;
+        self.world.trace.line(format_args!("settled, or should be"));
+    }
+
+    /// Everything that was asked, and is asked until it is answered, is answered.
+    fn is_quiet(&self) -> bool {
+        let history = lock(&self.world.history);
+        history.asked.iter().all(|asked| {
+            asked.attempts > 0
+                && (!asked.retries || asked.answer.is_some() && asked.error().is_none_or(|error| !crate::client::is_passing(&error.reason)))
+        })
+    }
+}

@@ -1,0 +1,206 @@
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use parlance_core::{RoomId, UserId};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use crate::client::{Client, Do};
+use crate::dice::{Dice, lock};
+use crate::history::{Asked, History};
+use crate::mesh::Mesh;
+use crate::node::Node;
+use crate::store::MemoryStore;
+use crate::trace::Trace;
+use crate::weather::Weather;
+
+/// Everything that is simulated, and what was seen of it.
+pub struct World {
+    /// What happened.
+    pub trace: Arc<Trace>,
+    /// What goes wrong.
+    pub weather: Arc<Weather>,
+    /// What is stored.
+    pub memory: MemoryStore,
+    /// Who is online.
+    pub mesh: Arc<Mesh>,
+    /// What clients asked and saw.
+    pub history: Mutex<History>,
+    /// Decides what is done, apart from what goes wrong.
+    pub dice: Dice,
+    places: Mutex<Vec<Option<Node>>>,
+    /// Whether nodes that die are replaced.
+    replace: Mutex<bool>,
+    clients: Mutex<Vec<Handle>>,
+    complaints: Mutex<Vec<String>>,
+}
+
+/// A client, as the script sees it.
+#[derive(Clone)]
+pub struct Handle {
+    /// Its user.
+    pub user: UserId,
+    todo: mpsc::UnboundedSender<Do>,
+}
+
+impl World {
+    /// A world of `places` nodes.
+    pub fn new(seed: u64, places: usize, keep_trace: bool) -> Arc<Self> {
+        let trace = Arc::new(Trace::new(keep_trace));
+        let weather = Arc::new(Weather::new(Dice::new(seed ^ 0x57ea_7e12), trace.clone()));
+        let mesh = Mesh::new(weather.clone());
+        let world = Arc::new(Self {
+            trace,
+            weather,
+            memory: MemoryStore::default(),
+            mesh,
+            history: Mutex::default(),
+            dice: Dice::new(seed),
+            places: Mutex::new(vec![None; places]),
+            replace: Mutex::new(true),
+            clients: Mutex::default(),
+            complaints: Mutex::default(),
+        });
+        for place in 0..places {
+            world.start(place);
+        }
+        world
+    }
+
+    /// How many nodes there are, dead ones included.
+    pub fn places(&self) -> usize {
+        lock(&self.places).len()
+    }
+
+    /// The node at a place, if it is there and takes sessions.
+    pub fn node(&self, place: usize) -> Option<Node> {
+        lock(&self.places).get(place)?.clone().filter(|node| !node.fence.dead().is_cancelled())
+    }
+
+    /// The nodes that are alive, each with its place.
+    pub fn nodes(&self) -> Vec<(usize, Node)> {
+        (0..self.places()).filter_map(|place| Some((place, self.node(place)?))).collect()
+    }
+
+    /// Starts a node at a place, and another one when that dies.
+    pub fn start(self: &Arc<Self>, place: usize) {
+        let skew = self.weather.dice().within(0, 6_000) as i64 - 3_000;
+        let node = Node::start(&self.memory, &self.mesh, &self.weather, skew);
+        lock(&self.places)[place] = Some(node.clone());
+        let world = self.clone();
+        tokio::spawn(async move {
+            node.fence.dead().cancelled().await;
+            world.trace.line(format_args!("{} is dead", node.id));
+            node.crash();
+            let mine = world.forget(place, &node);
+            sleep(world.weather.dice().millis(200, 9_000)).await;
+            if mine && *lock(&world.replace) {
+                world.start(place);
+            }
+        });
+    }
+
+    /// Whether nodes that die are replaced from now on.
+    pub fn replace(&self, replace: bool) {
+        *lock(&self.replace) = replace;
+    }
+
+    fn forget(&self, place: usize, node: &Node) -> bool {
+        let mut places = lock(&self.places);
+        let mine = places[place].as_ref().is_some_and(|other| other.id == node.id);
+        if mine {
+            places[place] = None;
+        }
+        mine
+    }
+
+    /// Ends a node as an operator would, and starts another in its place.
+    pub fn roll(self: &Arc<Self>, place: usize) {
+        let Some(node) = self.node(place) else { return };
+        self.trace.line(format_args!("{} drains", node.id));
+        self.forget(place, &node);
+        node.drain();
+        let world = self.clone();
+        tokio::spawn(async move {
+            // Sessions end by themselves a while after they are sent away.
+            sleep(Duration::from_secs(8)).await;
+            let stopped = tokio::time::timeout(Duration::from_secs(60), node.stop()).await;
+            if stopped.is_err() && !node.fence.dead().is_cancelled() {
+                world.complain(format!("{} does not end", node.id));
+            }
+            world.trace.line(format_args!("{} is gone", node.id));
+            world.start(place);
+        });
+    }
+
+    /// A new client of `user`.
+    pub fn add_client(self: &Arc<Self>, user: &UserId) -> usize {
+        let (todo, taken) = mpsc::unbounded_channel();
+        let mut clients = lock(&self.clients);
+        let index = clients.len();
+        clients.push(Handle { user: user.clone(), todo });
+        tokio::spawn(Client::new(self.clone(), index, user.clone(), taken).run());
+        index
+    }
+
+    /// All clients.
+    pub fn clients(&self) -> Vec<Handle> {
+        lock(&self.clients).clone()
+    }
+
+    /// Has a client do something.
+    pub fn tell(&self, client: usize, what: Do) {
+        self.trace.line(format_args!("client {client} is to {what:?}"));
+        if let Some(handle) = lock(&self.clients).get(client) {
+            let _ = handle.todo.send(what);
+        }
+    }
+
+    /// Has a client ask something; with `retry` until it has an answer.
+    pub fn ask(&self, client: usize, operation: parlance_proto::v1::client_frame::Operation, retry: bool) -> usize {
+        let user = lock(&self.clients)[client].user.clone();
+        let mut history = lock(&self.history);
+        let asked = history.asked.len();
+        history.asked.push(Asked { user, operation, first_sent: None, retries: retry, attempts: 0, answer: None });
+        drop(history);
+        self.tell(client, Do::Ask { asked, retry });
+        asked
+    }
+
+    /// Something is not as it must be.
+    pub fn complain(&self, what: String) {
+        self.trace.line(format_args!("VIOLATION {what}"));
+        lock(&self.complaints).push(what);
+    }
+
+    /// A hello was refused.
+    pub fn complain_of_hello(&self, user: &UserId, reason: &str) {
+        if !crate::client::is_passing(reason) {
+            self.complain(format!("{user} may not open a session: {reason}"));
+        }
+    }
+
+    /// What was not as it must be.
+    pub fn complaints(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.complaints))
+    }
+
+    /// The members of a room now, as stored.
+    pub fn members(&self, room: &RoomId) -> Vec<UserId> {
+        let tables = self.memory.tables();
+        let rows = tables.rooms.get(room).map(|row| row.members.values()).into_iter().flatten();
+        rows.filter(|member| member.is_active()).map(|member| member.user.clone()).collect()
+    }
+
+    /// Waits until `is_so`, or for as long as `patience`. Returns whether it is.
+    pub async fn wait(&self, patience: Duration, is_so: impl Fn() -> bool) -> bool {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if is_so() {
+                return true;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        is_so()
+    }
+}

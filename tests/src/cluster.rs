@@ -1,0 +1,151 @@
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use parlance_faults::dynamodb::Dynamodb;
+use parlance_faults::redis::RedisServer;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::{Http, Launch, Person, Server, Signer, claims, eventually, now, parlance, within};
+
+/// Nodes that share a DynamoDB API, a Redis and a key, each a process of its own.
+/// Dropping it kills them all.
+pub struct Cluster {
+    /// The nodes, by number.
+    pub nodes: Vec<Server>,
+    /// What keeps everything; [`Dynamodb::plan`] makes it fail.
+    pub dynamodb: Dynamodb,
+    /// Through which the nodes hear of each other.
+    pub redis: RedisServer,
+    setup: Setup,
+    signer: Signer,
+    key: PathBuf,
+    _dir: TempDir,
+}
+
+/// What a cluster is to be like.
+#[derive(Clone, Default)]
+pub struct Setup {
+    /// Further options of each node.
+    pub options: Vec<String>,
+    /// Another way to Redis than the straight one, such as a proxy that is cut.
+    pub redis: Option<String>,
+}
+
+impl Cluster {
+    /// With this many nodes, without limits per user.
+    pub async fn start(nodes: usize) -> Self {
+        Self::start_with(nodes, Setup::default()).await
+    }
+
+    /// With nodes like this.
+    pub async fn start_with(nodes: usize, setup: Setup) -> Self {
+        let dir = tempfile::Builder::new().prefix("parlance-cluster-").tempdir().expect("a place for keys");
+        let secret = b"a secret that the nodes of a test share".to_vec();
+        let key = dir.path().join("key");
+        std::fs::write(&key, &secret).expect("the key can be written");
+        let mut cluster = Self {
+            nodes: Vec::new(),
+            dynamodb: Dynamodb::start().expect("a dynamodb api"),
+            redis: RedisServer::start().await.expect("redis-server is installed: see tools/install"),
+            setup,
+            signer: Signer::Hs256(secret),
+            key,
+            _dir: dir,
+        };
+        cluster.tables("create").await;
+        for _ in 0..nodes {
+            cluster.add().await;
+        }
+        cluster
+    }
+
+    /// Starts one more node; returns its number.
+    pub async fn add(&mut self) -> usize {
+        let node = Server::launch(self.launch()).await;
+        self.nodes.push(node);
+        self.ready(self.nodes.len() - 1).await;
+        self.nodes.len() - 1
+    }
+
+    /// What `parlance tables` says to this.
+    pub async fn tables(&self, command: &str) -> String {
+        let mut tables = Command::new(parlance());
+        tables.args(["tables", command]).envs(self.environment()).stdin(Stdio::null()).kill_on_drop(true);
+        let output = within("the tables are looked at", tables.output()).await.expect("the command runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        said
+    }
+
+    /// How one of the nodes is started, for a test that starts its own.
+    pub fn launch(&self) -> Launch {
+        let redis = self.setup.redis.clone().unwrap_or_else(|| self.redis.url());
+        let key = self.key.to_string_lossy();
+        let options =
+            ["--user-rate", "0", "--store", "dynamodb", "--redis", &redis, "--jwt-secret-file", &key];
+        let mut options: Vec<String> = options.map(ToOwned::to_owned).into();
+        options.extend(self.setup.options.iter().cloned());
+        Launch { options, environment: self.environment(), is_edge: false }
+    }
+
+    /// What points the AWS client of a node to the DynamoDB API here.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let endpoint = self.dynamodb.endpoint();
+        let settings = [
+            ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.as_str()),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ];
+        settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+
+    /// A token that every node takes, for an hour.
+    pub fn token(&self, user: &str) -> String {
+        self.signer.token(&claims(user, now() + 3600))
+    }
+
+    /// Someone who talks to node number `node`.
+    pub fn person(&self, node: usize, id: &str) -> Person {
+        self.nodes[node].person_with(id, &self.token(id))
+    }
+
+    /// Someone who talks to whatever is at this address, such as a load balancer.
+    pub fn person_at(&self, address: &str, id: &str) -> Person {
+        Person::new(address, id, &self.token(id))
+    }
+
+    /// Waits until a node welcomes clients.
+    pub async fn ready(&self, node: usize) {
+        let http = Http::new(self.nodes[node].admin());
+        eventually("the node is ready", async || {
+            (http.get("/readyz").send().await.ok()?.status == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// Ends a node as a crash would.
+    pub async fn kill(&mut self, node: usize) {
+        self.nodes[node].kill().await;
+    }
+
+    /// Starts a node again that has ended, where it was.
+    pub async fn start_again(&mut self, node: usize) {
+        self.nodes[node].start_again().await;
+        self.ready(node).await;
+    }
+
+    /// Drains a node, which must say 0, and starts it again.
+    pub async fn restart(&mut self, node: usize) {
+        self.nodes[node].stop().await;
+        self.start_again(node).await;
+    }
+
+    /// One node after the other.
+    pub async fn rolling_restart(&mut self) {
+        for node in 0..self.nodes.len() {
+            self.restart(node).await;
+        }
+    }
+}

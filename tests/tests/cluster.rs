@@ -1,0 +1,113 @@
+//! Several nodes on one store and one registry: how they start, what they refuse, and
+//! what their readiness says.
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
+
+use parlance_proto::v1::event::Body;
+use parlance_proto::v1::{Event, GetUserRequest};
+use parlance_tests::{Cluster, DOORS, Http, Person, Server, eventually, run_to_end, text_of};
+
+#[tokio::test]
+async fn nodes_hear_of_each_other() {
+    let cluster = Cluster::start(3).await;
+    let (alice, bob) = (cluster.person(0, "alice"), cluster.person(1, "bob"));
+    // A user exists with the first call in their name.
+    bob.users().get_user(GetUserRequest { user_id: "me".to_owned() }).await.unwrap();
+    let mut at_bob = bob.connect(DOORS[0]).await;
+    let room = alice.group(&[&bob]).await;
+    for door in DOORS {
+        let mut at_alice = alice.connect(door).await;
+        let sent = at_alice.call(Person::message(&room, &format!("through {door}"))).await.unwrap();
+        let events = at_bob.events_up_to(&room, sent.seq).await;
+        assert_eq!(text_of(events.last().unwrap()), format!("through {door}"));
+    }
+    let carol = cluster.person(2, "bob");
+    assert_eq!(carol.log(&room).await, alice.log(&room).await);
+}
+
+#[tokio::test]
+async fn a_rolling_restart_loses_nothing() {
+    let mut cluster = Cluster::start(2).await;
+    let alice = cluster.person(0, "alice");
+    let room = alice.channel().await;
+    let mut expected = Vec::new();
+    for round in 0..2 {
+        let text = format!("round {round}");
+        alice.say(&room, &text).await;
+        expected.push(text);
+        cluster.rolling_restart().await;
+    }
+    let log = cluster.person(1, "alice").log(&room).await;
+    let texts: Vec<_> = log.iter().filter(|event| is_message(event)).map(text_of).collect();
+    assert_eq!(texts, expected);
+}
+
+fn is_message(event: &Event) -> bool {
+    matches!(event.body, Some(Body::Message(_)))
+}
+
+#[tokio::test]
+async fn the_tables_are_checked_before_a_node_starts() {
+    let cluster = Cluster::start(0).await;
+    assert!(cluster.tables("create").await.contains("the tables are ready"), "again, with no harm");
+    assert!(cluster.tables("check").await.contains("the tables are ready"));
+    let mut launch = cluster.launch();
+    launch.options.extend(["--table-prefix", "nothing_"].map(ToOwned::to_owned));
+    let said = Server::refused(launch).await;
+    assert!(said.contains("nothing_users is missing") && said.contains("tables create"), "{said}");
+}
+
+#[tokio::test]
+async fn a_cluster_of_strangers_is_refused() {
+    let refused = async |options: &[&str], expected: &str| {
+        let output = run_to_end(&[&["serve"], options].concat()).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(expected), "{options:?}: {said}");
+    };
+    refused(&["--store", "dynamodb"], "share keys").await;
+    refused(&["--redis", "redis://127.0.0.1:1"], "--store dynamodb").await;
+    refused(&["--role", "bridge"], "--api-url").await;
+}
+
+#[tokio::test]
+async fn readiness_says_when_redis_is_away_and_when_it_is_back() {
+    let mut cluster = Cluster::start(1).await;
+    let http = Http::new(cluster.nodes[0].admin());
+    let says = async |status: u16, words: &str| {
+        eventually(words, async || {
+            let answer = http.get("/readyz").answer().await;
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            (answer.status == status && text.contains(words)).then_some(())
+        })
+        .await;
+    };
+    cluster.redis.kill().await.unwrap();
+    says(503, "registry: out of reach").await;
+    let page = http.get("/metrics").answer().await;
+    let page = String::from_utf8_lossy(&page.body).into_owned();
+    assert!(page.contains("parlance_ready 0") && page.contains("parlance_missing{what=\"registry\"} 1"));
+    // What it can do without, it does.
+    let alice = cluster.person(0, "alice");
+    let room = alice.channel().await;
+    alice.say(&room, "with redis away").await;
+    cluster.redis.restart().await.unwrap();
+    says(200, "ready").await;
+}
+
+#[tokio::test]
+async fn readiness_says_when_the_store_does_not_answer() {
+    use parlance_faults::dynamodb::{ANY, Fault};
+    let cluster = Cluster::start(1).await;
+    let http = Http::new(cluster.nodes[0].admin());
+    let says = async |status: u16, words: &str| {
+        eventually(words, async || {
+            let answer = http.get("/readyz").answer().await;
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            (answer.status == status && text.contains(words)).then_some(())
+        })
+        .await;
+    };
+    cluster.dynamodb.plan().often(ANY, 1.0, Fault::Cut);
+    says(503, "store: ").await;
+    cluster.dynamodb.plan().clear();
+    says(200, "ready").await;
+}
