@@ -3,11 +3,13 @@
 
 CARGO ?= cargo
 DIR ?= ../shared/data/irc
+SEED ?= 1
+DURATION ?= 60
 TOOLS := .tools
 
 # One stage after the other, in the order given, whatever -j says.
 .NOTPARALLEL:
-.PHONY: run test build lint unit doc-examples replay-few replay bench clean help
+.PHONY: run test build lint unit doc-examples replay-few replay torture torture-few torture-planted bench clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -42,6 +44,23 @@ replay-few: build ## a few rooms through a server that is killed in the middle
 replay: ## replay all logs in DIR against a server of its own, with a kill -9 in the middle
 	$(CARGO) build --release --locked --bin parlance --bin parlance-bench
 	./target/release/parlance-bench replay $(DIR) --kill
+
+# A planted bug needs a build that lets it be planted.
+torture: ## a cluster under faults, every promise checked: SEED=, DURATION= seconds, PLANT= a bug to find
+ifdef PLANT
+	$(CARGO) build --locked --bin parlance --bin parlance-bench
+	./target/debug/parlance-bench torture --seed $(SEED) --plant $(PLANT)
+else
+	$(CARGO) build --release --locked --bin parlance --bin parlance-bench
+	./target/release/parlance-bench torture --seed $(SEED) --duration $(DURATION)
+endif
+
+torture-few: build ## the same for half a minute, as part of the tests
+	./target/debug/parlance-bench torture --seed $(SEED) --duration 30
+
+torture-planted: ## plants every known bug in turn; fails unless each is found
+	$(CARGO) build --locked --bin parlance --bin parlance-bench
+	./target/debug/parlance-bench torture --seed $(SEED) --planted
 
 bench: ## the measurements quoted in docs/performance.md
 	$(CARGO) build --release --locked --bin parlance --bin parlance-bench

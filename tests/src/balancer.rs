@@ -32,7 +32,7 @@ pub struct Balancer {
 impl Balancer {
     /// In front of the nodes that `cluster` has now: three, as in the configuration.
     pub async fn start(kind: Kind, cluster: &Cluster) -> Self {
-        let dir = tempfile::Builder::new().prefix("parlance-balancer-").tempdir().expect("a folder");
+        let dir = tempfile::Builder::new().prefix("balancer-of-parlance-").tempdir().expect("a folder");
         let (program, file) = match kind {
             Kind::Nginx => ("nginx", "nginx/nginx.conf"),
             Kind::Haproxy => ("haproxy", "haproxy/haproxy.cfg"),

@@ -222,7 +222,8 @@ async fn a_client_that_does_not_read_stops_no_other() {
                 stuck.push(someone.connect(door).await);
             }
             let mut reading = someone.connect(door).await;
-            let mut sending = alice.connect(Door::Grpc).await;
+            // Straight to a node: this is about those who read.
+            let mut sending = cluster.person(0, "alice").connect(Door::Grpc).await;
             let last = sending.flood(&room, 300, |number| format!("{number:010000}")).await;
             reading.events_up_to(&room, last).await;
         }

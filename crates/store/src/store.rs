@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Head, Member, Name, Overlay, RoomId, RoomInfo, SeqRange,
@@ -114,6 +116,12 @@ pub trait Store: Send + Sync + 'static {
     /// the one that the append expects. Sending a message moves the sender's read mark to
     /// it; joining starts both cursors at the join.
     async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError>;
+
+    /// How soon after an append to a room the next one should follow: what is asked in
+    /// between can share it. Zero where another write costs no more than a larger one.
+    fn gather(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// A room and its last chunk.
     async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError>;

@@ -8,7 +8,7 @@ use parlance_core::{
 };
 use parlance_store::{AppendError, StoreError};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Ask, Letter, Shared, forward};
 use crate::hub::Terms;
@@ -30,6 +30,7 @@ pub(super) struct Actor {
     room: Option<Room>,
     /// Until then another node decides what is sent here: too many races were lost.
     forward_until: Option<Instant>,
+    last_append: Option<Instant>,
 }
 
 /// A command that is decided and waits for the append: what it was decided on is only
@@ -48,7 +49,7 @@ enum Loaded {
 
 impl Actor {
     pub(super) fn new(id: RoomId, shared: Arc<Shared>) -> Self {
-        Self { id, shared, room: None, forward_until: None }
+        Self { id, shared, room: None, forward_until: None, last_append: None }
     }
 
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Letter>) {
@@ -56,7 +57,10 @@ impl Actor {
         loop {
             match timeout(ROOM_IDLE, inbox.recv_many(&mut letters, MAX_CHUNK_EVENTS)).await {
                 Ok(0) => return,
-                Ok(_) => self.open(&mut letters).await,
+                Ok(_) => {
+                    self.gather(&mut inbox, &mut letters).await;
+                    self.open(&mut letters).await;
+                }
                 Err(_) => {
                     // Senders see it closed and start another actor; what is in the
                     // queue is still served here.
@@ -67,6 +71,17 @@ impl Actor {
                     }
                     return;
                 }
+            }
+        }
+    }
+
+    /// In a room where much is written, lets what comes within a moment share an append.
+    async fn gather(&mut self, inbox: &mut mpsc::Receiver<Letter>, letters: &mut Vec<Letter>) {
+        let Some(until) = self.last_append.map(|at| at + self.shared.store.gather()) else { return };
+        while letters.len() < MAX_CHUNK_EVENTS && Instant::now() < until {
+            let room = MAX_CHUNK_EVENTS - letters.len();
+            if timeout_at(until, inbox.recv_many(letters, room)).await.is_ok_and(|count| count == 0) {
+                return;
             }
         }
     }
@@ -251,6 +266,7 @@ impl Actor {
         let store = &self.shared.store;
         // Until the answer is there the room is not to be used.
         let before = self.room.take();
+        self.last_append = Some(Instant::now());
         let mut result = store.append(&self.id, append.clone()).await;
         for _ in 0..MAX_RACES {
             if result != Err(AppendError::Unknown) {

@@ -109,7 +109,7 @@ impl Cluster {
         Ok(())
     }
 
-    pub(crate) fn addresses(&self) -> &[NodeAddresses] {
+    pub(super) fn addresses(&self) -> &[NodeAddresses] {
         &self.addresses
     }
 

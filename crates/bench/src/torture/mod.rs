@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use parlance_core::plant::Plant;
 
 use self::cluster::{Cluster, Options};
@@ -61,11 +61,14 @@ pub(crate) struct Args {
     rate: Option<u64>,
     /// Plants a known bug into the nodes (builds without --release only) and does what
     /// brings it out: then promises must be broken, and the exit is not 0.
-    #[arg(long, value_name = "NAME")]
-    plant: Option<String>,
-    /// What a plant's workload does, without the plant.
-    #[arg(long, value_name = "NAME", conflicts_with = "plant")]
-    like: Option<String>,
+    #[arg(long, value_name = "NAME", value_parser = plant_named)]
+    plant: Option<Plant>,
+    /// Does what brings that bug out, without the bug.
+    #[arg(long, value_name = "NAME", value_parser = plant_named, conflicts_with = "plant")]
+    like: Option<Plant>,
+    /// Plants each known bug in turn; exits with 0 only if every one was found.
+    #[arg(long, conflicts_with_all = ["plant", "like", "embedded"])]
+    planted: bool,
     /// One node with its embedded store, and what can strike that.
     #[arg(long)]
     embedded: bool,
@@ -76,13 +79,32 @@ pub(crate) struct Args {
 
 /// Runs the torture; whether every promise held.
 pub(crate) async fn run(args: Args) -> Result<bool> {
-    let plant = args.plant.as_deref().map(plant_named).transpose()?;
-    let like = args.like.as_deref().map(plant_named).transpose()?;
-    if plant.is_some() && !cfg!(debug_assertions) {
-        bail!("bugs are planted in builds without --release only");
+    if args.planted {
+        return Box::pin(find_all(&args)).await;
     }
+    Box::pin(torture(&args, args.plant)).await
+}
+
+/// Plants one bug after the other; whether each was found.
+async fn find_all(args: &Args) -> Result<bool> {
+    let mut missed = Vec::new();
+    for plant in Plant::ALL {
+        println!("\n=== planted: {}", plant.name());
+        if Box::pin(torture(args, Some(plant))).await? {
+            missed.push(plant.name());
+        }
+    }
+    match missed.as_slice() {
+        [] => println!("\nevery planted bug was found"),
+        missed => println!("\nnot found: {}", missed.join(", ")),
+    }
+    Ok(missed.is_empty())
+}
+
+async fn torture(args: &Args, plant: Option<Plant>) -> Result<bool> {
+    ensure!(plant.is_none() || cfg!(debug_assertions), "bugs are planted in builds without --release only");
     let program = server_program(args.server_bin.clone())?;
-    let mut profile = plant.or(like).map_or_else(Profile::everything, Profile::aimed_at);
+    let mut profile = plant.or(args.like).map_or_else(Profile::everything, Profile::aimed_at);
     profile.size.clients = args.clients.unwrap_or(profile.size.clients).max(2);
     profile.size.rooms = args.rooms.unwrap_or(profile.size.rooms).max(1);
     profile.rate = args.rate.unwrap_or(profile.rate);

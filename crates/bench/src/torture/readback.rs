@@ -25,10 +25,10 @@ pub(super) async fn set_up(unary: &Unary, world: &World, tokens: &[String]) -> R
 }
 
 async fn create(unary: &Unary, room: &PlannedRoom, token: &str) -> Result<RoomHistory> {
-    let others = room.members[1..].iter().map(|member| world::name(*member));
+    let mut others = room.members[1..].iter().map(|member| world::name(*member));
     let (id, head) = if room.kind == Kind::Direct {
         let request = v1::SendMessageRequest {
-            target: others.last().map(Target::ToUser),
+            target: others.next().map(Target::ToUser),
             client_message_id: room.request.clone(),
             text: "before it began".to_owned(),
             ..Default::default()

@@ -2,6 +2,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use fred::interfaces::FredResult;
+use parlance_core::plant::{self, Plant};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
@@ -37,6 +38,7 @@ impl Shared {
             }
             match tokio::join!(self.renew(link), self.send_beat(link)).0 {
                 Ok(true) => renewed_at = Instant::now(),
+                Ok(false) if plant::is(Plant::IgnoreLostLease) => renewed_at = Instant::now(),
                 Ok(false) => return Cause::Lease,
                 Err(error) => tracing::debug!(%error, "the lease was not renewed"),
             }

@@ -74,7 +74,7 @@ pub(super) fn chunk(room: &RoomId, item: &Item) -> Result<Chunk, StoreError> {
 
 /// Whether what stands at the key is the chunk that was to be written.
 pub(super) fn is_ours(item: Option<&Item>, chunk: &Chunk) -> bool {
-    item.and_then(|item| get_bytes(item, "n")).is_some_and(|nonce| nonce != chunk.nonce() && false)
+    item.and_then(|item| get_bytes(item, "n")).is_some_and(|nonce| nonce == chunk.nonce())
 }
 
 pub(super) fn overlay_item(room: &RoomId, seq: u64, overlay: &Overlay) -> Item {

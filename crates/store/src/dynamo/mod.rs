@@ -20,6 +20,8 @@ mod units;
 mod user_rooms;
 mod users;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use parlance_core::{
@@ -33,6 +35,10 @@ pub use self::options::DynamoOptions;
 use self::tables::Names;
 pub use self::tables::{TableOptions, TableReport};
 use crate::{AppendError, Created, Store, StoreError, StoredRoom, User, UserRoom};
+
+/// Two messages of everyday length that come 10 ms apart then share a write unit. What is
+/// said after a pause does not wait.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Lies before every character of an id: what follows on an id begins with it or later.
 const BEFORE_IDS: char = '!';
@@ -111,6 +117,10 @@ impl Store for Dynamo {
 
     async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError> {
         self.append_chunk(room, append).await
+    }
+
+    fn gather(&self) -> Duration {
+        GATHER
     }
 
     async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {

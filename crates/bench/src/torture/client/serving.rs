@@ -23,6 +23,7 @@ struct Session {
     leave_at: Option<Instant>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 enum Turn {
     Phase,
     Control(Control),
