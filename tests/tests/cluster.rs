@@ -4,7 +4,8 @@
 
 use parlance_proto::v1::event::Body;
 use parlance_proto::v1::{Event, GetUserRequest};
-use parlance_tests::{Cluster, DOORS, Http, Person, Server, eventually, run_to_end, text_of};
+use parlance_tests::{Cluster, DOORS, Http, Person, Server, deploy, eventually, run_to_end, text_of};
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn nodes_hear_of_each_other() {
@@ -54,6 +55,42 @@ async fn the_tables_are_checked_before_a_node_starts() {
     launch.options.extend(["--table-prefix", "nothing_"].map(ToOwned::to_owned));
     let said = Server::refused(launch).await;
     assert!(said.contains("nothing_users is missing") && said.contains("tables create"), "{said}");
+}
+
+#[tokio::test]
+async fn terraform_makes_the_same_tables() {
+    let cluster = Cluster::start(0).await;
+    let terraform = std::fs::read_to_string(deploy().join("terraform/tables.tf")).unwrap();
+    let http = Http::new(cluster.dynamodb.endpoint().trim_start_matches("http://").to_owned());
+    let ask = async |operation: &str, body: Value| {
+        let call = http
+            .call(http::Method::POST, "/")
+            .header("x-amz-target", &format!("DynamoDB_20120810.{operation}"));
+        let call = call.header(
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=a/20260101/eu-central-1/dynamodb/aws4_request",
+        );
+        call.header("content-type", "application/x-amz-json-1.0").body(body.to_string()).answer().await.json()
+    };
+    let names = ask("ListTables", json!({})).await["TableNames"].as_array().unwrap().clone();
+    assert_eq!(names.len(), terraform.matches("{ partition = ").count(), "{names:?}");
+    for name in names {
+        let table = ask("DescribeTable", json!({"TableName": name})).await["Table"].clone();
+        let key = |at: usize| table["KeySchema"][at]["AttributeName"].as_str().map(ToOwned::to_owned);
+        let of = |name: &str| {
+            let attributes = table["AttributeDefinitions"].as_array().unwrap().iter();
+            let attribute = attributes.clone().find(|attribute| attribute["AttributeName"] == name).unwrap();
+            attribute["AttributeType"].as_str().unwrap().to_owned()
+        };
+        let (partition, quoted) = (key(0).unwrap(), |text: &str| format!("{text:?}"));
+        assert_eq!(of(&partition), "S");
+        let sort = key(1).map_or("null".into(), |name| quoted(&name));
+        let kind = key(1).map_or("null".into(), |name| quoted(&of(&name)));
+        let line = format!("{{ partition = {partition:?}, sort = {sort}, type = {kind} }}");
+        let name = name.as_str().unwrap().trim_start_matches("parlance_").to_owned();
+        let found = terraform.lines().find(|found| found.trim().split(' ').next() == Some(&name));
+        assert!(found.unwrap().ends_with(&line), "{name}: {line}");
+    }
 }
 
 #[tokio::test]

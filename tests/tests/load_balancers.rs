@@ -224,10 +224,25 @@ async fn a_client_that_does_not_read_stops_no_other() {
             let mut reading = someone.connect(door).await;
             // Straight to a node: this is about those who read.
             let mut sending = cluster.person(0, "alice").connect(Door::Grpc).await;
-            let last = sending.flood(&room, 300, |number| format!("{number:010000}")).await;
+            let last = sending.flood(&room, 900, |number| format!("{number:03000}")).await;
             reading.events_up_to(&room, last).await;
         }
     }
+}
+
+#[test]
+fn the_configuration_for_compose_is_the_same() {
+    let read = |file: &str| std::fs::read_to_string(deploy().join("nginx").join(file)).unwrap();
+    let body = |text: &str| text[text.find("worker_processes").unwrap()..].to_owned();
+    let mut expected = String::new();
+    for line in body(&read("nginx.conf")).lines() {
+        let line = line.replace("127.0.0.1:8081", "node:8080").replace("listen 127.0.0.1:", "listen ");
+        if !line.contains("127.0.0.1:808") {
+            expected.push_str(&line);
+            expected.push('\n');
+        }
+    }
+    assert_eq!(body(&read("compose.conf")), expected);
 }
 
 #[tokio::test]

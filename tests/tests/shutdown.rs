@@ -78,6 +78,45 @@ async fn what_is_in_flight_is_answered_or_can_be_sent_again() {
 }
 
 #[tokio::test]
+async fn sessions_are_served_on_until_they_were_told_to_leave() {
+    // Half of it is for leaving.
+    let mut server = Server::start_with(&["--user-rate", "0", "--drain-seconds", "10"]).await;
+    let alice = server.person("alice").await;
+    let room = alice.channel().await;
+    let mut conversations = Vec::new();
+    for number in 0..30 {
+        conversations.push(alice.connect(DOORS[number % 3]).await);
+    }
+    server.signal("TERM").await;
+    let mut latest: Option<(Duration, usize)> = None;
+    let mut delays = Vec::new();
+    for (number, conversation) in conversations.iter_mut().enumerate() {
+        let draining = conversation.draining().await;
+        let delay: Duration = draining.reconnect_after.unwrap().try_into().unwrap();
+        assert!(delay < Duration::from_secs(5), "{delay:?}");
+        delays.push(delay);
+        latest = latest.max(Some((delay, number)));
+    }
+    delays.sort();
+    // Spread: no half a second in which more than a third of them come back.
+    let most = delays.iter().map(|start| {
+        let end = *start + Duration::from_millis(500);
+        delays.iter().filter(|delay| (*start..end).contains(delay)).count()
+    });
+    assert!(most.max() <= Some(10), "{delays:?}");
+    // Who is told to stay longest sends on, and sees what is sent.
+    let (_, number) = latest.unwrap();
+    let mut staying = conversations.swap_remove(number);
+    let sent = staying.call(Person::message(&room, "still here")).await.expect("it is served on");
+    let events = staying.events_up_to(&room, sent.seq).await;
+    assert_eq!(text_of(events.last().unwrap()), "still here");
+    // Those who leave when they are told do not hold it up, and those who stay are ended.
+    drop(conversations);
+    staying.end().await;
+    assert_eq!(server.exited().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn readiness_goes_red_while_health_stays_green() {
     let mut server = Server::start().await;
     let alice = server.person("alice").await;

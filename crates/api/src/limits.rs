@@ -126,3 +126,12 @@ pub(crate) const FORWARD_FOR: Duration = Duration::from_secs(5);
 
 /// How long it waits for the home's answer before it decides by itself after all.
 pub(crate) const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a node waits after the store has failed before it looks at a room again.
+pub(crate) const REFRESH_AGAIN: Duration = Duration::from_millis(500);
+
+/// And how often: a store that is away for longer is away for everything.
+pub(crate) const REFRESH_TRIES: usize = 60;
+
+/// How long a node that did not answer is not asked to decide: until its lease has ended.
+pub(crate) const SILENT_FOR: Duration = Duration::from_secs(10);

@@ -34,6 +34,7 @@ enum Command {
     Measure(measure::Args),
     Fleet(fleet::Args),
     Torture(torture::Args),
+    Cluster(cluster::Args),
 }
 
 #[tokio::main]
@@ -43,6 +44,7 @@ async fn main() -> ExitCode {
             Command::Replay(args) => Box::pin(replay::run(args)).await,
             Command::Measure(args) => Box::pin(measure::run(args)).await,
             Command::Fleet(args) => Box::pin(fleet::run(args)).await,
+            Command::Cluster(args) => Box::pin(cluster::run(args)).await,
             Command::Torture(args) => Box::pin(torture::run(args)).await,
         }
     };

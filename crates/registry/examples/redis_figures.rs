@@ -17,11 +17,13 @@ use parlance_registry::{Health, NodeId, Notice, Redis, RedisOptions, Registry, T
 async fn main() {
     let count: usize = std::env::args().nth(1).map_or(1_000_000, |count| count.parse().unwrap());
     let server = RedisServer::start().await.unwrap();
-    let options = RedisOptions { command_timeout: Duration::from_secs(10), ..RedisOptions::new(server.url()) };
+    let options =
+        RedisOptions { command_timeout: Duration::from_secs(10), ..RedisOptions::new(server.url()) };
     let node = async |number| Redis::connect(NodeId::from_random(number), options.clone()).await.unwrap();
     let (one, other) = (node(1).await, node(2).await);
     // 20 bytes each.
-    let users: Vec<UserId> = (0..count).map(|number| UserId::parse(&format!("user-{number:015}")).unwrap()).collect();
+    let users: Vec<UserId> =
+        (0..count).map(|number| UserId::parse(&format!("user-{number:015}")).unwrap()).collect();
 
     let used = async || server.info("used_memory").await.unwrap() as f64;
     let before = used().await;
@@ -43,7 +45,10 @@ async fn main() {
         for _ in 0..2_000 {
             one.publish(to, Bytes::from_static(&[7; 300])).await.unwrap();
         }
-        println!("published to {members} members on two nodes: {:.0?} each, one after the other", sent.elapsed() / 2_000);
+        println!(
+            "published to {members} members on two nodes: {:.0?} each, one after the other",
+            sent.elapsed() / 2_000
+        );
         let sent = Instant::now();
         for _ in 0..200 {
             let all = join_all((0..100).map(|_| one.publish(to, Bytes::from_static(&[7; 300])))).await;
@@ -60,7 +65,10 @@ async fn main() {
     health.wait_for(|health| *health == Health::Away).await.unwrap();
     let noticed = wiped.elapsed();
     while notices.recv().await.unwrap() != Notice::Missed {}
-    println!("after a wipe: noticed in {noticed:.1?}, all registered again {:.1?} later", wiped.elapsed() - noticed);
+    println!(
+        "after a wipe: noticed in {noticed:.1?}, all registered again {:.1?} later",
+        wiped.elapsed() - noticed
+    );
     let closing = Instant::now();
     join_all([one, other].iter().map(Arc::clone).map(|node| async move { node.close().await })).await;
     println!("closed in {:.1?}", closing.elapsed());

@@ -1,11 +1,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use parlance_registry::NodeId;
+
 use crate::dice::{Dice, lock};
 use crate::trace::Trace;
 
 /// How often things go wrong by themselves, each in a thousand.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Faults {
     /// The store refuses.
     pub store_fails: u64,
@@ -41,17 +43,49 @@ pub struct Weather {
     dice: Dice,
     trace: Arc<Trace>,
     faults: Mutex<Faults>,
+    troubles: Mutex<Vec<Trouble>>,
+}
+
+/// Something for which what a node is told may be late or lost.
+struct Trouble {
+    /// `None`: every node.
+    node: Option<NodeId>,
+    from: u64,
+    /// `None`: it lasts.
+    to: Option<u64>,
 }
 
 impl Weather {
     /// Fine weather.
     pub fn new(dice: Dice, trace: Arc<Trace>) -> Self {
-        Self { dice, trace, faults: Mutex::new(Faults::NONE) }
+        Self { dice, trace, faults: Mutex::new(Faults::NONE), troubles: Mutex::default() }
     }
 
     /// From now on this much goes wrong.
     pub fn set(&self, faults: Faults) {
         *lock(&self.faults) = faults;
+        let now = self.trace.now();
+        let mut troubles = lock(&self.troubles);
+        for trouble in troubles.iter_mut().filter(|trouble| trouble.node.is_none()) {
+            trouble.to.get_or_insert(now);
+        }
+        if faults != Faults::NONE {
+            troubles.push(Trouble { node: None, from: now, to: None });
+        }
+    }
+
+    /// A node, or every node, may not get what it is told, for so long from now.
+    pub fn trouble(&self, node: Option<&NodeId>, time: Duration) {
+        let now = self.trace.now();
+        let to = Some(now + time.as_millis() as u64);
+        lock(&self.troubles).push(Trouble { node: node.cloned(), from: now, to });
+    }
+
+    /// Whether there was any trouble for `node` between two moments.
+    pub fn was_fine(&self, node: &NodeId, from: u64, to: u64) -> bool {
+        let troubles = lock(&self.troubles);
+        let mut its = troubles.iter().filter(|trouble| trouble.node.as_ref().is_none_or(|other| other == node));
+        !its.any(|trouble| trouble.from <= to && trouble.to.is_none_or(|end| end >= from))
     }
 
     /// How much goes wrong.

@@ -316,6 +316,12 @@ impl Feed {
         self.state().last_delivery
     }
 
+    /// Whether a member listens here: then what is committed is told to this node, and
+    /// the room is known as it is.
+    pub(super) fn is_live(&self) -> bool {
+        self.state().listeners.values().any(|subscription| subscription.is_live())
+    }
+
     pub(super) fn has_listener(&self, session: u64) -> bool {
         self.state().listeners.contains_key(&session)
     }

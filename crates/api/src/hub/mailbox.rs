@@ -104,11 +104,13 @@ pub(crate) struct Subscription {
     mailbox: Arc<Mailbox>,
     /// It waits in the mailbox already.
     queued: AtomicBool,
+    /// Of a member, who is registered here.
+    live: AtomicBool,
 }
 
 impl Subscription {
     pub(super) fn new(feed: Arc<Feed>, mailbox: Arc<Mailbox>) -> Self {
-        Self { feed, mailbox, queued: AtomicBool::new(false) }
+        Self { feed, mailbox, queued: AtomicBool::new(false), live: AtomicBool::new(false) }
     }
 
     pub(crate) fn feed(&self) -> &Arc<Feed> {
@@ -119,12 +121,18 @@ impl Subscription {
         self.mailbox.session
     }
 
-    pub(crate) fn user(&self) -> &UserId {
-        &self.mailbox.user
-    }
-
     pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
         &self.mailbox
+    }
+
+    /// The session's user is a member: from now on, whatever is committed in the room is told
+    /// to this node.
+    pub(crate) fn now_live(&self) {
+        self.live.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.live.load(Ordering::SeqCst)
     }
 
     /// Has the session look at the room.

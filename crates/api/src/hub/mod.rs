@@ -14,17 +14,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::mapref::entry::Entry;
 use parlance_core::limits::MAX_LOOKUP_MEMBERS;
-use parlance_core::{Body, Chunk, RoomId, UserId};
+use parlance_core::{Body, Chunk, Member, RoomId, UserId};
 use parlance_proto::SharedFrame;
 use parlance_registry::Registry;
 use parlance_store::Store;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 use self::feed::Loaded;
 pub(crate) use self::feed::{Feed, Fetched, RoomState, Terms};
 pub(crate) use self::mailbox::{Attach, Mailbox, Subscription, Waken};
 use crate::Error;
+use crate::limits::{REFRESH_AGAIN, REFRESH_TRIES};
 use crate::map::Map;
 
 /// Rooms with sessions on this node, and the sessions of each user.
@@ -81,12 +82,13 @@ impl Hub {
             return Ok(None);
         };
         if self.registry.is_shared() {
+            let mut current = feed.is_live();
             // What others wrote before this user was registered here, or before this node
             // followed the room, nobody has told us.
-            if state.member_count > MAX_LOOKUP_MEMBERS {
-                fresh &= !self.follow(feed.clone()).await;
+            if state.member_count > MAX_LOOKUP_MEMBERS && self.follow(feed.clone()).await {
+                (fresh, current) = (false, false);
             }
-            if !fresh {
+            if !fresh && !current {
                 self.refresh(feed).await?;
             }
         }
@@ -159,6 +161,11 @@ impl Hub {
         }
     }
 
+    /// The row of `user` in `room`.
+    pub(crate) async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, Error> {
+        Ok(self.store.member(room, user).await?)
+    }
+
     /// What follows on `cursor`, up to `to`.
     pub(crate) async fn fetch(&self, feed: &Arc<Feed>, cursor: u64, to: u64) -> Result<Fetched, Error> {
         feed.fetch(&self.store, cursor, to).await
@@ -179,18 +186,34 @@ impl Hub {
         }
         let Some(feed) = self.feed(room) else { return };
         feed.deliver(terms, chunk);
+        let removed = chunk.events().iter().any(
+            |event| matches!(&event.body, Body::MemberRemoved { user } if self.users.contains_key(user)),
+        );
+        if removed && self.registry.is_shared() {
+            // Maybe the only member here: what came right after it was told to nobody here.
+            self.refresh_soon(feed.clone());
+        }
         let grows = chunk.head().member_count() > MAX_LOOKUP_MEMBERS;
         if grows && self.registry.is_shared() && !feed.is_followed() {
             // It outgrows being looked up member by member: until then both ways are used.
             let hub = self.clone();
             self.tasks.spawn(async move {
-                if hub.follow(feed.clone()).await
-                    && let Err(error) = hub.refresh(&feed).await
-                {
-                    tracing::warn!(%error, "cannot look at a room that has grown");
+                if hub.follow(feed.clone()).await {
+                    hub.refresh_soon(feed);
                 }
             });
         }
+    }
+
+    fn refresh_soon(self: &Arc<Self>, feed: Arc<Feed>) {
+        let hub = self.clone();
+        self.tasks.spawn(async move {
+            for _ in 0..REFRESH_TRIES {
+                let Err(error) = hub.refresh(&feed).await else { return };
+                tracing::warn!(%error, "cannot look where a room is, trying again");
+                sleep(REFRESH_AGAIN).await;
+            }
+        });
     }
 
     /// Tells the sessions in rooms here something of the moment, each once, but not those of

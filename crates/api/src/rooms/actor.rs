@@ -10,7 +10,7 @@ use parlance_store::{AppendError, StoreError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{Ask, Letter, Shared, forward};
+use super::{Ask, Letter, Shared};
 use crate::hub::Terms;
 use crate::limits::{FORWARD_AFTER, FORWARD_FOR, MAX_RACES, ROOM_IDLE};
 use crate::{Error, random};
@@ -108,6 +108,9 @@ impl Actor {
         let mut races = 0;
         while !asks.is_empty() {
             self.hand_on(&mut asks);
+            if asks.is_empty() {
+                return;
+            }
             match self.serve_some(&mut asks).await {
                 Ok(()) => races = 0,
                 Err(AppendError::HeadMoved) if races < MAX_RACES => {
@@ -132,18 +135,20 @@ impl Actor {
             return;
         }
         let nodes = self.shared.registry.nodes();
-        let Some(home) = forward::home(&self.id, &nodes) else { return };
-        if home == self.shared.registry.node() {
+        let Some(home) = self.shared.forwards.home(&self.id, nodes) else { return };
+        if home == *self.shared.registry.node() {
             return;
         }
         let can_go = |ask: &Ask| {
             let is_send = matches!(ask.command.action, parlance_core::Action::Send { .. });
             is_send && !ask.forwarded && ask.direct_with.is_none()
         };
+        // Whoever asked has given up.
+        asks.retain(|ask| !ask.reply.is_closed());
         let (go, stay): (VecDeque<Ask>, VecDeque<Ask>) = asks.drain(..).partition(can_go);
         *asks = stay;
         if !go.is_empty() {
-            self.shared.forward(&self.id, home.clone(), go.into());
+            self.shared.forward(&self.id, home, go.into());
         }
     }
 

@@ -15,11 +15,11 @@ use parlance_core::{Action, Command, Outcome, RequestId, RoomId, Text, Timestamp
 use parlance_proto::cluster::v1::{Forward, Forwarded};
 use parlance_registry::NodeId;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Ask, Letter, Rooms, Shared};
 use crate::cluster::envelope::{self, Content};
-use crate::limits::FORWARD_TIMEOUT;
+use crate::limits::{FORWARD_TIMEOUT, SILENT_FOR};
 use crate::map::Map;
 
 /// Sends that wait for another node's answer.
@@ -27,11 +27,30 @@ use crate::map::Map;
 pub(super) struct Forwards {
     waiting: Map<u64, oneshot::Sender<Forwarded>>,
     next: AtomicU64,
+    /// Nodes that did not answer, and when that was noticed.
+    silent: Map<NodeId, Instant>,
+}
+
+/// What came of asking a room's home.
+enum Answer {
+    Outcome(Outcome),
+    /// It would not, or must not: whoever asked finds out why.
+    Undecided,
+    Silence,
+}
+
+impl Forwards {
+    /// The node that decides for `room`, of those that answer.
+    pub(super) fn home(&self, room: &RoomId, nodes: Vec<NodeId>) -> Option<NodeId> {
+        self.silent.retain(|_, since| since.elapsed() < SILENT_FOR);
+        let nodes: Vec<_> = nodes.into_iter().filter(|node| !self.silent.contains_key(node)).collect();
+        home(room, &nodes).cloned()
+    }
 }
 
 /// The node of `nodes` that decides for `room` when several want to: by rendezvous
 /// hashing, so that one that comes or goes moves only its own share.
-pub(super) fn home<'a>(room: &RoomId, nodes: &'a [NodeId]) -> Option<&'a NodeId> {
+fn home<'a>(room: &RoomId, nodes: &'a [NodeId]) -> Option<&'a NodeId> {
     nodes.iter().max_by_key(|node| {
         // All nodes must come to the same, whatever is random in them.
         FixedState::with_seed(0).hash_one((room.as_str(), node.as_str()))
@@ -46,18 +65,22 @@ impl Shared {
         self.tasks.spawn(async move {
             let answers = asks.into_iter().map(|ask| shared.ask_home(&room, &home, ask));
             // Those undecided are put in line in their order, too.
-            for (ask, outcome) in join_all(answers).await {
-                match outcome {
+            for (ask, answer) in join_all(answers).await {
+                match answer {
                     // Whoever asked may have gone.
-                    Some(outcome) => drop(ask.reply.send(Ok(outcome))),
-                    None => shared.post(&room, Ask { forwarded: true, ..ask }).await,
+                    Answer::Outcome(outcome) => drop(ask.reply.send(Ok(outcome))),
+                    Answer::Undecided => shared.post(&room, Ask { forwarded: true, ..ask }).await,
+                    Answer::Silence => {
+                        shared.forwards.silent.insert(home.clone(), Instant::now());
+                        shared.post(&room, ask).await;
+                    }
                 }
             }
         });
     }
 
-    async fn ask_home(&self, room: &RoomId, home: &NodeId, ask: Ask) -> (Ask, Option<Outcome>) {
-        let Action::Send { text, reply_to } = &ask.command.action else { return (ask, None) };
+    async fn ask_home(&self, room: &RoomId, home: &NodeId, ask: Ask) -> (Ask, Answer) {
+        let Action::Send { text, reply_to } = &ask.command.action else { return (ask, Answer::Undecided) };
         let id = self.forwards.next.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         self.forwards.waiting.insert(id, answer);
@@ -77,14 +100,18 @@ impl Shared {
         };
         let forwarded = timeout(FORWARD_TIMEOUT, asked).await.ok().flatten();
         self.forwards.waiting.remove(&id);
-        let outcome = forwarded.filter(|forwarded| forwarded.seq > 0).map(|forwarded| Outcome {
-            first: forwarded.seq,
-            last: forwarded.seq,
-            at: Timestamp(forwarded.at_ms),
-            message_count: forwarded.message_count,
-            is_repeat: forwarded.is_repeat,
-        });
-        (ask, outcome)
+        let answer = match forwarded {
+            None => Answer::Silence,
+            Some(Forwarded { seq: 0, .. }) => Answer::Undecided,
+            Some(forwarded) => Answer::Outcome(Outcome {
+                first: forwarded.seq,
+                last: forwarded.seq,
+                at: Timestamp(forwarded.at_ms),
+                message_count: forwarded.message_count,
+                is_repeat: forwarded.is_repeat,
+            }),
+        };
+        (ask, answer)
     }
 }
 
@@ -94,10 +121,9 @@ impl Rooms {
         let Some((node, room, command)) = parse(&forward) else { return };
         let (reply, answer) = oneshot::channel();
         let ask = Ask { command, direct_with: None, forwarded: true, reply };
-        // In the order in which they came. With a full queue the other node is on its own.
-        if self.shared.actor(&room).try_send(Letter::Ask(ask)).is_err() {
-            return;
-        }
+        // In the order in which they came. With a full queue the other node is on its own:
+        // it hears so at once, since `ask` is gone.
+        let _ = self.shared.actor(&room).try_send(Letter::Ask(ask));
         let shared = self.shared.clone();
         self.shared.tasks.spawn(async move {
             let mut forwarded = Forwarded { id: forward.id, ..Forwarded::default() };

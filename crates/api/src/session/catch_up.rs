@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 
 use parlance_core::limits::MAX_CATCH_UP;
-use parlance_core::{RoomId, UserId, visible_ranges};
+use parlance_core::{RoomId, visible_ranges};
 use parlance_proto::v1;
 use parlance_store::UserRoom;
 
 use super::OpenSession;
 use super::online::Online;
 use super::stream::{RoomStream, Source, Step, gap};
-use crate::hub::{Feed, RoomState};
+use crate::auth::Caller;
+use crate::hub::{Feed, Listening, RoomState};
 use crate::map::HashMap;
 use crate::operations::parse::Cursor;
 use crate::{Api, Error};
@@ -24,30 +25,55 @@ impl Api {
     pub(super) async fn catch_up(
         &self,
         online: Online,
-        user: &UserId,
+        caller: &Caller,
         mut cursors: HashMap<RoomId, Cursor>,
     ) -> Result<(OpenSession, Vec<v1::Cursor>), Error> {
+        let user = &caller.user;
         let mut open = OpenSession::new(self.hub(), user, online);
         let mut heads = Vec::new();
         let mut after: Option<RoomId> = None;
         loop {
             let page = self.store().rooms_of(user, after.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.room.clone());
+            let Some(last) = page.last() else {
+                if after.is_none() {
+                    self.ensure_user(caller).await?;
+                }
+                break;
+            };
+            // Whoever is or was somewhere is a user.
+            self.remember(user);
+            let last = last.room.clone();
             let is_last = page.len() < PAGE;
+            let mut subscribed = HashMap::default();
             for user_room in page {
-                let cursor = cursors.remove(&user_room.room);
                 // Who has left and says nothing of the room is done with it.
-                if !user_room.member.is_active() && cursor.is_none() {
+                if !user_room.member.is_active() && !cursors.contains_key(&user_room.room) {
                     continue;
                 }
-                if let Some(head) = self.open_room(&mut open, &user_room, cursor).await? {
+                let room = user_room.room;
+                let Some((listening, mut state)) = self.hub().subscribe(&room, &open.mailbox).await? else {
+                    continue;
+                };
+                // The client comes from where more is known than has reached this node.
+                if cursors.get(&room).is_some_and(|cursor| cursor.seq > state.head) {
+                    self.hub().refresh(listening.feed()).await?;
+                    state = listening.feed().known().unwrap_or(state);
+                }
+                subscribed.insert(room, (listening, state));
+            }
+            // Those rows may be older than the subscriptions: read again, now that nothing
+            // can slip through in between.
+            for user_room in self.store().rooms_of(user, after.as_ref(), PAGE).await? {
+                let Some(subscription) = subscribed.remove(&user_room.room) else { continue };
+                let cursor = cursors.remove(&user_room.room);
+                if let Some(head) = open_room(&mut open, &user_room, subscription, cursor)? {
                     heads.push(head);
                 }
             }
             if is_last {
                 break;
             }
+            after = Some(last);
         }
         // Rooms that are not this user's: whether they exist is not theirs to know.
         for (room, cursor) in cursors {
@@ -62,32 +88,23 @@ impl Api {
         }
         Ok((open, heads))
     }
+}
 
-    async fn open_room(
-        &self,
-        open: &mut OpenSession,
-        user_room: &UserRoom,
-        cursor: Option<Cursor>,
-    ) -> Result<Option<v1::Cursor>, Error> {
-        let room = &user_room.room;
-        let Some((listening, state)) = self.hub().subscribe(room, &open.mailbox).await? else {
-            return Ok(None);
-        };
-        // The row may be older than the subscription: read it again, now that nothing
-        // can slip through in between.
-        let now = self.store().user_room(listening.user(), room).await?;
-        let user_room = now.as_ref().unwrap_or(user_room);
-        let (start, plan) = plan(listening.feed(), user_room, state, cursor)?;
-        let active = user_room.member.is_active();
-        listening.wake();
-        let source = if active { Source::Live(listening) } else { Source::Past(listening) };
-        open.rooms.insert(
-            room.clone(),
-            RoomStream { source, cursor: start, plan, since: user_room.member.changed_at() },
-        );
-        let head = v1::Cursor { room_id: room.as_str().to_owned(), seq: state.head, epoch: state.epoch };
-        Ok(active.then_some(head))
-    }
+fn open_room(
+    open: &mut OpenSession,
+    user_room: &UserRoom,
+    (listening, state): (Listening, RoomState),
+    cursor: Option<Cursor>,
+) -> Result<Option<v1::Cursor>, Error> {
+    let room = &user_room.room;
+    let (start, plan) = plan(listening.feed(), user_room, state, cursor)?;
+    let active = user_room.member.is_active();
+    listening.wake();
+    let source = if active { Source::live(listening) } else { Source::Past(listening) };
+    let stream = RoomStream { source, cursor: start, plan, since: user_room.member.changed_at() };
+    open.rooms.insert(room.clone(), stream);
+    let head = v1::Cursor { room_id: room.as_str().to_owned(), seq: state.head, epoch: state.epoch };
+    Ok(active.then_some(head))
 }
 
 /// What is to be handed out of a room and named as gaps, and the position to begin

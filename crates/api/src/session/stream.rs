@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parlance_core::{UserId, Visibility};
+use parlance_core::{Member, UserId, Visibility, visible_ranges};
 use parlance_proto::{SharedFrame, v1};
 use tonic::Status;
 use v1::server_frame::Frame;
@@ -29,6 +29,13 @@ pub(super) enum Source {
     Live(Listening),
     /// Once a member: ends with the plan.
     Past(Listening),
+}
+
+impl Source {
+    pub(super) fn live(listening: Listening) -> Self {
+        listening.now_live();
+        Self::Live(listening)
+    }
 }
 
 /// A part of a room's past.
@@ -69,7 +76,7 @@ impl RoomStream {
     /// Hands out at most one batch.
     async fn advance(
         &mut self,
-        hub: &Hub,
+        hub: &Arc<Hub>,
         user: &UserId,
         out: &mut VecDeque<SharedFrame>,
     ) -> Result<Progress, Error> {
@@ -107,9 +114,17 @@ impl RoomStream {
                 }
                 let hidden = feed.known().is_some_and(|room| room.visibility == Visibility::SinceJoined);
                 if hidden && self.cursor + 1 < self.since {
-                    let reason = v1::GapReason::NotMember;
-                    out.push_back(gap_frame(&feed, self.cursor + 1, self.since - 1, reason));
-                    self.cursor = self.since - 1;
+                    // They may have come and gone more than once.
+                    let (hub, room, member) = (hub.clone(), feed.room().clone(), user.clone());
+                    let member = in_own_task(async move { hub.member(&room, &member).await }).await?;
+                    if let Some(member) = member {
+                        self.plan = steps_after(&feed, &member, Visibility::SinceJoined, self.cursor);
+                        // The last membership goes on live, to its end if that is there.
+                        if matches!(self.plan.back(), Some(Step::Through(_))) {
+                            self.plan.pop_back();
+                        }
+                        self.since = member.intervals.last().map_or(self.since, |last| last.joined);
+                    }
                     return Ok(Progress::More);
                 }
             }
@@ -163,7 +178,8 @@ impl Session {
 }
 
 impl OpenSession {
-    /// The user was added to a room.
+    /// The user was added to a room, by what has reached this node: that may be old, and
+    /// they removed since. Their row says what is true now.
     async fn attach(&mut self, attach: &Attach) -> Result<(), Error> {
         if let Some(stream) = self.rooms.get_mut(&attach.room) {
             // Known from the start of the session, or not yet come to the removal.
@@ -173,26 +189,57 @@ impl OpenSession {
             }
         }
         let (hub, mailbox, room) = (self.hub.clone(), self.mailbox.clone(), attach.room.clone());
-        let subscribed = in_own_task(async move { hub.subscribe(&room, &mailbox).await }).await?;
-        let Some((listening, state)) = subscribed else { return Ok(()) };
-        let earlier = self.rooms.remove(&attach.room);
-        let known = earlier.map(|stream| (stream.cursor, stream.plan));
-        let (cursor, mut plan) =
-            known.unwrap_or_else(|| (self.left.remove(&attach.room).unwrap_or(0), VecDeque::new()));
-        let reached = plan.back().map_or(cursor, |step| match step {
-            Step::Through(to) => *to,
-            Step::Gap(gap) => gap.to_seq,
-        });
-        if reached + 1 < attach.joined {
-            let reason = match state.visibility {
-                Visibility::SinceJoined => v1::GapReason::NotMember,
-                Visibility::All => v1::GapReason::TooLong,
-            };
-            plan.push_back(Step::Gap(gap(listening.feed(), reached + 1, attach.joined - 1, reason)));
+        let subscribed = in_own_task(async move {
+            let Some((listening, state)) = hub.subscribe(&room, &mailbox).await? else { return Ok(None) };
+            // After that: a removal that the row does not know yet comes with the stream.
+            let member = hub.member(&room, mailbox.user()).await?;
+            Ok::<_, Error>(member.map(|member| (listening, state, member)))
+        })
+        .await?;
+        let Some((listening, state, member)) = subscribed else { return Ok(()) };
+        let earlier = self.rooms.get(&attach.room).map(|stream| stream.cursor);
+        let known = earlier.or_else(|| self.left.get(&attach.room).copied());
+        // Who has left, and did not know of the room here, is done with it.
+        if known.is_none() && !member.is_active() {
+            return Ok(());
         }
+        let cursor = known.unwrap_or(0);
+        let plan = steps_after(listening.feed(), &member, state.visibility, cursor);
         listening.wake();
-        let stream = RoomStream { source: Source::Live(listening), cursor, plan, since: attach.joined };
+        let source = if member.is_active() { Source::live(listening) } else { Source::Past(listening) };
+        self.left.remove(&attach.room);
+        let stream = RoomStream { source, cursor, plan, since: member.changed_at() };
         self.rooms.insert(attach.room.clone(), stream);
         Ok(())
     }
+}
+
+/// What a session at `at` is to get of a room that its user came to, left or came back to
+/// meanwhile, before it goes on with what happens.
+fn steps_after(feed: &Feed, member: &Member, visibility: Visibility, at: u64) -> VecDeque<Step> {
+    let mut plan = VecDeque::new();
+    let mut at = at;
+    let changed = member.changed_at();
+    if visibility == Visibility::All && member.is_active() {
+        // All of it is open, and there to be paged.
+        if at + 1 < changed {
+            plan.push_back(Step::Gap(gap(feed, at + 1, changed - 1, v1::GapReason::TooLong)));
+        }
+        return plan;
+    }
+    for range in visible_ranges(member, visibility, changed) {
+        if range.to <= at {
+            continue;
+        }
+        if at + 1 < range.from {
+            plan.push_back(Step::Gap(gap(feed, at + 1, range.from - 1, v1::GapReason::NotMember)));
+        }
+        plan.push_back(Step::Through(range.to));
+        at = range.to;
+    }
+    // A member's last range goes on live.
+    if member.is_active() && matches!(plan.back(), Some(Step::Through(_))) {
+        plan.pop_back();
+    }
+    plan
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use super::Effort;
 use super::people::{create, open_deaf, room, send_many};
-use crate::cluster::Cluster;
+use crate::torture::Cluster;
 
 /// Members of the largest room that are connected.
 const CONNECTED: usize = 300;

@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::cluster::{Cluster, Options};
 use crate::server_process::server_program;
+use crate::torture::{Cluster, Options};
 
 /// Measures a fleet: starts Redis, a DynamoDB API server and nodes of its own.
 ///

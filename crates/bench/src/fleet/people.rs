@@ -7,7 +7,7 @@ use parlance_client::{Config, Message, Session, Update};
 use parlance_proto::v1;
 use tokio::sync::mpsc;
 
-use crate::cluster::{Cluster, Unary, token};
+use crate::torture::{Cluster, Unary, token};
 
 /// Things that are set up at a time.
 const AT_ONCE: usize = 32;

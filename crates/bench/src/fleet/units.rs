@@ -7,7 +7,7 @@ use tokio::time::{Instant, interval};
 
 use super::Effort;
 use super::people::{create, open_deaf, room, send_many, text};
-use crate::cluster::Cluster;
+use crate::torture::Cluster;
 
 const WRITE_UNITS: &str = "parlance_dynamodb_write_units_total";
 const READ_UNITS: &str = "parlance_dynamodb_read_units_total";

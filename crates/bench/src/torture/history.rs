@@ -189,6 +189,9 @@ pub(super) struct PageRecord {
     pub(super) answered: At,
     pub(super) head: u64,
     pub(super) from: u64,
+    /// Of messages alone, not of all events.
+    pub(super) messages: bool,
+    /// Seq and print.
     pub(super) events: Vec<(u32, u64)>,
 }
 

@@ -4,9 +4,9 @@
 
 mod check;
 mod client;
-pub(crate) mod cluster;
+mod cluster;
 mod history;
-pub(crate) mod node;
+mod node;
 mod profile;
 mod readback;
 mod report;
@@ -15,7 +15,7 @@ mod schedule;
 mod script;
 mod strike;
 pub(crate) mod token;
-pub(crate) mod unary;
+mod unary;
 mod world;
 
 use std::path::PathBuf;
@@ -25,10 +25,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use parlance_core::plant::Plant;
 
-use self::cluster::{Cluster, Options};
+pub(crate) use self::cluster::{Cluster, Options};
 use self::profile::Profile;
 use self::report::Report;
 use self::run::Plan;
+pub(crate) use self::token::token;
+pub(crate) use self::unary::Unary;
 use crate::server_process::server_program;
 
 /// Tortures a cluster and checks every promise.
@@ -113,7 +115,7 @@ async fn torture(args: &Args, plant: Option<Plant>) -> Result<bool> {
         profile.faults.retain(|(class, _)| !class.is_redis() && !class.is_store());
     }
     let duration = Duration::from_secs(args.duration.unwrap_or(profile.duration).max(5));
-    let plan = Plan::new(args.seed, duration, nodes, profile);
+    let plan = Plan::new(args.seed, duration, nodes, profile, plant.is_some());
     let plant = plant.map(Plant::name);
     let options = Options { program: &program, nodes, embedded: args.embedded, plant };
     let cluster = Arc::new(Box::pin(Cluster::start(&options)).await?);

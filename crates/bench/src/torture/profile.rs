@@ -73,11 +73,10 @@ impl Profile {
                 profile.faults.extend(clients_only);
             }
             // Few rooms and many who write: nodes race for every seq.
-            Plant::SkipFence | Plant::MiddleOfChunk | Plant::ReadPastHead => {
+            Plant::SkipFence | Plant::MiddleOfChunk => {
                 profile.size = Size { clients: 36, rooms: 4, members: 20, groups_only: true };
                 profile.faults = clients_only;
                 profile.weights.churn = 0;
-                profile.weights.page = 20;
             }
             // Nothing strikes, so that everything has to be prompt; rooms so quiet that no
             // later message shows that one is missing.
@@ -109,6 +108,13 @@ impl Profile {
                 profile.duration = 60;
                 profile.weights =
                     Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
+            }
+            // Who has left, and who came later, asks for what is not theirs.
+            Plant::ReadPastHead => {
+                profile.size = Size { clients: 36, rooms: 12, members: 10, groups_only: false };
+                profile.faults = clients_only;
+                profile.weights.churn = 10;
+                profile.weights.page = 40;
             }
             Plant::ForgetRepeatCheck => {
                 profile.faults = clients_only;

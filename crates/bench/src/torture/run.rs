@@ -25,6 +25,8 @@ use super::{check, readback, token};
 
 /// How long everyone may take to catch up once all is healed.
 const SETTLE: Duration = Duration::from_secs(30);
+/// With a planted bug much of it never happens, and need not be waited for.
+const SETTLE_PLANTED: Duration = Duration::from_secs(12);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
@@ -34,10 +36,11 @@ pub(super) struct Plan {
     pub(super) duration: Duration,
     pub(super) profile: Profile,
     pub(super) schedule: Vec<(At, Fault)>,
+    pub(super) settle: Duration,
 }
 
 impl Plan {
-    pub(super) fn new(seed: u64, duration: Duration, nodes: u8, profile: Profile) -> Self {
+    pub(super) fn new(seed: u64, duration: Duration, nodes: u8, profile: Profile, planted: bool) -> Self {
         let setting = Setting {
             seed,
             duration: duration.as_millis() as At,
@@ -48,7 +51,8 @@ impl Plan {
             every: profile.every,
         };
         let schedule = schedule::schedule(&setting);
-        Self { seed, duration, profile, schedule }
+        let settle = if planted { SETTLE_PLANTED } else { SETTLE };
+        Self { seed, duration, profile, schedule, settle }
     }
 
     /// The same for the same faults and scripts.
@@ -102,7 +106,7 @@ pub(super) async fn play(plan: &Plan, cluster: Arc<Cluster>) -> Result<Played> {
     cast.phase.send_replace(Phase::Settle);
     cluster.heal().await?;
     let (faults, mut problems) = std::mem::take(&mut *faults.lock().unwrap_or_else(PoisonError::into_inner));
-    let deadline = Instant::now() + SETTLE;
+    let deadline = Instant::now() + plan.settle;
     wait_until(deadline, || {
         cast.standings.iter().all(|standing| {
             standing.unanswered.load(Ordering::Relaxed) == 0 && standing.session.load(Ordering::Relaxed) != 0
@@ -113,7 +117,7 @@ pub(super) async fn play(plan: &Plan, cluster: Arc<Cluster>) -> Result<Played> {
     let unary = Unary::connect(&cluster.addresses()[0].direct).await?;
     readback::read_logs(&unary, &stage.world, &tokens, &mut rooms).await?;
     let mut history = History { rooms, faults, ..History::default() };
-    wait_until(Instant::now() + SETTLE, || all_here(&history, &stage, &cast.standings)).await;
+    wait_until(Instant::now() + plan.settle, || all_here(&history, &stage, &cast.standings)).await;
     let inboxes = readback::read_inboxes(&unary, &stage.world, &tokens).await;
 
     cast.phase.send_replace(Phase::Stop);

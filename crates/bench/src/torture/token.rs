@@ -15,11 +15,16 @@ const LIFETIME: u64 = 7 * 24 * 3600;
 
 /// A token for `user`.
 pub(crate) fn token(user: &str) -> Result<String> {
+    signed(user, SECRET)
+}
+
+/// A token for `user`, signed with `secret`.
+pub(crate) fn signed(user: &str, secret: &str) -> Result<String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let claims = serde_json::json!({ "sub": user, "exp": now + LIFETIME }).to_string();
     let header = URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256","typ":"JWT"}"#);
     let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
-    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()));
     Ok(format!("{signed}.{signature}"))
 }

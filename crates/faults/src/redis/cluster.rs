@@ -50,6 +50,40 @@ impl RedisCluster {
         Ok(cluster)
     }
 
+    /// Moves the slot of `key`, which has to exist, and all that is in it to another master.
+    ///
+    /// # Errors
+    /// The masters do not do it.
+    pub async fn move_slot_of(&self, key: &str) -> io::Result<()> {
+        let slot = &self.masters[0].command(&["CLUSTER", "KEYSLOT", key]).await?;
+        let mut owner = None;
+        for (at, master) in self.masters.iter().enumerate() {
+            if master.command(&["CLUSTER", "COUNTKEYSINSLOT", slot]).await? != "0" {
+                owner = Some(at);
+            }
+        }
+        let owner = owner.ok_or_else(|| io::Error::other("nothing is in that slot"))?;
+        let (from, to) = (&self.masters[owner], &self.masters[(owner + 1) % 3]);
+        let (from_id, to_id) =
+            (from.command(&["CLUSTER", "MYID"]).await?, to.command(&["CLUSTER", "MYID"]).await?);
+        to.command(&["CLUSTER", "SETSLOT", slot, "IMPORTING", &from_id]).await?;
+        from.command(&["CLUSTER", "SETSLOT", slot, "MIGRATING", &to_id]).await?;
+        let port = to.address().port().to_string();
+        loop {
+            let keys = from.command(&["CLUSTER", "GETKEYSINSLOT", slot, "1000"]).await?;
+            let keys: Vec<&str> = keys.lines().filter(|key| !key.is_empty()).collect();
+            if keys.is_empty() {
+                break;
+            }
+            let migrate = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+            from.command(&[&migrate[..], &keys].concat()).await?;
+        }
+        for master in [to, from, &self.masters[(owner + 2) % 3]] {
+            master.command(&["CLUSTER", "SETSLOT", slot, "NODE", &to_id]).await?;
+        }
+        Ok(())
+    }
+
     /// The address as a URL.
     pub fn url(&self) -> String {
         let nodes: Vec<String> =

@@ -2,6 +2,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use fred::interfaces::FredResult;
+use futures::stream::{FuturesUnordered, StreamExt};
 use parlance_core::plant::{self, Plant};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -19,10 +20,20 @@ impl Shared {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut clock = Clock::new();
         let (mut heard_at, mut renewed_at) = (Instant::now(), Instant::now());
+        let mut renewing = FuturesUnordered::new();
         loop {
             tokio::select! {
                 _ = heard.changed() => {
                     heard_at = Instant::now();
+                    continue;
+                }
+                Some(renewed) = renewing.next() => {
+                    match renewed {
+                        Ok(true) => renewed_at = Instant::now(),
+                        Ok(false) if plant::is(Plant::IgnoreLostLease) => renewed_at = Instant::now(),
+                        Ok(false) => return Cause::Lease,
+                        Err(error) => tracing::debug!(%error, "the lease was not renewed"),
+                    }
                     continue;
                 }
                 _ = ticks.tick() => {}
@@ -36,12 +47,11 @@ impl Shared {
             if renewed_at.elapsed() > options.unheard {
                 return Cause::Unanswered;
             }
-            match tokio::join!(self.renew(link), self.send_beat(link)).0 {
-                Ok(true) => renewed_at = Instant::now(),
-                Ok(false) if plant::is(Plant::IgnoreLostLease) => renewed_at = Instant::now(),
-                Ok(false) => return Cause::Lease,
-                Err(error) => tracing::debug!(%error, "the lease was not renewed"),
+            if renewing.is_empty() {
+                renewing.push(self.renew(link));
             }
+            // If it does not arrive, that is noticed.
+            let _ = self.send_beat(link).await;
             self.notices.say_missed();
         }
     }

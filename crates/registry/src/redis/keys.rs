@@ -24,7 +24,8 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn new(options: &RedisOptions, shards: u32) -> Self {
-        let tags = if shards == 1 { vec!["0".into()] } else { (0..shards).map(|at| tag(at, shards)).collect() };
+        let tags =
+            if shards == 1 { vec!["0".into()] } else { (0..shards).map(|at| tag(at, shards)).collect() };
         Self { prefix: options.prefix.clone(), buckets: options.buckets, tags }
     }
 

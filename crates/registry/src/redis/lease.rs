@@ -73,7 +73,8 @@ impl Shared {
             self.ask_leases(link, "look").await?;
             self.nodes.forget_unknown(kept.iter().flat_map(|leases| split(leases)));
         }
-        let again = |(leases, answer): (&String, Option<bool>)| answer.or_else(|| known(leases)).unwrap_or(false);
+        let again =
+            |(leases, answer): (&String, Option<bool>)| answer.or_else(|| known(leases)).unwrap_or(false);
         Ok(kept.iter().zip(answers).map(again).collect())
     }
 
@@ -85,7 +86,8 @@ impl Shared {
         match link.ask("SET", &key, args).await? {
             Value::Null => Ok(None),
             found => {
-                let found = found.into_string().ok_or_else(|| Error::new(ErrorKind::Protocol, "no layout"))?;
+                let found =
+                    found.into_string().ok_or_else(|| Error::new(ErrorKind::Protocol, "no layout"))?;
                 Ok((found != wanted).then_some((wanted, found)))
             }
         }

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use fred::clients::Client;
+use fred::clients::{Client, WithOptions};
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, EventInterface, FredResult, PubsubInterface};
-use fred::types::config::{Config, ConnectionConfig, PerformanceConfig, TcpConfig};
+use fred::types::config::{Config, ConnectionConfig, Options, PerformanceConfig, TcpConfig};
 use fred::types::{Builder, ClusterHash, ClusterStateChange, CustomCommand, Message, RespVersion, Value};
 use fred::util::redis_keyslot;
 use futures::future::join_all;
@@ -24,6 +24,9 @@ const WAITING_MESSAGES: usize = 16_384;
 #[derive(Debug)]
 pub(super) struct Link {
     commands: Client,
+    /// The same, for what nobody waits for: when all nodes register their users again at
+    /// once, Redis needs its time.
+    patient: WithOptions<Client>,
     listener: Client,
 }
 
@@ -58,7 +61,9 @@ impl Link {
         let tasks = tokio::time::timeout(patience, both).await.map_err(late)??;
         let changes = commands.cluster_change_rx();
         let lifeline = Lifeline { commands: tasks.0, listener: tasks.1, changes };
-        Ok((Self { commands, listener }, lifeline))
+        let patient = Options { timeout: Some(options.unheard), ..Options::default() };
+        let patient = commands.with_options(&patient);
+        Ok((Self { commands, patient, listener }, lifeline))
     }
 
     pub(super) fn messages(&self) -> broadcast::Receiver<Message> {
@@ -71,9 +76,13 @@ impl Link {
         self.commands.custom(command(name, redis_keyslot(key.as_bytes())), args).await
     }
 
-    /// Runs a script on keys of one shard. (The client's own interface would wait for the
-    /// answer before it sends another command.)
-    pub(super) async fn run(&self, script: &Script, keys: Vec<String>, args: Vec<Value>) -> FredResult<Value> {
+    /// Runs a script on keys of one shard.
+    pub(super) async fn run(
+        &self,
+        script: &Script,
+        keys: Vec<String>,
+        args: Vec<Value>,
+    ) -> FredResult<Value> {
         metrics::counter!("parlance_registry_commands_total", "command" => script.name).increment(1);
         let slot = keys.first().map_or(0, |key| redis_keyslot(key.as_bytes()));
         let mut all = Vec::with_capacity(2 + keys.len() + args.len());
@@ -81,12 +90,22 @@ impl Link {
         all.push(Value::Integer(keys.len() as i64));
         all.extend(keys.into_iter().map(Value::from));
         all.extend(args);
-        match self.commands.custom(command("EVALSHA", slot), all.clone()).await {
+        match self.eval(script, command("EVALSHA", slot), all.clone()).await {
             Err(error) if error.details().starts_with("NOSCRIPT") => {
                 all[0] = Value::from(script.body);
-                self.commands.custom(command("EVAL", slot), all).await
+                self.eval(script, command("EVAL", slot), all).await
             }
             answer => answer,
+        }
+    }
+
+    /// (The client's own interface to scripts would wait for the answer before it sends any
+    /// other command.)
+    async fn eval(&self, script: &Script, eval: CustomCommand, args: Vec<Value>) -> FredResult<Value> {
+        if script.patient {
+            self.patient.custom(eval, args).await
+        } else {
+            self.commands.custom(eval, args).await
         }
     }
 

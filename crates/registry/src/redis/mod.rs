@@ -132,18 +132,21 @@ impl Shared {
         self.rooms.lost();
     }
 
+    /// Whether others hold the key too; `false` if nobody had to be asked.
+    async fn answered(&self, change: Change) -> Result<bool, RegistryError> {
+        match change {
+            Change::Settled => Ok(false),
+            Change::Told(others) => match tokio::time::timeout(self.options.command_timeout, others).await {
+                Ok(Ok(others)) => Ok(others),
+                _ => Err(RegistryError::Unavailable),
+            },
+            Change::Away => Err(RegistryError::Unavailable),
+        }
+    }
+
     fn set_health(&self, now: Health) {
         self.health.send_if_modified(|health| std::mem::replace(health, now) != now);
         metrics::gauge!("parlance_registry_connected").set(f64::from(u8::from(now == Health::Connected)));
-    }
-}
-
-/// Whether others hold the key too; `false` if nobody had to be asked.
-async fn answered(change: Change) -> Result<bool, RegistryError> {
-    match change {
-        Change::Settled => Ok(false),
-        Change::Told(others) => others.await.map_err(|_| RegistryError::Unavailable),
-        Change::Away => Err(RegistryError::Unavailable),
     }
 }
 
@@ -159,14 +162,16 @@ impl Registry for Redis {
     }
 
     async fn connect(&self, user: &UserId) -> Result<bool, RegistryError> {
-        let (first, change) = self.registry.users.hold(user);
-        let others = answered(change).await?;
+        let registry = &self.registry;
+        let (first, change) = registry.users.hold(user);
+        let others = registry.answered(change).await?;
         Ok(first && !others)
     }
 
     async fn disconnect(&self, user: &UserId) -> Result<bool, RegistryError> {
-        let (last, change) = self.registry.users.release(user);
-        let others = answered(change).await?;
+        let registry = &self.registry;
+        let (last, change) = registry.users.release(user);
+        let others = registry.answered(change).await?;
         Ok(last && !others)
     }
 
@@ -174,7 +179,11 @@ impl Registry for Redis {
         let link = self.registry.link()?;
         let leases = self.registry.lookup(&link, users).await.map_err(unavailable)?;
         let elsewhere = self.registry.any_alive(&link, &leases).await.map_err(unavailable)?;
-        Ok(users.iter().zip(elsewhere).map(|(user, there)| there || self.registry.users.is_held(user)).collect())
+        Ok(users
+            .iter()
+            .zip(elsewhere)
+            .map(|(user, there)| there || self.registry.users.is_held(user))
+            .collect())
     }
 
     async fn publish(&self, to: To<'_>, payload: Bytes) -> Result<(), RegistryError> {
@@ -202,7 +211,7 @@ impl Registry for Redis {
 
     async fn follow(&self, room: &RoomId) -> Result<(), RegistryError> {
         let (_, change) = self.registry.rooms.hold(room);
-        answered(change).await.map(drop)
+        self.registry.answered(change).await.map(drop)
     }
 
     async fn unfollow(&self, room: &RoomId) {

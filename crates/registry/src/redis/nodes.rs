@@ -78,7 +78,9 @@ impl Nodes {
             known.ended.clear();
         }
         known.ended.extend(leases.ended.iter().chain(&leases.left).cloned());
-        let nodes = |leases: &[String]| -> HashSet<NodeId> { leases.iter().filter_map(|lease| node_of(lease)).collect() };
+        let nodes = |leases: &[String]| -> HashSet<NodeId> {
+            leases.iter().filter_map(|lease| node_of(lease)).collect()
+        };
         let (alive, ended, left) = (nodes(&leases.alive), nodes(&leases.ended), nodes(&leases.left));
 
         let now = Instant::now();
@@ -87,8 +89,12 @@ impl Nodes {
         let gone = |node: &NodeId, seen: Instant| {
             seen < now && (ended.contains(node) || left.contains(node) || now - seen > self.patience)
         };
-        let gone: Vec<NodeId> =
-            known.others.iter().filter(|(node, seen)| gone(node, **seen)).map(|(node, _)| node.clone()).collect();
+        let gone: Vec<NodeId> = known
+            .others
+            .iter()
+            .filter(|(node, seen)| gone(node, **seen))
+            .map(|(node, _)| node.clone())
+            .collect();
         for node in &gone {
             known.others.remove(node);
         }

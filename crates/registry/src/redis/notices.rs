@@ -26,7 +26,8 @@ impl Notices {
 
     /// Returns whether it did not fit, when the one before did.
     pub(super) fn send(&self, notice: Notice) -> bool {
-        let full = !self.say_missed() || matches!(self.to.try_send(notice), Err(mpsc::error::TrySendError::Full(_)));
+        let full =
+            !self.say_missed() || matches!(self.to.try_send(notice), Err(mpsc::error::TrySendError::Full(_)));
         full && !self.missed.swap(true, Ordering::SeqCst)
     }
 

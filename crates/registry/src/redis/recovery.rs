@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use fred::error::{Error, ErrorKind};
 use tokio::sync::{oneshot, watch};
 
+use super::Shared;
 use super::inbox::Inbox;
 use super::link::{Lifeline, Link, Task};
 use super::options::ConnectError;
 use super::tell::{go_on_telling, tell_all};
-use super::Shared;
 use crate::Health;
 
 /// Why messages may have gone missing.
@@ -91,7 +91,7 @@ impl Shared {
         let mut ever_held = false;
         let mut backoff = Backoff::default();
         while !self.closing.is_cancelled() {
-            match self.recover(&mut ever_held).await {
+            match Box::pin(self.recover(&mut ever_held)).await {
                 Ok(recovered) => {
                     self.connect(&recovered.link);
                     // Whoever was not there before has missed nothing.
@@ -100,7 +100,7 @@ impl Shared {
                         None => self.notices.missed(),
                     }
                     let since = Instant::now();
-                    let cause = self.serve(recovered).await;
+                    let cause = Box::pin(self.serve(recovered)).await;
                     self.disconnect();
                     let Some(cause) = cause else { return };
                     cause.count();
@@ -150,10 +150,15 @@ impl Shared {
 
     /// Has this node hear, be found, and hear itself, in that order: whoever finds it can
     /// reach it.
-    async fn put_in_place(&self, link: &Link, mut heard: watch::Receiver<u64>, ever_held: &mut bool) -> Result<(), Error> {
+    async fn put_in_place(
+        &self,
+        link: &Link,
+        mut heard: watch::Receiver<u64>,
+        ever_held: &mut bool,
+    ) -> Result<(), Error> {
         link.listen(vec![self.keys.node_channel(&self.node)], Vec::new()).await?;
-        self.take_lease(link, *ever_held).await?;
-        *ever_held = true;
+        // Even if this fails Redis may have done it.
+        self.take_lease(link, std::mem::replace(ever_held, true)).await?;
         let beat = self.send_beat(link).await?;
         let hear = tokio::time::timeout(self.options.unheard, heard.wait_for(|heard| *heard >= beat));
         if !matches!(hear.await, Ok(Ok(_))) {

@@ -8,13 +8,15 @@ pub(super) struct Script {
     pub(super) name: &'static str,
     pub(super) body: &'static str,
     pub(super) hash: String,
+    /// It may take longer than other commands: nobody waits for it.
+    pub(super) patient: bool,
 }
 
 impl Script {
-    fn new(name: &'static str, body: &'static str) -> Self {
+    fn new(name: &'static str, body: &'static str, patient: bool) -> Self {
         let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, body.as_bytes());
         let hash = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { name, body, hash }
+        Self { name, body, hash, patient }
     }
 }
 
@@ -30,10 +32,10 @@ pub(super) struct Scripts {
 impl Scripts {
     pub(super) fn new() -> Self {
         Self {
-            change: Script::new("change", include_str!("lua/change.lua")),
-            lookup: Script::new("lookup", include_str!("lua/lookup.lua")),
-            lease: Script::new("lease", include_str!("lua/lease.lua")),
-            sweep: Script::new("sweep", include_str!("lua/sweep.lua")),
+            change: Script::new("change", include_str!("lua/change.lua"), true),
+            lookup: Script::new("lookup", include_str!("lua/lookup.lua"), false),
+            lease: Script::new("lease", include_str!("lua/lease.lua"), true),
+            sweep: Script::new("sweep", include_str!("lua/sweep.lua"), true),
         }
     }
 }

@@ -70,7 +70,13 @@ impl Shared {
     /// Says that this node clears up after `lease`: if no other has (`NX`), or once more (`XX`).
     async fn claim(&self, link: &Link, lease: &str, when: &'static str) -> FredResult<bool> {
         let key = self.keys.sweep(lease);
-        let args = [Value::from(key.as_str()), self.node.as_str().into(), when.into(), "PX".into(), PATIENCE_MS.into()];
+        let args = [
+            Value::from(key.as_str()),
+            self.node.as_str().into(),
+            when.into(),
+            "PX".into(),
+            PATIENCE_MS.into(),
+        ];
         Ok(!link.ask("SET", &key, args.to_vec()).await?.is_null())
     }
 }

@@ -4,7 +4,7 @@ use std::hash::Hash;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::FredResult;
 use fred::types::Value;
-use futures::future::{join_all, try_join_all};
+use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
 use parlance_core::{RoomId, UserId};
 
@@ -16,8 +16,10 @@ use super::script::{Script, strings};
 /// How many users or rooms one command is about at most.
 const BATCH: usize = 500;
 
-/// How many commands of one kind are under way at once; what comes meanwhile goes together.
-const UNDER_WAY: usize = 8;
+/// How many batches of one kind are under way at once; what comes meanwhile goes together.
+/// Redis does one after the other: more would only have to wait there, with those of all
+/// nodes when it was lost to all of them.
+const UNDER_WAY: usize = 2;
 
 type Told<K> = (Vec<Wanted<K>>, FredResult<Vec<bool>>);
 
@@ -37,7 +39,11 @@ where
 
 /// Tells what there is to tell, as it comes. What fails is tried again: whether the link is
 /// still good, the heartbeats find out.
-pub(super) async fn go_on_telling<K, W>(counts: &Counts<K>, write: impl Fn(Vec<Wanted<K>>) -> W, pause: std::time::Duration) -> Infallible
+pub(super) async fn go_on_telling<K, W>(
+    counts: &Counts<K>,
+    write: impl Fn(Vec<Wanted<K>>) -> W,
+    pause: std::time::Duration,
+) -> Infallible
 where
     K: Clone + Eq + Hash,
     W: Future<Output = Told<K>>,
@@ -80,8 +86,10 @@ impl Shared {
         let outcome = async {
             let lease = self.lease();
             let common = [Value::from(lease), Value::from(self.node.as_str())];
-            let user = |at: usize| [if batch[at].1 { "1" } else { "0" }.into(), Value::from(batch[at].0.as_str())];
-            let others = self.on_each(link, &self.scripts.change, &common, batch.len(), |at| &batch[at].0, user);
+            let user =
+                |at: usize| [if batch[at].1 { "1" } else { "0" }.into(), Value::from(batch[at].0.as_str())];
+            let others =
+                self.on_each(link, &self.scripts.change, &common, batch.len(), |at| &batch[at].0, user);
             self.any_alive(link, &others.await?).await
         };
         let outcome = outcome.await;
@@ -101,11 +109,14 @@ impl Shared {
 
     /// The leases of the nodes where each of `users` is, in that order.
     pub(super) async fn lookup(&self, link: &Link, users: &[UserId]) -> FredResult<Vec<String>> {
-        let chunks = users.chunks(1_000).map(|users| {
+        let mut leases = Vec::with_capacity(users.len());
+        // One chunk after the other: heartbeats go the same way, and have to get through.
+        for users in users.chunks(1_000) {
             let user = |at: usize| [Value::from(users[at].as_str())];
-            self.on_each(link, &self.scripts.lookup, &[], users.len(), |at| &users[at], user)
-        });
-        Ok(try_join_all(chunks).await?.concat())
+            let some = self.on_each(link, &self.scripts.lookup, &[], users.len(), |at| &users[at], user);
+            leases.append(&mut some.await?);
+        }
+        Ok(leases)
     }
 
     /// Runs `script` on some users, once in each shard, and returns what it answers for each.
@@ -127,8 +138,11 @@ impl Shared {
         shards.resize_with(self.keys.shards(), || None);
         for at in 0..users {
             let (shard, key) = self.keys.user(user(at));
-            let shard = shards[shard]
-                .get_or_insert_with(|| Shard { places: Vec::new(), keys: Vec::new(), args: common.to_vec() });
+            let shard = shards[shard].get_or_insert_with(|| Shard {
+                places: Vec::new(),
+                keys: Vec::new(),
+                args: common.to_vec(),
+            });
             shard.places.push(at);
             shard.keys.push(key);
             shard.args.extend(args(at));

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use parlance_core::UserId;
 use parlance_registry::{Notice, To};
 
-use crate::support::{AnyRegistry, notice, payload, room, taken_until_now, to_room, to_user, until, user, users};
+use crate::support::{
+    AnyRegistry, notice, payload, room, taken_until_now, to_room, to_user, until, user, users,
+};
 
 async fn online(node: &AnyRegistry, user: &UserId) -> bool {
     node.online(std::slice::from_ref(user)).await.unwrap()[0]
@@ -35,7 +37,9 @@ pub(crate) async fn what_is_published_to_a_user_reaches_their_nodes_once(nodes: 
     a.connect(&second).await.unwrap();
     let (mut at_b, mut at_c) = (b.notices(), c.notices());
     let (to_both, to_first) = (payload(), payload());
-    a.publish(To { users: &[first.clone(), second, nobody.clone()], room: None }, to_both.clone()).await.unwrap();
+    a.publish(To { users: &[first.clone(), second, nobody.clone()], room: None }, to_both.clone())
+        .await
+        .unwrap();
     a.publish(to_user(&first), to_first.clone()).await.unwrap();
     a.publish(to_user(&nobody), payload()).await.unwrap();
     let at_b = taken_until_now(a, b, &mut at_b).await;
@@ -85,9 +89,12 @@ pub(crate) async fn a_node_that_does_both_hears_twice_and_in_order(nodes: &[AnyR
     let mut at_b = b.notices();
     b.connect(&user).await.unwrap();
     b.follow(&room).await.unwrap();
-    let payloads: Vec<Bytes> = (0..100).map(|number: u32| Bytes::from(number.to_be_bytes().to_vec())).collect();
+    let payloads: Vec<Bytes> =
+        (0..100).map(|number: u32| Bytes::from(number.to_be_bytes().to_vec())).collect();
     for payload in &payloads {
-        a.publish(To { users: std::slice::from_ref(&user), room: Some(&room) }, payload.clone()).await.unwrap();
+        a.publish(To { users: std::slice::from_ref(&user), room: Some(&room) }, payload.clone())
+            .await
+            .unwrap();
     }
     let mut heard: Vec<Bytes> = Vec::new();
     until("everything arrived twice", async || {

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use crate::contract::{alone, fleet};
 use crate::fixture::{Node, all_recover, nodes, options, started};
-use crate::support::node_id;
+use crate::metrics::recoveries;
+use crate::support::{node_id, users};
 
 /// Runs each case with nodes of its own.
 macro_rules! each {
@@ -66,6 +67,21 @@ async fn a_master_of_a_cluster_is_restarted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_of_a_cluster_are_moved() {
+    let cluster = RedisCluster::start().await.unwrap();
+    let mut nodes = started(2, &options(cluster.url())).await;
+    let others = users(1_000);
+    for opened in futures::future::join_all(others.iter().map(|user| nodes[1].registry.connect(user))).await {
+        opened.unwrap();
+    }
+    // The slot of the leases, which every heartbeat needs.
+    cluster.move_slot_of("parlance:nodes").await.unwrap();
+    all_recover(&mut nodes).await;
+    assert!(recoveries("servers") >= 2);
+    assert_eq!(nodes[0].registry.online(&others).await.unwrap(), vec![true; 1_000]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinel_makes_another_server_the_master() {
     let mut sentinel = RedisSentinel::start().await.unwrap();
     let mut nodes = started(3, &options(sentinel.url())).await;
@@ -93,7 +109,8 @@ async fn the_way_may_be_encrypted() {
     ])
     .await
     .unwrap();
-    let trusting = RedisOptions { ca_file: Some(certificate.into()), ..options(format!("rediss://127.0.0.1:{port}")) };
+    let trusting =
+        RedisOptions { ca_file: Some(certificate.into()), ..options(format!("rediss://127.0.0.1:{port}")) };
     let mut nodes = started(2, &trusting).await;
     let (one, two) = nodes.split_at_mut(1);
     one[0].is_reached_by(&two[0]).await;

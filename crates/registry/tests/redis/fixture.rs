@@ -6,6 +6,7 @@ use parlance_core::UserId;
 use parlance_registry::{Health, NodeId, Notice, Redis, RedisOptions, Registry};
 use tokio::sync::mpsc::Receiver;
 
+use crate::metrics;
 use crate::support::{AnyRegistry, DEADLINE, node_id, notice, payload, to_user, until, user};
 
 /// Some times faster than in earnest, so that tests need not wait.
@@ -38,6 +39,7 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn start(options: &RedisOptions) -> Self {
+        metrics::start_counting();
         let registry = Redis::connect(node_id(), options.clone()).await.unwrap();
         let node = Self { user: user(), notices: registry.notices(), registry };
         // If Redis is away it counts all the same.
@@ -56,7 +58,10 @@ impl Node {
     pub(crate) async fn becomes(&self, wanted: Health) {
         let mut health = self.registry.health();
         let changed = health.wait_for(|health| *health == wanted);
-        assert!(tokio::time::timeout(DEADLINE, changed).await.is_ok(), "waited in vain until it is {wanted:?}");
+        assert!(
+            tokio::time::timeout(DEADLINE, changed).await.is_ok(),
+            "waited in vain until it is {wanted:?}"
+        );
     }
 
     pub(crate) async fn says(&mut self, wanted: Notice) {

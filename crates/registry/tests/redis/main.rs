@@ -9,6 +9,7 @@ mod support;
 
 mod deployments;
 mod fixture;
+mod metrics;
 mod traffic;
 mod trouble;
 

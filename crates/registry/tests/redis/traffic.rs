@@ -15,7 +15,8 @@ use crate::support::{notice, payload, room, taken, to_room, until, users};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_arrives() {
     let server = RedisServer::start().await.unwrap();
-    let mut nodes = started(2, &RedisOptions { command_timeout: Duration::from_secs(20), ..options(server.url()) }).await;
+    let mut nodes =
+        started(2, &RedisOptions { command_timeout: Duration::from_secs(20), ..options(server.url()) }).await;
     let (sender, receiver) = nodes.split_at_mut(1);
     let payloads = (0..25_000_u32).map(|number| Bytes::from(number.to_be_bytes().to_vec()));
     let told = payloads.map(|payload| sender[0].registry.tell(receiver[0].registry.node(), payload));
@@ -27,7 +28,9 @@ async fn a_burst_arrives() {
     loop {
         match receiver[0].notices.recv().await.unwrap() {
             Notice::Payload(payload) if payload == last => break,
-            Notice::Payload(payload) => numbers.push(u32::from_be_bytes(payload.as_ref().try_into().unwrap())),
+            Notice::Payload(payload) => {
+                numbers.push(u32::from_be_bytes(payload.as_ref().try_into().unwrap()))
+            }
             Notice::Missed => missed = true,
             notice => panic!("{notice:?}"),
         }
@@ -57,7 +60,8 @@ async fn what_nobody_takes_is_said_to_be_missed() {
 async fn publishing_costs_one_lookup_and_one_message_for_each_node() {
     let server = RedisServer::start().await.unwrap();
     // No heartbeats meanwhile.
-    let (heartbeat, unheard, lease) = (Duration::from_secs(300), Duration::from_secs(600), Duration::from_secs(900));
+    let (heartbeat, unheard, lease) =
+        (Duration::from_secs(300), Duration::from_secs(600), Duration::from_secs(900));
     let nodes = nodes(4, &RedisOptions { heartbeat, unheard, lease, ..options(server.url()) }).await;
     let (sender, room) = (&nodes[0], room());
     let members = users(250);
@@ -72,7 +76,8 @@ async fn publishing_costs_one_lookup_and_one_message_for_each_node() {
     until("all have started", async || server.calls("publish").await.unwrap() >= 8).await;
 
     let cost = async |to: To<'_>| {
-        let counts = async || (server.calls("evalsha").await.unwrap(), server.calls("publish").await.unwrap());
+        let counts =
+            async || (server.calls("evalsha").await.unwrap(), server.calls("publish").await.unwrap());
         let before = counts().await;
         sender.publish(to, payload()).await.unwrap();
         let after = counts().await;
@@ -128,8 +133,10 @@ async fn a_storm_of_sessions_through_a_wipe_ends_in_the_right_state() {
     };
     tokio::join!(iter(storm).buffer_unordered(50).collect::<Vec<()>>(), wipes);
     let wanted: Vec<bool> = (0..60).map(|at| at % 2 == 1).collect();
-    until("everybody is seen as they are", async || nodes[2].registry.online(&users).await.is_ok_and(|online| online == wanted))
-        .await;
+    until("everybody is seen as they are", async || {
+        nodes[2].registry.online(&users).await.is_ok_and(|online| online == wanted)
+    })
+    .await;
     let mut last = nodes;
     for node in &mut last {
         notice(&mut node.notices, &Notice::Missed).await;

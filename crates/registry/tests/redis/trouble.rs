@@ -7,6 +7,7 @@ use parlance_faults::redis::RedisServer;
 use parlance_registry::{Health, Notice, RedisOptions, Registry, RegistryError, To};
 
 use crate::fixture::{Node, all_recover, options, started};
+use crate::metrics::{commands, connected, recoveries};
 use crate::support::{payload, room, taken, to_room, to_user, user, users};
 
 /// How many users Redis keeps, whoever has them.
@@ -34,6 +35,7 @@ async fn redis_is_wiped() {
     assert_eq!(kept(&server).await, 0);
     all_recover(&mut nodes).await;
     assert_eq!(nodes[0].registry.online(&others).await.unwrap(), vec![true; 2_000]);
+    assert!(recoveries("lease") >= 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,6 +99,7 @@ async fn connections_are_cut() {
         cut.says(Notice::Missed).await;
         cut.is_reached_by(&direct).await;
     }
+    assert!(recoveries("connection") >= 3);
     proxy.refuse();
     cut.becomes(Health::Away).await;
     proxy.pass();
@@ -122,12 +125,14 @@ async fn one_node_is_cut_off() {
         other.sees(&alone, false).await;
         assert_eq!(other.health(), Health::Connected);
     }
+    assert!(recoveries("unheard") >= 1);
     proxy.pass();
     alone.says(Notice::Missed).await;
     alone.is_reached_by(&others[0]).await;
     others[1].is_reached_by(&alone).await;
     for other in &mut others {
-        crate::support::until("it is known again", async || other.registry.nodes().contains(alone.id())).await;
+        crate::support::until("it is known again", async || other.registry.nodes().contains(alone.id()))
+            .await;
         assert!(!taken(&mut other.notices).contains(&lost), "lost once");
     }
 }
@@ -232,6 +237,7 @@ async fn a_node_stands_still() {
     assert_eq!(still.recv().await, Some(Health::Connected));
     let (paused, other) = tokio::task::spawn_blocking(move || machine.join().unwrap()).await.unwrap();
     drop((paused, other, go_on));
+    assert!(recoveries("paused") >= 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -240,9 +246,12 @@ async fn redis_is_away_at_the_start() {
     server.kill().await.unwrap();
     let mut early = Node::start(&options(server.url())).await;
     assert_eq!(early.health(), Health::Away);
+    assert!(!connected());
     assert_eq!(early.registry.tell(early.id(), payload()).await, Err(RegistryError::Unavailable));
     server.restart().await.unwrap();
     early.says(Notice::Missed).await;
+    assert!(connected());
+    assert!(commands("change") >= 1 && commands("SUBSCRIBE") >= 1);
     let late = Node::start(&options(server.url())).await;
     early.is_reached_by(&late).await;
 }

@@ -79,7 +79,11 @@ pub(crate) fn taken(notices: &mut Receiver<Notice>) -> Vec<Notice> {
 }
 
 /// Has what is said until now arrive: `from` tells `to` something, which comes last.
-pub(crate) async fn taken_until_now(from: &AnyRegistry, to: &AnyRegistry, notices: &mut Receiver<Notice>) -> Vec<Notice> {
+pub(crate) async fn taken_until_now(
+    from: &AnyRegistry,
+    to: &AnyRegistry,
+    notices: &mut Receiver<Notice>,
+) -> Vec<Notice> {
     let last = payload();
     from.tell(to.node(), last.clone()).await.unwrap();
     let mut all = Vec::new();

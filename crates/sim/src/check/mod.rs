@@ -30,7 +30,7 @@ pub fn everything(world: &World) -> Vec<String> {
     }
     answers::check(&truth, &history, &mut violations);
     unread::check(&truth, &tables, &history, &mut violations);
-    prompt::check(&truth, &history, world, &mut violations);
+    prompt::check(&truth, &history, &world.weather, &mut violations);
     violations
 }
 

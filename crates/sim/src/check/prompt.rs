@@ -1,6 +1,56 @@
-use super::Truth;
-use crate::history::History;
-use crate::world::World;
+use parlance_core::RoomId;
+use parlance_proto::v1::reply::Result as Reply;
 
-/// What is acknowledged has been told: it arrives soon wherever nothing is amiss.
-pub(super) fn check(_truth: &Truth, _history: &History, _world: &World, _violations: &mut Vec<String>) {}
+use super::Truth;
+use crate::history::{History, Seen, Session};
+use crate::weather::Weather;
+
+/// How long an acknowledged message may take to who is connected, in milliseconds: others
+/// are told before the sender is, and nothing on the way takes longer.
+const SOON: u64 = 300;
+
+/// For how long before nothing may have been amiss: what was late then may still be.
+const BEFORE: u64 = 4_000;
+
+/// For how long a session is open before it can be expected to have all its rooms.
+const OPEN: u64 = 2_000;
+
+/// What is acknowledged has been told, whatever becomes of the node that says so: it
+/// arrives soon wherever nothing is amiss.
+pub(super) fn check(truth: &Truth, history: &History, weather: &Weather, violations: &mut Vec<String>) {
+    for asked in &history.asked {
+        let Some(answer) = &asked.answer else { continue };
+        let Reply::SendMessage(sent) = &answer.result else { continue };
+        let Some(room) = RoomId::parse(&sent.room_id).ok().and_then(|id| truth.rooms.get(&id)) else { continue };
+        let (from, to) = (answer.at.saturating_sub(BEFORE), answer.at + SOON);
+        if !weather.was_fine(&answer.node, from, to) {
+            continue;
+        }
+        for (number, session) in history.sessions.iter().enumerate() {
+            let is_there = session.opened + OPEN <= answer.at
+                && !session.seen.is_empty()
+                && !session.slow
+                && session.closed.is_none_or(|closed| closed > to);
+            if !is_there || !room.may_see(&session.user, sent.seq) || !weather.was_fine(&session.node, from, to) {
+                continue;
+            }
+            if when(session, &sent.room_id, sent.seq).is_none_or(|at| at > to) {
+                violations.push(format!(
+                    "session {number} of {} had not got {} of {} at {to}, acknowledged at {}",
+                    session.user, sent.seq, sent.room_id, answer.at
+                ));
+            }
+        }
+    }
+}
+
+/// When a session got, or passed, an event.
+fn when(session: &Session, room: &str, seq: u64) -> Option<u64> {
+    let passed = session.seen.iter().find(|(_, seen)| match seen {
+        Seen::Event(event) => event.room_id == room && event.seq >= seq,
+        Seen::Gap(gap) => gap.room_id == room && gap.to_seq >= seq,
+        Seen::Welcome => false,
+    });
+    let had = session.cursors.iter().any(|(id, cursor)| id.as_str() == room && *cursor >= seq);
+    if had { Some(0) } else { passed.map(|(at, _)| *at) }
+}

@@ -39,6 +39,7 @@ pub(super) async fn keep(mesh: Arc<Mesh>, node: NodeId) {
                     slot.connected = false;
                     slot.health.send_replace(Health::Away);
                 }
+                mesh.weather.trouble(Some(&node), 2 * HEARTBEAT);
             }
             Found::Lost => recover(&mesh, &node).await,
             Found::Well(gone) => {
@@ -92,6 +93,7 @@ async fn recover(mesh: &Arc<Mesh>, node: &NodeId) {
         slot.connected = false;
         slot.health.send_replace(Health::Away);
     }
+    mesh.weather.trouble(Some(node), HEARTBEAT);
     sleep(mesh.weather.registry_latency()).await;
     let mut state = mesh.state();
     let Some(slot) = state.nodes.get_mut(node) else { return };
@@ -100,7 +102,7 @@ async fn recover(mesh: &Arc<Mesh>, node: &NodeId) {
     }
     slot.must_recover = false;
     slot.connected = true;
-    slot.last_trouble = Some(Instant::now());
+    mesh.weather.trouble(Some(node), HEARTBEAT);
     let users: Vec<_> = slot.sessions.keys().cloned().collect();
     let rooms: Vec<_> = slot.follows.keys().cloned().collect();
     slot.health.send_replace(Health::Connected);

@@ -68,7 +68,6 @@ impl Mesh {
             cut: false,
             must_recover: false,
             closed: false,
-            last_trouble: None,
         };
         let mut state = self.state();
         state.nodes.insert(node.clone(), slot);
@@ -85,7 +84,7 @@ impl Mesh {
         slot.cut = cut;
         // What was on its way is lost, and so are the subscriptions.
         slot.must_recover = true;
-        slot.last_trouble = Some(Instant::now());
+        self.weather.trouble(Some(node), HEARTBEAT);
         self.weather.trace().line(format_args!("{node} {}", if cut { "is cut off" } else { "is let back" }));
     }
 
@@ -94,7 +93,7 @@ impl Mesh {
         let mut state = self.state();
         state.users.clear();
         state.leases.clear();
-        state.every_node_in_trouble();
+        self.weather.trouble(None, HEARTBEAT);
         self.weather.trace().line(format_args!("the registry is wiped"));
     }
 
@@ -102,9 +101,7 @@ impl Mesh {
     pub fn expire(&self, node: &NodeId) {
         let mut state = self.state();
         state.end_lease(node);
-        if let Some(slot) = state.nodes.get_mut(node) {
-            slot.last_trouble = Some(Instant::now());
-        }
+        self.weather.trouble(Some(node), HEARTBEAT);
         self.weather.trace().line(format_args!("{node} loses its lease"));
     }
 
@@ -113,13 +110,8 @@ impl Mesh {
         let mut state = self.state();
         let Some(slot) = state.nodes.get_mut(node) else { return };
         slot.must_recover = true;
-        slot.last_trouble = Some(Instant::now());
+        self.weather.trouble(Some(node), HEARTBEAT);
         self.weather.trace().line(format_args!("{node} goes deaf"));
-    }
-
-    /// When something last happened to a node that may lose what it is told.
-    pub fn last_trouble(&self, node: &NodeId) -> Option<Instant> {
-        self.state().nodes.get(node).and_then(|slot| slot.last_trouble)
     }
 
     /// Whether `user` is registered at `node`, so that others find them there.
@@ -152,7 +144,7 @@ impl Mesh {
         let Some(slot) = state.nodes.get_mut(node) else { return };
         if slot.cut || slot.must_recover || lost {
             slot.must_recover = true;
-            slot.last_trouble = Some(Instant::now());
+            self.weather.trouble(Some(node), HEARTBEAT);
             self.weather.trace().line(format_args!("a payload to {node} is lost"));
         } else if slot.notices.try_send(Notice::Payload(payload)).is_err() {
             slot.must_recover = true;

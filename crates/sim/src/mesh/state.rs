@@ -37,7 +37,6 @@ pub(super) struct Slot {
     /// Something was lost, or will be: the next heartbeat starts anew.
     pub(super) must_recover: bool,
     pub(super) closed: bool,
-    pub(super) last_trouble: Option<Instant>,
 }
 
 impl Slot {
@@ -57,12 +56,6 @@ impl State {
         self.leases.remove(node);
         for nodes in self.users.values_mut() {
             nodes.remove(node);
-        }
-    }
-
-    pub(super) fn every_node_in_trouble(&mut self) {
-        for slot in self.nodes.values_mut() {
-            slot.last_trouble = Some(Instant::now());
         }
     }
 

@@ -225,6 +225,7 @@ impl Script {
         sleep(dice.millis(0, 25)).await;
         let pause = dice.millis(2_500, 9_000);
         self.world.trace.line(format_args!("{} stands still for {pause:?}", node.1.id));
+        self.world.weather.trouble(Some(&node.1.id), pause);
         node.1.fence.pause(pause);
         for _ in 0..3 {
             self.say_as(stage.members, &stage.room, true);

@@ -69,6 +69,7 @@ impl Script {
             _ => {
                 let pause = if dice.chance(500) { dice.millis(50, 1_500) } else { dice.millis(3_000, 9_000) };
                 self.world.trace.line(format_args!("{} stands still for {pause:?}", node.id));
+                self.world.weather.trouble(Some(&node.id), pause);
                 node.fence.pause(pause);
             }
         }

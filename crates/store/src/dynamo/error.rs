@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{BoxError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::CancellationReason;
 
+use super::units;
 use crate::StoreError;
 
 type RawResponse = aws_sdk_dynamodb::config::http::HttpResponse;
@@ -39,13 +40,16 @@ where
         let code = service.err().code().unwrap_or_default();
         if BUSY.contains(&code) || CONFLICT.contains(&code) || service.raw().status().is_server_error() {
             tracing::debug!(operation, code, "the store is busy");
+            units::failed(operation, "busy");
             return StoreError::Overloaded;
         }
         let message = service.err().message().unwrap_or_default();
+        units::failed(operation, "refused");
         return StoreError::Refused(format!("{operation}: {code} {message}"));
     }
     let reason = DisplayErrorContext(&error).to_string();
     tracing::warn!(operation, reason, "no answer from the store");
+    units::failed(operation, "unreachable");
     StoreError::Unreachable(format!("{operation}: {reason}"))
 }
 

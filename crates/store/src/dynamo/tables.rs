@@ -97,9 +97,9 @@ impl Dynamo {
         ]
     }
 
-    /// Creates the tables that are not there, billed by request, with point-in-time
-    /// recovery. Those that are there stay as they are; [`Self::check_tables`] tells
-    /// whether they will do. Safe to repeat.
+    /// Creates the tables that are not there, billed by request, and switches
+    /// point-in-time recovery on for all of them. Otherwise those that are there stay as
+    /// they are; [`Self::check_tables`] tells whether they will do. Safe to repeat.
     pub async fn create_tables(&self, options: &TableOptions) -> Result<TableReport, StoreError> {
         let mut report = TableReport::default();
         for design in self.designs() {
@@ -158,17 +158,25 @@ impl Dynamo {
 
     async fn keep_backups(&self, name: &str, report: &mut TableReport) -> Result<(), StoreError> {
         let wanted = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true);
-        let update = self
-            .client
-            .update_continuous_backups()
-            .table_name(name)
-            .point_in_time_recovery_specification(wanted.build().map_err(unbuilt)?);
-        match update.send().await {
-            Ok(_) => report.notes.push(format!("{name}: point-in-time recovery is on")),
-            Err(error) if is_unknown(&error) => report.warnings.push(no_backups_here(name)),
-            Err(error) => return Err(store_error("update_continuous_backups", error)),
+        let wanted = wanted.build().map_err(unbuilt)?;
+        let deadline = Instant::now() + CREATION_TIMEOUT;
+        loop {
+            let update = self.client.update_continuous_backups().table_name(name);
+            match update.point_in_time_recovery_specification(wanted.clone()).send().await {
+                Ok(_) => report.notes.push(format!("{name}: point-in-time recovery is on")),
+                Err(error) if is_unknown(&error) => report.warnings.push(no_backups_here(name)),
+                // A new table is not ready for it at once.
+                Err(error)
+                    if code(&error) == Some("ContinuousBackupsUnavailableException")
+                        && Instant::now() < deadline =>
+                {
+                    sleep(POLL).await;
+                    continue;
+                }
+                Err(error) => return Err(store_error("update_continuous_backups", error)),
+            }
+            return Ok(());
         }
-        Ok(())
     }
 
     /// Says whether the tables are there and as they must be.

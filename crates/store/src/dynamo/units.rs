@@ -6,6 +6,7 @@ use metrics::{counter, describe_counter};
 
 const READ: &str = "parlance_dynamodb_read_units_total";
 const WRITTEN: &str = "parlance_dynamodb_write_units_total";
+const FAILED: &str = "parlance_dynamodb_failures_total";
 
 /// Says what the counters count.
 pub(super) fn describe() {
@@ -14,6 +15,12 @@ pub(super) fn describe() {
         WRITTEN,
         "capacity units of writes, by operation of the store; failed conditions reckoned"
     );
+    describe_counter!(FAILED, "calls that failed after all tries: busy, refused, unreachable");
+}
+
+/// A call that failed for good, after all its tries.
+pub(super) fn failed(operation: &'static str, why: &'static str) {
+    counter!(FAILED, "operation" => operation, "why" => why).increment(1);
 }
 
 /// Read units of an operation; halves are counted as whole ones.

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use parlance_faults::dynamodb::Dynamodb;
 use parlance_store::{Dynamo, DynamoOptions, TableOptions};
 
-use crate::contract::fixture::{AnyStore, unique};
+use crate::contract::fixture::AnyStore;
 
-/// Another endpoint that speaks the API, for the contract. Its tables are left behind.
+/// Another endpoint that speaks the API, for the contract: an emulator if it is plain
+/// HTTP, else a region, with the usual AWS settings. The tables are left behind.
 const ENDPOINT: &str = "PARLANCE_TEST_DYNAMODB_ENDPOINT";
 
 /// A store on the endpoint that was asked for, or on an emulator.
 pub(crate) async fn any() -> (AnyStore, Option<Dynamodb>) {
     match std::env::var(ENDPOINT) {
         Ok(endpoint) => {
-            let table_prefix = format!("parlance_test_{:x}_", unique());
-            let options = DynamoOptions { table_prefix, ..DynamoOptions::emulator(endpoint) };
+            // The cases share nothing but the tables.
+            let table_prefix = "parlance_test_".to_owned();
+            let emulator = endpoint.starts_with("http://");
+            let options = DynamoOptions { table_prefix, endpoint: Some(endpoint), emulator };
             (Arc::new(with_tables(&options).await), None)
         }
         Err(_) => {

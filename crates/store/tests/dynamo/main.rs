@@ -32,10 +32,13 @@ async fn open_rough() -> (AnyStore, Option<Dynamodb>) {
     let (store, dynamodb) = endpoint::faulty().await;
     let plan = dynamodb.plan();
     plan.seed(contract::fixture::unique());
+    // One in fifty: that all four tries of a call fail is one in six million.
     for fault in [Fault::Throttle, Fault::ServerError, Fault::Unavailable, Fault::LoseAnswer, Fault::Cut] {
-        plan.often(ANY, 0.01, fault);
+        plan.often(ANY, 0.004, fault);
     }
-    plan.often(ANY, 0.05, Fault::Conflict);
+    for transaction in ["TransactWriteItems", "TransactGetItems"] {
+        plan.often(transaction, 0.05, Fault::Conflict);
+    }
     plan.often(ANY, 0.2, Fault::PartialBatch);
     (store, Some(dynamodb))
 }

@@ -1,6 +1,6 @@
 //! Items and pages at the limits of the service.
 
-use parlance_core::limits::{MAX_CHUNK_BYTES, MAX_TEXT_BYTES};
+use parlance_core::limits::{MAX_CHUNK_BYTES, MAX_CHUNK_EVENTS, MAX_TEXT_BYTES};
 use parlance_core::{SeqRange, UserId};
 
 use crate::contract::fixture::{AnyStore, Node, edit, group, send, unique, user};
@@ -24,6 +24,11 @@ async fn the_largest_chunk_is_stored() {
     let stored = node.stored().await;
     assert_eq!(stored.tail.events().len(), LARGEST);
     assert_eq!(stored.head(), node.room.head());
+
+    // As much text in as many events as there may be: every one has ids and numbers, too.
+    let text = "x".repeat(MAX_CHUNK_BYTES / MAX_CHUNK_EVENTS);
+    node.write(&vec![(&alice, send(&text)); MAX_CHUNK_EVENTS]).await;
+    assert_eq!(node.stored().await.tail.events().len(), MAX_CHUNK_EVENTS);
 }
 
 /// Six chunks of a quarter megabyte and more behind them: a run is cut after a megabyte.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlance_core::{Chunk, UserId};
-use parlance_faults::dynamodb::Dynamodb;
+use parlance_faults::dynamodb::{Dynamodb, Fault};
 use parlance_store::{AppendError, Dynamo, DynamoOptions, StoreError};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -66,6 +67,28 @@ async fn of_two_writers_exactly_one_gets_each_seq() {
         stored.into_iter().flat_map(Chunk::into_events).map(|event| (event.seq, text(&event.body))).collect();
     assert_eq!(stored, all);
     assert_eq!(first.stored().await.head().message_count(), 400);
+}
+
+/// Three hundred writes that each take a second: one after the other, or a few at a time,
+/// they would take minutes.
+#[tokio::test]
+async fn hundreds_of_requests_are_under_way_at_once() {
+    let (store, dynamodb) = faulty_dynamo().await;
+    let store: AnyStore = Arc::new(store);
+    let tag = unique();
+    let mut nodes = Vec::new();
+    for at in 0..300 {
+        let sender = user(tag, &format!("sender-{at}"));
+        nodes.push((Node::create(&store, group(&sender, &[])).await, sender));
+    }
+    dynamodb.plan().next("PutItem", 300, Fault::Delay(Duration::from_secs(1)));
+    let mut writers = JoinSet::new();
+    for (mut node, sender) in nodes {
+        writers.spawn(async move { node.say(&sender, "together").await });
+    }
+    let all = tokio::time::timeout(Duration::from_secs(20), writers.join_all()).await;
+    assert_eq!(all.unwrap(), [3; 300]);
+    assert_eq!(dynamodb.tally().struck_by("delay"), 300);
 }
 
 fn text(body: &parlance_core::Body) -> String {

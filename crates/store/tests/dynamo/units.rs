@@ -1,7 +1,12 @@
 //! What operations cost, as the answers say. The README's prices rest on these.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit};
 use parlance_core::{Cursors, Mark};
-use parlance_faults::dynamodb::Dynamodb;
+use parlance_faults::dynamodb::{ANY, Dynamodb, Fault};
 
 use crate::contract::fixture::{AnyStore, Node, add, edit, group, react, send, unique, user};
 use crate::endpoint::faulty;
@@ -65,9 +70,66 @@ async fn reading_small_rooms_costs_little() {
     let id = node.id().clone();
     let loaded = async { store.room(&id).await.unwrap() };
     check("the tail", units(&dynamodb, "Query", loaded).await, 1.0);
+    let member = async { drop(store.member(&id, &alice).await.unwrap()) };
+    check("a member's row", units(&dynamodb, "TransactGetItems", member).await, 2.0);
     let range = parlance_core::SeqRange { from: 1, to: node.head() };
     let page = async { store.read(&id, range, 50, true).await.unwrap() };
     // 20 chunks of about 300 bytes, and no overlays: one unit each 4 KB.
     let units = units(&dynamodb, "Query", page).await;
     assert!(units <= 4.0, "{units} units");
+}
+
+/// Counters by name and operation.
+#[derive(Debug, Default)]
+struct Counters(Mutex<BTreeMap<(String, String), Arc<AtomicU64>>>);
+
+impl Counters {
+    fn of(&self, name: &str, operation: &str) -> u64 {
+        let counters = self.0.lock().unwrap();
+        let counter = counters.get(&(name.to_owned(), operation.to_owned()));
+        counter.map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+}
+
+impl Recorder for Counters {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        let operation = key.labels().find(|label| label.key() == "operation").map(Label::value);
+        let at = (key.name().to_owned(), operation.unwrap_or_default().to_owned());
+        Counter::from_arc(self.0.lock().unwrap().entry(at).or_default().clone())
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[tokio::test]
+async fn units_and_failures_are_counted_by_operation() {
+    let counters = Counters::default();
+    let _here = metrics::set_default_local_recorder(&counters);
+    let (store, dynamodb) = faulty().await;
+    let (mut node, alice) = room(&store).await;
+    let written = || counters.of("parlance_dynamodb_write_units_total", "append");
+    let behind = node.clone();
+    node.say(&alice, "hello").await;
+    assert_eq!(written(), 1);
+    // A condition that fails is charged, too.
+    let (late, _) = behind.decide(&[(&alice, send("too late"))]);
+    store.append(node.id(), late).await.unwrap_err();
+    assert_eq!(written(), 2);
+    assert_eq!(counters.of("parlance_dynamodb_write_units_total", "create_room"), 8);
+    store.room(node.id()).await.unwrap();
+    assert_eq!(counters.of("parlance_dynamodb_read_units_total", "room"), 2);
+
+    dynamodb.plan().often(ANY, 1.0, Fault::Throttle);
+    store.room(node.id()).await.unwrap_err();
+    assert_eq!(counters.of("parlance_dynamodb_failures_total", "room"), 1);
 }

@@ -23,7 +23,11 @@ pub(super) fn check(history: &History, view: &View<'_>, verdict: &mut Verdict) {
                     });
                 }
                 // Between them lies only what is not the user's to see.
-                let skipped = (after + 1..seq).find(|between| view.is_visible(page.room, user, *between));
+                let due = |between: &u64| {
+                    view.is_visible(page.room, user, *between)
+                        && (!page.messages || view.is_message(page.room, *between))
+                };
+                let skipped = (after + 1..seq).find(due);
                 if let Some(skipped) = skipped {
                     verdict.violation(Rule::Pages, || {
                         format!(

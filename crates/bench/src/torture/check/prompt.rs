@@ -13,6 +13,10 @@ pub(in super::super) const BOUND: At = 8_000;
 /// How long a trouble of Redis or the store is felt after it has passed.
 pub(in super::super) const RECOVERY: At = 12_000;
 
+/// The acknowledgement of a later seq comes at most this much before that of an earlier
+/// one: an operation takes no longer.
+const ASTRAY: At = 60_000;
+
 /// A client that has not read for a while needs a moment.
 const AFTER_STALL: At = 5_000;
 
@@ -73,10 +77,14 @@ fn session_room(
     };
     let mut frames = frames.iter().peekable();
     let mut after = session.cursors.get(&room).copied().unwrap_or(0);
-    for &(seq, acknowledged) in acks {
+    let end = session.ended.unwrap_or(At::MAX);
+    let first = acks.partition_point(|(seq, _)| *seq <= after);
+    for &(seq, acknowledged) in &acks[first..] {
         let due = acknowledged + BOUND;
-        // The session's end, if nobody waited for it so long.
-        let end = session.ended.unwrap_or(At::MAX);
+        // Seqs are acknowledged nearly in their order.
+        if acknowledged > end.saturating_add(ASTRAY) {
+            break;
+        }
         if acknowledged < from || due >= end || !is_reading(session, acknowledged, due) {
             continue;
         }

@@ -89,7 +89,7 @@ fn done(id: OpId, kind: OpKind, seq: u64, message_count: u32) -> OpRecord {
 /// What the third client reads after it was taken out.
 fn page(head: u64, seqs: &[u32]) -> PageRecord {
     let events = seqs.iter().map(|seq| (*seq, u64::from(*seq) * 7)).collect();
-    PageRecord { room: 0, asked: 8_500, answered: 8_600, head, from: 5, events }
+    PageRecord { room: 0, asked: 8_500, answered: 8_600, head, from: 5, messages: false, events }
 }
 
 fn frames(history: &mut History, client: usize) -> &mut Vec<Frame> {
@@ -301,4 +301,12 @@ fn pages_must_end_at_their_head() {
     breaks(Rule::Pages, |history| history.clients[2].pages[0].head = 7);
     breaks(Rule::Pages, |history| history.clients[2].pages[0] = page(8, &[5, 7, 8]));
     breaks(Rule::Pages, |history| history.clients[2].pages[0] = page(8, &[5, 6, 8, 7]));
+    // One of messages leaves out none of these.
+    let messages = |history: &mut History, seqs: &[u32]| {
+        history.clients[0].pages.push(PageRecord { messages: true, ..page(11, seqs) });
+    };
+    breaks(Rule::Pages, |history| messages(history, &[5, 11]));
+    let mut history = good();
+    messages(&mut history, &[5, 9, 11]);
+    assert_eq!(check(&history).total(), 0);
 }

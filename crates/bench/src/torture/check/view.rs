@@ -75,6 +75,11 @@ impl<'a> View<'a> {
         (event.seq == seq).then_some(event.print)
     }
 
+    pub(super) fn is_message(&self, room: RoomIndex, seq: u64) -> bool {
+        let event = self.rooms[room as usize].log.get(seq as usize - 1);
+        event.is_some_and(|event| matches!(event.body, LogBody::Message { .. }))
+    }
+
     /// The messages counted up to a seq.
     pub(super) fn count_at(&self, room: RoomIndex, seq: u64) -> u64 {
         let log = &self.rooms[room as usize].log;

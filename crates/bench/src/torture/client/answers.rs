@@ -39,16 +39,14 @@ impl Client {
                 self.history.ops[op].repeats.extend(answer);
             }
             What::Page { room, asked, from } => {
-                if let Reply::ListEvents(page) = &result {
-                    self.history.pages.push(PageRecord {
-                        room,
-                        asked,
-                        answered: self.stage.now(),
-                        head: page.head_seq,
-                        from,
-                        events: page.events.iter().map(|event| (event.seq as u32, print(event))).collect(),
-                    });
-                }
+                let (head, messages, events) = match &result {
+                    Reply::ListEvents(page) => (page.head_seq, false, &page.events),
+                    Reply::ListMessages(page) => (page.head_seq, true, &page.messages),
+                    _ => return,
+                };
+                let events = events.iter().map(|event| (event.seq as u32, print(event))).collect();
+                let answered = self.stage.now();
+                self.history.pages.push(PageRecord { room, asked, answered, head, from, messages, events });
             }
             What::Typing => {}
         }

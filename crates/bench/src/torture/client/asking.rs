@@ -158,11 +158,22 @@ impl Client {
 
     fn page(&mut self, at: usize, room: RoomIndex, pick: u16) {
         let head = self.rooms.get(at).head;
-        let from = head.saturating_sub(u64::from(pick) % PAGE_BACK).max(1);
+        // Past the first event: messages after none are the latest ones.
+        let from = head.saturating_sub(u64::from(pick) % PAGE_BACK).max(2);
         let room_id = self.rooms.id(at).to_owned();
-        let request = v1::ListEventsRequest { room_id, from_seq: from, to_seq: 0, page_size: 200 };
-        let what = What::Page { room, asked: self.stage.now(), from };
-        self.enqueue(Operation::ListEvents(request), what);
+        let operation = if pick.is_multiple_of(2) {
+            Operation::ListEvents(v1::ListEventsRequest {
+                room_id,
+                from_seq: from,
+                to_seq: 0,
+                page_size: 200,
+            })
+        } else {
+            let after_seq = from - 1;
+            let request = v1::ListMessagesRequest { room_id, before_seq: 0, after_seq, page_size: 200 };
+            Operation::ListMessages(request)
+        };
+        self.enqueue(operation, What::Page { room, asked: self.stage.now(), from });
     }
 
     fn repeat(&mut self, pick: u16) {

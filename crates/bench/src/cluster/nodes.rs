@@ -1,0 +1,183 @@
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use ring::rand::{SecureRandom, SystemRandom};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, interval, sleep};
+
+use super::front::free_port;
+use crate::server_process::{get, spawn};
+use crate::torture::token;
+
+/// The first node's port, and its operators'; the others follow.
+const FIRST: u16 = 8081;
+const FIRST_ADMIN: u16 = 9081;
+
+/// For a node to serve.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long a node that has ended is left alone: long enough to see that nobody minds.
+const START_AGAIN: Duration = Duration::from_secs(3);
+
+/// What the nodes share.
+pub(super) struct Shared {
+    folder: PathBuf,
+    secret: String,
+    redis: String,
+    dynamodb: String,
+}
+
+/// One process each.
+pub(super) struct Nodes {
+    program: PathBuf,
+    environment: Vec<(String, String)>,
+    nodes: Vec<Node>,
+}
+
+struct Node {
+    folder: PathBuf,
+    arguments: Vec<String>,
+    address: String,
+    admin: String,
+    child: Child,
+}
+
+impl Shared {
+    /// Makes a key, and tokens signed with it, in `folder`.
+    pub(super) fn new(folder: &TempDir, redis: String, dynamodb: String) -> Result<Self> {
+        let mut random = [0; 32];
+        SystemRandom::new().fill(&mut random).map_err(|_| anyhow!("no random bytes"))?;
+        let secret = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let shared = Self { folder: folder.path().to_owned(), secret, redis, dynamodb };
+        std::fs::write(shared.key(), &shared.secret)?;
+        Ok(shared)
+    }
+
+    fn key(&self) -> PathBuf {
+        self.folder.join("key")
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes a token for `user`; returns the file.
+    pub(super) fn token(&self, user: &str) -> Result<PathBuf> {
+        let file = self.folder.join(format!("{user}.token"));
+        std::fs::write(&file, token::signed(user, &self.secret)?)?;
+        Ok(file)
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        let settings = [
+            ("AWS_ENDPOINT_URL_DYNAMODB", self.dynamodb.as_str()),
+            ("AWS_REGION", "eu-central-1"),
+            // Nobody checks them here.
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+        ];
+        settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+}
+
+impl Nodes {
+    /// Creates the tables and starts `count` nodes.
+    pub(super) async fn start(program: &Path, shared: &Shared, count: u16) -> Result<Self> {
+        let mut nodes =
+            Self { program: program.to_owned(), environment: shared.environment(), nodes: Vec::new() };
+        nodes.create_tables().await?;
+        for number in 0..count {
+            let folder = shared.folder.join(format!("node-{}", number + 1));
+            std::fs::create_dir(&folder)?;
+            let address = format!("127.0.0.1:{}", free_port(FIRST + number)?);
+            let admin = format!("127.0.0.1:{}", free_port(FIRST_ADMIN + number)?);
+            let text = |path: PathBuf| path.to_string_lossy().into_owned();
+            let arguments = ["serve", "--store", "dynamodb", "--redis", &shared.redis]
+                .into_iter()
+                .chain(["--listen", &address, "--admin-listen", &admin])
+                .chain(["--jwt-secret-file", &text(shared.key()), "--data-dir", &text(folder.join("data"))])
+                .map(ToOwned::to_owned)
+                .collect();
+            let child = nodes.spawn(&arguments, &folder)?;
+            nodes.nodes.push(Node { folder, arguments, address, admin, child });
+        }
+        for node in &mut nodes.nodes {
+            node.wait_until_ready().await?;
+        }
+        Ok(nodes)
+    }
+
+    async fn create_tables(&self) -> Result<()> {
+        let mut command = Command::new(&self.program);
+        command.args(["tables", "create"]).stdin(Stdio::null()).kill_on_drop(true);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let output = command.output().await.context("cannot create the tables")?;
+        ensure!(output.status.success(), "no tables: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    fn spawn(&self, arguments: &Vec<String>, folder: &Path) -> Result<Child> {
+        spawn(&self.program, arguments, &self.environment, folder)
+    }
+
+    /// `host:port` of each.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.address.clone()).collect()
+    }
+
+    /// The same for operators.
+    pub(super) fn admins(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.admin.clone()).collect()
+    }
+
+    /// What to kill to see what happens.
+    pub(super) fn pids(&self) -> Vec<u32> {
+        self.nodes.iter().filter_map(|node| node.child.id()).collect()
+    }
+
+    /// Starts nodes again that ended. Returns if one cannot be.
+    pub(super) async fn look_after(&mut self) -> anyhow::Error {
+        let mut tick = interval(Duration::from_millis(200));
+        loop {
+            tick.tick().await;
+            for number in 0..self.nodes.len() {
+                if let Err(error) = self.start_again(number).await {
+                    return error;
+                }
+            }
+        }
+    }
+
+    async fn start_again(&mut self, number: usize) -> Result<()> {
+        let Some(status) = self.nodes[number].child.try_wait()? else { return Ok(()) };
+        println!("node {} ended ({status}); it is back in a moment", number + 1);
+        sleep(START_AGAIN).await;
+        let node = &self.nodes[number];
+        let child = self.spawn(&node.arguments, &node.folder)?;
+        let node = &mut self.nodes[number];
+        node.child = child;
+        node.wait_until_ready().await?;
+        println!("node {} is back, pid {}", number + 1, node.child.id().unwrap_or_default());
+        Ok(())
+    }
+}
+
+impl Node {
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + START_DEADLINE;
+        let mut again = interval(Duration::from_millis(50));
+        loop {
+            again.tick().await;
+            if let Some(status) = self.child.try_wait()? {
+                bail!("a node ended with {status}: see {}", self.folder.display());
+            }
+            if get(&self.admin, "/readyz").await.is_ok_and(|page| page.contains("ready\n")) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "a node is not ready: see {}", self.folder.display());
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! A thousand runs in which nothing is amiss in the end, and the same run twice.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use parlance_sim::{Kind, run};
+
+fn check(seeds: std::ops::Range<u64>, kind: Kind) {
+    for seed in seeds {
+        let report = run(seed, kind, false).unwrap();
+        assert!(report.size.deliveries > 0, "seed {seed}: nothing happened");
+        let growth = if kind == Kind::Growth { " --growth" } else { "" };
+        assert!(
+            report.violations.is_empty(),
+            "seed {seed}: {:#?}\ncargo run -p parlance-sim -- --from {seed} --seeds 1 --trace{growth}",
+            report.violations
+        );
+    }
+}
+
+#[test]
+fn seeds_0_to_249() {
+    check(0..250, Kind::Everyday);
+}
+
+#[test]
+fn seeds_250_to_499() {
+    check(250..500, Kind::Everyday);
+}
+
+#[test]
+fn seeds_500_to_749() {
+    check(500..750, Kind::Everyday);
+}
+
+#[test]
+fn seeds_750_to_999() {
+    check(750..1_000, Kind::Everyday);
+}
+
+#[test]
+fn a_room_grows_past_the_sizes_at_which_its_nodes_are_told_otherwise() {
+    check(0..3, Kind::Growth);
+}
+
+#[test]
+fn a_seed_comes_to_the_same_run_each_time() {
+    for seed in 0..12 {
+        let (first, second) = (run(seed, Kind::Everyday, true).unwrap(), run(seed, Kind::Everyday, true).unwrap());
+        let differs = first.trace.iter().zip(&second.trace).find(|(first, second)| first != second);
+        assert_eq!(differs, None, "seed {seed}");
+        assert_eq!(first.hash, second.hash, "seed {seed}");
+    }
+    let hash = |seed| run(seed, Kind::Everyday, false).unwrap().hash;
+    assert_ne!(hash(0), hash(1));
+}

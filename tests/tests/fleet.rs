@@ -1,0 +1,357 @@
+//! What people on different nodes see of each other, whatever becomes of the nodes and of
+//! what is between them.
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
+
+use std::collections::BTreeSet;
+
+use parlance_client::transport::{Dialer, Door};
+use parlance_client::{Config, Message, Session, Update};
+use parlance_proto::v1::event::Body;
+use parlance_proto::v1::signal::Signal;
+use parlance_proto::v1::{
+    AddMembersRequest, Event, GetPresenceRequest, GetUserRequest, JoinRoomRequest, SendTypingRequest,
+};
+use parlance_tests::{Cluster, Person, fresh, text_of, within};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Someone new, who is a user from now on.
+async fn person(cluster: &Cluster, node: usize, id: &str) -> Person {
+    let person = cluster.person(node, id);
+    person.users().get_user(GetUserRequest { user_id: "me".to_owned() }).await.unwrap();
+    person
+}
+
+/// A session as apps have it: it goes from node to node by itself.
+fn session(cluster: &Cluster, user: &str, nodes: &[usize]) -> (Session, mpsc::Receiver<Update>) {
+    let dialers: Vec<_> =
+        nodes.iter().map(|node| Dialer::new(Door::Grpc, cluster.nodes[*node].address())).collect();
+    let config = Config::new(dialers[0].clone(), cluster.token(user));
+    Session::start(Config { dialers, ..config })
+}
+
+/// Waits until a session is open, and returns the node that it is on.
+async fn connected(updates: &mut mpsc::Receiver<Update>) -> String {
+    loop {
+        if let Update::Connected(welcome) = within("a session opens", updates.recv()).await.unwrap() {
+            return welcome.node_id;
+        }
+    }
+}
+
+/// The texts of the next messages, none twice and none left out.
+async fn texts(updates: &mut mpsc::Receiver<Update>, count: usize) -> Vec<String> {
+    let mut texts = Vec::new();
+    while texts.len() < count {
+        match within("a message comes", updates.recv()).await.unwrap() {
+            Update::Event(event) if is_message(&event) => texts.push(text_of(&event).to_owned()),
+            Update::Violation(violation) => panic!("{violation:?}"),
+            Update::Stopped(error) => panic!("{error}"),
+            _ => {}
+        }
+    }
+    texts
+}
+
+fn is_message(event: &Event) -> bool {
+    matches!(event.body, Some(Body::Message(_)))
+}
+
+#[tokio::test]
+async fn whoever_is_added_on_one_node_hears_of_it_on_another() {
+    let cluster = Cluster::start(2).await;
+    let (alice, bob) = (person(&cluster, 0, "alice").await, person(&cluster, 1, "bob").await);
+    let room = alice.channel().await;
+    alice.say(&room, "before bob").await;
+    let mut at_bob = bob.connect(Door::WebSocketJson).await;
+    let added = alice.add(&room, &bob).await;
+    let after = alice.say(&room, "after").await;
+    let events = at_bob.events_up_to(&room, after).await;
+    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [added, after]);
+    // And of being removed, and of nothing after that.
+    let removed = alice.remove(&room, &bob).await;
+    assert_eq!(at_bob.event().await.seq, removed);
+    alice.say(&room, "without bob").await;
+    let again = alice.add(&room, &bob).await;
+    let next = at_bob.item().await;
+    let parlance_tests::Item::Gap(gap) = next else { panic!("{next:?}") };
+    assert_eq!((gap.from_seq, gap.to_seq), (removed + 1, again - 1));
+    assert_eq!(at_bob.event().await.seq, again);
+}
+
+#[tokio::test]
+async fn typing_receipts_and_presence_cross_nodes() {
+    let cluster = Cluster::start(2).await;
+    let (alice, bob) = (person(&cluster, 0, "alice").await, person(&cluster, 1, "bob").await);
+    let room = alice.group(&[&bob]).await;
+    let mut at_alice = alice.connect(Door::Grpc).await;
+    let at_bob = bob.connect(Door::Grpc).await;
+    let Signal::Presence(presence) = at_alice.signal().await else { panic!("bob came") };
+    assert!(presence.online && presence.user_id == "bob");
+    bob.chat().send_typing(SendTypingRequest { room_id: room.clone() }).await.unwrap();
+    let Signal::Typing(typing) = at_alice.signal().await else { panic!("bob types") };
+    assert_eq!(typing.user_id, "bob");
+    let seq = bob.say(&room, "hello").await;
+    at_alice.events_up_to(&room, seq).await;
+    bob.acknowledge(&room, seq).await;
+    let Signal::Receipt(receipt) = at_alice.signal().await else { panic!("bob has it") };
+    assert_eq!(receipt.delivered_seq, seq);
+    let asked = GetPresenceRequest { user_ids: vec!["bob".to_owned(), "carol".to_owned()] };
+    let online = alice.users().get_presence(asked).await.unwrap().into_inner().presences;
+    assert_eq!(online.iter().map(|presence| presence.online).collect::<Vec<_>>(), [true, false]);
+    drop(at_bob);
+    let Signal::Presence(presence) = at_alice.signal().await else { panic!("bob went") };
+    assert!(!presence.online);
+}
+
+#[tokio::test]
+async fn a_client_of_a_killed_node_goes_on_where_it_was() {
+    let mut cluster = Cluster::start(2).await;
+    let (alice, bob) = (person(&cluster, 0, "alice").await, person(&cluster, 1, "bob").await);
+    let room = alice.group(&[&bob]).await;
+    let (from_alice, _updates) = session(&cluster, "alice", &[0, 1]);
+    let (_bob, mut at_bob) = session(&cluster, "bob", &[1, 0]);
+    let before = connected(&mut at_bob).await;
+    let mut expected = Vec::new();
+    for number in 0..30 {
+        if number == 10 {
+            cluster.kill(1).await;
+        }
+        let text = format!("number {number}");
+        from_alice.send_message(Message::to_room(&room, &text)).await.unwrap();
+        expected.push(text);
+    }
+    let mut got = texts(&mut at_bob, 10).await;
+    assert_ne!(connected(&mut at_bob).await, before);
+    got.extend(texts(&mut at_bob, 20).await);
+    assert_eq!(got, expected);
+}
+
+#[tokio::test]
+async fn a_rolling_restart_under_load_shows_to_nobody() {
+    let mut cluster = Cluster::start(3).await;
+    let people = ["alice", "bob", "carol"];
+    let alice = person(&cluster, 0, people[0]).await;
+    let others = [person(&cluster, 1, people[1]).await, person(&cluster, 2, people[2]).await];
+    let room = alice.group(&[&others[0], &others[1]]).await;
+    let stop = stop_sign();
+    let (mut senders, mut listeners) = (JoinSet::new(), Vec::new());
+    for (at, user) in people.into_iter().enumerate() {
+        let (session, mut updates) = session(&cluster, user, &[at, (at + 1) % 3, (at + 2) % 3]);
+        connected(&mut updates).await;
+        let (room, mut stopped) = (room.clone(), stop.subscribe());
+        listeners.push(updates);
+        senders.spawn(async move {
+            let mut sent = Vec::new();
+            while !*stopped.borrow_and_update() {
+                let text = format!("{user} {}", sent.len());
+                // No error gets here that is not final.
+                session.send_message(Message::to_room(&room, &text)).await.unwrap();
+                sent.push(text);
+            }
+            (session, sent)
+        });
+    }
+    let readers: Vec<_> = listeners
+        .into_iter()
+        .map(|mut updates| {
+            tokio::spawn(async move {
+                let mut got = Vec::new();
+                while let Some(update) = updates.recv().await {
+                    match update {
+                        Update::Event(event) if is_message(&event) => {
+                            got.push(text_of(&event).to_owned());
+                            if text_of(&event) == "the end" {
+                                break;
+                            }
+                        }
+                        Update::Violation(violation) => panic!("{violation:?}"),
+                        _ => {}
+                    }
+                }
+                got
+            })
+        })
+        .collect();
+    cluster.rolling_restart().await;
+    stop.send_replace(true);
+    let mut sent = BTreeSet::new();
+    let mut sessions = Vec::new();
+    while let Some(sender) = senders.join_next().await {
+        let (session, texts) = sender.unwrap();
+        sent.extend(texts);
+        sessions.push(session);
+    }
+    // The last word of all.
+    let last = sessions[0].send_message(Message::to_room(&room, "the end")).await.unwrap();
+    sent.insert("the end".to_owned());
+    let log = alice.log(&room).await;
+    let stored: Vec<_> =
+        log.iter().filter(|event| is_message(event)).map(|event| text_of(event).to_owned()).collect();
+    assert_eq!(log.last().unwrap().seq, last.seq);
+    assert_eq!(stored.len(), sent.len(), "nothing twice");
+    assert_eq!(stored.iter().cloned().collect::<BTreeSet<_>>(), sent);
+    for reader in readers {
+        let got = within("the last word comes", reader).await.unwrap();
+        assert_eq!(got, stored, "in order, once, without a hole");
+    }
+}
+
+/// Tells tasks to stop.
+fn stop_sign() -> tokio::sync::watch::Sender<bool> {
+    tokio::sync::watch::Sender::new(false)
+}
+
+#[tokio::test]
+async fn a_wiped_and_a_restarted_redis_lose_nothing() {
+    let mut cluster = Cluster::start(2).await;
+    let (alice, bob) = (person(&cluster, 0, "alice").await, person(&cluster, 1, "bob").await);
+    let room = alice.group(&[&bob]).await;
+    let mut at_bob = bob.connect(Door::Grpc).await;
+    let mut last = alice.say(&room, "before").await;
+    at_bob.events_up_to(&room, last).await;
+    cluster.redis.flushall().await.unwrap();
+    // Nobody is registered now, and nobody knows.
+    last = alice.say(&room, "after the wipe").await.max(last);
+    at_bob.events_up_to(&room, last).await;
+    cluster.redis.kill().await.unwrap();
+    for number in 0..5 {
+        last = alice.say(&room, &format!("without redis {number}")).await;
+    }
+    // From the store, while it is away.
+    at_bob.events_up_to(&room, last).await;
+    let carol = person(&cluster, 1, "carol").await;
+    let mut at_carol = carol.connect(Door::Grpc).await;
+    alice.add(&room, &carol).await;
+    last = alice.say(&room, "carol is new").await;
+    at_carol.events_up_to(&room, last).await;
+    cluster.redis.restart().await.unwrap();
+    last = alice.say(&room, "with redis").await;
+    at_carol.events_up_to(&room, last).await;
+    at_bob.events_up_to(&room, last).await;
+}
+
+#[tokio::test]
+async fn a_room_outgrows_being_looked_up_while_people_come() {
+    let cluster = Cluster::start(2).await;
+    let alice = person(&cluster, 0, "alice").await;
+    let room = alice.channel().await;
+    let first = person(&cluster, 1, "first").await;
+    alice.add(&room, &first).await;
+    let mut at_first = first.connect(Door::Grpc).await;
+    let mut users: Vec<_> = (0..560).map(|user| format!("u{user:03}")).collect();
+    let mut creating = JoinSet::new();
+    for part in users.chunks(80) {
+        let people: Vec<_> = part.iter().map(|user| cluster.person(0, user)).collect();
+        creating.spawn(async move {
+            for person in people {
+                person.users().get_user(GetUserRequest { user_id: "me".to_owned() }).await.unwrap();
+            }
+        });
+    }
+    creating.join_all().await;
+    let mut came = Vec::new();
+    while !users.is_empty() {
+        let part: Vec<_> = users.drain(..40).collect();
+        let late = cluster.person(1, &part[0]);
+        let request = AddMembersRequest {
+            room_id: room.clone(),
+            user_ids: part,
+            request_id: fresh("add"),
+            after_seq: None,
+        };
+        let (added, at_late) = tokio::join!(
+            async { alice.rooms().add_members(request).await.unwrap() },
+            late.connect(Door::Grpc)
+        );
+        drop(added);
+        came.push(at_late);
+        // Each size of the room is spoken in.
+        let seq = alice.say(&room, "who is here?").await;
+        at_first.events_up_to(&room, seq).await;
+        for conversation in &mut came {
+            conversation.events_up_to(&room, seq).await;
+        }
+    }
+    // Now it costs one message for all, and no lookup.
+    let (looked_up, published) = (lookups(&cluster).await, cluster.redis.calls("publish").await.unwrap());
+    for _ in 0..50 {
+        alice.say(&room, "hello all").await;
+    }
+    let published = cluster.redis.calls("publish").await.unwrap() - published;
+    // The rest is heartbeats.
+    assert!((50..80).contains(&published), "{published} for 50 messages");
+    assert!(lookups(&cluster).await - looked_up < 30);
+}
+
+/// Scripts run so far: lookups, and what the heartbeats come to.
+async fn lookups(cluster: &Cluster) -> u64 {
+    cluster.redis.calls("evalsha").await.unwrap()
+}
+
+#[tokio::test]
+async fn a_message_costs_one_lookup_and_one_publish_for_each_node() {
+    let cluster = Cluster::start(3).await;
+    let alice = person(&cluster, 0, "alice").await;
+    let mut people = Vec::new();
+    for number in 0..12 {
+        people.push(person(&cluster, number % 3, &format!("p{number}")).await);
+    }
+    let room = alice.group(&people.iter().collect::<Vec<_>>()).await;
+    let mut conversations = Vec::new();
+    for person in &people {
+        conversations.push(person.connect(Door::Grpc).await);
+    }
+    let mut last = alice.say(&room, "the first").await;
+    let (looked_up, published) = (lookups(&cluster).await, cluster.redis.calls("publish").await.unwrap());
+    for _ in 0..100 {
+        last = alice.say(&room, "hello").await;
+    }
+    let looked_up = lookups(&cluster).await - looked_up;
+    let published = cluster.redis.calls("publish").await.unwrap() - published;
+    for conversation in &mut conversations {
+        conversation.events_up_to(&room, last).await;
+    }
+    // Four people on each of two other nodes; the rest is heartbeats, of three nodes.
+    assert!((100..160).contains(&looked_up), "{looked_up} lookups for 100 messages");
+    assert!((200..260).contains(&published), "{published} publishes for 100 messages");
+}
+
+#[tokio::test]
+async fn many_nodes_write_one_room_and_everyone_gets_their_turn() {
+    let cluster = Cluster::start(4).await;
+    let owner = person(&cluster, 0, "owner").await;
+    let room = owner.channel().await;
+    let mut writers = JoinSet::new();
+    for node in 0..4 {
+        let writer = person(&cluster, node, &format!("w{node}")).await;
+        writer
+            .rooms()
+            .join_room(JoinRoomRequest {
+                room_id: room.clone(),
+                request_id: fresh("join"),
+                ..Default::default()
+            })
+            .await
+            .unwrap();
+        let (session, mut updates) = session(&cluster, &writer.id, &[node]);
+        tokio::spawn(async move { while updates.recv().await.is_some() {} });
+        let room = room.clone();
+        writers.spawn(async move {
+            let sends = (0..100)
+                .map(|number| session.send_message(Message::to_room(&room, format!("{node} {number}"))));
+            let mut seqs = Vec::new();
+            for sent in futures::future::join_all(sends).await {
+                seqs.push(sent.unwrap().seq);
+            }
+            seqs
+        });
+    }
+    let mut seqs: Vec<u64> = within("everyone is done", writers.join_all()).await.concat();
+    seqs.sort_unstable();
+    seqs.dedup();
+    assert_eq!(seqs.len(), 400, "each has a place of its own");
+    let log = owner.log(&room).await;
+    assert!(log.iter().map(|event| event.seq).eq(1..=log.len() as u64));
+    assert_eq!(log.iter().filter(|event| is_message(event)).count(), 400);
+}
