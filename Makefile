@@ -6,10 +6,12 @@ DIR ?= ../shared/data/irc
 SEED ?= 1
 DURATION ?= 60
 TOOLS := .tools
+SEEDS ?= 10000
+FROM ?= 0
 
 # One stage after the other, in the order given, whatever -j says.
 .NOTPARALLEL:
-.PHONY: run cluster test build lint unit doc-examples replay-few replay torture torture-few torture-planted bench clean help
+.PHONY: simulate run cluster test build lint unit doc-examples replay-few replay torture torture-few torture-planted bench clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -70,6 +72,9 @@ torture-planted: ## plants every known bug in turn; fails unless each is found
 bench: ## the measurements quoted in docs/performance.md
 	$(CARGO) build --release --locked --bin parlance --bin parlance-bench
 	./target/release/parlance-bench measure
+
+simulate: ## whole nodes in simulated time, one run for each of SEEDS seeds from FROM on
+	$(CARGO) run --locked -p parlance-sim -- --seeds $(SEEDS) --from $(FROM)
 
 # What the lints and tests need beside Rust: in this folder, not on the machine.
 $(TOOLS)/ready: tools/package-lock.json tools/install

@@ -3,11 +3,12 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
+use parlance_proto::v1;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::{Http, Person, eventually, parlance, within};
+use crate::{Cluster, Http, Person, eventually, parlance, within};
 
 /// A server of this test's own, on free ports and a fresh data directory. Dropping it
 /// kills it.
@@ -17,6 +18,8 @@ pub struct Server {
     data: TempDir,
     listening: Listening,
     output: Output,
+    /// What it keeps everything in, if not in its data directory.
+    shared: Option<Box<Cluster>>,
 }
 
 /// How to start a server.
@@ -47,8 +50,15 @@ const DRAIN_SECONDS: &str = "2";
 struct Output(Arc<Mutex<String>>);
 
 impl Server {
-    /// In local mode, without limits per user.
+    /// Without limits per user: in local mode; or, where the environment asks for it by
+    /// `PARLANCE_TEST_STORE=dynamodb`, as the one node of a cluster.
     pub async fn start() -> Self {
+        if std::env::var("PARLANCE_TEST_STORE").is_ok_and(|store| store == "dynamodb") {
+            let mut cluster = Box::pin(Cluster::start(1)).await;
+            let mut server = cluster.nodes.pop().expect("it has a node");
+            server.shared = Some(Box::new(cluster));
+            return server;
+        }
         Self::start_with(&["--user-rate", "0"]).await
     }
 
@@ -78,7 +88,7 @@ impl Server {
         let listening = Listening { clients: any, operators: any, edges: None };
         let output = Output::default();
         let child = spawn(&launch, data.path(), listening);
-        let mut server = Self { child, launch, data, listening, output };
+        let mut server = Self { child, launch, data, listening, output, shared: None };
         server.wait_until_it_serves().await;
         server
     }
@@ -129,8 +139,14 @@ impl Server {
         self.output.0.lock().expect("nobody panics with it").clone()
     }
 
-    /// A new person, in local mode.
+    /// A new person.
     pub async fn person(&self, id: &str) -> Person {
+        if let Some(cluster) = &self.shared {
+            let person = Person::new(&self.address(), id, &cluster.token(id));
+            let user = v1::CreateUserRequest { user_id: id.to_owned(), ..Default::default() };
+            person.users().create_user(user).await.expect("a user in their own name");
+            return person;
+        }
         Person::create(&self.address(), id).await
     }
 

@@ -213,17 +213,18 @@ async fn a_client_that_does_not_read_stops_no_other() {
     for kind in BALANCERS {
         println!("through {kind:?}");
         let balancer = Balancer::start(kind, &cluster).await;
-        let alice = person(&cluster, &balancer, "alice");
-        let room = alice.channel().await;
         for door in DOORS {
-            let someone = cluster.person_at(&at(&balancer, door), "alice");
+            // Someone new, who has nothing to catch up on.
+            let name = format!("{kind:?}-{door:?}").to_lowercase();
+            let room = person(&cluster, &balancer, &name).channel().await;
+            let someone = cluster.person_at(&at(&balancer, door), &name);
             let mut stuck = Vec::new();
             for _ in 0..6 {
                 stuck.push(someone.connect(door).await);
             }
             let mut reading = someone.connect(door).await;
             // Straight to a node: this is about those who read.
-            let mut sending = cluster.person(0, "alice").connect(Door::Grpc).await;
+            let mut sending = cluster.person(0, &name).connect(Door::Grpc).await;
             let last = sending.flood(&room, 900, |number| format!("{number:03000}")).await;
             reading.events_up_to(&room, last).await;
         }

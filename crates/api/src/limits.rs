@@ -96,6 +96,13 @@ pub(crate) const RECOVERY_CONCURRENCY: usize = 32;
 /// How long it rests before it compares again, while the registry is away.
 pub(crate) const RECOVERY_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long after a write without an answer a node looks what became of it: longer than
+/// one that is given up stays under way.
+pub(crate) const FIND_OUT_AFTER: Duration = Duration::from_secs(3);
+
+/// How often it does so if the store does not answer then either.
+pub(crate) const FIND_OUT_TRIES: usize = 20;
+
 /// How long others keep looking after a node that is gone: cut off from the registry it
 /// may serve on until its clients are sent away.
 pub(crate) const LOST_NODE_WRITES: Duration = Duration::from_secs(60);

@@ -26,7 +26,12 @@ fn message(target: Target, number: u64, text: String) -> Operation {
     })
 }
 
-pub(crate) fn create(kind: v1::RoomKind, visibility: v1::HistoryVisibility, members: &[UserId], number: u64) -> Operation {
+pub(crate) fn create(
+    kind: v1::RoomKind,
+    visibility: v1::HistoryVisibility,
+    members: &[UserId],
+    number: u64,
+) -> Operation {
     let settings = v1::RoomSettings { history_visibility: visibility.into(), ..Default::default() };
     Operation::CreateRoom(v1::CreateRoomRequest {
         kind: kind.into(),

@@ -25,7 +25,7 @@ const ATTEMPTS: u32 = 40;
 
 /// What the script has a client do.
 #[derive(Debug, Clone)]
-pub enum Do {
+pub(crate) enum Do {
     /// Ask this. Without `retry`, what becomes of it is not looked after.
     Ask { asked: usize, retry: bool },
     /// Lose the connection. The node may take a while to notice.
@@ -41,7 +41,7 @@ pub enum Do {
 }
 
 /// One device of one user. It connects whenever it is not connected.
-pub struct Client {
+pub(crate) struct Client {
     world: Arc<World>,
     index: usize,
     user: UserId,
@@ -75,7 +75,12 @@ enum End {
 
 impl Client {
     /// A client of `user` that is told by `todo` what to do.
-    pub fn new(world: Arc<World>, index: usize, user: UserId, todo: mpsc::UnboundedReceiver<Do>) -> Self {
+    pub(crate) fn new(
+        world: Arc<World>,
+        index: usize,
+        user: UserId,
+        todo: mpsc::UnboundedReceiver<Do>,
+    ) -> Self {
         let authorization = authorization(&user);
         Self {
             world,
@@ -92,7 +97,7 @@ impl Client {
     }
 
     /// Runs for as long as the simulation.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         loop {
             let mut away = self.world.weather.dice().millis(20, 400);
             if let Some(mut connection) = self.connect() {
@@ -116,10 +121,13 @@ impl Client {
     }
 
     fn connect(&mut self) -> Option<Connection> {
-        let slot = self.prefer.unwrap_or_else(|| self.world.weather.dice().below(self.world.places() as u64) as usize);
+        let slot = self
+            .prefer
+            .unwrap_or_else(|| self.world.weather.dice().below(self.world.places() as u64) as usize);
         let node = self.world.node(slot)?;
         let (to_node, mut from_client) = mpsc::unbounded_channel::<v1::ClientFrame>();
-        let inbound = futures::stream::poll_fn(move |cx| from_client.poll_recv(cx).map(|frame| frame.map(Ok)));
+        let inbound =
+            futures::stream::poll_fn(move |cx| from_client.poll_recv(cx).map(|frame| frame.map(Ok)));
         let frames = node.services.open(Some(&self.authorization), inbound).ok()?;
         let cursors = self.cursors.iter().map(|(room, seq)| v1::Cursor {
             room_id: room.as_str().to_owned(),
@@ -142,7 +150,9 @@ impl Client {
             reached: BTreeMap::new(),
             seen: Vec::new(),
         });
-        self.world.trace.line(format_args!("{}#{} connects to {} as {session}", self.user, self.index, node.id));
+        self.world
+            .trace
+            .line(format_args!("{}#{} connects to {} as {session}", self.user, self.index, node.id));
         let read_from = Instant::now();
         Some(Connection { node, frames, to_node, session, open: false, sent: BTreeMap::new(), read_from })
     }
@@ -180,7 +190,12 @@ impl Client {
     }
 
     /// What the script wants; how the connection ends by it, if it does.
-    fn take(&mut self, todo: Do, connection: &mut Option<&mut Connection>, away: &mut Duration) -> Option<End> {
+    fn take(
+        &mut self,
+        todo: Do,
+        connection: &mut Option<&mut Connection>,
+        away: &mut Duration,
+    ) -> Option<End> {
         match todo {
             Do::Ask { asked, retry } => {
                 self.outstanding.insert(asked, retry);
@@ -294,8 +309,11 @@ impl Client {
             v1::reply::Result::Error(error) => error.reason.clone(),
             _ => "done".to_owned(),
         };
-        self.world.trace.line(format_args!("{}#{} hears of {}: {reason}", self.user, self.index, reply.request_id));
-        let Some(index) = reply.request_id.split('.').next().and_then(|index| index.parse::<usize>().ok()) else {
+        self.world
+            .trace
+            .line(format_args!("{}#{} hears of {}: {reason}", self.user, self.index, reply.request_id));
+        let Some(index) = reply.request_id.split('.').next().and_then(|index| index.parse::<usize>().ok())
+        else {
             self.world.complain_of_hello(&self.user, &reason);
             return false;
         };
@@ -348,7 +366,6 @@ impl Client {
             });
         }
     }
-
 }
 
 /// The next frame, read from the stream no sooner than `from`, if the node runs.

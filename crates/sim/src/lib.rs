@@ -7,16 +7,24 @@
 #![warn(missing_docs)]
 
 pub mod check;
+/// Each node's clock.
 pub mod clock;
+/// Random numbers that a seed repeats.
 pub mod dice;
+/// How nodes die and stand still.
 pub mod fence;
+/// What clients asked and saw.
 pub mod history;
 pub mod mesh;
+/// Starting and ending nodes.
 pub mod node;
 pub mod script;
 pub mod store;
+/// What happened, line by line.
 pub mod trace;
+/// How much goes wrong.
 pub mod weather;
+/// Everything that is simulated.
 pub mod world;
 
 mod asks;

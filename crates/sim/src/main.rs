@@ -53,7 +53,9 @@ fn main() -> ExitCode {
         }
         if differs || !report.violations.is_empty() {
             failed += 1;
-            println!("seed {seed} fails; cargo run -p parlance-sim -- --from {seed} --seeds 1 --trace{growth}");
+            println!(
+                "seed {seed} fails; cargo run -p parlance-sim -- --from {seed} --seeds 1 --trace{growth}"
+            );
             for violation in &report.violations {
                 println!("  {violation}");
             }

@@ -84,7 +84,8 @@ impl Weather {
     /// Whether there was any trouble for `node` between two moments.
     pub fn was_fine(&self, node: &NodeId, from: u64, to: u64) -> bool {
         let troubles = lock(&self.troubles);
-        let mut its = troubles.iter().filter(|trouble| trouble.node.as_ref().is_none_or(|other| other == node));
+        let mut its =
+            troubles.iter().filter(|trouble| trouble.node.as_ref().is_none_or(|other| other == node));
         !its.any(|trouble| trouble.from <= to && trouble.to.is_none_or(|end| end >= from))
     }
 
@@ -113,7 +114,11 @@ impl Weather {
 
     /// Half of the way to the store and back.
     pub(crate) fn store_latency(&self) -> Duration {
-        if self.dice.chance(self.faults().slow) { self.dice.millis(100, 1_500) } else { self.dice.millis(1, 6) }
+        if self.dice.chance(self.faults().slow) {
+            self.dice.millis(100, 1_500)
+        } else {
+            self.dice.millis(1, 6)
+        }
     }
 
     /// The way to the registry and back.

@@ -36,10 +36,8 @@ pub struct World {
 }
 
 /// A client, as the script sees it.
-#[derive(Clone)]
-pub struct Handle {
-    /// Its user.
-    pub user: UserId,
+pub(crate) struct Handle {
+    user: UserId,
     todo: mpsc::UnboundedSender<Do>,
 }
 
@@ -143,13 +141,13 @@ impl World {
         index
     }
 
-    /// All clients.
-    pub fn clients(&self) -> Vec<Handle> {
-        lock(&self.clients).clone()
+    /// How many clients there are.
+    pub fn clients(&self) -> usize {
+        lock(&self.clients).len()
     }
 
     /// Has a client do something.
-    pub fn tell(&self, client: usize, what: Do) {
+    pub(crate) fn tell(&self, client: usize, what: Do) {
         self.trace.line(format_args!("client {client} is to {what:?}"));
         if let Some(handle) = lock(&self.clients).get(client) {
             let _ = handle.todo.send(what);
@@ -157,11 +155,23 @@ impl World {
     }
 
     /// Has a client ask something; with `retry` until it has an answer.
-    pub fn ask(&self, client: usize, operation: parlance_proto::v1::client_frame::Operation, retry: bool) -> usize {
+    pub fn ask(
+        &self,
+        client: usize,
+        operation: parlance_proto::v1::client_frame::Operation,
+        retry: bool,
+    ) -> usize {
         let user = lock(&self.clients)[client].user.clone();
         let mut history = lock(&self.history);
         let asked = history.asked.len();
-        history.asked.push(Asked { user, operation, first_sent: None, retries: retry, attempts: 0, answer: None });
+        history.asked.push(Asked {
+            user,
+            operation,
+            first_sent: None,
+            retries: retry,
+            attempts: 0,
+            answer: None,
+        });
         drop(history);
         self.tell(client, Do::Ask { asked, retry });
         asked

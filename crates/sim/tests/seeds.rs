@@ -44,7 +44,8 @@ fn a_room_grows_past_the_sizes_at_which_its_nodes_are_told_otherwise() {
 #[test]
 fn a_seed_comes_to_the_same_run_each_time() {
     for seed in 0..12 {
-        let (first, second) = (run(seed, Kind::Everyday, true).unwrap(), run(seed, Kind::Everyday, true).unwrap());
+        let (first, second) =
+            (run(seed, Kind::Everyday, true).unwrap(), run(seed, Kind::Everyday, true).unwrap());
         let differs = first.trace.iter().zip(&second.trace).find(|(first, second)| first != second);
         assert_eq!(differs, None, "seed {seed}");
         assert_eq!(first.hash, second.hash, "seed {seed}");

@@ -12,13 +12,14 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream;
 use parlance_core::{RoomId, UserId};
+use parlance_store::StoreError;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Cluster, MissedState, Written};
 use crate::Error;
-use crate::hub::Feed;
-use crate::limits::{RECOVERY_AGAIN, RECOVERY_CONCURRENCY};
+use crate::hub::{Feed, Terms};
+use crate::limits::{FIND_OUT_AFTER, FIND_OUT_TRIES, RECOVERY_AGAIN, RECOVERY_CONCURRENCY};
 
 /// Rooms of a user that are read at once.
 const PAGE: usize = 200;
@@ -194,16 +195,35 @@ impl Cluster {
         stream::iter(rooms)
             .for_each_concurrent(RECOVERY_CONCURRENCY, |room| async move {
                 self.reads.take().await;
-                match self.store.room(&room).await {
-                    Ok(Some(stored)) => {
-                        let users = super::audience::concerned(&stored.tail).cloned().collect();
-                        self.announce(&room, stored.head(), users).await;
-                    }
-                    Ok(None) => {}
-                    Err(error) => tracing::warn!(%error, "cannot announce a room"),
+                if let Err(error) = self.announce_stored(&room).await {
+                    tracing::warn!(%error, "cannot announce a room; trying again");
+                    self.written.insert(room, Written { at: Instant::now(), published: false });
+                    self.announce_again();
                 }
             })
             .await;
+    }
+
+    async fn announce_stored(&self, room: &RoomId) -> Result<(), StoreError> {
+        if let Some(stored) = self.store.room(room).await? {
+            // For the sessions here, who may not have been told either.
+            self.hub.deliver(room, Terms::from(&stored.info), &stored.tail);
+            let users = super::audience::concerned(&stored.tail).cloned().collect();
+            self.announce(room, stored.head(), users).await;
+        }
+        Ok(())
+    }
+
+    /// The store did not say whether it wrote something to `room`, and who asked may not ask
+    /// again. Tells everyone where the room is, once what is under way has come to an end.
+    pub(crate) async fn find_out(self: Arc<Self>, room: RoomId) {
+        for _ in 0..FIND_OUT_TRIES {
+            sleep(FIND_OUT_AFTER).await;
+            match self.announce_stored(&room).await {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, "cannot find out what became of an append"),
+            }
+        }
     }
 
     fn missed(&self) -> MutexGuard<'_, MissedState> {

@@ -273,14 +273,17 @@ impl Actor {
         let before = self.room.take();
         self.last_append = Some(Instant::now());
         let mut result = store.append(&self.id, append.clone()).await;
+        let mut unanswered = false;
         for _ in 0..MAX_RACES {
             if result != Err(AppendError::Unknown) {
                 break;
             }
-            result = match store.chunk(&self.id, append.chunk.first_seq()).await? {
-                Some(chunk) if chunk.nonce() == append.chunk.nonce() => Ok(()),
-                Some(_) => Err(AppendError::HeadMoved),
-                None => store.append(&self.id, append.clone()).await,
+            unanswered = true;
+            result = match store.chunk(&self.id, append.chunk.first_seq()).await {
+                Ok(Some(chunk)) if chunk.nonce() == append.chunk.nonce() => Ok(()),
+                Ok(Some(_)) => Err(AppendError::HeadMoved),
+                Ok(None) => store.append(&self.id, append.clone()).await,
+                Err(error) => Err(error.into()),
             };
         }
         match result {
@@ -300,7 +303,13 @@ impl Actor {
                 self.room = before;
                 Err(AppendError::HeadMoved)
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                if unanswered {
+                    // It may be there, and nobody was told.
+                    self.shared.find_out(&self.id);
+                }
+                Err(error)
+            }
         }
     }
 
@@ -365,6 +374,11 @@ impl Actor {
     async fn load(&mut self) -> Result<Option<&Room>, StoreError> {
         if self.room.is_none() {
             let stored = self.shared.store.room(&self.id).await?;
+            if let Some(stored) = &stored {
+                // What nobody has told this node, if its writer died: a repeat of it is
+                // answered without another append.
+                self.shared.hub.deliver(&self.id, Terms::from(&stored.info), &stored.tail);
+            }
             self.room = stored.map(|stored| Room::load(stored.info, &stored.tail));
         }
         Ok(self.room.as_ref())

@@ -54,9 +54,17 @@ struct Shared {
 }
 
 impl Shared {
+    /// Has someone look later whether something was written to `room`.
+    fn find_out(&self, room: &RoomId) {
+        self.tasks.spawn(self.cluster.clone().find_out(room.clone()));
+    }
+
     async fn create(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
         let mut members: Vec<UserId> = creation.append.members.iter().map(|row| row.user.clone()).collect();
-        let created = self.store.create_room(creation).await?;
+        let room = creation.info.id.clone();
+        let created = self.store.create_room(creation).await;
+        // It may be there, and nobody was told.
+        let created = created.inspect_err(|_| self.find_out(&room))?;
         match &created {
             Created::New(room) => {
                 self.hub.deliver(&room.info.id, Terms::from(&room.info), &room.tail);

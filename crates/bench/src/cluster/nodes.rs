@@ -95,7 +95,7 @@ impl Nodes {
             let address = format!("127.0.0.1:{}", free_port(FIRST + number)?);
             let admin = format!("127.0.0.1:{}", free_port(FIRST_ADMIN + number)?);
             let text = |path: PathBuf| path.to_string_lossy().into_owned();
-            let arguments = ["serve", "--store", "dynamodb", "--redis", &shared.redis]
+            let arguments: Vec<String> = ["serve", "--store", "dynamodb", "--redis", &shared.redis]
                 .into_iter()
                 .chain(["--listen", &address, "--admin-listen", &admin])
                 .chain(["--jwt-secret-file", &text(shared.key()), "--data-dir", &text(folder.join("data"))])
@@ -119,7 +119,7 @@ impl Nodes {
         Ok(())
     }
 
-    fn spawn(&self, arguments: &Vec<String>, folder: &Path) -> Result<Child> {
+    fn spawn(&self, arguments: &[String], folder: &Path) -> Result<Child> {
         spawn(&self.program, arguments, &self.environment, folder)
     }
 

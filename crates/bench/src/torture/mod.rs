@@ -115,7 +115,7 @@ async fn torture(args: &Args, plant: Option<Plant>) -> Result<bool> {
         profile.faults.retain(|(class, _)| !class.is_redis() && !class.is_store());
     }
     let duration = Duration::from_secs(args.duration.unwrap_or(profile.duration).max(5));
-    let plan = Plan::new(args.seed, duration, nodes, profile, plant.is_some());
+    let plan = Plan::new(args.seed, duration, nodes, profile);
     let plant = plant.map(Plant::name);
     let options = Options { program: &program, nodes, embedded: args.embedded, plant };
     let cluster = Arc::new(Box::pin(Cluster::start(&options)).await?);
@@ -136,6 +136,7 @@ async fn torture(args: &Args, plant: Option<Plant>) -> Result<bool> {
         schedule: plan.hash(),
         plant,
         elapsed: played.elapsed,
+        settled: played.settled,
         history: &played.history,
         counts: &played.stage.counts,
         verdict: &verdict,

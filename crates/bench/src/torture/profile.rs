@@ -81,7 +81,7 @@ impl Profile {
             // Nothing strikes, so that everything has to be prompt; rooms so quiet that no
             // later message shows that one is missing.
             Plant::DropPublish => {
-                profile.size = Size { clients: 60, rooms: 120, members: 5, groups_only: true };
+                profile.size = Size { clients: 40, rooms: 100, members: 4, groups_only: true };
                 profile.faults = vec![(Class::Stall, 1)];
                 profile.every = 3_000;
                 profile.rate = 20;
@@ -101,10 +101,10 @@ impl Profile {
             // Nodes die with acknowledged messages that they have not told the others of, in
             // rooms where nobody says anything soon after.
             Plant::AckBeforePublish => {
-                profile.size = Size { clients: 60, rooms: 300, members: 5, groups_only: true };
+                profile.size = Size { clients: 30, rooms: 120, members: 3, groups_only: true };
                 profile.faults = vec![(Class::Kill, 1)];
                 profile.every = 2_000;
-                profile.rate = 60;
+                profile.rate = 15;
                 profile.duration = 60;
                 profile.weights =
                     Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };

@@ -16,6 +16,7 @@ pub(super) struct Report<'a> {
     pub(super) schedule: u64,
     pub(super) plant: Option<&'static str>,
     pub(super) elapsed: Duration,
+    pub(super) settled: Duration,
     pub(super) history: &'a History,
     pub(super) counts: &'a Counts,
     pub(super) verdict: &'a Verdict,
@@ -33,6 +34,7 @@ impl Report<'_> {
         println!("seed {}, schedule {:016x}{plant}", self.seed, self.schedule);
         self.print_faults();
         self.print_operations();
+        self.print_times();
         println!("\nchecked");
         for (rule, count) in &self.verdict.checked {
             println!("  {count:>10}  {rule}");
@@ -48,6 +50,26 @@ impl Report<'_> {
         }
         let verdict = if self.is_clean() { "every promise held" } else { "promises were broken" };
         println!("\n{verdict} (seed {}, schedule {:016x})", self.seed, self.schedule);
+    }
+
+    fn print_times(&self) {
+        let ops = self.history.clients.iter().flat_map(|client| &client.ops);
+        let mut times: Vec<_> = ops
+            .filter_map(|op| match (op.kind, &op.outcome) {
+                (OpKind::Send, Outcome::Done(answer)) => Some(answer.at - op.first_sent),
+                _ => None,
+            })
+            .collect();
+        times.sort_unstable();
+        let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default();
+        let longest = times.last().copied().unwrap_or_default();
+        println!("\ntimes");
+        println!(
+            "  {:>7} ms  until a message was acknowledged, half of them; {} ms 99 of 100; {longest} ms the last",
+            at(0.5),
+            at(0.99)
+        );
+        println!("  {:>7} ms  until all was well once it was healed", self.settled.as_millis());
     }
 
     fn print_faults(&self) {

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, interval, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep_until};
 
 use super::client::{Client, Control, Counts, Phase, Stage, Standing, Start};
 use super::cluster::{Cluster, SHARES};
@@ -23,10 +23,10 @@ use super::unary::Unary;
 use super::world::{self, World};
 use super::{check, readback, token};
 
-/// How long everyone may take to catch up once all is healed.
-const SETTLE: Duration = Duration::from_secs(30);
-/// With a planted bug much of it never happens, and need not be waited for.
-const SETTLE_PLANTED: Duration = Duration::from_secs(12);
+/// Once all is healed: how long nothing may move before what is missing counts as lost,
+/// and how long it may take in all.
+const STANDSTILL: Duration = Duration::from_secs(15);
+const SETTLE: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
@@ -36,11 +36,10 @@ pub(super) struct Plan {
     pub(super) duration: Duration,
     pub(super) profile: Profile,
     pub(super) schedule: Vec<(At, Fault)>,
-    pub(super) settle: Duration,
 }
 
 impl Plan {
-    pub(super) fn new(seed: u64, duration: Duration, nodes: u8, profile: Profile, planted: bool) -> Self {
+    pub(super) fn new(seed: u64, duration: Duration, nodes: u8, profile: Profile) -> Self {
         let setting = Setting {
             seed,
             duration: duration.as_millis() as At,
@@ -51,8 +50,7 @@ impl Plan {
             every: profile.every,
         };
         let schedule = schedule::schedule(&setting);
-        let settle = if planted { SETTLE_PLANTED } else { SETTLE };
-        Self { seed, duration, profile, schedule, settle }
+        Self { seed, duration, profile, schedule }
     }
 
     /// The same for the same faults and scripts.
@@ -69,6 +67,8 @@ pub(super) struct Played {
     pub(super) history: History,
     pub(super) stage: Arc<Stage>,
     pub(super) elapsed: Duration,
+    /// From healing until everything was answered and everyone had everything.
+    pub(super) settled: Duration,
     pub(super) problems: Vec<String>,
 }
 
@@ -103,11 +103,11 @@ pub(super) async fn play(plan: &Plan, cluster: Arc<Cluster>) -> Result<Played> {
     progress.abort();
     let elapsed = stage.began.elapsed();
 
+    let healing = Instant::now();
     cast.phase.send_replace(Phase::Settle);
     cluster.heal().await?;
     let (faults, mut problems) = std::mem::take(&mut *faults.lock().unwrap_or_else(PoisonError::into_inner));
-    let deadline = Instant::now() + plan.settle;
-    wait_until(deadline, || {
+    wait_until(&stage, || {
         cast.standings.iter().all(|standing| {
             standing.unanswered.load(Ordering::Relaxed) == 0 && standing.session.load(Ordering::Relaxed) != 0
         })
@@ -117,7 +117,8 @@ pub(super) async fn play(plan: &Plan, cluster: Arc<Cluster>) -> Result<Played> {
     let unary = Unary::connect(&cluster.addresses()[0].direct).await?;
     readback::read_logs(&unary, &stage.world, &tokens, &mut rooms).await?;
     let mut history = History { rooms, faults, ..History::default() };
-    wait_until(Instant::now() + plan.settle, || all_here(&history, &stage, &cast.standings)).await;
+    wait_until(&stage, || all_here(&history, &stage, &cast.standings)).await;
+    let settled = healing.elapsed();
     let inboxes = readback::read_inboxes(&unary, &stage.world, &tokens).await;
 
     cast.phase.send_replace(Phase::Stop);
@@ -132,7 +133,7 @@ pub(super) async fn play(plan: &Plan, cluster: Arc<Cluster>) -> Result<Played> {
         }
         Err(error) => problems.push(format!("{error:#}")),
     }
-    Ok(Played { history, stage, elapsed, problems })
+    Ok(Played { history, stage, elapsed, settled, problems })
 }
 
 /// Starts every client.
@@ -228,15 +229,22 @@ fn all_here(history: &History, stage: &Stage, standings: &[Arc<Standing>]) -> bo
     })
 }
 
-async fn wait_until(deadline: Instant, mut holds: impl FnMut() -> bool) {
-    let look = async {
-        let mut look = interval(LOOK_EVERY);
-        while !holds() {
-            look.tick().await;
-        }
+/// Waits until it holds, or until nothing moves any more: what is missing then is for the
+/// checker to say.
+async fn wait_until(stage: &Stage, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    let moves = || {
+        let counts = &stage.counts;
+        counts.acknowledged.load(Ordering::Relaxed) + counts.delivered.load(Ordering::Relaxed)
     };
-    // What does not hold in time is for the checker to say.
-    let _ = timeout(deadline.saturating_duration_since(Instant::now()), look).await;
+    let (mut last, mut since) = (moves(), started);
+    let mut look = interval(LOOK_EVERY);
+    while !holds() && since.elapsed() < STANDSTILL && started.elapsed() < SETTLE {
+        look.tick().await;
+        if moves() != last {
+            (last, since) = (moves(), Instant::now());
+        }
+    }
 }
 
 async fn progress(stage: Arc<Stage>, struck: Struck) {

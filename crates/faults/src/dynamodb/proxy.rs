@@ -109,25 +109,32 @@ impl Shared {
         let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
         let operation = target.and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned();
         self.tally().request(&operation);
-        let fault = self.plan.strike(&operation);
+        let answer = self.answer(&operation, headers, body).await;
+        self.tally().ended();
+        answer
+    }
+
+    /// Answers as the plan says.
+    async fn answer(&self, operation: &str, headers: HeaderMap, body: Bytes) -> Result<Answer, Cut> {
+        let fault = self.plan.strike(operation);
         if let Some(fault) = fault {
-            self.tally().struck(&operation, fault.name());
-            if let Some(refusal) = answers::refusal(fault, &operation, &body) {
+            self.tally().struck(operation, fault.name());
+            if let Some(refusal) = answers::refusal(fault, operation, &body) {
                 return Ok(refusal);
             }
         }
         match fault {
             Some(Fault::Cut) => Err(Cut),
             Some(Fault::LoseAnswer) => {
-                self.forward(&operation, headers, body).await?;
+                self.forward(operation, headers, body).await?;
                 Err(Cut)
             }
             Some(Fault::Delay(time)) => {
                 tokio::time::sleep(time).await;
-                self.forward(&operation, headers, body).await
+                self.forward(operation, headers, body).await
             }
-            Some(Fault::PartialBatch) => self.half(&operation, headers, body).await,
-            _ => self.maybe_past(&operation, headers, body).await,
+            Some(Fault::PartialBatch) => self.half(operation, headers, body).await,
+            _ => self.maybe_past(operation, headers, body).await,
         }
     }
 

@@ -12,6 +12,10 @@ pub struct Tally {
     pub struck: BTreeMap<(String, &'static str), u64>,
     /// Capacity units by operation, as the answers say.
     pub units: BTreeMap<String, f64>,
+    /// The most requests that were under way at the same time.
+    pub most_at_once: usize,
+    /// Requests under way.
+    pub(super) under_way: usize,
 }
 
 impl Tally {
@@ -27,6 +31,12 @@ impl Tally {
 
     pub(super) fn request(&mut self, operation: &str) {
         *self.requests.entry(operation.to_owned()).or_default() += 1;
+        self.under_way += 1;
+        self.most_at_once = self.most_at_once.max(self.under_way);
+    }
+
+    pub(super) fn ended(&mut self) {
+        self.under_way -= 1;
     }
 
     pub(super) fn struck(&mut self, operation: &str, name: &'static str) {

@@ -9,14 +9,16 @@ use parlance_faults::redis::RedisServer;
 use parlance_registry::{Notice, RedisOptions, Registry, To};
 
 use crate::fixture::{Node, nodes, options, started};
-use crate::support::{notice, payload, room, taken, to_room, until, users};
+use crate::support::{DEADLINE, notice, payload, room, taken, to_room, until, users};
 
 /// Nothing of a burst is lost without a word.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_arrives() {
     let server = RedisServer::start().await.unwrap();
+    // Patient enough for any machine: a node that takes Redis for lost would not publish.
+    let (command_timeout, unheard, lease) = (Duration::from_secs(20), Duration::from_secs(20), DEADLINE);
     let mut nodes =
-        started(2, &RedisOptions { command_timeout: Duration::from_secs(20), ..options(server.url()) }).await;
+        started(2, &RedisOptions { command_timeout, unheard, lease, ..options(server.url()) }).await;
     let (sender, receiver) = nodes.split_at_mut(1);
     let payloads = (0..25_000_u32).map(|number| Bytes::from(number.to_be_bytes().to_vec()));
     let told = payloads.map(|payload| sender[0].registry.tell(receiver[0].registry.node(), payload));
@@ -97,7 +99,8 @@ async fn publishing_costs_one_lookup_and_one_message_for_each_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_sessions_are_registered_together() {
     let server = RedisServer::start().await.unwrap();
-    let patient = RedisOptions { command_timeout: Duration::from_secs(10), ..options(server.url()) };
+    let (command_timeout, unheard, lease) = (Duration::from_secs(20), Duration::from_secs(20), DEADLINE);
+    let patient = RedisOptions { command_timeout, unheard, lease, ..options(server.url()) };
     let node = &nodes(1, &patient).await[0];
     let users = users(10_000);
     let before = server.calls("evalsha").await.unwrap();

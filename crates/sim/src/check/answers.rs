@@ -10,7 +10,8 @@ use crate::history::{Asked, History};
 /// at the first try is not; and pages hold what their readers may see.
 pub(super) fn check(truth: &Truth, history: &History, violations: &mut Vec<String>) {
     for (index, asked) in history.asked.iter().enumerate() {
-        let mut complain = |what: String| violations.push(format!("operation {index} of {}: {what}", asked.user));
+        let mut complain =
+            |what: String| violations.push(format!("operation {index} of {}: {what}", asked.user));
         match asked.answer.as_ref().map(|answer| &answer.result) {
             Some(Reply::SendMessage(sent)) => {
                 let id = match &asked.operation {
@@ -87,7 +88,9 @@ fn request_of(operation: &Operation) -> Option<(&str, &str)> {
 
 fn check_refusal(truth: &Truth, asked: &Asked, error: &v1::Error, complain: &mut impl FnMut(String)) {
     let Some((room, id)) = request_of(&asked.operation) else { return };
-    if ["cursor_ahead", "request_id_reused", "catch_up_first", "outcome_unknown"].contains(&error.reason.as_str()) {
+    if ["cursor_ahead", "request_id_reused", "catch_up_first", "outcome_unknown"]
+        .contains(&error.reason.as_str())
+    {
         // Clients say only what they were told, and use no id twice.
         if !matches!(asked.operation, Operation::MarkRead(_) | Operation::AcknowledgeDelivery(_)) {
             complain(format!("{id} was refused: {}", error.reason));
@@ -102,7 +105,12 @@ fn check_refusal(truth: &Truth, asked: &Asked, error: &v1::Error, complain: &mut
     }
 }
 
-fn check_page(truth: &Truth, asked: &Asked, page: &v1::ListEventsResponse, complain: &mut impl FnMut(String)) {
+fn check_page(
+    truth: &Truth,
+    asked: &Asked,
+    page: &v1::ListEventsResponse,
+    complain: &mut impl FnMut(String),
+) {
     for event in &page.events {
         let Some(room) = RoomId::parse(&event.room_id).ok().and_then(|room| truth.rooms.get(&room)) else {
             complain(format!("a page of {}, which is not there", event.room_id));

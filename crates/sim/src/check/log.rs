@@ -22,7 +22,10 @@ pub(super) fn check(tables: &Tables, violations: &mut Vec<String>) {
             }
             messages += u64::from(matches!(event.body, Body::Message(_)));
             if event.message_count != messages {
-                complain(format!("{} messages are counted as {} at {}", messages, event.message_count, event.seq));
+                complain(format!(
+                    "{} messages are counted as {} at {}",
+                    messages, event.message_count, event.seq
+                ));
             }
             (next, last_at) = (event.seq + 1, event.at);
         }
@@ -35,7 +38,8 @@ pub(super) fn check(tables: &Tables, violations: &mut Vec<String>) {
         }
         for (user, member) in &room.members {
             let stored = row.members.get(user);
-            if stored.is_none_or(|stored| stored.intervals != member.intervals || stored.role != member.role) {
+            if stored.is_none_or(|stored| stored.intervals != member.intervals || stored.role != member.role)
+            {
                 complain(format!("the row of {user} is {stored:?} and should be {member:?}"));
             }
         }

@@ -40,7 +40,7 @@ pub fn is_settled(world: &World) -> bool {
     let tables = world.memory.tables();
     let open: Vec<_> = history.sessions.iter().filter(|session| session.is_open()).collect();
     let clients: BTreeSet<usize> = open.iter().map(|session| session.client).collect();
-    clients.len() == world.clients().len()
+    clients.len() == world.clients()
         && tables.rooms.values().all(|row| {
             let in_it = |user| row.members.get(user).is_some_and(Member::is_active);
             open.iter().all(|session| !in_it(&session.user) || session.has(&row.info.id) >= row.head())

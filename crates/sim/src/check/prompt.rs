@@ -1,7 +1,7 @@
-use parlance_core::RoomId;
+use parlance_core::{RoomId, UserId};
 use parlance_proto::v1::reply::Result as Reply;
 
-use super::Truth;
+use super::{RoomTruth, Truth};
 use crate::history::{History, Seen, Session};
 use crate::weather::Weather;
 
@@ -21,7 +21,9 @@ pub(super) fn check(truth: &Truth, history: &History, weather: &Weather, violati
     for asked in &history.asked {
         let Some(answer) = &asked.answer else { continue };
         let Reply::SendMessage(sent) = &answer.result else { continue };
-        let Some(room) = RoomId::parse(&sent.room_id).ok().and_then(|id| truth.rooms.get(&id)) else { continue };
+        let Some(room) = RoomId::parse(&sent.room_id).ok().and_then(|id| truth.rooms.get(&id)) else {
+            continue;
+        };
         let (from, to) = (answer.at.saturating_sub(BEFORE), answer.at + SOON);
         if !weather.was_fine(&answer.node, from, to) {
             continue;
@@ -31,7 +33,10 @@ pub(super) fn check(truth: &Truth, history: &History, weather: &Weather, violati
                 && !session.seen.is_empty()
                 && !session.slow
                 && session.closed.is_none_or(|closed| closed > to);
-            if !is_there || !room.may_see(&session.user, sent.seq) || !weather.was_fine(&session.node, from, to) {
+            if !is_there
+                || !was_member(room, &session.user, sent.seq)
+                || !weather.was_fine(&session.node, from, to)
+            {
                 continue;
             }
             if when(session, &sent.room_id, sent.seq).is_none_or(|at| at > to) {
@@ -42,6 +47,11 @@ pub(super) fn check(truth: &Truth, history: &History, weather: &Weather, violati
             }
         }
     }
+}
+
+fn was_member(room: &RoomTruth, user: &UserId, seq: u64) -> bool {
+    let intervals = room.members.get(user).map(|member| member.intervals.as_slice()).unwrap_or_default();
+    intervals.iter().any(|interval| interval.joined <= seq && interval.left.is_none_or(|left| seq <= left))
 }
 
 /// When a session got, or passed, an event.

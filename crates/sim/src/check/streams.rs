@@ -10,7 +10,8 @@ use crate::history::{History, Seen, Session};
 /// only what its user may see, and in the end all of it.
 pub(super) fn check(truth: &Truth, history: &History, violations: &mut Vec<String>) {
     for (number, session) in history.sessions.iter().enumerate() {
-        let mut complain = |what: String| violations.push(format!("session {number} of {}: {what}", session.user));
+        let mut complain =
+            |what: String| violations.push(format!("session {number} of {}: {what}", session.user));
         let mut at: BTreeMap<RoomId, u64> = session.cursors.clone();
         for (_, seen) in &session.seen {
             let (room, from, to) = match seen {
@@ -19,7 +20,8 @@ pub(super) fn check(truth: &Truth, history: &History, violations: &mut Vec<Strin
                 Seen::Gap(gap) if gap.to_seq == 0 => continue,
                 Seen::Gap(gap) => (&gap.room_id, gap.from_seq, gap.to_seq),
             };
-            let Some((id, room)) = RoomId::parse(room).ok().and_then(|id| truth.rooms.get_key_value(&id)) else {
+            let Some((id, room)) = RoomId::parse(room).ok().and_then(|id| truth.rooms.get_key_value(&id))
+            else {
                 complain(format!("something of {room}, which is not there"));
                 continue;
             };
@@ -60,7 +62,8 @@ fn check_event(room: &RoomTruth, session: &Session, event: &v1::Event, complain:
 /// A gap hides nothing that it has no reason to hide.
 fn check_gap(room: &RoomTruth, session: &Session, gap: &v1::Gap, complain: &mut impl FnMut(String)) {
     let hides_visible = (gap.from_seq..=gap.to_seq).any(|seq| room.may_see(&session.user, seq));
-    let joined = room.members.get(&session.user).map(|member| member.intervals.as_slice()).unwrap_or_default();
+    let joined =
+        room.members.get(&session.user).map(|member| member.intervals.as_slice()).unwrap_or_default();
     let just = match gap.reason() {
         v1::GapReason::NotMember => !hides_visible || room.visibility == parlance_core::Visibility::All,
         // Joining a room whose past is open: it is there to be paged.
@@ -74,7 +77,12 @@ fn check_gap(room: &RoomTruth, session: &Session, gap: &v1::Gap, complain: &mut 
     }
 }
 
-fn check_end(truth: &Truth, session: &Session, at: &BTreeMap<RoomId, u64>, complain: &mut impl FnMut(String)) {
+fn check_end(
+    truth: &Truth,
+    session: &Session,
+    at: &BTreeMap<RoomId, u64>,
+    complain: &mut impl FnMut(String),
+) {
     for room in truth.rooms.values() {
         let Some(member) = room.members.get(&session.user) else { continue };
         let has = at.get(&room.id).copied();
@@ -83,8 +91,11 @@ fn check_end(truth: &Truth, session: &Session, at: &BTreeMap<RoomId, u64>, compl
             (None, has) if has.unwrap_or(0) < room.head => {
                 complain(format!("ends at {} of {} events of {}", has.unwrap_or(0), room.head, room.id));
             }
-            // Who knows of the room learns that they left it.
-            (Some(left), Some(has)) if has < left => {
+            // Who was told of coming learns of leaving. (Who came and left while their node
+            // was deaf learns of both when they connect again.)
+            (Some(left), Some(has))
+                if has < left && member.intervals.last().is_some_and(|last| has >= last.joined) =>
+            {
                 complain(format!("ends at {has} of {}, which they left at {left}", room.id));
             }
             _ => {}

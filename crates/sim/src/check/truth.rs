@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
-use parlance_core::{Body, Event, Interval, Member, Role, RoomId, SeqRange, UserId, Visibility, visible_ranges};
+use parlance_core::{
+    Body, Event, Interval, Member, Role, RoomId, SeqRange, UserId, Visibility, visible_ranges,
+};
 use parlance_proto::{convert, v1};
 
 use crate::store::Tables;
@@ -121,7 +123,8 @@ impl RoomTruth {
             Some(v1::event::Body::MessageEdited(edited)) => (edited.target_seq, &edited.text),
             _ => return None,
         };
-        let known = self.texts.get(&message).is_some_and(|texts| texts.iter().any(|(_, known)| known == text));
+        let known =
+            self.texts.get(&message).is_some_and(|texts| texts.iter().any(|(_, known)| known == text));
         (!known).then(|| format!("{} of {} has a text that it never had", seen.seq, seen.room_id))
     }
 

@@ -18,11 +18,16 @@ pub(super) fn check(truth: &Truth, tables: &Tables, history: &History, violation
         }
         if read.message_count != room.messages_up_to(read.seq) {
             let counted = room.messages_up_to(read.seq);
-            violations.push(format!("{user} has read {} messages of {}, not {counted}", read.message_count, room.id));
+            violations.push(format!(
+                "{user} has read {} messages of {}, not {counted}",
+                read.message_count, room.id
+            ));
         }
     }
     for asked in &history.asked {
-        let Some(Reply::ListInbox(inbox)) = asked.answer.as_ref().map(|answer| &answer.result) else { continue };
+        let Some(Reply::ListInbox(inbox)) = asked.answer.as_ref().map(|answer| &answer.result) else {
+            continue;
+        };
         check_inbox(truth, tables, &asked.user, inbox, violations);
     }
 }
@@ -51,7 +56,13 @@ fn bounds(room: &RoomTruth, user: &UserId, history: &History) -> (u64, u64) {
     (least, most)
 }
 
-fn check_inbox(truth: &Truth, tables: &Tables, user: &UserId, inbox: &v1::ListInboxResponse, violations: &mut Vec<String>) {
+fn check_inbox(
+    truth: &Truth,
+    tables: &Tables,
+    user: &UserId,
+    inbox: &v1::ListInboxResponse,
+    violations: &mut Vec<String>,
+) {
     let entries = inbox.entries.iter().filter_map(|entry| {
         let room = RoomId::parse(&entry.room.as_ref()?.room_id).ok()?;
         Some((room, entry))
@@ -63,10 +74,12 @@ fn check_inbox(truth: &Truth, tables: &Tables, user: &UserId, inbox: &v1::ListIn
         let read = tables.cursors.get(&(user.clone(), id.clone())).map_or(0, |cursors| cursors.read.seq);
         let unread = room.messages_up_to(room.head) - room.messages_up_to(read);
         if entry.unread_count != unread {
-            violations.push(format!("{user} has {unread} unread in {id}; the inbox says {}", entry.unread_count));
+            violations
+                .push(format!("{user} has {unread} unread in {id}; the inbox says {}", entry.unread_count));
         }
     }
-    let mine = truth.rooms.values().filter(|room| room.members.get(user).is_some_and(|member| member.is_active()));
+    let mine =
+        truth.rooms.values().filter(|room| room.members.get(user).is_some_and(|member| member.is_active()));
     let mine = mine.count();
     if rooms != mine {
         violations.push(format!("{user} is in {mine} rooms; the inbox has {rooms}"));

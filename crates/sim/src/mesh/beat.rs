@@ -80,8 +80,12 @@ fn look(mesh: &Mesh, node: &NodeId, paused: bool) -> Found {
     let is_gone = |other: &NodeId, seen: Instant| {
         seen < now && (ended.contains(other) || left.contains(other) || now - seen >= LEASE)
     };
-    let gone: Vec<NodeId> =
-        slot.known.iter().filter(|(other, seen)| is_gone(other, **seen)).map(|(other, _)| other.clone()).collect();
+    let gone: Vec<NodeId> = slot
+        .known
+        .iter()
+        .filter(|(other, seen)| is_gone(other, **seen))
+        .map(|(other, _)| other.clone())
+        .collect();
     slot.known.retain(|other, _| !gone.contains(other));
     state.leases.insert(node.clone(), now + LEASE);
     Found::Well(gone.into_iter().filter(|other| !left.contains(other)).collect())

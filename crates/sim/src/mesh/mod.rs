@@ -152,7 +152,12 @@ impl Mesh {
     }
 
     /// The nodes that something for `users` and followers of `room` goes to.
-    fn targets(&self, users: &[UserId], room: Option<&parlance_core::RoomId>, from: &NodeId) -> BTreeSet<NodeId> {
+    fn targets(
+        &self,
+        users: &[UserId],
+        room: Option<&parlance_core::RoomId>,
+        from: &NodeId,
+    ) -> BTreeSet<NodeId> {
         let state = self.state();
         let mut targets: BTreeSet<NodeId> = BTreeSet::new();
         for nodes in users.iter().filter_map(|user| state.users.get(user)) {

@@ -31,7 +31,7 @@ impl Script {
     /// One act, after which nobody says anything more unless it says so itself.
     pub(super) async fn act(&self) {
         let Some(stage) = self.stage().await else { return };
-        let act = self.world.dice.below(14);
+        let act = self.world.dice.below(17);
         self.world.trace.line(format_args!("act {act} in {}", stage.room));
         match act {
             0 | 1 => self.last_words(&stage).await,
@@ -46,6 +46,8 @@ impl Script {
             10 => self.page_while_removed(&stage).await,
             11 => self.in_and_out(&stage).await,
             12 => self.slow_store(&stage).await,
+            13 => self.outcome_not_found_out(&stage).await,
+            14 | 15 => self.comes_before_the_removal(&stage).await,
             _ => self.race(&stage).await,
         }
         self.world.weather.set(Faults::NONE);
@@ -76,13 +78,18 @@ impl Script {
         if members.is_empty() {
             let (user, _) = self.users.iter().find(|(user, _)| *user != owner)?;
             let (_, owners) = self.owner(&room)?;
-            let asked = self.world.ask(owners, asks::add(&room, std::slice::from_ref(user), self.number()), true);
+            let asked =
+                self.world.ask(owners, asks::add(&room, std::slice::from_ref(user), self.number()), true);
             self.world.wait(Duration::from_secs(10), || self.is_answered(asked)).await;
             members.push(user.clone());
         }
         let member = dice.pick(&members)?.clone();
-        let others: Vec<&UserId> =
-            self.users.iter().map(|(user, _)| user).filter(|user| **user != owner && **user != member).collect();
+        let others: Vec<&UserId> = self
+            .users
+            .iter()
+            .map(|(user, _)| user)
+            .filter(|user| **user != owner && **user != member)
+            .collect();
         let other = (*dice.pick(&others)?).clone();
         let owners = self.client_of(&owner)?;
         let clients = self.client_of(&member)?;
@@ -91,8 +98,9 @@ impl Script {
 
     fn all_open(&self) -> bool {
         let history = lock(&self.world.history);
-        let open = history.sessions.iter().filter(|session| session.closed.is_none() && !session.seen.is_empty());
-        open.count() >= self.world.clients().len()
+        let open =
+            history.sessions.iter().filter(|session| session.closed.is_none() && !session.seen.is_empty());
+        open.count() >= self.world.clients()
     }
 
     fn say_as(&self, client: usize, room: &RoomId, retry: bool) -> usize {
@@ -107,7 +115,8 @@ impl Script {
         let points =
             [CrashPoint::Committed, CrashPoint::ReadingBack, CrashPoint::Publishing, CrashPoint::Published];
         let by_owner = dice.chance(500);
-        let (node, client) = if by_owner { (&stage.here, stage.owners) } else { (&stage.there, stage.members) };
+        let (node, client) =
+            if by_owner { (&stage.here, stage.owners) } else { (&stage.there, stage.members) };
         self.world.replace(dice.chance(500));
         node.1.fence.arm(dice.pick(&points).copied());
         let retry = dice.chance(500);
@@ -261,7 +270,9 @@ impl Script {
             _ => stage.here.1.fence.crash(),
         }
         self.world.replace(dice.chance(500));
-        for client in self.users.iter().filter(|(user, _)| *user == stage.owner).flat_map(|(_, clients)| clients) {
+        for client in
+            self.users.iter().filter(|(user, _)| *user == stage.owner).flat_map(|(_, clients)| clients)
+        {
             self.world.tell(*client, Do::Prefer(None));
         }
     }
@@ -306,7 +317,7 @@ impl Script {
     /// still under way.
     async fn slow_store(&self, stage: &Stage) {
         let dice = &self.world.dice;
-        for client in 0..self.world.clients().len() {
+        for client in 0..self.world.clients() {
             self.world.tell(client, Do::Prefer(None));
         }
         self.world.weather.set(Faults { slow: 800, answer_lost: dice.below(300), ..Faults::NONE });
@@ -315,6 +326,42 @@ impl Script {
             sleep(dice.millis(0, 1_000)).await;
         }
         sleep(dice.millis(3_000, 8_000)).await;
+    }
+
+    /// Messages are written, and the node learns neither that nor otherwise; nobody asks
+    /// again.
+    async fn outcome_not_found_out(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        self.world.weather.set(Faults { answer_lost: 1_000, store_fails: 350, ..Faults::NONE });
+        for _ in 0..dice.within(1, 5) {
+            self.say_as(stage.owners, &stage.room, false);
+            sleep(dice.millis(5, 60)).await;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+
+    /// Of all members only one is at a node. They are removed, which is late to reach it;
+    /// what is said after that is not told to it; and then another member comes there.
+    async fn comes_before_the_removal(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        let users = std::slice::from_ref(&stage.other);
+        self.world.ask(stage.owners, asks::add(&stage.room, users, self.number()), true);
+        for (user, clients) in &self.users {
+            for client in clients.iter().filter(|_| *user != stage.member) {
+                let place = if *user == stage.other { stage.there.0 } else { stage.here.0 };
+                self.world.tell(*client, Do::Prefer(Some(place)));
+                let away = if *user == stage.other { dice.millis(1_300, 1_700) } else { Duration::ZERO };
+                self.world.tell(*client, Do::Away(away));
+            }
+        }
+        sleep(Duration::from_millis(1_000)).await;
+        self.world.weather.set(Faults { payload_late: 1_000, ..Faults::NONE });
+        let removed =
+            self.world.ask(stage.owners, asks::remove(&stage.room, &stage.member, self.number()), true);
+        self.world.wait(Duration::from_secs(2), || self.is_answered(removed)).await;
+        self.world.weather.set(Faults::NONE);
+        self.say_as(stage.owners, &stage.room, true);
+        sleep(Duration::from_millis(1_500)).await;
     }
 
     /// Both nodes write the room at once, again and again.
@@ -332,7 +379,7 @@ impl Script {
             1 => stage.there.1.fence.crash(),
             _ => {}
         }
-        for client in 0..self.world.clients().len() {
+        for client in 0..self.world.clients() {
             self.world.tell(client, Do::Prefer(None));
         }
     }

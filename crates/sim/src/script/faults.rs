@@ -22,7 +22,7 @@ impl Profile {
     pub(super) fn choose(dice: &Dice) -> Self {
         let store = dice.chance(450);
         let network = dice.chance(500);
-        let mut often = |yes: bool, most: u64| if yes && dice.chance(700) { dice.within(1, most) } else { 0 };
+        let often = |yes: bool, most: u64| if yes && dice.chance(700) { dice.within(1, most) } else { 0 };
         let faults = Faults {
             store_fails: often(store, 40),
             answer_lost: often(store, 120),
@@ -50,8 +50,12 @@ impl Script {
         match dice.below(10) {
             0 if profile.crashes => node.fence.crash(),
             1 | 2 if profile.crashes => {
-                let points =
-                    [CrashPoint::Committed, CrashPoint::ReadingBack, CrashPoint::Publishing, CrashPoint::Published];
+                let points = [
+                    CrashPoint::Committed,
+                    CrashPoint::ReadingBack,
+                    CrashPoint::Publishing,
+                    CrashPoint::Published,
+                ];
                 node.fence.arm(dice.pick(&points).copied());
             }
             3 if nodes.len() > 1 => self.world.roll(*place),

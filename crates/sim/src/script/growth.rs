@@ -18,7 +18,8 @@ const AT_ONCE: usize = 40;
 /// members come and go and its nodes do, too.
 pub async fn grow(world: Arc<World>) {
     let dice = &world.dice;
-    let Ok(users) = (0..620).map(|person| UserId::parse(&format!("u{person:03}"))).collect::<Result<Vec<_>, _>>()
+    let Ok(users) =
+        (0..620).map(|person| UserId::parse(&format!("u{person:03}"))).collect::<Result<Vec<_>, _>>()
     else {
         return;
     };

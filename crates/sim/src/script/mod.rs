@@ -52,6 +52,8 @@ impl Script {
             script.create_room(v1::RoomKind::Group).await?;
         }
         script.create_room(v1::RoomKind::Channel).await?;
+        // Long enough for everyone to have their rooms.
+        sleep(Duration::from_secs(2)).await;
         Some(script)
     }
 
@@ -65,12 +67,10 @@ impl Script {
         let dice = &self.world.dice;
         let owner = dice.pick(&self.users)?.clone();
         let others: Vec<UserId> = self.users.iter().map(|(user, _)| user.clone()).collect();
-        let members: Vec<UserId> = others.into_iter().filter(|user| *user != owner.0 && dice.chance(650)).collect();
-        let visibility = if dice.chance(300) {
-            v1::HistoryVisibility::All
-        } else {
-            v1::HistoryVisibility::Unspecified
-        };
+        let members: Vec<UserId> =
+            others.into_iter().filter(|user| *user != owner.0 && dice.chance(650)).collect();
+        let visibility =
+            if dice.chance(300) { v1::HistoryVisibility::All } else { v1::HistoryVisibility::Unspecified };
         let number = self.number();
         let asked = self.world.ask(owner.1[0], asks::create(kind, visibility, &members, number), true);
         self.world.wait(Duration::from_secs(10), || self.is_answered(asked)).await;
@@ -116,7 +116,9 @@ impl Script {
     fn owner(&self, room: &RoomId) -> Option<(UserId, usize)> {
         let tables = self.world.memory.tables();
         let members = tables.rooms.get(room)?.members.values();
-        let owner = members.into_iter().find(|member| member.is_active() && member.role == parlance_core::Role::Owner);
+        let owner = members
+            .into_iter()
+            .find(|member| member.is_active() && member.role == parlance_core::Role::Owner);
         let owner = owner?.user.clone();
         drop(tables);
         let client = self.client_of(&owner)?;
@@ -126,6 +128,7 @@ impl Script {
     /// The whole of it.
     pub async fn run(&self) {
         let calm = self.world.dice.chance(80);
+        self.small_talk().await;
         if !calm {
             self.traffic().await;
             self.heal().await;
@@ -135,6 +138,17 @@ impl Script {
             sleep(self.world.dice.millis(0, 3_000)).await;
         }
         self.end().await;
+    }
+
+    /// Nothing goes wrong yet, and everything arrives at once.
+    async fn small_talk(&self) {
+        for room in &self.rooms {
+            for _ in 0..self.world.dice.within(0, 3) {
+                sleep(self.world.dice.millis(0, 600)).await;
+                self.say(room, true);
+            }
+        }
+        sleep(Duration::from_millis(500)).await;
     }
 
     /// All faults are over; what was cut off is let back.
@@ -163,7 +177,7 @@ impl Script {
     }
 
     async fn settle(&self) {
-        for client in 0..self.world.clients().len() {
+        for client in 0..self.world.clients() {
             self.world.tell(client, Do::Slow(Duration::ZERO));
             self.world.tell(client, Do::Prefer(None));
         }
@@ -176,7 +190,9 @@ impl Script {
         let history = lock(&self.world.history);
         history.asked.iter().all(|asked| {
             asked.attempts > 0
-                && (!asked.retries || asked.answer.is_some() && asked.error().is_none_or(|error| !crate::client::is_passing(&error.reason)))
+                && (!asked.retries
+                    || asked.answer.is_some()
+                        && asked.error().is_none_or(|error| !crate::client::is_passing(&error.reason)))
         })
     }
 }

@@ -42,12 +42,12 @@ impl Script {
             85..88 => self.page(&room),
             88..95 => self.lose_connection(),
             95..98 => {
-                let client = dice.below(self.world.clients().len() as u64) as usize;
+                let client = dice.below(self.world.clients() as u64) as usize;
                 let slow = if dice.chance(500) { Duration::ZERO } else { dice.millis(20, 300) };
                 self.world.tell(client, Do::Slow(slow));
             }
             _ => {
-                let client = dice.below(self.world.clients().len() as u64) as usize;
+                let client = dice.below(self.world.clients() as u64) as usize;
                 self.world.tell(client, Do::Forget);
             }
         }
@@ -55,7 +55,9 @@ impl Script {
 
     fn send_direct(&self) {
         let dice = &self.world.dice;
-        let (Some((from, clients)), Some((to, _))) = (dice.pick(&self.users), dice.pick(&self.users)) else { return };
+        let (Some((from, clients)), Some((to, _))) = (dice.pick(&self.users), dice.pick(&self.users)) else {
+            return;
+        };
         if from == to {
             return;
         }
@@ -131,7 +133,8 @@ impl Script {
 
     fn lose_connection(&self) {
         let dice = &self.world.dice;
-        let client = dice.below(lock(&self.world.history).sessions.len().min(self.world.clients().len()) as u64) as usize;
+        let client =
+            dice.below(lock(&self.world.history).sessions.len().min(self.world.clients()) as u64) as usize;
         match dice.below(3) {
             0 => self.world.tell(client, Do::Cut { half_open: Duration::ZERO }),
             1 => self.world.tell(client, Do::Cut { half_open: dice.millis(100, 4_000) }),

@@ -97,7 +97,9 @@ impl Store for NodeStore {
         self.go().await;
         let fate = self.fate();
         if matches!(fate, Fate::Lost | Fate::AnswerLost | Fate::Late(_)) {
-            self.weather.trace().line(format_args!("append at {} of {room} unanswered", append.chunk.first_seq()));
+            self.weather
+                .trace()
+                .line(format_args!("append at {} of {room} unanswered", append.chunk.first_seq()));
         }
         let answer = match fate {
             Fate::Overloaded => return Err(StoreError::Overloaded.into()),

@@ -69,26 +69,25 @@ async fn of_two_writers_exactly_one_gets_each_seq() {
     assert_eq!(first.stored().await.head().message_count(), 400);
 }
 
-/// Three hundred writes that each take a second: one after the other, or a few at a time,
-/// they would take minutes.
+/// Nothing in between holds requests back that could be under way together.
 #[tokio::test]
-async fn hundreds_of_requests_are_under_way_at_once() {
+async fn a_hundred_requests_and_more_are_under_way_at_once() {
     let (store, dynamodb) = faulty_dynamo().await;
     let store: AnyStore = Arc::new(store);
     let tag = unique();
     let mut nodes = Vec::new();
-    for at in 0..300 {
+    for at in 0..200 {
         let sender = user(tag, &format!("sender-{at}"));
         nodes.push((Node::create(&store, group(&sender, &[])).await, sender));
     }
-    dynamodb.plan().next("PutItem", 300, Fault::Delay(Duration::from_secs(1)));
+    dynamodb.plan().next("PutItem", 200, Fault::Delay(Duration::from_millis(600)));
     let mut writers = JoinSet::new();
     for (mut node, sender) in nodes {
         writers.spawn(async move { node.say(&sender, "together").await });
     }
-    let all = tokio::time::timeout(Duration::from_secs(20), writers.join_all()).await;
-    assert_eq!(all.unwrap(), [3; 300]);
-    assert_eq!(dynamodb.tally().struck_by("delay"), 300);
+    assert_eq!(writers.join_all().await, [3; 200]);
+    let most = dynamodb.tally().most_at_once;
+    assert!(most > 100, "{most} at once");
 }
 
 fn text(body: &parlance_core::Body) -> String {

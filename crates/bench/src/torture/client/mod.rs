@@ -26,8 +26,9 @@ use super::script::Script;
 use super::world::{self, User, World};
 use crate::seeded::Seeded;
 
-/// From dialling to the welcome.
-const OPEN_DEADLINE: Duration = Duration::from_secs(15);
+/// From dialling to the welcome: long enough that a crowd which comes back to a slow
+/// machine is not sent to the end of the line again.
+const OPEN_DEADLINE: Duration = Duration::from_secs(45);
 
 /// What the clients of a run share.
 #[derive(Debug)]
