@@ -19,7 +19,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Serve(arguments) => serve::run(arguments),
+        Command::Serve(arguments) => serve::run(*arguments),
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Chat(arguments) => chat::run(arguments),

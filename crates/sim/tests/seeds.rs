@@ -16,29 +16,32 @@ fn check(seeds: std::ops::Range<u64>, kind: Kind) {
     }
 }
 
-#[test]
-fn seeds_0_to_249() {
-    check(0..250, Kind::Everyday);
+/// So many seeds each, for the test runner to spread over processors.
+const EACH: u64 = 125;
+
+macro_rules! seeds {
+    ($($name:ident: $nth:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            check($nth * EACH..($nth + 1) * EACH, Kind::Everyday);
+        })*
+    };
 }
 
-#[test]
-fn seeds_250_to_499() {
-    check(250..500, Kind::Everyday);
-}
-
-#[test]
-fn seeds_500_to_749() {
-    check(500..750, Kind::Everyday);
-}
-
-#[test]
-fn seeds_750_to_999() {
-    check(750..1_000, Kind::Everyday);
+seeds! {
+    seeds_from_0: 0;
+    seeds_from_125: 1;
+    seeds_from_250: 2;
+    seeds_from_375: 3;
+    seeds_from_500: 4;
+    seeds_from_625: 5;
+    seeds_from_750: 6;
+    seeds_from_875: 7;
 }
 
 #[test]
 fn a_room_grows_past_the_sizes_at_which_its_nodes_are_told_otherwise() {
-    check(0..3, Kind::Growth);
+    check(0..5, Kind::Growth);
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub(super) async fn measure(effort: &Effort) -> Result<()> {
     while sending.try_next().await?.is_some() {}
     drop(sending);
     sleep(Duration::from_secs(3)).await;
-    let times = times.lock().unwrap_or_else(PoisonError::into_inner);
+    let times = std::mem::take(&mut *times.lock().unwrap_or_else(PoisonError::into_inner));
     let after = times.values().filter(|(sent, _)| *sent >= flushed);
     let (mut sent_after, mut missing, mut late, mut last_late, mut worst) = (0, 0, 0, 0.0_f64, 0.0_f64);
     for (sent, came) in after {

@@ -98,13 +98,13 @@ impl Profile {
                 profile.weights =
                     Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
             }
-            // Nodes die with acknowledged messages that they have not told the others of, in
-            // rooms where nobody says anything soon after.
+            // Nodes die with acknowledged messages that they have not told the others of, and
+            // nobody says anything after them.
             Plant::AckBeforePublish => {
-                profile.size = Size { clients: 30, rooms: 120, members: 3, groups_only: true };
-                profile.faults = vec![(Class::Kill, 1)];
-                profile.every = 2_000;
-                profile.rate = 15;
+                profile.size = Size { clients: 30, rooms: 60, members: 4, groups_only: true };
+                profile.faults = vec![(Class::KillInSilence, 1)];
+                profile.every = 8_000;
+                profile.rate = 40;
                 profile.duration = 60;
                 profile.weights =
                     Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };

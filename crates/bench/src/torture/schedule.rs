@@ -14,6 +14,11 @@ pub(super) enum Fault {
         node: u8,
         down: At,
     },
+    /// `kill -9` of a node, after which nobody says anything until the others must have
+    /// found what it left. It starts again later.
+    KillInSilence {
+        node: u8,
+    },
     /// SIGTERM to each node in turn, waiting for its end and starting it again.
     Rolling,
     /// A node is stopped (SIGSTOP) and goes on later, not knowing.
@@ -88,6 +93,7 @@ pub(super) enum Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Class {
     Kill,
+    KillInSilence,
     Rolling,
     Pause,
     CutClients,
@@ -124,7 +130,7 @@ impl Class {
     }
 
     fn is_node(self) -> bool {
-        matches!(self, Self::Kill | Self::Rolling | Self::Pause)
+        matches!(self, Self::Kill | Self::KillInSilence | Self::Rolling | Self::Pause)
     }
 }
 
@@ -132,6 +138,7 @@ impl Fault {
     pub(super) fn class(self) -> Class {
         match self {
             Self::Kill { .. } => Class::Kill,
+            Self::KillInSilence { .. } => Class::KillInSilence,
             Self::Rolling => Class::Rolling,
             Self::Pause { .. } => Class::Pause,
             Self::CutClients { .. } => Class::CutClients,
@@ -155,6 +162,7 @@ impl Fault {
     pub(super) fn name(self) -> &'static str {
         match self.class() {
             Class::Kill => "node killed",
+            Class::KillInSilence => "node killed, then silence",
             Class::Rolling => "rolling restart",
             Class::Pause => "node paused",
             Class::CutClients => "client connections cut",
@@ -192,6 +200,9 @@ pub(super) struct Setting<'a> {
 
 /// Nothing strikes before everyone is connected.
 const QUIET_START: At = 1_000;
+
+/// How long nobody says anything: longer than nodes take to give one of theirs up.
+pub(super) const SILENCE: At = 13_000;
 
 /// Redis and the store suffer for this part of each period and are well for the rest: then
 /// deliveries must be prompt whatever happens to nodes and clients.
@@ -233,6 +244,7 @@ pub(super) fn schedule(setting: &Setting<'_>) -> Vec<(At, Fault)> {
         let client = seeded.below(setting.clients.into()) as User;
         let fault = match class {
             Class::Kill => Fault::Kill { node, down: between(&mut seeded, 200, 4_000) },
+            Class::KillInSilence => Fault::KillInSilence { node },
             Class::Rolling => Fault::Rolling,
             Class::Pause => Fault::Pause { node, length: between(&mut seeded, 1_000, 14_000) },
             Class::CutClients => Fault::CutClients { node, share: seeded.below(setting.shares.into()) as u8 },
@@ -256,6 +268,8 @@ pub(super) fn schedule(setting: &Setting<'_>) -> Vec<(At, Fault)> {
         };
         match fault {
             Fault::Kill { down, .. } | Fault::Pause { length: down, .. } => nodes_free = at + down + 4_000,
+            // Long enough that what they do about one loss is over before the next.
+            Fault::KillInSilence { .. } => nodes_free = at + SILENCE + 12_000,
             Fault::Rolling => nodes_free = at + 15_000 * At::from(setting.nodes),
             Fault::RedisRestart { down: length }
             | Fault::RedisPause { length }

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::client::Control;
 use super::cluster::{Cluster, Shared};
 use super::history::At;
-use super::schedule::Fault;
+use super::schedule::{Fault, SILENCE};
 
 /// Writes whose answers may be lost: every one that the store makes.
 const WRITES: [&str; 3] = ["PutItem", "TransactWriteItems", "UpdateItem"];
@@ -30,6 +30,15 @@ impl Cluster {
                 let Ok(mut node) = self.nodes[usize::from(node)].try_lock() else { return Ok(false) };
                 node.kill().await?;
                 sleep(millis(down)).await;
+                node.start_again().await?;
+            }
+            Fault::KillInSilence { node } => {
+                let Ok(mut node) = self.nodes[usize::from(node)].try_lock() else { return Ok(false) };
+                node.kill().await?;
+                for client in clients {
+                    let _ = client.try_send(Control::Silence(millis(SILENCE)));
+                }
+                sleep(millis(SILENCE)).await;
                 node.start_again().await?;
             }
             Fault::Rolling => {

@@ -15,7 +15,7 @@ use clap::Subcommand;
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Run the server
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     /// Create the tables in DynamoDB, or check them
     Tables(tables::Arguments),
     /// Print a token for a user, signed with the self-made key of local mode

@@ -1,31 +1,13 @@
 use std::time::Duration;
 
-use parlance_core::{RoomId, UserId};
 use tokio::time::sleep;
 
 use super::Script;
+use super::stage::Stage;
 use crate::asks;
 use crate::client::Do;
-use crate::dice::lock;
 use crate::fence::CrashPoint;
-use crate::node::Node;
 use crate::weather::Faults;
-
-/// What the acts aim at: who is where.
-struct Stage {
-    room: RoomId,
-    owner: UserId,
-    /// A client of the owner.
-    owners: usize,
-    /// A member who is not the owner, and one of their clients.
-    member: UserId,
-    members: usize,
-    /// Someone else, member or not.
-    other: UserId,
-    /// Where the owner is, and where everyone else is.
-    here: (usize, Node),
-    there: (usize, Node),
-}
 
 impl Script {
     /// One act, after which nobody says anything more unless it says so itself.
@@ -51,61 +33,6 @@ impl Script {
             _ => self.race(&stage).await,
         }
         self.world.weather.set(Faults::NONE);
-    }
-
-    /// Has the owner of a room on one node, and everyone else on another.
-    async fn stage(&self) -> Option<Stage> {
-        let dice = &self.world.dice;
-        self.world.replace(true);
-        self.world.wait(Duration::from_secs(20), || self.world.nodes().len() == self.world.places()).await;
-        let nodes = self.world.nodes();
-        let room = dice.pick(&self.rooms)?.clone();
-        let (owner, _) = self.owner(&room)?;
-        let at = dice.below(nodes.len() as u64) as usize;
-        let (here, there) = (nodes.get(at)?.clone(), nodes.get((at + 1) % nodes.len())?.clone());
-        for (user, clients) in &self.users {
-            for client in clients {
-                let place = if *user == owner { here.0 } else { there.0 };
-                self.world.tell(*client, Do::Prefer(Some(place)));
-                self.world.tell(*client, Do::Slow(Duration::ZERO));
-                self.world.tell(*client, Do::Cut { half_open: Duration::ZERO });
-            }
-        }
-        sleep(Duration::from_millis(600)).await;
-        self.world.wait(Duration::from_secs(10), || self.is_quiet() && self.all_open()).await;
-        let mut members = self.world.members(&room);
-        members.retain(|user| *user != owner);
-        if members.is_empty() {
-            let (user, _) = self.users.iter().find(|(user, _)| *user != owner)?;
-            let (_, owners) = self.owner(&room)?;
-            let asked =
-                self.world.ask(owners, asks::add(&room, std::slice::from_ref(user), self.number()), true);
-            self.world.wait(Duration::from_secs(10), || self.is_answered(asked)).await;
-            members.push(user.clone());
-        }
-        let member = dice.pick(&members)?.clone();
-        let others: Vec<&UserId> = self
-            .users
-            .iter()
-            .map(|(user, _)| user)
-            .filter(|user| **user != owner && **user != member)
-            .collect();
-        let other = (*dice.pick(&others)?).clone();
-        let owners = self.client_of(&owner)?;
-        let clients = self.client_of(&member)?;
-        Some(Stage { room, owner, owners, members: clients, member, other, here, there })
-    }
-
-    fn all_open(&self) -> bool {
-        let history = lock(&self.world.history);
-        let open =
-            history.sessions.iter().filter(|session| session.closed.is_none() && !session.seen.is_empty());
-        open.count() >= self.world.clients()
-    }
-
-    fn say_as(&self, client: usize, room: &RoomId, retry: bool) -> usize {
-        let number = self.number();
-        self.world.ask(client, asks::send(room, number, self.text(number)), retry)
     }
 
     /// A node dies between writing the last message and answering for it, and then nobody

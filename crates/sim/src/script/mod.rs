@@ -4,6 +4,7 @@
 mod acts;
 mod faults;
 mod growth;
+mod stage;
 mod traffic;
 
 use std::sync::Arc;

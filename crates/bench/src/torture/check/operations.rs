@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::super::history::{Answer, History, LogBody, OpKind, OpRecord, Outcome};
 use super::super::world::OpId;
-use super::view::View;
+use super::view::{View, spell};
 use super::{Rule, Verdict};
 
 /// Reasons for a refusal that no client here gives cause for: it names only what servers
@@ -39,8 +39,11 @@ pub(super) fn check(history: &History, view: &View<'_>, verdict: &mut Verdict) {
                 if let (Some((room, seq)), 1) = (kept, op.attempts) {
                     verdict.violation(Rule::Once, || {
                         format!(
-                            "{:?} {} was refused ({reason}) and stands in room {room} at {seq}",
-                            op.kind, op.id
+                            "{:?} {} was sent once at {} ms, refused at {at} ms ({reason}), and stands in room {room} at {seq} ({})",
+                            op.kind,
+                            op.id,
+                            op.first_sent,
+                            spell(view.intervals(op.room, op.id.client))
                         )
                     });
                 }

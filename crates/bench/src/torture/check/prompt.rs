@@ -3,7 +3,7 @@
 
 use super::super::history::{At, Frame, History, OpKind, Outcome, RoomIndex, SessionRecord};
 use super::super::world::User;
-use super::view::View;
+use super::view::{View, spell};
 use super::{Rule, Verdict};
 
 /// From the acknowledgement to the last delivery: below the time after which nodes give
@@ -71,10 +71,14 @@ fn session_room(
         let came =
             came.map_or("never came".to_owned(), |came| format!("came {} ms later", came - acknowledged));
         format!(
-            "client {user} (node {}): event {seq} of room {name} was acknowledged at {acknowledged} ms and {came}",
-            session.node
+            "client {user} (node {}, session from {} ms, {}): event {seq} of room {name} was acknowledged at {acknowledged} ms and {came}",
+            session.node,
+            session.opened,
+            spell(view.intervals(room, user))
         )
     };
+    let knows =
+        !frames.is_empty() || session.heads.contains_key(&room) || session.cursors.contains_key(&room);
     let mut frames = frames.iter().peekable();
     let mut after = session.cursors.get(&room).copied().unwrap_or(0);
     let end = session.ended.unwrap_or(At::MAX);
@@ -89,6 +93,15 @@ fn session_room(
             continue;
         }
         if !view.is_member_at(room, user, seq) || !was_asked(view, room, user, seq, acknowledged) {
+            continue;
+        }
+        // Who was out again before the session opened is done with the room, however late
+        // the sender learnt of it.
+        let stays = view
+            .intervals(room, user)
+            .iter()
+            .any(|interval| interval.contains(seq) && interval.left.is_none());
+        if !knows && !stays {
             continue;
         }
         let mut came = None;

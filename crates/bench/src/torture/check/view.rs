@@ -115,7 +115,8 @@ fn members(room: &RoomHistory, ops: &HashMap<OpId, &OpRecord>) -> HashMap<User, 
     members
 }
 
-fn spell(intervals: &[Interval]) -> String {
+/// When someone was a member, in words.
+pub(super) fn spell(intervals: &[Interval]) -> String {
     if intervals.is_empty() {
         return "never was one".to_owned();
     }

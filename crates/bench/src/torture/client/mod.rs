@@ -86,6 +86,8 @@ pub(super) enum Phase {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Control {
     Stall(Duration),
+    /// Says nothing new, and goes on listening.
+    Silence(Duration),
     Move,
     Fresh,
 }

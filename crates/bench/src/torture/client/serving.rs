@@ -101,6 +101,7 @@ impl Client {
                 Turn::Frame(Some(frame)) => self.take(session, frame),
                 Turn::Frame(None) | Turn::Leave => return true,
                 Turn::Control(Control::Stall(length)) => self.stall(session, length).await,
+                Turn::Control(Control::Silence(length)) => self.next_step = Instant::now() + length,
                 Turn::Control(Control::Move) => return true,
                 Turn::Control(Control::Fresh) => {
                     self.forget();
