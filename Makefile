@@ -6,32 +6,37 @@ DIR ?= ../shared/data/irc
 SEED ?= 1
 DURATION ?= 60
 TOOLS := .tools
+# End-to-end tests that run on either store.
+BOTH := bad_input changes chat exactly_once inbox resume
 SEEDS ?= 10000
 FROM ?= 0
 
 # One stage after the other, in the order given, whatever -j says.
 .NOTPARALLEL:
-.PHONY: simulate run cluster test build lint unit doc-examples replay-few replay torture torture-few torture-planted bench clean help
+.PHONY: run cluster test build lint unit shared doc-examples replay-few replay torture torture-few torture-planted simulate fleet bench clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 run: ## build and start a server, and say what to open
-	$(CARGO) build --release --locked --bin parlance
+	$(CARGO) build --release --locked -p parlance-server
 	./target/release/parlance serve
 
-cluster: ## three nodes with Redis, a DynamoDB API and nginx, on this machine; Ctrl-C ends it all
-	$(CARGO) build --release --locked --bin parlance --bin parlance-bench
+cluster: $(TOOLS)/ready ## three nodes with Redis, a DynamoDB API and nginx, on this machine; Ctrl-C ends it all
+	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
 	./target/release/parlance-bench cluster
 
 # The test runner comes last: its summary is what one wants to see at the end.
-test: build lint doc-examples replay-few unit ## all tests and lints
+test: build lint doc-examples replay-few torture-few shared unit ## all tests and lints
 
 build:
 	$(CARGO) build --locked --workspace --all-targets
 
 unit: build ## unit, property, contract, crash and end-to-end tests
 	$(CARGO) nextest run --locked --workspace --no-fail-fast
+
+shared: build $(TOOLS)/ready ## what holds for one node with its own store, on DynamoDB and Redis
+	PARLANCE_TEST_STORE=dynamodb $(CARGO) nextest run --locked -p parlance-tests --no-fail-fast $(BOTH:%=--test %)
 
 doc-examples: build
 	$(CARGO) test --locked --workspace --doc --quiet
@@ -49,28 +54,32 @@ replay-few: build ## a few rooms through a server that is killed in the middle
 	if [ -d $(DIR) ]; then ./target/debug/parlance-bench replay $(DIR) --rooms 1 --kill; fi
 
 replay: ## replay all logs in DIR against a server of its own, with a kill -9 in the middle
-	$(CARGO) build --release --locked --bin parlance --bin parlance-bench
+	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
 	./target/release/parlance-bench replay $(DIR) --kill
 
 # A planted bug needs a build that lets it be planted.
-torture: ## a cluster under faults, every promise checked: SEED=, DURATION= seconds, PLANT= a bug to find
+torture: $(TOOLS)/ready ## a cluster under faults, every promise checked: SEED=, DURATION= seconds, PLANT= a bug to find
 ifdef PLANT
-	$(CARGO) build --locked --bin parlance --bin parlance-bench
+	$(CARGO) build --locked -p parlance-server -p parlance-bench
 	./target/debug/parlance-bench torture --seed $(SEED) --plant $(PLANT)
 else
-	$(CARGO) build --release --locked --bin parlance --bin parlance-bench
+	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
 	./target/release/parlance-bench torture --seed $(SEED) --duration $(DURATION)
 endif
 
-torture-few: build ## the same for half a minute, as part of the tests
+torture-few: build $(TOOLS)/ready ## the same for half a minute, as part of the tests
 	./target/debug/parlance-bench torture --seed $(SEED) --duration 30
 
-torture-planted: ## plants every known bug in turn; fails unless each is found
-	$(CARGO) build --locked --bin parlance --bin parlance-bench
+torture-planted: $(TOOLS)/ready ## plants every known bug in turn; fails unless each is found
+	$(CARGO) build --locked -p parlance-server -p parlance-bench
 	./target/debug/parlance-bench torture --seed $(SEED) --planted
 
-bench: ## the measurements quoted in docs/performance.md
-	$(CARGO) build --release --locked --bin parlance --bin parlance-bench
+fleet: $(TOOLS)/ready ## what several nodes cost, as quoted in docs/performance.md
+	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
+	./target/release/parlance-bench fleet
+
+bench: ## the measurements of one node quoted in docs/performance.md
+	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
 	./target/release/parlance-bench measure
 
 simulate: ## whole nodes in simulated time, one run for each of SEEDS seeds from FROM on

@@ -64,6 +64,8 @@ struct Missed {
 struct MissedState {
     /// Counts what may have made hints go missing.
     asked: u64,
+    /// When it last did.
+    asked_at: Option<Instant>,
     /// The count up to which a whole round has been made since.
     done: u64,
     /// A node that was lost may still be writing: look again until then.

@@ -47,6 +47,7 @@ impl Cluster {
         metrics::counter!("parlance_recoveries_total", "cause" => cause).increment(1);
         let mut missed = self.missed();
         missed.asked += 1;
+        missed.asked_at = Some(Instant::now());
         if let Some(again) = again {
             missed.again_until = Some(Instant::now() + again);
         }
@@ -129,11 +130,22 @@ impl Cluster {
     /// One comparison of everything here with the store. Returns whether it was complete: new
     /// trouble has it begin again with what is most active.
     async fn round(&self, asked: u64) -> bool {
+        let announced = async {
+            if !self.is_away() {
+                self.announce_written(|_| true).await;
+            }
+        };
+        let (compared, ()) = tokio::join!(self.compare(asked), announced);
+        compared
+    }
+
+    async fn compare(&self, asked: u64) -> bool {
         let is_current = || self.missed().asked == asked;
-        if !self.is_away() {
-            self.announce_written(|_| true).await;
+        let mut rooms = self.hub.rooms_by_activity();
+        if let Some(asked_at) = self.missed().asked_at {
+            // Those that were heard of since are most likely whole.
+            rooms.sort_by_key(|room| room.last_delivery().is_some_and(|at| at > asked_at));
         }
-        let rooms = self.hub.rooms_by_activity();
         let users = self.hub.users();
         self.missed.left.store(rooms.len() + users.len(), Ordering::Relaxed);
         let one_less = || {

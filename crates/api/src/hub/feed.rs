@@ -312,7 +312,7 @@ impl Feed {
     }
 
     /// When something was last delivered; `None` if it is long ago.
-    pub(super) fn last_delivery(&self) -> Option<Instant> {
+    pub(crate) fn last_delivery(&self) -> Option<Instant> {
         self.state().last_delivery
     }
 

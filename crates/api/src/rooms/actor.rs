@@ -10,7 +10,7 @@ use parlance_store::{AppendError, StoreError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{Ask, Letter, Shared};
+use super::{Ask, Decided, Letter, Shared, forward};
 use crate::hub::Terms;
 use crate::limits::{FORWARD_AFTER, FORWARD_FOR, MAX_RACES, ROOM_IDLE};
 use crate::{Error, random};
@@ -134,21 +134,20 @@ impl Actor {
             self.forward_until = None;
             return;
         }
+        // What is not known here could not be said of it.
+        let Some(head) = self.room.as_ref().map(|room| room.head().seq()) else { return };
         let nodes = self.shared.registry.nodes();
         let Some(home) = self.shared.forwards.home(&self.id, nodes) else { return };
         if home == *self.shared.registry.node() {
             return;
         }
-        let can_go = |ask: &Ask| {
-            let is_send = matches!(ask.command.action, parlance_core::Action::Send { .. });
-            is_send && !ask.forwarded && ask.direct_with.is_none()
-        };
         // Whoever asked has given up.
         asks.retain(|ask| !ask.reply.is_closed());
-        let (go, stay): (VecDeque<Ask>, VecDeque<Ask>) = asks.drain(..).partition(can_go);
+        let (go, stay): (VecDeque<Ask>, VecDeque<Ask>) =
+            asks.drain(..).partition(|ask| forward::may_go(ask, head));
         *asks = stay;
         if !go.is_empty() {
-            self.shared.forward(&self.id, home, go.into());
+            self.shared.forward(&self.id, head, home, go.into());
         }
     }
 
@@ -162,6 +161,18 @@ impl Actor {
         let mut draft = room.draft();
         let mut waiting: Vec<Waiting> = Vec::new();
         while let Some(ask) = asks.pop_front() {
+            match self.is_obsolete(&mut draft, &ask).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    answer(ask, Err(Error::Contention));
+                    continue;
+                }
+                Err(error) => {
+                    asks.push_front(ask);
+                    give_back(asks, waiting);
+                    return self.behind(error).await;
+                }
+            }
             match self.decide(&mut draft, &ask).await {
                 Ok(result) => waiting.push(Waiting { ask, result }),
                 Err(error) => {
@@ -320,6 +331,20 @@ impl Actor {
             sleep(std::time::Duration::from_millis(500)).await;
             cluster.publish(&info, &chunk).await;
         });
+    }
+
+    /// Whether a command was forwarded under another membership of its actor than the one
+    /// now: whoever forwarded it may have refused it since.
+    async fn is_obsolete(&self, draft: &mut Draft, ask: &Ask) -> Result<bool, AppendError> {
+        let Decided::ForAnother { head } = ask.decided else { return Ok(false) };
+        let actor = &ask.command.actor;
+        if draft.room_mut().member(actor).is_none()
+            && let Loaded::Ahead = self.satisfy(draft.room_mut(), Need::Member(actor.clone())).await?
+        {
+            return Err(AppendError::HeadMoved);
+        }
+        let row = draft.room_mut().member(actor).and_then(Option::as_ref);
+        Ok(!row.is_some_and(|row| row.is_active() && row.changed_at() <= head))
     }
 
     /// Decides one command, loading what it needs.

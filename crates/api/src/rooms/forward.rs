@@ -4,6 +4,11 @@
 //! while the winner need not: it could go on losing. So it hands its sends to the room's
 //! home, the same for all nodes, where they share a chunk. Without an answer it decides by
 //! itself: whichever comes second finds the message in the log.
+//!
+//! Unless it is refused here, and carried out there later, when it would no longer be
+//! refused. So only what cannot change its mind is forwarded: no replies, nothing that
+//! names a head that is not there yet; and the home carries it out only if the sender's
+//! membership is still the one that the asking node may have seen.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -17,7 +22,7 @@ use parlance_registry::NodeId;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::{Ask, Letter, Rooms, Shared};
+use super::{Ask, Decided, Letter, Rooms, Shared};
 use crate::cluster::envelope::{self, Content};
 use crate::limits::{FORWARD_TIMEOUT, SILENT_FOR};
 use crate::map::Map;
@@ -48,6 +53,13 @@ impl Forwards {
     }
 }
 
+/// Whether another node may decide `ask`, for one that knows the room up to `head`.
+pub(super) fn may_go(ask: &Ask, head: u64) -> bool {
+    let plain = matches!(ask.command.action, Action::Send { reply_to: None, .. });
+    let known = ask.command.after.is_none_or(|after| after <= head);
+    plain && known && ask.decided == Decided::Anywhere && ask.direct_with.is_none()
+}
+
 /// The node of `nodes` that decides for `room` when several want to: by rendezvous
 /// hashing, so that one that comes or goes moves only its own share.
 fn home<'a>(room: &RoomId, nodes: &'a [NodeId]) -> Option<&'a NodeId> {
@@ -59,17 +71,17 @@ fn home<'a>(room: &RoomId, nodes: &'a [NodeId]) -> Option<&'a NodeId> {
 
 impl Shared {
     /// Has `home` decide `asks`, in their order. What it does not, is decided here.
-    pub(super) fn forward(self: &Arc<Self>, room: &RoomId, home: NodeId, asks: Vec<Ask>) {
+    pub(super) fn forward(self: &Arc<Self>, room: &RoomId, head: u64, home: NodeId, asks: Vec<Ask>) {
         metrics::counter!("parlance_sends_forwarded_total").increment(asks.len() as u64);
         let (shared, room) = (self.clone(), room.clone());
         self.tasks.spawn(async move {
-            let answers = asks.into_iter().map(|ask| shared.ask_home(&room, &home, ask));
+            let answers = asks.into_iter().map(|ask| shared.ask_home(&room, head, &home, ask));
             // Those undecided are put in line in their order, too.
             for (ask, answer) in join_all(answers).await {
                 match answer {
                     // Whoever asked may have gone.
                     Answer::Outcome(outcome) => drop(ask.reply.send(Ok(outcome))),
-                    Answer::Undecided => shared.post(&room, Ask { forwarded: true, ..ask }).await,
+                    Answer::Undecided => shared.post(&room, Ask { decided: Decided::Here, ..ask }).await,
                     Answer::Silence => {
                         shared.forwards.silent.insert(home.clone(), Instant::now());
                         shared.post(&room, ask).await;
@@ -79,8 +91,8 @@ impl Shared {
         });
     }
 
-    async fn ask_home(&self, room: &RoomId, home: &NodeId, ask: Ask) -> (Ask, Answer) {
-        let Action::Send { text, reply_to } = &ask.command.action else { return (ask, Answer::Undecided) };
+    async fn ask_home(&self, room: &RoomId, head: u64, home: &NodeId, ask: Ask) -> (Ask, Answer) {
+        let Action::Send { text, .. } = &ask.command.action else { return (ask, Answer::Undecided) };
         let id = self.forwards.next.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         self.forwards.waiting.insert(id, answer);
@@ -92,7 +104,7 @@ impl Shared {
             client_message_id: ask.command.request.as_str().to_owned(),
             after_seq: ask.command.after,
             text: text.as_str().to_owned(),
-            reply_to_seq: reply_to.unwrap_or(0),
+            head_seq: head,
         };
         let asked = async {
             self.registry.tell(home, envelope::encode(Content::Forward(forward))).await.ok()?;
@@ -120,7 +132,8 @@ impl Rooms {
     pub(crate) fn decide_forwarded(&self, forward: Forward) {
         let Some((node, room, command)) = parse(&forward) else { return };
         let (reply, answer) = oneshot::channel();
-        let ask = Ask { command, direct_with: None, forwarded: true, reply };
+        let decided = Decided::ForAnother { head: forward.head_seq };
+        let ask = Ask { command, direct_with: None, decided, reply };
         // In the order in which they came. With a full queue the other node is on its own:
         // it hears so at once, since `ask` is gone.
         let _ = self.shared.actor(&room).try_send(Letter::Ask(ask));
@@ -150,12 +163,11 @@ impl Rooms {
 
 fn parse(forward: &Forward) -> Option<(NodeId, RoomId, Command)> {
     let text = Text::parse(&forward.text).ok()?;
-    let reply_to = (forward.reply_to_seq != 0).then_some(forward.reply_to_seq);
     let command = Command {
         actor: UserId::parse(&forward.user_id).ok()?,
         request: RequestId::parse(&forward.client_message_id).ok()?,
         after: forward.after_seq,
-        action: Action::Send { text, reply_to },
+        action: Action::Send { text, reply_to: None },
     };
     Some((NodeId::parse(&forward.node_id)?, RoomId::parse(&forward.room_id).ok()?, command))
 }

@@ -25,9 +25,19 @@ pub(crate) struct Ask {
     command: Command,
     /// The room is the direct one of the actor and this person: created if it is not there.
     direct_with: Option<UserId>,
-    /// Another node has asked for it: it is not handed on once more.
-    forwarded: bool,
+    decided: Decided,
     reply: oneshot::Sender<Result<Outcome, Error>>,
+}
+
+/// Where a command is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decided {
+    /// Here, or by the room's home.
+    Anywhere,
+    /// Here: the home would not.
+    Here,
+    /// Here, for a node that knew the room up to this head.
+    ForAnother { head: u64 },
 }
 
 /// What reaches an actor.
@@ -113,7 +123,7 @@ impl Rooms {
         direct_with: Option<UserId>,
     ) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
-        self.shared.post(room, Ask { command, direct_with, forwarded: false, reply }).await;
+        self.shared.post(room, Ask { command, direct_with, decided: Decided::Anywhere, reply }).await;
         match answer.await {
             Ok(result) => result,
             Err(_) => Err(Error::Draining),
