@@ -118,6 +118,9 @@ impl Application {
                 match update {
                     Update::Event(event) if event.room_id == of_room => seen.push(event.seq),
                     Update::Violation(violation) => panic!("through {door}: {violation:?}"),
+                    // Shown if the test fails.
+                    Update::Connected(welcome) => println!("{door}: on {}", welcome.node_id),
+                    Update::Disconnected { error, .. } => println!("{door}: disconnected: {error:?}"),
                     _ => {}
                 }
             }

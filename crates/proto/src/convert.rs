@@ -272,4 +272,3 @@ pub fn chunk_from(record: ChunkRecord) -> Option<core::Chunk> {
     let events: Option<Vec<_>> = record.events.into_iter().map(event_from).collect();
     core::Chunk::new(nonce, events?, record.message_count, record.member_count)
 }
-
