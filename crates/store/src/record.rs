@@ -18,16 +18,7 @@ pub(crate) fn damaged(what: &str, key: impl std::fmt::Display) -> StoreError {
 }
 
 pub(crate) fn encode_chunk(chunk: &Chunk) -> Vec<u8> {
-    chunk_record(chunk).encode_to_vec()
-}
-
-pub(crate) fn chunk_record(chunk: &Chunk) -> ChunkRecord {
-    ChunkRecord {
-        nonce: chunk.nonce().to_vec().into(),
-        events: chunk.events().iter().map(|event| convert::event("", event)).collect(),
-        message_count: chunk.head().message_count(),
-        member_count: chunk.head().member_count(),
-    }
+    convert::chunk(chunk).encode_to_vec()
 }
 
 pub(crate) fn decode_chunk(room: &RoomId, first_seq: u64, bytes: &[u8]) -> Result<Chunk, StoreError> {
@@ -36,10 +27,7 @@ pub(crate) fn decode_chunk(room: &RoomId, first_seq: u64, bytes: &[u8]) -> Resul
 }
 
 pub(crate) fn chunk_from(first_seq: u64, record: ChunkRecord) -> Option<Chunk> {
-    let nonce = record.nonce.as_ref().try_into().ok()?;
-    let events: Option<Vec<_>> = record.events.into_iter().map(convert::event_from).collect();
-    let chunk = Chunk::new(nonce, events?, record.message_count, record.member_count)?;
-    (chunk.first_seq() == first_seq).then_some(chunk)
+    convert::chunk_from(record).filter(|chunk| chunk.first_seq() == first_seq)
 }
 
 pub(crate) fn damaged_chunk(room: &RoomId, first_seq: u64) -> StoreError {

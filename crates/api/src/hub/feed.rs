@@ -3,17 +3,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
-use parlance_core::{
-    Body, Chunk, Entry, Event, Head, Overlay, RoomId, RoomInfo, SeqRange, UserId, Visibility,
-};
-use parlance_proto::{SharedFrame, convert, v1};
+use parlance_core::{Body, Chunk, Entry, Overlay, RoomId, SeqRange};
+use parlance_proto::{convert, v1};
 use parlance_registry::Registry;
-use parlance_store::{Store, StoredRoom};
+use parlance_store::Store;
 use tokio::time::Instant;
 
+use super::frame::{Frame, following};
+use super::pages::{Pages, page_start};
+use super::state::{RoomState, Terms};
 use super::{Mailbox, Subscription};
 use crate::Error;
-use crate::limits::{PAGES_BYTES, REFRESH_EVENTS, RING_BYTES, RING_EVENTS, RING_IDLE, STORE_PAGE};
+use crate::limits::{REFRESH_EVENTS, RING_BYTES, RING_EVENTS, RING_IDLE, STORE_PAGE};
 use crate::map::HashMap;
 use crate::own_task::in_own_task;
 
@@ -58,115 +59,6 @@ struct State {
     listeners: HashMap<u64, Arc<Subscription>>,
 }
 
-/// What a session needs to know of a room.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RoomState {
-    pub(crate) head: u64,
-    pub(crate) member_count: u64,
-    pub(crate) visibility: Visibility,
-    pub(crate) floor: u64,
-    pub(crate) epoch: u64,
-}
-
-/// What is told of a room with each chunk.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
-    pub(crate) visibility: Visibility,
-    pub(crate) floor: u64,
-    pub(crate) epoch: u64,
-}
-
-impl From<&RoomInfo> for Terms {
-    fn from(info: &RoomInfo) -> Self {
-        Self { visibility: info.settings.visibility, floor: info.floor, epoch: info.epoch }
-    }
-}
-
-impl Terms {
-    /// As they are after `chunk`.
-    fn fold(&mut self, chunk: &Chunk) {
-        for event in chunk.events() {
-            if let Body::RoomChanged { settings } = &event.body {
-                self.visibility = settings.visibility;
-            }
-        }
-    }
-}
-
-impl RoomState {
-    fn of(stored: &StoredRoom) -> Self {
-        Self::at(stored.head(), Terms::from(&stored.info))
-    }
-
-    fn at(head: Head, terms: Terms) -> Self {
-        let Terms { visibility, floor, epoch } = terms;
-        Self { head: head.seq(), member_count: head.member_count(), visibility, floor, epoch }
-    }
-
-    fn terms(self) -> Terms {
-        Terms { visibility: self.visibility, floor: self.floor, epoch: self.epoch }
-    }
-}
-
-/// One event, encoded once for all.
-#[derive(Clone)]
-pub(crate) struct Frame {
-    pub(crate) seq: u64,
-    pub(crate) frame: SharedFrame,
-    /// Who was removed by it.
-    pub(crate) removes: Option<UserId>,
-    /// The message whose text is in it: its own seq or that of the one it edits.
-    text_of: Option<u64>,
-}
-
-/// Pages of frames read from the store, for sessions that are behind the ring. Those read
-/// last are kept.
-#[derive(Default)]
-struct Pages {
-    /// As of this many changes; read anew after another one.
-    changes: u64,
-    /// Oldest read first.
-    pages: VecDeque<Page>,
-    bytes: usize,
-}
-
-struct Page {
-    start: u64,
-    frames: Vec<Frame>,
-    bytes: usize,
-}
-
-/// Where the page begins that holds `seq`.
-fn page_start(seq: u64) -> u64 {
-    seq - (seq - 1) % STORE_PAGE as u64
-}
-
-impl Pages {
-    /// What follows on `cursor`, if the page that holds it was read and reaches so far.
-    fn following(&self, cursor: u64, to: u64) -> Option<Vec<Frame>> {
-        let start = page_start(cursor + 1);
-        let page = self.pages.iter().find(|page| page.start == start)?;
-        let frames = following(page.frames.iter(), cursor, to);
-        frames.first().is_some_and(|frame| frame.seq == cursor + 1).then_some(frames)
-    }
-
-    fn insert(&mut self, start: u64, frames: Vec<Frame>) {
-        // One that ended at what was the head then.
-        if let Some(at) = self.pages.iter().position(|page| page.start == start)
-            && let Some(stale) = self.pages.remove(at)
-        {
-            self.bytes -= stale.bytes;
-        }
-        let bytes = frames.iter().map(Frame::bytes).sum();
-        self.bytes += bytes;
-        self.pages.push_back(Page { start, frames, bytes });
-        while self.bytes > PAGES_BYTES && self.pages.len() > 1 {
-            let Some(oldest) = self.pages.pop_front() else { break };
-            self.bytes -= oldest.bytes;
-        }
-    }
-}
-
 /// Where a room is.
 pub(super) struct Loaded {
     pub(super) state: RoomState,
@@ -181,30 +73,6 @@ pub(crate) enum Fetched {
     Frames(Vec<Frame>),
     /// Nothing yet.
     UpToDate,
-}
-
-impl Frame {
-    fn new(room: &RoomId, entry: &Entry) -> Self {
-        let event = convert::entry(room.as_str(), entry);
-        let removes = match &entry.event.body {
-            Body::MemberRemoved { user } => Some(user.clone()),
-            _ => None,
-        };
-        Self {
-            seq: entry.event.seq,
-            frame: v1::server_frame::Frame::Event(event).into(),
-            removes,
-            text_of: Entry::overlay_key(&entry.event),
-        }
-    }
-
-    fn as_decided(room: &RoomId, event: &Event) -> Self {
-        Self::new(room, &Entry { event: event.clone(), overlay: None })
-    }
-
-    fn bytes(&self) -> usize {
-        self.frame.proto().len()
-    }
 }
 
 impl Feed {
@@ -406,7 +274,7 @@ impl Feed {
         let mut pages = self.pages.lock().await;
         let changes = self.state().changes;
         if pages.changes != changes {
-            *pages = Pages { changes, ..Pages::default() };
+            *pages = Pages::as_of(changes);
         }
         if let Some(frames) = pages.following(cursor, to) {
             return Ok(Fetched::Frames(frames));
@@ -452,16 +320,6 @@ impl Feed {
     }
 }
 
-/// At most one page of the frames after `cursor` up to `to`.
-fn following<'a>(frames: impl Iterator<Item = &'a Frame>, cursor: u64, to: u64) -> Vec<Frame> {
-    frames
-        .skip_while(|frame| frame.seq <= cursor)
-        .take_while(|frame| frame.seq <= to)
-        .take(crate::limits::ROOM_BATCH)
-        .cloned()
-        .collect()
-}
-
 impl State {
     fn clear_ring(&mut self) {
         self.ring = VecDeque::new();
@@ -483,17 +341,5 @@ impl State {
             self.ring_bytes = self.ring_bytes + redacted.bytes() - frame.bytes();
             *frame = redacted;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_begin_at_fixed_places() {
-        let page = STORE_PAGE as u64;
-        let starts: Vec<_> = [1, page, page + 1, 2 * page, 2 * page + 1].map(page_start).to_vec();
-        assert_eq!(starts, [1, 1, page + 1, page + 1, 2 * page + 1]);
     }
 }

@@ -6,7 +6,10 @@
 //! alike, so that there is no seam between them.
 
 mod feed;
+mod frame;
 mod mailbox;
+mod pages;
+mod state;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -22,8 +25,9 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 use self::feed::Loaded;
-pub(crate) use self::feed::{Feed, Fetched, RoomState, Terms};
+pub(crate) use self::feed::{Feed, Fetched};
 pub(crate) use self::mailbox::{Attach, Mailbox, Subscription, Waken};
+pub(crate) use self::state::{RoomState, Terms};
 use crate::Error;
 use crate::limits::{REFRESH_AGAIN, REFRESH_TRIES};
 use crate::map::Map;

@@ -17,12 +17,13 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use parlance_core::{Chunk, Overlay, RoomId};
+use parlance_proto::convert;
 use parlance_proto::storage::v1::ChunkRecord;
 use prost::Message;
 
 use super::item::{self, Item, bytes, get_bytes, get_number, number, text};
 use crate::StoreError;
-use crate::record::{chunk_from, chunk_record, damaged_chunk, decode_overlay, encode_overlay};
+use crate::record::{chunk_from, damaged_chunk, decode_overlay, encode_overlay};
 
 pub(super) const ROOM: &str = "r";
 pub(super) const SEQ: &str = "q";
@@ -43,7 +44,7 @@ pub(super) fn overlay_seq(seq: u64) -> AttributeValue {
 }
 
 pub(super) fn chunk_item(room: &RoomId, chunk: &Chunk) -> Item {
-    let ChunkRecord { nonce, events, message_count, member_count } = chunk_record(chunk);
+    let ChunkRecord { nonce, events, message_count, member_count } = convert::chunk(chunk);
     let mut item = chunk_key(room, chunk.first_seq());
     item.extend(item::item([
         ("n", bytes(nonce.to_vec())),

@@ -193,6 +193,13 @@ async fn a_service_that_is_away_is_named_so() {
     let (store, dynamodb) = faulty().await;
     let (node, alice) = room(&store).await;
     drop(dynamodb);
+    // It ends soon, and not at once.
+    let ends = async {
+        while store.room(node.id()).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ends).await.unwrap();
     let (append, _) = node.decide(&[(&alice, send("nobody there"))]);
     assert_eq!(store.append(node.id(), append).await, Err(AppendError::Unknown));
     assert!(matches!(store.room(node.id()).await, Err(StoreError::Unreachable(_))));

@@ -1,0 +1,68 @@
+use std::collections::VecDeque;
+
+use super::frame::{Frame, following};
+use crate::limits::{PAGES_BYTES, STORE_PAGE};
+
+/// Pages of frames read from the store, for sessions that are behind the ring. Those read
+/// last are kept.
+#[derive(Default)]
+pub(super) struct Pages {
+    /// As of this many changes; read anew after another one.
+    pub(super) changes: u64,
+    /// Oldest read first.
+    pages: VecDeque<Page>,
+    bytes: usize,
+}
+
+struct Page {
+    start: u64,
+    frames: Vec<Frame>,
+    bytes: usize,
+}
+
+/// Where the page begins that holds `seq`.
+pub(super) fn page_start(seq: u64) -> u64 {
+    seq - (seq - 1) % STORE_PAGE as u64
+}
+
+impl Pages {
+    pub(super) fn as_of(changes: u64) -> Self {
+        Self { changes, ..Self::default() }
+    }
+
+    /// What follows on `cursor`, if the page that holds it was read and reaches so far.
+    pub(super) fn following(&self, cursor: u64, to: u64) -> Option<Vec<Frame>> {
+        let start = page_start(cursor + 1);
+        let page = self.pages.iter().find(|page| page.start == start)?;
+        let frames = following(page.frames.iter(), cursor, to);
+        frames.first().is_some_and(|frame| frame.seq == cursor + 1).then_some(frames)
+    }
+
+    pub(super) fn insert(&mut self, start: u64, frames: Vec<Frame>) {
+        // One that ended at what was the head then.
+        if let Some(at) = self.pages.iter().position(|page| page.start == start)
+            && let Some(stale) = self.pages.remove(at)
+        {
+            self.bytes -= stale.bytes;
+        }
+        let bytes = frames.iter().map(Frame::bytes).sum();
+        self.bytes += bytes;
+        self.pages.push_back(Page { start, frames, bytes });
+        while self.bytes > PAGES_BYTES && self.pages.len() > 1 {
+            let Some(oldest) = self.pages.pop_front() else { break };
+            self.bytes -= oldest.bytes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_begin_at_fixed_places() {
+        let page = STORE_PAGE as u64;
+        let starts: Vec<_> = [1, page, page + 1, 2 * page, 2 * page + 1].map(page_start).to_vec();
+        assert_eq!(starts, [1, 1, page + 1, page + 1, 2 * page + 1]);
+    }
+}
