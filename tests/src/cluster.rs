@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use parlance_faults::dynamodb::Dynamodb;
+use parlance_faults::dynamodb::{self, Dynamodb};
 use parlance_faults::redis::RedisServer;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -91,14 +91,7 @@ impl Cluster {
 
     /// What points the AWS client of a node to the DynamoDB API here.
     pub fn environment(&self) -> Vec<(String, String)> {
-        let endpoint = self.dynamodb.endpoint();
-        let settings = [
-            ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.as_str()),
-            ("AWS_REGION", "eu-central-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-        ];
-        settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+        dynamodb::environment(&self.dynamodb.endpoint())
     }
 
     /// A token that every node takes, for an hour.

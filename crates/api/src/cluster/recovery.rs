@@ -140,7 +140,6 @@ impl Cluster {
     }
 
     async fn compare(&self, asked: u64) -> bool {
-        let is_current = || self.missed().asked == asked;
         let mut rooms = self.hub.rooms_by_activity();
         if let Some(asked_at) = self.missed().asked_at {
             // Those that were heard of since are most likely whole.
@@ -148,50 +147,52 @@ impl Cluster {
         }
         let users = self.hub.users();
         self.missed.left.store(rooms.len() + users.len(), Ordering::Relaxed);
-        let one_less = || {
-            self.missed.left.fetch_sub(1, Ordering::Relaxed);
-        };
-        let rooms = stream::iter(rooms).take_while(|_| std::future::ready(is_current()));
-        let failed_rooms = rooms
-            .map(|feed| async move { self.compare_room(&feed).await.is_err() })
-            .buffer_unordered(RECOVERY_CONCURRENCY)
-            .fold(0, |failed, this| {
-                one_less();
-                std::future::ready(failed + usize::from(this))
-            })
-            .await;
-        let users = stream::iter(users).take_while(|_| std::future::ready(is_current()));
-        let failed_users = users
-            .map(|user| async move { self.compare_user(&user).await.is_err() })
-            .buffer_unordered(RECOVERY_CONCURRENCY)
-            .fold(0, |failed, this| {
-                one_less();
-                std::future::ready(failed + usize::from(this))
-            })
-            .await;
+        let failed_rooms = self.compare_each(asked, rooms, |room| self.compare_room(room)).await;
+        let failed_users = self.compare_each(asked, users, |user| self.compare_user(user)).await;
         if failed_rooms + failed_users > 0 {
             tracing::warn!(failed_rooms, failed_users, "cannot compare with the store; trying again");
             sleep(RECOVERY_AGAIN).await;
             return false;
         }
-        is_current()
+        self.is_asked(asked)
     }
 
-    async fn compare_room(&self, feed: &Arc<Feed>) -> Result<(), Error> {
+    /// Whether nothing more has gone missing since this was asked.
+    fn is_asked(&self, asked: u64) -> bool {
+        self.missed().asked == asked
+    }
+
+    /// Compares some at a time, until there is new trouble. Returns how many failed.
+    async fn compare_each<T, F>(&self, asked: u64, all: Vec<T>, compare: impl Fn(T) -> F) -> usize
+    where
+        F: Future<Output = Result<(), Error>>,
+    {
+        stream::iter(all)
+            .take_while(|_| std::future::ready(self.is_asked(asked)))
+            .map(compare)
+            .buffer_unordered(RECOVERY_CONCURRENCY)
+            .fold(0, |failed, result| {
+                self.missed.left.fetch_sub(1, Ordering::Relaxed);
+                std::future::ready(failed + usize::from(result.is_err()))
+            })
+            .await
+    }
+
+    async fn compare_room(&self, feed: Arc<Feed>) -> Result<(), Error> {
         self.reads.take().await;
-        self.hub.refresh(feed).await
+        self.hub.refresh(&feed).await
     }
 
     /// Finds rooms that the user was added to.
-    async fn compare_user(&self, user: &UserId) -> Result<(), Error> {
+    async fn compare_user(&self, user: UserId) -> Result<(), Error> {
         let mut after: Option<RoomId> = None;
         loop {
             self.reads.take().await;
-            let page = self.store.rooms_of(user, after.as_ref(), PAGE).await?;
+            let page = self.store.rooms_of(&user, after.as_ref(), PAGE).await?;
             after = page.last().map(|last| last.room.clone());
             let is_last = page.len() < PAGE;
             for user_room in page.iter().filter(|room| room.member.is_active()) {
-                self.hub.joined(user, &user_room.room, user_room.member.changed_at());
+                self.hub.joined(&user, &user_room.room, user_room.member.changed_at());
             }
             if is_last {
                 return Ok(());

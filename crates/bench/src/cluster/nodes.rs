@@ -3,6 +3,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use parlance_faults::dynamodb;
 use ring::rand::{SecureRandom, SystemRandom};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -70,24 +71,16 @@ impl Shared {
         std::fs::write(&file, token::signed(user, &self.secret)?)?;
         Ok(file)
     }
-
-    fn environment(&self) -> Vec<(String, String)> {
-        let settings = [
-            ("AWS_ENDPOINT_URL_DYNAMODB", self.dynamodb.as_str()),
-            ("AWS_REGION", "eu-central-1"),
-            // Nobody checks them here.
-            ("AWS_ACCESS_KEY_ID", "local"),
-            ("AWS_SECRET_ACCESS_KEY", "local"),
-        ];
-        settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
-    }
 }
 
 impl Nodes {
     /// Creates the tables and starts `count` nodes.
     pub(super) async fn start(program: &Path, shared: &Shared, count: u16) -> Result<Self> {
-        let mut nodes =
-            Self { program: program.to_owned(), environment: shared.environment(), nodes: Vec::new() };
+        let mut nodes = Self {
+            program: program.to_owned(),
+            environment: dynamodb::environment(&shared.dynamodb),
+            nodes: Vec::new(),
+        };
         nodes.create_tables().await?;
         for number in 0..count {
             let folder = shared.folder.join(format!("node-{}", number + 1));

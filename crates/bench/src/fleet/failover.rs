@@ -9,7 +9,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval};
 
 use super::Effort;
-use super::people::{create, open, open_deaf, room, text};
+use super::people::{create, open, open_deaf, room};
+use crate::measure::text;
 
 /// Members of a room that are on the node that dies; one more sends from another.
 const ROOM: usize = 50;

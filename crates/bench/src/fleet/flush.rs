@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::Effort;
-use super::people::{create, open, text};
+use super::people::{create, open};
+use crate::measure::text;
 
 /// A delivery that takes no longer is prompt.
 const PROMPT: Duration = Duration::from_millis(500);

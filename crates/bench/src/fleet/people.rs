@@ -4,21 +4,14 @@ use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt};
 use parlance_client::transport::{Dialer, Door};
 use parlance_client::{Config, Message, Session, Update};
-use parlance_proto::v1;
 use tokio::sync::mpsc;
 
+use crate::measure::raw::Creator;
+use crate::measure::text;
 use crate::torture::{Cluster, Unary, token};
 
 /// Things that are set up at a time.
 const AT_ONCE: usize = 32;
-
-/// Members that one request adds.
-const MEMBERS_AT_ONCE: usize = 40;
-
-/// Text of every message: 200 bytes.
-pub(super) fn text() -> String {
-    "a message of everyday length, of two hundred bytes ".chars().cycle().take(200).collect()
-}
 
 /// Creates users `name:0`, `name:1`, ...
 pub(super) async fn create(cluster: &Cluster, name: &str, count: usize) -> Result<Vec<String>> {
@@ -39,17 +32,7 @@ pub(super) async fn create(cluster: &Cluster, name: &str, count: usize) -> Resul
 pub(super) async fn room(cluster: &Cluster, name: &str, members: &[String]) -> Result<String> {
     let owner = members.first().context("a room has members")?;
     let (session, _) = open(cluster, owner, &[0]).await?;
-    let request = v1::CreateRoomRequest {
-        kind: v1::RoomKind::Channel.into(),
-        request_id: name.to_owned(),
-        ..Default::default()
-    };
-    let room_id = session.call(request).await?.room.context("no room")?.room_id;
-    for user_ids in members[1..].chunks(MEMBERS_AT_ONCE) {
-        let (room_id, user_ids) = (room_id.clone(), user_ids.to_vec());
-        session.call(v1::AddMembersRequest { room_id, user_ids, ..Default::default() }).await?;
-    }
-    Ok(room_id)
+    Creator(session).room(name, &members[1..]).await
 }
 
 /// A session of `user` on the first of `nodes`, with the others to go to.

@@ -6,7 +6,8 @@ use parlance_proto::v1;
 use tokio::time::{Instant, interval};
 
 use super::Effort;
-use super::people::{create, open_deaf, room, send_many, text};
+use super::people::{create, open_deaf, room, send_many};
+use crate::measure::text;
 use crate::torture::Cluster;
 
 const WRITE_UNITS: &str = "parlance_dynamodb_write_units_total";

@@ -4,7 +4,7 @@
 mod bare;
 mod fanout;
 mod memory;
-mod raw;
+pub(crate) mod raw;
 mod raw_websocket;
 mod send;
 mod series;
@@ -70,7 +70,7 @@ fn progress(what: &str, round: usize, rounds: usize) {
     eprintln!("{what}: round {} of {rounds}", round + 1);
 }
 
-fn text() -> String {
+pub(crate) fn text() -> String {
     "0123456789".repeat(TEXT_BYTES / 10)
 }
 

@@ -59,7 +59,7 @@ pub(super) fn acknowledged(frame: v1::ServerFrame) -> Result<Option<u64>> {
 }
 
 /// Someone who creates rooms and adds people to them.
-pub(super) struct Creator(Session);
+pub(crate) struct Creator(pub(crate) Session);
 
 impl Creator {
     pub(super) async fn new(address: &str) -> Result<Self> {
@@ -69,7 +69,7 @@ impl Creator {
     }
 
     /// A channel with these members.
-    pub(super) async fn room(&self, name: &str, members: &[String]) -> Result<String> {
+    pub(crate) async fn room(&self, name: &str, members: &[String]) -> Result<String> {
         let request = v1::CreateRoomRequest {
             kind: v1::RoomKind::Channel.into(),
             request_id: name.to_owned(),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use parlance_faults::TcpProxy;
-use parlance_faults::dynamodb::Dynamodb;
+use parlance_faults::dynamodb::{self, Dynamodb};
 use parlance_faults::redis::RedisServer;
 use tokio::process::Command;
 use tokio::sync::Mutex;
@@ -66,7 +66,7 @@ impl Cluster {
             false => Some(Box::pin(Shared::start(options)).await?),
         };
         if let Some(shared) = &shared {
-            environment.extend(shared.environment());
+            environment.extend(dynamodb::environment(&shared.dynamodb.endpoint()));
             create_tables(options.program, &environment).await?;
         }
         let mut cluster = Self {
@@ -165,18 +165,6 @@ impl Shared {
         }
         let dynamodb = Dynamodb::start().context("cannot start a DynamoDB API")?;
         Ok(Self { redis: Mutex::new(redis), redis_proxies, dynamodb })
-    }
-
-    /// Where the nodes find the store. The keys are none: nobody checks them here.
-    fn environment(&self) -> Vec<(String, String)> {
-        let endpoint = self.dynamodb.endpoint();
-        let settings = [
-            ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.as_str()),
-            ("AWS_REGION", "eu-central-1"),
-            ("AWS_ACCESS_KEY_ID", "torture"),
-            ("AWS_SECRET_ACCESS_KEY", "torture"),
-        ];
-        settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
     }
 }
 

@@ -49,6 +49,18 @@ pub struct Dynamodb {
     emulator: Emulator,
 }
 
+/// Environment variables that point an AWS client to a DynamoDB API on this machine. The
+/// keys are none: nobody checks them there.
+pub fn environment(endpoint: &str) -> Vec<(String, String)> {
+    let settings = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+    ];
+    settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
 impl Dynamodb {
     /// Starts both on free ports of loopback.
     pub fn start() -> io::Result<Self> {
