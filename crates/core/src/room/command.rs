@@ -185,7 +185,7 @@ pub enum Refusal {
     /// More has happened since `after_seq` than a repeat is looked for in.
     #[error("too much has happened since after_seq; page the room and try again with a later one")]
     CatchUpFirst {
-        /// The head.
+        /// The head; for whoever was removed since, the removal.
         head: u64,
     },
     /// The part of the log that would tell is gone.

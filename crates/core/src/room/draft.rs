@@ -197,7 +197,9 @@ impl Draft {
         if actor.is_none() && !joins {
             return Err(Refusal::NotMember);
         }
-        match self.room.requests.check(command, self.next_seq() - 1, self.room.info.floor, now)? {
+        let head = self.next_seq() - 1;
+        let left = actor.filter(|actor| !actor.is_active()).map(Member::changed_at);
+        match self.room.requests.check(command, head, left, self.room.info.floor, now)? {
             Seen::Before(outcome) => return Ok(Ok(Verdict::Repeat(outcome))),
             Seen::LookFurther => {
                 return Ok(Err(Need::Older { before: self.room.requests.after() + 1 }));

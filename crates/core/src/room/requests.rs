@@ -87,11 +87,14 @@ impl Requests {
         self.after
     }
 
-    /// Whether `actor` has asked this before, as far as is remembered and has to be.
+    /// Whether the actor has asked this before, as far as is remembered and has to be.
+    /// `left` is where the actor's membership ended, if it has: nothing of theirs stands
+    /// after it, and nothing after it can be paged by them.
     pub(super) fn check(
         &self,
         command: &super::Command,
         head: u64,
+        left: Option<u64>,
         floor: u64,
         now: Timestamp,
     ) -> Result<Seen, Refusal> {
@@ -107,8 +110,11 @@ impl Requests {
         match command.after {
             Some(after) if after > head => Err(Refusal::CursorAhead { after, head }),
             Some(after) if after >= self.after => Ok(Seen::Never),
+            Some(after) if left.is_some_and(|left| after >= left) => Ok(Seen::Never),
             Some(after) if after + 1 < floor => Err(Refusal::OutcomeUnknown { floor }),
-            Some(after) if head - after > MAX_REPEAT_CHECK => Err(Refusal::CatchUpFirst { head }),
+            Some(after) if head - after > MAX_REPEAT_CHECK => {
+                Err(Refusal::CatchUpFirst { head: left.unwrap_or(head) })
+            }
             Some(_) => Ok(Seen::LookFurther),
             None => {
                 let covers_all = self.after < floor;

@@ -141,6 +141,28 @@ fn too_far_behind_to_look() {
 }
 
 #[test]
+fn whoever_was_removed_pages_up_to_that_and_no_further() {
+    let mut solo = Solo::group();
+    let hello = command("cat", "r1", Some(4), send("hello"));
+    let first = solo.ask(&hello).unwrap();
+    let left = solo.does("ann", remove("cat")).unwrap().last;
+    check_repeat(&mut solo, &hello, first);
+    solo.fill(MAX_REPEAT_CHECK as usize);
+    let ask = |solo: &mut Solo, after| solo.ask(&command("cat", "r2", Some(after), send("hello?")));
+    for _ in 0..2 {
+        assert_eq!(ask(&mut solo, left - 1), Err(Refusal::CatchUpFirst { head: left }));
+        // They have seen everything that they may: a later cursor will never come.
+        assert_eq!(ask(&mut solo, left), Err(Refusal::NotMember));
+        solo.reload();
+    }
+    // One who came back has not left.
+    solo.does("ann", add(&["cat"])).unwrap();
+    solo.reload();
+    let head = solo.head();
+    assert_eq!(ask(&mut solo, left), Err(Refusal::CatchUpFirst { head }));
+}
+
+#[test]
 fn below_the_floor_absence_proves_nothing() {
     let mut solo = Solo::group();
     solo.ask(&command("ann", "r1", Some(4), send("hello"))).unwrap();
