@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use futures::future::join_all;
+use parlance_client::transport::Dialer;
+use parlance_client::{Config, Session};
 use parlance_proto::json;
 use parlance_proto::v1::reply::Result as Answer;
 use parlance_proto::v1::send_message_request::Target;
 use parlance_proto::v1::{self, SendMessageResponse};
-use parlance_tests::{DOORS, Door, Operation, Person, Server, fresh, refused};
+use parlance_tests::{DOORS, Door, Operation, Person, Server, fresh, refused, within};
 use serde_json::Value;
 use tonic::Code;
 
@@ -101,6 +103,16 @@ async fn a_late_retry_is_recognised_or_told_to_catch_up_first() {
     assert_eq!((&failure.metadata["room_id"], &failure.metadata["head_seq"]), (&room, &head.to_string()));
     let ahead = (Code::OutOfRange, "cursor_ahead".to_owned());
     assert_eq!(refused(retry(Some(head + 1)).await), ahead);
+
+    // The client pages the room by itself: it finds the one, and not the other.
+    let dialer = Dialer::new(Door::Grpc, server.address());
+    let (session, updates) = Session::start(Config::new(dialer, alice.token.clone()));
+    drop(updates);
+    let found = within("the room is paged", session.call(message.clone())).await;
+    assert_eq!(found.unwrap(), repeat(&first));
+    let late = v1::SendMessageRequest { client_message_id: "late".to_owned(), ..message };
+    let sent = within("the room is paged", session.call(late)).await.unwrap();
+    assert_eq!((sent.seq, sent.is_repeat), (head + 1, false));
 }
 
 #[tokio::test]

@@ -76,40 +76,63 @@ requests! {
     AcknowledgeDelivery: AcknowledgeDeliveryRequest -> AcknowledgeDeliveryResponse,
 }
 
-/// Makes a mutation safe to repeat, where the caller has not done so: gives it an id,
-/// and the highest head of its room that is known now, before it first goes out.
-pub(crate) fn stamp(operation: &mut Operation, rooms: &Rooms, new_id: impl FnOnce() -> String) {
-    macro_rules! with_after_seq {
-        ($request:expr) => {{
-            $request.after_seq = $request.after_seq.or_else(|| rooms.head(&$request.room_id));
-            &mut $request.request_id
-        }};
+/// What makes a mutation safe to repeat.
+pub(crate) struct Repeatable<'a> {
+    /// Unique among those of its user.
+    pub(crate) id: &'a mut String,
+    /// For what stands in a room's log: a head before it was first sent.
+    pub(crate) after_seq: Option<&'a mut Option<u64>>,
+    place: Place<'a>,
+}
+
+/// The room of a mutation.
+enum Place<'a> {
+    None,
+    Room(&'a str),
+    DirectWith(&'a str),
+}
+
+/// The parts of a mutation that have to do with repeats; `None` for what just reads.
+pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
+    macro_rules! in_room {
+        ($request:expr) => {
+            Repeatable {
+                id: &mut $request.request_id,
+                after_seq: Some(&mut $request.after_seq),
+                place: Place::Room(&$request.room_id),
+            }
+        };
     }
-    let id = match operation {
-        Operation::SendMessage(request) => {
-            let room = match &request.target {
-                Some(Target::RoomId(room)) => Some(room.as_str()),
-                Some(Target::ToUser(user)) => rooms.direct(user),
-                None => None,
-            };
-            request.after_seq = request.after_seq.or_else(|| rooms.head(room?));
-            &mut request.client_message_id
-        }
-        Operation::EditMessage(request) => with_after_seq!(request),
-        Operation::DeleteMessage(request) => with_after_seq!(request),
-        Operation::AddReaction(request) => with_after_seq!(request),
-        Operation::RemoveReaction(request) => with_after_seq!(request),
-        Operation::UpdateRoom(request) => with_after_seq!(request),
-        Operation::AddMembers(request) => with_after_seq!(request),
-        Operation::RemoveMember(request) => with_after_seq!(request),
-        Operation::SetRole(request) => with_after_seq!(request),
-        Operation::JoinRoom(request) => with_after_seq!(request),
-        Operation::LeaveRoom(request) => with_after_seq!(request),
-        Operation::CreateRoom(request) => &mut request.request_id,
-        Operation::CreateUser(request) => &mut request.request_id,
-        Operation::UpdateUser(request) => &mut request.request_id,
-        Operation::MarkRead(request) => &mut request.request_id,
-        Operation::AcknowledgeDelivery(request) => &mut request.request_id,
+    macro_rules! anywhere {
+        ($request:expr) => {
+            Repeatable { id: &mut $request.request_id, after_seq: None, place: Place::None }
+        };
+    }
+    Some(match operation {
+        Operation::SendMessage(request) => Repeatable {
+            id: &mut request.client_message_id,
+            after_seq: Some(&mut request.after_seq),
+            place: match &request.target {
+                Some(Target::RoomId(room)) => Place::Room(room),
+                Some(Target::ToUser(user)) => Place::DirectWith(user),
+                None => Place::None,
+            },
+        },
+        Operation::EditMessage(request) => in_room!(request),
+        Operation::DeleteMessage(request) => in_room!(request),
+        Operation::AddReaction(request) => in_room!(request),
+        Operation::RemoveReaction(request) => in_room!(request),
+        Operation::UpdateRoom(request) => in_room!(request),
+        Operation::AddMembers(request) => in_room!(request),
+        Operation::RemoveMember(request) => in_room!(request),
+        Operation::SetRole(request) => in_room!(request),
+        Operation::JoinRoom(request) => in_room!(request),
+        Operation::LeaveRoom(request) => in_room!(request),
+        Operation::CreateRoom(request) => anywhere!(request),
+        Operation::CreateUser(request) => anywhere!(request),
+        Operation::UpdateUser(request) => anywhere!(request),
+        Operation::MarkRead(request) => anywhere!(request),
+        Operation::AcknowledgeDelivery(request) => anywhere!(request),
         Operation::Hello(_)
         | Operation::GetMessage(_)
         | Operation::ListMessages(_)
@@ -121,10 +144,67 @@ pub(crate) fn stamp(operation: &mut Operation, rooms: &Rooms, new_id: impl FnOnc
         | Operation::GetRoom(_)
         | Operation::ListRooms(_)
         | Operation::ListMembers(_)
-        | Operation::ListInbox(_) => return,
+        | Operation::ListInbox(_) => return None,
+    })
+}
+
+/// Makes a mutation safe to repeat, where the caller has not done so: gives it an id,
+/// and the highest head of its room that is known now, before it first goes out.
+pub(crate) fn stamp(operation: &mut Operation, rooms: &Rooms, new_id: impl FnOnce() -> String) {
+    let Some(Repeatable { id, after_seq, place }) = repeatable(operation) else { return };
+    let room = match place {
+        Place::None => None,
+        Place::Room(room) => Some(room),
+        Place::DirectWith(user) => rooms.direct(user),
     };
+    if let Some(after_seq) = after_seq {
+        *after_seq = after_seq.or_else(|| rooms.head(room?));
+    }
     if id.is_empty() {
         *id = new_id();
+    }
+}
+
+/// What the log of a room says of a mutation that was carried out.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Done {
+    /// Its first event.
+    pub(crate) first: Box<v1::Event>,
+    pub(crate) last_seq: u64,
+}
+
+/// What the server would answer to a repeat of `operation`; `None` for what stands in no
+/// log.
+pub(crate) fn repeated(operation: &Operation, done: Done) -> Option<Answer> {
+    let Done { first, last_seq } = done;
+    let v1::Event { room_id, seq, at, message_count, .. } = *first;
+    let is_repeat = true;
+    macro_rules! outcome_of {
+        ($($kind:ident: $response:ident),* $(,)?) => {
+            match operation {
+                Operation::SendMessage(_) => {
+                    let response = v1::SendMessageResponse { room_id, seq, at, message_count, is_repeat };
+                    Some(Answer::SendMessage(response))
+                }
+                $(Operation::$kind(_) => {
+                    let outcome = Some(v1::Outcome { seq, last_seq, is_repeat, at });
+                    Some(Answer::$kind(v1::$response { outcome }))
+                })*
+                _ => None,
+            }
+        };
+    }
+    outcome_of! {
+        EditMessage: EditMessageResponse,
+        DeleteMessage: DeleteMessageResponse,
+        AddReaction: AddReactionResponse,
+        RemoveReaction: RemoveReactionResponse,
+        UpdateRoom: UpdateRoomResponse,
+        AddMembers: AddMembersResponse,
+        RemoveMember: RemoveMemberResponse,
+        SetRole: SetRoleResponse,
+        JoinRoom: JoinRoomResponse,
+        LeaveRoom: LeaveRoomResponse,
     }
 }
 

@@ -98,10 +98,10 @@ async fn a_final_refusal_reaches_the_caller() {
     let (mut peer, _) = fake.accept().await;
     let (request_id, _) = message_of(peer.recv().await);
     let code = Code::FailedPrecondition.into();
-    let error = v1::Error { code, reason: "catch_up_first".to_owned(), ..Default::default() };
+    let error = v1::Error { code, reason: "outcome_unknown".to_owned(), ..Default::default() };
     peer.reply(request_id, Answer::Error(error)).await;
     let error = within(sending).await.unwrap().unwrap_err();
-    assert_eq!(error.failure().unwrap().reason, "catch_up_first");
+    assert_eq!(error.failure().unwrap().reason, "outcome_unknown");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod backoff;
 mod connection;
 mod driver;
+mod examination;
 mod outbox;
 pub(crate) mod rooms;
 
@@ -154,7 +155,8 @@ impl Session {
 
     /// Carries out a request. It is repeated when the connection is lost, when the
     /// server is unavailable, and after the delay that an exhausted limit names; a
-    /// mutation gets an id first, so that a repeat changes nothing.
+    /// mutation gets an id first, so that a repeat changes nothing. Where too much has
+    /// happened meanwhile for the server to recognise a repeat, the room is paged here.
     ///
     /// There is no time limit other than the caller's: dropping the future gives up.
     ///

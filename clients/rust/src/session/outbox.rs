@@ -5,9 +5,10 @@ use parlance_proto::v1::reply::Result as Answer;
 use tokio::time::Instant;
 use tonic::Code;
 
+use super::examination::{Examination, Finding};
 use super::rooms::Rooms;
 use super::{Call, backoff};
-use crate::request::{learn, stamp};
+use crate::request::{Repeatable, learn, repeatable, repeated, stamp};
 use crate::{ClientError, random};
 
 /// Calls that are not answered yet, in the order in which they were made.
@@ -28,6 +29,8 @@ struct Unanswered {
     call: Call,
     sent: bool,
     refusals: u32,
+    /// Goes on before the call itself does.
+    examination: Option<Examination>,
 }
 
 impl Outbox {
@@ -46,7 +49,7 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, call: Call) {
-        self.calls.insert(self.next, Unanswered { call, sent: false, refusals: 0 });
+        self.calls.insert(self.next, Unanswered { call, sent: false, refusals: 0, examination: None });
         self.ready.push_back(self.next);
         self.next += 1;
     }
@@ -81,7 +84,10 @@ impl Outbox {
                 unanswered.sent = true;
                 stamp(&mut unanswered.call.operation, rooms, || format!("{}-{key}", self.prefix));
             }
-            let operation = unanswered.call.operation.clone();
+            let operation = match &unanswered.examination {
+                Some(examination) => examination.page(),
+                None => unanswered.call.operation.clone(),
+            };
             return Some(v1::ClientFrame { request_id: key.to_string(), operation: Some(operation) });
         }
     }
@@ -98,7 +104,23 @@ impl Outbox {
                     self.delayed.insert((Instant::now() + delay, key));
                     return;
                 }
+                unanswered.examination = match error.failure() {
+                    Some(failure) => Examination::asked_for(failure, &mut unanswered.call.operation),
+                    None => None,
+                };
+                if unanswered.examination.is_some() {
+                    self.ready.push_back(key);
+                    return;
+                }
                 Err(error)
+            }
+            Some(Answer::ListEvents(page)) if unanswered.examination.is_some() => {
+                let Some(answer) = unanswered.examined(page, rooms.user()) else {
+                    self.ready.push_back(key);
+                    return;
+                };
+                learn(&unanswered.call.operation, &answer, rooms);
+                Ok(answer)
             }
             Some(answer) => {
                 learn(&unanswered.call.operation, &answer, rooms);
@@ -130,6 +152,22 @@ impl Outbox {
         for (_, unanswered) in std::mem::take(&mut self.calls) {
             let _ = unanswered.call.answer.send(Err(error.clone()));
         }
+    }
+}
+
+impl Unanswered {
+    /// Takes a page that was asked for to find out whether the call was carried out: the
+    /// answer, if it was.
+    fn examined(&mut self, page: v1::ListEventsResponse, user: &str) -> Option<Answer> {
+        let examination = self.examination.as_mut()?;
+        let Repeatable { id, after_seq, .. } = repeatable(&mut self.call.operation)?;
+        match examination.read(page, user, id) {
+            Finding::Unfinished => return None,
+            Finding::Absent { up_to } => *after_seq? = Some(up_to),
+            Finding::Done(done) => return repeated(&self.call.operation, done),
+        }
+        self.examination = None;
+        None
     }
 }
 

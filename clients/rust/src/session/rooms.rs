@@ -39,6 +39,8 @@ pub(crate) struct Rooms {
     direct: HashMap<String, String>,
     /// Counts connections, to tell a repeat from catching up.
     connection: u64,
+    /// Whose session this is; empty until the first welcome.
+    user: String,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +71,7 @@ impl Rooms {
             let Cursor { room_id, seq, epoch } = cursor;
             (room_id, Position { cursor: Some(seq), epoch, head: seq, ..Position::default() })
         });
-        Self { rooms: rooms.collect(), direct: HashMap::new(), connection: 0 }
+        Self { rooms: rooms.collect(), direct: HashMap::new(), connection: 0, user: String::new() }
     }
 
     /// What to say in hello. Past the limit, which rooms are named is arbitrary: the
@@ -84,6 +86,7 @@ impl Rooms {
 
     pub(crate) fn connected(&mut self, welcome: &Welcome) {
         self.connection += 1;
+        self.user.clone_from(&welcome.user_id);
         for head in &welcome.heads {
             let position = self.position(&head.room_id);
             // A changed epoch is learnt from the gap that follows, not here: a
@@ -93,6 +96,11 @@ impl Rooms {
             }
             position.head = position.head.max(head.seq);
         }
+    }
+
+    /// Whose session this is.
+    pub(crate) fn user(&self) -> &str {
+        &self.user
     }
 
     pub(crate) fn event(&mut self, event: &Event) -> Verdict {
