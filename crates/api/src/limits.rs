@@ -125,10 +125,8 @@ pub(crate) const MAX_HINT_BYTES: usize = 64 * 1024;
 /// Rooms that hear of someone's coming and going.
 pub(crate) const PRESENCE_ROOMS: usize = 50;
 
-/// Races for a room's head that a node loses before it lets the room's home decide.
-pub(crate) const FORWARD_AFTER: usize = 2;
-
-/// How long it goes on doing so before it tries by itself again.
+/// How long a node that lost a race for a room's head lets the room's home decide, before
+/// it tries by itself again.
 pub(crate) const FORWARD_FOR: Duration = Duration::from_secs(5);
 
 /// How long it waits for the home's answer before it decides by itself after all.

@@ -6,13 +6,14 @@ use parlance_core::plant::{self, Plant};
 use parlance_core::{
     Append, Creation, Decision, Draft, Need, Outcome, Room, RoomId, Settings, Title, Topic, Visibility,
 };
+use parlance_registry::NodeId;
 use parlance_store::{AppendError, StoreError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Ask, Decided, Letter, Shared, forward};
 use crate::hub::Terms;
-use crate::limits::{FORWARD_AFTER, FORWARD_FOR, MAX_RACES, ROOM_IDLE};
+use crate::limits::{FORWARD_FOR, MAX_RACES, ROOM_IDLE};
 use crate::{Error, random};
 
 /// Events read at once to recognise repeats.
@@ -114,12 +115,16 @@ impl Actor {
             match self.serve_some(&mut asks).await {
                 Ok(()) => races = 0,
                 Err(AppendError::HeadMoved) if races < MAX_RACES => {
+                    metrics::counter!("parlance_races_lost_total").increment(1);
                     races += 1;
-                    if races >= FORWARD_AFTER && self.shared.registry.is_shared() {
+                    // The home tries again at once, for all.
+                    if self.shared.registry.is_shared() && self.other_home().is_some() {
                         self.forward_until = Some(Instant::now() + FORWARD_FOR);
-                        // Not all at once again; each loser at another time.
-                        let spread = (1 << races.min(6)) * 2;
-                        sleep(std::time::Duration::from_millis(random::bits() % spread)).await;
+                        // What cannot be forwarded: not all at once again.
+                        if !asks.iter().all(|ask| self.may_go(ask)) {
+                            let spread = (1 << races.min(6)) * 2;
+                            sleep(std::time::Duration::from_millis(random::bits() % spread)).await;
+                        }
                     }
                 }
                 Err(AppendError::HeadMoved | AppendError::Unknown) => fail(&mut asks, &Error::Contention),
@@ -128,23 +133,29 @@ impl Actor {
         }
     }
 
+    /// The node that decides for this room under contention, if that is another one.
+    fn other_home(&self) -> Option<NodeId> {
+        let registry = &self.shared.registry;
+        let home = self.shared.forwards.home(&self.id, registry.nodes())?;
+        (home != *registry.node()).then_some(home)
+    }
+
+    /// Whether the home may decide `ask`. What is not known here could not be said of it.
+    fn may_go(&self, ask: &Ask) -> bool {
+        self.room.as_ref().is_some_and(|room| forward::may_go(ask, room.head().seq()))
+    }
+
     /// Under contention, lets the room's home decide what is sent.
     fn hand_on(&mut self, asks: &mut VecDeque<Ask>) {
         if self.forward_until.is_none_or(|until| Instant::now() >= until) {
             self.forward_until = None;
             return;
         }
-        // What is not known here could not be said of it.
-        let Some(head) = self.room.as_ref().map(|room| room.head().seq()) else { return };
-        let nodes = self.shared.registry.nodes();
-        let Some(home) = self.shared.forwards.home(&self.id, nodes) else { return };
-        if home == *self.shared.registry.node() {
-            return;
-        }
+        let (Some(room), Some(home)) = (&self.room, self.other_home()) else { return };
+        let head = room.head().seq();
         // Whoever asked has given up.
         asks.retain(|ask| !ask.reply.is_closed());
-        let (go, stay): (VecDeque<Ask>, VecDeque<Ask>) =
-            asks.drain(..).partition(|ask| forward::may_go(ask, head));
+        let (go, stay): (VecDeque<Ask>, VecDeque<Ask>) = asks.drain(..).partition(|ask| self.may_go(ask));
         *asks = stay;
         if !go.is_empty() {
             self.shared.forward(&self.id, head, home, go.into());

@@ -44,6 +44,16 @@ enum Answer {
     Silence,
 }
 
+impl Answer {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Outcome(_) => "outcome",
+            Self::Undecided => "undecided",
+            Self::Silence => "silence",
+        }
+    }
+}
+
 impl Forwards {
     /// The node that decides for `room`, of those that answer.
     pub(super) fn home(&self, room: &RoomId, nodes: Vec<NodeId>) -> Option<NodeId> {
@@ -72,12 +82,12 @@ fn home<'a>(room: &RoomId, nodes: &'a [NodeId]) -> Option<&'a NodeId> {
 impl Shared {
     /// Has `home` decide `asks`, in their order. What it does not, is decided here.
     pub(super) fn forward(self: &Arc<Self>, room: &RoomId, head: u64, home: NodeId, asks: Vec<Ask>) {
-        metrics::counter!("parlance_sends_forwarded_total").increment(asks.len() as u64);
         let (shared, room) = (self.clone(), room.clone());
         self.tasks.spawn(async move {
             let answers = asks.into_iter().map(|ask| shared.ask_home(&room, head, &home, ask));
             // Those undecided are put in line in their order, too.
             for (ask, answer) in join_all(answers).await {
+                metrics::counter!("parlance_sends_forwarded_total", "answer" => answer.name()).increment(1);
                 match answer {
                     // Whoever asked may have gone.
                     Answer::Outcome(outcome) => drop(ask.reply.send(Ok(outcome))),

@@ -1,0 +1,137 @@
+//! Finding out whether an operation was carried out, where too much has happened since
+//! for the server to look: the room is paged, as the contract asks.
+
+use parlance_proto::error::Failure;
+use parlance_proto::v1;
+use parlance_proto::v1::client_frame::Operation;
+
+use crate::request::{Done, repeatable};
+
+/// The most that a page may hold.
+const PAGE_SIZE: u32 = 200;
+
+/// The part of a room's log that is not yet looked through.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Examination {
+    room_id: String,
+    from: u64,
+    to: u64,
+    /// Found, and perhaps not to its end.
+    done: Option<Done>,
+}
+
+impl Examination {
+    /// What `operation` needs after it was refused so; `None` for other refusals.
+    pub(super) fn asked_for(failure: &Failure, operation: &mut Operation) -> Option<Self> {
+        if failure.reason != "catch_up_first" {
+            return None;
+        }
+        let room_id = failure.metadata.get("room_id")?.clone();
+        let to = failure.metadata.get("head_seq")?.parse().ok()?;
+        let after = (*repeatable(operation)?.after_seq?)?;
+        // Otherwise there is nothing to move on over, and it would ask for ever.
+        (after < to).then_some(Self { room_id, from: after + 1, to, done: None })
+    }
+
+    /// The page to ask for next.
+    pub(super) fn page(&self) -> Operation {
+        Operation::ListEvents(v1::ListEventsRequest {
+            room_id: self.room_id.clone(),
+            from_seq: self.from,
+            to_seq: self.to,
+            page_size: PAGE_SIZE,
+        })
+    }
+
+    /// Looks through a page for what `user` did under `id`.
+    pub(super) fn read(&mut self, page: v1::ListEventsResponse, user: &str, id: &str) -> Finding {
+        for event in page.events {
+            let own = event.request_id == id && event.actor_id == user;
+            match &mut self.done {
+                // All that one request does stands together.
+                Some(done) if own => done.last_seq = event.seq,
+                Some(done) => return Finding::Done(done.clone()),
+                None if own => self.done = Some(Done { last_seq: event.seq, first: event.into() }),
+                None => {}
+            }
+        }
+        if (self.from + 1..=self.to).contains(&page.next_from_seq) {
+            self.from = page.next_from_seq;
+            return Finding::Unfinished;
+        }
+        self.done.take().map_or(Finding::Absent { up_to: self.to }, Finding::Done)
+    }
+}
+
+/// What paging has shown so far.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Finding {
+    /// There is more to page.
+    Unfinished,
+    /// It was carried out.
+    Done(Done),
+    /// It was not, up to there.
+    Absent {
+        /// The `after_seq` to try again with.
+        up_to: u64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(seq: u64) -> v1::Event {
+        v1::Event {
+            seq,
+            actor_id: if seq < 12 { "ann" } else { "bob" }.to_owned(),
+            // Two events each: 10 and 11 belong together.
+            request_id: format!("r{}", seq / 2 * 2),
+            ..Default::default()
+        }
+    }
+
+    fn page(seqs: std::ops::RangeInclusive<u64>, next_from_seq: u64) -> v1::ListEventsResponse {
+        v1::ListEventsResponse { events: seqs.map(event).collect(), next_from_seq, ..Default::default() }
+    }
+
+    fn fresh() -> Examination {
+        Examination { room_id: "r".to_owned(), from: 5, to: 14, done: None }
+    }
+
+    fn done(seq: u64, last_seq: u64) -> Finding {
+        Finding::Done(Done { first: event(seq).into(), last_seq })
+    }
+
+    #[test]
+    fn pages_are_read_until_it_is_found_or_all_is_seen() {
+        let mut found = fresh();
+        assert_eq!(found.read(page(5..=8, 9), "ann", "r10"), Finding::Unfinished);
+        assert_eq!(found.page(), Examination { from: 9, ..fresh() }.page());
+        // Its events lie in two pages.
+        assert_eq!(found.read(page(9..=10, 11), "ann", "r10"), Finding::Unfinished);
+        assert_eq!(found.read(page(11..=14, 0), "ann", "r10"), done(10, 11));
+        assert_eq!(fresh().read(page(5..=11, 0), "ann", "r10"), done(10, 11));
+        // Somebody else's request of that name is another.
+        assert_eq!(fresh().read(page(5..=14, 0), "ann", "r12"), Finding::Absent { up_to: 14 });
+        // A page that does not move on is the last.
+        assert_eq!(fresh().read(page(5..=5, 5), "ann", "r10"), Finding::Absent { up_to: 14 });
+    }
+
+    #[test]
+    fn only_that_refusal_of_that_kind_of_operation_asks_for_it() {
+        let refusal = |reason, head: u64| {
+            let code = tonic::Code::FailedPrecondition;
+            Failure::new(code, reason, "").with("room_id", "r").with("head_seq", head)
+        };
+        let send =
+            |after_seq| Operation::SendMessage(v1::SendMessageRequest { after_seq, ..Default::default() });
+        let asked = |failure: &Failure, mut operation| Examination::asked_for(failure, &mut operation);
+        assert_eq!(asked(&refusal("catch_up_first", 14), send(Some(4))), Some(fresh()));
+        assert_eq!(asked(&refusal("catch_up_first", 4), send(Some(4))), None);
+        assert_eq!(asked(&refusal("catch_up_first", 14), send(None)), None);
+        assert_eq!(asked(&refusal("outcome_unknown", 14), send(Some(4))), None);
+        let typing = Operation::SendTyping(v1::SendTypingRequest::default());
+        assert_eq!(asked(&refusal("catch_up_first", 14), typing), None);
+    }
+}
