@@ -93,9 +93,19 @@ impl ServerProcess {
         if status.success() { Ok(()) } else { Err(self.died(status)) }
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> Result<u32> {
+        self.child.id().context("the server is not running")
+    }
+
+    /// A counter, summed over its labels.
+    pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
+        metric(&self.arguments, name).await
+    }
+
     /// Resident memory now, bytes.
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
-        let pid = self.child.id().context("the server is not running")?;
+        let pid = self.pid()?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
@@ -186,6 +196,16 @@ pub(crate) async fn get(address: &str, path: &str) -> Result<String> {
     let (head, body) = page.split_once("\r\n\r\n").context("no page")?;
     ensure!(head.contains(" 200 "), "{address}{path} answers {head}");
     Ok(body.to_owned())
+}
+
+/// A counter of a server that was started with these arguments, summed over its labels.
+pub(crate) async fn metric(arguments: &[String], name: &str) -> Result<f64> {
+    let admin = arguments.iter().skip_while(|argument| *argument != "--admin-listen").nth(1);
+    let metrics = get(admin.context("it has an admin address")?, "/metrics").await?;
+    let values = metrics
+        .lines()
+        .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
+    values.map(|line| Ok(line.rsplit(' ').next().context("no value")?.parse::<f64>()?)).sum()
 }
 
 /// Two ports of [`PORTS`] on which nobody listens, from a place that differs from run to

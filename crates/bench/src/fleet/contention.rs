@@ -6,8 +6,9 @@ use anyhow::Result;
 use parlance_client::{Message, Session};
 use tokio::time::{Instant, sleep};
 
+use super::Effort;
 use super::people::{create, open_deaf, room};
-use super::{Effort, quantile};
+use crate::measure::quantile;
 use crate::measure::text;
 
 const NODES: u8 = 16;

@@ -3,8 +3,9 @@ use parlance_client::{Message, Update};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::Effort;
 use super::people::{create, open, open_deaf, room};
-use super::{Effort, quantile};
+use crate::measure::quantile;
 use crate::measure::text;
 
 pub(super) async fn measure(effort: &Effort) -> Result<()> {

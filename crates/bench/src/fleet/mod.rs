@@ -93,9 +93,3 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
     }
     Ok(true)
 }
-
-/// The value below which `share` of `sorted` lie.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let at = ((sorted.len() as f64 - 1.0) * share).round();
-    sorted.get(at as usize).copied().unwrap_or(f64::NAN)
-}

@@ -1,13 +1,14 @@
-//! Resident memory of the server for each idle connection.
+//! Measure 7: resident memory of the server for each idle connection.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::Result;
-use parlance_client::transport::Door;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
-use super::raw::{Creator, connect_all, create_users};
+use super::load::{Listeners, Way};
+use super::raw::{Creator, create_users};
+use super::results::{Goal, Results};
 use super::series::Series;
 use super::{Effort, progress};
 use crate::server_process::ServerProcess;
@@ -18,40 +19,72 @@ const SETTLED: f64 = 0.002;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const DEADLINE: Duration = Duration::from_secs(10);
 
-pub(super) async fn measure(effort: &Effort) -> Result<()> {
-    let mut results = [Door::Grpc, Door::WebSocketJson].map(|door| (door, Series::default()));
-    for round in 0..effort.rounds {
-        progress("memory", round, effort.rounds);
-        for (door, series) in &mut results {
-            series.push(Box::pin(one_round(effort, *door)).await?);
+/// Streams of one connection: fewer than the server allows.
+const STREAMS: usize = 50;
+
+/// What is opened over and over.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Connection(Way),
+    /// One more stream on a gRPC connection that is there.
+    Stream,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connection(way) => write!(f, "{way} connection"),
+            Self::Stream => f.write_str("further stream of a gRPC connection"),
         }
     }
-    println!("resident memory for each idle connection ({} connections), bytes", effort.idle_connections);
-    for (door, series) in &results {
-        // `Display` of a door does not pad.
-        println!("{:<20} {series}", door.to_string());
+}
+
+pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()> {
+    let kinds = [
+        (Kind::Connection(Way::WebSocketJson), 8.0),
+        (Kind::Connection(Way::Grpc), 26.0),
+        (Kind::Stream, 6.0),
+    ];
+    let mut series = kinds.map(|_| Series::default());
+    for round in 0..effort.rounds {
+        progress("memory", round, effort.rounds);
+        for ((kind, _), series) in kinds.iter().zip(&mut series) {
+            series.push(Box::pin(one_round(effort, *kind)).await? / 1024.0);
+        }
     }
-    println!();
+    for ((kind, goal), series) in kinds.into_iter().zip(series) {
+        results.add(7, format!("KiB of memory for an idle {kind}"), Goal::AtMost(goal), series);
+    }
     Ok(())
 }
 
 /// A server of its own each time: what one round frees, the next would use again.
-async fn one_round(effort: &Effort, door: Door) -> Result<f64> {
+async fn one_round(effort: &Effort, kind: Kind) -> Result<f64> {
     let server = Box::pin(ServerProcess::start(&effort.server, &[])).await?;
     let ids: Vec<_> = (0..effort.idle_connections).map(|user| format!("idle:{user}")).collect();
     let tokens = create_users(server.address(), &ids).await?;
     Creator::new(server.address()).await?.room("idle", &ids).await?;
 
-    let before = settled(&server).await?;
-    let mut idle = JoinSet::new();
-    for mut connection in connect_all(server.address(), door, &tokens).await? {
-        // Reads, so that pings are answered.
-        idle.spawn(async move { while let Ok(Some(_)) = connection.recv().await {} });
-    }
-    let after = settled(&server).await?;
-    drop(idle);
+    let count = effort.idle_connections as f64;
+    let grown = match kind {
+        Kind::Connection(way) => {
+            let before = settled(&server).await?;
+            let idle = Listeners::open(way, server.address(), &tokens).await?;
+            let grown = settled(&server).await?.saturating_sub(before);
+            drop(idle);
+            grown as f64 / count
+        }
+        Kind::Stream => {
+            // With one stream each first, so that what the connections cost is not counted.
+            let (first, more) = tokens.split_at(tokens.len() / STREAMS);
+            let (_first, channels) = Listeners::open_streams(server.address(), first, None).await?;
+            let before = settled(&server).await?;
+            let (_more, _) = Listeners::open_streams(server.address(), more, Some(&channels)).await?;
+            settled(&server).await?.saturating_sub(before) as f64 / more.len() as f64
+        }
+    };
     server.stop().await?;
-    Ok(after.saturating_sub(before) as f64 / effort.idle_connections as f64)
+    Ok(grown)
 }
 
 /// Resident memory once it stands still.

@@ -1,52 +1,52 @@
 //! `parlance-bench measure`: what a server does on this machine, beside what the machine
 //! does without it.
 
-mod bare;
-mod fanout;
+mod connects;
+mod cpu;
+mod deliveries;
+mod history;
+mod load;
+mod machine;
 mod memory;
+mod plot;
 pub(crate) mod raw;
-mod raw_websocket;
-mod send;
+mod results;
+mod sends;
 mod series;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::ValueEnum;
 
+use self::results::Results;
+pub(crate) use self::series::quantile;
 use crate::server_process::server_program;
 
-/// Measures sends, deliveries and memory, beside bare counterparts on the same machine.
+/// Measures a server beside what the same machine does without it.
 ///
-/// - send: acknowledged sends a second at 1, 16 and 256 senders, each waiting for its
-///   answer, over up to 64 rooms: with syncing, with `--sync off`, and a bare gRPC echo.
-/// - fanout: deliveries a second from one sender to 1,000 listeners of one room, over
-///   gRPC and over WebSocket, beside a bare TCP broadcast of the same bytes, with a write
-///   for each message and with one for all that wait.
-/// - memory: resident memory of the server for each idle connection, signed in and in
-///   one room, over gRPC and over WebSocket.
+/// Numbers are those of `docs/performance.md`: 1 and 10 one message at a time; 3 forms of
+/// frames; 5 and 6 acknowledged sends; 7 memory of idle connections; 9 connects; 11 stalled
+/// readers; 13 history.
 ///
-/// Servers, clients and counterparts share this machine. Rounds alternate; shown are
-/// the median and, in brackets, the lowest and highest round.
+/// Servers, clients and counterparts share this machine. What is compared alternates within
+/// one run, and each figure is a ratio of the same round; shown are the median and, in
+/// brackets, the lowest and highest round. Written to `latest.md`, `latest.json` and
+/// `latest.svg` in the folder of results.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// One short round of each and fewer connections: for trying it out.
+    /// Fewer rounds of less, under five minutes: for before and after a change.
     #[arg(long)]
     quick: bool,
-    /// Only these, separated by commas.
-    #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<What>,
+    /// Only these numbers, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<u8>,
     /// The server to start. Default: `parlance` beside this program.
     #[arg(long, value_name = "PATH")]
     server_bin: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum What {
-    Send,
-    Fanout,
-    Memory,
+    /// Where results are written.
+    #[arg(long, value_name = "FOLDER", default_value = "bench/results")]
+    results: PathBuf,
 }
 
 /// How much to do.
@@ -54,12 +54,16 @@ enum What {
 struct Effort {
     server: PathBuf,
     rounds: usize,
-    /// Of one round of sends.
+    /// Of one round in which as much is done as can be.
     duration: Duration,
     listeners: usize,
     /// Messages of one round of deliveries.
     messages: u64,
     idle_connections: usize,
+    /// Messages of the room whose history is read.
+    history: u64,
+    /// A divisor of what else there is.
+    less: usize,
 }
 
 /// Text of every message: 200 bytes, a long sentence.
@@ -80,11 +84,13 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
     let effort = if args.quick {
         Effort {
             server,
-            rounds: 1,
+            rounds: 3,
             duration: Duration::from_secs(1),
-            listeners: 200,
-            messages: 50,
-            idle_connections: 200,
+            listeners: 500,
+            messages: 200,
+            idle_connections: 500,
+            history: 50_000,
+            less: 2,
         }
     } else {
         Effort {
@@ -92,19 +98,44 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
             rounds: 5,
             duration: Duration::from_secs(3),
             listeners: 1_000,
-            messages: 300,
+            messages: 1_000,
             idle_connections: 2_000,
+            history: 1_000_000,
+            less: 1,
         }
     };
-    let wanted = |what| args.only.is_empty() || args.only.contains(&what);
-    if wanted(What::Send) {
-        Box::pin(send::measure(&effort)).await?;
+    let wanted =
+        |numbers: &[u8]| args.only.is_empty() || numbers.iter().any(|number| args.only.contains(number));
+    let mut results = Results::default();
+    if wanted(&[1, 10]) {
+        Box::pin(deliveries::one_at_a_time(&effort, &mut results)).await?;
     }
-    if wanted(What::Fanout) {
-        Box::pin(fanout::measure(&effort)).await?;
+    if wanted(&[2]) {
+        Box::pin(deliveries::saturated(&effort, &mut results)).await?;
     }
-    if wanted(What::Memory) {
-        Box::pin(memory::measure(&effort)).await?;
+    if wanted(&[3]) {
+        Box::pin(deliveries::forms(&effort, &mut results)).await?;
     }
+    if wanted(&[5, 6]) {
+        Box::pin(sends::measure(&effort, &mut results)).await?;
+    }
+    if wanted(&[7]) {
+        Box::pin(memory::measure(&effort, &mut results)).await?;
+    }
+    if wanted(&[9]) {
+        Box::pin(connects::measure(&effort, &mut results)).await?;
+    }
+    if wanted(&[11]) {
+        Box::pin(deliveries::stalled(&effort, &mut results)).await?;
+    }
+    if wanted(&[13]) {
+        Box::pin(history::measure(&effort, &mut results)).await?;
+    }
+    results.write(&args.results, &machine::describe())?;
     Ok(true)
+}
+
+/// What the hidden command `bare` does: see [`load::BareServer`].
+pub(crate) async fn bare(gathered: usize) -> Result<bool> {
+    load::tcp::serve(gathered).await.map(|()| true)
 }

@@ -1,13 +1,20 @@
 use std::fmt;
 
+use super::results::number;
+
 /// The results of several rounds.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Series(Vec<f64>);
 
 impl Series {
     pub(super) fn push(&mut self, result: f64) {
         self.0.push(result);
         self.0.sort_by(f64::total_cmp);
+    }
+
+    /// Rising.
+    pub(super) fn values(&self) -> &[f64] {
+        &self.0
     }
 
     /// The middle one; of an even number, the mean of the middle two.
@@ -18,19 +25,32 @@ impl Series {
             len => f64::midpoint(self.0[len / 2 - 1], self.0[len / 2]),
         }
     }
+}
 
-    /// How this compares to another, by medians.
-    pub(super) fn ratio(&self, other: &Self) -> String {
-        format!("{:.2}", self.median() / other.median())
+impl FromIterator<f64> for Series {
+    fn from_iter<I: IntoIterator<Item = f64>>(results: I) -> Self {
+        let mut series = Self::default();
+        results.into_iter().for_each(|result| series.push(result));
+        series
     }
 }
 
-/// `median [lowest-highest]`.
+/// `median [lowest-highest]`, or the one there is.
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Some(lowest), Some(highest)) = (self.0.first(), self.0.last()) else { return f.pad("-") };
-        f.pad(&format!("{:.0} [{lowest:.0}-{highest:.0}]", self.median()))
+        let median = number(self.median());
+        match self.0.as_slice() {
+            [] => f.pad("-"),
+            [_] => f.pad(&median),
+            [lowest, .., highest] => f.pad(&format!("{median} [{}-{}]", number(*lowest), number(*highest))),
+        }
     }
+}
+
+/// The value below which `share` of `sorted` lie.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let at = ((sorted.len() as f64 - 1.0) * share).round();
+    sorted.get(at as usize).copied().unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]
@@ -39,13 +59,18 @@ mod tests {
 
     #[test]
     fn the_median_and_the_spread_are_shown() {
-        let mut series = Series::default();
-        assert_eq!(series.to_string(), "-");
-        for result in [30.0, 10.0, 20.0] {
-            series.push(result);
-        }
-        assert_eq!(series.to_string(), "20 [10-30]");
+        assert_eq!(Series::default().to_string(), "-");
+        assert_eq!(Series::from_iter([30.0]).to_string(), "30.0");
+        let mut series = Series::from_iter([300.0, 10.0, 20.0]);
+        assert_eq!(series.to_string(), "20.0 [10.0-300]");
         series.push(40.0);
-        assert_eq!(series.to_string(), "25 [10-40]");
+        assert_eq!(series.median(), 30.0);
+    }
+
+    #[test]
+    fn quantiles_are_values_that_occurred() {
+        let sorted = [1.0, 2.0, 3.0, 4.0, 5.0];
+        assert_eq!([0.0, 0.5, 0.99].map(|share| quantile(&sorted, share)), [1.0, 3.0, 5.0]);
+        assert!(quantile(&[], 0.5).is_nan());
     }
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, interval, timeout};
 
-use crate::server_process::{free_ports, get, is_healthy, last_words, spawn};
+use crate::server_process::{free_ports, is_healthy, last_words, metric, spawn};
 
 const START_DEADLINE: Duration = Duration::from_secs(60);
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
@@ -53,12 +53,7 @@ impl Node {
 
     /// A counter, summed over its labels.
     pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
-        let admin = self.arguments.iter().skip_while(|argument| *argument != "--admin-listen").nth(1);
-        let metrics = get(admin.context("it has an admin address")?, "/metrics").await?;
-        let values = metrics
-            .lines()
-            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
-        values.map(|line| Ok(line.rsplit(' ').next().context("no value")?.parse::<f64>()?)).sum()
+        metric(&self.arguments, name).await
     }
 
     /// SIGKILL.

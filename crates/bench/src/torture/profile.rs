@@ -15,6 +15,8 @@ pub(super) struct Profile {
     pub(super) faults: Vec<(Class, u64)>,
     /// From one fault to the next on average, milliseconds.
     pub(super) every: At,
+    /// No fault strikes later, milliseconds since the beginning.
+    pub(super) until: At,
     /// Messages a second, as far as the nodes keep up.
     pub(super) rate: u64,
     /// Operations that a client has unanswered at most.
@@ -54,6 +56,7 @@ impl Profile {
                 (Class::StoreSlow, 3),
             ],
             every: 700,
+            until: At::MAX,
             rate: RATE,
             in_flight: 24,
             duration: 60,
@@ -88,13 +91,15 @@ impl Profile {
                 profile.weights =
                     Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
             }
-            // One wipe, and then nothing that would register anyone again.
+            // Wipes, and then nothing that would register anyone again, for longer than
+            // nodes look after one that they have lost sight of.
             Plant::IgnoreLostLease => {
                 profile.size = Size { clients: 48, rooms: 60, members: 5, groups_only: true };
                 profile.faults = vec![(Class::RedisFlush, 1)];
                 profile.every = 6_000;
+                profile.until = 20_000;
                 profile.rate = 40;
-                profile.duration = 60;
+                profile.duration = 110;
                 profile.weights =
                     Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
             }

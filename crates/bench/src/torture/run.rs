@@ -48,6 +48,7 @@ impl Plan {
             shares: SHARES,
             weights: &profile.faults,
             every: profile.every,
+            until: profile.until,
         };
         let schedule = schedule::schedule(&setting);
         Self { seed, duration, profile, schedule }

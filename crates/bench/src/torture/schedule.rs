@@ -196,6 +196,8 @@ pub(super) struct Setting<'a> {
     pub(super) weights: &'a [(Class, u64)],
     /// From one fault to the next, on average.
     pub(super) every: At,
+    /// No fault strikes later.
+    pub(super) until: At,
 }
 
 /// Nothing strikes before everyone is connected.
@@ -220,7 +222,7 @@ pub(super) fn schedule(setting: &Setting<'_>) -> Vec<(At, Fault)> {
     let between = |seeded: &mut Seeded, from: At, to: At| from + seeded.below((to - from).into()) as At;
     loop {
         at += between(&mut seeded, 1, 2 * setting.every);
-        if at >= setting.duration {
+        if at >= setting.duration.min(setting.until) {
             return faults;
         }
         let stormy = at % period < period / 100 * STORMY_PERCENT;
@@ -299,7 +301,16 @@ mod tests {
     ];
 
     fn setting(seed: u64) -> Setting<'static> {
-        Setting { seed, duration: 300_000, nodes: 3, clients: 20, shares: 2, weights: ALL, every: 700 }
+        Setting {
+            seed,
+            duration: 300_000,
+            nodes: 3,
+            clients: 20,
+            shares: 2,
+            weights: ALL,
+            every: 700,
+            until: At::MAX,
+        }
     }
 
     #[test]

@@ -198,6 +198,7 @@ impl Worker {
         if writes.is_empty() {
             return Ok(());
         }
+        metrics::counter!("parlance_store_commits_total").increment(1);
         let number = tables::last(&self.commits) + 1;
         let mode = match self.durability {
             Durability::Synced => PersistMode::SyncData,

@@ -1,0 +1,302 @@
+//! Measures 1, 2, 3, 4, 10 and 11: what it takes to bring messages to everyone in a room.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use parlance_client::transport::{Connection, Door};
+use tokio::time::Instant;
+
+use super::load::{self, BareSender, BareServer, Listeners, Way};
+use super::raw::{Creator, acknowledged, connect, create_users, message};
+use super::results::{Goal, Results};
+use super::series::{Series, quantile};
+use super::{Effort, cpu, progress, text};
+use crate::server_process::ServerProcess;
+
+/// Messages that the sender has unacknowledged at a time, when all goes as fast as it can.
+const PIPELINE: usize = 64;
+
+/// Messages before the clock starts.
+const WARM_UP: u64 = 20;
+
+/// A server with one room, and a bare server.
+pub(super) struct Room {
+    pub(super) server: ServerProcess,
+    bare: BareServer,
+    id: String,
+    sender: String,
+    pub(super) tokens: Vec<String>,
+    /// Tells the messages of rounds apart.
+    round: u64,
+}
+
+/// Who sends, to the room or to the bare server.
+pub(super) enum Sender {
+    Room(Box<Connection>),
+    Bare(BareSender),
+}
+
+/// A round of messages one at a time.
+pub(super) struct Paced {
+    /// Microseconds of the server's time for each delivery.
+    pub(super) cpu: f64,
+    /// Milliseconds from sending until all had it, rising.
+    pub(super) latencies: Vec<f64>,
+}
+
+impl Room {
+    pub(super) async fn fill(effort: &Effort, members: usize) -> Result<Self> {
+        let server = Box::pin(ServerProcess::start(&effort.server, &[])).await?;
+        let ids: Vec<_> = (0..=members).map(|user| format!("fan:{user}")).collect();
+        let mut tokens = create_users(server.address(), &ids).await?;
+        let id = Creator::new(server.address()).await?.room("fan-out", &ids).await?;
+        let sender = tokens.pop().context("there is a sender")?;
+        Ok(Self { server, bare: BareServer::start(1).await?, id, sender, tokens, round: 0 })
+    }
+
+    pub(super) async fn listeners(&self, way: Way) -> Result<Listeners> {
+        let address = if way == Way::Bare { self.bare.address() } else { self.server.address() };
+        Listeners::open(way, address, &self.tokens).await
+    }
+
+    async fn sender(&self, way: Way) -> Result<Sender> {
+        Ok(match way {
+            Way::Bare => Sender::Bare(self.bare.sender().await?),
+            _ => Sender::Room(Box::new(connect(self.server.address(), Door::Grpc, &self.sender).await?)),
+        })
+    }
+
+    fn cpu(&self, way: Way) -> Result<Duration> {
+        cpu::of(if way == Way::Bare { self.bare.pid()? } else { self.server.pid()? })
+    }
+
+    /// Sends one message after the other, each once all listeners have the one before.
+    pub(super) async fn paced(&mut self, way: Way, listeners: &Listeners, messages: u64) -> Result<Paced> {
+        let mut sender = self.sender(way).await?;
+        self.round += 1;
+        let each = listeners.len() as u64;
+        let before = listeners.tally.events();
+        let mut latencies = Vec::with_capacity(messages as usize);
+        let mut cpu = Duration::ZERO;
+        let mut head = None;
+        for number in 0..WARM_UP + messages {
+            if number == WARM_UP {
+                cpu = self.cpu(way)?;
+            }
+            let began = Instant::now();
+            match &mut sender {
+                Sender::Bare(sender) => sender.send().await?,
+                Sender::Room(sender) => {
+                    let id = format!("{}-{number}", self.round);
+                    sender.send(message(&self.id, &id, &text(), head)).await?;
+                }
+            }
+            listeners.tally.reach(before + (number + 1) * each).await?;
+            if number >= WARM_UP {
+                latencies.push(began.elapsed().as_secs_f64() * 1e3);
+            }
+            if let Sender::Room(sender) = &mut sender {
+                head = Some(answer(sender).await?);
+            }
+        }
+        let cpu = self.cpu(way)?.saturating_sub(cpu);
+        latencies.sort_by(f64::total_cmp);
+        Ok(Paced { cpu: cpu.as_secs_f64() * 1e6 / (messages * each) as f64, latencies })
+    }
+
+    /// Sends as fast as it is acknowledged; deliveries a second, and microseconds of the
+    /// server's time for each.
+    pub(super) async fn saturated(&mut self, way: Way, messages: u64) -> Result<(f64, f64)> {
+        let listeners = self.listeners(way).await?;
+        let mut sender = self.sender(way).await?;
+        self.round += 1;
+        let deliveries = messages * listeners.len() as u64;
+        let (cpu, began) = (self.cpu(way)?, Instant::now());
+        let sent = async {
+            match &mut sender {
+                Sender::Bare(sender) => {
+                    for _ in 0..messages {
+                        sender.send().await?;
+                    }
+                    anyhow::Ok(())
+                }
+                Sender::Room(sender) => pipelined(sender, &self.id, self.round, messages).await,
+            }
+        };
+        let (sent, all) = tokio::join!(sent, listeners.tally.reach(deliveries));
+        sent?;
+        all?;
+        let (elapsed, cpu) = (began.elapsed(), self.cpu(way)?.saturating_sub(cpu));
+        Ok((deliveries as f64 / elapsed.as_secs_f64(), cpu.as_secs_f64() * 1e6 / deliveries as f64))
+    }
+}
+
+async fn pipelined(sender: &mut Connection, room: &str, round: u64, messages: u64) -> Result<()> {
+    let text = text();
+    let mut unanswered = VecDeque::new();
+    let mut head = None;
+    for number in 0..messages {
+        sender.send(message(room, &format!("{round}-{number}"), &text, head)).await?;
+        unanswered.push_back(number);
+        while unanswered.len() >= PIPELINE || (number + 1 == messages && !unanswered.is_empty()) {
+            head = head.max(Some(answer(sender).await?));
+            unanswered.pop_front();
+        }
+    }
+    Ok(())
+}
+
+/// The seq of the next acknowledgement.
+async fn answer(sender: &mut Connection) -> Result<u64> {
+    loop {
+        let frame = sender.recv().await?.context("the stream ended")?;
+        if let Some(seq) = acknowledged(frame)? {
+            return Ok(seq);
+        }
+    }
+}
+
+/// Measures 1 and 10, in rooms of these sizes.
+pub(super) async fn one_at_a_time(effort: &Effort, results: &mut Results) -> Result<()> {
+    for (members, goal) in [(100, 3.0), (1_000, 25.0), (10_000, 130.0)] {
+        let members = members / effort.less;
+        let mut room = Room::fill(effort, members).await?;
+        // Both ends of more would be more descriptors than a process may have here.
+        let ways: &[Way] = if members > 5_000 {
+            &[Way::WebSocketJson, Way::Bare]
+        } else {
+            &[Way::WebSocketJson, Way::Grpc, Way::Bare]
+        };
+        let messages = (200_000 / members as u64).clamp(20, 1_000) / effort.less as u64;
+        let mut rounds: BTreeMap<usize, Vec<Paced>> = BTreeMap::new();
+        for round in 0..effort.rounds {
+            progress(&format!("one message at a time, room of {members}"), round, effort.rounds);
+            for (place, way) in ways.iter().enumerate() {
+                let listeners = room.listeners(*way).await?;
+                let paced = Box::pin(room.paced(*way, &listeners, messages.max(5))).await?;
+                rounds.entry(place).or_default().push(paced);
+            }
+        }
+        let bare = &rounds[&(ways.len() - 1)];
+        let p99 = |paced: &Paced| quantile(&paced.latencies, 0.99);
+        for (place, way) in ways.iter().enumerate() {
+            let own = &rounds[&place];
+            results.detail(
+                10,
+                format!("{way}, room of {members}: p99 ms until the last has it"),
+                own.iter().map(p99).collect(),
+            );
+            results.detail(
+                1,
+                format!("{way}, room of {members}: CPU us for each delivery"),
+                own.iter().map(|paced| paced.cpu).collect(),
+            );
+            if *way == Way::Bare {
+                continue;
+            }
+            let pairs = || own.iter().zip(bare);
+            if members == 1_000 / effort.less {
+                let goal = if *way == Way::Grpc { 1.5 } else { 1.25 };
+                let ratios = pairs().map(|(own, bare)| own.cpu / bare.cpu).collect();
+                results.add(
+                    1,
+                    format!("server CPU for each delivery, {way} / bare TCP"),
+                    Goal::AtMost(goal),
+                    ratios,
+                );
+            }
+            results.add(
+                10,
+                format!("p99 ms to the last of {members}, {way}"),
+                Goal::AtMost(goal),
+                own.iter().map(p99).collect(),
+            );
+            let ratios = pairs().map(|(own, bare)| p99(own) / p99(bare)).collect();
+            results.add(
+                10,
+                format!("p99 to the last of {members}, {way} / bare TCP"),
+                Goal::AtMost(1.5),
+                ratios,
+            );
+        }
+        room.server.stop().await?;
+    }
+    Ok(())
+}
+
+/// Measure 2: as fast as it goes.
+pub(super) async fn saturated(effort: &Effort, results: &mut Results) -> Result<()> {
+    let mut room = Room::fill(effort, effort.listeners).await?;
+    let ways = [Way::Grpc, Way::WebSocketJson, Way::Bare];
+    let mut rates = ways.map(|_| Series::default());
+    let mut costs = ways.map(|_| Series::default());
+    for round in 0..effort.rounds {
+        progress("deliveries", round, effort.rounds);
+        for ((way, rates), costs) in ways.iter().zip(&mut rates).zip(&mut costs) {
+            let (rate, cost) = Box::pin(room.saturated(*way, effort.messages)).await?;
+            rates.push(rate);
+            costs.push(cost);
+        }
+    }
+    for ((way, rates), costs) in ways.iter().zip(rates).zip(costs) {
+        results.detail(2, format!("deliveries a second, saturated, {way}"), rates);
+        results.detail(2, format!("CPU us for each, saturated, {way}"), costs);
+    }
+    room.server.stop().await
+}
+
+/// Measure 3: what the form of frames costs.
+pub(super) async fn forms(effort: &Effort, results: &mut Results) -> Result<()> {
+    let mut room = Room::fill(effort, effort.listeners).await?;
+    let [mut ratios, mut json, mut binary, mut encodes] = [(); 4].map(|()| Series::default());
+    for round in 0..effort.rounds {
+        progress("JSON and binary frames", round, effort.rounds);
+        let made = room.server.metric("parlance_bridge_frames_to_json_total").await?;
+        let (in_json, _) = Box::pin(room.saturated(Way::WebSocketJson, effort.messages)).await?;
+        let made = room.server.metric("parlance_bridge_frames_to_json_total").await? - made;
+        let (in_binary, _) = Box::pin(room.saturated(Way::WebSocketBinary, effort.messages)).await?;
+        // A welcome for each listener is one of its own.
+        encodes.push((made - effort.listeners as f64) / effort.messages as f64);
+        ratios.push(in_json / in_binary);
+        json.push(in_json);
+        binary.push(in_binary);
+    }
+    results.add(3, "deliveries a second, JSON / binary on the WebSocket", Goal::AtLeast(0.9), ratios);
+    results.add(3, "JSON encodes for each message", Goal::AtMost(1.0), encodes);
+    results.detail(3, "deliveries a second, JSON", json);
+    results.detail(3, "deliveries a second, binary", binary);
+    room.server.stop().await
+}
+
+/// Measure 11: one in a hundred does not read.
+pub(super) async fn stalled(effort: &Effort, results: &mut Results) -> Result<()> {
+    let mut room = Room::fill(effort, effort.listeners).await?;
+    let deaf = (effort.listeners / 100).max(1);
+    let [mut ratios, mut growth] = [(); 2].map(|()| Series::default());
+    let messages = effort.messages.max(20);
+    for round in 0..effort.rounds {
+        progress("stalled readers", round, effort.rounds);
+        let p99 = |paced: Paced| quantile(&paced.latencies, 0.99);
+        let listeners = room.listeners(Way::WebSocketJson).await?;
+        let all = p99(Box::pin(room.paced(Way::WebSocketJson, &listeners, messages)).await?);
+        drop(listeners);
+        let (healthy, stalled) = room.tokens.split_at(effort.listeners - deaf);
+        let stalled = load::stalled(room.server.address(), stalled).await?;
+        let listeners = Listeners::open(Way::WebSocketJson, room.server.address(), healthy).await?;
+        let before = room.server.resident_bytes()?;
+        let with = p99(Box::pin(room.paced(Way::WebSocketJson, &listeners, messages)).await?);
+        growth.push(room.server.resident_bytes()?.saturating_sub(before) as f64 / 1024.0 / deaf as f64);
+        ratios.push(with / all);
+        drop(stalled);
+    }
+    results.add(11, "p99 of the healthy with 1 % stalled, against none", Goal::AtMost(1.2), ratios);
+    // Ring and pages of the room, one frame and one write buffer of the session.
+    results.add(
+        11,
+        "memory growth for each stalled reader, KiB",
+        Goal::AtMost(1_300.0 / deaf as f64 + 32.0),
+        growth,
+    );
+    room.server.stop().await
+}

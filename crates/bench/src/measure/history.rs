@@ -1,0 +1,121 @@
+//! Measure 13: pages of a long history, and an inbox of many rooms.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use futures::{StreamExt, TryStreamExt};
+use parlance_client::transport::{Dialer, Door};
+use parlance_client::{Config, Message, Session, create_user};
+use parlance_proto::v1;
+
+use super::results::{Goal, Results};
+use super::series::{Series, quantile};
+use super::{Effort, progress, raw, text};
+use crate::seeded::Seeded;
+use crate::server_process::ServerProcess;
+
+/// Messages of the room that a long one is compared with.
+const SHORT: u64 = 1_000;
+
+const PAGE: u32 = 50;
+const PAGES: usize = 300;
+const INBOX_ROOMS: usize = 1_000;
+
+/// Messages on their way while a room is filled.
+const IN_FLIGHT: usize = 64;
+
+pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()> {
+    let mut server = Box::pin(ServerProcess::start(&effort.server, &[])).await?;
+    let token = create_user(server.address(), "bench:reader", "").await?;
+    let reader = |server: &ServerProcess| {
+        let dialer = Dialer::new(Door::Grpc, server.address());
+        raw::Creator(
+            Session::start(Config { max_in_flight: IN_FLIGHT, ..Config::new(dialer, token.clone()) }).0,
+        )
+    };
+    let session = reader(&server);
+    let short = session.room("short", &[]).await?;
+    let long = session.room("long", &[]).await?;
+    fill(&session.0, &short, SHORT).await?;
+    eprintln!("filling a room with {} messages", effort.history);
+    fill(&session.0, &long, effort.history).await?;
+    for room in 0..INBOX_ROOMS {
+        session.room(&format!("inbox-{room}"), &[]).await?;
+    }
+    drop(session);
+    let mut cold = Series::default();
+    let [mut warm_long, mut warm_short, mut inbox, mut ratio] = [(); 4].map(|()| Series::default());
+    for round in 0..effort.rounds {
+        progress("history", round, effort.rounds);
+        // Cold as far as the server goes; what the system has cached it keeps.
+        server.kill_and_restart().await?;
+        let session = reader(&server).0;
+        session.call(v1::GetUserRequest::default()).await.ok();
+        cold.push(pages(&session, &long, effort.history, 1, round as u64).await?);
+        let in_long = pages(&session, &long, effort.history, PAGES, round as u64).await?;
+        let in_short = pages(&session, &short, SHORT, PAGES, round as u64).await?;
+        ratio.push(in_long / in_short);
+        warm_long.push(in_long);
+        warm_short.push(in_short);
+        let began = Instant::now();
+        read_inbox(&session).await?;
+        inbox.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    let long = effort.history;
+    results.add(
+        13,
+        format!("page of {PAGE} in a room of {long} messages, against one of {SHORT}"),
+        Goal::AtMost(1.5),
+        ratio,
+    );
+    results.detail(13, format!("first page of a server just started, room of {long}, ms"), cold);
+    results.detail(13, format!("page at any place, room of {long}, ms"), warm_long);
+    results.detail(13, format!("page at any place, room of {SHORT}, ms"), warm_short);
+    results.detail(13, format!("inbox of {INBOX_ROOMS} rooms, all pages, ms"), inbox);
+    server.stop().await
+}
+
+async fn fill(session: &Session, room: &str, messages: u64) -> Result<()> {
+    futures::stream::iter(0..messages)
+        .map(|_| session.send_message(Message::to_room(room, text())))
+        .buffer_unordered(IN_FLIGHT)
+        .try_for_each(|_| std::future::ready(Ok(())))
+        .await?;
+    Ok(())
+}
+
+/// Reads pages at places that vary; the middle one of their times, milliseconds.
+async fn pages(session: &Session, room: &str, messages: u64, count: usize, seed: u64) -> Result<f64> {
+    let mut places = Seeded::new(seed);
+    let mut took = Vec::new();
+    for _ in 0..count {
+        let before_seq = u64::from(PAGE) + places.below(messages - u64::from(PAGE));
+        let began = Instant::now();
+        let request = v1::ListMessagesRequest {
+            room_id: room.to_owned(),
+            before_seq,
+            page_size: PAGE,
+            ..Default::default()
+        };
+        let page = session.call(request).await?;
+        anyhow::ensure!(!page.messages.is_empty(), "an empty page before {before_seq}");
+        took.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    took.sort_by(f64::total_cmp);
+    Ok(quantile(&took, 0.5))
+}
+
+async fn read_inbox(session: &Session) -> Result<()> {
+    let mut page_token = String::new();
+    let mut rooms = 0;
+    loop {
+        let page = session.call(v1::ListInboxRequest { page_token, page_size: 200 }).await?;
+        rooms += page.entries.len();
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        page_token = page.next_page_token;
+    }
+    anyhow::ensure!(rooms >= INBOX_ROOMS, "{rooms} rooms in the inbox");
+    Ok(())
+}

@@ -1,0 +1,106 @@
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use bytes::{Buf, Bytes};
+use futures::future::BoxFuture;
+use parlance_proto::v1;
+use parlance_proto::v1::client_frame::Operation;
+use prost::Message;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status, Streaming};
+
+use super::Tally;
+
+/// The first byte of a `ServerFrame` that holds a welcome, and of one that holds an event:
+/// field number and wire type.
+const WELCOME: u8 = 1 << 3 | 2;
+const EVENT: u8 = 3 << 3 | 2;
+
+pub(super) struct Listener {
+    frames: Streaming<Bytes>,
+    /// The stream ends with its sending half.
+    _requests: mpsc::Sender<v1::ClientFrame>,
+}
+
+/// Opens a `Chat` stream on a connection of its own.
+pub(super) async fn open(address: &str, token: &str) -> Result<Listener> {
+    open_on(connect(address).await?, token).await
+}
+
+/// A connection.
+pub(super) async fn connect(address: &str) -> Result<Channel> {
+    Ok(Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true).connect().await?)
+}
+
+/// Opens a `Chat` stream.
+pub(super) async fn open_on(channel: Channel, token: &str) -> Result<Listener> {
+    let (requests, queue) = mpsc::channel(1);
+    let operation = Some(Operation::Hello(v1::Hello::default()));
+    requests.send(v1::ClientFrame { request_id: "hello".to_owned(), operation }).await?;
+    let mut request = Request::new(ReceiverStream::new(queue));
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse()?);
+    let mut client = Grpc::new(channel);
+    client.ready().await?;
+    let path = PathAndQuery::from_static("/parlance.v1.ChatService/Chat");
+    let mut frames = client.streaming(request, path, Undecoded).await?.into_inner();
+    let first = frames.message().await?.context("no welcome")?;
+    ensure!(first.first() == Some(&WELCOME), "no welcome: {first:?}");
+    Ok(Listener { frames, _requests: requests })
+}
+
+impl Listener {
+    /// Counts events until the stream ends.
+    pub(super) fn count(self, tally: Arc<Tally>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            // All of it, and not only the field that is used.
+            let mut listener = self;
+            while let Ok(Some(frame)) = listener.frames.message().await {
+                if frame.first() == Some(&EVENT) {
+                    tally.add(1);
+                }
+            }
+        })
+    }
+}
+
+/// Client frames out, bytes in.
+#[derive(Clone, Copy)]
+struct Undecoded;
+
+impl Codec for Undecoded {
+    type Encode = v1::ClientFrame;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Undecoded {
+    type Item = v1::ClientFrame;
+    type Error = Status;
+
+    fn encode(&mut self, item: v1::ClientFrame, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        item.encode(buffer).map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+impl Decoder for Undecoded {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}

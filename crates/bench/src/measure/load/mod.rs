@@ -1,0 +1,151 @@
+//! Listeners that cost as little as can be, so that what is measured is the server: frames
+//! are counted and never decoded.
+
+mod grpc;
+pub(super) mod tcp;
+mod websocket;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tonic::transport::Channel;
+
+pub(super) use tcp::{BareSender, BareServer};
+
+/// Connections that are opened at a time.
+const AT_ONCE: usize = 64;
+
+/// How long deliveries may take that are waited for.
+const DEADLINE: Duration = Duration::from_secs(180);
+
+/// What a listener listens to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Grpc,
+    WebSocketJson,
+    WebSocketBinary,
+    /// A server that writes bytes to everyone and does nothing else.
+    Bare,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Grpc => "gRPC",
+            Self::WebSocketJson => "WebSocket (JSON)",
+            Self::WebSocketBinary => "WebSocket (binary)",
+            Self::Bare => "bare TCP",
+        })
+    }
+}
+
+/// Events that have come to all listeners together.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    events: AtomicU64,
+    /// Whoever waits is told once this many have come.
+    wanted: AtomicU64,
+    reached: Notify,
+}
+
+impl Tally {
+    fn add(&self, events: u64) {
+        let now = self.events.fetch_add(events, Ordering::AcqRel) + events;
+        let wanted = self.wanted.load(Ordering::Acquire);
+        if now >= wanted && now - events < wanted {
+            self.reached.notify_one();
+        }
+    }
+
+    pub(super) fn events(&self) -> u64 {
+        self.events.load(Ordering::Acquire)
+    }
+
+    /// Waits until this many events have come since the beginning. One waits at a time.
+    pub(super) async fn reach(&self, wanted: u64) -> Result<()> {
+        self.wanted.store(wanted, Ordering::Release);
+        let waited = timeout(DEADLINE, async {
+            // A permit may be left of an earlier wait.
+            while self.events() < wanted {
+                let _ = timeout(Duration::from_millis(100), self.reached.notified()).await;
+            }
+        });
+        if waited.await.is_err() {
+            bail!("{} of {wanted} deliveries within {} s", self.events(), DEADLINE.as_secs());
+        }
+        Ok(())
+    }
+}
+
+/// Opens a connection that is welcomed, and counts what comes when it is polled.
+pub(super) async fn open(
+    way: Way,
+    address: &str,
+    token: &str,
+    tally: Arc<Tally>,
+) -> Result<BoxFuture<'static, ()>> {
+    Ok(match way {
+        Way::Grpc => Box::pin(grpc::open(address, token)).await?.count(tally),
+        Way::WebSocketJson => Box::pin(websocket::open(address, token, false)).await?.count(tally),
+        Way::WebSocketBinary => Box::pin(websocket::open(address, token, true)).await?.count(tally),
+        Way::Bare => tcp::listen(address).await?.count(tally),
+    })
+}
+
+/// Connections that listen until this is dropped.
+pub(super) struct Listeners {
+    tasks: JoinSet<()>,
+    pub(super) tally: Arc<Tally>,
+}
+
+impl Listeners {
+    /// A connection for each token, all of them open and welcomed.
+    pub(super) async fn open(way: Way, address: &str, tokens: &[String]) -> Result<Self> {
+        let tally = Arc::new(Tally::default());
+        let opened = futures::stream::iter(tokens).map(|token| open(way, address, token, tally.clone()));
+        let opened: Vec<_> = opened.buffer_unordered(AT_ONCE).try_collect().await?;
+        let mut tasks = JoinSet::new();
+        for counting in opened {
+            tasks.spawn(counting);
+        }
+        Ok(Self { tasks, tally })
+    }
+
+    /// A gRPC stream for each token: each on a connection of its own, or spread over these.
+    pub(super) async fn open_streams(
+        address: &str,
+        tokens: &[String],
+        channels: Option<&[Channel]>,
+    ) -> Result<(Self, Vec<Channel>)> {
+        let tally = Arc::new(Tally::default());
+        let mut tasks = JoinSet::new();
+        let mut used = Vec::new();
+        for (number, token) in tokens.iter().enumerate() {
+            let channel = match channels {
+                Some(channels) => channels[number % channels.len()].clone(),
+                None => grpc::connect(address).await?,
+            };
+            tasks.spawn(grpc::open_on(channel.clone(), token).await?.count(tally.clone()));
+            used.push(channel);
+        }
+        Ok((Self { tasks, tally }, used))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+}
+
+/// Sockets that say hello and then read nothing, until they are dropped.
+pub(super) async fn stalled(address: &str, tokens: &[String]) -> Result<Vec<impl Sized + use<>>> {
+    let opened = futures::stream::iter(tokens).map(|token| Box::pin(websocket::open(address, token, false)));
+    opened.buffer_unordered(AT_ONCE).try_collect().await
+}

@@ -1,0 +1,180 @@
+//! What was measured, against what was wanted: as Markdown, as JSON, as a picture.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::plot;
+use super::series::Series;
+
+/// What a figure should be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+    /// None: it is good to know.
+    Reported,
+}
+
+impl Goal {
+    pub(super) fn is_met(self, value: f64) -> Option<bool> {
+        match self {
+            Self::AtLeast(goal) => Some(value >= goal),
+            Self::AtMost(goal) => Some(value <= goal),
+            Self::Reported => None,
+        }
+    }
+
+    pub(super) fn bound(self) -> Option<f64> {
+        match self {
+            Self::AtLeast(goal) | Self::AtMost(goal) => Some(goal),
+            Self::Reported => None,
+        }
+    }
+
+    fn sign(self) -> &'static str {
+        match self {
+            Self::AtLeast(_) => ">=",
+            Self::AtMost(_) => "<=",
+            Self::Reported => "",
+        }
+    }
+}
+
+/// One figure.
+#[derive(Debug, Clone)]
+pub(super) struct Measured {
+    /// The number of the measure that it belongs to.
+    pub(super) id: u8,
+    pub(super) measure: String,
+    pub(super) goal: Goal,
+    /// Of each round.
+    pub(super) rounds: Series,
+}
+
+impl Measured {
+    pub(super) fn value(&self) -> f64 {
+        self.rounds.median()
+    }
+}
+
+/// All figures of a run, and the absolute ones that they were made of.
+#[derive(Debug, Default)]
+pub(super) struct Results {
+    pub(super) measured: Vec<Measured>,
+    details: Vec<(u8, String, Series)>,
+}
+
+impl Results {
+    /// Notes a figure with a goal, and says it.
+    pub(super) fn add(&mut self, id: u8, measure: impl Into<String>, goal: Goal, rounds: Series) {
+        let measured = Measured { id, measure: measure.into(), goal, rounds };
+        println!("{}", line(&measured));
+        self.measured.push(measured);
+    }
+
+    /// Notes what a figure was made of.
+    pub(super) fn detail(&mut self, id: u8, what: impl Into<String>, rounds: Series) {
+        let what = what.into();
+        println!("    {what}: {rounds}");
+        self.details.push((id, what, rounds));
+    }
+
+    /// Writes `latest.md`, `latest.json` and `latest.svg` into `folder`.
+    pub(super) fn write(&self, folder: &Path, machine: &str) -> Result<()> {
+        std::fs::create_dir_all(folder)?;
+        let path = |name: &str| folder.join(name);
+        let json = Value::Array(self.measured.iter().map(as_json).collect());
+        std::fs::write(path("latest.json"), format!("{json:#}\n"))?;
+        std::fs::write(path("latest.md"), self.markdown(machine))?;
+        std::fs::write(path("latest.svg"), plot::svg(&self.measured).context("cannot draw")?)?;
+        println!("\nwritten to {}", folder.display());
+        Ok(())
+    }
+
+    fn markdown(&self, machine: &str) -> String {
+        let mut text = format!(
+            "# Results\n\n{machine}\n\nMedian of the rounds, and in brackets the lowest and the highest.\n\n"
+        );
+        text.push_str("| # | measure | value | goal | met |\n|---|---|---|---|---|\n");
+        for measured in &self.measured {
+            let goal = measured
+                .goal
+                .bound()
+                .map_or_else(String::new, |bound| format!("{} {}", measured.goal.sign(), number(bound)));
+            let met =
+                measured.goal.is_met(measured.value()).map_or("", |met| if met { "yes" } else { "**no**" });
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {goal} | {met} |",
+                measured.id, measured.measure, measured.rounds
+            );
+        }
+        text.push_str("\n## What they are made of\n\n| # | | |\n|---|---|---|\n");
+        for (id, what, rounds) in &self.details {
+            let _ = writeln!(text, "| {id} | {what} | {rounds} |");
+        }
+        text
+    }
+}
+
+fn line(measured: &Measured) -> String {
+    let Measured { id, measure, goal, rounds } = measured;
+    match (goal.bound(), goal.is_met(measured.value())) {
+        (Some(bound), Some(met)) => {
+            let met = if met { "met" } else { "MISSED" };
+            format!("{id:>2}  {measure}: {rounds}   goal {} {}: {met}", goal.sign(), number(bound))
+        }
+        _ => format!("{id:>2}  {measure}: {rounds}"),
+    }
+}
+
+fn as_json(measured: &Measured) -> Value {
+    json!({
+        "id": measured.id,
+        "measure": measured.measure,
+        "value": measured.value(),
+        "goal": measured.goal.bound().map(|bound| format!("{} {}", measured.goal.sign(), number(bound))),
+        "met": measured.goal.is_met(measured.value()),
+        "rounds": measured.rounds.values(),
+    })
+}
+
+/// Three digits, or all before the point.
+pub(super) fn number(value: f64) -> String {
+    match value.abs() {
+        0.0..10.0 => format!("{value:.2}"),
+        10.0..100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goals_have_a_direction() {
+        assert_eq!(Goal::AtLeast(2.0).is_met(2.0), Some(true));
+        assert_eq!(Goal::AtLeast(2.0).is_met(1.9), Some(false));
+        assert_eq!(Goal::AtMost(2.0).is_met(2.1), Some(false));
+        assert_eq!(Goal::Reported.is_met(2.1), None);
+    }
+
+    #[test]
+    fn all_three_are_written() {
+        let mut results = Results::default();
+        results.add(1, "this against that", Goal::AtMost(1.25), Series::from_iter([1.5, 1.2, 1.1]));
+        results.detail(1, "this", Series::from_iter([15.0]));
+        let folder = tempfile::tempdir().unwrap();
+        results.write(folder.path(), "a machine").unwrap();
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        let json: Value = serde_json::from_str(&read("latest.json")).unwrap();
+        assert_eq!(json[0]["rounds"], json!([1.1, 1.2, 1.5]));
+        assert_eq!((&json[0]["value"], &json[0]["met"]), (&json!(1.2), &json!(true)));
+        assert!(read("latest.md").contains("| 1 | this against that | 1.20 [1.10-1.50] | <= 1.25 | yes |"));
+        assert!(read("latest.svg").contains("<svg"));
+    }
+}

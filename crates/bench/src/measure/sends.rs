@@ -1,0 +1,261 @@
+//! Measures 5 and 6: messages that are durable, and how long that takes.
+
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use parlance_client::transport::{Connection, Door};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use super::raw::{Creator, acknowledged, connect_all, create_users, message};
+use super::results::{Goal, Results};
+use super::series::{Series, quantile};
+use super::{Effort, cpu, progress, text};
+use crate::server_process::ServerProcess;
+
+pub(super) const SENDERS: usize = 256;
+pub(super) const ROOMS: usize = 64;
+
+/// Before counting begins, so that connections and caches are warm.
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// What the store writes for a message of 200 bytes, and its framing.
+const RECORD: usize = 320;
+
+/// How long half load, which is known from the measure before it, is held.
+const HALF_LOAD: Duration = Duration::from_secs(4);
+
+const COMMITS: &str = "parlance_store_commits_total";
+
+struct Target {
+    server: ServerProcess,
+    tokens: Vec<String>,
+    /// Sender number n sends to room number n modulo their count.
+    rooms: Vec<String>,
+    round: u64,
+}
+
+/// What came of one round.
+struct Round {
+    /// Acknowledged a second.
+    rate: f64,
+    /// Milliseconds, rising.
+    latencies: Vec<f64>,
+    /// Microseconds of the server's time for each.
+    cpu: f64,
+    /// Messages for each sync of the store.
+    group: f64,
+}
+
+pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()> {
+    let mut target = Target::fill(effort).await?;
+    let [mut share, mut acknowledged, mut bare, mut groups, mut cpu] = [(); 5].map(|()| Series::default());
+    let [mut above, mut p99, mut sync] = [(); 3].map(|()| Series::default());
+    for round in 0..effort.rounds {
+        progress("256 senders", round, effort.rounds);
+        let full = Box::pin(target.round(SENDERS, effort.duration, None)).await?;
+        let log = Box::pin(bare_log(effort.duration, full.group.round() as usize)).await?;
+        share.push(full.rate / log);
+        acknowledged.push(full.rate);
+        bare.push(log);
+        groups.push(full.group);
+        cpu.push(full.cpu);
+
+        let device = device_sync_p99()?;
+        let half = Box::pin(target.round(SENDERS, HALF_LOAD.min(effort.duration * 2), Some(full.rate / 2.0)))
+            .await?;
+        let half = quantile(&half.latencies, 0.99);
+        above.push(half / device);
+        p99.push(half);
+        sync.push(device);
+    }
+    results.add(
+        5,
+        "acknowledged sends a second, 256 senders, against a bare log with the same groups",
+        Goal::AtLeast(0.5),
+        share,
+    );
+    results.detail(5, "acknowledged sends a second", acknowledged);
+    results.detail(5, "server CPU us for each", cpu);
+    results.detail(5, "appends a second to the bare log", bare);
+    results.detail(5, "messages for each sync", groups);
+    results.add(6, "ack p99 at half load, against the device's fdatasync p99", Goal::AtMost(2.0), above);
+    results.detail(6, "ack p99 at half load, ms", p99);
+    results.detail(6, "fdatasync p99 of the device, ms", sync);
+    for senders in [1, 16] {
+        let mut rates = Series::default();
+        for _ in 0..effort.rounds {
+            rates.push(Box::pin(target.round(senders, effort.duration, None)).await?.rate);
+        }
+        results.detail(5, format!("acknowledged sends a second, senders: {senders}"), rates);
+    }
+    target.server.stop().await
+}
+
+impl Target {
+    async fn fill(effort: &Effort) -> Result<Self> {
+        let server = Box::pin(ServerProcess::start(&effort.server, &[])).await?;
+        let ids: Vec<_> = (0..SENDERS).map(|sender| format!("sender:{sender}")).collect();
+        let tokens = create_users(server.address(), &ids).await?;
+        let creator = Creator::new(server.address()).await?;
+        let mut rooms = Vec::with_capacity(ROOMS);
+        for room in 0..ROOMS {
+            let members: Vec<_> = ids.iter().skip(room).step_by(ROOMS).cloned().collect();
+            rooms.push(creator.room(&format!("room-{room}"), &members).await?);
+        }
+        Ok(Self { server, tokens, rooms, round: 0 })
+    }
+
+    /// Everyone sends, and again once it is acknowledged; at this rate in all, if one is
+    /// given.
+    async fn round(&mut self, senders: usize, duration: Duration, rate: Option<f64>) -> Result<Round> {
+        self.round += 1;
+        let address = self.server.address();
+        let connections = connect_all(address, Door::Grpc, &self.tokens[..senders]).await?;
+        let counting = Arc::new(AtomicBool::new(false));
+        let stop = Arc::new(AtomicBool::new(false));
+        let pace = rate.map(|rate| Duration::from_secs_f64(senders as f64 / rate));
+        let mut sending = JoinSet::new();
+        for (number, connection) in connections.into_iter().enumerate() {
+            let room = self.rooms[number % self.rooms.len()].clone();
+            let prefix = format!("{}-", self.round);
+            // Spread over one pace, not all at the same moment.
+            let offset = pace.unwrap_or_default().mul_f64(number as f64 / senders as f64);
+            let (counting, stop) = (counting.clone(), stop.clone());
+            sending.spawn(async move {
+                sleep(offset).await;
+                send(connection, room, prefix, pace, &counting, &stop).await
+            });
+        }
+        sleep(WARM_UP.max(pace.unwrap_or_default())).await;
+        let pid = self.server.pid()?;
+        let commits = self.server.metric(COMMITS).await?;
+        let (before, began) = (cpu::of(pid)?, Instant::now());
+        counting.store(true, Ordering::Relaxed);
+        sleep(duration).await;
+        counting.store(false, Ordering::Relaxed);
+        let (elapsed, used) = (began.elapsed(), cpu::of(pid)?.saturating_sub(before));
+        let commits = self.server.metric(COMMITS).await? - commits;
+        stop.store(true, Ordering::Relaxed);
+        let mut latencies: Vec<f64> = Vec::new();
+        while let Some(sent) = sending.join_next().await {
+            latencies.extend(sent??);
+        }
+        latencies.sort_by(f64::total_cmp);
+        let count = latencies.len() as f64;
+        let (rate, cpu) = (count / elapsed.as_secs_f64(), used.as_secs_f64() * 1e6 / count);
+        Ok(Round { rate, cpu, group: (count / commits).max(1.0), latencies })
+    }
+}
+
+async fn send(
+    mut connection: Connection,
+    room: String,
+    prefix: String,
+    pace: Option<Duration>,
+    counting: &AtomicBool,
+    stop: &AtomicBool,
+) -> Result<Vec<f64>> {
+    let text = text();
+    let mut pace = pace.map(|pace| {
+        let mut pace = interval(pace);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pace
+    });
+    // The head is unknown until the first answer.
+    let mut head = None;
+    let mut latencies = Vec::new();
+    for number in 0_u64.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        if let Some(pace) = &mut pace {
+            // What comes meanwhile is read, or it would be waiting before the answer.
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = pace.tick() => break,
+                    frame = connection.recv() => drop(frame?.context("the stream ended")?),
+                }
+            }
+        }
+        let counted = counting.load(Ordering::Relaxed);
+        let began = Instant::now();
+        connection.send(message(&room, &format!("{prefix}{number}"), &text, head)).await?;
+        head = loop {
+            let frame = connection.recv().await?.context("the stream ended")?;
+            if let Some(seq) = acknowledged(frame)? {
+                break Some(seq);
+            }
+        };
+        if counted && counting.load(Ordering::Relaxed) {
+            latencies.push(began.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    Ok(latencies)
+}
+
+/// Appends a second of as many writers to one file that is synced once for up to `group` of
+/// what waits: nothing else is done.
+async fn bare_log(duration: Duration, group: usize) -> Result<f64> {
+    let mut file = tempfile::tempfile()?;
+    let (appends, mut waiting) = mpsc::channel::<oneshot::Sender<()>>(SENDERS);
+    let log = std::thread::spawn(move || -> Result<()> {
+        let mut answers = Vec::new();
+        while let Some(first) = waiting.blocking_recv() {
+            answers.push(first);
+            while answers.len() < group
+                && let Ok(next) = waiting.try_recv()
+            {
+                answers.push(next);
+            }
+            file.write_all(&vec![7; RECORD * answers.len()])?;
+            file.sync_data()?;
+            for answer in answers.drain(..) {
+                let _ = answer.send(());
+            }
+        }
+        Ok(())
+    });
+    let count = Arc::new(AtomicU64::new(0));
+    let mut writers = JoinSet::new();
+    for _ in 0..SENDERS {
+        let (appends, count) = (appends.clone(), count.clone());
+        writers.spawn(async move {
+            loop {
+                let (answer, answered) = oneshot::channel();
+                if appends.send(answer).await.is_err() || answered.await.is_err() {
+                    return;
+                }
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    sleep(WARM_UP).await;
+    let (before, began) = (count.load(Ordering::Relaxed), Instant::now());
+    sleep(duration).await;
+    let rate = (count.load(Ordering::Relaxed) - before) as f64 / began.elapsed().as_secs_f64();
+    writers.shutdown().await;
+    drop(appends);
+    tokio::task::spawn_blocking(move || log.join()).await?.ok().context("the log panicked")??;
+    Ok(rate)
+}
+
+/// 99th percentile of syncing one record, milliseconds.
+fn device_sync_p99() -> Result<f64> {
+    let mut file: File = tempfile::tempfile()?;
+    let mut took = Vec::new();
+    for _ in 0..500 {
+        file.write_all(&[7; RECORD])?;
+        let began = std::time::Instant::now();
+        file.sync_data()?;
+        took.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    took.sort_by(f64::total_cmp);
+    Ok(quantile(&took, 0.99))
+}
