@@ -7,6 +7,8 @@
 mod cluster;
 mod fleet;
 mod measure;
+mod peers;
+mod processes;
 mod replay;
 mod seeded;
 mod server_process;

@@ -1,6 +1,6 @@
 //! Every number that bounds something here, with its reason.
 //!
-//! An idle connection holds its read buffer (4 KiB), the task with its future (below
+//! An idle connection holds its read buffer (1 KiB), the task with its future (below
 //! 2.5 KiB), the channel to the backend (about 0.5 KiB) and a write buffer as large as
 //! its largest batch (below 1 KiB after a welcome, 16 KiB at most): measured 8.4 KiB over
 //! 5,000 connections, kernel and backend not counted, so 0.9 GB for 100,000.
@@ -25,8 +25,8 @@ pub(crate) const MAX_MESSAGE_BYTES: usize = 128 * 1024;
 /// Largest body of a REST request, bytes, for the same reason.
 pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024;
 
-/// Read buffer of a connection, bytes, allocated at once: ten chat messages.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// Read buffer of a connection, bytes, allocated at once: a few chat messages.
+const READ_BUFFER_BYTES: usize = 1024;
 
 /// Gathered before it is written without a flush, bytes: ten chat messages in one system call.
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;

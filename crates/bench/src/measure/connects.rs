@@ -11,7 +11,8 @@ use super::load::{Way, open};
 use super::raw::{Creator, create_users};
 use super::results::{Goal, Results};
 use super::series::Series;
-use super::{Effort, cpu, progress};
+use super::{Effort, progress};
+use crate::processes;
 use crate::server_process::ServerProcess;
 
 /// Who comes and goes, and how many of them do so at a time.
@@ -58,7 +59,7 @@ async fn one_round(
         });
     }
     let pid = server.pid()?;
-    let (cpu, began) = (cpu::of(pid)?, Instant::now());
+    let (cpu, began) = (processes::cpu(pid)?, Instant::now());
     tokio::select! {
         () = sleep(effort.duration) => {}
         Some(failed) = comers.join_next() => {
@@ -67,6 +68,6 @@ async fn one_round(
         }
     }
     let (done, elapsed) = (count.load(Ordering::Relaxed) as f64, began.elapsed().as_secs_f64());
-    let cpu = cpu::of(pid)?.saturating_sub(cpu);
+    let cpu = processes::cpu(pid)?.saturating_sub(cpu);
     Ok((done / elapsed, cpu.as_secs_f64() * 1e6 / done))
 }

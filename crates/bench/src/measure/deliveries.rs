@@ -11,7 +11,9 @@ use super::load::{self, BareSender, BareServer, Listeners, Way};
 use super::raw::{Creator, acknowledged, connect, create_users, message};
 use super::results::{Goal, Results};
 use super::series::{Series, quantile};
-use super::{Effort, cpu, progress, text};
+use super::{Effort, progress, text};
+use crate::peers::Peer;
+use crate::processes;
 use crate::server_process::ServerProcess;
 
 /// Messages that the sender has unacknowledged at a time, when all goes as fast as it can.
@@ -68,7 +70,7 @@ impl Room {
     }
 
     fn cpu(&self, way: Way) -> Result<Duration> {
-        cpu::of(if way == Way::Bare { self.bare.pid()? } else { self.server.pid()? })
+        processes::cpu(if way == Way::Bare { self.bare.pid()? } else { self.server.pid()? })
     }
 
     /// Sends one message after the other, each once all listeners have the one before.
@@ -225,25 +227,88 @@ pub(super) async fn one_at_a_time(effort: &Effort, results: &mut Results) -> Res
     Ok(())
 }
 
-/// Measure 2: as fast as it goes.
+/// Measures 2 and 4: as fast as it goes, and as fast as others go.
 pub(super) async fn saturated(effort: &Effort, results: &mut Results) -> Result<()> {
     let mut room = Room::fill(effort, effort.listeners).await?;
     let ways = [Way::Grpc, Way::WebSocketJson, Way::Bare];
-    let mut rates = ways.map(|_| Series::default());
-    let mut costs = ways.map(|_| Series::default());
+    let mut own = ways.map(|way| (way, Compared::default()));
+    let mut others = Vec::new();
+    if let Some(installed) = &effort.peers {
+        // As many messages of each as take some seconds.
+        others.push(("NATS", Peer::nats(installed).await?, effort.messages, Compared::default()));
+        others.push((
+            "Socket.IO",
+            Peer::socket_io(installed).await?,
+            effort.messages / 5,
+            Compared::default(),
+        ));
+        others.push((
+            "ejabberd",
+            Peer::ejabberd(installed).await?,
+            effort.messages / 16,
+            Compared::default(),
+        ));
+    }
     for round in 0..effort.rounds {
         progress("deliveries", round, effort.rounds);
-        for ((way, rates), costs) in ways.iter().zip(&mut rates).zip(&mut costs) {
+        for (way, compared) in &mut own {
             let (rate, cost) = Box::pin(room.saturated(*way, effort.messages)).await?;
-            rates.push(rate);
-            costs.push(cost);
+            compared.push(rate, cost);
+        }
+        for (name, peer, messages, compared) in &mut others {
+            progress(name, round, effort.rounds);
+            let round = Box::pin(peer.fan_out(effort.listeners, *messages, PIPELINE, text().len())).await?;
+            compared.push(round.rate(), round.cost());
         }
     }
-    for ((way, rates), costs) in ways.iter().zip(rates).zip(costs) {
-        results.detail(2, format!("deliveries a second, saturated, {way}"), rates);
-        results.detail(2, format!("CPU us for each, saturated, {way}"), costs);
+    for (name, peer, _, compared) in others {
+        peer.stop().await?;
+        for (way, goals) in [(Way::Grpc, [1.0, f64::NAN, f64::NAN]), (Way::WebSocketJson, [1.4, 5.0, 10.0])] {
+            let (id, goal) = match name {
+                "NATS" => (2, goals[0]),
+                "Socket.IO" => (4, goals[1]),
+                _ => (4, goals[2]),
+            };
+            let goal = if goal.is_nan() { Goal::Reported } else { Goal::AtLeast(goal) };
+            let mine = own.iter().find(|(own, _)| *own == way);
+            let ratios = mine.map(|(_, mine)| mine.ratios(&compared)).unwrap_or_default();
+            results.add(id, format!("deliveries a second, {way} / {name}"), goal, ratios);
+        }
+        compared.detail(results, name);
+    }
+    for (way, compared) in own {
+        compared.detail(results, &way.to_string());
     }
     room.server.stop().await
+}
+
+/// Rounds of one of those compared.
+#[derive(Default)]
+struct Compared {
+    /// Deliveries a second, round by round.
+    rates: Vec<f64>,
+    /// Microseconds of processor time for each.
+    costs: Vec<f64>,
+}
+
+impl Compared {
+    fn push(&mut self, rate: f64, cost: f64) {
+        self.rates.push(rate);
+        self.costs.push(cost);
+    }
+
+    fn ratios(&self, other: &Self) -> Series {
+        self.rates.iter().zip(&other.rates).map(|(own, other)| own / other).collect()
+    }
+
+    fn detail(self, results: &mut Results, name: &str) {
+        results.detail(
+            2,
+            format!("deliveries a second, saturated, {name}"),
+            self.rates.into_iter().collect(),
+        );
+        results.detail(2, format!("CPU us for each, saturated, {name}"), self.costs.into_iter().collect());
+    }
 }
 
 /// Measure 3: what the form of frames costs.

@@ -2,7 +2,6 @@
 //! does without it.
 
 mod connects;
-mod cpu;
 mod deliveries;
 mod history;
 mod load;
@@ -25,8 +24,8 @@ use crate::server_process::server_program;
 
 /// Measures a server beside what the same machine does without it.
 ///
-/// Numbers are those of `docs/performance.md`: 1 and 10 one message at a time; 3 forms of
-/// frames; 5 and 6 acknowledged sends; 7 memory of idle connections; 9 connects; 11 stalled
+/// Numbers are those of `docs/performance.md`: 1 and 10 one message at a time; 2 and 4 as fast
+/// as it goes; 3 forms of frames; 5 and 6 acknowledged sends; 7 memory of idle connections; 9 connects; 11 stalled
 /// readers; 13 history.
 ///
 /// Servers, clients and counterparts share this machine. What is compared alternates within
@@ -44,6 +43,10 @@ pub(crate) struct Args {
     /// The server to start. Default: `parlance` beside this program.
     #[arg(long, value_name = "PATH")]
     server_bin: Option<PathBuf>,
+    /// What `tools/install-peers` has installed: then other servers are measured beside this
+    /// one.
+    #[arg(long, value_name = "FOLDER")]
+    peers: Option<PathBuf>,
     /// Where results are written.
     #[arg(long, value_name = "FOLDER", default_value = "bench/results")]
     results: PathBuf,
@@ -64,6 +67,8 @@ struct Effort {
     history: u64,
     /// A divisor of what else there is.
     less: usize,
+    /// Where other servers are installed.
+    peers: Option<PathBuf>,
 }
 
 /// Text of every message: 200 bytes, a long sentence.
@@ -81,6 +86,7 @@ pub(crate) fn text() -> String {
 /// Runs the measurements.
 pub(crate) async fn run(args: Args) -> Result<bool> {
     let server = server_program(args.server_bin)?;
+    let peers = args.peers.map(std::path::absolute).transpose()?;
     let effort = if args.quick {
         Effort {
             server,
@@ -91,6 +97,7 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
             idle_connections: 500,
             history: 50_000,
             less: 2,
+            peers,
         }
     } else {
         Effort {
@@ -102,6 +109,7 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
             idle_connections: 2_000,
             history: 1_000_000,
             less: 1,
+            peers,
         }
     };
     let wanted =
@@ -110,7 +118,7 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
     if wanted(&[1, 10]) {
         Box::pin(deliveries::one_at_a_time(&effort, &mut results)).await?;
     }
-    if wanted(&[2]) {
+    if wanted(&[2, 4]) {
         Box::pin(deliveries::saturated(&effort, &mut results)).await?;
     }
     if wanted(&[3]) {

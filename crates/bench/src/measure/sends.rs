@@ -15,7 +15,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::raw::{Creator, acknowledged, connect_all, create_users, message};
 use super::results::{Goal, Results};
 use super::series::{Series, quantile};
-use super::{Effort, cpu, progress, text};
+use super::{Effort, progress, text};
+use crate::peers::Peer;
+use crate::processes;
 use crate::server_process::ServerProcess;
 
 pub(super) const SENDERS: usize = 256;
@@ -26,6 +28,9 @@ const WARM_UP: Duration = Duration::from_millis(300);
 
 /// What the store writes for a message of 200 bytes, and its framing.
 const RECORD: usize = 320;
+
+/// Messages of each sender that ejabberd archives in a round: some seconds.
+const ARCHIVED: u64 = 20;
 
 /// How long half load, which is known from the measure before it, is held.
 const HALF_LOAD: Duration = Duration::from_secs(4);
@@ -54,12 +59,22 @@ struct Round {
 
 pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()> {
     let mut target = Target::fill(effort).await?;
+    let ejabberd = match &effort.peers {
+        Some(installed) => Some(Peer::ejabberd(installed).await?),
+        None => None,
+    };
+    let [mut against, mut archived] = [(); 2].map(|()| Series::default());
     let [mut share, mut acknowledged, mut bare, mut groups, mut cpu] = [(); 5].map(|()| Series::default());
     let [mut above, mut p99, mut sync] = [(); 3].map(|()| Series::default());
     for round in 0..effort.rounds {
         progress("256 senders", round, effort.rounds);
         let full = Box::pin(target.round(SENDERS, effort.duration, None)).await?;
         let log = Box::pin(bare_log(effort.duration, full.group.round() as usize)).await?;
+        if let Some(ejabberd) = &ejabberd {
+            let round = Box::pin(ejabberd.sends(SENDERS, ROOMS, ARCHIVED, text().len())).await?;
+            against.push(full.rate / round.rate());
+            archived.push(round.rate());
+        }
         share.push(full.rate / log);
         acknowledged.push(full.rate);
         bare.push(log);
@@ -80,6 +95,12 @@ pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()
         Goal::AtLeast(0.5),
         share,
     );
+    if let Some(ejabberd) = ejabberd {
+        ejabberd.stop().await?;
+        let what = "acknowledged sends a second, 256 senders, against ejabberd with its archive";
+        results.add(5, what, Goal::AtLeast(10.0), against);
+        results.detail(5, "acknowledged sends a second, ejabberd", archived);
+    }
     results.detail(5, "acknowledged sends a second", acknowledged);
     results.detail(5, "server CPU us for each", cpu);
     results.detail(5, "appends a second to the bare log", bare);
@@ -135,11 +156,11 @@ impl Target {
         sleep(WARM_UP.max(pace.unwrap_or_default())).await;
         let pid = self.server.pid()?;
         let commits = self.server.metric(COMMITS).await?;
-        let (before, began) = (cpu::of(pid)?, Instant::now());
+        let (before, began) = (processes::cpu(pid)?, Instant::now());
         counting.store(true, Ordering::Relaxed);
         sleep(duration).await;
         counting.store(false, Ordering::Relaxed);
-        let (elapsed, used) = (began.elapsed(), cpu::of(pid)?.saturating_sub(before));
+        let (elapsed, used) = (began.elapsed(), processes::cpu(pid)?.saturating_sub(before));
         let commits = self.server.metric(COMMITS).await? - commits;
         stop.store(true, Ordering::Relaxed);
         let mut latencies: Vec<f64> = Vec::new();

@@ -1,0 +1,127 @@
+//! ejabberd with rooms (MUC) and their archive (MAM) in `PostgreSQL`.
+//!
+//! A room is one Erlang process. It has a message archived, which ends with the commit of its
+//! insert, and then only sends it to its occupants, the sender among them: what comes back to
+//! a sender is on disk. Two things are less than they look: should the insert fail, the
+//! message is sent all the same; and one room never has two inserts on their way.
+//!
+//! The sender has to be in the room, so a fan-out to N listeners is one to N + 1 occupants,
+//! of which N count.
+
+mod postgres;
+mod xmpp;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Result, ensure};
+
+use super::listeners::Listeners;
+use super::process::{Process, command_as, folder, free_port};
+use super::{Round, connected, measured};
+use postgres::Postgres;
+use xmpp::User;
+
+const CONFIG: &str = include_str!("ejabberd/ejabberd.yml");
+const CONTROL: &str = include_str!("ejabberd/ejabberdctl.cfg");
+
+/// Its package makes this user, and `ejabberdctl` insists on it.
+const USER: &str = "ejabberd";
+
+/// Users that exist. Each connection of a measurement is one of its own.
+const USERS: usize = 20_000;
+
+/// Connections to `PostgreSQL`.
+const SQL_POOL: usize = 10;
+
+#[derive(Debug)]
+pub(crate) struct Ejabberd {
+    server: Process,
+    database: Postgres,
+    port: u16,
+    rooms: AtomicU64,
+}
+
+impl Ejabberd {
+    /// Starts it as Debian installs it, which only root can: it and `PostgreSQL` run as users
+    /// of their own.
+    pub(crate) async fn start(_installed: &Path) -> Result<Self> {
+        let database = Postgres::start(USERS, SQL_POOL).await?;
+        let home = folder(Some(USER)).await?;
+        let port = free_port()?;
+        let values = [
+            ("@PORT@", port.to_string()),
+            ("@SQL_PORT@", database.port.to_string()),
+            ("@SQL_POOL@", SQL_POOL.to_string()),
+            ("@DISTRIBUTION_PORT@", free_port()?.to_string()),
+        ];
+        let filled =
+            |text: &str| values.iter().fold(text.to_owned(), |text, (key, value)| text.replace(key, value));
+        let [config, control] = ["ejabberd.yml", "ejabberdctl.cfg"].map(|name| home.path().join(name));
+        std::fs::write(&config, filled(CONFIG))?;
+        std::fs::write(&control, filled(CONTROL))?;
+
+        let mut command = command_as(USER, "/usr/sbin/ejabberdctl");
+        command.arg("--config").arg(config).arg("--ctl-config").arg(control);
+        command.arg("--spool").arg(home.path().join("spool")).arg("--logs").arg(home.path());
+        // Erlang keeps a cookie there.
+        command.args(["--node", "peer@localhost", "foreground"]).env("HOME", home.path());
+        let server = Process::start(home, command, port).await?;
+        Ok(Self { server, database, port, rooms: AtomicU64::new(0) })
+    }
+
+    pub(crate) async fn fan_out(
+        &self,
+        listeners: usize,
+        messages: u64,
+        pipeline: usize,
+        payload: usize,
+    ) -> Result<Round> {
+        ensure!(listeners < USERS, "more listeners than the {USERS} users that there are");
+        let room = self.room();
+        // Who comes first makes the room.
+        let mut sender = User::join(self.port, 0, &room, payload).await?;
+        let readers =
+            connected(1..listeners + 1, async |number| User::join(self.port, number, &room, 0).await).await?;
+        measured(&[&self.server, &self.database.server], async {
+            let readers = Listeners::spawn(readers, move |mut listener| async move {
+                listener.read_until(messages).await?;
+                Ok(listener)
+            });
+            tokio::try_join!(sender.publish(messages, pipeline as u64), readers.finish())?;
+            Ok(messages * listeners as u64)
+        })
+        .await
+    }
+
+    pub(crate) async fn sends(
+        &self,
+        senders: usize,
+        rooms: usize,
+        each: u64,
+        payload: usize,
+    ) -> Result<Round> {
+        ensure!(senders <= USERS, "more senders than the {USERS} users that there are");
+        ensure!(rooms > 0, "there is no room to send to");
+        let names: Vec<_> = (0..rooms).map(|_| self.room()).collect();
+        let join = async |number: usize| User::join(self.port, number, &names[number % rooms], payload).await;
+        let users = connected(0..senders, join).await?;
+        measured(&[&self.server, &self.database.server], async {
+            let senders = Listeners::spawn(users, move |mut sender| async move {
+                sender.publish(each, 1).await?;
+                Ok(sender)
+            });
+            Ok(senders.finish().await?.len() as u64 * each)
+        })
+        .await
+    }
+
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.server.stop().await?;
+        self.database.server.stop().await
+    }
+
+    fn room(&self) -> String {
+        format!("room{}", self.rooms.fetch_add(1, Ordering::Relaxed))
+    }
+}
