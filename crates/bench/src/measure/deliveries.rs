@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use parlance_client::transport::{Connection, Door};
+use parlance_proto::v1;
 use tokio::time::Instant;
 
 use super::load::{self, BareSender, BareServer, Listeners, Way};
@@ -26,7 +27,8 @@ const WARM_UP: u64 = 20;
 pub(super) struct Room {
     pub(super) server: ServerProcess,
     bare: BareServer,
-    id: String,
+    /// The last message: whoever comes now is to get what is said from then on.
+    known: v1::Cursor,
     sender: String,
     pub(super) tokens: Vec<String>,
     /// Tells the messages of rounds apart.
@@ -54,12 +56,15 @@ impl Room {
         let mut tokens = create_users(server.address(), &ids).await?;
         let id = Creator::new(server.address()).await?.room("fan-out", &ids).await?;
         let sender = tokens.pop().context("there is a sender")?;
-        Ok(Self { server, bare: BareServer::start(1).await?, id, sender, tokens, round: 0 })
+        let mut first = connect(server.address(), Door::Grpc, &sender).await?;
+        first.send(message(&id, "first", &text(), None)).await?;
+        let known = v1::Cursor { room_id: id, seq: answer(&mut first).await?, epoch: 1 };
+        Ok(Self { server, bare: BareServer::start(1).await?, known, sender, tokens, round: 0 })
     }
 
     pub(super) async fn listeners(&self, way: Way) -> Result<Listeners> {
         let address = if way == Way::Bare { self.bare.address() } else { self.server.address() };
-        Listeners::open(way, address, &self.tokens).await
+        Listeners::open(way, address, &self.tokens, Some(&self.known)).await
     }
 
     async fn sender(&self, way: Way) -> Result<Sender> {
@@ -81,7 +86,6 @@ impl Room {
         let before = listeners.tally.events();
         let mut latencies = Vec::with_capacity(messages as usize);
         let mut cpu = Duration::ZERO;
-        let mut head = None;
         for number in 0..WARM_UP + messages {
             if number == WARM_UP {
                 cpu = self.cpu(way)?;
@@ -91,7 +95,7 @@ impl Room {
                 Sender::Bare(sender) => sender.send().await?,
                 Sender::Room(sender) => {
                     let id = format!("{}-{number}", self.round);
-                    sender.send(message(&self.id, &id, &text(), head)).await?;
+                    sender.send(message(&self.known.room_id, &id, &text(), Some(self.known.seq))).await?;
                 }
             }
             listeners.tally.reach(before + (number + 1) * each).await?;
@@ -99,7 +103,7 @@ impl Room {
                 latencies.push(began.elapsed().as_secs_f64() * 1e3);
             }
             if let Sender::Room(sender) = &mut sender {
-                head = Some(answer(sender).await?);
+                self.known.seq = answer(sender).await?;
             }
         }
         let cpu = self.cpu(way)?.saturating_sub(cpu);
@@ -123,7 +127,7 @@ impl Room {
                     }
                     anyhow::Ok(())
                 }
-                Sender::Room(sender) => pipelined(sender, &self.id, self.round, messages).await,
+                Sender::Room(sender) => pipelined(sender, &mut self.known, self.round, messages).await,
             }
         };
         let (sent, all) = tokio::join!(sent, listeners.tally.reach(deliveries));
@@ -134,15 +138,15 @@ impl Room {
     }
 }
 
-async fn pipelined(sender: &mut Connection, room: &str, round: u64, messages: u64) -> Result<()> {
+async fn pipelined(sender: &mut Connection, known: &mut v1::Cursor, round: u64, messages: u64) -> Result<()> {
     let text = text();
     let mut unanswered = VecDeque::new();
-    let mut head = None;
     for number in 0..messages {
-        sender.send(message(room, &format!("{round}-{number}"), &text, head)).await?;
+        let id = format!("{round}-{number}");
+        sender.send(message(&known.room_id, &id, &text, Some(known.seq))).await?;
         unanswered.push_back(number);
         while unanswered.len() >= PIPELINE || (number + 1 == messages && !unanswered.is_empty()) {
-            head = head.max(Some(answer(sender).await?));
+            known.seq = known.seq.max(answer(sender).await?);
             unanswered.pop_front();
         }
     }
@@ -348,7 +352,8 @@ pub(super) async fn stalled(effort: &Effort, results: &mut Results) -> Result<()
         drop(listeners);
         let (healthy, stalled) = room.tokens.split_at(effort.listeners - deaf);
         let stalled = load::stalled(room.server.address(), stalled).await?;
-        let listeners = Listeners::open(Way::WebSocketJson, room.server.address(), healthy).await?;
+        let listeners =
+            Listeners::open(Way::WebSocketJson, room.server.address(), healthy, Some(&room.known)).await?;
         let before = room.server.resident_bytes()?;
         let with = p99(Box::pin(room.paced(Way::WebSocketJson, &listeners, messages)).await?);
         growth.push(room.server.resident_bytes()?.saturating_sub(before) as f64 / 1024.0 / deaf as f64);

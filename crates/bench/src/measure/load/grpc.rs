@@ -4,7 +4,6 @@ use anyhow::{Context, Result, ensure};
 use bytes::{Buf, Bytes};
 use futures::future::BoxFuture;
 use parlance_proto::v1;
-use parlance_proto::v1::client_frame::Operation;
 use prost::Message;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -28,8 +27,8 @@ pub(super) struct Listener {
 }
 
 /// Opens a `Chat` stream on a connection of its own.
-pub(super) async fn open(address: &str, token: &str) -> Result<Listener> {
-    open_on(connect(address).await?, token).await
+pub(super) async fn open(address: &str, token: &str, hello: v1::ClientFrame) -> Result<Listener> {
+    open_on(connect(address).await?, token, hello).await
 }
 
 /// A connection.
@@ -38,10 +37,9 @@ pub(super) async fn connect(address: &str) -> Result<Channel> {
 }
 
 /// Opens a `Chat` stream.
-pub(super) async fn open_on(channel: Channel, token: &str) -> Result<Listener> {
+pub(super) async fn open_on(channel: Channel, token: &str, hello: v1::ClientFrame) -> Result<Listener> {
     let (requests, queue) = mpsc::channel(1);
-    let operation = Some(Operation::Hello(v1::Hello::default()));
-    requests.send(v1::ClientFrame { request_id: "hello".to_owned(), operation }).await?;
+    requests.send(hello).await?;
     let mut request = Request::new(ReceiverStream::new(queue));
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse()?);
     let mut client = Grpc::new(channel);

@@ -13,6 +13,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
+use parlance_proto::v1;
+use parlance_proto::v1::client_frame::Operation;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -85,17 +87,27 @@ impl Tally {
     }
 }
 
-/// Opens a connection that is welcomed, and counts what comes when it is polled.
+/// What to say at first: with `from`, that everything up to there is known.
+fn hello(from: Option<&v1::Cursor>) -> v1::ClientFrame {
+    let cursors = from.into_iter().cloned().collect();
+    let operation = Some(Operation::Hello(v1::Hello { cursors, ..Default::default() }));
+    v1::ClientFrame { request_id: "hello".to_owned(), operation }
+}
+
+/// Opens a connection that is welcomed, and counts what comes when it is polled. Without
+/// `from`, what happened before may come, too.
 pub(super) async fn open(
     way: Way,
     address: &str,
     token: &str,
+    from: Option<&v1::Cursor>,
     tally: Arc<Tally>,
 ) -> Result<BoxFuture<'static, ()>> {
+    let hello = hello(from);
     Ok(match way {
-        Way::Grpc => Box::pin(grpc::open(address, token)).await?.count(tally),
-        Way::WebSocketJson => Box::pin(websocket::open(address, token, false)).await?.count(tally),
-        Way::WebSocketBinary => Box::pin(websocket::open(address, token, true)).await?.count(tally),
+        Way::Grpc => Box::pin(grpc::open(address, token, hello)).await?.count(tally),
+        Way::WebSocketJson => Box::pin(websocket::open(address, token, hello, false)).await?.count(tally),
+        Way::WebSocketBinary => Box::pin(websocket::open(address, token, hello, true)).await?.count(tally),
         Way::Bare => tcp::listen(address).await?.count(tally),
     })
 }
@@ -108,9 +120,15 @@ pub(super) struct Listeners {
 
 impl Listeners {
     /// A connection for each token, all of them open and welcomed.
-    pub(super) async fn open(way: Way, address: &str, tokens: &[String]) -> Result<Self> {
+    pub(super) async fn open(
+        way: Way,
+        address: &str,
+        tokens: &[String],
+        from: Option<&v1::Cursor>,
+    ) -> Result<Self> {
         let tally = Arc::new(Tally::default());
-        let opened = futures::stream::iter(tokens).map(|token| open(way, address, token, tally.clone()));
+        let opened =
+            futures::stream::iter(tokens).map(|token| open(way, address, token, from, tally.clone()));
         let opened: Vec<_> = opened.buffer_unordered(AT_ONCE).try_collect().await?;
         let mut tasks = JoinSet::new();
         for counting in opened {
@@ -133,7 +151,7 @@ impl Listeners {
                 Some(channels) => channels[number % channels.len()].clone(),
                 None => grpc::connect(address).await?,
             };
-            tasks.spawn(grpc::open_on(channel.clone(), token).await?.count(tally.clone()));
+            tasks.spawn(grpc::open_on(channel.clone(), token, hello(None)).await?.count(tally.clone()));
             used.push(channel);
         }
         Ok((Self { tasks, tally }, used))
@@ -146,6 +164,7 @@ impl Listeners {
 
 /// Sockets that say hello and then read nothing, until they are dropped.
 pub(super) async fn stalled(address: &str, tokens: &[String]) -> Result<Vec<impl Sized + use<>>> {
-    let opened = futures::stream::iter(tokens).map(|token| Box::pin(websocket::open(address, token, false)));
+    let opened = futures::stream::iter(tokens)
+        .map(|token| Box::pin(websocket::open(address, token, hello(None), false)));
     opened.buffer_unordered(AT_ONCE).try_collect().await
 }

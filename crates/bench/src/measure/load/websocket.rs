@@ -2,8 +2,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::future::BoxFuture;
-use parlance_proto::v1;
-use parlance_proto::v1::client_frame::Operation;
+use parlance_proto::{json, v1};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,7 +25,12 @@ pub(super) struct Listener {
 }
 
 /// Opens a socket and says hello, as JSON or as protobuf.
-pub(super) async fn open(address: &str, token: &str, binary: bool) -> Result<Listener> {
+pub(super) async fn open(
+    address: &str,
+    token: &str,
+    hello: v1::ClientFrame,
+    binary: bool,
+) -> Result<Listener> {
     let mut socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     let request = format!(
@@ -42,11 +46,9 @@ pub(super) async fn open(address: &str, token: &str, binary: bool) -> Result<Lis
     ensure!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
     let mut listener = Listener { socket, waiting: Vec::with_capacity(BUFFER_BYTES), binary };
     if binary {
-        let operation = Some(Operation::Hello(v1::Hello::default()));
-        let hello = v1::ClientFrame { request_id: "hello".to_owned(), operation };
         listener.write(BINARY, &hello.encode_to_vec()).await?;
     } else {
-        listener.write(TEXT, br#"{"requestId":"hello","hello":{}}"#).await?;
+        listener.write(TEXT, &json::typed_to_json("parlance.v1.ClientFrame", &hello)).await?;
     }
     let mut first = Vec::new();
     while first.is_empty() {
@@ -94,9 +96,16 @@ impl Listener {
 
     /// Writes a frame, masked with zeros.
     async fn write(&mut self, opcode: u8, payload: &[u8]) -> Result<()> {
-        let length = u8::try_from(payload.len()).ok().filter(|length| *length < 126);
-        let length = length.context("a short frame is meant")?;
-        let mut frame = vec![0x80 | opcode, 0x80 | length, 0, 0, 0, 0];
+        let length = u16::try_from(payload.len()).context("a short frame is meant")?;
+        let mut frame = vec![0x80 | opcode];
+        match u8::try_from(length) {
+            Ok(length @ ..126) => frame.push(0x80 | length),
+            _ => {
+                frame.push(0x80 | 126);
+                frame.extend(length.to_be_bytes());
+            }
+        }
+        frame.extend([0; 4]);
         frame.extend_from_slice(payload);
         Ok(self.socket.write_all(&frame).await?)
     }
