@@ -13,7 +13,7 @@ FROM ?= 0
 
 # One stage after the other, in the order given, whatever -j says.
 .NOTPARALLEL:
-.PHONY: run cluster test build lint unit shared doc-examples replay-few replay torture torture-few torture-planted simulate fleet bench clean help
+.PHONY: run cluster test build lint unit shared doc-examples replay-few replay torture torture-few torture-planted simulate fleet bench bench-quick clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -78,9 +78,14 @@ fleet: $(TOOLS)/ready ## what several nodes cost, as quoted in docs/performance.
 	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
 	./target/release/parlance-bench fleet
 
-bench: ## the measurements of one node quoted in docs/performance.md
+bench: $(TOOLS)/ready ## one node beside bare counterparts, NATS, Socket.IO and ejabberd, into bench/results
 	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
-	./target/release/parlance-bench measure
+	tools/install-peers $(TOOLS)/peers
+	./target/release/parlance-bench measure --peers $(TOOLS)/peers
+
+bench-quick: ## less of that without the others, below five minutes: for before and after a change
+	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
+	./target/release/parlance-bench measure --quick --results target/bench-quick
 
 simulate: ## whole nodes in simulated time, one run for each of SEEDS seeds from FROM on
 	$(CARGO) run --locked -p parlance-sim -- --seeds $(SEEDS) --from $(FROM)

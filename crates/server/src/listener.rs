@@ -83,7 +83,8 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let (builder, app, shutdown) = (builder.clone(), app.clone(), shutdown.clone());
+        // A token of its own: what all connections look at, all of them would lock.
+        let (builder, app, shutdown) = (builder.clone(), app.clone(), shutdown.child_token());
         connections.spawn(async move {
             connection(stream, &builder, app, shutdown).await;
             drop(place);

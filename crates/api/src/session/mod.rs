@@ -9,6 +9,7 @@ mod stream;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
@@ -20,7 +21,8 @@ use parlance_core::{DeviceId, RoomId, UserId};
 use parlance_proto::error::Failure;
 use parlance_proto::{SharedFrame, v1};
 use tokio::task::{JoinError, JoinSet, unconstrained};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use v1::client_frame::Operation;
 use v1::server_frame::Frame;
@@ -54,8 +56,10 @@ pub(crate) struct Session {
     /// Ready to go out.
     out: VecDeque<SharedFrame>,
     open: Option<OpenSession>,
-    /// Hello, then the end of the token, then what [`Stage`] says.
-    deadline: Instant,
+    /// Rings for hello, then at the end of the token, then when [`Stage`] says.
+    clock: Pin<Box<Sleep>>,
+    /// One of its own: what all sessions look at, all of them would lock.
+    shutdown: CancellationToken,
     stage: Stage,
     bad_frames: DefaultDirectRateLimiter,
     /// Whose turn it is, the client's frames or the mailbox: neither starves the other.
@@ -107,6 +111,8 @@ impl Session {
         let burst = NonZeroU32::new(BAD_FRAMES).unwrap_or(NonZeroU32::MIN);
         metrics::gauge!("parlance_sessions").increment(1.0);
         let session = Self {
+            clock: Box::pin(sleep(HELLO_TIMEOUT)),
+            shutdown: api.shutdown().child_token(),
             api,
             caller,
             inbound,
@@ -115,7 +121,6 @@ impl Session {
             in_flight: JoinSet::new(),
             out: VecDeque::new(),
             open: None,
-            deadline: Instant::now() + HELLO_TIMEOUT,
             stage: Stage::Serving,
             bad_frames: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(burst)),
             mailbox_first: false,
@@ -145,21 +150,20 @@ impl Session {
 
     /// Waits for the next thing to do. Cancel-safe: nothing is taken unless returned.
     async fn turn(&mut self) -> Turn {
-        let shutdown = self.api.shutdown().clone();
         let can_take = !self.inbound_ended && self.in_flight.len() < MAX_IN_FLIGHT;
         self.mailbox_first = !self.mailbox_first;
         let mailbox_first = self.mailbox_first;
-        let mailbox = self.open.as_ref().map(|open| open.mailbox.clone());
+        let open = self.open.as_ref();
         let waken = async {
-            match &mailbox {
-                Some(mailbox) => mailbox.next().await,
+            match open {
+                Some(open) => open.mailbox.next().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             biased;
-            () = shutdown.cancelled(), if self.stage == Stage::Serving => Turn::Drain,
-            () = sleep_until(self.deadline) => Turn::Deadline,
+            () = self.shutdown.cancelled(), if self.stage == Stage::Serving => Turn::Drain,
+            () = self.clock.as_mut() => Turn::Deadline,
             Some(reply) = self.in_flight.join_next(), if !self.in_flight.is_empty() => Turn::Reply(reply),
             turn = async {
                 if mailbox_first {
@@ -194,7 +198,7 @@ impl Session {
             Turn::Deadline if self.stage == Stage::Leaving => self.ended = true,
             Turn::Deadline if self.stage == Stage::Told => {
                 self.stage = Stage::Leaving;
-                self.deadline = Instant::now() + DRAIN_GRACE;
+                self.ring_in(DRAIN_GRACE);
             }
             Turn::Deadline if self.open.is_none() => return Err(Error::HelloTimeout.into()),
             Turn::Deadline => return Err(Error::TokenExpired.into()),
@@ -217,7 +221,11 @@ impl Session {
         self.out.push_back(Frame::Draining(draining).into());
         // Whoever has not said hello has nothing to stay for.
         let stay = if self.open.is_some() { delay + LEAVE_SLACK } else { Duration::ZERO };
-        self.deadline = Instant::now() + stay;
+        self.ring_in(stay);
+    }
+
+    fn ring_in(&mut self, delay: Duration) {
+        self.clock.as_mut().reset(Instant::now() + delay);
     }
 
     async fn frame(&mut self, frame: v1::ClientFrame) -> Result<(), Status> {
@@ -288,7 +296,7 @@ impl Session {
         self.out.push_back(Frame::Welcome(welcome).into());
         self.out.extend(open.notices.drain(..).map(|gap| SharedFrame::from(Frame::Gap(gap))));
         if self.stage == Stage::Serving {
-            self.deadline = Instant::now() + self.caller.remaining();
+            self.ring_in(self.caller.remaining());
         }
         let rooms = open.rooms.values().filter_map(RoomStream::signal_room);
         let rooms = rooms.take(PRESENCE_ROOMS).collect();

@@ -1,0 +1,138 @@
+//! Sends messages one after the other through sessions of one process, each of which has to
+//! come to every listener: what `tools/check-instructions` counts the instructions of.
+//!
+//! `send_path MESSAGES LISTENERS`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use parlance_api::auth::Auth;
+use parlance_api::services::{Frames, Services};
+use parlance_api::{Api, Parts, RECOVERY_READS, SystemClock};
+use parlance_core::{Name, Timestamp, UserId};
+use parlance_proto::v1;
+use parlance_proto::v1::client_frame::Operation;
+use parlance_proto::v1::reply::Result as Answer;
+use parlance_proto::v1::send_message_request::Target;
+use parlance_proto::v1::server_frame::Frame;
+use parlance_registry::{Local, NodeId};
+use parlance_store::{Durability, Embedded, Options, Store, User};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_util::sync::CancellationToken;
+
+type Error = Box<dyn std::error::Error>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let numbers: Vec<usize> =
+        std::env::args().skip(1).map(|number| number.parse()).collect::<Result<_, _>>()?;
+    let [messages, listeners] = numbers[..] else { return Err("send_path MESSAGES LISTENERS".into()) };
+
+    let folder = tempfile::tempdir()?;
+    let options = Options { durability: Durability::Buffered, ..Options::default() };
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(folder.path(), options)?);
+    let users: Vec<UserId> =
+        (0..=listeners).map(|number| UserId::parse(&format!("u{number}"))).collect::<Result<_, _>>()?;
+    for id in &users {
+        let user = User {
+            id: id.clone(),
+            name: Name::parse("")?,
+            created_at: Timestamp(1),
+            updated_at: Timestamp(1),
+        };
+        store.create_user(user).await?;
+    }
+    let parts = Parts {
+        store,
+        registry: Arc::new(Local::new(NodeId::from_random(1))),
+        auth: Auth::local(b"instructions"),
+        clock: Arc::new(SystemClock),
+        user_rate: None,
+        reconnect_spread: Duration::ZERO,
+        recovery_reads: RECOVERY_READS,
+    };
+    let services = Services::new(Api::start(parts, CancellationToken::new()));
+
+    let mut sender = Client::open(&services, &users[0]).await?;
+    let member_ids = users[1..].iter().map(ToString::to_string).collect();
+    let create = v1::CreateRoomRequest {
+        kind: v1::RoomKind::Group.into(),
+        member_ids,
+        request_id: "room".to_owned(),
+        ..Default::default()
+    };
+    let Answer::CreateRoom(created) = sender.ask(Operation::CreateRoom(create)).await? else {
+        return Err("no room".into());
+    };
+    let room_id = created.room.ok_or("no room")?.room_id;
+    let mut others = Vec::new();
+    for user in &users[1..] {
+        others.push(Client::open(&services, user).await?);
+    }
+    let mut after_seq = None;
+    for number in 0..messages {
+        let send = v1::SendMessageRequest {
+            target: Some(Target::RoomId(room_id.clone())),
+            client_message_id: format!("m{number}"),
+            text: "0123456789".repeat(20),
+            after_seq,
+            ..Default::default()
+        };
+        let Answer::SendMessage(sent) = sender.ask(Operation::SendMessage(send)).await? else {
+            return Err("not sent".into());
+        };
+        after_seq = Some(sent.seq);
+        for other in &mut others {
+            other.reach(sent.seq).await?;
+        }
+    }
+    Ok(())
+}
+
+struct Client {
+    requests: mpsc::UnboundedSender<Result<v1::ClientFrame, tonic::Status>>,
+    frames: Frames,
+}
+
+impl Client {
+    async fn open(services: &Services, user: &UserId) -> Result<Self, Error> {
+        let token = Auth::local(b"instructions").mint(user, Duration::from_secs(3_600)).ok_or("no token")?;
+        let (requests, inbound) = mpsc::unbounded_channel();
+        let inbound = UnboundedReceiverStream::new(inbound);
+        let frames = services.open(Some(&format!("Bearer {token}")), inbound)?;
+        let mut client = Self { requests, frames };
+        client.request(Operation::Hello(v1::Hello::default()))?;
+        while !matches!(client.next().await?, Frame::Welcome(_)) {}
+        Ok(client)
+    }
+
+    fn request(&self, operation: Operation) -> Result<(), Error> {
+        let frame = v1::ClientFrame { request_id: "1".to_owned(), operation: Some(operation) };
+        Ok(self.requests.send(Ok(frame))?)
+    }
+
+    async fn next(&mut self) -> Result<Frame, Error> {
+        let frame = self.frames.next().await.ok_or("the session ended")??;
+        Ok(frame.decode_frame()?.frame.ok_or("an empty frame")?)
+    }
+
+    async fn ask(&mut self, operation: Operation) -> Result<Answer, Error> {
+        self.request(operation)?;
+        loop {
+            if let Frame::Reply(reply) = self.next().await? {
+                return Ok(reply.result.ok_or("an empty reply")?);
+            }
+        }
+    }
+
+    /// Reads until this event has come.
+    async fn reach(&mut self, seq: u64) -> Result<(), Error> {
+        loop {
+            if matches!(self.next().await?, Frame::Event(event) if event.seq == seq) {
+                return Ok(());
+            }
+        }
+    }
+}
