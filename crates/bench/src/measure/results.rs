@@ -83,7 +83,9 @@ impl Results {
     }
 
     /// Writes `latest.md`, `latest.json` and `latest.svg` into `folder`.
-    pub(super) fn write(&self, folder: &Path, machine: &str) -> Result<()> {
+    pub(super) fn write(&mut self, folder: &Path, machine: &str) -> Result<()> {
+        self.measured.sort_by_key(|measured| measured.id);
+        self.details.sort_by_key(|(id, ..)| *id);
         std::fs::create_dir_all(folder)?;
         let path = |name: &str| folder.join(name);
         let json = Value::Array(self.measured.iter().map(as_json).collect());

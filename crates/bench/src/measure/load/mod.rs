@@ -157,6 +157,11 @@ impl Listeners {
         Ok((Self { tasks, tally }, used))
     }
 
+    /// Closes all of them before it returns: their descriptors are needed again.
+    pub(super) async fn close(mut self) {
+        self.tasks.shutdown().await;
+    }
+
     pub(super) fn len(&self) -> usize {
         self.tasks.len()
     }
