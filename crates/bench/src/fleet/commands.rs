@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use super::Effort;
-use super::people::{create, open_deaf, room, send_many};
+use super::people::{create, open_deaf, room};
+use crate::measure::raw::send_many;
 use crate::torture::Cluster;
 
 /// Members of the largest room that are connected.
@@ -23,7 +24,7 @@ pub(super) async fn measure(effort: &Effort) -> Result<()> {
         send_many(&sessions[0], &room, 20, 1).await?;
         let count = effort.of(500);
         let before = calls(&cluster).await?;
-        send_many(&sessions[0], &room, count, 1).await?;
+        send_many(&sessions[0], &room, count as u64, 1).await?;
         let after = calls(&cluster).await?;
         let mut each = Vec::new();
         for (command, calls) in &after {

@@ -3,11 +3,10 @@
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt};
 use parlance_client::transport::{Dialer, Door};
-use parlance_client::{Config, Message, Session, Update};
+use parlance_client::{Config, Session, Update};
 use tokio::sync::mpsc;
 
 use crate::measure::raw::Creator;
-use crate::measure::text;
 use crate::torture::{Cluster, Unary, token};
 
 /// Things that are set up at a time.
@@ -63,14 +62,4 @@ pub(super) async fn open_deaf(cluster: &Cluster, user: &str, node: usize) -> Res
     let (session, mut updates) = open(cluster, user, &[node]).await?;
     tokio::spawn(async move { while updates.recv().await.is_some() {} });
     Ok(session)
-}
-
-/// Sends `count` messages to `room`, `in_flight` of them at a time.
-pub(super) async fn send_many(session: &Session, room: &str, count: usize, in_flight: usize) -> Result<()> {
-    futures::stream::iter(0..count)
-        .map(|_| session.send_message(Message::to_room(room, text())))
-        .buffer_unordered(in_flight)
-        .try_for_each(|_| std::future::ready(Ok(())))
-        .await?;
-    Ok(())
 }

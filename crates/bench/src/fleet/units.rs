@@ -6,7 +6,8 @@ use parlance_proto::v1;
 use tokio::time::{Instant, interval};
 
 use super::Effort;
-use super::people::{create, open_deaf, room, send_many};
+use super::people::{create, open_deaf, room};
+use crate::measure::raw::send_many;
 use crate::measure::text;
 use crate::torture::Cluster;
 
@@ -23,7 +24,7 @@ pub(super) async fn measure(effort: &Effort) -> Result<()> {
     let first = open_deaf(&cluster, &users[0], 0).await?;
     send_many(&first, &alone, 20, 1).await?;
     let count = effort.of(500);
-    row(&cluster, "a message, alone", count, send_many(&first, &alone, count, 1)).await?;
+    row(&cluster, "a message, alone", count, send_many(&first, &alone, count as u64, 1)).await?;
 
     let paced = room(&cluster, "paced", &users[..2]).await?;
     let count = effort.of(2_000);
@@ -36,7 +37,7 @@ pub(super) async fn measure(effort: &Effort) -> Result<()> {
     }
     let count = effort.of(2_000);
     let saturated = async {
-        let all = senders.iter().map(|sender| send_many(sender, &full, count, 64));
+        let all = senders.iter().map(|sender| send_many(sender, &full, count as u64, 64));
         futures::future::try_join_all(all).await.map(drop)
     };
     row(&cluster, "one node saturated, one room", 8 * count, saturated).await?;
@@ -46,7 +47,7 @@ pub(super) async fn measure(effort: &Effort) -> Result<()> {
         writers.push(open_deaf(&cluster, user, node).await?);
     }
     let shared = async {
-        let all = writers.iter().map(|writer| send_many(writer, &full, count, 16));
+        let all = writers.iter().map(|writer| send_many(writer, &full, count as u64, 16));
         futures::future::try_join_all(all).await.map(drop)
     };
     row(&cluster, "three nodes writing one room", 3 * count, shared).await?;

@@ -3,14 +3,13 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use futures::{StreamExt, TryStreamExt};
 use parlance_client::transport::{Dialer, Door};
-use parlance_client::{Config, Message, Session, create_user};
+use parlance_client::{Config, Session, create_user};
 use parlance_proto::v1;
 
 use super::results::{Goal, Results};
 use super::series::{Series, quantile};
-use super::{Effort, progress, raw, text};
+use super::{Effort, progress, raw};
 use crate::seeded::Seeded;
 use crate::server_process::ServerProcess;
 
@@ -36,9 +35,9 @@ pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()
     let session = reader(&server);
     let short = session.room("short", &[]).await?;
     let long = session.room("long", &[]).await?;
-    fill(&session.0, &short, SHORT).await?;
+    raw::send_many(&session.0, &short, SHORT, IN_FLIGHT).await?;
     eprintln!("filling a room with {} messages", effort.history);
-    fill(&session.0, &long, effort.history).await?;
+    raw::send_many(&session.0, &long, effort.history, IN_FLIGHT).await?;
     for room in 0..INBOX_ROOMS {
         session.room(&format!("inbox-{room}"), &[]).await?;
     }
@@ -73,15 +72,6 @@ pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()
     results.detail(13, format!("page at any place, room of {SHORT}, ms"), warm_short);
     results.detail(13, format!("inbox of {INBOX_ROOMS} rooms, all pages, ms"), inbox);
     server.stop().await
-}
-
-async fn fill(session: &Session, room: &str, messages: u64) -> Result<()> {
-    futures::stream::iter(0..messages)
-        .map(|_| session.send_message(Message::to_room(room, text())))
-        .buffer_unordered(IN_FLIGHT)
-        .try_for_each(|_| std::future::ready(Ok(())))
-        .await?;
-    Ok(())
 }
 
 /// Reads pages at places that vary; the middle one of their times, milliseconds.

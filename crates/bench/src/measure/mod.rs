@@ -10,6 +10,7 @@ mod memory;
 mod plot;
 pub(crate) mod raw;
 mod results;
+mod room;
 mod sends;
 mod series;
 

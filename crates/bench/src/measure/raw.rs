@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use futures::{StreamExt, TryStreamExt};
 use parlance_client::transport::{Connection, Dialer, Door};
-use parlance_client::{Config, Session, create_user};
+use parlance_client::{Config, Message, Session, create_user};
 use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
@@ -82,4 +82,14 @@ impl Creator {
         }
         Ok(room_id)
     }
+}
+
+/// Sends `count` messages to `room`, `in_flight` of them at a time.
+pub(crate) async fn send_many(session: &Session, room: &str, count: u64, in_flight: usize) -> Result<()> {
+    futures::stream::iter(0..count)
+        .map(|_| session.send_message(Message::to_room(room, super::text())))
+        .buffer_unordered(in_flight)
+        .try_for_each(|_| std::future::ready(Ok(())))
+        .await?;
+    Ok(())
 }

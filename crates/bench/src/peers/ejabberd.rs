@@ -18,7 +18,7 @@ use anyhow::{Result, ensure};
 
 use super::listeners::Listeners;
 use super::process::{Process, command_as, folder, free_port};
-use super::{Round, connected, measured};
+use super::{FanOut, Round, connected, measured};
 use postgres::Postgres;
 use xmpp::User;
 
@@ -70,13 +70,8 @@ impl Ejabberd {
         Ok(Self { server, database, port, rooms: AtomicU64::new(0) })
     }
 
-    pub(crate) async fn fan_out(
-        &self,
-        listeners: usize,
-        messages: u64,
-        pipeline: usize,
-        payload: usize,
-    ) -> Result<Round> {
+    pub(crate) async fn fan_out(&self, load: FanOut) -> Result<Round> {
+        let FanOut { listeners, messages, pipeline, payload } = load;
         ensure!(listeners < USERS, "more listeners than the {USERS} users that there are");
         let room = self.room();
         // Who comes first makes the room.

@@ -38,6 +38,17 @@ pub(crate) struct Round {
     pub(crate) cpu: Duration,
 }
 
+/// One sender, until each message has come to every listener.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FanOut {
+    pub(crate) listeners: usize,
+    pub(crate) messages: u64,
+    /// Messages on their way at a time.
+    pub(crate) pipeline: usize,
+    /// Bytes of a message.
+    pub(crate) payload: usize,
+}
+
 /// A server to measure.
 #[derive(Debug)]
 pub(crate) enum Peer {
@@ -62,20 +73,13 @@ impl Peer {
         Ejabberd::start(installed).await.map(Self::Ejabberd)
     }
 
-    /// One sender with `pipeline` messages of `payload` bytes on their way at a time, until
-    /// each of `messages` has come to each of `listeners` in one room. Counts deliveries.
-    pub(crate) async fn fan_out(
-        &self,
-        listeners: usize,
-        messages: u64,
-        pipeline: usize,
-        payload: usize,
-    ) -> Result<Round> {
-        ensure!(pipeline > 0, "nothing is sent with a pipeline of 0");
+    /// Brings messages to everyone in one room. Counts deliveries.
+    pub(crate) async fn fan_out(&self, load: FanOut) -> Result<Round> {
+        ensure!(load.pipeline > 0, "nothing is sent with a pipeline of 0");
         match self {
-            Self::Nats(peer) => peer.fan_out(listeners, messages, pipeline, payload).await,
-            Self::SocketIo(peer) => peer.fan_out(listeners, messages, pipeline, payload).await,
-            Self::Ejabberd(peer) => peer.fan_out(listeners, messages, pipeline, payload).await,
+            Self::Nats(peer) => peer.fan_out(load).await,
+            Self::SocketIo(peer) => peer.fan_out(load).await,
+            Self::Ejabberd(peer) => peer.fan_out(load).await,
         }
     }
 

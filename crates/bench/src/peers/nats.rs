@@ -18,7 +18,7 @@ use tokio::process::Command;
 
 use super::listeners::Listeners;
 use super::process::{Process, folder, free_port};
-use super::{Round, connected, measured};
+use super::{FanOut, Round, connected, measured};
 use wire::Counter;
 
 const BUFFER: usize = 16 * 1024;
@@ -48,13 +48,8 @@ impl Nats {
         Ok(Self { server, port, rooms: AtomicU64::new(0) })
     }
 
-    pub(crate) async fn fan_out(
-        &self,
-        listeners: usize,
-        messages: u64,
-        pipeline: usize,
-        payload: usize,
-    ) -> Result<Round> {
+    pub(crate) async fn fan_out(&self, load: FanOut) -> Result<Round> {
+        let FanOut { listeners, messages, pipeline, payload } = load;
         let room = format!("room.{}", self.rooms.fetch_add(1, Ordering::Relaxed));
         let mut sender = Client::connect(self.port).await?;
         let readers = connected(0..listeners, async |_| {

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::listeners::Listeners;
 use super::process::{Process, folder, free_port};
 use super::websocket::WebSocket;
-use super::{Round, connected, measured};
+use super::{FanOut, Round, connected, measured};
 
 const SERVER: &str = include_str!("socketio/server.js");
 
@@ -46,13 +46,8 @@ impl SocketIo {
         Ok(Self { node, redis, port, rooms: AtomicU64::new(0) })
     }
 
-    pub(crate) async fn fan_out(
-        &self,
-        listeners: usize,
-        messages: u64,
-        pipeline: usize,
-        payload: usize,
-    ) -> Result<Round> {
+    pub(crate) async fn fan_out(&self, load: FanOut) -> Result<Round> {
+        let FanOut { listeners, messages, pipeline, payload } = load;
         let room = format!("room{}", self.rooms.fetch_add(1, Ordering::Relaxed));
         let mut sender = Client::connect(self.port).await?;
         let readers = connected(0..listeners, async |_| {

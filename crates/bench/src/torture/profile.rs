@@ -29,6 +29,9 @@ pub(super) struct Profile {
 /// messages a second.
 const RATE: u64 = if cfg!(debug_assertions) { 250 } else { 1_800 };
 
+/// One message after the other, and nothing else.
+const JUST_SENDS: Weights = Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
+
 impl Profile {
     /// Everything at once.
     pub(super) fn everything() -> Self {
@@ -88,8 +91,7 @@ impl Profile {
                 profile.faults = vec![(Class::Stall, 1)];
                 profile.every = 3_000;
                 profile.rate = 20;
-                profile.weights =
-                    Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
+                profile.weights = JUST_SENDS;
             }
             // Wipes, and then nothing that would register anyone again, for longer than
             // nodes look after one that they have lost sight of.
@@ -100,8 +102,7 @@ impl Profile {
                 profile.until = 20_000;
                 profile.rate = 40;
                 profile.duration = 110;
-                profile.weights =
-                    Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
+                profile.weights = JUST_SENDS;
             }
             // Nodes die with acknowledged messages that they have not told the others of, and
             // nobody says anything after them.
@@ -111,8 +112,7 @@ impl Profile {
                 profile.every = 8_000;
                 profile.rate = 40;
                 profile.duration = 60;
-                profile.weights =
-                    Weights { send: 50, change: 0, mark: 0, churn: 0, page: 0, repeat: 0, burst: 1 };
+                profile.weights = JUST_SENDS;
             }
             // Who has left, and who came later, asks for what is not theirs.
             Plant::ReadPastHead => {

@@ -1,0 +1,166 @@
+//! A room full of listeners, and who sends to them.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use parlance_client::transport::{Connection, Door};
+use parlance_proto::v1;
+use tokio::time::Instant;
+
+use super::load::{BareSender, BareServer, Listeners, Way};
+use super::raw::{Creator, acknowledged, connect, create_users, message};
+use super::{Effort, text};
+use crate::processes;
+use crate::server_process::ServerProcess;
+
+/// Messages that the sender has unacknowledged at a time, when all goes as fast as it can.
+pub(super) const PIPELINE: usize = 64;
+
+/// Messages before the clock starts.
+const WARM_UP: u64 = 20;
+
+/// A server with one room, and a bare server.
+pub(super) struct Room {
+    pub(super) server: ServerProcess,
+    bare: BareServer,
+    /// The last message: whoever comes now is to get what is said from then on.
+    pub(super) known: v1::Cursor,
+    sender: String,
+    pub(super) tokens: Vec<String>,
+    /// Tells the messages of rounds apart.
+    round: u64,
+}
+
+/// Who sends, to the room or to the bare server.
+enum Sender {
+    Room(Box<Connection>),
+    Bare(BareSender),
+}
+
+/// A round of messages one at a time.
+pub(super) struct Paced {
+    /// Microseconds of the server's time for each delivery.
+    pub(super) cpu: f64,
+    /// Milliseconds from sending until all had it, rising.
+    pub(super) latencies: Vec<f64>,
+}
+
+impl Room {
+    pub(super) async fn fill(effort: &Effort, members: usize) -> Result<Self> {
+        let server = Box::pin(ServerProcess::start(&effort.server, &[])).await?;
+        let ids: Vec<_> = (0..=members).map(|user| format!("fan:{user}")).collect();
+        let mut tokens = create_users(server.address(), &ids).await?;
+        let id = Creator::new(server.address()).await?.room("fan-out", &ids).await?;
+        let sender = tokens.pop().context("there is a sender")?;
+        let mut first = connect(server.address(), Door::Grpc, &sender).await?;
+        first.send(message(&id, "first", &text(), None)).await?;
+        let known = v1::Cursor { room_id: id, seq: answer(&mut first).await?, epoch: 1 };
+        Ok(Self { server, bare: BareServer::start(1).await?, known, sender, tokens, round: 0 })
+    }
+
+    pub(super) async fn listeners(&mut self, way: Way) -> Result<Listeners> {
+        if way == Way::Bare {
+            // It does not notice who has gone before it writes to them.
+            self.bare = BareServer::start(1).await?;
+        }
+        let address = if way == Way::Bare { self.bare.address() } else { self.server.address() };
+        Listeners::open(way, address, &self.tokens, Some(&self.known)).await
+    }
+
+    async fn sender(&self, way: Way) -> Result<Sender> {
+        Ok(match way {
+            Way::Bare => Sender::Bare(self.bare.sender().await?),
+            _ => Sender::Room(Box::new(connect(self.server.address(), Door::Grpc, &self.sender).await?)),
+        })
+    }
+
+    fn cpu(&self, way: Way) -> Result<Duration> {
+        processes::cpu(if way == Way::Bare { self.bare.pid()? } else { self.server.pid()? })
+    }
+
+    /// Sends one message after the other, each once all listeners have the one before.
+    pub(super) async fn paced(&mut self, way: Way, listeners: &Listeners, messages: u64) -> Result<Paced> {
+        let mut sender = self.sender(way).await?;
+        self.round += 1;
+        let each = listeners.len() as u64;
+        let before = listeners.tally.events();
+        let mut latencies = Vec::with_capacity(messages as usize);
+        let mut cpu = Duration::ZERO;
+        for number in 0..WARM_UP + messages {
+            if number == WARM_UP {
+                cpu = self.cpu(way)?;
+            }
+            let began = Instant::now();
+            match &mut sender {
+                Sender::Bare(sender) => sender.send().await?,
+                Sender::Room(sender) => {
+                    let id = format!("{}-{number}", self.round);
+                    sender.send(message(&self.known.room_id, &id, &text(), Some(self.known.seq))).await?;
+                }
+            }
+            listeners.tally.reach(before + (number + 1) * each).await?;
+            if number >= WARM_UP {
+                latencies.push(began.elapsed().as_secs_f64() * 1e3);
+            }
+            if let Sender::Room(sender) = &mut sender {
+                self.known.seq = answer(sender).await?;
+            }
+        }
+        let cpu = self.cpu(way)?.saturating_sub(cpu);
+        latencies.sort_by(f64::total_cmp);
+        Ok(Paced { cpu: cpu.as_secs_f64() * 1e6 / (messages * each) as f64, latencies })
+    }
+
+    /// Sends as fast as it is acknowledged; deliveries a second, and microseconds of the
+    /// server's time for each.
+    pub(super) async fn saturated(&mut self, way: Way, messages: u64) -> Result<(f64, f64)> {
+        let listeners = self.listeners(way).await?;
+        let mut sender = self.sender(way).await?;
+        self.round += 1;
+        let deliveries = messages * listeners.len() as u64;
+        let (cpu, began) = (self.cpu(way)?, Instant::now());
+        let sent = async {
+            match &mut sender {
+                Sender::Bare(sender) => {
+                    for _ in 0..messages {
+                        sender.send().await?;
+                    }
+                    anyhow::Ok(())
+                }
+                Sender::Room(sender) => pipelined(sender, &mut self.known, self.round, messages).await,
+            }
+        };
+        let (sent, all) = tokio::join!(sent, listeners.tally.reach(deliveries));
+        sent?;
+        all?;
+        let (elapsed, cpu) = (began.elapsed(), self.cpu(way)?.saturating_sub(cpu));
+        listeners.close().await;
+        Ok((deliveries as f64 / elapsed.as_secs_f64(), cpu.as_secs_f64() * 1e6 / deliveries as f64))
+    }
+}
+
+async fn pipelined(sender: &mut Connection, known: &mut v1::Cursor, round: u64, messages: u64) -> Result<()> {
+    let text = text();
+    let mut unanswered = VecDeque::new();
+    for number in 0..messages {
+        let id = format!("{round}-{number}");
+        sender.send(message(&known.room_id, &id, &text, Some(known.seq))).await?;
+        unanswered.push_back(number);
+        while unanswered.len() >= PIPELINE || (number + 1 == messages && !unanswered.is_empty()) {
+            known.seq = known.seq.max(answer(sender).await?);
+            unanswered.pop_front();
+        }
+    }
+    Ok(())
+}
+
+/// The seq of the next acknowledgement.
+async fn answer(sender: &mut Connection) -> Result<u64> {
+    loop {
+        let frame = sender.recv().await?.context("the stream ended")?;
+        if let Some(seq) = acknowledged(frame)? {
+            return Ok(seq);
+        }
+    }
+}
