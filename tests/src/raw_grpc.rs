@@ -1,8 +1,9 @@
-use bytes::{Buf, BufMut, Bytes};
-use futures::Stream;
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
 use http::uri::PathAndQuery;
+use parlance_proto::codec::Encoded;
 use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
+use tonic::codec::Streaming;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
@@ -28,7 +29,7 @@ impl RawGrpc {
     /// The status.
     pub async fn unary(&self, path: &str, message: Vec<u8>) -> Result<Bytes, Status> {
         let mut grpc = self.grpc().await;
-        let call = grpc.unary(self.request(message), path_of(path), Raw);
+        let call = grpc.unary(self.request(Bytes::from(message)), path_of(path), Encoded);
         Ok(within("the call is answered", call).await?.into_inner())
     }
 
@@ -42,7 +43,7 @@ impl RawGrpc {
     ) -> Result<Streaming<Bytes>, Status> {
         let mut grpc = self.grpc().await;
         let path = path_of("/parlance.v1.ChatService/Chat");
-        let call = grpc.streaming(self.request(messages), path, Raw);
+        let call = grpc.streaming(self.request(messages.map(Bytes::from)), path, Encoded);
         Ok(within("the stream opens", call).await?.into_inner())
     }
 
@@ -63,41 +64,4 @@ impl RawGrpc {
 
 fn path_of(path: &str) -> PathAndQuery {
     path.parse().expect("a method's path is a path")
-}
-
-#[derive(Clone, Copy)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Vec<u8>;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, item: Vec<u8>, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buf.put_slice(&item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buf.copy_to_bytes(buf.remaining())))
-    }
 }

@@ -39,10 +39,7 @@ enum Command {
     Cluster(cluster::Args),
     /// A counterpart of `measure`, in a process of its own.
     #[command(hide = true)]
-    Bare {
-        /// Payloads that one write carries at most.
-        gathered: usize,
-    },
+    Bare,
 }
 
 #[tokio::main]
@@ -53,7 +50,7 @@ async fn main() -> ExitCode {
             Command::Measure(args) => Box::pin(measure::run(args)).await,
             Command::Fleet(args) => Box::pin(fleet::run(args)).await,
             Command::Cluster(args) => Box::pin(cluster::run(args)).await,
-            Command::Bare { gathered } => measure::bare(gathered).await,
+            Command::Bare => measure::bare().await,
             Command::Torture(args) => Box::pin(torture::run(args)).await,
         }
     };

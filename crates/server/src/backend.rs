@@ -9,12 +9,11 @@ use http::HeaderMap;
 use http::uri::PathAndQuery;
 use parlance_api::services::Services;
 use parlance_bridge::ChatBackend;
+use parlance_proto::codec::Encoded;
 use parlance_proto::{SharedFrame, v1};
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
-
-use crate::encoded::Encoded;
 
 /// The api in this process behind the bridge. Streams go straight to the sessions, so
 /// that frames stay shared; unary calls go through the very services that gRPC uses.

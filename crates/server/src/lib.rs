@@ -5,7 +5,6 @@ mod admin;
 mod backend;
 pub mod config;
 mod edge;
-mod encoded;
 mod first_bytes;
 mod guard;
 mod keys;

@@ -104,10 +104,9 @@ impl Outbox {
                     self.delayed.insert((Instant::now() + delay, key));
                     return;
                 }
-                unanswered.examination = match error.failure() {
-                    Some(failure) => Examination::asked_for(failure, &mut unanswered.call.operation),
-                    None => None,
-                };
+                let operation = &mut unanswered.call.operation;
+                unanswered.examination =
+                    error.failure().and_then(|failure| Examination::asked_for(failure, operation));
                 if unanswered.examination.is_some() {
                     self.ready.push_back(key);
                     return;

@@ -118,7 +118,7 @@ impl Actor {
                     metrics::counter!("parlance_races_lost_total").increment(1);
                     races += 1;
                     // The home tries again at once, for all.
-                    if self.shared.registry.is_shared() && self.other_home().is_some() {
+                    if self.other_home().is_some() {
                         self.forward_until = Some(Instant::now() + FORWARD_FOR);
                         // What cannot be forwarded: not all at once again.
                         if !asks.iter().all(|ask| self.may_go(ask)) {

@@ -1,7 +1,5 @@
 //! Measures 1, 2, 3, 4, 10 and 11: what it takes to bring messages to everyone in a room.
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 
 use super::load::{self, Listeners, Way};
@@ -23,20 +21,20 @@ pub(super) async fn one_at_a_time(effort: &Effort, results: &mut Results) -> Res
             &[Way::WebSocketJson, Way::Grpc, Way::Bare]
         };
         let messages = (200_000 / members as u64).clamp(20, 1_000) / effort.less as u64;
-        let mut rounds: BTreeMap<usize, Vec<Paced>> = BTreeMap::new();
+        let mut rounds: Vec<Vec<Paced>> = ways.iter().map(|_| Vec::new()).collect();
         for round in 0..effort.rounds {
             progress(&format!("one message at a time, room of {members}"), round, effort.rounds);
-            for (place, way) in ways.iter().enumerate() {
+            for (way, rounds) in ways.iter().zip(&mut rounds) {
                 let listeners = room.listeners(*way).await?;
                 let paced = Box::pin(room.paced(*way, &listeners, messages.max(5))).await?;
-                rounds.entry(place).or_default().push(paced);
+                rounds.push(paced);
                 listeners.close().await;
             }
         }
-        let bare = &rounds[&(ways.len() - 1)];
+        // The last of them.
+        let bare = &rounds[ways.len() - 1];
         let p99 = |paced: &Paced| quantile(&paced.latencies, 0.99);
-        for (place, way) in ways.iter().enumerate() {
-            let own = &rounds[&place];
+        for (way, own) in ways.iter().zip(&rounds) {
             results.detail(
                 10,
                 format!("{way}, room of {members}: p99 ms until the last has it"),

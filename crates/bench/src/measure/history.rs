@@ -49,6 +49,7 @@ pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()
         // Cold as far as the server goes; what the system has cached it keeps.
         server.kill_and_restart().await?;
         let session = reader(&server).0;
+        // Connected, whatever the answer: that is not part of a page.
         session.call(v1::GetUserRequest::default()).await.ok();
         cold.push(pages(&session, &long, effort.history, 1, round as u64).await?);
         let in_long = pages(&session, &long, effort.history, PAGES, round as u64).await?;

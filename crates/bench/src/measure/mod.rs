@@ -26,8 +26,8 @@ use crate::server_process::server_program;
 /// Measures a server beside what the same machine does without it.
 ///
 /// Numbers are those of `docs/performance.md`: 1 and 10 one message at a time; 2 and 4 as fast
-/// as it goes; 3 forms of frames; 5 and 6 acknowledged sends; 7 memory of idle connections; 9 connects; 11 stalled
-/// readers; 13 history.
+/// as it goes; 3 forms of frames; 5 and 6 acknowledged sends; 7 memory of idle connections;
+/// 9 connects; 11 stalled readers; 13 history.
 ///
 /// Servers, clients and counterparts share this machine. What is compared alternates within
 /// one run, and each figure is a ratio of the same round; shown are the median and, in
@@ -145,6 +145,6 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
 }
 
 /// What the hidden command `bare` does: see [`load::BareServer`].
-pub(crate) async fn bare(gathered: usize) -> Result<bool> {
-    load::tcp::serve(gathered).await.map(|()| true)
+pub(crate) async fn bare() -> Result<bool> {
+    load::tcp::serve().await.map(|()| true)
 }

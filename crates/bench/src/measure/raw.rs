@@ -9,6 +9,8 @@ use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
 use parlance_proto::v1::server_frame::Frame;
 
+use super::load::hello;
+
 /// Things that are set up at a time.
 const AT_ONCE: usize = 64;
 
@@ -24,8 +26,7 @@ pub(super) async fn create_users(address: &str, ids: &[String]) -> Result<Vec<St
 /// Opens a connection and says hello.
 pub(super) async fn connect(address: &str, door: Door, token: &str) -> Result<Connection> {
     let mut connection = Dialer::new(door, address).connect(token).await?;
-    let hello = Operation::Hello(v1::Hello::default());
-    connection.send(v1::ClientFrame { request_id: "hello".to_owned(), operation: Some(hello) }).await?;
+    connection.send(hello(None)).await?;
     let first = connection.recv().await?.context("no welcome")?;
     ensure!(matches!(first.frame, Some(Frame::Welcome(_))), "no welcome: {first:?}");
     Ok(connection)
@@ -49,12 +50,15 @@ pub(super) fn message(room_id: &str, id: &str, text: &str, after_seq: Option<u64
     v1::ClientFrame { request_id: id.to_owned(), operation: Some(Operation::SendMessage(request)) }
 }
 
-/// The seq out of the answer to a message; `None` for any other frame.
-pub(super) fn acknowledged(frame: v1::ServerFrame) -> Result<Option<u64>> {
-    let Some(Frame::Reply(reply)) = frame.frame else { return Ok(None) };
-    match reply.result {
-        Some(Answer::SendMessage(response)) => Ok(Some(response.seq)),
-        other => bail!("the answer to a message is {other:?}"),
+/// The seq out of the next answer to a message; other frames are passed over.
+pub(super) async fn answer(connection: &mut Connection) -> Result<u64> {
+    loop {
+        let frame = connection.recv().await?.context("the stream ended")?;
+        let Some(Frame::Reply(reply)) = frame.frame else { continue };
+        match reply.result {
+            Some(Answer::SendMessage(response)) => return Ok(response.seq),
+            other => bail!("the answer to a message is {other:?}"),
+        }
     }
 }
 

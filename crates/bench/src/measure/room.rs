@@ -1,6 +1,5 @@
 //! A room full of listeners, and who sends to them.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,7 +8,7 @@ use parlance_proto::v1;
 use tokio::time::Instant;
 
 use super::load::{BareSender, BareServer, Listeners, Way};
-use super::raw::{Creator, acknowledged, connect, create_users, message};
+use super::raw::{Creator, answer, connect, create_users, message};
 use super::{Effort, text};
 use crate::processes;
 use crate::server_process::ServerProcess;
@@ -56,13 +55,13 @@ impl Room {
         let mut first = connect(server.address(), Door::Grpc, &sender).await?;
         first.send(message(&id, "first", &text(), None)).await?;
         let known = v1::Cursor { room_id: id, seq: answer(&mut first).await?, epoch: 1 };
-        Ok(Self { server, bare: BareServer::start(1).await?, known, sender, tokens, round: 0 })
+        Ok(Self { server, bare: BareServer::start().await?, known, sender, tokens, round: 0 })
     }
 
     pub(super) async fn listeners(&mut self, way: Way) -> Result<Listeners> {
         if way == Way::Bare {
             // It does not notice who has gone before it writes to them.
-            self.bare = BareServer::start(1).await?;
+            self.bare = BareServer::start().await?;
         }
         let address = if way == Way::Bare { self.bare.address() } else { self.server.address() };
         Listeners::open(way, address, &self.tokens, Some(&self.known)).await
@@ -142,25 +141,15 @@ impl Room {
 
 async fn pipelined(sender: &mut Connection, known: &mut v1::Cursor, round: u64, messages: u64) -> Result<()> {
     let text = text();
-    let mut unanswered = VecDeque::new();
+    let mut unanswered = 0;
     for number in 0..messages {
         let id = format!("{round}-{number}");
         sender.send(message(&known.room_id, &id, &text, Some(known.seq))).await?;
-        unanswered.push_back(number);
-        while unanswered.len() >= PIPELINE || (number + 1 == messages && !unanswered.is_empty()) {
+        unanswered += 1;
+        while unanswered >= PIPELINE || (number + 1 == messages && unanswered > 0) {
             known.seq = known.seq.max(answer(sender).await?);
-            unanswered.pop_front();
+            unanswered -= 1;
         }
     }
     Ok(())
-}
-
-/// The seq of the next acknowledgement.
-async fn answer(sender: &mut Connection) -> Result<u64> {
-    loop {
-        let frame = sender.recv().await?.context("the stream ended")?;
-        if let Some(seq) = acknowledged(frame)? {
-            return Ok(seq);
-        }
-    }
 }

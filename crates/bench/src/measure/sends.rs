@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::raw::{Creator, acknowledged, connect_all, create_users, message};
+use super::raw::{Creator, answer, connect_all, create_users, message};
 use super::results::{Goal, Results};
 use super::series::{Series, quantile};
 use super::{Effort, progress, text};
@@ -208,12 +208,7 @@ async fn send(
         let counted = counting.load(Ordering::Relaxed);
         let began = Instant::now();
         connection.send(message(&room, &format!("{prefix}{number}"), &text, head)).await?;
-        head = loop {
-            let frame = connection.recv().await?.context("the stream ended")?;
-            if let Some(seq) = acknowledged(frame)? {
-                break Some(seq);
-            }
-        };
+        head = Some(answer(&mut connection).await?);
         if counted && counting.load(Ordering::Relaxed) {
             latencies.push(began.elapsed().as_secs_f64() * 1e3);
         }

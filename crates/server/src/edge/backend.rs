@@ -11,6 +11,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::uri::PathAndQuery;
 use parlance_bridge::ChatBackend;
+use parlance_proto::codec::Encoded;
 use parlance_proto::error::Failure;
 use parlance_proto::{SharedFrame, v1};
 use prost::Message;
@@ -24,7 +25,6 @@ use super::frames::Frames;
 use super::limits::LOST_SPREAD;
 use super::nodes::Nodes;
 use super::parting::parting;
-use crate::encoded::Encoded;
 
 /// The stream that every WebSocket becomes.
 const CHAT: &str = "/parlance.v1.ChatService/Chat";

@@ -1,17 +1,17 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures::future::BoxFuture;
+use parlance_proto::codec::Encoded;
 use parlance_proto::v1;
 use prost::Message;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status, Streaming};
+use tonic::{Request, Streaming};
 
 use super::Tally;
 
@@ -23,7 +23,7 @@ const EVENT: u8 = 3 << 3 | 2;
 pub(super) struct Listener {
     frames: Streaming<Bytes>,
     /// The stream ends with its sending half.
-    _requests: mpsc::Sender<v1::ClientFrame>,
+    _requests: mpsc::Sender<Bytes>,
 }
 
 /// Opens a `Chat` stream on a connection of its own.
@@ -39,13 +39,13 @@ pub(super) async fn connect(address: &str) -> Result<Channel> {
 /// Opens a `Chat` stream.
 pub(super) async fn open_on(channel: Channel, token: &str, hello: v1::ClientFrame) -> Result<Listener> {
     let (requests, queue) = mpsc::channel(1);
-    requests.send(hello).await?;
+    requests.send(hello.encode_to_vec().into()).await?;
     let mut request = Request::new(ReceiverStream::new(queue));
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse()?);
     let mut client = Grpc::new(channel);
     client.ready().await?;
     let path = PathAndQuery::from_static("/parlance.v1.ChatService/Chat");
-    let mut frames = client.streaming(request, path, Undecoded).await?.into_inner();
+    let mut frames = client.streaming(request, path, Encoded).await?.into_inner();
     let first = frames.message().await?.context("no welcome")?;
     ensure!(first.first() == Some(&WELCOME), "no welcome: {first:?}");
     Ok(Listener { frames, _requests: requests })
@@ -63,42 +63,5 @@ impl Listener {
                 }
             }
         })
-    }
-}
-
-/// Client frames out, bytes in.
-#[derive(Clone, Copy)]
-struct Undecoded;
-
-impl Codec for Undecoded {
-    type Encode = v1::ClientFrame;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Undecoded {
-    type Item = v1::ClientFrame;
-    type Error = Status;
-
-    fn encode(&mut self, item: v1::ClientFrame, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        item.encode(buffer).map_err(|error| Status::internal(error.to_string()))
-    }
-}
-
-impl Decoder for Undecoded {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
     }
 }

@@ -88,7 +88,7 @@ impl Tally {
 }
 
 /// What to say at first: with `from`, that everything up to there is known.
-fn hello(from: Option<&v1::Cursor>) -> v1::ClientFrame {
+pub(super) fn hello(from: Option<&v1::Cursor>) -> v1::ClientFrame {
     let cursors = from.into_iter().cloned().collect();
     let operation = Some(Operation::Hello(v1::Hello { cursors, ..Default::default() }));
     v1::ClientFrame { request_id: "hello".to_owned(), operation }

@@ -28,14 +28,11 @@ pub(in crate::measure) struct BareServer {
 }
 
 impl BareServer {
-    /// Starts it; one write carries up to `gathered` payloads.
-    pub(in crate::measure) async fn start(gathered: usize) -> Result<Self> {
+    /// Starts it.
+    pub(in crate::measure) async fn start() -> Result<Self> {
         let program = std::env::current_exe()?;
-        let mut child = Command::new(program)
-            .args(["bare", &gathered.to_string()])
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
+        let mut child =
+            Command::new(program).arg("bare").stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let output = child.stdout.take().context("its output is piped")?;
         let address = BufReader::new(output).lines().next_line().await?.context("no address")?;
         Ok(Self { child, address })
@@ -68,7 +65,7 @@ impl BareSender {
 }
 
 /// Serves until it is killed: what the hidden command does.
-pub(in crate::measure) async fn serve(gathered: usize) -> Result<()> {
+pub(in crate::measure) async fn serve() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     let (payloads, _) = broadcast::channel(QUEUE);
@@ -78,7 +75,7 @@ pub(in crate::measure) async fn serve(gathered: usize) -> Result<()> {
         let payloads = payloads.clone();
         tokio::spawn(async move {
             match socket.read_u8().await {
-                Ok(LISTENER) => write(socket, payloads.subscribe(), gathered).await,
+                Ok(LISTENER) => write(socket, payloads.subscribe()).await,
                 Ok(SENDER) => read(socket, payloads).await,
                 _ => Ok(()),
             }
@@ -86,22 +83,11 @@ pub(in crate::measure) async fn serve(gathered: usize) -> Result<()> {
     }
 }
 
-async fn write(
-    mut socket: TcpStream,
-    mut payloads: broadcast::Receiver<Bytes>,
-    gathered: usize,
-) -> Result<()> {
+async fn write(mut socket: TcpStream, mut payloads: broadcast::Receiver<Bytes>) -> Result<()> {
     // It is subscribed.
     socket.write_u8(LISTENER).await?;
-    let mut waiting = Vec::new();
     loop {
-        waiting.clear();
-        waiting.extend_from_slice(&payloads.recv().await?);
-        for _ in 1..gathered {
-            let Ok(payload) = payloads.try_recv() else { break };
-            waiting.extend_from_slice(&payload);
-        }
-        socket.write_all(&waiting).await?;
+        socket.write_all(&payloads.recv().await?).await?;
     }
 }
 
