@@ -212,7 +212,7 @@ impl Server {
             self.launch.options[at + 1] = edges.to_string();
         }
         tokio::spawn(self.output.clone().drain(stdout));
-        let http = self.http();
+        let http = Http::new(self.admin());
         eventually("the server is healthy", async || {
             (http.get("/healthz").send().await.ok()?.status == 200).then_some(())
         })
@@ -248,7 +248,7 @@ impl Output {
     /// Where it listens, once all of that is printed.
     async fn addresses(&self, stdout: &mut BufReader<impl AsyncRead + Unpin>) -> Option<Listening> {
         let after = |line: &str, words: &str| -> Option<SocketAddr> {
-            let rest = line.split_once(words)?.1;
+            let rest = line.split_once(words)?.1.split_once("://")?.1;
             rest.split(['/', ',', ' ']).next()?.parse().ok()
         };
         let mut lines = stdout.lines();
@@ -256,9 +256,9 @@ impl Output {
         loop {
             let line = lines.next_line().await.ok()??;
             self.push(&line);
-            clients = clients.or_else(|| after(&line, "open     http://"));
-            edges = edges.or_else(|| after(&line, "edges    http://"));
-            if let Some(admin) = after(&line, "admin    http://") {
+            clients = clients.or_else(|| after(&line, "open     "));
+            edges = edges.or_else(|| after(&line, "edges    "));
+            if let Some(admin) = after(&line, "admin    ") {
                 return Some(Listening { clients: clients?, operators: admin, edges });
             }
         }

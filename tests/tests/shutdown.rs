@@ -101,7 +101,7 @@ async fn sessions_are_served_on_until_they_were_told_to_leave() {
     // Spread: no half a second in which more than a third of them come back.
     let most = delays.iter().map(|start| {
         let end = *start + Duration::from_millis(500);
-        delays.iter().filter(|delay| (*start..end).contains(delay)).count()
+        delays.iter().filter(|delay| (start..&end).contains(delay)).count()
     });
     assert!(most.max() <= Some(10), "{delays:?}");
     // Who is told to stay longest sends on, and sees what is sent.

@@ -30,6 +30,7 @@ pub(crate) struct ServerProcess {
     program: PathBuf,
     arguments: Vec<String>,
     address: String,
+    admin: String,
     child: Child,
     /// Its data and its log; gone when this is dropped.
     folder: TempDir,
@@ -52,14 +53,14 @@ impl ServerProcess {
     async fn try_start(program: &Path, extra: &[&str]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("parlance-bench-").tempdir()?;
         let (listen, admin) = free_ports()?;
-        let address = format!("127.0.0.1:{listen}");
+        let [address, admin] = [listen, admin].map(|port| format!("127.0.0.1:{port}"));
         let data = folder.path().join("data");
         let mut arguments: Vec<String> = ["serve", "--user-rate", "0", "--listen"].map(String::from).into();
-        arguments.extend([address.clone(), "--admin-listen".to_owned(), format!("127.0.0.1:{admin}")]);
+        arguments.extend([address.clone(), "--admin-listen".to_owned(), admin.clone()]);
         arguments.extend(["--data-dir".to_owned(), data.to_string_lossy().into_owned()]);
         arguments.extend(extra.iter().map(ToString::to_string));
         let child = spawn(program, &arguments, &[], folder.path())?;
-        let mut server = Self { program: program.to_owned(), arguments, address, child, folder };
+        let mut server = Self { program: program.to_owned(), arguments, address, admin, child, folder };
         server.wait_until_healthy().await?;
         Ok(server)
     }
@@ -120,7 +121,7 @@ impl ServerProcess {
             if let Some(status) = self.child.try_wait()? {
                 return Err(self.died(status));
             }
-            match timeout_at(deadline, is_healthy(&self.address)).await {
+            match timeout_at(deadline, is_healthy(&self.admin)).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(_) => bail!(

@@ -4,7 +4,9 @@
 
 pub mod dynamodb;
 
+mod certificate;
 pub mod redis;
 mod tcp;
 
+pub use certificate::Certificate;
 pub use tcp::TcpProxy;

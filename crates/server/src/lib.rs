@@ -13,6 +13,7 @@ mod node;
 mod readiness;
 mod routes;
 mod server;
+mod tls;
 mod web;
 
 pub use keys::local_key;

@@ -9,14 +9,19 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
 use crate::edge::limits as edge;
 use crate::first_bytes::FirstBytes;
+use crate::tls::Tls;
 
 /// How long a connection may take to say what it speaks, and an HTTP/1 request its
 /// headers.
@@ -54,15 +59,18 @@ pub(crate) enum Peers {
     Edges,
 }
 
-/// Accepts connections until `shutdown`, and serves `app` on them, HTTP/1.1 and HTTP/2.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    app: Router,
-    peers: Peers,
-    max_connections: usize,
-    shutdown: CancellationToken,
-    connections: TaskTracker,
-) {
+/// One way in.
+pub(crate) struct Entrance {
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) app: Router,
+    pub(crate) peers: Peers,
+    pub(crate) max_connections: usize,
+}
+
+/// Accepts connections until `shutdown`, and serves an app on them, HTTP/1.1 and HTTP/2.
+pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, connections: TaskTracker) {
+    let Entrance { listener, tls, app, peers, max_connections } = entrance;
     let places = Arc::new(Semaphore::new(max_connections));
     let builder = Arc::new(builder(peers));
     loop {
@@ -84,22 +92,37 @@ pub(crate) async fn serve(
             }
         };
         // A token of its own: what all connections look at, all of them would lock.
-        let (builder, app, shutdown) = (builder.clone(), app.clone(), shutdown.child_token());
+        let (builder, tls, app) = (builder.clone(), tls.clone(), app.clone());
+        let shutdown = shutdown.child_token();
         connections.spawn(async move {
-            connection(stream, &builder, app, shutdown).await;
+            if let Some(stream) = opened(stream, tls.as_deref()).await {
+                connection(stream, &builder, app, shutdown).await;
+            }
             drop(place);
         });
     }
 }
 
+/// Ready for what the peer has to say, in clear text or inside of TLS.
+async fn opened(stream: TcpStream, tls: Option<&Tls>) -> Option<Either<TcpStream, TlsStream<TcpStream>>> {
+    // Frames are small and wanted at once.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return Some(Either::Left(stream)) };
+    let handshake = Box::pin(tls.accept(stream));
+    match timeout(HEADER_TIMEOUT, handshake).await {
+        Ok(Ok(stream)) => return Some(Either::Right(stream)),
+        Ok(Err(error)) => tracing::debug!(%error, "no TLS came about"),
+        Err(_) => tracing::debug!("the peer does not finish the TLS handshake"),
+    }
+    None
+}
+
 async fn connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     builder: &Builder<TokioExecutor>,
     app: Router,
     shutdown: CancellationToken,
 ) {
-    // Frames are small and wanted at once.
-    let _ = stream.set_nodelay(true);
     // Whoever connects and says nothing is not waited for.
     let stream = FirstBytes::within(HEADER_TIMEOUT, stream);
     metrics::gauge!("parlance_connections").increment(1.0);

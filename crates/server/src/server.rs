@@ -13,11 +13,15 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Config, Identity, Role};
 use crate::edge::Edge;
 use crate::guard::Guard;
-use crate::listener::Peers;
+use crate::listener::{Entrance, Peers};
 use crate::node::Node;
 use crate::readiness::{Readiness, follow_health};
 use crate::routes::{Common, NodeRoutes};
+use crate::tls::Tls;
 use crate::{admin, listener, routes};
+
+/// Connections of operators at a time: they look, and go.
+const OPERATORS: usize = 64;
 
 /// How long the rooms of a node may take to end, once the clients are gone.
 const ROOMS_DEADLINE: Duration = Duration::from_secs(10);
@@ -62,6 +66,10 @@ impl Server {
         let edge_address = listeners.edges.as_ref().map(TcpListener::local_addr).transpose()?;
         let (readiness, shutdown) = (Readiness::new(), CancellationToken::new());
         let operators = CancellationToken::new();
+        let tls = match &config.tls {
+            Some(files) => Some(Tls::follow(files, operators.clone()).await?),
+            None => None,
+        };
         let guard = Guard::Origins(config.allowed_origins.clone().into());
         let bridge = parlance_bridge::Options { shutdown_grace: config.drain, ..Default::default() };
         let common = Common { readiness: readiness.clone(), guard, shutdown: shutdown.clone(), bridge };
@@ -87,26 +95,35 @@ impl Server {
             }
         };
         let connections = TaskTracker::new();
-        let serve = |listener, app, peers| {
+        let serve = |entrance| {
             let (shutdown, tracker) = (shutdown.clone(), connections.clone());
-            connections.spawn(listener::serve(
-                listener,
-                app,
-                peers,
-                config.max_connections,
-                shutdown,
-                tracker,
-            ));
+            connections.spawn(listener::serve(entrance, shutdown, tracker));
         };
-        serve(listeners.clients, app, Peers::Clients);
+        let clients = Entrance {
+            listener: listeners.clients,
+            tls,
+            app,
+            peers: Peers::Clients,
+            max_connections: config.max_connections,
+        };
         if let Some(listener) = listeners.edges {
-            serve(listener, for_edges, Peers::Edges);
+            serve(Entrance {
+                listener,
+                tls: None,
+                app: for_edges,
+                peers: Peers::Edges,
+                max_connections: config.max_connections,
+            });
         }
-        let admin = admin::routes(readiness.clone(), metrics);
-        // They look few at a time.
-        let looking = TaskTracker::new();
-        let (listener, end) = (listeners.operators, operators.clone());
-        tokio::spawn(listener::serve(listener, admin, Peers::Clients, 64, end, looking));
+        serve(clients);
+        let looking = Entrance {
+            listener: listeners.operators,
+            tls: None,
+            app: admin::routes(readiness.clone(), metrics),
+            peers: Peers::Clients,
+            max_connections: OPERATORS,
+        };
+        tokio::spawn(listener::serve(looking, operators.clone(), TaskTracker::new()));
         Ok(Self {
             running,
             bridge,

@@ -6,10 +6,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Connection, MAX_SERVER_FRAME, SEND_QUEUE};
+use super::{Address, Connection, MAX_SERVER_FRAME, SEND_QUEUE};
 use crate::ClientError;
 use crate::error::innermost;
 
@@ -20,9 +20,15 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection to `address`, made now.
-pub(crate) async fn channel(address: &str) -> Result<Channel, ClientError> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| ClientError::Protocol(format!("{address:?} is no address: {error}")))?;
+pub(crate) async fn channel(address: &Address) -> Result<Channel, ClientError> {
+    let url = address.url("http");
+    let mut endpoint = Endpoint::from_shared(url.clone())
+        .map_err(|error| ClientError::Protocol(format!("{url:?} is no address: {error}")))?;
+    if address.tls {
+        endpoint = endpoint
+            .tls_config(ClientTlsConfig::new().with_native_roots())
+            .map_err(|error| ClientError::Io(innermost(&error)))?;
+    }
     endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
@@ -34,7 +40,7 @@ pub(crate) async fn channel(address: &str) -> Result<Channel, ClientError> {
         .map_err(|error| ClientError::Io(innermost(&error)))
 }
 
-pub(super) async fn connect(address: &str, token: &str) -> Result<Connection, ClientError> {
+pub(super) async fn connect(address: &Address, token: &str) -> Result<Connection, ClientError> {
     let mut client =
         ChatServiceClient::new(channel(address).await?).max_decoding_message_size(MAX_SERVER_FRAME);
     let (frames, queue) = mpsc::channel(SEND_QUEUE);

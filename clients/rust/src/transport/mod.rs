@@ -1,5 +1,6 @@
 //! One connection of the `Chat` stream, whichever door it goes through.
 
+mod address;
 mod grpc;
 mod websocket;
 
@@ -10,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::ClientError;
 
+pub(crate) use address::Address;
 pub(crate) use grpc::channel as grpc_channel;
 
 /// Frames that wait for the socket before [`Sender::send`] waits itself: enough for one
@@ -41,18 +43,21 @@ impl fmt::Display for Door {
     }
 }
 
-/// Where and how to connect. Without TLS: that is the business of what stands before a
-/// server, and of a later version of this client.
+/// Where and how to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dialer {
     door: Door,
-    address: String,
+    address: Address,
 }
 
 impl Dialer {
-    /// Connects to `address`, which is `host:port`, through `door`.
-    pub fn new(door: Door, address: impl Into<String>) -> Self {
-        Self { door, address: address.into() }
+    /// Connects to `address` through `door`. With TLS to `https://host` or
+    /// `https://host:port`; without to `http://host:port` or just `host:port`.
+    ///
+    /// Certificates are checked against those that the system trusts; the variables
+    /// `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+    pub fn new(door: Door, address: impl AsRef<str>) -> Self {
+        Self { door, address: Address::parse(address.as_ref()) }
     }
 
     /// Opens a connection of its own. The first frame to send is `hello`.

@@ -1,3 +1,4 @@
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures::stream::{SplitSink, SplitStream};
@@ -9,14 +10,16 @@ use prost::Message as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 use tonic::Code;
 
-use super::{Connection, MAX_SERVER_FRAME, SEND_QUEUE};
+use super::{Address, Connection, MAX_SERVER_FRAME, SEND_QUEUE};
 use crate::ClientError;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -51,11 +54,11 @@ impl Encoding {
 }
 
 pub(super) async fn connect(
-    address: &str,
+    address: &Address,
     token: &str,
     encoding: Encoding,
 ) -> Result<Connection, ClientError> {
-    let mut request = format!("ws://{address}/ws").into_client_request().map_err(broken)?;
+    let mut request = format!("{}/ws", address.url("ws")).into_client_request().map_err(broken)?;
     let authorization = http::HeaderValue::try_from(format!("Bearer {token}"))
         .map_err(|_| ClientError::Protocol("the token holds characters that a header may not".to_owned()))?;
     request.headers_mut().insert(http::header::AUTHORIZATION, authorization);
@@ -65,7 +68,8 @@ pub(super) async fn connect(
         .max_message_size(Some(MAX_SERVER_FRAME))
         .max_frame_size(Some(MAX_SERVER_FRAME));
     // Boxed: the handshake is kilobytes of state for a moment.
-    let connecting = Box::pin(connect_async_with_config(request, Some(config), true));
+    let connector = if address.tls { Connector::Rustls(tls()?) } else { Connector::Plain };
+    let connecting = Box::pin(connect_async_tls_with_config(request, Some(config), true, Some(connector)));
     let (socket, _) = match timeout(CONNECT_TIMEOUT, connecting).await {
         Err(_) => return Err(ClientError::Io("the handshake timed out".to_owned())),
         Ok(Err(error)) => return Err(broken(error)),
@@ -76,6 +80,24 @@ pub(super) async fn connect(
     tokio::spawn(write(sink, queue, encoding));
     let inbound = Inbound { stream, heard: Instant::now() };
     Ok(Connection::new(frames, super::Inbound::WebSocket(Box::new(inbound))))
+}
+
+/// What is trusted, read once: it takes a while.
+fn tls() -> Result<Arc<ClientConfig>, ClientError> {
+    static CONFIG: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(|| {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        if roots.add_parsable_certificates(found.certs).0 == 0 {
+            return Err(format!("no certificates to trust: {:?}", found.errors));
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Arc::new(config))
+    });
+    CONFIG.clone().map_err(ClientError::Io)
 }
 
 /// Writes until the sending half is dropped or the socket breaks; the reading half

@@ -53,7 +53,7 @@ async fn one_round(
             loop {
                 let user = next.fetch_add(1, Ordering::Relaxed) % tokens.len();
                 // Welcomed, and gone again.
-                drop(open(way, &address, &tokens[user], None, Arc::default()).await?);
+                drop(open(way, (&*address).into(), &tokens[user], None, Arc::default()).await?);
                 count.fetch_add(1, Ordering::Relaxed);
             }
         });

@@ -1,4 +1,4 @@
-//! Measures 1, 2, 3, 4, 10 and 11: what it takes to bring messages to everyone in a room.
+//! Measures 1, 2, 3, 4, 10, 11 and 15: what it takes to bring messages to everyone in a room.
 
 use anyhow::Result;
 
@@ -131,10 +131,10 @@ pub(super) async fn saturated(effort: &Effort, results: &mut Results) -> Result<
             let ratios = mine.map(|(_, mine)| mine.ratios(&compared)).unwrap_or_default();
             results.add(id, format!("deliveries a second, {way} / {name}"), goal, ratios);
         }
-        compared.detail(results, name);
+        compared.detail(results, 2, name);
     }
     for (way, compared) in own {
-        compared.detail(results, &way.to_string());
+        compared.detail(results, 2, &way.to_string());
     }
     room.server.stop().await
 }
@@ -158,13 +158,13 @@ impl Compared {
         self.rates.iter().zip(&other.rates).map(|(own, other)| own / other).collect()
     }
 
-    fn detail(self, results: &mut Results, name: &str) {
+    fn detail(self, results: &mut Results, id: u8, name: &str) {
         results.detail(
-            2,
+            id,
             format!("deliveries a second, saturated, {name}"),
             self.rates.into_iter().collect(),
         );
-        results.detail(2, format!("CPU us for each, saturated, {name}"), self.costs.into_iter().collect());
+        results.detail(id, format!("CPU us for each, saturated, {name}"), self.costs.into_iter().collect());
     }
 }
 
@@ -191,6 +191,28 @@ pub(super) async fn forms(effort: &Effort, results: &mut Results) -> Result<()> 
     room.server.stop().await
 }
 
+/// Measure 15: what TLS costs.
+pub(super) async fn tls(effort: &Effort, results: &mut Results) -> Result<()> {
+    let mut clear = Room::fill(effort, effort.listeners).await?;
+    let mut secured = Room::fill_with_tls(effort, effort.listeners).await?;
+    for (way, goal) in [(Way::WebSocketJson, Goal::AtLeast(0.6)), (Way::Grpc, Goal::Reported)] {
+        let [mut without, mut with] = [(); 2].map(|()| Compared::default());
+        for round in 0..effort.rounds {
+            progress(&format!("{way} without TLS and with it"), round, effort.rounds);
+            for (room, compared) in [(&mut clear, &mut without), (&mut secured, &mut with)] {
+                let (rate, cost) = Box::pin(room.saturated(way, effort.messages)).await?;
+                compared.push(rate, cost);
+            }
+        }
+        let ratios = with.ratios(&without);
+        results.add(15, format!("deliveries a second, {way}, TLS 1.3 / clear text"), goal, ratios);
+        without.detail(results, 15, &format!("{way} in clear text"));
+        with.detail(results, 15, &format!("{way} with TLS 1.3"));
+    }
+    clear.server.stop().await?;
+    secured.server.stop().await
+}
+
 /// Measure 11: one in a hundred does not read.
 pub(super) async fn stalled(effort: &Effort, results: &mut Results) -> Result<()> {
     let mut room = Room::fill(effort, effort.listeners).await?;
@@ -206,7 +228,8 @@ pub(super) async fn stalled(effort: &Effort, results: &mut Results) -> Result<()
         let (healthy, stalled) = room.tokens.split_at(effort.listeners - deaf);
         let stalled = load::stalled(room.server.address(), stalled).await?;
         let listeners =
-            Listeners::open(Way::WebSocketJson, room.server.address(), healthy, Some(&room.known)).await?;
+            Listeners::open(Way::WebSocketJson, room.server.address().into(), healthy, Some(&room.known))
+                .await?;
         let before = room.server.resident_bytes()?;
         let with = p99(Box::pin(room.paced(Way::WebSocketJson, &listeners, messages)).await?);
         growth.push(room.server.resident_bytes()?.saturating_sub(before) as f64 / 1024.0 / deaf as f64);

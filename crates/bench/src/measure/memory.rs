@@ -69,7 +69,7 @@ async fn one_round(effort: &Effort, kind: Kind) -> Result<f64> {
     let grown = match kind {
         Kind::Connection(way) => {
             let before = settled(&server).await?;
-            let idle = Listeners::open(way, server.address(), &tokens, None).await?;
+            let idle = Listeners::open(way, server.address().into(), &tokens, None).await?;
             let grown = settled(&server).await?.saturating_sub(before);
             drop(idle);
             grown as f64 / count

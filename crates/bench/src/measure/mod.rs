@@ -27,7 +27,7 @@ use crate::server_process::server_program;
 ///
 /// Numbers are those of `docs/performance.md`: 1 and 10 one message at a time; 2 and 4 as fast
 /// as it goes; 3 forms of frames; 5 and 6 acknowledged sends; 7 memory of idle connections;
-/// 9 connects; 11 stalled readers; 13 history.
+/// 9 connects; 11 stalled readers; 13 history; 15 TLS.
 ///
 /// Servers, clients and counterparts share this machine. What is compared alternates within
 /// one run, and each figure is a ratio of the same round; shown are the median and, in
@@ -139,6 +139,9 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
     }
     if wanted(&[13]) {
         Box::pin(history::measure(&effort, &mut results)).await?;
+    }
+    if wanted(&[15]) {
+        Box::pin(deliveries::tls(&effort, &mut results)).await?;
     }
     results.write(&args.results, &machine::describe())?;
     Ok(true)

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use parlance_client::transport::{Connection, Door};
+use parlance_faults::Certificate;
 use parlance_proto::v1;
 use tokio::time::Instant;
 
-use super::load::{BareSender, BareServer, Listeners, Way};
+use super::load::{At, BareSender, BareServer, Listeners, Trust, Way};
 use super::raw::{Creator, answer, connect, create_users, message};
 use super::{Effort, text};
 use crate::processes;
-use crate::server_process::ServerProcess;
+use crate::server_process::{ServerProcess, free_ports};
 
 /// Messages that the sender has unacknowledged at a time, when all goes as fast as it can.
 pub(super) const PIPELINE: usize = 64;
@@ -22,6 +23,9 @@ const WARM_UP: u64 = 20;
 /// A server with one room, and a bare server.
 pub(super) struct Room {
     pub(super) server: ServerProcess,
+    /// Where clear text is spoken: the same place, unless its clients come with TLS.
+    control: String,
+    trust: Option<(Trust, Certificate)>,
     bare: BareServer,
     /// The last message: whoever comes now is to get what is said from then on.
     pub(super) known: v1::Cursor,
@@ -48,14 +52,37 @@ pub(super) struct Paced {
 impl Room {
     pub(super) async fn fill(effort: &Effort, members: usize) -> Result<Self> {
         let server = Box::pin(ServerProcess::start(&effort.server, &[])).await?;
+        let control = server.address().to_owned();
+        Self::fill_at(server, control, None, members).await
+    }
+
+    /// With TLS for listeners.
+    pub(super) async fn fill_with_tls(effort: &Effort, members: usize) -> Result<Self> {
+        let certificate = Certificate::new()?;
+        let (path, key) = (certificate.path(), certificate.key());
+        // Who sets up and sends comes as an edge would, in clear text.
+        let control = format!("127.0.0.1:{}", free_ports()?.0);
+        let options = ["--tls-certificate", &path.to_string_lossy(), "--tls-key", &key.to_string_lossy()];
+        let options = [&options[..], &["--edge-listen", &control]].concat();
+        let server = Box::pin(ServerProcess::start(&effort.server, &options)).await?;
+        Self::fill_at(server, control, Some((Trust::new(&certificate)?, certificate)), members).await
+    }
+
+    async fn fill_at(
+        server: ServerProcess,
+        control: String,
+        trust: Option<(Trust, Certificate)>,
+        members: usize,
+    ) -> Result<Self> {
         let ids: Vec<_> = (0..=members).map(|user| format!("fan:{user}")).collect();
-        let mut tokens = create_users(server.address(), &ids).await?;
-        let id = Creator::new(server.address()).await?.room("fan-out", &ids).await?;
+        let mut tokens = create_users(&control, &ids).await?;
+        let id = Creator::new(&control).await?.room("fan-out", &ids).await?;
         let sender = tokens.pop().context("there is a sender")?;
-        let mut first = connect(server.address(), Door::Grpc, &sender).await?;
+        let mut first = connect(&control, Door::Grpc, &sender).await?;
         first.send(message(&id, "first", &text(), None)).await?;
         let known = v1::Cursor { room_id: id, seq: answer(&mut first).await?, epoch: 1 };
-        Ok(Self { server, bare: BareServer::start().await?, known, sender, tokens, round: 0 })
+        let bare = BareServer::start().await?;
+        Ok(Self { server, control, trust, bare, known, sender, tokens, round: 0 })
     }
 
     pub(super) async fn listeners(&mut self, way: Way) -> Result<Listeners> {
@@ -63,14 +90,18 @@ impl Room {
             // It does not notice who has gone before it writes to them.
             self.bare = BareServer::start().await?;
         }
-        let address = if way == Way::Bare { self.bare.address() } else { self.server.address() };
-        Listeners::open(way, address, &self.tokens, Some(&self.known)).await
+        let at = if way == Way::Bare {
+            self.bare.address().into()
+        } else {
+            At { address: self.server.address(), trust: self.trust.as_ref().map(|(trust, _)| trust) }
+        };
+        Listeners::open(way, at, &self.tokens, Some(&self.known)).await
     }
 
     async fn sender(&self, way: Way) -> Result<Sender> {
         Ok(match way {
             Way::Bare => Sender::Bare(self.bare.sender().await?),
-            _ => Sender::Room(Box::new(connect(self.server.address(), Door::Grpc, &self.sender).await?)),
+            _ => Sender::Room(Box::new(connect(&self.control, Door::Grpc, &self.sender).await?)),
         })
     }
 

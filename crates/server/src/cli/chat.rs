@@ -32,8 +32,8 @@ pub(crate) struct Arguments {
     #[arg(long, env = "PARLANCE_USER", default_value = "guest")]
     user: String,
 
-    /// The server
-    #[arg(long, env = "PARLANCE_SERVER", value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    /// The server: host:port, or https://host
+    #[arg(long, env = "PARLANCE_SERVER", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     server: String,
 
     /// File with your token, where the server does not make one for you

@@ -72,13 +72,15 @@ fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "parlance {} serves", env!("CARGO_PKG_VERSION"))?;
     writeln!(out)?;
-    writeln!(out, "  open     http://{address}/")?;
+    let s = if config.tls.is_some() { "s" } else { "" };
+    let url = format!("http{s}://{address}");
+    writeln!(out, "  open     {url}/")?;
     let doors = match &config.role {
         Role::Node(node) if node.doors => {
-            format!("gRPC and grpc-web {address}, ws://{address}/ws, http://{address}/v1/")
+            format!("gRPC and grpc-web {address}, ws{s}://{address}/ws, {url}/v1/")
         }
         Role::Node(_) => format!("gRPC and grpc-web {address}"),
-        Role::Edge(_) => format!("ws://{address}/ws, http://{address}/v1/"),
+        Role::Edge(_) => format!("ws{s}://{address}/ws, {url}/v1/"),
     };
     writeln!(out, "  doors    {doors}")?;
     if let Some(edges) = server.edge_address() {
@@ -89,7 +91,7 @@ fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
         Role::Node(node) => {
             greet_of_node(node, &mut out)?;
             if node.doors && matches!(node.identity, Identity::Local) {
-                local_mode(node, address, &mut out)?;
+                local_mode(node, address, s, &mut out)?;
             }
         }
         Role::Edge(nodes) => writeln!(out, "  role     edge, in front of {}", nodes.join(", "))?,
@@ -122,30 +124,31 @@ fn greet_of_node(node: &Node, out: &mut impl Write) -> std::io::Result<()> {
 }
 
 /// What a newcomer may want to type.
-fn local_mode(node: &Node, address: SocketAddr, out: &mut impl Write) -> std::io::Result<()> {
+fn local_mode(node: &Node, address: SocketAddr, s: &str, out: &mut impl Write) -> std::io::Result<()> {
     // As it was called, so that the lines work where it was called from.
     let program = std::env::args().next().unwrap_or_else(|| "parlance".into());
     let data_dir = node.data_dir.display();
+    let plaintext = if s.is_empty() { "-plaintext " } else { "" };
     writeln!(out, "  mode     local: anyone on this machine may be anyone")?;
     writeln!(out)?;
     writeln!(out, "A token, and a message over each door:")?;
     writeln!(out)?;
     writeln!(out, "  TOKEN=$({program} token alice --data-dir {data_dir})")?;
-    writeln!(out, "  curl -H \"authorization: Bearer $TOKEN\" http://{address}/v1/users/me")?;
+    writeln!(out, "  curl -H \"authorization: Bearer $TOKEN\" http{s}://{address}/v1/users/me")?;
     writeln!(
         out,
-        "  curl -X POST http://{address}/v1/users -d '{{\"userId\": \"bob\", \"name\": \"Bob\"}}' \
+        "  curl -X POST http{s}://{address}/v1/users -d '{{\"userId\": \"bob\", \"name\": \"Bob\"}}' \
          -H 'content-type: application/json'"
     )?;
     writeln!(
         out,
-        "  grpcurl -plaintext -H \"authorization: Bearer $TOKEN\" \
+        "  grpcurl {plaintext}-H \"authorization: Bearer $TOKEN\" \
          -d '{{\"to_user\": \"bob\", \"client_message_id\": \"1\", \"text\": \"hello\"}}' \
          {address} parlance.v1.ChatService/SendMessage"
     )?;
     writeln!(
         out,
-        "  npx wscat -H \"authorization: Bearer $TOKEN\" -c ws://{address}/ws -w 5 -x '{{\"hello\": {{}}}}'"
+        "  npx wscat -H \"authorization: Bearer $TOKEN\" -c ws{s}://{address}/ws -w 5 -x '{{\"hello\": {{}}}}'"
     )?;
-    writeln!(out, "  {program} chat bob --user alice --server {address}")
+    writeln!(out, "  {program} chat bob --user alice --server http{s}://{address}")
 }

@@ -4,7 +4,7 @@ mod node;
 mod options;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
@@ -20,6 +20,8 @@ pub const TABLE_PREFIX: &str = "parlance_";
 pub struct Config {
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// With what clients are talked to in TLS.
+    pub tls: Option<TlsFiles>,
     /// Where operators look.
     pub admin_listen: SocketAddr,
     /// What this process is.
@@ -32,6 +34,15 @@ pub struct Config {
     pub drain: Duration,
     /// What to log.
     pub log: String,
+}
+
+/// A certificate and its key, each in PEM.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// Of this server, and those that vouch for it.
+    pub certificate: PathBuf,
+    /// Of the certificate.
+    pub key: PathBuf,
 }
 
 /// What a process is.
@@ -59,6 +70,11 @@ impl Options {
         let allowed_origins = options.allowed_origins.clone().unwrap_or_default();
         let max_connections = options.max_connections.unwrap_or(100_000) as usize;
         let drain = Duration::from_secs(options.drain_seconds.unwrap_or(10).into());
+        let tls = match (options.tls_certificate.clone(), options.tls_key.clone()) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            _ => bail!("tls-certificate and tls-key go together"),
+        };
         let log = options.log.clone().unwrap_or_else(|| "info,fjall=warn,lsm_tree=warn".into());
         let role = match options.role.unwrap_or(RoleName::All) {
             RoleName::Bridge => Role::Edge(upstreams(&options)?),
@@ -69,7 +85,7 @@ impl Options {
                 Role::Node(Box::new(node))
             }
         };
-        Ok(Config { listen, admin_listen, role, allowed_origins, max_connections, drain, log })
+        Ok(Config { listen, tls, admin_listen, role, allowed_origins, max_connections, drain, log })
     }
 }
 
@@ -138,6 +154,7 @@ mod tests {
         assert!(refused("lisen = '127.0.0.1:1'").contains("lisen"));
         assert!(refused("listen = '0.0.0.0:80'").contains("without a key"));
         assert!(refused("edge-listen = '0.0.0.0:80'").contains("without a key"));
+        assert!(refused("tls-key = '/k'").contains("tls-certificate"));
         assert!(refused("jwt-issuer = 'x'").contains("jwt-issuer"));
         assert!(refused("api-url = ['http://a:1']").contains("api-url"));
     }

@@ -20,6 +20,16 @@ pub struct Options {
     #[arg(long, env = "PARLANCE_LISTEN", value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
 
+    /// File with the certificate of this server and those that vouch for it, in PEM: then
+    /// clients connect with TLS 1.2 or 1.3, and not without. Read again when it changes
+    /// [default: no TLS]
+    #[arg(long, env = "PARLANCE_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+
+    /// File with the key of the certificate, in PEM
+    #[arg(long, env = "PARLANCE_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+
     /// Where operators look: /metrics, /healthz, /readyz [default: 127.0.0.1:9090]
     #[arg(long, env = "PARLANCE_ADMIN_LISTEN", value_name = "ADDR")]
     pub admin_listen: Option<SocketAddr>,
@@ -161,6 +171,8 @@ impl Options {
         Self {
             role: self.role.or(file.role),
             listen: self.listen.or(file.listen),
+            tls_certificate: self.tls_certificate.or(file.tls_certificate),
+            tls_key: self.tls_key.or(file.tls_key),
             admin_listen: self.admin_listen.or(file.admin_listen),
             edge_listen: self.edge_listen.or(file.edge_listen),
             api_url: self.api_url.or(file.api_url),

@@ -13,7 +13,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Streaming};
 
-use super::Tally;
+use super::{At, Tally};
 
 /// The first byte of a `ServerFrame` that holds a welcome, and of one that holds an event:
 /// field number and wire type.
@@ -27,13 +27,18 @@ pub(super) struct Listener {
 }
 
 /// Opens a `Chat` stream on a connection of its own.
-pub(super) async fn open(address: &str, token: &str, hello: v1::ClientFrame) -> Result<Listener> {
-    open_on(connect(address).await?, token, hello).await
+pub(super) async fn open(at: At<'_>, token: &str, hello: v1::ClientFrame) -> Result<Listener> {
+    open_on(connect(at).await?, token, hello).await
 }
 
 /// A connection.
-pub(super) async fn connect(address: &str) -> Result<Channel> {
-    Ok(Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true).connect().await?)
+pub(super) async fn connect(at: At<'_>) -> Result<Channel> {
+    let address = at.address;
+    let endpoint = match at.trust {
+        None => Endpoint::from_shared(format!("http://{address}"))?,
+        Some(trust) => Endpoint::from_shared(format!("https://{address}"))?.tls_config(trust.of_grpc())?,
+    };
+    Ok(endpoint.tcp_nodelay(true).connect().await?)
 }
 
 /// Opens a `Chat` stream.

@@ -3,6 +3,7 @@
 
 mod grpc;
 pub(super) mod tcp;
+mod trust;
 mod websocket;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use tokio::time::timeout;
 use tonic::transport::Channel;
 
 pub(super) use tcp::{BareSender, BareServer};
+pub(super) use trust::Trust;
 
 /// Connections that are opened at a time.
 const AT_ONCE: usize = 64;
@@ -46,6 +48,19 @@ impl fmt::Display for Way {
             Self::WebSocketBinary => "WebSocket (binary)",
             Self::Bare => "bare TCP",
         })
+    }
+}
+
+/// Where a server is, and whom to trust that it is the one: without, it speaks no TLS.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At<'a> {
+    pub(super) address: &'a str,
+    pub(super) trust: Option<&'a Trust>,
+}
+
+impl<'a> From<&'a str> for At<'a> {
+    fn from(address: &'a str) -> Self {
+        Self { address, trust: None }
     }
 }
 
@@ -98,17 +113,17 @@ pub(super) fn hello(from: Option<&v1::Cursor>) -> v1::ClientFrame {
 /// `from`, what happened before may come, too.
 pub(super) async fn open(
     way: Way,
-    address: &str,
+    at: At<'_>,
     token: &str,
     from: Option<&v1::Cursor>,
     tally: Arc<Tally>,
 ) -> Result<BoxFuture<'static, ()>> {
     let hello = hello(from);
     Ok(match way {
-        Way::Grpc => Box::pin(grpc::open(address, token, hello)).await?.count(tally),
-        Way::WebSocketJson => Box::pin(websocket::open(address, token, hello, false)).await?.count(tally),
-        Way::WebSocketBinary => Box::pin(websocket::open(address, token, hello, true)).await?.count(tally),
-        Way::Bare => tcp::listen(address).await?.count(tally),
+        Way::Grpc => Box::pin(grpc::open(at, token, hello)).await?.count(tally),
+        Way::WebSocketJson => Box::pin(websocket::open(at, token, hello, false)).await?.count(tally),
+        Way::WebSocketBinary => Box::pin(websocket::open(at, token, hello, true)).await?.count(tally),
+        Way::Bare => tcp::listen(at.address).await?.count(tally),
     })
 }
 
@@ -122,13 +137,12 @@ impl Listeners {
     /// A connection for each token, all of them open and welcomed.
     pub(super) async fn open(
         way: Way,
-        address: &str,
+        at: At<'_>,
         tokens: &[String],
         from: Option<&v1::Cursor>,
     ) -> Result<Self> {
         let tally = Arc::new(Tally::default());
-        let opened =
-            futures::stream::iter(tokens).map(|token| open(way, address, token, from, tally.clone()));
+        let opened = futures::stream::iter(tokens).map(|token| open(way, at, token, from, tally.clone()));
         let opened: Vec<_> = opened.buffer_unordered(AT_ONCE).try_collect().await?;
         let mut tasks = JoinSet::new();
         for counting in opened {
@@ -149,7 +163,7 @@ impl Listeners {
         for (number, token) in tokens.iter().enumerate() {
             let channel = match channels {
                 Some(channels) => channels[number % channels.len()].clone(),
-                None => grpc::connect(address).await?,
+                None => grpc::connect(address.into()).await?,
             };
             tasks.spawn(grpc::open_on(channel.clone(), token, hello(None)).await?.count(tally.clone()));
             used.push(channel);
@@ -170,6 +184,6 @@ impl Listeners {
 /// Sockets that say hello and then read nothing, until they are dropped.
 pub(super) async fn stalled(address: &str, tokens: &[String]) -> Result<Vec<impl Sized + use<>>> {
     let opened = futures::stream::iter(tokens)
-        .map(|token| Box::pin(websocket::open(address, token, hello(None), false)));
+        .map(|token| Box::pin(websocket::open(address.into(), token, hello(None), false)));
     opened.buffer_unordered(AT_ONCE).try_collect().await
 }

@@ -6,8 +6,10 @@ use parlance_proto::{json, v1};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
-use super::Tally;
+use super::{At, Tally};
 
 const BUFFER_BYTES: usize = 16 * 1024;
 
@@ -18,27 +20,28 @@ const PING: u8 = 9;
 /// A socket whose frames are taken apart as far as their headers: a client library would
 /// cost more than the server.
 pub(super) struct Listener {
-    socket: TcpStream,
+    socket: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     /// What was read and is not yet looked at.
     waiting: Vec<u8>,
     binary: bool,
 }
 
 /// Opens a socket and says hello, as JSON or as protobuf.
-pub(super) async fn open(
-    address: &str,
-    token: &str,
-    hello: v1::ClientFrame,
-    binary: bool,
-) -> Result<Listener> {
-    let mut socket = TcpStream::connect(address).await?;
+pub(super) async fn open(at: At<'_>, token: &str, hello: v1::ClientFrame, binary: bool) -> Result<Listener> {
+    let address = at.address;
+    let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
+    let mut socket = match at.trust {
+        None => Either::Left(socket),
+        Some(trust) => Either::Right(Box::new(trust.connect(socket).await?)),
+    };
     let request = format!(
         "GET /ws HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
          Authorization: Bearer {token}\r\n\r\n"
     );
     socket.write_all(request.as_bytes()).await?;
+    socket.flush().await?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
         answer.push(socket.read_u8().await?);
@@ -107,7 +110,8 @@ impl Listener {
         }
         frame.extend([0; 4]);
         frame.extend_from_slice(payload);
-        Ok(self.socket.write_all(&frame).await?)
+        self.socket.write_all(&frame).await?;
+        Ok(self.socket.flush().await?)
     }
 }
 

@@ -1,0 +1,36 @@
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// `host:port`, or just `host` where the port is the usual one.
+    authority: String,
+    pub(super) tls: bool,
+}
+
+impl Address {
+    pub(crate) fn parse(text: &str) -> Self {
+        let (tls, authority) = match text.split_once("://") {
+            Some((scheme, authority)) => (scheme.eq_ignore_ascii_case("https"), authority),
+            None => (false, text),
+        };
+        Self { authority: authority.trim_end_matches('/').to_owned(), tls }
+    }
+
+    /// With this scheme, which gets an `s` for TLS.
+    pub(super) fn url(&self, scheme: &str) -> String {
+        format!("{scheme}{}://{}", if self.tls { "s" } else { "" }, self.authority)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_whether_it_is_tls() {
+        let url = |text| Address::parse(text).url("ws");
+        assert_eq!(url("127.0.0.1:8080"), "ws://127.0.0.1:8080");
+        assert_eq!(url("http://chat.example:81/"), "ws://chat.example:81");
+        assert_eq!(url("https://chat.example"), "wss://chat.example");
+        assert_eq!(url("HTTPS://[::1]:8443/"), "wss://[::1]:8443");
+    }
+}

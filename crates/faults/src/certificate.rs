@@ -1,0 +1,43 @@
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+/// A certificate for this machine that vouches for itself, in files.
+#[derive(Debug)]
+pub struct Certificate {
+    folder: TempDir,
+}
+
+impl Certificate {
+    /// A new one.
+    ///
+    /// # Errors
+    /// There is no place for the files.
+    pub fn new() -> std::io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("parlance-tls-").tempdir()?;
+        let certificate = Self { folder };
+        certificate.renew()?;
+        Ok(certificate)
+    }
+
+    /// Puts another in its place, with another key.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn renew(&self) -> std::io::Result<()> {
+        let names = ["localhost", "127.0.0.1"].map(String::from);
+        let made = rcgen::generate_simple_self_signed(names).map_err(std::io::Error::other)?;
+        std::fs::write(self.key(), made.signing_key.serialize_pem())?;
+        std::fs::write(self.path(), made.cert.pem())
+    }
+
+    /// The certificate, PEM.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("certificate.pem")
+    }
+
+    /// Its key, PEM.
+    pub fn key(&self) -> PathBuf {
+        self.folder.path().join("key.pem")
+    }
+}

@@ -1,0 +1,101 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use arc_swap::ArcSwap;
+use tokio::net::TcpStream;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::{Accept, TlsAcceptor};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::TlsFiles;
+
+/// How often the files are looked at. Certificates are renewed days before they end.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// What clients may speak inside: with ALPN they know before the first byte.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// The certificate of this server, as its files have it now.
+pub(crate) struct Tls(ArcSwap<ServerConfig>);
+
+/// What the files hold.
+#[derive(PartialEq)]
+struct Pem {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl Tls {
+    /// Reads the files now, and again whenever they change until `end`.
+    pub(crate) async fn follow(files: &TlsFiles, end: CancellationToken) -> anyhow::Result<Arc<Self>> {
+        let pem = Pem::read(files).await?;
+        let tls = Arc::new(Self(ArcSwap::from_pointee(pem.config().with_context(|| named(files))?)));
+        let (following, files) = (tls.clone(), files.clone());
+        tokio::spawn(end.run_until_cancelled_owned(async move { following.renew(&files, pem).await }));
+        Ok(tls)
+    }
+
+    async fn renew(&self, files: &TlsFiles, mut known: Pem) {
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            // What cannot be read or used, such as one file of two that are being replaced,
+            // leaves what there is.
+            let pem = match Pem::read(files).await {
+                Ok(pem) if pem == known => continue,
+                Ok(pem) => pem,
+                Err(error) => {
+                    tracing::warn!("the certificate stays as it is: {error:#}");
+                    continue;
+                }
+            };
+            match pem.config() {
+                Ok(config) => {
+                    self.0.store(Arc::new(config));
+                    tracing::info!("the certificate has changed: new connections get the new one");
+                    known = pem;
+                }
+                Err(error) => tracing::warn!("the certificate stays as it is: {}: {error:#}", named(files)),
+            }
+        }
+    }
+
+    /// The handshake with a peer.
+    pub(crate) fn accept(&self, stream: TcpStream) -> Accept<TcpStream> {
+        TlsAcceptor::from(self.0.load_full()).accept(stream)
+    }
+}
+
+impl Pem {
+    async fn read(files: &TlsFiles) -> anyhow::Result<Self> {
+        let read = async |path: &Path| {
+            tokio::fs::read(path).await.with_context(|| format!("cannot read {}", path.display()))
+        };
+        Ok(Self { certificate: read(&files.certificate).await?, key: read(&files.key).await? })
+    }
+
+    fn config(&self) -> anyhow::Result<ServerConfig> {
+        let chain: Vec<_> =
+            CertificateDer::pem_slice_iter(&self.certificate).collect::<Result<_, _>>().context("no PEM")?;
+        ensure!(!chain.is_empty(), "there is no certificate in it");
+        let key = PrivateKeyDer::from_pem_slice(&self.key).context("there is no private key in it")?;
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .context("key and certificate do not go together")?;
+        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+        Ok(config)
+    }
+}
+
+fn named(files: &TlsFiles) -> String {
+    format!("tls-certificate {} and tls-key {}", files.certificate.display(), files.key.display())
+}
