@@ -40,6 +40,9 @@ enum Command {
     /// A counterpart of `measure`, in a process of its own.
     #[command(hide = true)]
     Bare,
+    /// Connections of `measure`, in a process of their own.
+    #[command(hide = true)]
+    Hold(measure::Hold),
 }
 
 #[tokio::main]
@@ -50,6 +53,7 @@ async fn main() -> ExitCode {
             Command::Measure(args) => Box::pin(measure::run(args)).await,
             Command::Fleet(args) => Box::pin(fleet::run(args)).await,
             Command::Cluster(args) => Box::pin(cluster::run(args)).await,
+            Command::Hold(hold) => Box::pin(measure::hold(hold)).await,
             Command::Bare => measure::bare().await,
             Command::Torture(args) => Box::pin(torture::run(args)).await,
         }

@@ -3,10 +3,9 @@
 
 mod commands;
 mod contention;
-mod failover;
 mod flush;
 mod latency;
-mod people;
+pub(crate) mod people;
 mod units;
 
 use std::path::PathBuf;
@@ -23,7 +22,6 @@ use crate::torture::{Cluster, Options};
 ///   from ConsumedCapacity as the nodes count it, failed attempts included.
 /// - commands: Redis commands for each message in rooms of 2, 50 and 10,000 members.
 /// - latency: of a delivery on the sender's node and on another, in one run.
-/// - failover: time from kill -9 of a node until its clients are caught up on others.
 /// - flush: time from FLUSHALL until every delivery is prompt again.
 /// - contention: 16 nodes that write one room: sends a second, and who gets how many.
 ///
@@ -46,7 +44,6 @@ enum What {
     Units,
     Commands,
     Latency,
-    Failover,
     Flush,
     Contention,
 }
@@ -81,9 +78,6 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
     }
     if wanted(What::Latency) {
         Box::pin(latency::measure(&effort)).await?;
-    }
-    if wanted(What::Failover) {
-        Box::pin(failover::measure(&effort)).await?;
     }
     if wanted(What::Flush) {
         Box::pin(flush::measure(&effort)).await?;

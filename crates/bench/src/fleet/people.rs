@@ -13,7 +13,7 @@ use crate::torture::{Cluster, Unary, token};
 const AT_ONCE: usize = 32;
 
 /// Creates users `name:0`, `name:1`, ...
-pub(super) async fn create(cluster: &Cluster, name: &str, count: usize) -> Result<Vec<String>> {
+pub(crate) async fn create(cluster: &Cluster, name: &str, count: usize) -> Result<Vec<String>> {
     let unary = Unary::connect(cluster.address(0)).await?;
     let users: Vec<String> = (0..count).map(|user| format!("{name}:{user}")).collect();
     futures::stream::iter(&users)
@@ -28,24 +28,34 @@ pub(super) async fn create(cluster: &Cluster, name: &str, count: usize) -> Resul
 }
 
 /// A channel that the first of `members` owns.
-pub(super) async fn room(cluster: &Cluster, name: &str, members: &[String]) -> Result<String> {
+pub(crate) async fn room(cluster: &Cluster, name: &str, members: &[String]) -> Result<String> {
     let owner = members.first().context("a room has members")?;
     let (session, _) = open(cluster, owner, &[0]).await?;
     Creator(session).room(name, &members[1..]).await
 }
 
-/// A session of `user` on the first of `nodes`, with the others to go to.
-pub(super) async fn open(
+/// A session of `user` over gRPC on the first of `nodes`, with the others to go to.
+pub(crate) async fn open(
     cluster: &Cluster,
     user: &str,
     nodes: &[usize],
 ) -> Result<(Session, mpsc::Receiver<Update>)> {
-    let dialers = nodes.iter().map(|node| Dialer::new(Door::Grpc, cluster.address(*node))).collect();
+    open_through(cluster, Door::Grpc, user, nodes).await
+}
+
+/// The same through any door.
+pub(crate) async fn open_through(
+    cluster: &Cluster,
+    door: Door,
+    user: &str,
+    nodes: &[usize],
+) -> Result<(Session, mpsc::Receiver<Update>)> {
+    let dialers = nodes.iter().map(|node| Dialer::new(door, cluster.address(*node))).collect();
     let config = Config {
         dialers,
         max_in_flight: 64,
         update_queue: 4_096,
-        ..Config::new(Dialer::new(Door::Grpc, cluster.address(nodes[0])), token(user)?)
+        ..Config::new(Dialer::new(door, cluster.address(nodes[0])), token(user)?)
     };
     let (session, mut updates) = Session::start(config);
     loop {
@@ -58,7 +68,7 @@ pub(super) async fn open(
 }
 
 /// As [`open`], for whoever needs no updates.
-pub(super) async fn open_deaf(cluster: &Cluster, user: &str, node: usize) -> Result<Session> {
+pub(crate) async fn open_deaf(cluster: &Cluster, user: &str, node: usize) -> Result<Session> {
     let (session, mut updates) = open(cluster, user, &[node]).await?;
     tokio::spawn(async move { while updates.recv().await.is_some() {} });
     Ok(session)

@@ -9,7 +9,8 @@ use parlance_proto::v1;
 
 use super::results::{Goal, Results};
 use super::series::{Series, quantile};
-use super::{Effort, progress, raw};
+use super::{Effort, many_nodes, progress, raw};
+use crate::fleet::people;
 use crate::seeded::Seeded;
 use crate::server_process::ServerProcess;
 
@@ -73,6 +74,42 @@ pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()
     results.detail(13, format!("page at any place, room of {SHORT}, ms"), warm_short);
     results.detail(13, format!("inbox of {INBOX_ROOMS} rooms, all pages, ms"), inbox);
     server.stop().await
+}
+
+const READ_UNITS: &str = "parlance_dynamodb_read_units_total";
+
+/// The same on DynamoDB. What counts is what it charges for a page: the API server here is a
+/// stand-in, and its times are its own.
+pub(super) async fn on_dynamodb(effort: &Effort, results: &mut Results) -> Result<()> {
+    let cluster = many_nodes::start(effort, 1).await?;
+    let reader = people::create(&cluster, "reader", 1).await?;
+    let session = people::open_deaf(&cluster, &reader[0], 0).await?;
+    let short = people::room(&cluster, "short", &reader).await?;
+    let long = people::room(&cluster, "long", &reader).await?;
+    raw::send_many(&session, &short, SHORT, IN_FLIGHT).await?;
+    let messages = effort.history_on_dynamodb;
+    eprintln!("filling a room on DynamoDB with {messages} messages");
+    raw::send_many(&session, &long, messages, IN_FLIGHT).await?;
+    let [mut in_long, mut in_short, mut units, mut ratio] = [(); 4].map(|()| Series::default());
+    for round in 0..effort.rounds {
+        progress("history on DynamoDB", round, effort.rounds);
+        let before = cluster.metric(READ_UNITS).await?;
+        in_long.push(pages(&session, &long, messages, PAGES, round as u64).await?);
+        let between = cluster.metric(READ_UNITS).await?;
+        in_short.push(pages(&session, &short, SHORT, PAGES, round as u64).await?);
+        let of_long = between - before;
+        let of_short = cluster.metric(READ_UNITS).await? - between;
+        ratio.push(of_long / of_short);
+        units.push(of_long / PAGES as f64);
+    }
+    let measure =
+        format!("read units for a page of {PAGE} in a room of {messages} messages, against one of {SHORT}");
+    results.add(13, measure, Goal::AtMost(1.5), ratio);
+    results.detail(13, format!("read units for a page, room of {messages}"), units);
+    results.detail(13, format!("page at any place, room of {messages} on DynamoDB, ms"), in_long);
+    results.detail(13, format!("page at any place, room of {SHORT} on DynamoDB, ms"), in_short);
+    drop(session);
+    cluster.end().await
 }
 
 /// Reads pages at places that vary; the middle one of their times, milliseconds.

@@ -6,6 +6,7 @@ mod deliveries;
 mod history;
 mod load;
 mod machine;
+mod many_nodes;
 mod memory;
 mod plot;
 pub(crate) mod raw;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+pub(crate) use self::many_nodes::soak::{Hold, hold};
 use self::results::Results;
 pub(crate) use self::series::quantile;
 use crate::server_process::server_program;
@@ -27,7 +29,8 @@ use crate::server_process::server_program;
 ///
 /// Numbers are those of `docs/performance.md`: 1 and 10 one message at a time; 2 and 4 as fast
 /// as it goes; 3 forms of frames; 5 and 6 acknowledged sends; 7 memory of idle connections;
-/// 9 connects; 11 stalled readers; 13 history; 15 TLS.
+/// 8 many sockets for ten minutes; 9 connects; 11 stalled readers; 12 more nodes; 13 history;
+/// 14 a node that dies; 15 TLS.
 ///
 /// Servers, clients and counterparts share this machine. What is compared alternates within
 /// one run, and each figure is a ratio of the same round; shown are the median and, in
@@ -66,6 +69,13 @@ struct Effort {
     idle_connections: usize,
     /// Messages of the room whose history is read.
     history: u64,
+    /// The same for one on DynamoDB.
+    history_on_dynamodb: u64,
+    /// Sockets that are held for a while, and how long.
+    soak_sockets: usize,
+    soak: Duration,
+    /// Clients whose node dies.
+    storm: usize,
     /// A divisor of what else there is.
     less: usize,
     /// Where other servers are installed.
@@ -97,6 +107,10 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
             messages: 200,
             idle_connections: 500,
             history: 50_000,
+            history_on_dynamodb: 5_000,
+            soak_sockets: 3_000,
+            soak: Duration::from_secs(20),
+            storm: 1_000,
             less: 2,
             peers,
         }
@@ -109,6 +123,10 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
             messages: 1_000,
             idle_connections: 2_000,
             history: 1_000_000,
+            history_on_dynamodb: 50_000,
+            soak_sockets: 90_000,
+            soak: Duration::from_secs(600),
+            storm: 15_000,
             less: 1,
             peers,
         }
@@ -139,6 +157,16 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
     }
     if wanted(&[13]) {
         Box::pin(history::measure(&effort, &mut results)).await?;
+        Box::pin(history::on_dynamodb(&effort, &mut results)).await?;
+    }
+    if wanted(&[8]) {
+        Box::pin(many_nodes::soak::measure(&effort, &mut results)).await?;
+    }
+    if wanted(&[12]) {
+        Box::pin(many_nodes::spread::measure(&effort, &mut results)).await?;
+    }
+    if wanted(&[14]) {
+        Box::pin(many_nodes::storm::measure(&effort, &mut results)).await?;
     }
     if wanted(&[15]) {
         Box::pin(deliveries::tls(&effort, &mut results)).await?;

@@ -51,6 +51,10 @@ impl Node {
         &self.address
     }
 
+    pub(crate) fn pid(&self) -> Result<u32> {
+        self.child.id().context("the node is not running")
+    }
+
     /// A counter, summed over its labels.
     pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
         metric(&self.arguments, name).await
@@ -85,7 +89,7 @@ impl Node {
     /// `name` as `kill` knows it: signals other than SIGKILL need unsafe code or a
     /// dependency.
     pub(crate) async fn signal(&self, name: &str) -> Result<()> {
-        let pid = self.child.id().context("the node is not running")?;
+        let pid = self.pid()?;
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().await?;
         ensure!(sent.success(), "cannot signal a node");
         Ok(())

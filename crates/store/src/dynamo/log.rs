@@ -8,9 +8,10 @@ use super::item::number;
 use super::{Dynamo, messages};
 use crate::StoreError;
 
-/// Chunks of a first page. Pages grow from there: under load a chunk holds many events,
-/// and what is read is charged whether it is wanted or not.
-const FIRST_PAGE: usize = 64;
+/// Chunks of a first page at most. What is read is charged whether it is wanted or not, and
+/// a chunk of a busy room holds as many events as a page of history: the first ones show how
+/// many more it takes.
+const FIRST_PAGE: usize = 2;
 
 /// Chunks of a page at most; the service ends one after a megabyte in any case.
 const MAX_PAGE: usize = 1_024;
@@ -23,14 +24,15 @@ pub(super) enum Walk {
 }
 
 impl Dynamo {
-    /// Visits the chunks whose first seqs lie between `from` and `to`, until told to stop.
+    /// Visits the chunks whose first seqs lie between `from` and `to`, until told to stop:
+    /// after about `wanted` events.
     pub(super) async fn walk(
         &self,
         operation: &'static str,
         room: &RoomId,
         (from, to): (u64, u64),
         backwards: bool,
-        first_page: usize,
+        wanted: usize,
         mut visit: impl FnMut(Chunk) -> Walk + Send,
     ) -> Result<(), StoreError> {
         // Overlays lie below 1.
@@ -47,12 +49,16 @@ impl Dynamo {
             high: number(to),
             backwards,
         };
-        let mut limit = first_page.clamp(1, MAX_PAGE);
+        let mut limit = wanted.clamp(1, FIRST_PAGE);
+        let (mut chunks, mut events) = (0, 0);
         let mut start = None;
         loop {
             let (items, next) = self.page(&range, limit, start).await?;
             for item in &items {
-                if visit(messages::chunk(room, item)?) == Walk::Stop {
+                let chunk = messages::chunk(room, item)?;
+                chunks += 1;
+                events += chunk.events().len();
+                if visit(chunk) == Walk::Stop {
                     return Ok(());
                 }
             }
@@ -60,7 +66,9 @@ impl Dynamo {
                 Next::At(key) => start = Some(key),
                 Next::End => return Ok(()),
             }
-            limit = (limit * 8).min(MAX_PAGE);
+            // As full as those so far, the rest takes this many.
+            let rest = wanted.saturating_sub(events).saturating_mul(chunks);
+            limit = rest.div_ceil(events.max(1)).clamp((limit * 2).min(MAX_PAGE), MAX_PAGE);
         }
     }
 
@@ -108,7 +116,7 @@ impl Dynamo {
             chunks.push(chunk);
             if count >= limit { Walk::Stop } else { Walk::On }
         };
-        self.walk(operation, room, (from, to), false, limit.min(FIRST_PAGE), visit).await?;
+        self.walk(operation, room, (from, to), false, limit, visit).await?;
         // The chunk that `from` lies in may begin before it.
         if chunks.first().is_none_or(|first| first.first_seq() > from)
             && let Some(before) = self.last_until(operation, room, from - 1).await?
@@ -149,7 +157,7 @@ impl Dynamo {
             if count >= limit || first <= from { Walk::Stop } else { Walk::On }
         };
         let wanted = usize::try_from(to - from).map_or(limit, |length| limit.min(length + 1));
-        self.walk(operation, room, (1, to), true, wanted.min(FIRST_PAGE), visit).await?;
+        self.walk(operation, room, (1, to), true, wanted, visit).await?;
         Ok(chunks)
     }
 

@@ -79,6 +79,24 @@ async fn reading_small_rooms_costs_little() {
     assert!(units <= 4.0, "{units} units");
 }
 
+#[tokio::test]
+async fn reading_a_page_of_a_busy_room_costs_little() {
+    let (store, dynamodb) = faulty().await;
+    let (mut node, alice) = room(&store).await;
+    let text = "x".repeat(200);
+    for _ in 0..20 {
+        node.write(&vec![(&alice, send(&text)); 64]).await;
+    }
+    let id = node.id().clone();
+    for to in [node.head(), node.head() - 500] {
+        let range = parlance_core::SeqRange { from: 1, to };
+        let page = async { assert_eq!(store.read(&id, range, 50, true).await.unwrap().len(), 50) };
+        // Two chunks of about 18 KB each; all twenty would be 90.
+        let units = units(&dynamodb, "Query", page).await;
+        assert!(units <= 12.0, "{units} units");
+    }
+}
+
 /// Counters by name and operation.
 #[derive(Debug, Default)]
 struct Counters(Mutex<BTreeMap<(String, String), Arc<AtomicU64>>>);

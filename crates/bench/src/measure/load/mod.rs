@@ -176,6 +176,12 @@ impl Listeners {
         self.tasks.shutdown().await;
     }
 
+    /// Those whose connection has not ended.
+    pub(super) fn open_still(&mut self) -> usize {
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.len()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.tasks.len()
     }

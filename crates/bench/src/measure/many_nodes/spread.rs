@@ -1,0 +1,134 @@
+//! Measure 12: the same load on one node, two, and four.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use parlance_client::transport::{Connection, Door};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Spent, start};
+use crate::fleet::people::{create, room};
+use crate::measure::load::{Listeners, Way};
+use crate::measure::raw::{answer, connect, message};
+use crate::measure::results::{Goal, Results};
+use crate::measure::series::Series;
+use crate::measure::{Effort, progress, text};
+use crate::torture::{Cluster, token};
+
+const NODES: [usize; 3] = [1, 2, 4];
+
+/// Rooms, and those in each, who are spread over the nodes.
+const ROOMS: usize = 32;
+const MEMBERS: usize = 16;
+
+/// Of those, who send in turn: each from another node, as far as there are any.
+const SENDERS: usize = 4;
+
+/// A message goes out this often, to one room after the other.
+const EVERY: Duration = Duration::from_millis(4);
+
+pub(in crate::measure) async fn measure(effort: &Effort, results: &mut Results) -> Result<()> {
+    let cluster = start(effort, 4).await?;
+    let mut loads = Vec::new();
+    for nodes in NODES {
+        loads.push(Box::pin(Load::prepare(&cluster, nodes)).await?);
+    }
+    let mut costs = NODES.map(|_| Vec::new());
+    let mut of_redis = NODES.map(|_| Series::default());
+    for round in 0..effort.rounds {
+        progress("one, two and four nodes", round, effort.rounds);
+        for (number, load) in loads.iter_mut().enumerate() {
+            let (all, redis) = Box::pin(load.one_round(&cluster, effort)).await?;
+            costs[number].push(all);
+            of_redis[number].push(redis);
+        }
+    }
+    let [one, two, four] = &costs;
+    let growth = |more: &[f64]| more.iter().zip(one).map(|(more, one)| more / one).collect::<Series>();
+    let measure = |nodes| format!("CPU for each message, {nodes} nodes against one");
+    results.add(12, measure("two"), Goal::AtMost(1.3), growth(two));
+    results.add(12, measure("four"), Goal::AtMost(1.3), growth(four));
+    for ((nodes, costs), redis) in NODES.iter().zip(costs).zip(of_redis) {
+        let what = format!("CPU us for each message and its {MEMBERS} deliveries, nodes and Redis: {nodes}");
+        results.detail(12, what, costs.into_iter().collect());
+        results.detail(12, format!("of that Redis, nodes: {nodes}"), redis);
+    }
+    cluster.end().await
+}
+
+/// People and rooms of their own on the first nodes.
+struct Load {
+    nodes: usize,
+    rooms: Vec<String>,
+    /// By node.
+    listeners: Vec<Vec<String>>,
+    /// By room, then by turn.
+    senders: Vec<Vec<Connection>>,
+    sent: usize,
+}
+
+impl Load {
+    async fn prepare(cluster: &Cluster, nodes: usize) -> Result<Self> {
+        let mut load = Self {
+            nodes,
+            rooms: Vec::new(),
+            listeners: vec![Vec::new(); nodes],
+            senders: Vec::new(),
+            sent: 0,
+        };
+        for number in 0..ROOMS {
+            let members = create(cluster, &format!("spread:{nodes}:{number}"), MEMBERS).await?;
+            load.rooms.push(room(cluster, &format!("spread-{nodes}-{number}"), &members).await?);
+            let mut senders = Vec::new();
+            for (place, user) in members.iter().enumerate() {
+                let (node, token) = ((number + place) % nodes, token(user)?);
+                if place < SENDERS {
+                    senders.push(connect(cluster.address(node), Door::Grpc, &token).await?);
+                }
+                load.listeners[node].push(token);
+            }
+            load.senders.push(senders);
+        }
+        Ok(load)
+    }
+
+    /// Microseconds for each message, and of that those of Redis.
+    async fn one_round(&mut self, cluster: &Cluster, effort: &Effort) -> Result<(f64, f64)> {
+        let mut listening = Vec::new();
+        for (node, tokens) in self.listeners.iter().enumerate() {
+            listening
+                .push(Listeners::open(Way::WebSocketJson, cluster.address(node).into(), tokens, None).await?);
+        }
+        // What of the past comes has come once everybody has what is new.
+        self.send(1).await?;
+        let messages = (effort.duration.as_secs_f64() / EVERY.as_secs_f64()) as usize;
+        let before = Spent::now(cluster, self.nodes).await?;
+        self.send(messages).await?;
+        let spent = Spent::now(cluster, self.nodes).await?.since(before);
+        for listeners in listening {
+            listeners.close().await;
+        }
+        let each = |spent: Duration| spent.as_secs_f64() * 1e6 / messages as f64;
+        Ok((each(spent.all()), each(spent.redis)))
+    }
+
+    /// Sends one message after the other, without waiting for the answer of the one before.
+    async fn send(&mut self, messages: usize) -> Result<()> {
+        let mut tick = interval(EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let mut unanswered = Vec::new();
+        for _ in 0..messages {
+            tick.tick().await;
+            let (room, turn) = (self.sent % ROOMS, self.sent / ROOMS % SENDERS);
+            let frame = message(&self.rooms[room], &format!("{}", self.sent), &text(), None);
+            self.senders[room][turn].send(frame).await?;
+            unanswered.push((room, turn));
+            self.sent += 1;
+        }
+        for (room, turn) in unanswered {
+            let sender = self.senders.get_mut(room).and_then(|senders| senders.get_mut(turn));
+            answer(sender.context("there is a sender")?).await?;
+        }
+        Ok(())
+    }
+}
