@@ -1,0 +1,266 @@
+import { Emitter } from "./emitter.js";
+import type { Event, SendMessageResponse, Signal } from "./gen/chat_pb.js";
+import { Outbox, type Draft } from "./room/outbox.js";
+import { Room } from "./room/room.js";
+import type { OperationName, RequestInit, ResponseOf } from "./session/operations.js";
+import { type ConnectionState, Session, type TokenProvider } from "./session/session.js";
+import { MemoryStorage, type Storage, type StoredMessage } from "./storage/storage.js";
+import { GrpcWebTransport } from "./transport/grpc-web.js";
+import type { Transport } from "./transport/transport.js";
+import { WebSocketTransport } from "./transport/websocket.js";
+
+const INBOX_PAGE = 200;
+/** What came within this time is acknowledged as delivered at once. */
+const ACKNOWLEDGE_MS = 1_000;
+/** Presence is looked up again this often: its signals may be lost. */
+const PRESENCE_EVERY_MS = 60_000;
+const PRESENCE_PAGE = 100;
+
+/** How to be a client. */
+export interface ClientOptions {
+  /** Where the server is: `https://host`, or `http://host:port`. */
+  url: string;
+  /** A token, or what gives one: it is asked at every connection. */
+  token: string | TokenProvider;
+  /** How to get there. Default: "websocket". */
+  transport?: "websocket" | "grpc-web" | Transport;
+  /** Where messages on their way are kept. Default: in memory, so that a reload loses them. */
+  storage?: Storage;
+  /** Names this device among those of its user; stays the same. */
+  deviceId?: string;
+}
+
+interface ClientEvents {
+  /** The connection is not as it was. */
+  state: ConnectionState;
+  /** Rooms came or went, or their order by last message changed. */
+  rooms: readonly Room[];
+  /** Anything that happens in any room, in the form of the contract: per room in order, once. */
+  event: Event;
+  /** Someone came or went. */
+  presence: { userId: string; online: boolean };
+}
+
+/** @internal A call about one room. */
+export type RoomCall = <Name extends OperationName>(
+  name: Name,
+  request: Omit<RequestInit<Name>, "roomId" | "$typeName">,
+) => Promise<ResponseOf<Name>>;
+
+/**
+ * A user's connection to Parlance: the rooms, kept as they are now, and every operation of
+ * the contract.
+ *
+ * @example
+ * const client = new Client({ url: "http://127.0.0.1:8080", token });
+ * client.on("event", (event) => console.log(event.roomId, event.body));
+ * await client.start();
+ * await client.send({ toUser: "bob", text: "hello" });
+ */
+export class Client extends Emitter<ClientEvents> {
+  readonly #session: Session;
+  readonly #outbox: Outbox;
+  readonly #rooms = new Map<string, Room>();
+  readonly #online = new Map<string, boolean>();
+  readonly #undelivered = new Set<Room>();
+  #acknowledging: ReturnType<typeof setTimeout> | undefined;
+  #presence: ReturnType<typeof setInterval> | undefined;
+  #refreshing: Promise<void> | undefined;
+  #refreshAgain = false;
+  #sorted: readonly Room[] | undefined;
+
+  constructor(options: ClientOptions) {
+    super();
+    const { url, token, transport = "websocket", storage = new MemoryStorage(), deviceId } = options;
+    this.#session = new Session({
+      transport:
+        transport === "websocket" ? new WebSocketTransport(url) : transport === "grpc-web" ? new GrpcWebTransport(url) : transport,
+      token: typeof token === "string" ? () => token : token,
+      deviceId,
+    });
+    this.#outbox = new Outbox(this.#session, storage, (message) => this.#sent(message));
+    this.#session.on("state", (state) => this.emit("state", state));
+    this.#session.on("welcome", () => this.refresh());
+    this.#session.on("event", (event) => this.#event(event));
+    this.#session.on("gap", (gap) => this.#rooms.get(gap.roomId)?.gap(gap));
+    this.#session.on("signal", (signal) => this.#signal(signal));
+  }
+
+  /** Connects, and stays connected. Resolves once the rooms are there, rejects if it is refused for good. */
+  start(): Promise<void> {
+    const started = new Promise<void>((resolve, reject) => {
+      const offs = [
+        this.on("rooms", () => settle(resolve)),
+        this.on("state", (state) => state.status === "closed" && settle(() => reject(state.error ?? new Error("closed")))),
+      ];
+      const settle = (done: () => void) => {
+        offs.forEach((off) => off());
+        done();
+      };
+    });
+    globalThis.addEventListener?.("online", this.#back);
+    globalThis.document?.addEventListener("visibilitychange", this.#back);
+    this.#presence ??= setInterval(() => void this.watchPresence([...this.#online.keys()]), PRESENCE_EVERY_MS);
+    this.#session.start();
+    return started;
+  }
+
+  /** Ends the connection for good. What is on its way stays in the storage. */
+  close(): void {
+    globalThis.removeEventListener?.("online", this.#back);
+    globalThis.document?.removeEventListener("visibilitychange", this.#back);
+    clearInterval(this.#presence);
+    clearTimeout(this.#acknowledging);
+    this.#session.close();
+  }
+
+  /** How the connection stands. */
+  get state(): ConnectionState {
+    return this.#session.state;
+  }
+
+  /** Who one is; empty before the first connection. */
+  get userId(): string {
+    return this.#session.userId;
+  }
+
+  /** The rooms that one is a member of, the one with the latest message first. */
+  get rooms(): readonly Room[] {
+    this.#sorted ??= [...this.#rooms.values()]
+      .filter((room) => room.isMember)
+      .sort((a, b) => lastAt(b) - lastAt(a) || (a.id < b.id ? -1 : 1));
+    return this.#sorted;
+  }
+
+  /** A room by id, if one is or was a member. */
+  room(id: string): Room | undefined {
+    return this.#rooms.get(id);
+  }
+
+  /** Sends a message. It is tried until the server has it, over reloads too if there is a storage for that. */
+  send(draft: Draft): Promise<SendMessageResponse> {
+    return this.#outbox.send(draft);
+  }
+
+  /** Messages to a room that are not acknowledged. */
+  outgoing(roomId: string): readonly StoredMessage[] {
+    const peer = this.#rooms.get(roomId)?.peerId;
+    return this.#outbox.messages.filter((message) => message.roomId === roomId || (peer && message.toUser === peer));
+  }
+
+  /** Tries a message again that was refused; `key` is that of the message. */
+  retry(key: string): void {
+    this.#outbox.retry(idOf(key))?.catch(() => {});
+  }
+
+  /** Forgets a message that was refused, or is still on its way. */
+  discard(key: string): Promise<void> {
+    return this.#outbox.discard(idOf(key));
+  }
+
+  /**
+   * Any operation of the contract by the name of its call. It is repeated over as many
+   * connections as it takes; what changes something is carried out once.
+   */
+  call<Name extends OperationName>(name: Name, request: RequestInit<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
+    return this.#session.call(name, request, signal);
+  }
+
+  /** Whether someone is online, as far as known; ask for it with {@link watchPresence}. */
+  isOnline(userId: string): boolean {
+    return this.state.status === "online" && (this.#online.get(userId) ?? false);
+  }
+
+  /** Looks up who of these is online, and keeps it up to date. */
+  async watchPresence(userIds: readonly string[]): Promise<void> {
+    for (let from = 0; from < userIds.length; from += PRESENCE_PAGE) {
+      const { presences } = await this.call("getPresence", { userIds: userIds.slice(from, from + PRESENCE_PAGE) });
+      for (const { userId, online } of presences) this.#present(userId, online);
+    }
+  }
+
+  /** Reads the inbox again. */
+  refresh(): Promise<void> {
+    this.#refreshAgain = this.#refreshing !== undefined;
+    this.#refreshing ??= this.#refresh()
+      // Closed meanwhile; anything else is tried until it succeeds.
+      .catch(() => {})
+      .finally(() => {
+        this.#refreshing = undefined;
+        if (this.#refreshAgain) void this.refresh();
+      });
+    return this.#refreshing;
+  }
+
+  async #refresh(): Promise<void> {
+    let pageToken = "";
+    do {
+      const page = await this.call("listInbox", { pageSize: INBOX_PAGE, pageToken });
+      for (const entry of page.entries) if (entry.room) this.#roomOf(entry.room.roomId).entry(entry);
+      pageToken = page.nextPageToken;
+    } while (pageToken);
+    this.#reorder();
+    void this.watchPresence([...this.#online.keys()]).catch(() => {});
+  }
+
+  #event(event: Event): void {
+    const isNew = !this.#rooms.has(event.roomId);
+    const room = this.#roomOf(event.roomId);
+    room.event(event);
+    this.#undelivered.add(room);
+    this.#acknowledging ??= setTimeout(() => this.#acknowledge(), ACKNOWLEDGE_MS);
+    // Of a room that was not there, the inbox knows the rest.
+    if (isNew) void this.refresh();
+    this.#reorder();
+    this.emit("event", event);
+  }
+
+  #signal({ signal }: Signal): void {
+    if (signal.case === "typing") this.#rooms.get(signal.value.roomId)?.types(signal.value);
+    else if (signal.case === "receipt") this.#rooms.get(signal.value.roomId)?.receipt(signal.value);
+    else if (signal.case === "presence") this.#present(signal.value.userId, signal.value.online);
+  }
+
+  #present(userId: string, online: boolean): void {
+    if (this.#online.get(userId) === online) return;
+    this.#online.set(userId, online);
+    this.emit("presence", { userId, online });
+  }
+
+  #acknowledge(): void {
+    this.#acknowledging = undefined;
+    for (const room of this.#undelivered) {
+      this.call("acknowledgeDelivery", { roomId: room.id, seq: BigInt(room.headSeq) }).catch(() => {});
+    }
+    this.#undelivered.clear();
+  }
+
+  #sent({ roomId, toUser }: StoredMessage): void {
+    if (roomId !== undefined) return this.#rooms.get(roomId)?.outgoing();
+    for (const room of this.#rooms.values()) if (room.peerId === toUser) room.outgoing();
+  }
+
+  #roomOf(id: string): Room {
+    let room = this.#rooms.get(id);
+    if (!room) this.#rooms.set(id, (room = new Room(this, id)));
+    return room;
+  }
+
+  #reorder(): void {
+    this.#sorted = undefined;
+    this.emit("rooms", this.rooms);
+  }
+
+  readonly #back = () => {
+    if (globalThis.document?.visibilityState !== "hidden") this.#session.wake();
+  };
+}
+
+function lastAt(room: Room): number {
+  return room.lastMessage?.at.getTime() ?? 0;
+}
+
+/** A key is `sender/id`; no user id has a slash. */
+function idOf(key: string): string {
+  return key.slice(key.indexOf("/") + 1);
+}

@@ -1,0 +1,137 @@
+import { create } from "@bufbuild/protobuf";
+import { DurationSchema } from "@bufbuild/protobuf/wkt";
+import { ConnectError } from "@connectrpc/connect";
+
+import { type Error as ErrorMessage, ErrorSchema } from "./gen/chat_pb.js";
+import { ErrorInfoSchema, RetryInfoSchema } from "./gen/error_details_pb.js";
+
+/** What the server said about a request that it did not carry out. */
+export interface Refusal {
+  /** The gRPC status code, 1 to 16. */
+  code: number;
+  /** Stable, lower snake case: docs/errors.md lists them. */
+  reason: string;
+  /** For a developer to read. */
+  message: string;
+  /** Facts that belong to the reason, such as `head_seq`. */
+  metadata: Record<string, string>;
+  /** How long to wait before the same request may succeed. */
+  retryDelayMs?: number;
+}
+
+/** Anything that this package throws, but for what `AbortSignal` does. */
+export class ParlanceError extends Error {
+  override name = "ParlanceError";
+}
+
+/** The server cannot be reached, or the connection broke. It is tried again by itself. */
+export class TransportError extends ParlanceError {
+  override name = "TransportError";
+}
+
+/** The client was closed before the answer came. */
+export class ClosedError extends ParlanceError {
+  override name = "ClosedError";
+}
+
+/** The server refused. The subclasses say in which way, `reason` says why. */
+export class RefusedError extends ParlanceError {
+  override name = "RefusedError";
+  readonly code: number;
+  readonly reason: string;
+  readonly metadata: Record<string, string>;
+  readonly retryDelayMs: number | undefined;
+
+  constructor(refusal: Refusal) {
+    super(refusal.message);
+    this.code = refusal.code;
+    this.reason = refusal.reason;
+    this.metadata = refusal.metadata;
+    this.retryDelayMs = refusal.retryDelayMs;
+  }
+}
+
+/** The request is not as it must be. */
+export class InvalidRequestError extends RefusedError {
+  override name = "InvalidRequestError";
+}
+/** The token is missing, expired or not accepted. */
+export class UnauthenticatedError extends RefusedError {
+  override name = "UnauthenticatedError";
+}
+/** Not one's to do. */
+export class PermissionDeniedError extends RefusedError {
+  override name = "PermissionDeniedError";
+}
+/** No such room, user or message. */
+export class NotFoundError extends RefusedError {
+  override name = "NotFoundError";
+}
+/** Something else has to happen before. */
+export class PreconditionError extends RefusedError {
+  override name = "PreconditionError";
+}
+/** A limit is reached. */
+export class LimitError extends RefusedError {
+  override name = "LimitError";
+}
+/** The server cannot now. */
+export class UnavailableError extends RefusedError {
+  override name = "UnavailableError";
+}
+
+/** Status codes of gRPC that decisions hang on. */
+export const Code = { InvalidArgument: 3, DeadlineExceeded: 4, ResourceExhausted: 8, Unavailable: 14, Unauthenticated: 16 };
+
+const CLASSES: Record<number, typeof RefusedError> = {
+  3: InvalidRequestError,
+  4: UnavailableError,
+  5: NotFoundError,
+  6: InvalidRequestError,
+  7: PermissionDeniedError,
+  8: LimitError,
+  9: PreconditionError,
+  11: InvalidRequestError,
+  14: UnavailableError,
+  16: UnauthenticatedError,
+};
+
+/** The error of a class that fits. */
+export function refused(refusal: Refusal): RefusedError {
+  return new (CLASSES[refusal.code] ?? RefusedError)(refusal);
+}
+
+/** An error as frames carry it. */
+export function fromFrame(error: ErrorMessage): RefusedError {
+  const { code, reason, message, metadata, retryDelay } = error;
+  const refusal: Refusal = { code, reason, message, metadata };
+  if (retryDelay) refusal.retryDelayMs = milliseconds(retryDelay);
+  return refused(refusal);
+}
+
+/** An error as grpc-web carries it. A call that never reached the server is a {@link TransportError}. */
+export function fromStatus(error: unknown): ParlanceError {
+  const status = ConnectError.from(error);
+  const info = status.findDetails(ErrorInfoSchema)[0];
+  if (!info) return new TransportError(status.rawMessage, { cause: error });
+  const refusal: Refusal = { code: status.code, reason: info.reason, message: status.rawMessage, metadata: info.metadata };
+  const retry = status.findDetails(RetryInfoSchema)[0]?.retryDelay;
+  if (retry) refusal.retryDelayMs = milliseconds(retry);
+  return refused(refusal);
+}
+
+/** As a frame would carry it. */
+export function toFrame(error: RefusedError): ErrorMessage {
+  const { code, reason, message, metadata, retryDelayMs } = error;
+  const frame = create(ErrorSchema, { code, reason, message, metadata });
+  if (retryDelayMs !== undefined) {
+    const seconds = Math.floor(retryDelayMs / 1000);
+    frame.retryDelay = create(DurationSchema, { seconds: BigInt(seconds), nanos: (retryDelayMs - seconds * 1000) * 1e6 });
+  }
+  return frame;
+}
+
+/** The same in milliseconds. */
+export function milliseconds(duration: { seconds: bigint; nanos: number }): number {
+  return Number(duration.seconds) * 1000 + duration.nanos / 1e6;
+}

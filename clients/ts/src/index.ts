@@ -1,0 +1,34 @@
+/**
+ * Client of Parlance, for browsers and Node.
+ *
+ * {@link Client} is what applications use. {@link Transport} is one way into a server, for
+ * those who bring their own.
+ *
+ * @module
+ */
+export { Client, type ClientOptions } from "./client.js";
+export {
+  ClosedError,
+  InvalidRequestError,
+  LimitError,
+  NotFoundError,
+  ParlanceError,
+  PermissionDeniedError,
+  PreconditionError,
+  RefusedError,
+  TransportError,
+  UnauthenticatedError,
+  UnavailableError,
+} from "./errors.js";
+export type { ChatMessage, MessageState } from "./room/message.js";
+export type { Draft, Target } from "./room/outbox.js";
+export { Room } from "./room/room.js";
+export type { OperationName, RequestInit, ResponseOf } from "./session/operations.js";
+export type { ConnectionState, TokenProvider } from "./session/session.js";
+export { IndexedDbStorage } from "./storage/indexeddb.js";
+export { MemoryStorage, type Storage, type StoredMessage } from "./storage/storage.js";
+export { GrpcWebTransport } from "./transport/grpc-web.js";
+export type { Connection, Transport } from "./transport/transport.js";
+export { WebSocketTransport } from "./transport/websocket.js";
+/** The contract, as it is generated: requests, responses, events. */
+export * as v1 from "./gen/chat_pb.js";

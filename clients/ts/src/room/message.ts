@@ -1,0 +1,109 @@
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+
+import type { Event, Message } from "../gen/chat_pb.js";
+
+/** How far a message of one's own has come. Of others' messages it is always `sent`. */
+export type MessageState =
+  /** On its way, or waiting for a connection. */
+  | "sending"
+  /** Durable. */
+  | "sent"
+  /** At least one other has received it. */
+  | "delivered"
+  /** At least one other has read it. */
+  | "read"
+  /** Refused for good: `error` says why. */
+  | "failed";
+
+/** A message as it is now. Never changes: a change makes a new one. */
+export interface ChatMessage {
+  /** Stays the same from the echo to the acknowledged message. */
+  readonly key: string;
+  readonly roomId: string;
+  /** Its place in the room; none before it is acknowledged. */
+  readonly seq: number | undefined;
+  readonly senderId: string;
+  readonly text: string;
+  readonly at: Date;
+  readonly editedAt: Date | undefined;
+  readonly deleted: boolean;
+  /** The message that it answers. */
+  readonly replyToSeq: number | undefined;
+  readonly reactions: readonly { readonly emoji: string; readonly userIds: readonly string[] }[];
+  readonly state: MessageState;
+  readonly error: string | undefined;
+  /** @internal The event that last changed it. */
+  readonly changedSeq: number;
+}
+
+/** A message of the log, in whatever form it came. */
+export function messageOf(event: Event, message: Message): ChatMessage {
+  return {
+    key: `${event.actorId}/${event.requestId}`,
+    roomId: event.roomId,
+    seq: Number(event.seq),
+    senderId: event.actorId,
+    text: message.text,
+    at: date(event.at),
+    editedAt: message.editedAt && date(message.editedAt),
+    deleted: message.deleted,
+    replyToSeq: message.replyToSeq === 0n ? undefined : Number(message.replyToSeq),
+    reactions: message.reactions.map(({ emoji, userIds }) => ({ emoji, userIds })),
+    state: "sent",
+    error: undefined,
+    changedSeq: Number(message.changedSeq),
+  };
+}
+
+/** The message that an event changes; undefined for events that change none. */
+export function targetOf({ body }: Event): number | undefined {
+  switch (body.case) {
+    case "messageEdited":
+    case "messageDeleted":
+    case "reactionAdded":
+    case "reactionRemoved":
+      return Number(body.value.targetSeq);
+    default:
+      return undefined;
+  }
+}
+
+/** The message after an event that changes it. What it contains already changes nothing. */
+export function changed(message: ChatMessage, event: Event): ChatMessage {
+  const changedSeq = Number(event.seq);
+  if (changedSeq <= message.changedSeq) return message;
+  const { body, actorId } = event;
+  switch (body.case) {
+    case "messageEdited":
+      return message.deleted ? message : { ...message, changedSeq, text: body.value.text, editedAt: date(event.at) };
+    case "messageDeleted":
+      return { ...message, changedSeq, text: "", deleted: true, reactions: [] };
+    case "reactionAdded":
+      return { ...message, changedSeq, reactions: added(message.reactions, body.value.emoji, actorId) };
+    case "reactionRemoved":
+      return { ...message, changedSeq, reactions: removed(message.reactions, body.value.emoji, actorId) };
+    default:
+      return message;
+  }
+}
+
+type Reactions = ChatMessage["reactions"];
+
+function added(reactions: Reactions, emoji: string, userId: string): Reactions {
+  const others = reactions.filter((reaction) => reaction.emoji !== emoji);
+  const userIds = reactions.find((reaction) => reaction.emoji === emoji)?.userIds ?? [];
+  const with_ = [...others, { emoji, userIds: [...userIds.filter((id) => id !== userId), userId] }];
+  return with_.sort((a, b) => (a.emoji < b.emoji ? -1 : 1));
+}
+
+function removed(reactions: Reactions, emoji: string, userId: string): Reactions {
+  return reactions
+    .map((reaction) =>
+      reaction.emoji === emoji ? { emoji, userIds: reaction.userIds.filter((id) => id !== userId) } : reaction,
+    )
+    .filter((reaction) => reaction.userIds.length > 0);
+}
+
+export function date(at: Timestamp | undefined): Date {
+  return at ? new Date(Number(at.seconds) * 1000 + at.nanos / 1e6) : new Date(0);
+}

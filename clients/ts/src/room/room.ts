@@ -1,0 +1,304 @@
+import { Emitter } from "../emitter.js";
+import { milliseconds } from "../errors.js";
+import { type Event, type Gap, type InboxEntry, type Receipt, Role, RoomKind, type RoomSettings, type Typing } from "../gen/chat_pb.js";
+import { type Client, type RoomCall } from "../client.js";
+import type { StoredMessage } from "../storage/storage.js";
+import { type ChatMessage, changed, messageOf, type MessageState, targetOf } from "./message.js";
+import { Timeline } from "./timeline.js";
+
+/** At most one typing signal in this time goes out, however much is typed. */
+const TYPING_EVERY_MS = 3_000;
+
+interface RoomEvents {
+  /** Anything of the room is not as it was: messages, unread count, title, who types. */
+  change: Room;
+}
+
+/** A room that one is a member of, kept as it is now. */
+export class Room extends Emitter<RoomEvents> {
+  readonly id: string;
+  readonly #client: Client;
+  readonly #timeline: Timeline;
+  readonly #typing = new Map<string, ReturnType<typeof setTimeout>>();
+  readonly #receipts = new Map<string, { delivered: number; read: number }>();
+  #shown: readonly ChatMessage[] | undefined;
+  #typedAt = 0;
+
+  kind: RoomKind = RoomKind.UNSPECIFIED;
+  title = "";
+  topic = "";
+  /** In a direct room: the other one. */
+  peerId = "";
+  memberCount = 0;
+  role: Role = Role.UNSPECIFIED;
+  /** One is a member now. */
+  isMember = true;
+  headSeq = 0;
+  messageCount = 0;
+  /** How far one has read, on any device. */
+  readSeq = 0;
+  lastMessage: ChatMessage | undefined;
+  #readCount = 0;
+
+  /** @internal */
+  constructor(client: Client, id: string) {
+    super();
+    this.#client = client;
+    this.id = id;
+    const call: RoomCall = (name, request) => client.call(name, { roomId: id, ...request } as never);
+    this.#timeline = new Timeline(
+      {
+        listMessages: ({ beforeSeq, afterSeq, pageSize }) =>
+          call("listMessages", { beforeSeq: BigInt(beforeSeq ?? 0), afterSeq: BigInt(afterSeq ?? 0), pageSize }),
+        listEvents: ({ fromSeq, toSeq, pageSize }) =>
+          call("listEvents", { fromSeq: BigInt(fromSeq), toSeq: BigInt(toSeq), pageSize }),
+      },
+      () => this.#touch(),
+    );
+  }
+
+  /** Messages that are loaded, and after them those of one's own that are on their way. */
+  get messages(): readonly ChatMessage[] {
+    return (this.#shown ??= this.#show());
+  }
+
+  get hasOlder(): boolean {
+    return this.#timeline.hasOlder;
+  }
+
+  get hasNewer(): boolean {
+    return this.#timeline.hasNewer;
+  }
+
+  get isLoading(): boolean {
+    return this.#timeline.isLoading;
+  }
+
+  /** Messages after one's read mark. */
+  get unreadCount(): number {
+    return Math.max(0, this.messageCount - this.#readCount);
+  }
+
+  /** Who types now, oneself left out. */
+  get typing(): readonly string[] {
+    return [...this.#typing.keys()];
+  }
+
+  /** Whom a message is known to have been read by. */
+  readBy(seq: number): string[] {
+    return [...this.#receipts].filter(([, { read }]) => read >= seq).map(([userId]) => userId);
+  }
+
+  /** Loads the end of the room and goes on with it. */
+  loadLatest(): Promise<void> {
+    return this.#timeline.loadLatest();
+  }
+
+  /** Loads a page before what is loaded. */
+  loadOlder(): Promise<void> {
+    return this.#timeline.loadOlder();
+  }
+
+  /** Loads a page after what is loaded, where it was jumped to. */
+  loadNewer(): Promise<void> {
+    return this.#timeline.loadNewer();
+  }
+
+  /** Loads the surroundings of a message. */
+  jumpTo(seq: number): Promise<void> {
+    return this.#timeline.jumpTo(seq);
+  }
+
+  /** Sends a message; it is among {@link messages} at once. Resolves with its seq once it is durable. */
+  async send(text: string, options: { replyToSeq?: number } = {}): Promise<number> {
+    const sent = await this.#client.send({ roomId: this.id, text, ...options });
+    return Number(sent.seq);
+  }
+
+  /** Replaces the text of one's own message. */
+  async edit(seq: number, text: string): Promise<void> {
+    await this.#client.call("editMessage", { roomId: this.id, seq: BigInt(seq), text });
+  }
+
+  /** Deletes a message. */
+  async delete(seq: number): Promise<void> {
+    await this.#client.call("deleteMessage", { roomId: this.id, seq: BigInt(seq) });
+  }
+
+  /** Adds a reaction of one's own. */
+  async react(seq: number, emoji: string): Promise<void> {
+    await this.#client.call("addReaction", { roomId: this.id, seq: BigInt(seq), emoji });
+  }
+
+  /** Takes it back. */
+  async unreact(seq: number, emoji: string): Promise<void> {
+    await this.#client.call("removeReaction", { roomId: this.id, seq: BigInt(seq), emoji });
+  }
+
+  /** Says that one is typing: call it at every key. */
+  startTyping(): void {
+    if (Date.now() - this.#typedAt < TYPING_EVERY_MS || this.#client.state.status !== "online") return;
+    this.#typedAt = Date.now();
+    this.#client.call("sendTyping", { roomId: this.id }).catch(() => {});
+  }
+
+  /** Marks the room read, up to a message or to its end. */
+  async markRead(seq = this.headSeq): Promise<void> {
+    if (seq <= this.readSeq) return;
+    const { read } = await this.#client.call("markRead", { roomId: this.id, seq: BigInt(seq) });
+    if (read) this.#read(Number(read.seq), Number(read.messageCount));
+  }
+
+  /** Leaves it. */
+  async leave(): Promise<void> {
+    await this.#client.call("leaveRoom", { roomId: this.id });
+  }
+
+  /** @internal As the inbox has it. */
+  entry(entry: InboxEntry): void {
+    const { room, membership, lastMessage, read } = entry;
+    if (!room) return;
+    this.kind = room.kind;
+    this.#settings(room.settings);
+    this.peerId = entry.peerId;
+    this.memberCount = Number(room.memberCount);
+    this.role = membership?.role ?? this.role;
+    this.isMember = membership?.active ?? true;
+    this.headSeq = Math.max(this.headSeq, Number(room.headSeq));
+    this.messageCount = Math.max(this.messageCount, Number(room.messageCount));
+    if (read) this.#read(Number(read.seq), Number(read.messageCount));
+    if (lastMessage?.body.case === "message" && Number(lastMessage.seq) >= (this.lastMessage?.seq ?? 0)) {
+      this.lastMessage = messageOf(lastMessage, lastMessage.body.value);
+    }
+    this.#touch();
+  }
+
+  /** @internal */
+  event(event: Event): void {
+    const seq = Number(event.seq);
+    const own = event.actorId === this.#client.userId;
+    this.headSeq = Math.max(this.headSeq, seq);
+    this.messageCount = Math.max(this.messageCount, Number(event.messageCount));
+    const { body } = event;
+    switch (body.case) {
+      case "message":
+        this.lastMessage = messageOf(event, body.value);
+        this.#stopsTyping(event.actorId);
+        // Whoever answers has read.
+        if (own) this.#read(seq, Number(event.messageCount));
+        break;
+      case "roomCreated":
+        this.kind = body.value.kind;
+        this.#settings(body.value.settings);
+        break;
+      case "roomChanged":
+        this.#settings(body.value.settings);
+        break;
+      case "memberAdded":
+        this.memberCount++;
+        if (body.value.userId === this.#client.userId) [this.isMember, this.role] = [true, body.value.role];
+        break;
+      case "memberRemoved":
+        this.memberCount--;
+        if (body.value.userId === this.#client.userId) this.isMember = false;
+        break;
+      case "roleChanged":
+        if (body.value.userId === this.#client.userId) this.role = body.value.role;
+        break;
+    }
+    const target = targetOf(event);
+    if (target !== undefined && this.lastMessage?.seq === target) this.lastMessage = changed(this.lastMessage, event);
+    this.#timeline.event(event);
+    this.#touch();
+  }
+
+  /** @internal */
+  gap(gap: Gap): void {
+    this.#timeline.gap(gap);
+  }
+
+  /** @internal */
+  types({ userId, expiresAfter }: Typing): void {
+    if (userId === this.#client.userId) return;
+    clearTimeout(this.#typing.get(userId));
+    const stop = () => this.#stopsTyping(userId);
+    this.#typing.set(userId, setTimeout(stop, expiresAfter ? milliseconds(expiresAfter) : 5_000));
+    this.#touch();
+  }
+
+  /** @internal */
+  receipt({ userId, deliveredSeq, readSeq }: Receipt): void {
+    const [delivered, read] = [Number(deliveredSeq), Number(readSeq)];
+    if (userId === this.#client.userId) {
+      // Another device of one's own; how many messages that are, the inbox knows.
+      if (read >= this.headSeq) this.#read(read, this.messageCount);
+      else if (read > this.readSeq) this.#client.refresh();
+    } else {
+      const before = this.#receipts.get(userId) ?? { delivered: 0, read: 0 };
+      const after = { delivered: Math.max(before.delivered, delivered, read), read: Math.max(before.read, read) };
+      this.#receipts.set(userId, after);
+    }
+    this.#touch();
+  }
+
+  /** @internal One of one's own messages is on its way, or no more. */
+  outgoing(): void {
+    this.#touch();
+  }
+
+  #show(): ChatMessage[] {
+    const me = this.#client.userId;
+    let [delivered, read] = [0, 0];
+    for (const receipt of this.#receipts.values()) {
+      delivered = Math.max(delivered, receipt.delivered);
+      read = Math.max(read, receipt.read);
+    }
+    const state = (seq: number): MessageState => (seq <= read ? "read" : seq <= delivered ? "delivered" : "sent");
+    const messages = this.#timeline.messages.map((message) =>
+      message.senderId === me && message.seq !== undefined ? { ...message, state: state(message.seq) } : message,
+    );
+    if (this.#timeline.hasNewer) return messages;
+    const arrived = new Set(messages.slice(-200).map((message) => message.key));
+    const waiting = this.#client.outgoing(this.id).map((message) => echo(message, this.id, me));
+    return [...messages, ...waiting.filter((message) => !arrived.has(message.key))];
+  }
+
+  #read(seq: number, count: number): void {
+    if (seq < this.readSeq) return;
+    this.readSeq = seq;
+    this.#readCount = Math.max(this.#readCount, count);
+  }
+
+  #settings(settings: RoomSettings | undefined): void {
+    if (settings) [this.title, this.topic] = [settings.title, settings.topic];
+  }
+
+  #stopsTyping(userId: string): void {
+    clearTimeout(this.#typing.get(userId));
+    if (this.#typing.delete(userId)) this.#touch();
+  }
+
+  #touch(): void {
+    this.#shown = undefined;
+    this.emit("change", this);
+  }
+}
+
+/** A message that is on its way, as it is shown. */
+function echo(message: StoredMessage, roomId: string, senderId: string): ChatMessage {
+  return {
+    key: `${senderId}/${message.id}`,
+    roomId,
+    seq: undefined,
+    senderId,
+    text: message.text,
+    at: new Date(message.writtenAt),
+    editedAt: undefined,
+    deleted: false,
+    replyToSeq: message.replyToSeq,
+    reactions: [],
+    state: message.failed ? "failed" : "sending",
+    error: message.failed,
+    changedSeq: 0,
+  };
+}

@@ -1,0 +1,63 @@
+import { create } from "@bufbuild/protobuf";
+
+import type { RefusedError } from "../errors.js";
+import {
+  type ListEventsResponse,
+  OutcomeSchema,
+  type Reply,
+  ReplySchema,
+} from "../gen/chat_pb.js";
+import { type Asked, ask, idOf, roomOf } from "./operations.js";
+
+const PAGE = 200;
+
+/**
+ * Too much happened since a request was first made for the server to look through: this
+ * looks, page by page, whether it was carried out.
+ */
+export class Examination {
+  #next: bigint;
+  readonly #to: bigint;
+
+  private constructor(from: bigint, to: bigint) {
+    this.#next = from;
+    this.#to = to;
+  }
+
+  /** What is to be looked through, if the refusal asks for it. */
+  static askedFor(error: RefusedError, operation: Asked): Examination | undefined {
+    const { afterSeq } = operation.value as { afterSeq?: bigint };
+    const head = error.metadata["head_seq"];
+    if (error.reason !== "catch_up_first" || afterSeq === undefined || !head) return undefined;
+    return new Examination(afterSeq + 1n, BigInt(head));
+  }
+
+  /** The page to ask for. */
+  page(operation: Asked): Asked {
+    return ask("listEvents", { roomId: roomOf(operation), fromSeq: this.#next, toSeq: this.#to, pageSize: PAGE });
+  }
+
+  /**
+   * Takes the page: what the request came to, if it is on it. "absent" once all of it was
+   * looked at, with `afterSeq` moved there; undefined while there is more.
+   */
+  read(page: ListEventsResponse, operation: Asked, user: string): Reply["result"] | "absent" | undefined {
+    const id = idOf(operation);
+    const own = page.events.filter((event) => event.actorId === user && event.requestId === id);
+    const [first, last] = [own[0], own.at(-1)];
+    if (first && last) {
+      if (operation.case === "sendMessage") {
+        const { roomId, seq, at, messageCount } = first;
+        return create(ReplySchema, { result: { case: "sendMessage", value: { roomId, seq, at, messageCount, isRepeat: true } } }).result;
+      }
+      const outcome = create(OutcomeSchema, { seq: first.seq, lastSeq: last.seq, at: first.at, isRepeat: true });
+      return { case: operation.case, value: { outcome } } as unknown as Reply["result"];
+    }
+    if (page.nextFromSeq !== 0n) {
+      this.#next = page.nextFromSeq;
+      return undefined;
+    }
+    (operation.value as { afterSeq?: bigint }).afterSeq = this.#to;
+    return "absent";
+  }
+}

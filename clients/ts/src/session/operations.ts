@@ -1,0 +1,66 @@
+import { type MessageInitShape, create } from "@bufbuild/protobuf";
+
+import { type ClientFrame, ClientFrameSchema, type Reply } from "../gen/chat_pb.js";
+
+type Case<T> = Exclude<Extract<T, { value: unknown }> extends { case: infer C } ? C : never, undefined>;
+type Operation = ClientFrame["operation"];
+type OperationInit = NonNullable<MessageInitShape<typeof ClientFrameSchema>["operation"]>;
+
+/** The name of an operation: of a call of the contract, in camel case. */
+export type OperationName = Exclude<Case<Operation>, "hello">;
+/** What an operation is asked with: the fields of its request message, as far as they are not empty. */
+export type RequestInit<Name extends OperationName> = Extract<OperationInit, { case: Name }> extends { value: infer V } ? V : never;
+/** What an operation is answered with. */
+export type ResponseOf<Name extends OperationName> = Extract<Reply["result"], { case: Name }> extends { value: infer V } ? V : never;
+
+/** An operation that is ready to be sent. */
+export type Asked = Exclude<Operation, { case: undefined } | { case: "hello" }>;
+
+/** What names a request among those of its user, and where it looks for itself in the log. */
+interface Repeatable {
+  requestId?: string;
+  clientMessageId?: string;
+  afterSeq?: bigint;
+}
+
+/** Those of the fields of an operation that make it safe to repeat. */
+const FIELDS = new Map(
+  ClientFrameSchema.oneofs[0]?.fields.map((field) => [
+    field.localName,
+    new Set(field.fieldKind === "message" ? field.message.fields.map((inner) => inner.localName) : []),
+  ]),
+);
+
+/** An operation with these fields. */
+export function ask<Name extends OperationName>(name: Name, request: RequestInit<Name>): Asked {
+  const frame = create(ClientFrameSchema, { operation: { case: name, value: request } as OperationInit });
+  return frame.operation as Asked;
+}
+
+/** Whether it changes something that is kept: then it has an id of its own. */
+export function isChange(name: string | undefined): boolean {
+  const fields = FIELDS.get(name ?? "");
+  return fields !== undefined && (fields.has("requestId") || fields.has("clientMessageId"));
+}
+
+/** The room that it is about, where it names one. */
+export function roomOf(operation: Asked): string {
+  const value = operation.value as { roomId?: string };
+  if (operation.case === "sendMessage") return operation.value.target.case === "roomId" ? operation.value.target.value : "";
+  return value.roomId ?? "";
+}
+
+/** The id that makes it safe to repeat. */
+export function idOf(operation: Asked): string {
+  const value = operation.value as Repeatable;
+  return value.clientMessageId ?? value.requestId ?? "";
+}
+
+/** Gives it an id, and says what was known of its room, unless that was said before. */
+export function stamp(operation: Asked, id: string, head: bigint | undefined): void {
+  const fields = FIELDS.get(operation.case);
+  const value = operation.value as Repeatable;
+  if (fields?.has("clientMessageId")) value.clientMessageId ||= id;
+  else if (fields?.has("requestId")) value.requestId ||= id;
+  if (fields?.has("afterSeq") && head !== undefined) value.afterSeq ??= head;
+}

@@ -1,0 +1,90 @@
+import { create, type DescMethodUnary, type DescService, type Message } from "@bufbuild/protobuf";
+import { type Client, createClient, type Transport as Rpc } from "@connectrpc/connect";
+import { createGrpcWebTransport } from "@connectrpc/connect-web";
+
+import { fromStatus, RefusedError, toFrame } from "../errors.js";
+import {
+  ChatService,
+  type ClientFrame,
+  type Hello,
+  InboxService,
+  type Reply,
+  RoomService,
+  type ServerFrame,
+  ServerFrameSchema,
+  UserService,
+} from "../gen/chat_pb.js";
+import { isChange } from "../session/operations.js";
+import { Queue } from "./queue.js";
+import type { Connection, Transport } from "./transport.js";
+
+/** The unary call of each operation: they share their names. */
+const METHODS = new Map<string, DescMethodUnary>();
+for (const service of [ChatService, UserService, RoomService, InboxService] as DescService[]) {
+  for (const method of service.methods) if (method.methodKind === "unary") METHODS.set(method.localName, method as DescMethodUnary);
+}
+
+/** grpc-web: events on a stream, each operation a call of its own. */
+export class GrpcWebTransport implements Transport {
+  readonly #rpc: Rpc;
+  readonly #chat: Client<typeof ChatService>;
+
+  /** `url` is where the server is, as `https://host` or `http://host:port`. */
+  constructor(url: string) {
+    this.#rpc = createGrpcWebTransport({ baseUrl: url.replace(/\/$/, "") });
+    this.#chat = createClient(ChatService, this.#rpc);
+  }
+
+  async open(token: string, hello: Hello): Promise<Connection> {
+    const end = new AbortController();
+    const headers = { authorization: `Bearer ${token}` };
+    const frames = new Queue<ServerFrame>();
+    const events = this.#chat.subscribe({ hello }, { signal: end.signal, headers })[Symbol.asyncIterator]();
+    const first = await events.next().catch((error: unknown) => {
+      throw fromStatus(error);
+    });
+    if (!first.done) frames.push(first.value);
+    void this.#pump(events, frames, end.signal);
+    // What changes something goes one after the other, so that it happens in the order in
+    // which it was asked for.
+    let last: Promise<void> = Promise.resolve();
+    return {
+      frames,
+      send: (frame) => {
+        const call = () => this.#call(frame, headers, end.signal).then((reply) => frames.push(reply), frames.fail.bind(frames));
+        if (isChange(frame.operation.case)) last = last.then(call);
+        else void call();
+      },
+      close: () => {
+        frames.end();
+        end.abort();
+      },
+    };
+  }
+
+  async #pump(events: AsyncIterator<ServerFrame>, frames: Queue<ServerFrame>, end: AbortSignal): Promise<void> {
+    try {
+      for (let next = await events.next(); !next.done; next = await events.next()) frames.push(next.value);
+      frames.end();
+    } catch (error) {
+      if (!end.aborted) frames.fail(fromStatus(error));
+    }
+  }
+
+  /** The reply that a stream would have carried. Rejects if the server cannot be reached. */
+  async #call(frame: ClientFrame, headers: HeadersInit, end: AbortSignal): Promise<ServerFrame> {
+    const { requestId, operation } = frame;
+    const method = METHODS.get(operation.case ?? "");
+    if (!method) throw new TypeError(`${operation.case} is no operation`);
+    let result: Reply["result"];
+    try {
+      const answer = await this.#rpc.unary(method, end, undefined, headers, operation.value as Message);
+      result = { case: method.localName, value: answer.message } as Reply["result"];
+    } catch (error) {
+      const refusal = fromStatus(error);
+      if (!(refusal instanceof RefusedError)) throw refusal;
+      result = { case: "error", value: toFrame(refusal) };
+    }
+    return create(ServerFrameSchema, { frame: { case: "reply", value: { requestId, result } } });
+  }
+}

@@ -1,0 +1,140 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
+
+import { Client, GrpcWebTransport, NotFoundError, PermissionDeniedError, UnauthenticatedError, v1, WebSocketTransport } from "../src/index.js";
+import { eventually, Server } from "./server.js";
+
+let server: Server;
+beforeAll(async () => {
+  server = await Server.start();
+});
+afterAll(() => server.stop());
+
+const TRANSPORTS = {
+  websocket: (url: string) => new WebSocketTransport(url, WebSocket as never),
+  "grpc-web": (url: string) => new GrpcWebTransport(url),
+};
+
+let names = 0;
+const fresh = (name: string) => `${name}-${process.pid}-${names++}`;
+
+describe.each(Object.entries(TRANSPORTS))("over %s", (_, transport) => {
+  const clients: Client[] = [];
+  afterAll(() => clients.forEach((client) => client.close()));
+
+  async function client(userId: string): Promise<Client> {
+    const token = await server.token(userId);
+    const client = new Client({ url: server.url, token, transport: transport(server.url) });
+    clients.push(client);
+    await client.start();
+    return client;
+  }
+
+  /** Two people and their direct room. */
+  async function pair() {
+    const [alice, bob] = await Promise.all([client(fresh("alice")), client(fresh("bob"))]);
+    const { roomId } = await alice.send({ toUser: bob.userId, text: "hello" });
+    const room = async (client: Client) => {
+      const room = await eventually("the room is there", () => client.room(roomId));
+      await room.loadLatest();
+      return room;
+    };
+    return { alice, bob, hers: await room(alice), his: await room(bob) };
+  }
+
+  const texts = (room: { messages: readonly { text: string }[] }) => room.messages.map(({ text }) => text);
+
+  test("two people talk, change their minds, and see how far it came", async () => {
+    const { alice, hers, his } = await pair();
+    expect(texts(his)).toEqual(["hello"]);
+    expect(his.unreadCount).toBe(1);
+    const states: string[] = [];
+    hers.on("change", () => {
+      const state = hers.messages.at(-1)?.text === "how are you?" && hers.messages.at(-1)?.state;
+      if (state && states.at(-1) !== state) states.push(state);
+    });
+    const seq = await hers.send("how are you?");
+    await eventually("it has come", () => his.messages.length === 2);
+    expect(his.unreadCount).toBe(2);
+    await his.markRead();
+    expect(his.unreadCount).toBe(0);
+    await eventually("it is read", () => hers.messages.at(-1)?.state === "read");
+    expect(states[0]).toBe("sending");
+    expect(states).toContain("sent");
+    expect(states.at(-1)).toBe("read");
+
+    await his.react(seq, "👍");
+    await eventually("the reaction is there", () => hers.messages.at(-1)?.reactions[0]?.userIds.length === 1);
+    await hers.edit(seq, "how do you do?");
+    await eventually("it is edited", () => his.messages.at(-1)?.text === "how do you do?");
+    await hers.delete(seq);
+    await eventually("it is deleted", () => his.messages.at(-1)?.deleted);
+    expect(hers.messages.at(-1)).toEqual({ ...his.messages.at(-1), state: "read" });
+    const answer = await his.send("fine", { replyToSeq: seq });
+    const last = await eventually("the answer is there", () => hers.messages.find((message) => message.seq === answer));
+    expect(last.replyToSeq).toBe(seq);
+
+    his.startTyping();
+    await eventually("he types", () => hers.typing.length === 1);
+    await his.send("done");
+    await eventually("he types no more", () => hers.typing.length === 0);
+    await alice.watchPresence([hers.peerId]);
+    expect(alice.isOnline(hers.peerId)).toBe(true);
+  });
+
+  test("what the server refuses is an error of its kind", async () => {
+    const { alice, hers } = await pair();
+    const strangers = await (await client(fresh("carol"))).call("createRoom", { kind: v1.RoomKind.GROUP });
+    const roomId = strangers.room!.roomId;
+    await expect(alice.send({ roomId, text: "let me in" })).rejects.toBeInstanceOf(PermissionDeniedError);
+    await expect(alice.call("getUser", { userId: "nobody" })).rejects.toMatchObject({ reason: "user_not_found" });
+    await expect(alice.call("getMessage", { roomId: hers.id, seq: 99n })).rejects.toBeInstanceOf(NotFoundError);
+    const eve = new Client({ url: server.url, token: "garbage", transport: transport(server.url) });
+    await expect(eve.start()).rejects.toBeInstanceOf(UnauthenticatedError);
+  });
+
+  test("nothing is lost, doubled or reordered while connections break and the server dies", async () => {
+    const { hers, his } = await pair();
+    const count = 300;
+    const sent = Array.from({ length: count }, (_, number) => `${number}`);
+    let done = 0;
+    const sending = Promise.all(sent.map((text) => hers.send(text).then(() => done++)));
+    const chaos = (async () => {
+      for (const share of [0.1, 0.25, 0.4]) {
+        await eventually("some are sent", () => done >= count * share);
+        server.breakAll();
+      }
+      await eventually("half are sent", () => done >= count * 0.5);
+      await server.end("SIGKILL");
+      await server.launch();
+      await eventually("more are sent", () => done >= count * 0.75);
+      await server.end("SIGTERM");
+      await server.launch();
+    })();
+    await Promise.all([sending, chaos]);
+    await eventually("all have come", () => his.messages.length === count + 1);
+    await eventually("all are back", () => hers.messages.length === count + 1 && hers.messages.every(({ seq }) => seq));
+    expect(texts(his)).toEqual(["hello", ...sent]);
+    expect(texts(hers)).toEqual(["hello", ...sent]);
+    const seqs = his.messages.map(({ seq }) => seq!);
+    expect(seqs).toEqual([...seqs].sort((a, b) => a - b));
+  });
+
+  test("a long history is scrolled back and forth", async () => {
+    const { hers, his } = await pair();
+    for (let number = 0; number < 120; number += 1) await hers.send(`${number}`);
+    const all = ["hello", ...Array.from({ length: 120 }, (_, number) => `${number}`)];
+    await his.loadLatest();
+    expect(texts(his)).toEqual(all.slice(-50));
+    while (his.hasOlder) await his.loadOlder();
+    expect(texts(his)).toEqual(all);
+    const middle = his.messages[60]!;
+    await his.jumpTo(middle.seq!);
+    expect(texts(his)).toContain(middle.text);
+    expect(his.hasNewer).toBe(true);
+    await hers.send("meanwhile");
+    while (his.hasNewer) await his.loadNewer();
+    while (his.hasOlder) await his.loadOlder();
+    expect(texts(his)).toEqual([...all, "meanwhile"]);
+  });
+});

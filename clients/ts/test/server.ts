@@ -1,0 +1,115 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const DEADLINE_MS = 30_000;
+
+const BINARY = process.env["PARLANCE_BIN"] ?? fileURLToPath(new URL("../../../target/debug/parlance", import.meta.url));
+
+/** A real server of a test's own, with a way in that can be cut. */
+export class Server {
+  readonly #folder: string;
+  #child: ChildProcess | undefined;
+  #address = "127.0.0.1:0";
+  readonly #sockets = new Set<net.Socket>();
+  readonly #proxy: net.Server;
+  /** New connections are refused. */
+  cut = false;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+    this.#proxy = net.createServer((client) => {
+      if (this.cut) return void client.destroy();
+      const [host, port] = this.#address.split(":");
+      const server = net.connect(Number(port), host);
+      for (const [from, to] of [
+        [client, server],
+        [server, client],
+      ] as const) {
+        this.#sockets.add(from);
+        from.setNoDelay(true);
+        from.on("error", () => to.destroy());
+        from.on("close", () => (to.destroy(), this.#sockets.delete(from)));
+        from.pipe(to);
+      }
+    });
+  }
+
+  static async start(): Promise<Server> {
+    const server = new Server(await mkdtemp(path.join(tmpdir(), "parlance-ts-")));
+    await server.launch();
+    await new Promise<void>((resolve) => server.#proxy.listen(0, "127.0.0.1", resolve));
+    return server;
+  }
+
+  /** Where clients connect: through the proxy. */
+  get url(): string {
+    return `http://127.0.0.1:${(this.#proxy.address() as net.AddressInfo).port}`;
+  }
+
+  /** Starts the process, where it listened before if it did. */
+  async launch(): Promise<void> {
+    const arguments_ = ["serve", "--listen", this.#address, "--admin-listen", "127.0.0.1:0", "--user-rate", "0"];
+    const child = spawn(BINARY, [...arguments_, "--data-dir", path.join(this.#folder, "data"), "--drain-seconds", "2"], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, PARLANCE_LOG: "error" },
+    });
+    this.#child = child;
+    const lines = createInterface(child.stdout!);
+    await new Promise<void>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
+      lines.on("line", (line) => {
+        const address = /open +http:\/\/([^/]+)/.exec(line)?.[1];
+        if (address) resolve(void (this.#address = address));
+      });
+    });
+  }
+
+  /** Breaks every connection. */
+  breakAll(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Ends the process: without a word, or in good order. */
+  async end(signal: "SIGKILL" | "SIGTERM" = "SIGKILL"): Promise<void> {
+    const child = this.#child!;
+    const exited = new Promise((resolve) => child.once("exit", resolve));
+    child.removeAllListeners("exit");
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill(signal);
+    await Promise.race([exited, gone]);
+  }
+
+  async stop(): Promise<void> {
+    await this.end();
+    this.breakAll();
+    await new Promise((resolve) => this.#proxy.close(resolve));
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  /** A token for someone new. */
+  async token(userId: string): Promise<string> {
+    const response = await fetch(`http://${this.#address}/v1/users`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ userId, name: userId }),
+    });
+    return ((await response.json()) as { token: string }).token;
+  }
+}
+
+/** Waits until `condition` gives something. */
+export async function eventually<T>(what: string, condition: () => T | undefined | false): Promise<T> {
+  const deadline = Date.now() + DEADLINE_MS;
+  for (;;) {
+    const result = condition();
+    if (result !== undefined && result !== false) return result;
+    if (Date.now() > deadline) throw new Error(`not within ${DEADLINE_MS / 1000} s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
