@@ -2,9 +2,11 @@
 //! what their readiness says.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
+use std::time::Duration;
+
 use parlance_proto::v1::event::Body;
 use parlance_proto::v1::{Event, GetUserRequest};
-use parlance_tests::{Cluster, DOORS, Http, Person, Server, deploy, eventually, run_to_end, text_of};
+use parlance_tests::{Cluster, DOORS, Http, Person, Server, deploy, eventually, run_to_end, text_of, within};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -147,4 +149,20 @@ async fn readiness_says_when_the_store_does_not_answer() {
     says(503, "store: ").await;
     cluster.dynamodb.plan().clear();
     says(200, "ready").await;
+}
+
+#[tokio::test]
+async fn who_comes_with_many_others_waits_in_line_and_not_at_the_store() {
+    use parlance_faults::dynamodb::{ANY, Fault};
+    let cluster = Cluster::start(1).await;
+    cluster.dynamodb.plan().often(ANY, 1.0, Fault::Delay(Duration::from_millis(100)));
+    let mut coming = tokio::task::JoinSet::new();
+    for number in 0..400 {
+        let person = cluster.person(0, &format!("person-{number}"));
+        coming.spawn(async move { drop(person.connect(DOORS[1]).await) });
+    }
+    // Whoever connects is welcomed, or panics.
+    within("all are welcomed", coming.join_all()).await;
+    let most = cluster.dynamodb.tally().most_at_once;
+    assert!((50..200).contains(&most), "{most} requests at a time");
 }

@@ -31,6 +31,7 @@ use parlance_core::plant::{self, Plant};
 use parlance_proto::v1;
 use parlance_registry::Registry;
 use parlance_store::Store;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -41,6 +42,7 @@ pub use error::Error;
 use crate::auth::{Auth, Caller};
 use crate::cluster::{Cluster, SignalRoom};
 use crate::hub::Hub;
+use crate::limits::OPENING;
 use crate::map::Seeded;
 use crate::marks::Marks;
 use crate::rooms::Rooms;
@@ -84,6 +86,8 @@ pub struct Api {
     marks: Marks,
     rates: Option<DefaultKeyedRateLimiter<UserId>>,
     known_users: DashSet<UserId, Seeded>,
+    /// Turns for opening a session.
+    opening: Semaphore,
     shutdown: CancellationToken,
     /// Ends what sessions rest on, once they are gone.
     end: CancellationToken,
@@ -113,9 +117,10 @@ impl Api {
         let burst = |rate: NonZeroU32| rate.saturating_mul(NonZeroU32::MIN.saturating_add(1));
         let rates =
             parts.user_rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst(rate))));
-        let known_users = DashSet::default();
+        let (known_users, opening) = (DashSet::default(), Semaphore::new(OPENING));
         let api =
-            Arc::new(Self { parts, hub, cluster, rooms, marks, rates, known_users, shutdown, end, tasks });
+            Self { parts, hub, cluster, rooms, marks, rates, known_users, opening, shutdown, end, tasks };
+        let api = Arc::new(api);
         api.tasks.spawn(trim(api.clone()));
         api
     }
@@ -181,6 +186,12 @@ impl Api {
 
     pub(crate) fn tasks(&self) -> &TaskTracker {
         &self.tasks
+    }
+
+    /// A turn for opening a session, until it is dropped. To be waited for in a task of its
+    /// own.
+    pub(crate) async fn opening(&self) -> Option<SemaphorePermit<'_>> {
+        self.opening.acquire().await.ok()
     }
 
     pub(crate) fn check_rate(&self, caller: &Caller) -> Result<(), Error> {

@@ -279,6 +279,7 @@ impl Session {
         let cursors = parse::cursors(&hello.cursors)?;
         let (api, caller) = (self.api.clone(), self.caller.clone());
         let (mut open, heads) = in_own_task(async move {
+            let _turn = api.opening().await;
             // Before anything is read: see `Online::register`.
             let online = Online::register(&api, &caller.user).await.ok_or(Error::Draining)?;
             api.catch_up(online, &caller, cursors).await

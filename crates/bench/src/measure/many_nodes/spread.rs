@@ -25,7 +25,7 @@ const MEMBERS: usize = 16;
 const SENDERS: usize = 4;
 
 /// A message goes out this often, to one room after the other.
-const EVERY: Duration = Duration::from_millis(4);
+const EVERY: Duration = Duration::from_millis(2);
 
 pub(in crate::measure) async fn measure(effort: &Effort, results: &mut Results) -> Result<()> {
     let cluster = start(effort, 4).await?;

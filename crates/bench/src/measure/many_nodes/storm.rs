@@ -27,7 +27,7 @@ const MISSED: usize = 3;
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Clients that are started at a time.
+/// Clients that are started, and rooms that are written, at a time.
 const AT_ONCE: usize = 64;
 
 const STORE_READS: &str = "parlance_feed_store_reads_total";
@@ -66,14 +66,17 @@ pub(in crate::measure) async fn measure(effort: &Effort, results: &mut Results) 
     let reads = reads(&cluster).await?;
     let died = Instant::now();
     cluster.nodes[0].lock().await.kill().await?;
-    let mut expected = HashMap::new();
-    for _ in 0..MISSED {
-        for (session, room) in senders.iter().zip(&rooms) {
-            let sent = session.send_message(Message::to_room(room, text())).await?;
-            expected.insert(room.clone(), sent.seq);
-        }
-    }
-    heads.send_replace(expected);
+    let expected = futures::stream::iter(senders.iter().zip(&rooms))
+        .map(|(session, room)| async move {
+            let mut seq = 0;
+            for _ in 0..MISSED {
+                seq = session.send_message(Message::to_room(room, text())).await?.seq;
+            }
+            anyhow::Ok((room.clone(), seq))
+        })
+        .buffer_unordered(AT_ONCE);
+    heads.send_replace(expected.try_collect().await?);
+    eprintln!("what they missed was sent after {:.1} s", died.elapsed().as_secs_f64());
     let mut look = interval(Duration::from_millis(10));
     while caught_up.load(Ordering::Relaxed) < count {
         look.tick().await;
