@@ -17,6 +17,7 @@ export class Outbox {
   readonly #messages = new Map<string, StoredMessage>();
   readonly #last = new Map<string, Promise<unknown>>();
   readonly #cancel = new Map<string, AbortController>();
+  #writtenAt = 0;
   /** What was written before a reload goes first. */
   readonly #loaded: Promise<void>;
 
@@ -34,7 +35,9 @@ export class Outbox {
 
   /** Keeps a message and sends it. Resolves once it is durable, rejects once it is refused for good. */
   async send(draft: Draft): Promise<SendMessageResponse> {
-    const message: StoredMessage = { ...draft, id: randomId(), writtenAt: Date.now() };
+    // Never the same: they go out in this order.
+    this.#writtenAt = Math.max(Date.now(), this.#writtenAt + 1);
+    const message: StoredMessage = { ...draft, id: randomId(), writtenAt: this.#writtenAt };
     const head = message.roomId === undefined ? undefined : this.#session.head(message.roomId);
     if (head) message.afterSeq = Number(head);
     this.#messages.set(message.id, message);

@@ -120,13 +120,13 @@ export class Session extends Emitter<SessionEvents> {
       const end = await this.#once(refused);
       if (this.#closed) return;
       const { error } = end;
+      if (end.lastedMs >= STABLE_MS) refused = false;
       if (error instanceof RefusedError && isFinal(error)) {
         // A token may have come to its end: another one is asked for, once.
         if (!(error instanceof UnauthenticatedError) || refused) return this.close(error);
         refused = true;
         continue;
       }
-      if (end.lastedMs > 0) refused = false;
       failures = end.lastedMs >= STABLE_MS || end.drained ? 0 : failures + 1;
       const asked = error instanceof RefusedError ? (error.retryDelayMs ?? 0) : 0;
       const delay = end.drained ? 0 : Math.max(asked, backoff(failures - 1));

@@ -1,0 +1,221 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+
+import { ClosedError, PreconditionError, TransportError, UnauthenticatedError } from "../src/index.js";
+import { refused } from "../src/errors.js";
+import { Session } from "../src/session/session.js";
+import { FakeTransport, message } from "./fake.js";
+
+let transport: FakeTransport;
+let session: Session;
+let tokens: boolean[];
+beforeEach(() => {
+  vi.useFakeTimers();
+  transport = new FakeTransport();
+  tokens = [];
+  session = new Session({
+    transport,
+    token: ({ refused }) => (tokens.push(refused), `token-${tokens.length}`),
+    deviceId: "phone",
+  });
+  session.start();
+});
+afterEach(() => {
+  session.close();
+  vi.useRealTimers();
+});
+
+/** Lets everything go on that waits for nothing but its turn. */
+const settle = () => vi.advanceTimersByTimeAsync(0);
+
+async function online(heads: { roomId: string; seq: bigint; epoch?: bigint }[] = []) {
+  await settle();
+  transport.last.welcome(heads);
+  await settle();
+  expect(session.state.status).toBe("online");
+  return transport.last;
+}
+
+/** Waits for the next connection, however long that takes. */
+async function reconnected() {
+  const before = transport.connections.length;
+  for (let second = 0; second < 60 && transport.connections.length === before; second++) await vi.advanceTimersByTimeAsync(1_000);
+  return online();
+}
+
+test("it resumes where it was, and hands every event over once", async () => {
+  const seen: bigint[] = [];
+  session.on("event", ({ seq }) => seen.push(seq));
+  const first = await online([{ roomId: "r", seq: 2n, epoch: 7n }]);
+  first.event("r", 1n);
+  first.event("r", 2n);
+  await settle();
+  first.frames.fail(new TransportError("cut"));
+  const second = await reconnected();
+  expect(second.hello.cursors).toMatchObject([{ roomId: "r", seq: 2n, epoch: 7n }]);
+  expect(second.hello.deviceId).toBe("phone");
+  second.event("r", 2n);
+  second.event("r", 3n);
+  await settle();
+  expect(seen).toEqual([1n, 2n, 3n]);
+});
+
+test("what was not answered goes out again as it was", async () => {
+  const first = await online([{ roomId: "r", seq: 5n }]);
+  const sent = session.call("sendMessage", { target: { case: "roomId", value: "r" }, text: "hello" });
+  const edited = session.call("editMessage", { roomId: "r", seq: 1n, text: "better" });
+  await settle();
+  const [message, edit] = first.sent;
+  expect(message!.operation.value).toMatchObject({ afterSeq: 5n });
+  first.event("r", 6n);
+  first.frames.fail(new TransportError("cut"));
+  const second = await reconnected();
+  // The room has gone on, and they still say what was known when they were made.
+  expect(second.sent).toEqual([message, edit]);
+  second.say({ case: "reply", value: { requestId: message!.requestId, result: { case: "sendMessage", value: { seq: 7n } } } });
+  second.say({ case: "reply", value: { requestId: edit!.requestId, result: { case: "editMessage", value: {} } } });
+  expect((await sent).seq).toBe(7n);
+  await edited;
+  second.frames.fail(new TransportError("cut"));
+  expect((await reconnected()).sent).toEqual([]);
+});
+
+test("it waits longer from failure to failure, and not at all when it is woken", async () => {
+  const first = await online();
+  transport.refusal = new TransportError("nobody there");
+  first.frames.fail(transport.refusal);
+  const delays: number[] = [];
+  session.on("state", (state) => state.status === "waiting" && delays.push(state.retryAt - Date.now()));
+  await vi.advanceTimersByTimeAsync(120_000);
+  for (const [failures, delay] of delays.entries()) {
+    const most = Math.min(20_000, 250 * 2 ** failures);
+    expect(delay).toBeGreaterThanOrEqual(most / 2);
+    expect(delay).toBeLessThanOrEqual(most);
+  }
+  expect(delays.length).toBeGreaterThan(8);
+  const before = tokens.length;
+  session.wake();
+  await settle();
+  expect(tokens.length).toBe(before + 1);
+});
+
+test("a server that drains is left when it says, and the next one found at once", async () => {
+  const first = await online();
+  first.say({ case: "draining", value: { reconnectAfter: { seconds: 3n, nanos: 500_000_000 } } });
+  await vi.advanceTimersByTimeAsync(3_400);
+  expect(first.closed).toBe(false);
+  expect(transport.connections.length).toBe(1);
+  await vi.advanceTimersByTimeAsync(101);
+  expect(first.closed).toBe(true);
+  expect(transport.connections.length).toBe(2);
+});
+
+test("a token at its end is followed by another one, and by none if that is refused too", async () => {
+  const expired = { code: 16, reason: "token_expired", message: "expired" };
+  const first = await online();
+  first.say({ case: "reply", value: { result: { case: "error", value: expired } } });
+  await settle();
+  expect(tokens).toEqual([false, true]);
+  const second = await online();
+  await vi.advanceTimersByTimeAsync(15_000);
+  second.say({ case: "reply", value: { result: { case: "error", value: expired } } });
+  await settle();
+  // That one had worked: it is asked for again.
+  expect(tokens).toEqual([false, true, true]);
+  transport.refusal = refused({ ...expired, metadata: {} });
+  transport.last.frames.fail(transport.refusal);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(session.state).toMatchObject({ status: "closed", error: expect.any(UnauthenticatedError) });
+});
+
+test("a connection on which no answer comes is given up", async () => {
+  const first = await online();
+  void session.call("getUser", { userId: "me" }).catch(() => {});
+  await vi.advanceTimersByTimeAsync(24_000);
+  expect(first.closed).toBe(false);
+  await vi.advanceTimersByTimeAsync(3_000);
+  expect(first.closed).toBe(true);
+  expect((await reconnected()).sent).toHaveLength(1);
+});
+
+test("after a sleep of the machine a connection is doubted", async () => {
+  const first = await online();
+  session.wake();
+  await vi.advanceTimersByTimeAsync(2_000);
+  first.answer({ case: "getPresence", value: {} });
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(first.closed).toBe(false);
+  session.wake();
+  await vi.advanceTimersByTimeAsync(7_000);
+  expect(first.closed).toBe(true);
+});
+
+test("what is refused for now goes out again when the server said", async () => {
+  const { sent } = await online();
+  const call = session.call("getUser", { userId: "me" });
+  await settle();
+  transport.last.refuse({ code: 8, reason: "rate_limited", retryDelay: { seconds: 2n, nanos: 0 } });
+  await vi.advanceTimersByTimeAsync(1_900);
+  expect(sent).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(500);
+  expect(sent).toHaveLength(2);
+  transport.last.answer({ case: "getUser", value: { user: { userId: "alice" } } });
+  expect((await call).user?.userId).toBe("alice");
+});
+
+test("what is refused for good is an error with its reason", async () => {
+  await online();
+  const call = session.call("leaveRoom", { roomId: "r" });
+  await settle();
+  transport.last.refuse({ code: 9, reason: "owner_leaves", message: "hand it over first", metadata: { room_id: "r" } });
+  await expect(call).rejects.toBeInstanceOf(PreconditionError);
+  await expect(call).rejects.toMatchObject({ code: 9, reason: "owner_leaves", metadata: { room_id: "r" } });
+});
+
+for (const found of [true, false]) {
+  test(`a late retry looks through the log itself, and ${found ? "finds" : "does not find"} the message`, async () => {
+    const connection = await online([{ roomId: "r", seq: 10n }]);
+    const call = session.call("sendMessage", { target: { case: "roomId", value: "r" }, text: "hello", clientMessageId: "m1" });
+    await settle();
+    connection.refuse({ code: 9, reason: "catch_up_first", metadata: { head_seq: "300" } });
+    await settle();
+    expect(connection.sent.at(-1)!.operation).toMatchObject({ case: "listEvents", value: { roomId: "r", fromSeq: 11n, toSeq: 300n } });
+    connection.answer({ case: "listEvents", value: { events: [message("r", 11n, "x")], nextFromSeq: 211n } });
+    await settle();
+    expect(connection.sent.at(-1)!.operation).toMatchObject({ case: "listEvents", value: { fromSeq: 211n } });
+    const own = message("r", 250n, "hello", "alice", "m1");
+    connection.answer({ case: "listEvents", value: { events: found ? [own] : [] } });
+    await settle();
+    if (!found) {
+      expect(connection.sent.at(-1)!.operation).toMatchObject({ case: "sendMessage", value: { clientMessageId: "m1", afterSeq: 300n } });
+      connection.answer({ case: "sendMessage", value: { roomId: "r", seq: 301n } });
+    }
+    expect(await call).toMatchObject(found ? { seq: 250n, isRepeat: true } : { seq: 301n, isRepeat: false });
+  });
+}
+
+test("a call can be given up, and ends with the client", async () => {
+  await online();
+  const abort = new AbortController();
+  const given = session.call("getUser", { userId: "me" }, abort.signal);
+  const left = session.call("getUser", { userId: "me" });
+  const outcome = Promise.all([expect(given).rejects.toThrow("enough"), expect(left).rejects.toBeInstanceOf(ClosedError)]);
+  abort.abort(new Error("enough"));
+  session.close();
+  await outcome;
+  await expect(session.call("getUser", { userId: "me" })).rejects.toBeInstanceOf(ClosedError);
+});
+
+test("gaps are handed over without what is there already", async () => {
+  const gaps: [bigint, bigint][] = [];
+  session.on("gap", ({ fromSeq, toSeq }) => gaps.push([fromSeq, toSeq]));
+  const connection = await online();
+  connection.event("r", 5n);
+  connection.say({ case: "gap", value: { roomId: "r", fromSeq: 1n, toSeq: 5n, reason: 1 } });
+  connection.say({ case: "gap", value: { roomId: "r", fromSeq: 4n, toSeq: 20n, reason: 1 } });
+  connection.event("r", 20n);
+  connection.event("r", 21n);
+  await settle();
+  expect(gaps).toEqual([[6n, 20n]]);
+  connection.frames.fail(new TransportError("cut"));
+  expect((await reconnected()).hello.cursors[0]?.seq).toBe(21n);
+});

@@ -1,0 +1,164 @@
+import { create } from "@bufbuild/protobuf";
+import { beforeEach, expect, test, vi } from "vitest";
+
+import { v1 } from "../src/index.js";
+import { Timeline } from "../src/room/timeline.js";
+import { message } from "./fake.js";
+
+/** The log of a room; calls answer from it, when they are let. */
+let log: v1.Event[];
+let held: (() => void)[] | undefined;
+let timeline: Timeline;
+let changes: number;
+let calls: string[];
+
+const hold = () => (held ? new Promise<void>((resolve) => held!.push(resolve)) : Promise.resolve());
+const release = () => {
+  const waiting = held ?? [];
+  held = undefined;
+  waiting.forEach((go) => go());
+};
+
+beforeEach(() => {
+  [log, held, changes, calls] = [[], undefined, 0, []];
+  const source = {
+    async listMessages({ beforeSeq = 0, afterSeq = 0, pageSize }: { beforeSeq?: number; afterSeq?: number; pageSize: number }) {
+      calls.push("messages");
+      const head = log.length;
+      const all = log.filter(({ body, seq }) => body.case === "message" && seq > afterSeq && (!beforeSeq || seq < beforeSeq));
+      const forwards = afterSeq > 0 && !beforeSeq;
+      const messages = forwards ? all.slice(0, pageSize) : all.slice(-pageSize);
+      const end = forwards ? messages.at(-1) : messages[0];
+      await hold();
+      return { messages, hasMore: all.length > pageSize, nextSeq: end?.seq ?? 0n, headSeq: BigInt(head) };
+    },
+    async listEvents({ fromSeq, toSeq, pageSize }: { fromSeq: number; toSeq: number; pageSize: number }) {
+      calls.push("events");
+      const all = log.filter(({ seq }) => seq >= fromSeq && seq <= toSeq);
+      const events = all.slice(0, pageSize);
+      await hold();
+      return { events, nextFromSeq: all.length > pageSize ? events.at(-1)!.seq + 1n : 0n };
+    },
+  };
+  timeline = new Timeline(source, () => changes++);
+});
+
+/** Something happens; `told` says whether one is told. */
+function happens(body: v1.Event["body"], told = true): v1.Event {
+  const event = create(v1.EventSchema, { ...message("r", BigInt(log.length + 1), ""), body });
+  log.push(event);
+  if (told) timeline.event(event);
+  return event;
+}
+const says = (text: string, told = true) => happens({ case: "message", value: create(v1.MessageSchema, { text }) }, told);
+const gap = (fromSeq: number, toSeq: number, reason = v1.GapReason.TOO_LONG) =>
+  timeline.gap(create(v1.GapSchema, { roomId: "r", fromSeq: BigInt(fromSeq), toSeq: BigInt(toSeq), reason }));
+const texts = () => timeline.messages.map(({ text }) => text);
+const settle = () => vi.waitFor(() => expect(timeline.isLoading).toBe(false));
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => `${from + index}`);
+
+test("the end is shown, and goes on with what happens", async () => {
+  range(0, 60).forEach((text) => says(text));
+  expect(texts()).toEqual([]);
+  await timeline.loadLatest();
+  says("60");
+  expect(texts()).toEqual(range(10, 61));
+  await timeline.loadOlder();
+  expect(texts()).toEqual(range(0, 61));
+  expect(timeline.hasOlder).toBe(false);
+});
+
+test("what happens while a page is on its way is in its place", async () => {
+  range(0, 10).forEach((text) => says(text));
+  held = [];
+  const loading = timeline.loadLatest();
+  says("10");
+  says("11");
+  expect(texts()).toEqual([]);
+  release();
+  await loading;
+  await settle();
+  expect(texts()).toEqual(range(0, 12));
+});
+
+test("a gap is filled before what came after it is shown", async () => {
+  says("0");
+  await timeline.loadLatest();
+  range(1, 251).forEach((text) => says(text, false));
+  held = [];
+  gap(2, 251);
+  says("251");
+  expect(texts()).toEqual(["0"]);
+  release();
+  await vi.waitFor(() => expect(texts()).toEqual(range(0, 252)));
+  expect(calls.filter((call) => call === "events")).toHaveLength(2);
+});
+
+test("of a very long gap the end is shown", async () => {
+  says("0");
+  await timeline.loadLatest();
+  range(1, 5_000).forEach((text) => says(text, false));
+  gap(2, 5_000);
+  await vi.waitFor(() => expect(texts()).toEqual(range(4_950, 5_000)));
+  expect(timeline.hasOlder).toBe(true);
+});
+
+test("what may not be read is passed over", async () => {
+  says("0");
+  await timeline.loadLatest();
+  says("secret", false);
+  gap(2, 2, v1.GapReason.NOT_MEMBER);
+  says("2");
+  expect(texts()).toEqual(["0", "2"]);
+  expect(calls).toEqual(["messages"]);
+});
+
+test("changes apply once, in whatever order they become known", async () => {
+  const { seq } = says("helo");
+  await timeline.loadLatest();
+  const targetSeq = seq;
+  happens({ case: "messageEdited", value: create(v1.MessageEditedSchema, { targetSeq, text: "hello" }) });
+  const liked = happens({ case: "reactionAdded", value: create(v1.ReactionAddedSchema, { targetSeq, emoji: "👍" }) });
+  timeline.event(liked);
+  expect(timeline.messages[0]).toMatchObject({ text: "hello", reactions: [{ emoji: "👍", userIds: ["bob"] }] });
+  happens({ case: "reactionRemoved", value: create(v1.ReactionRemovedSchema, { targetSeq, emoji: "👍" }) });
+  expect(timeline.messages[0]!.reactions).toEqual([]);
+  happens({ case: "messageDeleted", value: create(v1.MessageDeletedSchema, { targetSeq }) });
+  expect(timeline.messages[0]).toMatchObject({ text: "", deleted: true });
+  const before = changes;
+  timeline.event(liked);
+  expect(changes).toBe(before);
+});
+
+test("a page that has a change in it is not changed by it again", async () => {
+  const sent = says("hello", false);
+  happens({ case: "messageEdited", value: create(v1.MessageEditedSchema, { targetSeq: 1n, text: "older" }) }, false);
+  if (sent.body.case === "message") Object.assign(sent.body.value, { text: "newer", changedSeq: 5n });
+  await timeline.loadLatest();
+  timeline.event(log[1]!);
+  expect(texts()).toEqual(["newer"]);
+});
+
+test("after a jump the end is reached page by page", async () => {
+  range(0, 300).forEach((text) => says(text));
+  await timeline.loadLatest();
+  await timeline.jumpTo(100);
+  expect(texts()).toContain("99");
+  expect(texts()).toHaveLength(50);
+  expect(timeline.hasNewer).toBe(true);
+  says("300");
+  expect(texts()).not.toContain("300");
+  while (timeline.hasNewer) await timeline.loadNewer();
+  says("301");
+  expect(texts().slice(-3)).toEqual(["299", "300", "301"]);
+  expect(texts()).toEqual(range(Number(texts()[0]), 302));
+});
+
+test("a restored room is shown anew", async () => {
+  range(0, 3).forEach((text) => says(text));
+  await timeline.loadLatest();
+  log = [];
+  says("another past", false);
+  gap(1, 1, v1.GapReason.RESTORED);
+  await vi.waitFor(() => expect(texts()).toEqual(["another past"]));
+});
