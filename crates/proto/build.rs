@@ -18,9 +18,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let with_comments = compiler.file_descriptor_set();
 
     // What is served by reflection and read by the REST router: with the extension
-    // options, which the typed form drops, and without comments.
+    // options, which the typed form drops.
     let mut compiler = Compiler::new([&root])?;
-    compiler.include_imports(true).include_source_info(false);
+    compiler.include_imports(true).include_source_info(true);
     compiler.open_files(["chat.proto"])?;
     std::fs::write(out.join("descriptor.bin"), compiler.encode_file_descriptor_set())?;
 

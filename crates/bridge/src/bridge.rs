@@ -2,12 +2,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::any;
+use axum::routing::{any, get};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backend::ChatBackend;
 use crate::meters::Meters;
+use crate::openapi;
 use crate::options::Options;
 use crate::rest::{self, Routes};
 use crate::ws;
@@ -39,11 +40,12 @@ impl Bridge {
         Self { shared: Arc::new(Shared { backend, options, shutdown, connections, routes, meters }) }
     }
 
-    /// `/ws` and everything under `/v1`. To be served with upgrades, over HTTP/1.1 at
+    /// `/ws`, everything under `/v1`, and `/openapi.json`. To be served with upgrades, over HTTP/1.1 at
     /// least; checking `Host` and `Origin` is a layer of whoever serves it.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/ws", any(ws::upgrade))
+            .route("/openapi.json", get(openapi::serve))
             .route("/v1", any(rest::handle))
             .route("/v1/", any(rest::handle))
             .route("/v1/{*call}", any(rest::handle))

@@ -12,6 +12,7 @@ mod bridge;
 mod headers;
 mod limits;
 mod meters;
+mod openapi;
 mod options;
 mod rest;
 mod ws;

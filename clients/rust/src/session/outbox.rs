@@ -175,7 +175,10 @@ impl Unanswered {
 fn retry(error: &ClientError, refusals: u32) -> Option<std::time::Duration> {
     let failure = error.failure()?;
     match failure.code {
-        Code::Unavailable => Some(failure.retry_after.unwrap_or_else(|| backoff::delay(refusals))),
+        // Past its deadline it may have been carried out: the same id tells.
+        Code::Unavailable | Code::DeadlineExceeded => {
+            Some(failure.retry_after.unwrap_or_else(|| backoff::delay(refusals)))
+        }
         Code::ResourceExhausted => failure.retry_after.map(random_above),
         _ => None,
     }
@@ -231,8 +234,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_passing_refusals_are_repeated() {
         let mut outbox = Outbox::new();
-        let mut waiting: Vec<_> = (0..3).map(|_| typing(&mut outbox)).collect();
+        let mut waiting: Vec<_> = (0..4).map(|_| typing(&mut outbox)).collect();
         sent(&mut outbox);
+        let late = Failure::new(Code::DeadlineExceeded, "operation_timeout", "");
+        reply(&mut outbox, "3", Answer::Error(late.into()));
+        assert!(waiting[3].try_recv().is_err());
+        outbox.wake(Instant::now() + Duration::from_secs(1));
+        assert_eq!(sent(&mut outbox), ["3"]);
         let limit = || Failure::new(Code::ResourceExhausted, "rate_limited", "");
         let delay = Duration::from_secs(3);
         reply(&mut outbox, "0", Answer::Error(limit().retry_after(delay).into()));
@@ -248,6 +256,7 @@ mod tests {
 
         // Neither a new connection nor less than the delay makes it ready.
         outbox.reconnected();
+        assert_eq!(sent(&mut outbox), ["3"]);
         outbox.wake(Instant::now() + Duration::from_secs(2));
         assert!(!outbox.has_ready());
         let due = outbox.next_due().unwrap();

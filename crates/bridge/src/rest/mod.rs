@@ -23,7 +23,7 @@ use crate::bridge::Shared;
 use crate::headers;
 
 use routes::Lookup;
-pub(crate) use routes::Routes;
+pub(crate) use routes::{Route, Routes};
 
 /// Carries out one call within the request deadline.
 pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {

@@ -16,6 +16,9 @@ pub(crate) struct Route {
     method: Method,
     template: Template,
     rpc: String,
+    call: MethodDescriptor,
+    /// Which of the forms of the call: 0 is the first.
+    form: usize,
     input: MessageDescriptor,
     output: MessageDescriptor,
     takes_body: bool,
@@ -60,8 +63,34 @@ impl Route {
         self.takes_body
     }
 
+    pub(crate) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Its path, with the JSON names of fields in braces.
+    pub(crate) fn path(&self) -> String {
+        self.template.to_string()
+    }
+
+    /// The fields of the request that are in the path.
+    pub(crate) fn path_fields(&self) -> Vec<FieldDescriptor> {
+        self.template.fields().cloned().collect()
+    }
+
+    pub(crate) fn call(&self) -> &MethodDescriptor {
+        &self.call
+    }
+
+    /// A name of its own.
+    pub(crate) fn operation_id(&self) -> String {
+        match self.form {
+            0 => self.call.name().to_owned(),
+            form => format!("{}{}", self.call.name(), form + 1),
+        }
+    }
+
     /// Reads one `google.api.HttpRule`.
-    fn from_rule(call: &MethodDescriptor, rule: &DynamicMessage) -> Result<Self, String> {
+    fn from_rule(call: &MethodDescriptor, form: usize, rule: &DynamicMessage) -> Result<Self, String> {
         let text = |name: &str| match rule.get_field_by_name(name).as_deref() {
             Some(Value::String(text)) => text.clone(),
             _ => String::new(),
@@ -82,7 +111,8 @@ impl Route {
         };
         let template = Template::parse(&path, &call.input()).map_err(|reason| format!("{path}: {reason}"))?;
         let rpc = format!("/{}/{}", call.parent_service().full_name(), call.name());
-        Ok(Self { method, template, rpc, input: call.input(), output: call.output(), takes_body })
+        let (input, output) = (call.input(), call.output());
+        Ok(Self { method, template, rpc, call: call.clone(), form, input, output, takes_body })
     }
 }
 
@@ -102,14 +132,19 @@ impl Routes {
             let Some(rule) = rule.as_message().filter(|_| options.has_extension(&http)) else { continue };
             let additional = rule.get_field_by_name("additional_bindings");
             let additional = additional.as_deref().and_then(Value::as_list).unwrap_or_default();
-            for rule in std::iter::once(rule).chain(additional.iter().filter_map(Value::as_message)) {
-                let route = Route::from_rule(&call, rule);
+            let rules = std::iter::once(rule).chain(additional.iter().filter_map(Value::as_message));
+            for (form, rule) in rules.enumerate() {
+                let route = Route::from_rule(&call, form, rule);
                 routes.push(route.map_err(|reason| RouteError { rpc: call.full_name().to_owned(), reason })?);
             }
         }
         // The first match is the right one: `/users/me` before `/users/{user_id}`.
         routes.sort_by(|a, b| a.template.precedence(&b.template));
         Ok(Self(routes))
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Route> {
+        self.0.iter()
     }
 
     /// Finds the call. HEAD is a GET whose body the HTTP layer keeps back.

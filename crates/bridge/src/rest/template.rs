@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fmt;
 
 use parlance_proto::error::Failure;
 use percent_encoding::percent_decode_str;
@@ -76,10 +77,27 @@ impl Template {
             .collect()
     }
 
+    pub(super) fn fields(&self) -> impl Iterator<Item = &FieldDescriptor> {
+        self.0.iter().filter_map(|segment| match segment {
+            Segment::Field(field) => Some(field),
+            Segment::Literal(_) => None,
+        })
+    }
+
     /// Literals before fields, segment by segment: the order in which to try templates.
     pub(super) fn precedence(&self, other: &Self) -> Ordering {
         let rank = |segment: &Segment| matches!(segment, Segment::Field(_));
         self.0.iter().map(rank).cmp(other.0.iter().map(rank))
+    }
+}
+
+/// Fields by their JSON names.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|segment| match segment {
+            Segment::Literal(literal) => write!(f, "/{literal}"),
+            Segment::Field(field) => write!(f, "/{{{}}}", field.json_name()),
+        })
     }
 }
 

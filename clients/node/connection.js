@@ -1,0 +1,206 @@
+/** One `Chat` stream to the server, and the calls beside it. */
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+
+import { backoff, FINAL, Lost, Refused, retryDelay } from "./errors.js";
+import { ChatService, ClientFrameSchema, RoomService, UserService } from "./gen/chat_pb.js";
+
+/** How long the server may take to answer hello. */
+const WELCOME_TIMEOUT_MS = 15_000;
+
+/** How long it may take for a page. */
+const PAGE_TIMEOUT_MS = 30_000;
+
+/** The most that a page may hold. */
+const PAGE_SIZE = 200;
+
+/**
+ * A peer that vanished without a word is noticed within interval and time-out, and a
+ * connection is closed once nothing goes on over it. Not by `abort` of the session
+ * manager, nor with `pingIdleConnection`: on a connection that just broke, both end in an
+ * error that nothing can catch.
+ */
+const CONNECTION = { pingIntervalMs: 20_000, pingTimeoutMs: 10_000, idleConnectionTimeoutMs: 1_000 };
+
+/** A page of 200 messages of 16 KiB, and what is around them. */
+const MAX_SERVER_FRAME = 32 * 1024 * 1024;
+
+/**
+ * The services of a server, over one HTTP/2 connection.
+ * @param {string} server host:port, or with TLS https://host:port
+ * @param {string} [token]
+ */
+export function connect(server, token) {
+  const baseUrl = server.includes("://") ? server : `http://${server}`;
+  /** @type {import("@connectrpc/connect").Interceptor} */
+  const signIn = (next) => (request) => {
+    if (token) request.header.set("authorization", `Bearer ${token}`);
+    return next(request);
+  };
+  const transport = createGrpcTransport({
+    baseUrl,
+    ...CONNECTION,
+    interceptors: [signIn],
+    readMaxBytes: MAX_SERVER_FRAME,
+  });
+  return {
+    chat: createClient(ChatService, transport),
+    rooms: createClient(RoomService, transport),
+    users: createClient(UserService, transport),
+  };
+}
+
+/**
+ * What gRPC throws, as `Refused` or `Lost`.
+ * @param {unknown} thrown
+ */
+export function failure(thrown) {
+  const error = ConnectError.from(thrown);
+  const name = Code[error.code].replace(/(?<=[a-z])(?=[A-Z])/g, "_").toLowerCase();
+  return FINAL.has(error.code)
+    ? new Refused(name, error.rawMessage)
+    : new Lost(`${name}: ${error.rawMessage}`);
+}
+
+export class Connection {
+  #server;
+  #over = new AbortController();
+  /** @type {AsyncIterator<import("./gen/chat_pb.js").ServerFrame>} */
+  #frames;
+  /** @type {(nextFrame: NextFrame) => void} */
+  #start = () => {};
+  /** Made here, because the welcome may come before it is waited for. @type {Promise<NextFrame>} */
+  #started = new Promise((resolve) => (this.#start = resolve));
+  /** When to leave a server that is draining. @type {number | undefined} */
+  #leaveAt;
+
+  /**
+   * @callback NextFrame
+   * @param {AbortSignal} signal
+   * @returns {Promise<import("./gen/chat_pb.js").ClientFrame>}
+   */
+
+  /**
+   * @param {string} server
+   * @param {string} token
+   * @param {import("./gen/chat_pb.js").Hello} hello
+   */
+  constructor(server, token, hello) {
+    this.#server = connect(server, token);
+    const answers = this.#server.chat.chat(this.#requests(hello), { signal: this.#over.signal });
+    this.#frames = answers[Symbol.asyncIterator]();
+  }
+
+  /** @param {import("./gen/chat_pb.js").Hello} hello */
+  async *#requests(hello) {
+    yield create(ClientFrameSchema, { requestId: "hello", operation: { case: "hello", value: hello } });
+    const nextFrame = await this.#started;
+    for (;;) yield await nextFrame(this.#over.signal);
+  }
+
+  /** Waits for the answer to hello. */
+  async welcome() {
+    const timer = setTimeout(() => this.#over.abort(), WELCOME_TIMEOUT_MS);
+    const { frame } = await this.#next().finally(() => clearTimeout(timer));
+    if (frame.case === "welcome") return frame.value;
+    if (frame.case === "reply" && frame.value.result.case === "error") {
+      const error = frame.value.result.value;
+      if (FINAL.has(error.code)) throw new Refused(error.reason, error.message);
+      throw new Lost(error.message, retryDelay(error, 0));
+    }
+    throw new Lost("the first frame is no welcome");
+  }
+
+  /**
+   * From now on sends what `nextFrame` gives.
+   * @param {NextFrame} nextFrame
+   */
+  sendFrom(nextFrame) {
+    this.#start(async (signal) => {
+      const frame = await nextFrame(signal);
+      // What a server that drains does not get goes to the next one.
+      return this.#leaveAt === undefined ? frame : new Promise(() => {});
+    });
+  }
+
+  /** The next frame; undefined once it is time to leave. */
+  async read() {
+    try {
+      return await this.#next();
+    } catch (error) {
+      if (this.#leaveAt === undefined) throw error;
+      const delayMs = this.#leaveAt - performance.now();
+      if (delayMs <= 0) return undefined;
+      // A server that drains may end the stream before the time it has named.
+      throw new Lost("the server is draining", delayMs);
+    }
+  }
+
+  async #next() {
+    try {
+      const { done, value } = await this.#frames.next();
+      if (!done) return value;
+    } catch (error) {
+      throw failure(error);
+    }
+    throw new Lost("the server ended the stream");
+  }
+
+  /**
+   * Leaves a server that is draining, once that time is over.
+   * @param {number} delayMs
+   */
+  leaveAfter(delayMs) {
+    this.#leaveAt ??= performance.now() + delayMs;
+    setTimeout(() => this.close(), delayMs + 1).unref();
+  }
+
+  /**
+   * A part of a room's log, page by page, in its order.
+   * @param {string} roomId
+   * @param {bigint} fromSeq
+   * @param {bigint} toSeq
+   */
+  async *history(roomId, fromSeq, toSeq) {
+    for (let refusals = 0; fromSeq > 0n && fromSeq <= toSeq; ) {
+      const page = await this.#page({ roomId, fromSeq, toSeq, pageSize: PAGE_SIZE });
+      if (!page) {
+        await sleep(backoff(refusals++));
+        continue;
+      }
+      const parts = [...page.events, ...page.gaps];
+      yield* parts.sort((a, b) => Number(firstSeq(a) - firstSeq(b)));
+      fromSeq = page.nextFromSeq > fromSeq ? page.nextFromSeq : 0n;
+    }
+  }
+
+  /**
+   * A page; undefined where it is to be asked for later.
+   * @param {{roomId: string, fromSeq: bigint, toSeq: bigint, pageSize: number}} request
+   */
+  async #page(request) {
+    try {
+      return await this.#server.chat.listEvents(request, {
+        signal: this.#over.signal,
+        timeoutMs: PAGE_TIMEOUT_MS,
+      });
+    } catch (error) {
+      if (ConnectError.from(error).code === Code.ResourceExhausted) return undefined;
+      // On the next connection the server says what one may see by then.
+      throw new Lost(`no page of the room: ${failure(error).message}`);
+    }
+  }
+
+  close() {
+    this.#over.abort();
+  }
+}
+
+/** @param {import("./gen/chat_pb.js").Event | import("./gen/chat_pb.js").Gap} part */
+function firstSeq(part) {
+  return part.$typeName === "parlance.v1.Event" ? part.seq : part.fromSeq;
+}

@@ -1,0 +1,71 @@
+/** What the server refuses, and when it is worth another try. */
+
+import { Code } from "@connectrpc/connect";
+
+const FIRST_DELAY_MS = 100;
+const LONGEST_DELAY_MS = 10_000;
+
+/** With these, connecting again cannot help. */
+export const FINAL = new Set([
+  Code.Unauthenticated,
+  Code.PermissionDenied,
+  Code.InvalidArgument,
+  Code.FailedPrecondition,
+  Code.NotFound,
+  Code.Unimplemented,
+]);
+
+/** The server's final no. `reason` is one of docs/errors.md. */
+export class Refused extends Error {
+  /**
+   * @param {string} reason
+   * @param {string} message
+   */
+  constructor(reason, message) {
+    super(`${reason}: ${message}`);
+    this.reason = reason;
+  }
+}
+
+/** The connection ended. Another one is worth a try, after `delayMs`. */
+export class Lost extends Error {
+  /**
+   * @param {string} message
+   * @param {number} delayMs
+   */
+  constructor(message, delayMs = 0) {
+    super(message);
+    this.delayMs = delayMs;
+  }
+}
+
+/**
+ * Before try number `attempt` (from 0) after a failure: doubling, with jitter.
+ * @param {number} attempt
+ */
+export function backoff(attempt) {
+  return Math.min(FIRST_DELAY_MS * 2 ** attempt, LONGEST_DELAY_MS) * (0.5 + Math.random() / 2);
+}
+
+/**
+ * How long to wait before the same request again; undefined where the refusal is final.
+ * @param {import("./gen/chat_pb.js").Error} error
+ * @param {number} refusals how often that was so before
+ */
+export function retryDelay(error, refusals) {
+  const asked = error.retryDelay && milliseconds(error.retryDelay);
+  if (error.code === Code.Unavailable || error.code === Code.DeadlineExceeded) {
+    return asked ?? backoff(refusals);
+  }
+  // A little later than asked, not all at the same moment. A limit that names no delay
+  // is one that waiting does not lift.
+  if (error.code === Code.ResourceExhausted && asked !== undefined) {
+    return asked * (1 + Math.random() / 8);
+  }
+  return undefined;
+}
+
+/** @param {import("@bufbuild/protobuf/wkt").Duration} duration */
+export function milliseconds(duration) {
+  return Number(duration.seconds) * 1_000 + duration.nanos / 1e6;
+}

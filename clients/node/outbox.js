@@ -1,0 +1,153 @@
+/** Messages that the server has not answered yet. */
+
+import { randomUUID } from "node:crypto";
+import { EventEmitter, once } from "node:events";
+
+import { create, toBinary } from "@bufbuild/protobuf";
+
+import { Refused } from "./errors.js";
+import { ClientFrameSchema } from "./gen/chat_pb.js";
+
+/** Messages that wait for their answer; whoever sends another one waits too. */
+const MAX_UNANSWERED = 256;
+
+/**
+ * A message on its way.
+ * @typedef {object} Unanswered
+ * @property {import("./gen/chat_pb.js").SendMessageRequest} request
+ * @property {(response: import("./gen/chat_pb.js").SendMessageResponse) => void} answer
+ * @property {(error: Error) => void} fail
+ * @property {boolean} tried went out at least once: id and afterSeq are fixed from then on
+ * @property {boolean} sent went out on this connection
+ * @property {number} refusals
+ * @property {number} due not to go out before this time
+ */
+
+export class Outbox {
+  /** By the requestId of their frames, in the order in which they were made. @type {Map<string, Unanswered>} */
+  #messages = new Map();
+  /** @type {import("./gen/chat_pb.js").ClientFrame[]} */
+  #acknowledgements = [];
+  #events = new EventEmitter();
+  #free = MAX_UNANSWERED;
+  /** @type {(() => void)[]} */
+  #waiting = [];
+  /** @type {Error | undefined} */
+  #ended;
+  #nextKey = 0;
+  /** No two sessions of a user may make the same ids. */
+  #prefix = randomUUID();
+
+  /**
+   * Resolves once the message is answered, on whichever connection that is.
+   * @param {import("./gen/chat_pb.js").SendMessageRequest} request
+   * @returns {Promise<import("./gen/chat_pb.js").SendMessageResponse>}
+   */
+  async send(request) {
+    if (this.#free > 0) this.#free -= 1;
+    else await new Promise((resolve) => this.#waiting.push(() => resolve(undefined)));
+    const key = String(this.#nextKey++);
+    try {
+      if (this.#ended) throw this.#ended;
+      request.clientMessageId ||= `${this.#prefix}-${key}`;
+      return await new Promise((answer, fail) => {
+        this.#messages.set(key, { request, answer, fail, tried: false, sent: false, refusals: 0, due: 0 });
+        this.#changed();
+      });
+    } finally {
+      this.#messages.delete(key);
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#free += 1;
+      this.#changed();
+    }
+  }
+
+  /**
+   * Acknowledges delivery; nobody waits for the answer.
+   * @param {{roomId: string, seq: bigint}} mark
+   */
+  acknowledge(mark) {
+    const operation = { case: /** @type {const} */ ("acknowledgeDelivery"), value: mark };
+    this.#acknowledgements.push(create(ClientFrameSchema, { operation }));
+    this.#changed();
+  }
+
+  /** On a new connection everything unanswered goes out again, in order. */
+  reconnected() {
+    for (const message of this.#messages.values()) message.sent = false;
+    this.#acknowledgements = [];
+  }
+
+  /**
+   * Waits for the next frame to send on this connection.
+   * @param {import("./rooms.js").Rooms} rooms
+   * @param {import("./gen/chat_pb.js").Limits | undefined} limits
+   * @param {AbortSignal} signal
+   */
+  async nextFrame(rooms, limits, signal) {
+    for (;;) {
+      signal.throwIfAborted();
+      const frame = this.#acknowledgements.shift() ?? this.#take(rooms, limits);
+      if (frame) return frame;
+      await once(this.#events, "changed", { signal });
+    }
+  }
+
+  /**
+   * @param {import("./rooms.js").Rooms} rooms
+   * @param {import("./gen/chat_pb.js").Limits | undefined} limits
+   */
+  #take(rooms, limits) {
+    const now = performance.now();
+    const messages = [...this.#messages];
+    const underWay = messages.filter(([, message]) => message.sent).length;
+    if (underWay >= (limits?.maxInFlight || MAX_UNANSWERED)) return undefined;
+    for (const [requestId, message] of messages) {
+      if (message.sent || message.due > now) continue;
+      const { request } = message;
+      // The highest head known before the first try: with it the server recognises a
+      // repeat, however late.
+      if (!message.tried && request.afterSeq === undefined && request.target.case === "roomId") {
+        request.afterSeq = rooms.get(request.target.value).head || undefined;
+      }
+      message.tried = message.sent = true;
+      const frame = create(ClientFrameSchema, { requestId, operation: { case: "sendMessage", value: request } });
+      if (!limits?.maxFrameBytes || toBinary(ClientFrameSchema, frame).length <= limits.maxFrameBytes) return frame;
+      // The server would end the stream over it, and again on the next one.
+      message.fail(new Refused("frame_too_large", `more than ${limits.maxFrameBytes} bytes`));
+    }
+    return undefined;
+  }
+
+  /** @param {string} key */
+  unanswered(key) {
+    return this.#messages.get(key);
+  }
+
+  /**
+   * Sends a message again, with the same id, after a delay.
+   * @param {Unanswered} message
+   * @param {number} delayMs
+   */
+  again(message, delayMs) {
+    message.sent = false;
+    message.refusals += 1;
+    message.due = performance.now() + delayMs;
+    // A timer may be a little early.
+    setTimeout(() => this.#changed(), delayMs + 1).unref();
+  }
+
+  /**
+   * The session is over: nothing will be answered.
+   * @param {Error} error
+   */
+  end(error) {
+    this.#ended = error;
+    for (const message of this.#messages.values()) message.fail(error);
+  }
+
+  #changed() {
+    this.#events.emit("changed");
+  }
+}

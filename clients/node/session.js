@@ -1,0 +1,247 @@
+/** A session that survives its connections. */
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { create } from "@bufbuild/protobuf";
+
+import { Connection } from "./connection.js";
+import { backoff, Lost, milliseconds, Refused, retryDelay } from "./errors.js";
+import { GapReason, HelloSchema, SendMessageRequestSchema, SendMessageResponseSchema } from "./gen/chat_pb.js";
+import { Outbox } from "./outbox.js";
+import { Rooms } from "./rooms.js";
+
+/** Delivery is acknowledged this often at most: one mark stands for all before it. */
+const ACKNOWLEDGE_INTERVAL_MS = 2_000;
+
+/** Gaps of events that are gone, or not one's to see. Others can be paged. */
+const HIDDEN = new Set([GapReason.RETENTION, GapReason.NOT_MEMBER]);
+
+/**
+ * The connection is gone; the next try comes by itself.
+ * @typedef {{$typeName: "disconnected", reason: string, retryInMs: number}} Disconnected
+ */
+
+/**
+ * What a session tells its application. A gap is one that cannot be filled, or that lies
+ * before all that the application has of the room, or that says with `RESTORED` that the
+ * room starts over.
+ * @typedef {import("./gen/chat_pb.js").Welcome
+ *   | import("./gen/chat_pb.js").Event
+ *   | import("./gen/chat_pb.js").Gap
+ *   | Disconnected} Update
+ */
+
+/**
+ * Stays connected while `run` runs, and hands every event of a room to `onUpdate` once and
+ * in order, whatever happens to the connection.
+ *
+ * `cursors` say what the application has already. Rooms that are not named begin after
+ * what the user's devices have acknowledged; what lies before is for the application to
+ * page when it wants to.
+ */
+export class Session {
+  #server;
+  #token;
+  #onUpdate;
+  #deviceId;
+  #rooms;
+  #outbox = new Outbox();
+  #userId = "";
+  #end = new AbortController();
+
+  /**
+   * @param {object} options
+   * @param {string} options.server host:port, or with TLS https://host:port
+   * @param {string} options.token
+   * @param {(update: Update) => void | Promise<void>} options.onUpdate
+   * @param {import("./gen/chat_pb.js").Cursor[]} [options.cursors]
+   * @param {string} [options.deviceId]
+   */
+  constructor({ server, token, onUpdate, cursors = [], deviceId = "" }) {
+    this.#server = server;
+    this.#token = token;
+    this.#onUpdate = onUpdate;
+    this.#deviceId = deviceId;
+    this.#rooms = new Rooms(cursors);
+  }
+
+  /**
+   * Sends a message. Resolves once it is durable, however many connections that takes;
+   * rejects with `Refused` when the server refuses it for good or the session ends.
+   *
+   * An application that keeps unsent messages over a restart gives their id, and the head
+   * of the room that it knew before it first sent them.
+   * @param {string} roomId
+   * @param {string} text
+   * @param {{clientMessageId?: string, afterSeq?: bigint}} [again]
+   */
+  send(roomId, text, again = {}) {
+    const target = { case: /** @type {const} */ ("roomId"), value: roomId };
+    return this.#outbox.send(create(SendMessageRequestSchema, { target, text, ...again }));
+  }
+
+  /** Ends `run`. */
+  close() {
+    this.#end.abort();
+  }
+
+  /** Runs until `close`. Rejects with `Refused` when connecting again cannot help. */
+  async run() {
+    for (let failures = 0; !this.#end.signal.aborted; ) {
+      const hello = create(HelloSchema, { deviceId: this.#deviceId, cursors: this.#rooms.cursors() });
+      try {
+        await this.#connect(hello, () => (failures = 0));
+      } catch (error) {
+        if (this.#end.signal.aborted) return;
+        if (!(error instanceof Lost)) {
+          this.#outbox.end(/** @type {Error} */ (error));
+          throw error;
+        }
+        const retryInMs = Math.max(error.delayMs, backoff(failures++));
+        await this.#onUpdate({ $typeName: "disconnected", reason: error.message, retryInMs });
+        await sleep(retryInMs, undefined, { signal: this.#end.signal }).catch(() => {});
+      }
+    }
+  }
+
+  /**
+   * Connects, and serves the connection.
+   * @param {import("./gen/chat_pb.js").Hello} hello
+   * @param {() => void} onWelcome
+   */
+  async #connect(hello, onWelcome) {
+    const connection = new Connection(this.#server, this.#token, hello);
+    const close = () => connection.close();
+    this.#end.signal.addEventListener("abort", close);
+    try {
+      const welcome = await connection.welcome();
+      onWelcome();
+      await this.#serve(connection, welcome);
+    } finally {
+      this.#end.signal.removeEventListener("abort", close);
+      close();
+    }
+  }
+
+  /**
+   * Serves a connection until it is lost, or until it is time to leave it.
+   * @param {Connection} connection
+   * @param {import("./gen/chat_pb.js").Welcome} welcome
+   */
+  async #serve(connection, welcome) {
+    this.#userId = welcome.userId;
+    this.#rooms.welcomed(welcome);
+    this.#outbox.reconnected();
+    await this.#onUpdate(welcome);
+    connection.sendFrom((signal) => this.#outbox.nextFrame(this.#rooms, welcome.limits, signal));
+    const acknowledging = setInterval(() => {
+      for (const mark of this.#rooms.toAcknowledge()) this.#outbox.acknowledge(mark);
+    }, ACKNOWLEDGE_INTERVAL_MS);
+    try {
+      for (let next; (next = await connection.read()); ) {
+        const { frame } = next;
+        if (frame.case === "event") await this.#takeEvent(frame.value);
+        else if (frame.case === "gap") await this.#takeGap(connection, frame.value);
+        else if (frame.case === "reply") await this.#takeReply(connection, frame.value);
+        else if (frame.case === "draining") {
+          const { reconnectAfter } = frame.value;
+          connection.leaveAfter(reconnectAfter ? milliseconds(reconnectAfter) : 0);
+        }
+      }
+    } finally {
+      clearInterval(acknowledging);
+    }
+  }
+
+  /** @param {import("./gen/chat_pb.js").Event} event */
+  async #takeEvent(event) {
+    const room = this.#rooms.get(event.roomId);
+    if (room.cursor !== undefined && event.seq <= room.cursor) return;
+    if (!room.follows(event.seq)) {
+      console.error(`parlance: room ${event.roomId}: nothing came between seq ${room.cursor} and ${event.seq}`);
+    }
+    await this.#onUpdate(event);
+    // Only now: what was not handed over is to come again.
+    room.advance(event.seq);
+  }
+
+  /**
+   * @param {Connection} connection
+   * @param {import("./gen/chat_pb.js").Gap} gap
+   */
+  async #takeGap(connection, gap) {
+    const room = this.#rooms.get(gap.roomId);
+    room.epoch = gap.epoch || room.epoch;
+    if (gap.reason === GapReason.RESTORED) {
+      await this.#onUpdate(gap);
+      room.restart(gap);
+    }
+    if (room.cursor === undefined || HIDDEN.has(gap.reason)) return this.#skip(gap);
+    const from = gap.fromSeq > room.cursor ? gap.fromSeq : room.cursor + 1n;
+    // Meanwhile nothing is read from the stream, so that what follows the gap comes after
+    // it. The server holds it.
+    for await (const part of connection.history(gap.roomId, from, gap.toSeq)) {
+      if (part.$typeName === "parlance.v1.Event") await this.#takeEvent(part);
+      else await this.#skip(part);
+    }
+  }
+
+  /** @param {import("./gen/chat_pb.js").Gap} gap */
+  async #skip(gap) {
+    const room = this.#rooms.get(gap.roomId);
+    if (room.cursor !== undefined && gap.toSeq > 0n && gap.toSeq <= room.cursor) return;
+    await this.#onUpdate(gap);
+    if (gap.toSeq > 0n) room.advance(gap.toSeq);
+    else room.openEnded = true;
+  }
+
+  /**
+   * @param {Connection} connection
+   * @param {import("./gen/chat_pb.js").Reply} reply
+   */
+  async #takeReply(connection, { requestId, result }) {
+    const message = this.#outbox.unanswered(requestId);
+    if (!message) return;
+    if (result.case === "sendMessage") return this.#answer(message, result.value);
+    if (result.case !== "error") return;
+    const error = result.value;
+    const delayMs = retryDelay(error, message.refusals);
+    if (delayMs !== undefined) {
+      this.#outbox.again(message, delayMs);
+    } else if (error.reason === "catch_up_first" && message.request.afterSeq !== undefined) {
+      await this.#lookFor(connection, message, BigInt(error.metadata.head_seq));
+    } else {
+      message.fail(new Refused(error.reason, error.message));
+    }
+  }
+
+  /**
+   * Too much has happened since `afterSeq` for the server to see whether it has the
+   * message already: pages the room to find out.
+   * @param {Connection} connection
+   * @param {import("./outbox.js").Unanswered} message
+   * @param {bigint} head
+   */
+  async #lookFor(connection, message, head) {
+    const { clientMessageId, target, afterSeq = 0n } = message.request;
+    for await (const part of connection.history(target.value ?? "", afterSeq + 1n, head)) {
+      if (part.$typeName !== "parlance.v1.Event") continue;
+      if (part.actorId === this.#userId && part.requestId === clientMessageId) {
+        const { roomId, seq, at, messageCount } = part;
+        this.#answer(message, create(SendMessageResponseSchema, { roomId, seq, at, messageCount, isRepeat: true }));
+        return;
+      }
+    }
+    message.request.afterSeq = head > afterSeq ? head : afterSeq;
+    this.#outbox.again(message, 0);
+  }
+
+  /**
+   * @param {import("./outbox.js").Unanswered} message
+   * @param {import("./gen/chat_pb.js").SendMessageResponse} response
+   */
+  #answer(message, response) {
+    this.#rooms.get(response.roomId).learnHead(response.seq);
+    message.answer(response);
+  }
+}

@@ -1,0 +1,170 @@
+"""One `Chat` stream to the server, and the calls beside it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import grpc
+
+from outbox import Refused, backoff, retry_delay
+from stubs import pb, services
+
+# How long the server may take to answer hello, in seconds.
+WELCOME_TIMEOUT = 15.0
+
+# How long it may take for a page.
+PAGE_TIMEOUT = 30.0
+
+# The most that a page may hold.
+PAGE_SIZE = 200
+
+OPTIONS = [
+    # A peer that vanished without a word is noticed within interval and time-out.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # A page of 200 messages of 16 KiB, and what is around them.
+    ("grpc.max_receive_message_length", 32 * 1024 * 1024),
+    # Every connection is a new one: when to try again is decided here.
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+# With these, connecting again cannot help.
+FINAL = {
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.UNIMPLEMENTED,
+}
+FINAL_CODES = {code.value[0] for code in FINAL}
+
+
+class Lost(Exception):
+    """The connection ended. Another one is worth a try, after `delay` seconds."""
+
+    def __init__(self, reason: str, delay: float = 0.0) -> None:
+        super().__init__(reason)
+        self.delay = delay
+
+
+@asynccontextmanager
+async def connect(server: str) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to host:port, or with TLS to https://host:port."""
+    if server.startswith("https://"):
+        credentials = grpc.ssl_channel_credentials()
+        channel = grpc.aio.secure_channel(server.removeprefix("https://"), credentials, OPTIONS)
+    else:
+        channel = grpc.aio.insecure_channel(server.removeprefix("http://"), OPTIONS)
+    async with channel:
+        yield channel
+
+
+def signed_in(token: str) -> list[tuple[str, str]]:
+    """The metadata of every call."""
+    return [("authorization", f"Bearer {token}")]
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Makes what gRPC raises `Refused` or `Lost`."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        name, details = error.code().name.lower(), error.details() or ""
+        if error.code() in FINAL:
+            raise Refused(name, details) from error
+        raise Lost(f"{name}: {details}") from error
+    except asyncio.CancelledError:
+        # The status CANCELLED, as a proxy may send it, is raised as if this task were
+        # cancelled.
+        task = asyncio.current_task()
+        if task and task.cancelling():
+            raise
+        raise Lost("the stream was cancelled") from None
+
+
+class Connection:
+    def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
+        self._chat = services.ChatServiceStub(channel)
+        self._metadata = signed_in(token)
+        self._stream = self._chat.Chat(metadata=self._metadata)
+        # When to leave a server that is draining, on the clock of the event loop.
+        self.leave_at: float | None = None
+
+    async def open(self, hello: pb.Hello) -> pb.Welcome:
+        """Says hello and waits for the welcome."""
+        await self.write(pb.ClientFrame(request_id="hello", hello=hello))
+        try:
+            async with asyncio.timeout(WELCOME_TIMEOUT):
+                frame = await self._next()
+        except TimeoutError:
+            raise Lost("no welcome in time") from None
+        if frame.WhichOneof("frame") == "welcome":
+            return frame.welcome
+        error = frame.reply.error
+        if error.code in FINAL_CODES:
+            raise Refused(error.reason, error.message)
+        raise Lost(error.message or "the first frame is no welcome", retry_delay(error, 0) or 0.0)
+
+    async def write(self, frame: pb.ClientFrame) -> bool:
+        """False once the stream has ended; whoever reads is told why."""
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await self._stream.write(frame)
+            return True
+        return False
+
+    async def read(self) -> pb.ServerFrame | None:
+        """The next frame; None once it is time to leave."""
+        try:
+            async with asyncio.timeout_at(self.leave_at):
+                return await self._next()
+        except TimeoutError:
+            return None
+        except Lost:
+            if self.leave_at is None:
+                raise
+            # A server that drains may end the stream before the time it has named.
+            raise Lost("the server is draining", self.leave_at - asyncio.get_running_loop().time()) from None
+
+    async def _next(self) -> pb.ServerFrame:
+        with failures():
+            frame = await self._stream.read()
+        if frame is grpc.aio.EOF:
+            raise Lost("the server ended the stream")
+        return frame
+
+    async def history(self, room_id: str, from_seq: int, to_seq: int) -> AsyncIterator[pb.Event | pb.Gap]:
+        """A part of a room's log, page by page, in its order."""
+        refusals = 0
+        while 0 < from_seq <= to_seq:
+            request = pb.ListEventsRequest(
+                room_id=room_id, from_seq=from_seq, to_seq=to_seq, page_size=PAGE_SIZE
+            )
+            try:
+                with failures():
+                    page = await self._page(request)
+            except Refused as refused:
+                # On the next connection the server says what one may see by then.
+                raise Lost(f"no page of the room: {refused}") from refused
+            if page is None:
+                await asyncio.sleep(backoff(refusals))
+                refusals += 1
+                continue
+            for part in sorted([*page.events, *page.gaps], key=first_seq):
+                yield part
+            from_seq = page.next_from_seq if page.next_from_seq > from_seq else 0
+
+    async def _page(self, request: pb.ListEventsRequest) -> pb.ListEventsResponse | None:
+        """A page; None where it is to be asked for later."""
+        try:
+            return await self._chat.ListEvents(request, metadata=self._metadata, timeout=PAGE_TIMEOUT)
+        except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
+                return None
+            raise
+
+
+def first_seq(part: pb.Event | pb.Gap) -> int:
+    return part.seq if isinstance(part, pb.Event) else part.from_seq

@@ -1,0 +1,77 @@
+"""How far the application has each room."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stubs import pb
+
+# Cursors in one hello, by the contract.
+MAX_CURSORS = 2_000
+
+
+@dataclass
+class Room:
+    """A position in a room's log."""
+
+    # The application has everything up to here; None until anything came.
+    cursor: int | None = None
+    # Changes when the room was restored from a backup; 0 while unknown.
+    epoch: int = 0
+    # The highest seq that is known to exist.
+    head: int = 0
+    # A gap without an end was named: whatever comes next follows it.
+    open_ended: bool = False
+    # Acknowledged as delivered up to here, on this connection.
+    acknowledged: int = 0
+
+    def advance(self, seq: int) -> None:
+        self.cursor = seq
+        self.head = max(self.head, seq)
+        self.open_ended = False
+
+    def restart(self, gap: pb.Gap) -> None:
+        """Seqs mean other events now; nothing held before counts."""
+        self.cursor = max(gap.from_seq, 1) - 1
+        self.head = gap.to_seq
+        self.acknowledged = 0
+
+    def follows(self, seq: int) -> bool:
+        """Whether `seq` is what has to come next."""
+        return self.cursor is None or self.open_ended or seq == self.cursor + 1
+
+
+class Rooms:
+    def __init__(self, cursors: Iterable[pb.Cursor]) -> None:
+        self._rooms = {c.room_id: Room(c.seq, c.epoch, c.seq) for c in cursors}
+
+    def __getitem__(self, room_id: str) -> Room:
+        return self._rooms.setdefault(room_id, Room())
+
+    def cursors(self) -> list[pb.Cursor]:
+        """What to say in hello. Rooms beyond the limit begin with a gap, which is right too."""
+        known = [
+            pb.Cursor(room_id=room_id, seq=room.cursor, epoch=room.epoch)
+            for room_id, room in self._rooms.items()
+            if room.cursor is not None
+        ]
+        return known[:MAX_CURSORS]
+
+    def welcomed(self, welcome: pb.Welcome) -> None:
+        for room in self._rooms.values():
+            # The last one may have been on its way when the connection broke.
+            room.acknowledged = 0
+        for head in welcome.heads:
+            room = self[head.room_id]
+            # A changed epoch is learnt from the gap that follows, not here: a
+            # connection lost in between would hide it.
+            room.epoch = room.epoch or head.epoch
+            room.head = max(room.head, head.seq)
+
+    def to_acknowledge(self) -> list[tuple[str, int]]:
+        """Rooms that came further since they were last acknowledged, and how far."""
+        moved = []
+        for room_id, room in self._rooms.items():
+            if room.cursor is not None and room.cursor > room.acknowledged:
+                room.acknowledged = room.cursor
+                moved.append((room_id, room.cursor))
+        return moved
