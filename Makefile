@@ -14,7 +14,7 @@ DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 
 # One stage after the other, in the order given, whatever -j says.
 .NOTPARALLEL:
-.PHONY: run cluster test build lint unit shared doc-examples instructions clients replay-few replay torture torture-few torture-planted simulate fleet bench bench-quick clean help
+.PHONY: run cluster test build lint unit shared doc-examples instructions openapi clients replay-few replay torture torture-few torture-planted simulate fleet bench bench-quick clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -28,7 +28,7 @@ cluster: $(TOOLS)/ready ## three nodes with Redis, a DynamoDB API and nginx, on 
 	./target/release/parlance-bench cluster
 
 # The test runner comes last: its summary is what one wants to see at the end.
-test: build lint doc-examples instructions clients replay-few torture-few shared unit ## all tests and lints
+test: build lint doc-examples instructions openapi clients replay-few torture-few shared unit ## all tests and lints
 
 build:
 	$(CARGO) build --locked --workspace --all-targets
@@ -52,6 +52,9 @@ lint: $(TOOLS)/ready ## formatting, clippy, docs, licences, the contract
 
 instructions: build $(TOOLS)/ready ## what a message costs in instructions, against what is recorded
 	tools/check-instructions
+
+openapi: build $(TOOLS)/ready ## what /openapi.json says, and the server by it
+	tools/check-openapi $(DEBUG_SERVER) $(TOOLS)/venv/bin
 
 clients: build $(TOOLS)/clients ## the clients in other languages, against the server that was built
 	cd clients/ts && npm run --silent generate && npm run --silent check && npm run --silent size && npm run --silent docs
