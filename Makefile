@@ -56,12 +56,16 @@ instructions: build $(TOOLS)/ready ## what a message costs in instructions, agai
 openapi: build $(TOOLS)/ready ## what /openapi.json says, and the server by it
 	tools/check-openapi $(DEBUG_SERVER) $(TOOLS)/venv/bin
 
+# Each generated and checked in its own way, and then all held against the same promises.
 clients: build $(TOOLS)/clients ## the clients in other languages, against the server that was built
-	cd clients/ts && npm run --silent generate && npm run --silent check && npm run --silent size && npm run --silent docs
+	cd clients/ts && npm run --silent build && npm run --silent check && npm run --silent size && npm run --silent docs
 	cd clients/ts && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
-	cd clients/node && npm run --silent generate && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
+	cd clients/node && npm run --silent generate
 	PYTHON=$(abspath $(TOOLS))/venv/bin/python clients/python/generate
-	cd clients/python && PARLANCE_BIN=$(DEBUG_SERVER) $(abspath $(TOOLS))/venv/bin/python -m unittest
+	tools/conformance $(DEBUG_SERVER) -- node clients/ts/examples/lines.mjs
+	PARLANCE_TRANSPORT=grpc-web tools/conformance $(DEBUG_SERVER) -- node clients/ts/examples/lines.mjs
+	tools/conformance $(DEBUG_SERVER) -- node clients/node/chat.js --lines
+	tools/conformance $(DEBUG_SERVER) -- $(TOOLS)/venv/bin/python clients/python/chat.py --lines
 
 replay-few: build ## a few rooms through a server that is killed in the middle
 	./target/debug/parlance-bench replay tests/data/irc --kill

@@ -2,18 +2,18 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 import type { Event, Message } from "../gen/chat_pb.js";
 
-/** How far a message of one's own has come. Of others' messages it is always `sent`. */
+/** How far a message has come. */
 export type MessageState =
   /** On its way, or waiting for a connection. */
   | "sending"
+  /** Refused for good: `error` says why. */
+  | "failed"
   /** Durable. */
   | "sent"
   /** At least one other has received it. */
   | "delivered"
   /** At least one other has read it. */
-  | "read"
-  /** Refused for good: `error` says why. */
-  | "failed";
+  | "read";
 
 /** A message as it is now. Never changes: a change makes a new one. */
 export interface ChatMessage {
@@ -30,7 +30,8 @@ export interface ChatMessage {
   /** The message that it answers. */
   readonly replyToSeq: number | undefined;
   readonly reactions: readonly { readonly emoji: string; readonly userIds: readonly string[] }[];
-  readonly state: MessageState;
+  /** How far it has come on its way into the room; `Room.stateOf` knows how far beyond. */
+  readonly state: "sending" | "failed" | "sent";
   readonly error: string | undefined;
   /** @internal The event that last changed it. */
   readonly changedSeq: number;

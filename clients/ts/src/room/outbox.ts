@@ -38,8 +38,6 @@ export class Outbox {
     // Never the same: they go out in this order.
     this.#writtenAt = Math.max(Date.now(), this.#writtenAt + 1);
     const message: StoredMessage = { ...draft, id: randomId(), writtenAt: this.#writtenAt };
-    const head = message.roomId === undefined ? undefined : this.#session.head(message.roomId);
-    if (head) message.afterSeq = Number(head);
     this.#messages.set(message.id, message);
     this.#changed(message);
     await this.#loaded;
@@ -91,6 +89,7 @@ export class Outbox {
     const cancel = new AbortController();
     this.#cancel.set(id, cancel);
     try {
+      await this.#stamp(message, cancel.signal);
       const request = {
         target,
         text,
@@ -112,6 +111,16 @@ export class Outbox {
     } finally {
       this.#cancel.delete(id);
     }
+  }
+
+  /** Notes what is known of the room before it first goes out: a later page says the same. */
+  async #stamp(message: StoredMessage, signal: AbortSignal): Promise<void> {
+    if (message.roomId === undefined || message.afterSeq !== undefined) return;
+    await this.#session.online(signal);
+    const head = this.#session.head(message.roomId);
+    if (!head) return;
+    message.afterSeq = Number(head);
+    await this.#storage.put(message).catch(() => {});
   }
 
   async #forget(message: StoredMessage): Promise<void> {

@@ -9,6 +9,9 @@ import { Timeline } from "./timeline.js";
 /** At most one typing signal in this time goes out, however much is typed. */
 const TYPING_EVERY_MS = 3_000;
 
+/** Messages at the end among which one that was just sent is looked for. */
+const RECENT = 200;
+
 interface RoomEvents {
   /** Anything of the room is not as it was: messages, unread count, title, who types. */
   change: Room;
@@ -21,6 +24,8 @@ export class Room extends Emitter<RoomEvents> {
   readonly #timeline: Timeline;
   readonly #typing = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #receipts = new Map<string, { delivered: number; read: number }>();
+  #deliveredToOthers = 0;
+  #readByOthers = 0;
   #shown: readonly ChatMessage[] | undefined;
   #typedAt = 0;
 
@@ -82,6 +87,12 @@ export class Room extends Emitter<RoomEvents> {
   /** Who types now, oneself left out. */
   get typing(): readonly string[] {
     return [...this.#typing.keys()];
+  }
+
+  /** How far a message has come. Of others' messages that is always `sent`. */
+  stateOf({ state, seq, senderId }: ChatMessage): MessageState {
+    if (seq === undefined || senderId !== this.#client.userId) return state;
+    return seq <= this.#readByOthers ? "read" : seq <= this.#deliveredToOthers ? "delivered" : state;
   }
 
   /** Whom a message is known to have been read by. */
@@ -237,6 +248,8 @@ export class Room extends Emitter<RoomEvents> {
       const before = this.#receipts.get(userId) ?? { delivered: 0, read: 0 };
       const after = { delivered: Math.max(before.delivered, delivered, read), read: Math.max(before.read, read) };
       this.#receipts.set(userId, after);
+      this.#deliveredToOthers = Math.max(this.#deliveredToOthers, after.delivered);
+      this.#readByOthers = Math.max(this.#readByOthers, after.read);
     }
     this.#touch();
   }
@@ -246,21 +259,14 @@ export class Room extends Emitter<RoomEvents> {
     this.#touch();
   }
 
-  #show(): ChatMessage[] {
-    const me = this.#client.userId;
-    let [delivered, read] = [0, 0];
-    for (const receipt of this.#receipts.values()) {
-      delivered = Math.max(delivered, receipt.delivered);
-      read = Math.max(read, receipt.read);
-    }
-    const state = (seq: number): MessageState => (seq <= read ? "read" : seq <= delivered ? "delivered" : "sent");
-    const messages = this.#timeline.messages.map((message) =>
-      message.senderId === me && message.seq !== undefined ? { ...message, state: state(message.seq) } : message,
-    );
-    if (this.#timeline.hasNewer) return messages;
-    const arrived = new Set(messages.slice(-200).map((message) => message.key));
-    const waiting = this.#client.outgoing(this.id).map((message) => echo(message, this.id, me));
-    return [...messages, ...waiting.filter((message) => !arrived.has(message.key))];
+  #show(): readonly ChatMessage[] {
+    const { messages } = this.#timeline;
+    const waiting = this.#client.outgoing(this.id);
+    if (this.#timeline.hasNewer || waiting.length === 0) return messages;
+    // Its event may come before its answer.
+    const arrived = new Set(messages.slice(-RECENT).map((message) => message.key));
+    const echoes = waiting.map((message) => echo(message, this.id, this.#client.userId));
+    return [...messages, ...echoes.filter((message) => !arrived.has(message.key))];
   }
 
   #read(seq: number, count: number): void {

@@ -7,11 +7,15 @@ import { Examination } from "./examination.js";
 import { type Asked, roomOf, stamp } from "./operations.js";
 import type { Positions } from "./positions.js";
 
+/** Unanswered calls where the server does not say how many it takes. */
+const MAX_IN_FLIGHT = 64;
+
 interface Call {
   operation: Asked;
   resolve: (result: Reply["result"]) => void;
   reject: (error: unknown) => void;
   refusals: number;
+  isStamped?: boolean;
   /** Goes on before the call itself does. */
   examination?: Examination | undefined;
   /** When it went out on this connection. */
@@ -22,6 +26,11 @@ interface Call {
 /** Calls that are not answered yet. They go out again on every connection until they are. */
 export class Calls {
   readonly #calls = new Map<string, Call>();
+  /** Those that are to go out on this connection, in order. */
+  #ready: string[] = [];
+  /** Those that have, and how many may: the server would take no more. */
+  #inFlight = 0;
+  #limit = 0;
   readonly #positions: Positions;
   readonly #prefix = randomId();
   #next = 0;
@@ -44,26 +53,28 @@ export class Calls {
       };
       signal?.addEventListener("abort", abort, { once: true });
       const settled = () => signal?.removeEventListener("abort", abort);
-      const head = this.#positions.head(roomOf(operation));
-      stamp(operation, `${this.#prefix}-${key}`, head || undefined);
       this.#calls.set(key, {
         operation,
         resolve: (result) => (settled(), resolve(result)),
         reject: (error) => (settled(), reject(error)),
         refusals: 0,
       });
-      this.#transmit(key);
+      this.#dispatch(key);
     });
   }
 
   /** A connection is there: everything goes out on it, in order. */
-  connected(send: (frame: ClientFrame) => void): void {
+  connected(send: (frame: ClientFrame) => void, limit: number): void {
     this.#send = send;
-    for (const [key, call] of this.#calls) if (call.again === undefined) this.#transmit(key);
+    this.#limit = limit || MAX_IN_FLIGHT;
+    this.#ready = [...this.#calls].filter(([, call]) => call.again === undefined).map(([key]) => key);
+    this.#pump();
   }
 
   disconnected(): void {
     this.#send = undefined;
+    this.#ready = [];
+    this.#inFlight = 0;
     for (const call of this.#calls.values()) delete call.sentAt;
   }
 
@@ -78,7 +89,12 @@ export class Calls {
   answered({ requestId, result }: Reply): void {
     const call = this.#calls.get(requestId);
     if (!call) return;
-    delete call.sentAt;
+    this.#landed(call);
+    this.#take(requestId, call, result);
+    this.#pump();
+  }
+
+  #take(requestId: string, call: Call, result: Reply["result"]): void {
     if (result.case === "error") {
       const error = fromFrame(result.value);
       const delay = retryDelay(error, call.refusals);
@@ -86,12 +102,12 @@ export class Calls {
         call.refusals++;
         call.again = setTimeout(() => {
           delete call.again;
-          this.#transmit(requestId);
+          this.#dispatch(requestId);
         }, delay);
         return;
       }
       call.examination = Examination.askedFor(error, call.operation);
-      if (call.examination) return this.#transmit(requestId);
+      if (call.examination) return this.#dispatch(requestId);
       this.#calls.delete(requestId);
       call.reject(error);
       return;
@@ -100,7 +116,7 @@ export class Calls {
     if (call.examination && result.case === "listEvents") {
       const found = call.examination.read(result.value, call.operation, this.user);
       if (found === "absent") delete call.examination;
-      if (found === "absent" || found === undefined) return this.#transmit(requestId);
+      if (found === "absent" || found === undefined) return this.#dispatch(requestId);
       answer = found;
     }
     this.#calls.delete(requestId);
@@ -116,17 +132,40 @@ export class Calls {
     }
   }
 
-  #transmit(key: string): void {
-    const call = this.#calls.get(key);
-    if (!call || !this.#send) return;
-    const operation = call.examination?.page(call.operation) ?? call.operation;
-    call.sentAt = Date.now();
-    this.#send(create(ClientFrameSchema, { requestId: key, operation }));
+  #dispatch(key: string): void {
+    if (!this.#send) return;
+    this.#ready.push(key);
+    this.#pump();
+  }
+
+  #pump(): void {
+    while (this.#send && this.#inFlight < this.#limit) {
+      const key = this.#ready.shift();
+      if (key === undefined) return;
+      const call = this.#calls.get(key);
+      if (!call) continue;
+      // What is known when it first goes out: on every repeat it says the same.
+      if (!call.isStamped) stamp(call.operation, `${this.#prefix}-${key}`, this.#positions.head(roomOf(call.operation)));
+      call.isStamped = true;
+      const operation = call.examination?.page(call.operation) ?? call.operation;
+      call.sentAt = Date.now();
+      this.#inFlight++;
+      this.#send(create(ClientFrameSchema, { requestId: key, operation }));
+    }
+  }
+
+  #landed(call: Call): void {
+    if (call.sentAt !== undefined) this.#inFlight--;
+    delete call.sentAt;
   }
 
   #forget(key: string): void {
-    clearTimeout(this.#calls.get(key)?.again);
+    const call = this.#calls.get(key);
+    if (!call) return;
+    clearTimeout(call.again);
+    this.#landed(call);
     this.#calls.delete(key);
+    this.#pump();
   }
 }
 

@@ -62,5 +62,5 @@ export function stamp(operation: Asked, id: string, head: bigint | undefined): v
   const value = operation.value as Repeatable;
   if (fields?.has("clientMessageId")) value.clientMessageId ||= id;
   else if (fields?.has("requestId")) value.requestId ||= id;
-  if (fields?.has("afterSeq") && head !== undefined) value.afterSeq ??= head;
+  if (fields?.has("afterSeq") && head) value.afterSeq ??= head;
 }

@@ -16,6 +16,8 @@ interface Position {
 /** How far every room has been handed over: what is resumed from after a break. */
 export class Positions {
   readonly #rooms = new Map<string, Position>();
+  /** Where events are known to exist that have not come: since when, and up to which. */
+  readonly #promised = new Map<string, { seq: bigint; since: number }>();
 
   /** What to say in hello. Past the limit, the others begin with a gap, which is exact too. */
   cursors(): Cursor[] {
@@ -27,6 +29,7 @@ export class Positions {
   }
 
   welcomed(welcome: Welcome): void {
+    for (const promised of this.#promised.values()) promised.since = Date.now();
     for (const { roomId, seq, epoch } of welcome.heads) {
       const position = this.#position(roomId);
       // A changed epoch is learnt from the gap that follows: a connection lost in between
@@ -40,8 +43,7 @@ export class Positions {
   event({ roomId, seq }: Event): boolean {
     const position = this.#position(roomId);
     if (position.cursor !== undefined && seq <= position.cursor) return false;
-    position.cursor = seq;
-    if (seq > position.head) position.head = seq;
+    this.#reached(roomId, position, seq);
     return true;
   }
 
@@ -60,9 +62,14 @@ export class Positions {
     if (gap.toSeq === 0n) return gap;
     if (gap.toSeq <= cursor) return undefined;
     if (gap.fromSeq <= cursor) gap.fromSeq = cursor + 1n;
-    position.cursor = gap.toSeq;
-    if (gap.toSeq > position.head) position.head = gap.toSeq;
+    this.#reached(gap.roomId, position, gap.toSeq);
     return gap;
+  }
+
+  /** Whether events that are known to exist have not come within this time. */
+  isBehind(afterMs: number): boolean {
+    for (const { since } of this.#promised.values()) if (Date.now() - since > afterMs) return true;
+    return false;
   }
 
   /** The highest seq of a room that is known to exist. */
@@ -70,10 +77,22 @@ export class Positions {
     return this.#rooms.get(roomId)?.head;
   }
 
-  /** Something else told of a seq. */
+  /** The answer to a message told its seq: its event comes, too. */
   learn(roomId: string, seq: bigint): void {
     const position = this.#position(roomId);
     if (seq > position.head) position.head = seq;
+    if (seq <= (position.cursor ?? 0n)) return;
+    const since = this.#promised.get(roomId)?.since ?? Date.now();
+    this.#promised.set(roomId, { seq, since });
+  }
+
+  #reached(roomId: string, position: Position, seq: bigint): void {
+    position.cursor = seq;
+    if (seq > position.head) position.head = seq;
+    const promised = this.#promised.get(roomId);
+    if (!promised) return;
+    if (seq >= promised.seq) this.#promised.delete(roomId);
+    else promised.since = Date.now();
   }
 
   #position(roomId: string): Position {

@@ -13,6 +13,10 @@ import { Positions } from "./positions.js";
 const ANSWER_TIMEOUT_MS = 25_000;
 /** The same for one that may have died while the machine slept: nothing else was asked. */
 const PROBE_TIMEOUT_MS = 5_000;
+/** A connection that does not begin within this time will not. */
+const OPEN_TIMEOUT_MS = 15_000;
+/** An event that the answer to a message promised is there by then, or the stream is dead. */
+const EVENT_TIMEOUT_MS = 10_000;
 const LOOK_EVERY_MS = 1_000;
 /** Connections that do not last this long count as failures. */
 const STABLE_MS = 10_000;
@@ -99,6 +103,26 @@ export class Session extends Emitter<SessionEvents> {
     return value as ResponseOf<Name>;
   }
 
+  /** Resolves once there is a connection, rejects once there will be none. */
+  online(signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = (state: ConnectionState) => {
+        if (state.status === "online") settle(resolve);
+        else if (state.status === "closed") settle(() => reject(state.error ?? new ClosedError("the client was closed")));
+      };
+      const abort = () => settle(() => reject(signal?.reason));
+      const off = this.on("state", look);
+      const settle = (done: () => void) => {
+        off();
+        signal?.removeEventListener("abort", abort);
+        done();
+      };
+      signal?.addEventListener("abort", abort);
+      if (signal?.aborted) abort();
+      else look(this.#state);
+    });
+  }
+
   /** The highest seq of a room that is known to exist. */
   head(roomId: string): bigint | undefined {
     return this.#positions.head(roomId);
@@ -149,14 +173,19 @@ export class Session extends Emitter<SessionEvents> {
     try {
       const token = await this.#options.token({ refused });
       const hello = create(HelloSchema, { deviceId: this.#options.deviceId ?? "", cursors: this.#positions.cursors() });
-      const connection = await this.#options.transport.open(token, hello);
+      const connection = await withinTime(this.#options.transport.open(token, hello));
       if (this.#closed) return connection.close(), ended(undefined);
+      const openedAt = Date.now();
       this.#connection = connection;
       const kill = (why: string) => {
         dead = new TransportError(why);
         connection.close();
       };
-      timers.push(setInterval(() => this.#isDead() && kill("the server does not answer"), LOOK_EVERY_MS));
+      const look = () => {
+        const late = welcomedAt === undefined && Date.now() - openedAt > OPEN_TIMEOUT_MS;
+        if (late || this.#isDead()) kill("the server does not answer");
+      };
+      timers.push(setInterval(look, LOOK_EVERY_MS));
       for await (const frame of connection.frames) {
         this.#doubtedUntil = undefined;
         if (frame.frame.case === "welcome") welcomedAt = Date.now();
@@ -190,7 +219,7 @@ export class Session extends Emitter<SessionEvents> {
         this.#calls.user = frame.value.userId;
         this.#set({ status: "online", userId: frame.value.userId, nodeId: frame.value.nodeId });
         this.emit("welcome", frame.value);
-        this.#calls.connected((frame) => connection.send(frame));
+        this.#calls.connected((frame) => connection.send(frame), frame.value.limits?.maxInFlight ?? 0);
         break;
       case "reply": {
         const { requestId, result } = frame.value;
@@ -216,6 +245,7 @@ export class Session extends Emitter<SessionEvents> {
   #isDead(): boolean {
     const since = this.#calls.waitingSince();
     if (since !== undefined && Date.now() - since > ANSWER_TIMEOUT_MS) return true;
+    if (this.#positions.isBehind(EVENT_TIMEOUT_MS)) return true;
     return this.#doubtedUntil !== undefined && Date.now() > this.#doubtedUntil;
   }
 
@@ -233,6 +263,19 @@ export class Session extends Emitter<SessionEvents> {
     this.#state = state;
     this.emit("state", state);
   }
+}
+
+/** The connection; one that comes too late is closed. */
+async function withinTime(opening: Promise<Connection>): Promise<Connection> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const giveUp = () => {
+      opening.then((connection) => connection.close(), () => {});
+      reject(new TransportError("the server does not answer"));
+    };
+    timer = setTimeout(giveUp, OPEN_TIMEOUT_MS);
+  });
+  return Promise.race([opening, late]).finally(() => clearTimeout(timer));
 }
 
 /** What comes from elsewhere, such as a token provider that fails, is no reason to give up. */

@@ -48,16 +48,25 @@ export class GrpcWebTransport implements Transport {
     // What changes something goes one after the other, so that it happens in the order in
     // which it was asked for.
     let last: Promise<void> = Promise.resolve();
+    // One for each call: on a signal that all share, each would leave a listener behind.
+    const calls = new Set<AbortController>();
     return {
       frames,
       send: (frame) => {
-        const call = () => this.#call(frame, headers, end.signal).then((reply) => frames.push(reply), frames.fail.bind(frames));
+        const call = async () => {
+          const abort = new AbortController();
+          calls.add(abort);
+          await this.#call(frame, headers, abort.signal)
+            .then((reply) => frames.push(reply), frames.fail.bind(frames))
+            .finally(() => calls.delete(abort));
+        };
         if (isChange(frame.operation.case)) last = last.then(call);
         else void call();
       },
       close: () => {
         frames.end();
         end.abort();
+        for (const call of calls) call.abort();
       },
     };
   }

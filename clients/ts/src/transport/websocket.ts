@@ -12,6 +12,7 @@ import { Queue } from "./queue.js";
 import type { Connection, Transport } from "./transport.js";
 
 const CONNECT_TIMEOUT_MS = 10_000;
+const ASK_TIMEOUT_MS = 3_000;
 
 /** Canonical proto3 JSON over a WebSocket: one connection for everything. */
 export class WebSocketTransport implements Transport {
@@ -66,7 +67,10 @@ export class WebSocketTransport implements Transport {
   /** A browser does not tell why a handshake failed: what a plain request says, does. */
   async #whyNot(token: string): Promise<ParlanceError> {
     try {
-      const response = await fetch(`${this.#http}/v1/users/me`, { headers: { authorization: `Bearer ${token}` } });
+      const response = await fetch(`${this.#http}/v1/users/me`, {
+        headers: { authorization: `Bearer ${token}` },
+        signal: AbortSignal.timeout(ASK_TIMEOUT_MS),
+      });
       const body = (await response.json()) as { error?: JsonValue };
       const error = fromJson(ErrorSchema, body.error ?? {}, { ignoreUnknownFields: true });
       if (error.code === Code.Unauthenticated) return fromFrame(error);
