@@ -8,6 +8,12 @@ use parlance_tests::{Server, eventually, parlance, within};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
+async fn with_tls(certificate: &Certificate) -> Server {
+    let (path, key) = (certificate.path(), certificate.key());
+    let options = ["--tls-certificate", path.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    Server::start_with(&options).await
+}
+
 /// `parlance chat`, which trusts this certificate.
 fn chat(server: &Server, certificate: Option<&Certificate>, more: &[&str]) -> Child {
     let mut command = Command::new(parlance());
@@ -33,9 +39,7 @@ fn said(output: &Output) -> String {
 #[tokio::test]
 async fn people_talk_through_tls_and_go_on_with_a_renewed_certificate() {
     let certificate = Certificate::new().unwrap();
-    let (path, key) = (certificate.path(), certificate.key());
-    let options = ["--tls-certificate", path.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
-    let server = Server::start_with(&options).await;
+    let server = with_tls(&certificate).await;
 
     let mut bob = chat(&server, Some(&certificate), &["#tls", "--user", "bob"]);
     let mut shown = BufReader::new(bob.stdout.take().unwrap()).lines();
@@ -65,9 +69,7 @@ async fn people_talk_through_tls_and_go_on_with_a_renewed_certificate() {
 #[tokio::test]
 async fn clear_text_gets_no_answer_at_a_door_with_tls() {
     let certificate = Certificate::new().unwrap();
-    let (path, key) = (certificate.path(), certificate.key());
-    let options = ["--tls-certificate", path.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
-    let server = Server::start_with(&options).await;
+    let server = with_tls(&certificate).await;
     let clear = parlance_client::create_user(&server.address(), "eve", "").await;
     assert!(clear.is_err(), "{clear:?}");
 }

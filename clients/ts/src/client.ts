@@ -1,7 +1,7 @@
 import { Emitter } from "./emitter.js";
 import type { Event, SendMessageResponse, Signal } from "./gen/chat_pb.js";
 import { Outbox, type Draft } from "./room/outbox.js";
-import { Room } from "./room/room.js";
+import { type Owner, Room } from "./room/room.js";
 import type { OperationName, RequestInit, ResponseOf } from "./session/operations.js";
 import { type ConnectionState, Session, type TokenProvider } from "./session/session.js";
 import { MemoryStorage, type Storage, type StoredMessage } from "./storage/storage.js";
@@ -41,12 +41,6 @@ interface ClientEvents {
   presence: { userId: string; online: boolean };
 }
 
-/** @internal A call about one room. */
-export type RoomCall = <Name extends OperationName>(
-  name: Name,
-  request: Omit<RequestInit<Name>, "roomId" | "$typeName">,
-) => Promise<ResponseOf<Name>>;
-
 /**
  * A user's connection to Parlance: the rooms, kept as they are now, and every operation of
  * the contract.
@@ -57,7 +51,7 @@ export type RoomCall = <Name extends OperationName>(
  * await client.start();
  * await client.send({ toUser: "bob", text: "hello" });
  */
-export class Client extends Emitter<ClientEvents> {
+export class Client extends Emitter<ClientEvents> implements Owner {
   readonly #session: Session;
   readonly #outbox: Outbox;
   readonly #rooms = new Map<string, Room>();

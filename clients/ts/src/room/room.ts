@@ -1,9 +1,21 @@
 import { Emitter } from "../emitter.js";
 import { milliseconds } from "../errors.js";
-import { type Event, type Gap, type InboxEntry, type Receipt, Role, RoomKind, type RoomSettings, type Typing } from "../gen/chat_pb.js";
-import { type Client, type RoomCall } from "../client.js";
+import {
+  type Event,
+  type Gap,
+  type InboxEntry,
+  type Receipt,
+  Role,
+  RoomKind,
+  type RoomSettings,
+  type SendMessageResponse,
+  type Typing,
+} from "../gen/chat_pb.js";
+import type { OperationName, RequestInit, ResponseOf } from "../session/operations.js";
+import type { ConnectionState } from "../session/session.js";
 import type { StoredMessage } from "../storage/storage.js";
 import { type ChatMessage, changed, messageOf, type MessageState, targetOf } from "./message.js";
+import type { Draft } from "./outbox.js";
 import { Timeline } from "./timeline.js";
 
 /** At most one typing signal in this time goes out, however much is typed. */
@@ -11,6 +23,16 @@ const TYPING_EVERY_MS = 3_000;
 
 /** Messages at the end among which one that was just sent is looked for. */
 const RECENT = 200;
+
+/** Whose room it is. */
+export interface Owner {
+  readonly userId: string;
+  readonly state: ConnectionState;
+  call<Name extends OperationName>(name: Name, request: RequestInit<Name>): Promise<ResponseOf<Name>>;
+  send(draft: Draft): Promise<SendMessageResponse>;
+  outgoing(roomId: string): readonly StoredMessage[];
+  refresh(): Promise<void>;
+}
 
 interface RoomEvents {
   /** Anything of the room is not as it was: messages, unread count, title, who types. */
@@ -20,7 +42,7 @@ interface RoomEvents {
 /** A room that one is a member of, kept as it is now. */
 export class Room extends Emitter<RoomEvents> {
   readonly id: string;
-  readonly #client: Client;
+  readonly #client: Owner;
   readonly #timeline: Timeline;
   readonly #typing = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #receipts = new Map<string, { delivered: number; read: number }>();
@@ -46,17 +68,16 @@ export class Room extends Emitter<RoomEvents> {
   #readCount = 0;
 
   /** @internal */
-  constructor(client: Client, id: string) {
+  constructor(client: Owner, id: string) {
     super();
     this.#client = client;
     this.id = id;
-    const call: RoomCall = (name, request) => client.call(name, { roomId: id, ...request } as never);
     this.#timeline = new Timeline(
       {
         listMessages: ({ beforeSeq, afterSeq, pageSize }) =>
-          call("listMessages", { beforeSeq: BigInt(beforeSeq ?? 0), afterSeq: BigInt(afterSeq ?? 0), pageSize }),
+          client.call("listMessages", { roomId: id, beforeSeq: BigInt(beforeSeq ?? 0), afterSeq: BigInt(afterSeq ?? 0), pageSize }),
         listEvents: ({ fromSeq, toSeq, pageSize }) =>
-          call("listEvents", { fromSeq: BigInt(fromSeq), toSeq: BigInt(toSeq), pageSize }),
+          client.call("listEvents", { roomId: id, fromSeq: BigInt(fromSeq), toSeq: BigInt(toSeq), pageSize }),
       },
       () => this.#touch(),
     );
@@ -243,7 +264,7 @@ export class Room extends Emitter<RoomEvents> {
     if (userId === this.#client.userId) {
       // Another device of one's own; how many messages that are, the inbox knows.
       if (read >= this.headSeq) this.#read(read, this.messageCount);
-      else if (read > this.readSeq) this.#client.refresh();
+      else if (read > this.readSeq) void this.#client.refresh();
     } else {
       const before = this.#receipts.get(userId) ?? { delivered: 0, read: 0 };
       const after = { delivered: Math.max(before.delivered, delivered, read), read: Math.max(before.read, read) };

@@ -54,6 +54,7 @@ export class GrpcWebTransport implements Transport {
       frames,
       send: (frame) => {
         const call = async () => {
+          if (end.signal.aborted) return;
           const abort = new AbortController();
           calls.add(abort);
           await this.#call(frame, headers, abort.signal)
