@@ -43,6 +43,12 @@ async fn people_talk_through_tls_and_go_on_with_a_renewed_certificate() {
 
     let mut bob = chat(&server, Some(&certificate), &["#tls", "--user", "bob"]);
     let mut shown = BufReader::new(bob.stdout.take().unwrap()).lines();
+    // Then the channel is there: whoever comes before makes one of their own.
+    let mut status = BufReader::new(bob.stderr.take().unwrap()).lines();
+    within("it is there", async {
+        while !status.next_line().await.unwrap().unwrap().contains("talking to #tls") {}
+    })
+    .await;
     for door in [&["--user", "bob"][..], &["--user", "bob", "--websocket"]] {
         let arguments = [&["#tls"], door].concat();
         let line = format!("hello, {}", door.len());
