@@ -81,7 +81,7 @@ export class UnavailableError extends RefusedError {
 }
 
 /** Status codes of gRPC that decisions hang on. */
-export const Code = { InvalidArgument: 3, DeadlineExceeded: 4, ResourceExhausted: 8, Unavailable: 14, Unauthenticated: 16 };
+export const Code = { DeadlineExceeded: 4, ResourceExhausted: 8, Internal: 13, Unavailable: 14, Unauthenticated: 16 };
 
 const CLASSES: Record<number, typeof RefusedError> = {
   3: InvalidRequestError,

@@ -6,6 +6,8 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
+import { vi } from "vitest";
+
 const DEADLINE_MS = 30_000;
 
 const BINARY = process.env["PARLANCE_BIN"] ?? fileURLToPath(new URL("../../../target/debug/parlance", import.meta.url));
@@ -78,11 +80,11 @@ export class Server {
   /** Ends the process: without a word, or in good order. */
   async end(signal: "SIGKILL" | "SIGTERM" = "SIGKILL"): Promise<void> {
     const child = this.#child!;
-    const exited = new Promise((resolve) => child.once("exit", resolve));
+    // What it ends with is this time no failure to start.
     child.removeAllListeners("exit");
     const gone = new Promise((resolve) => child.once("exit", resolve));
     child.kill(signal);
-    await Promise.race([exited, gone]);
+    await gone;
   }
 
   async stop(): Promise<void> {
@@ -104,12 +106,11 @@ export class Server {
 }
 
 /** Waits until `condition` gives something. */
-export async function eventually<T>(what: string, condition: () => T | undefined | false): Promise<T> {
-  const deadline = Date.now() + DEADLINE_MS;
-  for (;;) {
+export function eventually<T>(what: string, condition: () => T | undefined | false): Promise<T> {
+  const look = () => {
     const result = condition();
-    if (result !== undefined && result !== false) return result;
-    if (Date.now() > deadline) throw new Error(`not within ${DEADLINE_MS / 1000} s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+    if (result === undefined || result === false) throw new Error(`not within ${DEADLINE_MS / 1000} s: ${what}`);
+    return result;
+  };
+  return vi.waitFor(look, { timeout: DEADLINE_MS, interval: 10 });
 }

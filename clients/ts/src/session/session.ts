@@ -285,5 +285,6 @@ function asOwn(error: Error): ParlanceError {
 
 /** Whether the same connection would be refused again. */
 function isFinal({ code, reason }: RefusedError): boolean {
-  return reason !== "hello_timeout" && ![Code.Unavailable, Code.ResourceExhausted, Code.DeadlineExceeded, 13].includes(code);
+  const passing = [Code.Unavailable, Code.ResourceExhausted, Code.DeadlineExceeded, Code.Internal];
+  return reason !== "hello_timeout" && !passing.includes(code);
 }

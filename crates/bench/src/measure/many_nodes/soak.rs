@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines, stdin};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -42,7 +42,7 @@ pub(in crate::measure) async fn measure(effort: &Effort, results: &mut Results) 
     eprintln!("{count} sockets: people and rooms");
     let users = create(&cluster, PEOPLE, count).await?;
     let owner = create(&cluster, "soak-owner", 1).await?.pop().context("an owner")?;
-    let rooms: Vec<Result<String>> = futures::stream::iter(users.chunks(ROOM).enumerate())
+    let rooms: Vec<String> = futures::stream::iter(users.chunks(ROOM).enumerate())
         .map(|(number, members)| {
             let (cluster, owner) = (&cluster, &owner);
             async move {
@@ -51,9 +51,8 @@ pub(in crate::measure) async fn measure(effort: &Effort, results: &mut Results) 
             }
         })
         .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
-    let rooms = rooms.into_iter().collect::<Result<Vec<_>>>()?;
+        .try_collect()
+        .await?;
     let mut holders = Vec::new();
     for node in 0..NODES {
         eprintln!("{each} sockets come to node {}", node + 1);
