@@ -69,7 +69,7 @@ describe.each(Object.entries(TRANSPORTS))("over %s", (_, transport) => {
     await hers.edit(seq, "how do you do?");
     await eventually("it is edited", () => his.messages.at(-1)?.text === "how do you do?");
     await hers.delete(seq);
-    await eventually("it is deleted", () => his.messages.at(-1)?.deleted);
+    await eventually("it is deleted for both", () => his.messages.at(-1)?.deleted && hers.messages.at(-1)?.deleted);
     expect(hers.messages.at(-1)).toEqual(his.messages.at(-1));
     const answer = await his.send("fine", { replyToSeq: seq });
     const last = await eventually("the answer is there", () => hers.messages.find((message) => message.seq === answer));
