@@ -10,27 +10,32 @@ TOOLS := .tools
 BOTH := bad_input changes chat exactly_once inbox resume
 SEEDS ?= 10000
 FROM ?= 0
+WEB := clients/web
+WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public clients/ts/src -type f -not -path '*/gen/*') \
+	$(WEB)/index.html $(WEB)/vite.config.ts
 DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 
 # One stage after the other, in the order given, whatever -j says.
 .NOTPARALLEL:
-.PHONY: run cluster test build lint unit shared doc-examples instructions openapi clients replay-few replay torture torture-few torture-planted simulate fleet bench bench-quick clean help
+.PHONY: run web cluster test build lint unit shared doc-examples instructions openapi clients replay-few replay torture torture-few torture-planted simulate fleet bench bench-quick clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
-run: ## build and start a server, and say what to open
+run: web ## build and start a server, and say what to open
 	$(CARGO) build --release --locked -p parlance-server
 	./target/release/parlance serve
 
-cluster: $(TOOLS)/ready ## three nodes with Redis, a DynamoDB API and nginx, on this machine; Ctrl-C ends it all
+web: $(WEB)/dist/index.html ## the web app, which is built into the server
+
+cluster: web $(TOOLS)/ready ## three nodes with Redis, a DynamoDB API and nginx, on this machine; Ctrl-C ends it all
 	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
 	./target/release/parlance-bench cluster
 
 # The test runner comes last: its summary is what one wants to see at the end.
 test: build lint doc-examples instructions openapi clients replay-few torture-few shared unit ## all tests and lints
 
-build:
+build: web
 	$(CARGO) build --locked --workspace --all-targets
 
 unit: build ## unit, property, contract, crash and end-to-end tests
@@ -113,9 +118,19 @@ $(TOOLS)/ready: tools/package-lock.json tools/install
 	touch $@
 
 # Not `npm ci`: it insists on the builds for other platforms, which not every mirror has.
-$(TOOLS)/clients: $(TOOLS)/ready clients/ts/package-lock.json clients/node/package-lock.json clients/python/requirements.txt
-	npm install --no-save --no-fund --no-audit --loglevel=error --prefix clients/ts
-	npm install --no-save --no-fund --no-audit --loglevel=error --prefix clients/node
+clients/%/node_modules/.package-lock.json: clients/%/package-lock.json
+	npm install --no-save --no-fund --no-audit --loglevel=error --prefix clients/$*
+	touch $@
+
+# The types of the contract, which the web app is checked against.
+clients/ts/src/gen/chat_pb.ts: clients/ts/node_modules/.package-lock.json proto/chat.proto
+	cd clients/ts && npm run --silent generate
+	touch $@
+
+$(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json clients/ts/src/gen/chat_pb.ts $(WEB_SOURCES)
+	cd $(WEB) && npm run --silent build -- --logLevel warn
+
+$(TOOLS)/clients: $(TOOLS)/ready clients/ts/node_modules/.package-lock.json clients/node/node_modules/.package-lock.json clients/python/requirements.txt
 	$(TOOLS)/venv/bin/pip install --quiet -r clients/python/requirements.txt
 	touch $@
 

@@ -1,0 +1,21 @@
+/** What is written and not sent: kept over reloads, one for each place. */
+export class Drafts {
+  readonly #prefix: string;
+
+  constructor(userId: string) {
+    this.#prefix = `parlance:draft:${userId}:`;
+  }
+
+  get(place: string): string {
+    return localStorage.getItem(this.#prefix + place) ?? "";
+  }
+
+  set(place: string, text: string): void {
+    try {
+      if (text) localStorage.setItem(this.#prefix + place, text);
+      else localStorage.removeItem(this.#prefix + place);
+    } catch {
+      // The storage is full: it is kept as long as the page.
+    }
+  }
+}

@@ -1,0 +1,42 @@
+import { type Room, v1 } from "@parlance/client";
+
+import type { Chat } from "./chat.svelte";
+
+const TYPE = "application/x-parlance-person";
+
+export const ROLES: Record<v1.Role, string> = {
+  [v1.Role.UNSPECIFIED]: "",
+  [v1.Role.MEMBER]: "",
+  [v1.Role.ADMIN]: "Admin",
+  [v1.Role.OWNER]: "Owner",
+};
+
+/** Whether one may change the room and who is in it. */
+export function mayManage(room: Room): boolean {
+  return room.kind !== v1.RoomKind.DIRECT && (room.role === v1.Role.OWNER || room.role === v1.Role.ADMIN);
+}
+
+export function drag(event: DragEvent, userId: string): void {
+  event.dataTransfer?.setData(TYPE, userId);
+  // Dropped elsewhere, it is a word.
+  event.dataTransfer?.setData("text/plain", `@${userId}`);
+}
+
+/** Whether what is dragged over a room may be dropped there: someone, by one who may add people. */
+export function mayDrop(event: DragEvent, room: Room): boolean {
+  const may = (event.dataTransfer?.types.includes(TYPE) ?? false) && mayManage(room);
+  if (may) event.preventDefault();
+  return may;
+}
+
+/** Adds whoever was dropped. */
+export async function drop(event: DragEvent, room: Room, chat: Chat): Promise<void> {
+  const userId = event.dataTransfer?.getData(TYPE);
+  if (!userId || !mayManage(room)) return;
+  event.preventDefault();
+  await addMembers(chat, room, [userId]);
+}
+
+export async function addMembers(chat: Chat, room: Room, userIds: string[]): Promise<void> {
+  await chat.attempt("They were not added", () => chat.client.call("addMembers", { roomId: room.id, userIds }));
+}

@@ -1,0 +1,55 @@
+import { type Room, v1 } from "@parlance/client";
+
+import type { Chat } from "./chat.svelte";
+import { route } from "./route.svelte";
+import { mentionsOf } from "./text";
+
+const KEY = "parlance:notifications";
+/** What was written longer ago is history that comes now. */
+const FRESH_MS = 60_000;
+
+/** Tells of messages while one looks elsewhere: with consent, and of channels only where one is named. */
+export class Notifications {
+  readonly #chat: Chat;
+  /** Wished, and allowed by the browser. */
+  isOn = $state(false);
+
+  constructor(chat: Chat) {
+    this.#chat = chat;
+    this.isOn = localStorage.getItem(KEY) === "on" && this.isSupported && Notification.permission === "granted";
+    chat.client.on("event", (event) => {
+      const { body, actorId, at } = event;
+      const room = chat.client.room(event.roomId);
+      if (body.case !== "message" || actorId === chat.userId || !room || !this.isOn || document.hasFocus()) return;
+      if (Date.now() - Number(at?.seconds ?? 0n) * 1000 > FRESH_MS) return;
+      if (room.kind === v1.RoomKind.CHANNEL && !mentionsOf(body.value.text, chat.userId)) return;
+      this.#show(room, actorId, body.value.text);
+    });
+  }
+
+  get isSupported(): boolean {
+    return "Notification" in globalThis;
+  }
+
+  /** Asks for consent, where it was not given yet. */
+  async turn(on: boolean): Promise<void> {
+    if (on && (await Notification.requestPermission()) !== "granted") {
+      this.#chat.problem = "The browser does not allow notifications for this page: its settings can change that.";
+      return;
+    }
+    this.isOn = on;
+    localStorage.setItem(KEY, on ? "on" : "off");
+  }
+
+  #show(room: Room, senderId: string, text: string): void {
+    const sender = this.#chat.people.name(senderId);
+    const title = room.kind === v1.RoomKind.DIRECT ? sender : `${sender} in ${this.#chat.titleOf(room)}`;
+    // One for each room: the latest.
+    const shown = new Notification(title, { body: text.slice(0, 200), tag: room.id, icon: "/icon.svg" });
+    shown.onclick = () => {
+      window.focus();
+      route.open({ room: room.id });
+      shown.close();
+    };
+  }
+}

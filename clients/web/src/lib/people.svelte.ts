@@ -1,0 +1,93 @@
+import type { Client } from "@parlance/client";
+import { SvelteMap, SvelteSet } from "svelte/reactivity";
+
+/** Of a server without a directory for everyone, those that were met are known. */
+const DIRECTORY = 1_000;
+/** Presence of this many at once. */
+const TOGETHER = 100;
+
+/** Names of people, and who of them is there. */
+export class People {
+  readonly #client: Client;
+  readonly #names = new SvelteMap<string, string>();
+  readonly #asked = new Set<string>();
+  readonly #watched = new Set<string>();
+  readonly #online = new SvelteSet<string>();
+  #wanted: string[] = [];
+
+  constructor(client: Client) {
+    this.#client = client;
+    client.on("presence", ({ userId, online }) => (online ? this.#online.add(userId) : this.#online.delete(userId)));
+  }
+
+  /** Everyone who is known, by name. */
+  readonly all = $derived.by(() => {
+    const people = [...this.#names].map(([userId, name]) => ({ userId, name }));
+    return people.sort((a, b) => a.name.localeCompare(b.name));
+  });
+
+  /** The name of someone; their id until it is known. */
+  name(userId: string): string {
+    if (!this.#asked.has(userId)) {
+      this.#asked.add(userId);
+      // Not now: whoever asks may be drawing.
+      queueMicrotask(() => void this.#ask(userId));
+    }
+    return this.#names.get(userId) || userId;
+  }
+
+  /** Someone of this id is known; nobody is asked. */
+  knows(userId: string): boolean {
+    return this.#names.has(userId);
+  }
+
+  isOnline(userId: string): boolean {
+    this.#watch(userId);
+    return this.#online.has(userId);
+  }
+
+  /** Whether there is someone of this id. */
+  async exists(userId: string): Promise<boolean> {
+    await this.#ask(userId);
+    return this.#names.has(userId);
+  }
+
+  rename(userId: string, name: string): void {
+    this.#asked.add(userId);
+    this.#names.set(userId, name);
+  }
+
+  /** Reads the directory, where the server lets everyone. */
+  async load(): Promise<void> {
+    let pageToken = "";
+    do {
+      const page = await this.#client.call("listUsers", { pageSize: 200, pageToken });
+      for (const { userId, name } of page.users) this.rename(userId, name);
+      pageToken = page.nextPageToken;
+    } while (pageToken && this.#names.size < DIRECTORY);
+  }
+
+  async #ask(userId: string): Promise<void> {
+    try {
+      const { user } = await this.#client.call("getUser", { userId });
+      if (user) this.#names.set(userId, user.name);
+    } catch {
+      // Of some, only the id is left.
+    }
+  }
+
+  #watch(userId: string): void {
+    if (this.#watched.has(userId)) return;
+    this.#watched.add(userId);
+    this.#wanted.push(userId);
+    if (this.#wanted.length > 1) return;
+    // Those who are drawn together are asked for together.
+    setTimeout(() => {
+      const wanted = this.#wanted;
+      this.#wanted = [];
+      for (let from = 0; from < wanted.length; from += TOGETHER) {
+        this.#client.watchPresence(wanted.slice(from, from + TOGETHER)).catch(() => {});
+      }
+    });
+  }
+}

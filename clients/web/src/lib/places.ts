@@ -1,0 +1,2 @@
+/** Where one was in each room, by the key of the first message that was seen; none at the end. As long as the page. */
+export const lastPlaces = new Map<string, string>();

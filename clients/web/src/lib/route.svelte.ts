@@ -1,0 +1,33 @@
+/** What is open, as the address says behind its `#`. */
+export type Place = { room: string } | { person: string } | undefined;
+
+const parse = (): Place => {
+  const [, kind, id] = /^#\/(room|person)\/(.+)$/.exec(location.hash) ?? [];
+  if (!kind || !id) return undefined;
+  try {
+    return kind === "room" ? { room: decodeURIComponent(id) } : { person: decodeURIComponent(id) };
+  } catch {
+    return undefined;
+  }
+};
+
+class Route {
+  place = $state.raw<Place>(parse());
+
+  constructor() {
+    addEventListener("hashchange", () => (this.place = parse()));
+  }
+
+  /** Opens a place; `instead` of the present one, so that "back" does not return to it. */
+  open(place: Place, { instead = false } = {}): void {
+    history[instead ? "replaceState" : "pushState"](null, "", addressOf(place));
+    this.place = place;
+  }
+}
+
+export const route = new Route();
+
+export function addressOf(place: Place): string {
+  if (!place) return "#/";
+  return "room" in place ? `#/room/${encodeURIComponent(place.room)}` : `#/person/${encodeURIComponent(place.person)}`;
+}

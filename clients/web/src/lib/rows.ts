@@ -1,0 +1,35 @@
+import type { ChatMessage } from "@parlance/client";
+
+import { dayOf } from "./time";
+
+/** Messages of one sender within this time stand together, under one name. */
+const TOGETHER_MS = 5 * 60_000;
+
+/** A message as it stands in the list. */
+export interface Row {
+  readonly message: ChatMessage;
+  /** The first of its day: a heading goes before it. */
+  readonly startsDay: boolean;
+  /** The first that was not read when the room was opened. */
+  readonly startsUnread: boolean;
+  /** Under the name of the one before. */
+  readonly continues: boolean;
+}
+
+/** One row for each message: what stands before it belongs to it, so that rows and messages count alike. */
+export function rowsOf(messages: readonly ChatMessage[], readSeq: number | undefined, userId: string): Row[] {
+  let foundUnread = readSeq === undefined;
+  return messages.map((message, index) => {
+    const before = messages[index - 1];
+    const startsDay = !before || dayOf(before.at) !== dayOf(message.at);
+    const startsUnread = !foundUnread && (message.seq ?? 0) > readSeq! && message.senderId !== userId;
+    foundUnread ||= startsUnread;
+    const continues =
+      !startsDay &&
+      !startsUnread &&
+      before.senderId === message.senderId &&
+      message.replyToSeq === undefined &&
+      message.at.getTime() - before.at.getTime() < TOGETHER_MS;
+    return { message, startsDay, startsUnread, continues };
+  });
+}

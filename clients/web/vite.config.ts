@@ -1,0 +1,68 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import type { Plugin } from "vite";
+import { defineConfig } from "vitest/config";
+
+/** Beside each file that this makes smaller, the same compressed: the server hands it out as it is. */
+function compressed(): Plugin {
+  return {
+    name: "compressed",
+    generateBundle(_, bundle) {
+      for (const file of Object.values(bundle)) {
+        const source = file.type === "chunk" ? file.code : file.source;
+        const gzip = gzipSync(source, { level: 9 });
+        if (gzip.length < source.length * 0.9) this.emitFile({ type: "asset", fileName: `${file.fileName}.gz`, source: gzip });
+      }
+    },
+  };
+}
+
+/** The names and search words of the emoji, and nothing else of a data set five times as large. */
+function emoji(): Plugin {
+  const id = "virtual:emoji";
+  return {
+    name: "emoji",
+    resolveId: (source) => (source === id ? `\0${id}` : undefined),
+    load(source) {
+      if (source !== `\0${id}`) return undefined;
+      const read = (file: string) => JSON.parse(readFileSync(path.join("node_modules/emojibase-data/en", file), "utf8"));
+      const groups: { key: string; message: string; order: number }[] = read("messages.json").groups;
+      const shortcodes: Record<string, string | string[]> = read("shortcodes/github.json");
+      const all: { hexcode: string; unicode: string; label: string; tags?: string[]; group?: number; order?: number }[] =
+        read("compact.json");
+      const shown = groups
+        .filter(({ key }) => key !== "component")
+        .map(({ message, order }) => ({
+          name: message,
+          emoji: all
+            .filter(({ group }) => group === order)
+            .sort((a, b) => (a.order ?? 0) - (b.order ?? 0))
+            .map(({ unicode, label, tags = [], hexcode }) => [unicode, label, [shortcodes[hexcode] ?? []].flat().concat(tags).join(" ")]),
+        }));
+      return `export default ${JSON.stringify(shown)}`;
+    },
+  };
+}
+
+const server = process.env["PARLANCE_URL"] ?? "http://127.0.0.1:8080";
+
+export default defineConfig({
+  plugins: [svelte(), emoji(), compressed()],
+  resolve: {
+    // From its sources, so that there is one build less between a change and the page.
+    alias: { "@parlance/client": fileURLToPath(new URL("../ts/src/index.ts", import.meta.url)) },
+  },
+  build: {
+    target: "es2022",
+    // A data: address is no file of this server's, and its policy lets in nothing else.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+  },
+  // `npm run dev`, with the server of `make run` behind it.
+  server: { proxy: { "/v1": server, "/ws": { target: server, ws: true } } },
+  test: { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false, include: ["test/**/*.test.ts"] },
+});
