@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -11,11 +12,14 @@ import { defineConfig } from "vitest/config";
 function compressed(): Plugin {
   return {
     name: "compressed",
-    generateBundle(_, bundle) {
-      for (const file of Object.values(bundle)) {
-        const source = file.type === "chunk" ? file.code : file.source;
-        const gzip = gzipSync(source, { level: 9 });
-        if (gzip.length < source.length * 0.9) this.emitFile({ type: "asset", fileName: `${file.fileName}.gz`, source: gzip });
+    apply: "build",
+    async closeBundle() {
+      for (const file of await readdir("dist", { recursive: true, withFileTypes: true })) {
+        if (!file.isFile()) continue;
+        const name = path.join(file.parentPath, file.name);
+        const plain = await readFile(name);
+        const gzip = gzipSync(plain, { level: 9 });
+        if (gzip.length < plain.length * 0.9) await writeFile(`${name}.gz`, gzip);
       }
     },
   };
@@ -41,6 +45,8 @@ function emoji(): Plugin {
           emoji: all
             .filter(({ group }) => group === order)
             .sort((a, b) => (a.order ?? 0) - (b.order ?? 0))
+            // Where it is an emoji without being told so, no selector says so again: others send it without.
+            .map((emoji) => ({ ...emoji, unicode: emoji.unicode.replace(/^(\p{Emoji_Presentation})\ufe0f$/u, "$1") }))
             .map(({ unicode, label, tags = [], hexcode }) => [unicode, label, [shortcodes[hexcode] ?? []].flat().concat(tags).join(" ")]),
         }));
       return `export default ${JSON.stringify(shown)}`;

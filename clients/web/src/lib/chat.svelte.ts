@@ -44,6 +44,10 @@ export class Chat {
       this.state = state;
       if (state.status === "closed" && state.error instanceof UnauthenticatedError) refused(state.error);
     });
+    // Whoever comes into a room is someone to talk to.
+    this.client.on("event", ({ body }) => {
+      if (body.case === "memberAdded") this.people.name(body.value.userId);
+    });
     this.client.on("rooms", (rooms) => {
       this.rooms = rooms;
       this.isLoaded = true;
@@ -52,9 +56,11 @@ export class Chat {
 
   async start(): Promise<void> {
     await this.client.start();
-    // Refused where there are keys: then people are known by their rooms.
-    void this.people.load().catch(() => {});
+    void this.people.load();
     if (this.isLocal && !this.rooms.some(({ kind }) => kind === v1.RoomKind.CHANNEL)) await this.#joinLobby();
+    // Beside the list there is room for one.
+    const latest = this.rooms[0];
+    if (latest && !route.place && matchMedia("(min-width: 45.01rem)").matches) route.open({ room: latest.id }, { instead: true });
   }
 
   close(): void {

@@ -1,4 +1,4 @@
-import type { Client } from "@parlance/client";
+import { type Client, ClosedError, PermissionDeniedError } from "@parlance/client";
 import { SvelteMap, SvelteSet } from "svelte/reactivity";
 
 /** Of a server without a directory for everyone, those that were met are known. */
@@ -57,14 +57,18 @@ export class People {
     this.#names.set(userId, name);
   }
 
-  /** Reads the directory, where the server lets everyone. */
+  /** Reads the directory. Where the server does not let everyone, people are known by their rooms. */
   async load(): Promise<void> {
     let pageToken = "";
-    do {
-      const page = await this.#client.call("listUsers", { pageSize: 200, pageToken });
-      for (const { userId, name } of page.users) this.rename(userId, name);
-      pageToken = page.nextPageToken;
-    } while (pageToken && this.#names.size < DIRECTORY);
+    try {
+      do {
+        const page = await this.#client.call("listUsers", { pageSize: 200, pageToken });
+        for (const { userId, name } of page.users) this.rename(userId, name);
+        pageToken = page.nextPageToken;
+      } while (pageToken && this.#names.size < DIRECTORY);
+    } catch (error) {
+      if (!(error instanceof PermissionDeniedError || error instanceof ClosedError)) throw error;
+    }
   }
 
   async #ask(userId: string): Promise<void> {

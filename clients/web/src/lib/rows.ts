@@ -16,14 +16,24 @@ export interface Row {
   readonly continues: boolean;
 }
 
+export interface Reader {
+  readonly userId: string;
+  /** What had been read when the room was opened; undefined where that was everything. */
+  readonly readSeq: number | undefined;
+  /** There is nothing before the first message. */
+  readonly isBeginning: boolean;
+}
+
 /** One row for each message: what stands before it belongs to it, so that rows and messages count alike. */
-export function rowsOf(messages: readonly ChatMessage[], readSeq: number | undefined, userId: string): Row[] {
-  let foundUnread = readSeq === undefined;
+export function rowsOf(messages: readonly ChatMessage[], { userId, readSeq, isBeginning }: Reader): Row[] {
+  const isNew = ({ seq = 0, senderId }: ChatMessage) => readSeq !== undefined && seq > readSeq && senderId !== userId;
+  let unread = messages.findIndex(isNew);
+  // Before the first of a page, there may be more of it.
+  if (unread === 0 && !isBeginning) unread = -1;
   return messages.map((message, index) => {
     const before = messages[index - 1];
     const startsDay = !before || dayOf(before.at) !== dayOf(message.at);
-    const startsUnread = !foundUnread && (message.seq ?? 0) > readSeq! && message.senderId !== userId;
-    foundUnread ||= startsUnread;
+    const startsUnread = index === unread;
     const continues =
       !startsDay &&
       !startsUnread &&

@@ -1,0 +1,114 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
+
+const CHROMIUM = process.env["CHROMIUM"] ?? ["/usr/bin/chromium", "/usr/bin/google-chrome"].find(existsSync) ?? "chromium";
+const ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
+
+/** What a page complained of, that is no fault of its own while a server is away. */
+const EXPECTED = /net::ERR_|WebSocket connection|Failed to load resource|Autofocus processing/;
+
+/** A browser with people in it, each in a window with a storage of its own. */
+export class People {
+  readonly #browser: Browser;
+  readonly #contexts: BrowserContext[] = [];
+  /** What pages said that they should not have. */
+  readonly complaints: string[] = [];
+
+  private constructor(browser: Browser) {
+    this.#browser = browser;
+  }
+
+  static async start(): Promise<People> {
+    const executablePath = CHROMIUM;
+    return new People(await chromium.launch({ executablePath, args: ARGUMENTS }));
+  }
+
+  /** A window: nothing is shared with others. */
+  async context(options: BrowserContextOptions = {}): Promise<BrowserContext> {
+    const context = await this.#browser.newContext({ viewport: { width: 1180, height: 760 }, locale: "en-GB", ...options });
+    context.setDefaultTimeout(30_000);
+    this.#contexts.push(context);
+    context.on("console", (message) => {
+      if (message.type() !== "error" && message.type() !== "warning") return;
+      if (!EXPECTED.test(message.text())) this.complaints.push(message.text());
+    });
+    context.on("weberror", (error) => this.complaints.push(String(error.error().stack)));
+    return context;
+  }
+
+  /** Someone who has opened the page and typed a name. */
+  async named(url: string, name: string, options?: BrowserContextOptions | BrowserContext): Promise<Page> {
+    const context = options && "newPage" in options ? options : await this.context(options);
+    const page = await context.newPage();
+    await page.goto(url);
+    await page.getByLabel("Your name").fill(name);
+    await page.getByRole("button", { name: "Start chatting" }).click();
+    await page.getByTestId("connection").getByText("Online").waitFor();
+    return page;
+  }
+
+  /** Someone with a token. */
+  async withToken(url: string, token: string): Promise<Page> {
+    const page = await (await this.context()).newPage();
+    await page.goto(`${url}/#token=${token}`);
+    await page.getByTestId("connection").getByText("Online").waitFor();
+    return page;
+  }
+
+  async stop(): Promise<void> {
+    await this.#browser.close();
+  }
+}
+
+/** Where one writes. */
+export const composer = (page: Page): Locator => page.getByRole("combobox", { name: /^Message / });
+
+export async function say(page: Page, text: string): Promise<void> {
+  await composer(page).fill(text);
+  await composer(page).press("Enter");
+}
+
+/** The message with this text. */
+export const message = (page: Page, text: string | RegExp): Locator => page.locator("article").filter({ hasText: text }).last();
+
+/** A room or a person in the list. */
+export const entry = (page: Page, title: string): Locator =>
+  page.getByRole("navigation").getByRole("link").filter({ has: page.getByText(title, { exact: true }) });
+
+/** Opens a conversation of the list. */
+export async function open(page: Page, title: string): Promise<void> {
+  await entry(page, title).click();
+  await composer(page).waitFor();
+}
+
+/** The texts that are on the screen, from above. */
+export function texts(page: Page): Promise<string[]> {
+  // An absolute place is none in the document: sorted by where they stand.
+  return page.locator("article").evaluateAll((rows) =>
+    rows
+      .map((row) => ({ top: row.getBoundingClientRect().top, text: row.querySelector(".text")?.textContent ?? "" }))
+      .sort((a, b) => a.top - b.top)
+      .map(({ text }) => text),
+  );
+}
+
+/** Waits until a page is as it should be, and says what it is like where it never is. */
+export async function until<T>(what: string, look: () => Promise<T> | T, isRight: (value: T) => boolean): Promise<T> {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const value = await look();
+    if (isRight(value)) return value;
+    if (Date.now() > deadline) throw new Error(`not within 30 s: ${what}; last: ${JSON.stringify(value)}`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
+
+/** A folder that is gone after. */
+export async function folder(): Promise<{ path: string; remove: () => Promise<void> }> {
+  const created = await mkdtemp(path.join(tmpdir(), "parlance-web-"));
+  return { path: created, remove: () => rm(created, { recursive: true, force: true }) };
+}

@@ -1,0 +1,160 @@
+import type { Locator, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { WebSocket } from "ws";
+
+import { Client, v1, WebSocketTransport } from "@parlance/client";
+import { Server } from "../../ts/test/server.js";
+import { composer, entry, message, open, People, say, until } from "./browser.js";
+
+const COUNT = 100_000;
+/** Messages that are in the document at once, whatever is loaded. */
+const MOST_DRAWN = 120;
+
+let server: Server;
+let people: People;
+let alice: Client;
+let roomId: string;
+/** The seq of the first message. */
+let first: number;
+
+beforeAll(async () => {
+  [server, people] = await Promise.all([Server.start(), People.start()]);
+  alice = await client("alice");
+  await server.token("bob");
+  const { room } = await alice.call("createRoom", { kind: v1.RoomKind.GROUP, settings: { title: "Archive" }, memberIds: ["bob"] });
+  roomId = room!.roomId;
+  first = Number(room!.headSeq) + 1;
+  let next = 0;
+  const sender = async () => {
+    while (next < COUNT) await alice.call("sendMessage", { target: { case: "roomId", value: roomId }, text: `number ${next++}` });
+  };
+  await Promise.all(Array.from({ length: 64 }, sender));
+}, 400_000);
+afterAll(async () => {
+  alice?.close();
+  await Promise.all([server.stop(), people.stop()]);
+  expect(people.complaints).toEqual([]);
+});
+
+async function client(userId: string): Promise<Client> {
+  const token = await server.token(userId);
+  const client = new Client({ url: server.url, token, transport: new WebSocketTransport(server.url, WebSocket as never) });
+  await client.start();
+  return client;
+}
+
+const timeline = (page: Page): Locator => page.getByTestId("timeline");
+
+/** Seqs and places of the messages that can be seen, from above. */
+const seen = (page: Page) =>
+  timeline(page).evaluate((list) => {
+    const { top, bottom } = list.getBoundingClientRect();
+    return [...list.querySelectorAll("article")]
+      .map((row) => ({ seq: Number(row.dataset["seq"]), y: row.getBoundingClientRect().top, end: row.getBoundingClientRect().bottom }))
+      .filter(({ y, end }) => end > top && y < bottom)
+      .sort((a, b) => a.y - b.y);
+  });
+
+const drawn = (page: Page) => page.locator("article").count();
+
+test("a room of 100,000 messages is scrolled, jumped in, and returned to", async () => {
+  const bob = await people.named(server.url, "Bob");
+  await open(bob, "Archive");
+  const last = first + COUNT - 1;
+  await until("the end is shown", () => seen(bob), (rows) => rows.at(-1)?.seq === last);
+
+  // Back, page for page: nothing is missing, and what is looked at stays where it is.
+  const height = () => timeline(bob).evaluate((list) => list.scrollHeight);
+  for (let page = 0; page < 12; page += 1) {
+    await timeline(bob).evaluate((list) => list.scrollBy(0, -1_500));
+    // The list stands still before and after, or it is no place to keep.
+    const standing = await still(bob);
+    const seqs = standing.map(({ seq }) => seq);
+    expect(seqs).toEqual(Array.from(seqs, (_, index) => seqs[0]! + index));
+    expect(await drawn(bob)).toBeLessThan(MOST_DRAWN);
+  }
+  const before = await still(bob);
+  expect(before[0]!.seq).toBeLessThan(last - 300);
+  const tall = await height();
+  await timeline(bob).evaluate((list) => list.scrollTo(0, 900));
+  const place = await seen(bob);
+  await until("more is loaded above", height, (now) => now > tall);
+  const after = await still(bob);
+  const kept = place[3]!;
+  expect(Math.abs(after.find(({ seq }) => seq === kept.seq)!.y - kept.y)).toBeLessThan(3);
+
+  // Away, and back to where one was.
+  const here = (await still(bob))[1]!.seq;
+  await open(bob, "Lobby");
+  await open(bob, "Archive");
+  await until("it is where it was", () => seen(bob), (rows) => rows.slice(0, 4).some(({ seq }) => Math.abs(seq - here) <= 1));
+
+  // What comes meanwhile does not move it, and is one press away.
+  await alice.send({ roomId, text: "meanwhile" });
+  await bob.getByRole("button", { name: "1 new" }).click();
+  await message(bob, "meanwhile").waitFor();
+  await until("it is read", () => entry(bob, "Archive").getByText("unread").count(), (count) => count === 0);
+
+  // To the beginning of time, by an answer, and forward again without a hole.
+  await alice.send({ roomId, text: "do you remember?", replyToSeq: first + 2 });
+  await message(bob, "do you remember?").getByRole("button", { name: "In answer to" }).click();
+  await until("the beginning is shown", () => seen(bob), (rows) => rows.some(({ seq }) => seq === first + 2));
+  expect(await drawn(bob)).toBeLessThan(MOST_DRAWN);
+  await until(
+    "a hundred further on",
+    async () => {
+      await timeline(bob).evaluate((list) => list.scrollBy(0, 900));
+      return seen(bob);
+    },
+    (rows) => (rows[0]?.seq ?? 0) > first + 150,
+  );
+  await say(bob, "I do");
+  await message(bob, "I do").waitFor();
+  expect((await still(bob)).at(-1)!.seq).toBe(last + 3);
+});
+
+test("one begins at what is new, however long one was away", async () => {
+  const carol = await client("carol");
+  const { room } = await alice.call("createRoom", { kind: v1.RoomKind.GROUP, settings: { title: "Weekly" }, memberIds: ["carol"] });
+  const weekly = room!.roomId;
+  const send = async (count: number) => {
+    for (let number = 0; number < count; number += 1) await alice.send({ roomId: weekly, text: `week ${number}` });
+  };
+  await send(10);
+  await until("they have come", () => carol.room(weekly)?.headSeq, (head) => (head ?? 0) >= Number(room!.headSeq) + 10);
+  await carol.room(weekly)!.markRead();
+  const read = carol.room(weekly)!.readSeq;
+  carol.close();
+  await send(20);
+  let page = await people.named(server.url, "Carol");
+  await open(page, "Weekly");
+  await page.getByTestId("unread-line").waitFor();
+  await until("the first new one is in sight", () => seen(page), (rows) => rows.some(({ seq }) => seq === read + 1));
+  await page.context().close();
+
+  // Longer than a page: the end first, and a way to where one was.
+  await send(300);
+  page = await people.named(server.url, "Carol");
+  const unread = await until("it says how many", () => page.title(), (title) => title !== "Parlance");
+  expect(unread).toMatch(/^\(3\d\d\) /);
+  await open(page, "Weekly");
+  await until("the end is shown", () => seen(page), (rows) => rows.at(-1)?.seq === read + 320);
+  await page.getByRole("button", { name: "Jump to unread" }).click();
+  const line = page.getByTestId("unread-line");
+  await line.waitFor();
+  await composer(page).waitFor();
+  await page.getByRole("button", { name: "Latest" }).click();
+  await until("the end is shown again", () => seen(page), (rows) => rows.at(-1)?.seq === read + 320);
+});
+
+/** The messages in sight, once they have stopped moving. */
+async function still(page: Page) {
+  let before = "";
+  let same = 0;
+  return until("the list stands still", () => seen(page), (rows) => {
+    const now = JSON.stringify(rows.map(({ seq, y }) => [seq, Math.round(y)]));
+    same = now === before ? same + 1 : 0;
+    before = now;
+    return rows.length > 0 && same >= 5;
+  });
+}

@@ -1,0 +1,103 @@
+import { describe, expect, test } from "vitest";
+
+import { completed, matching, unfinished } from "../src/lib/completion";
+import { rowsOf } from "../src/lib/rows";
+import { isJumbo, mentionsOf, piecesOf } from "../src/lib/text";
+
+const people = new Set(["bob", "anna.b", "x_y"]);
+const isPerson = (userId: string) => people.has(userId);
+
+describe("a text in pieces", () => {
+  test.each([
+    ["see https://example.org/a?b=c&d#e.", ["see ", "https://example.org/a?b=c&d#e", "."]],
+    ["example.org (http://example.com)", ["example.org", " (", "http://example.com", ")"]],
+    ["@bob, @anna.b. @nobody a@bob.com @x_y!", ["@bob", ", ", "@anna.b", ". @nobody ", "a@bob.com", " ", "@x_y", "!"]],
+    ["https://example.org/@bob", ["https://example.org/@bob"]],
+    ["two\nlines", ["two", "\n", "lines"]],
+  ])("%j", (text, pieces) => {
+    expect(piecesOf(text, isPerson).map(({ text }) => text)).toEqual(pieces);
+    expect(piecesOf(text, isPerson).map(({ text }) => text).join("")).toBe(text);
+  });
+
+  test.each(["javascript:alert(1)", "data:text/html,<script>alert(1)</script>", "vbscript:x", "file:///etc/passwd", " java\tscript:alert(1)"])(
+    "%j is no link",
+    (text) => expect(piecesOf(text, isPerson).some((piece) => "href" in piece && !/^https?:/.test(piece.href))).toBe(false),
+  );
+
+  test("who is mentioned", () => {
+    expect(mentionsOf("ask @bob.", "bob")).toBe(true);
+    expect(mentionsOf("ask @bobby", "bob")).toBe(false);
+    expect(mentionsOf("mail bob@bob", "bob")).toBe(false);
+  });
+
+  test("few emoji alone are large", () => {
+    expect(["🎉", "👍🏽 ❤️", "👩‍👩‍👧", "1", "ok 🎉", ""].map(isJumbo)).toEqual([true, true, true, false, false, false]);
+  });
+});
+
+describe("a word that can be completed", () => {
+  test("is the one before the caret", () => {
+    expect(unfinished("hello @bo", 9)).toEqual({ kind: "mention", typed: "bo", from: 6, to: 9 });
+    expect(unfinished("hello @bo there", 9)).toEqual({ kind: "mention", typed: "bo", from: 6, to: 9 });
+    expect(unfinished("@", 1)).toEqual({ kind: "mention", typed: "", from: 0, to: 1 });
+    expect(unfinished("a :tad", 6)).toEqual({ kind: "emoji", typed: "tad", from: 2, to: 6 });
+    for (const text of ["a@b", "12:30", "https://x", "at: x", "hello "]) expect(unfinished(text, text.length)).toBeUndefined();
+  });
+
+  test("is replaced, and the caret is after it", () => {
+    const word = unfinished("hi @bo there", 6)!;
+    expect(completed("hi @bo there", word, "@bob")).toEqual({ text: "hi @bob there", caret: 8 });
+    expect(completed("hi @bo", unfinished("hi @bo", 6)!, "@bob")).toEqual({ text: "hi @bob ", caret: 8 });
+  });
+
+  test("finds what begins so before what contains it", () => {
+    expect(matching(["cabbage", "banana", "abacus"], "ab", (one) => [one], 2)).toEqual(["abacus", "cabbage"]);
+  });
+});
+
+describe("rows", () => {
+  const at = (day: number, minute: number) => new Date(2026, 4, day, 12, minute);
+  const message = (seq: number | undefined, senderId: string, date: Date, replyToSeq?: number) => ({
+    key: `${senderId}/${seq}`,
+    roomId: "r",
+    seq,
+    senderId,
+    text: "x",
+    at: date,
+    editedAt: undefined,
+    deleted: false,
+    replyToSeq,
+    reactions: [],
+    state: "sent" as const,
+    error: undefined,
+    changedSeq: seq ?? 0,
+  });
+  const messages = [
+    message(2, "bob", at(1, 0)),
+    message(3, "bob", at(1, 1)),
+    message(4, "bob", at(1, 30)),
+    message(5, "ann", at(2, 0)),
+    message(7, "bob", at(2, 1)),
+    message(8, "bob", at(2, 2)),
+    message(9, "bob", at(2, 3), 5),
+    message(undefined, "ann", at(2, 4)),
+  ];
+  const where = (mark: "startsDay" | "startsUnread" | "continues", readSeq?: number) =>
+    rowsOf(messages, { readSeq, userId: "ann", isBeginning: false }).flatMap((row, index) => (row[mark] ? [index] : []));
+
+  test("a day begins, a sender goes on", () => {
+    expect(where("startsDay")).toEqual([0, 3]);
+    expect(where("continues")).toEqual([1, 5]);
+  });
+
+  test("what is new begins once, at what others wrote", () => {
+    expect(where("startsUnread")).toEqual([]);
+    expect(where("startsUnread", 3)).toEqual([2]);
+    expect(where("startsUnread", 4)).toEqual([4]);
+    expect(where("startsUnread", 99)).toEqual([]);
+    expect(where("continues", 7)).toEqual([1]);
+    // Of a page in the middle, nobody knows whether it begins with what is new.
+    expect(where("startsUnread", 1)).toEqual([]);
+    expect(rowsOf(messages, { readSeq: 1, userId: "ann", isBeginning: true })[0]!.startsUnread).toBe(true);
+  });
+});

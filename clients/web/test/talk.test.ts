@@ -1,0 +1,240 @@
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+
+import { Server } from "../../ts/test/server.js";
+import { composer, entry, message, open, People, say, until } from "./browser.js";
+
+let server: Server;
+let people: People;
+beforeAll(async () => {
+  [server, people] = await Promise.all([Server.start(), People.start()]);
+});
+afterAll(async () => {
+  await Promise.all([server.stop(), people.stop()]);
+  expect(people.complaints).toEqual([]);
+});
+
+let group = 0;
+let alice: Page;
+let bob: Page;
+beforeEach(async () => {
+  group += 1;
+  [alice, bob] = await Promise.all([people.named(server.url, `Alice ${group}`), people.named(server.url, `Bob ${group}`)]);
+  return async () => {
+    await Promise.all([alice.context().close(), bob.context().close()]);
+  };
+});
+
+/** A direct conversation of the two. */
+async function direct(): Promise<void> {
+  await open(alice, `Bob ${group}`);
+  await say(alice, "hello");
+  await open(bob, `Alice ${group}`);
+  await message(bob, "hello").waitFor();
+  await entry(bob, `Alice ${group}`).getByText("unread").waitFor({ state: "detached" });
+}
+
+describe("a conversation", () => {
+  test("a second tab is a second person, and both meet in the lobby", async () => {
+    const tab = await people.named(server.url, `Carol ${group}`, alice.context());
+    await say(tab, "two of us in one browser");
+    await message(alice, "two of us in one browser").waitFor();
+    await message(bob, "two of us in one browser").waitFor();
+    await tab.reload();
+    await message(tab, "two of us in one browser").waitFor();
+    expect(await tab.locator("nav header strong").textContent()).toBe(`Carol ${group}`);
+  });
+
+  test("one sees who types, and how far a message has come", async () => {
+    await direct();
+    await composer(bob).pressSequentially("hel");
+    await alice.getByText(`Bob ${group} is typing…`).waitFor();
+    await composer(bob).fill("");
+    await open(bob, "Lobby");
+    await say(alice, "are you there?");
+    await message(alice, "are you there?").locator("[data-state=delivered]").waitFor();
+    const badge = entry(bob, `Alice ${group}`).getByText("unread");
+    await badge.waitFor();
+    expect(await bob.title()).toMatch(/^\(1\) /);
+    await open(bob, `Alice ${group}`);
+    await bob.getByTestId("unread-line").waitFor();
+    await message(alice, "are you there?").locator("[data-state=read]").waitFor();
+    await badge.waitFor({ state: "detached" });
+    expect(await bob.title()).toBe("Parlance");
+  });
+
+  test("messages are changed, answered, reacted to and deleted", async () => {
+    await direct();
+    await say(alice, "see you at noon");
+    await message(bob, "see you at noon").hover();
+    await bob.getByRole("button", { name: "React" }).click();
+    await bob.getByPlaceholder("Search emoji").fill("thumbs up");
+    await bob.getByRole("button", { name: "thumbs up", exact: true }).click();
+    await message(alice, "see you at noon").getByRole("button", { name: /^👍 1/ }).click();
+    await message(bob, "see you at noon").getByRole("button", { name: /^👍 2/ }).waitFor();
+    await message(alice, "see you at noon").getByRole("button", { name: /^👍 2/ }).click();
+    await message(bob, "see you at noon").getByRole("button", { name: /^👍 1/ }).waitFor();
+
+    await message(alice, "see you at noon").hover();
+    await alice.getByRole("button", { name: "More" }).click();
+    await alice.getByRole("menuitem", { name: "Edit" }).click();
+    await until("the text is there to be changed", () => composer(alice).inputValue(), (text) => text === "see you at noon");
+    await say(alice, "see you at one");
+    await message(bob, "see you at one").getByText("(edited)").waitFor();
+
+    await message(bob, "see you at one").hover();
+    await bob.getByRole("button", { name: "Reply" }).click();
+    await say(bob, "good");
+    await message(alice, "good").getByRole("button", { name: "In answer to" }).waitFor();
+
+    await message(alice, /see you at one.*\(edited\)/).hover();
+    await alice.getByRole("button", { name: "More" }).click();
+    await alice.getByRole("menuitem", { name: "Delete" }).click();
+    await bob.locator("article").getByText("message deleted", { exact: true }).last().waitFor();
+    await bob.getByText("see you at one").first().waitFor({ state: "detached" });
+    // Another's message is not one's own to change.
+    await message(alice, "good").hover();
+    await alice.getByRole("button", { name: "More" }).click();
+    await alice.getByRole("menuitem", { name: "Copy text" }).waitFor();
+    expect(await alice.getByRole("menuitem", { name: "Edit" }).count()).toBe(0);
+  });
+
+  test("names and emoji are completed while one writes", async () => {
+    await composer(alice).pressSequentially(`ask @bob-${group}`);
+    await alice.getByRole("option", { name: `Bob ${group}` }).waitFor();
+    await composer(alice).press("Tab");
+    await composer(alice).pressSequentially("and :tada");
+    await alice.getByRole("option", { name: "party popper" }).waitFor();
+    await composer(alice).press("Enter");
+    expect(await composer(alice).inputValue()).toBe(`ask @bob-${group} and 🎉 `);
+    await composer(alice).press("Enter");
+    const named = bob.locator("article.names-me");
+    expect(await named.getByRole("link").textContent()).toBe(`@Bob ${group}`);
+  });
+
+  test("what is not sent stays, in each conversation and over a reload", async () => {
+    await composer(alice).fill("half a thought");
+    await open(alice, `Bob ${group}`);
+    expect(await composer(alice).inputValue()).toBe("");
+    await composer(alice).fill("another\nwith two lines");
+    await alice.reload();
+    await until("the draft is back", () => composer(alice).inputValue(), (text) => text === "another\nwith two lines");
+    await entry(alice, "Lobby").getByText("Draft: half a thought").waitFor();
+    await open(alice, "Lobby");
+    expect(await composer(alice).inputValue()).toBe("half a thought");
+    await composer(alice).press("Enter");
+    await message(bob, "half a thought").waitFor();
+    expect(await composer(alice).inputValue()).toBe("");
+  });
+
+  test("with consent, one is told of what comes while one looks elsewhere", async () => {
+    await direct();
+    await bob.context().grantPermissions(["notifications"]);
+    await bob.evaluate(() => {
+      const shown: string[] = [];
+      class Recorded {
+        static permission = "default";
+        static async requestPermission() {
+          return (Recorded.permission = "granted");
+        }
+        constructor(title: string, { body }: NotificationOptions) {
+          shown.push(`${title}: ${body}`);
+        }
+      }
+      Object.assign(globalThis, { Notification: Recorded, shown });
+      document.hasFocus = () => false;
+      dispatchEvent(new Event("blur"));
+    });
+    const shown = () => bob.evaluate(() => (globalThis as unknown as { shown: string[] }).shown);
+    await say(alice, "before you agreed");
+    await message(bob, "before you agreed").waitFor();
+    expect(await shown()).toEqual([]);
+    expect(await bob.title()).toBe("(1) Parlance");
+    await bob.getByRole("button", { name: "Account and settings" }).click();
+    await bob.getByRole("menuitemcheckbox", { name: "Notifications" }).click();
+    await say(alice, "and after");
+    await open(alice, "Lobby");
+    await say(alice, "channels are quiet");
+    await say(alice, `@bob-${group}: but not for you`);
+    await until("two are shown", shown, (all) => all.length === 2);
+    expect(await shown()).toEqual([`Alice ${group}: and after`, `Alice ${group} in Lobby: @bob-${group}: but not for you`]);
+  });
+});
+
+describe("rooms", () => {
+  /** Makes a group or channel of this title. */
+  async function create(page: Page, kind: string, title: string, members: string[] = []): Promise<void> {
+    await page.getByRole("button", { name: "New conversation" }).click();
+    await page.getByRole("radio", { name: kind }).check();
+    await page.getByRole("textbox", { name: "Title" }).fill(title);
+    for (const name of members) await page.getByRole("dialog").getByLabel(name).check();
+    await page.getByRole("button", { name: "Create" }).click();
+    await page.getByRole("heading", { level: 1, name: title }).waitFor();
+  }
+
+  const details = (page: Page) => page.getByRole("complementary", { name: "Details" });
+  const member = (page: Page, name: string) => details(page).getByRole("listitem").filter({ hasText: name });
+
+  test("a group is made, led, and left", async () => {
+    const title = `Garden ${group}`;
+    await create(alice, "Group", title, [`Bob ${group}`]);
+    await say(alice, "welcome");
+    await open(bob, title);
+    await message(bob, "welcome").waitFor();
+
+    await alice.getByRole("button", { name: "Details", exact: true }).click();
+    await bob.getByRole("button", { name: "Details", exact: true }).click();
+    expect(await details(bob).getByRole("button", { name: "Add people" }).count()).toBe(0);
+    await member(alice, `Bob ${group}`).getByRole("button").click();
+    await alice.getByRole("menuitem", { name: "Make an admin" }).click();
+    await member(bob, `Bob ${group}`).getByText("Admin").waitFor();
+
+    await details(bob).getByRole("button", { name: "Title and topic" }).click();
+    await bob.getByRole("textbox", { name: "Title" }).fill(`Orchard ${group}`);
+    await bob.getByRole("textbox", { name: "Topic" }).fill("apples");
+    await bob.getByRole("button", { name: "Save" }).click();
+    await alice.getByRole("heading", { level: 1, name: `Orchard ${group}` }).waitFor();
+    await alice.locator("header").getByText("2 members · apples").waitFor();
+
+    // The owner cannot just go: someone has to have it.
+    await details(alice).getByRole("button", { name: "Leave" }).click();
+    await alice.getByRole("alert").getByText("You are still in it").waitFor();
+    await member(alice, `Bob ${group}`).getByRole("button").click();
+    await alice.getByRole("menuitem", { name: "Hand the room over" }).click();
+    await member(alice, `Bob ${group}`).getByText("Owner").waitFor();
+    await details(alice).getByRole("button", { name: "Leave" }).click();
+    await alice.getByText("Choose a conversation").waitFor();
+    await bob.locator("header").getByText("1 member · apples").waitFor();
+    expect(await entry(alice, `Orchard ${group}`).count()).toBe(0);
+  });
+
+  test("whoever is dragged onto a room is in it, and can be removed", async () => {
+    const title = `Kitchen ${group}`;
+    await create(alice, "Group", title);
+    await entry(alice, `Bob ${group}`).dragTo(alice.getByRole("region", { name: title }));
+    await entry(bob, title).waitFor();
+    await open(bob, title);
+    await alice.getByRole("button", { name: "Details", exact: true }).click();
+    await member(alice, `Bob ${group}`).getByRole("button").click();
+    await alice.getByRole("menuitem", { name: "Remove" }).click();
+    await bob.getByText("There is no such conversation, or it is not yours to see.").waitFor();
+  });
+
+  test("a channel is joined by its link", async () => {
+    const title = `News ${group}`;
+    await create(alice, "Channel", title);
+    await say(alice, "the first");
+    await bob.goto(`${server.url}/${new URL(alice.url()).hash}`);
+    await bob.getByRole("heading", { name: title }).waitFor();
+    await bob.getByRole("button", { name: "Join" }).click();
+    await message(bob, "the first").waitFor();
+    await alice.locator("header").getByText("2 members").waitFor();
+  });
+
+  test("what the server refuses is told", async () => {
+    await say(alice, "x".repeat(20_000));
+    await message(alice, "xxx").getByText("Not sent:").waitFor();
+    await message(alice, "xxx").getByRole("button", { name: "Discard" }).click();
+    await message(alice, "xxx").waitFor({ state: "detached" });
+  });
+});
