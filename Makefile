@@ -68,6 +68,7 @@ clients: build $(TOOLS)/clients ## the clients in other languages, against the s
 	cd clients/node && npm run --silent generate
 	PYTHON=$(abspath $(TOOLS))/venv/bin/python clients/python/generate
 	tools/conformance $(DEBUG_SERVER) -- node clients/ts/examples/lines.mjs
+	PARLANCE_TRANSPORT=grpc-web tools/conformance $(DEBUG_SERVER) -- node clients/ts/examples/lines.mjs
 	tools/conformance $(DEBUG_SERVER) -- node clients/node/chat.js --lines
 	tools/conformance $(DEBUG_SERVER) -- $(TOOLS)/venv/bin/python clients/python/chat.py --lines
 

@@ -1,8 +1,12 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 
 import { Client, GrpcWebTransport, NotFoundError, PermissionDeniedError, UnauthenticatedError, v1, WebSocketTransport } from "../src/index.js";
-import { eventually, Server } from "./server.js";
+import { eventually } from "./eventually.js";
+import { Server } from "./server.js";
 
 let server: Server;
 beforeAll(async () => {
@@ -14,6 +18,10 @@ const TRANSPORTS = {
   websocket: (url: string) => new WebSocketTransport(url, WebSocket as never),
   "grpc-web": (url: string) => new GrpcWebTransport(url),
 };
+
+setFlagsFromString("--expose-gc");
+/** Collects garbage while nothing is on the stack. */
+const collect: (options: { execution: "async" }) => Promise<void> = runInNewContext("gc");
 
 let names = 0;
 const fresh = (name: string) => `${name}-${process.pid}-${names++}`;
@@ -57,8 +65,11 @@ describe.each(Object.entries(TRANSPORTS))("over %s", (_, transport) => {
     const seq = await hers.send("how are you?");
     await eventually("it has come", () => his.messages.length === 2);
     expect(his.unreadCount).toBe(2);
+    let shown = his.unreadCount;
+    his.on("change", () => (shown = his.unreadCount));
     await his.markRead();
     expect(his.unreadCount).toBe(0);
+    expect(shown).toBe(0);
     await eventually("it is read", () => hers.stateOf(hers.messages.at(-1)!) === "read");
     expect(states[0]).toBe("sending");
     expect(states).toContain("sent");
@@ -119,6 +130,18 @@ describe.each(Object.entries(TRANSPORTS))("over %s", (_, transport) => {
     expect(texts(hers)).toEqual(["hello", ...sent]);
     const seqs = his.messages.map(({ seq }) => seq!);
     expect(seqs).toEqual([...seqs].sort((a, b) => a - b));
+  });
+
+  test("who closes is gone for the others, whatever was collected while it was there", async () => {
+    const { alice, bob } = await pair();
+    const isOnline = async () => {
+      const { presences } = await bob.call("getPresence", { userIds: [alice.userId] });
+      return presences[0]?.online;
+    };
+    expect(await isOnline()).toBe(true);
+    await collect({ execution: "async" });
+    alice.close();
+    await eventually("she is gone", async () => (await isOnline()) === false);
   });
 
   test("a long history is scrolled back and forth", async () => {

@@ -6,10 +6,6 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-import { vi } from "vitest";
-
-const DEADLINE_MS = 30_000;
-
 const BINARY = process.env["PARLANCE_BIN"] ?? fileURLToPath(new URL("../../../target/debug/parlance", import.meta.url));
 
 /** A real server of a test's own, with a way in that can be cut. */
@@ -103,14 +99,4 @@ export class Server {
     });
     return ((await response.json()) as { token: string }).token;
   }
-}
-
-/** Waits until `condition` gives something. */
-export function eventually<T>(what: string, condition: () => T | undefined | false): Promise<T> {
-  const look = () => {
-    const result = condition();
-    if (result === undefined || result === false) throw new Error(`not within ${DEADLINE_MS / 1000} s: ${what}`);
-    return result;
-  };
-  return vi.waitFor(look, { timeout: DEADLINE_MS, interval: 10 });
 }

@@ -179,6 +179,7 @@ export class Room extends Emitter<RoomEvents> {
     if (seq <= this.readSeq) return;
     const { read } = await this.#client.call("markRead", { roomId: this.id, seq: BigInt(seq) });
     if (read) this.#read(Number(read.seq), Number(read.messageCount));
+    this.#touch();
   }
 
   /** Leaves it. */

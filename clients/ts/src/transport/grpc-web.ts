@@ -31,8 +31,9 @@ export class GrpcWebTransport implements Transport {
 
   /** `url` is where the server is, as `https://host` or `http://host:port`. */
   constructor(url: string) {
-    this.#rpc = createGrpcWebTransport({ baseUrl: url.replace(/\/$/, "") });
-    this.#chat = createClient(ChatService, this.#rpc);
+    const baseUrl = url.replace(/\/$/, "");
+    this.#rpc = createGrpcWebTransport({ baseUrl });
+    this.#chat = createClient(ChatService, createGrpcWebTransport({ baseUrl, fetch: fetchStream }));
   }
 
   async open(token: string, hello: Hello): Promise<Connection> {
@@ -97,4 +98,14 @@ export class GrpcWebTransport implements Transport {
     }
     return create(ServerFrameSchema, { frame: { case: "reply", value: { requestId, result } } });
   }
+}
+
+/**
+ * `fetch` for an answer that lasts, and ends when the signal says so. In Node a garbage collection
+ * makes `fetch` forget the signal (https://github.com/nodejs/undici/issues/3644): a stream that is
+ * closed after that would stay open, at both ends.
+ */
+async function fetchStream(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+  const response = await fetch(input, init);
+  return new Response(response.body?.pipeThrough(new TransformStream(), init?.signal ? { signal: init.signal } : {}), response);
 }
