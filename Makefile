@@ -17,7 +17,7 @@ DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 
 # One stage after the other, in the order given, whatever -j says.
 .NOTPARALLEL:
-.PHONY: run web cluster test build lint unit shared doc-examples instructions openapi clients replay-few replay torture torture-few torture-planted simulate fleet bench bench-quick clean help
+.PHONY: run web cluster test build lint unit shared doc-examples instructions openapi clients browser replay-few replay torture torture-few torture-planted simulate fleet bench bench-quick clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -33,7 +33,7 @@ cluster: web $(TOOLS)/ready ## three nodes with Redis, a DynamoDB API and nginx,
 	./target/release/parlance-bench cluster
 
 # The test runner comes last: its summary is what one wants to see at the end.
-test: build lint doc-examples instructions openapi clients replay-few torture-few shared unit ## all tests and lints
+test: build lint doc-examples instructions openapi clients browser replay-few torture-few shared unit ## all tests and lints
 
 build: web
 	$(CARGO) build --locked --workspace --all-targets
@@ -71,6 +71,10 @@ clients: build $(TOOLS)/clients ## the clients in other languages, against the s
 	PARLANCE_TRANSPORT=grpc-web tools/conformance $(DEBUG_SERVER) -- node clients/ts/examples/lines.mjs
 	tools/conformance $(DEBUG_SERVER) -- node clients/node/chat.js --lines
 	tools/conformance $(DEBUG_SERVER) -- $(TOOLS)/venv/bin/python clients/python/chat.py --lines
+
+browser: build $(TOOLS)/ready ## the web app, in Chromium
+	cd $(WEB) && npm run --silent check
+	cd $(WEB) && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
 
 replay-few: build ## a few rooms through a server that is killed in the middle
 	./target/debug/parlance-bench replay tests/data/irc --kill

@@ -57,7 +57,7 @@ function emoji(): Plugin {
 const server = process.env["PARLANCE_URL"] ?? "http://127.0.0.1:8080";
 
 export default defineConfig({
-  plugins: [svelte(), emoji(), compressed()],
+  plugins: [svelte({ configFile: false }), emoji(), compressed()],
   resolve: {
     // From its sources, so that there is one build less between a change and the page.
     alias: { "@parlance/client": fileURLToPath(new URL("../ts/src/index.ts", import.meta.url)) },
@@ -70,5 +70,5 @@ export default defineConfig({
   },
   // `npm run dev`, with the server of `make run` behind it.
   server: { proxy: { "/v1": server, "/ws": { target: server, ws: true } } },
-  test: { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false, include: ["test/**/*.test.ts"] },
+  test: { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false, include: [process.env["SCREENSHOTS"] ? "test/screenshots.ts" : "test/**/*.test.ts"] },
 });

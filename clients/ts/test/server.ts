@@ -6,7 +6,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const BINARY = process.env["PARLANCE_BIN"] ?? fileURLToPath(new URL("../../../target/debug/parlance", import.meta.url));
+export const BINARY = process.env["PARLANCE_BIN"] ?? fileURLToPath(new URL("../../../target/debug/parlance", import.meta.url));
 
 /** A real server of a test's own, with a way in that can be cut. */
 export class Server {

@@ -65,7 +65,7 @@ export class People {
 }
 
 /** Where one writes. */
-export const composer = (page: Page): Locator => page.getByRole("combobox", { name: /^Message / });
+export const composer = (page: Page): Locator => page.getByRole("textbox", { name: /^Message / });
 
 export async function say(page: Page, text: string): Promise<void> {
   await composer(page).fill(text);
@@ -73,7 +73,8 @@ export async function say(page: Page, text: string): Promise<void> {
 }
 
 /** The message with this text. */
-export const message = (page: Page, text: string | RegExp): Locator => page.locator("article").filter({ hasText: text }).last();
+export const message = (page: Page, text: string): Locator =>
+  page.locator("article").filter({ has: page.locator(".text", { hasText: text }) }).last();
 
 /** A room or a person in the list. */
 export const entry = (page: Page, title: string): Locator =>
@@ -82,6 +83,8 @@ export const entry = (page: Page, title: string): Locator =>
 /** Opens a conversation of the list. */
 export async function open(page: Page, title: string): Promise<void> {
   await entry(page, title).click();
+  // What is open before has a place to write too.
+  await page.getByRole("heading", { level: 2, name: title, exact: true }).waitFor();
   await composer(page).waitFor();
 }
 

@@ -83,7 +83,7 @@ test("whatever is written stays text, wherever it is shown", async () => {
   await mallory.getByRole("button", { name: "Create" }).click();
   await say(mallory, ATTEMPTS[1]!);
   await entry(bob, title).click();
-  await bob.getByRole("heading", { level: 1, name: title }).waitFor();
+  await bob.getByRole("heading", { level: 2, name: title }).waitFor();
   await bob.getByRole("button", { name: "Details", exact: true }).click();
   await bob.getByRole("complementary").getByText("2 members").waitFor();
   for (const page of [mallory, bob]) expect(await isUnharmed(page)).toEqual({ hacked: false, foreign: 0, links: 0 });

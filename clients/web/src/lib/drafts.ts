@@ -18,4 +18,11 @@ export class Drafts {
       // The storage is full: it is kept as long as the page.
     }
   }
+
+  move(from: string, to: string): void {
+    const text = this.get(from);
+    if (!text) return;
+    this.set(to, text);
+    this.set(from, "");
+  }
 }

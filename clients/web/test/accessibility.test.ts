@@ -1,0 +1,181 @@
+import axe from "axe-core";
+import type { BrowserContextOptions, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { Server } from "../../ts/test/server.js";
+import { composer, entry, message, open, People, say, until } from "./browser.js";
+
+let server: Server;
+let people: People;
+beforeAll(async () => {
+  [server, people] = await Promise.all([Server.start(), People.start()]);
+  const zoe = await people.named(server.url, "Zoe");
+  await composer(zoe).waitFor();
+  await say(zoe, "hello @ann-of-light, have a look at https://example.org");
+  await say(zoe, "🎉");
+  await message(zoe, "🎉").locator("[data-state=sent]").waitFor();
+});
+afterAll(async () => {
+  await Promise.all([server.stop(), people.stop()]);
+  expect(people.complaints).toEqual([]);
+});
+
+/** What axe finds by the rules of WCAG 2.2 AA, and best practice. */
+async function faults(page: Page): Promise<string[]> {
+  // Not by a script element, which the page would not run.
+  await page.evaluate(axe.source.replace(/^/, "window.module = undefined;"));
+  const { violations } = await page.evaluate(() =>
+    (globalThis as unknown as { axe: typeof axe }).axe.run(document, {
+      // Or it looks into style sheets by adding one, which the page does not allow.
+      preload: false,
+      // Menus stand at the end of the page, outside of any landmark, and have the focus while they are there.
+      rules: { region: { enabled: false } },
+      runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    }),
+  );
+  return violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html}\n${failureSummary}`));
+}
+
+const LOOKS: [string, BrowserContextOptions][] = [
+  ["light", { colorScheme: "light" }],
+  ["dark", { colorScheme: "dark" }],
+  ["a phone", { viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true }],
+];
+
+test.each(LOOKS)("axe finds nothing in %s", async (look, options) => {
+  const context = await people.context({ reducedMotion: "reduce", ...options });
+  const page = await context.newPage();
+  const check = async (what: string) => expect(await faults(page), what).toEqual([]);
+  await page.goto(server.url);
+  await page.getByLabel("Your name").waitFor();
+  await check("sign in");
+  await page.getByRole("button", { name: "Sign in with a token" }).click();
+  await page.getByLabel("Token").fill("no token");
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await page.getByRole("alert").getByText("This is no token").waitFor();
+  await check("a refused token");
+  await page.getByRole("button", { name: "Sign in with a name" }).click();
+  await page.getByLabel("Your name").fill(`Ann of ${look}`);
+  await page.getByRole("button", { name: "Start chatting" }).click();
+  await composer(page).waitFor();
+  await message(page, "hello").waitFor();
+  await say(page, "x".repeat(20_000));
+  await message(page, "xxx").getByText("Not sent:").waitFor();
+  await message(page, "xxx").getByRole("button", { name: "Discard" }).click();
+  await say(page, `this is ${look}`);
+  await message(page, `this is ${look}`).locator("span[data-state]").waitFor();
+  await check("a conversation");
+  await message(page, "hello").focus();
+  await message(page, "hello").getByRole("toolbar").waitFor();
+  await check("a message that is pointed at");
+  await message(page, "hello").getByRole("button", { name: "React" }).click();
+  await page.getByRole("button", { name: "thumbs up", exact: true }).first().click();
+  await message(page, "hello").getByRole("button", { name: /^👍/ }).waitFor();
+  await composer(page).pressSequentially("@zo");
+  await page.getByRole("option", { name: "Zoe" }).waitFor();
+  await check("a completion");
+  await composer(page).fill("");
+  await page.getByRole("button", { name: "Details", exact: true }).click();
+  await page.getByRole("complementary").getByText("Owner").waitFor();
+  await check("details");
+  await page.getByRole("button", { name: "Close details" }).click();
+  const back = page.getByRole("link", { name: "Back to conversations" });
+  if (await back.isVisible()) await back.click();
+  await entry(page, "Zoe").waitFor();
+  await check("the list");
+  await page.getByRole("button", { name: "Account and settings" }).click();
+  await page.getByRole("menu").waitFor();
+  await check("a menu");
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "New conversation" }).click();
+  await page.getByRole("dialog").getByText("Zoe", { exact: true }).waitFor();
+  await check("a dialog");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("Control+k");
+  await page.getByRole("dialog").getByText("Zoe", { exact: true }).waitFor();
+  await check("the switcher");
+  await context.close();
+});
+
+test("everything is done with the keyboard alone", async () => {
+  const [ann, zoe] = await Promise.all([people.named(server.url, "Ann"), people.named(server.url, "Zoe")]);
+  await open(zoe, "Lobby");
+  const keys = ann.keyboard;
+  const focused = () => ann.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent ?? "");
+  const press = async (...all: string[]) => {
+    for (const key of all) await keys.press(key);
+  };
+  // One begins where one writes.
+  await until("the composer has the focus", focused, (label) => label.startsWith("Message "));
+  await keys.type("by keys");
+  await press("Enter");
+  await message(zoe, "by keys").waitFor();
+
+  // One's last one is changed.
+  await until("it is sent", () => message(ann, "by keys").locator("[data-state=sent], [data-state=delivered], [data-state=read]").count(), (count) => count === 1);
+  await press("ArrowUp");
+  await until("it is being changed", () => composer(ann).inputValue(), (text) => text === "by keys");
+  await keys.type(" only");
+  await press("Enter");
+  await message(zoe, "by keys only").getByText("(edited)").waitFor();
+
+  // To the messages, and what can be done with them.
+  await say(zoe, "a question");
+  await message(ann, "a question").waitFor();
+  await press("Shift+ArrowUp");
+  await until("the last one has the focus", focused, (label) => label.startsWith("Zoe, "));
+  await press("r");
+  await until("back to writing", focused, (label) => label.startsWith("Message "));
+  await keys.type("an answer");
+  await press("Enter");
+  await message(zoe, "an answer").getByRole("button", { name: "In answer to" }).waitFor();
+  await press("Shift+ArrowUp");
+  await press("ArrowUp");
+  await until("the one above", focused, (label) => label.startsWith("Zoe, "));
+  await press("+");
+  await ann.getByPlaceholder("Search emoji").waitFor();
+  await until("the search has the focus", focused, (label) => label === "Search emoji");
+  await keys.type("party popper");
+  await ann.getByRole("button", { name: "party popper", exact: true }).waitFor();
+  await press("Enter");
+  await message(zoe, "a question").getByRole("button", { name: /^🎉 1/ }).waitFor();
+
+  // A menu of a message, deleted by it.
+  await ann.locator("article[tabindex='0']").focus();
+  await press("End");
+  await until("one's own answer", focused, (label) => label.startsWith("Ann, "));
+  await press("Enter");
+  await ann.getByRole("menuitem", { name: "Delete" }).waitFor();
+  await until("the menu has the focus", () => ann.evaluate(() => document.activeElement?.getAttribute("role") ?? ""), (role) => role === "menuitem" || role === "menu");
+  await press("End", "Enter");
+  await zoe.getByText("an answer").first().waitFor({ state: "detached" });
+
+  // To someone else, by name, and back.
+  await press("Control+k");
+  await until("the search has the focus", () => ann.evaluate(() => document.activeElement?.tagName), (tag) => tag === "INPUT");
+  await keys.type("zo");
+  await ann.getByRole("dialog").getByText("Zoe", { exact: true }).waitFor();
+  await press("Enter");
+  await ann.getByRole("heading", { level: 2, name: "Zoe" }).waitFor();
+  await until("the composer has the focus", focused, (label) => label.startsWith("Message Zoe"));
+  await keys.type("just us");
+  await press("Enter");
+  await message(ann, "just us").waitFor();
+  await entry(zoe, "Ann").waitFor();
+  await press("Alt+ArrowDown");
+  await ann.getByRole("heading", { level: 2, name: "Lobby" }).waitFor();
+  await press("Alt+ArrowUp");
+  await ann.getByRole("heading", { level: 2, name: "Zoe" }).waitFor();
+
+  // From the top of the page with the tabulator.
+  await ann.evaluate(() => (document.activeElement as HTMLElement).blur());
+  await press("?");
+  await ann.getByRole("dialog", { name: "Keyboard" }).waitFor();
+  await press("Escape");
+  const reached = new Set<string>();
+  for (let step = 0; step < 20; step += 1) {
+    await press("Tab");
+    reached.add(await focused());
+  }
+  for (const control of ["Account and settings", "New conversation", "Details", "Emoji"]) expect(reached).toContain(control);
+});
