@@ -61,6 +61,70 @@ async fn unread_is_arithmetic() {
     .await;
 }
 
+/// How far the others are is known before the first of their receipts comes.
+#[tokio::test]
+async fn receipts_are_there_to_be_asked_for() {
+    let server = Server::start().await;
+    for_each_door(async |door| {
+        let alice = server.person(&fresh("alice")).await;
+        let (bob, carol) = (server.person(&fresh("bob")).await, server.person(&fresh("carol")).await);
+        let room = alice.group(&[&bob, &carol]).await;
+        let first = alice.say(&room, "one").await;
+        let last = alice.say(&room, "two").await;
+        let mut at_bob = bob.connect(door).await;
+        let request = v1::AcknowledgeDeliveryRequest {
+            room_id: room.clone(),
+            seq: last,
+            request_id: fresh("delivered"),
+        };
+        at_bob.call(request).await.unwrap();
+        mark_read(&mut at_bob, &room, first).await;
+
+        let mut at_alice = alice.connect(door).await;
+        let mut pages = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListReceiptsRequest { room_id: room.clone(), page_size: 2, page_token };
+            let page = at_alice.call(request).await.unwrap();
+            pages.push(page.receipts);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        let mut known: Vec<(String, u64, u64)> = pages
+            .concat()
+            .into_iter()
+            .map(|receipt| (receipt.user_id, receipt.delivered_seq, receipt.read_seq))
+            .collect();
+        let joined = known.iter().find(|(user, ..)| *user == carol.id).unwrap().2;
+        assert!(joined < first, "carol has read nothing since she came: {known:?}");
+        known.retain(|(user, ..)| *user != carol.id);
+        assert_eq!(known.len(), 2);
+        assert!(known.contains(&(bob.id.clone(), last, first)), "{known:?}");
+        assert!(
+            known.iter().any(|(user, _, read)| *user == alice.id && *read == last),
+            "who writes has read"
+        );
+
+        let mut at_carol = carol.connect(door).await;
+        carol
+            .rooms()
+            .leave_room(v1::LeaveRoomRequest {
+                room_id: room.clone(),
+                request_id: fresh("leave"),
+                after_seq: None,
+            })
+            .await
+            .unwrap();
+        let request = v1::ListReceiptsRequest { room_id: room.clone(), ..Default::default() };
+        let refused = at_carol.call(request.clone()).await.unwrap_err();
+        assert_eq!(refused.reason, "not_member");
+        assert_eq!(at_alice.call(request).await.unwrap().receipts.len(), 2, "who left is not among them");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn every_device_of_a_person_gets_everything() {
     let server = Server::start().await;

@@ -74,6 +74,7 @@ requests! {
     ListInbox: ListInboxRequest -> ListInboxResponse,
     MarkRead: MarkReadRequest -> MarkReadResponse,
     AcknowledgeDelivery: AcknowledgeDeliveryRequest -> AcknowledgeDeliveryResponse,
+    ListReceipts: ListReceiptsRequest -> ListReceiptsResponse,
 }
 
 /// What makes a mutation safe to repeat.
@@ -144,7 +145,8 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         | Operation::GetRoom(_)
         | Operation::ListRooms(_)
         | Operation::ListMembers(_)
-        | Operation::ListInbox(_) => return None,
+        | Operation::ListInbox(_)
+        | Operation::ListReceipts(_) => return None,
     })
 }
 

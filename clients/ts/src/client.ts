@@ -74,7 +74,10 @@ export class Client extends Emitter<ClientEvents> implements Owner {
     });
     this.#outbox = new Outbox(this.#session, storage, (message) => this.#sent(message));
     this.#session.on("state", (state) => this.emit("state", state));
-    this.#session.on("welcome", () => this.refresh());
+    this.#session.on("welcome", () => {
+      void this.refresh();
+      for (const room of this.#rooms.values()) room.resumed();
+    });
     this.#session.on("event", (event) => this.#event(event));
     this.#session.on("gap", (gap) => this.#rooms.get(gap.roomId)?.gap(gap));
     this.#session.on("signal", (signal) => this.#signal(signal));

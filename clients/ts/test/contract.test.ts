@@ -75,6 +75,15 @@ describe.each(Object.entries(TRANSPORTS))("over %s", (_, transport) => {
     expect(states).toContain("sent");
     expect(states.at(-1)).toBe("read");
 
+    // On another device, which was not there when it was read.
+    const tablet = new Client({ url: server.url, token: await server.token(alice.userId), transport: transport(server.url) });
+    clients.push(tablet);
+    await tablet.start();
+    const there = tablet.room(hers.id)!;
+    await there.loadLatest();
+    await eventually("it is known to be read", () => there.stateOf(there.messages.at(-1)!) === "read");
+    expect(there.readBy(seq)).toEqual([hers.peerId]);
+
     await his.react(seq, "👍");
     await eventually("the reaction is there", () => hers.messages.at(-1)?.reactions[0]?.userIds.length === 1);
     await hers.edit(seq, "how do you do?");

@@ -61,6 +61,9 @@ describe("a conversation", () => {
     await message(alice, "are you there?").locator("[data-state=read]").waitFor();
     await badge.waitFor({ state: "detached" });
     expect(await bob.title()).toBe("Parlance");
+    // Also on a page that was not there when it was read.
+    await alice.reload();
+    await message(alice, "are you there?").locator("[data-state=read]").waitFor();
   });
 
   test("messages are changed, answered, reacted to and deleted", async () => {

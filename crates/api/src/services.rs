@@ -193,5 +193,6 @@ impl InboxService for Services {
         list_inbox(ListInboxRequest) -> ListInboxResponse;
         mark_read(MarkReadRequest) -> MarkReadResponse;
         acknowledge_delivery(AcknowledgeDeliveryRequest) -> AcknowledgeDeliveryResponse;
+        list_receipts(ListReceiptsRequest) -> ListReceiptsResponse;
     }
 }

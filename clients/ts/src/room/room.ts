@@ -21,6 +21,8 @@ import { Timeline } from "./timeline.js";
 /** At most one typing signal in this time goes out, however much is typed. */
 const TYPING_EVERY_MS = 3_000;
 
+const RECEIPTS_PAGE = 200;
+
 /** Messages at the end among which one that was just sent is looked for. */
 const RECENT = 200;
 
@@ -46,6 +48,7 @@ export class Room extends Emitter<RoomEvents> {
   readonly #timeline: Timeline;
   readonly #typing = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #receipts = new Map<string, { delivered: number; read: number }>();
+  #knowsReceipts = false;
   #deliveredToOthers = 0;
   #readByOthers = 0;
   #shown: readonly ChatMessage[] | undefined;
@@ -123,6 +126,7 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Loads the end of the room and goes on with it. */
   loadLatest(): Promise<void> {
+    void this.#loadReceipts();
     return this.#timeline.loadLatest();
   }
 
@@ -206,6 +210,11 @@ export class Room extends Emitter<RoomEvents> {
     this.#touch();
   }
 
+  /** @internal Of the time without a connection there were no signals. */
+  resumed(): void {
+    if (this.#knowsReceipts) void this.#loadReceipts();
+  }
+
   /** @internal */
   event(event: Event): void {
     const seq = Number(event.seq);
@@ -279,6 +288,21 @@ export class Room extends Emitter<RoomEvents> {
   /** @internal One of one's own messages is on its way, or no more. */
   outgoing(): void {
     this.#touch();
+  }
+
+  /** How far the others are; from then on receipts tell. */
+  async #loadReceipts(): Promise<void> {
+    this.#knowsReceipts = true;
+    try {
+      let pageToken = "";
+      do {
+        const page = await this.#client.call("listReceipts", { roomId: this.id, pageSize: RECEIPTS_PAGE, pageToken });
+        for (const receipt of page.receipts) if (receipt.userId !== this.#client.userId) this.receipt(receipt);
+        pageToken = page.nextPageToken;
+      } while (pageToken);
+    } catch {
+      // Not a member any more, or closed: there is nobody to ask for.
+    }
   }
 
   #show(): readonly ChatMessage[] {

@@ -1,5 +1,6 @@
 use futures::{StreamExt, TryStreamExt};
-use parlance_core::{Body, Cursors, Mark, Refusal, RoomId, SeqRange, unread};
+use parlance_core::limits::MAX_SIGNAL_MEMBERS;
+use parlance_core::{Body, Cursors, Mark, Member, Refusal, RoomId, SeqRange, UserId, unread};
 use parlance_proto::{convert, v1};
 use parlance_store::UserRoom;
 use prost::Message as _;
@@ -114,6 +115,41 @@ impl Api {
         let to = Cursors { delivered: request.seq, read: Mark::default() };
         let cursors = self.advance(caller, &access, to).await?;
         Ok(v1::AcknowledgeDeliveryResponse { delivered_seq: cursors.delivered })
+    }
+
+    pub(crate) async fn list_receipts(
+        &self,
+        caller: &Caller,
+        request: v1::ListReceiptsRequest,
+    ) -> Result<v1::ListReceiptsResponse, Error> {
+        let id = parse::room_id(&request.room_id)?;
+        let access = self.access(&caller.user, &id).await?;
+        access.active_member()?;
+        let size = parse::page_size(request.page_size)?;
+        let after = parse::page_token(&request.page_token, UserId::parse)?;
+        if access.room.head().member_count() > MAX_SIGNAL_MEMBERS {
+            return Ok(v1::ListReceiptsResponse::default());
+        }
+        let page = self.store().members(&id, after.as_ref(), size).await?;
+        let next_page_token = parse::next_page_token(&page, size, |last| last.user.as_str());
+        let active = page.into_iter().filter(Member::is_active);
+        let receipts = futures::stream::iter(active)
+            .map(|member| self.receipt(&id, member))
+            .buffered(INBOX_CONCURRENCY)
+            .try_collect()
+            .await?;
+        Ok(v1::ListReceiptsResponse { receipts, next_page_token })
+    }
+
+    async fn receipt(&self, room: &RoomId, member: Member) -> Result<v1::Receipt, Error> {
+        let row = self.store().user_room(&member.user, room).await?;
+        let cursors = row.map(|row| row.cursors).unwrap_or_default();
+        Ok(v1::Receipt {
+            room_id: room.as_str().to_owned(),
+            user_id: member.user.as_str().to_owned(),
+            delivered_seq: cursors.delivered,
+            read_seq: cursors.read.seq,
+        })
     }
 
     /// The room, if the caller may move marks in it up to `seq`.

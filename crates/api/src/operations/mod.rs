@@ -70,6 +70,7 @@ impl Api {
             Operation::AcknowledgeDelivery(r) => {
                 Reply::AcknowledgeDelivery(self.acknowledge_delivery(caller, r).await?)
             }
+            Operation::ListReceipts(r) => Reply::ListReceipts(self.list_receipts(caller, r).await?),
         })
     }
 
