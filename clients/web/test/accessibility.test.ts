@@ -1,23 +1,16 @@
 import axe from "axe-core";
 import type { BrowserContextOptions, Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 
-import { Server } from "../../ts/test/server.js";
-import { composer, entry, message, open, People, say, until } from "./browser.js";
+import { composer, entry, message, open, say, until } from "./browser.js";
+import { people, server } from "./stage.js";
 
-let server: Server;
-let people: People;
 beforeAll(async () => {
-  [server, people] = await Promise.all([Server.start(), People.start()]);
   const zoe = await people.named(server.url, "Zoe");
   await composer(zoe).waitFor();
   await say(zoe, "hello @ann-of-light, have a look at https://example.org");
   await say(zoe, "🎉");
   await message(zoe, "🎉").locator("[data-state=sent]").waitFor();
-});
-afterAll(async () => {
-  await Promise.all([server.stop(), people.stop()]);
-  expect(people.complaints).toEqual([]);
 });
 
 /** What axe finds by the rules of WCAG 2.2 AA, and best practice. */

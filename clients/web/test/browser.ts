@@ -1,7 +1,4 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import path from "node:path";
 
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
 
@@ -108,10 +105,4 @@ export async function until<T>(what: string, look: () => Promise<T> | T, isRight
     if (Date.now() > deadline) throw new Error(`not within 30 s: ${what}; last: ${JSON.stringify(value)}`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
-}
-
-/** A folder that is gone after. */
-export async function folder(): Promise<{ path: string; remove: () => Promise<void> }> {
-  const created = await mkdtemp(path.join(tmpdir(), "parlance-web-"));
-  return { path: created, remove: () => rm(created, { recursive: true, force: true }) };
 }

@@ -1,18 +1,8 @@
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 
-import { Server } from "../../ts/test/server.js";
-import { composer, message, open, People, say, texts, until } from "./browser.js";
-
-let server: Server;
-let people: People;
-beforeAll(async () => {
-  [server, people] = await Promise.all([Server.start(), People.start()]);
-});
-afterAll(async () => {
-  await Promise.all([server.stop(), people.stop()]);
-  expect(people.complaints).toEqual([]);
-});
+import { composer, message, open, say, texts, until } from "./browser.js";
+import { people, server } from "./stage.js";
 
 let number = 0;
 let alice: Page;

@@ -1,15 +1,8 @@
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 
-import { Server } from "../../ts/test/server.js";
 import { composer, entry, open, People, say, until } from "./browser.js";
-
-let server: Server;
-let people: People;
-beforeAll(async () => {
-  [server, people] = await Promise.all([Server.start(), People.start()]);
-});
-afterAll(() => Promise.all([server.stop(), people.stop()]));
+import { people, server } from "./stage.js";
 
 /** What people try. Each would set `globalThis.hacked`, open a dialog, or leave an element behind. */
 const ATTEMPTS = [
@@ -102,7 +95,9 @@ test("the page runs nothing but its own files", async () => {
   expect(page).not.toMatch(/<style|\son\w+=|\sstyle=/);
 
   // And if markup came in by another way, it would still not run.
-  const eve = await people.named(server.url, "Eve");
+  const others = await People.start();
+  onTestFinished(() => others.stop());
+  const eve = await others.named(server.url, "Eve");
   const run = await eve.evaluate(() => {
     const inline = document.createElement("script");
     try {
@@ -114,7 +109,15 @@ test("the page runs nothing but its own files", async () => {
     return "hacked" in globalThis;
   });
   expect(["refused", false]).toContain(run);
-  expect(await eve.evaluate(() => { try { document.body.innerHTML += "<img src=x onerror=hacked=1>"; return "taken"; } catch { return "refused"; } })).toBe("refused");
+  const markup = await eve.evaluate(() => {
+    try {
+      document.body.innerHTML += "<img src=x onerror=hacked=1>";
+      return "taken";
+    } catch {
+      return "refused";
+    }
+  });
+  expect(markup).toBe("refused");
 });
 
 test("files are named by their content, compressed, and kept by the browser", async () => {
