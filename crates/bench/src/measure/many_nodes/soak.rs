@@ -80,10 +80,12 @@ pub(in crate::measure) async fn measure(effort: &Effort, results: &mut Results) 
         held += open;
         came += events;
     }
-    ensure!(came == count, "{came} of {count} got the last message");
+    ensure!(came <= count, "{came} last messages came to {count} sockets");
     let minutes = elapsed.as_secs_f64() / 60.0;
+    // One that is open and deaf is lost as well.
+    let lost = count - held.min(came);
     let measure = format!("of {count} sockets on {NODES} nodes, lost within {minutes:.1} minutes");
-    results.add(8, measure, Goal::AtMost(0.0), Series::from_iter([(count - held) as f64]));
+    results.add(8, measure, Goal::AtMost(0.0), Series::from_iter([lost as f64]));
     let cost = spent.all().as_secs_f64() * 1e6 / elapsed.as_secs_f64() / count as f64;
     let measure = "CPU us for each second and idle socket, nodes and Redis";
     results.add(8, measure, Goal::AtMost(2.5), Series::from_iter([cost]));
