@@ -1,6 +1,7 @@
 import { Emitter } from "./emitter.js";
 import type { Event, SendMessageResponse, Signal } from "./gen/chat_pb.js";
 import { Outbox, type Draft } from "./room/outbox.js";
+import { type ChatMessage, echo } from "./room/message.js";
 import { type Owner, Room } from "./room/room.js";
 import type { OperationName, RequestInit, ResponseOf } from "./session/operations.js";
 import { type ConnectionState, Session, type TokenProvider } from "./session/session.js";
@@ -31,6 +32,8 @@ export interface ClientOptions {
 }
 
 interface ClientEvents {
+  /** Messages to someone with whom there is no room yet are not as they were: {@link Client.outgoingTo}. */
+  outgoing: { toUser: string };
   /** The connection is not as it was. */
   state: ConnectionState;
   /** Rooms came or went, or their order by last message changed. */
@@ -61,6 +64,8 @@ export class Client extends Emitter<ClientEvents> implements Owner {
   #presence: ReturnType<typeof setInterval> | undefined;
   #refreshing: Promise<void> | undefined;
   #refreshAgain = false;
+  /** All rooms have been read once: before that, a list of them would be a part. */
+  #isRead = false;
   #sorted: readonly Room[] | undefined;
 
   constructor(options: ClientOptions) {
@@ -145,6 +150,12 @@ export class Client extends Emitter<ClientEvents> implements Owner {
     return this.#outbox.messages.filter((message) => message.roomId === roomId || (peer && message.toUser === peer));
   }
 
+  /** The same to someone, with whom there may be no room yet. */
+  outgoingTo(userId: string): ChatMessage[] {
+    const waiting = this.#outbox.messages.filter(({ toUser }) => toUser === userId);
+    return waiting.map((message) => echo(message, "", this.userId));
+  }
+
   /** Tries a message again that was refused; `key` is that of the message. */
   retry(key: string): void {
     this.#outbox.retry(idOf(key))?.catch(() => {});
@@ -196,6 +207,7 @@ export class Client extends Emitter<ClientEvents> implements Owner {
       for (const entry of page.entries) if (entry.room) this.#roomOf(entry.room.roomId).entry(entry);
       pageToken = page.nextPageToken;
     } while (pageToken);
+    this.#isRead = true;
     this.#reorder();
     void this.watchPresence([...this.#online.keys()]).catch(() => {});
   }
@@ -235,6 +247,7 @@ export class Client extends Emitter<ClientEvents> implements Owner {
   #sent({ roomId, toUser }: StoredMessage): void {
     if (roomId !== undefined) return this.#rooms.get(roomId)?.outgoing();
     for (const room of this.#rooms.values()) if (room.peerId === toUser) room.outgoing();
+    if (toUser !== undefined) this.emit("outgoing", { toUser });
   }
 
   #roomOf(id: string): Room {
@@ -245,7 +258,7 @@ export class Client extends Emitter<ClientEvents> implements Owner {
 
   #reorder(): void {
     this.#sorted = undefined;
-    this.emit("rooms", this.rooms);
+    if (this.#isRead) this.emit("rooms", this.rooms);
   }
 
   readonly #back = () => {
@@ -254,7 +267,7 @@ export class Client extends Emitter<ClientEvents> implements Owner {
 }
 
 function lastAt(room: Room): number {
-  return room.lastMessage?.at.getTime() ?? 0;
+  return Math.max(room.lastMessage?.at.getTime() ?? 0, room.memberSince.getTime());
 }
 
 /** A key is `sender/id`; no user id has a slash. */

@@ -30,7 +30,7 @@ export class Cluster {
 
   static async start(count: number): Promise<Cluster> {
     const program = path.join(path.dirname(BINARY), "parlance-bench");
-    const child = spawn(program, ["cluster", "--nodes", `${count}`, "--server-bin", BINARY], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(program, ["cluster", "--nodes", `${count}`, "--any-ports", "--server-bin", BINARY], { stdio: ["ignore", "pipe", "inherit"] });
     const nodes: Node[] = [];
     let [url, folder] = ["", ""];
     let restarted = (_node: number, _pid: number) => {};

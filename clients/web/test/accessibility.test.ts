@@ -45,7 +45,7 @@ test.each(LOOKS)("axe finds nothing in %s", async (look, options) => {
   await page.getByRole("button", { name: "Sign in with a token" }).click();
   await page.getByLabel("Token").fill("no token");
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
-  await page.getByRole("alert").getByText("This is no token").waitFor();
+  await page.getByRole("alert").getByText("That is not a token").waitFor();
   await check("a refused token");
   await page.getByRole("button", { name: "Sign in with a name" }).click();
   await page.getByLabel("Your name").fill(`Ann of ${look}`);
@@ -119,9 +119,12 @@ test("everything is done with the keyboard alone", async () => {
   await until("the last one has the focus", focused, (label) => label.startsWith("Zoe, "));
   await press("r");
   await until("back to writing", focused, (label) => label.startsWith("Message "));
-  await keys.type("an answer");
+  await keys.type("an answer, @zo");
+  await ann.getByRole("option", { name: "Zoe" }).waitFor();
+  await press("Tab");
+  expect(await composer(ann).inputValue()).toBe("an answer, @zoe ");
   await press("Enter");
-  await message(zoe, "an answer").getByRole("button", { name: "In answer to" }).waitFor();
+  await message(zoe, "an answer").getByRole("button", { name: "Replying to" }).waitFor();
   await press("Shift+ArrowUp");
   await press("ArrowUp");
   await until("the one above", focused, (label) => label.startsWith("Zoe, "));
@@ -141,6 +144,9 @@ test("everything is done with the keyboard alone", async () => {
   await ann.getByRole("menuitem", { name: "Delete" }).waitFor();
   await until("the menu has the focus", () => ann.evaluate(() => document.activeElement?.getAttribute("role") ?? ""), (role) => role === "menuitem" || role === "menu");
   await press("End", "Enter");
+  await ann.getByRole("alertdialog").waitFor();
+  await until("the question has the focus", () => ann.evaluate(() => document.activeElement?.textContent ?? ""), (text) => text === "Cancel");
+  await press("Tab", "Enter");
   await zoe.getByText("an answer").first().waitFor({ state: "detached" });
 
   // To someone else, by name, and back.
@@ -153,7 +159,8 @@ test("everything is done with the keyboard alone", async () => {
   await until("the composer has the focus", focused, (label) => label.startsWith("Message Zoe"));
   await keys.type("just us");
   await press("Enter");
-  await message(ann, "just us").waitFor();
+  // It is sent, and with it there is a room.
+  await message(ann, "just us").locator("span[data-state]").waitFor();
   await entry(zoe, "Ann").waitFor();
   await press("Alt+ArrowDown");
   await ann.getByRole("heading", { level: 2, name: "Lobby" }).waitFor();
@@ -163,7 +170,7 @@ test("everything is done with the keyboard alone", async () => {
   // From the top of the page with the tabulator.
   await ann.evaluate(() => (document.activeElement as HTMLElement).blur());
   await press("?");
-  await ann.getByRole("dialog", { name: "Keyboard" }).waitFor();
+  await ann.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
   await press("Escape");
   const reached = new Set<string>();
   for (let step = 0; step < 20; step += 1) {

@@ -66,8 +66,14 @@ export const composer = (page: Page): Locator => page.getByRole("textbox", { nam
 
 export async function say(page: Page, text: string): Promise<void> {
   await composer(page).fill(text);
-  await composer(page).press("Enter");
+  // On a touch screen the return key makes a line.
+  if (await page.evaluate(() => matchMedia("(pointer: coarse)").matches)) await page.getByRole("button", { name: /^(Send|Save)$/ }).click();
+  else await composer(page).press("Enter");
 }
+
+/** Says yes to what is asked. */
+export const confirm = (page: Page, action: string): Promise<void> =>
+  page.getByRole("alertdialog").getByRole("button", { name: action }).click();
 
 /** The message with this text. */
 export const message = (page: Page, text: string): Locator =>

@@ -70,7 +70,7 @@ test("a token that is not accepted, or not any more, leads back to the door", as
   // Who cannot have a name is asked for a token.
   await page.getByLabel("Your name").fill("Eve");
   await page.getByRole("button", { name: "Start chatting" }).click();
-  await page.getByRole("alert").getByText("This server wants a token").waitFor();
+  await page.getByRole("alert").getByText("This server needs a token").waitFor();
   await page.getByLabel("Token").fill(cluster.token("eve"));
   await page.getByLabel("Stay signed in on this device").check();
   await page.getByRole("button", { name: "Sign in", exact: true }).click();

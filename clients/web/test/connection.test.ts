@@ -90,3 +90,35 @@ test("a server that is asked for by name, and gone for good, is no blank page", 
   server.cut = false;
   await until("it is back", () => status(bob), isOnline);
 });
+
+test("a first message is kept until there is a conversation, and so is one to nobody", async () => {
+  const carol = await people.named(server.url, `Carol ${number}`);
+  await open(carol, `Bob ${number}`);
+  cut();
+  await until("it says so", () => status(carol), isOffline);
+  // The same twice is two messages.
+  for (let time = 0; time < 2; time += 1) await say(carol, "hi");
+  await carol.getByRole("article").filter({ hasText: "hi" }).nth(1).getByText("Sending").waitFor();
+  await open(carol, "Lobby");
+  await open(carol, `Bob ${number}`);
+  await carol.getByRole("article").filter({ hasText: "hi" }).nth(1).getByText("Sending").waitFor();
+  server.cut = false;
+  await open(bob, `Carol ${number}`);
+  await until("both have come", () => texts(bob), (all) => String(all) === "hi,hi");
+
+  await carol.goto(`${server.url}/#/person/nobody-at-all`);
+  await say(carol, "anyone?");
+  await carol.getByRole("article").getByText("Not sent:").waitFor();
+  await carol.getByRole("article").getByRole("button", { name: "Discard" }).click();
+  await carol.getByRole("article").waitFor({ state: "detached" });
+});
+
+test("nobody is shown as there while one is not", async () => {
+  await alice.getByRole("heading", { level: 2, name: `Bob ${number}` }).waitFor();
+  const header = alice.getByRole("region", { name: `Bob ${number}` }).locator("header");
+  await header.getByText("online").waitFor();
+  cut();
+  await header.getByText("offline").waitFor();
+  server.cut = false;
+  await header.getByText("online").waitFor();
+});

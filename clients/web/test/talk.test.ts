@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { beforeEach, describe, expect, test } from "vitest";
 
-import { composer, entry, message, open, say, until } from "./browser.js";
+import { composer, confirm, entry, message, open, say, until } from "./browser.js";
 import { people, server } from "./stage.js";
 
 let group = 0;
@@ -78,11 +78,12 @@ describe("a conversation", () => {
     await message(bob, "see you at one").hover();
     await bob.getByRole("button", { name: "Reply" }).click();
     await say(bob, "good");
-    await message(alice, "good").getByRole("button", { name: "In answer to" }).waitFor();
+    await message(alice, "good").getByRole("button", { name: "Replying to" }).waitFor();
 
     await message(alice, "see you at one").hover();
     await alice.getByRole("button", { name: "More" }).click();
     await alice.getByRole("menuitem", { name: "Delete" }).click();
+    await confirm(alice, "Delete");
     await bob.locator("article").getByText("message deleted", { exact: true }).last().waitFor();
     await bob.getByText("see you at one").first().waitFor({ state: "detached" });
     // Another's message is not one's own to change.
@@ -93,16 +94,15 @@ describe("a conversation", () => {
   });
 
   test("names and emoji are completed while one writes", async () => {
-    await composer(alice).pressSequentially(`ask @bob-${group}`);
-    await alice.getByRole("option", { name: `Bob ${group}` }).waitFor();
-    await composer(alice).press("Tab");
+    await composer(alice).pressSequentially("ask @bob-");
+    await alice.getByRole("option", { name: `Bob ${group}` }).click();
     await composer(alice).pressSequentially("and :tada");
     await alice.getByRole("option", { name: "party popper" }).waitFor();
     await composer(alice).press("Enter");
     expect(await composer(alice).inputValue()).toBe(`ask @bob-${group} and 🎉 `);
     await composer(alice).press("Enter");
     const named = bob.locator("article.names-me");
-    expect(await named.getByRole("link").textContent()).toBe(`@Bob ${group}`);
+    expect(await named.locator(".mention").textContent()).toBe(`@Bob ${group}`);
   });
 
   test("what is not sent stays, in each conversation and over a reload", async () => {
@@ -129,6 +129,20 @@ describe("a conversation", () => {
     await until("it is still there", () => composer(alice).inputValue(), (text) => text === "half a thought");
     await composer(alice).press("Enter");
     await message(bob, "half a thought").waitFor();
+  });
+
+  test("what one sends is in sight, however long it is", async () => {
+    await direct();
+    const lines = Array.from({ length: 30 }, (_, line) => `line ${line}`).join("\n");
+    await composer(alice).fill(lines);
+    await composer(alice).press("Enter");
+    for (const page of [alice, bob]) {
+      const list = page.getByTestId("timeline");
+      const below = () => list.evaluate((viewport) => viewport.scrollHeight - viewport.clientHeight - viewport.scrollTop);
+      await message(page, "line 29").waitFor();
+      await until("the end is in sight", below, (pixels) => pixels < 2);
+    }
+    await message(alice, "line 29").locator("[data-state=read]").waitFor();
   });
 
   test("with consent, one is told of what comes while one looks elsewhere", async () => {
@@ -165,6 +179,21 @@ describe("a conversation", () => {
   });
 });
 
+test("who signs out leaves nothing behind", async () => {
+  await composer(alice).fill("half a thought");
+  await alice.getByRole("button", { name: "Account and settings" }).click();
+  await alice.getByRole("menuitem", { name: "Sign out" }).click();
+  await alice.getByLabel("Your name").waitFor();
+  expect(new URL(alice.url()).hash).toBe("#/");
+  expect(await alice.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }))).not.toContain("half a thought");
+  await alice.getByLabel("Your name").fill("Jörg Müller");
+  await alice.getByRole("button", { name: "Start chatting" }).click();
+  await composer(alice).waitFor();
+  expect(await composer(alice).inputValue()).toBe("");
+  await say(alice, "@jorg-muller is who I am");
+  await message(bob, "@Jörg Müller is who I am").waitFor();
+});
+
 describe("rooms", () => {
   /** Makes a group or channel of this title. */
   async function create(page: Page, kind: string, title: string, members: string[] = []): Promise<void> {
@@ -190,7 +219,7 @@ describe("rooms", () => {
     await bob.getByRole("button", { name: "Details", exact: true }).click();
     expect(await details(bob).getByRole("button", { name: "Add people" }).count()).toBe(0);
     await member(alice, `Bob ${group}`).getByRole("button").click();
-    await alice.getByRole("menuitem", { name: "Make an admin" }).click();
+    await alice.getByRole("menuitem", { name: "Make admin" }).click();
     await member(bob, `Bob ${group}`).getByText("Admin").waitFor();
 
     await details(bob).getByRole("button", { name: "Title and topic" }).click();
@@ -202,11 +231,14 @@ describe("rooms", () => {
 
     // The owner cannot just go: someone has to have it.
     await details(alice).getByRole("button", { name: "Leave" }).click();
-    await alice.getByRole("alert").getByText("You are still in it").waitFor();
+    await confirm(alice, "Leave");
+    await alice.getByRole("alert").getByText("Could not leave").waitFor();
     await member(alice, `Bob ${group}`).getByRole("button").click();
-    await alice.getByRole("menuitem", { name: "Hand the room over" }).click();
+    await alice.getByRole("menuitem", { name: "Make owner" }).click();
+    await confirm(alice, "Make owner");
     await member(alice, `Bob ${group}`).getByText("Owner").waitFor();
     await details(alice).getByRole("button", { name: "Leave" }).click();
+    await confirm(alice, "Leave");
     await alice.getByText("Choose a conversation").waitFor();
     await bob.locator("header").getByText("1 member · apples").waitFor();
     expect(await entry(alice, `Orchard ${group}`).count()).toBe(0);
@@ -215,12 +247,15 @@ describe("rooms", () => {
   test("whoever is dragged onto a room is in it, and can be removed", async () => {
     const title = `Kitchen ${group}`;
     await create(alice, "Group", title);
+    // A new room is above, though nothing was said in it.
+    expect(await alice.getByRole("list", { name: "Rooms" }).getByRole("listitem").first().textContent()).toContain(title);
     await entry(alice, `Bob ${group}`).dragTo(alice.getByRole("region", { name: title }));
     await entry(bob, title).waitFor();
     await open(bob, title);
     await alice.getByRole("button", { name: "Details", exact: true }).click();
     await member(alice, `Bob ${group}`).getByRole("button").click();
     await alice.getByRole("menuitem", { name: "Remove" }).click();
+    await confirm(alice, "Remove");
     await bob.getByText("There is no such conversation, or it is not yours to see.").waitFor();
   });
 

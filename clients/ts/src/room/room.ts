@@ -1,3 +1,5 @@
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+
 import { Emitter } from "../emitter.js";
 import { milliseconds } from "../errors.js";
 import {
@@ -14,7 +16,7 @@ import {
 import type { OperationName, RequestInit, ResponseOf } from "../session/operations.js";
 import type { ConnectionState } from "../session/session.js";
 import type { StoredMessage } from "../storage/storage.js";
-import { type ChatMessage, changed, messageOf, type MessageState, targetOf } from "./message.js";
+import { type ChatMessage, changed, date, echo, messageOf, type MessageState, targetOf } from "./message.js";
 import type { Draft } from "./outbox.js";
 import { Timeline } from "./timeline.js";
 
@@ -63,6 +65,8 @@ export class Room extends Emitter<RoomEvents> {
   role: Role = Role.UNSPECIFIED;
   /** One is a member now. */
   isMember = true;
+  /** Since when, as far as known; at least since when there is the room. */
+  memberSince = new Date(0);
   headSeq = 0;
   messageCount = 0;
   /** How far one has read, on any device. */
@@ -196,6 +200,7 @@ export class Room extends Emitter<RoomEvents> {
     const { room, membership, lastMessage, read } = entry;
     if (!room) return;
     this.kind = room.kind;
+    this.#since(room.createdAt);
     this.#settings(room.settings);
     this.peerId = entry.peerId;
     this.memberCount = Number(room.memberCount);
@@ -231,6 +236,7 @@ export class Room extends Emitter<RoomEvents> {
         break;
       case "roomCreated":
         this.kind = body.value.kind;
+        this.#since(event.at);
         this.#settings(body.value.settings);
         break;
       case "roomChanged":
@@ -238,7 +244,10 @@ export class Room extends Emitter<RoomEvents> {
         break;
       case "memberAdded":
         this.memberCount++;
-        if (body.value.userId === this.#client.userId) [this.isMember, this.role] = [true, body.value.role];
+        if (body.value.userId === this.#client.userId) {
+          [this.isMember, this.role] = [true, body.value.role];
+          this.#since(event.at);
+        }
         break;
       case "memberRemoved":
         this.memberCount--;
@@ -321,6 +330,10 @@ export class Room extends Emitter<RoomEvents> {
     this.#readCount = Math.max(this.#readCount, count);
   }
 
+  #since(at: Timestamp | undefined): void {
+    if (date(at) > this.memberSince) this.memberSince = date(at);
+  }
+
   #settings(settings: RoomSettings | undefined): void {
     if (settings) [this.title, this.topic] = [settings.title, settings.topic];
   }
@@ -334,23 +347,4 @@ export class Room extends Emitter<RoomEvents> {
     this.#shown = undefined;
     this.emit("change", this);
   }
-}
-
-/** A message that is on its way, as it is shown. */
-function echo(message: StoredMessage, roomId: string, senderId: string): ChatMessage {
-  return {
-    key: `${senderId}/${message.id}`,
-    roomId,
-    seq: undefined,
-    senderId,
-    text: message.text,
-    at: new Date(message.writtenAt),
-    editedAt: undefined,
-    deleted: false,
-    replyToSeq: message.replyToSeq,
-    reactions: [],
-    state: message.failed ? "failed" : "sending",
-    error: message.failed,
-    changedSeq: 0,
-  };
 }

@@ -8,7 +8,7 @@ import { People } from "./people.svelte";
 import { type Place, route } from "./route.svelte";
 
 /** In local mode everyone meets in one channel. It belongs to a user of its own: the same one whoever comes first. */
-const LOBBY = "lobby";
+export const LOBBY = "lobby";
 
 /** One person's conversations in this tab. */
 export class Chat {
@@ -25,6 +25,8 @@ export class Chat {
   isLoaded = $state(false);
   /** What went wrong last, to be told. */
   problem = $state<string>();
+  /** What is to be confirmed. */
+  question = $state.raw<{ text: string; action: string; answer: (is: boolean) => void }>();
 
   readonly unread = $derived(this.rooms.reduce((sum, room) => sum + live(room).unreadCount, 0));
 
@@ -38,7 +40,7 @@ export class Chat {
       storage: new IndexedDbStorage(userId),
       deviceId: "web",
     });
-    this.people = new People(this.client);
+    this.people = new People(this.client, () => this.state.status === "online");
     this.drafts = new Drafts(userId);
     this.client.on("state", (state) => {
       this.state = state;
@@ -57,14 +59,35 @@ export class Chat {
   async start(): Promise<void> {
     await this.client.start();
     void this.people.load();
-    if (this.isLocal && !this.rooms.some(({ kind }) => kind === v1.RoomKind.CHANNEL)) await this.#joinLobby();
+    // Once: who has left it stays away.
+    const joined = `parlance:lobby:${this.userId}`;
+    if (this.isLocal && (this.rooms.length === 0 || !localStorage.getItem(joined))) {
+      await this.#joinLobby();
+      localStorage.setItem(joined, "yes");
+    }
     // Beside the list there is room for one.
     const latest = this.rooms[0];
-    if (latest && !route.place && matchMedia("(min-width: 45.01rem)").matches) route.open({ room: latest.id }, { instead: true });
+    if (latest && route.isEmpty && matchMedia("(min-width: 45.01rem)").matches) route.open({ room: latest.id }, { instead: true });
   }
 
   close(): void {
     this.client.close();
+  }
+
+  /** Asks before something that cannot be taken back. */
+  confirm(question: string, action: string): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.question = { text: question, action, answer: (is) => ((this.question = undefined), resolve(is)) };
+    });
+  }
+
+  /** Copies a text. */
+  copy(text: string): Promise<true | undefined> {
+    return this.attempt("Could not copy", async () => {
+      if (!navigator.clipboard) throw new Error("the browser allows it on https pages only");
+      await navigator.clipboard.writeText(text);
+      return true as const;
+    });
   }
 
   /** What a room is called. */
@@ -105,7 +128,7 @@ export class Chat {
       const { room } = await response.json();
       await this.client.call("joinRoom", { roomId: room.roomId });
       await this.client.refresh();
-      if (!route.place) route.open({ room: room.roomId }, { instead: true });
+      if (route.isEmpty) route.open({ room: room.roomId }, { instead: true });
     });
   }
 }

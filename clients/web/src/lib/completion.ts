@@ -9,7 +9,7 @@ export interface Unfinished {
 }
 
 const MENTION = /(?:^|[\s(])@([\p{L}\p{N}._-]*)$/u;
-const EMOJI = /(?:^|\s):([a-z0-9_+-]{2,})$/i;
+const EMOJI = /(?:^|\s):([a-z][a-z0-9_+-]+|[+-]1)$/i;
 
 /** What is being typed at the caret, if it can be completed. */
 export function unfinished(text: string, caret: number): Unfinished | undefined {

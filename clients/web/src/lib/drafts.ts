@@ -19,6 +19,12 @@ export class Drafts {
     }
   }
 
+  /** Forgets all of them. */
+  clear(): void {
+    const own = Object.keys(localStorage).filter((key) => key.startsWith(this.#prefix));
+    for (const key of own) localStorage.removeItem(key);
+  }
+
   move(from: string, to: string): void {
     const text = this.get(from);
     if (!text) return;

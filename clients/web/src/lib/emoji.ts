@@ -9,7 +9,7 @@ export interface EmojiGroup {
   readonly emoji: readonly Emoji[];
 }
 
-/** Offered before anything is searched for. */
+/** Shown before all others. */
 export const QUICK = ["👍", "❤️", "😂", "🎉", "😮", "😢"];
 
 let groups: Promise<readonly EmojiGroup[]> | undefined;

@@ -51,7 +51,8 @@ export async function localUser(userId: string, name: string): Promise<{ userId:
 
 /** An id that a person can still read. Empty where nothing is left of the name: then the server makes one. */
 export function idOf(name: string): string {
-  const letters = name.normalize("NFKD").toLowerCase().replace(/[^a-z0-9]+/g, "-");
+  const plain = name.normalize("NFKD").replace(/\p{Mark}+/gu, "");
+  const letters = plain.toLowerCase().replace(/[^a-z0-9]+/g, "-");
   return letters.replace(/^-+|-+$/g, "").slice(0, 64);
 }
 

@@ -38,5 +38,5 @@ export async function drop(event: DragEvent, room: Room, chat: Chat): Promise<vo
 }
 
 export async function addMembers(chat: Chat, room: Room, userIds: string[]): Promise<void> {
-  await chat.attempt("They were not added", () => chat.client.call("addMembers", { roomId: room.id, userIds }));
+  await chat.attempt("Could not add them", () => chat.client.call("addMembers", { roomId: room.id, userIds }));
 }

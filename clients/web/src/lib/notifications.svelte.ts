@@ -45,7 +45,14 @@ export class Notifications {
     const sender = this.#chat.people.name(senderId);
     const title = room.kind === v1.RoomKind.DIRECT ? sender : `${sender} in ${this.#chat.titleOf(room)}`;
     // One for each room: the latest.
-    const shown = new Notification(title, { body: text.slice(0, 200), tag: room.id, icon: "/icon.svg" });
+    let shown: Notification;
+    try {
+      shown = new Notification(title, { body: text.slice(0, 200), tag: room.id, icon: "/icon.svg" });
+    } catch {
+      // Browsers of phones want a service worker for it.
+      this.isOn = false;
+      return;
+    }
     shown.onclick = () => {
       window.focus();
       route.open({ room: room.id });

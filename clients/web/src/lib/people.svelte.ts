@@ -1,4 +1,4 @@
-import { type Client, ClosedError, PermissionDeniedError } from "@parlance/client";
+import type { Client } from "@parlance/client";
 import { SvelteMap, SvelteSet } from "svelte/reactivity";
 
 /** Of a server without a directory for everyone, those that were met are known. */
@@ -9,14 +9,16 @@ const TOGETHER = 100;
 /** Names of people, and who of them is there. */
 export class People {
   readonly #client: Client;
+  readonly #isConnected: () => boolean;
   readonly #names = new SvelteMap<string, string>();
   readonly #asked = new Set<string>();
   readonly #watched = new Set<string>();
   readonly #online = new SvelteSet<string>();
   #wanted: string[] = [];
 
-  constructor(client: Client) {
-    this.#client = client;
+  /** `isConnected` is read where it is drawn: without a connection nobody is known to be there. */
+  constructor(client: Client, isConnected: () => boolean) {
+    [this.#client, this.#isConnected] = [client, isConnected];
     client.on("presence", ({ userId, online }) => (online ? this.#online.add(userId) : this.#online.delete(userId)));
   }
 
@@ -25,6 +27,18 @@ export class People {
     const people = [...this.#names].map(([userId, name]) => ({ userId, name }));
     return people.sort((a, b) => a.name.localeCompare(b.name));
   });
+
+  readonly #counts = $derived.by(() => {
+    const counts = new Map<string, number>();
+    for (const name of this.#names.values()) counts.set(name, (counts.get(name) ?? 0) + 1);
+    return counts;
+  });
+
+  /** The id of someone whose name others have too; empty where the name is enough. */
+  aside(userId: string): string {
+    const name = this.#names.get(userId);
+    return name !== undefined && name !== userId && (this.#counts.get(name) ?? 0) > 1 ? userId : "";
+  }
 
   /** The name of someone; their id until it is known. */
   name(userId: string): string {
@@ -43,7 +57,7 @@ export class People {
 
   isOnline(userId: string): boolean {
     this.#watch(userId);
-    return this.#online.has(userId);
+    return this.#isConnected() && this.#online.has(userId);
   }
 
   /** Whether there is someone of this id. */
@@ -66,8 +80,8 @@ export class People {
         for (const { userId, name } of page.users) this.rename(userId, name);
         pageToken = page.nextPageToken;
       } while (pageToken && this.#names.size < DIRECTORY);
-    } catch (error) {
-      if (!(error instanceof PermissionDeniedError || error instanceof ClosedError)) throw error;
+    } catch {
+      // Refused, or closed meanwhile.
     }
   }
 

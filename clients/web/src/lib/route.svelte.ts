@@ -18,6 +18,11 @@ class Route {
     addEventListener("hashchange", () => (this.place = parse()));
   }
 
+  /** Nothing is open, nor about to be: the address knows before {@link place}. */
+  get isEmpty(): boolean {
+    return parse() === undefined;
+  }
+
   /** Opens a place; `instead` of the present one, so that "back" does not return to it. */
   open(place: Place, { instead = false } = {}): void {
     history[instead ? "replaceState" : "pushState"](null, "", addressOf(place));

@@ -25,8 +25,8 @@ pub(super) struct Front {
 
 impl Front {
     /// In front of `nodes`, with its files in `folder`.
-    pub(super) async fn start(folder: &TempDir, nodes: &[String]) -> Result<Self> {
-        let (http, grpc) = (free_port(HTTP)?, free_port(GRPC)?);
+    pub(super) async fn start(folder: &TempDir, nodes: &[String], port: PickPort) -> Result<Self> {
+        let (http, grpc) = (port(HTTP)?, port(GRPC)?);
         let file = folder.path().join("nginx.conf");
         std::fs::write(&file, configuration(folder.path(), nodes, http, grpc))?;
         let program = if Path::new(DEBIAN).is_file() { DEBIAN } else { "nginx" };
@@ -86,6 +86,14 @@ pub(super) fn free_port(wanted: u16) -> Result<u16> {
     let others = (1..40).map(|step| 10_000 + wanted + step * 100);
     std::iter::once(wanted).chain(others).find(is_free).context("no free port")
 }
+
+/// Any that is free: nobody else will look for it while what listens there is started again.
+pub(super) fn any_port(_: u16) -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Which port to take where this one is wanted.
+pub(super) type PickPort = fn(u16) -> Result<u16>;
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use parlance_faults::dynamodb::Emulator;
 use parlance_faults::redis::RedisServer;
 
-use self::front::Front;
+use self::front::{Front, PickPort, any_port, free_port};
 use self::nodes::{Nodes, Shared};
 use crate::server_process::server_program;
 
@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Nodes.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
     nodes: u16,
+    /// Take any ports that are free, so that several clusters keep out of each other's way.
+    #[arg(long)]
+    any_ports: bool,
     /// The server to start. Default: `parlance` beside this program.
     #[arg(long, value_name = "PATH")]
     server_bin: Option<PathBuf>,
@@ -31,12 +34,13 @@ pub(crate) struct Args {
 /// Runs until it is interrupted, or something in it ends by itself.
 pub(crate) async fn run(args: Args) -> Result<bool> {
     let program = server_program(args.server_bin)?;
+    let port: PickPort = if args.any_ports { any_port } else { free_port };
     let folder = tempfile::Builder::new().prefix("parlance-cluster-").tempdir()?;
     let redis = RedisServer::start().await.context("is redis-server installed?")?;
     let dynamodb = Emulator::start().context("cannot start the dynamodb api")?;
     let shared = Shared::new(&folder, redis.url(), dynamodb.endpoint())?;
-    let mut nodes = Nodes::start(&program, &shared, args.nodes).await?;
-    let mut front = Front::start(&folder, &nodes.addresses()).await?;
+    let mut nodes = Nodes::start(&program, &shared, args.nodes, port).await?;
+    let mut front = Front::start(&folder, &nodes.addresses(), port).await?;
     greet(&program, &shared, &redis.url(), &dynamodb.endpoint(), &nodes, &front)?;
     // What is dropped at the end is killed, also when this future is.
     tokio::select! {

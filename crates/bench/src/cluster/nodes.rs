@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, interval, sleep};
 
-use super::front::free_port;
+use super::front::PickPort;
 use crate::server_process::{get, spawn};
 use crate::torture::token;
 
@@ -75,7 +75,7 @@ impl Shared {
 
 impl Nodes {
     /// Creates the tables and starts `count` nodes.
-    pub(super) async fn start(program: &Path, shared: &Shared, count: u16) -> Result<Self> {
+    pub(super) async fn start(program: &Path, shared: &Shared, count: u16, port: PickPort) -> Result<Self> {
         let mut nodes = Self {
             program: program.to_owned(),
             environment: dynamodb::environment(&shared.dynamodb),
@@ -85,8 +85,8 @@ impl Nodes {
         for number in 0..count {
             let folder = shared.folder.join(format!("node-{}", number + 1));
             std::fs::create_dir(&folder)?;
-            let address = format!("127.0.0.1:{}", free_port(FIRST + number)?);
-            let admin = format!("127.0.0.1:{}", free_port(FIRST_ADMIN + number)?);
+            let address = format!("127.0.0.1:{}", port(FIRST + number)?);
+            let admin = format!("127.0.0.1:{}", port(FIRST_ADMIN + number)?);
             let text = |path: PathBuf| path.to_string_lossy().into_owned();
             let arguments: Vec<String> = ["serve", "--store", "dynamodb", "--redis", &shared.redis]
                 .into_iter()
