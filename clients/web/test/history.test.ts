@@ -82,7 +82,7 @@ test("a room of 100,000 messages is scrolled, jumped in, and returned to", async
 
   // Away, and back to where one was.
   const here = (await still(bob))[1]!.seq;
-  await open(bob, "Lobby");
+  await open(bob, "alice");
   await open(bob, "Archive");
   await until("it is where it was", () => seen(bob), (rows) => rows.slice(0, 4).some(({ seq }) => Math.abs(seq - here) <= 1));
 

@@ -59,12 +59,8 @@ export class Chat {
   async start(): Promise<void> {
     await this.client.start();
     void this.people.load();
-    // Once: who has left it stays away.
-    const joined = `parlance:lobby:${this.userId}`;
-    if (this.isLocal && (this.rooms.length === 0 || !localStorage.getItem(joined))) {
-      await this.#joinLobby();
-      localStorage.setItem(joined, "yes");
-    }
+    // Who has somewhere to be and is not in it has left it.
+    if (this.isLocal && this.rooms.length === 0) await this.#joinLobby();
     // Beside the list there is room for one.
     const latest = this.rooms[0];
     if (latest && route.isEmpty && matchMedia("(min-width: 45.01rem)").matches) route.open({ room: latest.id }, { instead: true });
