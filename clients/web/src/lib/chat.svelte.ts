@@ -30,6 +30,14 @@ export class Chat {
 
   readonly unread = $derived(this.rooms.reduce((sum, room) => sum + live(room).unreadCount, 0));
 
+  /** Everyone to talk to, by name. */
+  readonly others = $derived.by(() => this.people.all.filter(({ userId }) => userId !== this.userId && userId !== LOBBY));
+  /** Those of them with whom there is no room of two yet. */
+  readonly strangers = $derived.by(() => {
+    const peers = new Set(this.rooms.map(({ peerId }) => peerId));
+    return this.others.filter(({ userId }) => !peers.has(userId));
+  });
+
   /** `refused` is told when the server takes the token no more, and there is no other. */
   constructor({ userId, token }: Identity, refused: (error: Error) => void) {
     this.userId = userId;
