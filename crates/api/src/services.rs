@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use futures::{Stream, StreamExt};
 use parlance_core::limits::MAX_FRAME_BYTES;
@@ -11,7 +12,7 @@ use parlance_proto::server::chat_service_server::{ChatService, ChatServiceServer
 use parlance_proto::server::inbox_service_server::{InboxService, InboxServiceServer};
 use parlance_proto::server::room_service_server::{RoomService, RoomServiceServer};
 use parlance_proto::server::user_service_server::{UserService, UserServiceServer};
-use parlance_proto::{SharedFrame, v1};
+use parlance_proto::{Delivery, SharedFrame, SharedRun, v1};
 use tokio::time::timeout;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming, async_trait};
@@ -21,8 +22,43 @@ use crate::limits::OPERATION_TIMEOUT;
 use crate::session::{Inbound, Session};
 use crate::{Api, Error};
 
-/// A stream of frames to one client.
-pub type Frames = Pin<Box<dyn Stream<Item = Result<SharedFrame, Status>> + Send>>;
+/// What a session hands out to its client.
+pub type Deliveries = Pin<Box<dyn Stream<Item = Result<Delivery, Status>> + Send>>;
+
+/// The same, one frame after the other.
+pub struct Frames {
+    deliveries: Deliveries,
+    /// Under way, and how many of it are out.
+    run: Option<(SharedRun, usize)>,
+}
+
+impl From<Deliveries> for Frames {
+    fn from(deliveries: Deliveries) -> Self {
+        Self { deliveries, run: None }
+    }
+}
+
+impl Stream for Frames {
+    type Item = Result<SharedFrame, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some((run, out)) = &mut self.run {
+                if let Some(frame) = run.frames().get(*out) {
+                    *out += 1;
+                    return Poll::Ready(Some(Ok(frame.clone())));
+                }
+                self.run = None;
+            }
+            match ready!(self.deliveries.poll_next_unpin(cx)) {
+                Some(Ok(Delivery::Frame(frame))) => return Poll::Ready(Some(Ok(frame))),
+                Some(Ok(Delivery::Run(run))) => self.run = Some((run, 0)),
+                Some(Err(status)) => return Poll::Ready(Some(Err(status))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
 
 /// An [`Api`] as gRPC services.
 #[derive(Clone)]
@@ -62,12 +98,12 @@ impl Services {
         &self,
         authorization: Option<&str>,
         inbound: impl Stream<Item = Result<v1::ClientFrame, Status>> + Send + 'static,
-    ) -> Result<Frames, Status> {
+    ) -> Result<Deliveries, Status> {
         let caller = self.0.auth().verify(authorization)?;
         Ok(self.session(caller, inbound.boxed(), false))
     }
 
-    fn session(&self, caller: Caller, inbound: Inbound, subscribe_only: bool) -> Frames {
+    fn session(&self, caller: Caller, inbound: Inbound, subscribe_only: bool) -> Deliveries {
         Box::pin(Session::stream(self.0.clone(), caller, inbound, subscribe_only))
     }
 
@@ -121,7 +157,7 @@ impl ChatService for Services {
 
     async fn chat(&self, request: Request<Streaming<v1::ClientFrame>>) -> Result<Response<Frames>, Status> {
         let caller = self.caller(request.metadata())?;
-        Ok(Response::new(self.session(caller, request.into_inner().boxed(), false)))
+        Ok(Response::new(self.session(caller, request.into_inner().boxed(), false).into()))
     }
 
     async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Result<Response<Frames>, Status> {
@@ -130,7 +166,7 @@ impl ChatService for Services {
         let operation = Some(v1::client_frame::Operation::Hello(hello));
         let frame = v1::ClientFrame { request_id: String::new(), operation };
         let inbound = futures::stream::iter([Ok(frame)]).boxed();
-        Ok(Response::new(self.session(caller, inbound, true)))
+        Ok(Response::new(self.session(caller, inbound, true).into()))
     }
 
     unary! {

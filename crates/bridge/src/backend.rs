@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::HeaderMap;
-use parlance_proto::{SharedFrame, v1};
+use parlance_proto::{Delivery, v1};
 use tonic::Status;
 
 /// Whatever serves the contract: the api in this process, or nodes behind a channel.
@@ -20,7 +20,7 @@ pub trait ChatBackend: Send + Sync + 'static {
         &self,
         headers: HeaderMap,
         inbound: BoxStream<'static, v1::ClientFrame>,
-    ) -> Result<BoxStream<'static, Result<SharedFrame, Status>>, Status>;
+    ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status>;
 
     /// Carries out a unary call: `path` is `/package.Service/Method`, request and
     /// response are encoded protobuf.

@@ -29,21 +29,21 @@ pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024;
 /// Read buffer of a connection, bytes, allocated at once: a few chat messages.
 const READ_BUFFER_BYTES: usize = 1024;
 
-/// Gathered before it is written without a flush, bytes: ten chat messages in one system call.
-const WRITE_BUFFER_BYTES: usize = 4 * 1024;
+/// Asked of the backend before it is written, bytes: some forty chat messages in one system call, and
+/// one record of TLS. A run of frames that were committed together counts as one, however
+/// long: it is shared.
+pub(crate) const GATHER_BYTES: usize = 16 * 1024;
 
-/// A longer frame is sent in pieces of this size, bytes. A page of history may have
-/// megabytes, and the write buffer never shrinks: this bounds it at 4 + 8 KiB.
+/// And deliveries: as many slices as one call is given.
+pub(crate) const GATHERED: usize = 32;
+
+/// A longer frame is sent in pieces of this size, bytes, so that a ping need not wait for
+/// megabytes of history.
 pub(crate) const FRAGMENT_BYTES: usize = 8 * 1024;
 
-/// Largest write buffer, bytes: what is gathered, a fragment, and pongs for a peer that
-/// pings without reading, which are dropped past it.
-const MAX_WRITE_BUFFER_BYTES: usize = 32 * 1024;
-
-/// Fragments written before others get a turn, at most 256 KiB: so a busy stream does
-/// not keep the connection from hearing a close or answering a ping. Each costs up to two
-/// of the 128 operations that tokio gives a task at a time, and reading needs some too.
-pub(crate) const FRAGMENTS_PER_TURN: usize = 32;
+/// Written before others get a turn, bytes: so a busy stream does not keep the connection
+/// from hearing a close or answering a ping.
+pub(crate) const BYTES_PER_TURN: usize = 256 * 1024;
 
 /// Frames that wait for the backend to take them. With that many waiting, the socket is
 /// not read, and TCP tells the peer.
@@ -69,8 +69,8 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) fn websocket() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
+        // Only the protocol's own answers, one at a time.
+        .write_buffer_size(0)
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES))
 }

@@ -9,7 +9,7 @@ pub mod json;
 
 mod frame;
 
-pub use frame::SharedFrame;
+pub use frame::{Delivery, Form, SharedFrame, SharedRun};
 
 /// `package parlance.v1`: messages and clients.
 #[allow(missing_docs, clippy::large_enum_variant, clippy::doc_markdown)]

@@ -251,7 +251,7 @@ mod tests {
     fn server_frames_are_read_from_json() {
         let event = v1::Event { room_id: "r".to_owned(), seq: u64::MAX, ..Default::default() };
         let frame = ServerFrame { frame: Some(v1::server_frame::Frame::Event(event)) };
-        assert_eq!(from_json(SharedFrame::new(&frame).json()).unwrap(), frame);
+        assert_eq!(from_json(&SharedFrame::new(&frame).to_json()).unwrap(), frame);
         assert!(matches!(from_json(b"{"), Err(ClientError::Protocol(_))));
         // A frame of a later version: nothing that we know is in it.
         assert_eq!(from_json(br#"{"future": {}}"#).unwrap(), ServerFrame { frame: None });

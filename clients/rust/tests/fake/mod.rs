@@ -16,9 +16,9 @@ use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::TcpListenerStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tonic::Status;
 
 pub(crate) const DOORS: [Door; 3] = [Door::Grpc, Door::WebSocketJson, Door::WebSocketBinary];
@@ -129,7 +129,7 @@ async fn accept_web_sockets(listener: TcpListener, accepted: mpsc::Sender<Peer>)
                             None => break,
                         };
                         let message = if text {
-                            Message::Text(Utf8Bytes::try_from(frame.json().clone()).unwrap())
+                            Message::Text(String::from_utf8(frame.to_json()).unwrap().into())
                         } else {
                             Message::Binary(frame.proto().clone())
                         };

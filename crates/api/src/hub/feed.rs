@@ -9,7 +9,7 @@ use parlance_registry::Registry;
 use parlance_store::Store;
 use tokio::time::Instant;
 
-use super::frame::{Frame, following};
+use super::frame::{Frame, Piece, following};
 use super::pages::{Pages, page_start};
 use super::state::{RoomState, Terms};
 use super::{Mailbox, Subscription};
@@ -66,13 +66,20 @@ pub(super) struct Loaded {
     pub(super) fresh: bool,
 }
 
-/// What follows on a cursor.
-pub(crate) enum Fetched {
-    /// Frames by rising seq; the first follows on the cursor unless older ones are
-    /// gone.
-    Frames(Vec<Frame>),
-    /// Nothing yet.
-    UpToDate,
+/// What follows on a cursor: nothing yet, if there are no pieces.
+#[derive(Default)]
+pub(crate) struct Fetched {
+    /// By rising seq; the first follows on the cursor unless older ones are gone.
+    pub(crate) pieces: Vec<Piece>,
+    /// They end before the head.
+    pub(crate) more: bool,
+}
+
+impl Fetched {
+    fn new(pieces: Vec<Piece>, head: u64) -> Self {
+        let more = pieces.last().is_some_and(|last| last.last < head);
+        Self { pieces, more }
+    }
 }
 
 impl Feed {
@@ -222,6 +229,10 @@ impl Feed {
             state.changes += 1;
         }
         state.room = Some(RoomState::at(head, terms));
+        for frame in Frame::of_chunk(&self.room, chunk) {
+            state.ring_bytes += frame.bytes();
+            state.ring.push_back(frame);
+        }
         for event in chunk.events() {
             if event.body.target().is_some() {
                 state.changes += 1;
@@ -229,9 +240,6 @@ impl Feed {
             if let Body::MessageDeleted { target } = event.body {
                 state.redact(&self.room, target);
             }
-            let frame = Frame::as_decided(&self.room, event);
-            state.ring_bytes += frame.bytes();
-            state.ring.push_back(frame);
         }
         while state.ring.len() > RING_EVENTS || state.ring_bytes > RING_BYTES {
             let Some(frame) = state.ring.pop_front() else { break };
@@ -276,10 +284,10 @@ impl Feed {
         if pages.changes != changes {
             *pages = Pages::as_of(changes);
         }
-        if let Some(frames) = pages.following(cursor, to) {
-            return Ok(Fetched::Frames(frames));
+        let Some(room) = self.state().room else { return Ok(Fetched::default()) };
+        if let Some(pieces) = pages.following(cursor, to) {
+            return Ok(Fetched::new(pieces, room.head));
         }
-        let Some(room) = self.state().room else { return Ok(Fetched::UpToDate) };
         // Whole pages, so that sessions at different places find what another has read.
         let start = page_start(cursor + 1);
         let end = room.head.min(start + STORE_PAGE as u64 - 1);
@@ -291,7 +299,7 @@ impl Feed {
             let rest = self.read_range(store, SeqRange { from: end + 1, to: room.head }).await?;
             found = following(rest.iter(), cursor, to);
         }
-        Ok(if found.is_empty() { Fetched::UpToDate } else { Fetched::Frames(found) })
+        Ok(Fetched::new(found, room.head))
     }
 
     async fn read_range(&self, store: &dyn Store, range: SeqRange) -> Result<Vec<Frame>, Error> {
@@ -305,14 +313,14 @@ impl Feed {
         let state = self.state();
         let head = state.room?.head;
         if cursor >= head.min(to) {
-            return Some(Fetched::UpToDate);
+            return Some(Fetched::default());
         }
         let first = state.ring.front()?.seq;
         if cursor + 1 < first {
             return None;
         }
         let skip = (cursor + 1 - first) as usize;
-        Some(Fetched::Frames(following(state.ring.range(skip..), cursor, to)))
+        Some(Fetched::new(following(state.ring.range(skip..), cursor, to), head))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -330,7 +338,14 @@ impl State {
     /// get.
     fn redact(&mut self, room: &RoomId, target: u64) {
         let deleted = Overlay { deleted: true, ..Overlay::default() };
-        for frame in self.ring.iter_mut().filter(|frame| frame.text_of == Some(target)) {
+        // Where the run begins that the frame is in.
+        let mut run = None;
+        for at in 0..self.ring.len() {
+            run = if self.ring[at].run.is_some() { Some(at) } else { run };
+            let frame = &mut self.ring[at];
+            if frame.text_of != Some(target) {
+                continue;
+            }
             let Ok(v1::ServerFrame { frame: Some(v1::server_frame::Frame::Event(event)) }) =
                 frame.frame.decode_frame()
             else {
@@ -340,6 +355,11 @@ impl State {
             let redacted = Frame::new(room, &Entry::merge(event, Some(deleted.clone())));
             self.ring_bytes = self.ring_bytes + redacted.bytes() - frame.bytes();
             *frame = redacted;
+            // Its frames go out one by one from now on: of the last that begins before this
+            // one, whether it reaches so far or not.
+            if let Some(run) = run {
+                self.ring[run].run = None;
+            }
         }
     }
 }

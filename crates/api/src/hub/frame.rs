@@ -1,15 +1,17 @@
-use parlance_core::{Body, Entry, Event, RoomId, UserId};
-use parlance_proto::{SharedFrame, convert, v1};
+use parlance_core::{Body, Chunk, Entry, RoomId, UserId};
+use parlance_proto::{Delivery, SharedFrame, SharedRun, convert, v1};
 
 use crate::limits::ROOM_BATCH;
 
 /// One event, encoded once for all.
 #[derive(Clone)]
-pub(crate) struct Frame {
-    pub(crate) seq: u64,
-    pub(crate) frame: SharedFrame,
+pub(super) struct Frame {
+    pub(super) seq: u64,
+    pub(super) frame: SharedFrame,
+    /// What begins with it and goes out in one.
+    pub(super) run: Option<SharedRun>,
     /// Who was removed by it.
-    pub(crate) removes: Option<UserId>,
+    removes: Option<UserId>,
     /// The message whose text is in it: its own seq or that of the one it edits.
     pub(super) text_of: Option<u64>,
 }
@@ -24,13 +26,24 @@ impl Frame {
         Self {
             seq: entry.event.seq,
             frame: v1::server_frame::Frame::Event(event).into(),
+            run: None,
             removes,
             text_of: Entry::overlay_key(&entry.event),
         }
     }
 
-    pub(super) fn as_decided(room: &RoomId, event: &Event) -> Self {
-        Self::new(room, &Entry { event: event.clone(), overlay: None })
+    /// The frames of a chunk, as it was decided.
+    pub(super) fn of_chunk(room: &RoomId, chunk: &Chunk) -> Vec<Self> {
+        let entries = chunk.events().iter().map(|event| Entry { event: event.clone(), overlay: None });
+        let mut frames: Vec<Self> = entries.map(|entry| Self::new(room, &entry)).collect();
+        // A session that ends with a removal takes nothing after it.
+        if frames.len() > 1
+            && chunk.events().iter().all(|event| !matches!(event.body, Body::MemberRemoved { .. }))
+        {
+            let run = SharedRun::new(frames.iter().map(|frame| frame.frame.clone()));
+            frames[0].run = Some(run);
+        }
+        frames
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -38,12 +51,72 @@ impl Frame {
     }
 }
 
-/// At most one page of the frames after `cursor` up to `to`.
-pub(super) fn following<'a>(frames: impl Iterator<Item = &'a Frame>, cursor: u64, to: u64) -> Vec<Frame> {
-    frames
-        .skip_while(|frame| frame.seq <= cursor)
-        .take_while(|frame| frame.seq <= to)
-        .take(ROOM_BATCH)
-        .cloned()
-        .collect()
+/// What a session takes at a time: a frame, or a run of them.
+pub(crate) struct Piece {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) delivery: Delivery,
+    /// Who was removed by it.
+    pub(crate) removes: Option<UserId>,
+}
+
+/// About one batch of the frames after `cursor` up to `to`, in the largest pieces there are.
+pub(super) fn following<'a>(frames: impl Iterator<Item = &'a Frame>, cursor: u64, to: u64) -> Vec<Piece> {
+    let mut frames = frames.skip_while(|frame| frame.seq <= cursor).take_while(|frame| frame.seq <= to);
+    let (mut pieces, mut taken) = (Vec::new(), 0);
+    while taken < ROOM_BATCH
+        && let Some(frame) = frames.next()
+    {
+        let first = frame.seq;
+        let run = frame.run.as_ref().map(|run| (run, run.frames().len()));
+        let piece = match run {
+            Some((run, count)) if first + count as u64 - 1 <= to => {
+                // All but the one that is taken already.
+                frames.by_ref().take(count - 1).for_each(drop);
+                taken += count;
+                let last = first + count as u64 - 1;
+                Piece { first, last, delivery: Delivery::Run(run.clone()), removes: None }
+            }
+            _ => {
+                taken += 1;
+                let delivery = Delivery::Frame(frame.frame.clone());
+                Piece { first, last: first, delivery, removes: frame.removes.clone() }
+            }
+        };
+        pieces.push(piece);
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(seq: u64) -> Frame {
+        Frame { seq, frame: SharedFrame::default(), run: None, removes: None, text_of: None }
+    }
+
+    /// 1 alone, a run of 2 to 5, 6 alone.
+    fn frames() -> Vec<Frame> {
+        let mut frames: Vec<_> = (1..=6).map(frame).collect();
+        frames[1].run = Some(SharedRun::new((2..=5).map(|_| SharedFrame::default())));
+        frames
+    }
+
+    fn taken(cursor: u64, to: u64) -> Vec<(u64, u64)> {
+        let pieces = following(frames().iter(), cursor, to);
+        for piece in &pieces {
+            assert_eq!(piece.delivery.frames().len() as u64, piece.last - piece.first + 1);
+        }
+        pieces.iter().map(|piece| (piece.first, piece.last)).collect()
+    }
+
+    #[test]
+    fn a_run_is_taken_whole_or_one_by_one() {
+        assert_eq!(taken(0, u64::MAX), [(1, 1), (2, 5), (6, 6)]);
+        assert_eq!(taken(1, 5), [(2, 5)]);
+        assert_eq!(taken(1, 4), [(2, 2), (3, 3), (4, 4)], "what is after the bound stays");
+        assert_eq!(taken(3, u64::MAX), [(4, 4), (5, 5), (6, 6)], "from the middle");
+        assert_eq!(taken(6, u64::MAX), []);
+    }
 }

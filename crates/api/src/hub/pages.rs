@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use super::frame::{Frame, following};
+use super::frame::{Frame, Piece, following};
 use crate::limits::{PAGES_BYTES, STORE_PAGE};
 
 /// Pages of frames read from the store, for sessions that are behind the ring. Those read
@@ -31,11 +31,11 @@ impl Pages {
     }
 
     /// What follows on `cursor`, if the page that holds it was read and reaches so far.
-    pub(super) fn following(&self, cursor: u64, to: u64) -> Option<Vec<Frame>> {
+    pub(super) fn following(&self, cursor: u64, to: u64) -> Option<Vec<Piece>> {
         let start = page_start(cursor + 1);
         let page = self.pages.iter().find(|page| page.start == start)?;
-        let frames = following(page.frames.iter(), cursor, to);
-        frames.first().is_some_and(|frame| frame.seq == cursor + 1).then_some(frames)
+        let pieces = following(page.frames.iter(), cursor, to);
+        pieces.first().is_some_and(|piece| piece.first == cursor + 1).then_some(pieces)
     }
 
     pub(super) fn insert(&mut self, start: u64, frames: Vec<Frame>) {

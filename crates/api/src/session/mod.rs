@@ -19,7 +19,7 @@ use futures::{Stream, StreamExt};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use parlance_core::{DeviceId, RoomId, UserId};
 use parlance_proto::error::Failure;
-use parlance_proto::{SharedFrame, v1};
+use parlance_proto::{Delivery, SharedFrame, v1};
 use tokio::task::{JoinError, JoinSet, unconstrained};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
@@ -54,7 +54,7 @@ pub(crate) struct Session {
     /// Operations under way, each a task: see [`in_own_task`].
     in_flight: JoinSet<SharedFrame>,
     /// Ready to go out.
-    out: VecDeque<SharedFrame>,
+    out: VecDeque<Delivery>,
     open: Option<OpenSession>,
     /// Rings for hello, then at the end of the token, then when [`Stage`] says.
     clock: Pin<Box<Sleep>>,
@@ -107,7 +107,7 @@ impl Session {
         caller: Caller,
         inbound: Inbound,
         subscribe_only: bool,
-    ) -> impl Stream<Item = Result<SharedFrame, Status>> + Send + 'static {
+    ) -> impl Stream<Item = Result<Delivery, Status>> + Send + 'static {
         let burst = NonZeroU32::new(BAD_FRAMES).unwrap_or(NonZeroU32::MIN);
         metrics::gauge!("parlance_sessions").increment(1.0);
         let session = Self {
@@ -132,10 +132,10 @@ impl Session {
         })
     }
 
-    async fn next(&mut self) -> Option<Result<SharedFrame, Status>> {
+    async fn next(&mut self) -> Option<Result<Delivery, Status>> {
         loop {
-            if let Some(frame) = self.out.pop_front() {
-                return Some(Ok(frame));
+            if let Some(delivery) = self.out.pop_front() {
+                return Some(Ok(delivery));
             }
             if self.ended {
                 return None;
@@ -185,7 +185,7 @@ impl Session {
 
     async fn take(&mut self, turn: Turn) -> Result<(), Status> {
         match turn {
-            Turn::Reply(Ok(reply)) => self.out.push_back(reply),
+            Turn::Reply(Ok(reply)) => self.out.push_back(reply.into()),
             Turn::Reply(Err(error)) => {
                 tracing::error!(%error, "an operation ended without an answer");
                 return Err(Failure::new(Code::Internal, "internal", "an operation failed").into());
@@ -218,10 +218,14 @@ impl Session {
         // with the spread visits all of it.
         let delay = Duration::from_millis(share.wrapping_mul(1_571) % spread);
         let draining = v1::Draining { reconnect_after: delay.try_into().ok() };
-        self.out.push_back(Frame::Draining(draining).into());
+        self.tell(Frame::Draining(draining));
         // Whoever has not said hello has nothing to stay for.
         let stay = if self.open.is_some() { delay + LEAVE_SLACK } else { Duration::ZERO };
         self.ring_in(stay);
+    }
+
+    fn tell(&mut self, frame: Frame) {
+        self.out.push_back(SharedFrame::from(frame).into());
     }
 
     fn ring_in(&mut self, delay: Duration) {
@@ -257,12 +261,12 @@ impl Session {
                 });
                 // Begun here, so that what one client asks gets in line in its order.
                 match unconstrained(poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx)))).await {
-                    Poll::Ready(reply) => self.out.push_back(reply),
+                    Poll::Ready(reply) => self.out.push_back(reply.into()),
                     Poll::Pending => drop(self.in_flight.spawn(answer)),
                 }
             }
             Err(error) => {
-                self.out.push_back(reply(request_id, Err(error)));
+                self.out.push_back(reply(request_id, Err(error)).into());
                 if self.bad_frames.check().is_err() {
                     return Err(Error::Abusive.into());
                 }
@@ -294,8 +298,10 @@ impl Session {
             heads,
             limits: Some(crate::contract_limits()),
         };
-        self.out.push_back(Frame::Welcome(welcome).into());
-        self.out.extend(open.notices.drain(..).map(|gap| SharedFrame::from(Frame::Gap(gap))));
+        self.tell(Frame::Welcome(welcome));
+        for gap in open.notices.drain(..) {
+            self.tell(Frame::Gap(gap));
+        }
         if self.stage == Stage::Serving {
             self.ring_in(self.caller.remaining());
         }

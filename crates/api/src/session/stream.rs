@@ -2,14 +2,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parlance_core::{Member, UserId, Visibility, visible_ranges};
-use parlance_proto::{SharedFrame, v1};
+use parlance_proto::{Delivery, SharedFrame, v1};
 use tonic::Status;
 use v1::server_frame::Frame;
 
 use super::{OpenSession, Session};
 use crate::Error;
 use crate::cluster::SignalRoom;
-use crate::hub::{Attach, Feed, Fetched, Hub, Listening, Subscription, Waken};
+use crate::hub::{Attach, Feed, Hub, Listening, Subscription, Waken};
 use crate::own_task::in_own_task;
 
 /// Where a session is in one room, and what is to come.
@@ -78,13 +78,13 @@ impl RoomStream {
         &mut self,
         hub: &Arc<Hub>,
         user: &UserId,
-        out: &mut VecDeque<SharedFrame>,
+        out: &mut VecDeque<Delivery>,
     ) -> Result<Progress, Error> {
         let feed = self.subscription().feed().clone();
         let to = match self.plan.front() {
             Some(Step::Gap(gap)) => {
                 self.cursor = self.cursor.max(gap.to_seq);
-                out.push_back(Frame::Gap(gap.clone()).into());
+                out.push_back(SharedFrame::from(Frame::Gap(gap.clone())).into());
                 self.plan.pop_front();
                 return Ok(Progress::More);
             }
@@ -96,19 +96,20 @@ impl RoomStream {
             None if matches!(self.source, Source::Past(_)) => return Ok(Progress::Over),
             None => u64::MAX,
         };
-        let Fetched::Frames(frames) = hub.fetch(&feed, self.cursor, to).await? else {
+        let fetched = hub.fetch(&feed, self.cursor, to).await?;
+        if fetched.pieces.is_empty() {
             return Ok(Progress::UpToDate);
-        };
-        for frame in frames {
-            if frame.seq > self.cursor + 1 {
+        }
+        for piece in fetched.pieces {
+            if piece.first > self.cursor + 1 {
                 // Older ones are gone from the log.
                 let reason = v1::GapReason::Retention;
-                out.push_back(gap_frame(&feed, self.cursor + 1, frame.seq - 1, reason));
+                out.push_back(gap_frame(&feed, self.cursor + 1, piece.first - 1, reason).into());
             }
-            self.cursor = frame.seq;
-            out.push_back(frame.frame);
+            self.cursor = piece.last;
+            out.push_back(piece.delivery);
             // A removal within the plan is one of an earlier membership.
-            if frame.removes.as_ref() == Some(user) && self.plan.is_empty() {
+            if piece.removes.as_ref() == Some(user) && self.plan.is_empty() {
                 if self.cursor > self.since {
                     return Ok(Progress::Over);
                 }
@@ -129,9 +130,7 @@ impl RoomStream {
                 }
             }
         }
-        // What was fetched may have ended before the head, with a page of the store.
-        let behind = feed.known().is_some_and(|room| self.cursor < room.head);
-        Ok(if behind || !self.plan.is_empty() { Progress::More } else { Progress::UpToDate })
+        Ok(if fetched.more || !self.plan.is_empty() { Progress::More } else { Progress::UpToDate })
     }
 }
 
@@ -154,7 +153,7 @@ impl Session {
     pub(super) async fn woken(&mut self, waken: Waken) -> Result<(), Status> {
         let Some(open) = &mut self.open else { return Ok(()) };
         match waken {
-            Waken::Signal(frame) => self.out.push_back(frame),
+            Waken::Signal(frame) => self.out.push_back(frame.into()),
             Waken::Attach(attach) => {
                 open.attach(&attach).await?;
             }

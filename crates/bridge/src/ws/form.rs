@@ -1,11 +1,13 @@
 use bytes::Bytes;
 use parlance_proto::error::Failure;
-use parlance_proto::{SharedFrame, json, v1};
+use parlance_proto::{Delivery, SharedFrame, json, v1};
 use prost::Message;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tonic::Code;
 
-use crate::limits::MAX_REQUEST_ID_BYTES;
+use crate::limits::{FRAGMENT_BYTES, MAX_REQUEST_ID_BYTES};
+use crate::meters::Meters;
 
 /// How frames are written: the client chooses with each message, and is answered in kind.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,19 +19,54 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// A frame in this form: its own bytes, shared with whoever else gets it.
-    pub(super) fn encoded(self, frame: &SharedFrame) -> Bytes {
-        match self {
-            Self::Json => frame.json().clone(),
-            Self::Binary => frame.proto().clone(),
+    /// What is sent of a delivery: shared with whoever else gets it.
+    pub(super) fn delivered(self, delivery: &Delivery, meters: &Meters) -> Bytes {
+        let make = |frame: &SharedFrame| {
+            if self == Self::Json {
+                meters.frames_to_json.increment(1);
+            }
+            self.framed(frame)
+        };
+        match delivery {
+            Delivery::Frame(frame) => frame.in_form(self.shared(), make).clone(),
+            Delivery::Run(run) => run.in_form(self.shared(), make).clone(),
         }
     }
 
-    /// The kind of message that carries it.
-    pub(super) fn opcode(self) -> Data {
-        match self {
+    /// A frame as messages of the protocol: one, or in pieces if it is long.
+    pub(super) fn framed(self, frame: &SharedFrame) -> Bytes {
+        let json;
+        let payload = match self {
+            Self::Json => {
+                json = frame.to_json();
+                &json[..]
+            }
+            Self::Binary => frame.proto(),
+        };
+        let mut framed = Vec::with_capacity(payload.len() + 16);
+        let mut opcode = match self {
             Self::Json => Data::Text,
             Self::Binary => Data::Binary,
+        };
+        let mut rest = payload;
+        loop {
+            let (piece, after) = rest.split_at(rest.len().min(FRAGMENT_BYTES));
+            let (is_final, opcode_now) = (after.is_empty(), OpCode::Data(opcode));
+            let header = FrameHeader { is_final, opcode: opcode_now, ..FrameHeader::default() };
+            // Writing to a vector does not fail.
+            let _ = header.format(piece.len() as u64, &mut framed);
+            framed.extend_from_slice(piece);
+            if is_final {
+                return framed.into();
+            }
+            (opcode, rest) = (Data::Continue, after);
+        }
+    }
+
+    fn shared(self) -> parlance_proto::Form {
+        match self {
+            Self::Json => parlance_proto::Form::Text,
+            Self::Binary => parlance_proto::Form::Binary,
         }
     }
 
@@ -73,6 +110,10 @@ fn request_id_of(message: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
+    use parlance_proto::SharedRun;
+
     use super::*;
 
     fn check(form: Form, message: &[u8], request_id: &str, reason: &str) {
@@ -93,11 +134,55 @@ mod tests {
         check(Form::Json, long.as_bytes(), "", "malformed_json");
     }
 
+    /// The messages of the protocol in these bytes: opcode, whether it is the last piece, payload.
+    fn pieces(framed: &[u8]) -> Vec<(OpCode, bool, Vec<u8>)> {
+        let (mut pieces, mut framed) = (Vec::new(), Cursor::new(framed));
+        while let Some((header, length)) = FrameHeader::parse(&mut framed).unwrap() {
+            let from = framed.position() as usize;
+            let to = from + length as usize;
+            pieces.push((header.opcode, header.is_final, framed.get_ref()[from..to].to_vec()));
+            framed.set_position(to as u64);
+        }
+        pieces
+    }
+
+    fn welcome(session_id: &str) -> SharedFrame {
+        let welcome = v1::Welcome { session_id: session_id.to_owned(), ..Default::default() };
+        v1::server_frame::Frame::Welcome(welcome).into()
+    }
+
     #[test]
-    fn encodings_are_shared_not_copied() {
-        let frame = SharedFrame::new(&v1::ServerFrame { frame: None });
-        let other = frame.clone();
-        assert_eq!(Form::Json.encoded(&frame).as_ptr(), Form::Json.encoded(&other).as_ptr());
-        assert_eq!(Form::Json.encoded(&frame).as_ptr(), frame.json().as_ptr());
+    fn a_small_frame_is_one_message() {
+        let frame = welcome("s");
+        let text = r#"{"welcome":{"sessionId":"s"}}"#.as_bytes().to_vec();
+        assert_eq!(pieces(&Form::Json.framed(&frame)), [(OpCode::Data(Data::Text), true, text)]);
+        let empty = pieces(&Form::Binary.framed(&SharedFrame::default()));
+        assert_eq!(empty, [(OpCode::Data(Data::Binary), true, vec![])]);
+    }
+
+    #[test]
+    fn a_large_frame_goes_out_in_fragments() {
+        let frame = welcome(&"é".repeat(FRAGMENT_BYTES));
+        let sent = pieces(&Form::Binary.framed(&frame));
+        let opcodes: Vec<_> = sent.iter().map(|(opcode, is_final, _)| (*opcode, *is_final)).collect();
+        let (first, next) = (OpCode::Data(Data::Binary), OpCode::Data(Data::Continue));
+        assert_eq!(opcodes, [(first, false), (next, false), (next, true)]);
+        let joined: Vec<u8> = sent.into_iter().flat_map(|(_, _, piece)| piece).collect();
+        assert_eq!(joined, *frame.proto());
+    }
+
+    #[test]
+    fn what_is_sent_is_shared_not_copied() {
+        let meters = Meters::new();
+        let (one, two) = (welcome("1"), welcome("2"));
+        let run = Delivery::Run(SharedRun::new([one.clone(), two]));
+        for form in [Form::Json, Form::Binary] {
+            let sent = |delivery: &Delivery| form.delivered(delivery, &meters);
+            let alone = Delivery::Frame(one.clone());
+            assert_eq!(sent(&alone).as_ptr(), sent(&alone.clone()).as_ptr());
+            assert_eq!(sent(&run).as_ptr(), sent(&run.clone()).as_ptr());
+            assert_eq!(pieces(&sent(&run)).len(), 2, "a message for each frame");
+            assert_eq!(pieces(&sent(&run))[..1], pieces(&sent(&alone)));
+        }
     }
 }

@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use parlance_proto::SharedFrame;
+use parlance_proto::Delivery;
 use parlance_proto::error::Failure;
 use parlance_proto::v1::ClientFrame;
 use tokio::sync::mpsc;
@@ -34,7 +34,7 @@ pub(super) struct Handshake {
 }
 
 /// What the backend pushes.
-pub(super) type Session = BoxStream<'static, Result<SharedFrame, Status>>;
+pub(super) type Session = BoxStream<'static, Result<Delivery, Status>>;
 
 /// Checks a handshake as RFC 6455, 4.2.1 asks.
 pub(super) fn check(mut request: Request) -> Result<Handshake, Refusal> {

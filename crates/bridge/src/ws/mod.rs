@@ -6,6 +6,7 @@ mod connection;
 mod form;
 mod handshake;
 mod outbound;
+mod socket;
 mod subprotocol;
 mod timers;
 
@@ -17,11 +18,9 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
+use self::socket::Socket;
 use crate::bridge::Shared;
-use crate::limits;
 
 /// Makes a request into a stream; what the backend refuses is refused before the upgrade,
 /// with the HTTP status of its reason.
@@ -45,8 +44,7 @@ pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request)
             tracing::debug!("a websocket was gone before its upgrade");
             return;
         };
-        let (io, config) = (TokioIo::new(upgraded), limits::websocket());
-        let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+        let socket = Socket::new(TokioIo::new(upgraded));
         let shutdown = serving.shutdown.child_token();
         connection::serve(socket, session, inbound, &serving.options, shutdown, &serving.meters).await;
     });

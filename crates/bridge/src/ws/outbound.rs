@@ -1,50 +1,53 @@
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::io::{Cursor, ErrorKind, IoSlice};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures::stream::SplitSink;
-use futures::{SinkExt, StreamExt};
-use parlance_proto::SharedFrame;
+use futures::StreamExt;
+use parlance_proto::{Delivery, SharedFrame};
 use prost::encoding::decode_key;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tonic::Status;
 
 use super::form::Form;
 use super::handshake::Session;
-use crate::limits::{FRAGMENT_BYTES, FRAGMENTS_PER_TURN};
+use super::socket::Socket;
+use crate::limits::{BYTES_PER_TURN, GATHER_BYTES, GATHERED};
 use crate::meters::Meters;
 
 /// `ServerFrame.draining`.
 const DRAINING_TAG: u32 = 6;
 
-/// The sending half of a connection. It holds the one message under way, and asks the
-/// backend for the next only when the socket took that: a peer that reads nothing costs
-/// one frame, which it shares with others, and one write buffer.
-pub(super) struct Outbound<S> {
-    sink: SplitSink<WebSocketStream<S>, Message>,
+/// An empty ping.
+const PING: &[u8] = &[0x89, 0];
+
+/// Places of a queue that are kept while nothing is on its way.
+const KEPT: usize = 4;
+
+/// The sending half of a connection. It asks the backend for more only when the socket took
+/// what there was: a peer that reads nothing costs what is gathered at a time, all of it
+/// shared with others.
+pub(super) struct Outbound {
     /// None once it has ended, or the connection does.
     session: Option<Session>,
     /// What the session ended with; told once all before it has gone out.
     ended: Option<Result<(), Status>>,
-    /// What is left of the message under way.
-    current: Option<Fragments>,
+    /// On its way: whole frames of the protocol, some of the first written already.
+    queue: VecDeque<Bytes>,
+    /// How much of the first.
+    written: usize,
     /// Answers of the bridge's own. The connection lets in at most one before the error
     /// that ends it.
-    replies: VecDeque<Fragments>,
+    replies: VecDeque<Bytes>,
     ping: bool,
-    close: Option<CloseFrame>,
+    close: Option<Bytes>,
     /// Something was written since the last flush.
     unflushed: bool,
-    /// A flush is under way; nothing new is taken before it is through.
-    flushing: bool,
-    /// Fragments of this turn.
-    written: usize,
+    /// Bytes of this turn.
+    turn: usize,
     blocked: Option<Instant>,
     draining: bool,
 }
@@ -61,19 +64,18 @@ pub(super) enum Step {
     Ended(Result<(), Status>),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Outbound<S> {
-    pub(super) fn new(sink: SplitSink<WebSocketStream<S>, Message>, session: Session) -> Self {
+impl Outbound {
+    pub(super) fn new(session: Session) -> Self {
         Self {
-            sink,
             session: Some(session),
             ended: None,
-            current: None,
+            queue: VecDeque::new(),
+            written: 0,
             replies: VecDeque::new(),
             ping: false,
             close: None,
             unflushed: false,
-            flushing: false,
-            written: 0,
+            turn: 0,
             blocked: None,
             draining: false,
         }
@@ -81,7 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Outbound<S> {
 
     /// Queues an answer of the bridge's own.
     pub(super) fn reply(&mut self, form: Form, frame: &SharedFrame) {
-        self.replies.push_back(Fragments::new(form, frame));
+        self.replies.push_back(form.framed(frame));
     }
 
     /// An answer is still waiting; whoever would cause another should wait.
@@ -94,21 +96,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Outbound<S> {
         self.ping = true;
     }
 
-    /// Lets what tungstenite queued by itself, a pong, go out before anything else: pongs
-    /// that a peer asked for and does not read must not meet a frame in the write buffer.
-    pub(super) fn flush(&mut self) {
-        self.flushing = true;
-    }
-
     /// Lets go of the session: the backend need not wait for a goodbye.
     pub(super) fn hang_up(&mut self) {
         self.session = None;
     }
 
-    /// Queues a close behind what is under way.
-    pub(super) fn close(&mut self, close: CloseFrame) {
+    /// Queues a close, framed, behind all else.
+    pub(super) fn close(&mut self, close: Vec<u8>) {
         self.ping = false;
-        self.close = Some(close);
+        self.close = Some(close.into());
     }
 
     /// Since when the socket has not taken anything.
@@ -121,62 +117,133 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Outbound<S> {
         self.draining
     }
 
-    pub(super) fn into_sink(self) -> SplitSink<WebSocketStream<S>, Message> {
-        self.sink
-    }
-
-    /// Writes what there is, then flushes once. Can be dropped at any point and called again.
-    pub(super) async fn step(&mut self, form: Form, meters: &Meters) -> Result<Step, Error> {
-        poll_fn(|cx| self.poll_step(form, meters, cx)).await
-    }
-
-    fn poll_step(&mut self, form: Form, meters: &Meters, cx: &mut Context<'_>) -> Poll<Result<Step, Error>> {
+    /// Writes what there is, then flushes once.
+    pub(super) fn poll_step<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        socket: &mut Socket<S>,
+        form: Form,
+        meters: &Meters,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Step, Error>> {
+        // The session waits, and will wake this task.
+        let mut waits = false;
         loop {
-            if self.flushing {
-                let Poll::Ready(flushed) = self.sink.poll_flush_unpin(cx) else { return self.wait() };
-                flushed?;
-                (self.flushing, self.unflushed, self.blocked) = (false, false, None);
-            }
-            if self.written >= FRAGMENTS_PER_TURN {
-                self.written = 0;
+            if self.turn >= BYTES_PER_TURN {
+                self.turn = 0;
                 return Poll::Ready(Ok(Step::Turn));
             }
-            if self.ping || self.close.is_some() || self.current.is_some() || self.has_reply() {
-                let Poll::Ready(room) = self.sink.poll_ready_unpin(cx) else { return self.wait() };
-                room?;
-                self.blocked = None;
+            self.control(socket);
+            if self.queue.is_empty() {
                 let had_reply = self.has_reply();
-                if let Some(message) = self.next_message() {
-                    self.sink.start_send_unpin(message)?;
+                self.queue.extend(self.replies.drain(..));
+                waits = waits || self.gather(form, meters, cx);
+                if self.session.is_none() {
+                    self.queue.extend(self.close.take());
                 }
-                self.unflushed = true;
-                self.written += 1;
-                self.flushing = self.written >= FRAGMENTS_PER_TURN;
-                if had_reply && !self.has_reply() {
+                if had_reply {
                     return Poll::Ready(Ok(Step::Changed));
                 }
+            }
+            if !self.queue.is_empty() {
+                let Poll::Ready(written) = self.poll_write(socket, cx) else { return self.wait() };
+                self.advance(written?);
+                (self.unflushed, self.blocked) = (true, None);
                 continue;
             }
-            match self.session.as_mut().map(|session| session.poll_next_unpin(cx)) {
-                Some(Poll::Ready(Some(Ok(frame)))) => {
-                    meters.frames_out.increment(1);
-                    self.draining |= is_draining(&frame);
-                    if form == Form::Json {
-                        frame.json_made(|| meters.frames_to_json.increment(1));
-                    }
-                    self.current = Some(Fragments::new(form, &frame));
+            if self.unflushed {
+                let Poll::Ready(flushed) = socket.poll_flush(cx) else { return self.wait() };
+                flushed?;
+                (self.unflushed, self.blocked) = (false, None);
+            }
+            if self.session.is_none() {
+                return Poll::Ready(Ok(Step::Ended(self.ended.take().unwrap_or(Ok(())))));
+            }
+            if waits {
+                self.turn = 0;
+                if self.queue.capacity() > KEPT {
+                    self.queue = VecDeque::new();
                 }
-                Some(Poll::Ready(end)) => {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Takes from the session what goes out in one. Returns whether it has no more.
+    fn gather(&mut self, form: Form, meters: &Meters, cx: &mut Context<'_>) -> bool {
+        let Some(session) = &mut self.session else { return false };
+        let mut bytes = 0;
+        while bytes < GATHER_BYTES && self.queue.len() < GATHERED {
+            match session.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(delivery))) => {
+                    meters.frames_out.increment(delivery.frames().len() as u64);
+                    self.draining |= is_draining(&delivery);
+                    let framed = form.delivered(&delivery, meters);
+                    bytes += framed.len();
+                    self.queue.push_back(framed);
+                }
+                Poll::Ready(end) => {
                     self.session = None;
                     self.ended = Some(end.map_or(Ok(()), |end| end.map(|_| ())));
+                    return false;
                 }
-                _ if self.unflushed => self.flushing = true,
-                Some(Poll::Pending) => {
-                    self.written = 0;
-                    return Poll::Pending;
-                }
-                None => return Poll::Ready(Ok(Step::Ended(self.ended.take().unwrap_or(Ok(()))))),
+                Poll::Pending => return true,
             }
+        }
+        false
+    }
+
+    /// Lets what the protocol has to say in as soon as a frame ends: it may come between the
+    /// fragments of a message. Not while the socket takes nothing: then it would pile up.
+    fn control<S: AsyncRead + AsyncWrite + Unpin>(&mut self, socket: &mut Socket<S>) {
+        if self.blocked.is_some() {
+            return;
+        }
+        let mut control = socket.take_answers();
+        if std::mem::take(&mut self.ping) {
+            control.extend_from_slice(PING);
+        }
+        if control.is_empty() {
+            return;
+        }
+        match self.queue.front_mut() {
+            Some(first) if self.written > 0 => {
+                let rest = first.split_off(end_of_frame(first, self.written));
+                self.queue.insert(1, control.into());
+                if !rest.is_empty() {
+                    self.queue.insert(2, rest);
+                }
+            }
+            _ => self.queue.push_front(control.into()),
+        }
+    }
+
+    fn poll_write<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        socket: &mut Socket<S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); GATHERED];
+        let mut count = 0;
+        for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
+            let from = if count == 0 { self.written } else { 0 };
+            *slice = IoSlice::new(&bytes[from..]);
+            count += 1;
+        }
+        match socket.poll_write(cx, &slices[..count]) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(ErrorKind::WriteZero.into())),
+            written => written,
+        }
+    }
+
+    /// So much has gone out.
+    fn advance(&mut self, written: usize) {
+        self.turn += written;
+        self.written += written;
+        while let Some(first) = self.queue.front()
+            && self.written >= first.len()
+        {
+            self.written -= first.len();
+            self.queue.pop_front();
         }
     }
 
@@ -188,43 +255,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Outbound<S> {
         self.blocked = Some(Instant::now());
         Poll::Ready(Ok(Step::Changed))
     }
-
-    /// A ping may come between the fragments of a message, another message may not.
-    fn next_message(&mut self) -> Option<Message> {
-        if std::mem::take(&mut self.ping) {
-            return Some(Message::Ping(Bytes::new()));
-        }
-        let Some(current) = self.current.take().or_else(|| self.replies.pop_front()) else {
-            return self.close.take().map(|close| Message::Close(Some(close)));
-        };
-        let (fragment, rest) = current.next();
-        self.current = rest;
-        Some(Message::Frame(fragment))
-    }
 }
 
-/// A frame on its way out, piece by piece; the pieces are slices of its shared encoding.
-struct Fragments {
-    opcode: Data,
-    rest: Bytes,
-}
-
-impl Fragments {
-    fn new(form: Form, frame: &SharedFrame) -> Self {
-        Self { opcode: form.opcode(), rest: form.encoded(frame) }
+/// Where the frame of the protocol ends that `written` is in, or just behind.
+fn end_of_frame(frames: &[u8], written: usize) -> usize {
+    let mut frames = Cursor::new(frames);
+    while frames.position() < written as u64
+        && let Ok(Some((_, length))) = FrameHeader::parse(&mut frames)
+    {
+        frames.set_position(frames.position() + length);
     }
-
-    fn next(mut self) -> (Frame, Option<Self>) {
-        let piece = self.rest.split_to(self.rest.len().min(FRAGMENT_BYTES));
-        let is_last = self.rest.is_empty();
-        let fragment = Frame::message(piece, OpCode::Data(self.opcode), is_last);
-        self.opcode = Data::Continue;
-        (fragment, (!is_last).then_some(self))
-    }
+    frames.position() as usize
 }
 
 /// Looks at the key of the one field that a server frame has, without decoding the rest.
-fn is_draining(frame: &SharedFrame) -> bool {
+fn is_draining(delivery: &Delivery) -> bool {
+    let Delivery::Frame(frame) = delivery else { return false };
     decode_key(&mut frame.proto().as_ref()).is_ok_and(|(tag, _)| tag == DRAINING_TAG)
 }
 
@@ -235,44 +281,20 @@ mod tests {
 
     use super::*;
 
-    fn pieces(form: Form, frame: &SharedFrame) -> Vec<Frame> {
-        let mut left = Some(Fragments::new(form, frame));
-        std::iter::from_fn(|| {
-            let (piece, rest) = left.take()?.next();
-            left = rest;
-            Some(piece)
-        })
-        .collect()
-    }
-
     #[test]
-    fn a_small_frame_is_one_message_with_the_shared_bytes() {
-        let frame = SharedFrame::from(Draining(v1::Draining::default()));
-        let json = pieces(Form::Json, &frame);
-        assert_eq!(json.len(), 1);
-        assert_eq!(json[0].payload().as_ptr(), frame.json().as_ptr());
-        assert_eq!((json[0].header().opcode, json[0].header().is_final), (OpCode::Data(Data::Text), true));
-        let empty = SharedFrame::default();
-        assert_eq!(pieces(Form::Binary, &empty).len(), 1);
-    }
-
-    #[test]
-    fn a_large_frame_goes_out_in_fragments() {
-        let welcome = v1::Welcome { session_id: "é".repeat(FRAGMENT_BYTES), ..Default::default() };
-        let frame = SharedFrame::from(Welcome(welcome));
-        let sent = pieces(Form::Binary, &frame);
-        let opcodes: Vec<_> =
-            sent.iter().map(|piece| (piece.header().opcode, piece.header().is_final)).collect();
-        let (first, next) = (OpCode::Data(Data::Binary), OpCode::Data(Data::Continue));
-        assert_eq!(opcodes, [(first, false), (next, false), (next, true)]);
-        let joined: Vec<u8> = sent.iter().flat_map(|piece| piece.payload().to_vec()).collect();
-        assert_eq!(joined, *frame.proto());
+    fn the_end_of_a_frame_is_found() {
+        let short = [&[0x81, 3][..], b"abc"].concat();
+        let long = [&[0x02, 126, 1, 0][..], &[0; 256]].concat();
+        let frames = [short, long, vec![0x80, 0]].concat();
+        let ends: Vec<_> = [0, 1, 5, 6, 264, 265, 266, 267].map(|at| end_of_frame(&frames, at)).to_vec();
+        assert_eq!(ends, [0, 5, 5, 265, 265, 265, 267, 267]);
     }
 
     #[test]
     fn draining_is_recognised() {
-        assert!(is_draining(&Draining(v1::Draining::default()).into()));
-        assert!(!is_draining(&Welcome(v1::Welcome::default()).into()));
-        assert!(!is_draining(&SharedFrame::default()));
+        let draining = |frame| is_draining(&Delivery::Frame(SharedFrame::from(frame)));
+        assert!(draining(Draining(v1::Draining::default())));
+        assert!(!draining(Welcome(v1::Welcome::default())));
+        assert!(!is_draining(&Delivery::Frame(SharedFrame::default())));
     }
 }

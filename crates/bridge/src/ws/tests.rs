@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt, stream};
 use parlance_proto::v1::{ClientFrame, Welcome, server_frame};
-use parlance_proto::{SharedFrame, v1};
+use parlance_proto::{Delivery, SharedFrame, v1};
 use prost::Message as _;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex, join};
 use tokio::sync::mpsc;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::serve;
 use super::handshake::Session;
+use super::socket::Socket;
 use crate::limits;
 use crate::meters::Meters;
 use crate::options::Options;
@@ -40,7 +41,7 @@ async fn start_over<S>(io: DuplexStream, far: S, session: Session, options: Opti
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let socket = WebSocketStream::from_raw_socket(far, Role::Server, Some(limits::websocket())).await;
+    let socket = Socket::new(far);
     let (sender, inbound) = mpsc::channel(limits::INBOUND_FRAMES);
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
@@ -66,7 +67,11 @@ fn numbered(number: usize) -> ClientFrame {
     ClientFrame { request_id: number.to_string(), operation: None }
 }
 
-fn welcome(bytes: usize) -> SharedFrame {
+fn welcome(bytes: usize) -> Delivery {
+    Delivery::Frame(frame(bytes))
+}
+
+fn frame(bytes: usize) -> SharedFrame {
     server_frame::Frame::Welcome(Welcome { session_id: "x".repeat(bytes), ..Default::default() }).into()
 }
 
@@ -106,7 +111,7 @@ async fn a_peer_that_reads_nothing_costs_one_frame_and_is_dropped() {
     let mut served = start(endless.boxed()).await;
     let mut client = client(served.io).await;
     assert!(timeout(seconds(59), &mut served.task).await.is_err(), "it has a minute");
-    let bound = (1024 + limits::FRAGMENT_BYTES) / 1000;
+    let bound = (1024 + limits::GATHER_BYTES) / 1000 + 1;
     assert!(taken.load(Ordering::Relaxed) <= bound, "{taken:?} frames were taken, {bound} fit");
     // What it sends is heard all the same.
     client.send(Message::Binary(numbered(1).encode_to_vec().into())).await.unwrap();
@@ -132,11 +137,11 @@ async fn a_slow_reader_is_not_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_large_frame_arrives_whole() {
-    let large = welcome(3_000_000);
-    let frames = stream::iter([Ok(large.clone()), Ok(welcome(1))]).chain(stream::pending());
+    let large = frame(3_000_000);
+    let frames = stream::iter([Ok(large.clone().into()), Ok(welcome(1))]).chain(stream::pending());
     let mut client = client(start(frames.boxed()).await.io).await;
     let Some(Ok(Message::Text(text))) = client.next().await else { panic!() };
-    assert!(AsRef::<[u8]>::as_ref(&text) == large.json());
+    assert!(AsRef::<[u8]>::as_ref(&text) == &large.to_json()[..]);
     let Some(Ok(Message::Text(text))) = client.next().await else { panic!() };
     assert_eq!(text, r#"{"welcome":{"sessionId":"x"}}"#);
 }
@@ -180,8 +185,8 @@ async fn pings_of_a_peer_that_reads_nothing_do_no_harm() {
             .await
             .unwrap();
     }
-    let frame = welcome(10_000);
-    push.send(Ok(frame.clone())).await.unwrap();
+    let frame = frame(10_000);
+    push.send(Ok(frame.clone().into())).await.unwrap();
     assert!(timeout(seconds(10), &mut served.task).await.is_err(), "it has a minute");
     let mut client = client(served.io).await;
     let text = loop {
@@ -191,7 +196,7 @@ async fn pings_of_a_peer_that_reads_nothing_do_no_harm() {
             other => panic!("{other:?}"),
         }
     };
-    assert!(AsRef::<[u8]>::as_ref(&text) == frame.json());
+    assert!(AsRef::<[u8]>::as_ref(&text) == &frame.to_json()[..]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,7 +272,7 @@ async fn a_peer_that_does_not_answer_the_close_is_left() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_costs_kilobytes() {
     let (_io, far) = duplex(1);
-    let socket = WebSocketStream::from_raw_socket(far, Role::Server, Some(limits::websocket())).await;
+    let socket = Socket::new(far);
     let (sender, _inbound) = mpsc::channel(limits::INBOUND_FRAMES);
     let (options, meters) = (Options::default(), Meters::new());
     let serving = serve(socket, silent(), sender, &options, CancellationToken::new(), &meters);

@@ -15,7 +15,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use parlance_bridge::{Bridge, ChatBackend, Options};
 use parlance_proto::v1::{ClientFrame, Reply, ServerFrame, server_frame};
-use parlance_proto::{SharedFrame, v1};
+use parlance_proto::{Delivery, SharedFrame, v1};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
@@ -69,7 +69,7 @@ impl ChatBackend for Fake {
         &self,
         headers: HeaderMap,
         inbound: BoxStream<'static, ClientFrame>,
-    ) -> Result<BoxStream<'static, Result<SharedFrame, Status>>, Status> {
+    ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
         match headers.get(AUTHORIZATION) {
             Some(token) if token == "Bearer wrong" => return Err(Status::unauthenticated("who are you")),
             Some(token) if token == "Bearer slow" => std::future::pending().await,
@@ -77,7 +77,7 @@ impl ChatBackend for Fake {
         }
         let (outbound, mut frames) = mpsc::channel(1);
         self.sessions.send(Session { headers, inbound, outbound }).expect("the test is there");
-        Ok(stream::poll_fn(move |cx| frames.poll_recv(cx)).boxed())
+        Ok(stream::poll_fn(move |cx| frames.poll_recv(cx)).map(|frame| frame.map(Delivery::Frame)).boxed())
     }
 
     async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status> {

@@ -13,7 +13,7 @@ use http::uri::PathAndQuery;
 use parlance_bridge::ChatBackend;
 use parlance_proto::codec::Encoded;
 use parlance_proto::error::Failure;
-use parlance_proto::{SharedFrame, v1};
+use parlance_proto::{Delivery, v1};
 use prost::Message;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio_util::sync::CancellationToken;
@@ -59,7 +59,7 @@ impl ChatBackend for Upstream {
         &self,
         headers: HeaderMap,
         inbound: BoxStream<'static, v1::ClientFrame>,
-    ) -> Result<BoxStream<'static, Result<SharedFrame, Status>>, Status> {
+    ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
         signed(&headers)?;
         let finish = CancellationToken::new();
         let inbound = inbound.map(|frame| Bytes::from(frame.encode_to_vec()));
@@ -71,7 +71,8 @@ impl ChatBackend for Upstream {
             Ok(bytes) => Ok(frames.share(bytes)),
             Err(status) => Err(as_lost(status)),
         });
-        Ok(parting(answer.boxed(), self.shutdown.clone(), finish, within(self.spread)).boxed())
+        let frames = parting(answer.boxed(), self.shutdown.clone(), finish, within(self.spread));
+        Ok(frames.map(|frame| frame.map(Delivery::Frame)).boxed())
     }
 
     async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status> {

@@ -1,0 +1,128 @@
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketContext};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::limits;
+
+/// What the protocol says by itself and has not gone out, bytes; more is dropped. Pongs for
+/// a peer that pings without reading would fill memory.
+const MAX_ANSWERS_BYTES: usize = 1024;
+
+/// A WebSocket of which only the reading is tungstenite's. It checks what comes, and says
+/// what the protocol has to answer; what goes out is framed once for all who get it, and
+/// written as it is.
+pub(super) struct Socket<S> {
+    io: S,
+    protocol: WebSocketContext,
+    /// Pongs and closes, framed.
+    answers: Vec<u8>,
+    /// Nothing more is read: after an error, what is left could be anything.
+    ended: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// The server's end of a connection that was upgraded.
+    pub(super) fn new(io: S) -> Self {
+        let protocol = WebSocketContext::new(Role::Server, Some(limits::websocket()));
+        Self { io, protocol, answers: Vec::new(), ended: false }
+    }
+
+    /// Reads the next message; none after a close or an error.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let mut pipe = Pipe { io: &mut self.io, answers: &mut self.answers, cx };
+        match self.protocol.read(&mut pipe) {
+            Ok(message) => {
+                if message.is_ping() || message.is_close() {
+                    // Into the answers. That a close is answered with it is no error here.
+                    let _ = self.protocol.flush(&mut pipe);
+                }
+                Poll::Ready(Some(Ok(message)))
+            }
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+            Err(error) => {
+                self.ended = true;
+                let closed = matches!(error, Error::ConnectionClosed | Error::AlreadyClosed);
+                Poll::Ready((!closed).then_some(Err(error)))
+            }
+        }
+    }
+
+    /// The close, for whoever writes, behind pongs that have not gone out. From here on
+    /// only the peer's close is waited for.
+    pub(super) fn close(&mut self, close: CloseFrame) -> Vec<u8> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut pipe = Pipe { io: &mut self.io, answers: &mut self.answers, cx: &mut cx };
+        let _ = self.protocol.close(&mut pipe, Some(close));
+        self.take_answers()
+    }
+
+    /// What the protocol has to say.
+    pub(super) fn take_answers(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.answers)
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    pub(super) fn into_io(self) -> S {
+        self.io
+    }
+}
+
+/// What tungstenite reads from and writes to: the socket, and the answers.
+struct Pipe<'p, 'c, S> {
+    io: &'p mut S,
+    answers: &'p mut Vec<u8>,
+    cx: &'p mut Context<'c>,
+}
+
+impl<S: AsyncRead + Unpin> Read for Pipe<'_, '_, S> {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        let mut buffer = ReadBuf::new(bytes);
+        match Pin::new(&mut *self.io).poll_read(self.cx, &mut buffer) {
+            Poll::Ready(read) => read.map(|()| buffer.filled().len()),
+            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl<S> Write for Pipe<'_, '_, S> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // Whole frames, since tungstenite writes each answer at once.
+        if self.answers.len() + bytes.len() <= MAX_ANSWERS_BYTES {
+            self.answers.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lets the peer read our close. A socket that is closed with input unread is reset, and
+/// the reset overtakes what was sent.
+pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let mut discarded = vec![0; 4096];
+    if io.shutdown().await.is_ok() {
+        while io.read(&mut discarded).await.is_ok_and(|read| read > 0) {}
+    }
+}
