@@ -1,5 +1,5 @@
 //! Compiles `proto/` without protoc: messages and clients in one pass, servers in a
-//! second one whose `ServerFrame` is the shared, already encoded frame.
+//! second one with a codec of their own.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -36,7 +36,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_client(false)
         .build_transport(false)
-        .extern_path(".parlance.v1.ServerFrame", "crate::SharedFrame")
         .extern_path(".parlance.v1", "crate::v1")
         .codec_path("crate::codec::ServerCodec")
         .out_dir(&servers)

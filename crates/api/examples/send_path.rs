@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use parlance_api::auth::Auth;
-use parlance_api::services::{Frames, Services};
+use parlance_api::services::Services;
+use parlance_api::streams::Frames;
 use parlance_api::{Api, Parts, RECOVERY_READS, SystemClock};
 use parlance_core::{Name, Timestamp, UserId};
 use parlance_proto::v1;

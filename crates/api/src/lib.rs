@@ -19,6 +19,7 @@ pub mod random;
 mod rooms;
 pub mod services;
 mod session;
+pub mod streams;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

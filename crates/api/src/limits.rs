@@ -20,6 +20,10 @@ pub(crate) const OPENING: usize = 128;
 /// bytes each, 6 KiB for a session that does not read.
 pub(crate) const MAX_SIGNALS: usize = 64;
 
+/// Handed to HTTP/2 in one piece, bytes: one of its frames, and one record of TLS. A run
+/// of frames that were committed together may be longer.
+pub(crate) const GATHER_BYTES: usize = 16 * 1024;
+
 /// Frames that a session takes from one room before it looks at the next.
 pub(crate) const ROOM_BATCH: usize = 64;
 

@@ -4,15 +4,14 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 use parlance_core::limits::MAX_FRAME_BYTES;
 use parlance_proto::server::chat_service_server::{ChatService, ChatServiceServer};
 use parlance_proto::server::inbox_service_server::{InboxService, InboxServiceServer};
 use parlance_proto::server::room_service_server::{RoomService, RoomServiceServer};
 use parlance_proto::server::user_service_server::{UserService, UserServiceServer};
-use parlance_proto::{Delivery, SharedFrame, SharedRun, v1};
+use parlance_proto::v1;
 use tokio::time::timeout;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming, async_trait};
@@ -20,45 +19,8 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use crate::auth::Caller;
 use crate::limits::OPERATION_TIMEOUT;
 use crate::session::{Inbound, Session};
+use crate::streams::{ChatServer, Deliveries, Nothing, opened};
 use crate::{Api, Error};
-
-/// What a session hands out to its client.
-pub type Deliveries = Pin<Box<dyn Stream<Item = Result<Delivery, Status>> + Send>>;
-
-/// The same, one frame after the other.
-pub struct Frames {
-    deliveries: Deliveries,
-    /// Under way, and how many of it are out.
-    run: Option<(SharedRun, usize)>,
-}
-
-impl From<Deliveries> for Frames {
-    fn from(deliveries: Deliveries) -> Self {
-        Self { deliveries, run: None }
-    }
-}
-
-impl Stream for Frames {
-    type Item = Result<SharedFrame, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            if let Some((run, out)) = &mut self.run {
-                if let Some(frame) = run.frames().get(*out) {
-                    *out += 1;
-                    return Poll::Ready(Some(Ok(frame.clone())));
-                }
-                self.run = None;
-            }
-            match ready!(self.deliveries.poll_next_unpin(cx)) {
-                Some(Ok(Delivery::Frame(frame))) => return Poll::Ready(Some(Ok(frame))),
-                Some(Ok(Delivery::Run(run))) => self.run = Some((run, 0)),
-                Some(Err(status)) => return Poll::Ready(Some(Err(status))),
-                None => return Poll::Ready(None),
-            }
-        }
-    }
-}
 
 /// An [`Api`] as gRPC services.
 #[derive(Clone)]
@@ -71,8 +33,9 @@ impl Services {
     }
 
     /// `ChatService`, with the limits on messages set.
-    pub fn chat(&self) -> ChatServiceServer<Self> {
-        ChatServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
+    pub fn chat(&self) -> ChatServer {
+        let server = ChatServiceServer::new(self.clone());
+        ChatServer::new(server.max_decoding_message_size(MAX_FRAME_BYTES))
     }
 
     /// `UserService`, likewise.
@@ -152,21 +115,22 @@ macro_rules! unary {
 
 #[async_trait]
 impl ChatService for Services {
-    type ChatStream = Frames;
-    type SubscribeStream = Frames;
+    // What is really sent is in the response's extensions: see `streams`.
+    type ChatStream = Nothing;
+    type SubscribeStream = Nothing;
 
-    async fn chat(&self, request: Request<Streaming<v1::ClientFrame>>) -> Result<Response<Frames>, Status> {
+    async fn chat(&self, request: Request<Streaming<v1::ClientFrame>>) -> Result<Response<Nothing>, Status> {
         let caller = self.caller(request.metadata())?;
-        Ok(Response::new(self.session(caller, request.into_inner().boxed(), false).into()))
+        Ok(opened(self.session(caller, request.into_inner().boxed(), false)))
     }
 
-    async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Result<Response<Frames>, Status> {
+    async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Result<Response<Nothing>, Status> {
         let caller = self.caller(request.metadata())?;
         let hello = request.into_inner().hello.unwrap_or_default();
         let operation = Some(v1::client_frame::Operation::Hello(hello));
         let frame = v1::ClientFrame { request_id: String::new(), operation };
-        let inbound = futures::stream::iter([Ok(frame)]).boxed();
-        Ok(Response::new(self.session(caller, inbound, true).into()))
+        let inbound = stream::iter([Ok(frame)]).boxed();
+        Ok(opened(self.session(caller, inbound, true)))
     }
 
     unary! {

@@ -1,21 +1,34 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use bytes::{Buf, BufMut, Bytes};
-use prost::encoding::{DecodeContext, WireType};
+use bytes::{BufMut, Bytes};
 use prost::{DecodeError, Message};
 
 use crate::{json, v1};
 
 /// A server frame that is encoded once, whoever gets it: as protobuf when it is made, in
 /// other forms when the first session asks for them. Cloning shares all of them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct SharedFrame(Arc<Encoded>);
 
-#[derive(Default)]
 struct Encoded {
+    /// As a message of gRPC, see [`message`].
+    grpc: Bytes,
+    /// The same without the prefix.
     proto: Bytes,
     forms: Forms,
+}
+
+/// Length of the prefix of a gRPC message: no compression, and the size.
+const PREFIX_BYTES: usize = 5;
+
+/// A message of gRPC, whose content is written by `encode`.
+fn message(size: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut message = Vec::with_capacity(PREFIX_BYTES + size);
+    message.put_u8(0);
+    message.put_u32(size as u32);
+    encode(&mut message);
+    message.into()
 }
 
 /// A form that a door sends frames in, other than as they are.
@@ -40,12 +53,22 @@ impl Forms {
 impl SharedFrame {
     /// Encodes `frame`.
     pub fn new(frame: &v1::ServerFrame) -> Self {
-        Self::from_encoded(frame.encode_to_vec().into())
+        Self::from_message(message(frame.encoded_len(), |bytes| frame.encode_raw(bytes)))
     }
 
-    /// Takes a frame that is encoded already.
-    pub fn from_encoded(proto: Bytes) -> Self {
-        Self(Arc::new(Encoded { proto, forms: Forms::default() }))
+    /// Takes a frame that is encoded already, and keeps a copy: not what it may be a slice of.
+    pub fn from_encoded(proto: &[u8]) -> Self {
+        Self::from_message(message(proto.len(), |bytes| bytes.put_slice(proto)))
+    }
+
+    fn from_message(grpc: Bytes) -> Self {
+        let proto = grpc.slice(PREFIX_BYTES..);
+        Self(Arc::new(Encoded { grpc, proto, forms: Forms::default() }))
+    }
+
+    /// The frame as a message of gRPC: a prefix of five bytes and the protobuf.
+    pub fn grpc(&self) -> &Bytes {
+        &self.0.grpc
     }
 
     /// The frame as protobuf.
@@ -70,6 +93,12 @@ impl SharedFrame {
     }
 }
 
+impl Default for SharedFrame {
+    fn default() -> Self {
+        Self::from_encoded(&[])
+    }
+}
+
 impl From<v1::server_frame::Frame> for SharedFrame {
     fn from(frame: v1::server_frame::Frame) -> Self {
         Self::new(&v1::ServerFrame { frame: Some(frame) })
@@ -82,34 +111,6 @@ impl fmt::Debug for SharedFrame {
     }
 }
 
-/// On the wire it is the `ServerFrame` it holds.
-impl Message for SharedFrame {
-    fn encode_raw(&self, buf: &mut impl BufMut) {
-        buf.put_slice(&self.0.proto);
-    }
-
-    fn encoded_len(&self) -> usize {
-        self.0.proto.len()
-    }
-
-    fn merge_field(
-        &mut self,
-        tag: u32,
-        wire_type: WireType,
-        buf: &mut impl Buf,
-        ctx: DecodeContext,
-    ) -> Result<(), DecodeError> {
-        let mut frame = v1::ServerFrame::decode(self.0.proto.clone())?;
-        frame.merge_field(tag, wire_type, buf, ctx)?;
-        *self = Self::new(&frame);
-        Ok(())
-    }
-
-    fn clear(&mut self) {
-        *self = Self::default();
-    }
-}
-
 /// Frames that were committed together, and mostly go out together: a session that is at
 /// the first of them takes all at once.
 #[derive(Clone)]
@@ -117,18 +118,31 @@ pub struct SharedRun(Arc<Run>);
 
 struct Run {
     frames: Box<[SharedFrame]>,
+    grpc: OnceLock<Bytes>,
     forms: Forms,
 }
 
 impl SharedRun {
     /// A run of these frames, in this order.
     pub fn new(frames: impl IntoIterator<Item = SharedFrame>) -> Self {
-        Self(Arc::new(Run { frames: frames.into_iter().collect(), forms: Forms::default() }))
+        Self(Arc::new(Run {
+            frames: frames.into_iter().collect(),
+            grpc: OnceLock::new(),
+            forms: Forms::default(),
+        }))
     }
 
     /// Its frames.
     pub fn frames(&self) -> &[SharedFrame] {
         &self.0.frames
+    }
+
+    /// The run as messages of gRPC.
+    pub fn grpc(&self) -> &Bytes {
+        self.0.grpc.get_or_init(|| {
+            let frames: Vec<&[u8]> = self.frames().iter().map(|frame| &frame.grpc()[..]).collect();
+            frames.concat().into()
+        })
     }
 
     /// The run as it is sent in `form`: its frames one after the other, each as `make` made
@@ -152,6 +166,14 @@ pub enum Delivery {
 }
 
 impl Delivery {
+    /// As messages of gRPC.
+    pub fn grpc(&self) -> &Bytes {
+        match self {
+            Self::Frame(frame) => frame.grpc(),
+            Self::Run(run) => run.grpc(),
+        }
+    }
+
     /// The frames in it.
     pub fn frames(&self) -> &[SharedFrame] {
         match self {
@@ -179,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_form_is_made_once_for_a_frame_alone_and_in_a_run() {
-        let frames = [b"a", b"b", b"c"].map(|bytes| SharedFrame::from_encoded(Bytes::from_static(bytes)));
+        let frames = [b"a", b"b", b"c"].map(|bytes| SharedFrame::from_encoded(bytes));
         let run = SharedRun::new(frames.clone());
         let mut made = 0;
         let mut in_brackets = |frame: &SharedFrame| {
@@ -192,5 +214,7 @@ mod tests {
         assert_eq!(frames[0].in_form(Form::Text, &mut in_brackets), "<a>");
         assert_eq!(made, 3);
         assert_eq!(run.in_form(Form::Binary, |frame| frame.proto().clone()), "abc");
+        assert_eq!(frames[2].grpc(), &b"\0\0\0\0\x01c"[..]);
+        assert_eq!(run.grpc(), &b"\0\0\0\0\x01a\0\0\0\0\x01b\0\0\0\0\x01c"[..]);
     }
 }

@@ -34,7 +34,7 @@ pub mod cluster {
     }
 }
 
-/// The servers of `package parlance.v1`. Their `ServerFrame` is [`SharedFrame`].
+/// The servers of `package parlance.v1`.
 #[allow(missing_docs)]
 pub mod server {
     include!(concat!(env!("OUT_DIR"), "/server/parlance.v1.rs"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use parlance_api::services::Frames;
+use parlance_api::streams::Frames;
 use parlance_core::{RoomId, UserId};
 use parlance_proto::v1;
 use tokio::sync::mpsc;

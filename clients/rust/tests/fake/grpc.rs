@@ -1,5 +1,5 @@
 use parlance_proto::server::chat_service_server::ChatService;
-use parlance_proto::{SharedFrame, v1};
+use parlance_proto::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
@@ -13,8 +13,8 @@ macro_rules! unimplemented_calls {
     ($($name:ident: $request:ident -> $response:ident,)*) => {
         #[async_trait]
         impl ChatService for Service {
-            type ChatStream = ReceiverStream<Result<SharedFrame, Status>>;
-            type SubscribeStream = ReceiverStream<Result<SharedFrame, Status>>;
+            type ChatStream = ReceiverStream<Result<v1::ServerFrame, Status>>;
+            type SubscribeStream = ReceiverStream<Result<v1::ServerFrame, Status>>;
 
             async fn chat(
                 &self,

@@ -36,7 +36,7 @@ pub(crate) struct Fake {
 /// The server's end of one connection. Dropping it ends the stream.
 pub(crate) struct Peer {
     frames: mpsc::Receiver<v1::ClientFrame>,
-    out: mpsc::Sender<Result<SharedFrame, Status>>,
+    out: mpsc::Sender<Result<v1::ServerFrame, Status>>,
 }
 
 impl Fake {
@@ -74,7 +74,7 @@ impl Fake {
 }
 
 impl Peer {
-    fn new() -> (Self, mpsc::Sender<v1::ClientFrame>, mpsc::Receiver<Result<SharedFrame, Status>>) {
+    fn new() -> (Self, mpsc::Sender<v1::ClientFrame>, mpsc::Receiver<Result<v1::ServerFrame, Status>>) {
         let (inbound, frames) = mpsc::channel(16);
         let (out, outbound) = mpsc::channel(16);
         (Self { frames, out }, inbound, outbound)
@@ -89,7 +89,7 @@ impl Peer {
     }
 
     pub(crate) async fn send(&self, frame: Frame) {
-        within(self.out.send(Ok(frame.into()))).await.unwrap();
+        within(self.out.send(Ok(v1::ServerFrame { frame: Some(frame) }))).await.unwrap();
     }
 
     pub(crate) async fn event(&self, seq: u64) {
@@ -118,7 +118,7 @@ async fn accept_web_sockets(listener: TcpListener, accepted: mpsc::Sender<Peer>)
                 tokio::select! {
                     frame = outbound.recv() => {
                         let frame: SharedFrame = match frame {
-                            Some(Ok(frame)) => frame,
+                            Some(Ok(frame)) => SharedFrame::new(&frame),
                             Some(Err(status)) => {
                                 failed = true;
                                 let error = Failure::from_status(&status).into();

@@ -93,6 +93,6 @@ impl Cluster {
     fn take_signal(&self, hint: SignalHint) {
         let Ok(except) = UserId::parse(&hint.except_user_id) else { return };
         let rooms: Vec<RoomId> = hint.room_ids.iter().filter_map(|room| RoomId::parse(room).ok()).collect();
-        self.hub.signal_rooms(rooms.iter(), &SharedFrame::from_encoded(hint.frame), &except);
+        self.hub.signal_rooms(rooms.iter(), &SharedFrame::from_encoded(&hint.frame), &except);
     }
 }

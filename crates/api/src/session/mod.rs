@@ -40,6 +40,10 @@ use crate::{Api, Error};
 /// Longest correlation id of a frame, bytes.
 const MAX_FRAME_ID: usize = 64;
 
+/// Places in what is ready to go out that a session keeps while it waits: catching up may
+/// have filled hundreds.
+const KEPT: usize = 16;
+
 /// What comes from the client; an error ends the session.
 pub(crate) type Inbound = BoxStream<'static, Result<v1::ClientFrame, Status>>;
 
@@ -139,6 +143,9 @@ impl Session {
             }
             if self.ended {
                 return None;
+            }
+            if self.out.capacity() > KEPT {
+                self.out = VecDeque::new();
             }
             let turn = self.turn().await;
             if let Err(error) = self.take(turn).await {

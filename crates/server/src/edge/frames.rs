@@ -62,15 +62,14 @@ impl Frames {
     pub(crate) fn share(&self, bytes: Bytes) -> SharedFrame {
         let tag = decode_key(&mut bytes.as_ref()).map_or(0, |(tag, _)| tag);
         if !FOR_MANY.contains(&tag) {
-            return SharedFrame::from_encoded(bytes);
+            return SharedFrame::from_encoded(&bytes);
         }
         let at = self.hasher.hash_one(&bytes) as usize % PARTS;
         let mut part = self.parts[at].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = part.known.get(bytes.as_ref()) {
             return known.0.clone();
         }
-        // Not a slice of what was read from the network: that would be kept whole.
-        let frame = SharedFrame::from_encoded(Bytes::copy_from_slice(&bytes));
+        let frame = SharedFrame::from_encoded(&bytes);
         part.remember(frame.clone());
         frame
     }
@@ -110,8 +109,7 @@ mod tests {
         let other = frames.share(event(2, "a"));
         assert_ne!(one.proto(), other.proto());
         let reply = SharedFrame::from(Frame::Reply(Reply::default()));
-        let bytes = || Bytes::copy_from_slice(reply.proto());
-        let (a, b) = (frames.share(bytes()), frames.share(bytes()));
+        let (a, b) = (frames.share(reply.proto().clone()), frames.share(reply.proto().clone()));
         assert_ne!(a.proto().as_ptr(), b.proto().as_ptr(), "a reply is for one");
     }
 

@@ -1,0 +1,243 @@
+//! What sessions hand out, on its way to their clients.
+//!
+//! tonic copies every message of a stream into a buffer of that stream, which stays as
+//! large as the most that ever was in it. What a session hands out is encoded already, and
+//! shared: it goes to HTTP/2 as it is, and an idle stream has no buffer at all.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use futures::future::MapOk;
+use futures::stream::Empty;
+use futures::{Stream, StreamExt, TryFutureExt, stream};
+use http::{HeaderMap, Request, Response};
+use http_body::{Body as HttpBody, Frame};
+use parlance_proto::server::chat_service_server::ChatServiceServer;
+use parlance_proto::{Delivery, SharedFrame, SharedRun, v1};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service};
+use tonic::server::NamedService;
+
+use crate::limits::GATHER_BYTES;
+use crate::services::Services;
+
+/// What a session hands out to its client.
+pub type Deliveries = Pin<Box<dyn Stream<Item = Result<Delivery, Status>> + Send>>;
+
+/// The same one frame after the other, for a client in the same process.
+pub struct Frames {
+    deliveries: Deliveries,
+    /// Under way, and how many of it are out.
+    run: Option<(SharedRun, usize)>,
+}
+
+impl From<Deliveries> for Frames {
+    fn from(deliveries: Deliveries) -> Self {
+        Self { deliveries, run: None }
+    }
+}
+
+impl Stream for Frames {
+    type Item = Result<SharedFrame, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some((run, out)) = &mut self.run {
+                if let Some(frame) = run.frames().get(*out).cloned() {
+                    *out += 1;
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                self.run = None;
+            }
+            match ready!(self.deliveries.poll_next_unpin(cx)) {
+                Some(Ok(Delivery::Frame(frame))) => return Poll::Ready(Some(Ok(frame))),
+                Some(Ok(Delivery::Run(run))) => self.run = Some((run, 0)),
+                Some(Err(status)) => return Poll::Ready(Some(Err(status))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+/// What tonic is given to send.
+pub(crate) type Nothing = Empty<Result<v1::ServerFrame, Status>>;
+
+/// In the extensions of a response: what is sent instead.
+#[derive(Clone)]
+struct Opened(Arc<Mutex<Option<Deliveries>>>);
+
+/// The response to a call that opened a session.
+pub(crate) fn opened(session: Deliveries) -> tonic::Response<Nothing> {
+    let mut response = tonic::Response::new(stream::empty());
+    response.extensions_mut().insert(Opened(Arc::new(Mutex::new(Some(session)))));
+    response
+}
+
+/// `ChatService`: tonic's server, but for what streams send.
+#[derive(Clone)]
+pub struct ChatServer(ChatServiceServer<Services>);
+
+impl ChatServer {
+    pub(crate) fn new(server: ChatServiceServer<Services>) -> Self {
+        Self(server)
+    }
+}
+
+impl NamedService for ChatServer {
+    const NAME: &'static str = <ChatServiceServer<Services> as NamedService>::NAME;
+}
+
+impl Service<Request<Body>> for ChatServer {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = MapOk<BoxFuture<Response<Body>, Infallible>, fn(Response<Body>) -> Response<Body>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        self.0.call(request).map_ok(with_deliveries)
+    }
+}
+
+fn with_deliveries(mut response: Response<Body>) -> Response<Body> {
+    let opened = response.extensions_mut().remove::<Opened>();
+    let session = opened.and_then(|opened| opened.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    match session {
+        Some(session) => response.map(|_| Body::new(Outgoing::Open(session))),
+        None => response,
+    }
+}
+
+/// The body of a response: what a session hands out, then its status.
+enum Outgoing {
+    Open(Deliveries),
+    Ended(Status),
+    Done,
+}
+
+impl HttpBody for Outgoing {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let mut gathered = Gathered::default();
+        loop {
+            match &mut *self {
+                Self::Open(session) => match session.poll_next_unpin(cx) {
+                    Poll::Ready(Some(Ok(delivery))) => gathered.push(delivery.grpc()),
+                    Poll::Ready(Some(Err(status))) => *self = Self::Ended(status),
+                    Poll::Ready(None) => *self = Self::Ended(Status::ok("")),
+                    Poll::Pending if gathered.is_empty() => return Poll::Pending,
+                    Poll::Pending => return Poll::Ready(Some(Ok(gathered.into()))),
+                },
+                _ if !gathered.is_empty() => return Poll::Ready(Some(Ok(gathered.into()))),
+                Self::Ended(status) => {
+                    let mut trailers = HeaderMap::new();
+                    let added = status.add_header(&mut trailers);
+                    *self = Self::Done;
+                    return Poll::Ready(Some(added.map(|()| Frame::trailers(trailers))));
+                }
+                Self::Done => return Poll::Ready(None),
+            }
+            if gathered.len() >= GATHER_BYTES {
+                return Poll::Ready(Some(Ok(gathered.into())));
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+}
+
+/// What is ready, as one piece: HTTP/2 makes a system call of every piece. Copied only if
+/// there is more than one.
+#[derive(Default)]
+struct Gathered {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Gathered {
+    fn push(&mut self, bytes: &Bytes) {
+        if self.is_empty() {
+            self.first = bytes.clone();
+            return;
+        }
+        if self.all.is_empty() {
+            self.all.reserve(GATHER_BYTES);
+            self.all.extend_from_slice(&self.first);
+        }
+        self.all.extend_from_slice(bytes);
+    }
+
+    fn len(&self) -> usize {
+        self.first.len().max(self.all.len())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+}
+
+impl From<Gathered> for Frame<Bytes> {
+    fn from(gathered: Gathered) -> Self {
+        let bytes = if gathered.all.is_empty() { gathered.first } else { gathered.all.freeze() };
+        Self::data(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+
+    use super::*;
+
+    fn frame(text: &str) -> SharedFrame {
+        SharedFrame::from_encoded(text.as_bytes())
+    }
+
+    /// The pieces that are sent, and the status.
+    async fn sent(deliveries: Vec<Result<Delivery, Status>>) -> (Vec<Bytes>, Option<Status>) {
+        let mut body = pin!(Outgoing::Open(stream::iter(deliveries).boxed()));
+        let (mut pieces, mut status) = (Vec::new(), None);
+        while let Some(Ok(frame)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            match frame.into_data() {
+                Ok(piece) => pieces.push(piece),
+                Err(frame) => status = frame.trailers_ref().and_then(Status::from_header_map),
+            }
+        }
+        (pieces, status)
+    }
+
+    #[tokio::test]
+    async fn what_is_ready_goes_out_in_one_piece() {
+        let run = Delivery::Run(SharedRun::new([frame("b"), frame("c")]));
+        let (pieces, status) = sent(vec![Ok(frame("a").into()), Ok(run), Ok(frame("d").into())]).await;
+        let expected = ["a", "b", "c", "d"].map(|text| [&[0, 0, 0, 0, 1], text.as_bytes()].concat()).concat();
+        assert_eq!(pieces, [expected]);
+        assert_eq!(status.map(|status| status.code()), Some(tonic::Code::Ok));
+    }
+
+    #[tokio::test]
+    async fn a_piece_alone_is_shared_and_a_large_one_ends_the_gathering() {
+        let large = frame(&"x".repeat(GATHER_BYTES));
+        let refused = Status::unauthenticated("too late");
+        let (pieces, status) =
+            sent(vec![Ok(large.clone().into()), Ok(frame("a").into()), Err(refused)]).await;
+        assert_eq!(pieces.len(), 2);
+        assert_eq!(pieces[0].as_ptr(), large.grpc().as_ptr());
+        let status = status.expect("trailers");
+        assert_eq!((status.code(), status.message()), (tonic::Code::Unauthenticated, "too late"));
+    }
+}
