@@ -7,14 +7,19 @@ use tokio_util::task::AbortOnDropHandle;
 /// A session is polled only as fast as its client reads. Whatever waits in line, for a
 /// lock, a reader of the store or a connection, must be able to go on when its turn
 /// comes, or everyone behind it waits for that client.
-pub(crate) async fn in_own_task<F>(future: F) -> F::Output
+///
+/// Begun at once, so that whoever waits for it holds a handle and no room for `future`.
+pub(crate) fn in_own_task<F>(future: F) -> impl Future<Output = F::Output> + Send + 'static
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    match AbortOnDropHandle::new(tokio::spawn(future)).await {
-        Ok(output) => output,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The runtime is going, and we with it.
-        Err(_) => pending().await,
+    let task = AbortOnDropHandle::new(tokio::spawn(future));
+    async {
+        match task.await {
+            Ok(output) => output,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime is going, and we with it.
+            Err(_) => pending().await,
+        }
     }
 }

@@ -15,10 +15,9 @@ use crate::error::Failure;
 #[derive(Debug, Clone)]
 pub struct ServerCodec<T, U>(PhantomData<(T, U)>);
 
-/// Starting size of a stream's buffers, bytes; they grow with what goes through. A
-/// chat message is 200 to 500 bytes on the wire, and 8 KiB for each of 100,000 idle
-/// streams would be 1.6 GB.
-const BUFFER_BYTES: usize = 512;
+/// Starting size of a stream's buffers, bytes; they grow with what goes through. A hello
+/// fits; 8 KiB, as is usual, for each of 100,000 idle streams would be 800 MB.
+const BUFFER_BYTES: usize = 128;
 
 /// How much is gathered before a stream yields to the socket, bytes: one TLS record.
 const YIELD_BYTES: usize = 16 * 1024;

@@ -103,14 +103,17 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
     }
 }
 
+/// Boxed, since a connection in clear text need not hold room for the state of TLS.
+type Opened = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 /// Ready for what the peer has to say, in clear text or inside of TLS.
-async fn opened(stream: TcpStream, tls: Option<&Tls>) -> Option<Either<TcpStream, TlsStream<TcpStream>>> {
+async fn opened(stream: TcpStream, tls: Option<&Tls>) -> Option<Opened> {
     // Frames are small and wanted at once.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else { return Some(Either::Left(stream)) };
     let handshake = Box::pin(tls.accept(stream));
     match timeout(HEADER_TIMEOUT, handshake).await {
-        Ok(Ok(stream)) => return Some(Either::Right(stream)),
+        Ok(Ok(stream)) => return Some(Either::Right(Box::new(stream))),
         Ok(Err(error)) => tracing::debug!(%error, "no TLS came about"),
         Err(_) => tracing::debug!("the peer does not finish the TLS handshake"),
     }

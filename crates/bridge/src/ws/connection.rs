@@ -42,25 +42,29 @@ enum Happened {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+///
+/// No `async fn`: that would hold room for its arguments beside what they are made into.
+pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     socket: Socket<S>,
     session: Session,
     inbound: InboundSender,
     options: &Options,
     shutdown: CancellationToken,
     meters: &Meters,
-) {
+) -> impl Future<Output = ()> {
     let (outbound, budget) = (Outbound::new(session), Budget::new(Instant::now()));
     let mut connection = Connection { socket, outbound, form: Form::Json, budget, meters };
-    let ending = connection.run(&inbound, options, shutdown).await;
-    // From here on the backend is rid of the stream.
-    drop(inbound);
-    connection.outbound.hang_up();
-    let (code, reason) = ending.describe();
-    tracing::debug!(code, reason, "websocket ends");
-    // Boxed: room for a goodbye is not held before there is one. Out of patience, the
-    // socket is dropped as it is.
-    let _ = timeout(options.close_timeout, Box::pin(connection.end(ending))).await;
+    async move {
+        let ending = connection.run(&inbound, options, shutdown).await;
+        // From here on the backend is rid of the stream.
+        drop(inbound);
+        connection.outbound.hang_up();
+        let (code, reason) = ending.describe();
+        tracing::debug!(code, reason, "websocket ends");
+        // Boxed: room for a goodbye is not held before there is one. Out of patience, the
+        // socket is dropped as it is.
+        let _ = timeout(options.close_timeout, Box::pin(connection.end(ending))).await;
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
