@@ -174,7 +174,7 @@ impl Gathered {
             return;
         }
         if self.all.is_empty() {
-            self.all.reserve(GATHER_BYTES);
+            self.all.reserve((self.first.len() + bytes.len()) * 2);
             self.all.extend_from_slice(&self.first);
         }
         self.all.extend_from_slice(bytes);

@@ -100,8 +100,15 @@ enum Turn {
     Drain,
     Deadline,
     Reply(Result<SharedFrame, JoinError>),
-    Inbound(Option<Result<v1::ClientFrame, Status>>),
+    /// Boxed: a session would hold room for several of these 150 bytes while it waits.
+    Inbound(Option<Result<Box<v1::ClientFrame>, Status>>),
     Waken(crate::hub::Waken),
+}
+
+impl Turn {
+    fn inbound(frame: Option<Result<v1::ClientFrame, Status>>) -> Self {
+        Self::Inbound(frame.map(|frame| frame.map(Box::new)))
+    }
 }
 
 impl Session {
@@ -177,12 +184,12 @@ impl Session {
                     tokio::select! {
                         biased;
                         waken = waken => Turn::Waken(waken),
-                        frame = self.inbound.next(), if can_take => Turn::Inbound(frame),
+                        frame = self.inbound.next(), if can_take => Turn::inbound(frame),
                     }
                 } else {
                     tokio::select! {
                         biased;
-                        frame = self.inbound.next(), if can_take => Turn::Inbound(frame),
+                        frame = self.inbound.next(), if can_take => Turn::inbound(frame),
                         waken = waken => Turn::Waken(waken),
                     }
                 }
@@ -239,9 +246,9 @@ impl Session {
         self.clock.as_mut().reset(Instant::now() + delay);
     }
 
-    async fn frame(&mut self, frame: v1::ClientFrame) -> Result<(), Status> {
-        let mut request_id = frame.request_id;
-        let operation = match frame.operation {
+    async fn frame(&mut self, frame: Box<v1::ClientFrame>) -> Result<(), Status> {
+        let v1::ClientFrame { mut request_id, operation } = *frame;
+        let operation = match operation {
             _ if request_id.len() > MAX_FRAME_ID => {
                 request_id.clear();
                 let message = format!("must be at most {MAX_FRAME_ID} bytes");

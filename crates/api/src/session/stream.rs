@@ -73,6 +73,14 @@ impl RoomStream {
         Some(SignalRoom { room, head, member_count: known.member_count })
     }
 
+    /// Goes on to the next step. A plan that is through leaves no room for another.
+    fn step_done(&mut self) {
+        self.plan.pop_front();
+        if self.plan.is_empty() {
+            self.plan = VecDeque::new();
+        }
+    }
+
     /// Hands out at most one batch.
     async fn advance(
         &mut self,
@@ -85,11 +93,11 @@ impl RoomStream {
             Some(Step::Gap(gap)) => {
                 self.cursor = self.cursor.max(gap.to_seq);
                 out.push_back(SharedFrame::from(Frame::Gap(gap.clone())).into());
-                self.plan.pop_front();
+                self.step_done();
                 return Ok(Progress::More);
             }
             Some(Step::Through(to)) if *to <= self.cursor => {
-                self.plan.pop_front();
+                self.step_done();
                 return Ok(Progress::More);
             }
             Some(Step::Through(to)) => *to,
