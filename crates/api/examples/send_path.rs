@@ -102,7 +102,7 @@ impl Client {
         let token = Auth::local(b"instructions").mint(user, Duration::from_secs(3_600)).ok_or("no token")?;
         let (requests, inbound) = mpsc::unbounded_channel();
         let inbound = UnboundedReceiverStream::new(inbound);
-        let frames: Frames = services.open(Some(&format!("Bearer {token}")), inbound)?.into();
+        let frames: Frames = services.open(Some(&format!("Bearer {token}")), inbound, None)?.into();
         let mut client = Self { requests, frames };
         client.request(Operation::Hello(v1::Hello::default()))?;
         while !matches!(client.next().await?, Frame::Welcome(_)) {}

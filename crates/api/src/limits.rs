@@ -24,6 +24,13 @@ pub(crate) const MAX_SIGNALS: usize = 64;
 /// of frames that were committed together may be longer.
 pub(crate) const GATHER_BYTES: usize = 16 * 1024;
 
+/// Connections that one task pushes a room's news to: at 5 us each, 1.3 ms. A larger room is
+/// spread over the processors.
+pub(crate) const PUSHES: usize = 256;
+
+/// And how many of them before others get a turn.
+pub(crate) const PUSHES_PER_TURN: usize = 32;
+
 /// Frames that a session takes from one room before it looks at the next.
 pub(crate) const ROOM_BATCH: usize = 64;
 

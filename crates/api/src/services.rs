@@ -11,7 +11,7 @@ use parlance_proto::server::chat_service_server::{ChatService, ChatServiceServer
 use parlance_proto::server::inbox_service_server::{InboxService, InboxServiceServer};
 use parlance_proto::server::room_service_server::{RoomService, RoomServiceServer};
 use parlance_proto::server::user_service_server::{UserService, UserServiceServer};
-use parlance_proto::v1;
+use parlance_proto::{Outlet, v1};
 use tokio::time::timeout;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming, async_trait};
@@ -53,7 +53,8 @@ impl Services {
         InboxServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
     }
 
-    /// Opens a session for whoever `authorization` names, fed from `inbound`.
+    /// Opens a session for whoever `authorization` names, fed from `inbound`. Events may go
+    /// past the answer, through `outlet`.
     ///
     /// # Errors
     /// UNAUTHENTICATED.
@@ -61,13 +62,20 @@ impl Services {
         &self,
         authorization: Option<&str>,
         inbound: impl Stream<Item = Result<v1::ClientFrame, Status>> + Send + 'static,
+        outlet: Option<Outlet>,
     ) -> Result<Deliveries, Status> {
         let caller = self.0.auth().verify(authorization)?;
-        Ok(self.session(caller, inbound.boxed(), false))
+        Ok(self.session(caller, inbound.boxed(), false, outlet))
     }
 
-    fn session(&self, caller: Caller, inbound: Inbound, subscribe_only: bool) -> Deliveries {
-        Box::pin(Session::stream(self.0.clone(), caller, inbound, subscribe_only))
+    fn session(
+        &self,
+        caller: Caller,
+        inbound: Inbound,
+        subscribe_only: bool,
+        outlet: Option<Outlet>,
+    ) -> Deliveries {
+        Box::pin(Session::stream(self.0.clone(), caller, inbound, subscribe_only, outlet))
     }
 
     fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Error> {
@@ -121,7 +129,7 @@ impl ChatService for Services {
 
     async fn chat(&self, request: Request<Streaming<v1::ClientFrame>>) -> Result<Response<Nothing>, Status> {
         let caller = self.caller(request.metadata())?;
-        Ok(opened(self.session(caller, request.into_inner().boxed(), false)))
+        Ok(opened(self.session(caller, request.into_inner().boxed(), false, None)))
     }
 
     async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Result<Response<Nothing>, Status> {
@@ -130,7 +138,7 @@ impl ChatService for Services {
         let operation = Some(v1::client_frame::Operation::Hello(hello));
         let frame = v1::ClientFrame { request_id: String::new(), operation };
         let inbound = stream::iter([Ok(frame)]).boxed();
-        Ok(opened(self.session(caller, inbound, true)))
+        Ok(opened(self.session(caller, inbound, true, None)))
     }
 
     unary! {

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::HeaderMap;
-use parlance_proto::{Delivery, v1};
+use parlance_proto::{Delivery, Outlet, v1};
 use tonic::Status;
 
 /// Whatever serves the contract: the api in this process, or nodes behind a channel.
@@ -12,7 +12,8 @@ use tonic::Status;
 #[async_trait]
 pub trait ChatBackend: Send + Sync + 'static {
     /// Opens a `Chat` stream. The answer is polled only while the client keeps up, and
-    /// `inbound` only while the backend does: both ends push back.
+    /// `inbound` only while the backend does: both ends push back. Events may as well be
+    /// pushed through `outlet`, in order with what the answer gives.
     ///
     /// # Errors
     /// The status of a refused stream, such as UNAUTHENTICATED.
@@ -20,6 +21,7 @@ pub trait ChatBackend: Send + Sync + 'static {
         &self,
         headers: HeaderMap,
         inbound: BoxStream<'static, v1::ClientFrame>,
+        outlet: Outlet,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status>;
 
     /// Carries out a unary call: `path` is `/package.Service/Method`, request and

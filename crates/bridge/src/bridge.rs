@@ -28,7 +28,7 @@ pub(crate) struct Shared {
     pub(crate) shutdown: CancellationToken,
     pub(crate) connections: TaskTracker,
     pub(crate) routes: Routes,
-    pub(crate) meters: Meters,
+    pub(crate) meters: Arc<Meters>,
 }
 
 impl Bridge {
@@ -36,7 +36,7 @@ impl Bridge {
     pub fn new(backend: Arc<dyn ChatBackend>, options: Options, shutdown: CancellationToken) -> Self {
         let routes = Routes::from_contract(parlance_proto::json::pool())
             .unwrap_or_else(|error| unreachable!("the contract is compiled in: {error}"));
-        let (connections, meters) = (TaskTracker::new(), Meters::new());
+        let (connections, meters) = (TaskTracker::new(), Arc::new(Meters::new()));
         Self { shared: Arc::new(Shared { backend, options, shutdown, connections, routes, meters }) }
     }
 

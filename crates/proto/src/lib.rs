@@ -8,8 +8,10 @@ pub mod error;
 pub mod json;
 
 mod frame;
+mod outlet;
 
 pub use frame::{Delivery, Form, SharedFrame, SharedRun};
+pub use outlet::{Outlet, Push};
 
 /// `package parlance.v1`: messages and clients.
 #[allow(missing_docs, clippy::large_enum_variant, clippy::doc_markdown)]

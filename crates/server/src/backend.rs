@@ -10,7 +10,7 @@ use http::uri::PathAndQuery;
 use parlance_api::services::Services;
 use parlance_bridge::ChatBackend;
 use parlance_proto::codec::Encoded;
-use parlance_proto::{Delivery, v1};
+use parlance_proto::{Delivery, Outlet, v1};
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
@@ -34,10 +34,11 @@ impl ChatBackend for InProcess {
         &self,
         headers: HeaderMap,
         inbound: BoxStream<'static, v1::ClientFrame>,
+        outlet: Outlet,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
         let authorization = headers.get(http::header::AUTHORIZATION);
         let authorization = authorization.map(|value| value.to_str().unwrap_or(""));
-        self.services.open(authorization, inbound.map(Ok))
+        self.services.open(authorization, inbound.map(Ok), Some(outlet))
     }
 
     async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status> {

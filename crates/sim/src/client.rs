@@ -128,7 +128,7 @@ impl Client {
         let (to_node, mut from_client) = mpsc::unbounded_channel::<v1::ClientFrame>();
         let inbound =
             futures::stream::poll_fn(move |cx| from_client.poll_recv(cx).map(|frame| frame.map(Ok)));
-        let frames = node.services.open(Some(&self.authorization), inbound).ok()?.into();
+        let frames = node.services.open(Some(&self.authorization), inbound, None).ok()?.into();
         let cursors = self.cursors.iter().map(|(room, seq)| v1::Cursor {
             room_id: room.as_str().to_owned(),
             seq: *seq,

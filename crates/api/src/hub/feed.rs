@@ -7,20 +7,26 @@ use parlance_core::{Body, Chunk, Entry, Overlay, RoomId, SeqRange};
 use parlance_proto::{convert, v1};
 use parlance_registry::Registry;
 use parlance_store::Store;
+use tokio::task::{unconstrained, yield_now};
 use tokio::time::Instant;
 
 use super::frame::{Frame, Piece, following};
 use super::pages::{Pages, page_start};
 use super::state::{RoomState, Terms};
+use super::subscription::Found;
 use super::{Mailbox, Subscription};
 use crate::Error;
-use crate::limits::{REFRESH_EVENTS, RING_BYTES, RING_EVENTS, RING_IDLE, STORE_PAGE};
+use crate::limits::{
+    PUSHES, PUSHES_PER_TURN, REFRESH_EVENTS, RING_BYTES, RING_EVENTS, RING_IDLE, STORE_PAGE,
+};
 use crate::map::HashMap;
 use crate::own_task::in_own_task;
 
 /// What this node knows of a room for delivering it.
 pub(crate) struct Feed {
     room: RoomId,
+    /// The last seq that was delivered here.
+    delivered: AtomicU64,
     state: Mutex<State>,
     /// One session at a time reads the store for a room; the others find what it read.
     pages: tokio::sync::Mutex<Pages>,
@@ -86,6 +92,7 @@ impl Feed {
     pub(super) fn new(room: RoomId) -> Self {
         Self {
             room,
+            delivered: AtomicU64::new(0),
             state: Mutex::default(),
             pages: tokio::sync::Mutex::default(),
             refreshes: Refreshes::default(),
@@ -246,8 +253,22 @@ impl Feed {
             state.ring_bytes -= frame.bytes();
         }
         state.last_delivery = Some(Instant::now());
+        // Before asking whether somebody is about to push: they see it, or we push it.
+        self.delivered.store(head.seq(), Ordering::SeqCst);
+        let mut pushes = Vec::new();
         for subscription in state.listeners.values() {
-            subscription.wake();
+            if !subscription.is_pushable() {
+                subscription.wake();
+            } else if subscription.begin_push() {
+                pushes.push(subscription.clone());
+            }
+        }
+        drop(state);
+        while !pushes.is_empty() {
+            let rest = pushes.len().saturating_sub(PUSHES);
+            // Writing takes from the budget of the task that writes, and here others' turns are
+            // seen to.
+            tokio::spawn(unconstrained(push(pushes.split_off(rest))));
         }
     }
 
@@ -308,8 +329,12 @@ impl Feed {
         Ok(entries.iter().map(|entry| Frame::new(&self.room, entry)).collect())
     }
 
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::SeqCst)
+    }
+
     /// `None` where the ring does not hold it.
-    fn in_ring(&self, cursor: u64, to: u64) -> Option<Fetched> {
+    pub(super) fn in_ring(&self, cursor: u64, to: u64) -> Option<Fetched> {
         let state = self.state();
         let head = state.room?.head;
         if cursor >= head.min(to) {
@@ -325,6 +350,17 @@ impl Feed {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Pushes what is new to connections, one after the other.
+async fn push(subscriptions: Vec<Arc<Subscription>>) {
+    let mut found = Found::default();
+    for some in subscriptions.chunks(PUSHES_PER_TURN) {
+        for subscription in some {
+            subscription.push(&mut found);
+        }
+        yield_now().await;
     }
 }
 

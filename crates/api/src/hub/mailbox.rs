@@ -1,12 +1,11 @@
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlance_core::{RoomId, UserId};
-use parlance_proto::SharedFrame;
+use parlance_proto::{Outlet, SharedFrame};
 use tokio::sync::Notify;
 
-use super::Feed;
+use super::Subscription;
 use crate::limits::MAX_SIGNALS;
 
 /// What waits for one session. Bounded: a room is in it once however much happened
@@ -14,6 +13,7 @@ use crate::limits::MAX_SIGNALS;
 pub(crate) struct Mailbox {
     session: u64,
     user: UserId,
+    outlet: Option<Outlet>,
     waiting: Mutex<Waiting>,
     wake: Notify,
 }
@@ -41,8 +41,8 @@ pub(crate) enum Waken {
 }
 
 impl Mailbox {
-    pub(super) fn new(session: u64, user: UserId) -> Self {
-        Self { session, user, waiting: Mutex::default(), wake: Notify::new() }
+    pub(super) fn new(session: u64, user: UserId, outlet: Option<Outlet>) -> Self {
+        Self { session, user, outlet, waiting: Mutex::default(), wake: Notify::new() }
     }
 
     pub(crate) fn session(&self) -> u64 {
@@ -73,7 +73,7 @@ impl Mailbox {
         }
         let subscription = waiting.rooms.pop_front()?;
         // Before the session looks: what comes while it does queues the room again.
-        subscription.queued.store(false, Ordering::SeqCst);
+        subscription.looked_at();
         Some(Waken::Room(subscription))
     }
 
@@ -93,53 +93,18 @@ impl Mailbox {
         self.wake.notify_one();
     }
 
+    /// Something happened in a room. Once is enough until the session has looked.
+    pub(super) fn room(&self, subscription: Arc<Subscription>) {
+        self.waiting().rooms.push_back(subscription);
+        self.wake.notify_one();
+    }
+
+    /// The session's connection, if that can be pushed to.
+    pub(super) fn outlet(&self) -> Option<&Outlet> {
+        self.outlet.as_ref()
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One session in one room.
-pub(crate) struct Subscription {
-    feed: Arc<Feed>,
-    mailbox: Arc<Mailbox>,
-    /// It waits in the mailbox already.
-    queued: AtomicBool,
-    /// Of a member, who is registered here.
-    live: AtomicBool,
-}
-
-impl Subscription {
-    pub(super) fn new(feed: Arc<Feed>, mailbox: Arc<Mailbox>) -> Self {
-        Self { feed, mailbox, queued: AtomicBool::new(false), live: AtomicBool::new(false) }
-    }
-
-    pub(crate) fn feed(&self) -> &Arc<Feed> {
-        &self.feed
-    }
-
-    pub(crate) fn session(&self) -> u64 {
-        self.mailbox.session
-    }
-
-    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
-    }
-
-    /// The session's user is a member: from now on, whatever is committed in the room is told
-    /// to this node.
-    pub(crate) fn now_live(&self) {
-        self.live.store(true, Ordering::SeqCst);
-    }
-
-    pub(super) fn is_live(&self) -> bool {
-        self.live.load(Ordering::SeqCst)
-    }
-
-    /// Has the session look at the room.
-    pub(crate) fn wake(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::SeqCst) {
-            self.mailbox.waiting().rooms.push_back(self.clone());
-            self.mailbox.wake.notify_one();
-        }
     }
 }

@@ -10,6 +10,7 @@ mod frame;
 mod mailbox;
 mod pages;
 mod state;
+mod subscription;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::mapref::entry::Entry;
 use parlance_core::limits::MAX_LOOKUP_MEMBERS;
 use parlance_core::{Body, Chunk, Member, RoomId, UserId};
-use parlance_proto::SharedFrame;
+use parlance_proto::{Outlet, SharedFrame};
 use parlance_registry::Registry;
 use parlance_store::Store;
 use tokio::time::{Instant, sleep};
@@ -26,8 +27,9 @@ use tokio_util::task::TaskTracker;
 
 use self::feed::Loaded;
 pub(crate) use self::feed::{Feed, Fetched};
-pub(crate) use self::mailbox::{Attach, Mailbox, Subscription, Waken};
+pub(crate) use self::mailbox::{Attach, Mailbox, Waken};
 pub(crate) use self::state::{RoomState, Terms};
+pub(crate) use self::subscription::Subscription;
 use crate::Error;
 use crate::limits::{REFRESH_AGAIN, REFRESH_TRIES};
 use crate::map::Map;
@@ -50,9 +52,9 @@ impl Hub {
 
     /// A mailbox for a new session of `user`. From now on the session hears of rooms
     /// that its user is added to.
-    pub(crate) fn open(&self, user: &UserId) -> Arc<Mailbox> {
+    pub(crate) fn open(&self, user: &UserId, outlet: Option<Outlet>) -> Arc<Mailbox> {
         let session = self.next_session.fetch_add(1, Ordering::Relaxed);
-        let mailbox = Arc::new(Mailbox::new(session, user.clone()));
+        let mailbox = Arc::new(Mailbox::new(session, user.clone(), outlet));
         self.users.entry(user.clone()).or_default().push(mailbox.clone());
         mailbox
     }

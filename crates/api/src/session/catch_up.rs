@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use parlance_core::limits::MAX_CATCH_UP;
 use parlance_core::{RoomId, visible_ranges};
-use parlance_proto::v1;
+use parlance_proto::{Outlet, v1};
 use parlance_store::UserRoom;
 
 use super::OpenSession;
@@ -27,9 +27,10 @@ impl Api {
         online: Online,
         caller: &Caller,
         mut cursors: HashMap<RoomId, Cursor>,
+        outlet: Option<Outlet>,
     ) -> Result<(OpenSession, Vec<v1::Cursor>), Error> {
         let user = &caller.user;
-        let mut open = OpenSession::new(self.hub(), user, online);
+        let mut open = OpenSession::new(self.hub(), user, outlet, online);
         let mut heads = Vec::new();
         let mut after: Option<RoomId> = None;
         loop {
@@ -99,9 +100,10 @@ fn open_room(
     let room = &user_room.room;
     let (start, plan) = plan(listening.feed(), user_room, state, cursor)?;
     let active = user_room.member.is_active();
+    listening.move_to(start);
     listening.wake();
     let source = if active { Source::live(listening) } else { Source::Past(listening) };
-    let stream = RoomStream { source, cursor: start, plan, since: user_room.member.changed_at() };
+    let stream = RoomStream { source, plan, since: user_room.member.changed_at() };
     open.rooms.insert(room.clone(), stream);
     let head = v1::Cursor { room_id: room.as_str().to_owned(), seq: state.head, epoch: state.epoch };
     Ok(active.then_some(head))

@@ -19,7 +19,7 @@ use futures::{Stream, StreamExt};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use parlance_core::{DeviceId, RoomId, UserId};
 use parlance_proto::error::Failure;
-use parlance_proto::{Delivery, SharedFrame, v1};
+use parlance_proto::{Delivery, Outlet, SharedFrame, v1};
 use tokio::task::{JoinError, JoinSet, unconstrained};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,8 @@ pub(crate) struct Session {
     api: Arc<Api>,
     caller: Caller,
     inbound: Inbound,
+    /// Its connection, if that can be pushed to.
+    outlet: Option<Outlet>,
     /// The client has finished sending. What is under way is still answered.
     inbound_ended: bool,
     /// It gets events even so: a `Subscribe` stream.
@@ -118,6 +120,7 @@ impl Session {
         caller: Caller,
         inbound: Inbound,
         subscribe_only: bool,
+        outlet: Option<Outlet>,
     ) -> impl Stream<Item = Result<Delivery, Status>> + Send + 'static {
         let burst = NonZeroU32::new(BAD_FRAMES).unwrap_or(NonZeroU32::MIN);
         metrics::gauge!("parlance_sessions").increment(1.0);
@@ -127,6 +130,7 @@ impl Session {
             api,
             caller,
             inbound,
+            outlet,
             inbound_ended: false,
             subscribe_only,
             in_flight: JoinSet::new(),
@@ -295,12 +299,12 @@ impl Session {
                 .map_err(|error| Error::Field("hello.device_id".into(), error.to_string()))?;
         }
         let cursors = parse::cursors(&hello.cursors)?;
-        let (api, caller) = (self.api.clone(), self.caller.clone());
+        let (api, caller, outlet) = (self.api.clone(), self.caller.clone(), self.outlet.clone());
         let (mut open, heads) = in_own_task(async move {
             let _turn = api.opening().await;
             // Before anything is read: see `Online::register`.
             let online = Online::register(&api, &caller.user).await.ok_or(Error::Draining)?;
-            api.catch_up(online, &caller, cursors).await
+            api.catch_up(online, &caller, cursors, outlet).await
         })
         .await?;
         let session = open.mailbox.session();
@@ -328,10 +332,10 @@ impl Session {
 }
 
 impl OpenSession {
-    fn new(hub: &Arc<Hub>, user: &UserId, online: Online) -> Self {
+    fn new(hub: &Arc<Hub>, user: &UserId, outlet: Option<Outlet>, online: Online) -> Self {
         Self {
             hub: hub.clone(),
-            mailbox: hub.open(user),
+            mailbox: hub.open(user, outlet),
             rooms: HashMap::default(),
             left: HashMap::default(),
             notices: Vec::new(),

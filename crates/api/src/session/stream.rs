@@ -15,8 +15,6 @@ use crate::own_task::in_own_task;
 /// Where a session is in one room, and what is to come.
 pub(crate) struct RoomStream {
     pub(super) source: Source,
-    /// Everything up to here was handed out or named as a gap.
-    pub(super) cursor: u64,
     /// To be gone through before what is live.
     pub(super) plan: VecDeque<Step>,
     /// The event that made the user a member, the last time as far as known. A removal
@@ -64,6 +62,15 @@ impl RoomStream {
         }
     }
 
+    /// Everything up to here was handed out or named as a gap.
+    pub(super) fn cursor(&self) -> u64 {
+        self.subscription().cursor()
+    }
+
+    fn move_to(&self, seq: u64) {
+        self.subscription().move_to(seq);
+    }
+
     /// The room, for telling those in it something of the moment.
     pub(super) fn signal_room(&self) -> Option<SignalRoom> {
         let Source::Live(listening) = &self.source else { return None };
@@ -71,6 +78,11 @@ impl RoomStream {
         let known = feed.known()?;
         let (room, head) = (feed.room().clone(), known.head);
         Some(SignalRoom { room, head, member_count: known.member_count })
+    }
+
+    /// Only what happens is still to come.
+    fn follows(&self) -> bool {
+        self.plan.is_empty() && matches!(self.source, Source::Live(_))
     }
 
     /// Goes on to the next step. A plan that is through leaves no room for another.
@@ -88,15 +100,17 @@ impl RoomStream {
         user: &UserId,
         out: &mut VecDeque<Delivery>,
     ) -> Result<Progress, Error> {
+        // Until it is known to be there again.
+        self.subscription().set_at_head(false);
         let feed = self.subscription().feed().clone();
         let to = match self.plan.front() {
             Some(Step::Gap(gap)) => {
-                self.cursor = self.cursor.max(gap.to_seq);
+                self.move_to(self.cursor().max(gap.to_seq));
                 out.push_back(SharedFrame::from(Frame::Gap(gap.clone())).into());
                 self.step_done();
                 return Ok(Progress::More);
             }
-            Some(Step::Through(to)) if *to <= self.cursor => {
+            Some(Step::Through(to)) if *to <= self.cursor() => {
                 self.step_done();
                 return Ok(Progress::More);
             }
@@ -104,30 +118,30 @@ impl RoomStream {
             None if matches!(self.source, Source::Past(_)) => return Ok(Progress::Over),
             None => u64::MAX,
         };
-        let fetched = hub.fetch(&feed, self.cursor, to).await?;
+        let fetched = hub.fetch(&feed, self.cursor(), to).await?;
         if fetched.pieces.is_empty() {
             return Ok(Progress::UpToDate);
         }
         for piece in fetched.pieces {
-            if piece.first > self.cursor + 1 {
+            if piece.first > self.cursor() + 1 {
                 // Older ones are gone from the log.
                 let reason = v1::GapReason::Retention;
-                out.push_back(gap_frame(&feed, self.cursor + 1, piece.first - 1, reason).into());
+                out.push_back(gap_frame(&feed, self.cursor() + 1, piece.first - 1, reason).into());
             }
-            self.cursor = piece.last;
+            self.move_to(piece.last);
             out.push_back(piece.delivery);
             // A removal within the plan is one of an earlier membership.
             if piece.removes.as_ref() == Some(user) && self.plan.is_empty() {
-                if self.cursor > self.since {
+                if self.cursor() > self.since {
                     return Ok(Progress::Over);
                 }
                 let hidden = feed.known().is_some_and(|room| room.visibility == Visibility::SinceJoined);
-                if hidden && self.cursor + 1 < self.since {
+                if hidden && self.cursor() + 1 < self.since {
                     // They may have come and gone more than once.
                     let (hub, room, member) = (hub.clone(), feed.room().clone(), user.clone());
                     let member = in_own_task(async move { hub.member(&room, &member).await }).await?;
                     if let Some(member) = member {
-                        self.plan = steps_after(&feed, &member, Visibility::SinceJoined, self.cursor);
+                        self.plan = steps_after(&feed, &member, Visibility::SinceJoined, self.cursor());
                         // The last membership goes on live, to its end if that is there.
                         if matches!(self.plan.back(), Some(Step::Through(_))) {
                             self.plan.pop_back();
@@ -172,9 +186,9 @@ impl Session {
                 match stream.advance(hub, &self.caller.user, &mut self.out).await? {
                     // Behind the other rooms that wait.
                     Progress::More => subscription.wake(),
-                    Progress::UpToDate => {}
+                    Progress::UpToDate => stream.subscription().set_at_head(stream.follows()),
                     Progress::Over => {
-                        open.left.insert(room.clone(), stream.cursor);
+                        open.left.insert(room.clone(), stream.cursor());
                         open.rooms.remove(room);
                     }
                 }
@@ -204,7 +218,7 @@ impl OpenSession {
         })
         .await?;
         let Some((listening, state, member)) = subscribed else { return Ok(()) };
-        let earlier = self.rooms.get(&attach.room).map(|stream| stream.cursor);
+        let earlier = self.rooms.get(&attach.room).map(RoomStream::cursor);
         let known = earlier.or_else(|| self.left.get(&attach.room).copied());
         // Who has left, and did not know of the room here, is done with it.
         if known.is_none() && !member.is_active() {
@@ -212,10 +226,11 @@ impl OpenSession {
         }
         let cursor = known.unwrap_or(0);
         let plan = steps_after(listening.feed(), &member, state.visibility, cursor);
+        listening.move_to(cursor);
         listening.wake();
         let source = if member.is_active() { Source::live(listening) } else { Source::Past(listening) };
         self.left.remove(&attach.room);
-        let stream = RoomStream { source, cursor, plan, since: member.changed_at() };
+        let stream = RoomStream { source, plan, since: member.changed_at() };
         self.rooms.insert(attach.room.clone(), stream);
         Ok(())
     }

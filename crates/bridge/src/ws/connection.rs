@@ -1,7 +1,7 @@
 use std::future::{poll_fn, ready};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::pin::pin;
-use std::task::Poll;
+use std::sync::Arc;
 
 use parlance_proto::error::Failure;
 use parlance_proto::v1::ClientFrame;
@@ -15,11 +15,9 @@ use tonic::Code;
 use super::budget::Budget;
 use super::close::Ending;
 use super::form::{self, Form};
-use super::handshake::Session;
-use super::outbound::{Outbound, Step};
-use super::socket::{Socket, linger};
+use super::link::{Happened, Link};
+use super::outbound::Step;
 use super::timers::{Due, Timers};
-use crate::meters::Meters;
 use crate::options::Options;
 
 /// To the backend. Boxed, since a channel reserves 32 places at once, and a frame is
@@ -27,38 +25,26 @@ use crate::options::Options;
 pub(super) type InboundSender = mpsc::Sender<Box<ClientFrame>>;
 
 /// One connection: the task that carries frames both ways until either end has enough.
-struct Connection<'c, S> {
-    socket: Socket<S>,
-    outbound: Outbound,
-    form: Form,
+struct Connection<S> {
+    link: Arc<Link<S>>,
     budget: Budget,
-    meters: &'c Meters,
-}
-
-/// What a connection has done.
-enum Happened {
-    Step(Result<Step, Error>),
-    Message(Option<Result<Message, Error>>),
 }
 
 /// Serves a connection to its end.
 ///
 /// No `async fn`: that would hold room for its arguments beside what they are made into.
 pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
-    socket: Socket<S>,
-    session: Session,
+    link: Arc<Link<S>>,
     inbound: InboundSender,
     options: &Options,
     shutdown: CancellationToken,
-    meters: &Meters,
 ) -> impl Future<Output = ()> {
-    let (outbound, budget) = (Outbound::new(session), Budget::new(Instant::now()));
-    let mut connection = Connection { socket, outbound, form: Form::Json, budget, meters };
+    let mut connection = Connection { link, budget: Budget::new(Instant::now()) };
     async move {
         let ending = connection.run(&inbound, options, shutdown).await;
         // From here on the backend is rid of the stream.
         drop(inbound);
-        connection.outbound.hang_up();
+        connection.link.lock().hang_up();
         let (code, reason) = ending.describe();
         tracing::debug!(code, reason, "websocket ends");
         // Boxed: room for a goodbye is not held before there is one. Out of patience, the
@@ -67,7 +53,7 @@ pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// In this order: what ends the connection, what goes out, what comes in, what the
     /// clock says. Deadlines are looked at in between, so that no busy peer delays them.
     async fn run(
@@ -81,9 +67,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let mut shutdown = pin!(shutdown.cancelled_owned());
         let mut others_turn = false;
         loop {
-            let (now, blocked) = (Instant::now(), self.outbound.blocked());
-            let is_full = is_full(inbound);
-            if is_full || self.outbound.has_reply() {
+            let (now, is_full) = (Instant::now(), is_full(inbound));
+            let (blocked, has_reply) = {
+                let ends = self.link.lock();
+                (ends.outbound.blocked(), ends.outbound.has_reply())
+            };
+            if is_full || has_reply {
                 // The socket is not read now, so that its silence says nothing about the peer.
                 timers.heard(now);
             }
@@ -91,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 Some(Due::Stalled) => return Ending::Gone,
                 Some(Due::Grace) => return ended("shutting_down", "this node is shutting down"),
                 Some(Due::Idle) => return ended("idle_timeout", "nothing was heard, not even a pong"),
-                Some(Due::Ping) => self.outbound.ping(),
+                Some(Due::Ping) => self.link.lock().outbound.ping(),
                 None => {}
             }
             // Put off lazily: an earlier time only costs a look.
@@ -106,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     Happened::Step(Ok(Step::Turn)) => others_turn = true,
                     Happened::Step(Ok(Step::Changed)) => {}
                     Happened::Step(Ok(Step::Ended(Ok(())))) => {
-                        return Ending::clean(self.outbound.is_draining());
+                        return Ending::clean(self.link.lock().outbound.is_draining());
                     }
                     Happened::Step(Ok(Step::Ended(Err(status)))) => {
                         return Ending::failed(Failure::from_status(&status));
@@ -127,21 +116,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
     }
 
-    /// What the connection does next: writes, if `may_write`, then reads.
-    async fn next(&mut self, may_write: bool, may_read: bool) -> Happened {
-        poll_fn(|cx| {
-            if may_write {
-                let step = self.outbound.poll_step(&mut self.socket, self.form, self.meters, cx);
-                if let Poll::Ready(step) = step {
-                    return Poll::Ready(Happened::Step(step));
-                }
-            }
-            if may_read && !self.outbound.has_reply() {
-                return self.socket.poll_next(cx).map(Happened::Message);
-            }
-            Poll::Pending
-        })
-        .await
+    async fn next(&self, may_write: bool, may_read: bool) -> Happened {
+        poll_fn(|cx| self.link.poll_next(may_write, may_read, cx)).await
     }
 
     fn receive(
@@ -167,30 +143,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         now: Instant,
         inbound: &InboundSender,
     ) -> ControlFlow<Ending> {
-        self.form = form;
+        let ends = &mut *self.link.lock();
+        ends.form = form;
         match form.decode(message) {
             Ok(frame) => {
                 // There is room, or nothing would have been read; or the backend has stopped
                 // listening, and will end its own half too.
                 if inbound.try_send(Box::new(frame)).is_ok() {
-                    self.meters.frames_in.increment(1);
+                    ends.meters.frames_in.increment(1);
                 }
             }
             Err(answer) => {
-                self.meters.bad_frames.increment(1);
+                ends.meters.bad_frames.increment(1);
                 if !self.budget.spend(now) {
                     let message = "too many messages were no frames";
                     let failure = Failure::new(Code::ResourceExhausted, "too_many_bad_frames", message);
                     return Break(Ending::failed(failure));
                 }
-                self.outbound.reply(form, &answer);
+                ends.outbound.reply(form, &answer);
             }
         }
         Continue(())
     }
 
     /// Says goodbye, or answers it.
-    async fn end(mut self, ending: Ending) {
+    async fn end(self, ending: Ending) {
         let (failure, close) = match ending {
             Ending::Gone => return,
             // Its answer waits in the socket.
@@ -200,10 +177,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }
             Ending::ByUs(failure, close) => (failure, close),
         };
-        if let Some(failure) = failure {
-            self.outbound.reply(self.form, &form::refused(String::new(), failure));
+        {
+            let ends = &mut *self.link.lock();
+            if let Some(failure) = failure {
+                ends.outbound.reply(ends.form, &form::refused(String::new(), failure));
+            }
+            ends.outbound.close(ends.socket.close(close));
         }
-        self.outbound.close(self.socket.close(close));
         let (mut is_sent, mut is_read, mut is_answered) = (false, false, false);
         while !(is_sent && is_read) {
             match self.next(!is_sent, !is_read).await {
@@ -216,7 +196,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }
         }
         if !is_answered {
-            linger(self.socket.into_io()).await;
+            self.linger().await;
+        }
+    }
+
+    /// Lets the peer read our close. A socket that is closed with input unread is reset, and
+    /// the reset overtakes what was sent.
+    async fn linger(&self) {
+        if poll_fn(|cx| self.link.lock().socket.poll_shutdown(cx)).await.is_ok() {
+            while poll_fn(|cx| self.link.lock().socket.poll_discard(cx)).await.is_ok_and(|read| read > 0) {}
         }
     }
 }

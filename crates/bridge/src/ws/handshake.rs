@@ -10,9 +10,9 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use parlance_proto::Delivery;
 use parlance_proto::error::Failure;
 use parlance_proto::v1::ClientFrame;
+use parlance_proto::{Delivery, Outlet};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tonic::{Code, Status};
@@ -82,7 +82,11 @@ pub(super) fn check(mut request: Request) -> Result<Handshake, Refusal> {
 }
 
 /// Opens the stream at the backend, which authenticates it.
-pub(super) async fn open(shared: &Shared, metadata: HeaderMap) -> Result<(Session, InboundSender), Refusal> {
+pub(super) async fn open(
+    shared: &Shared,
+    metadata: HeaderMap,
+    outlet: Outlet,
+) -> Result<(Session, InboundSender), Refusal> {
     if shared.shutdown.is_cancelled() {
         return Err(Failure::new(Code::Unavailable, "shutting_down", "this node is shutting down").into());
     }
@@ -90,7 +94,8 @@ pub(super) async fn open(shared: &Shared, metadata: HeaderMap) -> Result<(Sessio
     let inbound =
         stream::poll_fn(move |cx| receiver.poll_recv(cx).map(|frame| frame.map(|frame| *frame))).boxed();
     let opened =
-        tokio::time::timeout(shared.options.request_timeout, shared.backend.chat(metadata, inbound)).await;
+        tokio::time::timeout(shared.options.request_timeout, shared.backend.chat(metadata, inbound, outlet))
+            .await;
     let late =
         |_| Failure::new(Code::DeadlineExceeded, "deadline_exceeded", "opening the stream took too long");
     Ok((opened.map_err(late)??, sender))

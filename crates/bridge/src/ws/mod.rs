@@ -5,6 +5,7 @@ mod close;
 mod connection;
 mod form;
 mod handshake;
+mod link;
 mod outbound;
 mod socket;
 mod subprotocol;
@@ -13,12 +14,14 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
+use parlance_proto::{Outlet, Push};
 
+use self::link::Link;
 use self::socket::Socket;
 use crate::bridge::Shared;
 
@@ -31,7 +34,8 @@ pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request)
         Ok(handshake) => handshake,
         Err(refusal) => return refusal.into_response(),
     };
-    let (session, inbound) = match handshake::open(&shared, handshake.metadata).await {
+    let outlet = Outlet::default();
+    let (session, inbound) = match handshake::open(&shared, handshake.metadata, outlet.clone()).await {
         Ok(opened) => opened,
         Err(refusal) => return refusal.into_response(),
     };
@@ -46,7 +50,9 @@ pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request)
         };
         let socket = Socket::new(TokioIo::new(upgraded));
         let shutdown = serving.shutdown.child_token();
-        connection::serve(socket, session, inbound, &serving.options, shutdown, &serving.meters).await;
+        let link = Link::new(socket, session, serving.meters.clone());
+        outlet.connect(Arc::downgrade(&link) as Weak<dyn Push>);
+        connection::serve(link, inbound, &serving.options, shutdown).await;
     });
     drop(begun);
     handshake.response

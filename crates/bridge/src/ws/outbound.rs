@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 use std::io::{Cursor, ErrorKind, IoSlice};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -168,6 +168,43 @@ impl Outbound {
         }
     }
 
+    /// Nothing is on its way, and the session has nothing more.
+    pub(super) fn is_idle(&self) -> bool {
+        self.session.is_some()
+            && self.queue.is_empty()
+            && self.replies.is_empty()
+            && !(self.unflushed || self.ping)
+    }
+
+    /// Writes what `next` gives while nothing else is on its way. Returns whether that is so
+    /// again; if not, the rest is for [`Self::poll_step`].
+    pub(super) fn push<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        socket: &mut Socket<S>,
+        form: Form,
+        meters: &Meters,
+        next: &mut dyn FnMut() -> Option<Delivery>,
+    ) -> bool {
+        // Should the socket not take it, the connection's task comes to wait for it.
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Some(delivery) = next() {
+            meters.frames_out.increment(delivery.frames().len() as u64);
+            self.queue.push_back(form.delivered(&delivery, meters));
+            self.unflushed = true;
+            match self.poll_write(socket, &mut cx) {
+                Poll::Ready(Ok(written)) => self.advance(written),
+                // An error comes again.
+                Poll::Ready(Err(_)) | Poll::Pending => return false,
+            }
+            if !self.queue.is_empty() {
+                return false;
+            }
+        }
+        self.turn = 0;
+        self.unflushed = self.unflushed && !matches!(socket.poll_flush(&mut cx), Poll::Ready(Ok(())));
+        !self.unflushed
+    }
+
     /// Takes from the session what goes out in one. Returns whether it has no more.
     fn gather(&mut self, form: Form, meters: &Meters, cx: &mut Context<'_>) -> bool {
         let Some(session) = &mut self.session else { return false };
@@ -222,6 +259,9 @@ impl Outbound {
         socket: &mut Socket<S>,
         cx: &mut Context<'_>,
     ) -> Poll<std::io::Result<usize>> {
+        if let ([only], []) = self.queue.as_slices() {
+            return written(socket.poll_write(cx, &only[self.written..]));
+        }
         let mut slices = [IoSlice::new(&[]); GATHERED];
         let mut count = 0;
         for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
@@ -229,10 +269,7 @@ impl Outbound {
             *slice = IoSlice::new(&bytes[from..]);
             count += 1;
         }
-        match socket.poll_write(cx, &slices[..count]) {
-            Poll::Ready(Ok(0)) => Poll::Ready(Err(ErrorKind::WriteZero.into())),
-            written => written,
-        }
+        written(socket.poll_write_vectored(cx, &slices[..count]))
     }
 
     /// So much has gone out.
@@ -254,6 +291,14 @@ impl Outbound {
         }
         self.blocked = Some(Instant::now());
         Poll::Ready(Ok(Step::Changed))
+    }
+}
+
+/// A socket that takes nothing and does not say why is broken.
+fn written(written: Poll<std::io::Result<usize>>) -> Poll<std::io::Result<usize>> {
+    match written {
+        Poll::Ready(Ok(0)) => Poll::Ready(Err(ErrorKind::WriteZero.into())),
+        written => written,
     }
 }
 

@@ -68,7 +68,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         std::mem::take(&mut self.answers)
     }
 
-    pub(super) fn poll_write(
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    pub(super) fn poll_write_vectored(
         &mut self,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
@@ -80,8 +84,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
-    pub(super) fn into_io(self) -> S {
-        self.io
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    /// Reads what is of no interest any more; returns how much.
+    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        let mut discarded = [0; 1024];
+        let mut discarded = ReadBuf::new(&mut discarded);
+        let read = Pin::new(&mut self.io).poll_read(cx, &mut discarded);
+        read.map_ok(|()| discarded.filled().len())
     }
 }
 
@@ -113,16 +125,5 @@ impl<S> Write for Pipe<'_, '_, S> {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-/// Lets the peer read our close. A socket that is closed with input unread is reset, and
-/// the reset overtakes what was sent.
-pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    let mut discarded = vec![0; 4096];
-    if io.shutdown().await.is_ok() {
-        while io.read(&mut discarded).await.is_ok_and(|read| read > 0) {}
     }
 }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::serve;
 use super::handshake::Session;
+use super::link::Link;
 use super::socket::Socket;
 use crate::limits;
 use crate::meters::Meters;
@@ -46,7 +47,7 @@ where
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     let task = tokio::spawn(async move {
-        serve(socket, session, sender, &options, token, &Meters::new()).await;
+        serve(Link::new(socket, session, Arc::new(Meters::new())), sender, &options, token).await;
     });
     Served { io, inbound, shutdown, task }
 }
@@ -274,9 +275,11 @@ async fn a_connection_costs_kilobytes() {
     let (_io, far) = duplex(1);
     let socket = Socket::new(far);
     let (sender, _inbound) = mpsc::channel(limits::INBOUND_FRAMES);
-    let (options, meters) = (Options::default(), Meters::new());
-    let serving = serve(socket, silent(), sender, &options, CancellationToken::new(), &meters);
-    let size = size_of_val(&serving);
+    let (options, meters) = (Options::default(), Arc::new(Meters::new()));
+    let link = Link::new(socket, silent(), meters);
+    let ends = size_of_val(&*link);
+    let serving = serve(link, sender, &options, CancellationToken::new());
+    let size = ends + size_of_val(&serving);
     assert!(size <= 2048, "{size} bytes; see limits.rs");
     assert!(size_of::<v1::ClientFrame>() <= 160, "see InboundSender");
 }

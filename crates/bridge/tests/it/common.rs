@@ -15,7 +15,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use parlance_bridge::{Bridge, ChatBackend, Options};
 use parlance_proto::v1::{ClientFrame, Reply, ServerFrame, server_frame};
-use parlance_proto::{Delivery, SharedFrame, v1};
+use parlance_proto::{Delivery, Outlet, SharedFrame, v1};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
@@ -43,6 +43,7 @@ pub(crate) struct Server {
 pub(crate) struct Session {
     pub(crate) headers: HeaderMap,
     pub(crate) inbound: BoxStream<'static, ClientFrame>,
+    pub(crate) outlet: Outlet,
     /// Dropped, it ends the stream.
     pub(crate) outbound: mpsc::Sender<Result<SharedFrame, Status>>,
 }
@@ -69,6 +70,7 @@ impl ChatBackend for Fake {
         &self,
         headers: HeaderMap,
         inbound: BoxStream<'static, ClientFrame>,
+        outlet: Outlet,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
         match headers.get(AUTHORIZATION) {
             Some(token) if token == "Bearer wrong" => return Err(Status::unauthenticated("who are you")),
@@ -76,7 +78,7 @@ impl ChatBackend for Fake {
             _ => {}
         }
         let (outbound, mut frames) = mpsc::channel(1);
-        self.sessions.send(Session { headers, inbound, outbound }).expect("the test is there");
+        self.sessions.send(Session { headers, inbound, outlet, outbound }).expect("the test is there");
         Ok(stream::poll_fn(move |cx| frames.poll_recv(cx)).map(|frame| frame.map(Delivery::Frame)).boxed())
     }
 

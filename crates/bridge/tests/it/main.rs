@@ -9,4 +9,5 @@ mod closing;
 mod frames;
 mod handshake;
 mod pressure;
+mod pushing;
 mod rest;

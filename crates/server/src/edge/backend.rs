@@ -13,7 +13,7 @@ use http::uri::PathAndQuery;
 use parlance_bridge::ChatBackend;
 use parlance_proto::codec::Encoded;
 use parlance_proto::error::Failure;
-use parlance_proto::{Delivery, v1};
+use parlance_proto::{Delivery, Outlet, v1};
 use prost::Message;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio_util::sync::CancellationToken;
@@ -59,6 +59,7 @@ impl ChatBackend for Upstream {
         &self,
         headers: HeaderMap,
         inbound: BoxStream<'static, v1::ClientFrame>,
+        _: Outlet,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
         signed(&headers)?;
         let finish = CancellationToken::new();

@@ -1,0 +1,290 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parlance_proto::Outlet;
+
+use super::frame::Piece;
+use super::{Feed, Mailbox};
+
+/// One session in one room.
+pub(crate) struct Subscription {
+    feed: Arc<Feed>,
+    mailbox: Arc<Mailbox>,
+    /// It waits in the mailbox already.
+    queued: AtomicBool,
+    /// Of a member, who is registered here.
+    live: AtomicBool,
+    /// Everything up to here was handed out or named as a gap. Moved by the session while it
+    /// is polled, and otherwise by whoever pushes to its connection.
+    cursor: AtomicU64,
+    /// The session has handed out all there was, and goes on with what happens.
+    at_head: AtomicBool,
+    /// Somebody is about to push what there is.
+    pushing: AtomicBool,
+}
+
+impl Subscription {
+    pub(super) fn new(feed: Arc<Feed>, mailbox: Arc<Mailbox>) -> Self {
+        let (queued, live, cursor) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
+        let (at_head, pushing) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { feed, mailbox, queued, live, cursor, at_head, pushing }
+    }
+
+    /// See the field.
+    pub(crate) fn cursor(&self) -> u64 {
+        self.cursor.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn move_to(&self, seq: u64) {
+        self.cursor.store(seq, Ordering::Release);
+    }
+
+    pub(crate) fn set_at_head(&self, at_head: bool) {
+        self.at_head.store(at_head, Ordering::Release);
+    }
+
+    /// What is new can be pushed past the session; it need not be woken.
+    pub(super) fn is_pushable(&self) -> bool {
+        self.at_head.load(Ordering::Acquire) && self.mailbox.outlet().is_some_and(Outlet::is_connected)
+    }
+
+    /// Whether nobody else is about to push.
+    pub(super) fn begin_push(&self) -> bool {
+        !self.pushing.swap(true, Ordering::SeqCst)
+    }
+
+    /// Pushes what there is to the connection, or has the session look.
+    pub(super) fn push(self: &Arc<Self>, found: &mut Found) {
+        // Before looking where the room is: what is delivered after that is pushed by another.
+        self.pushing.store(false, Ordering::SeqCst);
+        let mut is_all = true;
+        let mut next = || {
+            let cursor = self.cursor();
+            // The session may have been at work since.
+            is_all = self.at_head.load(Ordering::Acquire);
+            let piece = if is_all { found.following(&self.feed, cursor) } else { None };
+            let piece = match piece? {
+                Some(piece) if piece.removes.as_ref() != Some(self.mailbox.user()) => piece,
+                _ => {
+                    is_all = false;
+                    return None;
+                }
+            };
+            self.move_to(piece.last);
+            Some(piece.delivery.clone())
+        };
+        let pushed = self.mailbox.outlet().is_some_and(|outlet| outlet.push(&mut next));
+        if !(pushed && is_all) {
+            self.wake();
+        }
+    }
+
+    pub(crate) fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    pub(crate) fn session(&self) -> u64 {
+        self.mailbox.session()
+    }
+
+    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// The session's user is a member: from now on, whatever is committed in the room is told
+    /// to this node.
+    pub(crate) fn now_live(&self) {
+        self.live.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.live.load(Ordering::SeqCst)
+    }
+
+    /// The session looks: what comes from now on queues the room again.
+    pub(super) fn looked_at(&self) {
+        self.queued.store(false, Ordering::SeqCst);
+    }
+
+    /// Has the session look at the room.
+    pub(crate) fn wake(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::SeqCst) {
+            self.mailbox.room(self.clone());
+        }
+    }
+}
+
+/// What was last found in the ring of a room: sessions that are pushed to one after the other
+/// are mostly at the same place.
+#[derive(Default)]
+pub(super) struct Found {
+    pieces: Vec<Piece>,
+    /// What the room's last seq was then. Looked for anew when it has gone on: a message may
+    /// have been deleted.
+    delivered: u64,
+}
+
+impl Found {
+    /// What follows on `cursor`: nothing at the head, and an inner nothing where the ring does not
+    /// hold it.
+    fn following(&mut self, feed: &Feed, cursor: u64) -> Option<Option<&Piece>> {
+        let find = |pieces: &[Piece]| pieces.iter().position(|piece| piece.first == cursor + 1);
+        let delivered = feed.delivered();
+        if cursor >= delivered {
+            return None;
+        }
+        let mut at = if delivered == self.delivered { find(&self.pieces) } else { None };
+        if at.is_none() {
+            let Some(fetched) = feed.in_ring(cursor, u64::MAX) else { return Some(None) };
+            *self = Self { pieces: fetched.pieces, delivered };
+            at = find(&self.pieces);
+        }
+        Some(at.map(|at| &self.pieces[at]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, Weak};
+
+    use parlance_core::{Body, Chunk, Event, RequestId, Role, RoomId, Timestamp, UserId, Visibility};
+    use parlance_proto::{Delivery, Push};
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::hub::Terms;
+
+    /// A connection that takes everything while it is idle, and does `meanwhile` once before.
+    #[derive(Default)]
+    struct Connection {
+        is_busy: AtomicBool,
+        seen: Mutex<Vec<Delivery>>,
+        meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    }
+
+    impl Push for Connection {
+        fn push(&self, next: &mut dyn FnMut() -> Option<Delivery>) -> bool {
+            if self.is_busy.load(Ordering::SeqCst) {
+                return false;
+            }
+            while let Some(delivery) = next() {
+                self.seen.lock().unwrap().push(delivery);
+                if let Some(meanwhile) = self.meanwhile.lock().unwrap().take() {
+                    meanwhile();
+                }
+            }
+            true
+        }
+    }
+
+    impl Connection {
+        fn count(&self) -> usize {
+            self.seen.lock().unwrap().iter().map(|delivery| delivery.frames().len()).sum()
+        }
+    }
+
+    struct Listener {
+        subscription: Arc<Subscription>,
+        connection: Arc<Connection>,
+    }
+
+    fn listener(feed: &Arc<Feed>, session: u64) -> Listener {
+        let (outlet, connection) = (Outlet::default(), Arc::new(Connection::default()));
+        outlet.connect(Arc::downgrade(&connection) as Weak<dyn Push>);
+        let user = UserId::parse(&format!("user-{session}")).unwrap();
+        let mailbox = Arc::new(Mailbox::new(session, user, Some(outlet)));
+        let subscription = feed.subscribe(&mailbox);
+        subscription.set_at_head(true);
+        Listener { subscription, connection }
+    }
+
+    impl Listener {
+        /// Whether the session was told to look.
+        fn is_woken(&self) -> bool {
+            self.subscription.queued.load(Ordering::SeqCst)
+        }
+    }
+
+    fn feed() -> Arc<Feed> {
+        Arc::new(Feed::new(RoomId::parse("room").unwrap()))
+    }
+
+    /// A chunk of these events, as they would be committed.
+    fn deliver(feed: &Feed, bodies: Vec<Body>) {
+        let first = feed.delivered() + 1;
+        let event = |(seq, body)| Event {
+            seq,
+            at: Timestamp::default(),
+            actor: UserId::parse("someone").unwrap(),
+            request: RequestId::parse("request").unwrap(),
+            message_count: seq,
+            body,
+        };
+        let events: Vec<_> = (first..).zip(bodies).map(event).collect();
+        let chunk = Chunk::new([0; 16], events, first, 2).unwrap();
+        feed.deliver(Terms { visibility: Visibility::All, floor: 1, epoch: 1 }, &chunk);
+    }
+
+    fn event() -> Body {
+        Body::MemberAdded { user: UserId::parse("other").unwrap(), role: Role::Member }
+    }
+
+    /// Lets what was spawned have its turn.
+    async fn settle() {
+        for _ in 0..100 {
+            yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_at_the_head_is_pushed_to_and_not_woken() {
+        let feed = feed();
+        let there: Vec<_> = (0..600).map(|session| listener(&feed, session)).collect();
+        for _ in 0..3 {
+            deliver(&feed, vec![event(), event()]);
+            settle().await;
+        }
+        for listener in &there {
+            assert_eq!((listener.connection.count(), listener.is_woken()), (6, false));
+            assert_eq!(listener.subscription.cursor(), 6);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_others_are_pushed_to_is_not_missed() {
+        let feed = feed();
+        let there: Vec<_> = (0..40).map(|session| listener(&feed, session)).collect();
+        for listener in &there {
+            let feed = feed.clone();
+            let meanwhile = move || deliver(&feed, vec![event()]);
+            *listener.connection.meanwhile.lock().unwrap() = Some(Box::new(meanwhile));
+        }
+        deliver(&feed, vec![event()]);
+        settle().await;
+        for listener in &there {
+            assert_eq!((listener.connection.count(), listener.subscription.cursor()), (41, 41));
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_cannot_be_pushed_to_looks_for_themselves() {
+        let feed = feed();
+        let [busy, behind, gone, removed] = [1, 2, 3, 4].map(|session| listener(&feed, session));
+        busy.connection.is_busy.store(true, Ordering::SeqCst);
+        behind.subscription.set_at_head(false);
+        let Listener { subscription, connection } = gone;
+        drop(connection);
+        let gone = Listener { subscription, connection: Arc::default() };
+        let user = removed.subscription.mailbox().user().clone();
+        deliver(&feed, vec![event()]);
+        deliver(&feed, vec![Body::MemberRemoved { user }]);
+        settle().await;
+        for listener in [&busy, &behind, &gone] {
+            assert_eq!((listener.connection.count(), listener.subscription.cursor()), (0, 0));
+            assert!(listener.is_woken());
+        }
+        // The removal ends the session's part in the room: that is its own to see.
+        assert_eq!((removed.connection.count(), removed.subscription.cursor()), (1, 1));
+        assert!(removed.is_woken());
+    }
+}

@@ -1,0 +1,96 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use parlance_proto::{Delivery, Push};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::form::Form;
+use super::handshake::Session;
+use super::outbound::{Outbound, Step};
+use super::socket::Socket;
+use crate::meters::Meters;
+
+/// A connection, between its own task and those who have something for its client while
+/// that task waits. Whoever holds it is alone with it: while it is locked, the session is
+/// polled by nobody else.
+pub(super) struct Link<S>(Mutex<Ends<S>>);
+
+/// Both ends of it.
+pub(super) struct Ends<S> {
+    pub(super) socket: Socket<S>,
+    pub(super) outbound: Outbound,
+    /// How the client is answered.
+    pub(super) form: Form,
+    pub(super) meters: Arc<Meters>,
+    /// Everything has gone out, and the task waits.
+    is_idle: bool,
+    /// Wakes the task.
+    waker: Waker,
+}
+
+/// What a connection has done.
+pub(super) enum Happened {
+    Step(Result<Step, Error>),
+    Message(Option<Result<Message, Error>>),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    pub(super) fn new(socket: Socket<S>, session: Session, meters: Arc<Meters>) -> Arc<Self> {
+        let (outbound, waker) = (Outbound::new(session), Waker::noop().clone());
+        let ends = Ends { socket, outbound, form: Form::Json, meters, is_idle: false, waker };
+        Arc::new(Self(Mutex::new(ends)))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Ends<S>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the connection does next: writes, if `may_write`, then reads.
+    pub(super) fn poll_next(&self, may_write: bool, may_read: bool, cx: &mut Context<'_>) -> Poll<Happened> {
+        let ends = &mut *self.lock();
+        ends.is_idle = false;
+        let happened = ends.poll_next(may_write, may_read, cx);
+        if happened.is_pending() && may_write && ends.outbound.is_idle() {
+            ends.is_idle = true;
+            ends.waker.clone_from(cx.waker());
+        }
+        happened
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Ends<S> {
+    fn poll_next(&mut self, may_write: bool, may_read: bool, cx: &mut Context<'_>) -> Poll<Happened> {
+        if may_write
+            && let Poll::Ready(step) = self.outbound.poll_step(&mut self.socket, self.form, &self.meters, cx)
+        {
+            return Poll::Ready(Happened::Step(step));
+        }
+        if may_read && !self.outbound.has_reply() {
+            return self.socket.poll_next(cx).map(Happened::Message);
+        }
+        Poll::Pending
+    }
+
+    /// From here on only the connection's task writes.
+    pub(super) fn hang_up(&mut self) {
+        self.is_idle = false;
+        self.outbound.hang_up();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Push for Link<S> {
+    fn push(&self, next: &mut dyn FnMut() -> Option<Delivery>) -> bool {
+        // Held by its task, it is not idle.
+        let Ok(mut ends) = self.0.try_lock() else { return false };
+        let ends = &mut *ends;
+        if !ends.is_idle {
+            return false;
+        }
+        ends.is_idle = ends.outbound.push(&mut ends.socket, ends.form, &ends.meters, next);
+        if !ends.is_idle {
+            ends.waker.wake_by_ref();
+        }
+        true
+    }
+}

@@ -1,0 +1,75 @@
+use parlance_bridge::Options;
+use parlance_proto::{Delivery, SharedFrame, SharedRun};
+use tokio::task::yield_now;
+
+use crate::common::{Client, Server, Session, large, reply, within};
+
+/// Pushes once the connection is idle.
+async fn push(session: &Session, delivery: Delivery) {
+    let mut given = Some(delivery);
+    within(async {
+        while given.is_some() {
+            session.outlet.push(&mut || given.take());
+            yield_now().await;
+        }
+    })
+    .await;
+}
+
+async fn expect(client: &mut Client, id: &str) {
+    assert_eq!(client.json().await["reply"]["requestId"], id);
+}
+
+#[tokio::test]
+async fn what_is_pushed_comes_in_order_with_what_the_stream_gives() {
+    let mut server = Server::start(Options::default()).await;
+    let (mut client, session) = server.connect().await;
+    for number in 0..200 {
+        let id = number.to_string();
+        if number % 3 == 0 {
+            within(session.outbound.send(Ok(reply(&id)))).await.unwrap();
+            // The stream's is taken before what is pushed later: only then is it idle again.
+            expect(&mut client, &id).await;
+        } else {
+            push(&session, reply(&id).into()).await;
+            if number % 2 == 0 {
+                expect(&mut client, &id).await;
+            } else {
+                push(&session, reply("behind").into()).await;
+                expect(&mut client, &id).await;
+                expect(&mut client, "behind").await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_socket_does_not_take_is_sent_by_the_connection() {
+    let mut server = Server::start(Options::default()).await;
+    let (mut client, session) = server.connect().await;
+    let frames: Vec<SharedFrame> = (0..100).map(|_| large(20_000)).chain([reply("last")]).collect();
+    push(&session, Delivery::Run(SharedRun::new(frames))).await;
+    // It is busy: nobody is asked for more.
+    for _ in 0..10 {
+        assert!(!session.outlet.push(&mut || panic!("it has no room for more")));
+        yield_now().await;
+    }
+    within(session.outbound.send(Ok(reply("from the stream")))).await.unwrap();
+    for _ in 0..100 {
+        client.json().await;
+    }
+    expect(&mut client, "last").await;
+    expect(&mut client, "from the stream").await;
+    push(&session, reply("idle again").into()).await;
+    expect(&mut client, "idle again").await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_gone_takes_nothing() {
+    let mut server = Server::start(Options::default()).await;
+    let (client, session) = server.connect().await;
+    push(&session, reply("1").into()).await;
+    drop(client);
+    within(server.bridge.finished()).await;
+    assert!(!session.outlet.push(&mut || panic!("nobody is there")));
+}

@@ -1,0 +1,42 @@
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
+
+use crate::Delivery;
+
+/// A connection that takes what there is for its client from whoever has it, while its own
+/// task has nothing to do: waking that for every delivery costs as much as the delivery.
+pub trait Push: Send + Sync {
+    /// Sends what `next` gives, until it gives nothing more, or the connection is no longer
+    /// idle. Returns whether it was idle; if not, `next` was not asked.
+    ///
+    /// What was given is sent, by the connection's own task if not at once. While `next` is
+    /// asked that task does nothing, so that the session's place may be moved.
+    fn push(&self, next: &mut dyn FnMut() -> Option<Delivery>) -> bool;
+}
+
+/// The way from a session to its connection, if that is one that can be pushed to.
+#[derive(Clone, Default)]
+pub struct Outlet(Arc<OnceLock<Weak<dyn Push>>>);
+
+impl Outlet {
+    /// Says which connection it is, once.
+    pub fn connect(&self, connection: Weak<dyn Push>) {
+        let _ = self.0.set(connection);
+    }
+
+    /// Whether there is one.
+    pub fn is_connected(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    /// See [`Push::push`].
+    pub fn push(&self, next: &mut dyn FnMut() -> Option<Delivery>) -> bool {
+        self.0.get().and_then(Weak::upgrade).is_some_and(|connection| connection.push(next))
+    }
+}
+
+impl fmt::Debug for Outlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outlet").field("is_connected", &self.is_connected()).finish()
+    }
+}
