@@ -1,19 +1,17 @@
 //! Every number that bounds something here, with its reason.
 //!
-//! An idle connection holds its read buffer (1 KiB), the task with its future (below
-//! 2.5 KiB), the channel to the backend (about 0.5 KiB) and a write buffer as large as
-//! its largest batch (below 1 KiB after a welcome, 16 KiB at most). Measured over 5,000
-//! connections, kernel and backend not counted, when the read buffer was 4 KiB: 8.4 KiB, so
-//! 0.9 GB for 100,000.
+//! An idle connection holds its read buffer (1 KiB), the task with its future and what it
+//! shares with those who push (below 2 KiB), and the channel to the backend (about 0.5 KiB).
+//! There is no write buffer: what goes out is shared with whoever else gets it.
 //!
 //! tungstenite never shrinks its read buffer: a connection stays as large as its largest
 //! message (18 KiB after a hello of 10,000 bytes, 106 KiB after one of 100,000).
 //!
 //! At its worst a connection holds one message half read, [`INBOUND_FRAMES`] decoded
-//! frames that the backend has not taken, and [`MAX_WRITE_BUFFER_BYTES`]. Decoded, a frame
-//! of 128 KiB takes up to 2.6 MB (64,000 empty cursors of 2 bytes each), until the backend
-//! has seen it. What waits to be sent is the backend's: the bridge takes the next frame
-//! only when the socket took the last.
+//! frames that the backend has not taken, and [`GATHER_BYTES`] and one delivery more that
+//! the socket has not taken. Decoded, a frame of 128 KiB takes up to 2.6 MB (64,000 empty
+//! cursors of 2 bytes each), until the backend has seen it. What waits to be sent beyond that is
+//! the backend's: the bridge asks for more only when the socket took what there was.
 
 use std::time::Duration;
 

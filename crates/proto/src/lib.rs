@@ -11,7 +11,7 @@ mod frame;
 mod outlet;
 
 pub use frame::{Delivery, Form, SharedFrame, SharedRun};
-pub use outlet::{Outlet, Push};
+pub use outlet::{Outlet, Push, Source};
 
 /// `package parlance.v1`: messages and clients.
 #[allow(missing_docs, clippy::large_enum_variant, clippy::doc_markdown)]

@@ -6,12 +6,19 @@ use crate::Delivery;
 /// A connection that takes what there is for its client from whoever has it, while its own
 /// task has nothing to do: waking that for every delivery costs as much as the delivery.
 pub trait Push: Send + Sync {
-    /// Sends what `next` gives, until it gives nothing more, or the connection is no longer
-    /// idle. Returns whether it was idle; if not, `next` was not asked.
+    /// Sends what `source` gives, until it gives nothing more, or the connection is no longer
+    /// idle. Returns whether it was idle; if not, `source` was not asked.
     ///
-    /// What was given is sent, by the connection's own task if not at once. While `next` is
+    /// What was given is sent, by the connection's own task if not at once. While `source` is
     /// asked that task does nothing, so that the session's place may be moved.
-    fn push(&self, next: &mut dyn FnMut() -> Option<Delivery>) -> bool;
+    fn push(&self, source: &mut dyn Source) -> bool;
+}
+
+/// What gives a connection something to send.
+pub trait Source {
+    /// The next delivery. Lent: where a thousand connections get the same, counting who holds
+    /// it would have the processors wait for each other.
+    fn next(&mut self) -> Option<&Delivery>;
 }
 
 /// The way from a session to its connection, if that is one that can be pushed to.
@@ -30,8 +37,8 @@ impl Outlet {
     }
 
     /// See [`Push::push`].
-    pub fn push(&self, next: &mut dyn FnMut() -> Option<Delivery>) -> bool {
-        self.0.get().and_then(Weak::upgrade).is_some_and(|connection| connection.push(next))
+    pub fn push(&self, source: &mut dyn Source) -> bool {
+        self.0.get().and_then(Weak::upgrade).is_some_and(|connection| connection.push(source))
     }
 }
 

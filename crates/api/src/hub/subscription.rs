@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parlance_proto::Outlet;
+use parlance_proto::{Delivery, Outlet, Source};
 
 use super::frame::Piece;
 use super::{Feed, Mailbox};
@@ -57,24 +57,9 @@ impl Subscription {
     pub(super) fn push(self: &Arc<Self>, found: &mut Found) {
         // Before looking where the room is: what is delivered after that is pushed by another.
         self.pushing.store(false, Ordering::SeqCst);
-        let mut is_all = true;
-        let mut next = || {
-            let cursor = self.cursor();
-            // The session may have been at work since.
-            is_all = self.at_head.load(Ordering::Acquire);
-            let piece = if is_all { found.following(&self.feed, cursor) } else { None };
-            let piece = match piece? {
-                Some(piece) if piece.removes.as_ref() != Some(self.mailbox.user()) => piece,
-                _ => {
-                    is_all = false;
-                    return None;
-                }
-            };
-            self.move_to(piece.last);
-            Some(piece.delivery.clone())
-        };
-        let pushed = self.mailbox.outlet().is_some_and(|outlet| outlet.push(&mut next));
-        if !(pushed && is_all) {
+        let mut news = News { subscription: self, found, is_all: true };
+        let pushed = self.mailbox.outlet().is_some_and(|outlet| outlet.push(&mut news));
+        if !(pushed && news.is_all) {
             self.wake();
         }
     }
@@ -114,6 +99,35 @@ impl Subscription {
     }
 }
 
+/// What is new for one session, for its connection.
+struct News<'n> {
+    subscription: &'n Subscription,
+    found: &'n mut Found,
+    /// The session has nothing to do with it; otherwise the rest is its own.
+    is_all: bool,
+}
+
+impl Source for News<'_> {
+    fn next(&mut self) -> Option<&Delivery> {
+        let Subscription { feed, mailbox, at_head, .. } = self.subscription;
+        // The session may have been at work since.
+        self.is_all = at_head.load(Ordering::Acquire);
+        if !self.is_all {
+            return None;
+        }
+        match self.found.following(feed, self.subscription.cursor())? {
+            Some(piece) if piece.removes.as_ref() != Some(mailbox.user()) => {
+                self.subscription.move_to(piece.last);
+                Some(&piece.delivery)
+            }
+            _ => {
+                self.is_all = false;
+                None
+            }
+        }
+    }
+}
+
 /// What was last found in the ring of a room: sessions that are pushed to one after the other
 /// are mostly at the same place.
 #[derive(Default)]
@@ -148,7 +162,7 @@ mod tests {
     use std::sync::{Mutex, Weak};
 
     use parlance_core::{Body, Chunk, Event, RequestId, Role, RoomId, Timestamp, UserId, Visibility};
-    use parlance_proto::{Delivery, Push};
+    use parlance_proto::Push;
     use tokio::task::yield_now;
 
     use super::*;
@@ -163,11 +177,11 @@ mod tests {
     }
 
     impl Push for Connection {
-        fn push(&self, next: &mut dyn FnMut() -> Option<Delivery>) -> bool {
+        fn push(&self, source: &mut dyn Source) -> bool {
             if self.is_busy.load(Ordering::SeqCst) {
                 return false;
             }
-            while let Some(delivery) = next() {
+            while let Some(delivery) = source.next().cloned() {
                 self.seen.lock().unwrap().push(delivery);
                 if let Some(meanwhile) = self.meanwhile.lock().unwrap().take() {
                     meanwhile();

@@ -20,7 +20,7 @@ pub(super) enum Form {
 
 impl Form {
     /// What is sent of a delivery: shared with whoever else gets it.
-    pub(super) fn delivered(self, delivery: &Delivery, meters: &Meters) -> Bytes {
+    pub(super) fn delivered<'d>(self, delivery: &'d Delivery, meters: &Meters) -> &'d Bytes {
         let make = |frame: &SharedFrame| {
             if self == Self::Json {
                 meters.frames_to_json.increment(1);
@@ -28,8 +28,8 @@ impl Form {
             self.framed(frame)
         };
         match delivery {
-            Delivery::Frame(frame) => frame.in_form(self.shared(), make).clone(),
-            Delivery::Run(run) => run.in_form(self.shared(), make).clone(),
+            Delivery::Frame(frame) => frame.in_form(self.shared(), make),
+            Delivery::Run(run) => run.in_form(self.shared(), make),
         }
     }
 
@@ -177,7 +177,7 @@ mod tests {
         let (one, two) = (welcome("1"), welcome("2"));
         let run = Delivery::Run(SharedRun::new([one.clone(), two]));
         for form in [Form::Json, Form::Binary] {
-            let sent = |delivery: &Delivery| form.delivered(delivery, &meters);
+            let sent = |delivery: &Delivery| form.delivered(delivery, &meters).clone();
             let alone = Delivery::Frame(one.clone());
             assert_eq!(sent(&alone).as_ptr(), sent(&alone.clone()).as_ptr());
             assert_eq!(sent(&run).as_ptr(), sent(&run.clone()).as_ptr());

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use parlance_proto::{Delivery, Push};
+use parlance_proto::{Push, Source};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -80,14 +80,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Ends<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Push for Link<S> {
-    fn push(&self, next: &mut dyn FnMut() -> Option<Delivery>) -> bool {
+    fn push(&self, source: &mut dyn Source) -> bool {
         // Held by its task, it is not idle.
         let Ok(mut ends) = self.0.try_lock() else { return false };
         let ends = &mut *ends;
         if !ends.is_idle {
             return false;
         }
-        ends.is_idle = ends.outbound.push(&mut ends.socket, ends.form, &ends.meters, next);
+        ends.is_idle = ends.outbound.push(&mut ends.socket, ends.form, &ends.meters, source);
         if !ends.is_idle {
             ends.waker.wake_by_ref();
         }

@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures::StreamExt;
-use parlance_proto::{Delivery, SharedFrame};
+use parlance_proto::{Delivery, SharedFrame, Source};
 use prost::encoding::decode_key;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -176,32 +176,33 @@ impl Outbound {
             && !(self.unflushed || self.ping)
     }
 
-    /// Writes what `next` gives while nothing else is on its way. Returns whether that is so
+    /// Writes what `source` gives while nothing else is on its way. Returns whether that is so
     /// again; if not, the rest is for [`Self::poll_step`].
     pub(super) fn push<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         socket: &mut Socket<S>,
         form: Form,
         meters: &Meters,
-        next: &mut dyn FnMut() -> Option<Delivery>,
+        source: &mut dyn Source,
     ) -> bool {
         // Should the socket not take it, the connection's task comes to wait for it.
-        let mut cx = Context::from_waker(Waker::noop());
-        while let Some(delivery) = next() {
+        let cx = &mut Context::from_waker(Waker::noop());
+        while let Some(delivery) = source.next() {
             meters.frames_out.increment(delivery.frames().len() as u64);
-            self.queue.push_back(form.delivered(&delivery, meters));
+            let framed = form.delivered(delivery, meters);
             self.unflushed = true;
-            match self.poll_write(socket, &mut cx) {
-                Poll::Ready(Ok(written)) => self.advance(written),
+            let written = match socket.poll_write(cx, framed) {
+                Poll::Ready(Ok(written)) => written,
                 // An error comes again.
-                Poll::Ready(Err(_)) | Poll::Pending => return false,
-            }
-            if !self.queue.is_empty() {
+                Poll::Ready(Err(_)) | Poll::Pending => 0,
+            };
+            if written < framed.len() {
+                self.queue.push_back(framed.clone());
+                self.written = written;
                 return false;
             }
         }
-        self.turn = 0;
-        self.unflushed = self.unflushed && !matches!(socket.poll_flush(&mut cx), Poll::Ready(Ok(())));
+        self.unflushed = self.unflushed && !matches!(socket.poll_flush(cx), Poll::Ready(Ok(())));
         !self.unflushed
     }
 
@@ -214,7 +215,7 @@ impl Outbound {
                 Poll::Ready(Some(Ok(delivery))) => {
                     meters.frames_out.increment(delivery.frames().len() as u64);
                     self.draining |= is_draining(&delivery);
-                    let framed = form.delivered(&delivery, meters);
+                    let framed = form.delivered(&delivery, meters).clone();
                     bytes += framed.len();
                     self.queue.push_back(framed);
                 }
