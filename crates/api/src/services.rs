@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use crate::auth::Caller;
 use crate::limits::OPERATION_TIMEOUT;
 use crate::session::{Inbound, Session};
-use crate::streams::{ChatServer, Deliveries, Nothing, opened};
+use crate::streams::{self, Deliveries, Nothing, opened};
 use crate::{Api, Error};
 
 /// An [`Api`] as gRPC services.
@@ -33,9 +33,9 @@ impl Services {
     }
 
     /// `ChatService`, with the limits on messages set.
-    pub fn chat(&self) -> ChatServer {
+    pub fn chat(&self) -> streams::Streaming<ChatServiceServer<Self>> {
         let server = ChatServiceServer::new(self.clone());
-        ChatServer::new(server.max_decoding_message_size(MAX_FRAME_BYTES))
+        streams::Streaming::new(server.max_decoding_message_size(MAX_FRAME_BYTES))
     }
 
     /// `UserService`, likewise.

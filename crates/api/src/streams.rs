@@ -15,15 +15,13 @@ use futures::stream::Empty;
 use futures::{Stream, StreamExt, TryFutureExt, stream};
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame};
-use parlance_proto::server::chat_service_server::ChatServiceServer;
 use parlance_proto::{Delivery, SharedFrame, SharedRun, v1};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::{BoxFuture, Service};
+use tonic::codegen::Service;
 use tonic::server::NamedService;
 
 use crate::limits::GATHER_BYTES;
-use crate::services::Services;
 
 /// What a session hands out to its client.
 pub type Deliveries = Pin<Box<dyn Stream<Item = Result<Delivery, Status>> + Send>>;
@@ -77,31 +75,34 @@ pub(crate) fn opened(session: Deliveries) -> tonic::Response<Nothing> {
     response
 }
 
-/// `ChatService`: tonic's server, but for what streams send.
+/// A server of tonic's, but for what [`opened`] streams send.
 #[derive(Clone)]
-pub struct ChatServer(ChatServiceServer<Services>);
+pub struct Streaming<S>(S);
 
-impl ChatServer {
-    pub(crate) fn new(server: ChatServiceServer<Services>) -> Self {
+impl<S> Streaming<S> {
+    pub(crate) fn new(server: S) -> Self {
         Self(server)
     }
 }
 
-impl NamedService for ChatServer {
-    const NAME: &'static str = <ChatServiceServer<Services> as NamedService>::NAME;
+impl<S: NamedService> NamedService for Streaming<S> {
+    const NAME: &'static str = S::NAME;
 }
 
-impl Service<Request<Body>> for ChatServer {
+impl<S> Service<Request<Body>> for Streaming<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = MapOk<BoxFuture<Response<Body>, Infallible>, fn(Response<Body>) -> Response<Body>>;
+    type Future = MapOk<S::Future, fn(Response<Body>) -> Response<Body>>;
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.0.call(request).map_ok(with_deliveries)
+        self.0.call(request).map_ok(with_deliveries as fn(_) -> _)
     }
 }
 

@@ -7,18 +7,16 @@ use parlance_core::{Body, Chunk, Entry, Overlay, RoomId, SeqRange};
 use parlance_proto::{convert, v1};
 use parlance_registry::Registry;
 use parlance_store::Store;
-use tokio::task::{unconstrained, yield_now};
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use super::frame::{Frame, Piece, following};
 use super::pages::{Pages, page_start};
 use super::state::{RoomState, Terms};
-use super::subscription::Found;
+use super::subscription::push_all;
 use super::{Mailbox, Subscription};
 use crate::Error;
-use crate::limits::{
-    PUSHES, PUSHES_PER_TURN, REFRESH_EVENTS, RING_BYTES, RING_EVENTS, RING_IDLE, STORE_PAGE,
-};
+use crate::limits::{PUSHES, REFRESH_EVENTS, RING_BYTES, RING_EVENTS, RING_IDLE, STORE_PAGE};
 use crate::map::HashMap;
 use crate::own_task::in_own_task;
 
@@ -268,7 +266,7 @@ impl Feed {
             let rest = pushes.len().saturating_sub(PUSHES);
             // Writing takes from the budget of the task that writes, and here others' turns are
             // seen to.
-            tokio::spawn(unconstrained(push(pushes.split_off(rest))));
+            tokio::spawn(unconstrained(push_all(pushes.split_off(rest))));
         }
     }
 
@@ -350,17 +348,6 @@ impl Feed {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Pushes what is new to connections, one after the other.
-async fn push(subscriptions: Vec<Arc<Subscription>>) {
-    let mut found = Found::default();
-    for some in subscriptions.chunks(PUSHES_PER_TURN) {
-        for subscription in some {
-            subscription.push(&mut found);
-        }
-        yield_now().await;
     }
 }
 

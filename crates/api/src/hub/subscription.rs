@@ -2,9 +2,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parlance_proto::{Delivery, Outlet, Source};
+use tokio::task::yield_now;
 
 use super::frame::Piece;
 use super::{Feed, Mailbox};
+use crate::limits::PUSHES_PER_TURN;
 
 /// One session in one room.
 pub(crate) struct Subscription {
@@ -54,7 +56,7 @@ impl Subscription {
     }
 
     /// Pushes what there is to the connection, or has the session look.
-    pub(super) fn push(self: &Arc<Self>, found: &mut Found) {
+    fn push(self: &Arc<Self>, found: &mut Found) {
         // Before looking where the room is: what is delivered after that is pushed by another.
         self.pushing.store(false, Ordering::SeqCst);
         let mut news = News { subscription: self, found, is_all: true };
@@ -99,6 +101,17 @@ impl Subscription {
     }
 }
 
+/// Pushes what is new to connections, one after the other.
+pub(super) async fn push_all(subscriptions: Vec<Arc<Subscription>>) {
+    let mut found = Found::default();
+    for some in subscriptions.chunks(PUSHES_PER_TURN) {
+        for subscription in some {
+            subscription.push(&mut found);
+        }
+        yield_now().await;
+    }
+}
+
 /// What is new for one session, for its connection.
 struct News<'n> {
     subscription: &'n Subscription,
@@ -131,7 +144,7 @@ impl Source for News<'_> {
 /// What was last found in the ring of a room: sessions that are pushed to one after the other
 /// are mostly at the same place.
 #[derive(Default)]
-pub(super) struct Found {
+struct Found {
     pieces: Vec<Piece>,
     /// What the room's last seq was then. Looked for anew when it has gone on: a message may
     /// have been deleted.
@@ -163,7 +176,6 @@ mod tests {
 
     use parlance_core::{Body, Chunk, Event, RequestId, Role, RoomId, Timestamp, UserId, Visibility};
     use parlance_proto::Push;
-    use tokio::task::yield_now;
 
     use super::*;
     use crate::hub::Terms;

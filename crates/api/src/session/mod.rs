@@ -260,7 +260,8 @@ impl Session {
             }
             None => Err(Error::UnknownOperation),
             Some(Operation::Hello(_)) if self.open.is_some() => Err(Error::HelloRepeated),
-            Some(Operation::Hello(hello)) => match self.hello(hello).await {
+            // Boxed, as all that a session rarely does: it would hold room for it while it waits.
+            Some(Operation::Hello(hello)) => match Box::pin(self.hello(hello)).await {
                 Ok(()) => return Ok(()),
                 // There is no second try on a stream that only listens.
                 Err(error) if self.subscribe_only => return Err(error.into()),

@@ -177,7 +177,7 @@ impl Session {
         match waken {
             Waken::Signal(frame) => self.out.push_back(frame.into()),
             Waken::Attach(attach) => {
-                open.attach(&attach).await?;
+                Box::pin(open.attach(&attach)).await?;
             }
             Waken::Room(subscription) => {
                 let room = subscription.feed().room();
