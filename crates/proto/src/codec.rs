@@ -17,7 +17,7 @@ pub struct ServerCodec<T, U>(PhantomData<(T, U)>);
 
 /// Starting size of a stream's buffers, bytes; they grow with what goes through. A hello
 /// fits; 8 KiB, as is usual, for each of 100,000 idle streams would be 800 MB.
-const BUFFER_BYTES: usize = 128;
+const BUFFER_BYTES: usize = 64;
 
 /// How much is gathered before a stream yields to the socket, bytes: one TLS record.
 const YIELD_BYTES: usize = 16 * 1024;

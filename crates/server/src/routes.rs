@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_web::GrpcWebLayer;
+use tower::util::MapResponseLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::backend::InProcess;
@@ -88,6 +89,7 @@ fn with_common(app: Router, common: Common) -> Router {
     app.route("/healthz", get(healthz))
         .route("/readyz", get(readyz).with_state(common.readiness))
         .layer(cors(guard.clone()))
+        .layer(MapResponseLayer::new(without_cors))
         .layer(middleware::from_fn_with_state(guard, guard::check))
 }
 
@@ -114,6 +116,17 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// Lets the pages that the guard allows read the answers.
+/// A call of gRPC's own has no origin, and nobody caches its answer. Every connection would
+/// keep these headers, to say them shorter the next time.
+fn without_cors(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    if headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/grpc") {
+        headers.remove(header::VARY);
+        headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+    }
+    response
+}
+
 fn cors(guard: Guard) -> CorsLayer {
     let allowed = move |origin: &HeaderValue, parts: &request::Parts| {
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());

@@ -66,6 +66,10 @@ impl Mailbox {
     fn try_next(&self) -> Option<Waken> {
         let mut waiting = self.waiting();
         if let Some(frame) = waiting.signals.pop_front() {
+            if waiting.signals.is_empty() {
+                // Many may have come at once, and rarely do again.
+                waiting.signals = VecDeque::new();
+            }
             return Some(Waken::Signal(frame));
         }
         if let Some(attach) = waiting.attach.pop_front() {

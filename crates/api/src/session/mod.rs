@@ -42,7 +42,7 @@ const MAX_FRAME_ID: usize = 64;
 
 /// Places in what is ready to go out that a session keeps while it waits: catching up may
 /// have filled hundreds.
-const KEPT: usize = 16;
+const KEPT: usize = 4;
 
 /// What comes from the client; an error ends the session.
 pub(crate) type Inbound = BoxStream<'static, Result<v1::ClientFrame, Status>>;
