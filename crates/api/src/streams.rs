@@ -75,7 +75,7 @@ pub(crate) fn opened(session: Deliveries) -> tonic::Response<Nothing> {
     response
 }
 
-/// A server of tonic's, but for what [`opened`] streams send.
+/// One of tonic's servers; what its streams hand out is sent from here.
 #[derive(Clone)]
 pub struct Streaming<S>(S);
 
