@@ -93,6 +93,8 @@ test("a server that is asked for by name, and gone for good, is no blank page", 
 
 test("a first message is kept until there is a conversation, and so is one to nobody", async () => {
   const carol = await people.named(server.url, `Carol ${number}`);
+  // Taken to the lobby, before she is somewhere else.
+  await open(carol, "Lobby");
   await open(carol, `Bob ${number}`);
   cut();
   await until("it says so", () => status(carol), isOffline);
