@@ -20,6 +20,10 @@ pub(crate) const OPENING: usize = 128;
 /// bytes each, 6 KiB for a session that does not read.
 pub(crate) const MAX_SIGNALS: usize = 64;
 
+/// Places that an empty queue of a session keeps: catching up, or many who come at once, may have
+/// filled hundreds, and rarely do so again.
+pub(crate) const QUEUE_KEPT: usize = 4;
+
 /// Handed to HTTP/2 in one piece, bytes: one of its frames, and one record of TLS. A run
 /// of frames that were committed together may be longer.
 pub(crate) const GATHER_BYTES: usize = 16 * 1024;

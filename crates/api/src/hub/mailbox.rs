@@ -6,7 +6,7 @@ use parlance_proto::{Outlet, SharedFrame};
 use tokio::sync::Notify;
 
 use super::Subscription;
-use crate::limits::MAX_SIGNALS;
+use crate::limits::{MAX_SIGNALS, QUEUE_KEPT};
 
 /// What waits for one session. Bounded: a room is in it once however much happened
 /// there, and signals push each other out.
@@ -67,8 +67,7 @@ impl Mailbox {
         let mut waiting = self.waiting();
         if let Some(frame) = waiting.signals.pop_front() {
             if waiting.signals.is_empty() {
-                // Many may have come at once, and rarely do again.
-                waiting.signals = VecDeque::new();
+                waiting.signals.shrink_to(QUEUE_KEPT);
             }
             return Some(Waken::Signal(frame));
         }

@@ -31,7 +31,9 @@ use self::online::Online;
 use self::stream::RoomStream;
 use crate::auth::Caller;
 use crate::hub::{Hub, Mailbox};
-use crate::limits::{BAD_FRAMES, DRAIN_GRACE, HELLO_TIMEOUT, LEAVE_SLACK, MAX_IN_FLIGHT, PRESENCE_ROOMS};
+use crate::limits::{
+    BAD_FRAMES, DRAIN_GRACE, HELLO_TIMEOUT, LEAVE_SLACK, MAX_IN_FLIGHT, PRESENCE_ROOMS, QUEUE_KEPT,
+};
 use crate::map::HashMap;
 use crate::operations::parse;
 use crate::own_task::in_own_task;
@@ -39,10 +41,6 @@ use crate::{Api, Error};
 
 /// Longest correlation id of a frame, bytes.
 const MAX_FRAME_ID: usize = 64;
-
-/// Places in what is ready to go out that a session keeps while it waits: catching up may
-/// have filled hundreds.
-const KEPT: usize = 4;
 
 /// What comes from the client; an error ends the session.
 pub(crate) type Inbound = BoxStream<'static, Result<v1::ClientFrame, Status>>;
@@ -155,9 +153,7 @@ impl Session {
             if self.ended {
                 return None;
             }
-            if self.out.capacity() > KEPT {
-                self.out = VecDeque::new();
-            }
+            self.out.shrink_to(QUEUE_KEPT);
             let turn = self.turn().await;
             if let Err(error) = self.take(turn).await {
                 self.ended = true;

@@ -89,7 +89,7 @@ impl RoomStream {
     fn step_done(&mut self) {
         self.plan.pop_front();
         if self.plan.is_empty() {
-            self.plan = VecDeque::new();
+            self.plan.shrink_to_fit();
         }
     }
 

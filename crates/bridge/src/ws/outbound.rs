@@ -24,8 +24,8 @@ const DRAINING_TAG: u32 = 6;
 /// An empty ping.
 const PING: &[u8] = &[0x89, 0];
 
-/// Places of a queue that are kept while nothing is on its way.
-const KEPT: usize = 4;
+/// Places that the queue keeps while nothing is on its way.
+const QUEUE_KEPT: usize = 4;
 
 /// The sending half of a connection. It asks the backend for more only when the socket took
 /// what there was: a peer that reads nothing costs what is gathered at a time, all of it
@@ -160,9 +160,7 @@ impl Outbound {
             }
             if waits {
                 self.turn = 0;
-                if self.queue.capacity() > KEPT {
-                    self.queue = VecDeque::new();
-                }
+                self.queue.shrink_to(QUEUE_KEPT);
                 return Poll::Pending;
             }
         }
@@ -264,13 +262,12 @@ impl Outbound {
             return written(socket.poll_write(cx, &only[self.written..]));
         }
         let mut slices = [IoSlice::new(&[]); GATHERED];
-        let mut count = 0;
         for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
-            let from = if count == 0 { self.written } else { 0 };
-            *slice = IoSlice::new(&bytes[from..]);
-            count += 1;
+            *slice = IoSlice::new(bytes);
         }
-        written(socket.poll_write_vectored(cx, &slices[..count]))
+        let mut rest = &mut slices[..self.queue.len().min(GATHERED)];
+        IoSlice::advance_slices(&mut rest, self.written);
+        written(socket.poll_write_vectored(cx, rest))
     }
 
     /// So much has gone out.
