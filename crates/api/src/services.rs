@@ -127,18 +127,26 @@ impl ChatService for Services {
     type ChatStream = Nothing;
     type SubscribeStream = Nothing;
 
-    async fn chat(&self, request: Request<Streaming<v1::ClientFrame>>) -> Result<Response<Nothing>, Status> {
+    async fn chat(
+        &self,
+        mut request: Request<Streaming<v1::ClientFrame>>,
+    ) -> Result<Response<Nothing>, Status> {
         let caller = self.caller(request.metadata())?;
-        Ok(opened(self.session(caller, request.into_inner().boxed(), false, None)))
+        let outlet = request.extensions_mut().remove();
+        Ok(opened(self.session(caller, request.into_inner().boxed(), false, outlet)))
     }
 
-    async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Result<Response<Nothing>, Status> {
+    async fn subscribe(
+        &self,
+        mut request: Request<v1::SubscribeRequest>,
+    ) -> Result<Response<Nothing>, Status> {
         let caller = self.caller(request.metadata())?;
+        let outlet = request.extensions_mut().remove();
         let hello = request.into_inner().hello.unwrap_or_default();
         let operation = Some(v1::client_frame::Operation::Hello(hello));
         let frame = v1::ClientFrame { request_id: String::new(), operation };
         let inbound = stream::iter([Ok(frame)]).boxed();
-        Ok(opened(self.session(caller, inbound, true, None)))
+        Ok(opened(self.session(caller, inbound, true, outlet)))
     }
 
     unary! {

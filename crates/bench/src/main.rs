@@ -39,7 +39,9 @@ enum Command {
     Cluster(cluster::Args),
     /// A counterpart of `measure`, in a process of its own.
     #[command(hide = true)]
-    Bare,
+    Bare {
+        kind: measure::Bare,
+    },
     /// Connections of `measure`, in a process of their own.
     #[command(hide = true)]
     Hold(measure::Hold),
@@ -54,7 +56,7 @@ async fn main() -> ExitCode {
             Command::Fleet(args) => Box::pin(fleet::run(args)).await,
             Command::Cluster(args) => Box::pin(cluster::run(args)).await,
             Command::Hold(hold) => Box::pin(measure::hold(hold)).await,
-            Command::Bare => measure::bare().await,
+            Command::Bare { kind } => measure::bare(kind).await,
             Command::Torture(args) => Box::pin(torture::run(args)).await,
         }
     };

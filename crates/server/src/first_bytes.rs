@@ -1,48 +1,87 @@
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-/// What tells HTTP/2 from HTTP/1.1; any request of either is longer.
-const PREFACE_BYTES: usize = 24;
+/// What a client of HTTP/2 says at first, and none of HTTP/1.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A connection whose peer must say what it speaks within a time. After that hyper has
-/// its own time-outs.
-pub(crate) struct FirstBytes<S> {
+/// Bytes that are written together after copying them into one place: for a few hundred the
+/// kernel needs a quarter less time than for two places.
+const JOINED_BYTES: usize = 1024;
+
+/// What a peer speaks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Version {
+    Http1,
+    Http2,
+}
+
+/// Whether a peer was heard since somebody asked.
+#[derive(Debug, Default)]
+pub(crate) struct Heard(AtomicBool);
+
+impl Heard {
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// A connection whose first bytes were looked at, and are read again.
+pub(crate) struct Opened<S> {
+    first: Bytes,
     io: S,
-    /// Bytes that are missing, and until when; none once they have come.
-    waiting: Option<(usize, Pin<Box<Sleep>>)>,
+    heard: Arc<Heard>,
 }
 
-impl<S> FirstBytes<S> {
-    pub(crate) fn within(time: Duration, io: S) -> Self {
-        Self { io, waiting: Some((PREFACE_BYTES, Box::pin(sleep(time)))) }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for FirstBytes<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(cx, buf);
-        let Some((missing, late)) = &mut self.waiting else { return read };
-        if read.is_ready() {
-            let read = buf.filled().len() - before;
-            *missing = missing.saturating_sub(read);
-            if *missing == 0 || read == 0 {
-                self.waiting = None;
+impl<S: AsyncRead + Unpin> Opened<S> {
+    /// Reads until it is clear what the peer speaks. Fails if it ends before.
+    pub(crate) async fn new(mut io: S) -> Result<(Version, Self)> {
+        let mut first = BytesMut::with_capacity(PREFACE.len());
+        let version = loop {
+            if first == PREFACE {
+                break Version::Http2;
+            } else if !PREFACE.starts_with(&first) {
+                break Version::Http1;
             }
-        } else {
-            ready!(late.as_mut().poll(cx));
-            return Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the peer says nothing")));
-        }
-        read
+            let missing = PREFACE.len() - first.len();
+            if io.read_buf(&mut (&mut first).limit(missing)).await? == 0 {
+                return Err(Error::new(ErrorKind::UnexpectedEof, "the peer has left"));
+            }
+        };
+        Ok((version, Self { first: first.freeze(), io, heard: Arc::default() }))
+    }
+
+    pub(crate) fn heard(&self) -> Arc<Heard> {
+        self.heard.clone()
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for FirstBytes<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Opened<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        if self.first.is_empty() {
+            let read = Pin::new(&mut self.io).poll_read(cx, buf);
+            if read.is_ready() {
+                self.heard.0.store(true, Ordering::Relaxed);
+            }
+            return read;
+        }
+        let fits = self.first.len().min(buf.remaining());
+        buf.put_slice(&self.first[..fits]);
+        self.first.advance(fits);
+        if self.first.is_empty() {
+            // Their memory is not needed any more.
+            self.first = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Opened<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
@@ -60,10 +99,60 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FirstBytes<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let length: usize = bufs.iter().map(|buf| buf.len()).sum();
+        if length > JOINED_BYTES {
+            return Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        }
+        let (mut joined, mut end) = ([0; JOINED_BYTES], 0);
+        for buf in bufs {
+            joined[end..end + buf.len()].copy_from_slice(buf);
+            end += buf.len();
+        }
+        Pin::new(&mut self.io).poll_write(cx, &joined[..end])
     }
 
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_looked_at_is_read_again() {
+        let settings = b"and settings";
+        let http2 = [PREFACE, settings].concat();
+        for (said, expected) in [
+            (http2.as_slice(), Some(Version::Http2)),
+            (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", Some(Version::Http1)),
+            (b"PRI * HTTP/1.1\r\n", Some(Version::Http1)),
+            (b"P", None),
+            (b"", None),
+        ] {
+            // Whole, and a byte at a time.
+            for piece in [said.len().max(1), 1] {
+                let (mut peer, ours) = duplex(piece);
+                let said = said.to_vec();
+                let expecting = said.clone();
+                let saying = tokio::spawn(async move {
+                    peer.write_all(&said).await.unwrap();
+                });
+                match Opened::new(ours).await {
+                    Ok((version, mut opened)) => {
+                        assert_eq!(Some(version), expected);
+                        let mut read = Vec::new();
+                        opened.read_to_end(&mut read).await.unwrap();
+                        assert_eq!(read, expecting);
+                        assert!(opened.heard().take() && !opened.heard().take());
+                    }
+                    Err(error) => assert_eq!((error.kind(), expected), (ErrorKind::UnexpectedEof, None)),
+                }
+                saying.await.unwrap();
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@ pub mod config;
 mod edge;
 mod first_bytes;
 mod guard;
+mod http2;
 mod keys;
 mod listener;
 mod node;

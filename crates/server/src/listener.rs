@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -6,8 +7,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,7 +21,8 @@ use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
 use crate::edge::limits as edge;
-use crate::first_bytes::FirstBytes;
+use crate::first_bytes::{Opened, Version};
+use crate::http2::{self, KeepAlive};
 use crate::tls::Tls;
 
 /// How long a connection may take to say what it speaks, and an HTTP/1 request its
@@ -36,16 +38,17 @@ const MAX_STREAMS: u32 = 1_024;
 const MAX_RESETS: usize = 64;
 
 /// HTTP/2 pings, to notice peers that are gone.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+const KEEPALIVE: KeepAlive = KeepAlive { after: Duration::from_secs(30), timeout: Duration::from_secs(20) };
 
 /// Bytes that one stream holds for a peer that does not read.
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// Bytes that one stream may send before they are looked at: half of the largest frame.
-/// All streams of a connection share 1 MiB, so that it takes 16 that are not taken from
-/// to stop the others.
 const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// Bytes that all streams of a connection share: it takes 16 that are not taken from to stop
+/// the others.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// Size of all headers of a request, bytes: a token of 8 KiB and the usual rest.
 const MAX_HEADERS: u32 = 16 * 1024;
@@ -72,7 +75,7 @@ pub(crate) struct Entrance {
 pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, connections: TaskTracker) {
     let Entrance { listener, tls, app, peers, max_connections } = entrance;
     let places = Arc::new(Semaphore::new(max_connections));
-    let builder = Arc::new(builder(peers));
+    let protocols = Arc::new(Protocols::with(peers));
     loop {
         let place = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -92,11 +95,11 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
             }
         };
         // A token of its own: what all connections look at, all of them would lock.
-        let (builder, tls, app) = (builder.clone(), tls.clone(), app.clone());
+        let (protocols, tls, app) = (protocols.clone(), tls.clone(), app.clone());
         let shutdown = shutdown.child_token();
         connections.spawn(async move {
             if let Some(stream) = opened(stream, tls.as_deref()).await {
-                connection(stream, &builder, app, shutdown).await;
+                connection(stream, &protocols, app, shutdown).await;
             }
             drop(place);
         });
@@ -104,10 +107,10 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
 }
 
 /// Boxed, since a connection in clear text need not hold room for the state of TLS.
-type Opened = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// Ready for what the peer has to say, in clear text or inside of TLS.
-async fn opened(stream: TcpStream, tls: Option<&Tls>) -> Option<Opened> {
+async fn opened(stream: TcpStream, tls: Option<&Tls>) -> Option<Stream> {
     // Frames are small and wanted at once.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else { return Some(Either::Left(stream)) };
@@ -122,17 +125,37 @@ async fn opened(stream: TcpStream, tls: Option<&Tls>) -> Option<Opened> {
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    builder: &Builder<TokioExecutor>,
+    protocols: &Protocols,
     app: Router,
     shutdown: CancellationToken,
 ) {
-    // Whoever connects and says nothing is not waited for.
-    let stream = FirstBytes::within(HEADER_TIMEOUT, stream);
     metrics::gauge!("parlance_connections").increment(1.0);
+    // Whoever connects and says nothing is not waited for.
+    match timeout(HEADER_TIMEOUT, Opened::new(stream)).await {
+        Ok(Ok((Version::Http1, stream))) => http1(stream, &protocols.http1, app, shutdown).await,
+        Ok(Ok((Version::Http2, stream))) => {
+            let heard = stream.heard();
+            let served = http2::serve(stream, heard, &protocols.http2, KEEPALIVE, app, shutdown).await;
+            if let Err(error) = served {
+                tracing::debug!(%error, "a connection ended");
+            }
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "the peer does not say what it speaks"),
+        Err(_) => tracing::debug!("the peer says nothing"),
+    }
+    metrics::gauge!("parlance_connections").decrement(1.0);
+}
+
+async fn http1(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    builder: &http1::Builder,
+    app: Router,
+    shutdown: CancellationToken,
+) {
     let service = app.map_request(|request: Request<Incoming>| request.map(Body::new));
     let service = TowerToHyperService::new(Unfailing(service));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut connection = pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = shutdown.cancelled() => {
@@ -143,32 +166,36 @@ async fn connection(
     if let Err(error) = result {
         tracing::debug!(%error, "a connection ended");
     }
-    metrics::gauge!("parlance_connections").decrement(1.0);
 }
 
-fn builder(peers: Peers) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(32 * 1024);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_pending_accept_reset_streams(MAX_RESETS)
-        .max_local_error_reset_streams(MAX_RESETS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(MAX_HEADERS);
-    if peers == Peers::Edges {
-        builder
-            .http2()
-            .max_concurrent_streams(edge::STREAMS_PER_LINK)
-            .max_pending_accept_reset_streams(edge::RESETS_PER_LINK)
-            .max_local_error_reset_streams(edge::RESETS_PER_LINK)
-            .initial_connection_window_size(edge::CONNECTION_WINDOW);
+/// How each is spoken.
+struct Protocols {
+    http1: http1::Builder,
+    http2: h2::server::Builder,
+}
+
+impl Protocols {
+    fn with(peers: Peers) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(32 * 1024);
+        let mut http2 = h2::server::Builder::new();
+        http2
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_pending_accept_reset_streams(MAX_RESETS)
+            .max_local_error_reset_streams(Some(MAX_RESETS))
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buffer_size(SEND_BUFFER)
+            .max_header_list_size(MAX_HEADERS);
+        if peers == Peers::Edges {
+            http2
+                .max_concurrent_streams(edge::STREAMS_PER_LINK)
+                .max_pending_accept_reset_streams(edge::RESETS_PER_LINK)
+                .max_local_error_reset_streams(Some(edge::RESETS_PER_LINK))
+                .initial_connection_window_size(edge::CONNECTION_WINDOW);
+        }
+        Self { http1, http2 }
     }
-    builder
 }
 
 /// A service of which the compiler knows that it does not fail.

@@ -2,12 +2,15 @@
 
 use anyhow::Result;
 
-use super::load::{self, Listeners, Way};
+use super::load::{self, Bare, Listeners, Way};
 use super::results::{Goal, Results};
 use super::room::{PIPELINE, Paced, Room};
 use super::series::{Series, quantile};
 use super::{Effort, progress, text};
 use crate::peers::{FanOut, Peer};
+
+const BARE_WEBSOCKET: Way = Way::Bare(Bare::WebSocket);
+const BARE_GRPC: Way = Way::Bare(Bare::Grpc);
 
 /// Measures 1 and 10, in rooms of these sizes.
 pub(super) async fn one_at_a_time(effort: &Effort, results: &mut Results) -> Result<()> {
@@ -16,9 +19,9 @@ pub(super) async fn one_at_a_time(effort: &Effort, results: &mut Results) -> Res
         let mut room = Room::fill(effort, members).await?;
         // Both ends of more would be more descriptors than a process may have here.
         let ways: &[Way] = if members > 5_000 {
-            &[Way::WebSocketJson, Way::Bare]
+            &[Way::Bare(Bare::Tcp), Way::WebSocketJson]
         } else {
-            &[Way::WebSocketJson, Way::Grpc, Way::Bare]
+            &[Way::Bare(Bare::Tcp), Way::WebSocketJson, Way::Grpc, BARE_WEBSOCKET, BARE_GRPC]
         };
         let messages = (200_000 / members as u64).clamp(20, 1_000) / effort.less as u64;
         let mut rounds: Vec<Vec<Paced>> = ways.iter().map(|_| Vec::new()).collect();
@@ -31,9 +34,8 @@ pub(super) async fn one_at_a_time(effort: &Effort, results: &mut Results) -> Res
                 listeners.close().await;
             }
         }
-        // The last of them.
-        let bare = &rounds[ways.len() - 1];
         let p99 = |paced: &Paced| quantile(&paced.latencies, 0.99);
+        let of = |way| ways.iter().position(|other| *other == way).map(|at| &rounds[at]);
         for (way, own) in ways.iter().zip(&rounds) {
             results.detail(
                 10,
@@ -45,33 +47,31 @@ pub(super) async fn one_at_a_time(effort: &Effort, results: &mut Results) -> Res
                 format!("{way}, room of {members}: CPU us for each delivery"),
                 own.iter().map(|paced| paced.cpu).collect(),
             );
-            if *way == Way::Bare {
-                continue;
-            }
-            let pairs = || own.iter().zip(bare);
-            if members == 1_000 / effort.less {
-                let goal = if *way == Way::Grpc { 1.5 } else { 1.25 };
-                let ratios = pairs().map(|(own, bare)| own.cpu / bare.cpu).collect();
-                results.add(
-                    1,
-                    format!("server CPU for each delivery, {way} / bare TCP"),
-                    Goal::AtMost(goal),
-                    ratios,
-                );
-            }
+            let (cpu_goal, library) = match way {
+                Way::Grpc => (1.5, BARE_GRPC),
+                Way::WebSocketJson => (1.25, BARE_WEBSOCKET),
+                _ => continue,
+            };
             results.add(
                 10,
                 format!("p99 ms to the last of {members}, {way}"),
                 Goal::AtMost(goal),
                 own.iter().map(p99).collect(),
             );
-            let ratios = pairs().map(|(own, bare)| p99(own) / p99(bare)).collect();
-            results.add(
-                10,
-                format!("p99 to the last of {members}, {way} / bare TCP"),
-                Goal::AtMost(1.5),
-                ratios,
-            );
+            for (bare, cpu_goal, p99_goal) in [
+                (Way::Bare(Bare::Tcp), Goal::AtMost(cpu_goal), Goal::AtMost(1.5)),
+                (library, Goal::Reported, Goal::Reported),
+            ] {
+                let Some(others) = of(bare) else { continue };
+                let pairs = || own.iter().zip(others);
+                if members == 1_000 / effort.less {
+                    let ratios = pairs().map(|(own, bare)| own.cpu / bare.cpu).collect();
+                    let what = format!("server CPU for each delivery, {way} / {bare}");
+                    results.add(1, what, cpu_goal, ratios);
+                }
+                let ratios = pairs().map(|(own, bare)| p99(own) / p99(bare)).collect();
+                results.add(10, format!("p99 to the last of {members}, {way} / {bare}"), p99_goal, ratios);
+            }
         }
         room.server.stop().await?;
     }
@@ -81,7 +81,7 @@ pub(super) async fn one_at_a_time(effort: &Effort, results: &mut Results) -> Res
 /// Measures 2 and 4: as fast as it goes, and as fast as others go.
 pub(super) async fn saturated(effort: &Effort, results: &mut Results) -> Result<()> {
     let mut room = Room::fill(effort, effort.listeners).await?;
-    let ways = [Way::Grpc, Way::WebSocketJson, Way::Bare];
+    let ways = [Way::Grpc, Way::WebSocketJson, Way::Bare(Bare::Tcp), BARE_WEBSOCKET, BARE_GRPC];
     let mut own = ways.map(|way| (way, Compared::default()));
     let mut others = Vec::new();
     if let Some(installed) = &effort.peers {

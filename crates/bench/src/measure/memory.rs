@@ -67,6 +67,13 @@ async fn one_round(effort: &Effort, kind: Kind) -> Result<f64> {
 
     let count = effort.idle_connections as f64;
     let grown = match kind {
+        Kind::Connection(Way::Grpc) => {
+            let before = settled(&server).await?;
+            let idle = Listeners::open_streams(server.address(), &tokens, None).await?;
+            let grown = settled(&server).await?.saturating_sub(before);
+            drop(idle);
+            grown as f64 / count
+        }
         Kind::Connection(way) => {
             let before = settled(&server).await?;
             let idle = Listeners::open(way, server.address().into(), &tokens, None).await?;

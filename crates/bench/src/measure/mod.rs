@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+pub(crate) use self::load::Bare;
 pub(crate) use self::many_nodes::soak::{Hold, hold};
 use self::results::Results;
 pub(crate) use self::series::quantile;
@@ -176,6 +177,6 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
 }
 
 /// What the hidden command `bare` does: see [`load::BareServer`].
-pub(crate) async fn bare() -> Result<bool> {
-    load::tcp::serve().await.map(|()| true)
+pub(crate) async fn bare(bare: Bare) -> Result<bool> {
+    load::bare::serve(bare).await.map(|()| true)
 }

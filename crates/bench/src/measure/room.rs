@@ -8,7 +8,7 @@ use parlance_faults::Certificate;
 use parlance_proto::v1;
 use tokio::time::Instant;
 
-use super::load::{At, BareSender, BareServer, Listeners, Trust, Way};
+use super::load::{At, Bare, BareSender, BareServer, Listeners, Trust, Way};
 use super::raw::{Creator, answer, connect, create_users, message};
 use super::{Effort, text};
 use crate::processes;
@@ -81,16 +81,16 @@ impl Room {
         let mut first = connect(&control, Door::Grpc, &sender).await?;
         first.send(message(&id, "first", &text(), None)).await?;
         let known = v1::Cursor { room_id: id, seq: answer(&mut first).await?, epoch: 1 };
-        let bare = BareServer::start().await?;
+        let bare = BareServer::start(Bare::Tcp).await?;
         Ok(Self { server, control, trust, bare, known, sender, tokens, round: 0 })
     }
 
     pub(super) async fn listeners(&mut self, way: Way) -> Result<Listeners> {
-        if way == Way::Bare {
+        if let Way::Bare(bare) = way {
             // It does not notice who has gone before it writes to them.
-            self.bare = BareServer::start().await?;
+            self.bare = BareServer::start(bare).await?;
         }
-        let at = if way == Way::Bare {
+        let at = if matches!(way, Way::Bare(_)) {
             self.bare.address().into()
         } else {
             At { address: self.server.address(), trust: self.trust.as_ref().map(|(trust, _)| trust) }
@@ -100,13 +100,13 @@ impl Room {
 
     async fn sender(&self, way: Way) -> Result<Sender> {
         Ok(match way {
-            Way::Bare => Sender::Bare(self.bare.sender().await?),
+            Way::Bare(_) => Sender::Bare(self.bare.sender().await?),
             _ => Sender::Room(Box::new(connect(&self.control, Door::Grpc, &self.sender).await?)),
         })
     }
 
     fn cpu(&self, way: Way) -> Result<Duration> {
-        processes::cpu(if way == Way::Bare { self.bare.pid()? } else { self.server.pid()? })
+        processes::cpu(if matches!(way, Way::Bare(_)) { self.bare.pid()? } else { self.server.pid()? })
     }
 
     /// Sends one message after the other, each once all listeners have the one before.

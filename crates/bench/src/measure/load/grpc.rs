@@ -1,72 +1,242 @@
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
+use anyhow::{Result, bail, ensure};
 use futures::future::BoxFuture;
-use parlance_proto::codec::Encoded;
 use parlance_proto::v1;
 use prost::Message;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::client::Grpc;
-use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Streaming};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use super::{At, Tally};
 
+pub(super) const PATH: &str = "/parlance.v1.ChatService/Chat";
+
 /// The first byte of a `ServerFrame` that holds a welcome, and of one that holds an event:
 /// field number and wire type.
-const WELCOME: u8 = 1 << 3 | 2;
-const EVENT: u8 = 3 << 3 | 2;
+pub(super) const WELCOME: u8 = 1 << 3 | 2;
+pub(super) const EVENT: u8 = 3 << 3 | 2;
 
+const BUFFER_BYTES: usize = 16 * 1024;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The only stream.
+const STREAM: u32 = 1;
+
+/// Bytes that the server may send: as many as HTTP/2 can say, so that no more need ever be
+/// granted.
+const WINDOW: u32 = (1 << 31) - 1;
+const DEFAULT_WINDOW: u32 = 65_535;
+
+/// Types of frames, their flags, and a setting (RFC 9113, 6).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const ACK: u8 = 1;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+const INITIAL_WINDOW_SIZE: u16 = 4;
+
+/// A `Chat` stream whose frames are taken apart as far as their headers: a client library
+/// would cost more than the server.
 pub(super) struct Listener {
-    frames: Streaming<Bytes>,
-    /// The stream ends with its sending half.
-    _requests: mpsc::Sender<Bytes>,
+    socket: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    /// What was read and is not yet looked at.
+    waiting: Vec<u8>,
+    messages: Messages,
 }
 
-/// Opens a `Chat` stream on a connection of its own.
-pub(super) async fn open(at: At<'_>, token: &str, hello: v1::ClientFrame) -> Result<Listener> {
-    open_on(connect(at).await?, token, hello).await
-}
-
-/// A connection.
-pub(super) async fn connect(at: At<'_>) -> Result<Channel> {
-    let address = at.address;
-    let endpoint = match at.trust {
-        None => Endpoint::from_shared(format!("http://{address}"))?,
-        Some(trust) => Endpoint::from_shared(format!("https://{address}"))?.tls_config(trust.of_grpc())?,
+/// Opens a stream on a connection of its own.
+pub(super) async fn open(at: At<'_>, token: &str, hello: &v1::ClientFrame) -> Result<Listener> {
+    let socket = TcpStream::connect(at.address).await?;
+    socket.set_nodelay(true)?;
+    let mut socket = match at.trust {
+        None => Either::Left(socket),
+        Some(trust) => Either::Right(Box::new(trust.connect(socket).await?)),
     };
-    Ok(endpoint.tcp_nodelay(true).connect().await?)
+    socket.write_all(&beginning(at, token, hello)).await?;
+    socket.flush().await?;
+    let messages = Messages::default();
+    let mut listener = Listener { socket, waiting: Vec::with_capacity(BUFFER_BYTES), messages };
+    let mut first = None;
+    while first.is_none() {
+        listener.read(|kind| first = first.or(Some(kind))).await?;
+    }
+    ensure!(first == Some(WELCOME), "no welcome: {first:?}");
+    Ok(listener)
 }
 
-/// Opens a `Chat` stream.
-pub(super) async fn open_on(channel: Channel, token: &str, hello: v1::ClientFrame) -> Result<Listener> {
-    let (requests, queue) = mpsc::channel(1);
-    requests.send(hello.encode_to_vec().into()).await?;
-    let mut request = Request::new(ReceiverStream::new(queue));
-    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse()?);
-    let mut client = Grpc::new(channel);
-    client.ready().await?;
-    let path = PathAndQuery::from_static("/parlance.v1.ChatService/Chat");
-    let mut frames = client.streaming(request, path, Encoded).await?.into_inner();
-    let first = frames.message().await?.context("no welcome")?;
-    ensure!(first.first() == Some(&WELCOME), "no welcome: {first:?}");
-    Ok(Listener { frames, _requests: requests })
+/// All that a client has to say until it is welcomed.
+fn beginning(at: At<'_>, token: &str, hello: &v1::ClientFrame) -> Vec<u8> {
+    let mut settings = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
+    settings.extend(WINDOW.to_be_bytes());
+    // By their places in HPACK's static table (RFC 7541, appendix A).
+    let mut headers = vec![0x83, if at.trust.is_some() { 0x87 } else { 0x86 }];
+    literal(&mut headers, 1, at.address);
+    literal(&mut headers, 4, PATH);
+    literal(&mut headers, 31, "application/grpc");
+    literal(&mut headers, 23, &format!("Bearer {token}"));
+    headers.extend(b"\0\x02te\x08trailers");
+    let hello = hello.encode_to_vec();
+    let message = [&[0], &(hello.len() as u32).to_be_bytes()[..], &hello].concat();
+    let mut all = PREFACE.to_vec();
+    frame(&mut all, SETTINGS, 0, 0, &settings);
+    frame(&mut all, WINDOW_UPDATE, 0, 0, &(WINDOW - DEFAULT_WINDOW).to_be_bytes());
+    frame(&mut all, HEADERS, END_HEADERS, STREAM, &headers);
+    frame(&mut all, DATA, 0, STREAM, &message);
+    all
+}
+
+/// A header whose name is in the static table, not to be remembered.
+fn literal(headers: &mut Vec<u8>, name: usize, value: &str) {
+    integer(headers, 4, name);
+    integer(headers, 7, value.len());
+    headers.extend(value.as_bytes());
+}
+
+/// An integer that begins in the last bits of a byte (RFC 7541, 5.1).
+fn integer(headers: &mut Vec<u8>, bits: u32, value: usize) {
+    let most = (1 << bits) - 1;
+    if value < most {
+        headers.push(value as u8);
+        return;
+    }
+    headers.push(most as u8);
+    let mut rest = value - most;
+    while rest >= 128 {
+        headers.push(rest as u8 | 128);
+        rest >>= 7;
+    }
+    headers.push(rest as u8);
+}
+
+fn frame(to: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    to.extend(&(payload.len() as u32).to_be_bytes()[1..]);
+    to.extend([kind, flags]);
+    to.extend(stream.to_be_bytes());
+    to.extend(payload);
 }
 
 impl Listener {
     /// Counts events until the stream ends.
-    pub(super) fn count(self, tally: Arc<Tally>) -> BoxFuture<'static, ()> {
+    pub(super) fn count(mut self, tally: Arc<Tally>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            // All of it, and not only the field that is used.
-            let mut listener = self;
-            while let Ok(Some(frame)) = listener.frames.message().await {
-                if frame.first() == Some(&EVENT) {
-                    tally.add(1);
+            loop {
+                let mut events = 0;
+                if self.read(|kind| events += u64::from(kind == EVENT)).await.is_err() {
+                    return;
+                }
+                if events > 0 {
+                    tally.add(events);
                 }
             }
         })
+    }
+
+    /// Reads some, and visits the first byte of each message that begins in it.
+    async fn read(&mut self, mut visit: impl FnMut(u8)) -> Result<()> {
+        ensure!(self.socket.read_buf(&mut self.waiting).await? > 0, "the connection ended");
+        let (mut used, mut answers) = (0, Vec::new());
+        while let Some((kind, flags, payload)) = first_frame(&self.waiting[used..]) {
+            match kind {
+                DATA => self.messages.feed(payload, &mut visit),
+                SETTINGS | PING if flags & ACK == 0 => {
+                    let payload = if kind == PING { payload } else { &[] };
+                    frame(&mut answers, kind, ACK, 0, payload);
+                }
+                HEADERS if flags & END_STREAM != 0 => bail!("the call has ended"),
+                RST_STREAM | GOAWAY => bail!("the server sends it away"),
+                _ => {}
+            }
+            used += 9 + payload.len();
+        }
+        self.waiting.drain(..used);
+        if !answers.is_empty() {
+            self.socket.write_all(&answers).await?;
+            self.socket.flush().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The frame at the beginning of `bytes`, if it is whole: its type, flags and payload.
+fn first_frame(bytes: &[u8]) -> Option<(u8, u8, &[u8])> {
+    let &[high, middle, low, kind, flags, ..] = bytes else { return None };
+    let length = u32::from_be_bytes([0, high, middle, low]) as usize;
+    Some((kind, flags, bytes.get(9..9 + length)?))
+}
+
+/// Where in a sequence of messages one is: they do not end where frames do.
+#[derive(Default)]
+struct Messages {
+    /// What is there of what says how long the next message is, and its first byte.
+    head: Vec<u8>,
+    /// Bytes of the one before that are still to come.
+    rest: usize,
+}
+
+impl Messages {
+    fn feed(&mut self, mut bytes: &[u8], visit: &mut impl FnMut(u8)) {
+        while !bytes.is_empty() {
+            let skipped = self.rest.min(bytes.len());
+            self.rest -= skipped;
+            bytes = &bytes[skipped..];
+            let taken = bytes.len().min(6 - self.head.len());
+            self.head.extend(&bytes[..taken]);
+            bytes = &bytes[taken..];
+            if let &[_, a, b, c, d, first] = self.head.as_slice() {
+                self.rest = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(1);
+                visit(first);
+                self.head.clear();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_visited_however_they_are_cut() {
+        let mut bytes = Vec::new();
+        for (kind, length) in [(WELCOME, 3_usize), (EVENT, 1), (EVENT, 300)] {
+            bytes.push(0);
+            bytes.extend((length as u32).to_be_bytes());
+            bytes.extend(vec![kind; length]);
+        }
+        for cut in 0..bytes.len() {
+            let (mut messages, mut seen) = (Messages::default(), Vec::new());
+            for part in [&bytes[..cut], &bytes[cut..]] {
+                messages.feed(part, &mut |kind| seen.push(kind));
+            }
+            assert_eq!((seen.as_slice(), messages.rest), (&[WELCOME, EVENT, EVENT][..], 0));
+        }
+    }
+
+    #[test]
+    fn frames_are_whole_or_not_there() {
+        let mut bytes = Vec::new();
+        frame(&mut bytes, DATA, END_STREAM, STREAM, &[7; 300]);
+        assert_eq!(first_frame(&bytes), Some((DATA, END_STREAM, &[7; 300][..])));
+        for end in 0..bytes.len() {
+            assert_eq!(first_frame(&bytes[..end]), None);
+        }
+    }
+
+    #[test]
+    fn integers_are_those_of_the_rfc() {
+        // RFC 7541, C.1.
+        for (bits, value, expected) in [(5, 10, &[10][..]), (5, 1337, &[31, 154, 10]), (8, 42, &[42])] {
+            let mut written = Vec::new();
+            integer(&mut written, bits, value);
+            assert_eq!(written, expected);
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Listeners that cost as little as can be, so that what is measured is the server: frames
 //! are counted and never decoded.
 
+pub(super) mod bare;
+mod channel;
 mod grpc;
-pub(super) mod tcp;
 mod trust;
 mod websocket;
 
@@ -21,7 +22,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 
-pub(super) use tcp::{BareSender, BareServer};
+pub(crate) use bare::Bare;
+pub(super) use bare::{BareSender, BareServer};
 pub(super) use trust::Trust;
 
 /// Connections that are opened at a time.
@@ -37,17 +39,17 @@ pub(super) enum Way {
     WebSocketJson,
     WebSocketBinary,
     /// A server that writes bytes to everyone and does nothing else.
-    Bare,
+    Bare(Bare),
 }
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Grpc => "gRPC",
-            Self::WebSocketJson => "WebSocket (JSON)",
-            Self::WebSocketBinary => "WebSocket (binary)",
-            Self::Bare => "bare TCP",
-        })
+        match self {
+            Self::Grpc => f.write_str("gRPC"),
+            Self::WebSocketJson => f.write_str("WebSocket (JSON)"),
+            Self::WebSocketBinary => f.write_str("WebSocket (binary)"),
+            Self::Bare(bare) => bare.fmt(f),
+        }
     }
 }
 
@@ -120,10 +122,12 @@ pub(super) async fn open(
 ) -> Result<BoxFuture<'static, ()>> {
     let hello = hello(from);
     Ok(match way {
-        Way::Grpc => Box::pin(grpc::open(at, token, hello)).await?.count(tally),
-        Way::WebSocketJson => Box::pin(websocket::open(at, token, hello, false)).await?.count(tally),
+        Way::Grpc | Way::Bare(Bare::Grpc) => Box::pin(grpc::open(at, token, &hello)).await?.count(tally),
+        Way::WebSocketJson | Way::Bare(Bare::WebSocket) => {
+            Box::pin(websocket::open(at, token, hello, false)).await?.count(tally)
+        }
         Way::WebSocketBinary => Box::pin(websocket::open(at, token, hello, true)).await?.count(tally),
-        Way::Bare => tcp::listen(at.address).await?.count(tally),
+        Way::Bare(Bare::Tcp) => bare::tcp::listen(at.address).await?.count(tally),
     })
 }
 
@@ -151,7 +155,8 @@ impl Listeners {
         Ok(Self { tasks, tally })
     }
 
-    /// A gRPC stream for each token: each on a connection of its own, or spread over these.
+    /// A gRPC stream for each token, by a client library: each on a connection of its own, or
+    /// spread over these.
     pub(super) async fn open_streams(
         address: &str,
         tokens: &[String],
@@ -163,9 +168,9 @@ impl Listeners {
         for (number, token) in tokens.iter().enumerate() {
             let channel = match channels {
                 Some(channels) => channels[number % channels.len()].clone(),
-                None => grpc::connect(address.into()).await?,
+                None => channel::connect(address).await?,
             };
-            tasks.spawn(grpc::open_on(channel.clone(), token, hello(None)).await?.count(tally.clone()));
+            tasks.spawn(channel::open(channel.clone(), token, hello(None)).await?.count(tally.clone()));
             used.push(channel);
         }
         Ok((Self { tasks, tally }, used))

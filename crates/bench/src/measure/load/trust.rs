@@ -11,24 +11,22 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{ClientConfig, ProtocolVersion, RootCertStore};
-use tonic::transport::ClientTlsConfig;
 
 /// Whom to trust.
 pub(in crate::measure) struct Trust {
-    pem: String,
     connector: TlsConnector,
 }
 
 impl Trust {
     pub(in crate::measure) fn new(certificate: &Certificate) -> Result<Self> {
-        let pem = std::fs::read_to_string(certificate.path())?;
+        let pem = std::fs::read(certificate.path())?;
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(pem.as_bytes())?)?;
+        roots.add(CertificateDer::from_pem_slice(&pem)?)?;
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS13])?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { pem, connector: TlsConnector::from(Arc::new(config)) })
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)) })
     }
 
     pub(super) async fn connect(&self, socket: TcpStream) -> Result<TlsStream<TcpStream>> {
@@ -36,11 +34,6 @@ impl Trust {
         let stream = self.connector.connect(name, socket).await?;
         ensure!(stream.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_3), "another version");
         Ok(stream)
-    }
-
-    pub(super) fn of_grpc(&self) -> ClientTlsConfig {
-        let certificate = tonic::transport::Certificate::from_pem(&self.pem);
-        ClientTlsConfig::new().ca_certificate(certificate).domain_name("localhost")
     }
 }
 

@@ -1,0 +1,141 @@
+//! What a server cannot do without: bytes come in, and go out to everyone. In a process of
+//! its own, as the others are.
+
+mod grpc;
+pub(super) mod tcp;
+mod websocket;
+
+use std::fmt;
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::sync::broadcast;
+
+use super::grpc::EVENT;
+
+/// What each listener gets, bytes: a 200-byte message as an event.
+const PAYLOAD: usize = 300;
+
+/// Payloads that may wait for a listener.
+const QUEUE: usize = 16 * 1024;
+
+/// What its bytes are wrapped in, by the library that Parlance's users would take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Bare {
+    /// Nothing.
+    Tcp,
+    /// Messages of a WebSocket, by tokio-tungstenite.
+    #[value(name = "websocket")]
+    WebSocket,
+    /// Messages of a stream of gRPC that are encoded already, by tonic.
+    Grpc,
+}
+
+impl Bare {
+    /// The first bytes of what Parlance sends, by which listeners count it.
+    fn beginning(self) -> &'static [u8] {
+        match self {
+            Self::Tcp => &[],
+            Self::WebSocket => b"{\"event\"",
+            Self::Grpc => &[EVENT],
+        }
+    }
+}
+
+impl fmt::Display for Bare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "bare TCP",
+            Self::WebSocket => "bare tokio-tungstenite",
+            Self::Grpc => "bare tonic",
+        })
+    }
+}
+
+pub(in crate::measure) struct BareServer {
+    child: Child,
+    /// Where listeners connect, and where who sends.
+    address: String,
+    control: String,
+}
+
+impl BareServer {
+    /// Starts it.
+    pub(in crate::measure) async fn start(bare: Bare) -> Result<Self> {
+        let program = std::env::current_exe()?;
+        let kind = clap::ValueEnum::to_possible_value(&bare).context("it has a name")?;
+        let mut command = Command::new(program);
+        command.args(["bare", kind.get_name()]).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let output = child.stdout.take().context("its output is piped")?;
+        let mut lines = BufReader::new(output).lines();
+        let address = lines.next_line().await?.context("no address")?;
+        let control = lines.next_line().await?.context("no address of who sends")?;
+        Ok(Self { child, address, control })
+    }
+
+    pub(in crate::measure) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(in crate::measure) fn pid(&self) -> Result<u32> {
+        self.child.id().context("the bare server has ended")
+    }
+
+    /// A connection that sends.
+    pub(in crate::measure) async fn sender(&self) -> Result<BareSender> {
+        let socket = TcpStream::connect(&self.control).await?;
+        socket.set_nodelay(true)?;
+        Ok(BareSender(socket))
+    }
+}
+
+pub(in crate::measure) struct BareSender(TcpStream);
+
+impl BareSender {
+    /// Has it written to everyone.
+    pub(in crate::measure) async fn send(&mut self) -> Result<()> {
+        Ok(self.0.write_all(&[b'x'; PAYLOAD]).await?)
+    }
+}
+
+/// Serves until it is killed: what the hidden command does.
+pub(in crate::measure) async fn serve(bare: Bare) -> Result<()> {
+    let (listeners, senders) = (bind().await?, bind().await?);
+    println!("{}\n{}", listeners.local_addr()?, senders.local_addr()?);
+    let (payloads, _) = broadcast::channel(QUEUE);
+    let listening = async {
+        match bare {
+            Bare::Tcp => tcp::serve(listeners, payloads.clone()).await,
+            Bare::WebSocket => websocket::serve(listeners, payloads.clone()).await,
+            Bare::Grpc => grpc::serve(listeners, payloads.clone()).await,
+        }
+    };
+    let sending = async {
+        loop {
+            let (socket, _) = senders.accept().await?;
+            tokio::spawn(read(socket, bare.beginning(), payloads.clone()));
+        }
+    };
+    tokio::select! {
+        ended = listening => ended,
+        ended = sending => ended,
+    }
+}
+
+async fn bind() -> Result<TcpListener> {
+    Ok(TcpListener::bind("127.0.0.1:0").await?)
+}
+
+async fn read(mut socket: TcpStream, beginning: &[u8], payloads: broadcast::Sender<Bytes>) -> Result<()> {
+    let mut payload = [0; PAYLOAD];
+    loop {
+        socket.read_exact(&mut payload).await?;
+        payload[..beginning.len()].copy_from_slice(beginning);
+        let _ = payloads.send(Bytes::copy_from_slice(&payload));
+    }
+}

@@ -1,0 +1,143 @@
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::server::{Connection, SendResponse};
+use h2::{Error, RecvStream};
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::bell::Bell;
+
+/// A request, and the way to answer it.
+pub(super) type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
+
+/// A connection, between the task that drives it and whoever has something for its only
+/// stream.
+pub(super) struct Link<S> {
+    ends: Mutex<Ends<S>>,
+    /// Rung by HTTP/2 for whatever there is to do.
+    bell: Arc<Bell>,
+    waker: Waker,
+    /// Responses that are under way.
+    streams: AtomicUsize,
+}
+
+struct Ends<S> {
+    /// None once it is closed.
+    connection: Option<Connection<S, Bytes>>,
+    /// Requests that came while somebody else than the task looked.
+    accepted: VecDeque<Result<Accepted, Error>>,
+}
+
+/// Counts a response as under way.
+pub(super) struct Counted<S>(Arc<Link<S>>);
+
+/// A connection that somebody else than its task writes to, until this is dropped.
+pub(super) struct Writing<'l, S> {
+    link: &'l Link<S>,
+    ends: MutexGuard<'l, Ends<S>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    pub(super) fn new(connection: Connection<S, Bytes>) -> Arc<Self> {
+        let bell = Arc::new(Bell::default());
+        let ends = Ends { connection: Some(connection), accepted: VecDeque::new() };
+        let (waker, streams) = (Waker::from(bell.clone()), AtomicUsize::new(0));
+        Arc::new(Self { ends: Mutex::new(ends), bell, waker, streams })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ends<S>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drives the connection until there is a request. None at its end.
+    pub(super) async fn accept(&self) -> Option<Result<Accepted, Error>> {
+        poll_fn(|cx| {
+            self.bell.wakes(cx.waker());
+            let mut ends = self.lock();
+            match ends.accepted.pop_front() {
+                Some(accepted) => Poll::Ready(Some(accepted)),
+                None => ends.poll_accept(&self.waker),
+            }
+        })
+        .await
+    }
+
+    /// Takes no more requests, and ends once all are answered.
+    pub(super) fn shut_down(&self) {
+        if let Some(connection) = &mut self.lock().connection {
+            connection.graceful_shutdown();
+        }
+    }
+
+    /// Ends it, whatever is under way.
+    pub(super) fn close(&self) {
+        // Dropped after it is unlocked: streams are told, and may look.
+        let _closed = self.lock().connection.take();
+    }
+
+    pub(super) fn count(self: &Arc<Self>) -> Counted<S> {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        Counted(self.clone())
+    }
+}
+
+impl<S> Counted<S> {
+    pub(super) fn link(&self) -> &Link<S> {
+        &self.0
+    }
+}
+
+impl<S> Drop for Counted<S> {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    /// Takes over from the task, for what is then given to the connection's only stream. Where
+    /// there are more, the task writes what many of them were given in one go.
+    pub(super) fn write(&self) -> Option<Writing<'_, S>> {
+        if self.streams.load(Ordering::Relaxed) > 1 {
+            return None;
+        }
+        let ends = match self.ends.try_lock() {
+            Ok(ends) => ends,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // The task is at it, and goes on to what it is given now.
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        self.bell.hush();
+        Some(Writing { link: self, ends })
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Ends<S> {
+    fn poll_accept(&mut self, waker: &Waker) -> Poll<Option<Result<Accepted, Error>>> {
+        let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
+        connection.poll_accept(&mut Context::from_waker(waker))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Writing<'_, S> {
+    /// Writes what there is.
+    pub(super) fn flush(&mut self) {
+        // Whatever it rang for is done here: what was given to any stream is written, and what
+        // came is read.
+        self.link.bell.forget();
+        if let Poll::Ready(accepted) = self.ends.poll_accept(&self.link.waker) {
+            self.ends.accepted.extend(accepted);
+            self.link.bell.ring();
+        }
+    }
+}
+
+impl<S> Drop for Writing<'_, S> {
+    fn drop(&mut self) {
+        self.link.bell.unhush();
+    }
+}

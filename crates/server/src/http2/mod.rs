@@ -1,0 +1,185 @@
+//! HTTP/2, with what is new for a client written past the tasks.
+//!
+//! hyper drives a connection in a task and each response in another, and both are woken for
+//! whatever a response has to send. A stream of gRPC that waits for the next message of its
+//! room is most of what there is to do here, so that whoever delivers the message sends it, and
+//! writes to the socket, where the tasks have nothing to do: see [`parlance_proto::Push`].
+
+mod bell;
+mod incoming;
+mod link;
+mod response;
+#[cfg(test)]
+mod tests;
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use h2::server::{Builder, SendResponse};
+use h2::{Error, Ping, PingPong, RecvStream};
+use http::{HeaderName, Request, header};
+use http_body::Body as _;
+use parlance_proto::{Outlet, Push};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use self::incoming::Incoming;
+use self::link::{Accepted, Counted, Link};
+use self::response::Response;
+use crate::first_bytes::Heard;
+
+/// Headers that speak of an HTTP/1 connection, and may not be said in HTTP/2.
+const OF_CONNECTIONS: [HeaderName; 5] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// Of a peer that says nothing: when it is asked whether it is there, and how long it has to
+/// answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeepAlive {
+    pub(crate) after: Duration,
+    pub(crate) timeout: Duration,
+}
+
+/// Serves a connection to its end.
+///
+/// # Errors
+/// What broke it off.
+pub(crate) async fn serve<S>(
+    stream: S,
+    heard: Arc<Heard>,
+    builder: &Builder,
+    keep_alive: KeepAlive,
+    app: Router,
+    shutdown: CancellationToken,
+) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // Boxed: it holds a buffer that the connection takes over.
+    let mut connection = Box::pin(builder.handshake(stream)).await?;
+    let mut pings = connection.ping_pong();
+    let link = Link::new(connection);
+    let ended = drive(&link, &heard, pings.as_mut(), keep_alive, &app, shutdown).await;
+    // Whatever is still under way ends with it.
+    link.close();
+    ended
+}
+
+async fn drive<S>(
+    link: &Arc<Link<S>>,
+    heard: &Heard,
+    mut pings: Option<&mut PingPong>,
+    keep_alive: KeepAlive,
+    app: &Router,
+    shutdown: CancellationToken,
+) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut shutdown = pin!(shutdown.cancelled_owned());
+    let mut clock = pin!(sleep_until(Instant::now() + keep_alive.after));
+    let (mut is_shut_down, mut is_asked) = (false, false);
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.as_mut(), if !is_shut_down => {
+                is_shut_down = true;
+                link.shut_down();
+            }
+            accepted = link.accept() => match accepted {
+                Some(accepted) => {
+                    tokio::spawn(answer(accepted?, app.clone(), link.count()));
+                }
+                None => return Ok(()),
+            },
+            () = clock.as_mut() => {
+                let is_there = heard.take();
+                if is_asked && !is_there {
+                    tracing::debug!("the peer does not answer a ping");
+                    return Ok(());
+                }
+                is_asked = !is_there;
+                if let Some(pings) = pings.as_deref_mut().filter(|_| is_asked) {
+                    ask(pings)?;
+                }
+                let next = if is_asked { keep_alive.timeout } else { keep_alive.after };
+                clock.as_mut().reset(Instant::now() + next);
+            }
+        }
+    }
+}
+
+/// Sends a ping. That the peer is heard is answer enough.
+fn ask(pings: &mut PingPong) -> Result<(), Error> {
+    // The pong of the one before is taken, or none can follow it.
+    let _ = pings.poll_pong(&mut Context::from_waker(Waker::noop()));
+    pings.send_ping(Ping::opaque())
+}
+
+/// Calls the app for one request, and sends what it answers.
+async fn answer<S>((request, mut respond): Accepted, app: Router, counted: Counted<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let outlet = is_grpc(&request).then(Outlet::default);
+    // Boxed: a stream that is open for hours need not hold room for how it was opened.
+    let Some(response) = Box::pin(call(request, &mut respond, app, outlet.clone())).await else { return };
+    let (head, body) = response.into_parts();
+    let is_whole = body.is_end_stream();
+    let sent = match respond.send_response(http::Response::from_parts(head, ()), is_whole) {
+        Ok(stream) if !is_whole => {
+            let response = Response::new(stream, body, counted);
+            if let Some(outlet) = outlet {
+                outlet.connect(Arc::downgrade(&response) as Weak<dyn Push>);
+            }
+            response.send().await
+        }
+        sent => sent.map(drop),
+    };
+    if let Err(error) = sent {
+        tracing::debug!(%error, "a response was not sent to its end");
+    }
+}
+
+/// What the app answers, if the peer still wants it.
+async fn call(
+    request: Request<RecvStream>,
+    respond: &mut SendResponse<Bytes>,
+    app: Router,
+    outlet: Option<Outlet>,
+) -> Option<http::Response<Body>> {
+    let mut request = request.map(|body| Body::new(Incoming::from(body)));
+    if let Some(outlet) = outlet {
+        request.extensions_mut().insert(outlet);
+    }
+    tokio::select! {
+        biased;
+        answer = app.oneshot(request) => {
+            let Ok(mut answer) = answer;
+            for name in OF_CONNECTIONS {
+                answer.headers_mut().remove(name);
+            }
+            Some(answer)
+        }
+        _ = poll_fn(|cx| respond.poll_reset(cx)) => None,
+    }
+}
+
+/// Not gRPC in the clothes of a browser's request, which is sent in other words.
+fn is_grpc(request: &Request<RecvStream>) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE).map(|kind| kind.as_bytes());
+    kind.is_some_and(|kind| kind == b"application/grpc" || kind.starts_with(b"application/grpc+"))
+}

@@ -1,0 +1,143 @@
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use axum::body::Body;
+use bytes::Bytes;
+use h2::{Error, Reason, SendStream};
+use http_body::Body as _;
+use parlance_proto::{Push, Source};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::bell::Bell;
+use super::link::Counted;
+
+/// The body of a response on its way to the peer, between its own task and those who have
+/// something for the client while that waits.
+pub(super) struct Response<S> {
+    ends: Mutex<Ends>,
+    link: Counted<S>,
+    /// Rung by HTTP/2 when the stream may send or is reset.
+    bell: Arc<Bell>,
+}
+
+struct Ends {
+    stream: SendStream<Bytes>,
+    body: Body,
+    /// Waits until the peer takes it.
+    waiting: Option<Bytes>,
+    /// The body has nothing now, and everything was sent.
+    is_idle: bool,
+    waker: Waker,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Response<S> {
+    pub(super) fn new(stream: SendStream<Bytes>, body: Body, link: Counted<S>) -> Arc<Self> {
+        let bell = Arc::new(Bell::default());
+        let waker = Waker::from(bell.clone());
+        let ends = Ends { stream, body, waiting: None, is_idle: false, waker };
+        Arc::new(Self { ends: Mutex::new(ends), link, bell })
+    }
+
+    /// Sends all of it. Fails if the stream or the connection ends before.
+    pub(super) async fn send(&self) -> Result<(), Error> {
+        poll_fn(|cx| {
+            self.bell.wakes(cx.waker());
+            self.ends.lock().unwrap_or_else(PoisonError::into_inner).poll_send(cx)
+        })
+        .await
+    }
+}
+
+impl Ends {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.is_idle = false;
+        loop {
+            if let Poll::Ready(reset) = self.poll_reset() {
+                return Poll::Ready(reset);
+            }
+            ready!(self.poll_waiting())?;
+            // Only then is something asked of the window that all streams share: what is held
+            // for nothing, others may be waiting for.
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(bytes) => self.waiting = Some(bytes),
+                    Err(frame) => {
+                        let trailers = frame.into_trailers().unwrap_or_default();
+                        return Poll::Ready(self.stream.send_trailers(trailers));
+                    }
+                },
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(%error, "a response broke off");
+                    self.stream.send_reset(Reason::INTERNAL_ERROR);
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(None) => return Poll::Ready(self.stream.send_data(Bytes::new(), true)),
+                Poll::Pending => {
+                    self.is_idle = true;
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Whether the peer wants no more, or is gone.
+    fn poll_reset(&mut self) -> Poll<Result<(), Error>> {
+        let reason = ready!(self.stream.poll_reset(&mut Context::from_waker(&self.waker)))?;
+        Poll::Ready(Err(reason.into()))
+    }
+
+    /// Gives the stream what waits, once it takes some of it.
+    fn poll_waiting(&mut self) -> Poll<Result<(), Error>> {
+        let Some(bytes) = &self.waiting else { return Poll::Ready(Ok(())) };
+        if !bytes.is_empty() {
+            self.stream.reserve_capacity(1);
+            while self.stream.capacity() == 0 {
+                match ready!(self.stream.poll_capacity(&mut Context::from_waker(&self.waker))) {
+                    Some(capacity) => drop(capacity?),
+                    None => return Poll::Ready(Err(Reason::CANCEL.into())),
+                }
+            }
+        }
+        let bytes = self.waiting.take().unwrap_or_default();
+        Poll::Ready(self.stream.send_data(bytes, false))
+    }
+
+    /// Sends what `source` gives. Whether it may be asked again, then.
+    fn push(&mut self, source: &mut dyn Source) -> bool {
+        while let Some(delivery) = source.next() {
+            self.waiting = Some(delivery.grpc().clone());
+            if !matches!(self.poll_waiting(), Poll::Ready(Ok(()))) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Push for Response<S> {
+    fn push(&self, source: &mut dyn Source) -> bool {
+        // Held by its task, it is not idle.
+        let Ok(mut ends) = self.ends.try_lock() else { return false };
+        if !ends.is_idle {
+            return false;
+        }
+        // It rings for the window that the stream is given.
+        self.bell.hush();
+        let mut writing = self.link.link().write();
+        ends.is_idle = ends.push(source);
+        if let Some(writing) = &mut writing {
+            writing.flush();
+        }
+        drop(writing);
+        self.bell.forget();
+        // What came of it, and where to ring from now on.
+        ends.is_idle &= ends.poll_reset().is_pending();
+        self.bell.unhush();
+        if !ends.is_idle {
+            self.bell.ring();
+        }
+        true
+    }
+}
