@@ -3,15 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use parlance_client::transport::{Dialer, Door};
 use parlance_client::{Config, Message, Session, Update};
+use parlance_faults::dynamodb::{self, ANY, Fault, Proxy};
 use parlance_proto::v1::event::Body;
 use parlance_proto::v1::signal::Signal;
 use parlance_proto::v1::{
     AddMembersRequest, Event, GetPresenceRequest, GetUserRequest, JoinRoomRequest, SendTypingRequest,
 };
-use parlance_tests::{Cluster, Person, fresh, text_of, within};
+use parlance_tests::{Cluster, Launch, Person, Server, fresh, text_of, within};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -41,6 +43,53 @@ async fn connected(updates: &mut mpsc::Receiver<Update>) -> String {
 
 fn is_message(event: &Event) -> bool {
     matches!(event.body, Some(Body::Message(_)))
+}
+
+/// Whoever loses a race for a room has to read before it tries again, and far from the store it
+/// would lose all of them; the room's home, too, that others hand on to.
+#[tokio::test]
+async fn who_is_far_from_the_store_gets_through_where_another_writes() {
+    let mut cluster = Cluster::start(1).await;
+    let store = cluster.dynamodb.direct_endpoint();
+    let store = store.trim_start_matches("http://").parse().unwrap();
+    let way = Proxy::start("127.0.0.1:0".parse().unwrap(), store).unwrap();
+    way.plan().often(ANY, 1.0, Fault::Delay(Duration::from_millis(60)));
+    let environment = dynamodb::environment(&way.endpoint());
+    let far = Server::launch(Launch { environment, ..cluster.launch() }).await;
+    cluster.nodes.push(far);
+    cluster.ready(1).await;
+    let (near, far) = (person(&cluster, 0, "near").await, person(&cluster, 1, "far").await);
+    let (writing, _) = session(&cluster, "near", &[0]);
+    let (trying, _) = session(&cluster, "far", &[1]);
+    let mut writers = JoinSet::new();
+    let mut rooms = Vec::new();
+    // Enough that each node is the home of one.
+    for _ in 0..6 {
+        let room = near.group(&[&far]).await;
+        for _ in 0..2 {
+            let (room, writing) = (room.clone(), writing.clone());
+            writers.spawn(async move {
+                while writing.send_message(Message::to_room(&room, "a lot")).await.is_ok() {}
+            });
+        }
+        rooms.push(room);
+    }
+    let mut tries = JoinSet::new();
+    for room in rooms {
+        let trying = trying.clone();
+        tries.spawn(async move {
+            for number in 0..10 {
+                let message = Message::to_room(&room, format!("try {number}"));
+                within("it gets through", trying.send_message(message)).await.unwrap();
+            }
+        });
+    }
+    within("all get through", async {
+        while let Some(tried) = tries.join_next().await {
+            tried.unwrap();
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

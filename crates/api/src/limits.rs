@@ -150,7 +150,10 @@ pub(crate) const PRESENCE_ROOMS: usize = 50;
 /// it tries by itself again.
 pub(crate) const FORWARD_FOR: Duration = Duration::from_secs(5);
 
-/// How long it waits for the home's answer before it decides by itself after all.
+/// Races in a row that the home itself loses before it asks the others to hand on.
+pub(crate) const HOME_RACES: usize = 2;
+
+/// How long a node waits for the home's answer before it decides by itself after all.
 pub(crate) const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a node waits after the store has failed before it looks at a room again.

@@ -68,6 +68,7 @@ impl Cluster {
             Content::Signal(hint) => self.take_signal(hint),
             Content::Forward(forward) => rooms.decide_forwarded(forward),
             Content::Forwarded(forwarded) => rooms.forwarded(forwarded),
+            Content::Contended(contended) => rooms.contended(&contended),
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Ask, Decided, Letter, Shared, forward};
 use crate::hub::Terms;
-use crate::limits::{FORWARD_FOR, MAX_RACES, ROOM_IDLE};
+use crate::limits::{FORWARD_FOR, HOME_RACES, MAX_RACES, ROOM_IDLE};
 use crate::{Error, random};
 
 /// Events read at once to recognise repeats.
@@ -31,6 +31,8 @@ pub(super) struct Actor {
     room: Option<Room>,
     /// Until then another node decides what is sent here: too many races were lost.
     forward_until: Option<Instant>,
+    /// When this node, as the room's home, last had the others hand on to it.
+    called_at: Option<Instant>,
     last_append: Option<Instant>,
 }
 
@@ -50,7 +52,7 @@ enum Loaded {
 
 impl Actor {
     pub(super) fn new(id: RoomId, shared: Arc<Shared>) -> Self {
-        Self { id, shared, room: None, forward_until: None, last_append: None }
+        Self { id, shared, room: None, forward_until: None, called_at: None, last_append: None }
     }
 
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Letter>) {
@@ -99,6 +101,11 @@ impl Actor {
                         room.trim();
                     }
                 }
+                Letter::Contended(home) => {
+                    if self.other_home() == Some(home) {
+                        self.forward_until = Some(Instant::now() + FORWARD_FOR);
+                    }
+                }
             }
         }
         self.serve(asks).await;
@@ -125,6 +132,8 @@ impl Actor {
                             let spread = (1 << races.min(6)) * 2;
                             sleep(std::time::Duration::from_millis(random::bits() % spread)).await;
                         }
+                    } else if races >= HOME_RACES {
+                        self.call_for();
                     }
                 }
                 Err(AppendError::HeadMoved | AppendError::Unknown) => fail(&mut asks, &Error::Contention),
@@ -138,6 +147,14 @@ impl Actor {
         let registry = &self.shared.registry;
         let home = self.shared.forwards.home(&self.id, registry.nodes())?;
         (home != *registry.node()).then_some(home)
+    }
+
+    /// Has the nodes that win hand on to this one, the home, which they do for a while.
+    fn call_for(&mut self) {
+        if self.called_at.is_none_or(|at| at.elapsed() >= FORWARD_FOR / 2) {
+            self.called_at = Some(Instant::now());
+            self.shared.call_for(&self.id);
+        }
     }
 
     /// Whether the home may decide `ask`. What is not known here could not be said of it.
@@ -420,7 +437,8 @@ impl Actor {
         Ok(self.room.as_ref())
     }
 
-    /// Applies what others have appended.
+    /// Applies what others have appended. Not until there is nothing more: they may write
+    /// faster than can be read here.
     async fn catch_up(&mut self) -> Result<(), StoreError> {
         let Some(room) = &mut self.room else { return Ok(()) };
         let before = room.head();
@@ -448,6 +466,10 @@ impl Actor {
                 }
                 self.shared.hub.deliver(&self.id, Terms::from(room.info()), chunk);
                 self.shared.cluster.committed(&self.id, chunk);
+            }
+            let read: usize = chunks.iter().map(|chunk| chunk.events().len()).sum();
+            if read < CATCH_UP_PAGE / 2 {
+                return Ok(());
             }
         }
     }

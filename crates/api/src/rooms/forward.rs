@@ -3,7 +3,8 @@
 //! Nodes that write one room race for its head, and who lost reads before it tries again
 //! while the winner need not: it could go on losing. So it hands its sends to the room's
 //! home, the same for all nodes, where they share a chunk. Without an answer it decides by
-//! itself: whichever comes second finds the message in the log.
+//! itself: whichever comes second finds the message in the log. Where it is the home that
+//! loses, it says so to the others, and whoever wins hands on to it.
 //!
 //! Unless it is refused here, and carried out there later, when it would no longer be
 //! refused. So only what cannot change its mind is forwarded: no replies, nothing that
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::quality::FixedState;
 use futures::future::join_all;
 use parlance_core::{Action, Command, Outcome, RequestId, RoomId, Text, Timestamp, UserId};
-use parlance_proto::cluster::v1::{Forward, Forwarded};
+use parlance_proto::cluster::v1::{Contended, Forward, Forwarded};
 use parlance_registry::NodeId;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
@@ -101,6 +102,18 @@ impl Shared {
         });
     }
 
+    /// Has the other nodes hand on what they are sent in `room`, of which this is the home.
+    pub(super) fn call_for(&self, room: &RoomId) {
+        let own = self.registry.node().clone();
+        let contended = Contended { node_id: own.as_str().to_owned(), room_id: room.as_str().to_owned() };
+        let payload = envelope::encode(Content::Contended(contended));
+        for node in self.registry.nodes().into_iter().filter(|node| *node != own) {
+            let (registry, payload) = (self.registry.clone(), payload.clone());
+            // Who does not hear of it is told again, if it must be.
+            self.tasks.spawn(async move { registry.tell(&node, payload).await });
+        }
+    }
+
     async fn ask_home(&self, room: &RoomId, head: u64, home: &NodeId, ask: Ask) -> (Ask, Answer) {
         let Action::Send { text, .. } = &ask.command.action else { return (ask, Answer::Undecided) };
         let id = self.forwards.next.fetch_add(1, Ordering::Relaxed);
@@ -160,6 +173,17 @@ impl Rooms {
             let payload = envelope::encode(Content::Forwarded(forwarded));
             let _ = shared.registry.tell(&node, payload).await;
         });
+    }
+
+    /// A room's home cannot get through to decide.
+    pub(crate) fn contended(&self, contended: &Contended) {
+        let room = RoomId::parse(&contended.room_id).ok();
+        if let (Some(room), Some(home)) = (room, NodeId::parse(&contended.node_id))
+            && let Some(actor) = self.shared.actors.get(&room)
+        {
+            // With a full queue it is told again.
+            let _ = actor.try_send(Letter::Contended(home));
+        }
     }
 
     /// The answer to what this node has forwarded.

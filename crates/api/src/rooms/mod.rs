@@ -7,7 +7,7 @@ mod forward;
 use std::sync::Arc;
 
 use parlance_core::{Chunk, Command, Creation, Outcome, RoomId, UserId};
-use parlance_registry::Registry;
+use parlance_registry::{NodeId, Registry};
 use parlance_store::{Created, Store, StoreError, StoredRoom};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
@@ -45,6 +45,8 @@ enum Letter {
     Ask(Ask),
     /// Another node has committed it.
     Observed(Chunk),
+    /// This node, the room's home, cannot get through to decide.
+    Contended(NodeId),
 }
 
 #[derive(Clone)]

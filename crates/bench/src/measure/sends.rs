@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use parlance_client::transport::{Connection, Door};
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::raw::{Creator, answer, connect_all, create_users, message};
+use super::load::{Talker, Way};
+use super::raw::{Creator, create_users, message};
 use super::results::{Goal, Results};
 use super::series::{Series, quantile};
 use super::{Effort, progress, text};
@@ -22,6 +23,9 @@ use crate::server_process::ServerProcess;
 
 pub(super) const SENDERS: usize = 256;
 pub(super) const ROOMS: usize = 64;
+
+/// Connections that are opened at a time.
+const AT_ONCE: usize = 64;
 
 /// Before counting begins, so that connections and caches are warm.
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -57,63 +61,88 @@ struct Round {
     group: f64,
 }
 
+/// Rounds of one way to send.
+#[derive(Default)]
+struct Sent {
+    /// Against the bare log, and against ejabberd.
+    share: Series,
+    against: Series,
+    acknowledged: Series,
+    cpu: Series,
+    groups: Series,
+    /// At half load: against the device, and milliseconds.
+    above: Series,
+    p99: Series,
+}
+
 pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()> {
     let mut target = Target::fill(effort).await?;
     let ejabberd = match &effort.peers {
         Some(installed) => Some(Peer::ejabberd(installed).await?),
         None => None,
     };
-    let [mut against, mut archived] = [(); 2].map(|()| Series::default());
-    let [mut share, mut acknowledged, mut bare, mut groups, mut cpu] = [(); 5].map(|()| Series::default());
-    let [mut above, mut p99, mut sync] = [(); 3].map(|()| Series::default());
+    let mut own = [Way::WebSocketBinary, Way::Grpc].map(|way| (way, Sent::default()));
+    let [mut bare, mut archived, mut sync] = [(); 3].map(|()| Series::default());
     for round in 0..effort.rounds {
         progress("256 senders", round, effort.rounds);
-        let full = Box::pin(target.round(SENDERS, effort.duration, None)).await?;
-        let log = Box::pin(bare_log(effort.duration, full.group.round() as usize)).await?;
-        if let Some(ejabberd) = &ejabberd {
-            let round = Box::pin(ejabberd.sends(SENDERS, ROOMS, ARCHIVED, text().len())).await?;
-            against.push(full.rate / round.rate());
-            archived.push(round.rate());
-        }
-        share.push(full.rate / log);
-        acknowledged.push(full.rate);
-        bare.push(log);
-        groups.push(full.group);
-        cpu.push(full.cpu);
+        let archive = match &ejabberd {
+            Some(ejabberd) => {
+                let round = Box::pin(ejabberd.sends(SENDERS, ROOMS, ARCHIVED, text().len())).await?;
+                archived.push(round.rate());
+                Some(round.rate())
+            }
+            None => None,
+        };
+        for (way, sent) in &mut own {
+            let full = Box::pin(target.round(*way, SENDERS, effort.duration, None)).await?;
+            let log = Box::pin(bare_log(effort.duration, full.group.round() as usize)).await?;
+            bare.push(log);
+            sent.share.push(full.rate / log);
+            if let Some(archive) = archive {
+                sent.against.push(full.rate / archive);
+            }
+            sent.acknowledged.push(full.rate);
+            sent.cpu.push(full.cpu);
+            sent.groups.push(full.group);
 
-        let device = device_sync_p99()?;
-        let half = Box::pin(target.round(SENDERS, HALF_LOAD.min(effort.duration * 2), Some(full.rate / 2.0)))
-            .await?;
-        let half = quantile(&half.latencies, 0.99);
-        above.push(half / device);
-        p99.push(half);
-        sync.push(device);
+            let device = device_sync_p99()?;
+            let half = HALF_LOAD.min(effort.duration * 2);
+            let half = Box::pin(target.round(*way, SENDERS, half, Some(full.rate / 2.0))).await?;
+            let half = quantile(&half.latencies, 0.99);
+            sent.above.push(half / device);
+            sent.p99.push(half);
+            sync.push(device);
+        }
     }
-    results.add(
-        5,
-        "acknowledged sends a second, 256 senders, against a bare log with the same groups",
-        Goal::AtLeast(0.5),
-        share,
-    );
+    let acknowledged = |way| format!("acknowledged sends a second, 256 senders, {way}");
+    for (way, sent) in own {
+        let what = format!("{}, against a bare log with the same groups", acknowledged(way));
+        results.add(5, what, Goal::AtLeast(0.5), sent.share);
+        if ejabberd.is_some() {
+            let what = format!("{}, against ejabberd with its archive", acknowledged(way));
+            results.add(5, what, Goal::AtLeast(10.0), sent.against);
+        }
+        let what = format!("ack p99 at half load, {way}, against the device's fdatasync p99");
+        results.add(6, what, Goal::AtMost(2.0), sent.above);
+        results.detail(5, acknowledged(way), sent.acknowledged);
+        results.detail(5, format!("server CPU us for each, {way}"), sent.cpu);
+        results.detail(5, format!("messages for each sync, {way}"), sent.groups);
+        results.detail(6, format!("ack p99 at half load, {way}, ms"), sent.p99);
+    }
     if let Some(ejabberd) = ejabberd {
         ejabberd.stop().await?;
-        let what = "acknowledged sends a second, 256 senders, against ejabberd with its archive";
-        results.add(5, what, Goal::AtLeast(10.0), against);
         results.detail(5, "acknowledged sends a second, ejabberd", archived);
     }
-    results.detail(5, "acknowledged sends a second", acknowledged);
-    results.detail(5, "server CPU us for each", cpu);
     results.detail(5, "appends a second to the bare log", bare);
-    results.detail(5, "messages for each sync", groups);
-    results.add(6, "ack p99 at half load, against the device's fdatasync p99", Goal::AtMost(2.0), above);
-    results.detail(6, "ack p99 at half load, ms", p99);
     results.detail(6, "fdatasync p99 of the device, ms", sync);
     for senders in [1, 16] {
         let mut rates = Series::default();
         for _ in 0..effort.rounds {
-            rates.push(Box::pin(target.round(senders, effort.duration, None)).await?.rate);
+            let round = target.round(Way::WebSocketBinary, senders, effort.duration, None);
+            rates.push(Box::pin(round).await?.rate);
         }
-        results.detail(5, format!("acknowledged sends a second, senders: {senders}"), rates);
+        let what = format!("acknowledged sends a second, {}, senders: {senders}", Way::WebSocketBinary);
+        results.detail(5, what, rates);
     }
     target.server.stop().await
 }
@@ -134,15 +163,22 @@ impl Target {
 
     /// Everyone sends, and again once it is acknowledged; at this rate in all, if one is
     /// given.
-    async fn round(&mut self, senders: usize, duration: Duration, rate: Option<f64>) -> Result<Round> {
+    async fn round(
+        &mut self,
+        way: Way,
+        senders: usize,
+        duration: Duration,
+        rate: Option<f64>,
+    ) -> Result<Round> {
         self.round += 1;
         let address = self.server.address();
-        let connections = connect_all(address, Door::Grpc, &self.tokens[..senders]).await?;
+        let opened = self.tokens[..senders].iter().map(|token| Box::pin(Talker::open(way, address, token)));
+        let talkers: Vec<_> = stream::iter(opened).buffered(AT_ONCE).try_collect().await?;
         let counting = Arc::new(AtomicBool::new(false));
         let stop = Arc::new(AtomicBool::new(false));
         let pace = rate.map(|rate| Duration::from_secs_f64(senders as f64 / rate));
         let mut sending = JoinSet::new();
-        for (number, connection) in connections.into_iter().enumerate() {
+        for (number, talker) in talkers.into_iter().enumerate() {
             let room = self.rooms[number % self.rooms.len()].clone();
             let prefix = format!("{}-", self.round);
             // Spread over one pace, not all at the same moment.
@@ -150,7 +186,7 @@ impl Target {
             let (counting, stop) = (counting.clone(), stop.clone());
             sending.spawn(async move {
                 sleep(offset).await;
-                send(connection, room, prefix, pace, &counting, &stop).await
+                send(talker, room, prefix, pace, &counting, &stop).await
             });
         }
         sleep(WARM_UP.max(pace.unwrap_or_default())).await;
@@ -175,7 +211,7 @@ impl Target {
 }
 
 async fn send(
-    mut connection: Connection,
+    mut talker: Talker,
     room: String,
     prefix: String,
     pace: Option<Duration>,
@@ -201,14 +237,14 @@ async fn send(
                 tokio::select! {
                     biased;
                     _ = pace.tick() => break,
-                    frame = connection.recv() => drop(frame?.context("the stream ended")?),
+                    read = talker.read() => read?,
                 }
             }
         }
         let counted = counting.load(Ordering::Relaxed);
         let began = Instant::now();
-        connection.send(message(&room, &format!("{prefix}{number}"), &text, head)).await?;
-        head = Some(answer(&mut connection).await?);
+        talker.send(&message(&room, &format!("{prefix}{number}"), &text, head)).await?;
+        head = Some(talker.seq().await?);
         if counted && counting.load(Ordering::Relaxed) {
             latencies.push(began.elapsed().as_secs_f64() * 1e3);
         }

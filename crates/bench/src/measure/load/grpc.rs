@@ -13,9 +13,9 @@ use super::{At, Tally};
 
 pub(super) const PATH: &str = "/parlance.v1.ChatService/Chat";
 
-/// The first byte of a `ServerFrame` that holds a welcome, and of one that holds an event:
-/// field number and wire type.
+/// The first byte of a `ServerFrame`, which says what it holds: field number and wire type.
 pub(super) const WELCOME: u8 = 1 << 3 | 2;
+pub(super) const REPLY: u8 = 2 << 3 | 2;
 pub(super) const EVENT: u8 = 3 << 3 | 2;
 
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -66,7 +66,7 @@ pub(super) async fn open(at: At<'_>, token: &str, hello: &v1::ClientFrame) -> Re
     let mut listener = Listener { socket, waiting: Vec::with_capacity(BUFFER_BYTES), messages };
     let mut first = None;
     while first.is_none() {
-        listener.read(|kind| first = first.or(Some(kind))).await?;
+        listener.read(|message| first = first.or(message.first().copied())).await?;
     }
     ensure!(first == Some(WELCOME), "no welcome: {first:?}");
     Ok(listener)
@@ -83,14 +83,18 @@ fn beginning(at: At<'_>, token: &str, hello: &v1::ClientFrame) -> Vec<u8> {
     literal(&mut headers, 31, "application/grpc");
     literal(&mut headers, 23, &format!("Bearer {token}"));
     headers.extend(b"\0\x02te\x08trailers");
-    let hello = hello.encode_to_vec();
-    let message = [&[0], &(hello.len() as u32).to_be_bytes()[..], &hello].concat();
     let mut all = PREFACE.to_vec();
     frame(&mut all, SETTINGS, 0, 0, &settings);
     frame(&mut all, WINDOW_UPDATE, 0, 0, &(WINDOW - DEFAULT_WINDOW).to_be_bytes());
     frame(&mut all, HEADERS, END_HEADERS, STREAM, &headers);
-    frame(&mut all, DATA, 0, STREAM, &message);
+    frame(&mut all, DATA, 0, STREAM, &framed(hello));
     all
+}
+
+/// As gRPC has it: not compressed, and how long it is.
+fn framed(message: &v1::ClientFrame) -> Vec<u8> {
+    let message = message.encode_to_vec();
+    [&[0], &(message.len() as u32).to_be_bytes()[..], &message].concat()
 }
 
 /// A header whose name is in the static table, not to be remembered.
@@ -129,7 +133,7 @@ impl Listener {
         Box::pin(async move {
             loop {
                 let mut events = 0;
-                if self.read(|kind| events += u64::from(kind == EVENT)).await.is_err() {
+                if self.read(|message| events += u64::from(message.first() == Some(&EVENT))).await.is_err() {
                     return;
                 }
                 if events > 0 {
@@ -139,8 +143,16 @@ impl Listener {
         })
     }
 
-    /// Reads some, and visits the first byte of each message that begins in it.
-    async fn read(&mut self, mut visit: impl FnMut(u8)) -> Result<()> {
+    /// Sends a frame. That it fits the window is known: what was sent before is answered.
+    pub(super) async fn send(&mut self, message: &v1::ClientFrame) -> Result<()> {
+        let mut bytes = Vec::new();
+        frame(&mut bytes, DATA, 0, STREAM, &framed(message));
+        self.socket.write_all(&bytes).await?;
+        Ok(self.socket.flush().await?)
+    }
+
+    /// Reads some, and visits each message that is whole then.
+    pub(super) async fn read(&mut self, mut visit: impl FnMut(&[u8])) -> Result<()> {
         ensure!(self.socket.read_buf(&mut self.waiting).await? > 0, "the connection ended");
         let (mut used, mut answers) = (0, Vec::new());
         while let Some((kind, flags, payload)) = first_frame(&self.waiting[used..]) {
@@ -172,31 +184,36 @@ fn first_frame(bytes: &[u8]) -> Option<(u8, u8, &[u8])> {
     Some((kind, flags, bytes.get(9..9 + length)?))
 }
 
-/// Where in a sequence of messages one is: they do not end where frames do.
+/// Takes messages out of a sequence of frames: they do not end where frames do.
 #[derive(Default)]
 struct Messages {
-    /// What is there of what says how long the next message is, and its first byte.
-    head: Vec<u8>,
-    /// Bytes of the one before that are still to come.
-    rest: usize,
+    /// The beginning of one whose rest is still to come.
+    begun: Vec<u8>,
 }
 
 impl Messages {
-    fn feed(&mut self, mut bytes: &[u8], visit: &mut impl FnMut(u8)) {
-        while !bytes.is_empty() {
-            let skipped = self.rest.min(bytes.len());
-            self.rest -= skipped;
-            bytes = &bytes[skipped..];
-            let taken = bytes.len().min(6 - self.head.len());
-            self.head.extend(&bytes[..taken]);
-            bytes = &bytes[taken..];
-            if let &[_, a, b, c, d, first] = self.head.as_slice() {
-                self.rest = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(1);
-                visit(first);
-                self.head.clear();
-            }
+    fn feed(&mut self, bytes: &[u8], visit: &mut impl FnMut(&[u8])) {
+        if self.begun.is_empty() {
+            let used = messages(bytes, visit);
+            self.begun.extend_from_slice(&bytes[used..]);
+        } else {
+            self.begun.extend_from_slice(bytes);
+            let used = messages(&self.begun, visit);
+            self.begun.drain(..used);
         }
     }
+}
+
+/// Visits the whole messages at the beginning of `bytes`; returns how long they are.
+fn messages(bytes: &[u8], visit: &mut impl FnMut(&[u8])) -> usize {
+    let mut used = 0;
+    while let &[_, a, b, c, d, ref rest @ ..] = &bytes[used..] {
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        let Some(message) = rest.get(..length) else { break };
+        visit(message);
+        used += 5 + length;
+    }
+    used
 }
 
 #[cfg(test)]
@@ -214,9 +231,10 @@ mod tests {
         for cut in 0..bytes.len() {
             let (mut messages, mut seen) = (Messages::default(), Vec::new());
             for part in [&bytes[..cut], &bytes[cut..]] {
-                messages.feed(part, &mut |kind| seen.push(kind));
+                messages.feed(part, &mut |message| seen.push((message[0], message.len())));
             }
-            assert_eq!((seen.as_slice(), messages.rest), (&[WELCOME, EVENT, EVENT][..], 0));
+            assert_eq!(seen, [(WELCOME, 3), (EVENT, 1), (EVENT, 300)]);
+            assert!(messages.begun.is_empty());
         }
     }
 

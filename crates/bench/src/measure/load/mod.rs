@@ -4,6 +4,7 @@
 pub(super) mod bare;
 mod channel;
 mod grpc;
+mod talker;
 mod trust;
 mod websocket;
 
@@ -24,6 +25,7 @@ use tonic::transport::Channel;
 
 pub(crate) use bare::Bare;
 pub(super) use bare::{BareSender, BareServer};
+pub(super) use talker::Talker;
 pub(super) use trust::Trust;
 
 /// Connections that are opened at a time.
@@ -124,9 +126,9 @@ pub(super) async fn open(
     Ok(match way {
         Way::Grpc | Way::Bare(Bare::Grpc) => Box::pin(grpc::open(at, token, &hello)).await?.count(tally),
         Way::WebSocketJson | Way::Bare(Bare::WebSocket) => {
-            Box::pin(websocket::open(at, token, hello, false)).await?.count(tally)
+            Box::pin(websocket::open(at, token, &hello, false)).await?.count(tally)
         }
-        Way::WebSocketBinary => Box::pin(websocket::open(at, token, hello, true)).await?.count(tally),
+        Way::WebSocketBinary => Box::pin(websocket::open(at, token, &hello, true)).await?.count(tally),
         Way::Bare(Bare::Tcp) => bare::tcp::listen(at.address).await?.count(tally),
     })
 }
@@ -195,6 +197,6 @@ impl Listeners {
 /// Sockets that say hello and then read nothing, until they are dropped.
 pub(super) async fn stalled(address: &str, tokens: &[String]) -> Result<Vec<impl Sized + use<>>> {
     let opened = futures::stream::iter(tokens)
-        .map(|token| Box::pin(websocket::open(address.into(), token, hello(None), false)));
+        .map(|token| async { websocket::open(address.into(), token, &hello(None), false).await });
     opened.buffer_unordered(AT_ONCE).try_collect().await
 }

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
+use super::grpc::{EVENT, WELCOME};
 use super::{At, Tally};
 
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -16,6 +17,7 @@ const BUFFER_BYTES: usize = 16 * 1024;
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 const PING: u8 = 9;
+const PONG: u8 = 10;
 
 /// A socket whose frames are taken apart as far as their headers: a client library would
 /// cost more than the server.
@@ -27,7 +29,7 @@ pub(super) struct Listener {
 }
 
 /// Opens a socket and says hello, as JSON or as protobuf.
-pub(super) async fn open(at: At<'_>, token: &str, hello: v1::ClientFrame, binary: bool) -> Result<Listener> {
+pub(super) async fn open(at: At<'_>, token: &str, hello: &v1::ClientFrame, binary: bool) -> Result<Listener> {
     let address = at.address;
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
@@ -48,22 +50,18 @@ pub(super) async fn open(at: At<'_>, token: &str, hello: v1::ClientFrame, binary
     }
     ensure!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
     let mut listener = Listener { socket, waiting: Vec::with_capacity(BUFFER_BYTES), binary };
-    if binary {
-        listener.write(BINARY, &hello.encode_to_vec()).await?;
-    } else {
-        listener.write(TEXT, &json::typed_to_json("parlance.v1.ClientFrame", &hello)).await?;
-    }
+    listener.send(hello).await?;
     let mut first = Vec::new();
     while first.is_empty() {
-        listener.read().await?;
-        let used = frames(&listener.waiting, |_, payload| {
-            if first.is_empty() {
-                first = payload.to_vec();
-            }
-        })?;
-        listener.waiting.drain(..used);
+        listener
+            .read(|payload| {
+                if first.is_empty() {
+                    first = payload.to_vec();
+                }
+            })
+            .await?;
     }
-    let welcome: &[u8] = if binary { &[1 << 3 | 2] } else { b"{\"welcome\"" };
+    let welcome: &[u8] = if binary { &[WELCOME] } else { b"{\"welcome\"" };
     ensure!(first.starts_with(welcome), "no welcome: {}", String::from_utf8_lossy(&first));
     Ok(listener)
 }
@@ -75,25 +73,36 @@ impl Listener {
     }
 
     async fn count_some(&mut self, tally: &Tally) -> Result<()> {
-        self.read().await?;
-        let event: &[u8] = if self.binary { &[3 << 3 | 2] } else { b"{\"event\"" };
-        let (mut events, mut pings) = (0, 0);
-        let used = frames(&self.waiting, |opcode, payload| match opcode {
-            PING => pings += 1,
-            _ => events += u64::from(payload.starts_with(event)),
-        })?;
-        self.waiting.drain(..used);
+        let event: &[u8] = if self.binary { &[EVENT] } else { b"{\"event\"" };
+        let mut events = 0;
+        self.read(|payload| events += u64::from(payload.starts_with(event))).await?;
         if events > 0 {
             tally.add(events);
-        }
-        for _ in 0..pings {
-            self.write(10, &[]).await?;
         }
         Ok(())
     }
 
-    async fn read(&mut self) -> Result<()> {
+    /// Sends a frame.
+    pub(super) async fn send(&mut self, frame: &v1::ClientFrame) -> Result<()> {
+        if self.binary {
+            self.write(BINARY, &frame.encode_to_vec()).await
+        } else {
+            self.write(TEXT, &json::typed_to_json("parlance.v1.ClientFrame", frame)).await
+        }
+    }
+
+    /// Reads some, and visits what each message holds that is whole then.
+    pub(super) async fn read(&mut self, mut visit: impl FnMut(&[u8])) -> Result<()> {
         ensure!(self.socket.read_buf(&mut self.waiting).await? > 0, "the socket ended");
+        let mut pings = 0;
+        let used = frames(&self.waiting, |opcode, payload| match opcode {
+            PING => pings += 1,
+            _ => visit(payload),
+        })?;
+        self.waiting.drain(..used);
+        for _ in 0..pings {
+            self.write(PONG, &[]).await?;
+        }
         Ok(())
     }
 

@@ -1,0 +1,75 @@
+use anyhow::{Context, Result, bail};
+use parlance_proto::v1;
+use parlance_proto::v1::reply::Result as Answer;
+use parlance_proto::v1::server_frame::Frame;
+use prost::Message;
+
+use super::grpc::REPLY;
+use super::{Way, grpc, hello, websocket};
+
+/// A connection that sends, as cheaply as the others listen: only answers are decoded.
+pub(in crate::measure) struct Talker {
+    ends: Ends,
+    /// The answer that has come.
+    answer: Option<v1::ServerFrame>,
+}
+
+enum Ends {
+    Grpc(Box<grpc::Listener>),
+    WebSocket(Box<websocket::Listener>),
+}
+
+impl Talker {
+    /// Opens a connection that is welcomed.
+    pub(in crate::measure) async fn open(way: Way, address: &str, token: &str) -> Result<Self> {
+        let (at, hello) = (address.into(), hello(None));
+        let ends = match way {
+            Way::Grpc => Ends::Grpc(Box::new(grpc::open(at, token, &hello).await?)),
+            Way::WebSocketBinary => {
+                Ends::WebSocket(Box::new(websocket::open(at, token, &hello, true).await?))
+            }
+            other => bail!("nobody talks by {other}"),
+        };
+        Ok(Self { ends, answer: None })
+    }
+
+    pub(in crate::measure) async fn send(&mut self, frame: &v1::ClientFrame) -> Result<()> {
+        match &mut self.ends {
+            Ends::Grpc(ends) => ends.send(frame).await,
+            Ends::WebSocket(ends) => ends.send(frame).await,
+        }
+    }
+
+    /// Reads some. Cancel-safe: what was read is kept.
+    pub(in crate::measure) async fn read(&mut self) -> Result<()> {
+        let Self { ends, answer } = self;
+        let mut failed = None;
+        let visit = |message: &[u8]| {
+            if message.first() == Some(&REPLY) {
+                match v1::ServerFrame::decode(message) {
+                    Ok(frame) => *answer = Some(frame),
+                    Err(error) => failed = Some(error),
+                }
+            }
+        };
+        match ends {
+            Ends::Grpc(ends) => ends.read(visit).await?,
+            Ends::WebSocket(ends) => ends.read(visit).await?,
+        }
+        failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// The seq out of the answer to the message that was sent.
+    pub(in crate::measure) async fn seq(&mut self) -> Result<u64> {
+        loop {
+            if let Some(answer) = self.answer.take() {
+                let Frame::Reply(reply) = answer.frame.context("an empty frame")? else { continue };
+                match reply.result {
+                    Some(Answer::SendMessage(response)) => return Ok(response.seq),
+                    other => bail!("the answer to a message is {other:?}"),
+                }
+            }
+            self.read().await?;
+        }
+    }
+}
