@@ -32,12 +32,6 @@ pub(super) async fn connect(address: &str, door: Door, token: &str) -> Result<Co
     Ok(connection)
 }
 
-/// Opens a connection for each token, in order.
-pub(super) async fn connect_all(address: &str, door: Door, tokens: &[String]) -> Result<Vec<Connection>> {
-    let opened = futures::stream::iter(tokens).map(|token| Box::pin(connect(address, door, token)));
-    opened.buffered(AT_ONCE).try_collect().await
-}
-
 /// A frame that sends a message.
 pub(super) fn message(room_id: &str, id: &str, text: &str, after_seq: Option<u64>) -> v1::ClientFrame {
     let request = v1::SendMessageRequest {

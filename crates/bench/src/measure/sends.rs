@@ -73,6 +73,8 @@ struct Sent {
     /// At half load: against the device, and milliseconds.
     above: Series,
     p99: Series,
+    median: Series,
+    cpu_at_half: Series,
 }
 
 pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()> {
@@ -108,9 +110,11 @@ pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()
             let device = device_sync_p99()?;
             let half = HALF_LOAD.min(effort.duration * 2);
             let half = Box::pin(target.round(*way, SENDERS, half, Some(full.rate / 2.0))).await?;
-            let half = quantile(&half.latencies, 0.99);
-            sent.above.push(half / device);
-            sent.p99.push(half);
+            let p99 = quantile(&half.latencies, 0.99);
+            sent.above.push(p99 / device);
+            sent.p99.push(p99);
+            sent.median.push(quantile(&half.latencies, 0.5));
+            sent.cpu_at_half.push(half.cpu);
             sync.push(device);
         }
     }
@@ -128,6 +132,8 @@ pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()
         results.detail(5, format!("server CPU us for each, {way}"), sent.cpu);
         results.detail(5, format!("messages for each sync, {way}"), sent.groups);
         results.detail(6, format!("ack p99 at half load, {way}, ms"), sent.p99);
+        results.detail(6, format!("ack median at half load, {way}, ms"), sent.median);
+        results.detail(6, format!("server CPU us for each at half load, {way}"), sent.cpu_at_half);
     }
     if let Some(ejabberd) = ejabberd {
         ejabberd.stop().await?;

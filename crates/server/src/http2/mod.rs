@@ -68,10 +68,13 @@ pub(crate) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    // Boxed: it holds a buffer that the connection takes over.
-    let mut connection = Box::pin(builder.handshake(stream)).await?;
-    let mut pings = connection.ping_pong();
-    let link = Link::new(connection);
+    // Boxed: what it is made in need not be held as long as the connection.
+    let opening = Box::pin(async {
+        let mut connection = builder.handshake(stream).await?;
+        let pings = connection.ping_pong();
+        Ok::<_, Error>((Link::new(connection), pings))
+    });
+    let (link, mut pings) = opening.await?;
     let ended = drive(&link, &heard, pings.as_mut(), keep_alive, &app, shutdown).await;
     // Whatever is still under way ends with it.
     link.close();

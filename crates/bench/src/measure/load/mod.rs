@@ -165,14 +165,21 @@ impl Listeners {
         channels: Option<&[Channel]>,
     ) -> Result<(Self, Vec<Channel>)> {
         let tally = Arc::new(Tally::default());
-        let mut tasks = JoinSet::new();
-        let mut used = Vec::new();
-        for (number, token) in tokens.iter().enumerate() {
+        let opened = tokens.iter().enumerate().map(|(number, token)| async move {
             let channel = match channels {
                 Some(channels) => channels[number % channels.len()].clone(),
                 None => channel::connect(address).await?,
             };
-            tasks.spawn(channel::open(channel.clone(), token, hello(None)).await?.count(tally.clone()));
+            let listener = channel::open(channel.clone(), token, hello(None)).await?;
+            anyhow::Ok((listener, channel))
+        });
+        // Streams of one connection one after the other: all at once they would fill its buffers.
+        let at_once = if channels.is_some() { 1 } else { AT_ONCE };
+        let opened: Vec<_> = futures::stream::iter(opened).buffer_unordered(at_once).try_collect().await?;
+        let mut tasks = JoinSet::new();
+        let mut used = Vec::with_capacity(opened.len());
+        for (listener, channel) in opened {
+            tasks.spawn(listener.count(tally.clone()));
             used.push(channel);
         }
         Ok((Self { tasks, tally }, used))
