@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use http::Method;
+use parlance_proto::v1::GetUserRequest;
 use parlance_tests::{RawWebSocket, Server, Signer, claims, now, run_to_end};
 use serde_json::json;
 use tempfile::TempDir;
@@ -118,4 +119,18 @@ async fn without_a_key_a_server_stays_on_this_machine() {
         assert!(said.contains("without a key") && said.contains("--jwt-secret-file"), "{said}");
     }
     assert!(!data.exists(), "nothing was begun");
+}
+
+/// Answers to native gRPC say nothing that only browsers need: each connection would keep it.
+#[tokio::test]
+async fn only_browsers_are_told_of_origins() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let answer = alice.users().get_user(GetUserRequest { user_id: "me".to_owned() }).await.unwrap();
+    let web = server.http().call(Method::POST, GRPC_WEB).header("content-type", "application/grpc-web+proto");
+    let web = web.header("x-grpc-web", "1").bearer(&alice.token).body(vec![0; 5]).answer().await;
+    for name in ["vary", "access-control-expose-headers"] {
+        assert!(answer.metadata().get(name).is_none(), "{name}");
+        assert!(web.headers.contains_key(name), "{name}");
+    }
 }

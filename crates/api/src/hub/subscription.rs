@@ -59,7 +59,7 @@ impl Subscription {
     fn push(self: &Arc<Self>, found: &mut Found) {
         // Before looking where the room is: what is delivered after that is pushed by another.
         self.pushing.store(false, Ordering::SeqCst);
-        let mut news = News { subscription: self, found, is_all: true };
+        let mut news = News { subscription: self, found, is_all: false };
         let pushed = self.mailbox.outlet().is_some_and(|outlet| outlet.push(&mut news));
         if !(pushed && news.is_all) {
             self.wake();
@@ -116,25 +116,27 @@ pub(super) async fn push_all(subscriptions: Vec<Arc<Subscription>>) {
 struct News<'n> {
     subscription: &'n Subscription,
     found: &'n mut Found,
-    /// The session has nothing to do with it; otherwise the rest is its own.
+    /// It was asked until there was no more; otherwise the rest is the session's own.
     is_all: bool,
 }
 
 impl Source for News<'_> {
     fn next(&mut self) -> Option<&Delivery> {
         let Subscription { feed, mailbox, at_head, .. } = self.subscription;
+        // A connection that takes one more may not ask for the next.
+        self.is_all = false;
         // The session may have been at work since.
-        self.is_all = at_head.load(Ordering::Acquire);
-        if !self.is_all {
+        if !at_head.load(Ordering::Acquire) {
             return None;
         }
-        match self.found.following(feed, self.subscription.cursor())? {
-            Some(piece) if piece.removes.as_ref() != Some(mailbox.user()) => {
+        match self.found.following(feed, self.subscription.cursor()) {
+            Some(Some(piece)) if piece.removes.as_ref() != Some(mailbox.user()) => {
                 self.subscription.move_to(piece.last);
                 Some(&piece.delivery)
             }
-            _ => {
-                self.is_all = false;
+            Some(_) => None,
+            None => {
+                self.is_all = true;
                 None
             }
         }
@@ -184,6 +186,8 @@ mod tests {
     #[derive(Default)]
     struct Connection {
         is_busy: AtomicBool,
+        /// It takes no more than one.
+        is_slow: AtomicBool,
         seen: Mutex<Vec<Delivery>>,
         meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     }
@@ -195,6 +199,10 @@ mod tests {
             }
             while let Some(delivery) = source.next().cloned() {
                 self.seen.lock().unwrap().push(delivery);
+                if self.is_slow.load(Ordering::SeqCst) {
+                    self.is_busy.store(true, Ordering::SeqCst);
+                    break;
+                }
                 if let Some(meanwhile) = self.meanwhile.lock().unwrap().take() {
                     meanwhile();
                 }
@@ -290,6 +298,19 @@ mod tests {
         for listener in &there {
             assert_eq!((listener.connection.count(), listener.subscription.cursor()), (41, 41));
         }
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_no_more_has_the_session_look_for_the_rest() {
+        let feed = feed();
+        let slow = listener(&feed, 1);
+        slow.connection.is_slow.store(true, Ordering::SeqCst);
+        // Both before anybody is pushed to.
+        deliver(&feed, vec![event()]);
+        deliver(&feed, vec![event()]);
+        settle().await;
+        assert_eq!((slow.connection.count(), slow.subscription.cursor()), (1, 1));
+        assert!(slow.is_woken());
     }
 
     #[tokio::test]
