@@ -127,7 +127,8 @@ async fn only_browsers_are_told_of_origins() {
     let server = Server::start().await;
     let alice = server.person("alice").await;
     let answer = alice.users().get_user(GetUserRequest { user_id: "me".to_owned() }).await.unwrap();
-    let web = server.http().call(Method::POST, GRPC_WEB).header("content-type", "application/grpc-web+proto");
+    let http = server.http();
+    let web = http.call(Method::POST, GRPC_WEB).header("content-type", "application/grpc-web+proto");
     let web = web.header("x-grpc-web", "1").bearer(&alice.token).body(vec![0; 5]).answer().await;
     for name in ["vary", "access-control-expose-headers"] {
         assert!(answer.metadata().get(name).is_none(), "{name}");

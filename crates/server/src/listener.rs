@@ -132,7 +132,10 @@ async fn connection(
     metrics::gauge!("parlance_connections").increment(1.0);
     // Whoever connects and says nothing is not waited for.
     match timeout(HEADER_TIMEOUT, Opened::new(stream)).await {
-        Ok(Ok((Version::Http1, stream))) => http1(stream, &protocols.http1, app, shutdown).await,
+        // Boxed: of HTTP/2 no connection need hold room for the other.
+        Ok(Ok((Version::Http1, stream))) => {
+            Box::pin(http1(stream, &protocols.http1, app, shutdown)).await;
+        }
         Ok(Ok((Version::Http2, stream))) => {
             let heard = stream.heard();
             let served = http2::serve(stream, heard, &protocols.http2, KEEPALIVE, app, shutdown).await;

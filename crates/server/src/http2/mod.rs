@@ -22,7 +22,7 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
-use h2::{Error, Ping, PingPong, RecvStream};
+use h2::{Error, Ping, PingPong, RecvStream, SendStream};
 use http::{HeaderName, Request, header};
 use http_body::Body as _;
 use parlance_proto::{Outlet, Push};
@@ -133,52 +133,62 @@ fn ask(pings: &mut PingPong) -> Result<(), Error> {
 }
 
 /// Calls the app for one request, and sends what it answers.
-async fn answer<S>((request, mut respond): Accepted, app: Router, counted: Counted<S>)
+///
+/// No `async fn`: a stream that is open for hours need not hold room for how it was opened.
+fn answer<S>(
+    (request, respond): Accepted,
+    app: Router,
+    counted: Counted<S>,
+) -> impl Future<Output = ()> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let outlet = is_grpc(&request).then(Outlet::default);
-    // Boxed: a stream that is open for hours need not hold room for how it was opened.
-    let Some(response) = Box::pin(call(request, &mut respond, app, outlet.clone())).await else { return };
-    let (head, body) = response.into_parts();
-    let is_whole = body.is_end_stream();
-    let sent = match respond.send_response(http::Response::from_parts(head, ()), is_whole) {
-        Ok(stream) if !is_whole => {
-            let response = Response::new(stream, body, counted);
-            if let Some(outlet) = outlet {
-                outlet.connect(Arc::downgrade(&response) as Weak<dyn Push>);
+    let call = Box::pin(call(request, respond, app, outlet.clone()));
+    async move {
+        let begun = call.await;
+        let sent = match begun {
+            Some(Ok((stream, Some(body)))) => {
+                let response = Response::new(stream, body, counted);
+                if let Some(outlet) = outlet {
+                    outlet.connect(Arc::downgrade(&response) as Weak<dyn Push>);
+                }
+                response.send().await
             }
-            response.send().await
+            Some(begun) => begun.map(drop),
+            None => return,
+        };
+        if let Err(error) = sent {
+            tracing::debug!(%error, "a response was not sent to its end");
         }
-        sent => sent.map(drop),
-    };
-    if let Err(error) = sent {
-        tracing::debug!(%error, "a response was not sent to its end");
     }
 }
 
-/// What the app answers, if the peer still wants it.
+/// Has the app answer, if the peer still wants it, and begins to send that: the body is
+/// still to come, if there is one.
 async fn call(
     request: Request<RecvStream>,
-    respond: &mut SendResponse<Bytes>,
+    mut respond: SendResponse<Bytes>,
     app: Router,
     outlet: Option<Outlet>,
-) -> Option<http::Response<Body>> {
+) -> Option<Result<(SendStream<Bytes>, Option<Body>), Error>> {
     let mut request = request.map(|body| Body::new(Incoming::from(body)));
     if let Some(outlet) = outlet {
         request.extensions_mut().insert(outlet);
     }
-    tokio::select! {
+    let answer = tokio::select! {
         biased;
-        answer = app.oneshot(request) => {
-            let Ok(mut answer) = answer;
-            for name in OF_CONNECTIONS {
-                answer.headers_mut().remove(name);
-            }
-            Some(answer)
-        }
-        _ = poll_fn(|cx| respond.poll_reset(cx)) => None,
+        answer = app.oneshot(request) => answer,
+        _ = poll_fn(|cx| respond.poll_reset(cx)) => return None,
+    };
+    let Ok(answer) = answer;
+    let (mut head, body) = answer.into_parts();
+    for name in OF_CONNECTIONS {
+        head.headers.remove(name);
     }
+    let body = (!body.is_end_stream()).then_some(body);
+    let stream = respond.send_response(http::Response::from_parts(head, ()), body.is_none());
+    Some(stream.map(|stream| (stream, body)))
 }
 
 /// Not gRPC in the clothes of a browser's request, which is sent in other words.
