@@ -175,10 +175,10 @@ impl Listeners {
         });
         // Streams of one connection one after the other: all at once they would fill its buffers.
         let at_once = if channels.is_some() { 1 } else { AT_ONCE };
-        let opened: Vec<_> = futures::stream::iter(opened).buffer_unordered(at_once).try_collect().await?;
-        let mut tasks = JoinSet::new();
-        let mut used = Vec::with_capacity(opened.len());
-        for (listener, channel) in opened {
+        let mut opened = futures::stream::iter(opened).buffer_unordered(at_once);
+        let (mut tasks, mut used) = (JoinSet::new(), Vec::with_capacity(tokens.len()));
+        // Read at once: what is not read holds up the others of its connection.
+        while let Some((listener, channel)) = opened.try_next().await? {
             tasks.spawn(listener.count(tally.clone()));
             used.push(channel);
         }
