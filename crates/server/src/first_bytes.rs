@@ -10,10 +10,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 /// What a client of HTTP/2 says at first, and none of HTTP/1.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Bytes that are written together after copying them into one place: for a few hundred the
-/// kernel needs a quarter less time than for two places.
-const JOINED_BYTES: usize = 1024;
-
 /// What a peer speaks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Version {
@@ -99,16 +95,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Opened<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        let length: usize = bufs.iter().map(|buf| buf.len()).sum();
-        if length > JOINED_BYTES {
-            return Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        }
-        let (mut joined, mut end) = ([0; JOINED_BYTES], 0);
-        for buf in bufs {
-            joined[end..end + buf.len()].copy_from_slice(buf);
-            end += buf.len();
-        }
-        Pin::new(&mut self.io).poll_write(cx, &joined[..end])
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -115,18 +115,24 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     kind.starts_with(b"application/grpc")
 }
 
-/// Lets the pages that the guard allows read the answers.
+/// gRPC, and not in the clothes of a browser's request, which is sent in other words.
+pub(crate) fn is_native_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind == b"application/grpc" || kind.starts_with(b"application/grpc+")
+}
+
 /// A call of gRPC's own has no origin, and nobody caches its answer. Every connection would
 /// keep these headers, to say them shorter the next time.
 fn without_cors(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    if headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/grpc") {
+    if is_native_grpc(headers) {
         headers.remove(header::VARY);
         headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
     }
     response
 }
 
+/// Lets the pages that the guard allows read the answers.
 fn cors(guard: Guard) -> CorsLayer {
     let allowed = move |origin: &HeaderValue, parts: &request::Parts| {
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());

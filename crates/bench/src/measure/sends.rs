@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -23,9 +22,6 @@ use crate::server_process::ServerProcess;
 
 pub(super) const SENDERS: usize = 256;
 pub(super) const ROOMS: usize = 64;
-
-/// Connections that are opened at a time.
-const AT_ONCE: usize = 64;
 
 /// Before counting begins, so that connections and caches are warm.
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -178,8 +174,7 @@ impl Target {
     ) -> Result<Round> {
         self.round += 1;
         let address = self.server.address();
-        let opened = self.tokens[..senders].iter().map(|token| Box::pin(Talker::open(way, address, token)));
-        let talkers: Vec<_> = stream::iter(opened).buffered(AT_ONCE).try_collect().await?;
+        let talkers = Talker::open_all(way, address, &self.tokens[..senders]).await?;
         let counting = Arc::new(AtomicBool::new(false));
         let stop = Arc::new(AtomicBool::new(false));
         let pace = rate.map(|rate| Duration::from_secs_f64(senders as f64 / rate));

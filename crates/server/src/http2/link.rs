@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -84,6 +84,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.streams.fetch_add(1, Ordering::Relaxed);
         Counted(self.clone())
     }
+
+    /// Takes over from the task, for what is then given to the connection's only stream. Where
+    /// there are more, the task writes what many of them were given in one go.
+    pub(super) fn write(&self) -> Option<Writing<'_, S>> {
+        if self.streams.load(Ordering::Relaxed) > 1 {
+            return None;
+        }
+        // Held by its task, that goes on to what it is given now.
+        let ends = self.ends.try_lock().ok()?;
+        self.bell.hush();
+        Some(Writing { link: self, ends })
+    }
 }
 
 impl<S> Counted<S> {
@@ -95,24 +107,6 @@ impl<S> Counted<S> {
 impl<S> Drop for Counted<S> {
     fn drop(&mut self) {
         self.0.streams.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    /// Takes over from the task, for what is then given to the connection's only stream. Where
-    /// there are more, the task writes what many of them were given in one go.
-    pub(super) fn write(&self) -> Option<Writing<'_, S>> {
-        if self.streams.load(Ordering::Relaxed) > 1 {
-            return None;
-        }
-        let ends = match self.ends.try_lock() {
-            Ok(ends) => ends,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // The task is at it, and goes on to what it is given now.
-            Err(TryLockError::WouldBlock) => return None,
-        };
-        self.bell.hush();
-        Some(Writing { link: self, ends })
     }
 }
 

@@ -35,6 +35,7 @@ use self::incoming::Incoming;
 use self::link::{Accepted, Counted, Link};
 use self::response::Response;
 use crate::first_bytes::Heard;
+use crate::routes::is_native_grpc;
 
 /// Headers that speak of an HTTP/1 connection, and may not be said in HTTP/2.
 const OF_CONNECTIONS: [HeaderName; 5] = [
@@ -143,7 +144,7 @@ fn answer<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let outlet = is_grpc(&request).then(Outlet::default);
+    let outlet = is_native_grpc(request.headers()).then(Outlet::default);
     let call = Box::pin(call(request, respond, app, outlet.clone()));
     async move {
         let begun = call.await;
@@ -189,10 +190,4 @@ async fn call(
     let body = (!body.is_end_stream()).then_some(body);
     let stream = respond.send_response(http::Response::from_parts(head, ()), body.is_none());
     Some(stream.map(|stream| (stream, body)))
-}
-
-/// Not gRPC in the clothes of a browser's request, which is sent in other words.
-fn is_grpc(request: &Request<RecvStream>) -> bool {
-    let kind = request.headers().get(header::CONTENT_TYPE).map(|kind| kind.as_bytes());
-    kind.is_some_and(|kind| kind == b"application/grpc" || kind.starts_with(b"application/grpc+"))
 }

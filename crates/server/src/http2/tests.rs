@@ -7,12 +7,13 @@ use futures::stream;
 use h2::client::{ResponseFuture, SendRequest};
 use http_body::Frame;
 use parlance_proto::{Delivery, SharedFrame, Source};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::sync::{mpsc, oneshot};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy, duplex, split};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
 
 use super::*;
+use crate::first_bytes::Opened;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -56,8 +57,9 @@ impl Server {
         let shutdown = CancellationToken::new();
         let until = shutdown.clone();
         let served = tokio::spawn(async move {
-            let heard = Arc::<Heard>::default();
-            serve(ours, heard, &Builder::new(), keep_alive, app, until).await
+            let (_, opened) = Opened::new(ours).await.expect("a client");
+            let heard = opened.heard();
+            serve(opened, heard, &Builder::new(), keep_alive, app, until).await
         });
         (Self { calls, shutdown, served }, theirs)
     }
@@ -330,16 +332,39 @@ async fn a_peer_that_does_not_answer_pings_is_given_up() {
     within(&mut server.served).await.unwrap().unwrap();
 }
 
+/// Hands on everything both ways, and counts the pings of the server.
+fn counting_pings(io: DuplexStream) -> (DuplexStream, watch::Receiver<usize>) {
+    let (theirs, ours) = duplex(16 * 1024);
+    let (count, pings) = watch::channel(0);
+    let ((mut from_server, mut to_server), (mut from_client, mut to_client)) = (split(io), split(ours));
+    tokio::spawn(async move { copy(&mut from_client, &mut to_server).await });
+    tokio::spawn(async move {
+        let mut frame = vec![0; 9];
+        while from_server.read_exact(&mut frame[..9]).await.is_ok() {
+            let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]) as usize;
+            frame.resize(9 + length, 0);
+            from_server.read_exact(&mut frame[9..]).await?;
+            to_client.write_all(&frame).await?;
+            // Of this type, and no answer.
+            count.send_modify(|count| *count += usize::from(frame[3..5] == [6, 0]));
+            frame.resize(9, 0);
+        }
+        std::io::Result::Ok(())
+    });
+    (theirs, pings)
+}
+
 #[tokio::test]
 async fn a_peer_that_answers_pings_stays() {
-    let soon = KeepAlive { after: Duration::from_millis(5), timeout: DEADLINE };
+    let soon = KeepAlive { after: Duration::from_millis(5), timeout: Duration::from_millis(500) };
     let (mut server, io) = Server::start(soon);
+    let (io, mut pings) = counting_pings(io);
     let mut requests = client(io, &h2::client::Builder::new()).await;
     let mut body = chat(&mut requests).await;
     let call = server.call().await;
-    for number in 0..20 {
-        // Long enough for some pings: none of them may be in the way of the next.
-        tokio::time::sleep(soon.after * 3).await;
+    // More than one: none may be in the way of the next.
+    for number in 1..=3 {
+        within(pings.wait_for(|pings| *pings >= number)).await.unwrap();
         push(&call, &[&format!("<{number}>")]).await;
         read_to(&mut body, &format!("<{number}>")).await;
     }

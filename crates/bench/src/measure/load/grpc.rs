@@ -5,11 +5,8 @@ use futures::future::BoxFuture;
 use parlance_proto::v1;
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
-use tokio_util::either::Either;
 
-use super::{At, Tally};
+use super::{At, Socket, Tally};
 
 pub(super) const PATH: &str = "/parlance.v1.ChatService/Chat";
 
@@ -46,7 +43,7 @@ const INITIAL_WINDOW_SIZE: u16 = 4;
 /// A `Chat` stream whose frames are taken apart as far as their headers: a client library
 /// would cost more than the server.
 pub(super) struct Listener {
-    socket: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    socket: Socket,
     /// What was read and is not yet looked at.
     waiting: Vec<u8>,
     messages: Messages,
@@ -54,12 +51,7 @@ pub(super) struct Listener {
 
 /// Opens a stream on a connection of its own.
 pub(super) async fn open(at: At<'_>, token: &str, hello: &v1::ClientFrame) -> Result<Listener> {
-    let socket = TcpStream::connect(at.address).await?;
-    socket.set_nodelay(true)?;
-    let mut socket = match at.trust {
-        None => Either::Left(socket),
-        Some(trust) => Either::Right(Box::new(trust.connect(socket).await?)),
-    };
+    let mut socket = at.connect().await?;
     socket.write_all(&beginning(at, token, hello)).await?;
     socket.flush().await?;
     let messages = Messages::default();

@@ -18,9 +18,12 @@ use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 use tonic::transport::Channel;
 
 pub(crate) use bare::Bare;
@@ -60,6 +63,20 @@ impl fmt::Display for Way {
 pub(super) struct At<'a> {
     pub(super) address: &'a str,
     pub(super) trust: Option<&'a Trust>,
+}
+
+/// A connection to it.
+type Socket = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+impl At<'_> {
+    async fn connect(self) -> Result<Socket> {
+        let socket = TcpStream::connect(self.address).await?;
+        socket.set_nodelay(true)?;
+        Ok(match self.trust {
+            None => Either::Left(socket),
+            Some(trust) => Either::Right(Box::new(trust.connect(socket).await?)),
+        })
+    }
 }
 
 impl<'a> From<&'a str> for At<'a> {

@@ -1,11 +1,12 @@
 use anyhow::{Context, Result, bail};
+use futures::{StreamExt, TryStreamExt, stream};
 use parlance_proto::v1;
 use parlance_proto::v1::reply::Result as Answer;
 use parlance_proto::v1::server_frame::Frame;
 use prost::Message;
 
 use super::grpc::REPLY;
-use super::{Way, grpc, hello, websocket};
+use super::{AT_ONCE, Way, grpc, hello, websocket};
 
 /// A connection that sends, as cheaply as the others listen: only answers are decoded.
 pub(in crate::measure) struct Talker {
@@ -21,7 +22,7 @@ enum Ends {
 
 impl Talker {
     /// Opens a connection that is welcomed.
-    pub(in crate::measure) async fn open(way: Way, address: &str, token: &str) -> Result<Self> {
+    async fn open(way: Way, address: &str, token: &str) -> Result<Self> {
         let (at, hello) = (address.into(), hello(None));
         let ends = match way {
             Way::Grpc => Ends::Grpc(Box::new(grpc::open(at, token, &hello).await?)),
@@ -31,6 +32,16 @@ impl Talker {
             other => bail!("nobody talks by {other}"),
         };
         Ok(Self { ends, answer: None })
+    }
+
+    /// Opens one for each token, in order.
+    pub(in crate::measure) async fn open_all(
+        way: Way,
+        address: &str,
+        tokens: &[String],
+    ) -> Result<Vec<Self>> {
+        let opened = tokens.iter().map(|token| Box::pin(Self::open(way, address, token)));
+        stream::iter(opened).buffered(AT_ONCE).try_collect().await
     }
 
     pub(in crate::measure) async fn send(&mut self, frame: &v1::ClientFrame) -> Result<()> {

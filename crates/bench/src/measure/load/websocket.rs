@@ -5,12 +5,9 @@ use futures::future::BoxFuture;
 use parlance_proto::{json, v1};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
-use tokio_util::either::Either;
 
 use super::grpc::{EVENT, WELCOME};
-use super::{At, Tally};
+use super::{At, Socket, Tally};
 
 const BUFFER_BYTES: usize = 16 * 1024;
 
@@ -22,7 +19,7 @@ const PONG: u8 = 10;
 /// A socket whose frames are taken apart as far as their headers: a client library would
 /// cost more than the server.
 pub(super) struct Listener {
-    socket: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    socket: Socket,
     /// What was read and is not yet looked at.
     waiting: Vec<u8>,
     binary: bool,
@@ -31,12 +28,7 @@ pub(super) struct Listener {
 /// Opens a socket and says hello, as JSON or as protobuf.
 pub(super) async fn open(at: At<'_>, token: &str, hello: &v1::ClientFrame, binary: bool) -> Result<Listener> {
     let address = at.address;
-    let socket = TcpStream::connect(address).await?;
-    socket.set_nodelay(true)?;
-    let mut socket = match at.trust {
-        None => Either::Left(socket),
-        Some(trust) => Either::Right(Box::new(trust.connect(socket).await?)),
-    };
+    let mut socket = at.connect().await?;
     let request = format!(
         "GET /ws HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\

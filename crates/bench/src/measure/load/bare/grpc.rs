@@ -47,21 +47,19 @@ impl Service<Request<Body>> for Broadcast {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let chat = Chat(self.0.subscribe());
+        let chat = self.clone();
         Box::pin(async { Ok(Grpc::new(Encoded).streaming(chat, request).await) })
     }
 }
 
-struct Chat(broadcast::Receiver<Bytes>);
-
-impl StreamingService<Bytes> for Chat {
+impl StreamingService<Bytes> for Broadcast {
     type Response = Bytes;
     type ResponseStream = BoxStream<'static, Result<Bytes, Status>>;
     type Future = Ready<Result<tonic::Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, _: tonic::Request<Streaming<Bytes>>) -> Self::Future {
         let welcome = stream::iter([Ok(Bytes::from_static(&[WELCOME]))]);
-        let events = BroadcastStream::new(self.0.resubscribe());
+        let events = BroadcastStream::new(self.0.subscribe());
         let events =
             events.map(|payload| payload.map_err(|lagged| Status::resource_exhausted(lagged.to_string())));
         ready(Ok(tonic::Response::new(welcome.chain(events).boxed())))
