@@ -227,9 +227,8 @@ pub(super) async fn stalled(effort: &Effort, results: &mut Results) -> Result<()
         listeners.close().await;
         let (healthy, stalled) = room.tokens.split_at(effort.listeners - deaf);
         let stalled = load::stalled(room.server.address(), stalled).await?;
-        let listeners =
-            Listeners::open(Way::WebSocketJson, room.server.address().into(), healthy, Some(&room.known))
-                .await?;
+        let (at, healthy) = (room.server.address().into(), room.with_what_is_known(healthy));
+        let listeners = Listeners::open(Way::WebSocketJson, at, healthy).await?;
         let before = room.server.resident_bytes()?;
         let with = p99(Box::pin(room.paced(Way::WebSocketJson, &listeners, messages)).await?);
         growth.push(room.server.resident_bytes()?.saturating_sub(before) as f64 / 1024.0 / deaf as f64);

@@ -28,7 +28,7 @@ pub(super) struct Room {
     trust: Option<(Trust, Certificate)>,
     bare: BareServer,
     /// The last message: whoever comes now is to get what is said from then on.
-    pub(super) known: v1::Cursor,
+    known: v1::Cursor,
     sender: String,
     pub(super) tokens: Vec<String>,
     /// Tells the messages of rounds apart.
@@ -95,7 +95,15 @@ impl Room {
         } else {
             At { address: self.server.address(), trust: self.trust.as_ref().map(|(trust, _)| trust) }
         };
-        Listeners::open(way, at, &self.tokens, Some(&self.known)).await
+        Listeners::open(way, at, self.with_what_is_known(&self.tokens)).await
+    }
+
+    /// These of the members, and how far they have the room.
+    pub(super) fn with_what_is_known<'a>(
+        &'a self,
+        tokens: &'a [String],
+    ) -> impl Iterator<Item = (&'a String, Option<&'a v1::Cursor>)> {
+        tokens.iter().map(|token| (token, Some(&self.known)))
     }
 
     async fn sender(&self, way: Way) -> Result<Sender> {

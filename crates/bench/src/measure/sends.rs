@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use parlance_proto::v1;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -40,8 +41,9 @@ const COMMITS: &str = "parlance_store_commits_total";
 struct Target {
     server: ServerProcess,
     tokens: Vec<String>,
-    /// Sender number n sends to room number n modulo their count.
-    rooms: Vec<String>,
+    /// Sender number n sends to room number n modulo their count. How far each is known:
+    /// senders who had to be told of the rounds before would be measured doing that.
+    rooms: Vec<v1::Cursor>,
     round: u64,
 }
 
@@ -158,7 +160,8 @@ impl Target {
         let mut rooms = Vec::with_capacity(ROOMS);
         for room in 0..ROOMS {
             let members: Vec<_> = ids.iter().skip(room).step_by(ROOMS).cloned().collect();
-            rooms.push(creator.room(&format!("room-{room}"), &members).await?);
+            let room_id = creator.room(&format!("room-{room}"), &members).await?;
+            rooms.push(v1::Cursor { room_id, ..Default::default() });
         }
         Ok(Self { server, tokens, rooms, round: 0 })
     }
@@ -174,20 +177,23 @@ impl Target {
     ) -> Result<Round> {
         self.round += 1;
         let address = self.server.address();
-        let talkers = Talker::open_all(way, address, &self.tokens[..senders]).await?;
+        let people = self.tokens.iter().take(senders).zip(self.rooms.iter().cycle());
+        let talkers = Talker::open_all(way, address, people).await?;
         let counting = Arc::new(AtomicBool::new(false));
         let stop = Arc::new(AtomicBool::new(false));
         let pace = rate.map(|rate| Duration::from_secs_f64(senders as f64 / rate));
         let mut sending = JoinSet::new();
         for (number, talker) in talkers.into_iter().enumerate() {
-            let room = self.rooms[number % self.rooms.len()].clone();
+            let room_number = number % self.rooms.len();
+            let room = self.rooms[room_number].room_id.clone();
             let prefix = format!("{}-", self.round);
             // Spread over one pace, not all at the same moment.
             let offset = pace.unwrap_or_default().mul_f64(number as f64 / senders as f64);
             let (counting, stop) = (counting.clone(), stop.clone());
             sending.spawn(async move {
                 sleep(offset).await;
-                send(talker, room, prefix, pace, &counting, &stop).await
+                let sent = send(talker, room, prefix, pace, &counting, &stop).await?;
+                anyhow::Ok((room_number, sent))
             });
         }
         sleep(WARM_UP.max(pace.unwrap_or_default())).await;
@@ -202,7 +208,10 @@ impl Target {
         stop.store(true, Ordering::Relaxed);
         let mut latencies: Vec<f64> = Vec::new();
         while let Some(sent) = sending.join_next().await {
-            latencies.extend(sent??);
+            let (room_number, (of_one, head)) = sent??;
+            latencies.extend(of_one);
+            let known = self.rooms.get_mut(room_number).context("there is a room")?;
+            known.seq = known.seq.max(head.unwrap_or_default());
         }
         latencies.sort_by(f64::total_cmp);
         let count = latencies.len() as f64;
@@ -211,6 +220,7 @@ impl Target {
     }
 }
 
+/// How long each took, milliseconds, and the seq of the last.
 async fn send(
     mut talker: Talker,
     room: String,
@@ -218,7 +228,7 @@ async fn send(
     pace: Option<Duration>,
     counting: &AtomicBool,
     stop: &AtomicBool,
-) -> Result<Vec<f64>> {
+) -> Result<(Vec<f64>, Option<u64>)> {
     let text = text();
     let mut pace = pace.map(|pace| {
         let mut pace = interval(pace);
@@ -250,7 +260,7 @@ async fn send(
             latencies.push(began.elapsed().as_secs_f64() * 1e3);
         }
     }
-    Ok(latencies)
+    Ok((latencies, head))
 }
 
 /// Appends a second of as many writers to one file that is synced once for up to `group` of

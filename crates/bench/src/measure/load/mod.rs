@@ -157,15 +157,15 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// A connection for each token, all of them open and welcomed.
+    /// A connection for each token, with what is known there; all of them open and welcomed.
     pub(super) async fn open(
         way: Way,
         at: At<'_>,
-        tokens: &[String],
-        from: Option<&v1::Cursor>,
+        people: impl IntoIterator<Item = (&String, Option<&v1::Cursor>)>,
     ) -> Result<Self> {
         let tally = Arc::new(Tally::default());
-        let opened = futures::stream::iter(tokens).map(|token| open(way, at, token, from, tally.clone()));
+        let opened = futures::stream::iter(people)
+            .map(|(token, from)| open(way, at, token, from, tally.clone()));
         let opened: Vec<_> = opened.buffer_unordered(AT_ONCE).try_collect().await?;
         let mut tasks = JoinSet::new();
         for counting in opened {

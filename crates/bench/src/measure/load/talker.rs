@@ -22,8 +22,8 @@ enum Ends {
 
 impl Talker {
     /// Opens a connection that is welcomed.
-    async fn open(way: Way, address: &str, token: &str) -> Result<Self> {
-        let (at, hello) = (address.into(), hello(None));
+    async fn open(way: Way, address: &str, token: &str, from: &v1::Cursor) -> Result<Self> {
+        let (at, hello) = (address.into(), hello(Some(from)));
         let ends = match way {
             Way::Grpc => Ends::Grpc(Box::new(grpc::open(at, token, &hello).await?)),
             Way::WebSocketBinary => {
@@ -34,13 +34,13 @@ impl Talker {
         Ok(Self { ends, answer: None })
     }
 
-    /// Opens one for each token, in order.
+    /// Opens one for each token, in order, with what is known there.
     pub(in crate::measure) async fn open_all(
         way: Way,
         address: &str,
-        tokens: &[String],
+        people: impl IntoIterator<Item = (&String, &v1::Cursor)>,
     ) -> Result<Vec<Self>> {
-        let opened = tokens.iter().map(|token| Box::pin(Self::open(way, address, token)));
+        let opened = people.into_iter().map(|(token, from)| Box::pin(Self::open(way, address, token, from)));
         stream::iter(opened).buffered(AT_ONCE).try_collect().await
     }
 

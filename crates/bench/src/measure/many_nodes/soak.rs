@@ -152,8 +152,8 @@ pub(crate) struct Hold {
 pub(crate) async fn hold(hold: Hold) -> Result<bool> {
     let users = (0..hold.count).map(|number| format!("{PEOPLE}:{}", hold.first + number * hold.step));
     let tokens = users.map(|user| token(&user)).collect::<Result<Vec<_>>>()?;
-    let mut listeners =
-        Listeners::open(Way::WebSocketJson, hold.address.as_str().into(), &tokens, None).await?;
+    let people = tokens.iter().map(|token| (token, None));
+    let mut listeners = Listeners::open(Way::WebSocketJson, hold.address.as_str().into(), people).await?;
     println!("open");
     let mut orders = BufReader::new(stdin()).lines();
     orders.next_line().await?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use parlance_client::transport::{Connection, Door};
+use parlance_proto::v1;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Spent, start};
@@ -59,9 +60,10 @@ pub(in crate::measure) async fn measure(effort: &Effort, results: &mut Results) 
 /// People and rooms of their own on the first nodes.
 struct Load {
     nodes: usize,
-    rooms: Vec<String>,
-    /// By node.
-    listeners: Vec<Vec<String>>,
+    /// How far each is known to who listens: a past that comes again would be paid for, too.
+    rooms: Vec<v1::Cursor>,
+    /// By node: their tokens, and which room they are in.
+    listeners: Vec<Vec<(String, usize)>>,
     /// By room, then by turn.
     senders: Vec<Vec<Connection>>,
     sent: usize,
@@ -78,14 +80,15 @@ impl Load {
         };
         for number in 0..ROOMS {
             let members = create(cluster, &format!("spread:{nodes}:{number}"), MEMBERS).await?;
-            load.rooms.push(room(cluster, &format!("spread-{nodes}-{number}"), &members).await?);
+            let room_id = room(cluster, &format!("spread-{nodes}-{number}"), &members).await?;
+            load.rooms.push(v1::Cursor { room_id, ..Default::default() });
             let mut senders = Vec::new();
             for (place, user) in members.iter().enumerate() {
                 let (node, token) = ((number + place) % nodes, token(user)?);
                 if place < SENDERS {
                     senders.push(connect(cluster.address(node), Door::Grpc, &token).await?);
                 }
-                load.listeners[node].push(token);
+                load.listeners[node].push((token, number));
             }
             load.senders.push(senders);
         }
@@ -95,12 +98,12 @@ impl Load {
     /// Microseconds for each message, and of that those of Redis.
     async fn one_round(&mut self, cluster: &Cluster, effort: &Effort) -> Result<(f64, f64)> {
         let mut listening = Vec::new();
-        for (node, tokens) in self.listeners.iter().enumerate() {
-            listening
-                .push(Listeners::open(Way::WebSocketJson, cluster.address(node).into(), tokens, None).await?);
+        for (node, people) in self.listeners.iter().enumerate() {
+            let people = people.iter().map(|(token, room)| (token, self.rooms.get(*room)));
+            listening.push(Listeners::open(Way::WebSocketJson, cluster.address(node).into(), people).await?);
         }
-        // What of the past comes has come once everybody has what is new.
-        self.send(1).await?;
+        // Caches are warm, and the little of the past that comes has come.
+        self.send(ROOMS).await?;
         let messages = (effort.duration.as_secs_f64() / EVERY.as_secs_f64()) as usize;
         let before = Spent::now(cluster, self.nodes).await?;
         self.send(messages).await?;
@@ -120,14 +123,16 @@ impl Load {
         for _ in 0..messages {
             tick.tick().await;
             let (room, turn) = (self.sent % ROOMS, self.sent / ROOMS % SENDERS);
-            let frame = message(&self.rooms[room], &format!("{}", self.sent), &text(), None);
+            let frame = message(&self.rooms[room].room_id, &format!("{}", self.sent), &text(), None);
             self.senders[room][turn].send(frame).await?;
             unanswered.push((room, turn));
             self.sent += 1;
         }
         for (room, turn) in unanswered {
             let sender = self.senders.get_mut(room).and_then(|senders| senders.get_mut(turn));
-            answer(sender.context("there is a sender")?).await?;
+            let seq = answer(sender.context("there is a sender")?).await?;
+            let known = self.rooms.get_mut(room).context("there is a room")?;
+            known.seq = known.seq.max(seq);
         }
         Ok(())
     }
