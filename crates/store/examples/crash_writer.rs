@@ -129,7 +129,7 @@ async fn write(store: Arc<dyn Store>, mut room: Room, owner: UserId, mut random:
             };
             decide(&store, &id, &mut draft, &command).await;
         }
-        let Some((append, after)) = draft.finish(random.nonce()) else { continue };
+        let (Some(append), after) = draft.finish(random.nonce()) else { continue };
         let (first, last) = (append.chunk.first_seq(), append.chunk.head().seq());
         let nonce = u128::from_be_bytes(*append.chunk.nonce());
         match store.append(&id, append).await {

@@ -98,7 +98,7 @@ impl Actor {
                     if let Some(room) = &mut self.room {
                         // What does not follow is found in the log, when it matters.
                         let _ = room.apply(&chunk);
-                        room.trim();
+                        room.settle();
                     }
                 }
                 Letter::Contended(home) => {
@@ -213,15 +213,12 @@ impl Actor {
                 break;
             }
         }
-        let mut loaded = draft.room_mut().clone();
-        loaded.trim();
         if plant::is(Plant::AckBeforeCommit) {
             answer_all(std::mem::take(&mut waiting));
         }
         let appended = match draft.finish(random::nonce()) {
-            Some((append, after)) => self.append(append, after).await,
-            None => {
-                // What was loaded stays so.
+            (Some(append), after) => self.append(append, after).await,
+            (None, loaded) => {
                 self.room = Some(loaded);
                 self.confirm(&waiting).await
             }
@@ -424,7 +421,7 @@ impl Actor {
     }
 
     /// The room, from the store if it is not loaded. `None` where there is none.
-    async fn load(&mut self) -> Result<Option<&Room>, StoreError> {
+    async fn load(&mut self) -> Result<Option<&mut Room>, StoreError> {
         if self.room.is_none() {
             let stored = self.shared.store.room(&self.id).await?;
             if let Some(stored) = &stored {
@@ -434,7 +431,7 @@ impl Actor {
             }
             self.room = stored.map(|stored| Room::load(stored.info, &stored.tail));
         }
-        Ok(self.room.as_ref())
+        Ok(self.room.as_mut())
     }
 
     /// Applies what others have appended. Not until there is nothing more: they may write

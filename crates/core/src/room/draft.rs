@@ -118,7 +118,7 @@ impl Draft {
     }
 
     /// What is to be appended, if anything is; and the room as it stands once it is.
-    pub fn finish(self, nonce: Nonce) -> Option<(Append, Room)> {
+    pub fn finish(self, nonce: Nonce) -> (Option<Append>, Room) {
         let Self { mut room, base, events, message_count, member_count, .. } = self;
         let joins = events
             .iter()
@@ -145,12 +145,11 @@ impl Draft {
             .iter()
             .filter_map(|seq| Some((*seq, room.messages.get(seq)?.as_ref()?.1.clone())))
             .collect();
-        let chunk = Chunk::new(nonce, events, message_count, member_count)?;
+        let Some(chunk) = Chunk::new(nonce, events, message_count, member_count) else { return (None, room) };
         room.head = chunk.head();
-        room.trim();
         let info = self.settings_changed.then(|| room.info.clone());
         let sent = sent.into_iter().collect();
-        Some((Append { expected: base, chunk, members, overlays, joins, sent, info }, room))
+        (Some(Append { expected: base, chunk, members, overlays, joins, sent, info }), room)
     }
 
     fn next_seq(&self) -> u64 {

@@ -4,14 +4,14 @@
 mod command;
 mod create;
 mod draft;
+mod layered;
 mod requests;
 
 pub use command::{Action, Command, Decision, Need, Outcome, Refusal, SettingsChange};
 pub use create::Creation;
 pub use draft::{Append, Draft};
 
-use imbl::OrdMap;
-
+use self::layered::Layered;
 use self::requests::Requests;
 use crate::limits::{MAX_LOADED_MEMBERS, MAX_LOADED_MESSAGES};
 use crate::{Body, Chunk, Event, Head, Member, Overlay, RoomId, RoomKind, Settings, Timestamp, UserId};
@@ -38,17 +38,17 @@ pub struct RoomInfo {
 }
 
 /// What a node knows of a room: the state folded from its log, as far as loaded.
-/// Cheap to clone.
+/// Cheap to clone once it is settled.
 #[derive(Debug, Clone)]
 pub struct Room {
     info: RoomInfo,
     head: Head,
     last_at: Timestamp,
     /// Rows that are loaded; `None` for who was never a member.
-    members: OrdMap<UserId, Option<Member>>,
+    members: Layered<UserId, Option<Member>>,
     /// Messages that are loaded: sender and present form; `None` for seqs that hold
     /// no message.
-    messages: OrdMap<u64, Option<(UserId, Overlay)>>,
+    messages: Layered<u64, Option<(UserId, Overlay)>>,
     requests: Requests,
 }
 
@@ -69,8 +69,8 @@ impl Room {
             info,
             head: tail.head(),
             last_at: Timestamp::default(),
-            members: OrdMap::new(),
-            messages: OrdMap::new(),
+            members: Layered::new(),
+            messages: Layered::new(),
             requests: Requests::starting_at(tail.first_seq() - 1),
         };
         for event in tail.events() {
@@ -139,18 +139,25 @@ impl Room {
         self.requests.push_older(events);
     }
 
-    /// Forgets loaded rows beyond the limits. They are loaded again when needed.
-    pub fn trim(&mut self) {
-        if self.members.len() > MAX_LOADED_MEMBERS {
-            self.members.clear();
-        }
-        while self.messages.len() > MAX_LOADED_MESSAGES {
-            self.messages = self.messages.without_min().1;
-        }
+    /// Makes what has happened part of what copies share, and forgets what is loaded
+    /// beyond the limits: it is loaded again when needed. Cheap where there is no copy.
+    pub fn settle(&mut self) {
+        self.members.settle(|members| {
+            if members.len() > MAX_LOADED_MEMBERS {
+                members.clear();
+            }
+        });
+        self.messages.settle(|messages| {
+            while messages.len() > MAX_LOADED_MESSAGES {
+                messages.pop_first();
+            }
+        });
+        self.requests.settle();
     }
 
     /// Starts to decide commands on top of this state.
-    pub fn draft(&self) -> Draft {
+    pub fn draft(&mut self) -> Draft {
+        self.settle();
         Draft::new(self.clone())
     }
 

@@ -1,4 +1,5 @@
-use imbl::{OrdMap, Vector};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::{Action, Outcome, Refusal};
 use crate::limits::{MAX_RECENT_REQUESTS, MAX_REPEAT_CHECK, REPEAT_WINDOW_MS};
@@ -14,9 +15,17 @@ pub(super) struct Requests {
     after: u64,
     /// When the oldest remembered event was decided.
     oldest: Option<Timestamp>,
-    by_key: OrdMap<Key, Done>,
+    /// Shared between copies, as in [`Layered`](super::layered::Layered).
+    settled: Arc<Remembered>,
+    /// What came after it.
+    recent: Remembered,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Remembered {
+    by_key: HashMap<Key, Done>,
     /// The keys by seq of their last event.
-    by_seq: Vector<(u64, Timestamp, Key)>,
+    by_seq: VecDeque<(u64, Timestamp, Key)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +88,7 @@ pub(super) enum Seen {
 impl Requests {
     /// Remembers nothing up to and including `head`.
     pub(super) fn starting_at(head: u64) -> Self {
-        Self { after: head, oldest: None, by_key: OrdMap::new(), by_seq: Vector::new() }
+        Self { after: head, oldest: None, settled: Arc::default(), recent: Remembered::default() }
     }
 
     /// Seq up to which nothing is remembered.
@@ -101,7 +110,7 @@ impl Requests {
         if plant::is(Plant::ForgetRepeatCheck) {
             return Ok(Seen::Never);
         }
-        if let Some(done) = self.by_key.get(&(command.actor.clone(), command.request.clone())) {
+        if let Some(done) = self.get(&(command.actor.clone(), command.request.clone())) {
             if done.kind != Kind::of_action(&command.action) {
                 return Err(Refusal::RequestIdReused);
             }
@@ -135,28 +144,32 @@ impl Requests {
             message_count: event.message_count,
             is_repeat: false,
         };
-        match self.by_key.get_mut(&key) {
-            // A later event of the same request.
-            Some(done) if done.outcome.last + 1 == event.seq => {
-                done.outcome.last = event.seq;
-                done.outcome.message_count = event.message_count;
-                if let Some((seq, ..)) = self.by_seq.back_mut() {
-                    *seq = event.seq;
-                }
-            }
-            // The window for ids without `after_seq` has passed once: the first stays.
-            Some(_) => {}
-            None => {
-                self.by_key.insert(key.clone(), Done { kind: Kind::of_event(&event.body), outcome });
-                self.by_seq.push_back((event.seq, event.at, key));
-            }
+        // The rest of a request that was settled in between.
+        if self.settled.by_key.get(&key).is_some_and(|done| done.outcome.last + 1 == event.seq) {
+            Arc::make_mut(&mut self.settled).go_on(&key, event);
+        } else if !self.recent.go_on(&key, event) && self.get(&key).is_none() {
+            self.recent.by_key.insert(key.clone(), Done { kind: Kind::of_event(&event.body), outcome });
+            self.recent.by_seq.push_back((event.seq, event.at, key));
         }
+        // Where it is known already the window for ids without `after_seq` has passed once:
+        // the first stays.
         self.oldest.get_or_insert(event.at);
-        while self.by_seq.len() > MAX_RECENT_REQUESTS {
-            if let Some((seq, _, key)) = self.by_seq.pop_front() {
-                self.by_key.remove(&key);
+    }
+
+    /// Makes what has come part of what copies share, and forgets the oldest beyond the
+    /// limit.
+    pub(super) fn settle(&mut self) {
+        if self.recent.by_seq.is_empty() {
+            return;
+        }
+        let settled = Arc::make_mut(&mut self.settled);
+        settled.by_key.extend(self.recent.by_key.drain());
+        settled.by_seq.append(&mut self.recent.by_seq);
+        while settled.by_seq.len() > MAX_RECENT_REQUESTS {
+            if let Some((seq, _, key)) = settled.by_seq.pop_front() {
+                settled.by_key.remove(&key);
                 self.after = seq;
-                self.oldest = self.by_seq.front().map(|(_, at, _)| *at);
+                self.oldest = settled.by_seq.front().map(|(_, at, _)| *at);
             }
         }
     }
@@ -171,21 +184,43 @@ impl Requests {
         for event in events {
             older.push(event);
         }
-        for (seq, at, key) in older.by_seq.into_iter().rev() {
-            let Some(done) = older.by_key.get(&key) else { continue };
-            match self.by_key.get_mut(&key) {
+        let Remembered { by_key, by_seq } = older.recent;
+        let settled = Arc::make_mut(&mut self.settled);
+        for (seq, at, key) in by_seq.into_iter().rev() {
+            let Some(done) = by_key.get(&key) else { continue };
+            match self.recent.by_key.get_mut(&key).or_else(|| settled.by_key.get_mut(&key)) {
                 // One request whose events lie on both sides.
                 Some(later) if later.outcome.first == done.outcome.last + 1 => {
                     later.outcome.first = done.outcome.first;
                 }
                 Some(later) => *later = *done,
                 None => {
-                    self.by_key.insert(key.clone(), *done);
-                    self.by_seq.push_front((seq, at, key));
+                    settled.by_key.insert(key.clone(), *done);
+                    settled.by_seq.push_front((seq, at, key));
                 }
             }
         }
         self.after = older.after;
         self.oldest = older.oldest.or(self.oldest);
+    }
+
+    fn get(&self, key: &Key) -> Option<&Done> {
+        self.recent.by_key.get(key).or_else(|| self.settled.by_key.get(key))
+    }
+}
+
+impl Remembered {
+    /// Notes a later event of the request that was pushed last, if that is what `event` is.
+    fn go_on(&mut self, key: &Key, event: &Event) -> bool {
+        let Some(done) = self.by_key.get_mut(key) else { return false };
+        if done.outcome.last + 1 != event.seq {
+            return false;
+        }
+        done.outcome.last = event.seq;
+        done.outcome.message_count = event.message_count;
+        if let Some((seq, ..)) = self.by_seq.back_mut() {
+            *seq = event.seq;
+        }
+        true
     }
 }

@@ -34,7 +34,7 @@ fn a_refusal_leaves_the_draft_as_it_was() {
     let refused = draft.decide(&command("bob", "r1", None, rename("red")), Timestamp(0));
     assert_eq!(refused, Err(Refusal::NeedsRole("admin")));
     assert!(draft.is_empty());
-    assert!(draft.finish([1; 16]).is_none());
+    assert_eq!(draft.finish([1; 16]).0, None);
     assert_eq!(solo.does("bob", send("hello")).unwrap().first, 5);
 }
 
@@ -126,7 +126,8 @@ proptest! {
                 prop_assert_ne!(last.replace(need.clone()), Some(need));
             }
         }
-        let (append, room) = draft.finish([1; 16]).unwrap();
+        let (append, room) = draft.finish([1; 16]);
+        let append = append.unwrap();
         prop_assert!(append.chunk.events().len() <= MAX_CHUNK_EVENTS);
         let bytes: usize = append.chunk.events().iter().map(|event| event.body.text_bytes()).sum();
         prop_assert!(bytes <= MAX_CHUNK_BYTES);

@@ -83,11 +83,11 @@ impl Solo {
             });
         }
         let nonce = u128::from(self.head()).to_be_bytes();
-        let append = draft.finish(nonce).map(|(append, next)| {
-            self.store.append(&append).unwrap();
+        let (append, next) = draft.finish(nonce);
+        if let Some(append) = &append {
+            self.store.append(append).unwrap();
             self.room = next;
-            append
-        });
+        }
         Ok((outcomes, append))
     }
 

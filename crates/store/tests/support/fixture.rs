@@ -93,7 +93,7 @@ impl Node {
 
     /// Decides `actions` as one chunk: what to append, and the room after it.
     pub(crate) fn decide(&self, actions: &[(&UserId, Action)]) -> (Append, Room) {
-        let mut draft = self.room.draft();
+        let mut draft = self.room.clone().draft();
         for (actor, action) in actions {
             let command = Command {
                 actor: (*actor).clone(),
@@ -111,7 +111,8 @@ impl Node {
                 other => panic!("not decided: {other:?}"),
             }
         }
-        draft.finish(nonce()).unwrap()
+        let (append, after) = draft.finish(nonce());
+        (append.unwrap(), after)
     }
 
     /// Appends `actions` as one chunk; returns its first seq.

@@ -229,7 +229,7 @@ impl Cluster {
             let (draft, answers) = self.nodes[n].decide(&self.store, self.now, &mut self.met);
             self.nodes[n].queue.drain(..answers.len());
             self.writes += 1;
-            let Some((append, next)) = draft.finish(u128::from(self.writes).to_be_bytes()) else {
+            let (Some(append), next) = draft.finish(u128::from(self.writes).to_be_bytes()) else {
                 // Nothing to append, so no fence tells whether the room is behind.
                 // Only a repeat is true whatever came since.
                 let head = answers[0].head;
