@@ -73,7 +73,11 @@ async fn one_round(effort: &Effort, kind: Kind) -> Result<f64> {
             let idle = if way == Way::Grpc {
                 Listeners::open_streams(server.address(), &tokens, None).await?
             } else {
-                (Listeners::open(way, server.address().into(), tokens.iter().map(|token| (token, None))).await?, Vec::new())
+                (
+                    Listeners::open(way, server.address().into(), tokens.iter().map(|token| (token, None)))
+                        .await?,
+                    Vec::new(),
+                )
             };
             let grown = settled(&server).await?.saturating_sub(before);
             drop(idle);

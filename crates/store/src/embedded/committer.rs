@@ -8,7 +8,7 @@ use super::keys;
 use super::open::Opened;
 use super::recovery::SyncedMark;
 use super::tables::{self, Commits, Tables};
-use super::transaction::{Heads, Transaction, Writes};
+use super::transaction::{Lately, Transaction, Writes};
 use crate::StoreError;
 
 /// Operations that wait for the committer; whoever comes when it is full waits too.
@@ -17,9 +17,6 @@ const QUEUE: usize = 4_096;
 /// Operations of one group. At 500 bytes each a batch is some 250 KB: it is written
 /// in the time that the sync takes anyway.
 const GROUP: usize = 512;
-
-/// Rooms whose heads the committer remembers, at some 120 bytes each: 4 MB.
-const HEADS: usize = 32_768;
 
 /// When a write counts as done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,8 +69,14 @@ impl Committer {
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (failure, failed) = watch::channel(None);
         let Opened { tables, commits, synced } = opened;
-        let worker =
-            Worker { tables, commits, synced, heads: Heads::new(), durability, failure: Failure(failure) };
+        let worker = Worker {
+            tables,
+            commits,
+            synced,
+            lately: Lately::default(),
+            durability,
+            failure: Failure(failure),
+        };
         let thread = std::thread::Builder::new()
             .name("committer".into())
             .spawn(move || worker.run(inbox))
@@ -132,7 +135,7 @@ struct Worker {
     tables: Arc<Tables>,
     commits: Commits,
     synced: SyncedMark,
-    heads: Heads,
+    lately: Lately,
     durability: Durability,
     failure: Failure,
 }
@@ -181,12 +184,10 @@ impl Worker {
 
     /// Runs a group and answers it. An error is final.
     fn commit(&mut self, jobs: Vec<Job>) -> Result<(), String> {
-        if self.heads.len() > HEADS {
-            self.heads.clear();
-        }
-        let mut txn = Transaction::new(self.tables.clone(), std::mem::take(&mut self.heads));
+        self.lately.trim();
+        let mut txn = Transaction::new(self.tables.clone(), std::mem::take(&mut self.lately));
         let answers: Vec<Answer> = jobs.into_iter().map(|job| job(&mut txn)).collect();
-        self.heads = txn.heads;
+        self.lately = txn.lately;
         let result = self.write(txn.writes);
         for answer in answers {
             answer(result.clone().map_err(StoreError::Failed));

@@ -12,24 +12,49 @@ use crate::record::{decode_chunk, encode_chunk};
 /// What a group writes, by table and key.
 pub(super) type Writes = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
-/// Heads of rooms that were written to lately. Finding one in the tables takes as long as
-/// everything else about an append.
-pub(super) type Heads = HashMap<RoomId, Head>;
+/// Rooms whose heads are remembered, and places of people in rooms: at some 120 bytes each,
+/// 4 MB of either.
+const REMEMBERED: usize = 32_768;
+
+/// What was written lately and is read before it is written again: heads of rooms, and how
+/// far people are in theirs. Finding one in the tables takes as long as everything else
+/// about an append, and longer the more often it was written.
+#[derive(Default)]
+pub(super) struct Lately {
+    heads: HashMap<RoomId, Head>,
+    user_rooms: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Lately {
+    /// Forgets everything where it has become too much.
+    pub(super) fn trim(&mut self) {
+        if self.heads.len() > REMEMBERED {
+            self.heads.clear();
+        }
+        if self.user_rooms.len() > REMEMBERED {
+            self.user_rooms.clear();
+        }
+    }
+}
 
 /// A group of operations, each of which sees what those before it wrote.
 pub(super) struct Transaction {
     tables: Arc<Tables>,
     pub(super) writes: Writes,
-    pub(super) heads: Heads,
+    pub(super) lately: Lately,
 }
 
 impl Transaction {
-    pub(super) fn new(tables: Arc<Tables>, heads: Heads) -> Self {
-        Self { tables, writes: BTreeMap::new(), heads }
+    pub(super) fn new(tables: Arc<Tables>, lately: Lately) -> Self {
+        Self { tables, writes: BTreeMap::new(), lately }
     }
 
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        if let Some(value) = self.writes.get(&(table, key.to_vec())) {
+        let known = match table {
+            Table::UserRooms => self.lately.user_rooms.get(key),
+            _ => self.writes.get(&(table, key.to_vec())),
+        };
+        if let Some(value) = known {
             return Ok(Some(value.clone()));
         }
         let value = self.tables.keyspace(table).get(key).map_err(damaged)?;
@@ -38,16 +63,19 @@ impl Transaction {
 
     /// An operation checks first and writes then: there is no undoing.
     pub(super) fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
+        if table == Table::UserRooms {
+            self.lately.user_rooms.insert(key.clone(), value.clone());
+        }
         self.writes.insert((table, key), value);
     }
 
     pub(super) fn put_chunk(&mut self, room: &RoomId, chunk: &Chunk) {
         self.put(Table::Log, keys::chunk(room, chunk.first_seq()), encode_chunk(chunk));
-        self.heads.insert(room.clone(), chunk.head());
+        self.lately.heads.insert(room.clone(), chunk.head());
     }
 
     pub(super) fn head(&self, room: &RoomId) -> Result<Head, StoreError> {
-        match self.heads.get(room) {
+        match self.lately.heads.get(room) {
             Some(head) => Ok(*head),
             None => Ok(self.tail(room)?.head()),
         }

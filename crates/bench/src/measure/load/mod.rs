@@ -164,8 +164,8 @@ impl Listeners {
         people: impl IntoIterator<Item = (&String, Option<&v1::Cursor>)>,
     ) -> Result<Self> {
         let tally = Arc::new(Tally::default());
-        let opened = futures::stream::iter(people)
-            .map(|(token, from)| open(way, at, token, from, tally.clone()));
+        let opened =
+            futures::stream::iter(people).map(|(token, from)| open(way, at, token, from, tally.clone()));
         let opened: Vec<_> = opened.buffer_unordered(AT_ONCE).try_collect().await?;
         let mut tasks = JoinSet::new();
         for counting in opened {
