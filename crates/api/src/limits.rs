@@ -20,8 +20,8 @@ pub(crate) const OPENING: usize = 128;
 /// bytes each, 6 KiB for a session that does not read.
 pub(crate) const MAX_SIGNALS: usize = 64;
 
-/// Places that an empty queue of a session keeps: catching up, or many who come at once, may have
-/// filled hundreds, and rarely do so again.
+/// A queue of a session that has grown past this gives all of its memory back once it is empty:
+/// catching up, or many who come at once, may have filled hundreds, and rarely do so again.
 pub(crate) const QUEUE_KEPT: usize = 4;
 
 /// Handed to HTTP/2 in one piece, bytes: one of its frames, and one record of TLS. A run

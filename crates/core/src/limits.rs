@@ -50,8 +50,8 @@ pub const MAX_REACTIONS: usize = 1_000;
 /// Different emoji on one message.
 pub const MAX_EMOJI_KINDS: usize = 32;
 
-/// Requests that a room remembers in memory to recognise repeats: about 200 bytes
-/// each, so 800 KB for the busiest room.
+/// Requests that a room remembers in memory to recognise repeats: about 350 bytes
+/// each, so 1.4 MB for the busiest room.
 pub const MAX_RECENT_REQUESTS: usize = 4_096;
 
 /// How long a request without `after_seq` is recognised, milliseconds: 15 minutes.

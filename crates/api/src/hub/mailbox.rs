@@ -66,8 +66,8 @@ impl Mailbox {
     fn try_next(&self) -> Option<Waken> {
         let mut waiting = self.waiting();
         if let Some(frame) = waiting.signals.pop_front() {
-            if waiting.signals.is_empty() {
-                waiting.signals.shrink_to(QUEUE_KEPT);
+            if waiting.signals.is_empty() && waiting.signals.capacity() > QUEUE_KEPT {
+                waiting.signals.shrink_to_fit();
             }
             return Some(Waken::Signal(frame));
         }

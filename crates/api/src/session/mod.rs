@@ -153,7 +153,9 @@ impl Session {
             if self.ended {
                 return None;
             }
-            self.out.shrink_to(QUEUE_KEPT);
+            if self.out.capacity() > QUEUE_KEPT {
+                self.out.shrink_to_fit();
+            }
             let turn = self.turn().await;
             if let Err(error) = self.take(turn).await {
                 self.ended = true;

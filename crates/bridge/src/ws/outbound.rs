@@ -24,7 +24,7 @@ const DRAINING_TAG: u32 = 6;
 /// An empty ping.
 const PING: &[u8] = &[0x89, 0];
 
-/// Places that the queue keeps while nothing is on its way.
+/// If the queue has grown past this, it gives all of its memory back while nothing is on its way.
 const QUEUE_KEPT: usize = 4;
 
 /// The sending half of a connection. It asks the backend for more only when the socket took
@@ -160,7 +160,9 @@ impl Outbound {
             }
             if waits {
                 self.turn = 0;
-                self.queue.shrink_to(QUEUE_KEPT);
+                if self.queue.capacity() > QUEUE_KEPT {
+                    self.queue.shrink_to_fit();
+                }
                 return Poll::Pending;
             }
         }
