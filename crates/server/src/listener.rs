@@ -22,7 +22,7 @@ use tower::{Service, ServiceExt};
 
 use crate::edge::limits as edge;
 use crate::first_bytes::{Opened, Version};
-use crate::http2::{self, KeepAlive};
+use crate::http2::{Connection, KeepAlive};
 use crate::tls::Tls;
 
 /// How long a connection may take to say what it speaks, and an HTTP/1 request its
@@ -38,7 +38,7 @@ const MAX_STREAMS: u32 = 1_024;
 const MAX_RESETS: usize = 64;
 
 /// HTTP/2 pings, to notice peers that are gone.
-const KEEPALIVE: KeepAlive = KeepAlive { after: Duration::from_secs(30), timeout: Duration::from_secs(20) };
+static KEEPALIVE: KeepAlive = KeepAlive { after: Duration::from_secs(30), timeout: Duration::from_secs(20) };
 
 /// Bytes that one stream holds for a peer that does not read.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -98,8 +98,29 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
         let (protocols, tls, app) = (protocols.clone(), tls.clone(), app.clone());
         let shutdown = shutdown.child_token();
         connections.spawn(async move {
-            if let Some(stream) = opened(stream, tls.as_deref()).await {
-                connection(stream, &protocols, app, shutdown).await;
+            // Boxed, all of them: nothing of the beginning need be held as long as the connection
+            // is there, and of either protocol no room for the other.
+            if let Some(stream) = Box::pin(opened(stream, tls.as_deref())).await {
+                metrics::gauge!("parlance_connections").increment(1.0);
+                match Box::pin(heard(stream)).await {
+                    Some((Version::Http1, stream)) => {
+                        Box::pin(http1(stream, &protocols.http1, app, shutdown)).await;
+                    }
+                    Some((Version::Http2, stream)) => {
+                        let heard = stream.heard();
+                        let served = match Box::pin(Connection::open(stream, &protocols.http2)).await {
+                            Ok(connection) => {
+                                Box::pin(connection.serve(heard, &KEEPALIVE, app, shutdown)).await
+                            }
+                            Err(error) => Err(error),
+                        };
+                        if let Err(error) = served {
+                            tracing::debug!(%error, "a connection ended");
+                        }
+                    }
+                    None => {}
+                }
+                metrics::gauge!("parlance_connections").decrement(1.0);
             }
             drop(place);
         });
@@ -123,30 +144,15 @@ async fn opened(stream: TcpStream, tls: Option<&Tls>) -> Option<Stream> {
     None
 }
 
-async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    protocols: &Protocols,
-    app: Router,
-    shutdown: CancellationToken,
-) {
-    metrics::gauge!("parlance_connections").increment(1.0);
+/// What the peer speaks, once it has said so.
+async fn heard(stream: Stream) -> Option<(Version, Opened<Stream>)> {
     // Whoever connects and says nothing is not waited for.
     match timeout(HEADER_TIMEOUT, Opened::new(stream)).await {
-        // Boxed: of HTTP/2 no connection need hold room for the other.
-        Ok(Ok((Version::Http1, stream))) => {
-            Box::pin(http1(stream, &protocols.http1, app, shutdown)).await;
-        }
-        Ok(Ok((Version::Http2, stream))) => {
-            let heard = stream.heard();
-            let served = http2::serve(stream, heard, &protocols.http2, KEEPALIVE, app, shutdown).await;
-            if let Err(error) = served {
-                tracing::debug!(%error, "a connection ended");
-            }
-        }
+        Ok(Ok(heard)) => return Some(heard),
         Ok(Err(error)) => tracing::debug!(%error, "the peer does not say what it speaks"),
         Err(_) => tracing::debug!("the peer says nothing"),
     }
-    metrics::gauge!("parlance_connections").decrement(1.0);
+    None
 }
 
 async fn http1(

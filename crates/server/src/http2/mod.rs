@@ -54,75 +54,72 @@ pub(crate) struct KeepAlive {
     pub(crate) timeout: Duration,
 }
 
-/// Serves a connection to its end.
-///
-/// # Errors
-/// What broke it off.
-pub(crate) async fn serve<S>(
-    stream: S,
-    heard: Arc<Heard>,
-    builder: &Builder,
-    keep_alive: KeepAlive,
-    app: Router,
-    shutdown: CancellationToken,
-) -> Result<(), Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    // Boxed: what it is made in need not be held as long as the connection.
-    let opening = Box::pin(async {
-        let mut connection = builder.handshake(stream).await?;
-        let pings = connection.ping_pong();
-        Ok::<_, Error>((Link::new(connection), pings))
-    });
-    let (link, mut pings) = opening.await?;
-    let ended = drive(&link, &heard, pings.as_mut(), keep_alive, &app, shutdown).await;
-    // Whatever is still under way ends with it.
-    link.close();
-    ended
+/// A connection whose ends have agreed on how they speak. Apart from serving it, so that
+/// nothing of how it came about is held as long as it is there.
+pub(crate) struct Connection<S> {
+    link: Arc<Link<S>>,
+    pings: Option<PingPong>,
 }
 
-async fn drive<S>(
-    link: &Arc<Link<S>>,
-    heard: &Heard,
-    mut pings: Option<&mut PingPong>,
-    keep_alive: KeepAlive,
-    app: &Router,
-    shutdown: CancellationToken,
-) -> Result<(), Error>
+impl<S> Connection<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut shutdown = pin!(shutdown.cancelled_owned());
-    let mut clock = pin!(sleep_until(Instant::now() + keep_alive.after));
-    let (mut is_shut_down, mut is_asked) = (false, false);
-    loop {
-        tokio::select! {
-            biased;
-            () = shutdown.as_mut(), if !is_shut_down => {
-                is_shut_down = true;
-                link.shut_down();
+    pub(crate) async fn open(stream: S, builder: &Builder) -> Result<Self, Error> {
+        let mut connection = builder.handshake(stream).await?;
+        let pings = connection.ping_pong();
+        Ok(Self { link: Link::new(connection), pings })
+    }
+
+    /// Serves it to its end.
+    ///
+    /// # Errors
+    /// What broke it off.
+    pub(crate) async fn serve(
+        self,
+        heard: Arc<Heard>,
+        keep_alive: &KeepAlive,
+        app: Router,
+        shutdown: CancellationToken,
+    ) -> Result<(), Error> {
+        let Self { link, mut pings } = self;
+        let mut shutdown = pin!(shutdown.cancelled_owned());
+        let mut clock = pin!(sleep_until(Instant::now() + keep_alive.after));
+        let (mut is_shut_down, mut is_asked) = (false, false);
+        let ended = loop {
+            tokio::select! {
+                biased;
+                () = shutdown.as_mut(), if !is_shut_down => {
+                    is_shut_down = true;
+                    link.shut_down();
+                }
+                accepted = link.accept() => match accepted {
+                    Some(Ok(accepted)) => {
+                        tokio::spawn(answer(accepted, app.clone(), link.count()));
+                    }
+                    Some(Err(error)) => break Err(error),
+                    None => break Ok(()),
+                },
+                () = clock.as_mut() => {
+                    let is_there = heard.take();
+                    if is_asked && !is_there {
+                        tracing::debug!("the peer does not answer a ping");
+                        break Ok(());
+                    }
+                    is_asked = !is_there;
+                    if let Some(pings) = pings.as_mut().filter(|_| is_asked)
+                        && let Err(error) = ask(pings)
+                    {
+                        break Err(error);
+                    }
+                    let next = if is_asked { keep_alive.timeout } else { keep_alive.after };
+                    clock.as_mut().reset(Instant::now() + next);
+                }
             }
-            accepted = link.accept() => match accepted {
-                Some(accepted) => {
-                    tokio::spawn(answer(accepted?, app.clone(), link.count()));
-                }
-                None => return Ok(()),
-            },
-            () = clock.as_mut() => {
-                let is_there = heard.take();
-                if is_asked && !is_there {
-                    tracing::debug!("the peer does not answer a ping");
-                    return Ok(());
-                }
-                is_asked = !is_there;
-                if let Some(pings) = pings.as_deref_mut().filter(|_| is_asked) {
-                    ask(pings)?;
-                }
-                let next = if is_asked { keep_alive.timeout } else { keep_alive.after };
-                clock.as_mut().reset(Instant::now() + next);
-            }
-        }
+        };
+        // Whatever is still under way ends with it.
+        link.close();
+        ended
     }
 }
 

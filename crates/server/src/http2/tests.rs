@@ -59,7 +59,7 @@ impl Server {
         let served = tokio::spawn(async move {
             let (_, opened) = Opened::new(ours).await.expect("a client");
             let heard = opened.heard();
-            serve(opened, heard, &Builder::new(), keep_alive, app, until).await
+            Connection::open(opened, &Builder::new()).await?.serve(heard, &keep_alive, app, until).await
         });
         (Self { calls, shutdown, served }, theirs)
     }
