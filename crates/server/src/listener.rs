@@ -102,7 +102,7 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
             // is there, and of either protocol no room for the other.
             if let Some(stream) = Box::pin(opened(stream, tls.as_deref())).await {
                 metrics::gauge!("parlance_connections").increment(1.0);
-                match Box::pin(heard(stream)).await {
+                match Box::pin(spoken(stream)).await {
                     Some((Version::Http1, stream)) => {
                         Box::pin(http1(stream, &protocols.http1, app, shutdown)).await;
                     }
@@ -145,10 +145,10 @@ async fn opened(stream: TcpStream, tls: Option<&Tls>) -> Option<Stream> {
 }
 
 /// What the peer speaks, once it has said so.
-async fn heard(stream: Stream) -> Option<(Version, Opened<Stream>)> {
+async fn spoken(stream: Stream) -> Option<(Version, Opened<Stream>)> {
     // Whoever connects and says nothing is not waited for.
     match timeout(HEADER_TIMEOUT, Opened::new(stream)).await {
-        Ok(Ok(heard)) => return Some(heard),
+        Ok(Ok(spoken)) => return Some(spoken),
         Ok(Err(error)) => tracing::debug!(%error, "the peer does not say what it speaks"),
         Err(_) => tracing::debug!("the peer says nothing"),
     }

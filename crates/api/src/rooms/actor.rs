@@ -464,6 +464,7 @@ impl Actor {
                 self.shared.hub.deliver(&self.id, Terms::from(room.info()), chunk);
                 self.shared.cluster.committed(&self.id, chunk);
             }
+            room.settle();
             let read: usize = chunks.iter().map(|chunk| chunk.events().len()).sum();
             if read < CATCH_UP_PAGE / 2 {
                 return Ok(());

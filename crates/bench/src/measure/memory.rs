@@ -73,11 +73,8 @@ async fn one_round(effort: &Effort, kind: Kind) -> Result<f64> {
             let idle = if way == Way::Grpc {
                 Listeners::open_streams(server.address(), &tokens, None).await?
             } else {
-                (
-                    Listeners::open(way, server.address().into(), tokens.iter().map(|token| (token, None)))
-                        .await?,
-                    Vec::new(),
-                )
+                let people = tokens.iter().map(|token| (token, None));
+                (Listeners::open(way, server.address().into(), people).await?, Vec::new())
             };
             let grown = settled(&server).await?.saturating_sub(before);
             drop(idle);

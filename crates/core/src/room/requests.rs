@@ -144,15 +144,13 @@ impl Requests {
             message_count: event.message_count,
             is_repeat: false,
         };
-        // The rest of a request that was settled in between.
-        if self.settled.by_key.get(&key).is_some_and(|done| done.outcome.last + 1 == event.seq) {
-            Arc::make_mut(&mut self.settled).go_on(&key, event);
-        } else if !self.recent.go_on(&key, event) && self.get(&key).is_none() {
+        // A request's events are of one chunk, which is folded before it is settled. Where one is
+        // known from before the window for ids without `after_seq` has passed once: the first
+        // stays.
+        if !self.recent.go_on(&key, event) && self.get(&key).is_none() {
             self.recent.by_key.insert(key.clone(), Done { kind: Kind::of_event(&event.body), outcome });
             self.recent.by_seq.push_back((event.seq, event.at, key));
         }
-        // Where it is known already the window for ids without `after_seq` has passed once:
-        // the first stays.
         self.oldest.get_or_insert(event.at);
     }
 
