@@ -34,6 +34,8 @@ impl Node {
     ) -> anyhow::Result<(Self, Services)> {
         let auth = keys::auth(&config.identity, &config.data_dir)?;
         let (store, embedded) = open_store(config).await?;
+        let identity = store.identity().await.context("cannot settle the identity of the store")?;
+        tracing::info!(%identity, "the store is open");
         let registry = join(config).await?;
         let parts = Parts {
             store: store.clone(),

@@ -7,6 +7,7 @@
 
 mod dynamo;
 mod embedded;
+mod identity;
 mod record;
 mod store;
 

@@ -56,6 +56,14 @@ pub enum Created<T> {
 }
 
 impl<T> Created<T> {
+    /// The same with another value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Created<U> {
+        match self {
+            Self::New(value) => Created::New(change(value)),
+            Self::Existing(value) => Created::Existing(change(value)),
+        }
+    }
+
     /// The value, and whether it had been there.
     pub fn into_parts(self) -> (T, bool) {
         match self {
@@ -108,6 +116,11 @@ pub enum AppendError {
 /// that could still be lost. All of them are safe to repeat.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
+    /// A random id of this store, of letters and digits. A copy of the store has another one, and
+    /// so has a store that was restored from a backup. Asked for before anything else: it also
+    /// settles the epoch that no room of the store is below.
+    async fn identity(&self) -> Result<String, StoreError>;
+
     /// Stores a new room with its first chunk and members, or returns the one that has
     /// this id.
     async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError>;

@@ -64,6 +64,60 @@ async fn a_restart_keeps_everything() {
     assert_eq!(node.stored().await.head(), node.room.head());
 }
 
+/// Copies `from` as a backup is taken, or put back.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_restored_backup_is_another_store_with_a_higher_epoch() {
+    let dir = TempDir::new().unwrap();
+    let (data, backup) = (dir.path().join("data"), dir.path().join("backup"));
+    let reopen = || -> AnyStore { Arc::new(open_in(&data).unwrap()) };
+    let store = reopen();
+    let node = Node::create(&store, group(&user(unique(), "alice"), &[])).await;
+    let (id, identity) = (node.id().clone(), store.identity().await.unwrap());
+    drop((store, node));
+    copy(&data, &backup);
+    let epoch = async |store: &AnyStore| store.room(&id).await.unwrap().unwrap().info.epoch;
+    let store = reopen();
+    assert_eq!((store.identity().await.unwrap(), epoch(&store).await), (identity.clone(), 1));
+    drop(store);
+
+    std::fs::remove_dir_all(&data).unwrap();
+    copy(&backup, &data);
+    let store = reopen();
+    let restored = (store.identity().await.unwrap(), epoch(&store).await);
+    assert!(restored.0 != identity && restored.1 > 1, "{restored:?}");
+    // Rooms that begin now have that epoch, too.
+    let new = Node::create(&store, group(&user(unique(), "bob"), &[])).await;
+    assert_eq!(new.stored().await.info.epoch, restored.1);
+    drop((store, new));
+    let store = reopen();
+    assert_eq!((store.identity().await.unwrap(), epoch(&store).await), restored);
+}
+
+#[tokio::test]
+async fn a_restore_that_cannot_be_noticed_is_declared() {
+    let dir = TempDir::new().unwrap();
+    let store = open_in(dir.path()).unwrap();
+    let identity = store.identity().await.unwrap();
+    let epoch = store.restored().unwrap();
+    drop(store);
+    let store = open_in(dir.path()).unwrap();
+    assert_ne!(store.identity().await.unwrap(), identity);
+    assert!(epoch > 1 && store.restored().unwrap() >= epoch);
+}
+
 #[tokio::test]
 async fn a_closed_store_takes_no_writes() {
     let dir = TempDir::new().unwrap();

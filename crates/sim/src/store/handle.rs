@@ -87,6 +87,10 @@ impl NodeStore {
 
 #[async_trait]
 impl Store for NodeStore {
+    async fn identity(&self) -> Result<String, StoreError> {
+        Ok(self.memory.tables().identity.clone())
+    }
+
     async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
         let created = self.write(|tables| tables.create(creation)).await?;
         self.fence.reach(CrashPoint::Committed).await;

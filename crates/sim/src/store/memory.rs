@@ -23,6 +23,10 @@ impl MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
+    async fn identity(&self) -> Result<String, StoreError> {
+        Ok(self.tables().identity.clone())
+    }
+
     async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
         Ok(self.tables().create(creation))
     }

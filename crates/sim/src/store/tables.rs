@@ -9,13 +9,28 @@ use parlance_core::{
 use parlance_store::{AppendError, Created, StoredRoom, User, UserRoom};
 
 /// Everything that is stored, as plain values. Each method is one moment.
-#[derive(Default)]
 pub struct Tables {
+    /// What tells this store from its copies.
+    pub identity: String,
+    /// No room has a lower epoch.
+    pub epoch: u64,
     /// Rooms by id.
     pub rooms: BTreeMap<RoomId, RoomRow>,
     /// How far each user has each of their rooms.
     pub cursors: BTreeMap<(UserId, RoomId), Cursors>,
     users: BTreeMap<UserId, User>,
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self {
+            identity: "simulated".to_owned(),
+            epoch: 1,
+            rooms: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+            users: BTreeMap::new(),
+        }
+    }
 }
 
 /// One room.
@@ -116,7 +131,9 @@ impl Tables {
     }
 
     pub(super) fn room(&self, room: &RoomId) -> Option<StoredRoom> {
-        self.rooms.get(room)?.stored()
+        let mut stored = self.rooms.get(room)?.stored()?;
+        stored.info.epoch = stored.info.epoch.max(self.epoch);
+        Some(stored)
     }
 
     pub(super) fn chunk(&self, room: &RoomId, first: u64) -> Option<Chunk> {

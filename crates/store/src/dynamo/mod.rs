@@ -6,6 +6,7 @@ mod backoff;
 mod calls;
 mod cursors;
 mod error;
+mod identity;
 mod item;
 mod log;
 mod members;
@@ -20,6 +21,7 @@ mod units;
 mod user_rooms;
 mod users;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,12 +30,14 @@ use parlance_core::{
     Append, Body, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
     UserId,
 };
+use tokio::sync::OnceCell;
 
 use self::calls::Range;
 use self::item::text;
 pub use self::options::DynamoOptions;
 use self::tables::Names;
 pub use self::tables::{TableOptions, TableReport};
+use crate::identity::Identity;
 use crate::{AppendError, Created, Store, StoreError, StoredRoom, User, UserRoom};
 
 /// Two messages of everyday length that come 10 ms apart then share a write unit. What is
@@ -50,6 +54,8 @@ const BEHIND_IDS: char = '\u{7f}';
 pub struct Dynamo {
     client: Client,
     tables: Names,
+    /// Once it is settled.
+    identity: Arc<OnceCell<Identity>>,
 }
 
 impl Dynamo {
@@ -61,7 +67,12 @@ impl Dynamo {
     pub async fn connect(options: &DynamoOptions) -> Result<Self, StoreError> {
         units::describe();
         let client = Box::pin(options.client()).await?;
-        Ok(Self { client, tables: Names::new(&options.table_prefix) })
+        Ok(Self { client, tables: Names::new(&options.table_prefix), identity: Arc::default() })
+    }
+
+    /// The epoch that no room is below, once the identity is settled.
+    fn epoch(&self) -> u64 {
+        self.identity.get().map_or(0, |identity| identity.epoch)
     }
 
     /// A room and its tail.
@@ -87,7 +98,7 @@ impl Dynamo {
                         info.settings = settings.clone();
                     }
                 }
-                Ok(Some(StoredRoom { info, tail }))
+                Ok(Some(Identity::raise(self.epoch(), StoredRoom { info, tail })))
             }
             // Not a fresh start: a room is created together with its first chunk.
             (Some(_), None) => Err(StoreError::Damaged(format!("room {id} has no log"))),
@@ -105,13 +116,18 @@ impl Dynamo {
         let item = item.ok_or_else(|| StoreError::Damaged(format!("room {id} has a log and no item")))?;
         let tail = self.tail(operation, id).await?;
         let tail = tail.ok_or_else(|| StoreError::Damaged(format!("room {id} has no log")))?;
-        Ok(Some(StoredRoom { info: rooms::room(id, &item)?, tail }))
+        Ok(Some(Identity::raise(self.epoch(), StoredRoom { info: rooms::room(id, &item)?, tail })))
     }
 }
 
 #[async_trait]
 impl Store for Dynamo {
-    async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
+    async fn identity(&self) -> Result<String, StoreError> {
+        Ok(self.identity.get_or_try_init(|| self.settle_identity()).await?.id.clone())
+    }
+
+    async fn create_room(&self, mut creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
+        creation.info.epoch = creation.info.epoch.max(self.epoch());
         Box::pin(self.create(creation)).await
     }
 

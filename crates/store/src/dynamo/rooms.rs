@@ -9,6 +9,8 @@
 //! | `floor`, `epoch` | N | first seq kept; changes on a restore |
 //! | `direct_a`, `direct_b` | S | both people of a direct room |
 //! | `role`, `intervals` | S | of a member, see [`super::members`] |
+//!
+//! One item is the store's own, see [`super::identity`].
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use parlance_core::{

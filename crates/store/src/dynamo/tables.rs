@@ -114,6 +114,8 @@ impl Dynamo {
             self.wait_until_active(design.name).await?;
             self.keep_backups(design.name, &mut report).await?;
         }
+        let identity = self.settle_identity().await?;
+        report.notes.push(format!("the identity of the store is {}", identity.id));
         Ok(report)
     }
 
@@ -195,6 +197,9 @@ impl Dynamo {
                 report.notes.push(format!("{} is there", design.name));
             }
         }
+        if report.problems.is_empty() && !self.has_identity().await? {
+            report.notes.push("the store has no identity yet: the first node gives it one".to_owned());
+        }
         Ok(report)
     }
 
@@ -231,7 +236,12 @@ impl Dynamo {
         Ok(())
     }
 
-    async fn describe(&self, name: &str) -> Result<Option<TableDescription>, StoreError> {
+    /// The names of the tables, always in the same order.
+    pub(super) fn table_names(&self) -> [&str; 4] {
+        self.designs().map(|design| design.name)
+    }
+
+    pub(super) async fn describe(&self, name: &str) -> Result<Option<TableDescription>, StoreError> {
         match self.client.describe_table().table_name(name).send().await {
             Ok(answer) => Ok(answer.table),
             Err(error) if code(&error) == Some("ResourceNotFoundException") => Ok(None),

@@ -68,7 +68,7 @@ impl Committer {
     pub(super) fn start(opened: Opened, durability: Durability) -> Self {
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (failure, failed) = watch::channel(None);
-        let Opened { tables, commits, synced } = opened;
+        let Opened { tables, commits, synced, .. } = opened;
         let worker = Worker {
             tables,
             commits,

@@ -5,6 +5,7 @@
 //! | lock | locked while the store is open |
 //! | format | version of the layout, as text |
 //! | synced | what was acknowledged: [`super::recovery::SyncedMark`] |
+//! | identity | what tells the store from its copies: [`super::identity`] |
 //! | engine/ | the engine's own |
 
 use std::fs::{self, File};

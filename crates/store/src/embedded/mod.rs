@@ -6,6 +6,7 @@ mod committer;
 mod directory;
 #[cfg(test)]
 mod golden;
+mod identity;
 mod journal;
 mod keys;
 mod open;
@@ -14,7 +15,8 @@ mod tables;
 mod transaction;
 mod view;
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -29,6 +31,7 @@ pub use self::committer::Durability;
 pub use self::open::{OpenError, Options};
 use self::tables::{Table, Tables};
 use self::view::View;
+use crate::identity::Identity;
 use crate::record::{decode_chunk, decode_cursors, decode_user, encode_cursors, encode_user};
 use crate::{AppendError, Created, Store, StoreError, StoredRoom, User, UserRoom};
 
@@ -42,6 +45,8 @@ pub struct Embedded {
     tables: Arc<Tables>,
     committer: Committer,
     readers: Arc<Semaphore>,
+    dir: PathBuf,
+    identity: Identity,
 }
 
 impl Embedded {
@@ -53,9 +58,25 @@ impl Embedded {
     /// See [`OpenError`]; among them that acknowledged data is damaged.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         let opened = open::open(dir, &options)?;
-        let tables = opened.tables.clone();
+        let (tables, identity) = (opened.tables.clone(), opened.identity.clone());
         let committer = Committer::start(opened, options.durability);
-        Ok(Self { tables, committer, readers: Arc::new(Semaphore::new(READERS)) })
+        Ok(Self {
+            tables,
+            committer,
+            readers: Arc::new(Semaphore::new(READERS)),
+            dir: dir.to_owned(),
+            identity,
+        })
+    }
+
+    /// Has clients start over, as after a restore that the store cannot notice by itself (of a
+    /// whole volume, for example): a new identity, and a higher epoch for all rooms, which it
+    /// returns. Both hold from the next open on.
+    ///
+    /// # Errors
+    /// Where the data directory cannot be written.
+    pub fn restored(&self) -> io::Result<u64> {
+        Ok(identity::renew(&self.dir, &self.identity)?.epoch)
     }
 
     /// Ends the committer once everything accepted is durable. Writes fail from then on.
@@ -86,8 +107,15 @@ impl Embedded {
 
 #[async_trait]
 impl Store for Embedded {
-    async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
-        self.committer.commit(|txn| append::create(txn, creation)).await?
+    async fn identity(&self) -> Result<String, StoreError> {
+        Ok(self.identity.id.clone())
+    }
+
+    async fn create_room(&self, mut creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
+        let epoch = self.identity.epoch;
+        creation.info.epoch = creation.info.epoch.max(epoch);
+        let created = self.committer.commit(|txn| append::create(txn, creation)).await??;
+        Ok(created.map(|room| Identity::raise(epoch, room)))
     }
 
     async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError> {
@@ -97,7 +125,8 @@ impl Store for Embedded {
 
     async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {
         let room = room.clone();
-        self.view(move |view| view.room(&room)).await
+        let stored = self.view(move |view| view.room(&room)).await?;
+        Ok(stored.map(|stored| Identity::raise(self.identity.epoch, stored)))
     }
 
     async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError> {

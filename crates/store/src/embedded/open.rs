@@ -8,9 +8,11 @@ use fjall::{LsmError, PersistMode};
 
 use super::committer::Durability;
 use super::directory::{self, FORMAT};
+use super::identity;
 use super::journal::{self, Journals, ScanError};
 use super::recovery::{Cut, SyncedMark};
 use super::tables::{self, Commits, Tables};
+use crate::identity::Identity;
 
 /// How the store is opened.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +71,7 @@ pub(super) struct Opened {
     pub(super) tables: Arc<Tables>,
     pub(super) commits: Commits,
     pub(super) synced: SyncedMark,
+    pub(super) identity: Identity,
 }
 
 pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
@@ -158,7 +161,8 @@ fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {
     }
     synced.set(&commits)?;
     synced.sync()?;
-    Ok(Opened { tables: Arc::new(tables), commits, synced })
+    let identity = identity::settle(dir)?;
+    Ok(Opened { tables: Arc::new(tables), commits, synced, identity })
 }
 
 /// Opens the engine on what its journals hold, without a torn end.

@@ -5,6 +5,7 @@
 pub(crate) mod fixture;
 
 pub(crate) mod cursors;
+pub(crate) mod identity;
 pub(crate) mod log;
 pub(crate) mod members;
 pub(crate) mod reads;
@@ -14,6 +15,9 @@ pub(crate) mod users;
 macro_rules! contract {
     ($open:path) => {
         crate::contract::contract!(@cases $open,
+            identity {
+                a_store_has_one_identity
+            }
             log {
                 a_room_is_created_once
                 of_16_creations_one_is_new

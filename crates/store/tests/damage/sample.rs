@@ -89,6 +89,9 @@ impl Sample {
         drop(store);
         assert!(sample.answers.iter().all(Result::is_ok), "{:?}", sample.answers);
         sample.files = files::read(sample.dir.path());
+        // The files are written anew for each case: with its identity the store would take itself
+        // for one that was restored, and raise its epochs.
+        sample.files.remove(Path::new("identity"));
         sample
     }
 

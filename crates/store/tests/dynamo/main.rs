@@ -8,6 +8,7 @@ mod contract;
 
 mod endpoint;
 mod faults;
+mod identity;
 mod marks;
 mod pages;
 mod races;

@@ -1,0 +1,157 @@
+//! The store's own item, in the table `rooms` under a key that no room has.
+//!
+//! | attribute | | |
+//! |---|---|---|
+//! | `room_id`, `item` | S | `#store`, `#` |
+//! | `identity` | S | random |
+//! | `epoch` | N | no room has a lower one |
+//! | `tables` | S | the tables' own ids, by which tables that were copied or restored are noticed |
+
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, TableDescription};
+
+use super::error::store_error;
+use super::item::{self, Item, get_number, get_text, number, text};
+use super::{Dynamo, rooms, units};
+use crate::StoreError;
+use crate::identity::Identity;
+use crate::record::damaged;
+
+const OPERATION: &str = "identity";
+/// No room has this id: it is none.
+const KEY: &str = "#store";
+const ID: &str = "identity";
+
+/// Nodes that start at the same time settle the identity together. Each try that loses meets
+/// what another has written.
+const TRIES: usize = 16;
+
+impl Dynamo {
+    /// The store's identity. Creates it where there is none; renews it, and raises the epoch, where
+    /// the tables are others than those it was written in.
+    pub(super) async fn settle_identity(&self) -> Result<Identity, StoreError> {
+        let tables = self.table_ids().await?;
+        for _ in 0..TRIES {
+            let (old, new) = match self.get(OPERATION, &self.tables.rooms, key()).await? {
+                None => (None, Identity::new()?),
+                Some(item) => {
+                    let (identity, written_in) = read(&item)?;
+                    if written_in == tables {
+                        return Ok(identity);
+                    }
+                    let epoch = identity.epoch;
+                    (Some(identity), Identity::after_restore(epoch)?)
+                }
+            };
+            if self.put_identity(old.as_ref(), &new, &tables).await? {
+                if old.is_some() {
+                    tracing::warn!(
+                        epoch = new.epoch,
+                        "the tables were copied or restored: clients start over"
+                    );
+                }
+                return Ok(new);
+            }
+        }
+        Err(StoreError::Overloaded)
+    }
+
+    /// Has clients start over, as after a restore that the store cannot notice by itself (of items
+    /// into the same tables, for example): a new identity, and a higher epoch for all rooms, which
+    /// it returns. Nodes that run must be restarted.
+    ///
+    /// # Errors
+    /// Where the service does not answer, or refuses.
+    pub async fn restored(&self) -> Result<u64, StoreError> {
+        let tables = self.table_ids().await?;
+        for _ in 0..TRIES {
+            let old = self.settle_identity().await?;
+            let new = Identity::after_restore(old.epoch)?;
+            if self.put_identity(Some(&old), &new, &tables).await? {
+                return Ok(new.epoch);
+            }
+        }
+        Err(StoreError::Overloaded)
+    }
+
+    /// Whether the store's item is there; without writing it.
+    pub(super) async fn has_identity(&self) -> Result<bool, StoreError> {
+        Ok(self.get(OPERATION, &self.tables.rooms, key()).await?.is_some())
+    }
+
+    /// Writes the item, if it is still that of `old`. Returns whether it did.
+    async fn put_identity(
+        &self,
+        old: Option<&Identity>,
+        new: &Identity,
+        tables: &str,
+    ) -> Result<bool, StoreError> {
+        let mut item = key();
+        item.extend(item::item([
+            (ID, text(&new.id)),
+            ("epoch", number(new.epoch)),
+            ("tables", text(tables)),
+        ]));
+        let size = item::size(&item);
+        let put = self.client.put_item().table_name(&self.tables.rooms).set_item(Some(item));
+        let put = match old {
+            None => put.condition_expression("attribute_not_exists(#i)"),
+            Some(old) => {
+                put.condition_expression("#i = :old").expression_attribute_values(":old", text(&old.id))
+            }
+        };
+        let put = put.expression_attribute_names("#i", ID);
+        match put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
+            Ok(answer) => {
+                units::written(OPERATION, answer.consumed_capacity());
+                Ok(true)
+            }
+            // Another node was faster, or a retry has met our own first try: read it again.
+            Err(error)
+                if matches!(
+                    error.as_service_error(),
+                    Some(PutItemError::ConditionalCheckFailedException(_))
+                ) =>
+            {
+                units::refused(OPERATION, size);
+                Ok(false)
+            }
+            Err(error) => Err(store_error(OPERATION, error)),
+        }
+    }
+
+    /// The tables' own ids, in one string.
+    async fn table_ids(&self) -> Result<String, StoreError> {
+        let mut ids = Vec::new();
+        for name in self.table_names() {
+            let table = self.describe(name).await?;
+            let table = table.ok_or_else(|| StoreError::Refused(format!("{name} is missing")))?;
+            ids.push(id_of(&table));
+        }
+        Ok(ids.join(" "))
+    }
+}
+
+/// Emulators that give tables no id know when they were created.
+fn id_of(table: &TableDescription) -> String {
+    match table.table_id() {
+        Some(id) => id.to_owned(),
+        None => {
+            let created = table.creation_date_time().map_or(0.0, |at| at.as_secs_f64());
+            format!("{}@{created}", table.table_arn().unwrap_or_default())
+        }
+    }
+}
+
+fn key() -> Item {
+    item::item([(rooms::ROOM, text(KEY)), (rooms::ITEM, text("#"))])
+}
+
+/// The identity of the store's item, and the tables that it was written in.
+fn read(item: &Item) -> Result<(Identity, &str), StoreError> {
+    let read = || {
+        let identity = Identity { id: get_text(item, ID)?.to_owned(), epoch: get_number(item, "epoch")? };
+        Some((identity, get_text(item, "tables")?))
+    };
+    read().ok_or_else(|| damaged("the item", "the store"))
+}

@@ -1,0 +1,67 @@
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::{StoreError, StoredRoom};
+
+/// What tells one store from any other, its copies and restored backups included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Random, hexadecimal.
+    pub(crate) id: String,
+    /// No room has a lower epoch. Rises with each restore.
+    pub(crate) epoch: u64,
+}
+
+/// The epoch of a store that was never restored, and of the rooms created in it.
+const FIRST_EPOCH: u64 = 1;
+
+impl Identity {
+    /// The identity of a new store.
+    pub(crate) fn new() -> Result<Self, StoreError> {
+        Ok(Self { id: random_id()?, epoch: FIRST_EPOCH })
+    }
+
+    /// The identity of a store that was restored from a backup which had `epoch`.
+    ///
+    /// The next epoch is the time in seconds. The successor alone would repeat: a backup that is
+    /// restored twice would have the same epoch both times.
+    pub(crate) fn after_restore(epoch: u64) -> Result<Self, StoreError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Ok(Self { id: random_id()?, epoch: now.max(epoch + 1) })
+    }
+
+    /// The room with its effective epoch.
+    pub(crate) fn raise(epoch: u64, mut room: StoredRoom) -> StoredRoom {
+        room.info.epoch = room.info.epoch.max(epoch);
+        room
+    }
+}
+
+fn random_id() -> Result<String, StoreError> {
+    let mut bytes = [0; 16];
+    let unavailable = |_| StoreError::Failed("the operating system has no random bytes".into());
+    SystemRandom::new().fill(&mut bytes).map_err(unavailable)?;
+    let mut id = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(id, "{byte:02x}");
+    }
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restoring_one_backup_again_never_lowers_the_epoch() {
+        let new = Identity::new().unwrap();
+        let first = Identity::after_restore(new.epoch).unwrap();
+        let second = Identity::after_restore(new.epoch).unwrap();
+        assert!(new.epoch < first.epoch && first.epoch <= second.epoch);
+        assert!(new.id != first.id && first.id != second.id);
+        // Whatever the clock says.
+        assert_eq!(Identity::after_restore(u64::MAX - 1).unwrap().epoch, u64::MAX);
+    }
+}

@@ -1,0 +1,12 @@
+//! What tells a store from any other.
+
+use super::fixture::{AnyStore, Node, group, unique, user};
+
+pub(crate) async fn a_store_has_one_identity(store: AnyStore) {
+    let identity = store.identity().await.unwrap();
+    assert!(identity.len() >= 16 && identity.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{identity}");
+    assert_eq!(store.identity().await.unwrap(), identity);
+    // A store that was never restored has rooms of the first epoch.
+    let node = Node::create(&store, group(&user(unique(), "alice"), &[])).await;
+    assert_eq!(node.stored().await.info.epoch, 1);
+}
