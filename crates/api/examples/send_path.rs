@@ -53,6 +53,7 @@ async fn main() -> Result<(), Error> {
         user_rate: None,
         reconnect_spread: Duration::ZERO,
         recovery_reads: RECOVERY_READS,
+        sizes: &parlance_api::Sizes::PRODUCTION,
     };
     let services = Services::new(Api::start(parts, CancellationToken::new()));
 

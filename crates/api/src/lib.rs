@@ -39,11 +39,11 @@ use tokio_util::task::TaskTracker;
 pub use clock::{Clock, SystemClock};
 pub use cluster::Recovery;
 pub use error::Error;
+pub use limits::Sizes;
 
 use crate::auth::{Auth, Caller};
 use crate::cluster::{Cluster, SignalRoom};
 use crate::hub::Hub;
-use crate::limits::OPENING;
 use crate::map::Seeded;
 use crate::marks::Marks;
 use crate::rooms::Rooms;
@@ -73,6 +73,8 @@ pub struct Parts {
     /// Reads of the store a second that are spent on looking for what other nodes wrote
     /// and this one was not told; [`RECOVERY_READS`] is a good number.
     pub recovery_reads: u32,
+    /// Sizes of pages and caches; [`Sizes::PRODUCTION`] unless something is tested.
+    pub sizes: &'static Sizes,
 }
 
 /// Reads a second that find the news of 10,000 active rooms in five seconds.
@@ -106,19 +108,21 @@ impl Api {
         }
         let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
         let (store, registry) = (parts.store.clone(), parts.registry.clone());
-        let hub = Arc::new(Hub::new(store.clone(), registry.clone(), tasks.clone()));
-        let cluster =
-            Arc::new(Cluster::new(registry.clone(), store.clone(), hub.clone(), parts.recovery_reads));
+        let sizes = parts.sizes;
+        let hub = Arc::new(Hub::new(store.clone(), registry.clone(), tasks.clone(), sizes));
+        let cluster = Cluster::new(registry.clone(), store.clone(), hub.clone(), parts.recovery_reads, sizes);
+        let cluster = Arc::new(cluster);
         let clock = parts.clock.clone();
         let marks = Marks::new(store.clone());
-        let rooms = Rooms::new(store, hub.clone(), cluster.clone(), registry.clone(), clock, tasks.clone());
+        let rooms =
+            Rooms::new(store, hub.clone(), cluster.clone(), registry.clone(), clock, tasks.clone(), sizes);
         let inbound = cluster.clone().receive(rooms.clone(), registry.notices(), tasks.clone(), end.clone());
         tasks.spawn(inbound);
         tasks.spawn(cluster.clone().recover(end.clone()));
         let burst = |rate: NonZeroU32| rate.saturating_mul(NonZeroU32::MIN.saturating_add(1));
         let rates =
             parts.user_rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst(rate))));
-        let (known_users, opening) = (DashSet::default(), Semaphore::new(OPENING));
+        let (known_users, opening) = (DashSet::default(), Semaphore::new(sizes.opening));
         let api =
             Self { parts, hub, cluster, rooms, marks, rates, known_users, opening, shutdown, end, tasks };
         let api = Arc::new(api);
@@ -175,6 +179,10 @@ impl Api {
 
     pub(crate) fn reconnect_spread(&self) -> Duration {
         self.parts.reconnect_spread
+    }
+
+    pub(crate) fn sizes(&self) -> &'static Sizes {
+        self.parts.sizes
     }
 
     pub(crate) fn marks(&self) -> &Marks {

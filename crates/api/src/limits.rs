@@ -3,18 +3,111 @@
 
 use std::time::Duration;
 
+use parlance_core::limits::{MAX_CATCH_UP, RoomSizes};
+
+/// Sizes of pages, caches and concurrent work: parameters, so that tests and the simulation meet
+/// every boundary with a handful of rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// Sessions that are opened at the same time; the others wait in line. When a node dies,
+    /// thousands come to the next one at once: all together they would ask more of the store
+    /// than it has connections for, and each would wait for the last. At 5 ms for the few
+    /// reads that each takes, 20,000 a second.
+    pub opening: usize,
+    /// Frames that a session takes from one room before it looks at the next.
+    pub room_batch: usize,
+    /// Events that a room keeps encoded for sessions that are a little behind. Those
+    /// further behind read the store.
+    pub ring_events: usize,
+    /// And bytes of them.
+    pub ring_bytes: usize,
+    /// Events that are read from the store at once for sessions that are further behind.
+    pub store_page: usize,
+    /// Bytes of such pages that a room keeps: some 3,000 events of usual size, so that a
+    /// thousand sessions that are behind share what is read, wherever each of them is. At
+    /// least one page.
+    pub pages_bytes: usize,
+    /// Events that a page reads from the store at once: at most 1 MiB of the largest.
+    pub page_read: usize,
+    /// Events that one page of messages looks through: edits and reactions in between do
+    /// not count as messages, and a page must end.
+    pub max_scan: usize,
+    /// Rooms that an inbox page looks up at the same time.
+    pub inbox_concurrency: usize,
+    /// Events that a look at the store reads of one room, behind what is known here: a few
+    /// chunks, or it goes to the head.
+    pub refresh_events: usize,
+    /// Reads that are under way at once while a node compares with the store: at 10 ms each they
+    /// keep to [`RECOVERY_READS`].
+    pub recovery_concurrency: usize,
+    /// Rooms that are followed up at the same time on the word that they have gone on.
+    pub head_hints: usize,
+    /// Rooms of a user that are read at once.
+    pub rooms_page: usize,
+    /// Members of a room that are read at once.
+    pub members_page: usize,
+    /// Events that are read at once to recognise repeats.
+    pub older_page: usize,
+    /// Events that are read at once to catch up with the log before a decision.
+    pub log_page: usize,
+    /// Events that are pushed for one room on hello; before them a gap says what to page.
+    pub max_catch_up: u64,
+    /// What a loaded room keeps in memory.
+    pub room: RoomSizes,
+}
+
+impl Sizes {
+    /// What a server runs with.
+    pub const PRODUCTION: Self = Self {
+        opening: 128,
+        room_batch: 64,
+        ring_events: 1_024,
+        ring_bytes: 256 * 1024,
+        store_page: 200,
+        pages_bytes: 1024 * 1024,
+        page_read: 64,
+        max_scan: 2_000,
+        inbox_concurrency: 8,
+        refresh_events: 64,
+        recovery_concurrency: 32,
+        head_hints: 64,
+        rooms_page: 200,
+        members_page: 1_000,
+        older_page: 512,
+        log_page: 1_024,
+        max_catch_up: MAX_CATCH_UP,
+        room: RoomSizes::PRODUCTION,
+    };
+
+    /// Three of everything.
+    pub const SMALL: Self = Self {
+        opening: 3,
+        room_batch: 3,
+        ring_events: 3,
+        ring_bytes: 1_024,
+        store_page: 3,
+        pages_bytes: 1_024,
+        page_read: 3,
+        max_scan: 9,
+        inbox_concurrency: 3,
+        refresh_events: 3,
+        recovery_concurrency: 3,
+        head_hints: 3,
+        rooms_page: 3,
+        members_page: 3,
+        older_page: 3,
+        log_page: 3,
+        max_catch_up: 3,
+        room: RoomSizes::SMALL,
+    };
+}
+
 /// Operations of one session that are under way; further frames wait in the socket.
 /// Deep enough to fill a commit group from one connection.
 pub(crate) const MAX_IN_FLIGHT: usize = 64;
 
 /// How long a connection may stay silent before `hello`.
 pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Sessions that are opened at the same time; the others wait in line. When a node dies,
-/// thousands come to the next one at once: all together they would ask more of the store
-/// than it has connections for, and each would wait for the last. At 5 ms for the few
-/// reads that each takes, 20,000 a second.
-pub(crate) const OPENING: usize = 128;
 
 /// Signals that wait for one session; the oldest is dropped for the newest. At 100
 /// bytes each, 6 KiB for a session that does not read.
@@ -35,26 +128,8 @@ pub(crate) const PUSHES: usize = 256;
 /// And how many of them before others get a turn.
 pub(crate) const PUSHES_PER_TURN: usize = 32;
 
-/// Frames that a session takes from one room before it looks at the next.
-pub(crate) const ROOM_BATCH: usize = 64;
-
-/// Events that a room keeps encoded for sessions that are a little behind. Those
-/// further behind read the store.
-pub(crate) const RING_EVENTS: usize = 1_024;
-
-/// And bytes of them.
-pub(crate) const RING_BYTES: usize = 256 * 1024;
-
 /// How long an idle room keeps its ring: 500,000 rooms with 50 KB each would be 25 GB.
 pub(crate) const RING_IDLE: Duration = Duration::from_secs(15);
-
-/// Events that are read from the store at once for sessions that are further behind.
-pub(crate) const STORE_PAGE: usize = 200;
-
-/// Bytes of such pages that a room keeps: some 3,000 events of usual size, so that a
-/// thousand sessions that are behind share what is read, wherever each of them is. At
-/// least one page.
-pub(crate) const PAGES_BYTES: usize = 1024 * 1024;
 
 /// Commands that wait for one room; whoever comes when it is full waits too.
 pub(crate) const ROOM_QUEUE: usize = 1_024;
@@ -74,16 +149,6 @@ pub(crate) const BAD_FRAMES: u32 = 50;
 /// that does not read: 8 MiB.
 pub(crate) const MAX_PAGE_BYTES: usize = 128 * 1024;
 
-/// Events that a page reads from the store at once: at most 1 MiB of the largest.
-pub(crate) const PAGE_READ: usize = 64;
-
-/// Events that one page of messages looks through: edits and reactions in between do
-/// not count as messages, and a page must end.
-pub(crate) const MAX_SCAN: usize = 2_000;
-
-/// Rooms that an inbox page looks up at the same time.
-pub(crate) const INBOX_CONCURRENCY: usize = 8;
-
 /// How long typing is shown unless it is repeated.
 pub(crate) const TYPING: Duration = Duration::from_secs(6);
 
@@ -100,19 +165,12 @@ pub(crate) const LEAVE_SLACK: Duration = Duration::from_millis(500);
 /// How long what is in flight then may still take.
 pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(3);
 
-/// Events that a look at the store reads of one room, behind what is known here: a few
-/// chunks, or it goes to the head.
-pub(crate) const REFRESH_EVENTS: usize = 64;
-
 /// Reads a second that a node spends on comparing with the store after trouble: 10,000
 /// active rooms in five seconds. On DynamoDB each is one read unit.
 pub(crate) const RECOVERY_READS: u32 = 2_000;
 
 /// Of these, at once.
 pub(crate) const RECOVERY_BURST: u32 = 200;
-
-/// Of these, at the same time: at 10 ms each they keep to the budget.
-pub(crate) const RECOVERY_CONCURRENCY: usize = 32;
 
 /// How long it rests before it compares again, while the registry is away.
 pub(crate) const RECOVERY_AGAIN: Duration = Duration::from_secs(1);
@@ -127,9 +185,6 @@ pub(crate) const FIND_OUT_TRIES: usize = 20;
 /// How long others keep looking after a node that is gone: cut off from the registry it
 /// may serve on until its clients are sent away.
 pub(crate) const LOST_NODE_WRITES: Duration = Duration::from_secs(60);
-
-/// Rooms that are followed up at the same time on the word that they have gone on.
-pub(crate) const HEAD_HINTS: usize = 64;
 
 /// How long the rooms written here are remembered, to be announced again after trouble:
 /// longer than trouble takes to be noticed.

@@ -61,11 +61,22 @@ pub const REPEAT_WINDOW_MS: u64 = 15 * 60 * 1000;
 /// first.
 pub const MAX_REPEAT_CHECK: u64 = MAX_RECENT_REQUESTS as u64;
 
-/// Members that a room keeps loaded; past it they are read again when asked for.
-pub const MAX_LOADED_MEMBERS: usize = 4_096;
+/// How much of a room is kept in memory; past it rows are read again when needed.
+#[derive(Debug, Clone, Copy)]
+pub struct RoomSizes {
+    /// Members.
+    pub members: usize,
+    /// Messages, for edits, deletes and reactions.
+    pub messages: usize,
+}
 
-/// Messages that a room keeps loaded for edits, deletes and reactions.
-pub const MAX_LOADED_MESSAGES: usize = 256;
+impl RoomSizes {
+    /// What a server runs with.
+    pub const PRODUCTION: Self = Self { members: 4_096, messages: 256 };
+
+    /// For tests and simulation: rows are evicted all the time.
+    pub const SMALL: Self = Self { members: 3, messages: 3 };
+}
 
 /// Default and largest size of a page.
 pub const PAGE_SIZE: usize = 50;

@@ -45,6 +45,7 @@ impl Node {
             user_rate: config.user_rate,
             reconnect_spread: spread,
             recovery_reads: parlance_api::RECOVERY_READS,
+            sizes: &parlance_api::Sizes::PRODUCTION,
         };
         let api = Api::start(parts, shutdown.clone());
         let (watches, end) = (TaskTracker::new(), CancellationToken::new());

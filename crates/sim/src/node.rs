@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use parlance_api::auth::Auth;
 use parlance_api::services::Services;
-use parlance_api::{Api, Parts, RECOVERY_READS};
+use parlance_api::{Api, Parts, RECOVERY_READS, Sizes};
 use parlance_core::UserId;
 use parlance_registry::{NodeId, Registry as _};
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,13 @@ pub struct Node {
 
 impl Node {
     /// Starts a node; its clock is `skew_ms` ahead.
-    pub fn start(memory: &MemoryStore, mesh: &Arc<Mesh>, weather: &Arc<Weather>, skew_ms: i64) -> Self {
+    pub fn start(
+        memory: &MemoryStore,
+        mesh: &Arc<Mesh>,
+        weather: &Arc<Weather>,
+        skew_ms: i64,
+        sizes: &'static Sizes,
+    ) -> Self {
         let id = NodeId::from_random(weather.dice().bits());
         let fence = Arc::new(Fence::new());
         let registry = mesh.join(id.clone(), fence.clone());
@@ -49,6 +55,7 @@ impl Node {
             user_rate: None,
             reconnect_spread: Duration::from_secs(2),
             recovery_reads: RECOVERY_READS,
+            sizes,
         };
         let api = Api::start(parts, shutdown.clone());
         weather.trace().line(format_args!("{id} starts"));

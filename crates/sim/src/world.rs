@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use parlance_api::Sizes;
 use parlance_core::{RoomId, UserId};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -28,6 +29,8 @@ pub struct World {
     pub history: Mutex<History>,
     /// Decides what is done, apart from what goes wrong.
     pub dice: Dice,
+    /// Sizes of the nodes' pages and caches.
+    pub sizes: &'static Sizes,
     places: Mutex<Vec<Option<Node>>>,
     /// Whether nodes that die are replaced.
     replace: Mutex<bool>,
@@ -54,6 +57,7 @@ impl World {
             mesh,
             history: Mutex::default(),
             dice: Dice::new(seed),
+            sizes: sizes(seed),
             places: Mutex::new(vec![None; places]),
             replace: Mutex::new(true),
             clients: Mutex::default(),
@@ -83,7 +87,7 @@ impl World {
     /// Starts a node at a place, and another one when that dies.
     pub fn start(self: &Arc<Self>, place: usize) {
         let skew = self.weather.dice().within(0, 6_000) as i64 - 3_000;
-        let node = Node::start(&self.memory, &self.mesh, &self.weather, skew);
+        let node = Node::start(&self.memory, &self.mesh, &self.weather, skew, self.sizes);
         lock(&self.places)[place] = Some(node.clone());
         let world = self.clone();
         tokio::spawn(async move {
@@ -212,5 +216,16 @@ impl World {
             sleep(Duration::from_millis(50)).await;
         }
         is_so()
+    }
+}
+
+/// Mostly small ones, so that few rows and events reach every boundary; of these some push all
+/// that was missed on hello and some push next to nothing.
+fn sizes(seed: u64) -> &'static Sizes {
+    const PUSH_ALL: Sizes = Sizes { max_catch_up: Sizes::PRODUCTION.max_catch_up, ..Sizes::SMALL };
+    match seed % 5 {
+        0 => &Sizes::PRODUCTION,
+        1 => &Sizes::SMALL,
+        _ => &PUSH_ALL,
     }
 }

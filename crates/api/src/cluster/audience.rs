@@ -6,9 +6,6 @@ use tokio::time::Instant;
 use crate::limits::AUDIENCE_IDLE;
 use crate::map::Map;
 
-/// Members read at once.
-const PAGE: usize = 1_000;
-
 /// Who is to hear of what happens in the rooms that are written here: their members, as
 /// of a head.
 #[derive(Default)]
@@ -53,6 +50,7 @@ impl Audiences {
         store: &dyn Store,
         room: &RoomId,
         head: u64,
+        page_size: usize,
     ) -> Result<OrdSet<UserId>, StoreError> {
         if let Some(known) = self.known(room, head) {
             return Ok(known);
@@ -60,9 +58,9 @@ impl Audiences {
         let mut members = OrdSet::new();
         let mut after: Option<UserId> = None;
         loop {
-            let page = store.members(room, after.as_ref(), PAGE).await?;
+            let page = store.members(room, after.as_ref(), page_size).await?;
             after = page.last().map(|last| last.user.clone());
-            let is_last = page.len() < PAGE;
+            let is_last = page.len() < page_size;
             members.extend(page.into_iter().filter(|row| row.is_active()).map(|row| row.user));
             if is_last {
                 break;

@@ -25,7 +25,7 @@ use self::budget::Budget;
 pub(crate) use self::publish::SignalRoom;
 pub use self::recovery::Recovery;
 use crate::hub::Hub;
-use crate::limits::{HEAD_HINTS, RECOVERY_BURST, WRITTEN_KEPT};
+use crate::limits::{RECOVERY_BURST, Sizes, WRITTEN_KEPT};
 use crate::map::Map;
 
 /// See the [module](self) documentation.
@@ -42,6 +42,7 @@ pub(crate) struct Cluster {
     /// Head hints that are followed up at the same time.
     hints: Arc<Semaphore>,
     missed: Missed,
+    sizes: &'static Sizes,
 }
 
 /// A room that was written here.
@@ -80,6 +81,7 @@ impl Cluster {
         store: Arc<dyn Store>,
         hub: Arc<Hub>,
         reads_per_second: u32,
+        sizes: &'static Sizes,
     ) -> Self {
         let health = registry.health();
         Self {
@@ -90,8 +92,9 @@ impl Cluster {
             written: Map::default(),
             health,
             reads: Budget::new(reads_per_second, RECOVERY_BURST),
-            hints: Arc::new(Semaphore::new(HEAD_HINTS)),
+            hints: Arc::new(Semaphore::new(sizes.head_hints)),
             missed: Missed::default(),
+            sizes,
         }
     }
 

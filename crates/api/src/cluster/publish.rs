@@ -84,7 +84,8 @@ impl Cluster {
             return Err(Untold);
         }
         if head.member_count() <= MAX_OVERLAP_MEMBERS {
-            let members = self.audiences.of(self.store.as_ref(), room, head.seq()).await?;
+            let members =
+                self.audiences.of(self.store.as_ref(), room, head.seq(), self.sizes.members_page).await?;
             users.extend(members);
             users.sort_unstable();
             users.dedup();
@@ -108,7 +109,11 @@ impl Cluster {
                 Some(members) => members,
                 // A signal is not worth holding up what was missed.
                 None if self.reads.try_take() => {
-                    match self.audiences.of(self.store.as_ref(), &room.room, room.head).await {
+                    match self
+                        .audiences
+                        .of(self.store.as_ref(), &room.room, room.head, self.sizes.members_page)
+                        .await
+                    {
                         Ok(members) => members,
                         Err(_) => continue,
                     }

@@ -19,10 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Cluster, MissedState, Written};
 use crate::Error;
 use crate::hub::{Feed, Terms};
-use crate::limits::{FIND_OUT_AFTER, FIND_OUT_TRIES, RECOVERY_AGAIN, RECOVERY_CONCURRENCY};
-
-/// Rooms of a user that are read at once.
-const PAGE: usize = 200;
+use crate::limits::{FIND_OUT_AFTER, FIND_OUT_TRIES, RECOVERY_AGAIN};
 
 /// How far a node is with finding what it missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +167,7 @@ impl Cluster {
         stream::iter(all)
             .take_while(|_| std::future::ready(self.is_asked(asked)))
             .map(compare)
-            .buffer_unordered(RECOVERY_CONCURRENCY)
+            .buffer_unordered(self.sizes.recovery_concurrency)
             .fold(0, |failed, result| {
                 self.missed.left.fetch_sub(1, Ordering::Relaxed);
                 std::future::ready(failed + usize::from(result.is_err()))
@@ -185,12 +182,13 @@ impl Cluster {
 
     /// Finds rooms that the user was added to.
     async fn compare_user(&self, user: UserId) -> Result<(), Error> {
+        let size = self.sizes.rooms_page;
         let mut after: Option<RoomId> = None;
         loop {
             self.reads.take().await;
-            let page = self.store.rooms_of(&user, after.as_ref(), PAGE).await?;
+            let page = self.store.rooms_of(&user, after.as_ref(), size).await?;
             after = page.last().map(|last| last.room.clone());
-            let is_last = page.len() < PAGE;
+            let is_last = page.len() < size;
             for user_room in page.iter().filter(|room| room.member.is_active()) {
                 self.hub.joined(&user, &user_room.room, user_room.member.changed_at());
             }
@@ -206,7 +204,7 @@ impl Cluster {
         let mut rooms: Vec<RoomId> = written.map(|entry| entry.key().clone()).collect();
         rooms.sort();
         stream::iter(rooms)
-            .for_each_concurrent(RECOVERY_CONCURRENCY, |room| async move {
+            .for_each_concurrent(self.sizes.recovery_concurrency, |room| async move {
                 self.reads.take().await;
                 if let Err(error) = self.announce_stored(&room).await {
                     tracing::warn!(%error, "cannot announce a room; trying again");

@@ -16,13 +16,14 @@ use super::state::{RoomState, Terms};
 use super::subscription::push_all;
 use super::{Mailbox, Subscription};
 use crate::Error;
-use crate::limits::{PUSHES, REFRESH_EVENTS, RING_BYTES, RING_EVENTS, RING_IDLE, STORE_PAGE};
+use crate::limits::{PUSHES, RING_IDLE, Sizes};
 use crate::map::HashMap;
 use crate::own_task::in_own_task;
 
 /// What this node knows of a room for delivering it.
 pub(crate) struct Feed {
     room: RoomId,
+    sizes: &'static Sizes,
     /// The last seq that was delivered here.
     delivered: AtomicU64,
     state: Mutex<State>,
@@ -87,9 +88,10 @@ impl Fetched {
 }
 
 impl Feed {
-    pub(super) fn new(room: RoomId) -> Self {
+    pub(super) fn new(room: RoomId, sizes: &'static Sizes) -> Self {
         Self {
             room,
+            sizes,
             delivered: AtomicU64::new(0),
             state: Mutex::default(),
             pages: tokio::sync::Mutex::default(),
@@ -148,12 +150,12 @@ impl Feed {
         if let Some(known) = self.known() {
             let mut terms = known.terms();
             let mut events = 0;
-            for chunk in store.chunks_after(&self.room, known.head, REFRESH_EVENTS).await? {
+            for chunk in store.chunks_after(&self.room, known.head, self.sizes.refresh_events).await? {
                 events += chunk.events().len();
                 terms.fold(&chunk);
                 new.push((terms, chunk));
             }
-            if events >= REFRESH_EVENTS
+            if events >= self.sizes.refresh_events
                 && let Some(stored) = store.room(&self.room).await?
             {
                 new.push((Terms::from(&stored.info), stored.tail));
@@ -246,7 +248,7 @@ impl Feed {
                 state.redact(&self.room, target);
             }
         }
-        while state.ring.len() > RING_EVENTS || state.ring_bytes > RING_BYTES {
+        while state.ring.len() > self.sizes.ring_events || state.ring_bytes > self.sizes.ring_bytes {
             let Some(frame) = state.ring.pop_front() else { break };
             state.ring_bytes -= frame.bytes();
         }
@@ -304,26 +306,26 @@ impl Feed {
             *pages = Pages::as_of(changes);
         }
         let Some(room) = self.state().room else { return Ok(Fetched::default()) };
-        if let Some(pieces) = pages.following(cursor, to) {
+        if let Some(pieces) = pages.following(cursor, to, self.sizes) {
             return Ok(Fetched::new(pieces, room.head));
         }
         // Whole pages, so that sessions at different places find what another has read.
-        let start = page_start(cursor + 1);
-        let end = room.head.min(start + STORE_PAGE as u64 - 1);
+        let start = page_start(cursor + 1, self.sizes);
+        let end = room.head.min(start + self.sizes.store_page as u64 - 1);
         let frames = self.read_range(store, SeqRange { from: start, to: end }).await?;
-        let mut found = following(frames.iter(), cursor, to);
-        pages.insert(start, frames);
+        let mut found = following(frames.iter(), cursor, to, self.sizes.room_batch);
+        pages.insert(start, frames, self.sizes);
         if found.is_empty() && end < room.head.min(to) {
             // None of this page is kept any more: look for what is.
             let rest = self.read_range(store, SeqRange { from: end + 1, to: room.head }).await?;
-            found = following(rest.iter(), cursor, to);
+            found = following(rest.iter(), cursor, to, self.sizes.room_batch);
         }
         Ok(Fetched::new(found, room.head))
     }
 
     async fn read_range(&self, store: &dyn Store, range: SeqRange) -> Result<Vec<Frame>, Error> {
         metrics::counter!("parlance_feed_store_reads_total").increment(1);
-        let entries = store.read(&self.room, range, STORE_PAGE, false).await?;
+        let entries = store.read(&self.room, range, self.sizes.store_page, false).await?;
         Ok(entries.iter().map(|entry| Frame::new(&self.room, entry)).collect())
     }
 
@@ -343,7 +345,8 @@ impl Feed {
             return None;
         }
         let skip = (cursor + 1 - first) as usize;
-        Some(Fetched::new(following(state.ring.range(skip..), cursor, to), head))
+        let pieces = following(state.ring.range(skip..), cursor, to, self.sizes.room_batch);
+        Some(Fetched::new(pieces, head))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

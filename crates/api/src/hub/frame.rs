@@ -1,8 +1,6 @@
 use parlance_core::{Body, Chunk, Entry, RoomId, UserId};
 use parlance_proto::{Delivery, SharedFrame, SharedRun, convert, v1};
 
-use crate::limits::ROOM_BATCH;
-
 /// One event, encoded once for all.
 #[derive(Clone)]
 pub(super) struct Frame {
@@ -60,11 +58,16 @@ pub(crate) struct Piece {
     pub(crate) removes: Option<UserId>,
 }
 
-/// About one batch of the frames after `cursor` up to `to`, in the largest pieces there are.
-pub(super) fn following<'a>(frames: impl Iterator<Item = &'a Frame>, cursor: u64, to: u64) -> Vec<Piece> {
+/// About `batch` of the frames after `cursor` up to `to`, in the largest pieces there are.
+pub(super) fn following<'a>(
+    frames: impl Iterator<Item = &'a Frame>,
+    cursor: u64,
+    to: u64,
+    batch: usize,
+) -> Vec<Piece> {
     let mut frames = frames.skip_while(|frame| frame.seq <= cursor).take_while(|frame| frame.seq <= to);
     let (mut pieces, mut taken) = (Vec::new(), 0);
-    while taken < ROOM_BATCH
+    while taken < batch
         && let Some(frame) = frames.next()
     {
         let first = frame.seq;
@@ -104,7 +107,7 @@ mod tests {
     }
 
     fn taken(cursor: u64, to: u64) -> Vec<(u64, u64)> {
-        let pieces = following(frames().iter(), cursor, to);
+        let pieces = following(frames().iter(), cursor, to, 64);
         for piece in &pieces {
             assert_eq!(piece.delivery.frames().len() as u64, piece.last - piece.first + 1);
         }

@@ -31,7 +31,7 @@ pub(crate) use self::mailbox::{Attach, Mailbox, Waken};
 pub(crate) use self::state::{RoomState, Terms};
 pub(crate) use self::subscription::Subscription;
 use crate::Error;
-use crate::limits::{REFRESH_AGAIN, REFRESH_TRIES};
+use crate::limits::{REFRESH_AGAIN, REFRESH_TRIES, Sizes};
 use crate::map::Map;
 
 /// Rooms with sessions on this node, and the sessions of each user.
@@ -39,15 +39,21 @@ pub(crate) struct Hub {
     store: Arc<dyn Store>,
     registry: Arc<dyn Registry>,
     tasks: TaskTracker,
+    sizes: &'static Sizes,
     feeds: Map<RoomId, Arc<Feed>>,
     users: Map<UserId, Vec<Arc<Mailbox>>>,
     next_session: AtomicU64,
 }
 
 impl Hub {
-    pub(crate) fn new(store: Arc<dyn Store>, registry: Arc<dyn Registry>, tasks: TaskTracker) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        registry: Arc<dyn Registry>,
+        tasks: TaskTracker,
+        sizes: &'static Sizes,
+    ) -> Self {
         let (feeds, users) = (Map::default(), Map::default());
-        Self { store, registry, tasks, feeds, users, next_session: AtomicU64::new(1) }
+        Self { store, registry, tasks, sizes, feeds, users, next_session: AtomicU64::new(1) }
     }
 
     /// A mailbox for a new session of `user`. From now on the session hears of rooms
@@ -79,7 +85,8 @@ impl Hub {
     ) -> Result<Option<(Listening, RoomState)>, Error> {
         // Under the map's lock, or the feed could be dropped as idle in between.
         let subscription = {
-            let feed = self.feeds.entry(room.clone()).or_insert_with(|| Arc::new(Feed::new(room.clone())));
+            let new = || Arc::new(Feed::new(room.clone(), self.sizes));
+            let feed = self.feeds.entry(room.clone()).or_insert_with(new);
             feed.subscribe(mailbox)
         };
         let listening = Listening { hub: self.clone(), subscription };

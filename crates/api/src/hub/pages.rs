@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use super::frame::{Frame, Piece, following};
-use crate::limits::{PAGES_BYTES, STORE_PAGE};
+use crate::limits::Sizes;
 
 /// Pages of frames read from the store, for sessions that are behind the ring. Those read
 /// last are kept.
@@ -21,8 +21,8 @@ struct Page {
 }
 
 /// Where the page begins that holds `seq`.
-pub(super) fn page_start(seq: u64) -> u64 {
-    seq - (seq - 1) % STORE_PAGE as u64
+pub(super) fn page_start(seq: u64, sizes: &Sizes) -> u64 {
+    seq - (seq - 1) % sizes.store_page as u64
 }
 
 impl Pages {
@@ -31,14 +31,14 @@ impl Pages {
     }
 
     /// What follows on `cursor`, if the page that holds it was read and reaches so far.
-    pub(super) fn following(&self, cursor: u64, to: u64) -> Option<Vec<Piece>> {
-        let start = page_start(cursor + 1);
+    pub(super) fn following(&self, cursor: u64, to: u64, sizes: &Sizes) -> Option<Vec<Piece>> {
+        let start = page_start(cursor + 1, sizes);
         let page = self.pages.iter().find(|page| page.start == start)?;
-        let pieces = following(page.frames.iter(), cursor, to);
+        let pieces = following(page.frames.iter(), cursor, to, sizes.room_batch);
         pieces.first().is_some_and(|piece| piece.first == cursor + 1).then_some(pieces)
     }
 
-    pub(super) fn insert(&mut self, start: u64, frames: Vec<Frame>) {
+    pub(super) fn insert(&mut self, start: u64, frames: Vec<Frame>, sizes: &Sizes) {
         // One that ended at what was the head then.
         if let Some(at) = self.pages.iter().position(|page| page.start == start)
             && let Some(stale) = self.pages.remove(at)
@@ -48,7 +48,7 @@ impl Pages {
         let bytes = frames.iter().map(Frame::bytes).sum();
         self.bytes += bytes;
         self.pages.push_back(Page { start, frames, bytes });
-        while self.bytes > PAGES_BYTES && self.pages.len() > 1 {
+        while self.bytes > sizes.pages_bytes && self.pages.len() > 1 {
             let Some(oldest) = self.pages.pop_front() else { break };
             self.bytes -= oldest.bytes;
         }
@@ -61,8 +61,7 @@ mod tests {
 
     #[test]
     fn pages_begin_at_fixed_places() {
-        let page = STORE_PAGE as u64;
-        let starts: Vec<_> = [1, page, page + 1, 2 * page, 2 * page + 1].map(page_start).to_vec();
-        assert_eq!(starts, [1, 1, page + 1, page + 1, 2 * page + 1]);
+        let starts = [1, 3, 4, 6, 7].map(|seq| page_start(seq, &Sizes::SMALL));
+        assert_eq!(starts, [1, 1, 4, 4, 7]);
     }
 }

@@ -240,7 +240,7 @@ mod tests {
     }
 
     fn feed() -> Arc<Feed> {
-        Arc::new(Feed::new(RoomId::parse("room").unwrap()))
+        Arc::new(Feed::new(RoomId::parse("room").unwrap(), &crate::limits::Sizes::PRODUCTION))
     }
 
     /// A chunk of these events, as they would be committed.

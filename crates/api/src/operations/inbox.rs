@@ -8,7 +8,7 @@ use prost::Message as _;
 use super::{Access, parse, signal};
 use crate::auth::Caller;
 use crate::cluster::SignalRoom;
-use crate::limits::{INBOX_CONCURRENCY, MAX_PAGE_BYTES};
+use crate::limits::MAX_PAGE_BYTES;
 use crate::operations::rooms::room_to_proto;
 use crate::{Api, Error};
 
@@ -26,8 +26,9 @@ impl Api {
         let page = self.store().rooms_of(&caller.user, after.as_ref(), size).await?;
         let mut next_page_token = parse::next_page_token(&page, size, |last| last.room.as_str());
         let active = page.into_iter().filter(|room| room.member.is_active());
-        let mut looked_up =
-            futures::stream::iter(active).map(|room| self.inbox_entry(room)).buffered(INBOX_CONCURRENCY);
+        let mut looked_up = futures::stream::iter(active)
+            .map(|room| self.inbox_entry(room))
+            .buffered(self.sizes().inbox_concurrency);
         let mut entries: Vec<v1::InboxEntry> = Vec::new();
         let mut bytes = 0;
         while let Some(entry) = looked_up.try_next().await? {
@@ -135,7 +136,7 @@ impl Api {
         let active = page.into_iter().filter(Member::is_active);
         let receipts = futures::stream::iter(active)
             .map(|member| self.receipt(&id, member))
-            .buffered(INBOX_CONCURRENCY)
+            .buffered(self.sizes().inbox_concurrency)
             .try_collect()
             .await?;
         Ok(v1::ListReceiptsResponse { receipts, next_page_token })

@@ -8,7 +8,7 @@ use super::parse;
 use super::rooms::Asked;
 use crate::auth::Caller;
 use crate::cluster::SignalRoom;
-use crate::limits::{MAX_PAGE_BYTES, MAX_SCAN, PAGE_READ, TYPING};
+use crate::limits::{MAX_PAGE_BYTES, TYPING};
 use crate::{Api, Error};
 
 impl Api {
@@ -94,11 +94,12 @@ impl Api {
         let mut has_more = false;
         'ranges: for mut range in ranges {
             while range.from <= range.to {
-                if messages.len() >= size || scanned >= MAX_SCAN {
+                if messages.len() >= size || scanned >= self.sizes().max_scan {
                     has_more = true;
                     break 'ranges;
                 }
-                let mut entries = self.store().read(&room, range, size.min(PAGE_READ), latest).await?;
+                let mut entries =
+                    self.store().read(&room, range, size.min(self.sizes().page_read), latest).await?;
                 if entries.is_empty() {
                     break;
                 }
@@ -162,7 +163,7 @@ impl Api {
             }
             while at <= range.to {
                 let part = SeqRange { from: at, to: range.to };
-                let entries = self.store().read(&room, part, size.min(PAGE_READ), false).await?;
+                let entries = self.store().read(&room, part, size.min(self.sizes().page_read), false).await?;
                 if entries.is_empty() {
                     break;
                 }

@@ -16,12 +16,6 @@ use crate::hub::Terms;
 use crate::limits::{FORWARD_FOR, HOME_RACES, MAX_RACES, ROOM_IDLE};
 use crate::{Error, random};
 
-/// Events read at once to recognise repeats.
-const OLDER_PAGE: usize = 512;
-
-/// Chunk events read at once to catch up.
-const CATCH_UP_PAGE: usize = 1_024;
-
 /// The task of one room.
 pub(super) struct Actor {
     id: RoomId,
@@ -399,7 +393,7 @@ impl Actor {
                 room.load_message(seq, message)
             }
             Need::Older { before } => {
-                let limit = OLDER_PAGE.min(MAX_RECENT_REQUESTS);
+                let limit = self.shared.sizes.older_page.min(MAX_RECENT_REQUESTS);
                 let older = store.events_before(&self.id, before, limit).await?;
                 room.load_older(&older);
                 // Nothing there although the floor is lower: the floor has moved.
@@ -429,7 +423,8 @@ impl Actor {
                 // answered without another append.
                 self.shared.hub.deliver(&self.id, Terms::from(&stored.info), &stored.tail);
             }
-            self.room = stored.map(|stored| Room::load(stored.info, &stored.tail));
+            self.room =
+                stored.map(|stored| Room::load(stored.info, &stored.tail).keeping(&self.shared.sizes.room));
         }
         Ok(self.room.as_mut())
     }
@@ -439,9 +434,10 @@ impl Actor {
     async fn catch_up(&mut self) -> Result<(), StoreError> {
         let Some(room) = &mut self.room else { return Ok(()) };
         let before = room.head();
+        let page = self.shared.sizes.log_page;
         loop {
             let head = room.head();
-            let chunks = self.shared.store.chunks_after(&self.id, head.seq(), CATCH_UP_PAGE).await?;
+            let chunks = self.shared.store.chunks_after(&self.id, head.seq(), page).await?;
             if chunks.is_empty() {
                 if head == before {
                     // Behind, but not by events: what stands beside the log has changed.
@@ -466,7 +462,7 @@ impl Actor {
             }
             room.settle();
             let read: usize = chunks.iter().map(|chunk| chunk.events().len()).sum();
-            if read < CATCH_UP_PAGE / 2 {
+            if read < page / 2 {
                 return Ok(());
             }
         }

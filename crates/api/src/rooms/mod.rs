@@ -16,7 +16,7 @@ use self::actor::Actor;
 use self::forward::Forwards;
 use crate::cluster::Cluster;
 use crate::hub::{Hub, Terms};
-use crate::limits::ROOM_QUEUE;
+use crate::limits::{ROOM_QUEUE, Sizes};
 use crate::map::Map;
 use crate::{Clock, Error};
 
@@ -63,6 +63,7 @@ struct Shared {
     actors: Map<RoomId, mpsc::Sender<Letter>>,
     forwards: Forwards,
     tasks: TaskTracker,
+    sizes: &'static Sizes,
 }
 
 impl Shared {
@@ -100,9 +101,11 @@ impl Rooms {
         registry: Arc<dyn Registry>,
         clock: Arc<dyn Clock>,
         tasks: TaskTracker,
+        sizes: &'static Sizes,
     ) -> Self {
         let (actors, forwards) = (Map::default(), Forwards::default());
-        Self { shared: Arc::new(Shared { store, hub, cluster, registry, clock, actors, forwards, tasks }) }
+        let shared = Shared { store, hub, cluster, registry, clock, actors, forwards, tasks, sizes };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Carries out a command. Commands of one caller are decided in the order of their

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use parlance_core::limits::MAX_CATCH_UP;
 use parlance_core::{RoomId, visible_ranges};
 use parlance_proto::{Outlet, v1};
 use parlance_store::UserRoom;
@@ -14,10 +13,7 @@ use crate::auth::Caller;
 use crate::hub::{Feed, Listening, RoomState};
 use crate::map::HashMap;
 use crate::operations::parse::Cursor;
-use crate::{Api, Error};
-
-/// Rooms of a user that are read at once.
-const PAGE: usize = 200;
+use crate::{Api, Error, Sizes};
 
 impl Api {
     /// Fills a new session with the rooms of its user, each from where the client has
@@ -30,11 +26,12 @@ impl Api {
         outlet: Option<Outlet>,
     ) -> Result<(OpenSession, Vec<v1::Cursor>), Error> {
         let user = &caller.user;
+        let size = self.sizes().rooms_page;
         let mut open = OpenSession::new(self.hub(), user, outlet, online);
         let mut heads = Vec::new();
         let mut after: Option<RoomId> = None;
         loop {
-            let page = self.store().rooms_of(user, after.as_ref(), PAGE).await?;
+            let page = self.store().rooms_of(user, after.as_ref(), size).await?;
             let Some(last) = page.last() else {
                 if after.is_none() {
                     self.ensure_user(caller).await?;
@@ -44,7 +41,7 @@ impl Api {
             // Whoever is or was somewhere is a user.
             self.remember(user);
             let last = last.room.clone();
-            let is_last = page.len() < PAGE;
+            let is_last = page.len() < size;
             let mut subscribed = HashMap::default();
             for user_room in page {
                 // Who has left and says nothing of the room is done with it.
@@ -64,10 +61,10 @@ impl Api {
             }
             // Those rows may be older than the subscriptions: read again, now that nothing
             // can slip through in between.
-            for user_room in self.store().rooms_of(user, after.as_ref(), PAGE).await? {
+            for user_room in self.store().rooms_of(user, after.as_ref(), size).await? {
                 let Some(subscription) = subscribed.remove(&user_room.room) else { continue };
                 let cursor = cursors.remove(&user_room.room);
-                if let Some(head) = open_room(&mut open, &user_room, subscription, cursor)? {
+                if let Some(head) = open_room(&mut open, &user_room, subscription, cursor, self.sizes())? {
                     heads.push(head);
                 }
             }
@@ -96,9 +93,10 @@ fn open_room(
     user_room: &UserRoom,
     (listening, state): (Listening, RoomState),
     cursor: Option<Cursor>,
+    sizes: &Sizes,
 ) -> Result<Option<v1::Cursor>, Error> {
     let room = &user_room.room;
-    let (start, plan) = plan(listening.feed(), user_room, state, cursor)?;
+    let (start, plan) = plan(listening.feed(), user_room, state, cursor, sizes.max_catch_up)?;
     let active = user_room.member.is_active();
     listening.move_to(start);
     listening.wake();
@@ -116,6 +114,7 @@ fn plan(
     user_room: &UserRoom,
     state: RoomState,
     cursor: Option<Cursor>,
+    max_catch_up: u64,
 ) -> Result<(u64, VecDeque<Step>), Error> {
     use v1::GapReason::{AcknowledgedElsewhere, NotMember, Restored, Retention, TooLong};
 
@@ -158,8 +157,8 @@ fn plan(
             continue;
         }
         name(&mut plan, &mut at, range.from - 1, NotMember);
-        if pushed > MAX_CATCH_UP {
-            let skip = (pushed - MAX_CATCH_UP).min(range.to - at);
+        if pushed > max_catch_up {
+            let skip = (pushed - max_catch_up).min(range.to - at);
             let to = at + skip;
             name(&mut plan, &mut at, to, TooLong);
             pushed -= skip;

@@ -13,7 +13,7 @@ pub use draft::{Append, Draft};
 
 use self::layered::Layered;
 use self::requests::Requests;
-use crate::limits::{MAX_LOADED_MEMBERS, MAX_LOADED_MESSAGES};
+use crate::limits::RoomSizes;
 use crate::{Body, Chunk, Event, Head, Member, Overlay, RoomId, RoomKind, Settings, Timestamp, UserId};
 
 /// A room beside its log.
@@ -50,6 +50,7 @@ pub struct Room {
     /// no message.
     messages: Layered<u64, Option<(UserId, Overlay)>>,
     requests: Requests,
+    sizes: &'static RoomSizes,
 }
 
 /// A chunk does not follow on the head: something in between is missing.
@@ -72,11 +73,19 @@ impl Room {
             members: Layered::new(),
             messages: Layered::new(),
             requests: Requests::starting_at(tail.first_seq() - 1),
+            sizes: &RoomSizes::PRODUCTION,
         };
         for event in tail.events() {
             room.fold(event);
         }
         room
+    }
+
+    /// Has the room keep no more than `sizes` loaded.
+    #[must_use]
+    pub fn keeping(mut self, sizes: &'static RoomSizes) -> Self {
+        self.sizes = sizes;
+        self
     }
 
     /// What stands beside the log.
@@ -142,13 +151,14 @@ impl Room {
     /// Makes what has happened part of what copies share, and forgets what is loaded
     /// beyond the limits: it is loaded again when needed. Cheap where there is no copy.
     pub fn settle(&mut self) {
+        let RoomSizes { members: most_members, messages: most_messages } = *self.sizes;
         self.members.settle(|members| {
-            if members.len() > MAX_LOADED_MEMBERS {
+            if members.len() > most_members {
                 members.clear();
             }
         });
         self.messages.settle(|messages| {
-            while messages.len() > MAX_LOADED_MESSAGES {
+            while messages.len() > most_messages {
                 messages.pop_first();
             }
         });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use parlance_core::limits::{MAX_EMOJI_KINDS, MAX_LOADED_MESSAGES, MAX_REACTIONS};
+use parlance_core::limits::{MAX_EMOJI_KINDS, MAX_REACTIONS, RoomSizes};
 use parlance_core::{Body, Decision, Entry, Need, Overlay, Refusal, Timestamp};
 use proptest::prelude::*;
 
@@ -105,7 +105,7 @@ fn a_message_has_so_many_reactions() {
 #[test]
 fn recent_messages_are_at_hand() {
     let mut solo = Solo::group();
-    solo.fill(MAX_LOADED_MESSAGES + 1);
+    solo.fill(RoomSizes::PRODUCTION.messages + 1);
     let (oldest, latest) = (5, solo.head());
     for (target, needs) in [(latest, vec![]), (oldest, vec![Need::Message(oldest)])] {
         solo.does("ann", react(target, "👍")).unwrap();

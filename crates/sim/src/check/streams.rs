@@ -8,7 +8,7 @@ use crate::history::{History, Seen, Session};
 
 /// Every session has each room's events in order, once, without a hole that no gap names,
 /// only what its user may see, and in the end all of it.
-pub(super) fn check(truth: &Truth, history: &History, violations: &mut Vec<String>) {
+pub(super) fn check(truth: &Truth, history: &History, max_catch_up: u64, violations: &mut Vec<String>) {
     for (number, session) in history.sessions.iter().enumerate() {
         let mut complain =
             |what: String| violations.push(format!("session {number} of {}: {what}", session.user));
@@ -31,7 +31,7 @@ pub(super) fn check(truth: &Truth, history: &History, violations: &mut Vec<Strin
             }
             match seen {
                 Seen::Event(event) => check_event(room, session, event, &mut complain),
-                Seen::Gap(gap) => check_gap(room, session, gap, &mut complain),
+                Seen::Gap(gap) => check_gap(room, session, gap, max_catch_up, &mut complain),
                 Seen::Welcome => {}
             }
         }
@@ -60,14 +60,24 @@ fn check_event(room: &RoomTruth, session: &Session, event: &v1::Event, complain:
 }
 
 /// A gap hides nothing that it has no reason to hide.
-fn check_gap(room: &RoomTruth, session: &Session, gap: &v1::Gap, complain: &mut impl FnMut(String)) {
+fn check_gap(
+    room: &RoomTruth,
+    session: &Session,
+    gap: &v1::Gap,
+    max_catch_up: u64,
+    complain: &mut impl FnMut(String),
+) {
     let hides_visible = (gap.from_seq..=gap.to_seq).any(|seq| room.may_see(&session.user, seq));
     let joined =
         room.members.get(&session.user).map(|member| member.intervals.as_slice()).unwrap_or_default();
     let just = match gap.reason() {
         v1::GapReason::NotMember => !hides_visible || room.visibility == parlance_core::Visibility::All,
-        // Joining a room whose past is open: it is there to be paged.
-        v1::GapReason::TooLong => joined.iter().any(|interval| gap.to_seq + 1 == interval.joined),
+        // Joining a room whose past is open, or as much as is pushed follows: it is there to be paged.
+        v1::GapReason::TooLong => {
+            let joins = joined.iter().any(|interval| gap.to_seq + 1 == interval.joined);
+            let follows = (gap.to_seq + 1..=room.head).filter(|seq| room.may_see(&session.user, *seq));
+            joins || follows.count() as u64 >= max_catch_up
+        }
         // Only for who has said no cursor of the room.
         v1::GapReason::AcknowledgedElsewhere => !session.cursors.contains_key(&room.id),
         _ => false,

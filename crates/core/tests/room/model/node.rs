@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 
+use parlance_core::limits::RoomSizes;
 use parlance_core::{
     Append, Chunk, Command, Decision, Draft, Need, Outcome, Refusal, Room, RoomInfo, Timestamp,
 };
@@ -87,7 +88,7 @@ impl Node {
                 None => (store.tail().clone(), store.info.clone(), now),
             };
             self.fed_at = read_at;
-            self.room = Some(Room::load(info, &tail));
+            self.room = Some(Room::load(info, &tail).keeping(&RoomSizes::SMALL));
         }
         self.room.as_mut().unwrap()
     }
