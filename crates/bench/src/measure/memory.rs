@@ -1,4 +1,5 @@
-//! Measure 7: resident memory of the server for each idle connection.
+//! Measure 7: resident memory of the server for each idle connection, and for each session that
+//! has caught up.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use anyhow::Result;
 use tokio::time::{Instant, interval};
 
 use super::load::{Listeners, Way};
-use super::raw::{Creator, create_users};
+use super::raw::{Creator, create_users, send_many};
 use super::results::{Goal, Results};
 use super::series::Series;
 use super::{Effort, progress};
@@ -22,12 +23,27 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Streams of one connection: fewer than the server allows.
 const STREAMS: usize = 50;
 
+/// Members of each room that sessions catch up in.
+const CATCH_UP_MEMBERS: usize = 10;
+
+/// Messages of each of these rooms: most of one page of the store.
+const CATCH_UP_MESSAGES: u64 = 150;
+
+/// Sends in flight while the rooms are filled.
+const CATCH_UP_IN_FLIGHT: usize = 64;
+
+/// How long after catching up memory is read: the node drops cached pages 15 s after their
+/// last use, and looks for them every 10 s.
+const CATCH_UP_REST: Duration = Duration::from_secs(40);
+
 /// What is opened over and over.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Connection(Way),
     /// One more stream on a gRPC connection that is there.
     Stream,
+    /// A session that has caught up with a quiet room.
+    CaughtUp,
 }
 
 impl fmt::Display for Kind {
@@ -35,6 +51,11 @@ impl fmt::Display for Kind {
         match self {
             Self::Connection(way) => write!(f, "{way} connection"),
             Self::Stream => f.write_str("further stream of a gRPC connection"),
+            Self::CaughtUp => write!(
+                f,
+                "{} connection that has caught up with {CATCH_UP_MESSAGES} messages",
+                Way::WebSocketJson
+            ),
         }
     }
 }
@@ -44,11 +65,16 @@ pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()
         (Kind::Connection(Way::WebSocketJson), 8.0),
         (Kind::Connection(Way::Grpc), 26.0),
         (Kind::Stream, 6.0),
+        (Kind::CaughtUp, 16.0),
     ];
     let mut series = kinds.map(|_| Series::default());
     for round in 0..effort.rounds {
         progress("memory", round, effort.rounds);
         for ((kind, _), series) in kinds.iter().zip(&mut series) {
+            // It takes most of a minute; the first rounds say enough.
+            if matches!(kind, Kind::CaughtUp) && round > effort.rounds / 2 {
+                continue;
+            }
             series.push(Box::pin(one_round(effort, *kind)).await? / 1024.0);
         }
     }
@@ -63,7 +89,8 @@ async fn one_round(effort: &Effort, kind: Kind) -> Result<f64> {
     let server = Box::pin(ServerProcess::start(&effort.server, &[])).await?;
     let ids: Vec<_> = (0..effort.idle_connections).map(|user| format!("idle:{user}")).collect();
     let tokens = create_users(server.address(), &ids).await?;
-    Creator::new(server.address()).await?.room("idle", &ids).await?;
+    let creator = Creator::new(server.address()).await?;
+    creator.room("idle", &ids).await?;
 
     let count = effort.idle_connections as f64;
     let grown = match kind {
@@ -87,6 +114,20 @@ async fn one_round(effort: &Effort, kind: Kind) -> Result<f64> {
             let before = settled(&server).await?;
             let (_more, _) = Listeners::open_streams(server.address(), more, Some(&channels)).await?;
             settled(&server).await?.saturating_sub(before) as f64 / more.len() as f64
+        }
+        Kind::CaughtUp => {
+            for (number, members) in ids.chunks(CATCH_UP_MEMBERS).enumerate() {
+                let room = creator.room(&format!("caught-up:{number}"), members).await?;
+                send_many(&creator.0, &room, CATCH_UP_MESSAGES, CATCH_UP_IN_FLIGHT).await?;
+            }
+            let before = settled(&server).await?;
+            let people = tokens.iter().map(|token| (token, None));
+            let there = Listeners::open(Way::WebSocketJson, server.address().into(), people).await?;
+            there.tally.reach(ids.len() as u64 * CATCH_UP_MESSAGES).await?;
+            tokio::time::sleep(CATCH_UP_REST).await;
+            let grown = settled(&server).await?.saturating_sub(before);
+            drop(there);
+            grown as f64 / count
         }
     };
     server.stop().await?;
