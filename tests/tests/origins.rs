@@ -92,7 +92,7 @@ async fn with_keys_the_own_origin_and_those_configured() {
         "--jwt-secret-file",
         file.to_str().unwrap(),
         "--allowed-origins",
-        "https://app.example,https://other.example",
+        "https://app.example, HTTPS://Other.example:443/",
     ])
     .await;
     let claims = json!({"scope": "service", "sub": "app", "exp": claims("app", now() + 60)["exp"]});
@@ -106,6 +106,23 @@ async fn with_keys_the_own_origin_and_those_configured() {
         assert_eq!(answers, all(403, "origin_not_allowed"), "{origin}");
     }
     assert_eq!(ask(&server, host, None, &token).await, all(200, ""));
+    // Proxies may add the port to the name.
+    let own = Some("https://chat.example");
+    assert_eq!(ask(&server, Some("Chat.example:443"), own, &token).await, all(200, ""));
+}
+
+#[tokio::test]
+async fn pages_may_send_trace_headers() {
+    let server = Server::start().await;
+    let http = server.http();
+    let call = http.call(Method::OPTIONS, "/v1/users").header("origin", "http://localhost:3000");
+    let call = call.header("access-control-request-method", "POST");
+    let call = call.header("access-control-request-headers", "authorization,traceparent,tracestate");
+    let answer = call.answer().await;
+    let allowed = answer.headers["access-control-allow-headers"].to_str().unwrap().to_lowercase();
+    for name in ["authorization", "traceparent", "tracestate"] {
+        assert!(allowed.split(',').any(|allowed| allowed.trim() == name), "{name}: {allowed}");
+    }
 }
 
 #[tokio::test]

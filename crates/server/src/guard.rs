@@ -8,46 +8,50 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+
+use crate::origin::{Origin, host_and_port};
 
 /// What is allowed.
 #[derive(Debug, Clone)]
 pub(crate) enum Guard {
     /// Names and pages of this machine only.
     Local,
-    /// The server's own pages, and these origins.
-    Origins(Arc<[String]>),
+    /// The server's own pages, and those of other origins.
+    Origins {
+        /// The other origins.
+        allowed: Arc<[Origin]>,
+        /// The server ends TLS itself: its own pages are `https`. Otherwise a load balancer may.
+        is_tls: bool,
+    },
 }
 
 impl Guard {
     /// Whether a page of `origin` may use the server that was addressed as `host`.
     pub(crate) fn allows_origin(&self, origin: &str, host: Option<&str>) -> bool {
-        let authority = origin.split_once("://").map(|(_, authority)| authority);
+        let Ok(origin) = origin.parse::<Origin>() else { return false };
         match self {
-            Self::Local => authority.is_some_and(is_this_machine),
-            Self::Origins(allowed) => {
-                let own = authority.is_some() && authority == host;
-                own || allowed.iter().any(|allowed| allowed == origin)
+            Self::Local => is_this_machine(origin.host()),
+            Self::Origins { allowed, is_tls } => {
+                let own = host.is_some_and(|host| origin.is_at(host)) && (origin.is_https() || !is_tls);
+                own || allowed.contains(&origin)
             }
         }
     }
 
     fn allows_host(&self, host: Option<&str>) -> bool {
         match self {
-            Self::Local => host.is_some_and(is_this_machine),
-            Self::Origins(_) => true,
+            Self::Local => host.and_then(host_and_port).is_some_and(|(host, _)| is_this_machine(&host)),
+            Self::Origins { .. } => true,
         }
     }
 }
 
-/// `localhost` or a loopback address, with or without a port.
-fn is_this_machine(authority: &str) -> bool {
-    let Ok(uri) = authority.parse::<Uri>() else { return false };
-    let Some(host) = uri.host() else { return false };
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+/// `localhost` or a loopback address.
+fn is_this_machine(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Refuses requests that [`Guard`] does not allow.
@@ -94,13 +98,23 @@ mod tests {
         }
         assert!(!Guard::Local.allows_host(None));
         assert!(!Guard::Local.allows_origin("null", None));
+        assert!(!Guard::Local.allows_origin("evil://localhost", None));
     }
 
     #[test]
     fn with_keys_the_own_origin_and_the_configured_ones() {
-        let guard = Guard::Origins(["https://app.example".to_owned()].into());
-        assert!(guard.allows_origin("https://app.example", Some("chat.example")));
+        let allowed = ["https://app.example".parse().unwrap()];
+        let guard = Guard::Origins { allowed: allowed.clone().into(), is_tls: false };
+        for own in ["https://chat.example", "http://chat.example", "https://chat.example:443"] {
+            assert!(guard.allows_origin(own, Some("chat.example")), "{own}");
+        }
+        assert!(guard.allows_origin("https://chat.example", Some("Chat.example:443")));
+        assert!(guard.allows_origin("https://app.example:443", Some("chat.example")));
+        for foreign in ["https://evil.example", "http://app.example", "null", ""] {
+            assert!(!guard.allows_origin(foreign, Some("chat.example")), "{foreign}");
+        }
+        let guard = Guard::Origins { allowed: allowed.into(), is_tls: true };
         assert!(guard.allows_origin("https://chat.example", Some("chat.example")));
-        assert!(!guard.allows_origin("https://evil.example", Some("chat.example")));
+        assert!(!guard.allows_origin("http://chat.example", Some("chat.example")));
     }
 }

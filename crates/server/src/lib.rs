@@ -11,6 +11,7 @@ mod http2;
 mod keys;
 mod listener;
 mod node;
+mod origin;
 mod readiness;
 mod routes;
 mod server;
@@ -18,4 +19,5 @@ mod tls;
 mod web;
 
 pub use keys::local_key;
+pub use origin::{Origin, OriginError};
 pub use server::Server;

@@ -150,6 +150,9 @@ fn cors(guard: Guard) -> CorsLayer {
             "x-user-agent",
             "grpc-timeout",
             "connect-protocol-version",
+            // Passed on to the operation's span: pages that are traced send them.
+            "traceparent",
+            "tracestate",
         ]))
         .expose_headers(named(&["grpc-status", "grpc-message", "grpc-status-details-bin", "retry-after"]))
         .max_age(PREFLIGHT_AGE)

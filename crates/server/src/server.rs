@@ -70,7 +70,8 @@ impl Server {
             Some(files) => Some(Tls::follow(files, operators.clone()).await?),
             None => None,
         };
-        let guard = Guard::Origins(config.allowed_origins.clone().into());
+        let allowed = config.allowed_origins.clone().into();
+        let guard = Guard::Origins { allowed, is_tls: tls.is_some() };
         let bridge = parlance_bridge::Options { shutdown_grace: config.drain, ..Default::default() };
         let common = Common { readiness: readiness.clone(), guard, shutdown: shutdown.clone(), bridge };
         // Half of the time to leave spread, the other half for those who do not.

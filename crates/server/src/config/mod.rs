@@ -7,7 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
+
+use crate::Origin;
 
 pub use node::{Identity, Node, RedisConfig, StoreConfig};
 pub use options::{OnOff, Options, RoleName, StoreName};
@@ -27,7 +29,7 @@ pub struct Config {
     /// What this process is.
     pub role: Role,
     /// Origins of web pages beside the server's own.
-    pub allowed_origins: Vec<String>,
+    pub allowed_origins: Vec<Origin>,
     /// Connections at the same time.
     pub max_connections: usize,
     /// How long to take for sending clients elsewhere at the end.
@@ -67,7 +69,7 @@ impl Options {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listen = options.listen.unwrap_or_else(|| loopback(8080));
         let admin_listen = options.admin_listen.unwrap_or_else(|| loopback(9090));
-        let allowed_origins = options.allowed_origins.clone().unwrap_or_default();
+        let allowed_origins = origins(options.allowed_origins.as_deref().unwrap_or_default())?;
         let max_connections = options.max_connections.unwrap_or(100_000) as usize;
         let drain = Duration::from_secs(options.drain_seconds.unwrap_or(10).into());
         let tls = match (options.tls_certificate.clone(), options.tls_key.clone()) {
@@ -87,6 +89,12 @@ impl Options {
         };
         Ok(Config { listen, tls, admin_listen, role, allowed_origins, max_connections, drain, log })
     }
+}
+
+/// The origins of web pages that may connect. A comma at the end adds none.
+fn origins(given: &[String]) -> anyhow::Result<Vec<Origin>> {
+    let given = given.iter().filter(|origin| !origin.trim().is_empty());
+    given.map(|origin| origin.parse().with_context(|| format!("allowed-origins {origin:?}"))).collect()
 }
 
 /// The nodes of an edge.
@@ -157,6 +165,22 @@ mod tests {
         assert!(refused("tls-key = '/k'").contains("tls-certificate"));
         assert!(refused("jwt-issuer = 'x'").contains("jwt-issuer"));
         assert!(refused("api-url = ['http://a:1']").contains("api-url"));
+    }
+
+    #[test]
+    fn origins_are_parsed_or_refused() {
+        let origins = |list: &str| read(Options::default(), &format!("allowed-origins = {list}"));
+        let config = origins("['https://a.example/', ' HTTPS://B.example:443', '']").unwrap();
+        let written: Vec<_> = config.allowed_origins.iter().map(ToString::to_string).collect();
+        assert_eq!(written, ["https://a.example:443", "https://b.example:443"]);
+        for (wrong, reason) in [
+            ("['a.example']", "must begin with https://"),
+            ("['*']", "wildcards"),
+            ("['https://a.example/chat']", "must end after the host"),
+        ] {
+            let error = format!("{:#}", origins(wrong).unwrap_err());
+            assert!(error.contains("allowed-origins") && error.contains(reason), "{error}");
+        }
     }
 
     #[test]

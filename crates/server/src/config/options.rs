@@ -91,7 +91,8 @@ pub struct Options {
     pub jwt_issuer: Option<String>,
 
     /// Origins of web pages that may connect, beside the server's own; comma-separated,
-    /// such as `https://app.example.org`. In local mode: any on this machine
+    /// such as `https://app.example.org`, with scheme and without a path or wildcards. In
+    /// local mode: any on this machine
     #[arg(long, env = "PARLANCE_ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
     pub allowed_origins: Option<Vec<String>>,
 
