@@ -113,6 +113,20 @@ pub(crate) fn events(room: &RoomId, from: u64) -> Operation {
     Operation::ListEvents(v1::ListEventsRequest { room_id, from_seq: from, to_seq: 0, page_size: 200 })
 }
 
+pub(crate) fn messages(room: &RoomId, before: u64, after: u64, size: u32) -> Operation {
+    let room_id = room.as_str().to_owned();
+    Operation::ListMessages(v1::ListMessagesRequest {
+        room_id,
+        before_seq: before,
+        after_seq: after,
+        page_size: size,
+    })
+}
+
+pub(crate) fn message_at(room: &RoomId, seq: u64) -> Operation {
+    Operation::GetMessage(v1::GetMessageRequest { room_id: room.as_str().to_owned(), seq })
+}
+
 pub(crate) fn inbox() -> Operation {
     Operation::ListInbox(v1::ListInboxRequest { page_size: 200, page_token: String::new() })
 }

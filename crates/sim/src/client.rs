@@ -1,9 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::Stream;
 use parlance_api::streams::Frames;
 use parlance_core::{RoomId, UserId};
 use parlance_proto::v1;
@@ -65,6 +67,8 @@ struct Connection {
     open: bool,
     sent: BTreeMap<usize, Instant>,
     read_from: Instant,
+    /// The connection ends after so many looks at its stream, whatever is under way.
+    patience: Option<u32>,
 }
 
 /// How a connection ended.
@@ -154,7 +158,17 @@ impl Client {
             .trace
             .line(format_args!("{}#{} connects to {} as {session}", self.user, self.index, node.id));
         let read_from = Instant::now();
-        Some(Connection { node, frames, to_node, session, open: false, sent: BTreeMap::new(), read_from })
+        let patience = self.world.weather.patience();
+        Some(Connection {
+            node,
+            frames,
+            to_node,
+            session,
+            open: false,
+            sent: BTreeMap::new(),
+            read_from,
+            patience,
+        })
     }
 
     async fn serve(&mut self, connection: &mut Connection, away: &mut Duration) -> End {
@@ -177,7 +191,7 @@ impl Client {
                 () = sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
                     return End::Cut(Duration::from_millis(500));
                 }
-                frame = next(&fence, connection.read_from, &mut connection.frames) => {
+                frame = next(&fence, connection) => {
                     let Some(Ok(frame)) = frame else { return End::Over };
                     connection.read_from = Instant::now() + self.slow;
                     let Ok(v1::ServerFrame { frame: Some(frame) }) = frame.decode_frame() else { continue };
@@ -368,15 +382,26 @@ impl Client {
     }
 }
 
-/// The next frame, read from the stream no sooner than `from`, if the node runs.
+/// The next frame, read no sooner than the connection reads, if the node runs.
 async fn next(
     fence: &crate::fence::Fence,
-    from: Instant,
-    frames: &mut Frames,
+    connection: &mut Connection,
 ) -> Option<Result<parlance_proto::SharedFrame, tonic::Status>> {
-    sleep_until(from).await;
+    sleep_until(connection.read_from).await;
     fence.pass().await;
-    Pin::new(frames).next().await
+    let Connection { frames, patience, .. } = connection;
+    poll_fn(|cx| {
+        let frame = Pin::new(&mut *frames).poll_next(cx);
+        match patience {
+            Some(0) => Poll::Ready(None),
+            Some(left) => {
+                *left -= 1;
+                frame
+            }
+            None => frame,
+        }
+    })
+    .await
 }
 
 /// Whether asking again may come to something else.

@@ -28,6 +28,7 @@ pub mod weather;
 pub mod world;
 
 mod asks;
+mod calls;
 mod client;
 
 use std::sync::Arc;

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -5,6 +6,9 @@ use parlance_registry::NodeId;
 
 use crate::dice::{Dice, lock};
 use crate::trace::Trace;
+
+/// Longest that a call is stalled, milliseconds.
+const STALL_MS: u64 = 10_000;
 
 /// How often things go wrong by themselves, each in a thousand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub struct Faults {
     pub payload_late: u64,
     /// The registry does not answer.
     pub registry_fails: u64,
+    /// A call to the store takes seconds.
+    pub stall: u64,
 }
 
 impl Faults {
@@ -35,6 +41,7 @@ impl Faults {
         payload_twice: 0,
         payload_late: 0,
         registry_fails: 0,
+        stall: 0,
     };
 }
 
@@ -43,6 +50,8 @@ pub struct Weather {
     dice: Dice,
     trace: Arc<Trace>,
     faults: Mutex<Faults>,
+    /// How many of a thousand connections end at any moment.
+    hang_ups: AtomicU64,
     troubles: Mutex<Vec<Trouble>>,
 }
 
@@ -58,19 +67,26 @@ struct Trouble {
 impl Weather {
     /// Fine weather.
     pub fn new(dice: Dice, trace: Arc<Trace>) -> Self {
-        Self { dice, trace, faults: Mutex::new(Faults::NONE), troubles: Mutex::default() }
+        Self {
+            dice,
+            trace,
+            faults: Mutex::new(Faults::NONE),
+            hang_ups: AtomicU64::new(0),
+            troubles: Mutex::default(),
+        }
     }
 
     /// From now on this much goes wrong.
     pub fn set(&self, faults: Faults) {
-        *lock(&self.faults) = faults;
-        let now = self.trace.now();
+        let before = std::mem::replace(&mut *lock(&self.faults), faults);
+        // What is on its way now still takes its time.
+        let now = self.trace.now() + if before.stall > 0 { STALL_MS } else { 0 };
         let mut troubles = lock(&self.troubles);
         for trouble in troubles.iter_mut().filter(|trouble| trouble.node.is_none()) {
             trouble.to.get_or_insert(now);
         }
         if faults != Faults::NONE {
-            troubles.push(Trouble { node: None, from: now, to: None });
+            troubles.push(Trouble { node: None, from: self.trace.now(), to: None });
         }
     }
 
@@ -112,8 +128,22 @@ impl Weather {
         self.dice.chance(self.faults().answer_lost)
     }
 
+    /// From now on so many of a thousand connections end at any moment.
+    pub(crate) fn hang_up(&self, in_thousand: u64) {
+        self.hang_ups.store(in_thousand, Ordering::Relaxed);
+    }
+
+    /// After how many looks at its stream a new connection ends, if it does.
+    pub(crate) fn patience(&self) -> Option<u32> {
+        let hangs_up = self.dice.chance(self.hang_ups.load(Ordering::Relaxed));
+        hangs_up.then(|| self.dice.within(1, 24) as u32)
+    }
+
     /// Half of the way to the store and back.
     pub(crate) fn store_latency(&self) -> Duration {
+        if self.dice.chance(self.faults().stall) {
+            return self.dice.millis(200, STALL_MS);
+        }
         if self.dice.chance(self.faults().slow) {
             self.dice.millis(100, 1_500)
         } else {

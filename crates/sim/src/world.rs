@@ -3,14 +3,16 @@ use std::time::Duration;
 
 use parlance_api::Sizes;
 use parlance_core::{RoomId, UserId};
+use parlance_proto::v1::client_frame::Operation;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use crate::calls::{self, Impatient};
 use crate::client::{Client, Do};
 use crate::dice::{Dice, lock};
-use crate::history::{Asked, History};
+use crate::history::{Answer, Asked, History};
 use crate::mesh::Mesh;
-use crate::node::Node;
+use crate::node::{Node, authorization};
 use crate::store::MemoryStore;
 use crate::trace::Trace;
 use crate::weather::Weather;
@@ -26,7 +28,7 @@ pub struct World {
     /// Who is online.
     pub mesh: Arc<Mesh>,
     /// What clients asked and saw.
-    pub history: Mutex<History>,
+    pub history: Arc<Mutex<History>>,
     /// Decides what is done, apart from what goes wrong.
     pub dice: Dice,
     /// Sizes of the nodes' pages and caches.
@@ -55,7 +57,7 @@ impl World {
             weather,
             memory: MemoryStore::default(),
             mesh,
-            history: Mutex::default(),
+            history: Arc::default(),
             dice: Dice::new(seed),
             sizes: sizes(seed),
             places: Mutex::new(vec![None; places]),
@@ -159,12 +161,7 @@ impl World {
     }
 
     /// Has a client ask something; with `retry` until it has an answer.
-    pub fn ask(
-        &self,
-        client: usize,
-        operation: parlance_proto::v1::client_frame::Operation,
-        retry: bool,
-    ) -> usize {
+    pub fn ask(&self, client: usize, operation: Operation, retry: bool) -> usize {
         let user = lock(&self.clients)[client].user.clone();
         let mut history = lock(&self.history);
         let asked = history.asked.len();
@@ -179,6 +176,36 @@ impl World {
         drop(history);
         self.tell(client, Do::Ask { asked, retry });
         asked
+    }
+
+    /// Has a user make a unary call to a node, as often as `polls` says, or to its end.
+    pub(crate) fn call(&self, user: &UserId, node: &Node, operation: Operation, polls: Option<u32>) {
+        let mut history = lock(&self.history);
+        let index = history.asked.len();
+        history.asked.push(Asked {
+            user: user.clone(),
+            operation: operation.clone(),
+            first_sent: Some(self.trace.now()),
+            retries: false,
+            attempts: 1,
+            answer: None,
+        });
+        drop(history);
+        self.trace.line(format_args!("{user} calls {index} at {}, {polls:?} polls", node.id));
+        let call = calls::call(node.services.clone(), &authorization(user), operation);
+        let (history, trace, node) = (self.history.clone(), self.trace.clone(), node.clone());
+        tokio::spawn(async move {
+            let answer = tokio::select! {
+                biased;
+                () = node.fence.dead().cancelled() => None,
+                answer = Impatient::new(call, polls.unwrap_or(u32::MAX)) => answer,
+            };
+            trace.line(format_args!("call {index} ends, answered: {}", answer.is_some()));
+            if let Some(Ok(result)) = answer {
+                let answer = Answer { at: trace.now(), node: node.id.clone(), result };
+                lock(&history).asked[index].answer = Some(answer);
+            }
+        });
     }
 
     /// Something is not as it must be.

@@ -6,6 +6,7 @@ mod prompt;
 mod streams;
 mod truth;
 mod unread;
+mod visibility;
 
 use std::collections::BTreeSet;
 
@@ -29,6 +30,7 @@ pub fn everything(world: &World) -> Vec<String> {
         violations.push(format!("only {open} of {clients} clients are connected in the end"));
     }
     answers::check(&truth, &history, &mut violations);
+    visibility::check(&truth, &history, &mut violations);
     unread::check(&truth, &tables, &history, &mut violations);
     prompt::check(&truth, &history, &world.weather, &mut violations);
     violations

@@ -17,7 +17,11 @@ pub(super) fn check(truth: &Truth, history: &History, max_catch_up: u64, violati
             let (room, from, to) = match seen {
                 Seen::Welcome => continue,
                 Seen::Event(event) => (&event.room_id, event.seq, event.seq),
-                Seen::Gap(gap) if gap.to_seq == 0 => continue,
+                Seen::Gap(gap) if gap.to_seq == 0 => {
+                    // "Not yours": clients name only rooms that they were shown.
+                    complain(format!("{} is said not to be theirs", gap.room_id));
+                    continue;
+                }
                 Seen::Gap(gap) => (&gap.room_id, gap.from_seq, gap.to_seq),
             };
             let Some((id, room)) = RoomId::parse(room).ok().and_then(|id| truth.rooms.get_key_value(&id))

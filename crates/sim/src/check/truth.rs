@@ -128,6 +128,11 @@ impl RoomTruth {
         (!known).then(|| format!("{} of {} has a text that it never had", seen.seq, seen.room_id))
     }
 
+    /// Each text that a message had, with the seq of the event that gave it; empty by deletion.
+    pub(super) fn texts(&self, message: u64) -> &[(u64, String)] {
+        self.texts.get(&message).map_or(&[], Vec::as_slice)
+    }
+
     /// The event that deleted a message.
     pub fn deleted_by(&self, message: u64) -> Option<u64> {
         let (seq, text) = self.texts.get(&message)?.last()?;

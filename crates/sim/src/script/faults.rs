@@ -16,6 +16,8 @@ pub(super) struct Profile {
     pub(super) incidents: u64,
     crashes: bool,
     registry: bool,
+    /// Of a thousand connections so many end at any moment.
+    pub(super) hang_ups: u64,
 }
 
 impl Profile {
@@ -31,12 +33,14 @@ impl Profile {
             payload_twice: often(true, 150),
             payload_late: often(true, 150),
             registry_fails: often(network, 60),
+            stall: if dice.chance(150) { dice.within(1, 20) } else { 0 },
         };
         Self {
             faults,
             incidents: if dice.chance(800) { dice.within(20, 120) } else { 0 },
             crashes: dice.chance(600),
             registry: dice.chance(600),
+            hang_ups: if dice.chance(300) { dice.within(20, 300) } else { 0 },
         }
     }
 }

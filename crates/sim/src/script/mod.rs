@@ -4,6 +4,7 @@
 mod acts;
 mod faults;
 mod growth;
+mod hello;
 mod stage;
 mod traffic;
 

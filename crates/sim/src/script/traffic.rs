@@ -16,6 +16,7 @@ impl Script {
         let profile = Profile::choose(dice);
         self.world.trace.line(format_args!("traffic, {profile:?}"));
         self.world.weather.set(profile.faults);
+        self.world.weather.hang_up(profile.hang_ups);
         for _ in 0..dice.within(30, 90) {
             sleep(if dice.chance(50) { dice.millis(500, 3_000) } else { dice.millis(0, 120) }).await;
             self.something().await;
@@ -23,23 +24,24 @@ impl Script {
                 self.incident(&profile);
             }
         }
+        self.world.weather.hang_up(0);
     }
 
     async fn something(&self) {
         let dice = &self.world.dice;
         let Some(room) = dice.pick(&self.rooms).cloned() else { return };
         match dice.below(100) {
-            0..42 => drop(self.say(&room, dice.chance(850))),
-            42..50 => {
+            0..36 => drop(self.say(&room, dice.chance(850))),
+            36..44 => {
                 for _ in 0..dice.within(2, 8) {
                     self.say(&room, dice.chance(850));
                 }
             }
-            50..56 => self.send_direct(),
-            56..66 => self.change_message(&room),
-            66..78 => self.change_members(&room),
-            78..85 => self.mark(&room),
-            85..88 => self.page(&room),
+            44..50 => self.send_direct(),
+            50..62 => self.change_message(&room),
+            62..74 => self.change_members(&room),
+            74..80 => self.mark(&room),
+            80..88 => self.page(&room),
             88..95 => self.lose_connection(),
             95..98 => {
                 let client = dice.below(self.world.clients() as u64) as usize;
@@ -127,8 +129,19 @@ impl Script {
     }
 
     pub(super) fn page(&self, room: &RoomId) {
-        let Some((_, clients)) = self.world.dice.pick(&self.users) else { return };
-        self.world.ask(clients[0], asks::events(room, 0), false);
+        let dice = &self.world.dice;
+        let Some((_, clients)) = dice.pick(&self.users) else { return };
+        let head = self.world.memory.tables().rooms.get(room).map_or(1, super::super::store::RoomRow::head);
+        let seq = dice.within(1, head.max(1));
+        let size = dice.within(1, 6) as u32;
+        let operation = match dice.below(5) {
+            0 => asks::messages(room, 0, 0, size),
+            1 => asks::messages(room, seq, 0, size),
+            2 => asks::messages(room, 0, seq, size),
+            3 => asks::message_at(room, seq),
+            _ => asks::events(room, if dice.chance(500) { 0 } else { seq }),
+        };
+        self.world.ask(clients[0], operation, false);
     }
 
     fn lose_connection(&self) {
