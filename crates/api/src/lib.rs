@@ -80,6 +80,26 @@ pub struct Parts {
 /// Reads a second that find the news of 10,000 active rooms in five seconds.
 pub const RECOVERY_READS: u32 = limits::RECOVERY_READS;
 
+/// What a node holds for sessions and callers: back to what it was at the start, but for rooms
+/// that stay loaded a while, once all of them have gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Rooms that sessions listen to.
+    pub rooms: usize,
+    /// Users with sessions.
+    pub users: usize,
+    /// Rooms with an actor.
+    pub actors: usize,
+    /// Sends that wait for another node's answer.
+    pub forwarded: usize,
+    /// Marks that are being moved.
+    pub marks: usize,
+    /// Sessions that are being opened.
+    pub opening: usize,
+    /// Tasks that the node waits for when it ends.
+    pub tasks: usize,
+}
+
 /// The heart of a node. See the [crate] documentation.
 pub struct Api {
     parts: Parts,
@@ -142,6 +162,21 @@ impl Api {
     /// The id of this node, new at every start.
     pub fn node_id(&self) -> &str {
         self.parts.registry.node().as_str()
+    }
+
+    /// What this node holds at the moment for sessions and callers.
+    pub fn usage(&self) -> Usage {
+        let (rooms, users) = self.hub.usage();
+        let (actors, forwarded) = self.rooms.usage();
+        Usage {
+            rooms,
+            users,
+            actors,
+            forwarded,
+            marks: self.marks.under_way(),
+            opening: self.parts.sizes.opening - self.opening.available_permits(),
+            tasks: self.tasks.len(),
+        }
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

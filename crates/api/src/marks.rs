@@ -30,6 +30,11 @@ impl Marks {
         Self { store, slots: Map::default() }
     }
 
+    /// How many are being moved.
+    pub(crate) fn under_way(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Moves a member's cursors forward to `to`; returns where they are then, once that is
     /// stored. `None` for who never was a member.
     pub(crate) async fn advance(

@@ -22,6 +22,9 @@ use crate::world::World;
 /// How long a client waits for an answer before it looks for another node.
 const PATIENCE: Duration = Duration::from_millis(3_000);
 
+/// Longer than any simulation.
+pub(crate) const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Attempts after which it gives up.
 const ATTEMPTS: u32 = 40;
 

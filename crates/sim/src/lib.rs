@@ -97,6 +97,8 @@ async fn simulate(seed: u64, kind: Kind, keep_trace: bool) -> Report {
     }
     let mut violations = world.complaints();
     violations.extend(check::everything(&world));
+    world.leave().await;
+    violations.extend(world.complaints());
     for violation in &violations {
         world.trace.line(format_args!("VIOLATION {violation}"));
     }

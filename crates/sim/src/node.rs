@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use parlance_api::auth::Auth;
 use parlance_api::services::Services;
-use parlance_api::{Api, Parts, RECOVERY_READS, Sizes};
+use parlance_api::{Api, Parts, RECOVERY_READS, Sizes, Usage};
 use parlance_core::UserId;
 use parlance_registry::{NodeId, Registry as _};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,8 @@ pub struct Node {
     api: Arc<Api>,
     registry: Arc<NodeRegistry>,
     shutdown: CancellationToken,
+    /// What it held when it had just started.
+    idle: Usage,
 }
 
 impl Node {
@@ -58,8 +60,9 @@ impl Node {
             sizes,
         };
         let api = Api::start(parts, shutdown.clone());
+        let idle = api.usage();
         weather.trace().line(format_args!("{id} starts"));
-        Self { id, services: Services::new(api.clone()), fence, api, registry, shutdown }
+        Self { id, services: Services::new(api.clone()), fence, api, registry, shutdown, idle }
     }
 
     /// Kills it, from one moment to the next.
@@ -67,6 +70,13 @@ impl Node {
         self.fence.crash();
         // Nothing that it does from here on can be seen; let it end what it can.
         self.shutdown.cancel();
+    }
+
+    /// What it still holds that it did not hold at the start, although nobody is there; `None` if
+    /// there is nothing.
+    pub fn leftovers(&self) -> Option<String> {
+        let usage = self.api.usage();
+        (usage != self.idle).then(|| format!("{usage:?}, at first {:?}", self.idle))
     }
 
     /// Sends its sessions away.

@@ -17,6 +17,9 @@ use crate::store::MemoryStore;
 use crate::trace::Trace;
 use crate::weather::Weather;
 
+/// By how much a clock that is wrong may be so, milliseconds.
+const WRONG_MS: u64 = 10 * 60 * 1_000;
+
 /// Everything that is simulated, and what was seen of it.
 pub struct World {
     /// What happened.
@@ -34,6 +37,8 @@ pub struct World {
     /// Sizes of the nodes' pages and caches.
     pub sizes: &'static Sizes,
     places: Mutex<Vec<Option<Node>>>,
+    /// The place whose clock is wrong by minutes, if there is one.
+    wrong_clock: Option<usize>,
     /// Whether nodes that die are replaced.
     replace: Mutex<bool>,
     clients: Mutex<Vec<Handle>>,
@@ -61,6 +66,7 @@ impl World {
             dice: Dice::new(seed),
             sizes: sizes(seed),
             places: Mutex::new(vec![None; places]),
+            wrong_clock: (seed % 7 == 3).then_some(0),
             replace: Mutex::new(true),
             clients: Mutex::default(),
             complaints: Mutex::default(),
@@ -88,7 +94,8 @@ impl World {
 
     /// Starts a node at a place, and another one when that dies.
     pub fn start(self: &Arc<Self>, place: usize) {
-        let skew = self.weather.dice().within(0, 6_000) as i64 - 3_000;
+        let most = if self.wrong_clock == Some(place) { WRONG_MS } else { 3_000 };
+        let skew = self.weather.dice().within(0, 2 * most) as i64 - most as i64;
         let node = Node::start(&self.memory, &self.mesh, &self.weather, skew, self.sizes);
         lock(&self.places)[place] = Some(node.clone());
         let world = self.clone();
@@ -145,6 +152,21 @@ impl World {
         clients.push(Handle { user: user.clone(), todo });
         tokio::spawn(Client::new(self.clone(), index, user.clone(), taken).run());
         index
+    }
+
+    /// Has all clients leave for good, and looks what nodes still hold for them.
+    pub async fn leave(&self) {
+        for client in 0..self.clients() {
+            self.tell(client, Do::Away(crate::client::FOREVER));
+        }
+        // Rooms stay loaded for a minute.
+        let is_idle = || self.nodes().iter().all(|(_, node)| node.leftovers().is_none());
+        self.wait(Duration::from_secs(150), is_idle).await;
+        for (_, node) in self.nodes() {
+            if let Some(leftovers) = node.leftovers() {
+                self.complain(format!("{} still holds {leftovers}", node.id));
+            }
+        }
     }
 
     /// How many clients there are.

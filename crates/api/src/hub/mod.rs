@@ -150,6 +150,11 @@ impl Hub {
         rooms.into_iter().map(|(_, feed)| feed).collect()
     }
 
+    /// How many rooms have sessions here, and how many users.
+    pub(crate) fn usage(&self) -> (usize, usize) {
+        (self.feeds.len(), self.users.len())
+    }
+
     /// Whether `user` has a session here.
     pub(crate) fn is_here(&self, user: &UserId) -> bool {
         self.users.contains_key(user)

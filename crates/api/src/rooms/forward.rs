@@ -56,6 +56,11 @@ impl Answer {
 }
 
 impl Forwards {
+    /// How many sends wait for an answer.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The node that decides for `room`, of those that answer.
     pub(super) fn home(&self, room: &RoomId, nodes: Vec<NodeId>) -> Option<NodeId> {
         self.silent.retain(|_, since| since.elapsed() < SILENT_FOR);

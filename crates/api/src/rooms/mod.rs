@@ -108,6 +108,11 @@ impl Rooms {
         Self { shared: Arc::new(shared) }
     }
 
+    /// How many rooms are loaded, and how many sends wait for another node.
+    pub(crate) fn usage(&self) -> (usize, usize) {
+        (self.shared.actors.len(), self.shared.forwards.waiting())
+    }
+
     /// Carries out a command. Commands of one caller are decided in the order of their
     /// calls.
     pub(crate) async fn submit(&self, room: &RoomId, command: Command) -> Result<Outcome, Error> {

@@ -73,13 +73,15 @@ impl Script {
         for _ in 0..dice.within(3, 8) {
             let number = self.number();
             let members = [stage.member.clone(), stage.other.clone()];
-            let operation = match dice.below(7) {
+            let operation = match dice.below(9) {
                 0 | 1 => {
                     asks::create(v1::RoomKind::Group, v1::HistoryVisibility::Unspecified, &members, number)
                 }
                 2 => asks::add(&stage.room, &members[1..], number),
                 3 => asks::remove(&stage.room, &stage.other, number),
                 4 => asks::edit(&stage.room, dice.within(1, 8), number),
+                5 => asks::mark_read(&stage.room, dice.within(1, 8), number),
+                6 => asks::send_to(&stage.other, number, self.text(number)),
                 _ => asks::send(&stage.room, number, self.text(number)),
             };
             let polls = dice.within(1, 12) as u32;
@@ -102,7 +104,9 @@ impl Script {
             let number = self.number();
             let members = [stage.member.clone(), stage.other.clone()];
             let kind = v1::RoomKind::Group;
-            let operation = match dice.below(3) {
+            let operation = match dice.below(5) {
+                1 => asks::mark_read(&stage.room, dice.within(1, 8), number),
+                2 => asks::acknowledge(&stage.room, dice.within(1, 8), number),
                 0 => asks::create(kind, v1::HistoryVisibility::Unspecified, &members, number),
                 _ => asks::send(&stage.room, number, self.text(number)),
             };
