@@ -283,6 +283,7 @@ async fn trim(api: Arc<Api>) {
             _ = tick.tick() => {
                 api.hub.trim();
                 api.cluster.trim();
+                metrics::gauge!("parlance_tasks").set(api.tasks.len() as f64);
                 if let Some(rates) = &api.rates {
                     rates.retain_recent();
                 }

@@ -106,11 +106,7 @@ impl ServerProcess {
 
     /// Resident memory now, bytes.
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
-        let pid = self.pid()?;
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        Ok(kilobytes.context("no VmRSS")?.trim().parse::<u64>()? * 1024)
+        resident_bytes(self.pid()?)
     }
 
     async fn wait_until_healthy(&mut self) -> Result<()> {
@@ -141,6 +137,14 @@ impl ServerProcess {
     pub(crate) fn last_words(&self) -> String {
         last_words(self.folder.path())
     }
+}
+
+/// Resident memory of a process now, bytes.
+pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    Ok(kilobytes.context("no VmRSS")?.trim().parse::<u64>()? * 1024)
 }
 
 /// The end of the log of a server that was started with this folder.

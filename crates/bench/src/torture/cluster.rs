@@ -1,7 +1,7 @@
 //! What is tortured: nodes, Redis and a store behind them, and proxies in between.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use parlance_faults::TcpProxy;
@@ -31,6 +31,8 @@ pub(crate) struct Cluster {
     /// None: one node with its embedded store.
     pub(crate) shared: Option<Shared>,
     addresses: Vec<NodeAddresses>,
+    program: PathBuf,
+    environment: Vec<(String, String)>,
     /// The shared secret; gone with the cluster.
     _secret: tempfile::NamedTempFile,
 }
@@ -67,29 +69,47 @@ impl Cluster {
         };
         if let Some(shared) = &shared {
             environment.extend(dynamodb::environment(&shared.dynamodb.endpoint()));
-            create_tables(options.program, &environment).await?;
+            create_tables(options.program, TABLE_PREFIX, &environment).await?;
         }
         let mut cluster = Self {
             nodes: Vec::new(),
             client_proxies: Vec::new(),
             shared,
             addresses: Vec::new(),
+            program: options.program.to_owned(),
+            environment,
             _secret: secret,
         };
         for index in 0..usize::from(options.nodes) {
-            let arguments = cluster.arguments(index);
-            cluster.add(Box::pin(Node::start(options.program, &arguments, &environment)).await?).await?;
+            let node = Box::pin(cluster.start_node(index, TABLE_PREFIX)).await?;
+            cluster.add(node).await?;
         }
         Ok(cluster)
     }
 
-    fn arguments(&self, node: usize) -> Vec<String> {
+    /// A further node like this one, with tables of that prefix.
+    pub(super) async fn start_node(&self, like: usize, table_prefix: &str) -> Result<Node> {
+        let arguments = self.arguments(like, table_prefix);
+        Node::start(&self.program, &arguments, &self.environment).await
+    }
+
+    /// A further node of this fleet.
+    pub(super) async fn start_like_the_others(&self) -> Result<Node> {
+        self.start_node(0, TABLE_PREFIX).await
+    }
+
+    /// Creates the tables of another fleet.
+    pub(super) async fn create_tables(&self, table_prefix: &str) -> Result<()> {
+        create_tables(&self.program, table_prefix, &self.environment).await
+    }
+
+    fn arguments(&self, node: usize, table_prefix: &str) -> Vec<String> {
         let secret = self._secret.path().to_string_lossy().into_owned();
         let mut arguments = vec!["--jwt-secret-file".to_owned(), secret];
         arguments.extend(["--drain-seconds", DRAIN_SECONDS].map(String::from));
         if let Some(shared) = &self.shared {
             let redis = format!("redis://{}", shared.redis_proxies[node].address());
-            arguments.extend(["--store", "dynamodb", "--table-prefix", TABLE_PREFIX].map(String::from));
+            arguments.extend(["--store", "dynamodb", "--table-prefix", table_prefix].map(String::from));
             arguments.extend(["--redis".to_owned(), redis]);
         }
         arguments
@@ -168,9 +188,9 @@ impl Shared {
     }
 }
 
-async fn create_tables(program: &Path, environment: &[(String, String)]) -> Result<()> {
+async fn create_tables(program: &Path, table_prefix: &str, environment: &[(String, String)]) -> Result<()> {
     let mut command = Command::new(program);
-    command.args(["tables", "create", "--table-prefix", TABLE_PREFIX]);
+    command.args(["tables", "create", "--table-prefix", table_prefix]);
     command.envs(environment.iter().map(|(key, value)| (key, value))).kill_on_drop(true);
     let output = command.output().await.context("cannot create tables")?;
     let said = String::from_utf8_lossy(&output.stderr);

@@ -2,6 +2,7 @@
 //! clients that talk through every door, faults on a seeded schedule, and a checker that
 //! goes through everything that happened.
 
+mod account;
 mod check;
 mod client;
 mod cluster;
@@ -13,6 +14,7 @@ mod report;
 mod run;
 mod schedule;
 mod script;
+mod stranger;
 mod strike;
 pub(crate) mod token;
 mod unary;
@@ -125,6 +127,11 @@ async fn torture(args: &Args, plant: Option<Plant>) -> Result<bool> {
         Err(error) => return Err(error.context(cluster.last_words().await)),
     };
     let mut problems = played.problems;
+    eprintln!("waiting until the nodes hold nothing more");
+    match Box::pin(account::check(&cluster)).await {
+        Ok(leftovers) => problems.extend(leftovers),
+        Err(error) => problems.push(format!("{error:#}")),
+    }
     let cluster = Arc::try_unwrap(cluster).ok().context("the cluster is still being struck")?;
     if let Err(error) = cluster.end().await {
         problems.push(format!("{error:#}"));

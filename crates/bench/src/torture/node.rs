@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, interval, timeout};
 
-use crate::server_process::{free_ports, is_healthy, last_words, metric, spawn};
+use crate::server_process::{free_ports, is_healthy, last_words, metric, resident_bytes, spawn};
 
 const START_DEADLINE: Duration = Duration::from_secs(60);
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
@@ -58,6 +58,16 @@ impl Node {
     /// A counter, summed over its labels.
     pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
         metric(&self.arguments, name).await
+    }
+
+    /// Resident memory, bytes.
+    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+        resident_bytes(self.pid()?)
+    }
+
+    /// Open file descriptors.
+    pub(crate) fn descriptors(&self) -> Result<u64> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid()?))?.count() as u64)
     }
 
     /// SIGKILL.

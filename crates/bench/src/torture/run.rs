@@ -204,7 +204,7 @@ async fn strike(
     struck: &Struck,
 ) {
     let from = stage.now();
-    let result = Box::pin(cluster.strike(fault, controls)).await;
+    let result = Box::pin(cluster.strike(fault, &stage.world, controls)).await;
     let to = stage.now();
     let mut struck = struck.lock().unwrap_or_else(PoisonError::into_inner);
     match result {

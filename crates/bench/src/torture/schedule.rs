@@ -40,6 +40,10 @@ pub(super) enum Fault {
     Move {
         client: User,
     },
+    /// A client hangs up right after it has asked for something.
+    HangUp {
+        client: User,
+    },
     /// A client forgets everything it has, as a new device would.
     Fresh {
         client: User,
@@ -60,6 +64,15 @@ pub(super) enum Fault {
     },
     /// No node does.
     RedisCutAll {
+        length: At,
+    },
+    /// Redis answers, but late: requests and answers take this much longer each way.
+    RedisSlow {
+        delay: At,
+        length: At,
+    },
+    /// Another fleet, with tables and rooms of its own, uses the same Redis for a while.
+    Stranger {
         length: At,
     },
     /// The connections of one node to Redis break once.
@@ -99,6 +112,7 @@ pub(super) enum Class {
     CutClients,
     Stall,
     Move,
+    HangUp,
     Fresh,
     RedisFlush,
     RedisRestart,
@@ -106,6 +120,8 @@ pub(super) enum Class {
     RedisCutNode,
     RedisCutAll,
     RedisReset,
+    RedisSlow,
+    Stranger,
     StoreThrottle,
     StoreErrors,
     StoreLost,
@@ -115,8 +131,11 @@ pub(super) enum Class {
 
 impl Class {
     pub(super) fn is_redis(self) -> bool {
-        use Class::{RedisCutAll, RedisCutNode, RedisFlush, RedisPause, RedisReset, RedisRestart};
-        matches!(self, RedisFlush | RedisRestart | RedisPause | RedisCutNode | RedisCutAll | RedisReset)
+        use Class::{RedisCutAll, RedisCutNode, RedisFlush, RedisPause, RedisReset, RedisRestart, RedisSlow};
+        matches!(
+            self,
+            RedisFlush | RedisRestart | RedisPause | RedisCutNode | RedisCutAll | RedisReset | RedisSlow
+        )
     }
 
     pub(super) fn is_store(self) -> bool {
@@ -144,6 +163,7 @@ impl Fault {
             Self::CutClients { .. } => Class::CutClients,
             Self::Stall { .. } => Class::Stall,
             Self::Move { .. } => Class::Move,
+            Self::HangUp { .. } => Class::HangUp,
             Self::Fresh { .. } => Class::Fresh,
             Self::RedisFlush => Class::RedisFlush,
             Self::RedisRestart { .. } => Class::RedisRestart,
@@ -151,6 +171,8 @@ impl Fault {
             Self::RedisCutNode { .. } => Class::RedisCutNode,
             Self::RedisCutAll { .. } => Class::RedisCutAll,
             Self::RedisReset { .. } => Class::RedisReset,
+            Self::RedisSlow { .. } => Class::RedisSlow,
+            Self::Stranger { .. } => Class::Stranger,
             Self::StoreThrottle { .. } => Class::StoreThrottle,
             Self::StoreErrors { .. } => Class::StoreErrors,
             Self::StoreLost { .. } => Class::StoreLost,
@@ -168,6 +190,7 @@ impl Fault {
             Class::CutClients => "client connections cut",
             Class::Stall => "client stops reading",
             Class::Move => "client moves to another node",
+            Class::HangUp => "client hangs up between request and answer",
             Class::Fresh => "client starts without cursors",
             Class::RedisFlush => "Redis: FLUSHALL",
             Class::RedisRestart => "Redis: restart",
@@ -175,6 +198,8 @@ impl Fault {
             Class::RedisCutNode => "Redis: one node cut off",
             Class::RedisCutAll => "Redis: all nodes cut off",
             Class::RedisReset => "Redis: connections broken",
+            Class::RedisSlow => "Redis: slow",
+            Class::Stranger => "Redis: shared with another fleet",
             Class::StoreThrottle => "DynamoDB: throttled",
             Class::StoreErrors => "DynamoDB: server errors",
             Class::StoreLost => "DynamoDB: answers lost",
@@ -252,6 +277,7 @@ pub(super) fn schedule(setting: &Setting<'_>) -> Vec<(At, Fault)> {
             Class::CutClients => Fault::CutClients { node, share: seeded.below(setting.shares.into()) as u8 },
             Class::Stall => Fault::Stall { client, length: between(&mut seeded, 1_000, 8_000) },
             Class::Move => Fault::Move { client },
+            Class::HangUp => Fault::HangUp { client },
             Class::Fresh => Fault::Fresh { client },
             Class::RedisFlush => Fault::RedisFlush,
             Class::RedisRestart => Fault::RedisRestart { down: between(&mut seeded, 100, 3_000) },
@@ -259,6 +285,11 @@ pub(super) fn schedule(setting: &Setting<'_>) -> Vec<(At, Fault)> {
             Class::RedisCutNode => Fault::RedisCutNode { node, length: between(&mut seeded, 2_000, 12_000) },
             Class::RedisCutAll => Fault::RedisCutAll { length: between(&mut seeded, 2_000, 8_000) },
             Class::RedisReset => Fault::RedisReset { node },
+            Class::RedisSlow => Fault::RedisSlow {
+                delay: between(&mut seeded, 100, 5_000),
+                length: between(&mut seeded, 2_000, 8_000),
+            },
+            Class::Stranger => Fault::Stranger { length: between(&mut seeded, 3_000, 8_000) },
             Class::StoreThrottle => Fault::StoreThrottle { count: between(&mut seeded, 5, 60) },
             Class::StoreErrors => Fault::StoreErrors { count: between(&mut seeded, 2, 30) },
             Class::StoreLost => Fault::StoreLost { count: between(&mut seeded, 1, 20) },
@@ -273,6 +304,8 @@ pub(super) fn schedule(setting: &Setting<'_>) -> Vec<(At, Fault)> {
             // Long enough that what they do about one loss is over before the next.
             Fault::KillInSilence { .. } => nodes_free = at + SILENCE + 12_000,
             Fault::Rolling => nodes_free = at + 15_000 * At::from(setting.nodes),
+            // What was asked last is answered that much later.
+            Fault::RedisSlow { delay, length } => redis_free = at + length + 2 * delay + 2_000,
             Fault::RedisRestart { down: length }
             | Fault::RedisPause { length }
             | Fault::RedisCutNode { length, .. }

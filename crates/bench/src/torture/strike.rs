@@ -11,6 +11,7 @@ use super::client::Control;
 use super::cluster::{Cluster, Shared};
 use super::history::At;
 use super::schedule::{Fault, SILENCE};
+use super::world::World;
 
 /// Writes whose answers may be lost: every one that the store makes.
 const WRITES: [&str; 3] = ["PutItem", "TransactWriteItems", "UpdateItem"];
@@ -23,7 +24,12 @@ const SLOW_REQUESTS: u64 = 2_000;
 
 impl Cluster {
     /// Does `fault`, and undoes it if it is one that lasts. False: it did not apply.
-    pub(super) async fn strike(&self, fault: Fault, clients: &[mpsc::Sender<Control>]) -> Result<bool> {
+    pub(super) async fn strike(
+        &self,
+        fault: Fault,
+        world: &World,
+        clients: &[mpsc::Sender<Control>],
+    ) -> Result<bool> {
         let tell = |client: u16, control| clients[usize::from(client)].try_send(control).is_ok();
         match fault {
             Fault::Kill { node, down } => {
@@ -58,8 +64,10 @@ impl Cluster {
                 self.client_proxies[usize::from(node)][usize::from(share)].cut();
             }
             Fault::Stall { client, length } => return Ok(tell(client, Control::Stall(millis(length)))),
+            Fault::HangUp { client } => return Ok(tell(client, Control::HangUp)),
             Fault::Move { client } => return Ok(tell(client, Control::Move)),
             Fault::Fresh { client } => return Ok(tell(client, Control::Fresh)),
+            Fault::Stranger { length } => return Box::pin(self.visit(world, millis(length))).await,
             other => {
                 let shared = self.shared.as_ref().context("one node shares nothing")?;
                 return Box::pin(shared.strike(other)).await;
@@ -93,6 +101,11 @@ impl Shared {
             }
             Fault::RedisCutAll { length } => {
                 self.redis_proxies.iter().for_each(parlance_faults::TcpProxy::refuse);
+                sleep(millis(length)).await;
+                self.redis_proxies.iter().for_each(parlance_faults::TcpProxy::pass);
+            }
+            Fault::RedisSlow { delay, length } => {
+                self.redis_proxies.iter().for_each(|proxy| proxy.delay(millis(delay)));
                 sleep(millis(length)).await;
                 self.redis_proxies.iter().for_each(parlance_faults::TcpProxy::pass);
             }

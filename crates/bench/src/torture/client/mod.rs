@@ -89,6 +89,8 @@ pub(super) enum Control {
     /// Says nothing new, and goes on listening.
     Silence(Duration),
     Move,
+    /// Asks for something, and leaves before the answer.
+    HangUp,
     Fresh,
 }
 

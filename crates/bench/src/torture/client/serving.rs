@@ -103,6 +103,15 @@ impl Client {
                 Turn::Control(Control::Stall(length)) => self.stall(session, length).await,
                 Turn::Control(Control::Silence(length)) => self.next_step = Instant::now() + length,
                 Turn::Control(Control::Move) => return true,
+                Turn::Control(Control::HangUp) => {
+                    if phase == Phase::Run {
+                        self.step();
+                        self.send_ready(session);
+                    }
+                    // At some moment of its way to the node, through it and back.
+                    sleep(Duration::from_micros(self.chance.below(30_000))).await;
+                    return true;
+                }
                 Turn::Control(Control::Fresh) => {
                     self.forget();
                     return true;
