@@ -8,7 +8,7 @@ use parlance_store::{Dynamo, DynamoOptions, TableOptions};
 use crate::contract::fixture::AnyStore;
 
 /// Another endpoint that speaks the API, for the contract: an emulator if it is plain
-/// HTTP, else a region, with the usual AWS settings. The tables are left behind.
+/// HTTP and no `AWS_REGION` is set, else a region, with the usual AWS settings. The tables are left behind.
 const ENDPOINT: &str = "PARLANCE_TEST_DYNAMODB_ENDPOINT";
 
 /// A store on the endpoint that was asked for, or on an emulator.
@@ -17,7 +17,8 @@ pub(crate) async fn any() -> (AnyStore, Option<Dynamodb>) {
         Ok(endpoint) => {
             // The cases share nothing but the tables.
             let table_prefix = "parlance_test_".to_owned();
-            let emulator = endpoint.starts_with("http://");
+            // Others that are on loopback, such as moto, know the regions there are.
+            let emulator = endpoint.starts_with("http://") && std::env::var_os("AWS_REGION").is_none();
             let options = DynamoOptions { table_prefix, endpoint: Some(endpoint), emulator };
             (Arc::new(with_tables(&options).await), None)
         }
