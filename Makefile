@@ -17,7 +17,7 @@ DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 
 # One stage after the other, in the order given, whatever -j says.
 .NOTPARALLEL:
-.PHONY: run web cluster test build lint unit shared doc-examples instructions openapi clients browser replay-few replay torture torture-few torture-planted simulate fleet bench bench-quick clean help
+.PHONY: run web cluster test build lint unit shared doc-examples instructions openapi clients browser replay-few replay torture torture-few torture-planted simulate simulate-wide fleet bench bench-quick clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -113,6 +113,9 @@ bench: $(TOOLS)/ready ## one node beside bare counterparts, NATS, Socket.IO and 
 bench-quick: ## less of that without the others, below five minutes: for before and after a change
 	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
 	./target/release/parlance-bench measure --quick --results target/bench-quick
+
+simulate-wide: ## the same with tiny pages and caches, callers who vanish and stalled stores
+	$(CARGO) run --locked -p parlance-sim -- --wide --seeds $(SEEDS) --from $(FROM)
 
 simulate: ## whole nodes in simulated time, one run for each of SEEDS seeds from FROM on
 	$(CARGO) run --locked -p parlance-sim -- --seeds $(SEEDS) --from $(FROM)

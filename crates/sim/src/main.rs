@@ -19,6 +19,9 @@ struct Args {
     /// A room that grows to 600 members, instead of everyday traffic.
     #[arg(long)]
     growth: bool,
+    /// Tiny pages and caches, callers who vanish, and everything checked.
+    #[arg(long, conflicts_with = "growth")]
+    wide: bool,
     /// Show everything that happens.
     #[arg(long)]
     trace: bool,
@@ -32,8 +35,11 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let kind = if args.growth { Kind::Growth } else { Kind::Everyday };
-    let growth = if args.growth { " --growth" } else { "" };
+    let (kind, flag) = match (args.growth, args.wide) {
+        (true, _) => (Kind::Growth, " --growth"),
+        (_, true) => (Kind::Wide, " --wide"),
+        _ => (Kind::Everyday, ""),
+    };
     let mut failed = 0;
     for seed in args.from..args.from + args.seeds {
         let report = match run(seed, kind, args.trace) {
@@ -53,9 +59,7 @@ fn main() -> ExitCode {
         }
         if differs || !report.violations.is_empty() {
             failed += 1;
-            println!(
-                "seed {seed} fails; cargo run -p parlance-sim -- --from {seed} --seeds 1 --trace{growth}"
-            );
+            println!("seed {seed} fails; cargo run -p parlance-sim -- --from {seed} --seeds 1 --trace{flag}");
             for violation in &report.violations {
                 println!("  {violation}");
             }

@@ -7,6 +7,7 @@ use parlance_proto::v1::client_frame::Operation;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use crate::Kind;
 use crate::calls::{self, Impatient};
 use crate::client::{Client, Do};
 use crate::dice::{Dice, lock};
@@ -36,6 +37,8 @@ pub struct World {
     pub dice: Dice,
     /// Sizes of the nodes' pages and caches.
     pub sizes: &'static Sizes,
+    /// More goes wrong, and more is checked.
+    pub wide: bool,
     places: Mutex<Vec<Option<Node>>>,
     /// The place whose clock is wrong by minutes, if there is one.
     wrong_clock: Option<usize>,
@@ -53,10 +56,11 @@ pub(crate) struct Handle {
 
 impl World {
     /// A world of `places` nodes.
-    pub fn new(seed: u64, places: usize, keep_trace: bool) -> Arc<Self> {
+    pub fn new(seed: u64, kind: Kind, places: usize, keep_trace: bool) -> Arc<Self> {
         let trace = Arc::new(Trace::new(keep_trace));
         let weather = Arc::new(Weather::new(Dice::new(seed ^ 0x57ea_7e12), trace.clone()));
         let mesh = Mesh::new(weather.clone());
+        let wide = kind == Kind::Wide;
         let world = Arc::new(Self {
             trace,
             weather,
@@ -64,9 +68,10 @@ impl World {
             mesh,
             history: Arc::default(),
             dice: Dice::new(seed),
-            sizes: sizes(seed),
+            sizes: if wide { sizes(seed) } else { &Sizes::PRODUCTION },
+            wide,
             places: Mutex::new(vec![None; places]),
-            wrong_clock: (seed % 7 == 3).then_some(0),
+            wrong_clock: (wide && seed % 7 == 3).then_some(0),
             replace: Mutex::new(true),
             clients: Mutex::default(),
             complaints: Mutex::default(),

@@ -14,8 +14,10 @@ fn planted_bugs_are_found() {
     let mut missed = Vec::new();
     for bug in Plant::ALL {
         plant(Some(bug));
-        let shows = |seed: &u64| !run(*seed, Kind::Everyday, false).unwrap().violations.is_empty();
-        match (0..SEEDS).find(shows) {
+        let shows =
+            |kind: Kind| (0..SEEDS).find(|seed| !run(*seed, kind, false).unwrap().violations.is_empty());
+        // What everyday traffic does not bring out, tiny pages and callers who vanish do.
+        match shows(Kind::Everyday).or_else(|| shows(Kind::Wide)) {
             Some(seed) => found.push((bug.name(), seed)),
             None => missed.push(bug.name()),
         }

@@ -45,7 +45,6 @@ impl Profile {
                 (Class::CutClients, 10),
                 (Class::Stall, 12),
                 (Class::Move, 14),
-                (Class::HangUp, 14),
                 (Class::Fresh, 8),
                 (Class::RedisFlush, 3),
                 (Class::RedisRestart, 2),
@@ -53,8 +52,6 @@ impl Profile {
                 (Class::RedisCutNode, 3),
                 (Class::RedisCutAll, 1),
                 (Class::RedisReset, 3),
-                (Class::RedisSlow, 3),
-                (Class::Stranger, 1),
                 (Class::StoreThrottle, 4),
                 (Class::StoreErrors, 4),
                 (Class::StoreLost, 4),
@@ -67,6 +64,11 @@ impl Profile {
             in_flight: 24,
             duration: 60,
         }
+    }
+
+    /// Adds clients who hang up, a slow Redis and another fleet on it.
+    pub(super) fn widen(&mut self) {
+        self.faults.extend([(Class::HangUp, 14), (Class::RedisSlow, 3), (Class::Stranger, 1)]);
     }
 
     /// What brings a planted bug out; without the bug it passes.

@@ -30,7 +30,9 @@ pub fn everything(world: &World) -> Vec<String> {
         violations.push(format!("only {open} of {clients} clients are connected in the end"));
     }
     answers::check(&truth, &history, &mut violations);
-    visibility::check(&truth, &history, &mut violations);
+    if world.wide {
+        visibility::check(&truth, &history, &mut violations);
+    }
     unread::check(&truth, &tables, &history, &mut violations);
     prompt::check(&truth, &history, &world.weather, &mut violations);
     violations

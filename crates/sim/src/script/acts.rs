@@ -13,7 +13,7 @@ impl Script {
     /// One act, after which nobody says anything more unless it says so itself.
     pub(super) async fn act(&self) {
         let Some(stage) = self.stage().await else { return };
-        let act = self.world.dice.below(24);
+        let act = self.world.dice.below(if self.world.wide { 25 } else { 17 });
         self.world.trace.line(format_args!("act {act} in {}", stage.room));
         match act {
             0 | 1 => self.last_words(&stage).await,
@@ -30,10 +30,10 @@ impl Script {
             12 => self.slow_store(&stage).await,
             13 => self.outcome_not_found_out(&stage).await,
             14 | 15 => self.comes_before_the_removal(&stage).await,
-            16 | 17 => self.hello_in_churn(&stage).await,
-            18 | 19 => self.callers_vanish(&stage).await,
-            20 | 21 => self.hang_ups(&stage).await,
-            22 => self.stalled_store(&stage).await,
+            17 | 18 => self.hello_in_churn(&stage).await,
+            19 | 20 => self.callers_vanish(&stage).await,
+            21 | 22 => self.hang_ups(&stage).await,
+            23 => self.stalled_store(&stage).await,
             _ => self.race(&stage).await,
         }
         self.world.weather.set(Faults::NONE);

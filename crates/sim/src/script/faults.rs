@@ -21,7 +21,7 @@ pub(super) struct Profile {
 }
 
 impl Profile {
-    pub(super) fn choose(dice: &Dice) -> Self {
+    pub(super) fn choose(dice: &Dice, wide: bool) -> Self {
         let store = dice.chance(450);
         let network = dice.chance(500);
         let often = |yes: bool, most: u64| if yes && dice.chance(700) { dice.within(1, most) } else { 0 };
@@ -33,14 +33,14 @@ impl Profile {
             payload_twice: often(true, 150),
             payload_late: often(true, 150),
             registry_fails: often(network, 60),
-            stall: if dice.chance(150) { dice.within(1, 20) } else { 0 },
+            stall: if wide && dice.chance(150) { dice.within(1, 20) } else { 0 },
         };
         Self {
             faults,
             incidents: if dice.chance(800) { dice.within(20, 120) } else { 0 },
             crashes: dice.chance(600),
             registry: dice.chance(600),
-            hang_ups: if dice.chance(300) { dice.within(20, 300) } else { 0 },
+            hang_ups: if wide && dice.chance(300) { dice.within(20, 300) } else { 0 },
         }
     }
 }

@@ -13,7 +13,7 @@ impl Script {
     /// Everyone does what people do, while what the profile says goes wrong.
     pub(super) async fn traffic(&self) {
         let dice = &self.world.dice;
-        let profile = Profile::choose(dice);
+        let profile = Profile::choose(dice, self.world.wide);
         self.world.trace.line(format_args!("traffic, {profile:?}"));
         self.world.weather.set(profile.faults);
         self.world.weather.hang_up(profile.hang_ups);
