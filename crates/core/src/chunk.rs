@@ -1,4 +1,5 @@
 use crate::Event;
+use crate::plant::{self, Plant};
 
 /// The end of a chunk: where an append may go on. Nothing else makes one, so that no
 /// node can append in the middle of another's chunk.
@@ -7,6 +8,7 @@ pub struct Head {
     seq: u64,
     message_count: u64,
     member_count: u64,
+    nonce: Nonce,
 }
 
 impl Head {
@@ -25,9 +27,15 @@ impl Head {
         self.member_count
     }
 
+    /// The nonce of the chunk that ends here. With the seq it tells this log from any other: a copy
+    /// that was written to since has other nonces.
+    pub fn nonce(&self) -> &Nonce {
+        &self.nonce
+    }
+
     /// The head of a room that does not exist yet; what [`crate::Creation`] appends to.
     pub(crate) fn none() -> Self {
-        Self { seq: 0, message_count: 0, member_count: 0 }
+        Self { seq: 0, message_count: 0, member_count: 0, nonce: [0; 16] }
     }
 }
 
@@ -38,6 +46,7 @@ pub type Nonce = [u8; 16];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
     nonce: Nonce,
+    previous: Option<Nonce>,
     events: Vec<Event>,
     message_count: u64,
     member_count: u64,
@@ -50,7 +59,27 @@ impl Chunk {
     pub fn new(nonce: Nonce, events: Vec<Event>, message_count: u64, member_count: u64) -> Option<Self> {
         let rises = events.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1);
         let starts = events.first().is_some_and(|first| first.seq > 0);
-        (rises && starts).then_some(Self { nonce, events, message_count, member_count })
+        (rises && starts).then_some(Self { nonce, previous: None, events, message_count, member_count })
+    }
+
+    /// The chunk with the nonce of its predecessor, if that is known.
+    #[must_use]
+    pub fn with_previous(mut self, previous: Option<Nonce>) -> Self {
+        self.previous = previous;
+        self
+    }
+
+    /// The nonce of its predecessor. `None` for the first chunk of a room, and for chunks that
+    /// older versions have written.
+    pub fn previous(&self) -> Option<&Nonce> {
+        self.previous.as_ref()
+    }
+
+    /// Whether it is the next chunk of the very log that ends at `head`. The seq alone says so only
+    /// of a chunk that was read from that log.
+    pub fn continues(&self, head: &Head) -> bool {
+        let chained = self.previous.as_ref() == Some(&head.nonce) || plant::is(Plant::TrustHints);
+        chained && self.first_seq() == head.seq + 1
     }
 
     /// The events, by rising seq.
@@ -74,6 +103,7 @@ impl Chunk {
             seq: self.events[self.events.len() - 1].seq,
             message_count: self.message_count,
             member_count: self.member_count,
+            nonce: self.nonce,
         }
     }
 

@@ -25,11 +25,13 @@ pub enum Plant {
     ForgetRepeatCheck,
     /// Readers get what lies past the head that they were authorised at.
     ReadPastHead,
+    /// What other nodes publish is applied without comparing it with what is known of the log.
+    TrustHints,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AckBeforeCommit,
         Self::SkipFence,
         Self::MiddleOfChunk,
@@ -38,6 +40,7 @@ impl Plant {
         Self::AckBeforePublish,
         Self::ForgetRepeatCheck,
         Self::ReadPastHead,
+        Self::TrustHints,
     ];
 
     /// The name on the command line.
@@ -51,6 +54,7 @@ impl Plant {
             Self::AckBeforePublish => "ack-before-publish",
             Self::ForgetRepeatCheck => "forget-repeat-check",
             Self::ReadPastHead => "read-past-head",
+            Self::TrustHints => "trust-hints",
         }
     }
 

@@ -260,6 +260,7 @@ pub fn event_from(wire: v1::Event) -> Option<core::Event> {
 pub fn chunk(chunk: &core::Chunk) -> ChunkRecord {
     ChunkRecord {
         nonce: chunk.nonce().to_vec().into(),
+        previous: chunk.previous().map(|previous| previous.to_vec().into()).unwrap_or_default(),
         events: chunk.events().iter().map(|chunk_event| event("", chunk_event)).collect(),
         message_count: chunk.head().message_count(),
         member_count: chunk.head().member_count(),
@@ -269,6 +270,11 @@ pub fn chunk(chunk: &core::Chunk) -> ChunkRecord {
 /// A chunk, if it is one.
 pub fn chunk_from(record: ChunkRecord) -> Option<core::Chunk> {
     let nonce = record.nonce.as_ref().try_into().ok()?;
+    let previous = match record.previous.as_ref() {
+        [] => None,
+        previous => Some(previous.try_into().ok()?),
+    };
     let events: Option<Vec<_>> = record.events.into_iter().map(event_from).collect();
-    core::Chunk::new(nonce, events?, record.message_count, record.member_count)
+    let chunk = core::Chunk::new(nonce, events?, record.message_count, record.member_count)?;
+    Some(chunk.with_previous(previous))
 }

@@ -25,6 +25,8 @@ pub struct Faults {
     pub payload_twice: u64,
     /// A payload comes much later than others.
     pub payload_late: u64,
+    /// After a chunk comes one that no node has written, as from a fleet on a copy of the store.
+    pub payload_forged: u64,
     /// The registry does not answer.
     pub registry_fails: u64,
     /// A call to the store takes seconds.
@@ -40,6 +42,7 @@ impl Faults {
         payload_lost: 0,
         payload_twice: 0,
         payload_late: 0,
+        payload_forged: 0,
         registry_fails: 0,
         stall: 0,
     };

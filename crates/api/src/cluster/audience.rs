@@ -1,5 +1,5 @@
 use imbl::OrdSet;
-use parlance_core::{Body, Chunk, RoomId, UserId};
+use parlance_core::{Body, Chunk, Head, RoomId, UserId};
 use parlance_store::{Store, StoreError};
 use tokio::time::Instant;
 
@@ -13,19 +13,29 @@ pub(super) struct Audiences(Map<RoomId, Audience>);
 
 struct Audience {
     /// All chunks up to here are in.
-    head: u64,
+    head: Head,
     members: OrdSet<UserId>,
     used: Instant,
 }
 
 impl Audiences {
-    /// A chunk of `room` was committed, here or elsewhere.
+    /// A chunk of `room` was committed: here, or it was read from the store.
     pub(super) fn fold(&self, room: &RoomId, chunk: &Chunk) {
+        self.fold_if(room, chunk, |head| chunk.first_seq() == head.seq() + 1);
+    }
+
+    /// Another node says that it has committed a chunk of `room`. If it does not continue the log
+    /// that is known here, the members are read anew when they are needed.
+    pub(super) fn observe(&self, room: &RoomId, chunk: &Chunk) {
+        self.fold_if(room, chunk, |head| chunk.continues(head));
+    }
+
+    fn fold_if(&self, room: &RoomId, chunk: &Chunk, follows: impl Fn(&Head) -> bool) {
         let Some(mut audience) = self.0.get_mut(room) else { return };
-        if chunk.head().seq() <= audience.head {
+        if chunk.head().seq() <= audience.head.seq() {
             return;
         }
-        if chunk.first_seq() != audience.head + 1 {
+        if !follows(&audience.head) {
             drop(audience);
             self.0.remove(room);
             return;
@@ -41,7 +51,7 @@ impl Audiences {
                 _ => {}
             }
         }
-        audience.head = chunk.head().seq();
+        audience.head = chunk.head();
     }
 
     /// The members of `room` at `head` or later; read if they are not known.
@@ -49,10 +59,10 @@ impl Audiences {
         &self,
         store: &dyn Store,
         room: &RoomId,
-        head: u64,
+        head: Head,
         page_size: usize,
     ) -> Result<OrdSet<UserId>, StoreError> {
-        if let Some(known) = self.known(room, head) {
+        if let Some(known) = self.known(room, head.seq()) {
             return Ok(known);
         }
         let mut members = OrdSet::new();
@@ -73,7 +83,7 @@ impl Audiences {
     }
 
     pub(super) fn known(&self, room: &RoomId, head: u64) -> Option<OrdSet<UserId>> {
-        let mut known = self.0.get_mut(room).filter(|known| known.head >= head)?;
+        let mut known = self.0.get_mut(room).filter(|known| known.head.seq() >= head)?;
         known.used = Instant::now();
         Some(known.members.clone())
     }

@@ -28,15 +28,6 @@ pub(super) fn chunk(room: &RoomId, terms: Terms, chunk: &Chunk) -> Content {
     })
 }
 
-pub(super) fn chunk_from(hint: ChunkHint) -> Option<(RoomId, Terms, Chunk)> {
-    let terms = Terms {
-        visibility: convert::visibility_from(hint.history_visibility())?,
-        floor: hint.floor_seq,
-        epoch: hint.epoch,
-    };
-    Some((RoomId::parse(&hint.room_id).ok()?, terms, convert::chunk_from(hint.chunk?)?))
-}
-
 pub(super) fn head<'a>(room: &RoomId, head: u64, users: impl Iterator<Item = &'a UserId>) -> Content {
     Content::Head(HeadHint {
         room_id: room.as_str().to_owned(),

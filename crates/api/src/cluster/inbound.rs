@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
 use parlance_core::{RoomId, UserId};
-use parlance_proto::SharedFrame;
 use parlance_proto::cluster::v1::{HeadHint, SignalHint};
+use parlance_proto::v1::ServerFrame;
+use parlance_proto::v1::server_frame::Frame;
+use parlance_proto::{SharedFrame, convert};
 use parlance_registry::Notice;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -49,22 +51,22 @@ impl Cluster {
     fn take(self: &Arc<Self>, rooms: &Rooms, tasks: &TaskTracker, content: Content) {
         match content {
             Content::Chunk(hint) => {
-                let Some((room, terms, chunk)) = envelope::chunk_from(hint) else { return };
-                self.committed(&room, &chunk);
-                self.hub.deliver(&room, terms, &chunk);
+                let Ok(room) = RoomId::parse(&hint.room_id) else { return };
+                let Some(chunk) = hint.chunk.and_then(convert::chunk_from) else {
+                    // It may be of a later version: the store knows.
+                    let (room_id, head_seq) = (hint.room_id, u64::MAX);
+                    return self.follow_up(tasks, HeadHint { room_id, head_seq, user_ids: Vec::new() });
+                };
+                self.audiences.observe(&room, &chunk);
+                if let Err(users) = self.hub.observe(&room, &chunk) {
+                    metrics::counter!("parlance_hints_unverified_total").increment(1);
+                    let user_ids = users.iter().map(|user| user.as_str().to_owned()).collect();
+                    let (room_id, head_seq) = (hint.room_id, chunk.head().seq());
+                    self.follow_up(tasks, HeadHint { room_id, head_seq, user_ids });
+                }
                 rooms.observe(&room, chunk);
             }
-            Content::Head(hint) => {
-                let cluster = self.clone();
-                tasks.spawn(async move {
-                    // A few at a time; the others wait, and may find it done.
-                    let _permit = cluster.hints.acquire().await;
-                    if let Err(error) = cluster.follow_up(hint).await {
-                        tracing::warn!(%error, "cannot look at a room that has gone on");
-                        cluster.look_for_missed("hint_failed", None);
-                    }
-                });
-            }
+            Content::Head(hint) => self.follow_up(tasks, hint),
             Content::Signal(hint) => self.take_signal(hint),
             Content::Forward(forward) => rooms.decide_forwarded(forward),
             Content::Forwarded(forwarded) => rooms.forwarded(forwarded),
@@ -72,8 +74,20 @@ impl Cluster {
         }
     }
 
-    /// A room is said to be further than it is known here.
-    async fn follow_up(&self, hint: HeadHint) -> Result<(), Error> {
+    fn follow_up(self: &Arc<Self>, tasks: &TaskTracker, hint: HeadHint) {
+        let cluster = self.clone();
+        tasks.spawn(async move {
+            // A few at a time; the others wait, and may find it done.
+            let _permit = cluster.hints.acquire().await;
+            if let Err(error) = cluster.read_head(hint).await {
+                tracing::warn!(%error, "cannot look at a room that has gone on");
+                cluster.look_for_missed("hint_failed", None);
+            }
+        });
+    }
+
+    /// A room is said to be further than it is known here: reads where it is.
+    async fn read_head(&self, hint: HeadHint) -> Result<(), Error> {
         let Ok(room) = RoomId::parse(&hint.room_id) else { return Ok(()) };
         if let Some(feed) = self.hub.feed(&room)
             && feed.known().is_none_or(|known| known.head < hint.head_seq)
@@ -85,7 +99,7 @@ impl Cluster {
                 && let Some(user_room) = self.store.user_room(&user, &room).await?
                 && user_room.member.is_active()
             {
-                self.hub.joined(&user, &room, user_room.member.changed_at());
+                self.hub.attach(&user, &room, user_room.member.changed_at());
             }
         }
         Ok(())
@@ -93,7 +107,10 @@ impl Cluster {
 
     fn take_signal(&self, hint: SignalHint) {
         let Ok(except) = UserId::parse(&hint.except_user_id) else { return };
+        let frame = SharedFrame::from_encoded(&hint.frame);
+        // Events, gaps and answers are for the sessions alone to make.
+        let Ok(ServerFrame { frame: Some(Frame::Signal(_)) }) = frame.decode_frame() else { return };
         let rooms: Vec<RoomId> = hint.room_ids.iter().filter_map(|room| RoomId::parse(room).ok()).collect();
-        self.hub.signal_rooms(rooms.iter(), &SharedFrame::from_encoded(&hint.frame), &except);
+        self.hub.signal_rooms(rooms.iter(), &frame, &except);
     }
 }

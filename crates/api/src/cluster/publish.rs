@@ -18,19 +18,19 @@ use crate::random;
 #[derive(Debug, Clone)]
 pub(crate) struct SignalRoom {
     pub(crate) room: RoomId,
-    pub(crate) head: u64,
+    pub(crate) head: Head,
     pub(crate) member_count: u64,
 }
 
 impl From<&StoredRoom> for SignalRoom {
     fn from(room: &StoredRoom) -> Self {
         let head = room.head();
-        Self { room: room.info.id.clone(), head: head.seq(), member_count: head.member_count() }
+        Self { room: room.info.id.clone(), head, member_count: head.member_count() }
     }
 }
 
 impl Cluster {
-    /// A chunk was committed, by this node or another one whose log is read.
+    /// A chunk was committed: by this node, or it was read from the store.
     pub(crate) fn committed(&self, room: &RoomId, chunk: &Chunk) {
         self.audiences.fold(room, chunk);
     }
@@ -84,8 +84,7 @@ impl Cluster {
             return Err(Untold);
         }
         if head.member_count() <= MAX_OVERLAP_MEMBERS {
-            let members =
-                self.audiences.of(self.store.as_ref(), room, head.seq(), self.sizes.members_page).await?;
+            let members = self.audiences.of(self.store.as_ref(), room, head, self.sizes.members_page).await?;
             users.extend(members);
             users.sort_unstable();
             users.dedup();
@@ -105,7 +104,7 @@ impl Cluster {
         let mut users: Vec<UserId> = Vec::new();
         let mut told = Vec::with_capacity(rooms.len());
         for room in rooms.iter().filter(|room| room.member_count <= MAX_SIGNAL_MEMBERS) {
-            let members = match self.audiences.known(&room.room, room.head) {
+            let members = match self.audiences.known(&room.room, room.head.seq()) {
                 Some(members) => members,
                 // A signal is not worth holding up what was missed.
                 None if self.reads.try_take() => {

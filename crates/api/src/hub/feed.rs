@@ -58,6 +58,8 @@ struct State {
     /// The last frames, by rising seq, ending at the head.
     ring: VecDeque<Frame>,
     ring_bytes: usize,
+    /// Every chunk from this seq on was delivered here, one after the other.
+    whole_from: u64,
     /// Counts changes to messages that were sent before: pages read earlier are stale.
     changes: u64,
     last_delivery: Option<Instant>,
@@ -69,6 +71,18 @@ pub(super) struct Loaded {
     pub(super) state: RoomState,
     /// As the store had it after it was asked for.
     pub(super) fresh: bool,
+}
+
+/// What a published chunk is to a feed.
+pub(super) enum Verified {
+    /// The next one of the room's log, which has these terms then.
+    Next(Terms),
+    /// It was delivered.
+    Delivered,
+    /// The room is known to be further, but not by way of this chunk.
+    Passed,
+    /// Of another log, or past a hole: the store says what is true.
+    No,
 }
 
 /// What follows on a cursor: nothing yet, if there are no pieces.
@@ -134,6 +148,9 @@ impl Feed {
         // What was delivered or read meanwhile may be newer, or older.
         let fresh = known.room.is_none();
         let state = *known.room.get_or_insert_with(|| RoomState::of(&stored));
+        if fresh {
+            known.whole_from = state.head + 1;
+        }
         Ok(Some(Loaded { state, fresh }))
     }
 
@@ -221,6 +238,23 @@ impl Feed {
         state.listeners.values().map(|subscription| subscription.mailbox().clone()).collect()
     }
 
+    /// Compares a chunk that another node has published with what is known of the room's log.
+    pub(super) fn verify(&self, chunk: &Chunk) -> Verified {
+        let state = self.state();
+        let Some(known) = state.room else { return Verified::No };
+        if chunk.head().seq() <= known.head {
+            let delivered = chunk.first_seq() >= state.whole_from;
+            return if delivered { Verified::Delivered } else { Verified::Passed };
+        }
+        if !chunk.continues(&known.end) {
+            return Verified::No;
+        }
+        // What stands beside the log is for the store to say.
+        let mut terms = known.terms();
+        terms.fold(chunk);
+        Verified::Next(terms)
+    }
+
     /// A chunk is committed. The next in line goes to the ring, an old one is dropped;
     /// past a hole the ring starts anew, and sessions fill the hole from the store.
     pub(super) fn deliver(&self, terms: Terms, chunk: &Chunk) {
@@ -232,6 +266,7 @@ impl Feed {
         }
         if known.is_none_or(|known| chunk.first_seq() != known + 1) {
             state.clear_ring();
+            state.whole_from = chunk.first_seq();
             // Messages may have been edited or deleted in what is missing.
             state.changes += 1;
         }

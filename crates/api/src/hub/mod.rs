@@ -18,15 +18,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::mapref::entry::Entry;
 use parlance_core::limits::MAX_LOOKUP_MEMBERS;
-use parlance_core::{Body, Chunk, Member, RoomId, UserId};
+use parlance_core::{Body, Chunk, Event, Member, RoomId, UserId};
 use parlance_proto::{Outlet, SharedFrame};
 use parlance_registry::Registry;
 use parlance_store::Store;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
-use self::feed::Loaded;
 pub(crate) use self::feed::{Feed, Fetched};
+use self::feed::{Loaded, Verified};
 pub(crate) use self::mailbox::{Attach, Mailbox, Waken};
 pub(crate) use self::state::{RoomState, Terms};
 pub(crate) use self::subscription::Subscription;
@@ -189,21 +189,74 @@ impl Hub {
         feed.fetch(&self.store, cursor, to).await
     }
 
-    /// A chunk of `room` is committed.
+    /// A chunk of `room` is committed: by this node, or it was read from the store.
     pub(crate) fn deliver(self: &Arc<Self>, room: &RoomId, terms: Terms, chunk: &Chunk) {
+        self.attach_added(room, chunk, |event| {
+            // Who is there when the room begins sees it from its first event on.
+            if chunk.first_seq() == 1 { 1 } else { event.seq }
+        });
+        let Some(feed) = self.feed(room) else { return };
+        feed.deliver(terms, chunk);
+        self.follow_growth(feed, chunk);
+    }
+
+    /// Another node says that it has committed a chunk of `room`. Delivers it if it continues the
+    /// log that is known here.
+    ///
+    /// Otherwise nothing of it is believed: returns the users here whose membership it may have
+    /// changed; with the room's head, their rows are to be read from the store.
+    pub(crate) fn observe(self: &Arc<Self>, room: &RoomId, chunk: &Chunk) -> Result<(), Vec<UserId>> {
+        let verified = match self.feed(room) {
+            Some(feed) => feed.verify(chunk),
+            None => {
+                // Sessions that are attached read their rows; when they joined is not known here.
+                self.attach_added(room, chunk, |_| 0);
+                return Ok(());
+            }
+        };
+        match verified {
+            Verified::Next(terms) => self.deliver(room, terms, chunk),
+            Verified::Delivered => {}
+            Verified::Passed => {
+                let added = self.added_here(chunk);
+                return if added.is_empty() { Ok(()) } else { Err(added) };
+            }
+            Verified::No => return Err(self.added_here(chunk)),
+        }
+        Ok(())
+    }
+
+    fn added_here(&self, chunk: &Chunk) -> Vec<UserId> {
+        let added = chunk.events().iter().filter_map(|event| match &event.body {
+            Body::MemberAdded { user, .. } if self.is_here(user) => Some(user.clone()),
+            _ => None,
+        });
+        added.collect()
+    }
+
+    fn attach_added(&self, room: &RoomId, chunk: &Chunk, joined: impl Fn(&Event) -> u64) {
         for event in chunk.events() {
             if let Body::MemberAdded { user, .. } = &event.body
                 && let Some(mailboxes) = self.users.get(user)
             {
-                // Who is there when the room begins sees it from its first event on.
-                let joined = if chunk.first_seq() == 1 { 1 } else { event.seq };
                 for mailbox in mailboxes.iter() {
-                    mailbox.attach(Attach { room: room.clone(), joined });
+                    mailbox.attach(Attach { room: room.clone(), joined: joined(event) });
                 }
             }
         }
-        let Some(feed) = self.feed(room) else { return };
-        feed.deliver(terms, chunk);
+    }
+
+    /// `user` is a member of `room` by the event `joined`, as the store says: all of their sessions
+    /// are told, those behind an earlier removal included.
+    pub(crate) fn attach(&self, user: &UserId, room: &RoomId, joined: u64) {
+        let Some(mailboxes) = self.users.get(user).map(|mailboxes| mailboxes.clone()) else { return };
+        for mailbox in mailboxes {
+            mailbox.attach(Attach { room: room.clone(), joined });
+        }
+    }
+
+    /// After a delivery: whether what follows will reach this node.
+    fn follow_growth(self: &Arc<Self>, feed: Arc<Feed>, chunk: &Chunk) {
         let removed = chunk.events().iter().any(
             |event| matches!(&event.body, Body::MemberRemoved { user } if self.users.contains_key(user)),
         );

@@ -5,6 +5,8 @@ use parlance_store::StoredRoom;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RoomState {
     pub(crate) head: u64,
+    /// The same with the nonce that tells this log from any other.
+    pub(crate) end: Head,
     pub(crate) member_count: u64,
     pub(crate) visibility: Visibility,
     pub(crate) floor: u64,
@@ -43,7 +45,7 @@ impl RoomState {
 
     pub(super) fn at(head: Head, terms: Terms) -> Self {
         let Terms { visibility, floor, epoch } = terms;
-        Self { head: head.seq(), member_count: head.member_count(), visibility, floor, epoch }
+        Self { head: head.seq(), end: head, member_count: head.member_count(), visibility, floor, epoch }
     }
 
     pub(super) fn terms(self) -> Terms {

@@ -90,8 +90,8 @@ impl Actor {
                 Letter::Ask(ask) => asks.push_back(ask),
                 Letter::Observed(chunk) => {
                     if let Some(room) = &mut self.room {
-                        // What does not follow is found in the log, when it matters.
-                        let _ = room.apply(&chunk);
+                        // What does not continue its log is found in the store, when it matters.
+                        let _ = room.observe(&chunk);
                         room.settle();
                     }
                 }
@@ -473,7 +473,8 @@ impl Actor {
 fn half(chunk: &parlance_core::Chunk) -> Option<parlance_core::Chunk> {
     let events = chunk.events().get(..chunk.events().len() / 2)?.to_vec();
     let last = events.last()?.message_count;
-    parlance_core::Chunk::new(*chunk.nonce(), events, last, chunk.head().member_count())
+    let half = parlance_core::Chunk::new(*chunk.nonce(), events, last, chunk.head().member_count())?;
+    Some(half.with_previous(chunk.previous().copied()))
 }
 
 /// A direct room has none of its own.

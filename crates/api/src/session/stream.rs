@@ -76,7 +76,7 @@ impl RoomStream {
         let Source::Live(listening) = &self.source else { return None };
         let feed = listening.feed();
         let known = feed.known()?;
-        let (room, head) = (feed.room().clone(), known.head);
+        let (room, head) = (feed.room().clone(), known.end);
         Some(SignalRoom { room, head, member_count: known.member_count })
     }
 

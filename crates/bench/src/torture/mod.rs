@@ -97,7 +97,8 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
 /// Plants one bug after the other; whether each was found.
 async fn find_all(args: &Args) -> Result<bool> {
     let mut missed = Vec::new();
-    for plant in Plant::ALL {
+    // Nothing here publishes what is not true: that one is for the simulation to find.
+    for plant in Plant::ALL.into_iter().filter(|plant| *plant != Plant::TrustHints) {
         println!("\n=== planted: {}", plant.name());
         if Box::pin(torture(args, Some(plant))).await? {
             missed.push(plant.name());

@@ -126,6 +126,8 @@ impl Profile {
                 profile.weights.churn = 10;
                 profile.weights.page = 40;
             }
+            // Takes somebody who publishes what is not true: see the simulation.
+            Plant::TrustHints => {}
             Plant::ForgetRepeatCheck => {
                 profile.faults = clients_only;
                 profile.weights.repeat = 20;

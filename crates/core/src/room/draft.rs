@@ -146,6 +146,7 @@ impl Draft {
             .filter_map(|seq| Some((*seq, room.messages.get(seq)?.as_ref()?.1.clone())))
             .collect();
         let Some(chunk) = Chunk::new(nonce, events, message_count, member_count) else { return (None, room) };
+        let chunk = chunk.with_previous(Some(*base.nonce()));
         room.head = chunk.head();
         let info = self.settings_changed.then(|| room.info.clone());
         let sent = sent.into_iter().collect();

@@ -53,7 +53,7 @@ pub struct Room {
     sizes: &'static RoomSizes,
 }
 
-/// A chunk does not follow on the head: something in between is missing.
+/// A chunk does not follow on the head: something in between is missing, or it is of another log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the chunk at {first} does not follow on the head {head}")]
 pub struct Hole {
@@ -103,14 +103,26 @@ impl Room {
         self.members.get(user)
     }
 
-    /// Takes the next chunk of the log. An old one is ignored; one past a hole is an
-    /// error, and the room unchanged.
+    /// Takes the next chunk of the log, as it was read from the store. An old one is ignored; one
+    /// past a hole is an error, and the room unchanged.
     pub fn apply(&mut self, chunk: &Chunk) -> Result<(), Hole> {
+        // Chunks of older versions do not name their predecessor.
+        let forked = chunk.previous().is_some_and(|previous| previous != self.head.nonce());
+        self.apply_if(chunk, chunk.first_seq() == self.head.seq() + 1 && !forked)
+    }
+
+    /// Takes the next chunk as another node has published it: only if it continues the very log
+    /// that this state was folded from.
+    pub fn observe(&mut self, chunk: &Chunk) -> Result<(), Hole> {
+        self.apply_if(chunk, chunk.continues(&self.head))
+    }
+
+    fn apply_if(&mut self, chunk: &Chunk, follows: bool) -> Result<(), Hole> {
         let head = self.head.seq();
         if chunk.head().seq() <= head {
             return Ok(());
         }
-        if chunk.first_seq() != head + 1 {
+        if !follows {
             return Err(Hole { head, first: chunk.first_seq() });
         }
         for event in chunk.events() {

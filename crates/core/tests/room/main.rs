@@ -1,10 +1,11 @@
 //! The room's rules, first as short examples, then as a cluster that goes wrong at random.
 //!
-//! - `requests`, `drafts`, `permissions`, `membership`, `overlays`, `unread`: one rule, one example
+//! - `chain`, `requests`, `drafts`, `permissions`, `membership`, `overlays`, `unread`: one rule, one example
 //! - `model`: a store, nodes and clients, with everything between them unreliable
 //! - `cluster`: random scripts keep every promise; `faults`: broken ones are noticed
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod chain;
 mod cluster;
 mod drafts;
 mod faults;

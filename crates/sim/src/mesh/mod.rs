@@ -9,6 +9,7 @@
 //! - its publisher got an error, or died.
 
 mod beat;
+mod forge;
 mod handle;
 mod state;
 
@@ -125,8 +126,9 @@ impl Mesh {
         let faults = self.weather.faults();
         let dice = self.weather.dice();
         let copies = if dice.chance(faults.payload_twice) { 2 } else { 1 };
-        for _ in 0..copies {
-            let (mesh, node, payload) = (self.clone(), node.clone(), payload.clone());
+        let forged = dice.chance(faults.payload_forged).then(|| forge::successor(payload, dice)).flatten();
+        for payload in std::iter::repeat_n(payload.clone(), copies).chain(forged) {
+            let (mesh, node) = (self.clone(), node.clone());
             let latency = self.weather.payload_latency();
             tokio::spawn(async move {
                 sleep(latency).await;

@@ -32,6 +32,7 @@ impl Profile {
             payload_lost: often(network, 80),
             payload_twice: often(true, 150),
             payload_late: often(true, 150),
+            payload_forged: often(network, 60),
             registry_fails: often(network, 60),
             stall: if wide && dice.chance(150) { dice.within(1, 20) } else { 0 },
         };

@@ -24,7 +24,7 @@ pub struct Tables {
 impl Default for Tables {
     fn default() -> Self {
         Self {
-            identity: "simulated".to_owned(),
+            identity: "5".repeat(32),
             epoch: 1,
             rooms: BTreeMap::new(),
             cursors: BTreeMap::new(),

@@ -5,6 +5,7 @@
 //! | `r` | S, partition key | the room |
 //! | `q` | N, sort key | of a chunk its first seq; of an overlay the negative seq of its message |
 //! | `n` | B | of a chunk: the nonce of its writer |
+//! | `p` | B | the nonce of the chunk before it, where that is known |
 //! | `e` | B | its events, as a `ChunkRecord` without what the other attributes hold |
 //! | `h` | N | seq of its last event |
 //! | `c` | N | messages in the room after it |
@@ -44,7 +45,7 @@ pub(super) fn overlay_seq(seq: u64) -> AttributeValue {
 }
 
 pub(super) fn chunk_item(room: &RoomId, chunk: &Chunk) -> Item {
-    let ChunkRecord { nonce, events, message_count, member_count } = convert::chunk(chunk);
+    let ChunkRecord { nonce, previous, events, message_count, member_count } = convert::chunk(chunk);
     let mut item = chunk_key(room, chunk.first_seq());
     item.extend(item::item([
         ("n", bytes(nonce.to_vec())),
@@ -53,6 +54,9 @@ pub(super) fn chunk_item(room: &RoomId, chunk: &Chunk) -> Item {
         ("c", number(message_count)),
         ("m", number(member_count)),
     ]));
+    if !previous.is_empty() {
+        item.insert("p".to_owned(), bytes(previous.to_vec()));
+    }
     item
 }
 
@@ -63,6 +67,7 @@ pub(super) fn chunk(room: &RoomId, item: &Item) -> Result<Chunk, StoreError> {
         let events = ChunkRecord::decode(get_bytes(item, "e")?).ok()?.events;
         let record = ChunkRecord {
             nonce: get_bytes(item, "n")?.to_vec().into(),
+            previous: get_bytes(item, "p").unwrap_or_default().to_vec().into(),
             events,
             message_count: get_number(item, "c")?,
             member_count: get_number(item, "m")?,
@@ -117,7 +122,9 @@ mod tests {
                 reply_to: Some(first),
             }),
         };
-        Chunk::new([7; 16], (0..count).map(event).collect(), first, 100_000).unwrap()
+        Chunk::new([7; 16], (0..count).map(event).collect(), first, 100_000)
+            .unwrap()
+            .with_previous(Some([8; 16]))
     }
 
     #[test]

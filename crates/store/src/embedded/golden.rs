@@ -102,6 +102,8 @@ fn chunk() {
         })
         .collect();
     let chunk = Chunk::new(*b"a nonce, 16 byte", events, 2, 1).unwrap();
+    let follows = chunk.clone().with_previous(Some(*b"the one before it"[..16].first_chunk().unwrap()));
+    check("chunk-with-previous", follows, encode_chunk, |bytes| decode_chunk(&room(), 1, bytes));
     check("chunk", chunk, encode_chunk, |bytes| decode_chunk(&room(), 1, bytes));
 }
 

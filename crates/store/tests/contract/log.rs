@@ -54,6 +54,26 @@ pub(crate) async fn an_append_moves_the_head(store: AnyStore) {
     assert_eq!(stored.tail.first_seq(), 4);
 }
 
+pub(crate) async fn a_chunk_keeps_the_nonce_of_its_predecessor(store: AnyStore) {
+    let alice = user(unique(), "alice");
+    let mut node = Node::create(&store, group(&alice, &[])).await;
+    let created = node.stored().await.tail;
+    assert_eq!((created.previous(), node.room.head().nonce()), (None, created.nonce()));
+    node.say(&alice, "one").await;
+    // The second as a transaction.
+    node.write(&[(&alice, add(&[&user(unique(), "bob")]))]).await;
+
+    let mut chunks = vec![created];
+    chunks.extend(store.chunks_after(node.id(), 2, 10).await.unwrap());
+    assert_eq!(chunks.len(), 3);
+    for pair in chunks.windows(2) {
+        assert_eq!(pair[1].previous(), Some(pair[0].nonce()));
+        assert!(pair[1].continues(&pair[0].head()));
+    }
+    assert_eq!(node.stored().await.tail, chunks[2]);
+    assert_eq!(store.chunk(node.id(), 3).await.unwrap().as_ref(), Some(&chunks[1]));
+}
+
 pub(crate) async fn an_append_on_an_old_head_is_refused(store: AnyStore) {
     let alice = user(unique(), "alice");
     let mut node = Node::create(&store, group(&alice, &[])).await;

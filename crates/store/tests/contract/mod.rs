@@ -22,6 +22,7 @@ macro_rules! contract {
                 a_room_is_created_once
                 of_16_creations_one_is_new
                 an_append_moves_the_head
+                a_chunk_keeps_the_nonce_of_its_predecessor
                 an_append_on_an_old_head_is_refused
                 of_32_appends_on_one_head_one_wins
                 a_log_begins_with_its_creation_only

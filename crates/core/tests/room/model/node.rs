@@ -114,7 +114,7 @@ impl Node {
         }
         let Some(room) = &mut self.room else { return };
         let before = room.head();
-        match room.apply(chunk) {
+        match room.observe(chunk) {
             Ok(()) if room.head() == before => met.count("an old hint"),
             Ok(()) => self.fed_at = now,
             Err(_) => {

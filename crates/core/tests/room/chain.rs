@@ -1,0 +1,92 @@
+//! What other nodes publish moves a room only along the log that it was folded from.
+
+use parlance_core::{Chunk, Hole, Nonce, Room};
+use proptest::prelude::*;
+
+use crate::solo::Solo;
+use crate::values::send;
+
+/// `chunk` as it would stand in the log of another store, after the chunk of `previous`.
+fn forked(chunk: &Chunk, nonce: Nonce, previous: Option<Nonce>) -> Chunk {
+    let head = chunk.head();
+    let copy = Chunk::new(nonce, chunk.events().to_vec(), head.message_count(), head.member_count());
+    copy.unwrap().with_previous(previous)
+}
+
+/// A room, and the chunks of `messages` messages that follow.
+fn log(messages: usize) -> (Room, Vec<Chunk>) {
+    let mut solo = Solo::group();
+    let room = solo.room.clone();
+    for _ in 0..messages {
+        solo.does("bob", send("so")).unwrap();
+    }
+    let chunks = solo.store.log.values().skip(1).cloned().collect();
+    (room, chunks)
+}
+
+#[test]
+fn a_chunk_names_its_predecessor() {
+    let (room, chunks) = log(2);
+    assert_eq!(chunks[0].previous(), Some(room.head().nonce()));
+    assert_eq!(chunks[1].previous(), Some(chunks[0].nonce()));
+    assert_eq!(chunks[0].head().nonce(), chunks[0].nonce());
+    assert!(chunks[0].continues(&room.head()) && !chunks[1].continues(&room.head()));
+}
+
+#[test]
+fn a_published_chunk_of_another_log_is_refused() {
+    let (mut room, chunks) = log(1);
+    let before = room.head();
+    let hole = Err(Hole { head: before.seq(), first: before.seq() + 1 });
+    assert_eq!(room.observe(&forked(&chunks[0], [7; 16], Some([8; 16]))), hole);
+    // Of an earlier version, which does not say.
+    assert_eq!(room.observe(&forked(&chunks[0], [7; 16], None)), hole);
+    assert_eq!(room.head(), before);
+    assert_eq!(room.observe(&chunks[0]), Ok(()));
+    assert_eq!(room.head(), chunks[0].head());
+    // Old by now, wherever it comes from.
+    assert_eq!(room.observe(&forked(&chunks[0], [7; 16], Some([8; 16]))), Ok(()));
+    assert_eq!(room.head(), chunks[0].head());
+}
+
+#[test]
+fn a_stored_chunk_of_an_earlier_version_is_applied() {
+    let (mut room, chunks) = log(2);
+    let older = forked(&chunks[0], *chunks[0].nonce(), None);
+    assert_eq!(room.apply(&older), Ok(()));
+    // What follows on it names it, since it always had a nonce.
+    assert_eq!(room.observe(&chunks[1]), Ok(()));
+}
+
+#[test]
+fn a_room_that_is_not_of_this_log_notices_when_it_reads_it() {
+    let (mut room, chunks) = log(2);
+    room.apply(&forked(&chunks[0], [7; 16], None)).unwrap();
+    assert_eq!(room.apply(&chunks[1]), Err(Hole { head: 5, first: 6 }));
+}
+
+proptest! {
+    /// Two logs have the same beginning. Whatever of both is published, in whatever order and
+    /// however often, a room of the first one stays on it.
+    #[test]
+    fn a_room_stays_on_its_log(
+        shared in 0..6_usize,
+        hints in prop::collection::vec((any::<bool>(), 0..8_usize), 0..60),
+    ) {
+        let (mut room, own) = log(8);
+        let mut other = own.clone();
+        for at in shared..other.len() {
+            let nonce = |at: usize| [100 + at as u8; 16];
+            // The first one that differs continues what both have in common: as long as this log is
+            // not further, only the store's identity tells it apart. It is left out here.
+            let previous = if at == shared { [99; 16] } else { nonce(at - 1) };
+            other[at] = forked(&own[at], nonce(at), Some(previous));
+        }
+        for (is_own, at) in hints {
+            let _ = room.observe(if is_own { &own[at] } else { &other[at] });
+            let head = room.head();
+            let on_its_log = own.iter().any(|chunk| chunk.head() == head);
+            prop_assert!(head.seq() == 4 || on_its_log, "{head:?}");
+        }
+    }
+}
