@@ -132,7 +132,9 @@ fn refused(refusal: Refusal, message: String) -> Failure {
         Refusal::MessageDeleted(seq) => failure(FailedPrecondition, "message_deleted").with("seq", seq),
         Refusal::TooManyReactions => failure(ResourceExhausted, "too_many_reactions"),
         Refusal::RoomFull => failure(ResourceExhausted, "room_full"),
-        Refusal::CursorAhead { head, .. } => failure(OutOfRange, "cursor_ahead").with("head_seq", head),
+        Refusal::CursorAhead { head, .. } | Refusal::SeqAhead { head, .. } => {
+            failure(OutOfRange, "cursor_ahead").with("head_seq", head)
+        }
         Refusal::CatchUpFirst { head } => {
             failure(FailedPrecondition, "catch_up_first").with("head_seq", head)
         }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Command, chat, serve, tables, token};
+use crate::cli::{Command, chat, restored, serve, tables, token};
 
 /// A chat backend: rooms, messages, history, inbox and presence over gRPC, grpc-web,
 /// WebSocket and REST.
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(arguments) => serve::run(*arguments),
         Command::Tables(arguments) => tables::run(&arguments),
+        Command::Restored(arguments) => restored::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Chat(arguments) => chat::run(arguments),
     };

@@ -160,7 +160,7 @@ impl Api {
         access.active_member()?;
         let head = access.room.head().seq();
         if seq > head {
-            let refusal = Refusal::CursorAhead { after: seq, head };
+            let refusal = Refusal::SeqAhead { seq, head };
             return Err(Error::Refused { room: room.clone(), refusal });
         }
         Ok(access)

@@ -57,6 +57,13 @@ impl Api {
                     self.hub().refresh(listening.feed()).await?;
                     state = listening.feed().known().unwrap_or(state);
                 }
+                // What another task has just read may not be delivered yet; and to have a client
+                // drop what it holds takes the store's own word.
+                if cursors.get(&room).is_some_and(|cursor| cursor.seq > state.head)
+                    && let Some(stored) = self.store().room(&room).await?
+                {
+                    state.head = state.head.max(stored.head().seq());
+                }
                 subscribed.insert(room, (listening, state));
             }
             // Those rows may be older than the subscriptions: read again, now that nothing
@@ -64,7 +71,7 @@ impl Api {
             for user_room in self.store().rooms_of(user, after.as_ref(), size).await? {
                 let Some(subscription) = subscribed.remove(&user_room.room) else { continue };
                 let cursor = cursors.remove(&user_room.room);
-                if let Some(head) = open_room(&mut open, &user_room, subscription, cursor, self.sizes())? {
+                if let Some(head) = open_room(&mut open, &user_room, subscription, cursor, self.sizes()) {
                     heads.push(head);
                 }
             }
@@ -94,9 +101,9 @@ fn open_room(
     (listening, state): (Listening, RoomState),
     cursor: Option<Cursor>,
     sizes: &Sizes,
-) -> Result<Option<v1::Cursor>, Error> {
+) -> Option<v1::Cursor> {
     let room = &user_room.room;
-    let (start, plan) = plan(listening.feed(), user_room, state, cursor, sizes.max_catch_up)?;
+    let (start, plan) = plan(listening.feed(), user_room, state, cursor, sizes.max_catch_up);
     let active = user_room.member.is_active();
     listening.move_to(start);
     listening.wake();
@@ -104,7 +111,7 @@ fn open_room(
     let stream = RoomStream { source, plan, since: user_room.member.changed_at() };
     open.rooms.insert(room.clone(), stream);
     let head = v1::Cursor { room_id: room.as_str().to_owned(), seq: state.head, epoch: state.epoch };
-    Ok(active.then_some(head))
+    active.then_some(head)
 }
 
 /// What is to be handed out of a room and named as gaps, and the position to begin
@@ -115,22 +122,17 @@ fn plan(
     state: RoomState,
     cursor: Option<Cursor>,
     max_catch_up: u64,
-) -> Result<(u64, VecDeque<Step>), Error> {
+) -> (u64, VecDeque<Step>) {
     use v1::GapReason::{AcknowledgedElsewhere, NotMember, Restored, Retention, TooLong};
 
     // The row may know of a change whose chunk is about to be delivered.
     let head = state.head.max(user_room.member.changed_at());
     let mut plan = VecDeque::new();
     let mut at = match cursor {
-        Some(cursor) if cursor.epoch != 0 && cursor.epoch != state.epoch => {
+        // What the client has of the room is not of this log, or no longer in it.
+        Some(cursor) if cursor.seq > head || (cursor.epoch != 0 && cursor.epoch != state.epoch) => {
             plan.push_back(Step::Gap(gap(feed, 1, head, Restored)));
-            return Ok((head, plan));
-        }
-        Some(cursor) if cursor.seq > head => {
-            return Err(Error::Refused {
-                room: feed.room().clone(),
-                refusal: parlance_core::Refusal::CursorAhead { after: cursor.seq, head },
-            });
+            return (head, plan);
         }
         Some(cursor) => cursor.seq,
         None => 0,
@@ -174,5 +176,5 @@ fn plan(
     {
         plan.pop_back();
     }
-    Ok((start, plan))
+    (start, plan)
 }

@@ -182,6 +182,14 @@ pub enum Refusal {
         /// The head.
         head: u64,
     },
+    /// `seq` lies beyond the room's head.
+    #[error("seq {seq} lies beyond the room's head {head}")]
+    SeqAhead {
+        /// What the client said.
+        seq: u64,
+        /// The head.
+        head: u64,
+    },
     /// More has happened since `after_seq` than a repeat is looked for in.
     #[error("too much has happened since after_seq; page the room and try again with a later one")]
     CatchUpFirst {

@@ -6,6 +6,7 @@
 )]
 
 pub(crate) mod chat;
+pub(crate) mod restored;
 pub(crate) mod serve;
 pub(crate) mod tables;
 pub(crate) mod token;
@@ -18,6 +19,8 @@ pub(crate) enum Command {
     Serve(Box<serve::Arguments>),
     /// Create the tables in DynamoDB, or check them
     Tables(tables::Arguments),
+    /// Say that the store was restored from a backup: clients then start over
+    Restored(restored::Arguments),
     /// Print a token for a user, signed with the self-made key of local mode
     Token(token::Arguments),
     /// Chat in the terminal: join a room, see its history, talk

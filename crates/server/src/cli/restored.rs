@@ -1,0 +1,53 @@
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use parlance_server::config::TABLE_PREFIX;
+use parlance_store::{Dynamo, DynamoOptions, Embedded, Options};
+
+/// A copied data directory, and copied tables, are noticed without this. A restored volume or
+/// items that were put back into the same tables are not. Stop all nodes first.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Where rooms and messages are kept
+    #[arg(long, env = "PARLANCE_STORE", value_enum, default_value_t = Engine::Embedded)]
+    store: Engine,
+
+    /// The data directory of the server
+    #[arg(
+        long,
+        visible_alias = "data",
+        env = "PARLANCE_DATA_DIR",
+        value_name = "DIR",
+        default_value = "parlance-data"
+    )]
+    data_dir: PathBuf,
+
+    /// What the names of the tables begin with
+    #[arg(long, env = "PARLANCE_TABLE_PREFIX", value_name = "PREFIX", default_value = TABLE_PREFIX)]
+    table_prefix: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Engine {
+    Embedded,
+    Dynamodb,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let epoch = match arguments.store {
+        Engine::Embedded => {
+            let dir = arguments.data_dir.join("store");
+            anyhow::ensure!(dir.is_dir(), "there is no store in {}", arguments.data_dir.display());
+            Embedded::open(&dir, Options::default())?.restored().context("cannot write the identity")?
+        }
+        Engine::Dynamodb => runtime.block_on(async {
+            let table_prefix = arguments.table_prefix.clone();
+            let store = Dynamo::connect(&DynamoOptions { table_prefix, ..DynamoOptions::default() }).await?;
+            store.restored().await.context("cannot write the identity")
+        })?,
+    };
+    println!("the epoch is {epoch} now: clients drop what they hold and read anew");
+    Ok(())
+}
