@@ -153,6 +153,13 @@ impl Draft {
         (Some(Append { expected: base, chunk, members, overlays, joins, sent, info }), room)
     }
 
+    /// The time up to which the log is taken to reach. Windows of time are measured by the
+    /// log's own times: a node whose clock is ahead would take recent events for old ones.
+    /// `now` bounds it for the case that such a node has stamped the log.
+    fn newest(&self, now: Timestamp) -> Timestamp {
+        self.room.last_at.min(now)
+    }
+
     fn next_seq(&self) -> u64 {
         self.base.seq() + self.events.len() as u64 + 1
     }
@@ -199,7 +206,7 @@ impl Draft {
         }
         let head = self.next_seq() - 1;
         let left = actor.filter(|actor| !actor.is_active()).map(Member::changed_at);
-        match self.room.requests.check(command, head, left, self.room.info.floor, now)? {
+        match self.room.requests.check(command, head, left, self.room.info.floor, self.newest(now))? {
             Seen::Before(outcome) => return Ok(Ok(Verdict::Repeat(outcome))),
             Seen::LookFurther => {
                 return Ok(Err(Need::Older { before: self.room.requests.after() + 1 }));

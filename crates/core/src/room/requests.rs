@@ -98,14 +98,15 @@ impl Requests {
 
     /// Whether the actor has asked this before, as far as is remembered and has to be.
     /// `left` is where the actor's membership ended, if it has: nothing of theirs stands
-    /// after it, and nothing after it can be paged by them.
+    /// after it, and nothing after it can be paged by them. `newest` is the time at which the
+    /// log ends, not the clock of this node.
     pub(super) fn check(
         &self,
         command: &super::Command,
         head: u64,
         left: Option<u64>,
         floor: u64,
-        now: Timestamp,
+        newest: Timestamp,
     ) -> Result<Seen, Refusal> {
         if plant::is(Plant::ForgetRepeatCheck) {
             return Ok(Seen::Never);
@@ -127,7 +128,8 @@ impl Requests {
             Some(_) => Ok(Seen::LookFurther),
             None => {
                 let covers_all = self.after < floor;
-                let covers_window = self.oldest.is_some_and(|oldest| now.since(oldest) >= REPEAT_WINDOW_MS);
+                let covers_window =
+                    self.oldest.is_some_and(|oldest| newest.since(oldest) >= REPEAT_WINDOW_MS);
                 let full = head - self.after >= MAX_RECENT_REQUESTS as u64;
                 Ok(if covers_all || covers_window || full { Seen::Never } else { Seen::LookFurther })
             }

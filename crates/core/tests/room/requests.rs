@@ -197,6 +197,34 @@ fn without_after_there_are_15_minutes() {
     check_window(2 * REPEAT_WINDOW_MS, false);
 }
 
+/// Sends again at once, on a node whose clock is ahead by `decides`; three messages came in
+/// between, from one that is ahead by `stamps`.
+fn check_clocks(decides: u64, stamps: u64) {
+    let mut solo = Solo::group();
+    let begin = 10 * REPEAT_WINDOW_MS;
+    solo.now = begin;
+    let hello = command("ann", "r1", None, send("hello"));
+    solo.ask(&hello).unwrap();
+    solo.does("bob", send("so")).unwrap();
+    // Remembered from here on, as by a node that opens the room now.
+    solo.reload();
+    for _ in 0..2 {
+        solo.does("bob", send("so")).unwrap();
+        solo.now = begin + stamps;
+    }
+    solo.now = begin + decides;
+    let repeat = solo.ask(&hello).unwrap();
+    assert!(repeat.is_repeat, "decides {decides} ms ahead, stamped {stamps} ms ahead: {repeat:?}");
+}
+
+#[test]
+fn clock_that_is_ahead_does_not_shorten_the_repeat_window() {
+    let twenty_minutes = 20 * 60 * 1000;
+    check_clocks(0, 0);
+    check_clocks(twenty_minutes, 0);
+    check_clocks(0, twenty_minutes);
+}
+
 #[test]
 fn without_after_the_number_is_bounded() {
     let mut solo = Solo::group();
