@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use parlance_client::transport::{Dialer, Door};
 use parlance_client::{Config, Message, Session, Update};
-use parlance_proto::v1::GetUserRequest;
+use parlance_faults::dynamodb::{ANY, Fault, Proxy, environment};
+use parlance_proto::v1::{CreateRoomRequest, GetUserRequest, RoomKind};
 use parlance_tests::{
-    Conversation, DEADLINE, Http, Person, RawWebSocket, Server, eventually, text_of, within,
+    Cluster, Conversation, DEADLINE, Http, Person, RawWebSocket, Server, Setup, eventually, text_of, within,
 };
 use serde_json::json;
 
@@ -209,6 +210,94 @@ async fn a_node_that_is_killed_closes_its_sockets_with_an_invitation() {
     assert!(failure.retry_after.unwrap() <= Duration::from_secs(1));
     let unary = edge.http().get("/v1/users/me").bearer(&alice.token).answer().await;
     assert_eq!(unary.refused(), (503, "no_node".to_owned()));
+}
+
+/// Two nodes that take edges, on one store, and an edge in front of them.
+async fn two_nodes() -> (Cluster, Server) {
+    let options = ["--role", "api", "--edge-listen", "127.0.0.1:0"].map(ToOwned::to_owned).into();
+    let cluster = Cluster::start_with(2, Setup { options, ..Setup::default() }).await;
+    let edge = Server::start_edge(&[&cluster.nodes[0].edges(), &cluster.nodes[1].edges()]).await;
+    eventually("the edge is connected to both", async || {
+        (metric(&edge, "parlance_edge_links").await == 4.0).then_some(())
+    })
+    .await;
+    (cluster, edge)
+}
+
+#[tokio::test]
+async fn hung_node_is_left_within_seconds() {
+    let (cluster, edge) = two_nodes().await;
+    let alice = edge.person_with("alice", &cluster.token("alice"));
+    let mut sockets = Vec::new();
+    for n in 0..8 {
+        sockets.push(alice.connect(WEBSOCKETS[n % 2]).await);
+    }
+    let hung = sockets[0].welcome().node_id.clone();
+    let healthy = sockets.iter().position(|socket| socket.welcome().node_id != hung).unwrap();
+    // The node that welcomed the first stops answering.
+    let mut number = None;
+    for (index, node) in cluster.nodes.iter().enumerate() {
+        let direct = node.person_with("alice", &alice.token).connect(Door::Grpc).await;
+        if direct.welcome().node_id == hung {
+            number = Some(index);
+        }
+    }
+    cluster.nodes[number.unwrap()].signal("STOP").await;
+    let end = sockets[0].end().await;
+    let failure = end.failure.unwrap();
+    assert_eq!((failure.code, failure.reason.as_str()), (tonic::Code::Unavailable, "node_lost"));
+    // The other node serves everyone from here on, and the edge says that it does.
+    for n in 0..8 {
+        let socket = alice.connect(WEBSOCKETS[n % 2]).await;
+        assert_ne!(socket.welcome().node_id, hung);
+        let me = edge.http().get("/v1/users/me").bearer(&alice.token).answer().await;
+        assert_eq!(me.status, 200, "{me:?}");
+    }
+    assert_eq!(Http::new(edge.admin()).get("/readyz").answer().await.status, 200);
+    // Sessions on it go on.
+    create_room(&mut sockets[healthy]).await;
+    cluster.nodes[number.unwrap()].signal("CONT").await;
+    eventually("it is connected again", async || {
+        (metric(&edge, "parlance_edge_links").await == 4.0).then_some(())
+    })
+    .await;
+}
+
+/// Creates a room on this session.
+async fn create_room(socket: &mut Conversation) {
+    let kind = RoomKind::Channel.into();
+    let room = CreateRoomRequest { request_id: "room".into(), kind, ..CreateRoomRequest::default() };
+    socket.call(room).await.unwrap();
+}
+
+#[tokio::test]
+async fn node_that_is_not_ready_gets_no_new_sessions() {
+    let options = ["--role", "api", "--edge-listen", "127.0.0.1:0"].map(ToOwned::to_owned).into();
+    let cluster = Cluster::start_with(1, Setup { options, ..Setup::default() }).await;
+    // The second one has a way of its own to the store.
+    let store = cluster.dynamodb.endpoint().trim_start_matches("http://").parse().unwrap();
+    let way = Proxy::start("127.0.0.1:0".parse().unwrap(), store).unwrap();
+    let mut launch = cluster.launch();
+    launch.environment = environment(&way.endpoint());
+    let second = Server::launch(launch).await;
+    let edge = Server::start_edge(&[&cluster.nodes[0].edges(), &second.edges()]).await;
+    way.plan().often(ANY, 1.0, Fault::Cut);
+    let admin = Http::new(second.admin());
+    eventually("the second node is not ready", async || {
+        (admin.get("/readyz").answer().await.status == 503).then_some(())
+    })
+    .await;
+    // Held open, so that the fewest streams are on the other node each time.
+    eventually("new sessions go to the node that is ready", async || {
+        let mut sockets = Vec::new();
+        for n in 0..6 {
+            let token = cluster.token("alice");
+            sockets.push(Conversation::open(&edge.address(), &token, WEBSOCKETS[n % 2], &[]).await.ok()?);
+        }
+        Some(())
+    })
+    .await;
+    assert_eq!(Http::new(edge.admin()).get("/readyz").answer().await.status, 200);
 }
 
 #[tokio::test]

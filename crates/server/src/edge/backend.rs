@@ -16,14 +16,15 @@ use parlance_proto::error::Failure;
 use parlance_proto::{Delivery, Outlet, v1};
 use prost::Message;
 use ring::rand::{SecureRandom, SystemRandom};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Status};
 
 use super::frames::Frames;
-use super::limits::LOST_SPREAD;
-use super::nodes::Nodes;
+use super::limits::{CALL_WITHIN, LOST_SPREAD, OPEN_WITHIN, READ_WITHIN};
+use super::nodes::{Nodes, Route};
 use super::parting::parting;
 
 /// The stream that every WebSocket becomes.
@@ -47,10 +48,37 @@ impl Upstream {
         Self { nodes, frames: Arc::new(Frames::new()), shutdown, spread }
     }
 
-    fn grpc(&self) -> Grpc<Nodes> {
-        // What the nodes answer is theirs to bound.
-        Grpc::new(self.nodes.clone()).max_decoding_message_size(usize::MAX)
+    /// Makes a call along `route`, which has this long to be answered.
+    async fn call(&self, route: &Route, call: Call, limit: Duration) -> Result<Bytes, Status> {
+        let mut request = Request::new(call.request);
+        *request.metadata_mut() = MetadataMap::from_headers(call.headers);
+        match timeout(limit, grpc(route).unary(request, call.path, Encoded)).await {
+            Ok(answer) => Ok(answer?.into_inner()),
+            Err(elapsed) => Err(Status::from_error(elapsed.into())),
+        }
     }
+}
+
+/// A call that is answered once.
+#[derive(Clone)]
+struct Call {
+    headers: HeaderMap,
+    path: PathAndQuery,
+    request: Bytes,
+}
+
+impl Call {
+    /// Whether it changes nothing and may be carried out twice. Methods are named by what
+    /// they do; clients repeat the others themselves, with the ids that make it safe.
+    fn is_read(&self) -> bool {
+        let method = self.path.path().rsplit('/').next().unwrap_or_default();
+        method.starts_with("Get") || method.starts_with("List")
+    }
+}
+
+fn grpc(route: &Route) -> Grpc<Route> {
+    // What the nodes answer is theirs to bound.
+    Grpc::new(route.clone()).max_decoding_message_size(usize::MAX)
 }
 
 #[async_trait]
@@ -66,7 +94,12 @@ impl ChatBackend for Upstream {
         let inbound = inbound.map(|frame| Bytes::from(frame.encode_to_vec()));
         let mut call = Request::new(inbound.take_until(finish.clone().cancelled_owned()));
         *call.metadata_mut() = MetadataMap::from_headers(headers);
-        let answer = self.grpc().streaming(call, PathAndQuery::from_static(CHAT), Encoded).await;
+        let (route, path) = (self.nodes.route(None), PathAndQuery::from_static(CHAT));
+        let opened = timeout(OPEN_WITHIN, grpc(&route).streaming(call, path, Encoded)).await;
+        let answer = opened.unwrap_or_else(|elapsed| {
+            route.blame();
+            Err(Status::from_error(elapsed.into()))
+        });
         let frames = self.frames.clone();
         let answer = answer.map_err(as_lost)?.into_inner().map(move |frame| match frame {
             Ok(bytes) => Ok(frames.share(bytes)),
@@ -79,9 +112,18 @@ impl ChatBackend for Upstream {
     async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status> {
         signed(&headers)?;
         let path = PathAndQuery::from_str(path).map_err(|error| Status::internal(error.to_string()))?;
-        let mut call = Request::new(request);
-        *call.metadata_mut() = MetadataMap::from_headers(headers);
-        Ok(self.grpc().unary(call, path, Encoded).await.map_err(as_lost)?.into_inner())
+        let call = Call { headers, path, request };
+        let (route, is_read) = (self.nodes.route(None), call.is_read());
+        if !is_read {
+            return self.call(&route, call, CALL_WITHIN).await.map_err(as_lost);
+        }
+        match self.call(&route, call.clone(), READ_WITHIN).await {
+            Err(status) if status.source().is_some() => {
+                let elsewhere = self.nodes.route(route.blame());
+                self.call(&elsewhere, call, CALL_WITHIN).await.map_err(as_lost)
+            }
+            answered => answered,
+        }
     }
 }
 
@@ -111,4 +153,46 @@ fn within(longest: Duration) -> Duration {
     // Without randomness all come at once, and that is all.
     let _ = SystemRandom::new().fill(&mut bytes);
     longest.mul_f64(f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use http::uri::PathAndQuery;
+    use parlance_proto::DESCRIPTOR;
+    use prost::Message;
+
+    use super::*;
+
+    /// Every operation whose name begins so; a new one is to be judged by hand.
+    #[test]
+    fn reads_are_those_operations_that_change_nothing() {
+        let files = prost_types::FileDescriptorSet::decode(DESCRIPTOR).unwrap();
+        let mut reads = BTreeSet::new();
+        for service in files.file.iter().flat_map(|file| &file.service) {
+            for method in service.method.iter().filter(|method| !method.server_streaming()) {
+                let path = format!("/parlance.v1.{}/{}", service.name(), method.name());
+                let path = PathAndQuery::try_from(path).unwrap();
+                let call = Call { headers: HeaderMap::new(), path, request: Bytes::new() };
+                if call.is_read() {
+                    reads.insert(method.name().to_owned());
+                }
+            }
+        }
+        let expected = [
+            "GetMessage",
+            "GetPresence",
+            "GetRoom",
+            "GetUser",
+            "ListEvents",
+            "ListInbox",
+            "ListMembers",
+            "ListMessages",
+            "ListReceipts",
+            "ListRooms",
+            "ListUsers",
+        ];
+        assert_eq!(reads, BTreeSet::from(expected.map(ToOwned::to_owned)));
+    }
 }

@@ -26,16 +26,38 @@ pub(crate) const STREAM_WINDOW: u32 = 32 * 1024;
 /// would in the end stop those that do.
 pub(crate) const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
-/// A node that vanished without a word is noticed within the sum of these.
-pub(crate) const PING_EVERY: Duration = Duration::from_secs(5);
-pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// A node that hangs or has vanished is left within the sum of these: its connections are
+/// closed, and its clients told to reconnect. Long enough for a node that is merely busy.
+pub(crate) const PING_EVERY: Duration = Duration::from_secs(3);
+pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How often a node is asked, on each connection, whether it takes new sessions.
+pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// A connection on which the answer to that takes longer gets nothing new until it is
+/// there. The node answers from memory, within a millisecond.
+pub(crate) const PROBE_LATE: Duration = Duration::from_secs(1);
+
+/// For the first answer on a new connection: the kernel of a hung node accepts too.
+pub(crate) const FIRST_PROBE: Duration = Duration::from_secs(2);
+
+/// For a node to accept a stream, which it does before it reads the first frame.
+pub(crate) const OPEN_WITHIN: Duration = Duration::from_secs(3);
+
+/// For the answer to a read before another node is asked for it.
+pub(crate) const READ_WITHIN: Duration = Duration::from_secs(3);
+
+/// For the answer to any other call, and to a read that is repeated. Longer than the node
+/// takes to give up by itself, so that its own reason arrives.
+pub(crate) const CALL_WITHIN: Duration = Duration::from_secs(22);
 
 /// For a connection to be made.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Between tries to connect to a node that is away: soon, since its restart takes a
-/// second, and one try costs nothing.
+/// Between tries to connect to a node that is away: soon at first, since its restart takes
+/// a second; twice as long each time, up to the second of these.
 pub(crate) const CONNECT_AGAIN: Duration = Duration::from_millis(500);
+pub(crate) const CONNECT_AGAIN_AT_MOST: Duration = Duration::from_secs(2);
 
 /// How often names are looked up.
 pub(crate) const RESOLVE_EVERY: Duration = Duration::from_secs(5);

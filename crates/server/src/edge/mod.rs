@@ -1,16 +1,19 @@
 //! The edge: WebSocket, REST and the web page in front of nodes that it asks over gRPC.
 //! It keeps nothing and knows no keys: tokens are passed on, and the nodes verify them.
 //!
-//! The way of a frame: bridge -> [`backend`] -> a [`link`] of [`nodes`] -> node, and back
+//! The way of a frame: bridge -> [`backend`] -> a [`link`] of [`nodes`] that [`choice`] picks
+//! by what each [`probe`] has found -> node, and back
 //! through [`frames`], where all that get the same bytes share one frame, and
 //! [`parting`], which sends clients elsewhere when the edge itself ends.
 
 mod backend;
+mod choice;
 mod frames;
 pub(crate) mod limits;
 mod link;
 mod nodes;
 mod parting;
+mod probe;
 
 use std::sync::Arc;
 use std::time::Duration;

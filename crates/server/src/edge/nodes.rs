@@ -2,9 +2,10 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use anyhow::{Context as _, bail};
 use http::uri::{Authority, Scheme, Uri};
 use http::{Request, Response};
 use parlance_proto::error::Failure;
@@ -16,67 +17,147 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{BoxError, Service};
 
-use super::limits::{CONNECT_AGAIN, LINKS_PER_NODE, NODE_WITHIN, RESOLVE_EVERY};
+use super::choice::{self, Candidate, Standing};
+use super::limits::{
+    CONNECT_AGAIN, CONNECT_AGAIN_AT_MOST, FIRST_PROBE, LINKS_PER_NODE, NODE_WITHIN, RESOLVE_EVERY,
+};
 use super::link::{Answer, Link, Sent};
+use super::probe::{keep_probing, probe};
 use crate::readiness::{Need, Readiness};
 
-/// The nodes that can be asked: the links to them that stand.
+/// The nodes that can be asked: the connections to them on which they have answered.
 #[derive(Clone)]
 pub(crate) struct Nodes {
-    links: Arc<watch::Sender<Vec<Link>>>,
+    links: Arc<watch::Sender<Vec<Probed>>>,
     readiness: Readiness,
+}
+
+/// A connection, and what its probes have found.
+struct Probed {
+    link: Link,
+    standing: Standing,
+}
+
+/// The way of one request to a node.
+#[derive(Clone)]
+pub(crate) struct Route {
+    nodes: Nodes,
+    avoid: Option<SocketAddr>,
+    /// The connection that was taken.
+    via: Arc<Mutex<Option<Link>>>,
+}
+
+/// Takes a connection off the list when it is dropped.
+struct Listed<'a> {
+    nodes: &'a Nodes,
+    link: Link,
 }
 
 impl Nodes {
     pub(crate) fn new(readiness: Readiness) -> Self {
         metrics::describe_gauge!("parlance_edge_links", "connections to nodes that stand");
-        readiness.missing(Need::Nodes, "none of the nodes is reached");
-        Self { links: Arc::default(), readiness }
+        let nodes = Self { links: Arc::default(), readiness };
+        nodes.show(&[]);
+        nodes
     }
 
-    fn add(&self, link: Link) {
-        self.change(|links| links.push(link));
+    /// A way to any node but `avoid`, as far as there are others.
+    pub(crate) fn route(&self, avoid: Option<SocketAddr>) -> Route {
+        Route { nodes: self.clone(), avoid, via: Arc::default() }
+    }
+
+    fn add(&self, link: Link, standing: Standing) -> Listed<'_> {
+        self.change(|links| {
+            links.push(Probed { link: link.clone(), standing });
+            true
+        });
+        Listed { nodes: self, link }
     }
 
     fn remove(&self, link: &Link) {
-        self.change(|links| links.retain(|other| !other.is(link)));
+        self.change(|links| {
+            let before = links.len();
+            links.retain(|other| !other.link.is(link));
+            links.len() != before
+        });
     }
 
-    fn change(&self, change: impl FnOnce(&mut Vec<Link>)) {
-        self.links.send_modify(|links| {
-            change(links);
-            metrics::gauge!("parlance_edge_links").set(links.len() as f64);
-            if links.is_empty() {
-                self.readiness.missing(Need::Nodes, "none of the nodes is reached");
-            } else {
-                self.readiness.there(Need::Nodes);
+    /// Records what a probe of `link` has found.
+    pub(crate) fn set(&self, link: &Link, standing: Standing) {
+        self.change(|links| {
+            let found = links.iter_mut().find(|other| other.link.is(link));
+            let Some(probed) = found.filter(|probed| probed.standing != standing) else { return false };
+            tracing::info!(address = %link.address, ?standing, was = ?probed.standing, "node");
+            probed.standing = standing;
+            true
+        });
+    }
+
+    /// Changes the list; `change` returns whether it did.
+    fn change(&self, change: impl FnOnce(&mut Vec<Probed>) -> bool) {
+        self.links.send_if_modified(|links| {
+            let changed = change(links);
+            if changed {
+                self.show(links);
             }
+            changed
         });
     }
 
-    /// The link with the fewest streams; waits a little where there is none.
-    async fn pick(&self) -> Result<Link, Status> {
+    fn show(&self, links: &[Probed]) {
+        metrics::gauge!("parlance_edge_links").set(links.len() as f64);
+        match choice::missing(links.iter().map(|probed| probed.standing)) {
+            Some(why) => self.readiness.missing(Need::Nodes, why),
+            None => self.readiness.there(Need::Nodes),
+        }
+    }
+
+    /// The best connection; waits a little where there is none.
+    async fn pick(&self, avoid: Option<SocketAddr>) -> Result<Link, Status> {
+        let best = |links: &Vec<Probed>| {
+            choice::choose(links.iter().map(|Probed { link, standing }| Candidate {
+                standing: *standing,
+                closed: link.is_closed(),
+                avoided: avoid == Some(link.address),
+                streams: link.streams(),
+            }))
+        };
         let mut links = self.links.subscribe();
-        let open = |links: &Vec<Link>| links.iter().any(|link| !link.is_closed());
-        let found = timeout(NODE_WITHIN, links.wait_for(open)).await;
-        let best = found.ok().and_then(Result::ok).and_then(|links| {
-            links.iter().filter(|link| !link.is_closed()).min_by_key(|link| link.streams()).cloned()
-        });
-        best.ok_or_else(|| {
+        let found = timeout(NODE_WITHIN, links.wait_for(|links| best(links).is_some())).await;
+        let link = found.ok().and_then(Result::ok).and_then(|links| Some(links[best(&links)?].link.clone()));
+        link.ok_or_else(|| {
             Failure::new(Code::Unavailable, "no_node", "no node is in reach; try again").into()
         })
+    }
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.nodes.remove(&self.link);
+    }
+}
+
+impl Route {
+    /// The node did not answer in time: its connection gets nothing new until a probe is
+    /// answered. Returns its address.
+    pub(crate) fn blame(&self) -> Option<SocketAddr> {
+        let via = self.via.lock().unwrap_or_else(PoisonError::into_inner);
+        let link = via.as_ref()?;
+        self.nodes.set(link, Standing::Late);
+        Some(link.address)
     }
 
     async fn send(self, mut request: Request<Body>) -> Result<Response<Answer>, BoxError> {
         loop {
-            let link = self.pick().await?;
+            let link = self.nodes.pick(self.avoid).await?;
             address(&mut request, link.address)?;
+            *self.via.lock().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
             match link.clone().send(request).await {
                 Sent::Answered(response) => return Ok(response),
                 Sent::Lost(error) => return Err(error.into()),
                 Sent::Unsent(unsent) => {
                     // A node that drains: another is there, or will be in a moment.
-                    self.remove(&link);
+                    self.nodes.remove(&link);
                     request = unsent;
                 }
             }
@@ -85,7 +166,7 @@ impl Nodes {
 }
 
 /// Says whom the request is for.
-fn address(request: &mut Request<Body>, node: SocketAddr) -> Result<(), BoxError> {
+pub(super) fn address(request: &mut Request<Body>, node: SocketAddr) -> Result<(), BoxError> {
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = Some(Authority::try_from(node.to_string())?);
@@ -93,7 +174,7 @@ fn address(request: &mut Request<Body>, node: SocketAddr) -> Result<(), BoxError
     Ok(())
 }
 
-impl Service<Request<Body>> for Nodes {
+impl Service<Request<Body>> for Route {
     type Response = Response<Answer>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
@@ -143,36 +224,52 @@ pub(crate) async fn look_after(nodes: Nodes, authority: String, end: Cancellatio
     }
 }
 
-/// Keeps one link to `address`, until `end`. Streams that are open then end by themselves.
+/// Keeps one connection to `address`, until `end`. Streams that are open then end by themselves.
 async fn keep_linked(nodes: Nodes, address: SocketAddr, end: CancellationToken) {
-    let mut reached = true;
+    let mut again = CONNECT_AGAIN;
     while !end.is_cancelled() {
-        let connected = tokio::select! {
+        let ended = tokio::select! {
             () = end.cancelled() => return,
-            connected = Link::connect(address) => connected,
+            ended = run_link(&nodes, address) => ended,
         };
-        match connected {
-            Ok((link, driver)) => {
-                tracing::info!(%address, "linked");
-                reached = true;
-                nodes.add(link.clone());
-                tokio::select! {
-                    () = end.cancelled() => {}
-                    ended = driver => if let Err(error) = ended {
-                        tracing::warn!(%address, %error, "a link broke");
-                    },
-                }
-                nodes.remove(&link);
-            }
-            Err(error) if reached => {
-                reached = false;
-                tracing::warn!(%address, %error, "a node is out of reach; trying on");
+        match &ended {
+            Ok(()) => again = CONNECT_AGAIN,
+            Err(error) if again == CONNECT_AGAIN => {
+                tracing::warn!(%address, error = format!("{error:#}"), "cannot reach a node, retrying");
             }
             Err(_) => {}
         }
         tokio::select! {
             () = end.cancelled() => return,
-            () = sleep(CONNECT_AGAIN) => {}
+            () = sleep(again) => {}
+        }
+        if ended.is_err() {
+            again = (again * 2).min(CONNECT_AGAIN_AT_MOST);
         }
     }
+}
+
+/// Connects to `address` and lists the connection once the node has answered on it, for as
+/// long as it stands.
+///
+/// # Errors
+/// There was no connection, or no answer on it.
+async fn run_link(nodes: &Nodes, address: SocketAddr) -> anyhow::Result<()> {
+    let (link, mut driver) = Link::connect(address).await?;
+    let standing = tokio::select! {
+        found = timeout(FIRST_PROBE, probe(&link)) => found.context("no answer")??,
+        ended = &mut driver => {
+            ended?;
+            bail!("closed at once");
+        }
+    };
+    tracing::info!(%address, ?standing, "linked");
+    let listed = nodes.add(link, standing);
+    tokio::select! {
+        ended = &mut driver => if let Err(error) = ended {
+            tracing::warn!(%address, %error, "a link broke");
+        },
+        never = keep_probing(nodes, &listed.link) => match never {},
+    }
+    Ok(())
 }
