@@ -19,6 +19,9 @@ pub enum IdError {
     /// It holds a character that ids may not hold.
     #[error("may hold only letters, digits and -_.~@|:+= (found {0:?})")]
     Character(char),
+    /// It is `.` or `..`, which clients fold away in a path.
+    #[error("must not be . or ..")]
+    Dots,
 }
 
 fn check(id: &str) -> Result<(), IdError> {
@@ -45,6 +48,15 @@ macro_rules! id {
             pub fn parse(id: &str) -> Result<Self, IdError> {
                 check(id)?;
                 Ok(Self(id.into()))
+            }
+
+            /// Checks an id that is about to be taken: beside that it must not be `.` or `..`,
+            /// which no HTTP client can put into a path. Ids of before that rule are stored.
+            pub fn parse_new(id: &str) -> Result<Self, IdError> {
+                match id {
+                    "." | ".." => Err(IdError::Dots),
+                    id => Self::parse(id),
+                }
             }
 
             /// The id as it is written.
@@ -129,6 +141,18 @@ mod tests {
         assert_eq!(UserId::parse("a/b"), Err(IdError::Character('/')));
         assert_eq!(UserId::parse("ä"), Err(IdError::Character('ä')));
         assert_eq!(UserId::parse("a\0"), Err(IdError::Character('\0')));
+    }
+
+    #[test]
+    fn new_ids_can_be_part_of_a_path() {
+        for id in [".", ".."] {
+            assert_eq!(UserId::parse_new(id), Err(IdError::Dots));
+            assert_eq!(UserId::parse(id).unwrap().as_str(), id, "it may be stored");
+        }
+        for id in ["...", ".a", "a.", "a..b"] {
+            assert!(UserId::parse_new(id).is_ok(), "{id}");
+        }
+        assert_eq!(UserId::parse_new("a/b"), Err(IdError::Character('/')));
     }
 
     #[test]

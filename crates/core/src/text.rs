@@ -1,4 +1,8 @@
 //! Free text as validated values.
+//!
+//! `parse_new` checks what someone writes now. `parse` checks what all that was ever accepted
+//! has in common: what is stored, or was accepted by another node, stays readable when the
+//! rules for new text become stricter.
 
 use std::sync::Arc;
 
@@ -16,6 +20,15 @@ pub enum TextError {
     /// It holds white space or a control character where none may be.
     #[error("must not hold white space or control characters")]
     Character,
+    /// Nothing of it is visible.
+    #[error("must hold a visible character")]
+    Invisible,
+    /// It holds a character that displays or logs act on instead of showing it.
+    #[error("must not hold the character U+{:04X}", *.0 as u32)]
+    Forbidden(char),
+    /// It is `.` or `..`, which clients fold away in a path.
+    #[error("must not be . or ..")]
+    Dots,
 }
 
 macro_rules! text {
@@ -62,8 +75,61 @@ fn not_blank(text: &str) -> Result<(), TextError> {
     if text.trim().is_empty() { Err(TextError::Blank) } else { Ok(()) }
 }
 
+/// Refuses control characters but those in `allowed`, and line separators.
+fn no_controls(text: &str, allowed: &[char]) -> Result<(), TextError> {
+    let is_control = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    match text.chars().find(|c| is_control(*c) && !allowed.contains(c)) {
+        Some(c) => Err(TextError::Forbidden(c)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses what overrides the direction of the letters after it. For text with lines of its own.
+fn no_overrides(text: &str) -> Result<(), TextError> {
+    match text.chars().find(|c| matches!(c, '\u{202d}' | '\u{202e}')) {
+        Some(c) => Err(TextError::Forbidden(c)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses all that embeds, overrides or isolates a direction: a name is put into sentences, and
+/// what it opens would go on after it. Marks (U+200E, U+200F, U+061C) have no such effect.
+fn no_directions(text: &str) -> Result<(), TextError> {
+    match text.chars().find(|c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')) {
+        Some(c) => Err(TextError::Forbidden(c)),
+        None => Ok(()),
+    }
+}
+
+fn visible(text: &str) -> Result<(), TextError> {
+    if text.chars().all(is_invisible) { Err(TextError::Invisible) } else { Ok(()) }
+}
+
+/// White space, control characters, and what Unicode calls Default_Ignorable_Code_Point, beside
+/// the blank pattern of Braille.
+fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 impl Text {
-    /// Checks the text of a message.
+    /// Checks the text of a new message: visible, without control characters but line breaks and
+    /// tabs, and without overrides of direction.
+    pub fn parse_new(text: &str) -> Result<Self, TextError> {
+        let parsed = Self::parse(text)?;
+        no_controls(text, &['\n', '\r', '\t'])?;
+        no_overrides(text)?;
+        visible(text)?;
+        Ok(parsed)
+    }
+
+    /// Checks the text of a message that was accepted before.
     pub fn parse(text: &str) -> Result<Self, TextError> {
         bounded(text, MAX_TEXT_BYTES)?;
         not_blank(text)?;
@@ -77,7 +143,16 @@ impl Text {
 }
 
 impl Name {
-    /// Checks a display name.
+    /// Checks a new display name: visible, of one line, and nothing that reaches beyond it.
+    pub fn parse_new(name: &str) -> Result<Self, TextError> {
+        let parsed = Self::parse(name)?;
+        no_controls(name, &[])?;
+        no_directions(name)?;
+        visible(name)?;
+        Ok(parsed)
+    }
+
+    /// Checks a display name that was accepted before.
     pub fn parse(name: &str) -> Result<Self, TextError> {
         bounded(name, MAX_NAME_BYTES)?;
         not_blank(name)?;
@@ -86,7 +161,18 @@ impl Name {
 }
 
 impl Title {
-    /// Checks a title.
+    /// Checks a new title: empty, or as a name.
+    pub fn parse_new(title: &str) -> Result<Self, TextError> {
+        let parsed = Self::parse(title)?;
+        no_controls(title, &[])?;
+        no_directions(title)?;
+        if !title.is_empty() {
+            visible(title)?;
+        }
+        Ok(parsed)
+    }
+
+    /// Checks a title that was accepted before.
     pub fn parse(title: &str) -> Result<Self, TextError> {
         bounded(title, MAX_NAME_BYTES)?;
         Ok(Self(title.into()))
@@ -94,7 +180,18 @@ impl Title {
 }
 
 impl Topic {
-    /// Checks a topic.
+    /// Checks a new topic: empty, or visible; with line feeds and tabs, as a text.
+    pub fn parse_new(topic: &str) -> Result<Self, TextError> {
+        let parsed = Self::parse(topic)?;
+        no_controls(topic, &['\n', '\t'])?;
+        no_directions(topic)?;
+        if !topic.is_empty() {
+            visible(topic)?;
+        }
+        Ok(parsed)
+    }
+
+    /// Checks a topic that was accepted before.
     pub fn parse(topic: &str) -> Result<Self, TextError> {
         bounded(topic, MAX_TOPIC_BYTES)?;
         Ok(Self(topic.into()))
@@ -114,7 +211,19 @@ impl Default for Topic {
 }
 
 impl Emoji {
-    /// Checks a reaction.
+    /// Checks a new reaction: visible, and something that can be part of a path.
+    pub fn parse_new(emoji: &str) -> Result<Self, TextError> {
+        let parsed = Self::parse(emoji)?;
+        no_controls(emoji, &[])?;
+        no_directions(emoji)?;
+        visible(emoji)?;
+        match emoji {
+            "." | ".." => Err(TextError::Dots),
+            _ => Ok(parsed),
+        }
+    }
+
+    /// Checks a reaction that was accepted before.
     pub fn parse(emoji: &str) -> Result<Self, TextError> {
         bounded(emoji, MAX_EMOJI_BYTES)?;
         not_blank(emoji)?;
@@ -122,5 +231,131 @@ impl Emoji {
             return Err(TextError::Character);
         }
         Ok(Self(emoji.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Parsed = Result<(), TextError>;
+
+    fn text(text: &str) -> Parsed {
+        Text::parse_new(text).map(|_| ())
+    }
+
+    fn name(name: &str) -> Parsed {
+        Name::parse_new(name).map(|_| ())
+    }
+
+    fn title(title: &str) -> Parsed {
+        Title::parse_new(title).map(|_| ())
+    }
+
+    fn topic(topic: &str) -> Parsed {
+        Topic::parse_new(topic).map(|_| ())
+    }
+
+    fn emoji(emoji: &str) -> Parsed {
+        Emoji::parse_new(emoji).map(|_| ())
+    }
+
+    const ALL: [fn(&str) -> Parsed; 5] = [text, name, title, topic, emoji];
+
+    #[test]
+    fn control_characters_are_refused() {
+        for c in ['\0', '\u{1}', '\u{7}', '\u{1b}', '\u{7f}', '\u{85}', '\u{9b}'] {
+            for (index, parse) in ALL.iter().enumerate() {
+                assert!(parse(&format!("a{c}b")).is_err(), "{c:?} {index}");
+            }
+            assert_eq!(text(&format!("a{c}")), Err(TextError::Forbidden(c)));
+        }
+        for c in ['\r', '\n', '\t', '\u{2028}', '\u{2029}'] {
+            assert_eq!(name(&format!("a{c}b")), Err(TextError::Forbidden(c)));
+            assert_eq!(title(&format!("a{c}b")), Err(TextError::Forbidden(c)));
+        }
+        assert_eq!(text("fn main() {\r\n\t}\n"), Ok(()));
+        assert_eq!(topic("first\n\tsecond"), Ok(()));
+        assert_eq!(topic("first\r\nsecond"), Err(TextError::Forbidden('\r')));
+        assert_eq!(TextError::Forbidden('\r').to_string(), "must not hold the character U+000D");
+    }
+
+    #[test]
+    fn directions_do_not_reach_beyond_a_text() {
+        for c in ['\u{202d}', '\u{202e}'] {
+            for parse in ALL {
+                assert_eq!(parse(&format!("a{c}b")), Err(TextError::Forbidden(c)));
+            }
+        }
+        for c in ['\u{202a}', '\u{202b}', '\u{202c}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}'] {
+            for parse in [name, title, topic, emoji] {
+                assert_eq!(parse(&format!("a{c}b")), Err(TextError::Forbidden(c)));
+            }
+            assert_eq!(text(&format!("a{c}b")), Ok(()), "a message is on lines of its own");
+        }
+        for good in ["שלום", "\u{200f}مرحبا", "می\u{200c}خواهم", "a\u{200e}"] {
+            for parse in [text, name, title, topic] {
+                assert_eq!(parse(good), Ok(()), "{good:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn something_must_be_visible() {
+        let invisible = [
+            "\u{200b}",
+            "\u{feff}",
+            "\u{3164}",
+            "\u{ad}",
+            "\u{2060}",
+            "\u{2800}",
+            "\u{115f}",
+            "\u{ffa0}",
+            "\u{fe0f}",
+            "\u{e0100}",
+            "\u{180e}",
+            "\u{200d}\u{200d}",
+            "\u{e0041}",
+        ];
+        for invisible in invisible {
+            for parse in ALL {
+                assert_eq!(parse(invisible), Err(TextError::Invisible), "{invisible:?}");
+            }
+            for parse in [text, name, title, topic] {
+                assert_eq!(parse(&format!(" {invisible} ")), Err(TextError::Invisible), "{invisible:?}");
+            }
+        }
+        for parse in [title, topic] {
+            assert_eq!(parse(""), Ok(()));
+            assert_eq!(parse("  "), Err(TextError::Invisible));
+        }
+        for blank in ["", " ", "\u{a0}\u{3000}"] {
+            assert_eq!(text(blank), Err(TextError::Blank));
+            assert_eq!(name(blank), Err(TextError::Blank));
+        }
+        for emoji in
+            ["👍", "👍\u{fe0f}", "👩\u{200d}💻", "🏴\u{e0067}\u{e0062}\u{e007f}", "❤\u{fe0f}", "+1", "a"]
+        {
+            for parse in ALL {
+                assert_eq!(parse(emoji), Ok(()), "{emoji:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn reactions_can_be_part_of_a_path() {
+        assert_eq!(emoji("."), Err(TextError::Dots));
+        assert_eq!(emoji(".."), Err(TextError::Dots));
+        assert_eq!(emoji("..."), Ok(()));
+    }
+
+    #[test]
+    fn what_was_accepted_before_stays_readable() {
+        assert!(Text::parse("a\0\u{202e}b").is_ok());
+        assert!(Text::parse("\u{200b}").is_ok());
+        assert!(Name::parse("a\r\n\0").is_ok());
+        assert!(Title::parse("\u{feff}\n").is_ok());
+        assert!(Topic::parse("\0").is_ok());
+        assert!(Emoji::parse("..").is_ok() && Emoji::parse("\u{200b}").is_ok());
     }
 }

@@ -222,7 +222,7 @@ impl Api {
         request: v1::RemoveReactionRequest,
     ) -> Result<v1::RemoveReactionResponse, Error> {
         let action =
-            Action::Unreact { target: parse::seq(request.seq)?, emoji: parse::emoji(&request.emoji)? };
+            Action::Unreact { target: parse::seq(request.seq)?, emoji: parse::old_emoji(&request.emoji)? };
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
         Ok(v1::RemoveReactionResponse { outcome: Some(self.change(caller, asked, action).await?) })
     }

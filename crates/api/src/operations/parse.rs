@@ -26,6 +26,11 @@ pub(crate) fn user_id(name: &str, id: &str) -> Result<UserId, Error> {
     UserId::parse(id).map_err(|error| field(name, error))
 }
 
+/// The id of a user to be.
+pub(crate) fn new_user_id(name: &str, id: &str) -> Result<UserId, Error> {
+    UserId::parse_new(id).map_err(|error| field(name, error))
+}
+
 /// The id that stands for the caller.
 pub(crate) const ME: &str = "me";
 
@@ -39,22 +44,27 @@ pub(crate) fn request_id(name: &str, id: &str) -> Result<RequestId, Error> {
 }
 
 pub(crate) fn text(text: &str) -> Result<Text, Error> {
-    Text::parse(text).map_err(|error| field("text", error))
+    Text::parse_new(text).map_err(|error| field("text", error))
 }
 
 pub(crate) fn name(name: &str) -> Result<Name, Error> {
-    Name::parse(name).map_err(|error| field("name", error))
+    Name::parse_new(name).map_err(|error| field("name", error))
 }
 
-pub(crate) fn title(title: &str) -> Result<Title, Error> {
-    Title::parse(title).map_err(|error| field("settings.title", error))
+pub(crate) fn title(name: &str, title: &str) -> Result<Title, Error> {
+    Title::parse_new(title).map_err(|error| field(name, error))
 }
 
-pub(crate) fn topic(topic: &str) -> Result<Topic, Error> {
-    Topic::parse(topic).map_err(|error| field("settings.topic", error))
+pub(crate) fn topic(name: &str, topic: &str) -> Result<Topic, Error> {
+    Topic::parse_new(topic).map_err(|error| field(name, error))
 }
 
 pub(crate) fn emoji(emoji: &str) -> Result<Emoji, Error> {
+    Emoji::parse_new(emoji).map_err(|error| field("emoji", error))
+}
+
+/// A reaction to be taken back, which may be of before the rules for new ones.
+pub(crate) fn old_emoji(emoji: &str) -> Result<Emoji, Error> {
     Emoji::parse(emoji).map_err(|error| field("emoji", error))
 }
 

@@ -104,8 +104,8 @@ impl Api {
             None => None,
         };
         let change = SettingsChange {
-            title: request.title.as_deref().map(parse::title).transpose()?,
-            topic: request.topic.as_deref().map(parse::topic).transpose()?,
+            title: request.title.as_deref().map(|title| parse::title("title", title)).transpose()?,
+            topic: request.topic.as_deref().map(|topic| parse::topic("topic", topic)).transpose()?,
             visibility,
         };
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
@@ -226,8 +226,8 @@ fn settings(kind: RoomKind, settings: Option<&v1::RoomSettings>) -> Result<Setti
         return Err(parse::field("settings", "a direct room has none"));
     }
     Ok(Settings {
-        title: parse::title(&given.title)?,
-        topic: parse::topic(&given.topic)?,
+        title: parse::title("settings.title", &given.title)?,
+        topic: parse::topic("settings.topic", &given.topic)?,
         visibility: convert::visibility_from(given.history_visibility()).unwrap_or(usual),
     })
 }

@@ -18,7 +18,7 @@ impl Api {
         let id = if request.user_id.is_empty() {
             made_up_id(&request.name)
         } else {
-            parse::user_id("user_id", &request.user_id)?
+            parse::new_user_id("user_id", &request.user_id)?
         };
         if id.as_str() == parse::ME {
             return Err(parse::field("user_id", "stands for oneself"));

@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_sent_is_named() {
-        let log = b"[00:00] <a>\n\n[00:01] <a> \xff\n[00:02] <a> 12345678901234567\nhello\n[00:03] <> x\n[00:04] <b> ok";
+        let log = b"[00:00] <a>\n\n[00:01] <a> \xff\n[00:02] <a> 12345678901234567\nhello\n[00:03] <> x\n[00:04] <b> ok\n[00:05] <b> \x02bold\x02";
         let plan = planned(log, 0);
         let named: Vec<_> = plan.unsendable.iter().map(|line| (line.line, line.reason)).collect();
         assert_eq!(
@@ -343,6 +343,7 @@ mod tests {
                 (4, Reason::TooLong),
                 (5, Reason::Unparsable),
                 (6, Reason::Nameless),
+                (8, Reason::Control),
             ]
         );
         assert_eq!(plan.lines, plan.unsendable.len() as u64 + plan.rooms[0].messages.len() as u64);

@@ -23,6 +23,8 @@ pub(super) enum Reason {
     Nameless,
     /// Its text holds only white space, or nothing.
     Blank,
+    /// Its text holds a control character, or one that changes the direction of others.
+    Control,
     /// Its text is not UTF-8.
     NotUtf8,
     /// Its text is longer than the server takes.
@@ -36,6 +38,7 @@ impl fmt::Display for Reason {
             Self::Unparsable => "unparsable line",
             Self::Nameless => "no nick",
             Self::Blank => "blank text",
+            Self::Control => "control character in the text",
             Self::NotUtf8 => "text not UTF-8",
             Self::TooLong => "text over the limit",
         })
@@ -49,9 +52,10 @@ impl Reason {
             return Err(Self::TooLong);
         }
         let text = std::str::from_utf8(text).map_err(|_| Self::NotUtf8)?;
-        match Text::parse(text) {
+        match Text::parse_new(text) {
             Ok(_) => Ok(text),
             Err(TextError::TooLong(_)) => Err(Self::TooLong),
+            Err(TextError::Forbidden(_)) => Err(Self::Control),
             Err(_) => Err(Self::Blank),
         }
     }
