@@ -5,6 +5,8 @@ use parlance_proto::error::Failure;
 use parlance_store::StoreError;
 use tonic::{Code, Status};
 
+use crate::auth::TokenProblem;
+
 /// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
@@ -12,8 +14,8 @@ pub enum Error {
     #[error("no bearer token")]
     TokenMissing,
     /// Not a token that this server accepts.
-    #[error("the token is not valid")]
-    TokenInvalid,
+    #[error("the token is not valid: {0}")]
+    TokenInvalid(TokenProblem),
     /// It has ended.
     #[error("the token has expired")]
     TokenExpired,
@@ -81,7 +83,10 @@ impl From<Error> for Failure {
         let failure = |code, reason| Self::new(code, reason, message.clone());
         match error {
             Error::TokenMissing => failure(Unauthenticated, "token_missing"),
-            Error::TokenInvalid => failure(Unauthenticated, "token_invalid"),
+            // Safe to return: what is wrong with claims is found only once the signature is good.
+            Error::TokenInvalid(problem) => {
+                failure(Unauthenticated, "token_invalid").with("problem", problem)
+            }
             Error::TokenExpired => failure(Unauthenticated, "token_expired"),
             Error::NeedsScope => failure(PermissionDenied, "needs_scope"),
             Error::Field(field, description) => Self::field(field, description),

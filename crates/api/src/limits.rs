@@ -219,3 +219,7 @@ pub(crate) const REFRESH_TRIES: usize = 60;
 
 /// How long a node that did not answer is not asked to decide: until its lease has ended.
 pub(crate) const SILENT_FOR: Duration = Duration::from_secs(10);
+
+/// Refused tokens that are logged in a second: enough to find a mistake, while anyone may send
+/// as many as they like.
+pub(crate) const REFUSED_TOKENS_LOGGED: u64 = 20;

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use crate::auth::Caller;
+use crate::auth::{Caller, TokenProblem};
 use crate::limits::OPERATION_TIMEOUT;
 use crate::session::{Inbound, Session};
 use crate::streams::{self, Deliveries, Nothing, opened};
@@ -80,7 +80,8 @@ impl Services {
 
     fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Error> {
         let header = metadata.get("authorization").map(|value| value.to_str());
-        self.0.auth().verify(header.transpose().map_err(|_| Error::TokenInvalid)?)
+        let header = header.transpose().map_err(|_| Error::TokenInvalid(TokenProblem::NotBearer))?;
+        self.0.auth().verify(header)
     }
 
     /// What every unary call has in common.

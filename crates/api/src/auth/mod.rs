@@ -1,21 +1,24 @@
 //! Who is calling: bearer tokens (JWT) and what they allow.
 
+mod claims;
 mod provider;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use parlance_core::UserId;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
+pub use self::claims::TokenProblem;
+use self::claims::{CLOCK_SKEW, Claims, Refused};
 use crate::Error;
+use crate::limits::REFUSED_TOKENS_LOGGED;
 
 /// Issuer of the tokens that a server in local mode makes itself.
 const LOCAL_ISSUER: &str = "parlance-local";
-
-/// How far clocks may differ, seconds.
-const CLOCK_SKEW: u64 = 60;
 
 /// Longer than any session; instants too far away cannot be told.
 const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -37,21 +40,23 @@ pub struct Caller {
 impl Caller {
     /// How long the token still holds; for one that never ends, ten years.
     pub fn remaining(&self) -> Duration {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let end = Duration::from_secs(self.expires_at.saturating_add(CLOCK_SKEW));
-        end.saturating_sub(now).min(FOR_EVER)
+        end.saturating_sub(since_epoch()).min(FOR_EVER)
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct Claims {
-    sub: String,
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The claims of tokens that are made here.
+#[derive(Serialize)]
+struct OwnClaims<'c> {
+    sub: &'c str,
     exp: u64,
-    /// Space-separated, as in OAuth 2.0.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    scope: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    iss: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    scope: &'c str,
+    iss: &'static str,
 }
 
 /// A key that tokens are verified with.
@@ -78,15 +83,29 @@ pub enum KeyError {
     /// Too short to be safe.
     #[error("a shared secret must have at least 32 bytes")]
     ShortSecret,
+    /// A key in PEM where a secret is expected. As a secret, a public key would let anyone sign.
+    #[error("this is a key in PEM, not a shared secret; a public key goes with --jwt-public-key")]
+    PemAsSecret,
     /// Not one of the kinds of [`Key::PublicPem`].
-    #[error("not an RSA, EC or Ed25519 public key in PEM")]
+    #[error(
+        "not an RSA (2048 bits or more), EC (P-256 or P-384) or Ed25519 public key in PEM \
+         (\"-----BEGIN PUBLIC KEY-----\")"
+    )]
     NotAPublicKey,
+    /// The private half, which stays with whoever signs.
+    #[error(
+        "this is a private key, which only the signer of the tokens may have; make the public key of it: \
+         openssl pkey -in PRIVATE.pem -pubout -out PUBLIC.pem"
+    )]
+    PrivateKey,
 }
 
 /// Verifies tokens, and in local mode makes them.
 pub struct Auth {
     decoding: DecodingKey,
     validation: Validation,
+    expectations: Expectations,
+    refusals: RefusalLog,
     /// Local mode only.
     encoding: Option<EncodingKey>,
 }
@@ -99,6 +118,9 @@ impl Auth {
     pub fn with_key(key: &Key, expectations: &Expectations) -> Result<Self, KeyError> {
         provider::install();
         let (decoding, algorithms) = match key {
+            Key::Secret(secret) if secret.trim_ascii_start().starts_with(PEM) => {
+                return Err(KeyError::PemAsSecret);
+            }
             Key::Secret(secret) if secret.len() < 32 => return Err(KeyError::ShortSecret),
             Key::Secret(secret) => {
                 let hmac = vec![Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
@@ -106,18 +128,25 @@ impl Auth {
             }
             Key::PublicPem(pem) => public_key(pem)?,
         };
-        Ok(Self { decoding, validation: validation(algorithms, expectations), encoding: None })
+        Ok(Self::new(decoding, algorithms, expectations.clone(), None))
     }
 
     /// Local mode: tokens are made and verified here with a `secret` of this server's.
     pub fn local(secret: &[u8]) -> Self {
         provider::install();
         let expectations = Expectations { issuer: Some(LOCAL_ISSUER.into()), audience: None };
-        Self {
-            decoding: DecodingKey::from_secret(secret),
-            validation: validation(vec![Algorithm::HS256], &expectations),
-            encoding: Some(EncodingKey::from_secret(secret)),
-        }
+        let encoding = Some(EncodingKey::from_secret(secret));
+        Self::new(DecodingKey::from_secret(secret), vec![Algorithm::HS256], expectations, encoding)
+    }
+
+    fn new(
+        decoding: DecodingKey,
+        algorithms: Vec<Algorithm>,
+        expectations: Expectations,
+        encoding: Option<EncodingKey>,
+    ) -> Self {
+        let (validation, refusals) = (signature_only(algorithms), RefusalLog::default());
+        Self { decoding, validation, expectations, refusals, encoding }
     }
 
     /// Whether this server makes its own tokens.
@@ -125,69 +154,193 @@ impl Auth {
         self.encoding.is_some()
     }
 
+    /// The algorithms that tokens may be signed with, such as `RS256, RS384, RS512`.
+    pub fn algorithms(&self) -> String {
+        let names: Vec<_> = self.validation.algorithms.iter().map(|name| format!("{name:?}")).collect();
+        names.join(", ")
+    }
+
     /// A token for `user`; `None` where tokens are made elsewhere.
     pub fn mint(&self, user: &UserId, lifetime: Duration) -> Option<String> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let claims = Claims {
-            sub: user.as_str().to_owned(),
-            exp: (now + lifetime).as_secs(),
-            scope: String::new(),
-            iss: LOCAL_ISSUER.to_owned(),
-        };
+        self.mint_with_scope(user, "", lifetime)
+    }
+
+    /// A token for `user` with a space-separated `scope`; `None` where tokens are made elsewhere.
+    pub fn mint_with_scope(&self, user: &UserId, scope: &str, lifetime: Duration) -> Option<String> {
+        let exp = (since_epoch() + lifetime).as_secs();
+        let claims = OwnClaims { sub: user.as_str(), exp, scope, iss: LOCAL_ISSUER };
         jsonwebtoken::encode(&Header::default(), &claims, self.encoding.as_ref()?).ok()
     }
 
-    /// Whom the value of an `authorization` header names.
+    /// Whom the value of an `authorization` header names. The reason for a refusal is logged and
+    /// returned, the token is not.
     ///
     /// # Errors
     /// UNAUTHENTICATED, with a reason that says whether to get a new token.
     pub fn verify(&self, authorization: Option<&str>) -> Result<Caller, Error> {
         let header = authorization.ok_or(Error::TokenMissing)?;
-        let (scheme, token) = header.split_once(' ').ok_or(Error::TokenInvalid)?;
-        if !scheme.eq_ignore_ascii_case("bearer") || token.len() > MAX_TOKEN_BYTES {
-            return Err(Error::TokenInvalid);
+        let now = since_epoch().as_secs();
+        match self.claims(header, now) {
+            Ok(Claims { user, is_service, expires_at }) => Ok(Caller { user, is_service, expires_at }),
+            Err(Refused::Expired) => Err(Error::TokenExpired),
+            Err(Refused::Invalid(problem)) => {
+                self.refusals.log(&problem, now);
+                Err(Error::TokenInvalid(problem))
+            }
         }
-        let token = jsonwebtoken::decode::<Claims>(token.trim(), &self.decoding, &self.validation);
-        let claims = token
-            .map_err(|error| match error.kind() {
-                ErrorKind::ExpiredSignature => Error::TokenExpired,
-                _ => Error::TokenInvalid,
-            })?
-            .claims;
-        let user = UserId::parse(&claims.sub).map_err(|_| Error::TokenInvalid)?;
-        let is_service = claims.scope.split(' ').any(|scope| scope == "service" || scope == "admin");
-        Ok(Caller { user, is_service, expires_at: claims.exp })
+    }
+
+    fn claims(&self, header: &str, now: u64) -> Result<Claims, Refused> {
+        let (scheme, token) = header.split_once(' ').ok_or(TokenProblem::NotBearer)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(TokenProblem::NotBearer.into());
+        }
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenProblem::TooLong(MAX_TOKEN_BYTES).into());
+        }
+        let token = token.trim();
+        let token = jsonwebtoken::decode::<Map<String, Value>>(token, &self.decoding, &self.validation);
+        let token = token.map_err(|error| match error.kind() {
+            ErrorKind::InvalidSignature => TokenProblem::Signature,
+            ErrorKind::InvalidAlgorithm => TokenProblem::Algorithm(self.algorithms()),
+            _ => TokenProblem::Malformed,
+        })?;
+        // RFC 7515, 4.1.11: what a token calls critical must be understood, and no extension is.
+        // RFC 7797, 6: a payload that is not in base64url is no token's, whether that is called
+        // critical or not.
+        let is_encoded = token.header.extras.get("b64").is_ok_and(|b64| b64 != Some(false));
+        if token.header.crit.is_some() || !is_encoded {
+            return Err(TokenProblem::Critical.into());
+        }
+        Claims::check(&token.claims, &self.expectations, now)
     }
 }
+
+/// Logs refused tokens, at most [`REFUSED_TOKENS_LOGGED`] a second: anyone can send them.
+#[derive(Default)]
+struct RefusalLog {
+    /// The second that `count` belongs to.
+    second: AtomicU64,
+    count: AtomicU64,
+}
+
+impl RefusalLog {
+    fn log(&self, problem: &TokenProblem, now: u64) {
+        // Two callers at the turn of a second may both reset the count: a few lines more.
+        if self.second.swap(now, Ordering::Relaxed) != now {
+            self.count.store(0, Ordering::Relaxed);
+        }
+        if self.count.fetch_add(1, Ordering::Relaxed) < REFUSED_TOKENS_LOGGED {
+            tracing::info!(%problem, "refused a token");
+        }
+    }
+}
+
+/// What keys in PEM begin with.
+const PEM: &[u8] = b"-----BEGIN";
+
+/// Shortest RSA key that signatures are verified with, bytes of its modulus.
+const MIN_RSA_BYTES: usize = 2048 / 8;
 
 fn public_key(pem: &[u8]) -> Result<(DecodingKey, Vec<Algorithm>), KeyError> {
-    if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
-        return Ok((key, vec![Algorithm::RS256, Algorithm::RS384, Algorithm::RS512]));
+    if pem.windows(PRIVATE.len()).any(|bytes| bytes == PRIVATE) {
+        return Err(KeyError::PrivateKey);
     }
-    if let Ok(key) = DecodingKey::from_ec_pem(pem) {
-        return Ok((key, vec![Algorithm::ES256, Algorithm::ES384]));
-    }
-    let key = DecodingKey::from_ed_pem(pem).map_err(|_| KeyError::NotAPublicKey)?;
-    Ok((key, vec![Algorithm::EdDSA]))
+    let (key, algorithms) = if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
+        (key, vec![Algorithm::RS256, Algorithm::RS384, Algorithm::RS512])
+    } else if let Ok(key) = DecodingKey::from_ec_pem(pem) {
+        (key, vec![Algorithm::ES256, Algorithm::ES384])
+    } else {
+        let key = DecodingKey::from_ed_pem(pem).map_err(|_| KeyError::NotAPublicKey)?;
+        (key, vec![Algorithm::EdDSA])
+    };
+    // A key that is read but never verifies anything would refuse each token without a hint.
+    let bytes = key.try_get_as_bytes().map_err(|_| KeyError::NotAPublicKey)?.len();
+    let algorithms = match (algorithms[0], bytes) {
+        (Algorithm::RS256, bytes) if bytes < MIN_RSA_BYTES => return Err(KeyError::NotAPublicKey),
+        (Algorithm::ES256, P256_POINT) => vec![Algorithm::ES256],
+        (Algorithm::ES256, P384_POINT) => vec![Algorithm::ES384],
+        (Algorithm::ES256, _) => return Err(KeyError::NotAPublicKey),
+        _ => algorithms,
+    };
+    Ok((key, algorithms))
 }
 
-/// The algorithms are those of the key, never what a token says of itself.
-fn validation(algorithms: Vec<Algorithm>, expectations: &Expectations) -> Validation {
+/// What names a private key in PEM, of whatever kind.
+const PRIVATE: &[u8] = b"PRIVATE KEY-----";
+
+/// Bytes of an uncompressed point on each curve.
+const P256_POINT: usize = 65;
+const P384_POINT: usize = 97;
+
+/// The algorithms are those of the key, never what a token says of itself. Claims are checked by
+/// [`Claims::check`], which says what is wrong with them.
+fn signature_only(algorithms: Vec<Algorithm>) -> Validation {
     let mut validation = Validation::new(algorithms[0]);
     validation.algorithms = algorithms;
-    validation.leeway = CLOCK_SKEW;
-    validation.validate_nbf = true;
-    validation.set_required_spec_claims(&["exp", "sub"]);
-    match &expectations.audience {
-        Some(audience) => {
-            validation.set_audience(&[audience]);
-            validation.required_spec_claims.insert("aud".into());
-        }
-        None => validation.validate_aud = false,
-    }
-    if let Some(issuer) = &expectations.issuer {
-        validation.set_issuer(&[issuer]);
-        validation.required_spec_claims.insert("iss".into());
-    }
+    validation.required_spec_claims.clear();
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
     validation
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key_error(key: Key) -> KeyError {
+        Auth::with_key(&key, &Expectations::default()).err().unwrap()
+    }
+
+    #[test]
+    fn keys_of_the_wrong_kind_are_refused() {
+        let private = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n";
+        let error = key_error(Key::PublicPem(private.into()));
+        assert!(error.to_string().contains("openssl pkey -in"), "{error}");
+        for kind in ["RSA PRIVATE", "EC PRIVATE", "ENCRYPTED PRIVATE"] {
+            let pem = format!("-----BEGIN {kind} KEY-----\nAAAA\n-----END {kind} KEY-----\n");
+            assert!(matches!(key_error(Key::PublicPem(pem.into())), KeyError::PrivateKey), "{kind}");
+        }
+        assert!(matches!(key_error(Key::PublicPem(b"ssh-rsa AAAA".to_vec())), KeyError::NotAPublicKey));
+        assert!(matches!(key_error(Key::Secret(private.into())), KeyError::PemAsSecret));
+        assert!(matches!(key_error(Key::Secret(b"short".to_vec())), KeyError::ShortSecret));
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let auth = Auth::local(&[7; 32]);
+        let alice = UserId::parse("alice").unwrap();
+        let refused = |header: &str| match auth.verify(Some(header)) {
+            Err(Error::TokenInvalid(problem)) => problem.to_string(),
+            other => panic!("{header}: {other:?}"),
+        };
+        let token = auth.mint(&alice, Duration::from_secs(60)).unwrap();
+        assert_eq!(auth.verify(Some(&format!("bearer {token}"))).unwrap().user, alice);
+        assert_eq!(refused(&token), "authorization: want Bearer and a token");
+        assert_eq!(refused(&format!("Basic {token}")), "authorization: want Bearer and a token");
+        assert_eq!(refused("Bearer garbage"), "not a JSON web token");
+        assert_eq!(refused(&format!("Bearer {}", "x".repeat(9000))), "longer than 8192 bytes");
+        let other = Auth::local(&[8; 32]).mint(&alice, Duration::from_secs(60)).unwrap();
+        assert_eq!(
+            refused(&format!("Bearer {other}")),
+            "the signature does not match the key of this server"
+        );
+        let encoding = EncodingKey::from_secret(&[7; 32]);
+        let signed = |header: &Header| {
+            let claims = OwnClaims { sub: "alice", exp: u64::MAX, scope: "", iss: LOCAL_ISSUER };
+            format!("Bearer {}", jsonwebtoken::encode(header, &claims, &encoding).unwrap())
+        };
+        assert_eq!(refused(&signed(&Header::new(Algorithm::HS512))), "alg: want HS256");
+        let critical = Header { crit: Some(vec!["b64".to_owned()]), ..Header::default() };
+        assert_eq!(refused(&signed(&critical)), "crit: names extensions that are not supported");
+    }
+
+    #[test]
+    fn own_tokens_may_have_a_scope() {
+        let auth = Auth::local(&[7; 32]);
+        let backend = UserId::parse("backend").unwrap();
+        let token = auth.mint_with_scope(&backend, "service", Duration::from_secs(60)).unwrap();
+        assert!(auth.verify(Some(&format!("Bearer {token}"))).unwrap().is_service);
+    }
 }

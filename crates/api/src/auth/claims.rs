@@ -1,0 +1,270 @@
+//! What a token claims, read as its standards have it: RFC 7519, and for scopes RFC 8693
+//! (`scope`) beside what common issuers make of it (`scp`, lists).
+
+use parlance_core::{IdError, UserId};
+use serde_json::{Map, Value};
+
+use super::Expectations;
+use crate::operations::parse::ME;
+
+/// How far clocks may differ, seconds.
+pub(super) const CLOCK_SKEW: u64 = 60;
+
+/// Why a token is refused. Holds nothing of the token's signature or key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenProblem {
+    /// The value of the header is not `Bearer` and a token.
+    #[error("authorization: want Bearer and a token")]
+    NotBearer,
+    /// More bytes than a token may have.
+    #[error("longer than {0} bytes")]
+    TooLong(usize),
+    /// Not three parts of base64url and JSON.
+    #[error("not a JSON web token")]
+    Malformed,
+    /// Signed otherwise than the key says.
+    #[error("alg: want {0}")]
+    Algorithm(String),
+    /// The signature is none of this key.
+    #[error("the signature does not match the key of this server")]
+    Signature,
+    /// The token needs extensions that are not implemented.
+    #[error("crit: names extensions that are not supported")]
+    Critical,
+    /// A claim is missing.
+    #[error("{0}: missing")]
+    Missing(&'static str),
+    /// A claim has another type than the standard says.
+    #[error("{0}: must be {1}")]
+    Type(&'static str, &'static str),
+    /// A claim has another value than is configured here.
+    #[error("{0}: want {1}")]
+    Want(&'static str, String),
+    /// The token is not valid yet.
+    #[error("nbf: lies in the future")]
+    NotYet,
+    /// The subject is no user id.
+    #[error("sub: {0}")]
+    Subject(IdError),
+    /// The subject is the word that stands for the caller.
+    #[error("sub: \"{ME}\" stands for the caller and is nobody's id")]
+    SubjectMe,
+}
+
+/// Whether a token holds at a time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    Expired,
+    Invalid(TokenProblem),
+}
+
+impl From<TokenProblem> for Refused {
+    fn from(problem: TokenProblem) -> Self {
+        Self::Invalid(problem)
+    }
+}
+
+/// The claims that count here.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Claims {
+    pub(super) user: UserId,
+    pub(super) is_service: bool,
+    pub(super) expires_at: u64,
+}
+
+impl Claims {
+    /// Reads and checks the claims of a token whose signature is good. `now` is in seconds since
+    /// the Unix epoch.
+    pub(super) fn check(
+        claims: &Map<String, Value>,
+        expectations: &Expectations,
+        now: u64,
+    ) -> Result<Self, Refused> {
+        let expires_at = date(claims, "exp")?.ok_or(TokenProblem::Missing("exp"))?;
+        if expires_at.saturating_add(CLOCK_SKEW) < now {
+            return Err(Refused::Expired);
+        }
+        if date(claims, "nbf")?.is_some_and(|from| from > now.saturating_add(CLOCK_SKEW)) {
+            return Err(TokenProblem::NotYet.into());
+        }
+        check_issuer(claims.get("iss"), expectations.issuer.as_deref())?;
+        if let Some(audience) = &expectations.audience {
+            check_audience(claims.get("aud"), audience)?;
+        }
+        let user = subject(claims.get("sub"))?;
+        let mut is_service = false;
+        for name in ["scope", "scp"] {
+            for scope in scopes(claims, name)? {
+                is_service |= scope == "service" || scope == "admin";
+            }
+        }
+        Ok(Self { user, is_service, expires_at })
+    }
+}
+
+/// A NumericDate: seconds since the Unix epoch, perhaps with a fraction, which is cut off.
+fn date(claims: &Map<String, Value>, name: &'static str) -> Result<Option<u64>, TokenProblem> {
+    let wrong = TokenProblem::Type(name, "a number of seconds since 1970-01-01");
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    let Value::Number(number) = value else { return Err(wrong) };
+    match (number.as_u64(), number.as_f64()) {
+        (Some(seconds), _) => Ok(Some(seconds)),
+        // Before 1970 is long ago, and what is too large for ever: the cast saturates.
+        (None, Some(seconds)) if seconds.is_finite() => Ok(Some(seconds as u64)),
+        _ => Err(wrong),
+    }
+}
+
+fn check_issuer(issuer: Option<&Value>, expected: Option<&str>) -> Result<(), TokenProblem> {
+    match (issuer, expected) {
+        (None, None) => Ok(()),
+        (None, Some(expected)) => Err(TokenProblem::Want("iss", expected.to_owned())),
+        (Some(Value::String(issuer)), Some(expected)) if issuer != expected => {
+            Err(TokenProblem::Want("iss", expected.to_owned()))
+        }
+        (Some(Value::String(_)), _) => Ok(()),
+        (Some(_), _) => Err(TokenProblem::Type("iss", "a string")),
+    }
+}
+
+fn check_audience(audience: Option<&Value>, expected: &str) -> Result<(), TokenProblem> {
+    let wrong = TokenProblem::Type("aud", "a string or a list of strings");
+    let is_named = match audience {
+        None => false,
+        Some(Value::String(audience)) => audience == expected,
+        Some(Value::Array(audiences)) if audiences.iter().all(Value::is_string) => {
+            audiences.iter().any(|audience| audience == expected)
+        }
+        Some(_) => return Err(wrong),
+    };
+    if is_named { Ok(()) } else { Err(TokenProblem::Want("aud", expected.to_owned())) }
+}
+
+fn subject(subject: Option<&Value>) -> Result<UserId, TokenProblem> {
+    let subject = match subject {
+        None => return Err(TokenProblem::Missing("sub")),
+        Some(Value::String(subject)) => subject,
+        Some(_) => return Err(TokenProblem::Type("sub", "a string")),
+    };
+    if subject == ME {
+        return Err(TokenProblem::SubjectMe);
+    }
+    UserId::parse_new(subject).map_err(TokenProblem::Subject)
+}
+
+/// A space-separated string, as in OAuth 2.0, or a list of such.
+fn scopes<'c>(
+    claims: &'c Map<String, Value>,
+    name: &'static str,
+) -> Result<impl Iterator<Item = &'c str>, TokenProblem> {
+    let wrong = || TokenProblem::Type(name, "a string or a list of strings");
+    let values = match claims.get(name) {
+        None | Some(Value::Null) => &[],
+        Some(value @ Value::String(_)) => std::slice::from_ref(value),
+        Some(Value::Array(values)) => values.as_slice(),
+        Some(_) => return Err(wrong()),
+    };
+    let values: Option<Vec<&str>> = values.iter().map(Value::as_str).collect();
+    Ok(values.ok_or_else(wrong)?.into_iter().flat_map(|value| value.split(' ')))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    /// The claims of a good token, changed by `change`; null removes nothing.
+    fn read(change: &Value, expectations: &Expectations) -> Result<Claims, String> {
+        let mut claims = json!({"sub": "alice", "exp": NOW + 60});
+        for (name, value) in change.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        Claims::check(claims.as_object().unwrap(), expectations, NOW).map_err(|refused| match refused {
+            Refused::Expired => "expired".to_owned(),
+            Refused::Invalid(problem) => problem.to_string(),
+        })
+    }
+
+    fn good(change: Value) -> Claims {
+        read(&change, &Expectations::default()).unwrap_or_else(|problem| panic!("{change}: {problem}"))
+    }
+
+    fn refused(change: Value, expected: &str) {
+        assert_eq!(read(&change, &Expectations::default()), Err(expected.to_owned()), "{change}");
+    }
+
+    #[test]
+    fn times_are_numeric_dates() {
+        assert_eq!(good(json!({"exp": NOW as f64 + 3600.75})).expires_at, NOW + 3600);
+        assert_eq!(good(json!({"exp": 1e300})).expires_at, u64::MAX);
+        assert_eq!(good(json!({"exp": u64::MAX})).expires_at, u64::MAX);
+        good(json!({"exp": NOW - CLOCK_SKEW}));
+        good(json!({"nbf": NOW as f64 + 59.5}));
+        for past in [json!(NOW - CLOCK_SKEW - 1), json!(-1), json!(-1.5), json!(0), json!(0.5)] {
+            refused(json!({ "exp": past }), "expired");
+        }
+        refused(json!({"nbf": NOW + 3600}), "nbf: lies in the future");
+        refused(json!({"exp": "1800000060"}), "exp: must be a number of seconds since 1970-01-01");
+        refused(json!({ "exp": null }), "exp: must be a number of seconds since 1970-01-01");
+        refused(json!({ "nbf": [1] }), "nbf: must be a number of seconds since 1970-01-01");
+        let claims = json!({"sub": "alice"});
+        let missing = Claims::check(claims.as_object().unwrap(), &Expectations::default(), NOW);
+        assert_eq!(missing, Err(TokenProblem::Missing("exp").into()));
+    }
+
+    #[test]
+    fn scopes_are_strings_or_lists_in_either_claim() {
+        for name in ["scope", "scp"] {
+            for scopes in
+                [json!("service"), json!("read admin"), json!(["service"]), json!(["read", "chat admin"])]
+            {
+                assert!(good(json!({ name: scopes })).is_service, "{name}: {scopes}");
+            }
+            for scopes in [json!("services"), json!(""), json!([]), json!(null), json!(["read", "Service"])] {
+                assert!(!good(json!({ name: scopes })).is_service, "{name}: {scopes}");
+            }
+            for scopes in [json!(5), json!({"service": true}), json!(["service", 5])] {
+                refused(json!({ name: scopes }), &format!("{name}: must be a string or a list of strings"));
+            }
+        }
+        assert!(good(json!({"scope": "read", "scp": ["service"]})).is_service);
+    }
+
+    #[test]
+    fn issuer_and_audience_are_checked_where_they_are_expected() {
+        let expectations = Expectations { audience: Some("chat".into()), issuer: Some("app".into()) };
+        let check = |iss: Value, aud: Value, expected: Result<(), &str>| {
+            let read = read(&json!({"iss": iss, "aud": aud}), &expectations);
+            assert_eq!(read.map(|_| ()), expected.map_err(str::to_owned), "{iss} {aud}");
+        };
+        check(json!("app"), json!("chat"), Ok(()));
+        check(json!("app"), json!(["mail", "chat"]), Ok(()));
+        check(json!("other"), json!("chat"), Err("iss: want app"));
+        check(json!(null), json!("chat"), Err("iss: must be a string"));
+        check(json!(["app"]), json!("chat"), Err("iss: must be a string"));
+        check(json!("app"), json!("mail"), Err("aud: want chat"));
+        check(json!("app"), json!([]), Err("aud: want chat"));
+        check(json!("app"), json!(null), Err("aud: must be a string or a list of strings"));
+        check(json!("app"), json!(["chat", 1]), Err("aud: must be a string or a list of strings"));
+        assert_eq!(read(&json!({}), &expectations), Err("iss: want app".to_owned()));
+        assert_eq!(read(&json!({"iss": "app"}), &expectations), Err("aud: want chat".to_owned()));
+        // Where nothing is expected, any value will do.
+        good(json!({"iss": "anyone", "aud": ["anything"]}));
+        refused(json!({ "iss": null }), "iss: must be a string");
+    }
+
+    #[test]
+    fn subjects_are_ids_of_users() {
+        assert_eq!(good(json!({"sub": "auth0|5f7c8ec7"})).user.as_str(), "auth0|5f7c8ec7");
+        refused(json!({"sub": "me"}), "sub: \"me\" stands for the caller and is nobody's id");
+        refused(json!({"sub": ""}), "sub: must not be empty");
+        refused(json!({"sub": "x".repeat(65)}), "sub: must be at most 64 bytes");
+        refused(json!({"sub": "a/b"}), "sub: may hold only letters, digits and -_.~@|:+= (found '/')");
+        refused(json!({"sub": ".."}), "sub: must not be . or ..");
+        refused(json!({"sub": 7}), "sub: must be a string");
+        refused(json!({ "sub": null }), "sub: must be a string");
+    }
+}
