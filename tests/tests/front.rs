@@ -77,7 +77,7 @@ async fn subscribe_with_a_bad_hello_ends_with_its_status() {
     let request = v1::SubscribeRequest { hello: Some(hello) };
     let mut stream = alice.chat().subscribe(request).await.unwrap().into_inner();
     let first = parlance_tests::within("an answer", stream.message()).await;
-    assert_eq!(refused(first), (Code::InvalidArgument, "invalid_argument".to_owned()));
+    assert_eq!(refused(first), (Code::InvalidArgument, "invalid_field".to_owned()));
 }
 
 #[tokio::test]
