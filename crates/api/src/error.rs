@@ -66,6 +66,9 @@ pub enum Error {
     /// The store could not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The registry cannot be asked who is online.
+    #[error("who is online is not known at the moment")]
+    RegistryAway,
     /// The race for a room's head was lost again and again.
     #[error("the room is busy")]
     Contention,
@@ -101,6 +104,9 @@ impl From<Error> for Failure {
             Error::Abusive => failure(ResourceExhausted, "too_many_bad_frames"),
             Error::Draining => failure(Unavailable, "draining").retry_after(Duration::from_secs(1)),
             Error::Timeout => failure(DeadlineExceeded, "operation_timeout"),
+            Error::RegistryAway => {
+                failure(Unavailable, "presence_unavailable").retry_after(Duration::from_secs(5))
+            }
             Error::Store(StoreError::Overloaded) => {
                 failure(ResourceExhausted, "overloaded").retry_after(Duration::from_millis(500))
             }

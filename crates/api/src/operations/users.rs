@@ -94,8 +94,7 @@ impl Api {
         }
         let users: Vec<UserId> =
             request.user_ids.iter().map(|id| parse::user_id("user_ids", id)).collect::<Result<_, _>>()?;
-        // Out of reach, everyone seems away: presence is a hint.
-        let online = self.registry().online(&users).await.unwrap_or_else(|_| vec![false; users.len()]);
+        let online = self.registry().online(&users).await.map_err(|_| Error::RegistryAway)?;
         let presences = users.iter().zip(online);
         let presences =
             presences.map(|(user, online)| v1::Presence { user_id: user.as_str().to_owned(), online });

@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
@@ -311,7 +311,7 @@ impl Session {
             session_id: format!("{}-{session}", self.api.node_id()),
             user_id: self.caller.user.as_str().to_owned(),
             node_id: self.api.node_id().to_owned(),
-            server_time: Some(SystemTime::now().into()),
+            server_time: Some(parlance_proto::convert::timestamp(self.api.clock().now())),
             heads,
             limits: Some(crate::contract_limits()),
         };
