@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use parlance_proto::v1::event::Body;
-use parlance_proto::v1::{Event, GetUserRequest};
+use parlance_proto::v1::{Event, GetPresenceRequest, GetUserRequest};
 use parlance_tests::{Cluster, DOORS, Http, Person, Server, deploy, eventually, run_to_end, text_of, within};
 use serde_json::{Value, json};
 
@@ -128,8 +128,32 @@ async fn readiness_says_when_redis_is_away_and_when_it_is_back() {
     let alice = cluster.person(0, "alice");
     let room = alice.channel().await;
     alice.say(&room, "with redis away").await;
+    // That nobody is online is not known.
+    let ids = vec!["alice".to_owned()];
+    let presence = alice.users().get_presence(GetPresenceRequest { user_ids: ids }).await.unwrap_err();
+    assert_eq!(presence.code(), tonic::Code::Unavailable, "{presence}");
+    // Nobody else would serve its clients, for all that it knows.
+    says(200, "without registry: out of reach").await;
     cluster.redis.restart().await.unwrap();
-    says(200, "ready").await;
+    eventually("nothing is missing any more", async || {
+        let answer = http.get("/readyz").answer().await;
+        (answer.status == 200 && answer.body == "ready\n").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn readiness_says_when_the_store_fails_every_call() {
+    use parlance_faults::dynamodb::{ANY, Fault};
+    let cluster = Cluster::start(1).await;
+    let http = Http::new(cluster.nodes[0].admin());
+    cluster.dynamodb.plan().often(ANY, 1.0, Fault::Throttle);
+    eventually("the store is of no use", async || {
+        let answer = http.get("/readyz").answer().await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        (answer.status == 503 && text.contains("overloaded")).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Whether new clients are welcome, and if not, why: for load balancers and operators.
 
+mod answers;
+mod away;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -42,6 +44,8 @@ pub(crate) struct Standing {
     draining: bool,
     /// What is missing, and why in words.
     missing: BTreeMap<Need, String>,
+    /// What is away too, but without which new clients are served.
+    done_without: BTreeMap<Need, String>,
 }
 
 impl Standing {
@@ -58,7 +62,13 @@ impl Standing {
         for (need, why) in &self.missing {
             text.push_str(&format!("{}: {why}\n", need.name()));
         }
-        if text.is_empty() { "ready\n".to_owned() } else { text }
+        if text.is_empty() {
+            text.push_str("ready\n");
+        }
+        for (need, why) in &self.done_without {
+            text.push_str(&format!("without {}: {why}\n", need.name()));
+        }
+        text
     }
 }
 
@@ -81,9 +91,22 @@ impl Readiness {
         let why = why.into();
         metrics::gauge!("parlance_missing", "what" => need.name()).set(1.0);
         self.change(|standing| {
+            standing.done_without.remove(&need);
             let before = standing.missing.insert(need, why.clone());
             if before.is_none() {
                 tracing::warn!(what = need.name(), why, "not ready");
+            }
+        });
+    }
+
+    /// Something that is needed is away, and new clients are welcome nevertheless.
+    pub(crate) fn done_without(&self, need: Need, why: impl Into<String>) {
+        let why = why.into();
+        metrics::gauge!("parlance_missing", "what" => need.name()).set(1.0);
+        self.change(|standing| {
+            standing.missing.remove(&need);
+            if standing.done_without.insert(need, why.clone()).is_none() {
+                tracing::warn!(what = need.name(), why, "ready without it");
             }
         });
     }
@@ -92,7 +115,8 @@ impl Readiness {
     pub(crate) fn there(&self, need: Need) {
         metrics::gauge!("parlance_missing", "what" => need.name()).set(0.0);
         self.change(|standing| {
-            if standing.missing.remove(&need).is_some() {
+            let was_away = standing.done_without.remove(&need).is_some();
+            if standing.missing.remove(&need).is_some() || was_away {
                 tracing::info!(what = need.name(), "there again");
             }
         });
@@ -142,5 +166,17 @@ mod tests {
         assert_eq!(said(), "draining\nregistry: redis is out of reach\n");
         readiness.there(Need::Registry);
         assert!(!readiness.subscribe().borrow().is_ready());
+    }
+
+    #[test]
+    fn it_is_ready_without_what_it_can_do_without() {
+        let readiness = Readiness::new();
+        let said = || readiness.subscribe().borrow().describe();
+        readiness.missing(Need::Registry, "redis is out of reach");
+        readiness.done_without(Need::Registry, "redis is out of reach");
+        assert_eq!(said(), "ready\nwithout registry: redis is out of reach\n");
+        assert!(readiness.subscribe().borrow().is_ready());
+        readiness.there(Need::Registry);
+        assert_eq!(said(), "ready\n");
     }
 }

@@ -4,77 +4,92 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_api::services::Services;
-use parlance_core::UserId;
+use parlance_core::{RoomId, UserId};
 use parlance_proto::server::chat_service_server::ChatServiceServer;
 use parlance_registry::{Health, Registry};
 use parlance_store::{Store, StoreError};
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tonic_health::server::HealthReporter;
 
+use super::answers::{Answer, Answers};
+use super::away::{Away, Verdict};
 use super::{Need, Readiness};
 
-/// How long the registry may be away before it shows: a reconnect is over by then.
-const AWAY_FOR: Duration = Duration::from_secs(4);
+/// How often the registry is looked at while it has been away of late.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How often the store is asked something.
-const ASK_EVERY: Duration = Duration::from_secs(2);
+/// How often one of the store's tables is asked something.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long it may take to answer; the store's own retries fit in.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
-/// Questions in a row without an answer before it shows.
-const UNANSWERED: u32 = 2;
-
-/// Whoever is asked for need not exist.
+/// User and room that are asked for: they need not exist.
 const SOMEONE: &str = "readiness";
 
-/// Shows when the registry is away for longer than it takes to reconnect. Never returns.
+/// Shows when the registry has been away for longer than it takes to reconnect, see
+/// [`Away`]. Never returns.
 pub(crate) async fn watch_registry(registry: Arc<dyn Registry>, readiness: Readiness) {
     let mut health = registry.health();
     loop {
         if health.wait_for(|health| *health == Health::Away).await.is_err() {
             return;
         }
-        match timeout(AWAY_FOR, health.wait_for(|health| *health == Health::Connected)).await {
-            Ok(Ok(_)) => continue,
-            Ok(Err(_)) => return,
-            Err(_) => {}
+        let (mut away, mut tick, mut since) = (Away::default(), interval(LOOK_EVERY), Instant::now());
+        loop {
+            tick.tick().await;
+            let connected = *health.borrow() == Health::Connected;
+            match away.pass(since.elapsed(), connected) {
+                Verdict::There => readiness.there(Need::Registry),
+                Verdict::Missing => readiness.missing(Need::Registry, OUT_OF_REACH),
+                Verdict::DoneWithout => readiness.done_without(Need::Registry, OUT_OF_REACH),
+            }
+            since = Instant::now();
+            if away.is_settled() {
+                break;
+            }
         }
-        readiness
-            .missing(Need::Registry, "out of reach: other nodes are heard of late, by looking in the store");
-        if health.wait_for(|health| *health == Health::Connected).await.is_err() {
-            return;
-        }
-        readiness.there(Need::Registry);
     }
 }
 
-/// Shows when the store does not answer. Never returns.
+const OUT_OF_REACH: &str = "out of reach: other nodes are heard of late, by looking in the store";
+
+/// Shows when one of the store's tables does not answer. They are asked in turn; one that
+/// has not answered is asked again. Never returns.
 pub(crate) async fn watch_store(store: Arc<dyn Store>, readiness: Readiness) {
-    let Ok(someone) = UserId::parse(SOMEONE) else { return };
-    let mut tick = interval(ASK_EVERY);
-    let mut unanswered = 0;
+    let (Ok(user), Ok(room)) = (UserId::parse(SOMEONE), RoomId::parse(SOMEONE)) else { return };
+    let mut tables: [Answers; TABLES.len()] = Default::default();
+    let (mut tick, mut asked, mut table) = (interval(ASK_EVERY), Instant::now(), 0);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let why = match timeout(ANSWER_WITHIN, store.user(&someone)).await {
-            Ok(Ok(_)) => None,
-            // Busy, it answers.
-            Ok(Err(StoreError::Overloaded)) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("no answer within {} seconds", ANSWER_WITHIN.as_secs())),
+        let answer = match timeout(ANSWER_WITHIN, ask(store.as_ref(), table, &user, &room)).await {
+            Ok(result) => Answer::from(result),
+            Err(_) => Answer::Failed(format!("no answer within {} seconds", ANSWER_WITHIN.as_secs())),
         };
-        match why {
-            None => {
-                unanswered = 0;
-                readiness.there(Need::Store);
-            }
-            Some(why) => {
-                unanswered += 1;
-                if unanswered >= UNANSWERED {
-                    readiness.missing(Need::Store, why);
-                }
-            }
+        let answers = &mut tables[table];
+        match answers.count(answer, asked.elapsed()).map(ToOwned::to_owned) {
+            Some(why) => readiness.missing(Need::Store, format!("{}: {why}", TABLES[table])),
+            None if answers.is_well() => readiness.there(Need::Store),
+            None => {}
         }
+        asked = Instant::now();
+        if tables[table].is_well() {
+            table = (table + 1) % TABLES.len();
+        }
+    }
+}
+
+/// What the store keeps, by the names of its tables.
+const TABLES: [&str; 4] = ["users", "rooms", "messages", "user_rooms"];
+
+/// Reads from one of [`TABLES`].
+async fn ask(store: &dyn Store, table: usize, user: &UserId, room: &RoomId) -> Result<(), StoreError> {
+    match TABLES[table] {
+        "users" => store.user(user).await.map(|_| ()),
+        "rooms" => store.member(room, user).await.map(|_| ()),
+        "messages" => store.chunk(room, 1).await.map(|_| ()),
+        _ => store.user_room(user, room).await.map(|_| ()),
     }
 }
 

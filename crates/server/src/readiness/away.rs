@@ -1,0 +1,118 @@
+use std::time::Duration;
+
+/// Seconds away before it shows: a reconnect is over by then.
+const MISSING_AT: Duration = Duration::from_secs(4);
+
+/// More than that is not held against it, so that it is there again soon after a long outage.
+const AT_MOST: Duration = Duration::from_secs(5);
+
+/// What is left of it when it counts as there again.
+const THERE_AT: Duration = Duration::from_secs(2);
+
+/// Time that it has to be there to make up for time away: twice as long.
+const MAKES_UP: u32 = 2;
+
+/// How long it may keep this node from taking new clients. If it is away for this node
+/// alone, its clients have gone elsewhere by then; if it is away for all, somebody has to
+/// take them, and a node serves without it.
+const MISSING_FOR: Duration = Duration::from_secs(20);
+
+/// What is said of a dependency that comes and goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is there, or not away for long enough.
+    There,
+    /// New clients should go elsewhere.
+    Missing,
+    /// It is away, and new clients are taken nevertheless.
+    DoneWithout,
+}
+
+/// Judges a dependency that a node can do without for a while by how long it was away of
+/// late, so that short returns do not hide an outage.
+#[derive(Debug, Default)]
+pub(super) struct Away {
+    /// Time away, less what was made up for.
+    debt: Duration,
+    missing: bool,
+    /// For how long it has been missing.
+    missing_for: Duration,
+}
+
+impl Away {
+    /// Whether all time away is made up for.
+    pub(super) fn is_settled(&self) -> bool {
+        self.debt == Duration::ZERO && !self.missing
+    }
+
+    /// Counts `elapsed`, during which it was there or not.
+    pub(super) fn pass(&mut self, elapsed: Duration, connected: bool) -> Verdict {
+        if self.missing {
+            self.missing_for += elapsed;
+        }
+        self.debt = if connected {
+            self.debt.saturating_sub(elapsed / MAKES_UP)
+        } else {
+            (self.debt + elapsed).min(AT_MOST)
+        };
+        if self.debt >= MISSING_AT {
+            self.missing = true;
+        } else if self.debt <= THERE_AT {
+            (self.missing, self.missing_for) = (false, Duration::ZERO);
+        }
+        match self.missing {
+            false => Verdict::There,
+            true if self.missing_for < MISSING_FOR => Verdict::Missing,
+            true => Verdict::DoneWithout,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Passes time in steps of half a second: seconds away and there by turns. Returns the
+    /// verdict after each step.
+    fn play(turns: &[(u64, u64)]) -> Vec<Verdict> {
+        let mut away = Away::default();
+        let step = Duration::from_millis(500);
+        let mut verdicts = Vec::new();
+        for (gone, there) in turns {
+            for (seconds, connected) in [(gone, false), (there, true)] {
+                verdicts.extend((0..seconds * 2).map(|_| away.pass(step, connected)));
+            }
+        }
+        verdicts
+    }
+
+    #[test]
+    fn reconnect_does_not_show() {
+        assert!(play(&[(3, 60), (3, 60)]).iter().all(|verdict| *verdict == Verdict::There));
+    }
+
+    #[test]
+    fn outage_shows_and_ends_soon_after_the_return() {
+        let verdicts = play(&[(10, 7)]);
+        assert_eq!(verdicts[8], Verdict::Missing);
+        assert_eq!(verdicts.last(), Some(&Verdict::There));
+    }
+
+    #[test]
+    fn short_returns_do_not_hide_an_outage() {
+        let verdicts = play(&[(3, 2), (3, 2), (3, 2), (3, 2)]);
+        let first = verdicts.iter().position(|verdict| *verdict == Verdict::Missing).unwrap();
+        assert!(first < 20, "{first}");
+        assert!(verdicts[first..].iter().all(|verdict| *verdict == Verdict::Missing), "{verdicts:?}");
+    }
+
+    #[test]
+    fn long_outage_does_not_keep_clients_away() {
+        let verdicts = play(&[(60, 10), (10, 0)]);
+        assert_eq!(verdicts[60], Verdict::DoneWithout);
+        assert_eq!(verdicts[119], Verdict::DoneWithout);
+        // The next one is judged anew.
+        assert_eq!(verdicts[139], Verdict::There);
+        assert_eq!(verdicts.last(), Some(&Verdict::Missing));
+    }
+}
