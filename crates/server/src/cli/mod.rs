@@ -10,6 +10,7 @@ pub(crate) mod restored;
 pub(crate) mod serve;
 pub(crate) mod tables;
 pub(crate) mod token;
+mod watchdog;
 
 use clap::Subcommand;
 

@@ -10,6 +10,8 @@ use parlance_server::config::{Config, Identity, Node, Options, Role, StoreConfig
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::watchdog;
+
 /// Threads for reading the store; more would only queue for the disk.
 const BLOCKING_THREADS: usize = 32;
 
@@ -34,11 +36,17 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
-        .build()?
-        .block_on(serve(&config))
+        .build()?;
+    let watchdog = match config.watchdog {
+        Some(seconds) => Some(watchdog::start(runtime.handle(), seconds)?),
+        None => None,
+    };
+    let served = runtime.block_on(serve(&config));
+    drop(watchdog);
+    served
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {

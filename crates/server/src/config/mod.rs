@@ -4,6 +4,7 @@ mod node;
 mod options;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ pub use options::{OnOff, Options, RoleName, StoreName};
 
 /// What the names of the tables begin with unless told otherwise.
 pub const TABLE_PREFIX: &str = "parlance_";
+
+/// Longer than anything that is waited for at a busy start, shorter than a person's patience.
+const WATCHDOG_SECONDS: u32 = 30;
 
 /// The options as they hold.
 #[derive(Debug, Clone)]
@@ -34,6 +38,8 @@ pub struct Config {
     pub max_connections: usize,
     /// How long to take for sending clients elsewhere at the end.
     pub drain: Duration,
+    /// Seconds without any progress after which the process aborts.
+    pub watchdog: Option<NonZeroU32>,
     /// What to log.
     pub log: String,
 }
@@ -72,6 +78,7 @@ impl Options {
         let allowed_origins = origins(options.allowed_origins.as_deref().unwrap_or_default())?;
         let max_connections = options.max_connections.unwrap_or(100_000) as usize;
         let drain = Duration::from_secs(options.drain_seconds.unwrap_or(10).into());
+        let watchdog = NonZeroU32::new(options.watchdog_seconds.unwrap_or(WATCHDOG_SECONDS));
         let tls = match (options.tls_certificate.clone(), options.tls_key.clone()) {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
             (None, None) => None,
@@ -87,7 +94,7 @@ impl Options {
                 Role::Node(Box::new(node))
             }
         };
-        Ok(Config { listen, tls, admin_listen, role, allowed_origins, max_connections, drain, log })
+        Ok(Config { listen, tls, admin_listen, role, allowed_origins, max_connections, drain, watchdog, log })
     }
 }
 
@@ -131,8 +138,6 @@ fn authority(url: &str) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
     use super::*;
 
     fn read(options: Options, file: &str) -> anyhow::Result<Config> {

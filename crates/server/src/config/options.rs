@@ -111,6 +111,11 @@ pub struct Options {
     #[arg(long, env = "PARLANCE_DRAIN_SECONDS", value_name = "N")]
     pub drain_seconds: Option<u32>,
 
+    /// Seconds after which the process aborts if its runtime has stood still: whatever
+    /// started it starts it again, and clients reconnect elsewhere; 0: never [default: 30]
+    #[arg(long, env = "PARLANCE_WATCHDOG_SECONDS", value_name = "N")]
+    pub watchdog_seconds: Option<u32>,
+
     /// Whether a message is on the disk before it is acknowledged. "off" loses
     /// messages in a power cut and is there to measure what syncing costs
     /// [default: on]
@@ -191,6 +196,7 @@ impl Options {
             user_rate: self.user_rate.or(file.user_rate),
             max_connections: self.max_connections.or(file.max_connections),
             drain_seconds: self.drain_seconds.or(file.drain_seconds),
+            watchdog_seconds: self.watchdog_seconds.or(file.watchdog_seconds),
             sync: self.sync.or(file.sync),
             log: self.log.or(file.log),
         }

@@ -1,0 +1,81 @@
+//! Ends the process when its runtime stands still, so that it is started again and its
+//! clients reconnect elsewhere.
+
+use std::num::NonZeroU32;
+use std::process::abort;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::interval;
+
+/// How often the runtime shows that it runs, and the thread looks.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Watches until it is dropped.
+pub(crate) struct Watchdog(Arc<AtomicBool>);
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Counts the ticks without a pulse. The ticks are the thread's own: while the whole
+/// process is stopped, none pass.
+#[derive(Debug, Default)]
+struct Stillness {
+    pulse: u64,
+    ticks: u32,
+}
+
+impl Stillness {
+    /// Returns for how many ticks the pulse has not changed.
+    fn tick(&mut self, pulse: u64) -> u32 {
+        self.ticks = if pulse == self.pulse { self.ticks + 1 } else { 0 };
+        self.pulse = pulse;
+        self.ticks
+    }
+}
+
+/// Starts a thread that aborts the process once `runtime` has run nothing for `seconds`.
+///
+/// # Errors
+/// There is no thread to be had.
+pub(crate) fn start(runtime: &Handle, seconds: NonZeroU32) -> std::io::Result<Watchdog> {
+    let (pulse, end) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let beating = pulse.clone();
+    runtime.spawn(async move {
+        let mut tick = interval(TICK);
+        loop {
+            tick.tick().await;
+            beating.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let ended = end.clone();
+    std::thread::Builder::new().name("watchdog".into()).spawn(move || {
+        let mut stillness = Stillness::default();
+        while !ended.load(Ordering::Relaxed) {
+            std::thread::park_timeout(TICK);
+            let still = stillness.tick(pulse.load(Ordering::Relaxed));
+            if still >= seconds.get() {
+                tracing::error!(seconds = still, "the runtime stands still, aborting");
+                abort();
+            }
+        }
+    })?;
+    Ok(Watchdog(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stillness_is_counted_from_the_last_pulse() {
+        let mut stillness = Stillness::default();
+        let ticks = [1, 1, 1, 2, 2, 2, 2].map(|pulse| stillness.tick(pulse));
+        assert_eq!(ticks, [0, 1, 2, 0, 1, 2, 3]);
+    }
+}
