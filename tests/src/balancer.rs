@@ -103,6 +103,10 @@ fn adapt(configuration: &str, cluster: &Cluster, grpc: u16, http: u16, dir: &Pat
         let placeholder = format!("127.0.0.1:808{}", number + 1);
         assert!(text.contains(&placeholder), "the configuration has no {placeholder}");
         text = text.replace(&placeholder, &node.address());
+        // HAProxy asks the admin listener.
+        let admin = node.admin();
+        let port = admin.rsplit(':').next().expect("it has a port");
+        text = text.replace(&format!(" port 909{}\n", number + 1), &format!(" port {port}\n"));
     }
     text
 }

@@ -1,7 +1,7 @@
 //! Real load balancers, with the configurations of `deploy/`, in front of three nodes.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may give up, and say where")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use parlance_proto::v1;
 use parlance_proto::v1::event::Body;
 use parlance_proto::v1::server_frame::Frame;
 use parlance_tests::{
-    BALANCERS, Balancer, Cluster, DOORS, Door, GrpcWeb, Http, Person, deploy, eventually, run_program,
+    BALANCERS, Balancer, Cluster, DOORS, Door, GrpcWeb, Http, Kind, Person, deploy, eventually, run_program,
     text_of, within,
 };
 use serde_json::json;
@@ -208,6 +208,52 @@ async fn a_rolling_restart_is_not_noticed() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn lost_redis_does_not_stop_the_service() {
+    for kind in BALANCERS {
+        println!("through {kind:?}");
+        let mut cluster = Cluster::start(3).await;
+        let balancer = Balancer::start(kind, &cluster).await;
+        let alice = person(&cluster, &balancer, "alice");
+        let room = alice.channel().await;
+        cluster.redis.kill().await.unwrap();
+        let mut red = BTreeSet::new();
+        let http = Http::new(balancer.http());
+        eventually("every node says that it is not ready", async || {
+            for (number, node) in cluster.nodes.iter().enumerate() {
+                if Http::new(node.admin()).get("/readyz").answer().await.status == 503 {
+                    red.insert(number);
+                }
+            }
+            // All the while somebody answers.
+            let me = http.get("/v1/users/me").bearer(&alice.token).answer().await;
+            assert_eq!(me.status, 200, "{me:?}");
+            (red.len() == 3).then_some(())
+        })
+        .await;
+        alice.say(&room, "without redis").await;
+        cluster.person_at(&balancer.http(), "alice").connect(Door::WebSocketJson).await;
+    }
+}
+
+#[tokio::test]
+async fn hung_node_loses_its_clients_behind_haproxy() {
+    let cluster = Cluster::start(3).await;
+    let balancer = Balancer::start(Kind::Haproxy, &cluster).await;
+    let alice = cluster.person_at(&balancer.http(), "alice");
+    let mut idle = alice.connect(Door::WebSocketJson).await;
+    let hung = idle.welcome().node_id.clone();
+    for node in &cluster.nodes {
+        let direct = node.person_with("alice", &alice.token).connect(Door::Grpc).await;
+        if direct.welcome().node_id == hung {
+            node.signal("STOP").await;
+        }
+    }
+    // Cut off rather than closed: the node itself says nothing.
+    idle.end().await;
+    assert_ne!(alice.connect(Door::WebSocketJson).await.welcome().node_id, hung);
 }
 
 #[tokio::test]
