@@ -20,6 +20,8 @@ mod rooms;
 pub mod services;
 mod session;
 pub mod streams;
+#[cfg(test)]
+mod testing;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

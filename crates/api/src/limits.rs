@@ -32,8 +32,11 @@ pub struct Sizes {
     /// Events that one page of messages looks through: edits and reactions in between do
     /// not count as messages, and a page must end.
     pub max_scan: usize,
-    /// Rooms that an inbox page looks up at the same time.
+    /// Rooms that a page of rooms or of the inbox looks up at the same time.
     pub inbox_concurrency: usize,
+    /// Rooms that an opening session subscribes to at the same time: 1,000 rooms at 5 ms each are
+    /// 0.3 s.
+    pub subscribe_concurrency: usize,
     /// Events that a look at the store reads of one room, behind what is known here: a few
     /// chunks, or it goes to the head.
     pub refresh_events: usize,
@@ -68,6 +71,7 @@ impl Sizes {
         page_read: 64,
         max_scan: 2_000,
         inbox_concurrency: 8,
+        subscribe_concurrency: 16,
         refresh_events: 64,
         recovery_concurrency: 32,
         head_hints: 64,
@@ -90,6 +94,7 @@ impl Sizes {
         page_read: 3,
         max_scan: 9,
         inbox_concurrency: 3,
+        subscribe_concurrency: 3,
         refresh_events: 3,
         recovery_concurrency: 3,
         head_hints: 3,
@@ -223,3 +228,10 @@ pub(crate) const SILENT_FOR: Duration = Duration::from_secs(10);
 /// Refused tokens that are logged in a second: enough to find a mistake, while anyone may send
 /// as many as they like.
 pub(crate) const REFUSED_TOKENS_LOGGED: u64 = 20;
+
+/// How long a session waits before it first retries rooms that could not be read; doubled each
+/// time.
+pub(crate) const UNREADABLE_RETRY: Duration = Duration::from_secs(1);
+
+/// And at most: damage stays until an operator repairs it, and each retry costs a few reads.
+pub(crate) const UNREADABLE_RETRY_MAX: Duration = Duration::from_secs(60);

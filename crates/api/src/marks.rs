@@ -19,6 +19,21 @@ struct Slot {
     written: tokio::sync::Mutex<Option<Cursors>>,
 }
 
+/// A slot in use; the last user removes it from the map, also when it is cancelled.
+struct UsedSlot<'m> {
+    marks: &'m Marks,
+    key: (UserId, RoomId),
+    slot: Option<Arc<Slot>>,
+}
+
+impl Drop for UsedSlot<'_> {
+    fn drop(&mut self) {
+        self.slot = None;
+        // Nobody else can take it while the map is locked.
+        self.marks.slots.remove_if(&self.key, |_, slot| Arc::strong_count(slot) == 1);
+    }
+}
+
 impl Slot {
     fn wanted(&self) -> MutexGuard<'_, Cursors> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
@@ -44,12 +59,10 @@ impl Marks {
         to: Cursors,
     ) -> Result<Option<Cursors>, StoreError> {
         let key = (user.clone(), room.clone());
-        let slot = self.slots.entry(key.clone()).or_default().clone();
-        let result = self.advance_in(&slot, user, room, to).await;
-        drop(slot);
-        // Under the map's lock nobody else takes it.
-        self.slots.remove_if(&key, |_, slot| Arc::strong_count(slot) == 1);
-        result
+        let slot = Some(self.slots.entry(key.clone()).or_default().clone());
+        let used = UsedSlot { marks: self, key, slot };
+        let Some(slot) = &used.slot else { return Ok(None) };
+        self.advance_in(slot, user, room, to).await
     }
 
     async fn advance_in(
@@ -70,5 +83,28 @@ impl Marks {
         let wanted = *slot.wanted();
         *written = self.store.advance(user, room, wanted).await?;
         Ok(*written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TestNode, group, soon, user};
+
+    #[tokio::test]
+    async fn a_mark_that_is_given_up_leaves_nothing_behind() {
+        let node = TestNode::start();
+        node.store.answers.add_permits(1);
+        let (room, _) = node.api.rooms().create(group("first")).await.unwrap().into_parts();
+        soon(node.store.committed.acquire()).await.unwrap().forget();
+        let api = node.api.clone();
+        let to = Cursors { delivered: 1, ..Cursors::default() };
+        let marking =
+            tokio::spawn(async move { api.marks().advance(&user("bob"), &room.info.id, to).await.map(drop) });
+        soon(node.store.committed.acquire()).await.unwrap().forget();
+        assert_eq!(node.api.marks().slots.len(), 1);
+        marking.abort();
+        assert!(marking.await.unwrap_err().is_cancelled());
+        assert_eq!(node.api.marks().slots.len(), 0);
     }
 }

@@ -1,6 +1,7 @@
 use std::future::{Future, pending};
 
-use tokio_util::task::AbortOnDropHandle;
+use tokio::task::JoinError;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 /// What `future` comes to, in a task of its own; given up when this is dropped.
 ///
@@ -14,12 +15,27 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     let task = AbortOnDropHandle::new(tokio::spawn(future));
-    async {
-        match task.await {
-            Ok(output) => output,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            // The runtime is going, and we with it.
-            Err(_) => pending().await,
-        }
+    async { joined(task.await).await }
+}
+
+/// The output of `future`, which runs to its end in a task of `tasks` even if the caller is
+/// dropped: for what must not stop halfway, such as a commit and its announcement.
+pub(crate) fn run_to_end<F>(
+    tasks: &TaskTracker,
+    future: F,
+) -> impl Future<Output = F::Output> + Send + 'static
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let task = tasks.spawn(future);
+    async { joined(task.await).await }
+}
+
+async fn joined<T>(result: Result<T, JoinError>) -> T {
+    match result {
+        Ok(output) => output,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime is going, and we with it.
+        Err(_) => pending().await,
     }
 }

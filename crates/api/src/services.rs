@@ -177,7 +177,11 @@ impl UserService for Services {
         if let Some(caller) = &caller {
             self.0.check_rate(caller)?;
         }
-        Ok(Response::new(self.0.create_user(caller.as_ref(), request.into_inner()).await?))
+        let creating = self.0.create_user(caller.as_ref(), request.into_inner());
+        match timeout(OPERATION_TIMEOUT, creating).await {
+            Ok(result) => Ok(Response::new(result?)),
+            Err(_) => Err(Error::Timeout.into()),
+        }
     }
 
     unary! {

@@ -27,10 +27,17 @@ pub enum Plant {
     ReadPastHead,
     /// What other nodes publish is applied without comparing it with what is known of the log.
     TrustHints,
+    /// A session that opens reads each page of rooms a second time by its size, not to its last
+    /// row: rooms that were pushed off the page are forgotten.
+    RereadPage,
+    /// Creating a room ends with its caller, before the members are told.
+    CreateInCaller,
+    /// One room that cannot be read keeps its members from connecting.
+    OneBadRoom,
 }
 
 impl Plant {
-    /// All of them.
+    /// All that the simulation finds.
     pub const ALL: [Self; 9] = [
         Self::AckBeforeCommit,
         Self::SkipFence,
@@ -42,6 +49,9 @@ impl Plant {
         Self::ReadPastHead,
         Self::TrustHints,
     ];
+
+    /// Those that tests of a single node find; the others are found by the simulation.
+    pub const SINGLE_NODE: [Self; 3] = [Self::RereadPage, Self::CreateInCaller, Self::OneBadRoom];
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
@@ -55,12 +65,15 @@ impl Plant {
             Self::ForgetRepeatCheck => "forget-repeat-check",
             Self::ReadPastHead => "read-past-head",
             Self::TrustHints => "trust-hints",
+            Self::RereadPage => "reread-page",
+            Self::CreateInCaller => "create-in-caller",
+            Self::OneBadRoom => "one-bad-room",
         }
     }
 
     /// The plant of this name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|plant| plant.name() == name)
+        Self::ALL.into_iter().chain(Self::SINGLE_NODE).find(|plant| plant.name() == name)
     }
 }
 

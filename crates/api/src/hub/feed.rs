@@ -154,13 +154,17 @@ impl Feed {
         Ok(Some(Loaded { state, fresh }))
     }
 
-    /// Looks where the store has the room now. Returns what is new here, to be delivered:
-    /// the next chunks, and if there are many the last one.
-    pub(super) async fn refresh(&self, store: &dyn Store) -> Result<Vec<(Terms, Chunk)>, Error> {
+    /// Reads where the store has the room now, and delivers what is new here: the next chunks,
+    /// and if there are many the last one. A second caller is let go when that is delivered.
+    pub(super) async fn refresh(
+        &self,
+        store: &dyn Store,
+        deliver: impl Fn(Terms, &Chunk),
+    ) -> Result<(), Error> {
         let asked = self.refreshes.begun.load(Ordering::SeqCst);
         let mut finished = self.refreshes.finished.lock().await;
         if *finished > asked {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let this = self.refreshes.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let mut new = Vec::new();
@@ -180,8 +184,11 @@ impl Feed {
         } else {
             self.load(store).await?;
         }
+        for (terms, chunk) in &new {
+            deliver(*terms, chunk);
+        }
         *finished = this;
-        Ok(new)
+        Ok(())
     }
 
     /// Has what is published to the room as such reach this node. Returns whether it did
@@ -307,15 +314,17 @@ impl Feed {
         }
     }
 
-    /// Drops the ring if nothing was delivered for a while.
+    /// Drops the ring if nothing was delivered for a while, and pages that nobody has taken
+    /// from for as long.
     pub(super) fn trim(&self) {
         let mut state = self.state();
         if state.last_delivery.is_some_and(|at| at.elapsed() >= RING_IDLE) {
             state.clear_ring();
             state.last_delivery = None;
-            if let Ok(mut pages) = self.pages.try_lock() {
-                *pages = Pages::default();
-            }
+        }
+        drop(state);
+        if let Ok(mut pages) = self.pages.try_lock() {
+            pages.trim(RING_IDLE);
         }
     }
 

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlance_core::{RoomId, UserId};
@@ -21,7 +21,8 @@ pub(crate) struct Mailbox {
 #[derive(Default)]
 struct Waiting {
     rooms: VecDeque<Arc<Subscription>>,
-    attach: VecDeque<Attach>,
+    /// The last event that added the user to each room: a room waits once.
+    attach: BTreeMap<RoomId, u64>,
     signals: VecDeque<SharedFrame>,
 }
 
@@ -71,8 +72,8 @@ impl Mailbox {
             }
             return Some(Waken::Signal(frame));
         }
-        if let Some(attach) = waiting.attach.pop_front() {
-            return Some(Waken::Attach(attach));
+        if let Some((room, joined)) = waiting.attach.pop_first() {
+            return Some(Waken::Attach(Attach { room, joined }));
         }
         let subscription = waiting.rooms.pop_front()?;
         // Before the session looks: what comes while it does queues the room again.
@@ -80,8 +81,9 @@ impl Mailbox {
         Some(Waken::Room(subscription))
     }
 
-    pub(super) fn attach(&self, attach: Attach) {
-        self.waiting().attach.push_back(attach);
+    pub(crate) fn attach(&self, attach: Attach) {
+        let Attach { room, joined } = attach;
+        self.waiting().attach.entry(room).and_modify(|known| *known = joined.max(*known)).or_insert(joined);
         self.wake.notify_one();
     }
 

@@ -21,7 +21,7 @@ use parlance_core::limits::MAX_LOOKUP_MEMBERS;
 use parlance_core::{Body, Chunk, Event, Member, RoomId, UserId};
 use parlance_proto::{Outlet, SharedFrame};
 use parlance_registry::Registry;
-use parlance_store::Store;
+use parlance_store::{Store, UserRoom};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
@@ -131,10 +131,7 @@ impl Hub {
 
     /// Looks where the store has the room, and delivers what is new here.
     pub(crate) async fn refresh(self: &Arc<Self>, feed: &Feed) -> Result<(), Error> {
-        for (terms, chunk) in feed.refresh(self.store.as_ref()).await? {
-            self.deliver(feed.room(), terms, &chunk);
-        }
-        Ok(())
+        feed.refresh(self.store.as_ref(), |terms, chunk| self.deliver(feed.room(), terms, chunk)).await
     }
 
     /// The feed of a room that has sessions here.
@@ -182,6 +179,20 @@ impl Hub {
     /// The row of `user` in `room`.
     pub(crate) async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, Error> {
         Ok(self.store.member(room, user).await?)
+    }
+
+    /// The room `room` among those of `user`.
+    pub(crate) async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, Error> {
+        Ok(self.store.user_room(user, room).await?)
+    }
+
+    /// The head of `room` in the store.
+    pub(crate) async fn stored_head(&self, room: &RoomId) -> Result<Option<u64>, Error> {
+        Ok(self.store.room(room).await?.map(|stored| stored.head().seq()))
+    }
+
+    pub(crate) fn sizes(&self) -> &'static Sizes {
+        self.sizes
     }
 
     /// What follows on `cursor`, up to `to`.

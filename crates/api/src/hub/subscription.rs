@@ -103,12 +103,27 @@ impl Subscription {
 
 /// Pushes what is new to connections, one after the other.
 pub(super) async fn push_all(subscriptions: Vec<Arc<Subscription>>) {
-    let mut found = Found::default();
-    for some in subscriptions.chunks(PUSHES_PER_TURN) {
-        for subscription in some {
+    let (mut pushes, mut found) = (Pushes(subscriptions), Found::default());
+    while !pushes.0.is_empty() {
+        for _ in 0..PUSHES_PER_TURN {
+            let Some(subscription) = pushes.0.last() else { break };
             subscription.push(&mut found);
+            pushes.0.pop();
         }
         yield_now().await;
+    }
+}
+
+/// Subscriptions that are still to be pushed to. If their task is dropped or panics, their
+/// sessions are woken instead.
+struct Pushes(Vec<Arc<Subscription>>);
+
+impl Drop for Pushes {
+    fn drop(&mut self) {
+        for subscription in &self.0 {
+            subscription.pushing.store(false, Ordering::SeqCst);
+            subscription.wake();
+        }
     }
 }
 
@@ -333,5 +348,33 @@ mod tests {
         // The removal ends the session's part in the room: that is its own to see.
         assert_eq!((removed.connection.count(), removed.subscription.cursor()), (1, 1));
         assert!(removed.is_woken());
+    }
+
+    #[tokio::test]
+    async fn a_push_that_panics_has_the_others_look_for_themselves() {
+        let feed = feed();
+        let there: Vec<_> = (0..10).map(|session| listener(&feed, session)).collect();
+        let panics = || panic!("while pushing");
+        *there[5].connection.meanwhile.lock().unwrap() = Some(Box::new(panics));
+        deliver(&feed, vec![event()]);
+        settle().await;
+        for listener in &there {
+            assert!(listener.connection.count() == 1 || listener.is_woken());
+            assert!(!listener.subscription.pushing.load(Ordering::SeqCst));
+        }
+        assert!(there[5].is_woken());
+    }
+
+    #[test]
+    fn a_room_waits_for_a_session_once() {
+        let mailbox = Mailbox::new(1, UserId::parse("someone").unwrap(), None);
+        for joined in [3, 7, 5] {
+            let room = RoomId::parse("room").unwrap();
+            mailbox.attach(crate::hub::Attach { room, joined });
+        }
+        let next = futures::FutureExt::now_or_never(mailbox.next());
+        let Some(crate::hub::Waken::Attach(attach)) = next else { panic!("nothing waits") };
+        assert_eq!(attach.joined, 7);
+        assert!(futures::FutureExt::now_or_never(mailbox.next()).is_none());
     }
 }

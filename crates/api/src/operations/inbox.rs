@@ -27,12 +27,23 @@ impl Api {
         let mut next_page_token = parse::next_page_token(&page, size, |last| last.room.as_str());
         let active = page.into_iter().filter(|room| room.member.is_active());
         let mut looked_up = futures::stream::iter(active)
-            .map(|room| self.inbox_entry(room))
+            .map(|row| async {
+                let room = row.room.clone();
+                (room, self.inbox_entry(row).await)
+            })
             .buffered(self.sizes().inbox_concurrency);
         let mut entries: Vec<v1::InboxEntry> = Vec::new();
+        let mut unreadable_room_ids = Vec::new();
         let mut bytes = 0;
-        while let Some(entry) = looked_up.try_next().await? {
-            let Some(entry) = entry else { continue };
+        while let Some((room, entry)) = looked_up.next().await {
+            let entry = match entry {
+                Ok(Some(entry)) => entry,
+                Ok(None) => continue,
+                Err(error) => {
+                    unreadable_room_ids.push(super::left_out(&room, error)?);
+                    continue;
+                }
+            };
             bytes += entry.encoded_len();
             if bytes > MAX_PAGE_BYTES
                 && let Some(last) = entries.last()
@@ -42,7 +53,7 @@ impl Api {
             }
             entries.push(entry);
         }
-        Ok(v1::ListInboxResponse { entries, next_page_token })
+        Ok(v1::ListInboxResponse { entries, next_page_token, unreadable_room_ids })
     }
 
     async fn inbox_entry(&self, user_room: UserRoom) -> Result<Option<v1::InboxEntry>, Error> {

@@ -12,7 +12,7 @@ pub(crate) use self::messages::signal;
 use parlance_core::plant::{self, Plant};
 use parlance_core::{RoomId, UserId};
 use parlance_proto::v1;
-use parlance_store::StoredRoom;
+use parlance_store::{StoreError, StoredRoom};
 use tokio::time::timeout;
 use v1::client_frame::Operation;
 use v1::reply::Result as Reply;
@@ -81,6 +81,17 @@ impl Api {
         let member = self.store().member(room, caller).await?;
         Ok(Access { room: stored, member })
     }
+}
+
+/// The id of a room that a page leaves out because it cannot be read now. A store that has failed
+/// as a whole fails the page.
+fn left_out(room: &RoomId, error: Error) -> Result<String, Error> {
+    if plant::is(Plant::OneBadRoom) || matches!(error, Error::Store(StoreError::Failed(_))) {
+        return Err(error);
+    }
+    tracing::error!(%room, %error, "cannot read a room, leaving it out of a page");
+    metrics::counter!("parlance_unreadable_rooms_total").increment(1);
+    Ok(room.as_str().to_owned())
 }
 
 impl Access {

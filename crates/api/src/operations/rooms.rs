@@ -1,3 +1,4 @@
+use futures::StreamExt;
 use parlance_core::limits::MAX_MEMBERS_PER_REQUEST;
 use parlance_core::{
     Action, Command, Creation, Outcome, RoomId, RoomKind, Settings, SettingsChange, UserId, Visibility,
@@ -67,13 +68,22 @@ impl Api {
         let after = parse::page_token(&request.page_token, RoomId::parse)?;
         let page = self.store().rooms_of(&caller.user, after.as_ref(), size).await?;
         let next_page_token = parse::next_page_token(&page, size, |last| last.room.as_str());
-        let mut rooms = Vec::with_capacity(page.len());
-        for user_room in page.iter().filter(|room| request.include_left || room.member.is_active()) {
-            if let Some(room) = self.store().room(&user_room.room).await? {
-                rooms.push(seen_by(&room, &user_room.member));
+        let listed = page.into_iter().filter(|row| request.include_left || row.member.is_active());
+        let mut looked_up = futures::stream::iter(listed)
+            .map(|row| async move {
+                let room = self.store().room(&row.room).await;
+                (row, room)
+            })
+            .buffered(self.sizes().inbox_concurrency);
+        let (mut rooms, mut unreadable_room_ids) = (Vec::new(), Vec::new());
+        while let Some((row, room)) = looked_up.next().await {
+            match room {
+                Ok(Some(room)) => rooms.push(seen_by(&room, &row.member)),
+                Ok(None) => {}
+                Err(error) => unreadable_room_ids.push(super::left_out(&row.room, error.into())?),
             }
         }
-        Ok(v1::ListRoomsResponse { rooms, next_page_token })
+        Ok(v1::ListRoomsResponse { rooms, next_page_token, unreadable_room_ids })
     }
 
     pub(crate) async fn list_members(

@@ -280,7 +280,8 @@ impl Actor {
                     let (actor, now) = (&ask.command.actor, self.shared.clock.now());
                     let creation = Creation::direct(actor, other, direct_settings(), random::nonce(), now);
                     asks.push_front(ask);
-                    self.shared.create(creation).await?;
+                    // Within the actor's own task, which nobody cancels.
+                    self.shared.clone().create_and_announce(creation).await?;
                     return Ok(());
                 }
                 Ok(None) => {

@@ -6,6 +6,7 @@ mod forward;
 
 use std::sync::Arc;
 
+use parlance_core::plant::{self, Plant};
 use parlance_core::{Chunk, Command, Creation, Outcome, RoomId, UserId};
 use parlance_registry::{NodeId, Registry};
 use parlance_store::{Created, Store, StoreError, StoredRoom};
@@ -18,6 +19,7 @@ use crate::cluster::Cluster;
 use crate::hub::{Hub, Terms};
 use crate::limits::{ROOM_QUEUE, Sizes};
 use crate::map::Map;
+use crate::own_task::run_to_end;
 use crate::{Clock, Error};
 
 /// A command and who waits for its outcome.
@@ -72,21 +74,36 @@ impl Shared {
         self.tasks.spawn(self.cluster.clone().find_out(room.clone()));
     }
 
-    async fn create(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
+    /// Stores a new room and announces it, or returns the one that is there. Runs to its end
+    /// even if the caller is dropped: whatever is committed is also delivered and published.
+    async fn create(self: &Arc<Self>, creation: Creation) -> Result<Created<StoredRoom>, Error> {
+        let creating = self.clone().create_and_announce(creation);
+        if plant::is(Plant::CreateInCaller) {
+            return Ok(creating.await?);
+        }
+        Ok(run_to_end(&self.tasks, creating).await?)
+    }
+
+    async fn create_and_announce(
+        self: Arc<Self>,
+        creation: Creation,
+    ) -> Result<Created<StoredRoom>, StoreError> {
         let mut members: Vec<UserId> = creation.append.members.iter().map(|row| row.user.clone()).collect();
         let room = creation.info.id.clone();
         let created = self.store.create_room(creation).await;
-        // It may be there, and nobody was told.
+        // The room may have been created all the same, and nobody was told.
         let created = created.inspect_err(|_| self.find_out(&room))?;
+        let (Created::New(stored) | Created::Existing(stored)) = &created;
+        self.hub.deliver(&room, Terms::from(&stored.info), &stored.tail);
         match &created {
-            Created::New(room) => {
-                self.hub.deliver(&room.info.id, Terms::from(&room.info), &room.tail);
-                self.cluster.publish(&room.info, &room.tail).await;
-            }
-            // Whoever created it may have died before others were told.
-            Created::Existing(room) => {
+            Created::New(_) => self.cluster.publish(&stored.info, &stored.tail).await,
+            // The node that created it may have died before it announced the room.
+            Created::Existing(_) => {
+                for member in &members {
+                    self.hub.joined(member, &room, 1);
+                }
                 members.sort_unstable();
-                self.cluster.announce(&room.info.id, room.head(), members).await;
+                self.cluster.announce(&room, stored.head(), members).await;
             }
         }
         Ok(created)
@@ -142,7 +159,7 @@ impl Rooms {
 
     /// Stores a new room, or returns the one that is there.
     pub(crate) async fn create(&self, creation: Creation) -> Result<Created<StoredRoom>, Error> {
-        Ok(self.shared.create(creation).await?)
+        self.shared.create(creation).await
     }
 
     /// Lets the actors end once what they were asked is done.
@@ -185,5 +202,41 @@ impl Shared {
             letters
         };
         self.actors.entry(room.clone()).or_insert_with(start).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::hub::Waken;
+    use crate::testing::{TestNode, group, soon, user};
+
+    #[tokio::test]
+    async fn members_learn_of_a_room_whose_creator_hangs_up() {
+        let node = TestNode::start();
+        let mailbox = node.api.hub().open(&user("bob"), None);
+        let creation = group("first");
+        let room = creation.info.id.clone();
+        let api = node.api.clone();
+        let creator = tokio::spawn(async move { api.rooms().create(creation).await.map(drop) });
+        // Committed, and not answered yet.
+        soon(node.store.committed.acquire()).await.unwrap().forget();
+        creator.abort();
+        assert!(creator.await.unwrap_err().is_cancelled());
+        node.store.answer_all();
+        let Waken::Attach(attach) = soon(mailbox.next()).await else { panic!("not an attach") };
+        assert_eq!(attach.room, room);
+    }
+
+    #[tokio::test]
+    async fn creating_a_room_again_tells_members_who_were_not_told() {
+        let node = TestNode::start();
+        node.store.answer_all();
+        node.api.rooms().create(group("first")).await.unwrap();
+        // As if the first creator's node had died before it told anyone.
+        let mailbox = node.api.hub().open(&user("bob"), None);
+        let (room, is_repeat) = node.api.rooms().create(group("first")).await.unwrap().into_parts();
+        assert!(is_repeat);
+        let Waken::Attach(attach) = soon(mailbox.next()).await else { panic!("not an attach") };
+        assert_eq!(attach.room, room.info.id);
     }
 }

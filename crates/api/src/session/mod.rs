@@ -23,6 +23,7 @@ use parlance_proto::{Delivery, Outlet, SharedFrame, v1};
 use tokio::task::{JoinError, JoinSet, unconstrained};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 use v1::client_frame::Operation;
 use v1::server_frame::Frame;
@@ -33,9 +34,10 @@ use crate::auth::Caller;
 use crate::hub::{Hub, Mailbox};
 use crate::limits::{
     BAD_FRAMES, DRAIN_GRACE, HELLO_TIMEOUT, LEAVE_SLACK, MAX_IN_FLIGHT, PRESENCE_ROOMS, QUEUE_KEPT,
+    UNREADABLE_RETRY,
 };
 use crate::map::HashMap;
-use crate::operations::parse;
+use crate::operations::parse::{self, Cursor};
 use crate::own_task::in_own_task;
 use crate::{Api, Error};
 
@@ -79,6 +81,11 @@ pub(crate) struct OpenSession {
     rooms: HashMap<RoomId, RoomStream>,
     /// Where the session was in rooms that its user has left meanwhile.
     left: HashMap<RoomId, u64>,
+    /// Rooms that could not be read yet, and where the client is in them.
+    unreadable: HashMap<RoomId, Option<Cursor>>,
+    /// Has them tried again after a while.
+    retry: Option<AbortOnDropHandle<()>>,
+    retry_delay: Duration,
     /// Gaps to name once, right after the welcome.
     notices: Vec<v1::Gap>,
     online: Online,
@@ -337,6 +344,9 @@ impl OpenSession {
             mailbox: hub.open(user, outlet),
             rooms: HashMap::default(),
             left: HashMap::default(),
+            unreadable: HashMap::default(),
+            retry: None,
+            retry_delay: UNREADABLE_RETRY,
             notices: Vec::new(),
             online,
         }

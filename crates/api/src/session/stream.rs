@@ -10,6 +10,7 @@ use super::{OpenSession, Session};
 use crate::Error;
 use crate::cluster::SignalRoom;
 use crate::hub::{Attach, Feed, Hub, Listening, Subscription, Waken};
+use crate::operations::parse::Cursor;
 use crate::own_task::in_own_task;
 
 /// Where a session is in one room, and what is to come.
@@ -67,6 +68,12 @@ impl RoomStream {
         self.subscription().cursor()
     }
 
+    /// Where the client would go on from if it connected again.
+    fn position(&self) -> Cursor {
+        let epoch = self.subscription().feed().known().map_or(0, |room| room.epoch);
+        Cursor { seq: self.cursor(), epoch }
+    }
+
     fn move_to(&self, seq: u64) {
         self.subscription().move_to(seq);
     }
@@ -120,7 +127,14 @@ impl RoomStream {
         };
         let fetched = hub.fetch(&feed, self.cursor(), to).await?;
         if fetched.pieces.is_empty() {
-            return Ok(Progress::UpToDate);
+            if self.plan.is_empty() || feed.known().is_none_or(|room| room.floor <= to) {
+                return Ok(Progress::UpToDate);
+            }
+            // All of the step is gone from the log.
+            let reason = v1::GapReason::Retention;
+            out.push_back(gap_frame(&feed, self.cursor() + 1, to, reason).into());
+            self.move_to(to);
+            return Ok(Progress::More);
         }
         for piece in fetched.pieces {
             if piece.first > self.cursor() + 1 {
@@ -178,16 +192,29 @@ impl Session {
             Waken::Signal(frame) => self.out.push_back(frame.into()),
             Waken::Attach(attach) => {
                 Box::pin(open.attach(&attach)).await?;
+                for gap in open.notices.drain(..) {
+                    self.out.push_back(SharedFrame::from(Frame::Gap(gap)).into());
+                }
             }
             Waken::Room(subscription) => {
                 let room = subscription.feed().room();
                 let Some(stream) = open.rooms.get_mut(room) else { return Ok(()) };
                 let hub = self.api.hub();
-                match stream.advance(hub, &self.caller.user, &mut self.out).await? {
+                match stream.advance(hub, &self.caller.user, &mut self.out).await {
+                    Err(error) => {
+                        let cursor = stream.position();
+                        let room = room.clone();
+                        open.rooms.remove(&room);
+                        open.postpone(room, Some(cursor), &error);
+                        open.retry_later();
+                        for gap in open.notices.drain(..) {
+                            self.out.push_back(SharedFrame::from(Frame::Gap(gap)).into());
+                        }
+                    }
                     // Behind the other rooms that wait.
-                    Progress::More => subscription.wake(),
-                    Progress::UpToDate => stream.subscription().set_at_head(stream.follows()),
-                    Progress::Over => {
+                    Ok(Progress::More) => subscription.wake(),
+                    Ok(Progress::UpToDate) => stream.subscription().set_at_head(stream.follows()),
+                    Ok(Progress::Over) => {
                         open.left.insert(room.clone(), stream.cursor());
                         open.rooms.remove(room);
                     }
@@ -201,7 +228,12 @@ impl Session {
 impl OpenSession {
     /// The user was added to a room, by what has reached this node: that may be old, and
     /// they removed since. Their row says what is true now.
-    async fn attach(&mut self, attach: &Attach) -> Result<(), Error> {
+    pub(super) async fn attach(&mut self, attach: &Attach) -> Result<(), Error> {
+        if let Some(cursor) = self.unreadable.get(&attach.room).copied() {
+            self.open_unreadable(&attach.room, cursor).await;
+            self.retry_later();
+            return Ok(());
+        }
         if let Some(stream) = self.rooms.get_mut(&attach.room) {
             // Known from the start of the session, or not yet come to the removal.
             if matches!(stream.source, Source::Live(_)) {
@@ -216,10 +248,18 @@ impl OpenSession {
             let member = hub.member(&room, mailbox.user()).await?;
             Ok::<_, Error>(member.map(|member| (listening, state, member)))
         })
-        .await?;
-        let Some((listening, state, member)) = subscribed else { return Ok(()) };
+        .await;
         let earlier = self.rooms.get(&attach.room).map(RoomStream::cursor);
         let known = earlier.or_else(|| self.left.get(&attach.room).copied());
+        let subscribed = match subscribed {
+            Ok(subscribed) => subscribed,
+            Err(error) => {
+                self.postpone(attach.room.clone(), known.map(|seq| Cursor { seq, epoch: 0 }), &error);
+                self.retry_later();
+                return Ok(());
+            }
+        };
+        let Some((listening, state, member)) = subscribed else { return Ok(()) };
         // Who has left, and did not know of the room here, is done with it.
         if known.is_none() && !member.is_active() {
             return Ok(());

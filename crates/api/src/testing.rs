@@ -1,0 +1,218 @@
+//! A node on a store whose answers tests control.
+
+use std::collections::HashSet;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parlance_core::{
+    Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, RoomKind, SeqRange,
+    Settings, Timestamp, UserId, Visibility,
+};
+use parlance_registry::{Local, NodeId};
+use parlance_store::{
+    AppendError, Created, Embedded, Options, Store, StoreError, StoredRoom, User, UserRoom,
+};
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Auth;
+use crate::{Api, Parts, Sizes, SystemClock};
+
+/// The embedded store, with faults.
+pub(crate) struct ControlledStore {
+    inner: Embedded,
+    /// Rooms that cannot be read.
+    pub(crate) damaged: Mutex<HashSet<RoomId>>,
+    /// Rooms that come to be when a room is next read.
+    pub(crate) meanwhile: Mutex<Vec<Creation>>,
+    /// Writes that are committed and not answered yet.
+    pub(crate) committed: Semaphore,
+    /// Answers to writes that are given.
+    pub(crate) answers: Semaphore,
+}
+
+impl ControlledStore {
+    fn check(&self, room: &RoomId) -> Result<(), StoreError> {
+        if self.damaged.lock().unwrap().contains(room) {
+            return Err(StoreError::Damaged(format!("room {room}")));
+        }
+        Ok(())
+    }
+
+    async fn answer(&self) {
+        self.committed.add_permits(1);
+        self.answers.acquire().await.unwrap().forget();
+    }
+
+    /// Answers all writes at once.
+    pub(crate) fn answer_all(&self) {
+        self.answers.add_permits(1_000);
+    }
+}
+
+#[async_trait]
+impl Store for ControlledStore {
+    async fn identity(&self) -> Result<String, StoreError> {
+        self.inner.identity().await
+    }
+
+    async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
+        let created = self.inner.create_room(creation).await;
+        self.answer().await;
+        created
+    }
+
+    async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError> {
+        self.inner.append(room, append).await
+    }
+
+    async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {
+        self.check(room)?;
+        let meanwhile = std::mem::take(&mut *self.meanwhile.lock().unwrap());
+        for creation in meanwhile {
+            self.inner.create_room(creation).await?;
+        }
+        self.inner.room(room).await
+    }
+
+    async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError> {
+        self.inner.chunk(room, first_seq).await
+    }
+
+    async fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Result<Vec<Chunk>, StoreError> {
+        self.check(room)?;
+        self.inner.chunks_after(room, head, limit).await
+    }
+
+    async fn events_before(&self, room: &RoomId, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.inner.events_before(room, seq, limit).await
+    }
+
+    async fn read(
+        &self,
+        room: &RoomId,
+        range: SeqRange,
+        limit: usize,
+        latest: bool,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.check(room)?;
+        self.inner.read(room, range, limit, latest).await
+    }
+
+    async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError> {
+        self.inner.overlay(room, seq).await
+    }
+
+    async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
+        self.inner.member(room, user).await
+    }
+
+    async fn members(
+        &self,
+        room: &RoomId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Member>, StoreError> {
+        self.inner.members(room, after, limit).await
+    }
+
+    async fn rooms_of(
+        &self,
+        user: &UserId,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<UserRoom>, StoreError> {
+        self.inner.rooms_of(user, after, limit).await
+    }
+
+    async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
+        self.inner.user_room(user, room).await
+    }
+
+    async fn advance(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        to: Cursors,
+    ) -> Result<Option<Cursors>, StoreError> {
+        let cursors = self.inner.advance(user, room, to).await;
+        self.answer().await;
+        cursors
+    }
+
+    async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
+        self.inner.create_user(user).await
+    }
+
+    async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        self.inner.user(id).await
+    }
+
+    async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
+        self.inner.users(after, limit).await
+    }
+
+    async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
+        self.inner.rename_user(id, name, at).await
+    }
+
+    async fn failed(&self) -> String {
+        self.inner.failed().await
+    }
+}
+
+/// A node with nobody beside it.
+pub(crate) struct TestNode {
+    pub(crate) api: Arc<Api>,
+    pub(crate) store: Arc<ControlledStore>,
+    _folder: TempDir,
+}
+
+impl TestNode {
+    /// A node with small pages.
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(ControlledStore {
+            inner: Embedded::open(folder.path(), Options::default()).unwrap(),
+            damaged: Mutex::default(),
+            meanwhile: Mutex::default(),
+            committed: Semaphore::new(0),
+            answers: Semaphore::new(0),
+        });
+        let parts = Parts {
+            store: store.clone(),
+            registry: Arc::new(Local::new(NodeId::from_random(1))),
+            auth: Auth::local(b"test"),
+            clock: Arc::new(SystemClock),
+            user_rate: None::<NonZeroU32>,
+            reconnect_spread: Duration::ZERO,
+            recovery_reads: 100,
+            sizes: &Sizes::SMALL,
+        };
+        Self { api: Api::start(parts, CancellationToken::new()), store, _folder: folder }
+    }
+}
+
+pub(crate) fn user(id: &str) -> UserId {
+    UserId::parse(id).unwrap()
+}
+
+/// A group of alice and bob; its id depends on `request`.
+pub(crate) fn group(request: &str) -> Creation {
+    let settings = Settings {
+        title: parlance_core::Title::default(),
+        topic: parlance_core::Topic::default(),
+        visibility: Visibility::SinceJoined,
+    };
+    let request = parlance_core::RequestId::parse(request).unwrap();
+    let others = [user("bob")];
+    Creation::shared(&user("alice"), &request, RoomKind::Group, settings, &others, [1; 16], Timestamp(1))
+}
+
+/// What `future` comes to, or a failure if it takes too long.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future).await.unwrap()
+}
