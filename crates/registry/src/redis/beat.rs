@@ -19,7 +19,8 @@ impl Shared {
         let mut ticks = tokio::time::interval(options.heartbeat);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut clock = Clock::new();
-        let (mut heard_at, mut renewed_at) = (Instant::now(), Instant::now());
+        let (mut heard_at, mut renewed_at, mut answered_at) =
+            (Instant::now(), Instant::now(), Instant::now());
         let mut renewing = FuturesUnordered::new();
         loop {
             tokio::select! {
@@ -44,6 +45,10 @@ impl Shared {
             if heard_at.elapsed() > options.unheard && !heard.has_changed().unwrap_or(false) {
                 return Cause::Unheard;
             }
+            // Publishing is as slow for messages as it is for heartbeats.
+            if answered_at.elapsed() > options.unheard {
+                return Cause::Slow;
+            }
             if renewed_at.elapsed() > options.unheard {
                 return Cause::Unanswered;
             }
@@ -51,7 +56,14 @@ impl Shared {
                 renewing.push(self.renew(link));
             }
             // If it does not arrive, that is noticed.
-            let _ = self.send_beat(link).await;
+            match self.send_beat(link).await {
+                Ok(_) => answered_at = Instant::now(),
+                Err(error) => tracing::debug!(%error, "heartbeat was not confirmed"),
+            }
+            if self.missed.swap(false, Ordering::SeqCst) {
+                Cause::Registration.count();
+                self.notices.missed();
+            }
             self.notices.say_missed();
         }
     }

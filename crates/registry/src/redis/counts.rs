@@ -15,6 +15,8 @@ pub(super) struct Counts<K> {
     keys: Mutex<Keys<K>>,
     /// There is something to tell.
     untold: Notify,
+    /// Each further holder has the registration confirmed once more.
+    verifies: bool,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,8 @@ struct Count {
     told: bool,
     queued: bool,
     being_told: bool,
+    /// A caller was refused or timed out before this key was confirmed.
+    unconfirmed: bool,
     /// Boxed: of the many keys, few are being told.
     waiting: Option<Box<Waiting>>,
 }
@@ -57,13 +61,27 @@ pub(super) enum Change {
     Away,
 }
 
+/// What Redis answered about one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// Other nodes hold the key too.
+    pub(super) others: bool,
+    /// This node was registered at the key already.
+    pub(super) found: bool,
+}
+
 /// A key, and whether it is held here.
 pub(super) type Wanted<K> = (K, bool);
 
 impl<K: Clone + Eq + Hash> Counts<K> {
     pub(super) fn new() -> Self {
         let keys = Keys { counts: HashMap::new(), queue: VecDeque::new(), connected: false };
-        Self { keys: Mutex::new(keys), untold: Notify::new() }
+        Self { keys: Mutex::new(keys), untold: Notify::new(), verifies: false }
+    }
+
+    /// Counts whose registration is confirmed again for each further holder.
+    pub(super) fn verifying() -> Self {
+        Self { verifies: true, ..Self::new() }
     }
 
     fn keys(&self) -> MutexGuard<'_, Keys<K>> {
@@ -76,7 +94,7 @@ impl<K: Clone + Eq + Hash> Counts<K> {
         let count = keys.counts.entry(key.clone()).or_default();
         count.holders += 1;
         let first = count.holders == 1;
-        let settled = !first && count.told && !count.queued && !count.being_told;
+        let settled = !self.verifies && !first && count.told && !count.queued && !count.being_told;
         (first, if settled { Change::Settled } else { self.tell(keys, key) })
     }
 
@@ -135,20 +153,46 @@ impl<K: Clone + Eq + Hash> Counts<K> {
         taken
     }
 
-    /// Redis knows, and has answered for each key whether others hold it too.
-    pub(super) fn told(&self, batch: Vec<Wanted<K>>, others: &[bool]) {
+    /// The keys that Redis has confirmed.
+    pub(super) fn confirmed(&self) -> Vec<K> {
+        let keys = self.keys();
+        keys.counts.iter().filter(|(_, count)| count.told).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Queues these to be registered once more, as far as they are held and confirmed.
+    pub(super) fn refresh(&self, some: &[K]) {
         let mut keys = self.keys();
         let keys = &mut *keys;
-        for ((key, wanted), others) in batch.into_iter().zip(others) {
+        for key in some {
+            let Some(count) = keys.counts.get_mut(key) else { continue };
+            if count.told && count.holders > 0 && !count.queued && !count.being_told {
+                count.queued = true;
+                keys.queue.push_back(key.clone());
+                self.untold.notify_one();
+            }
+        }
+    }
+
+    /// Redis knows, and has answered for each key. Returns whether messages for one that is
+    /// held may be missing: its registration was gone, or came into effect after its caller
+    /// had stopped waiting.
+    pub(super) fn told(&self, batch: Vec<Wanted<K>>, answers: &[Answer]) -> bool {
+        let mut keys = self.keys();
+        let keys = &mut *keys;
+        let mut missed = false;
+        for ((key, wanted), answered) in batch.into_iter().zip(answers) {
             let Entry::Occupied(mut entry) = keys.counts.entry(key) else { continue };
             let count = entry.get_mut();
+            let mut late = std::mem::take(&mut count.unconfirmed);
+            let gone = count.told && !answered.found;
             count.being_told = false;
             count.told = wanted;
             let mut waiting = count.waiting.take();
             for answer in waiting.iter_mut().flat_map(|waiting| waiting.now.drain(..)) {
-                // Whoever asked may have stopped waiting.
-                let _ = answer.send(*others);
+                // The caller may have stopped waiting.
+                late |= answer.send(answered.others).is_err();
             }
+            missed |= wanted && (late || gone);
             count.waiting = waiting.filter(|waiting| !waiting.then.is_empty());
             if count.waiting.is_some() || (count.holders > 0) != count.told {
                 count.queued = true;
@@ -158,17 +202,19 @@ impl<K: Clone + Eq + Hash> Counts<K> {
                 entry.remove();
             }
         }
+        missed
     }
 
     /// Redis did not answer: it has to be told again. Nobody waits for that.
     pub(super) fn not_told(&self, batch: Vec<Wanted<K>>) {
         let mut keys = self.keys();
         let keys = &mut *keys;
-        for (key, _) in batch {
+        for (key, wanted) in batch {
             let Some(count) = keys.counts.get_mut(&key) else { continue };
             count.being_told = false;
-            count.told = false;
-            count.waiting = None;
+            // What was confirmed before is still expected to be there.
+            count.told &= wanted;
+            count.unconfirmed |= count.waiting.take().is_some();
             count.queued = true;
             keys.queue.push_back(key);
         }
@@ -217,6 +263,10 @@ mod tests {
         counts
     }
 
+    fn alone() -> Answer {
+        Answer { others: false, found: true }
+    }
+
     fn answer((_, change): (bool, Change)) -> oneshot::Receiver<bool> {
         match change {
             Change::Told(answer) => answer,
@@ -230,14 +280,14 @@ mod tests {
         let mut first = answer(counts.hold(&"a"));
         let batch = counts.take(10);
         assert_eq!(batch, [("a", true)]);
-        counts.told(batch, &[false]);
+        counts.told(batch, &[alone()]);
         assert_eq!(first.try_recv(), Ok(false));
         assert!(matches!(counts.hold(&"a"), (false, Change::Settled)));
         assert!(matches!(counts.release(&"a"), (false, Change::Settled)));
         let mut last = answer(counts.release(&"a"));
         let batch = counts.take(10);
         assert_eq!(batch, [("a", false)]);
-        counts.told(batch, &[true]);
+        counts.told(batch, &[Answer { others: true, found: true }]);
         assert_eq!(last.try_recv(), Ok(true));
         assert!(counts.keys().counts.is_empty());
         assert!(matches!(counts.release(&"a"), (false, Change::Settled)));
@@ -249,10 +299,10 @@ mod tests {
         let _first = answer(counts.hold(&"a"));
         let batch = counts.take(10);
         let mut second = answer(counts.hold(&"a"));
-        counts.told(batch, &[false]);
+        counts.told(batch, &[alone()]);
         assert!(second.try_recv().is_err());
         let batch = counts.take(10);
-        counts.told(batch, &[false]);
+        counts.told(batch, &[alone()]);
         assert!(second.try_recv().is_ok());
     }
 
@@ -263,11 +313,11 @@ mod tests {
         let batch = counts.take(10);
         let _closed = counts.release(&"a");
         assert!(counts.take(10).is_empty(), "one change of a key at a time");
-        counts.told(batch, &[false]);
+        counts.told(batch, &[alone()]);
         let batch = counts.take(10);
         assert_eq!(batch, [("a", false)]);
         let _opened = counts.hold(&"a");
-        counts.told(batch, &[false]);
+        counts.told(batch, &[alone()]);
         assert_eq!(counts.take(10), [("a", true)]);
     }
 
@@ -283,7 +333,7 @@ mod tests {
         let mut batch = counts.take(10);
         batch.sort();
         assert_eq!(batch, [("away", true), ("queued", false)]);
-        counts.told(batch, &[false, false]);
+        counts.told(batch, &[alone(); 2]);
         assert!(counts.connect());
     }
 
@@ -295,5 +345,59 @@ mod tests {
         counts.not_told(batch);
         assert!(answer.try_recv().is_err());
         assert_eq!(counts.take(10), [("a", true)]);
+    }
+
+    #[test]
+    fn late_registration_is_missed_once_it_lands() {
+        let counts = connected();
+        drop(answer(counts.hold(&"a")));
+        assert!(counts.told(counts.take(10), &[alone()]), "the caller had timed out");
+        counts.refresh(&["a"]);
+        assert!(!counts.told(counts.take(10), &[alone()]), "reported once");
+    }
+
+    #[test]
+    fn failed_registration_is_missed_once_it_lands() {
+        let counts = connected();
+        let _waiting = answer(counts.hold(&"a"));
+        counts.not_told(counts.take(10));
+        assert!(counts.told(counts.take(10), &[alone()]));
+    }
+
+    #[test]
+    fn confirmed_registration_is_not_missed() {
+        let counts = connected();
+        let _waiting = answer(counts.hold(&"a"));
+        assert!(!counts.told(counts.take(10), &[Answer { others: false, found: false }]));
+    }
+
+    #[test]
+    fn refresh_reports_a_registration_that_is_gone() {
+        let counts = connected();
+        let _waiting = answer(counts.hold(&"a"));
+        counts.told(counts.take(10), &[Answer { others: false, found: false }]);
+        let confirmed = counts.confirmed();
+        assert_eq!(confirmed, ["a"]);
+        counts.refresh(&confirmed);
+        let batch = counts.take(10);
+        assert_eq!(batch, [("a", true)]);
+        counts.not_told(batch);
+        let gone = Answer { others: false, found: false };
+        assert!(counts.told(counts.take(10), &[gone]), "even if the first attempt failed");
+        let _released = counts.release(&"a");
+        counts.told(counts.take(10), &[alone()]);
+        counts.refresh(&confirmed);
+        assert!(counts.take(10).is_empty(), "no longer held");
+    }
+
+    #[test]
+    fn verifying_counts_confirm_each_holder() {
+        let counts = Counts::verifying();
+        assert!(counts.connect());
+        let _first = answer(counts.hold(&"a"));
+        counts.told(counts.take(10), &[alone()]);
+        let mut second = answer(counts.hold(&"a"));
+        assert!(counts.told(counts.take(10), &[Answer { others: false, found: false }]));
+        assert_eq!(second.try_recv(), Ok(false));
     }
 }

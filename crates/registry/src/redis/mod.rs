@@ -20,7 +20,7 @@ mod sweep;
 mod tell;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -69,6 +69,8 @@ struct Shared {
     beats: AtomicU64,
     notices: Arc<Notices>,
     health: watch::Sender<Health>,
+    /// A registration came into effect late, or was gone: reported with the next heartbeat.
+    missed: AtomicBool,
     /// While connected.
     link: RwLock<Option<Arc<Link>>>,
     closing: CancellationToken,
@@ -86,7 +88,7 @@ impl Redis {
         let registry = Arc::new(Shared {
             keys: Keys::new(&options, options.shards(&servers)),
             scripts: Scripts::new(),
-            users: Counts::new(),
+            users: Counts::verifying(),
             rooms: Counts::new(),
             nodes: Nodes::new(node.clone(), options.lease),
             ended: watch::Sender::new(Vec::new()),
@@ -94,6 +96,7 @@ impl Redis {
             beats: AtomicU64::new(0),
             notices: Arc::new(Notices::new(options.waiting_notices)),
             health: watch::Sender::new(Health::Away),
+            missed: AtomicBool::new(false),
             link: RwLock::new(None),
             closing: CancellationToken::new(),
             node,

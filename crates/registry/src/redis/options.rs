@@ -1,3 +1,4 @@
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ const CLUSTER_SHARDS: u32 = 8;
 /// How a node reaches Redis, and how patient it is.
 ///
 /// `prefix`, `buckets` and `shards` say where things are, so all nodes must agree on them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RedisOptions {
     /// `redis://user:password@host:port/db`, `rediss://` with TLS, and for several servers
     /// `redis-cluster://host:port?node=host:port` or
@@ -38,6 +39,9 @@ pub struct RedisOptions {
     pub heartbeat: Duration,
     /// Not hearing oneself for this long is having lost Redis.
     pub unheard: Duration,
+    /// How long one round of registering all users and followed rooms again takes: within
+    /// two rounds a registration that Redis has lost is noticed and repaired.
+    pub refresh: Duration,
     /// How long one command may take.
     pub command_timeout: Duration,
     /// How long connecting may take.
@@ -45,6 +49,17 @@ pub struct RedisOptions {
     /// How many notices may wait to be taken. When there are more, they are dropped, and
     /// [`Notice::Missed`](crate::Notice::Missed) follows.
     pub waiting_notices: usize,
+}
+
+/// Without the URL, which may hold a password.
+impl fmt::Debug for RedisOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisOptions")
+            .field("prefix", &self.prefix)
+            .field("buckets", &self.buckets)
+            .field("shards", &self.shards)
+            .finish_non_exhaustive()
+    }
 }
 
 impl RedisOptions {
@@ -59,6 +74,7 @@ impl RedisOptions {
             lease: Duration::from_secs(10),
             heartbeat: Duration::from_secs(1),
             unheard: Duration::from_secs(3),
+            refresh: Duration::from_secs(30),
             command_timeout: Duration::from_millis(500),
             connect_timeout: Duration::from_secs(2),
             waiting_notices: 65_536,
@@ -86,6 +102,9 @@ impl RedisOptions {
         }
         if self.buckets == 0 || self.shards.is_some_and(|shards| shards == 0 || shards > self.buckets) {
             return wrong("there must be at least one bucket, and one for each shard");
+        }
+        if self.refresh.is_zero() {
+            return wrong("refreshing registrations takes more than no time");
         }
         if self.heartbeat.is_zero() || self.unheard <= self.heartbeat || self.lease <= self.unheard {
             return wrong("the lease must be longer than what may go unheard, and that than the heartbeat");

@@ -1,5 +1,6 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use super::Shared;
 use super::inbox::Inbox;
 use super::link::{Lifeline, Link, Task};
 use super::options::ConnectError;
-use super::tell::{go_on_telling, tell_all};
+use super::tell::{go_on_telling, refresh, tell_all};
 use crate::Health;
 
 /// Why messages may have gone missing.
@@ -24,6 +25,10 @@ pub(super) enum Cause {
     Unheard,
     /// The lease cannot be renewed: Redis does not answer, or takes no writes.
     Unanswered,
+    /// Redis answers, but later than a message waits for it.
+    Slow,
+    /// A registration was gone, or came into effect after its caller had stopped waiting.
+    Registration,
     /// The lease is gone: Redis was wiped, or this node too late.
     Lease,
     /// This process did not run for a while.
@@ -41,6 +46,8 @@ impl Cause {
             Self::Servers => "servers",
             Self::Unheard => "unheard",
             Self::Unanswered => "unanswered",
+            Self::Slow => "slow",
+            Self::Registration => "registration",
             Self::Lease => "lease",
             Self::Paused => "paused",
             Self::Lag => "lag",
@@ -157,6 +164,8 @@ impl Shared {
         ever_held: &mut bool,
     ) -> Result<(), Error> {
         link.listen(vec![self.keys.node_channel(&self.node)], Vec::new()).await?;
+        // A node that cannot publish lets its lease end, so that others read the store for it.
+        self.send_beat(link).await?;
         // Even if this fails Redis may have done it.
         self.take_lease(link, std::mem::replace(ever_held, true)).await?;
         let beat = self.send_beat(link).await?;
@@ -203,13 +212,16 @@ impl Shared {
     async fn serve(&self, mut recovered: Recovered) -> Option<Cause> {
         let link = &recovered.link;
         let pause = self.options.command_timeout;
+        let missed = || self.missed.store(true, Ordering::SeqCst);
         tokio::select! {
             biased;
             () = self.closing.cancelled() => {}
             cause = recovered.lifeline.broken() => return Some(cause),
             cause = self.beat(link, recovered.heard) => return Some(cause),
-            never = go_on_telling(&self.users, |batch| self.tell_users(link, batch), pause) => match never {},
-            never = go_on_telling(&self.rooms, |batch| self.tell_rooms(link, batch), pause) => match never {},
+            never = go_on_telling(&self.users, |batch| self.tell_users(link, batch), pause, missed) => match never {},
+            never = go_on_telling(&self.rooms, |batch| self.tell_rooms(link, batch), pause, missed) => match never {},
+            never = refresh(&self.users, self.options.refresh) => match never {},
+            never = refresh(&self.rooms, self.options.refresh) => match never {},
             never = self.sweep(link) => match never {},
         }
         self.users.clear();

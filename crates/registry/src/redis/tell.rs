@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::hash::Hash;
+use std::time::Duration;
 
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::FredResult;
@@ -9,7 +10,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use parlance_core::{RoomId, UserId};
 
 use super::Shared;
-use super::counts::{Counts, Wanted};
+use super::counts::{Answer, Counts, Wanted};
 use super::link::Link;
 use super::script::{Script, strings};
 
@@ -21,7 +22,10 @@ const BATCH: usize = 500;
 /// nodes when it was lost to all of them.
 const UNDER_WAY: usize = 2;
 
-type Told<K> = (Vec<Wanted<K>>, FredResult<Vec<bool>>);
+/// How many registrations are refreshed together.
+const REFRESH_BATCH: usize = 200;
+
+type Told<K> = (Vec<Wanted<K>>, FredResult<Vec<Answer>>);
 
 /// Tells everything there is to tell, until there is nothing left.
 pub(super) async fn tell_all<K, W>(counts: &Counts<K>, write: impl Fn(Vec<Wanted<K>>) -> W) -> FredResult<()>
@@ -42,7 +46,8 @@ where
 pub(super) async fn go_on_telling<K, W>(
     counts: &Counts<K>,
     write: impl Fn(Vec<Wanted<K>>) -> W,
-    pause: std::time::Duration,
+    pause: Duration,
+    missed: impl Fn(),
 ) -> Infallible
 where
     K: Clone + Eq + Hash,
@@ -53,7 +58,11 @@ where
         fill(counts, &write, &mut under_way);
         tokio::select! {
             Some((batch, outcome)) = under_way.next() => match outcome {
-                Ok(others) => counts.told(batch, &others),
+                Ok(answers) => {
+                    if counts.told(batch, &answers) {
+                        missed();
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(%error, "redis could not be told, trying again");
                     counts.not_told(batch);
@@ -61,6 +70,23 @@ where
                 }
             },
             () = counts.untold(), if under_way.len() < UNDER_WAY => {}
+        }
+    }
+}
+
+/// Registers everything again, batch by batch, one round in `period`: single keys of Redis
+/// may be evicted or deleted while everything else works.
+pub(super) async fn refresh<K: Clone + Eq + Hash>(counts: &Counts<K>, period: Duration) -> Infallible {
+    loop {
+        let keys = counts.confirmed();
+        let batches = keys.len().div_ceil(REFRESH_BATCH).max(1);
+        let pause = period / u32::try_from(batches).unwrap_or(u32::MAX);
+        for batch in keys.chunks(REFRESH_BATCH) {
+            tokio::time::sleep(pause).await;
+            counts.refresh(batch);
+        }
+        if keys.is_empty() {
+            tokio::time::sleep(period).await;
         }
     }
 }
@@ -90,7 +116,12 @@ impl Shared {
                 |at: usize| [if batch[at].1 { "1" } else { "0" }.into(), Value::from(batch[at].0.as_str())];
             let others =
                 self.on_each(link, &self.scripts.change, &common, batch.len(), |at| &batch[at].0, user);
-            self.any_alive(link, &others.await?).await
+            let answers = others.await?;
+            let others: Vec<String> =
+                answers.iter().map(|answer| answer.strip_prefix('+').unwrap_or(answer).to_owned()).collect();
+            let alive = self.any_alive(link, &others).await?;
+            let answers = answers.iter().map(|answer| answer.starts_with('+'));
+            Ok(answers.zip(alive).map(|(found, others)| Answer { others, found }).collect())
         };
         let outcome = outcome.await;
         (batch, outcome)
@@ -103,7 +134,7 @@ impl Shared {
             rooms.map(|(room, _)| self.keys.room_channel(room)).collect()
         };
         let outcome = link.listen(channels(true), channels(false)).await;
-        let outcome = outcome.map(|()| vec![false; batch.len()]);
+        let outcome = outcome.map(|()| vec![Answer { others: false, found: true }; batch.len()]);
         (batch, outcome)
     }
 

@@ -126,6 +126,82 @@ async fn what_is_confirmed_is_in_place_however_long_the_way() {
     far.says(Notice::Payload(published)).await;
 }
 
+/// Everything is answered, but later than messages wait for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_redis_counts_as_away() {
+    let server = RedisServer::start().await.unwrap();
+    let proxy = TcpProxy::start(server.address()).await.unwrap();
+    let mut near = Node::start(&options(server.url())).await;
+    let mut far = through(&proxy).await;
+    near.sees(&far, true).await;
+    proxy.delay(Duration::from_millis(400));
+    far.becomes(Health::Away).await;
+    near.says(Notice::NodeLost(far.id().clone())).await;
+    assert!(recoveries("slow") >= 1);
+    assert_eq!(far.health(), Health::Away, "while Redis is slow");
+    proxy.delay(Duration::ZERO);
+    far.says(Notice::Missed).await;
+    far.is_reached_by(&near).await;
+}
+
+/// A registration that its caller did not wait for leads to a comparison with the store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn late_registration_is_missed() {
+    let server = RedisServer::start().await.unwrap();
+    let proxy = TcpProxy::start(server.address()).await.unwrap();
+    let patient = RedisOptions {
+        unheard: Duration::from_secs(10),
+        lease: Duration::from_secs(30),
+        ..options(format!("redis://{}", proxy.address()))
+    };
+    let mut node = Node::start(&patient).await;
+    proxy.delay(Duration::from_millis(400));
+    let late = user();
+    assert_eq!(node.registry.connect(&late).await, Err(RegistryError::Unavailable));
+    node.says(Notice::Missed).await;
+    proxy.delay(Duration::ZERO);
+    assert_eq!(node.health(), Health::Connected);
+    assert!(recoveries("registration") >= 1);
+}
+
+/// Evicted or deleted, while everything else works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_registration_is_refreshed() {
+    let server = RedisServer::start().await.unwrap();
+    let options = RedisOptions { refresh: Duration::from_millis(200), ..options(server.url()) };
+    let mut nodes = started(2, &options).await;
+    server
+        .command(&[
+            "EVAL",
+            "for _, key in ipairs(redis.call('KEYS', '*u:{*')) do redis.call('DEL', key) end",
+            "0",
+        ])
+        .await
+        .unwrap();
+    all_recover(&mut nodes).await;
+}
+
+/// The session that opens finds out that the one before is no longer registered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn second_session_repairs_a_lost_registration() {
+    let server = RedisServer::start().await.unwrap();
+    let options = RedisOptions { refresh: Duration::from_secs(600), ..options(server.url()) };
+    let mut nodes = started(2, &options).await;
+    server
+        .command(&[
+            "EVAL",
+            "for _, key in ipairs(redis.call('KEYS', '*u:{*')) do redis.call('DEL', key) end",
+            "0",
+        ])
+        .await
+        .unwrap();
+    let user = nodes[0].user.clone();
+    assert_eq!(nodes[0].registry.connect(&user).await, Ok(false));
+    nodes[0].says(Notice::Missed).await;
+    let (node, other) = nodes.split_at_mut(1);
+    node[0].is_reached_by(&other[0]).await;
+}
+
 /// The network is gone without a word, for one node alone, for longer than its lease.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_node_is_cut_off() {

@@ -1,7 +1,8 @@
 -- Puts a node's lease at users, or takes it away.
 -- KEYS: the bucket of each user.
 -- ARGV: the lease, the node's id, then for each user "1" or "0" and the user's id.
--- Returns for each user the other leases, with commas between.
+-- Returns for each user "+" if the lease was there already, then the other leases, with
+-- commas between.
 --
 -- Whatever else this node has there is from an older lease of its own, and goes.
 local lease, node = ARGV[1], ARGV[2]
@@ -10,13 +11,15 @@ local answer = {}
 for at, bucket in ipairs(KEYS) do
   local on, user = ARGV[2 * at + 1] == '1', ARGV[2 * at + 2]
   local held = redis.call('HGET', bucket, user)
-  local others = {}
+  local others, found = {}, ''
   for other in string.gmatch(held or '', '[^,]+') do
-    if other ~= node and string.sub(other, 1, #older) ~= older then
+    if other == lease then
+      found = '+'
+    elseif other ~= node and string.sub(other, 1, #older) ~= older then
       others[#others + 1] = other
     end
   end
-  answer[at] = table.concat(others, ',')
+  answer[at] = found .. table.concat(others, ',')
   if on then
     others[#others + 1] = lease
   end
