@@ -54,7 +54,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     // Before anything is served: a signal in between would otherwise end the process.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let server = Server::start(config, Some(metrics)).await?;
+    let server = Box::pin(Server::start(config, Some(metrics))).await?;
     greet(config, &server)?;
     let failed = tokio::select! {
         _ = terminate.recv() => None,

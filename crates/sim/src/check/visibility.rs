@@ -174,7 +174,8 @@ fn check_form(reader: &Reader<'_>, event: &v1::Event, complain: &mut impl FnMut(
         known == text && reader.sees_change(*seq) && !sees_replacement
     });
     let is_hidden = matches!(event.body, Some(Seen::MessageEdited(_))) && text.is_empty();
-    if !may_hold && !is_hidden && !(deleted && text.is_empty()) {
+    let is_empty_of_deleted = deleted && text.is_empty();
+    if !(may_hold || is_hidden || is_empty_of_deleted) {
         complain(format!(
             "{target} of {} as {text:?} at {}, by a reader who sees changes up to {:?} at {:?}; its forms: {forms:?}",
             room.id, event.seq, reader.horizon, reader.at
