@@ -303,7 +303,9 @@ impl Client {
                 ));
                 if gap.to_seq > 0 {
                     self.reach(&gap.room_id, gap.to_seq);
-                } else if let Ok(room) = RoomId::parse(&gap.room_id) {
+                } else if gap.reason() != v1::GapReason::Unreadable
+                    && let Ok(room) = RoomId::parse(&gap.room_id)
+                {
                     self.cursors.remove(&room);
                 }
                 self.saw(connection, now, Seen::Gap(gap));

@@ -128,6 +128,8 @@ impl Profile {
             }
             // Takes somebody who publishes what is not true: see the simulation.
             Plant::TrustHints => {}
+            // Seen by tests of a single node.
+            Plant::RereadPage | Plant::CreateInCaller | Plant::OneBadRoom => {}
             Plant::ForgetRepeatCheck => {
                 profile.faults = clients_only;
                 profile.weights.repeat = 20;

@@ -17,6 +17,8 @@ pub(super) fn check(truth: &Truth, history: &History, max_catch_up: u64, violati
             let (room, from, to) = match seen {
                 Seen::Welcome => continue,
                 Seen::Event(event) => (&event.room_id, event.seq, event.seq),
+                // Nothing of it can be read yet: what follows begins where it began.
+                Seen::Gap(gap) if gap.reason() == v1::GapReason::Unreadable => continue,
                 Seen::Gap(gap) if gap.to_seq == 0 => {
                     // "Not yours": clients name only rooms that they were shown.
                     complain(format!("{} is said not to be theirs", gap.room_id));

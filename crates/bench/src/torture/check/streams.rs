@@ -67,7 +67,8 @@ impl Stream<'_> {
                             )
                         });
                     }
-                    open = to == 0;
+                    // What cannot be read yet follows where it began, once it can.
+                    open = to == 0 && reason != GapReason::Unreadable;
                     after = after.max(to);
                 }
             }
@@ -117,6 +118,8 @@ impl Stream<'_> {
                 (!rejoined && head.saturating_sub(after) <= MAX_CATCH_UP)
                     .then(|| format!("only {} were missing", head.saturating_sub(after)))
             }
+            // Its end is not known, and it is always followed by what it stands for.
+            GapReason::Unreadable => (to != 0).then(|| format!("it ends at {to}")),
             GapReason::Retention | GapReason::Restored | GapReason::Unspecified => {
                 Some("that never happened here".to_owned())
             }
