@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use parlance_proto::v1::{Cursor, Event, Gap};
+use parlance_proto::v1::{Cursor, Event, Gap, GapReason};
 
 /// What moves a reader of a room forward.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,10 +73,20 @@ impl Contiguity {
             Item::Event(event) => (event.seq, event.seq),
             Item::Gap(gap) => (gap.from_seq, gap.to_seq),
         };
+        let gap_reason = match item {
+            Item::Event(_) => GapReason::Unspecified,
+            Item::Gap(gap) => gap.reason(),
+        };
+        if gap_reason == GapReason::Restored {
+            // The room starts over.
+            *position = Position::default();
+        }
         let expected = position.reached + 1;
         let follows = from == expected || (position.open && from > expected);
         assert!(follows, "{item:?} does not follow {}", position.reached);
         assert!(to >= from || (to == 0 && matches!(item, Item::Gap(_))), "{item:?} is not a range");
-        *position = Position { reached: to.max(position.reached), open: to == 0 };
+        // What cannot be read yet follows where it began, once it can.
+        let open = to == 0 && gap_reason != GapReason::Unreadable;
+        *position = Position { reached: to.max(position.reached), open };
     }
 }

@@ -241,6 +241,23 @@ impl Conversation {
         self.end.clone().expect("it has ended")
     }
 
+    /// Waits until the connection breaks without a word of the server's.
+    pub async fn cut_off(&mut self) {
+        let connection = self.connection.as_mut().expect("it is open");
+        let broken = async {
+            loop {
+                match connection.recv().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => panic!("the server ended the stream"),
+                    Err(ClientError::Io(_)) => return,
+                    Err(error) => panic!("the server ended the stream: {error}"),
+                }
+            }
+        };
+        within("the connection breaks", broken).await;
+        self.connection = None;
+    }
+
     /// What came and was not taken: after [`Self::end`], everything.
     pub fn untaken(&self) -> &VecDeque<Item> {
         &self.items

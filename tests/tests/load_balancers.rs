@@ -251,8 +251,8 @@ async fn hung_node_loses_its_clients_behind_haproxy() {
             node.signal("STOP").await;
         }
     }
-    // Cut off rather than closed: the node itself says nothing.
-    idle.end().await;
+    // The node itself says nothing.
+    idle.cut_off().await;
     assert_ne!(alice.connect(Door::WebSocketJson).await.welcome().node_id, hung);
 }
 

@@ -99,8 +99,9 @@ pub(crate) fn host_and_port(authority: &str) -> Option<(String, Option<u16>)> {
         return None;
     }
     let parsed: Authority = authority.parse().ok()?;
-    let port = match parsed.port() {
-        Some(port) => Some(port.as_str().parse().ok()?),
+    // `Authority::port` has none for one that is out of range.
+    let port = match authority[parsed.host().len()..].strip_prefix(':') {
+        Some(port) => Some(port.parse().ok()?),
         None => None,
     };
     let host = parsed.host().to_ascii_lowercase();

@@ -108,7 +108,8 @@ impl Device {
 
 impl Durable {
     fn replay(&mut self, log: &str) {
-        for line in log.lines() {
+        // The process may have been killed within a line, before the sync that it notes had returned.
+        for line in log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
             let mut words = line.split(' ');
             let (kind, inode) = (words.next().unwrap(), words.next().unwrap().parse().unwrap());
             if kind == "D" {
