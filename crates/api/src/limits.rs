@@ -41,7 +41,7 @@ pub struct Sizes {
     /// chunks, or it goes to the head.
     pub refresh_events: usize,
     /// Reads that are under way at once while a node compares with the store: at 10 ms each they
-    /// keep to [`RECOVERY_READS`].
+    /// keep to `RECOVERY_READS`.
     pub recovery_concurrency: usize,
     /// Rooms that are followed up at the same time on the word that they have gone on.
     pub head_hints: usize,
