@@ -28,7 +28,7 @@ const fn operation(
 
 /// Every unary call there is; a test compares the list with the contract.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 28] = [
+pub static OPERATIONS: [Operation; 30] = [
     operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
     operation("ChatService/GetMessage", Method::GET, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4}"#),
     operation("ChatService/ListMessages", Method::GET, "/v1/rooms/ROOM/messages", "{}"),
@@ -53,6 +53,8 @@ pub static OPERATIONS: [Operation; 28] = [
     operation("RoomService/SetRole", Method::PATCH, "/v1/rooms/ROOM/members/bob", r#"{"userId": "bob", "role": "ROLE_ADMIN", "requestId": "op"}"#),
     operation("RoomService/JoinRoom", Method::POST, "/v1/rooms/ROOM/join", r#"{"requestId": "op"}"#),
     operation("RoomService/LeaveRoom", Method::POST, "/v1/rooms/ROOM/leave", r#"{"requestId": "op"}"#),
+    operation("RoomService/BanMember", Method::POST, "/v1/rooms/ROOM/bans", r#"{"userId": "bob", "requestId": "op"}"#),
+    operation("RoomService/UnbanMember", Method::DELETE, "/v1/rooms/ROOM/bans/bob?requestId=op", r#"{"userId": "bob", "requestId": "op"}"#),
     operation("InboxService/ListInbox", Method::GET, "/v1/inbox", "{}"),
     operation("InboxService/MarkRead", Method::POST, "/v1/rooms/ROOM/read", r#"{"seq": 4, "requestId": "op"}"#),
     operation("InboxService/AcknowledgeDelivery", Method::POST, "/v1/rooms/ROOM/delivered", r#"{"seq": 4, "requestId": "op"}"#),

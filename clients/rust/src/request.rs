@@ -71,6 +71,8 @@ requests! {
     SetRole: SetRoleRequest -> SetRoleResponse,
     JoinRoom: JoinRoomRequest -> JoinRoomResponse,
     LeaveRoom: LeaveRoomRequest -> LeaveRoomResponse,
+    BanMember: BanMemberRequest -> BanMemberResponse,
+    UnbanMember: UnbanMemberRequest -> UnbanMemberResponse,
     ListInbox: ListInboxRequest -> ListInboxResponse,
     MarkRead: MarkReadRequest -> MarkReadResponse,
     AcknowledgeDelivery: AcknowledgeDeliveryRequest -> AcknowledgeDeliveryResponse,
@@ -129,6 +131,8 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         Operation::SetRole(request) => in_room!(request),
         Operation::JoinRoom(request) => in_room!(request),
         Operation::LeaveRoom(request) => in_room!(request),
+        Operation::BanMember(request) => in_room!(request),
+        Operation::UnbanMember(request) => in_room!(request),
         Operation::CreateRoom(request) => anywhere!(request),
         Operation::CreateUser(request) => anywhere!(request),
         Operation::UpdateUser(request) => anywhere!(request),
@@ -207,6 +211,8 @@ pub(crate) fn repeated(operation: &Operation, done: Done) -> Option<Answer> {
         SetRole: SetRoleResponse,
         JoinRoom: JoinRoomResponse,
         LeaveRoom: LeaveRoomResponse,
+        BanMember: BanMemberResponse,
+        UnbanMember: UnbanMemberResponse,
     }
 }
 

@@ -135,6 +135,9 @@ fn refused(refusal: Refusal, message: String) -> Failure {
         Refusal::NotSender => failure(PermissionDenied, "not_sender"),
         Refusal::DirectRoom => failure(FailedPrecondition, "direct_room"),
         Refusal::NotJoinable => failure(PermissionDenied, "not_joinable"),
+        Refusal::Removed => failure(PermissionDenied, "removed"),
+        Refusal::Banned => failure(PermissionDenied, "banned"),
+        Refusal::TargetBanned(user) => failure(FailedPrecondition, "target_banned").with("user_id", user),
         Refusal::OwnerLeaves => failure(FailedPrecondition, "owner_leaves"),
         Refusal::TargetNotMember(user) => {
             failure(FailedPrecondition, "target_not_member").with("user_id", user)

@@ -154,6 +154,9 @@ pub(crate) const BAD_FRAMES: u32 = 50;
 /// that does not read: 8 MiB.
 pub(crate) const MAX_PAGE_BYTES: usize = 128 * 1024;
 
+/// Events read at once to fold a message's earlier form: a megabyte or two.
+pub(crate) const PAST_PAGE: usize = 512;
+
 /// How long typing is shown unless it is repeated.
 pub(crate) const TYPING: Duration = Duration::from_secs(6);
 

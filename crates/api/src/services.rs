@@ -205,6 +205,8 @@ impl RoomService for Services {
         set_role(SetRoleRequest) -> SetRoleResponse;
         join_room(JoinRoomRequest) -> JoinRoomResponse;
         leave_room(LeaveRoomRequest) -> LeaveRoomResponse;
+        ban_member(BanMemberRequest) -> BanMemberResponse;
+        unban_member(UnbanMemberRequest) -> UnbanMemberResponse;
     }
 }
 

@@ -44,6 +44,16 @@ pub enum Body {
         /// Who.
         user: UserId,
     },
+    /// Someone who is not a member may not become one.
+    MemberBanned {
+        /// Who.
+        user: UserId,
+    },
+    /// A ban was lifted.
+    MemberUnbanned {
+        /// Who.
+        user: UserId,
+    },
     /// A member has another role.
     RoleChanged {
         /// Who.
@@ -89,6 +99,18 @@ impl Body {
             | Self::MessageDeleted { target }
             | Self::ReactionAdded { target, .. }
             | Self::ReactionRemoved { target, .. } => Some(*target),
+            _ => None,
+        }
+    }
+
+    /// The event for a reader who may not see the message that it changes: that there is a
+    /// change, and not what it says.
+    pub fn without_content(&self) -> Option<Self> {
+        let target = self.target()?;
+        match self {
+            Self::MessageEdited { .. } => Some(Self::MessageEdited { target, text: Text::deleted() }),
+            Self::ReactionAdded { .. } => Some(Self::ReactionAdded { target, emoji: Emoji::hidden() }),
+            Self::ReactionRemoved { .. } => Some(Self::ReactionRemoved { target, emoji: Emoji::hidden() }),
             _ => None,
         }
     }

@@ -23,8 +23,8 @@ pub use chunk::{Chunk, Head, Nonce};
 pub use event::{Body, Event, Message, RoomKind, Settings, Visibility};
 pub use ids::{DeviceId, IdError, RequestId, RoomId, UserId};
 pub use inbox::{Cursors, Mark, unread};
-pub use member::{Interval, Member, Role, SeqRange, visible_ranges};
-pub use overlay::{Entry, Overlay};
+pub use member::{Interval, Member, Role, SeqRange, Standing, visible_ranges};
+pub use overlay::{Entry, Overlay, PastForms};
 pub use room::{
     Action, Append, Command, Creation, Decision, Draft, Hole, Need, Outcome, Refusal, Room, RoomInfo,
     SettingsChange,

@@ -1,5 +1,5 @@
 use crate::limits::MAX_INTERVALS;
-use crate::{UserId, Visibility};
+use crate::{Settings, UserId, Visibility};
 
 /// What a member may do; later ones may do all that earlier ones may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,23 @@ pub struct Member {
     pub role: Role,
     /// When they were members, oldest first; never empty.
     pub intervals: Vec<Interval>,
+    /// Whether they may come back on their own.
+    pub standing: Standing,
+    /// The settings when they last left; `None` for members, and in rows from before this
+    /// was kept.
+    pub left_with: Option<Settings>,
+}
+
+/// Whether someone who is not a member may become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// They may join a channel, and be added.
+    #[default]
+    Free,
+    /// Removed by another: an admin may add them again, they cannot join.
+    Removed,
+    /// Banned: neither, until the ban is lifted.
+    Banned,
 }
 
 /// From joining to leaving.
@@ -30,6 +47,23 @@ pub struct Interval {
     pub joined: u64,
     /// The event that removed them; `None` while they are members.
     pub left: Option<u64>,
+    /// How much of the past was open when they left; `None` while they are members, and in
+    /// rows from before this was kept.
+    pub visibility: Option<Visibility>,
+}
+
+impl Interval {
+    /// An interval that begins at `joined`.
+    pub fn starting_at(joined: u64) -> Self {
+        Self { joined, left: None, visibility: None }
+    }
+
+    /// Whether it opens what came before it, in a room whose setting is `now`. Opening a
+    /// room's past does not open it to those who have left.
+    fn opens_past(&self, now: Visibility) -> bool {
+        let then = if self.left.is_some() { self.visibility } else { None };
+        now == Visibility::All && then.unwrap_or(now) == Visibility::All
+    }
 }
 
 /// Seqs from `from` to `to`, both included.
@@ -57,7 +91,8 @@ impl SeqRange {
 impl Member {
     /// Someone who has just joined at `seq`.
     pub fn joined(user: UserId, role: Role, seq: u64) -> Self {
-        Self { user, role, intervals: vec![Interval { joined: seq, left: None }] }
+        let intervals = vec![Interval::starting_at(seq)];
+        Self { user, role, intervals, standing: Standing::Free, left_with: None }
     }
 
     /// Whether they are a member now.
@@ -68,16 +103,23 @@ impl Member {
     /// Joined again at `seq`.
     pub(crate) fn rejoin(&mut self, role: Role, seq: u64) {
         self.role = role;
-        self.intervals.push(Interval { joined: seq, left: None });
+        self.standing = Standing::Free;
+        self.left_with = None;
+        self.intervals.push(Interval::starting_at(seq));
         if self.intervals.len() > MAX_INTERVALS {
             self.intervals.remove(0);
         }
     }
 
-    /// Left at `seq`.
-    pub(crate) fn leave(&mut self, seq: u64) {
-        if let Some(interval) = self.intervals.last_mut() {
-            interval.left.get_or_insert(seq);
+    /// Left at `seq`, on their own or not, a room that had these settings then.
+    pub(crate) fn leave(&mut self, seq: u64, standing: Standing, settings: &Settings) {
+        if let Some(interval) = self.intervals.last_mut()
+            && interval.left.is_none()
+        {
+            interval.left = Some(seq);
+            interval.visibility = Some(settings.visibility);
+            self.standing = standing;
+            self.left_with = Some(settings.clone());
         }
     }
 
@@ -93,17 +135,15 @@ pub fn visible_ranges(member: &Member, visibility: Visibility, head: u64) -> Vec
     let mut ranges: Vec<SeqRange> = Vec::with_capacity(member.intervals.len());
     for interval in &member.intervals {
         let to = interval.left.unwrap_or(head).min(head);
-        let from = match visibility {
-            Visibility::All => 1,
-            Visibility::SinceJoined => interval.joined,
-        };
+        let from = if interval.opens_past(visibility) { 1 } else { interval.joined };
         if from > to {
             continue;
         }
-        match ranges.last_mut() {
-            Some(last) if from <= last.to + 1 => last.to = last.to.max(to),
-            _ => ranges.push(SeqRange { from, to }),
+        let mut range = SeqRange { from, to };
+        while let Some(last) = ranges.pop_if(|last| range.from <= last.to + 1) {
+            range = SeqRange { from: range.from.min(last.from), to: range.to.max(last.to) };
         }
+        ranges.push(range);
     }
     ranges
 }
@@ -116,7 +156,12 @@ mod tests {
         Member {
             user: UserId::parse("u").unwrap(),
             role: Role::Member,
-            intervals: intervals.iter().map(|&(joined, left)| Interval { joined, left }).collect(),
+            intervals: intervals
+                .iter()
+                .map(|&(joined, left)| Interval { joined, left, visibility: None })
+                .collect(),
+            standing: Standing::Free,
+            left_with: None,
         }
     }
 
@@ -138,5 +183,26 @@ mod tests {
         check(&[(3, None)], SinceJoined, 4, &[(3, 4)]);
         check(&[(3, None)], SinceJoined, 2, &[]);
         check(&[(3, Some(7))], SinceJoined, 5, &[(3, 5)]);
+    }
+
+    #[test]
+    fn past_stays_as_open_as_it_was_when_they_left() {
+        use Visibility::{All, SinceJoined};
+        let left_under = |then| {
+            let mut member = member(&[(3, Some(5))]);
+            member.intervals[0].visibility = Some(then);
+            member
+        };
+        let ranges = |member: &Member, now| {
+            visible_ranges(member, now, 10).iter().map(|r| (r.from, r.to)).collect::<Vec<_>>()
+        };
+        assert_eq!(ranges(&left_under(SinceJoined), All), [(3, 5)], "opened after they left");
+        assert_eq!(ranges(&left_under(All), All), [(1, 5)]);
+        assert_eq!(ranges(&left_under(All), SinceJoined), [(3, 5)], "closed for everyone");
+        // Whoever is back is a member like any other.
+        let mut back = left_under(SinceJoined);
+        back.rejoin(Role::Member, 8);
+        assert_eq!(ranges(&back, All), [(1, 10)]);
+        assert_eq!(ranges(&back, SinceJoined), [(3, 5), (8, 10)]);
     }
 }

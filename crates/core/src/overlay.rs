@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Body, Emoji, Event, Text, Timestamp, UserId};
+use crate::{Body, Emoji, Event, SeqRange, Text, Timestamp, UserId};
 
 /// The present form of a message that was edited, deleted or reacted to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,6 +75,11 @@ impl Entry {
         }
     }
 
+    /// Whether it is a message that was deleted.
+    fn is_deleted(&self) -> bool {
+        self.overlay.as_ref().is_some_and(|overlay| overlay.deleted)
+    }
+
     /// The seq of the message whose overlay belongs to this event.
     pub fn overlay_key(event: &Event) -> Option<u64> {
         match event.body {
@@ -82,5 +87,65 @@ impl Entry {
             Body::MessageEdited { target, .. } => Some(target),
             _ => None,
         }
+    }
+}
+
+/// Messages as they stood at an earlier seq, folded from the log: what a reader may see whose
+/// time ended there. A deletion applies whenever it was.
+#[derive(Debug)]
+pub struct PastForms {
+    until: u64,
+    /// The messages that were changed since: as they were sent, and their form so far.
+    messages: BTreeMap<u64, (Option<Event>, Overlay)>,
+}
+
+impl PastForms {
+    /// The forms at `until` of those `entries` that were changed since.
+    ///
+    /// Returns `None` where there are none, as nearly always.
+    pub fn of(entries: &[Entry], until: u64) -> Option<Self> {
+        let changed = |entry: &&Entry| entry.overlay.as_ref().is_some_and(|overlay| overlay.changed > until);
+        if !entries.iter().any(|entry| changed(&entry)) {
+            return None;
+        }
+        let kept = entries.iter().filter(changed).filter(|entry| !entry.is_deleted());
+        let messages = kept.map(|entry| (entry.event.seq, (None, Overlay::default()))).collect();
+        Some(Self { until, messages })
+    }
+
+    /// The events that have to be folded in; `None` if none.
+    pub fn needed(&self) -> Option<SeqRange> {
+        let from = *self.messages.keys().next()?;
+        Some(SeqRange { from, to: self.until })
+    }
+
+    /// Folds in an event as it was decided; they come by rising seq.
+    pub fn fold(&mut self, event: &Event) {
+        if event.seq > self.until {
+            return;
+        }
+        if let Some((sent, _)) = self.messages.get_mut(&event.seq) {
+            *sent = Some(event.clone());
+        }
+        if let Some((_, overlay)) = event.body.target().and_then(|target| self.messages.get_mut(&target)) {
+            overlay.apply(event);
+        }
+    }
+
+    /// Puts the forms in the place of the present ones. A message whose own event was not
+    /// folded in is left out.
+    pub fn put(mut self, entries: Vec<Entry>) -> Vec<Entry> {
+        let put = |mut entry: Entry| match entry.overlay.as_mut() {
+            Some(overlay) if overlay.changed > self.until => {
+                if overlay.deleted {
+                    overlay.changed = self.until;
+                    return Some(entry);
+                }
+                let (sent, overlay) = self.messages.remove(&entry.event.seq)?;
+                Some(Entry::merge(sent?, (overlay.changed > 0).then_some(overlay)))
+            }
+            _ => Some(entry),
+        };
+        entries.into_iter().filter_map(put).collect()
     }
 }

@@ -34,6 +34,8 @@ pub enum Plant {
     CreateInCaller,
     /// One room that cannot be read keeps its members from connecting.
     OneBadRoom,
+    /// Former members read messages in their present form.
+    PresentForm,
 }
 
 impl Plant {
@@ -51,7 +53,8 @@ impl Plant {
     ];
 
     /// Those that tests of a single node find; the others are found by the simulation.
-    pub const SINGLE_NODE: [Self; 3] = [Self::RereadPage, Self::CreateInCaller, Self::OneBadRoom];
+    pub const SINGLE_NODE: [Self; 4] =
+        [Self::RereadPage, Self::CreateInCaller, Self::OneBadRoom, Self::PresentForm];
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
@@ -68,6 +71,7 @@ impl Plant {
             Self::RereadPage => "reread-page",
             Self::CreateInCaller => "create-in-caller",
             Self::OneBadRoom => "one-bad-room",
+            Self::PresentForm => "present-form",
         }
     }
 

@@ -211,6 +211,11 @@ impl Default for Topic {
 }
 
 impl Emoji {
+    /// What is left of a reaction to a message that the reader may not see.
+    pub fn hidden() -> Self {
+        Self("".into())
+    }
+
     /// Checks a new reaction: visible, and something that can be part of a path.
     pub fn parse_new(emoji: &str) -> Result<Self, TextError> {
         let parsed = Self::parse(emoji)?;

@@ -112,12 +112,36 @@ pub fn member(member: &core::Member) -> v1::Member {
         role: role(member.role).into(),
         intervals: member.intervals.iter().map(interval).collect(),
         active: member.is_active(),
+        standing: standing(member.standing).into(),
+    }
+}
+
+/// Whether someone may come back.
+pub fn standing(standing: core::Standing) -> v1::MemberStanding {
+    match standing {
+        core::Standing::Free => v1::MemberStanding::Unspecified,
+        core::Standing::Removed => v1::MemberStanding::Removed,
+        core::Standing::Banned => v1::MemberStanding::Banned,
+    }
+}
+
+/// Whether someone may come back, as it was stored. What a later version says is taken for a
+/// removal: neither open to all nor closed for good.
+pub fn standing_from(standing: i32) -> core::Standing {
+    match v1::MemberStanding::try_from(standing) {
+        Ok(v1::MemberStanding::Unspecified) => core::Standing::Free,
+        Ok(v1::MemberStanding::Removed) | Err(_) => core::Standing::Removed,
+        Ok(v1::MemberStanding::Banned) => core::Standing::Banned,
     }
 }
 
 /// An interval of membership.
 pub fn interval(interval: &core::Interval) -> v1::MembershipInterval {
-    v1::MembershipInterval { joined_seq: interval.joined, left_seq: interval.left.unwrap_or(0) }
+    v1::MembershipInterval {
+        joined_seq: interval.joined,
+        left_seq: interval.left.unwrap_or(0),
+        history_visibility: interval.visibility.map_or(0, |then| visibility(then).into()),
+    }
 }
 
 /// An interval as it was stored.
@@ -125,6 +149,7 @@ pub fn interval_from(interval: &v1::MembershipInterval) -> core::Interval {
     core::Interval {
         joined: interval.joined_seq,
         left: (interval.left_seq != 0).then_some(interval.left_seq),
+        visibility: visibility_from(interval.history_visibility()),
     }
 }
 
@@ -169,6 +194,8 @@ pub fn event(room_id: &str, event: &core::Event) -> v1::Event {
             Wire::MemberAdded(v1::MemberAdded { user_id: user_id(user), role: role(*r).into() })
         }
         Body::MemberRemoved { user } => Wire::MemberRemoved(v1::MemberRemoved { user_id: user_id(user) }),
+        Body::MemberBanned { user } => Wire::MemberBanned(v1::MemberBanned { user_id: user_id(user) }),
+        Body::MemberUnbanned { user } => Wire::MemberUnbanned(v1::MemberUnbanned { user_id: user_id(user) }),
         Body::RoleChanged { user, role: r } => {
             Wire::RoleChanged(v1::RoleChanged { user_id: user_id(user), role: role(*r).into() })
         }
@@ -227,6 +254,10 @@ pub fn event_from(wire: v1::Event) -> Option<core::Event> {
             Body::MemberAdded { role: role_from(added.role())?, user: UserId::parse(&added.user_id).ok()? }
         }
         Wire::MemberRemoved(removed) => Body::MemberRemoved { user: UserId::parse(&removed.user_id).ok()? },
+        Wire::MemberBanned(banned) => Body::MemberBanned { user: UserId::parse(&banned.user_id).ok()? },
+        Wire::MemberUnbanned(unbanned) => {
+            Body::MemberUnbanned { user: UserId::parse(&unbanned.user_id).ok()? }
+        }
         Wire::RoleChanged(changed) => Body::RoleChanged {
             role: role_from(changed.role())?,
             user: UserId::parse(&changed.user_id).ok()?,

@@ -74,6 +74,8 @@ pub(crate) fn encode_member(member: &Member) -> Vec<u8> {
     MemberRecord {
         role: convert::role(member.role).into(),
         intervals: member.intervals.iter().map(convert::interval).collect(),
+        standing: convert::standing(member.standing).into(),
+        left_with: member.left_with.as_ref().map(convert::settings),
     }
     .encode_to_vec()
 }
@@ -85,6 +87,9 @@ pub(crate) fn decode_member(room: &RoomId, user: &UserId, bytes: &[u8]) -> Resul
             user: user.clone(),
             role: convert::role_from(record.role())?,
             intervals: record.intervals.iter().map(convert::interval_from).collect(),
+            standing: convert::standing_from(record.standing),
+            // Settings that cannot be read are as good as none.
+            left_with: record.left_with.as_ref().and_then(convert::settings_from),
         })
     };
     read().ok_or_else(|| damaged("the member row", format_args!("{user} in room {room}")))

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
-use parlance_core::{Body, Chunk, Entry, Overlay, RoomId, SeqRange};
+use parlance_core::{Body, Chunk, Entry, Event, Overlay, RoomId, SeqRange};
 use parlance_proto::{convert, v1};
 use parlance_registry::Registry;
 use parlance_store::Store;
@@ -18,6 +18,7 @@ use super::{Mailbox, Subscription};
 use crate::Error;
 use crate::limits::{PUSHES, RING_IDLE, Sizes};
 use crate::map::HashMap;
+use crate::operations::as_of;
 use crate::own_task::in_own_task;
 
 /// What this node knows of a room for delivering it.
@@ -242,7 +243,8 @@ impl Feed {
         if state.room.is_some_and(|room| room.member_count > MAX_SIGNAL_MEMBERS) {
             return Vec::new();
         }
-        state.listeners.values().map(|subscription| subscription.mailbox().clone()).collect()
+        let listeners = state.listeners.values().filter(|subscription| subscription.removed_at() == 0);
+        listeners.map(|subscription| subscription.mailbox().clone()).collect()
     }
 
     /// Compares a chunk that another node has published with what is known of the room's log.
@@ -286,6 +288,7 @@ impl Feed {
             if event.body.target().is_some() {
                 state.changes += 1;
             }
+            state.note_membership(event);
             if let Body::MessageDeleted { target } = event.body {
                 state.redact(&self.room, target);
             }
@@ -329,18 +332,33 @@ impl Feed {
     }
 
     /// What follows on `cursor`, up to `to` or the head: from the ring if it reaches
-    /// back that far, from the store otherwise.
+    /// back that far, from the store otherwise. For who is no longer a member `until` is the
+    /// last seq they may see, and messages come in the form of then.
     pub(super) async fn fetch(
         self: &Arc<Self>,
         store: &Arc<dyn Store>,
         cursor: u64,
         to: u64,
+        until: Option<u64>,
     ) -> Result<Fetched, Error> {
+        // What is in the ring is as it was decided, or deleted.
         if let Some(fetched) = self.in_ring(cursor, to) {
             return Ok(fetched);
         }
         let (feed, store) = (self.clone(), store.clone());
-        in_own_task(async move { feed.read(store.as_ref(), cursor, to).await }).await
+        in_own_task(async move {
+            match until {
+                Some(until) => feed.read_past(store.as_ref(), cursor, to.min(until), until).await,
+                None => feed.read(store.as_ref(), cursor, to).await,
+            }
+        })
+        .await
+    }
+
+    /// Few ask for it, and each for another past: it is not kept.
+    async fn read_past(&self, store: &dyn Store, cursor: u64, to: u64, until: u64) -> Result<Fetched, Error> {
+        let frames = self.read_range(store, SeqRange { from: cursor + 1, to }, until).await?;
+        Ok(Fetched::new(following(frames.iter(), cursor, to, self.sizes.room_batch), to))
     }
 
     async fn read(&self, store: &dyn Store, cursor: u64, to: u64) -> Result<Fetched, Error> {
@@ -356,20 +374,23 @@ impl Feed {
         // Whole pages, so that sessions at different places find what another has read.
         let start = page_start(cursor + 1, self.sizes);
         let end = room.head.min(start + self.sizes.store_page as u64 - 1);
-        let frames = self.read_range(store, SeqRange { from: start, to: end }).await?;
+        let frames = self.read_range(store, SeqRange { from: start, to: end }, room.head).await?;
         let mut found = following(frames.iter(), cursor, to, self.sizes.room_batch);
         pages.insert(start, frames, self.sizes);
         if found.is_empty() && end < room.head.min(to) {
             // None of this page is kept any more: look for what is.
-            let rest = self.read_range(store, SeqRange { from: end + 1, to: room.head }).await?;
+            let rest = self.read_range(store, SeqRange { from: end + 1, to: room.head }, room.head).await?;
             found = following(rest.iter(), cursor, to, self.sizes.room_batch);
         }
         Ok(Fetched::new(found, room.head))
     }
 
-    async fn read_range(&self, store: &dyn Store, range: SeqRange) -> Result<Vec<Frame>, Error> {
+    /// Frames of `range` as messages stood at `until`: a session that takes them may not yet
+    /// know of a removal after that.
+    async fn read_range(&self, store: &dyn Store, range: SeqRange, until: u64) -> Result<Vec<Frame>, Error> {
         metrics::counter!("parlance_feed_store_reads_total").increment(1);
         let entries = store.read(&self.room, range, self.sizes.store_page, false).await?;
+        let entries = as_of(store, &self.room, until, entries).await?;
         Ok(entries.iter().map(|entry| Frame::new(&self.room, entry)).collect())
     }
 
@@ -399,6 +420,18 @@ impl Feed {
 }
 
 impl State {
+    /// A session of who was removed may be behind, and not come to the removal for long.
+    fn note_membership(&self, event: &Event) {
+        let (user, removed_at) = match &event.body {
+            Body::MemberRemoved { user } => (user, event.seq),
+            Body::MemberAdded { user, .. } => (user, 0),
+            _ => return,
+        };
+        for subscription in self.listeners.values().filter(|one| one.mailbox().user() == user) {
+            subscription.set_removed_at(removed_at);
+        }
+    }
+
     fn clear_ring(&mut self) {
         self.ring = VecDeque::new();
         self.ring_bytes = 0;

@@ -1,4 +1,4 @@
-use parlance_core::{Body, Chunk, Entry, RoomId, UserId};
+use parlance_core::{Body, Chunk, Entry, Event, RoomId, UserId};
 use parlance_proto::{Delivery, SharedFrame, SharedRun, convert, v1};
 
 /// One event, encoded once for all.
@@ -12,21 +12,37 @@ pub(super) struct Frame {
     removes: Option<UserId>,
     /// The message whose text is in it: its own seq or that of the one it edits.
     pub(super) text_of: Option<u64>,
+    /// Of an event that changes a message, for those who may not see that one.
+    blank: Option<Blank>,
+}
+
+/// A change of a message without its content.
+#[derive(Clone)]
+pub(crate) struct Blank {
+    /// The message.
+    pub(crate) target: u64,
+    pub(crate) frame: SharedFrame,
 }
 
 impl Frame {
     pub(super) fn new(room: &RoomId, entry: &Entry) -> Self {
-        let event = convert::entry(room.as_str(), entry);
+        let frame = |entry: &Entry| -> SharedFrame {
+            v1::server_frame::Frame::Event(convert::entry(room.as_str(), entry)).into()
+        };
         let removes = match &entry.event.body {
             Body::MemberRemoved { user } => Some(user.clone()),
             _ => None,
         };
         Self {
             seq: entry.event.seq,
-            frame: v1::server_frame::Frame::Event(event).into(),
+            frame: frame(entry),
             run: None,
             removes,
             text_of: Entry::overlay_key(&entry.event),
+            blank: entry.event.body.target().zip(entry.event.body.without_content()).map(|(target, body)| {
+                let event = Event { body, ..entry.event.clone() };
+                Blank { target, frame: frame(&Entry { event, overlay: None }) }
+            }),
         }
     }
 
@@ -34,10 +50,9 @@ impl Frame {
     pub(super) fn of_chunk(room: &RoomId, chunk: &Chunk) -> Vec<Self> {
         let entries = chunk.events().iter().map(|event| Entry { event: event.clone(), overlay: None });
         let mut frames: Vec<Self> = entries.map(|entry| Self::new(room, &entry)).collect();
-        // A session that ends with a removal takes nothing after it.
-        if frames.len() > 1
-            && chunk.events().iter().all(|event| !matches!(event.body, Body::MemberRemoved { .. }))
-        {
+        // A session that ends with a removal takes nothing after it, and which form of a change
+        // it takes is its own.
+        if frames.len() > 1 && frames.iter().all(|frame| frame.removes.is_none() && frame.blank.is_none()) {
             let run = SharedRun::new(frames.iter().map(|frame| frame.frame.clone()));
             frames[0].run = Some(run);
         }
@@ -56,6 +71,8 @@ pub(crate) struct Piece {
     pub(crate) delivery: Delivery,
     /// Who was removed by it.
     pub(crate) removes: Option<UserId>,
+    /// See [`Frame`].
+    pub(crate) blank: Option<Blank>,
 }
 
 /// About `batch` of the frames after `cursor` up to `to`, in the largest pieces there are.
@@ -78,12 +95,13 @@ pub(super) fn following<'a>(
                 frames.by_ref().take(count - 1).for_each(drop);
                 taken += count;
                 let last = first + count as u64 - 1;
-                Piece { first, last, delivery: Delivery::Run(run.clone()), removes: None }
+                Piece { first, last, delivery: Delivery::Run(run.clone()), removes: None, blank: None }
             }
             _ => {
                 taken += 1;
                 let delivery = Delivery::Frame(frame.frame.clone());
-                Piece { first, last: first, delivery, removes: frame.removes.clone() }
+                let (removes, blank) = (frame.removes.clone(), frame.blank.clone());
+                Piece { first, last: first, delivery, removes, blank }
             }
         };
         pieces.push(piece);
@@ -96,7 +114,7 @@ mod tests {
     use super::*;
 
     fn frame(seq: u64) -> Frame {
-        Frame { seq, frame: SharedFrame::default(), run: None, removes: None, text_of: None }
+        Frame { seq, frame: SharedFrame::default(), run: None, removes: None, text_of: None, blank: None }
     }
 
     /// 1 alone, a run of 2 to 5, 6 alone.

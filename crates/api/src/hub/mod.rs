@@ -195,9 +195,15 @@ impl Hub {
         self.sizes
     }
 
-    /// What follows on `cursor`, up to `to`.
-    pub(crate) async fn fetch(&self, feed: &Arc<Feed>, cursor: u64, to: u64) -> Result<Fetched, Error> {
-        feed.fetch(&self.store, cursor, to).await
+    /// What follows on `cursor`, up to `to`; as of `until` for who is no longer a member.
+    pub(crate) async fn fetch(
+        &self,
+        feed: &Arc<Feed>,
+        cursor: u64,
+        to: u64,
+        until: Option<u64>,
+    ) -> Result<Fetched, Error> {
+        feed.fetch(&self.store, cursor, to, until).await
     }
 
     /// A chunk of `room` is committed: by this node, or it was read from the store.

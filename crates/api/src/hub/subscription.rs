@@ -1,11 +1,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use parlance_core::Visibility;
 use parlance_proto::{Delivery, Outlet, Source};
 use tokio::task::yield_now;
 
-use super::frame::Piece;
-use super::{Feed, Mailbox};
+use super::frame::{Blank, Piece};
+use super::{Feed, Mailbox, RoomState};
 use crate::limits::PUSHES_PER_TURN;
 
 /// One session in one room.
@@ -23,13 +24,48 @@ pub(crate) struct Subscription {
     at_head: AtomicBool,
     /// Somebody is about to push what there is.
     pushing: AtomicBool,
+    /// The event that made the user a member, the last time as far as known: changes of
+    /// messages before it may have to be handed out without their content.
+    joined: AtomicU64,
+    /// The event that removed the user, delivered here and maybe not yet handed out; 0 for a
+    /// member.
+    removed_at: AtomicU64,
 }
 
 impl Subscription {
     pub(super) fn new(feed: Arc<Feed>, mailbox: Arc<Mailbox>) -> Self {
         let (queued, live, cursor) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
         let (at_head, pushing) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { feed, mailbox, queued, live, cursor, at_head, pushing }
+        let (joined, removed_at) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { feed, mailbox, queued, live, cursor, at_head, pushing, joined, removed_at }
+    }
+
+    /// See the field.
+    pub(crate) fn joined(&self) -> u64 {
+        self.joined.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_joined(&self, seq: u64) {
+        self.joined.store(seq, Ordering::Release);
+    }
+
+    /// See the field.
+    pub(crate) fn removed_at(&self) -> u64 {
+        self.removed_at.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_removed_at(&self, seq: u64) {
+        self.removed_at.store(seq, Ordering::Release);
+    }
+
+    /// Whether `piece` can be pushed as it is, without asking the session.
+    fn is_plain(&self, piece: &Piece) -> bool {
+        let removes_self = piece.removes.as_ref() == Some(self.mailbox.user());
+        let may_hide = |blank: &Blank| {
+            let open = |room: RoomState| room.visibility == Visibility::All;
+            blank.target < self.joined() && !self.feed.known().is_some_and(open)
+        };
+        !removes_self && !piece.blank.as_ref().is_some_and(may_hide)
     }
 
     /// See the field.
@@ -137,7 +173,7 @@ struct News<'n> {
 
 impl Source for News<'_> {
     fn next(&mut self) -> Option<&Delivery> {
-        let Subscription { feed, mailbox, at_head, .. } = self.subscription;
+        let Subscription { feed, at_head, .. } = self.subscription;
         // A connection that takes one more may not ask for the next.
         self.is_all = false;
         // The session may have been at work since.
@@ -145,7 +181,7 @@ impl Source for News<'_> {
             return None;
         }
         match self.found.following(feed, self.subscription.cursor()) {
-            Some(Some(piece)) if piece.removes.as_ref() != Some(mailbox.user()) => {
+            Some(Some(piece)) if self.subscription.is_plain(piece) => {
                 self.subscription.move_to(piece.last);
                 Some(&piece.delivery)
             }

@@ -5,7 +5,7 @@ use parlance_proto::{convert, v1};
 use parlance_store::UserRoom;
 use prost::Message as _;
 
-use super::{Access, parse, signal};
+use super::{Access, as_of, parse, signal};
 use crate::auth::Caller;
 use crate::cluster::SignalRoom;
 use crate::limits::MAX_PAGE_BYTES;
@@ -75,6 +75,7 @@ impl Api {
         let last_message = match access.visible()?.pop() {
             Some(range) => {
                 let tail = self.store().read(id, range, LAST_MESSAGE_SCAN, true).await?;
+                let tail = as_of(self.store(), id, access.until()?, tail).await?;
                 tail.into_iter().rev().find(|entry| matches!(entry.event.body, Body::Message(_)))
             }
             None => None,

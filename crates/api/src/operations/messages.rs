@@ -4,8 +4,8 @@ use prost::Message as _;
 use v1::send_message_request::Target;
 use v1::server_frame::Frame;
 
-use super::parse;
 use super::rooms::Asked;
+use super::{as_of, parse};
 use crate::auth::Caller;
 use crate::cluster::SignalRoom;
 use crate::limits::{MAX_PAGE_BYTES, TYPING};
@@ -65,7 +65,8 @@ impl Api {
         if !access.visible()?.iter().any(|range| range.contains(seq)) {
             return Err(not_found());
         }
-        let entry = self.store().read(&room, SeqRange { from: seq, to: seq }, 1, false).await?.pop();
+        let entries = self.store().read(&room, SeqRange { from: seq, to: seq }, 1, false).await?;
+        let entry = as_of(self.store(), &room, access.until()?, entries).await?.pop();
         let entry = entry.filter(is_message).ok_or_else(not_found)?;
         Ok(v1::GetMessageResponse { message: Some(convert::entry(room.as_str(), &entry)) })
     }
@@ -87,6 +88,7 @@ impl Api {
         if latest {
             ranges.reverse();
         }
+        let until = access.until()?;
         // In the order in which they are looked for.
         let mut messages: Vec<v1::Event> = Vec::new();
         let mut next_seq = if latest { request.before_seq } else { request.after_seq };
@@ -98,8 +100,9 @@ impl Api {
                     has_more = true;
                     break 'ranges;
                 }
-                let mut entries =
+                let entries =
                     self.store().read(&room, range, size.min(self.sizes().page_read), latest).await?;
+                let mut entries = as_of(self.store(), &room, until, entries).await?;
                 if entries.is_empty() {
                     break;
                 }
@@ -133,7 +136,7 @@ impl Api {
             messages,
             has_more,
             next_seq,
-            head_seq: head_seen(&access)?,
+            head_seq: until,
             floor_seq: access.room.info.floor,
         })
     }
@@ -146,7 +149,7 @@ impl Api {
         let room = parse::room_id(&request.room_id)?;
         let size = parse::page_size(request.page_size)?;
         let access = self.access(&caller.user, &room).await?;
-        let head_seq = head_seen(&access)?;
+        let head_seq = access.until()?;
         let visible = access.visible()?;
         let first = visible.first().map_or(1, |range| range.from);
         let wanted = SeqRange {
@@ -164,10 +167,17 @@ impl Api {
             while at <= range.to {
                 let part = SeqRange { from: at, to: range.to };
                 let entries = self.store().read(&room, part, size.min(self.sizes().page_read), false).await?;
+                let mut entries = as_of(self.store(), &room, head_seq, entries).await?;
                 if entries.is_empty() {
                     break;
                 }
-                for entry in &entries {
+                for entry in &mut entries {
+                    if let Some(target) = entry.event.body.target()
+                        && let Some(blank) = entry.event.body.without_content()
+                        && !access.shows(target)?
+                    {
+                        entry.event.body = blank;
+                    }
                     let event = convert::entry(room.as_str(), entry);
                     bytes += event.encoded_len();
                     let full = response.events.len() >= size || bytes > MAX_PAGE_BYTES;
@@ -252,13 +262,6 @@ pub(crate) fn signal(signal: v1::signal::Signal) -> SharedFrame {
 
 fn is_message(entry: &Entry) -> bool {
     matches!(entry.event.body, Body::Message(_))
-}
-
-/// The head as far as the member may know of it.
-fn head_seen(access: &super::Access) -> Result<u64, Error> {
-    let head = access.room.head().seq();
-    let member = access.member()?;
-    Ok(if member.is_active() { head } else { member.changed_at().min(head) })
 }
 
 fn hidden(access: &super::Access, from: u64, to: u64) -> v1::Gap {

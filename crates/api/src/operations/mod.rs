@@ -4,10 +4,12 @@
 mod inbox;
 mod messages;
 pub(crate) mod parse;
+mod past;
 mod rooms;
 mod users;
 
 pub(crate) use self::messages::signal;
+pub(crate) use self::past::as_of;
 
 use parlance_core::plant::{self, Plant};
 use parlance_core::{RoomId, UserId};
@@ -65,6 +67,8 @@ impl Api {
             Operation::SetRole(r) => Reply::SetRole(self.set_role(caller, r).await?),
             Operation::JoinRoom(r) => Reply::JoinRoom(self.join_room(caller, r).await?),
             Operation::LeaveRoom(r) => Reply::LeaveRoom(self.leave_room(caller, r).await?),
+            Operation::BanMember(r) => Reply::BanMember(self.ban_member(caller, r).await?),
+            Operation::UnbanMember(r) => Reply::UnbanMember(self.unban_member(caller, r).await?),
             Operation::ListInbox(r) => Reply::ListInbox(self.list_inbox(caller, r).await?),
             Operation::MarkRead(r) => Reply::MarkRead(self.mark_read(caller, r).await?),
             Operation::AcknowledgeDelivery(r) => {
@@ -113,6 +117,20 @@ impl Access {
         }
         let room = self.room.info.id.clone();
         Error::Refused { room, refusal: parlance_core::Refusal::NotMember }
+    }
+
+    /// The last seq that the member may see; of a member now, the room's head when it was read.
+    pub(crate) fn until(&self) -> Result<u64, Error> {
+        let head = self.room.head().seq();
+        let member = self.member()?;
+        Ok(if member.is_active() { head } else { member.changed_at().min(head) })
+    }
+
+    /// Whether the member may see the message at `seq`, kept or not.
+    pub(crate) fn shows(&self, seq: u64) -> Result<bool, Error> {
+        let visibility = self.room.info.settings.visibility;
+        let ranges = parlance_core::visible_ranges(self.member()?, visibility, self.room.head().seq());
+        Ok(ranges.iter().any(|range| range.contains(seq)))
     }
 
     /// What the member may read, by rising seq.

@@ -56,7 +56,11 @@ impl Api {
             access.active_member()?;
         }
         let membership = access.member.as_ref().map(convert::member);
-        Ok(v1::GetRoomResponse { room: Some(room_to_proto(&access.room)), membership })
+        let room = match &access.member {
+            Some(member) => seen_by(&access.room, member),
+            None => room_to_proto(&access.room),
+        };
+        Ok(v1::GetRoomResponse { room: Some(room), membership })
     }
 
     pub(crate) async fn list_rooms(
@@ -150,6 +154,28 @@ impl Api {
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
         let outcome = self.change(caller, asked, Action::Remove { user }).await?;
         Ok(v1::RemoveMemberResponse { outcome: Some(outcome) })
+    }
+
+    pub(crate) async fn ban_member(
+        &self,
+        caller: &Caller,
+        request: v1::BanMemberRequest,
+    ) -> Result<v1::BanMemberResponse, Error> {
+        let user = parse::user_id("user_id", &request.user_id)?;
+        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
+        let outcome = self.change(caller, asked, Action::Ban { user }).await?;
+        Ok(v1::BanMemberResponse { outcome: Some(outcome) })
+    }
+
+    pub(crate) async fn unban_member(
+        &self,
+        caller: &Caller,
+        request: v1::UnbanMemberRequest,
+    ) -> Result<v1::UnbanMemberResponse, Error> {
+        let user = parse::user_id("user_id", &request.user_id)?;
+        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
+        let outcome = self.change(caller, asked, Action::Unban { user }).await?;
+        Ok(v1::UnbanMemberResponse { outcome: Some(outcome) })
     }
 
     pub(crate) async fn set_role(
@@ -253,7 +279,8 @@ fn seen_by(room: &StoredRoom, member: &parlance_core::Member) -> v1::Room {
         seen.head_seq = member.changed_at();
         seen.message_count = 0;
         seen.member_count = 0;
-        seen.settings = seen.settings.map(|settings| v1::RoomSettings { topic: String::new(), ..settings });
+        // In rows from before it was kept: neither title nor topic, which may be of later.
+        seen.settings = Some(member.left_with.as_ref().map(convert::settings).unwrap_or_default());
     }
     seen
 }

@@ -224,7 +224,7 @@ fn open_room(
     listening.move_to(start);
     listening.wake();
     let source = if active { Source::live(listening) } else { Source::Past(listening) };
-    let stream = RoomStream { source, plan, since: user_room.member.changed_at() };
+    let stream = RoomStream::new(source, plan, &user_room.member);
     open.rooms.insert(room.clone(), stream);
     let head = v1::Cursor { room_id: room.as_str().to_owned(), seq: state.head, epoch: state.epoch };
     active.then_some(head)

@@ -355,6 +355,12 @@ impl OpenSession {
 
 impl Drop for OpenSession {
     fn drop(&mut self) {
+        // Removed, and not come to it yet.
+        for (room, stream) in &self.rooms {
+            if stream.subscription().removed_at() != 0 {
+                self.online.left(room);
+            }
+        }
         self.hub.close(&self.mailbox);
     }
 }

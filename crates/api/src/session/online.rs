@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use parlance_core::UserId;
+use parlance_core::{RoomId, UserId};
 
 use crate::Api;
 use crate::cluster::SignalRoom;
@@ -25,6 +25,11 @@ impl Online {
             Self { api: registering, user, came, rooms: Vec::new() }
         });
         registered.await.ok()
+    }
+
+    /// The user has left `room`: those in it are not told of the session's end.
+    pub(super) fn left(&mut self, room: &RoomId) {
+        self.rooms.retain(|told| told.room != *room);
     }
 
     /// Tells `rooms` of it, and of the leaving when it comes to that.

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parlance_core::{Member, UserId, Visibility, visible_ranges};
+use parlance_core::{Interval, Member, Role, UserId, Visibility, visible_ranges};
 use parlance_proto::{Delivery, SharedFrame, v1};
 use tonic::Status;
 use v1::server_frame::Frame;
@@ -21,6 +21,10 @@ pub(crate) struct RoomStream {
     /// The event that made the user a member, the last time as far as known. A removal
     /// before it is not the end.
     pub(super) since: u64,
+    /// Memberships before the last one; mostly none.
+    earlier: Box<[Interval]>,
+    /// How much of the past was open when they left, of who has.
+    left_open: Option<Visibility>,
 }
 
 pub(super) enum Source {
@@ -57,6 +61,49 @@ enum Progress {
 }
 
 impl RoomStream {
+    pub(super) fn new(source: Source, plan: VecDeque<Step>, member: &Member) -> Self {
+        let (last, earlier) = match member.intervals.split_last() {
+            Some((last, earlier)) => (*last, earlier),
+            None => (Interval::starting_at(0), &[][..]),
+        };
+        let since = member.changed_at();
+        let stream = Self { source, plan, since, earlier: earlier.into(), left_open: last.visibility };
+        stream.subscription().set_joined(last.joined);
+        stream
+    }
+
+    /// Whether the message at `seq` lies outside what the user may see.
+    fn hides(&self, seq: u64, user: &UserId) -> bool {
+        let subscription = self.subscription();
+        let joined = subscription.joined();
+        if seq >= joined {
+            return false;
+        }
+        let visibility = subscription.feed().known().map_or(Visibility::SinceJoined, |room| room.visibility);
+        let last = match &self.source {
+            Source::Live(_) => Interval::starting_at(joined),
+            // Opened later, the past stays closed to them.
+            Source::Past(_) => Interval {
+                visibility: self.left_open,
+                left: Some(self.since),
+                ..Interval::starting_at(joined)
+            },
+        };
+        let intervals = self.earlier.iter().copied().chain([last]).collect();
+        let member = Member { intervals, ..Member::joined(user.clone(), Role::Member, joined) };
+        !visible_ranges(&member, visibility, u64::MAX).iter().any(|range| range.contains(seq))
+    }
+
+    /// The last seq that the user may see, where that is known to lie in the past.
+    fn until(&self) -> Option<u64> {
+        match &self.source {
+            Source::Past(_) => Some(self.since),
+            Source::Live(listening) => {
+                Some(listening.removed_at()).filter(|at| *at > self.since && *at > self.cursor())
+            }
+        }
+    }
+
     pub(crate) fn subscription(&self) -> &Arc<Subscription> {
         match &self.source {
             Source::Live(listening) | Source::Past(listening) => listening,
@@ -125,7 +172,7 @@ impl RoomStream {
             None if matches!(self.source, Source::Past(_)) => return Ok(Progress::Over),
             None => u64::MAX,
         };
-        let fetched = hub.fetch(&feed, self.cursor(), to).await?;
+        let fetched = hub.fetch(&feed, self.cursor(), to, self.until()).await?;
         if fetched.pieces.is_empty() {
             if self.plan.is_empty() || feed.known().is_none_or(|room| room.floor <= to) {
                 return Ok(Progress::UpToDate);
@@ -143,11 +190,21 @@ impl RoomStream {
                 out.push_back(gap_frame(&feed, self.cursor() + 1, piece.first - 1, reason).into());
             }
             self.move_to(piece.last);
-            out.push_back(piece.delivery);
+            out.push_back(match piece.blank {
+                Some(blank) if self.hides(blank.target, user) => blank.frame.into(),
+                _ => piece.delivery,
+            });
             // A removal within the plan is one of an earlier membership.
             if piece.removes.as_ref() == Some(user) && self.plan.is_empty() {
                 if self.cursor() > self.since {
                     return Ok(Progress::Over);
+                }
+                // A membership that has ended, and is followed by another.
+                let joined = self.subscription().joined();
+                if joined < self.cursor() {
+                    let ended = Interval { left: Some(self.cursor()), ..Interval::starting_at(joined) };
+                    self.earlier = self.earlier.iter().copied().chain([ended]).collect();
+                    self.subscription().set_joined(self.since);
                 }
                 let hidden = feed.known().is_some_and(|room| room.visibility == Visibility::SinceJoined);
                 if hidden && self.cursor() + 1 < self.since {
@@ -160,7 +217,11 @@ impl RoomStream {
                         if matches!(self.plan.back(), Some(Step::Through(_))) {
                             self.plan.pop_back();
                         }
-                        self.since = member.intervals.last().map_or(self.since, |last| last.joined);
+                        if let Some((last, earlier)) = member.intervals.split_last() {
+                            self.since = last.joined;
+                            self.earlier = earlier.into();
+                            self.subscription().set_joined(last.joined);
+                        }
                     }
                     return Ok(Progress::More);
                 }
@@ -217,6 +278,7 @@ impl Session {
                     Ok(Progress::Over) => {
                         open.left.insert(room.clone(), stream.cursor());
                         open.rooms.remove(room);
+                        open.online.left(room);
                     }
                 }
             }
@@ -270,7 +332,7 @@ impl OpenSession {
         listening.wake();
         let source = if member.is_active() { Source::live(listening) } else { Source::Past(listening) };
         self.left.remove(&attach.room);
-        let stream = RoomStream { source, plan, since: member.changed_at() };
+        let stream = RoomStream::new(source, plan, &member);
         self.rooms.insert(attach.room.clone(), stream);
         Ok(())
     }

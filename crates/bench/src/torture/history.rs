@@ -228,13 +228,15 @@ pub(super) fn print(event: &v1::Event) -> u64 {
         Some(Body::Message(message)) => (1, message.reply_to_seq).hash(&mut hash),
         Some(Body::MessageEdited(edited)) => (2, edited.target_seq).hash(&mut hash),
         Some(Body::MessageDeleted(deleted)) => (3, deleted.target_seq).hash(&mut hash),
-        Some(Body::ReactionAdded(added)) => (4, added.target_seq, &added.emoji).hash(&mut hash),
-        Some(Body::ReactionRemoved(removed)) => (5, removed.target_seq, &removed.emoji).hash(&mut hash),
+        Some(Body::ReactionAdded(added)) => (4, added.target_seq).hash(&mut hash),
+        Some(Body::ReactionRemoved(removed)) => (5, removed.target_seq).hash(&mut hash),
         Some(Body::MemberAdded(added)) => (6, &added.user_id, added.role).hash(&mut hash),
         Some(Body::MemberRemoved(removed)) => (7, &removed.user_id).hash(&mut hash),
         Some(Body::RoleChanged(changed)) => (8, &changed.user_id, changed.role).hash(&mut hash),
         Some(Body::RoomCreated(created)) => (9, created.kind).hash(&mut hash),
         Some(Body::RoomChanged(_)) => 10.hash(&mut hash),
+        Some(Body::MemberBanned(banned)) => (11, &banned.user_id).hash(&mut hash),
+        Some(Body::MemberUnbanned(unbanned)) => (12, &unbanned.user_id).hash(&mut hash),
     }
     hash.finish()
 }

@@ -120,7 +120,7 @@ impl Profile {
                 profile.weights = JUST_SENDS;
             }
             // Who has left, and who came later, asks for what is not theirs.
-            Plant::ReadPastHead => {
+            Plant::ReadPastHead | Plant::PresentForm => {
                 profile.size = Size { clients: 36, rooms: 12, members: 10, groups_only: false };
                 profile.faults = clients_only;
                 profile.weights.churn = 10;

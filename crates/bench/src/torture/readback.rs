@@ -114,7 +114,11 @@ fn log_body(body: &Body) -> LogBody {
         Body::MemberRemoved(removed) => {
             world::user_of(&removed.user_id).map_or(LogBody::Other, LogBody::Removed)
         }
-        Body::RoomCreated(_) | Body::RoomChanged(_) | Body::RoleChanged(_) => LogBody::Other,
+        Body::RoomCreated(_)
+        | Body::RoomChanged(_)
+        | Body::RoleChanged(_)
+        | Body::MemberBanned(_)
+        | Body::MemberUnbanned(_) => LogBody::Other,
     }
 }
 

@@ -18,7 +18,9 @@ impl Command {
     pub fn concerned(&self) -> impl Iterator<Item = &UserId> {
         let named = match &self.action {
             Action::Add { users } => users.as_slice(),
-            Action::Remove { user } | Action::SetRole { user, .. } => std::slice::from_ref(user),
+            Action::Remove { user } | Action::Ban { user } | Action::SetRole { user, .. } => {
+                std::slice::from_ref(user)
+            }
             Action::Join | Action::Leave => std::slice::from_ref(&self.actor),
             _ => &[],
         };
@@ -70,6 +72,16 @@ pub enum Action {
     /// Remove a member.
     Remove {
         /// Whom.
+        user: UserId,
+    },
+    /// Remove someone, and keep them from coming back.
+    Ban {
+        /// Whom.
+        user: UserId,
+    },
+    /// Lift a ban.
+    Unban {
+        /// Whose.
         user: UserId,
     },
     /// Give a role.
@@ -156,6 +168,15 @@ pub enum Refusal {
     /// One joins channels only.
     #[error("only channels can be joined; ask to be added")]
     NotJoinable,
+    /// The actor was removed by another, and cannot join on their own.
+    #[error("removed from this room; ask to be added")]
+    Removed,
+    /// The actor is banned from the room.
+    #[error("banned from this room")]
+    Banned,
+    /// The person concerned is banned from the room.
+    #[error("{0} is banned from this room")]
+    TargetBanned(UserId),
     /// The owner cannot go while others are there.
     #[error("the owner hands the room over before leaving")]
     OwnerLeaves,

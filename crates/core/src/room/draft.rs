@@ -7,8 +7,8 @@ use crate::limits::{
     MAX_MEMBERS_PER_REQUEST, MAX_REACTIONS,
 };
 use crate::{
-    Body, Chunk, Emoji, Event, Head, Mark, Member, Message, Nonce, Overlay, Role, RoomKind, SeqRange, Text,
-    Timestamp, UserId, visible_ranges,
+    Body, Chunk, Emoji, Event, Head, Mark, Member, Message, Nonce, Overlay, Role, RoomKind, SeqRange,
+    Standing, Text, Timestamp, UserId, visible_ranges,
 };
 
 /// Commands decided on top of a room, not stored yet. Everything that one append holds.
@@ -175,7 +175,7 @@ impl Draft {
                 self.member_count -= 1;
                 self.changed_members.insert(user.clone());
             }
-            Body::RoleChanged { user, .. } => {
+            Body::MemberBanned { user } | Body::MemberUnbanned { user } | Body::RoleChanged { user, .. } => {
                 self.changed_members.insert(user.clone());
             }
             Body::RoomChanged { .. } => self.settings_changed = true,
@@ -217,11 +217,14 @@ impl Draft {
         let nothing = || Ok(Ok(Verdict::Change(Vec::new())));
 
         if let Action::Join = command.action {
+            let standing = actor.map_or(Standing::Free, |actor| actor.standing);
             return match self.room.info.kind {
                 RoomKind::Direct => Err(Refusal::DirectRoom),
                 _ if actor.is_some_and(Member::is_active) => nothing(),
                 RoomKind::Group => Err(Refusal::NotJoinable),
                 RoomKind::Channel if self.member_count >= MAX_MEMBERS => Err(Refusal::RoomFull),
+                RoomKind::Channel if standing == Standing::Removed => Err(Refusal::Removed),
+                RoomKind::Channel if standing == Standing::Banned => Err(Refusal::Banned),
                 // An owner who went while alone and comes back finds the room theirs.
                 RoomKind::Channel => {
                     let role = if self.member_count == 0 { Role::Owner } else { Role::Member };
@@ -278,6 +281,16 @@ impl Draft {
                 }
                 change(Body::MemberRemoved { user: user.clone() })
             }
+            Action::Ban { user } => self.ban(actor, user),
+            Action::Unban { user } => {
+                self.not_direct()?;
+                at_least(actor, Role::Admin)?;
+                let member = need!(self.row(user));
+                if member.is_none_or(|member| member.standing != Standing::Banned) {
+                    return nothing();
+                }
+                change(Body::MemberUnbanned { user: user.clone() })
+            }
             Action::SetRole { user, role } => self.set_role(actor, user, *role),
             Action::Leave => self.leave(actor),
             Action::Update(settings) => self.update(actor, settings),
@@ -316,12 +329,36 @@ impl Draft {
         at_least(actor, Role::Admin)?;
         let mut bodies: Vec<Body> = Vec::with_capacity(users.len());
         for user in users.iter().collect::<BTreeSet<_>>() {
-            if !need!(self.row(user)).is_some_and(Member::is_active) {
+            let member = need!(self.row(user));
+            if member.is_some_and(|member| member.standing == Standing::Banned) {
+                return Err(Refusal::TargetBanned(user.clone()));
+            }
+            if !member.is_some_and(Member::is_active) {
                 bodies.push(Body::MemberAdded { user: user.clone(), role: Role::Member });
             }
         }
         if self.member_count + bodies.len() as u64 > MAX_MEMBERS {
             return Err(Refusal::RoomFull);
+        }
+        Ok(Ok(Verdict::Change(bodies)))
+    }
+
+    /// A member is removed first: whoever follows the membership need not know of bans.
+    fn ban(&self, actor: &Member, user: &UserId) -> Step<Verdict> {
+        self.not_direct()?;
+        at_least(actor, Role::Admin)?;
+        let Some(member) = need!(self.row(user)) else {
+            return Err(Refusal::TargetNotMember(user.clone()));
+        };
+        let mut bodies = Vec::with_capacity(2);
+        if member.is_active() {
+            if member.role >= actor.role {
+                return Err(Refusal::NeedsRole("owner"));
+            }
+            bodies.push(Body::MemberRemoved { user: user.clone() });
+        }
+        if member.standing != Standing::Banned {
+            bodies.push(Body::MemberBanned { user: user.clone() });
         }
         Ok(Ok(Verdict::Change(bodies)))
     }

@@ -14,7 +14,9 @@ pub use draft::{Append, Draft};
 use self::layered::Layered;
 use self::requests::Requests;
 use crate::limits::RoomSizes;
-use crate::{Body, Chunk, Event, Head, Member, Overlay, RoomId, RoomKind, Settings, Timestamp, UserId};
+use crate::{
+    Body, Chunk, Event, Head, Member, Overlay, RoomId, RoomKind, Settings, Standing, Timestamp, UserId,
+};
 
 /// A room beside its log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,6 +185,12 @@ impl Room {
         Draft::new(self.clone())
     }
 
+    fn set_standing(&mut self, user: &UserId, standing: Standing) {
+        if let Some(Some(member)) = self.members.get_mut(user) {
+            member.standing = standing;
+        }
+    }
+
     /// Folds one event into the state; the head moves by whole chunks, in `apply`.
     fn fold(&mut self, event: &Event) {
         self.last_at = self.last_at.max(event.at);
@@ -204,9 +212,12 @@ impl Room {
             }
             Body::MemberRemoved { user } => {
                 if let Some(Some(member)) = self.members.get_mut(user) {
-                    member.leave(event.seq);
+                    let standing = if event.actor == *user { Standing::Free } else { Standing::Removed };
+                    member.leave(event.seq, standing, &self.info.settings);
                 }
             }
+            Body::MemberBanned { user } => self.set_standing(user, Standing::Banned),
+            Body::MemberUnbanned { user } => self.set_standing(user, Standing::Free),
             Body::RoleChanged { user, role } => {
                 if let Some(Some(member)) = self.members.get_mut(user) {
                     member.role = *role;

@@ -54,7 +54,11 @@ impl Kind {
             Body::MessageDeleted { target } => Self::Delete(*target),
             Body::ReactionAdded { target, .. } => Self::React(*target),
             Body::ReactionRemoved { target, .. } => Self::Unreact(*target),
-            Body::MemberAdded { .. } | Body::MemberRemoved { .. } | Body::RoleChanged { .. } => Self::Members,
+            Body::MemberAdded { .. }
+            | Body::MemberRemoved { .. }
+            | Body::MemberBanned { .. }
+            | Body::MemberUnbanned { .. }
+            | Body::RoleChanged { .. } => Self::Members,
             Body::RoomCreated { .. } | Body::RoomChanged { .. } => Self::Settings,
         }
     }
@@ -68,6 +72,8 @@ impl Kind {
             Action::Unreact { target, .. } => Self::Unreact(*target),
             Action::Add { .. }
             | Action::Remove { .. }
+            | Action::Ban { .. }
+            | Action::Unban { .. }
             | Action::SetRole { .. }
             | Action::Join
             | Action::Leave => Self::Members,

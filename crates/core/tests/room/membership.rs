@@ -141,7 +141,7 @@ fn comings() -> impl Strategy<Value = Member> {
         for (turn, length) in lengths.into_iter().enumerate() {
             match member.intervals.last_mut().filter(|_| turn % 2 == 1) {
                 Some(interval) => interval.left = Some(at),
-                None => member.intervals.push(Interval { joined: at, left: None }),
+                None => member.intervals.push(Interval::starting_at(at)),
             }
             at += length;
         }
@@ -194,4 +194,61 @@ fn a_node_that_was_away_takes_chunks_in_order_only() {
         behind.apply(chunk).unwrap();
     }
     assert_eq!(behind.head(), solo.room.head());
+}
+
+#[test]
+fn removal_and_ban_are_distinct() {
+    let mut solo = Solo::channel();
+    let ban = |id: &str| Action::Ban { user: user(id) };
+    let unban = |id: &str| Action::Unban { user: user(id) };
+    solo.does("bob", Action::Leave).unwrap();
+    solo.does("bob", Action::Join).unwrap();
+    solo.does("ann", remove("bob")).unwrap();
+    assert_eq!(solo.does("bob", Action::Join), Err(Refusal::Removed));
+    // Not even on a node that knows no more than the rows.
+    solo.reload();
+    assert_eq!(solo.does("bob", Action::Join), Err(Refusal::Removed));
+    solo.does("ann", add(&["bob"])).unwrap();
+    solo.does("bob", Action::Leave).unwrap();
+    solo.does("bob", Action::Join).unwrap();
+
+    assert_eq!(solo.does("bob", ban("cat")), Err(Refusal::NeedsRole("admin")));
+    assert_eq!(solo.does("ann", ban("eve")), Err(Refusal::TargetNotMember(user("eve"))));
+    let banned = solo.does("ann", ban("bob")).unwrap();
+    assert_eq!(banned.last, banned.first + 1);
+    assert_eq!(solo.room.head().member_count(), 2);
+    solo.reload();
+    assert_eq!(solo.does("bob", Action::Join), Err(Refusal::Banned));
+    assert_eq!(solo.does("ann", add(&["cat", "bob"])), Err(Refusal::TargetBanned(user("bob"))));
+    assert_eq!(solo.does("ann", unban("cat")).unwrap().first, 0);
+    solo.does("ann", unban("bob")).unwrap();
+    solo.does("bob", Action::Join).unwrap();
+    // One who is gone already can be kept out, too.
+    solo.does("bob", Action::Leave).unwrap();
+    let banned = solo.does("ann", ban("bob")).unwrap();
+    assert_eq!((banned.first, solo.does("ann", ban("bob")).unwrap().first), (banned.last, 0));
+    assert_eq!(solo.does("bob", Action::Join), Err(Refusal::Banned));
+}
+
+#[test]
+fn an_admin_bans_members_and_not_admins() {
+    let mut solo = Solo::group();
+    solo.does("ann", set_role("bob", Role::Admin)).unwrap();
+    let ban = |id: &str| Action::Ban { user: user(id) };
+    assert_eq!(solo.does("bob", ban("ann")), Err(Refusal::NeedsRole("owner")));
+    assert_eq!(solo.does("bob", ban("bob")), Err(Refusal::NeedsRole("owner")));
+    solo.does("bob", ban("cat")).unwrap();
+    assert_eq!(Solo::direct().does("ann", ban("bob")), Err(Refusal::DirectRoom));
+}
+
+#[test]
+fn leaving_keeps_the_settings_of_then() {
+    let mut solo = Solo::group();
+    solo.does("ann", crate::values::rename("then")).unwrap();
+    solo.does("ann", remove("bob")).unwrap();
+    solo.does("ann", crate::values::rename("now")).unwrap();
+    let row = &solo.store.members[&user("bob")];
+    assert_eq!(row.left_with.as_ref().unwrap().title.as_str(), "then");
+    solo.does("ann", add(&["bob"])).unwrap();
+    assert_eq!(solo.store.members[&user("bob")].left_with, None);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use parlance_core::limits::{MAX_EMOJI_KINDS, MAX_REACTIONS, RoomSizes};
-use parlance_core::{Body, Decision, Entry, Need, Overlay, Refusal, Timestamp};
+use parlance_core::{Body, Decision, Entry, Need, Overlay, PastForms, Refusal, Timestamp};
 use proptest::prelude::*;
 
 use crate::solo::Solo;
@@ -191,6 +191,72 @@ proptest! {
                 let shown = !gone.contains(seq) && (n > 0 || texts.len() == 1);
                 prop_assert_eq!(left.contains(words), shown, "{} of {}", words, seq);
             }
+        }
+    }
+}
+
+/// `entries` as they stood at `until`.
+fn as_of(solo: &Solo, until: u64, entries: Vec<Entry>) -> Vec<Entry> {
+    let Some(mut past) = PastForms::of(&entries, until) else { return entries };
+    if let Some(needed) = past.needed() {
+        let events = solo.store.log.values().flat_map(parlance_core::Chunk::events);
+        events.filter(|event| needed.contains(event.seq)).for_each(|event| past.fold(event));
+    }
+    past.put(entries)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// History as it was handed out at some moment, and what is made of it later for someone
+    /// whose time ended then, differ in nothing but what was deleted since.
+    #[test]
+    fn past_forms_are_those_that_were_handed_out(
+        steps in proptest::collection::vec((0..6u8, 0..3u64), 1..40),
+        at in 0..40usize,
+    ) {
+        let mut solo = Solo::group();
+        for words in ["one", "two", "three"] {
+            solo.does("ann", send(words)).unwrap();
+        }
+        let mut then = None;
+        for (number, (what, message)) in steps.iter().enumerate() {
+            if number == at.min(steps.len() - 1) {
+                then = Some((solo.head(), history(&solo)));
+            }
+            let target = 5 + message;
+            // What is not possible, such as an edit of a deleted message, is refused.
+            let _ = match what {
+                0 | 1 => solo.does("ann", edit(target, &format!("edit {number}"))),
+                2 => solo.does("bob", react(target, "👍")),
+                3 => solo.does("bob", unreact(target, "👍")),
+                4 => solo.does("ann", send("more")),
+                _ if number % 5 == 0 => solo.does("ann", delete(target)),
+                _ => solo.does("cat", react(target, "👀")),
+            };
+        }
+        let (until, before) = then.unwrap();
+        let now: Vec<Entry> = history(&solo).into_iter().filter(|entry| entry.event.seq <= until).collect();
+        let deleted: Vec<u64> = now
+            .iter()
+            .filter(|entry| entry.overlay.as_ref().is_some_and(|overlay| overlay.deleted))
+            .map(|entry| entry.event.seq)
+            .collect();
+        let seen = as_of(&solo, until, now);
+        prop_assert_eq!(seen.len(), before.len());
+        for (seen, before) in seen.iter().zip(&before) {
+            let target = Entry::overlay_key(&seen.event);
+            if target.is_some_and(|target| deleted.contains(&target)) {
+                let no_text = match &seen.event.body {
+                    Body::Message(message) => message.text.as_str().is_empty(),
+                    Body::MessageEdited { text, .. } => text.as_str().is_empty(),
+                    _ => true,
+                };
+                prop_assert!(no_text, "{:?}", seen);
+            } else {
+                prop_assert_eq!(seen, before);
+            }
+            prop_assert!(seen.overlay.as_ref().is_none_or(|overlay| overlay.changed <= until));
         }
     }
 }

@@ -116,7 +116,7 @@ fn check_page(
             complain(format!("a page of {}, which is not there", event.room_id));
             return;
         };
-        if let Some(difference) = room.differs(event) {
+        if let Some(difference) = room.differs(&asked.user, event) {
             complain(format!("on a page: {difference}"));
         }
         if event.seq > page.head_seq || !room.may_see(&asked.user, event.seq) {

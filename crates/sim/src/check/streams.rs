@@ -48,7 +48,7 @@ pub(super) fn check(truth: &Truth, history: &History, max_catch_up: u64, violati
 }
 
 fn check_event(room: &RoomTruth, session: &Session, event: &v1::Event, complain: &mut impl FnMut(String)) {
-    if let Some(difference) = room.differs(event) {
+    if let Some(difference) = room.differs(&session.user, event) {
         complain(difference);
     }
     if !room.may_see(&session.user, event.seq) {

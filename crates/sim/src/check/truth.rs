@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use parlance_core::{
-    Body, Event, Interval, Member, Role, RoomId, SeqRange, UserId, Visibility, visible_ranges,
+    Body, Event, Interval, Member, Role, RoomId, SeqRange, Settings, Standing, UserId, Visibility,
+    visible_ranges,
 };
 use parlance_proto::{convert, v1};
 
@@ -25,6 +26,8 @@ pub struct RoomTruth {
     pub visibility: Visibility,
     /// Seq of the last event.
     pub head: u64,
+    /// The settings now.
+    settings: Option<Settings>,
     /// Each message's texts, with the seq of the event that gave it; empty by deletion.
     texts: BTreeMap<u64, Vec<(u64, String)>>,
 }
@@ -42,6 +45,7 @@ impl Truth {
                 members: BTreeMap::new(),
                 visibility,
                 head,
+                settings: None,
                 texts: BTreeMap::new(),
                 events: BTreeMap::new(),
             };
@@ -58,6 +62,9 @@ impl Truth {
 impl RoomTruth {
     fn fold(&mut self, event: &Event, first_chunk: u64) {
         match &event.body {
+            Body::RoomCreated { settings, .. } | Body::RoomChanged { settings } => {
+                self.settings = Some(settings.clone());
+            }
             Body::MemberAdded { user, role } => {
                 // Who is there when the room begins sees it from its first event on.
                 let joined = if event.seq <= first_chunk { 1 } else { event.seq };
@@ -65,14 +72,20 @@ impl RoomTruth {
                     user: user.clone(),
                     role: Role::Member,
                     intervals: Vec::new(),
+                    standing: Standing::Free,
+                    left_with: None,
                 });
                 member.role = *role;
-                member.intervals.push(Interval { joined, left: None });
+                (member.standing, member.left_with) = (Standing::Free, None);
+                member.intervals.push(Interval::starting_at(joined));
             }
             Body::MemberRemoved { user } => {
-                let last = self.members.get_mut(user).and_then(|member| member.intervals.last_mut());
-                if let Some(last) = last {
+                let Some(member) = self.members.get_mut(user) else { return };
+                member.standing = if event.actor == *user { Standing::Free } else { Standing::Removed };
+                member.left_with = self.settings.clone();
+                if let Some(last) = member.intervals.last_mut() {
                     last.left = Some(event.seq);
+                    last.visibility = self.settings.as_ref().map(|settings| settings.visibility);
                 }
             }
             Body::RoleChanged { user, role } => {
@@ -110,11 +123,20 @@ impl RoomTruth {
         self.events.range(..=seq).filter(|(_, event)| matches!(event.body, Body::Message(_))).count() as u64
     }
 
-    /// What is wrong with `seen` as the event at its place.
-    pub fn differs(&self, seen: &v1::Event) -> Option<String> {
+    /// What is wrong with `seen`, of what `user` gets, as the event at its place.
+    pub fn differs(&self, user: &UserId, seen: &v1::Event) -> Option<String> {
         let Some(event) = self.events.get(&seen.seq) else {
             return Some(format!("{} of {} is not in the log", seen.seq, seen.room_id));
         };
+        // A change of a message that they may not see says nothing of it.
+        if event.body.target().is_some_and(|target| !self.may_see(user, target))
+            && let Some(body) = event.body.without_content()
+        {
+            let blank = convert::event(self.id.as_str(), &Event { body, ..event.clone() });
+            return (blank != *seen).then(|| {
+                format!("{} of {} tells {user} of a message that is not theirs", seen.seq, seen.room_id)
+            });
+        }
         if without_text(convert::event(self.id.as_str(), event)) != without_text(seen.clone()) {
             return Some(format!("{} of {} is not what the log has", seen.seq, seen.room_id));
         }

@@ -145,7 +145,7 @@ fn check_messages(
 }
 
 fn check_seq(room: &RoomTruth, asked: &Asked, event: &v1::Event, complain: &mut impl FnMut(String)) {
-    if let Some(difference) = room.differs(event) {
+    if let Some(difference) = room.differs(&asked.user, event) {
         complain(format!("read alone: {difference}"));
     }
     if !room.may_see(&asked.user, event.seq) {

@@ -2,7 +2,7 @@
 //! somebody asks why they cannot read a room.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use parlance_core::{Interval, Member, Role, UserId};
+use parlance_core::{Interval, Member, Role, Settings, Standing, Title, Topic, UserId, Visibility};
 
 use super::item::{Item, get_text, text};
 
@@ -11,8 +11,17 @@ pub(super) const ROLE: &str = "role";
 /// Seqs of joining and leaving, oldest first: `3-17 40-`.
 pub(super) const INTERVALS: &str = "intervals";
 
-/// The attributes of a membership.
-pub(super) fn attributes(member: &Member) -> [(&'static str, AttributeValue); 2] {
+/// For each interval how much of the past was open when it ended: `a` for all, `s` since
+/// joining, `-` where it is not known or the interval goes on.
+const OPEN: &str = "left_open";
+/// `removed` or `banned`; empty for those who may come back on their own.
+const STANDING: &str = "standing";
+/// Title and topic when they last left; the visibility of then is the last of [`OPEN`].
+const TITLE: &str = "left_title";
+const TOPIC: &str = "left_topic";
+
+/// The attributes of a membership. Those of leaving are written once someone has left.
+pub(super) fn attributes(member: &Member) -> Vec<(&'static str, AttributeValue)> {
     let role = match member.role {
         Role::Member => "member",
         Role::Admin => "admin",
@@ -23,7 +32,27 @@ pub(super) fn attributes(member: &Member) -> [(&'static str, AttributeValue); 2]
         None => format!("{}-", interval.joined),
     };
     let intervals: Vec<String> = member.intervals.iter().map(interval).collect();
-    [(ROLE, text(role)), (INTERVALS, text(&intervals.join(" ")))]
+    let mut attributes = vec![(ROLE, text(role)), (INTERVALS, text(&intervals.join(" ")))];
+    if member.intervals.iter().any(|interval| interval.left.is_some()) {
+        let open = member.intervals.iter().map(|interval| match interval.visibility {
+            Some(Visibility::All) => 'a',
+            Some(Visibility::SinceJoined) => 's',
+            None => '-',
+        });
+        let standing = match member.standing {
+            Standing::Free => "",
+            Standing::Removed => "removed",
+            Standing::Banned => "banned",
+        };
+        attributes.extend([(OPEN, text(&open.collect::<String>())), (STANDING, text(standing))]);
+        // Over what an earlier leaving has left there.
+        let (title, topic) = match &member.left_with {
+            Some(settings) => (settings.title.as_str(), settings.topic.as_str()),
+            None => ("", ""),
+        };
+        attributes.extend([(TITLE, text(title)), (TOPIC, text(topic))]);
+    }
+    attributes
 }
 
 /// The membership of `user` that an item holds.
@@ -37,10 +66,31 @@ pub(super) fn read(user: UserId, item: &Item) -> Option<Member> {
     let interval = |interval: &str| {
         let (joined, left) = interval.split_once('-')?;
         let left = if left.is_empty() { None } else { Some(left.parse().ok()?) };
-        Some(Interval { joined: joined.parse().ok()?, left })
+        Some(Interval { joined: joined.parse().ok()?, left, visibility: None })
     };
     let intervals: Option<Vec<Interval>> = get_text(item, INTERVALS)?.split(' ').map(interval).collect();
-    Some(Member { user, role, intervals: intervals? })
+    let mut intervals = intervals?;
+    for (interval, open) in intervals.iter_mut().zip(get_text(item, OPEN).unwrap_or_default().chars()) {
+        interval.visibility = match open {
+            'a' => Some(Visibility::All),
+            's' => Some(Visibility::SinceJoined),
+            _ => None,
+        };
+    }
+    let standing = match get_text(item, STANDING) {
+        None | Some("") => Standing::Free,
+        Some("banned") => Standing::Banned,
+        // What a later version says is neither open to all nor closed for good.
+        Some(_) => Standing::Removed,
+    };
+    let left_with = left_with(item, intervals.last()?);
+    Some(Member { user, role, intervals, standing, left_with })
+}
+
+fn left_with(item: &Item, last: &Interval) -> Option<Settings> {
+    let visibility = last.visibility.filter(|_| last.left.is_some())?;
+    let title = Title::parse(get_text(item, TITLE)?).ok()?;
+    Some(Settings { title, topic: Topic::parse(get_text(item, TOPIC)?).ok()?, visibility })
 }
 
 #[cfg(test)]
@@ -49,11 +99,46 @@ mod tests {
     use crate::dynamo::item;
 
     fn check(intervals: &[(u64, Option<u64>)], expected: &str) {
-        let intervals = intervals.iter().map(|&(joined, left)| Interval { joined, left }).collect();
-        let member = Member { user: UserId::parse("u").unwrap(), role: Role::Admin, intervals };
-        let item = item::item(attributes(&member));
+        let interval = |&(joined, left)| Interval { joined, left, visibility: None };
+        let member = Member {
+            user: UserId::parse("u").unwrap(),
+            role: Role::Admin,
+            intervals: intervals.iter().map(interval).collect(),
+            standing: Standing::Free,
+            left_with: None,
+        };
+        let item = item_of(&member);
         assert_eq!(get_text(&item, INTERVALS), Some(expected));
         assert_eq!(read(member.user.clone(), &item), Some(member));
+    }
+
+    fn item_of(member: &Member) -> Item {
+        attributes(member).into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    #[test]
+    fn leaving_is_read_back_and_overwritten_by_coming_back() {
+        let left = Interval { joined: 3, left: Some(17), visibility: Some(Visibility::SinceJoined) };
+        let mut member = Member {
+            user: UserId::parse("u").unwrap(),
+            role: Role::Member,
+            intervals: vec![left],
+            standing: Standing::Banned,
+            left_with: Some(Settings {
+                title: Title::parse("Team").unwrap(),
+                topic: Topic::default(),
+                visibility: Visibility::SinceJoined,
+            }),
+        };
+        let mut item = item_of(&member);
+        assert_eq!(read(member.user.clone(), &item), Some(member.clone()));
+        member.intervals.push(Interval::starting_at(40));
+        (member.standing, member.left_with) = (Standing::Free, None);
+        item.extend(item_of(&member));
+        assert_eq!(read(member.user.clone(), &item), Some(member.clone()));
+        // As an earlier version leaves it, which knows nothing of these attributes.
+        item.insert(INTERVALS.to_owned(), text("3-17 40-50"));
+        assert!(read(member.user.clone(), &item).is_some_and(|read| !read.is_active()));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! | `created_at`, `created_by` | N, S | Unix milliseconds, a user |
 //! | `floor`, `epoch` | N | first seq kept; changes on a restore |
 //! | `direct_a`, `direct_b` | S | both people of a direct room |
-//! | `role`, `intervals` | S | of a member, see [`super::members`] |
+//! | `role`, `intervals`, `standing`, `left_open`, `left_title`, `left_topic` | S | of a member, see [`super::members`] |
 //!
 //! One item is the store's own, see [`super::identity`].
 
@@ -108,7 +108,8 @@ pub(super) fn room(id: &RoomId, item: &Item) -> Result<RoomInfo, StoreError> {
 
 pub(super) fn member_item(room: &RoomId, member: &Member) -> Item {
     let mut item = member_key(room, &member.user);
-    item.extend(item::item(members::attributes(member)));
+    let attributes = members::attributes(member).into_iter();
+    item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
     item
 }
 

@@ -115,7 +115,7 @@ impl Transaction {
         joined: Option<Mark>,
     ) -> Result<(), StoreError> {
         self.count(1);
-        let mut attributes = members::attributes(member).to_vec();
+        let mut attributes = members::attributes(member);
         if let Some(mark) = joined {
             attributes.push((user_rooms::JOIN, number(mark.seq)));
             attributes.push((user_rooms::JOIN_COUNT, number(mark.message_count)));

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `user_id` | S, partition key | |
 //! | `room_id` | S, sort key | |
-//! | `role`, `intervals` | S | the membership as in `rooms`, written with it |
+//! | `role`, `intervals`, `standing`, `left_…` | S | the membership as in `rooms`, written with it |
 //! | `join_seq`, `join_count` | N | the last joining, and the messages counted then |
 //! | `delivered` | N | received up to this seq |
 //! | `read_seq`, `read_count` | N | read up to this seq, and the messages counted there |

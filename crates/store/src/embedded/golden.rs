@@ -7,7 +7,7 @@ use std::path::Path;
 
 use parlance_core::{
     Body, Chunk, Cursors, Emoji, Event, Interval, Mark, Member, Message, Name, Overlay, RequestId, Role,
-    RoomId, RoomInfo, RoomKind, Settings, Text, Timestamp, Title, Topic, UserId, Visibility,
+    RoomId, RoomInfo, RoomKind, Settings, Standing, Text, Timestamp, Title, Topic, UserId, Visibility,
 };
 
 use super::keys;
@@ -124,9 +124,21 @@ fn room_item() {
 
 #[test]
 fn member() {
-    let intervals = vec![Interval { joined: 2, left: Some(9) }, Interval { joined: 300, left: None }];
-    let member = Member { user: user("bob"), role: Role::Admin, intervals };
-    check("member", member, encode_member, |bytes| decode_member(&room(), &user("bob"), bytes));
+    let decode = |bytes: &[u8]| decode_member(&room(), &user("bob"), bytes);
+    // As rows were written before it was kept what someone left with.
+    let left = Interval { joined: 2, left: Some(9), visibility: None };
+    let mut member = Member {
+        user: user("bob"),
+        role: Role::Admin,
+        intervals: vec![left, Interval::starting_at(300)],
+        standing: Standing::Free,
+        left_with: None,
+    };
+    check("member", member.clone(), encode_member, decode);
+    member.intervals[1] = Interval { joined: 300, left: Some(310), visibility: Some(Visibility::All) };
+    member.standing = Standing::Removed;
+    member.left_with = Some(settings());
+    check("member-removed", member, encode_member, decode);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who is in a room, and which rooms someone is in.
 
-use parlance_core::{Action, Interval, Member, Role, RoomId, UserId};
+use parlance_core::{Action, Interval, Member, Role, RoomId, Standing, UserId};
 
 use super::fixture::{AnyStore, Node, add, group, unique, user};
 
@@ -13,18 +13,29 @@ pub(crate) async fn membership_is_kept_by_interval(store: AnyStore) {
     let mut node = Node::create(&store, group(&alice, &[])).await;
     assert_eq!(store.member(node.id(), &bob).await.unwrap(), None);
 
+    let visibility = node.stored().await.info.settings.visibility;
     let joined = node.write(&[(&alice, add(&[&bob]))]).await;
     let left = node.write(&[(&alice, Action::Remove { user: bob.clone() })]).await;
     let again = node.write(&[(&alice, add(&[&bob]))]).await;
     let expected = Member {
         user: bob.clone(),
         role: Role::Member,
-        intervals: vec![Interval { joined, left: Some(left) }, Interval { joined: again, left: None }],
+        intervals: vec![
+            Interval { joined, left: Some(left), visibility: Some(visibility) },
+            Interval::starting_at(again),
+        ],
+        standing: Standing::Free,
+        left_with: None,
     };
     assert_eq!(store.member(node.id(), &bob).await.unwrap(), Some(expected));
 
-    // The row of someone who left stays.
+    // The row of someone who left stays, with what they left behind.
     node.write(&[(&bob, Action::Leave)]).await;
+    let settings = node.stored().await.info.settings;
+    let row = store.member(node.id(), &bob).await.unwrap().unwrap();
+    assert_eq!((row.standing, row.left_with), (Standing::Free, Some(settings)));
+    node.write(&[(&alice, Action::Ban { user: bob.clone() })]).await;
+    assert_eq!(store.member(node.id(), &bob).await.unwrap().unwrap().standing, Standing::Banned);
     let members = store.members(node.id(), None, 10).await.unwrap();
     let active: Vec<(&UserId, bool)> = members.iter().map(|row| (&row.user, row.is_active())).collect();
     assert_eq!(active, [(&alice, true), (&bob, false)]);

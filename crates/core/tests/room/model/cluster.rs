@@ -191,6 +191,8 @@ impl Cluster {
             What::Unreact { message, emoji } => unreact(find(message), emojis[*emoji]),
             What::Add { users } => add(&users.iter().map(|id| USERS[*id]).collect::<Vec<_>>()),
             What::Remove { user } => remove(USERS[*user]),
+            What::Ban { user: id } => Action::Ban { user: user(USERS[*id]) },
+            What::Unban { user: id } => Action::Unban { user: user(USERS[*id]) },
             What::SetRole { user, role } => set_role(USERS[*user], *role),
             What::Join => Action::Join,
             What::Leave => Action::Leave,

@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
-    Body, Chunk, Emoji, Event, Interval, Member, Overlay, RequestId, Role, RoomKind, Settings, Text,
-    Timestamp, UserId, Visibility,
+    Body, Chunk, Emoji, Event, Interval, Member, Overlay, RequestId, Role, RoomKind, Settings, Standing,
+    Text, Timestamp, UserId, Visibility,
 };
 
 /// What the log says, folded by a second hand: nothing here calls what it checks.
@@ -123,10 +123,15 @@ impl Truth {
             Body::RoomChanged { .. } => shared && manages,
             Body::MemberAdded { user, role } if mine(user) => {
                 let alone = self.active().count() == 0;
-                self.kind == Some(RoomKind::Channel) && actor.is_none() && (*role == Role::Owner) == alone
+                let free = self.standing(user) == Standing::Free;
+                self.kind == Some(RoomKind::Channel)
+                    && actor.is_none()
+                    && free
+                    && (*role == Role::Owner) == alone
             }
             Body::MemberAdded { user, role } => {
-                shared && manages && is_in(user).is_none() && *role == Role::Member
+                let banned = self.standing(user) == Standing::Banned;
+                shared && manages && is_in(user).is_none() && *role == Role::Member && !banned
             }
             Body::MemberRemoved { user } if mine(user) => {
                 shared && actor.is_some() && (role < Some(Role::Owner) || self.active().count() == 1)
@@ -134,6 +139,11 @@ impl Truth {
             Body::MemberRemoved { user } => {
                 shared && manages && is_in(user).is_some_and(|member| Some(member.role) < role)
             }
+            Body::MemberBanned { user } => {
+                let once = self.members.contains_key(user) && self.standing(user) != Standing::Banned;
+                shared && manages && is_in(user).is_none() && once
+            }
+            Body::MemberUnbanned { user } => shared && manages && self.standing(user) == Standing::Banned,
             Body::RoleChanged { user, .. } => shared && role == Some(Role::Owner) && is_in(user).is_some(),
             Body::Message(message) => {
                 actor.is_some() && message.reply_to.is_none_or(|to| self.sees(event, to).is_some())
@@ -153,6 +163,10 @@ impl Truth {
         }
     }
 
+    fn standing(&self, user: &UserId) -> Standing {
+        self.members.get(user).map(|member| member.standing).unwrap_or_default()
+    }
+
     /// The message, if the event's actor is a member and it lies in their history.
     fn sees(&self, event: &Event, target: u64) -> Option<&Sent> {
         let member = self.members.get(&event.actor).filter(|member| is_active(member))?;
@@ -168,7 +182,8 @@ impl Truth {
     fn change(&mut self, event: &Event) {
         let first = self.runs.get(&(event.actor.clone(), event.request.clone())).map(|run| run.first);
         // Who is there when the room begins was there from its first event on.
-        let joined = Interval { joined: if first == Some(1) { 1 } else { event.seq }, left: None };
+        let joined = Interval::starting_at(if first == Some(1) { 1 } else { event.seq });
+        let mine = |user: &UserId| *user == event.actor;
         match &event.body {
             Body::RoomCreated { kind, settings } => {
                 self.kind = Some(*kind);
@@ -176,15 +191,22 @@ impl Truth {
             }
             Body::RoomChanged { settings } => self.settings = Some(settings.clone()),
             Body::MemberAdded { user, role } => {
-                let new = Member { user: user.clone(), role: *role, intervals: Vec::new() };
+                let new = Member { intervals: Vec::new(), ..Member::joined(user.clone(), *role, 1) };
                 let member = self.members.entry(user.clone()).or_insert(new);
                 member.role = *role;
+                (member.standing, member.left_with) = (Standing::Free, None);
                 member.intervals.push(joined);
             }
             Body::MemberRemoved { user } => {
-                let interval = self.members.get_mut(user).and_then(|member| member.intervals.last_mut());
-                interval.unwrap().left = Some(event.seq);
+                let member = self.members.get_mut(user).unwrap();
+                member.standing = if mine(user) { Standing::Free } else { Standing::Removed };
+                member.left_with = self.settings.clone();
+                let interval = member.intervals.last_mut().unwrap();
+                interval.left = Some(event.seq);
+                interval.visibility = self.settings.as_ref().map(|settings| settings.visibility);
             }
+            Body::MemberBanned { user } => self.members.get_mut(user).unwrap().standing = Standing::Banned,
+            Body::MemberUnbanned { user } => self.members.get_mut(user).unwrap().standing = Standing::Free,
             Body::RoleChanged { user, role } => self.members.get_mut(user).unwrap().role = *role,
             Body::Message(message) => {
                 self.message_count += 1;
