@@ -26,7 +26,7 @@ const ATTEMPTS = [
   `<base href="https://evil.example/">`,
   `<form action="https://evil.example"><input name=x autofocus onfocus=hacked=1></form>`,
   `<math><mtext></form><form><mglyph><style></math><img src onerror=hacked=1>`,
-  `\u202Eevil\u202C`,
+  `\u202Bevil\u202C`,
   `@"><img src=x onerror=hacked=1>`,
   `[x](javascript:hacked=1)`,
   `&lt;script&gt;hacked=1&lt;/script&gt;`,
