@@ -86,7 +86,7 @@ impl From<Error> for Failure {
         let failure = |code, reason| Self::new(code, reason, message.clone());
         match error {
             Error::TokenMissing => failure(Unauthenticated, "token_missing"),
-            // Safe to return: what is wrong with claims is found only once the signature is good.
+            // Safe to return: claims are checked only after the signature.
             Error::TokenInvalid(problem) => {
                 failure(Unauthenticated, "token_invalid").with("problem", problem)
             }

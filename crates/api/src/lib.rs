@@ -15,6 +15,7 @@ mod map;
 mod marks;
 mod operations;
 mod own_task;
+mod past;
 pub mod random;
 mod rooms;
 pub mod services;

@@ -19,18 +19,17 @@ struct Slot {
     written: tokio::sync::Mutex<Option<Cursors>>,
 }
 
-/// A slot in use; the last user removes it from the map, also when it is cancelled.
-struct UsedSlot<'m> {
-    marks: &'m Marks,
+/// Removes a slot that is no longer used from the map, also where its user is cancelled. To be
+/// dropped after the slot.
+struct Cleanup<'m> {
+    slots: &'m Map<(UserId, RoomId), Arc<Slot>>,
     key: (UserId, RoomId),
-    slot: Option<Arc<Slot>>,
 }
 
-impl Drop for UsedSlot<'_> {
+impl Drop for Cleanup<'_> {
     fn drop(&mut self) {
-        self.slot = None;
         // Nobody else can take it while the map is locked.
-        self.marks.slots.remove_if(&self.key, |_, slot| Arc::strong_count(slot) == 1);
+        self.slots.remove_if(&self.key, |_, slot| Arc::strong_count(slot) == 1);
     }
 }
 
@@ -59,10 +58,9 @@ impl Marks {
         to: Cursors,
     ) -> Result<Option<Cursors>, StoreError> {
         let key = (user.clone(), room.clone());
-        let slot = Some(self.slots.entry(key.clone()).or_default().clone());
-        let used = UsedSlot { marks: self, key, slot };
-        let Some(slot) = &used.slot else { return Ok(None) };
-        self.advance_in(slot, user, room, to).await
+        let cleanup = Cleanup { slots: &self.slots, key };
+        let slot = self.slots.entry(cleanup.key.clone()).or_default().clone();
+        self.advance_in(&slot, user, room, to).await
     }
 
     async fn advance_in(

@@ -75,30 +75,29 @@ fn not_blank(text: &str) -> Result<(), TextError> {
     if text.trim().is_empty() { Err(TextError::Blank) } else { Ok(()) }
 }
 
-/// Refuses control characters but those in `allowed`, and line separators.
-fn no_controls(text: &str, allowed: &[char]) -> Result<(), TextError> {
-    let is_control = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    match text.chars().find(|c| is_control(*c) && !allowed.contains(c)) {
+/// Refuses the first character that is forbidden.
+fn refuse(text: &str, is_forbidden: impl Fn(char) -> bool) -> Result<(), TextError> {
+    match text.chars().find(|c| is_forbidden(*c)) {
         Some(c) => Err(TextError::Forbidden(c)),
         None => Ok(()),
     }
 }
 
+/// Refuses control characters but those in `allowed`, and line separators.
+fn no_controls(text: &str, allowed: &[char]) -> Result<(), TextError> {
+    let is_control = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    refuse(text, |c| is_control(c) && !allowed.contains(&c))
+}
+
 /// Refuses what overrides the direction of the letters after it. For text with lines of its own.
 fn no_overrides(text: &str) -> Result<(), TextError> {
-    match text.chars().find(|c| matches!(c, '\u{202d}' | '\u{202e}')) {
-        Some(c) => Err(TextError::Forbidden(c)),
-        None => Ok(()),
-    }
+    refuse(text, |c| matches!(c, '\u{202d}' | '\u{202e}'))
 }
 
 /// Refuses all that embeds, overrides or isolates a direction: a name is put into sentences, and
 /// what it opens would go on after it. Marks (U+200E, U+200F, U+061C) have no such effect.
 fn no_directions(text: &str) -> Result<(), TextError> {
-    match text.chars().find(|c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')) {
-        Some(c) => Err(TextError::Forbidden(c)),
-        None => Ok(()),
-    }
+    refuse(text, |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
 }
 
 fn visible(text: &str) -> Result<(), TextError> {

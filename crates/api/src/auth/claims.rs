@@ -5,7 +5,9 @@ use parlance_core::{IdError, UserId};
 use serde_json::{Map, Value};
 
 use super::Expectations;
-use crate::operations::parse::ME;
+
+/// The id that stands for the caller.
+pub(crate) const ME: &str = "me";
 
 /// How far clocks may differ, seconds.
 pub(super) const CLOCK_SKEW: u64 = 60;
@@ -25,7 +27,7 @@ pub enum TokenProblem {
     /// Signed otherwise than the key says.
     #[error("alg: want {0}")]
     Algorithm(String),
-    /// The signature is none of this key.
+    /// The signature was not made with this server's key.
     #[error("the signature does not match the key of this server")]
     Signature,
     /// The token needs extensions that are not implemented.
@@ -109,7 +111,7 @@ fn date(claims: &Map<String, Value>, name: &'static str) -> Result<Option<u64>, 
     let Value::Number(number) = value else { return Err(wrong) };
     match (number.as_u64(), number.as_f64()) {
         (Some(seconds), _) => Ok(Some(seconds)),
-        // Before 1970 is long ago, and what is too large for ever: the cast saturates.
+        // The cast saturates: a time before 1970 becomes 0, one that is too large becomes the last.
         (None, Some(seconds)) if seconds.is_finite() => Ok(Some(seconds as u64)),
         _ => Err(wrong),
     }

@@ -12,6 +12,7 @@ use parlance_core::UserId;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub(crate) use self::claims::ME;
 pub use self::claims::TokenProblem;
 use self::claims::{CLOCK_SKEW, Claims, Refused};
 use crate::Error;
@@ -92,7 +93,7 @@ pub enum KeyError {
          (\"-----BEGIN PUBLIC KEY-----\")"
     )]
     NotAPublicKey,
-    /// The private half, which stays with whoever signs.
+    /// A private key; verifying needs the public one.
     #[error(
         "this is a private key, which only the signer of the tokens may have; make the public key of it: \
          openssl pkey -in PRIVATE.pem -pubout -out PUBLIC.pem"
@@ -166,7 +167,7 @@ impl Auth {
     }
 
     /// A token for `user` with a space-separated `scope`; `None` where tokens are made elsewhere.
-    pub fn mint_with_scope(&self, user: &UserId, scope: &str, lifetime: Duration) -> Option<String> {
+    fn mint_with_scope(&self, user: &UserId, scope: &str, lifetime: Duration) -> Option<String> {
         let exp = (since_epoch() + lifetime).as_secs();
         let claims = OwnClaims { sub: user.as_str(), exp, scope, iss: LOCAL_ISSUER };
         jsonwebtoken::encode(&Header::default(), &claims, self.encoding.as_ref()?).ok()
@@ -274,7 +275,7 @@ const P256_POINT: usize = 65;
 const P384_POINT: usize = 97;
 
 /// The algorithms are those of the key, never what a token says of itself. Claims are checked by
-/// [`Claims::check`], which says what is wrong with them.
+/// [`Claims::check`], which names the claim that is wrong.
 fn signature_only(algorithms: Vec<Algorithm>) -> Validation {
     let mut validation = Validation::new(algorithms[0]);
     validation.algorithms = algorithms;

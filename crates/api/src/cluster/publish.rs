@@ -19,13 +19,11 @@ use crate::random;
 pub(crate) struct SignalRoom {
     pub(crate) room: RoomId,
     pub(crate) head: Head,
-    pub(crate) member_count: u64,
 }
 
 impl From<&StoredRoom> for SignalRoom {
     fn from(room: &StoredRoom) -> Self {
-        let head = room.head();
-        Self { room: room.info.id.clone(), head, member_count: head.member_count() }
+        Self { room: room.info.id.clone(), head: room.head() }
     }
 }
 
@@ -103,7 +101,7 @@ impl Cluster {
         }
         let mut users: Vec<UserId> = Vec::new();
         let mut told = Vec::with_capacity(rooms.len());
-        for room in rooms.iter().filter(|room| room.member_count <= MAX_SIGNAL_MEMBERS) {
+        for room in rooms.iter().filter(|room| room.head.member_count() <= MAX_SIGNAL_MEMBERS) {
             let members = match self.audiences.known(&room.room, room.head.seq()) {
                 Some(members) => members,
                 // A signal is not worth holding up what was missed.

@@ -18,8 +18,8 @@ use super::{Mailbox, Subscription};
 use crate::Error;
 use crate::limits::{PUSHES, RING_IDLE, Sizes};
 use crate::map::HashMap;
-use crate::operations::as_of;
 use crate::own_task::in_own_task;
+use crate::past::as_of;
 
 /// What this node knows of a room for delivering it.
 pub(crate) struct Feed {
@@ -82,7 +82,7 @@ pub(super) enum Verified {
     Delivered,
     /// The room is known to be further, but not by way of this chunk.
     Passed,
-    /// Of another log, or past a hole: the store says what is true.
+    /// Of another log, or past a hole: the store has to be read.
     No,
 }
 
@@ -240,7 +240,7 @@ impl Feed {
 
     pub(super) fn listeners(&self) -> Vec<Arc<Mailbox>> {
         let state = self.state();
-        if state.room.is_some_and(|room| room.member_count > MAX_SIGNAL_MEMBERS) {
+        if state.room.is_some_and(|room| room.end.member_count() > MAX_SIGNAL_MEMBERS) {
             return Vec::new();
         }
         let listeners = state.listeners.values().filter(|subscription| subscription.removed_at() == 0);

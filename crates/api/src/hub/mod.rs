@@ -98,7 +98,7 @@ impl Hub {
             let mut current = feed.is_live();
             // What others wrote before this user was registered here, or before this node
             // followed the room, nobody has told us.
-            if state.member_count > MAX_LOOKUP_MEMBERS && self.follow(feed.clone()).await {
+            if state.end.member_count() > MAX_LOOKUP_MEMBERS && self.follow(feed.clone()).await {
                 (fresh, current) = (false, false);
             }
             if !fresh && !current {

@@ -7,7 +7,6 @@ pub(crate) struct RoomState {
     pub(crate) head: u64,
     /// The same with the nonce that tells this log from any other.
     pub(crate) end: Head,
-    pub(crate) member_count: u64,
     pub(crate) visibility: Visibility,
     pub(crate) floor: u64,
     pub(crate) epoch: u64,
@@ -45,7 +44,7 @@ impl RoomState {
 
     pub(super) fn at(head: Head, terms: Terms) -> Self {
         let Terms { visibility, floor, epoch } = terms;
-        Self { head: head.seq(), end: head, member_count: head.member_count(), visibility, floor, epoch }
+        Self { head: head.seq(), end: head, visibility, floor, epoch }
     }
 
     pub(super) fn terms(self) -> Terms {

@@ -5,11 +5,12 @@ use parlance_proto::{convert, v1};
 use parlance_store::UserRoom;
 use prost::Message as _;
 
-use super::{Access, as_of, parse, signal};
+use super::{Access, parse, signal};
 use crate::auth::Caller;
 use crate::cluster::SignalRoom;
 use crate::limits::MAX_PAGE_BYTES;
 use crate::operations::rooms::room_to_proto;
+use crate::past::as_of;
 use crate::{Api, Error};
 
 /// Events at the end of a room among which its last message is looked for.

@@ -4,11 +4,12 @@ use prost::Message as _;
 use v1::send_message_request::Target;
 use v1::server_frame::Frame;
 
+use super::parse;
 use super::rooms::Asked;
-use super::{as_of, parse};
 use crate::auth::Caller;
 use crate::cluster::SignalRoom;
 use crate::limits::{MAX_PAGE_BYTES, TYPING};
+use crate::past::as_of;
 use crate::{Api, Error};
 
 impl Api {

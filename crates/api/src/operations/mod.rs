@@ -4,12 +4,10 @@
 mod inbox;
 mod messages;
 pub(crate) mod parse;
-mod past;
 mod rooms;
 mod users;
 
 pub(crate) use self::messages::signal;
-pub(crate) use self::past::as_of;
 
 use parlance_core::plant::{self, Plant};
 use parlance_core::{RoomId, UserId};

@@ -5,6 +5,7 @@ use parlance_core::{Emoji, Name, RequestId, RoomId, Text, Title, Topic, UserId};
 use parlance_proto::v1;
 
 use crate::Error;
+use crate::auth::ME;
 use crate::map::HashMap;
 
 /// A position that the client says it has.
@@ -30,9 +31,6 @@ pub(crate) fn user_id(name: &str, id: &str) -> Result<UserId, Error> {
 pub(crate) fn new_user_id(name: &str, id: &str) -> Result<UserId, Error> {
     UserId::parse_new(id).map_err(|error| field(name, error))
 }
-
-/// The id that stands for the caller.
-pub(crate) const ME: &str = "me";
 
 /// [`ME`] stands for the caller.
 pub(crate) fn user_or_me(caller: &UserId, id: &str) -> Result<UserId, Error> {

@@ -4,7 +4,7 @@ use parlance_proto::{convert, v1};
 use parlance_store::User;
 
 use super::parse;
-use crate::auth::Caller;
+use crate::auth::{Caller, ME};
 use crate::limits::LOCAL_TOKEN;
 use crate::{Api, Error, random};
 
@@ -20,7 +20,7 @@ impl Api {
         } else {
             parse::new_user_id("user_id", &request.user_id)?
         };
-        if id.as_str() == parse::ME {
+        if id.as_str() == ME {
             return Err(parse::field("user_id", "stands for oneself"));
         }
         let name = if request.name.is_empty() { id.as_str() } else { &request.name };

@@ -356,7 +356,7 @@ mod tests {
         loop {
             if let Waken::Attach(attach) = soon(open.mailbox.next()).await {
                 assert_eq!(attach.room, bad);
-                open.attach(&attach).await.unwrap();
+                open.attach(&attach).await;
                 break;
             }
         }

@@ -213,7 +213,7 @@ impl Session {
                 tracing::error!(%error, "an operation ended without an answer");
                 return Err(Failure::new(Code::Internal, "internal", "an operation failed").into());
             }
-            Turn::Waken(waken) => self.woken(waken).await?,
+            Turn::Waken(waken) => self.woken(waken).await,
             Turn::Inbound(Some(Ok(frame))) => self.frame(frame).await?,
             Turn::Inbound(Some(Err(status))) => return Err(status),
             Turn::Inbound(None) => self.inbound_ended = true,

@@ -3,7 +3,6 @@ use std::sync::Arc;
 
 use parlance_core::{Interval, Member, Role, UserId, Visibility, visible_ranges};
 use parlance_proto::{Delivery, SharedFrame, v1};
-use tonic::Status;
 use v1::server_frame::Frame;
 
 use super::{OpenSession, Session};
@@ -130,8 +129,7 @@ impl RoomStream {
         let Source::Live(listening) = &self.source else { return None };
         let feed = listening.feed();
         let known = feed.known()?;
-        let (room, head) = (feed.room().clone(), known.end);
-        Some(SignalRoom { room, head, member_count: known.member_count })
+        Some(SignalRoom { room: feed.room().clone(), head: known.end })
     }
 
     /// Only what happens is still to come.
@@ -247,19 +245,16 @@ pub(super) fn gap(feed: &Feed, from: u64, to: u64, reason: v1::GapReason) -> v1:
 
 impl Session {
     /// Something waits in the mailbox.
-    pub(super) async fn woken(&mut self, waken: Waken) -> Result<(), Status> {
-        let Some(open) = &mut self.open else { return Ok(()) };
+    pub(super) async fn woken(&mut self, waken: Waken) {
+        let Some(open) = &mut self.open else { return };
         match waken {
             Waken::Signal(frame) => self.out.push_back(frame.into()),
             Waken::Attach(attach) => {
-                Box::pin(open.attach(&attach)).await?;
-                for gap in open.notices.drain(..) {
-                    self.out.push_back(SharedFrame::from(Frame::Gap(gap)).into());
-                }
+                Box::pin(open.attach(&attach)).await;
             }
             Waken::Room(subscription) => {
                 let room = subscription.feed().room();
-                let Some(stream) = open.rooms.get_mut(room) else { return Ok(()) };
+                let Some(stream) = open.rooms.get_mut(room) else { return };
                 let hub = self.api.hub();
                 match stream.advance(hub, &self.caller.user, &mut self.out).await {
                     Err(error) => {
@@ -268,9 +263,6 @@ impl Session {
                         open.rooms.remove(&room);
                         open.postpone(room, Some(cursor), &error);
                         open.retry_later();
-                        for gap in open.notices.drain(..) {
-                            self.out.push_back(SharedFrame::from(Frame::Gap(gap)).into());
-                        }
                     }
                     // Behind the other rooms that wait.
                     Ok(Progress::More) => subscription.wake(),
@@ -283,24 +275,26 @@ impl Session {
                 }
             }
         }
-        Ok(())
+        for gap in open.notices.drain(..) {
+            self.out.push_back(SharedFrame::from(Frame::Gap(gap)).into());
+        }
     }
 }
 
 impl OpenSession {
     /// The user was added to a room, by what has reached this node: that may be old, and
     /// they removed since. Their row says what is true now.
-    pub(super) async fn attach(&mut self, attach: &Attach) -> Result<(), Error> {
+    pub(super) async fn attach(&mut self, attach: &Attach) {
         if let Some(cursor) = self.unreadable.get(&attach.room).copied() {
             self.open_unreadable(&attach.room, cursor).await;
             self.retry_later();
-            return Ok(());
+            return;
         }
         if let Some(stream) = self.rooms.get_mut(&attach.room) {
             // Known from the start of the session, or not yet come to the removal.
             if matches!(stream.source, Source::Live(_)) {
                 stream.since = stream.since.max(attach.joined);
-                return Ok(());
+                return;
             }
         }
         let (hub, mailbox, room) = (self.hub.clone(), self.mailbox.clone(), attach.room.clone());
@@ -318,13 +312,13 @@ impl OpenSession {
             Err(error) => {
                 self.postpone(attach.room.clone(), known.map(|seq| Cursor { seq, epoch: 0 }), &error);
                 self.retry_later();
-                return Ok(());
+                return;
             }
         };
-        let Some((listening, state, member)) = subscribed else { return Ok(()) };
+        let Some((listening, state, member)) = subscribed else { return };
         // Who has left, and did not know of the room here, is done with it.
         if known.is_none() && !member.is_active() {
-            return Ok(());
+            return;
         }
         let cursor = known.unwrap_or(0);
         let plan = steps_after(listening.feed(), &member, state.visibility, cursor);
@@ -334,7 +328,6 @@ impl OpenSession {
         self.left.remove(&attach.room);
         let stream = RoomStream::new(source, plan, &member);
         self.rooms.insert(attach.room.clone(), stream);
-        Ok(())
     }
 }
 

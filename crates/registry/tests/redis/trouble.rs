@@ -164,20 +164,19 @@ async fn late_registration_is_missed() {
     assert!(recoveries("registration") >= 1);
 }
 
+/// Deletes the registrations of all users, as an eviction may, and nothing else.
+async fn forget_users(server: &RedisServer) {
+    let script = "for _, key in ipairs(redis.call('KEYS', '*u:{*')) do redis.call('DEL', key) end";
+    server.command(&["EVAL", script, "0"]).await.unwrap();
+}
+
 /// Evicted or deleted, while everything else works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_registration_is_refreshed() {
     let server = RedisServer::start().await.unwrap();
     let options = RedisOptions { refresh: Duration::from_millis(200), ..options(server.url()) };
     let mut nodes = started(2, &options).await;
-    server
-        .command(&[
-            "EVAL",
-            "for _, key in ipairs(redis.call('KEYS', '*u:{*')) do redis.call('DEL', key) end",
-            "0",
-        ])
-        .await
-        .unwrap();
+    forget_users(&server).await;
     all_recover(&mut nodes).await;
 }
 
@@ -187,14 +186,7 @@ async fn second_session_repairs_a_lost_registration() {
     let server = RedisServer::start().await.unwrap();
     let options = RedisOptions { refresh: Duration::from_secs(600), ..options(server.url()) };
     let mut nodes = started(2, &options).await;
-    server
-        .command(&[
-            "EVAL",
-            "for _, key in ipairs(redis.call('KEYS', '*u:{*')) do redis.call('DEL', key) end",
-            "0",
-        ])
-        .await
-        .unwrap();
+    forget_users(&server).await;
     let user = nodes[0].user.clone();
     assert_eq!(nodes[0].registry.connect(&user).await, Ok(false));
     nodes[0].says(Notice::Missed).await;
