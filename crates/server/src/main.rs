@@ -4,7 +4,8 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::builder::Resettable;
+use clap::{Arg, Command as Clap, CommandFactory, FromArgMatches, Parser};
 
 use crate::cli::{Command, chat, restored, serve, tables, token};
 
@@ -17,8 +18,21 @@ struct Cli {
     command: Command,
 }
 
+/// Takes a variable of the environment that is empty for one that is not set: shells and
+/// manifests cannot always leave one out.
+fn without_empty_variables(command: Clap) -> Clap {
+    let is_empty = |arg: &Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    let unset = |arg: Arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg };
+    command.mut_subcommands(|command| command.mut_args(unset))
+}
+
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let matches = without_empty_variables(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let result = match cli.command {
         Command::Serve(arguments) => serve::run(*arguments),
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Restored(arguments) => restored::run(&arguments),

@@ -22,6 +22,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Rooms looked through for one of the given title.
 const PAGE: u32 = 200;
 
+/// Where a server listens unless told otherwise.
+const LOCAL: &str = "127.0.0.1:8080";
+
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Where to talk: `#title` is a channel, created if you have none of that title;
@@ -33,7 +36,7 @@ pub(crate) struct Arguments {
     user: String,
 
     /// The server: host:port, or https://host
-    #[arg(long, env = "PARLANCE_SERVER", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "PARLANCE_SERVER", value_name = "ADDRESS", default_value = LOCAL)]
     server: String,
 
     /// File with your token, where the server does not make one for you
@@ -73,7 +76,7 @@ async fn chat(arguments: Arguments) -> anyhow::Result<()> {
     let shown = Arc::new(Mutex::new(Shown::default()));
     let (stop, mut stopped) = oneshot::channel();
     tokio::spawn(show(updates, shown.clone(), stop));
-    let target = find(&session, &arguments.target).await?;
+    let target = find(&session, &arguments.server, &arguments.target).await?;
     if let Target::Room(room) = &target {
         let request =
             v1::ListMessagesRequest { room_id: room.clone(), page_size: HISTORY, ..Default::default() };
@@ -141,9 +144,9 @@ async fn show(
 }
 
 /// Finds the room or person, joining or creating a channel.
-async fn find(session: &Session, target: &str) -> anyhow::Result<Target> {
+async fn find(session: &Session, server: &str, target: &str) -> anyhow::Result<Target> {
     if let Some(title) = target.strip_prefix('#') {
-        return Ok(Target::Room(channel(session, title).await?));
+        return Ok(Target::Room(channel(session, server, title).await?));
     }
     let id = target.to_owned();
     match session.call(v1::GetRoomRequest { room_id: id.clone() }).await {
@@ -183,7 +186,7 @@ async fn direct_room(session: &Session, user: &str) -> Result<Option<String>, Cl
     }
 }
 
-async fn channel(session: &Session, title: &str) -> Result<String, ClientError> {
+async fn channel(session: &Session, server: &str, title: &str) -> Result<String, ClientError> {
     let mut page_token = String::new();
     loop {
         let request = v1::ListRoomsRequest { page_size: PAGE, page_token, include_left: false };
@@ -208,7 +211,11 @@ async fn channel(session: &Session, title: &str) -> Result<String, ClientError> 
         })
         .await?;
     let room = created.room.unwrap_or_default();
-    eprintln!("created a channel; others join it with: parlance chat {} --user NAME", room.room_id);
+    let elsewhere = if server == LOCAL { String::new() } else { format!(" --server {server}") };
+    eprintln!(
+        "created a channel; others join it with: parlance chat {} --user NAME{elsewhere}",
+        room.room_id
+    );
     Ok(room.room_id)
 }
 

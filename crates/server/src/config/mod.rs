@@ -94,6 +94,7 @@ impl Options {
                 Role::Node(Box::new(node))
             }
         };
+        ensure!(max_connections > 0, "max-connections must be at least 1");
         Ok(Config { listen, tls, admin_listen, role, allowed_origins, max_connections, drain, watchdog, log })
     }
 }
@@ -169,6 +170,7 @@ mod tests {
         assert!(refused("edge-listen = '0.0.0.0:80'").contains("without a key"));
         assert!(refused("tls-key = '/k'").contains("tls-certificate"));
         assert!(refused("jwt-issuer = 'x'").contains("jwt-issuer"));
+        assert!(refused("max-connections = 0").contains("max-connections"));
         assert!(refused("api-url = ['http://a:1']").contains("api-url"));
     }
 
