@@ -17,8 +17,9 @@ impl Api {
         request: v1::CreateRoomRequest,
     ) -> Result<v1::CreateRoomResponse, Error> {
         self.ensure_user(caller).await?;
-        let kind = convert::room_kind_from(request.kind())
-            .ok_or_else(|| parse::field("kind", "must be direct, group or channel"))?;
+        let kind = convert::room_kind_from(request.kind()).ok_or_else(|| {
+            parse::field("kind", "must be ROOM_KIND_DIRECT, ROOM_KIND_GROUP or ROOM_KIND_CHANNEL")
+        })?;
         if request.member_ids.len() > MAX_MEMBERS_PER_REQUEST {
             return Err(parse::field("member_ids", format!("must be at most {MAX_MEMBERS_PER_REQUEST}")));
         }
@@ -111,10 +112,10 @@ impl Api {
         request: v1::UpdateRoomRequest,
     ) -> Result<v1::UpdateRoomResponse, Error> {
         let visibility = match request.history_visibility {
-            Some(_) => Some(
-                convert::visibility_from(request.history_visibility())
-                    .ok_or_else(|| parse::field("history_visibility", "must be since_joined or all"))?,
-            ),
+            Some(_) => Some(convert::visibility_from(request.history_visibility()).ok_or_else(|| {
+                let names = "HISTORY_VISIBILITY_SINCE_JOINED or HISTORY_VISIBILITY_ALL";
+                parse::field("history_visibility", format!("must be {names}"))
+            })?),
             None => None,
         };
         let change = SettingsChange {
@@ -185,7 +186,7 @@ impl Api {
     ) -> Result<v1::SetRoleResponse, Error> {
         let user = parse::user_id("user_id", &request.user_id)?;
         let role = convert::role_from(request.role())
-            .ok_or_else(|| parse::field("role", "must be member, admin or owner"))?;
+            .ok_or_else(|| parse::field("role", "must be ROLE_MEMBER, ROLE_ADMIN or ROLE_OWNER"))?;
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
         let outcome = self.change(caller, asked, Action::SetRole { user, role }).await?;
         Ok(v1::SetRoleResponse { outcome: Some(outcome) })
