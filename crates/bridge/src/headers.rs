@@ -1,5 +1,6 @@
 use http::header::{AUTHORIZATION, HeaderName, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
+use parlance_proto::json::UnknownFields;
 
 /// The headers that concern the contract. Everything else stays here: cookies and
 /// addresses are not the backend's business, and deadlines are set by this side.
@@ -9,6 +10,18 @@ const PASSED_ON: [HeaderName; 4] = [
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
 ];
+
+/// Header with which a client that may be newer than the server has fields of its JSON ignored
+/// that the server does not know.
+const UNKNOWN_FIELDS: HeaderName = HeaderName::from_static("parlance-unknown-fields");
+
+/// What is to become of unknown fields in the JSON of this request or connection.
+pub(crate) fn unknown_fields(headers: &HeaderMap) -> UnknownFields {
+    match headers.get(UNKNOWN_FIELDS) {
+        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"ignore") => UnknownFields::Ignore,
+        _ => UnknownFields::Refuse,
+    }
+}
 
 /// What of a request's headers becomes the call's metadata. `token` takes the place of
 /// the authorization header where there is one.
@@ -33,6 +46,16 @@ mod tests {
     use http::header::COOKIE;
 
     use super::*;
+
+    #[test]
+    fn unknown_fields_are_ignored_on_request() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(unknown_fields(&headers), UnknownFields::Refuse);
+        headers.insert("parlance-unknown-fields", HeaderValue::from_static("Ignore"));
+        assert_eq!(unknown_fields(&headers), UnknownFields::Ignore);
+        headers.insert("parlance-unknown-fields", HeaderValue::from_static("whatever"));
+        assert_eq!(unknown_fields(&headers), UnknownFields::Refuse);
+    }
 
     #[test]
     fn only_the_contracts_headers_are_passed_on() {

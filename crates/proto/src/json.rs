@@ -1,11 +1,13 @@
 //! Canonical proto3 JSON, by the compiled contract: nothing is defined twice.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use prost::Message;
 use prost_reflect::{
     DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
 };
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::error::Failure;
 use crate::{DESCRIPTOR, v1};
@@ -27,13 +29,38 @@ fn descriptor(name: &str) -> MessageDescriptor {
     POOL.get_message_by_name(name).unwrap_or_else(|| unreachable!("{name} is in the contract"))
 }
 
-/// Reads a client frame.
+/// What becomes of fields that the contract does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnknownFields {
+    /// The message is refused: a field that is dropped in silence hides every mistake.
+    #[default]
+    Refuse,
+    /// They are dropped, for a reader that may be older than the writer.
+    Ignore,
+}
+
+/// Reads a client frame; unknown fields are ignored.
 ///
 /// # Errors
 /// INVALID_ARGUMENT `malformed_json` with the path of the field at fault.
 pub fn client_frame_from_json(json: &[u8]) -> Result<v1::ClientFrame, Failure> {
-    let message = from_json(&CLIENT_FRAME, json)?;
+    read_client_frame(json, UnknownFields::Ignore)
+}
+
+/// Reads a client frame.
+///
+/// # Errors
+/// INVALID_ARGUMENT `malformed_json` or `unknown_field` with the path of the field at fault.
+pub fn read_client_frame(json: &[u8], unknown: UnknownFields) -> Result<v1::ClientFrame, Failure> {
+    let message = read(&CLIENT_FRAME, json, unknown).map_err(|failure| name_operation(failure, json))?;
     message.transcode_to().map_err(|error| Failure::new(tonic::Code::Internal, "internal", error.to_string()))
+}
+
+/// A frame in which the unknown field takes the place of the operation has its own reason.
+fn name_operation(failure: Failure, json: &[u8]) -> Failure {
+    let is_operation = failure.reason == "unknown_field"
+        && client_frame_from_json(json).is_ok_and(|frame| frame.operation.is_none());
+    if is_operation { Failure { reason: "unknown_operation".to_owned(), ..failure } } else { failure }
 }
 
 /// The `requestId` of a client frame that is otherwise not readable, to answer with.
@@ -51,16 +78,42 @@ pub fn request_id_of(json: &[u8]) -> String {
 /// # Errors
 /// INVALID_ARGUMENT `malformed_json` with the path of the field at fault.
 pub fn from_json(descriptor: &MessageDescriptor, json: &[u8]) -> Result<DynamicMessage, Failure> {
+    read(descriptor, json, UnknownFields::Ignore)
+}
+
+/// Reads any message of the contract.
+///
+/// # Errors
+/// INVALID_ARGUMENT `malformed_json` or `unknown_field` with the path of the field at fault.
+pub fn read(
+    descriptor: &MessageDescriptor,
+    json: &[u8],
+    unknown: UnknownFields,
+) -> Result<DynamicMessage, Failure> {
+    if has_long_number(json) {
+        check_numbers(json)?;
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
-    let options = DeserializeOptions::new().deny_unknown_fields(false);
+    let options = DeserializeOptions::new().deny_unknown_fields(unknown == UnknownFields::Refuse);
     let result = DynamicMessage::deserialize_with_options(descriptor.clone(), tracked, &options)
         .and_then(|message| deserializer.end().map(|()| message));
     result.map_err(|error| {
         let path = track.path().to_string();
         // Where there is no path to speak of: nothing was entered, or nothing readable.
         let field = if path == "." || path == "?" { String::new() } else { path };
+        if let Some(name) = unknown_name(&error.to_string()) {
+            let field = if field.is_empty() { name } else { format!("{field}.{name}") };
+            let description = "is not a field that this server knows";
+            let mut failure = Failure::new(
+                tonic::Code::InvalidArgument,
+                "unknown_field",
+                format!("{field}: {description}"),
+            );
+            failure.fields.push((field, description.to_owned()));
+            return failure;
+        }
         let mut failure = Failure::new(tonic::Code::InvalidArgument, "malformed_json", error.to_string());
         if !field.is_empty() {
             failure.message = format!("{field}: {error}");
@@ -68,6 +121,99 @@ pub fn from_json(descriptor: &MessageDescriptor, json: &[u8]) -> Result<DynamicM
         }
         failure
     })
+}
+
+/// The field that an error of [`DynamicMessage`] calls unknown.
+fn unknown_name(error: &str) -> Option<String> {
+    let name = error.strip_prefix("unrecognized field name '")?;
+    let end = name.rfind("' at line ").or_else(|| name.rfind('\''))?;
+    Some(name[..end].to_owned())
+}
+
+/// Digits of the largest 64-bit number.
+const MAX_DIGITS: usize = 20;
+
+/// Whether a number may be beyond 64 bits. Digits in a string count too, which costs a second look.
+fn has_long_number(json: &[u8]) -> bool {
+    let mut digits = 0;
+    json.iter().any(|byte| {
+        digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
+        digits >= MAX_DIGITS
+    })
+}
+
+/// Refuses numbers beyond 64 bits, which would be read as the nearest of 64 bits.
+fn check_numbers(json: &[u8]) -> Result<(), Failure> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
+    match Numbers::deserialize(tracked) {
+        // Whatever else is wrong is found by the reader of the message.
+        Err(error) if error.is_data() => {
+            let description = "must be a number of at most 64 bits";
+            let field = track.path().to_string();
+            let mut failure = Failure::new(
+                tonic::Code::InvalidArgument,
+                "malformed_json",
+                format!("{field}: {description}"),
+            );
+            failure.fields.push((field, description.to_owned()));
+            Err(failure)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Any JSON whose numbers have at most 64 bits.
+struct Numbers;
+
+impl<'de> Deserialize<'de> for Numbers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Numbers {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("numbers of at most 64 bits")
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Self, E> {
+        const BEYOND: f64 = u64::MAX as f64;
+        if number.abs() < BEYOND { Ok(self) } else { Err(E::custom("is beyond 64 bits")) }
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self, A::Error> {
+        while seq.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<String, Self>()?.is_some() {}
+        Ok(self)
+    }
 }
 
 /// Writes any message of the contract; fields at their default are written where the
@@ -117,6 +263,42 @@ mod tests {
         fails("", "");
         fails("[]", "");
         fails(r#"{"requestId": "1"} trailing"#, "");
+    }
+
+    #[test]
+    fn unknown_fields_are_refused_by_name_unless_ignored() {
+        let check = |json: &str, field: &str| {
+            let failure = read_client_frame(json.as_bytes(), UnknownFields::Refuse).unwrap_err();
+            let fields: Vec<_> = failure.fields.iter().map(|(field, _)| field.as_str()).collect();
+            assert_eq!((failure.reason.as_str(), fields), ("unknown_field", vec![field]), "{json}");
+            assert!(read_client_frame(json.as_bytes(), UnknownFields::Ignore).is_ok(), "{json}");
+        };
+        check(r#"{"sendMessage": {"text": "a", "fromUser": "alice"}}"#, "sendMessage.fromUser");
+        check(r#"{"hello": {}, "future": 1}"#, "future");
+        check(r#"{"hello": {"cursors": [{"roomId": "r"}, {"it's": null}]}}"#, "hello.cursors[1].it's");
+        let operation = read_client_frame(br#"{"requestId": "1", "foretell": {}}"#, UnknownFields::Refuse);
+        let failure = operation.unwrap_err();
+        assert_eq!(
+            (failure.reason.as_str(), failure.fields[0].0.as_str()),
+            ("unknown_operation", "foretell")
+        );
+        let known = br#"{"sendMessage": {"text": "a", "room_id": "r"}}"#;
+        assert!(read_client_frame(known, UnknownFields::Refuse).is_ok());
+    }
+
+    #[test]
+    fn numbers_beyond_64_bits_are_refused_by_name() {
+        fails(r#"{"markRead": {"seq": 18446744073709551616}}"#, "markRead.seq");
+        fails(
+            r#"{"hello": {"cursors": [{"roomId": "r", "seq": 36893488147419103232}]}}"#,
+            "hello.cursors[0].seq",
+        );
+        fails(r#"{"markRead": {"seq": 1e20}}"#, "markRead.seq");
+        fails(r#"{"markRead": {"seq": "18446744073709551616"}}"#, "markRead.seq");
+        let most = br#"{"markRead": {"seq": 18446744073709551615}}"#;
+        assert!(client_frame_from_json(most).is_ok());
+        let digits = br#"{"sendMessage": {"text": "18446744073709551616000"}}"#;
+        assert!(client_frame_from_json(digits).is_ok());
     }
 
     #[test]

@@ -62,6 +62,9 @@ pub(super) async fn connect(
     let authorization = http::HeaderValue::try_from(format!("Bearer {token}"))
         .map_err(|_| ClientError::Protocol("the token holds characters that a header may not".to_owned()))?;
     request.headers_mut().insert(http::header::AUTHORIZATION, authorization);
+    // This client may be newer than the server.
+    let ignore = http::HeaderValue::from_static("ignore");
+    request.headers_mut().insert("parlance-unknown-fields", ignore);
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)

@@ -31,7 +31,9 @@ export class WebSocketTransport implements Transport {
   open(token: string, hello: Hello): Promise<Connection> {
     return new Promise((resolve, reject) => {
       // A browser cannot set headers here: the token travels as a subprotocol.
-      const socket = new this.#WebSocket(`${this.#http.replace(/^http/, "ws")}/ws`, ["parlance.v1", `bearer.${token}`]);
+      // This client may be newer than the server.
+      const protocols = ["parlance.v1", "unknown-fields.ignore", `bearer.${token}`];
+      const socket = new this.#WebSocket(`${this.#http.replace(/^http/, "ws")}/ws`, protocols);
       const frames = new Queue<ServerFrame>();
       const connection: Connection = {
         frames,

@@ -12,6 +12,7 @@ use tonic::Code;
 use super::query;
 use super::routes::{Bound, Route};
 use crate::answer::Refusal;
+use crate::headers;
 use crate::limits::MAX_BODY_BYTES;
 
 /// Puts a request together: the body or the query, and over it what the path says.
@@ -34,7 +35,7 @@ pub(super) async fn read(
         check_content_type(&parts.headers)?;
         let body = read_body(body).await?;
         if !body.is_empty() {
-            message = json::from_json(route.input(), &body)?;
+            message = json::read(route.input(), &body, headers::unknown_fields(&parts.headers))?;
         }
     } else {
         // Dropping it silently would drop, say, the request id of a delete.

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use parlance_proto::error::Failure;
+use parlance_proto::json::UnknownFields;
 use parlance_proto::v1::ClientFrame;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -28,6 +29,8 @@ pub(super) type InboundSender = mpsc::Sender<Box<ClientFrame>>;
 struct Connection<S> {
     link: Arc<Link<S>>,
     budget: Budget,
+    /// What becomes of unknown fields in JSON.
+    unknown: UnknownFields,
 }
 
 /// Serves a connection to its end.
@@ -37,9 +40,10 @@ pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     link: Arc<Link<S>>,
     inbound: InboundSender,
     options: &Options,
+    unknown: UnknownFields,
     shutdown: CancellationToken,
 ) -> impl Future<Output = ()> {
-    let mut connection = Connection { link, budget: Budget::new(Instant::now()) };
+    let mut connection = Connection { link, budget: Budget::new(Instant::now()), unknown };
     async move {
         let ending = connection.run(&inbound, options, shutdown).await;
         // From here on the backend is rid of the stream.
@@ -145,7 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> ControlFlow<Ending> {
         let ends = &mut *self.link.lock();
         ends.form = form;
-        match form.decode(message) {
+        match form.decode(message, self.unknown) {
             Ok(frame) => {
                 // There is room, or nothing would have been read; or the backend has stopped
                 // listening, and will end its own half too.

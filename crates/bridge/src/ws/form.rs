@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use parlance_proto::error::Failure;
+use parlance_proto::json::UnknownFields;
 use parlance_proto::{Delivery, SharedFrame, json, v1};
 use prost::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
@@ -71,9 +72,13 @@ impl Form {
     }
 
     /// Reads what a client sent in this form; an error is the answer to it.
-    pub(super) fn decode(self, message: &[u8]) -> Result<v1::ClientFrame, SharedFrame> {
+    pub(super) fn decode(
+        self,
+        message: &[u8],
+        unknown: UnknownFields,
+    ) -> Result<v1::ClientFrame, SharedFrame> {
         let (frame, request_id): (_, fn(&[u8]) -> String) = match self {
-            Self::Json => (json::client_frame_from_json(message), json::request_id_of),
+            Self::Json => (json::read_client_frame(message, unknown), json::request_id_of),
             Self::Binary => (v1::ClientFrame::decode(message).map_err(malformed), request_id_of),
         };
         frame.map_err(|failure| {
@@ -117,7 +122,7 @@ mod tests {
     use super::*;
 
     fn check(form: Form, message: &[u8], request_id: &str, reason: &str) {
-        let reply = form.decode(message).unwrap_err().decode_frame().unwrap();
+        let reply = form.decode(message, UnknownFields::Refuse).unwrap_err().decode_frame().unwrap();
         let Some(v1::server_frame::Frame::Reply(reply)) = reply.frame else { panic!("{reply:?}") };
         let Some(v1::reply::Result::Error(error)) = reply.result else { panic!("{reply:?}") };
         assert_eq!((reply.request_id.as_str(), error.reason.as_str()), (request_id, reason));
@@ -127,6 +132,7 @@ mod tests {
     fn a_bad_frame_is_answered_under_its_id() {
         check(Form::Json, br#"{"requestId":"7","hello":5}"#, "7", "malformed_json");
         check(Form::Json, b"{", "", "malformed_json");
+        check(Form::Json, br#"{"requestId":"7","hello":{"device":"x"}}"#, "7", "unknown_field");
         // Field 1 "7", then a field 2 that is longer than the message.
         check(Form::Binary, b"\x0a\x017\x12\x09", "7", "malformed_frame");
         check(Form::Binary, b"\xff", "", "malformed_frame");

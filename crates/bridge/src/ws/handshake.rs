@@ -11,6 +11,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use parlance_proto::error::Failure;
+use parlance_proto::json::UnknownFields;
 use parlance_proto::v1::ClientFrame;
 use parlance_proto::{Delivery, Outlet};
 use tokio::sync::mpsc;
@@ -27,6 +28,8 @@ use crate::{headers, limits};
 pub(super) struct Handshake {
     /// For the backend.
     pub(super) metadata: HeaderMap,
+    /// What becomes of unknown fields in JSON.
+    pub(super) unknown: UnknownFields,
     /// Ready once the response has gone out.
     pub(super) upgrade: OnUpgrade,
     /// 101, to be sent once the backend has accepted.
@@ -77,8 +80,9 @@ pub(super) fn check(mut request: Request) -> Result<Handshake, Refusal> {
     if offer.parlance {
         answers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
     }
+    let unknown = if offer.ignore_unknown { UnknownFields::Ignore } else { headers::unknown_fields(headers) };
     let metadata = headers::metadata(headers, offer.token);
-    Ok(Handshake { metadata, upgrade, response })
+    Ok(Handshake { metadata, unknown, upgrade, response })
 }
 
 /// Opens the stream at the backend, which authenticates it.

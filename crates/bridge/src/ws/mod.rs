@@ -52,7 +52,7 @@ pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request)
         let shutdown = serving.shutdown.child_token();
         let link = Link::new(socket, session, serving.meters.clone());
         outlet.connect(Arc::downgrade(&link) as Weak<dyn Push>);
-        connection::serve(link, inbound, &serving.options, shutdown).await;
+        connection::serve(link, inbound, &serving.options, handshake.unknown, shutdown).await;
     });
     drop(begun);
     handshake.response

@@ -8,6 +8,10 @@ pub(super) const PROTOCOL: &str = "parlance.v1";
 /// protocols.
 const TOKEN_PREFIX: &str = "bearer.";
 
+/// Has fields of JSON ignored that this server does not know, as the header
+/// `parlance-unknown-fields: ignore` does: browsers cannot set headers on a WebSocket.
+const IGNORE_UNKNOWN: &str = "unknown-fields.ignore";
+
 /// What a client offers in `Sec-WebSocket-Protocol`.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Offer {
@@ -15,6 +19,8 @@ pub(super) struct Offer {
     pub(super) parlance: bool,
     /// A token is among it: as the value of an authorization header. Never echoed.
     pub(super) token: Option<HeaderValue>,
+    /// [`IGNORE_UNKNOWN`] is among it.
+    pub(super) ignore_unknown: bool,
 }
 
 impl Offer {
@@ -24,6 +30,8 @@ impl Offer {
         for protocol in values.flat_map(|value| value.split(',')).map(str::trim) {
             if protocol == PROTOCOL {
                 offer.parlance = true;
+            } else if protocol == IGNORE_UNKNOWN {
+                offer.ignore_unknown = true;
             } else if let Some(token) = protocol.strip_prefix(TOKEN_PREFIX).filter(|token| !token.is_empty())
                 && offer.token.is_none()
             {
@@ -43,7 +51,8 @@ mod tests {
         for value in values {
             headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(value));
         }
-        let expected = Offer { parlance, token: token.map(HeaderValue::from_static) };
+        let token = token.map(HeaderValue::from_static);
+        let expected = Offer { parlance, token, ignore_unknown: false };
         assert_eq!(Offer::read(&headers), expected, "{values:?}");
     }
 
@@ -55,5 +64,12 @@ mod tests {
         check(&["bearer.a", "parlance.v1"], true, Some("Bearer a"));
         check(&["chat,bearer.,bearer.a,bearer.b"], false, Some("Bearer a"));
         check(&["parlance.v2"], false, None);
+        let mut headers = HeaderMap::new();
+        headers.append(
+            SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static("parlance.v1, unknown-fields.ignore, bearer.a"),
+        );
+        let offer = Offer::read(&headers);
+        assert!(offer.parlance && offer.ignore_unknown && offer.token.is_some());
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt, stream};
+use parlance_proto::json::UnknownFields;
 use parlance_proto::v1::{ClientFrame, Welcome, server_frame};
 use parlance_proto::{Delivery, SharedFrame, v1};
 use prost::Message as _;
@@ -47,7 +48,14 @@ where
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     let task = tokio::spawn(async move {
-        serve(Link::new(socket, session, Arc::new(Meters::new())), sender, &options, token).await;
+        serve(
+            Link::new(socket, session, Arc::new(Meters::new())),
+            sender,
+            &options,
+            UnknownFields::Refuse,
+            token,
+        )
+        .await;
     });
     Served { io, inbound, shutdown, task }
 }
@@ -278,7 +286,7 @@ async fn a_connection_costs_kilobytes() {
     let (options, meters) = (Options::default(), Arc::new(Meters::new()));
     let link = Link::new(socket, silent(), meters);
     let ends = size_of_val(&*link);
-    let serving = serve(link, sender, &options, CancellationToken::new());
+    let serving = serve(link, sender, &options, UnknownFields::Refuse, CancellationToken::new());
     let size = ends + size_of_val(&serving);
     assert!(size <= 2048, "{size} bytes; see limits.rs");
     assert!(size_of::<v1::ClientFrame>() <= 160, "see InboundSender");

@@ -46,7 +46,7 @@ async fn a_call_with_a_body() {
     let mut server = Server::start(Options::default()).await;
     let answer = SendMessageResponse { room_id: "a/b".to_owned(), seq: 7, ..Default::default() };
     server.answers(Ok(answer.encode_to_vec().into()));
-    let body = r#"{"toUser":"ann","clientMessageId":"c","text":"hi","afterSeq":"3","future":1}"#;
+    let body = r#"{"toUser":"ann","clientMessageId":"c","text":"hi","afterSeq":"3"}"#;
     let (status, _, answer) = ask(&server, Method::POST, "/v1/rooms/a%2Fb/messages", body).await;
     assert_eq!((status, answer), (200, json!({"roomId": "a/b", "seq": "7"})));
 
@@ -111,6 +111,10 @@ async fn a_bad_request_is_told_what_is_wrong_and_goes_no_further() {
     let malformed = |field| expected(400, "malformed_json", field);
     assert_eq!(fails(&server, post.clone(), "/v1/messages", r#"{"text":5}"#).await, malformed("text"));
     assert_eq!(fails(&server, post.clone(), "/v1/messages", "{").await, malformed(""));
+    let number = r#"{"afterSeq":18446744073709551616}"#;
+    assert_eq!(fails(&server, post.clone(), "/v1/messages", number).await, malformed("afterSeq"));
+    let unknown = expected(400, "unknown_field", "fromUser");
+    assert_eq!(fails(&server, post.clone(), "/v1/messages", r#"{"fromUser":"ann"}"#).await, unknown);
     let unexpected = expected(400, "unexpected_body", "");
     assert_eq!(
         fails(&server, Method::DELETE, "/v1/rooms/r/messages/1", r#"{"requestId":"q"}"#).await,
@@ -126,6 +130,18 @@ async fn a_bad_request_is_told_what_is_wrong_and_goes_no_further() {
     let (_, headers, _) = ask(&server, Method::PUT, "/v1/users/ann", "").await;
     assert_eq!(headers["allow"], "GET, HEAD, PATCH");
     assert!(server.calls.try_recv().is_err(), "the backend saw nothing of it");
+}
+
+#[tokio::test]
+async fn a_client_may_have_unknown_fields_ignored() {
+    let mut server = Server::start(Options::default()).await;
+    server.answers(Ok(Bytes::new()));
+    let request = Request::builder().method(Method::POST).uri("/v1/messages");
+    let request = request.header("parlance-unknown-fields", "ignore");
+    let request = request.body(Full::from(r#"{"text":"hi","future":1}"#)).unwrap();
+    assert_eq!(server.request(request).await.status(), StatusCode::OK);
+    let request = SendMessageRequest::decode(called(&mut server).await.request).unwrap();
+    assert_eq!(request.text, "hi");
 }
 
 #[tokio::test]
