@@ -3,15 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use futures::StreamExt;
+use http::Method;
 use parlance_proto::error::Failure;
 use parlance_proto::v1::client_frame::Operation as Asked;
 use parlance_proto::v1::reply::Result as Answer;
 use parlance_proto::v1::server_frame::Frame;
 use parlance_proto::v1::{self, ClientFrame, Hello};
 use parlance_tests::{
-    DOORS, Door, Person, RawGrpc, RawWebSocket, Server, for_each_door, fresh, refused, within,
+    DOORS, Door, Http, Person, RawGrpc, RawWebSocket, Server, for_each_door, fresh, refused, within,
 };
 use prost::Message as _;
+use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use tonic::Code;
 
@@ -198,4 +200,56 @@ async fn cursors_from_the_future() {
     let cursors = vec![Person::cursor(&foreign, u64::MAX)];
     conversation.send(Asked::Hello(Hello { device_id: String::new(), cursors })).await;
     assert_eq!(alice.log(&room).await.len(), 2);
+}
+
+/// Posts a message with a misspelt field; the answer's status, reason and fields.
+async fn misspelt(address: &str, person: &Person, room: &str, lenient: bool) -> (u16, String, Vec<String>) {
+    let body = json!({"clientMessageId": fresh("m"), "text": "x", "fromUser": "bob"});
+    let http = Http::new(address.to_owned());
+    let mut call = http.call(Method::POST, &format!("/v1/rooms/{room}/messages")).json(&body);
+    if lenient {
+        call = call.header("parlance-unknown-fields", "ignore");
+    }
+    let answer = call.bearer(&person.token).answer().await;
+    let error = answer.json()["error"].take();
+    let fields = error["fieldViolations"].as_array().into_iter().flatten();
+    let fields = fields.map(|field| field["field"].as_str().unwrap().to_owned()).collect();
+    (answer.status, error["reason"].as_str().unwrap_or_default().to_owned(), fields)
+}
+
+#[tokio::test]
+async fn unknown_fields_are_refused_unless_the_client_has_them_ignored() {
+    let node = Server::start_with(&["--edge-listen", "127.0.0.1:0"]).await;
+    let edge = Server::start_edge(&[&node.edges()]).await;
+    let alice = node.person("alice").await;
+    let room = alice.group(&[]).await;
+    let bearer = format!("Bearer {}", alice.token);
+    let token = format!("parlance.v1, unknown-fields.ignore, bearer.{}", alice.token);
+    let header: &[_] = &[("authorization", &*bearer), ("parlance-unknown-fields", "ignore")];
+    let subprotocol: &[_] = &[("sec-websocket-protocol", &*token)];
+    for address in [node.address(), edge.address()] {
+        let refused = (400, "unknown_field".to_owned(), vec!["fromUser".to_owned()]);
+        assert_eq!(misspelt(&address, &alice, &room, false).await, refused);
+        assert_eq!(misspelt(&address, &alice, &room, true).await, (200, String::new(), vec![]));
+
+        let list = r#"{"requestId": "1", "listRooms": {"pagesize": 1}}"#;
+        let mut socket = RawWebSocket::signed_in(&address, &alice.token).await;
+        socket.hello().await;
+        socket.text(list).await;
+        assert_eq!(socket.refused().await, ("1".to_owned(), 3, "unknown_field".to_owned()));
+        for headers in [header, subprotocol] {
+            let mut socket = RawWebSocket::connect(&address, headers).await.ok().unwrap();
+            socket.hello().await;
+            socket.text(list).await;
+            let reply = loop {
+                let reply = socket.json().await["reply"].take();
+                if reply.is_object() {
+                    break reply;
+                }
+            };
+            assert_eq!(reply["listRooms"]["rooms"][0]["roomId"], room, "{reply}");
+        }
+    }
+    // Refused messages were not sent.
+    assert_eq!(alice.log(&room).await.len(), 4);
 }

@@ -112,15 +112,16 @@ async fn with_keys_the_own_origin_and_those_configured() {
 }
 
 #[tokio::test]
-async fn pages_may_send_trace_headers() {
+async fn pages_may_send_headers_of_the_contract_and_of_traces() {
     let server = Server::start().await;
     let http = server.http();
     let call = http.call(Method::OPTIONS, "/v1/users").header("origin", "http://localhost:3000");
     let call = call.header("access-control-request-method", "POST");
-    let call = call.header("access-control-request-headers", "authorization,traceparent,tracestate");
+    let call =
+        call.header("access-control-request-headers", "authorization,parlance-unknown-fields,traceparent");
     let answer = call.answer().await;
     let allowed = answer.headers["access-control-allow-headers"].to_str().unwrap().to_lowercase();
-    for name in ["authorization", "traceparent", "tracestate"] {
+    for name in ["authorization", "parlance-unknown-fields", "traceparent", "tracestate"] {
         assert!(allowed.split(',').any(|allowed| allowed.trim() == name), "{name}: {allowed}");
     }
 }

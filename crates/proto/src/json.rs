@@ -7,7 +7,7 @@ use prost::Message;
 use prost_reflect::{
     DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
 };
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::error::Failure;
 use crate::{DESCRIPTOR, v1};
@@ -103,7 +103,9 @@ pub fn read(
         let path = track.path().to_string();
         // Where there is no path to speak of: nothing was entered, or nothing readable.
         let field = if path == "." || path == "?" { String::new() } else { path };
-        if let Some(name) = unknown_name(&error.to_string()) {
+        // What is no JSON at all is not for a field to blame.
+        let is_json = || serde_json::from_slice::<IgnoredAny>(json).is_ok();
+        if let Some(name) = unknown_name(&error.to_string()).filter(|_| is_json()) {
             let field = if field.is_empty() { name } else { format!("{field}.{name}") };
             let description = "is not a field that this server knows";
             let mut failure = Failure::new(
@@ -130,15 +132,20 @@ fn unknown_name(error: &str) -> Option<String> {
     Some(name[..end].to_owned())
 }
 
-/// Digits of the largest 64-bit number.
-const MAX_DIGITS: usize = 20;
+/// Fewest digits of a number that is read as the largest of 64 bits and is another one: such as
+/// 1.8446744073709552e19.
+const LONG_DIGITS: usize = 17;
 
 /// Whether a number may be beyond 64 bits. Digits in a string count too, which costs a second look.
 fn has_long_number(json: &[u8]) -> bool {
     let mut digits = 0;
     json.iter().any(|byte| {
-        digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
-        digits >= MAX_DIGITS
+        digits = match byte {
+            b'0'..=b'9' => digits + 1,
+            b'.' => digits,
+            _ => 0,
+        };
+        digits >= LONG_DIGITS
     })
 }
 
@@ -282,6 +289,8 @@ mod tests {
             (failure.reason.as_str(), failure.fields[0].0.as_str()),
             ("unknown_operation", "foretell")
         );
+        let broken = read_client_frame(br#"{"hello": {"hello": "#, UnknownFields::Refuse).unwrap_err();
+        assert_eq!(broken.reason, "malformed_json");
         let known = br#"{"sendMessage": {"text": "a", "room_id": "r"}}"#;
         assert!(read_client_frame(known, UnknownFields::Refuse).is_ok());
     }
@@ -294,6 +303,10 @@ mod tests {
             "hello.cursors[0].seq",
         );
         fails(r#"{"markRead": {"seq": 1e20}}"#, "markRead.seq");
+        fails(r#"{"markRead": {"seq": 1.8446744073709552e19}}"#, "markRead.seq");
+        fails(r#"{"markRead": {"seq": -1}}"#, "markRead.seq");
+        fails(r#"{"listRooms": {"pageSize": 4294967296}}"#, "listRooms.pageSize");
+        fails(r#"{"listRooms": {"pageSize": 1.5}}"#, "listRooms.pageSize");
         fails(r#"{"markRead": {"seq": "18446744073709551616"}}"#, "markRead.seq");
         let most = br#"{"markRead": {"seq": 18446744073709551615}}"#;
         assert!(client_frame_from_json(most).is_ok());

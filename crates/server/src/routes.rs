@@ -150,6 +150,7 @@ fn cors(guard: Guard) -> CorsLayer {
             "x-user-agent",
             "grpc-timeout",
             "connect-protocol-version",
+            "parlance-unknown-fields",
             // Passed on to the operation's span: pages that are traced send them.
             "traceparent",
             "tracestate",

@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use parlance_proto::error::Failure;
+use parlance_proto::json::UnknownFields;
 use percent_encoding::percent_decode_str;
 use prost_reflect::{DynamicMessage, ReflectMessage, Value};
 
@@ -9,14 +10,25 @@ use super::value;
 
 /// Sets the fields that a query names, by their JSON or their proto names. A repeated
 /// field is given by repetition.
-pub(super) fn apply(query: &str, message: &mut DynamicMessage) -> Result<(), Failure> {
+pub(super) fn apply(
+    query: &str,
+    message: &mut DynamicMessage,
+    unknown: UnknownFields,
+) -> Result<(), Failure> {
     let mut seen = HashSet::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, text) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decode(name).ok_or_else(|| Failure::field(name, "is not UTF-8"))?;
         let input = message.descriptor();
         let field = input.get_field_by_json_name(&name).or_else(|| input.get_field_by_name(&name));
-        let field = field.ok_or_else(|| Failure::field(&*name, "is not a parameter of this call"))?;
+        let Some(field) = field else {
+            match unknown {
+                UnknownFields::Refuse => {
+                    return Err(Failure::field(&*name, "is not a parameter of this call"));
+                }
+                UnknownFields::Ignore => continue,
+            }
+        };
         let text = decode(text).ok_or_else(|| Failure::field(&*name, "is not UTF-8"))?;
         if field.is_map() {
             return Err(Failure::field(name, "can only be given in a body"));
@@ -55,7 +67,7 @@ mod tests {
     fn read(message: &str, query: &str) -> Result<String, Failure> {
         let descriptor = json::pool().get_message_by_name(&format!("parlance.v1.{message}")).unwrap();
         let mut message = DynamicMessage::new(descriptor);
-        apply(query, &mut message)?;
+        apply(query, &mut message, UnknownFields::Refuse)?;
         Ok(String::from_utf8(json::to_json(&message)).unwrap())
     }
 
@@ -79,6 +91,14 @@ mod tests {
             r#"{"historyVisibility":"HISTORY_VISIBILITY_ALL"}"#,
         );
         check("ListUsersRequest", "", "{}");
+    }
+
+    #[test]
+    fn unknown_parameters_are_ignored_on_request() {
+        let descriptor = json::pool().get_message_by_name("parlance.v1.ListUsersRequest").unwrap();
+        let mut message = DynamicMessage::new(descriptor);
+        apply("future=1&pageSize=7", &mut message, UnknownFields::Ignore).unwrap();
+        assert_eq!(json::to_json(&message), br#"{"pageSize":7}"#);
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(super) async fn read(
 ) -> Result<DynamicMessage, Refusal> {
     let bound = bound?;
     let query = parts.uri.query().unwrap_or_default();
+    let unknown = headers::unknown_fields(&parts.headers);
     let mut message = DynamicMessage::new(route.input().clone());
     if route.takes_body() {
         if let Some(pair) = query.split('&').find(|pair| !pair.is_empty()) {
@@ -35,7 +36,7 @@ pub(super) async fn read(
         check_content_type(&parts.headers)?;
         let body = read_body(body).await?;
         if !body.is_empty() {
-            message = json::read(route.input(), &body, headers::unknown_fields(&parts.headers))?;
+            message = json::read(route.input(), &body, unknown)?;
         }
     } else {
         // Dropping it silently would drop, say, the request id of a delete.
@@ -43,7 +44,7 @@ pub(super) async fn read(
             let message = "this call has its fields in the query, not in a body";
             return Err(Failure::new(Code::InvalidArgument, "unexpected_body", message).into());
         }
-        query::apply(query, &mut message)?;
+        query::apply(query, &mut message, unknown)?;
     }
     for (field, value) in bound {
         message.set_field(&field, value);

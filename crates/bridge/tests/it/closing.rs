@@ -119,9 +119,9 @@ async fn what_is_no_websocket_message_is_named_in_the_close() {
 async fn a_message_of_the_largest_size_is_taken() {
     let mut server = Server::start(Options::default()).await;
     let (mut client, mut session) = server.connect().await;
-    let mut text = format!(r#"{{"requestId":"1","x":"{}"#, "x".repeat(128 * 1024));
-    text.truncate(128 * 1024 - 2);
-    client.send(Message::text(text + "\"}")).await;
+    let mut text = format!(r#"{{"requestId":"1","sendMessage":{{"text":"{}"#, "x".repeat(128 * 1024));
+    text.truncate(128 * 1024 - 3);
+    client.send(Message::text(text + "\"}}")).await;
     assert_eq!(session.next().await.request_id, "1");
 }
 

@@ -56,7 +56,8 @@ async fn a_backend_that_takes_its_time_gets_every_frame() {
     let (mut client, mut session) = server.connect().await;
     let sending = tokio::spawn(async move {
         for number in 0..2000 {
-            let frame = format!(r#"{{"requestId":"{number}","padding":"{}"}}"#, "x".repeat(1000));
+            let text = "x".repeat(1000);
+            let frame = format!(r#"{{"requestId":"{number}","sendMessage":{{"text":"{text}"}}}}"#);
             client.0.feed(Message::text(frame)).await.unwrap();
         }
         client.0.flush().await.unwrap();
