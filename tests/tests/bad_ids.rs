@@ -1,6 +1,8 @@
 //! Ids that are none, or of nobody and nothing.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
+use std::collections::HashSet;
+
 use parlance_proto::error::Failure;
 use parlance_proto::v1::client_frame::Operation as Asked;
 use parlance_proto::v1::{self, ClientFrame, Hello};
@@ -119,4 +121,30 @@ async fn what_hello_may_not_say() {
         conversation.say_hello(&[]).await.unwrap();
     })
     .await;
+}
+
+/// Guessable request ids do not make guessable rooms: an outsider cannot even tell that one exists.
+#[tokio::test]
+async fn ids_of_groups_and_channels_cannot_be_computed() {
+    let mut seen = HashSet::new();
+    for _ in 0..2 {
+        let server = Server::start().await;
+        let (alice, mallory) = (server.person("alice").await, server.person("mallory").await);
+        let create = async |kind: v1::RoomKind, request_id: &str| {
+            let (kind, request_id) = (kind.into(), request_id.to_owned());
+            let request = v1::CreateRoomRequest { kind, request_id, ..Default::default() };
+            let created = alice.rooms().create_room(request).await.unwrap().into_inner();
+            (created.room.unwrap().room_id, created.is_repeat)
+        };
+        for (kind, request) in [(v1::RoomKind::Group, "1"), (v1::RoomKind::Channel, "2")] {
+            let (room, is_repeat) = create(kind, request).await;
+            assert!(!is_repeat && seen.insert(room.clone()), "{room} is the same on two servers");
+            assert_eq!(create(kind, request).await, (room, true));
+        }
+        // SHA-256 of "alice" and "1", each with its length before it.
+        let room_id = "rf41aab86fe0e6f3245e32d572d2460af".to_owned();
+        assert!(!seen.contains(&room_id));
+        let request = v1::GetRoomRequest { room_id };
+        assert_eq!(refused(mallory.rooms().get_room(request).await), not_found("room_not_found"));
+    }
 }

@@ -45,8 +45,10 @@ async fn main() -> Result<(), Error> {
         };
         store.create_user(user).await?;
     }
+    let room_ids = store.room_ids().await?;
     let parts = Parts {
         store,
+        room_ids,
         registry: Arc::new(Local::new(NodeId::from_random(1))),
         auth: Auth::local(b"instructions"),
         clock: Arc::new(SystemClock),

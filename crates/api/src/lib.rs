@@ -34,7 +34,7 @@ use parlance_core::UserId;
 use parlance_core::plant::{self, Plant};
 use parlance_proto::v1;
 use parlance_registry::Registry;
-use parlance_store::Store;
+use parlance_store::{RoomIds, Store};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -62,6 +62,8 @@ const TRIM_EVERY: Duration = Duration::from_secs(10);
 pub struct Parts {
     /// Where everything is kept.
     pub store: Arc<dyn Store>,
+    /// How ids of rooms are made in `store`.
+    pub room_ids: RoomIds,
     /// Who is online.
     pub registry: Arc<dyn Registry>,
     /// Who is calling.
@@ -184,6 +186,10 @@ impl Api {
 
     pub(crate) fn store(&self) -> &dyn Store {
         self.parts.store.as_ref()
+    }
+
+    pub(crate) fn room_ids(&self) -> &RoomIds {
+        &self.parts.room_ids
     }
 
     pub(crate) fn registry(&self) -> &dyn Registry {

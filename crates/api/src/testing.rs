@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, RoomKind, SeqRange,
-    Settings, Timestamp, UserId, Visibility,
+    Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, NewRoom, Overlay, RoomId, RoomIdKey,
+    RoomKind, SeqRange, Settings, Timestamp, UserId, Visibility,
 };
 use parlance_registry::{Local, NodeId};
 use parlance_store::{
-    AppendError, Created, Embedded, Options, Store, StoreError, StoredRoom, User, UserRoom,
+    AppendError, Created, Embedded, Options, RoomIds, Store, StoreError, StoredRoom, User, UserRoom,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -57,6 +57,10 @@ impl ControlledStore {
 impl Store for ControlledStore {
     async fn identity(&self) -> Result<String, StoreError> {
         self.inner.identity().await
+    }
+
+    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
+        self.inner.room_ids().await
     }
 
     async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
@@ -174,6 +178,11 @@ pub(crate) struct TestNode {
 impl TestNode {
     /// A node with small pages.
     pub(crate) fn start() -> Self {
+        Self::start_with(RoomIds { key: RoomIdKey::new([7; RoomIdKey::BYTES]), some_unkeyed: false })
+    }
+
+    /// The same, where ids of rooms are made this way.
+    pub(crate) fn start_with(room_ids: RoomIds) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(ControlledStore {
             inner: Embedded::open(folder.path(), Options::default()).unwrap(),
@@ -184,6 +193,7 @@ impl TestNode {
         });
         let parts = Parts {
             store: store.clone(),
+            room_ids,
             registry: Arc::new(Local::new(NodeId::from_random(1))),
             auth: Auth::local(b"test"),
             clock: Arc::new(SystemClock),
@@ -209,7 +219,10 @@ pub(crate) fn group(request: &str) -> Creation {
     };
     let request = parlance_core::RequestId::parse(request).unwrap();
     let others = [user("bob")];
-    Creation::shared(&user("alice"), &request, RoomKind::Group, settings, &others, [1; 16], Timestamp(1))
+    let creator = user("alice");
+    let id = RoomId::created_unkeyed(&creator, &request);
+    let new = NewRoom { id, creator: &creator, request: &request, kind: RoomKind::Group, settings };
+    Creation::shared(new, &others, [1; 16], Timestamp(1))
 }
 
 /// What `future` comes to, or a failure if it takes too long.

@@ -84,7 +84,8 @@ id! {
     UserId
 }
 id! {
-    /// A room. Made by [`RoomId::direct`] and [`RoomId::created`] only; parsed from clients.
+    /// A room. Made by [`RoomId::direct`], [`RoomId::created`] and [`RoomId::created_unkeyed`]
+    /// only; parsed from clients.
     RoomId
 }
 id! {
@@ -100,30 +101,78 @@ impl RoomId {
     /// The one direct room of two people, whichever of them asks.
     pub fn direct(a: &UserId, b: &UserId) -> Self {
         let (first, second) = if a <= b { (a, b) } else { (b, a) };
-        Self::hashed('d', first.as_str(), second.as_str())
+        Self::hashed('d', Sha256::digest(framed(first.as_str(), second.as_str())).into())
     }
 
-    /// The room that `creator` asked for in `request`.
-    pub fn created(creator: &UserId, request: &RequestId) -> Self {
-        Self::hashed('r', creator.as_str(), request.as_str())
+    /// The room that `creator` asked for in `request`. Nobody without the key can compute it.
+    pub fn created(key: &RoomIdKey, creator: &UserId, request: &RequestId) -> Self {
+        Self::hashed('r', key.mac(&framed(creator.as_str(), request.as_str())))
     }
 
-    /// `kind` and 128 bits of a hash over both strings, each with its length before
-    /// it, so that no other pair reads the same.
-    fn hashed(kind: char, a: &str, b: &str) -> Self {
+    /// The same as it was made before there were keys: computable by anyone. Only to find rooms
+    /// of that time again.
+    pub fn created_unkeyed(creator: &UserId, request: &RequestId) -> Self {
+        Self::hashed('r', Sha256::digest(framed(creator.as_str(), request.as_str())).into())
+    }
+
+    /// `kind` and 128 bits of a hash.
+    fn hashed(kind: char, hash: [u8; 32]) -> Self {
         use std::fmt::Write;
 
-        let mut hash = Sha256::new();
-        for part in [a, b] {
-            hash.update((part.len() as u32).to_be_bytes());
-            hash.update(part.as_bytes());
-        }
         let mut id = String::with_capacity(33);
         id.push(kind);
-        for byte in &hash.finalize()[..16] {
+        for byte in &hash[..16] {
             let _ = write!(id, "{byte:02x}");
         }
         Self(id.into())
+    }
+}
+
+/// Both strings, each with its length before it, so that no other pair reads the same.
+fn framed(a: &str, b: &str) -> Vec<u8> {
+    let mut framed = Vec::with_capacity(8 + a.len() + b.len());
+    for part in [a, b] {
+        framed.extend((part.len() as u32).to_be_bytes());
+        framed.extend(part.as_bytes());
+    }
+    framed
+}
+
+/// The secret of a store by which ids of its groups and channels are made.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RoomIdKey([u8; Self::BYTES]);
+
+impl RoomIdKey {
+    /// Size of a key.
+    pub const BYTES: usize = 32;
+
+    /// The key of these random bytes.
+    pub fn new(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes of the key, to store them.
+    pub fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+
+    /// HMAC-SHA-256 (RFC 2104).
+    fn mac(&self, message: &[u8]) -> [u8; 32] {
+        const BLOCK: usize = 64;
+
+        let padded = |pad: u8| {
+            let mut block = [pad; BLOCK];
+            block.iter_mut().zip(&self.0).for_each(|(byte, key)| *byte ^= key);
+            Sha256::new().chain_update(block)
+        };
+        let inner = padded(0x36).chain_update(message).finalize();
+        padded(0x5c).chain_update(inner).finalize().into()
+    }
+}
+
+impl fmt::Debug for RoomIdKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RoomIdKey(..)")
     }
 }
 
@@ -167,7 +216,20 @@ mod tests {
     fn room_ids_are_stable() {
         let id = |s: &str| UserId::parse(s).unwrap();
         assert_eq!(RoomId::direct(&id("alice"), &id("bob")).as_str(), "d884a452152d3bf048cc051df8f708aff");
-        let created = RoomId::created(&id("alice"), &RequestId::parse("1").unwrap());
-        assert_eq!(created.as_str(), "rf41aab86fe0e6f3245e32d572d2460af");
+        let request = RequestId::parse("1").unwrap();
+        let unkeyed = RoomId::created_unkeyed(&id("alice"), &request);
+        assert_eq!(unkeyed.as_str(), "rf41aab86fe0e6f3245e32d572d2460af");
+        let created = RoomId::created(&RoomIdKey::new([7; 32]), &id("alice"), &request);
+        assert_eq!(created.as_str(), "raebcb64d536ca3a9e66e5dc28e5d0505");
+        assert_ne!(RoomId::created(&RoomIdKey::new([8; 32]), &id("alice"), &request), created);
+    }
+
+    /// RFC 4231, test case 3 with its key padded to 32 bytes, which HMAC does as well.
+    #[test]
+    fn the_mac_is_hmac() {
+        let mut key = [0; 32];
+        key[..20].fill(0xaa);
+        let mac = RoomIdKey::new(key).mac(&[0xdd; 50]);
+        assert_eq!(mac[..8], [0x77, 0x3e, 0xa9, 0x1e, 0x36, 0x80, 0x0e, 0x46]);
     }
 }

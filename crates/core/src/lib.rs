@@ -21,13 +21,13 @@ mod time;
 
 pub use chunk::{Chunk, Head, Nonce};
 pub use event::{Body, Event, Message, RoomKind, Settings, Visibility};
-pub use ids::{DeviceId, IdError, RequestId, RoomId, UserId};
+pub use ids::{DeviceId, IdError, RequestId, RoomId, RoomIdKey, UserId};
 pub use inbox::{Cursors, Mark, unread};
 pub use member::{Interval, Member, Role, SeqRange, Standing, visible_ranges};
 pub use overlay::{Entry, Overlay, PastForms};
 pub use room::{
-    Action, Append, Command, Creation, Decision, Draft, Hole, Need, Outcome, Refusal, Room, RoomInfo,
-    SettingsChange,
+    Action, Append, Command, Creation, Decision, Draft, Hole, Need, NewRoom, Outcome, Refusal, Room,
+    RoomInfo, SettingsChange,
 };
 pub use text::{Emoji, Name, Text, TextError, Title, Topic};
 pub use time::Timestamp;

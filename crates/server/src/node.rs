@@ -35,10 +35,12 @@ impl Node {
         let auth = keys::auth(&config.identity, &config.data_dir)?;
         let (store, embedded) = open_store(config).await?;
         let identity = store.identity().await.context("cannot settle the identity of the store")?;
+        let room_ids = store.room_ids().await.context("cannot read how ids of rooms are made")?;
         tracing::info!(%identity, "the store is open");
         let registry = join(config).await?;
         let parts = Parts {
             store: store.clone(),
+            room_ids,
             registry: registry.clone(),
             auth,
             clock: Arc::new(SystemClock),

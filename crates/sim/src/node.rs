@@ -49,7 +49,9 @@ impl Node {
         let fence = Arc::new(Fence::new());
         let registry = mesh.join(id.clone(), fence.clone());
         let shutdown = CancellationToken::new();
+        let room_ids = memory.tables().room_ids.clone();
         let parts = Parts {
+            room_ids,
             store: Arc::new(NodeStore::new(memory.clone(), fence.clone(), weather.clone())),
             registry: registry.clone(),
             auth: Auth::local(SECRET),

@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_core::{
-    Action, Command, Creation, Cursors, Decision, Draft, Emoji, Mark, Name, Need, Nonce, RequestId, Room,
-    RoomId, RoomKind, SeqRange, Settings, Text, Timestamp, Title, Topic, UserId, Visibility,
+    Action, Command, Creation, Cursors, Decision, Draft, Emoji, Mark, Name, Need, NewRoom, Nonce, RequestId,
+    Room, RoomId, RoomKind, SeqRange, Settings, Text, Timestamp, Title, Topic, UserId, Visibility,
 };
 use parlance_store::{AppendError, Durability, Embedded, Options, Store, StoreError, User};
 
@@ -106,7 +106,9 @@ async fn load(store: &Arc<dyn Store>, owner: &UserId, number: u64) -> Room {
     };
     let request = RequestId::parse(&number.to_string()).unwrap();
     let nonce = Random(number).nonce();
-    let creation = Creation::shared(owner, &request, RoomKind::Group, settings, &[], nonce, NOW);
+    let id = RoomId::created_unkeyed(owner, &request);
+    let new = NewRoom { id, creator: owner, request: &request, kind: RoomKind::Group, settings };
+    let creation = Creation::shared(new, &[], nonce, NOW);
     let (stored, _) = store.create_room(creation).await.unwrap().into_parts();
     Room::load(stored.info, &stored.tail)
 }

@@ -6,6 +6,8 @@ use parlance_core::{
     Timestamp, UserId,
 };
 
+use crate::RoomIds;
+
 /// A room and where its log ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRoom {
@@ -120,6 +122,10 @@ pub trait Store: Send + Sync + 'static {
     /// so has a store that was restored from a backup. Asked for before anything else: it also
     /// settles the epoch that no room of the store is below.
     async fn identity(&self) -> Result<String, StoreError>;
+
+    /// How ids of groups and channels are made in this store: always the same, on every node, in
+    /// copies and in restored backups.
+    async fn room_ids(&self) -> Result<RoomIds, StoreError>;
 
     /// Stores a new room with its first chunk and members, or returns the one that has
     /// this id.

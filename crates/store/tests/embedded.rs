@@ -119,6 +119,26 @@ async fn a_restore_that_cannot_be_noticed_is_declared() {
 }
 
 #[tokio::test]
+async fn a_store_keeps_its_key_of_room_ids_and_knows_rooms_of_before() {
+    let dir = TempDir::new().unwrap();
+    let store: AnyStore = Arc::new(open_in(dir.path()).unwrap());
+    let ids = store.room_ids().await.unwrap();
+    assert!(!ids.some_unkeyed);
+    let node = Node::create(&store, group(&user(unique(), "alice"), &[])).await;
+    drop((store, node));
+    let store = open_in(dir.path()).unwrap();
+    assert_eq!(store.room_ids().await.unwrap(), ids);
+    drop(store);
+
+    // As an older version has left it: with a room and without a key.
+    std::fs::remove_file(dir.path().join("room-ids")).unwrap();
+    for _ in 0..2 {
+        let store = open_in(dir.path()).unwrap();
+        assert!(store.room_ids().await.unwrap().some_unkeyed);
+    }
+}
+
+#[tokio::test]
 async fn a_closed_store_takes_no_writes() {
     let dir = TempDir::new().unwrap();
     let store = Arc::new(open_in(dir.path()).unwrap());

@@ -1,7 +1,8 @@
 use futures::StreamExt;
 use parlance_core::limits::MAX_MEMBERS_PER_REQUEST;
 use parlance_core::{
-    Action, Command, Creation, Outcome, RoomId, RoomKind, Settings, SettingsChange, UserId, Visibility,
+    Action, Command, Creation, NewRoom, Outcome, RequestId, RoomId, RoomKind, Settings, SettingsChange,
+    UserId, Visibility,
 };
 use parlance_proto::{convert, v1};
 use parlance_store::StoredRoom;
@@ -40,10 +41,25 @@ impl Api {
             Creation::direct(&caller.user, other, settings, random::nonce(), now)
         } else {
             let request_id = parse::request_id("request_id", &request.request_id)?;
-            Creation::shared(&caller.user, &request_id, kind, settings, &others, random::nonce(), now)
+            let id = self.id_of_new_room(&caller.user, &request_id).await?;
+            let new = NewRoom { id, creator: &caller.user, request: &request_id, kind, settings };
+            Creation::shared(new, &others, random::nonce(), now)
         };
         let (room, is_repeat) = self.rooms().create(creation).await?.into_parts();
         Ok(v1::CreateRoomResponse { room: Some(room_to_proto(&room)), is_repeat })
+    }
+
+    /// The id of the group or channel that `creator` asks for in `request`; of the room that it
+    /// created before, if this is a repeat.
+    async fn id_of_new_room(&self, creator: &UserId, request: &RequestId) -> Result<RoomId, Error> {
+        let ids = self.room_ids();
+        if ids.some_unkeyed {
+            let unkeyed = RoomId::created_unkeyed(creator, request);
+            if self.store().room(&unkeyed).await?.is_some() {
+                return Ok(unkeyed);
+            }
+        }
+        Ok(RoomId::created(&ids.key, creator, request))
     }
 
     pub(crate) async fn get_room(
@@ -112,10 +128,7 @@ impl Api {
         request: v1::UpdateRoomRequest,
     ) -> Result<v1::UpdateRoomResponse, Error> {
         let visibility = match request.history_visibility {
-            Some(_) => Some(convert::visibility_from(request.history_visibility()).ok_or_else(|| {
-                let names = "HISTORY_VISIBILITY_SINCE_JOINED or HISTORY_VISIBILITY_ALL";
-                parse::field("history_visibility", format!("must be {names}"))
-            })?),
+            Some(_) => Some(visibility("history_visibility", request.history_visibility())?),
             None => None,
         };
         let change = SettingsChange {
@@ -262,10 +275,20 @@ fn settings(kind: RoomKind, settings: Option<&v1::RoomSettings>) -> Result<Setti
     if kind == RoomKind::Direct && *given != empty {
         return Err(parse::field("settings", "a direct room has none"));
     }
+    let visibility = match given.history_visibility {
+        0 => usual,
+        _ => visibility("settings.history_visibility", given.history_visibility())?,
+    };
     Ok(Settings {
         title: parse::title("settings.title", &given.title)?,
         topic: parse::topic("settings.topic", &given.topic)?,
-        visibility: convert::visibility_from(given.history_visibility()).unwrap_or(usual),
+        visibility,
+    })
+}
+
+fn visibility(field: &'static str, given: v1::HistoryVisibility) -> Result<Visibility, Error> {
+    convert::visibility_from(given).ok_or_else(|| {
+        parse::field(field, "must be HISTORY_VISIBILITY_SINCE_JOINED or HISTORY_VISIBILITY_ALL")
     })
 }
 
@@ -284,4 +307,38 @@ fn seen_by(room: &StoredRoom, member: &parlance_core::Member) -> v1::Room {
         seen.settings = Some(member.left_with.as_ref().map(convert::settings).unwrap_or_default());
     }
     seen
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_core::RoomIdKey;
+    use parlance_store::RoomIds;
+
+    use super::*;
+    use crate::testing::{TestNode, group, user};
+
+    fn request(id: &str) -> v1::CreateRoomRequest {
+        let kind = v1::RoomKind::Group.into();
+        v1::CreateRoomRequest { kind, request_id: id.to_owned(), ..Default::default() }
+    }
+
+    #[tokio::test]
+    async fn repeats_find_rooms_whose_ids_were_made_without_a_key() {
+        let alice = Caller { user: user("alice"), is_service: false, expires_at: u64::MAX };
+        let key = RoomIdKey::new([7; RoomIdKey::BYTES]);
+        let node = TestNode::start_with(RoomIds { key: key.clone(), some_unkeyed: true });
+        node.store.answer_all();
+        let old = group("first");
+        let old_id = old.info.id.clone();
+        node.api.rooms().create(old).await.unwrap();
+
+        let repeat = node.api.create_room(&alice, request("first")).await.unwrap();
+        assert_eq!((repeat.is_repeat, repeat.room.unwrap().room_id), (true, old_id.to_string()));
+        let second = RequestId::parse("second").unwrap();
+        let expected = RoomId::created(&key, &alice.user, &second);
+        for is_repeat in [false, true] {
+            let created = node.api.create_room(&alice, request("second")).await.unwrap();
+            assert_eq!((created.is_repeat, created.room.unwrap().room_id), (is_repeat, expected.to_string()));
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Setting rooms up before a run, and reading them and the inboxes back after it.
 
+use std::collections::HashSet;
+
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt};
 use parlance_proto::v1;
@@ -13,15 +15,21 @@ use super::world::{self, Kind, OpId, PlannedRoom, User, World};
 /// Calls at a time.
 const AT_ONCE: usize = 16;
 
-/// Creates every user and every room.
-pub(super) async fn set_up(unary: &Unary, world: &World, tokens: &[String]) -> Result<Vec<RoomHistory>> {
+/// Creates every user and every room, and notes the rooms' ids.
+pub(super) async fn set_up(unary: &Unary, world: &mut World, tokens: &[String]) -> Result<Vec<RoomHistory>> {
     let users = (0..world.clients).map(|user| {
         let token = &tokens[usize::from(user)];
         async move { unary.create_user(token, &world::name(user)).await }
     });
     futures::stream::iter(users).buffered(AT_ONCE).try_collect::<Vec<()>>().await?;
     let rooms = world.rooms.iter().map(|room| create(unary, room, &tokens[usize::from(room.owner())]));
-    futures::stream::iter(rooms).buffered(AT_ONCE).try_collect().await
+    let created: Vec<RoomHistory> = futures::stream::iter(rooms).buffered(AT_ONCE).try_collect().await?;
+    let mut ids = HashSet::new();
+    for (planned, room) in world.rooms.iter_mut().zip(&created) {
+        ensure!(ids.insert(&room.id), "the server named two rooms {}", room.id);
+        planned.id.clone_from(&room.id);
+    }
+    Ok(created)
 }
 
 async fn create(unary: &Unary, room: &PlannedRoom, token: &str) -> Result<RoomHistory> {
@@ -45,7 +53,6 @@ async fn create(unary: &Unary, room: &PlannedRoom, token: &str) -> Result<RoomHi
         let created = unary.create_room(token, request).await?;
         (created.room_id, created.head_seq)
     };
-    ensure!(id == room.id, "the server named a room {id}, it should be {}", room.id);
     Ok(RoomHistory { id, open_past: room.kind == Kind::Channel, setup_head: head, ..RoomHistory::default() })
 }
 

@@ -83,11 +83,11 @@ struct Cast {
 
 /// Plays `plan` on `cluster`.
 pub(super) async fn play(plan: &Plan, cluster: Arc<Cluster>) -> Result<Played> {
-    let world = World::new(plan.seed, plan.profile.size);
+    let mut world = World::new(plan.seed, plan.profile.size);
     let tokens: Vec<_> =
         (0..world.clients).map(|user| token::token(&world::name(user))).collect::<Result<_>>()?;
     let unary = Unary::connect(&cluster.addresses()[0].direct).await?;
-    let mut rooms = readback::set_up(&unary, &world, &tokens).await?;
+    let mut rooms = readback::set_up(&unary, &mut world, &tokens).await?;
 
     let stage = Arc::new(Stage {
         world,

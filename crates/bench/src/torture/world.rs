@@ -3,7 +3,6 @@
 use std::fmt;
 
 use parlance_client::transport::Door;
-use parlance_core::{RequestId, RoomId, UserId};
 use parlance_proto::v1;
 
 use super::history::{RoomIndex, Text};
@@ -72,6 +71,7 @@ pub(super) struct PlannedRoom {
     pub(super) kind: Kind,
     /// The owner first. In a direct room: the two.
     pub(super) members: Vec<User>,
+    /// As the server has named it, once it is created.
     pub(super) id: String,
     /// With which request it is created.
     pub(super) request: String,
@@ -145,29 +145,12 @@ impl World {
                 rooms[room].members.push(user);
             }
         }
-        for room in &mut rooms {
-            let creator = user_id(room.owner());
-            room.id = match room.kind {
-                Kind::Direct => RoomId::direct(&creator, &user_id(room.members[1])),
-                _ => {
-                    let request = RequestId::parse(&room.request);
-                    let request = request.unwrap_or_else(|_| unreachable!("it is made of what ids are"));
-                    RoomId::created(&creator, &request)
-                }
-            }
-            .as_str()
-            .to_owned();
-        }
         let rooms_of = (0..clients).map(|user| {
             let own = rooms.iter().zip(0..).filter(|(room, _)| room.members.contains(&user));
             own.map(|(_, index)| index).collect()
         });
         Self { clients, rooms_of: rooms_of.collect(), rooms }
     }
-}
-
-fn user_id(user: User) -> UserId {
-    UserId::parse(&name(user)).unwrap_or_else(|_| unreachable!("it is made of what ids are"))
 }
 
 pub(super) fn name(user: User) -> String {
@@ -196,8 +179,8 @@ mod tests {
         assert_eq!(members(&one), members(&other));
         assert_ne!(members(&one), members(&World::new(8, SIZE)));
         assert!(one.rooms_of.iter().all(|rooms| !rooms.is_empty()));
-        let ids: std::collections::HashSet<_> = one.rooms.iter().map(|room| &room.id).collect();
-        assert_eq!(ids.len(), one.rooms.len());
+        let requests: std::collections::HashSet<_> = one.rooms.iter().map(|room| &room.request).collect();
+        assert_eq!(requests.len(), one.rooms.len());
     }
 
     #[test]

@@ -13,6 +13,21 @@ pub struct Creation {
     pub append: Append,
 }
 
+/// What a group or channel is created with.
+#[derive(Debug, Clone)]
+pub struct NewRoom<'a> {
+    /// Its id: the same for the same creator and request.
+    pub id: RoomId,
+    /// Who owns it.
+    pub creator: &'a UserId,
+    /// The request that created it.
+    pub request: &'a RequestId,
+    /// Group or channel.
+    pub kind: RoomKind,
+    /// Title, topic and visibility.
+    pub settings: Settings,
+}
+
 impl Creation {
     /// The direct room of two people. Whoever of them asks first becomes its creator;
     /// nothing else tells them apart.
@@ -45,16 +60,9 @@ impl Creation {
         )
     }
 
-    /// A group or channel that `creator` owns, with `others` as its first members.
-    pub fn shared(
-        creator: &UserId,
-        request: &RequestId,
-        kind: RoomKind,
-        settings: Settings,
-        others: &[UserId],
-        nonce: Nonce,
-        now: Timestamp,
-    ) -> Self {
+    /// A group or channel that its creator owns, with `others` as its first members.
+    pub fn shared(new: NewRoom<'_>, others: &[UserId], nonce: Nonce, now: Timestamp) -> Self {
+        let NewRoom { id, creator, request, kind, settings } = new;
         let mut members = vec![(creator.clone(), Role::Owner)];
         for user in others {
             if !members.iter().any(|(known, _)| known == user) {
@@ -63,7 +71,7 @@ impl Creation {
         }
         Self::new(
             RoomInfo {
-                id: RoomId::created(creator, request),
+                id,
                 kind,
                 settings,
                 created_at: now,

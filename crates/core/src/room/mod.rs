@@ -8,7 +8,7 @@ mod layered;
 mod requests;
 
 pub use command::{Action, Command, Decision, Need, Outcome, Refusal, SettingsChange};
-pub use create::Creation;
+pub use create::{Creation, NewRoom};
 pub use draft::{Append, Draft};
 
 use self::layered::Layered;

@@ -2,8 +2,8 @@
 
 use parlance_core::limits::MAX_INTERVALS;
 use parlance_core::{
-    Action, Creation, Interval, Mark, Member, Refusal, Role, Room, RoomKind, SeqRange, Timestamp, Visibility,
-    visible_ranges,
+    Action, Creation, Interval, Mark, Member, NewRoom, Refusal, Role, Room, RoomId, RoomKind, SeqRange,
+    Timestamp, Visibility, visible_ranges,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -98,15 +98,11 @@ fn a_row_from_the_future_waits() {
 fn a_shared_room_begins_with_its_members() {
     let others = [user("bob"), user("ann"), user("bob")];
     let info = settings(Visibility::All);
-    let creation = Creation::shared(
-        &user("ann"),
-        &request("r1"),
-        RoomKind::Group,
-        info.clone(),
-        &others,
-        [7; 16],
-        Timestamp(5),
-    );
+    let (ann, request) = (user("ann"), request("r1"));
+    let id = RoomId::created_unkeyed(&ann, &request);
+    let kind = RoomKind::Group;
+    let new = NewRoom { id, creator: &ann, request: &request, kind, settings: info.clone() };
+    let creation = Creation::shared(new, &others, [7; 16], Timestamp(5));
     let seqs: Vec<_> = creation.append.chunk.events().iter().map(|event| event.seq).collect();
     assert_eq!(seqs, [1, 2, 3], "each is added once");
     assert_eq!(creation.append.expected.seq(), 0);

@@ -1,8 +1,8 @@
 //! One node alone with its store: enough to show one rule at a time.
 
 use parlance_core::{
-    Action, Append, Command, Creation, Decision, Need, Outcome, Refusal, Room, RoomKind, Timestamp,
-    Visibility,
+    Action, Append, Command, Creation, Decision, Need, NewRoom, Outcome, Refusal, Room, RoomId, RoomKind,
+    Timestamp, Visibility,
 };
 
 use crate::model::{Store, serve};
@@ -38,8 +38,10 @@ impl Solo {
     fn shared(kind: RoomKind) -> Self {
         let settings = settings(Visibility::SinceJoined);
         let [ann, bob, cat] = [0, 1, 2].map(|id| user(USERS[id]));
-        let id = request("create");
-        Self::new(Creation::shared(&ann, &id, kind, settings, &[bob, cat], [0; 16], Timestamp(0)))
+        let request = &request("create");
+        let id = RoomId::created_unkeyed(&ann, request);
+        let new = NewRoom { id, creator: &ann, request, kind, settings };
+        Self::new(Creation::shared(new, &[bob, cat], [0; 16], Timestamp(0)))
     }
 
     fn new(creation: Creation) -> Self {

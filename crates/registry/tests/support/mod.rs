@@ -30,7 +30,7 @@ pub(crate) fn users(count: usize) -> Vec<UserId> {
 }
 
 pub(crate) fn room() -> RoomId {
-    RoomId::created(&user(), &RequestId::parse("1").unwrap())
+    RoomId::created_unkeyed(&user(), &RequestId::parse("1").unwrap())
 }
 
 pub(crate) fn node_id() -> NodeId {

@@ -6,7 +6,7 @@ use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
     UserId,
 };
-use parlance_store::{AppendError, Created, Store, StoreError, StoredRoom, User, UserRoom};
+use parlance_store::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom};
 use tokio::time::sleep;
 
 use super::{MemoryStore, Tables};
@@ -89,6 +89,10 @@ impl NodeStore {
 impl Store for NodeStore {
     async fn identity(&self) -> Result<String, StoreError> {
         Ok(self.memory.tables().identity.clone())
+    }
+
+    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
+        Ok(self.memory.tables().room_ids.clone())
     }
 
     async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {

@@ -5,7 +5,7 @@ use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
     UserId,
 };
-use parlance_store::{AppendError, Created, Store, StoreError, StoredRoom, User, UserRoom};
+use parlance_store::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom};
 
 use super::Tables;
 use crate::dice::lock;
@@ -25,6 +25,10 @@ impl MemoryStore {
 impl Store for MemoryStore {
     async fn identity(&self) -> Result<String, StoreError> {
         Ok(self.tables().identity.clone())
+    }
+
+    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
+        Ok(self.tables().room_ids.clone())
     }
 
     async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {

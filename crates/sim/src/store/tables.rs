@@ -3,15 +3,17 @@ use std::ops::Bound;
 
 use parlance_core::plant::{self, Plant};
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, RoomInfo, SeqRange,
-    Timestamp, UserId,
+    Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, RoomIdKey, RoomInfo,
+    SeqRange, Timestamp, UserId,
 };
-use parlance_store::{AppendError, Created, StoredRoom, User, UserRoom};
+use parlance_store::{AppendError, Created, RoomIds, StoredRoom, User, UserRoom};
 
 /// Everything that is stored, as plain values. Each method is one moment.
 pub struct Tables {
     /// What tells this store from its copies.
     pub identity: String,
+    /// How ids of rooms are made.
+    pub room_ids: RoomIds,
     /// No room has a lower epoch.
     pub epoch: u64,
     /// Rooms by id.
@@ -25,6 +27,7 @@ impl Default for Tables {
     fn default() -> Self {
         Self {
             identity: "5".repeat(32),
+            room_ids: RoomIds { key: RoomIdKey::new([5; RoomIdKey::BYTES]), some_unkeyed: false },
             epoch: 1,
             rooms: BTreeMap::new(),
             cursors: BTreeMap::new(),

@@ -14,6 +14,7 @@ mod messages;
 mod options;
 mod profiles;
 mod read_mark;
+mod room_ids;
 mod rooms;
 mod tables;
 mod transaction;
@@ -38,7 +39,7 @@ pub use self::options::DynamoOptions;
 use self::tables::Names;
 pub use self::tables::{TableOptions, TableReport};
 use crate::identity::Identity;
-use crate::{AppendError, Created, Store, StoreError, StoredRoom, User, UserRoom};
+use crate::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom};
 
 /// Two messages of everyday length that come 10 ms apart then share a write unit. What is
 /// said after a pause does not wait.
@@ -124,6 +125,10 @@ impl Dynamo {
 impl Store for Dynamo {
     async fn identity(&self) -> Result<String, StoreError> {
         Ok(self.identity.get_or_try_init(|| self.settle_identity()).await?.id.clone())
+    }
+
+    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
+        self.settle_room_ids().await
     }
 
     async fn create_room(&self, mut creation: Creation) -> Result<Created<StoredRoom>, StoreError> {

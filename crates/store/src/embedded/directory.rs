@@ -6,6 +6,7 @@
 //! | format | version of the layout, as text |
 //! | synced | what was acknowledged: [`super::recovery::SyncedMark`] |
 //! | identity | what tells the store from its copies: [`super::identity`] |
+//! | room-ids | the key from which ids of rooms are made: [`super::room_ids`] |
 //! | engine/ | the engine's own |
 
 use std::fs::{self, File};

@@ -11,6 +11,7 @@ mod journal;
 mod keys;
 mod open;
 mod recovery;
+mod room_ids;
 mod tables;
 mod transaction;
 mod view;
@@ -33,7 +34,7 @@ use self::tables::{Table, Tables};
 use self::view::View;
 use crate::identity::Identity;
 use crate::record::{decode_chunk, decode_cursors, decode_user, encode_cursors, encode_user};
-use crate::{AppendError, Created, Store, StoreError, StoredRoom, User, UserRoom};
+use crate::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom};
 
 /// Reads that run at the same time, each on a thread of its own. More would only queue
 /// for the disk.
@@ -47,6 +48,7 @@ pub struct Embedded {
     readers: Arc<Semaphore>,
     dir: PathBuf,
     identity: Identity,
+    room_ids: RoomIds,
 }
 
 impl Embedded {
@@ -59,6 +61,7 @@ impl Embedded {
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         let opened = open::open(dir, &options)?;
         let (tables, identity) = (opened.tables.clone(), opened.identity.clone());
+        let room_ids = opened.room_ids.clone();
         let committer = Committer::start(opened, options.durability);
         Ok(Self {
             tables,
@@ -66,6 +69,7 @@ impl Embedded {
             readers: Arc::new(Semaphore::new(READERS)),
             dir: dir.to_owned(),
             identity,
+            room_ids,
         })
     }
 
@@ -109,6 +113,10 @@ impl Embedded {
 impl Store for Embedded {
     async fn identity(&self) -> Result<String, StoreError> {
         Ok(self.identity.id.clone())
+    }
+
+    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
+        Ok(self.room_ids.clone())
     }
 
     async fn create_room(&self, mut creation: Creation) -> Result<Created<StoredRoom>, StoreError> {

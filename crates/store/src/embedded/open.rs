@@ -11,7 +11,9 @@ use super::directory::{self, FORMAT};
 use super::identity;
 use super::journal::{self, Journals, ScanError};
 use super::recovery::{Cut, SyncedMark};
+use super::room_ids;
 use super::tables::{self, Commits, Tables};
+use crate::RoomIds;
 use crate::identity::Identity;
 
 /// How the store is opened.
@@ -72,6 +74,7 @@ pub(super) struct Opened {
     pub(super) commits: Commits,
     pub(super) synced: SyncedMark,
     pub(super) identity: Identity,
+    pub(super) room_ids: RoomIds,
 }
 
 pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
@@ -161,8 +164,9 @@ fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {
     }
     synced.set(&commits)?;
     synced.sync()?;
+    let room_ids = room_ids::settle(dir, tables::last(&commits) > 0)?;
     let identity = identity::settle(dir)?;
-    Ok(Opened { tables: Arc::new(tables), commits, synced, identity })
+    Ok(Opened { tables: Arc::new(tables), commits, synced, identity, room_ids })
 }
 
 /// Opens the engine on what its journals hold, without a torn end.

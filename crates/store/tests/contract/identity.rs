@@ -10,3 +10,9 @@ pub(crate) async fn a_store_has_one_identity(store: AnyStore) {
     let node = Node::create(&store, group(&user(unique(), "alice"), &[])).await;
     assert_eq!(node.stored().await.info.epoch, 1);
 }
+
+pub(crate) async fn a_store_has_one_key_of_room_ids(store: AnyStore) {
+    let ids = store.room_ids().await.unwrap();
+    Node::create(&store, group(&user(unique(), "alice"), &[])).await;
+    assert_eq!(store.room_ids().await.unwrap(), ids);
+}

@@ -17,6 +17,7 @@ macro_rules! contract {
         crate::contract::contract!(@cases $open,
             identity {
                 a_store_has_one_identity
+                a_store_has_one_key_of_room_ids
             }
             log {
                 a_room_is_created_once

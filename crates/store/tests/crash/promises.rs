@@ -87,7 +87,7 @@ impl Promises {
 
     async fn check_room(&mut self, store: &Embedded, number: u64) -> Result<(), Broken> {
         let owner = UserId::parse("owner").unwrap();
-        let id = RoomId::created(&owner, &RequestId::parse(&number.to_string()).unwrap());
+        let id = RoomId::created_unkeyed(&owner, &RequestId::parse(&number.to_string()).unwrap());
         let room = id.as_str().to_owned();
         let seen = self.seen.get(&room).copied().unwrap_or(0);
         let Some(stored) = store.room(&id).await.unwrap() else {

@@ -89,3 +89,33 @@ async fn tables_without_an_identity_get_one_quietly() {
     assert_eq!(shared.identity().await.unwrap(), identity);
     assert_eq!(store.room(room.id()).await.unwrap().unwrap().info.epoch, 1);
 }
+
+#[tokio::test]
+async fn nodes_that_start_at_once_share_one_key_of_room_ids() {
+    let (store, dynamodb) = faulty_dynamo().await;
+    let mut nodes = JoinSet::new();
+    for _ in 0..8 {
+        let options = options(&dynamodb, "parlance_");
+        nodes.spawn(async move { Dynamo::connect(&options).await.unwrap().room_ids().await.unwrap() });
+    }
+    let mut found = nodes.join_all().await;
+    found.dedup();
+    let [ids] = &found[..] else { panic!("they do not agree: {found:?}") };
+    assert!(!ids.some_unkeyed);
+    // It stays while the identity changes.
+    store.restored().await.unwrap();
+    assert_eq!(store.room_ids().await.unwrap(), *ids);
+}
+
+/// Tables of before there was a key: rooms have ids that were made without it.
+#[tokio::test]
+async fn tables_with_rooms_and_without_a_key_are_remembered_as_such() {
+    let (store, dynamodb) = faulty_dynamo().await;
+    store.identity().await.unwrap();
+    let shared: crate::AnyStore = std::sync::Arc::new(store);
+    Node::create(&shared, group(&user(unique(), "alice"), &[])).await;
+    for _ in 0..2 {
+        let store = Dynamo::connect(&options(&dynamodb, "parlance_")).await.unwrap();
+        assert!(store.room_ids().await.unwrap().some_unkeyed);
+    }
+}

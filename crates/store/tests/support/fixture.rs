@@ -6,8 +6,8 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use parlance_core::{
-    Action, Append, Command, Creation, Decision, Emoji, Name, Nonce, Outcome, RequestId, Room, RoomId,
-    RoomKind, Settings, Text, Timestamp, Title, Topic, UserId, Visibility,
+    Action, Append, Command, Creation, Decision, Emoji, Name, NewRoom, Nonce, Outcome, RequestId, Room,
+    RoomId, RoomKind, Settings, Text, Timestamp, Title, Topic, UserId, Visibility,
 };
 use parlance_store::{Created, Store, StoredRoom, User};
 
@@ -44,7 +44,10 @@ pub(crate) fn settings(title: &str) -> Settings {
 pub(crate) fn group(owner: &UserId, others: &[&UserId]) -> Creation {
     let request = RequestId::parse(&format!("{:x}", unique())).unwrap();
     let others: Vec<UserId> = others.iter().map(|user| (*user).clone()).collect();
-    Creation::shared(owner, &request, RoomKind::Group, settings("group"), &others, nonce(), NOW)
+    let id = RoomId::created_unkeyed(owner, &request);
+    let (kind, settings) = (RoomKind::Group, settings("group"));
+    let new = NewRoom { id, creator: owner, request: &request, kind, settings };
+    Creation::shared(new, &others, nonce(), NOW)
 }
 
 pub(crate) fn send(text: &str) -> Action {

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use parlance_core::{
-    Action, Append, Chunk, Command, Creation, Mark, Outcome, Room, RoomKind, SettingsChange, Timestamp,
-    Title, Visibility,
+    Action, Append, Chunk, Command, Creation, Mark, NewRoom, Outcome, Room, RoomId, RoomKind, SettingsChange,
+    Timestamp, Title, Visibility,
 };
 
 use super::check::Watch;
@@ -97,7 +97,12 @@ impl Cluster {
         let [ann, bob, cat] = [0, 1, 2].map(|id| user(USERS[id]));
         let creation = match script.kind {
             RoomKind::Direct => Creation::direct(&ann, &bob, visible, [0; 16], at),
-            kind => Creation::shared(&ann, &request("create"), kind, visible, &[bob, cat], [0; 16], at),
+            kind => {
+                let request = &request("create");
+                let id = RoomId::created_unkeyed(&ann, request);
+                let new = NewRoom { id, creator: &ann, request, kind, settings: visible };
+                Creation::shared(new, &[bob, cat], [0; 16], at)
+            }
         };
         let mut store = Store::create(creation);
         store.fault = fault;

@@ -1,0 +1,88 @@
+//! The key from which ids of rooms are made: an item of the table `rooms` under a key that no room
+//! has. Apart from the store's identity, which older versions replace as a whole.
+//!
+//! | attribute | | |
+//! |---|---|---|
+//! | `room_id`, `item` | S | `#room-ids`, `#` |
+//! | `secret` | S | the key, in hexadecimal |
+//! | `unkeyed` | N | 1 where the tables had rooms before they had the key |
+
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+
+use super::error::store_error;
+use super::item::{self, Item, get_number, get_text, number, text};
+use super::{Dynamo, rooms, units};
+use crate::record::damaged;
+use crate::{RoomIds, StoreError};
+
+const OPERATION: &str = "room_ids";
+/// No room has this id: it is none.
+const KEY: &str = "#room-ids";
+/// In front of the keys of items that are no room's.
+const NO_ROOM: char = '#';
+/// Items that are no room's, and one.
+const LOOKED_AT: i32 = 3;
+
+impl Dynamo {
+    /// The key of these tables. Creates it where there is none: one node's holds.
+    pub(super) async fn settle_room_ids(&self) -> Result<RoomIds, StoreError> {
+        let item = match self.get(OPERATION, &self.tables.rooms, key()).await? {
+            Some(item) => item,
+            None => {
+                let ids = RoomIds::generate(self.has_rooms().await?)?;
+                if self.put_room_ids(&ids).await? {
+                    return Ok(ids);
+                }
+                let lost = || StoreError::Damaged("the key of room ids is gone".into());
+                self.get(OPERATION, &self.tables.rooms, key()).await?.ok_or_else(lost)?
+            }
+        };
+        read(&item).ok_or_else(|| damaged("the item", "the room ids"))
+    }
+
+    async fn has_rooms(&self) -> Result<bool, StoreError> {
+        let scan = self.client.scan().table_name(&self.tables.rooms).limit(LOOKED_AT).consistent_read(true);
+        let answer = scan.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let answer = answer.map_err(|error| store_error(OPERATION, error))?;
+        units::read(OPERATION, answer.consumed_capacity());
+        let mut ids = answer.items().iter().filter_map(|item| get_text(item, rooms::ROOM));
+        Ok(ids.any(|id| !id.starts_with(NO_ROOM)))
+    }
+
+    /// Writes the item, if there is none. Returns whether it did.
+    async fn put_room_ids(&self, ids: &RoomIds) -> Result<bool, StoreError> {
+        let mut item = key();
+        let unkeyed = number(ids.some_unkeyed.into());
+        item.extend(item::item([("secret", text(&ids.key_text())), ("unkeyed", unkeyed)]));
+        let size = item::size(&item);
+        let put = self.client.put_item().table_name(&self.tables.rooms).set_item(Some(item));
+        let put = put.condition_expression("attribute_not_exists(#i)");
+        let put = put.expression_attribute_names("#i", rooms::ROOM);
+        match put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
+            Ok(answer) => {
+                units::written(OPERATION, answer.consumed_capacity());
+                Ok(true)
+            }
+            // Another node was faster, or a retry has met our own first try: read it again.
+            Err(error)
+                if matches!(
+                    error.as_service_error(),
+                    Some(PutItemError::ConditionalCheckFailedException(_))
+                ) =>
+            {
+                units::refused(OPERATION, size);
+                Ok(false)
+            }
+            Err(error) => Err(store_error(OPERATION, error)),
+        }
+    }
+}
+
+fn key() -> Item {
+    item::item([(rooms::ROOM, text(KEY)), (rooms::ITEM, text("#"))])
+}
+
+fn read(item: &Item) -> Option<RoomIds> {
+    RoomIds::parse(get_text(item, "secret")?, get_number(item, "unkeyed")? != 0)
+}

@@ -1,0 +1,71 @@
+//! The file `room-ids` of the data directory: the key in hexadecimal, and `1` where the store had
+//! rooms before it had the key, else `0`. Readable by the owner only.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use super::directory;
+use super::open::Fault;
+use crate::RoomIds;
+
+const NAME: &str = "room-ids";
+
+/// How ids are made in the store in `dir`. Settled at the first open; `in_use` if it has rooms.
+pub(super) fn settle(dir: &Path, in_use: bool) -> Result<RoomIds, Fault> {
+    match fs::read_to_string(dir.join(NAME)) {
+        Ok(content) => parse(&content).ok_or_else(damaged),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let ids = RoomIds::generate(in_use).map_err(io::Error::other)?;
+            write(dir, &ids)?;
+            Ok(ids)
+        }
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(damaged()),
+        Err(error) => Err(Fault::Io(error)),
+    }
+}
+
+fn damaged() -> Fault {
+    // A new key would create rooms a second time where requests are repeated.
+    Fault::Damaged(format!("the file {NAME} holds no key"))
+}
+
+fn write(dir: &Path, ids: &RoomIds) -> io::Result<()> {
+    let new = dir.join(format!("{NAME}.new"));
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&new)?;
+    writeln!(file, "{} {}", ids.key_text(), u8::from(ids.some_unkeyed))?;
+    file.sync_all()?;
+    fs::rename(&new, dir.join(NAME))?;
+    directory::sync(dir)
+}
+
+fn parse(content: &str) -> Option<RoomIds> {
+    let (key, some_unkeyed) = content.strip_suffix('\n')?.split_once(' ')?;
+    let some_unkeyed = match some_unkeyed {
+        "0" => false,
+        "1" => true,
+        _ => return None,
+    };
+    RoomIds::parse(key, some_unkeyed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_never_replaced() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let ids = settle(dir.path(), true).ok().unwrap();
+        assert_eq!(settle(dir.path(), false).ok().unwrap(), ids);
+        let content = fs::read_to_string(dir.path().join(NAME)).unwrap();
+        for damaged in ["", "\n", &content[..40], &content.replace(" 1", ""), "\u{fffd} 1\n"] {
+            fs::write(dir.path().join(NAME), damaged).unwrap();
+            assert!(matches!(settle(dir.path(), false), Err(Fault::Damaged(_))), "{damaged:?}");
+        }
+    }
+}

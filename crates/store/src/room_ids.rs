@@ -1,0 +1,63 @@
+use std::fmt::Write;
+
+use parlance_core::RoomIdKey;
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::StoreError;
+
+/// How ids of groups and channels are made in a store. Created once; copies and restored backups
+/// keep it, since repeats of earlier requests must find their rooms there too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomIds {
+    /// Makes ids of new rooms.
+    pub key: RoomIdKey,
+    /// The store was in use before it had a key: some rooms may have ids that were made without.
+    pub some_unkeyed: bool,
+}
+
+impl RoomIds {
+    /// For a store that has none; `in_use` if it has rooms.
+    pub(crate) fn generate(in_use: bool) -> Result<Self, StoreError> {
+        let mut key = [0; RoomIdKey::BYTES];
+        let unavailable = |_| StoreError::Failed("the operating system has no random bytes".into());
+        SystemRandom::new().fill(&mut key).map_err(unavailable)?;
+        Ok(Self { key: RoomIdKey::new(key), some_unkeyed: in_use })
+    }
+
+    /// The key in hexadecimal.
+    pub(crate) fn key_text(&self) -> String {
+        let mut text = String::with_capacity(2 * RoomIdKey::BYTES);
+        for byte in self.key.as_bytes() {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+
+    pub(crate) fn parse(key: &str, some_unkeyed: bool) -> Option<Self> {
+        let mut bytes = [0; RoomIdKey::BYTES];
+        let digits = key.as_bytes();
+        if digits.len() != 2 * bytes.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        for (byte, digits) in bytes.iter_mut().zip(digits.chunks(2)) {
+            *byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        Some(Self { key: RoomIdKey::new(bytes), some_unkeyed })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_it_was_written() {
+        let ids = RoomIds::generate(true).unwrap();
+        let text = ids.key_text();
+        assert_eq!(RoomIds::parse(&text, true), Some(ids.clone()));
+        assert_ne!(RoomIds::generate(true).unwrap(), ids);
+        for damaged in ["", &text[1..], &format!("{text}0"), &text.replace(&text[..1], "x")] {
+            assert_eq!(RoomIds::parse(damaged, true), None, "{damaged}");
+        }
+    }
+}
