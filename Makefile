@@ -137,8 +137,14 @@ $(TOOLS)/ready: tools/package-lock.json tools/install
 	tools/install $(TOOLS)
 	touch $@
 
+# Says what is needed, where the shell would only say what it did not find.
+NEEDS_NODE = node -e 'const [major, minor] = process.versions.node.split(".").map(Number); \
+	process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' 2> /dev/null && command -v npm > /dev/null \
+	|| { echo "the web app and the clients need Node 20.19 or later, with npm: https://nodejs.org/" >&2; exit 1; }
+
 # Not `npm ci`: it insists on the builds for other platforms, which not every mirror has.
 clients/%/node_modules/.package-lock.json: clients/%/package-lock.json
+	@$(NEEDS_NODE)
 	npm install --no-save --no-fund --no-audit --loglevel=error --prefix clients/$*
 	touch $@
 
