@@ -98,6 +98,24 @@ async fn reflection_lists_the_services() {
     }
 }
 
+/// Tools show details of errors only where they can look up their types.
+#[tokio::test]
+async fn reflection_knows_the_details_of_errors() {
+    let server = Server::start().await;
+    let channel = Endpoint::from_shared(format!("http://{}", server.address())).unwrap().connect_lazy();
+    for name in ["ErrorInfo", "BadRequest", "RetryInfo"] {
+        let symbol = MessageRequest::FileContainingSymbol(format!("google.rpc.{name}"));
+        let request = ServerReflectionRequest { host: String::new(), message_request: Some(symbol) };
+        let mut client = ServerReflectionClient::new(channel.clone());
+        let answers = client.server_reflection_info(futures::stream::iter([request])).await.unwrap();
+        let answer = answers.into_inner().next().await.unwrap().unwrap();
+        let Some(MessageResponse::FileDescriptorResponse(files)) = answer.message_response else {
+            panic!("{name}: {answer:?}")
+        };
+        assert!(!files.file_descriptor_proto.is_empty());
+    }
+}
+
 #[tokio::test]
 async fn health_readiness_and_metrics_are_told() {
     let server = Server::start().await;

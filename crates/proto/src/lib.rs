@@ -44,3 +44,7 @@ pub mod server {
 
 /// The compiled contract as an encoded `FileDescriptorSet`, for reflection.
 pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
+
+/// The details of errors (`google.rpc.ErrorInfo` and others), for reflection: tools show those that
+/// they can look up.
+pub use tonic_types::pb::FILE_DESCRIPTOR_SET as ERROR_DETAILS_DESCRIPTOR;

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use parlance_api::services::Services;
 use parlance_bridge::{Bridge, ChatBackend};
-use parlance_proto::DESCRIPTOR;
+use parlance_proto::{DESCRIPTOR, ERROR_DETAILS_DESCRIPTOR};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -52,6 +52,7 @@ pub(crate) fn node(
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR)
+            .register_encoded_file_descriptor_set(ERROR_DETAILS_DESCRIPTOR)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let chat = Routes::new(services.chat())
