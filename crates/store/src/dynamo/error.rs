@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_dynamodb::config::interceptors::FinalizerInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_dynamodb::error::{BoxError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::CancellationReason;
 
 use super::units;
@@ -47,10 +47,22 @@ where
         units::failed(operation, "refused");
         return StoreError::Refused(format!("{operation}: {code} {message}"));
     }
-    let reason = DisplayErrorContext(&error).to_string();
+    let reason = with_causes(&error);
     tracing::warn!(operation, reason, "no answer from the store");
     units::failed(operation, "unreachable");
     StoreError::Unreachable(format!("{operation}: {reason}"))
+}
+
+/// The error and its causes in one line, without what only repeats.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut texts = vec![error.to_string()];
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    for text in causes.map(ToString::to_string) {
+        if texts.last().is_none_or(|last| !last.contains(&text)) {
+            texts.push(text);
+        }
+    }
+    texts.join(": ")
 }
 
 /// Whether a transaction was under way on the item: it did not happen, and trying again
@@ -135,6 +147,18 @@ mod tests {
         let reason = |code: &&str| CancellationReason::builder().code(*code).build();
         let reasons: Vec<CancellationReason> = codes.iter().map(reason).collect();
         assert_eq!(Cancelled::from(&reasons), expected, "{codes:?}");
+    }
+
+    #[test]
+    fn causes_are_told_in_one_line() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Caused(&'static str, #[source] Option<Box<Self>>);
+
+        let refused = Caused("connection refused", None);
+        let connect = Caused("connect: connection refused", Some(Box::new(refused)));
+        let dispatch = Caused("dispatch failure", Some(Box::new(connect)));
+        assert_eq!(with_causes(&dispatch), "dispatch failure: connect: connection refused");
     }
 
     #[test]
