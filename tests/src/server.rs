@@ -185,6 +185,13 @@ impl Server {
         self.wait_until_it_serves().await;
     }
 
+    /// Stops it and starts it again with other options.
+    pub async fn restart_with(&mut self, options: &[&str]) {
+        self.stop().await;
+        self.launch.options = options.iter().map(ToString::to_string).collect();
+        self.start_again().await;
+    }
+
     /// Its resident memory now, bytes.
     pub fn resident_bytes(&self) -> u64 {
         let pid = self.child.id().expect("it runs");

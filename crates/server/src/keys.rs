@@ -13,11 +13,56 @@ use crate::config::Identity;
 const LOCAL_KEY: &str = "local.key";
 const LOCAL_KEY_BYTES: usize = 32;
 
+/// File of a data directory whose server verifies tokens with a configured key.
+const KEYED: &str = "local.key.unused";
+
+/// The key of local mode of a server that has run on this data directory. Creates nothing.
+///
+/// # Errors
+/// If no server in local mode takes tokens made with it.
+pub fn existing_local_key(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
+    let dir = data_dir.display();
+    anyhow::ensure!(
+        !data_dir.join(KEYED).exists(),
+        "the server on {dir} has a key of its own (--jwt-secret-file or --jwt-public-key): it takes only \
+         tokens that are signed with that"
+    );
+    let path = data_dir.join(LOCAL_KEY);
+    match fs::read(&path) {
+        Ok(key) => check_length(&path, key),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => anyhow::bail!(
+            "no server in local mode has run on {dir}, no server would take this token. Start \
+             `parlance serve` there first, or give its data directory with --data-dir"
+        ),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Notes whether the server on an existing data directory verifies tokens with a configured key:
+/// tokens of local mode are worth nothing then.
+fn note_mode(data_dir: &Path, is_local: bool) -> io::Result<()> {
+    let note = data_dir.join(KEYED);
+    match (is_local, data_dir.join(LOCAL_KEY).exists()) {
+        (true, _) => match fs::remove_file(&note) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        },
+        (false, true) => fs::write(&note, "tokens are verified with a configured key\n"),
+        (false, false) => Ok(()),
+    }
+}
+
+fn check_length(path: &Path, key: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+    let is_key = key.len() == LOCAL_KEY_BYTES;
+    anyhow::ensure!(is_key, "{} is not a key of {LOCAL_KEY_BYTES} bytes", path.display());
+    Ok(key)
+}
+
 /// The key of local mode, made at the first start and readable by its owner only.
 ///
 /// # Errors
 /// If it can neither be read nor made.
-pub fn local_key(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
+fn local_key(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
     let path = data_dir.join(LOCAL_KEY);
     let read = || fs::read(&path).with_context(|| format!("cannot read {}", path.display()));
     fs::create_dir_all(data_dir).with_context(|| format!("cannot create {}", data_dir.display()))?;
@@ -44,25 +89,27 @@ pub fn local_key(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
             _ => {}
         }
     }
-    let key = read()?;
-    anyhow::ensure!(
-        key.len() == LOCAL_KEY_BYTES,
-        "{} is not a key of {LOCAL_KEY_BYTES} bytes",
-        path.display()
-    );
-    Ok(key)
+    check_length(&path, read()?)
 }
 
 pub(crate) fn auth(identity: &Identity, data_dir: &Path) -> anyhow::Result<Auth> {
-    match identity {
-        Identity::Local => Ok(Auth::local(&local_key(data_dir)?)),
-        Identity::Key { file, is_secret, audience, issuer } => {
-            let bytes = fs::read(file).with_context(|| format!("cannot read the key {}", file.display()))?;
-            let key = if *is_secret { Key::Secret(trim_end(bytes)) } else { Key::PublicPem(bytes) };
-            let expectations = Expectations { audience: audience.clone(), issuer: issuer.clone() };
-            Auth::with_key(&key, &expectations).with_context(|| format!("the key in {}", file.display()))
-        }
-    }
+    let auth = match configured(identity)? {
+        Some(auth) => auth,
+        None => Auth::local(&local_key(data_dir)?),
+    };
+    note_mode(data_dir, auth.is_local())
+        .with_context(|| format!("cannot write to {}", data_dir.display()))?;
+    Ok(auth)
+}
+
+/// Verifies tokens with the configured key; `None` in local mode.
+pub(crate) fn configured(identity: &Identity) -> anyhow::Result<Option<Auth>> {
+    let Identity::Key { file, is_secret, audience, issuer } = identity else { return Ok(None) };
+    let bytes = fs::read(file).with_context(|| format!("cannot read the key {}", file.display()))?;
+    let key = if *is_secret { Key::Secret(trim_end(bytes)) } else { Key::PublicPem(bytes) };
+    let expectations = Expectations { audience: audience.clone(), issuer: issuer.clone() };
+    let auth = Auth::with_key(&key, &expectations);
+    auth.with_context(|| format!("the key in {}", file.display())).map(Some)
 }
 
 /// Editors end a file with a line feed that is no part of the secret.

@@ -18,6 +18,6 @@ mod server;
 mod tls;
 mod web;
 
-pub use keys::local_key;
+pub use keys::existing_local_key;
 pub use origin::{Origin, OriginError};
 pub use server::Server;

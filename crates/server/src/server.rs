@@ -186,17 +186,20 @@ impl Server {
 
 impl Listeners {
     async fn bind(config: &Config) -> anyhow::Result<Self> {
-        let bind = |address: SocketAddr| async move {
-            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+        let bind = |address: SocketAddr, option: &'static str| async move {
+            let listener = TcpListener::bind(address).await;
+            listener.with_context(|| format!("cannot listen on {address} (--{option})"))
         };
         let edges = match &config.role {
             Role::Node(node) => node.edge_listen,
             Role::Edge(_) => None,
         };
         let edges = match edges {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind(address, "edge-listen").await?),
             None => None,
         };
-        Ok(Self { clients: bind(config.listen).await?, operators: bind(config.admin_listen).await?, edges })
+        let clients = bind(config.listen, "listen").await?;
+        let operators = bind(config.admin_listen, "admin-listen").await?;
+        Ok(Self { clients, operators, edges })
     }
 }

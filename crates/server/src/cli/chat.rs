@@ -12,6 +12,7 @@ use parlance_client::{ClientError, Config, Message, Session, Update, create_user
 use parlance_proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
+use tonic::Code;
 
 /// Messages of the past that are shown at first.
 const HISTORY: u32 = 20;
@@ -22,7 +23,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Rooms looked through for one of the given title.
 const PAGE: u32 = 200;
 
-/// Where a server listens unless told otherwise.
+/// Where a server listens by default.
 const LOCAL: &str = "127.0.0.1:8080";
 
 #[derive(Args)]
@@ -64,33 +65,37 @@ async fn chat(arguments: Arguments) -> anyhow::Result<()> {
             .with_context(|| format!("cannot read {}", file.display()))?
             .trim()
             .to_owned(),
-        None => create_user(&arguments.server, &arguments.user, "").await.with_context(|| {
-            format!("cannot sign in at {}; is the server running? (parlance serve)", arguments.server)
-        })?,
+        None => sign_in(&arguments.server, &arguments.user).await?,
     };
     if token.is_empty() {
-        bail!("this server does not make tokens; give --token-file");
+        bail!("the token file is empty");
     }
     let door = if arguments.websocket { Door::WebSocketJson } else { Door::Grpc };
     let (session, updates) = Session::start(Config::new(Dialer::new(door, &arguments.server), token));
     let shown = Arc::new(Mutex::new(Shown::default()));
     let (stop, mut stopped) = oneshot::channel();
     tokio::spawn(show(updates, shown.clone(), stop));
-    let target = find(&session, &arguments.server, &arguments.target).await?;
-    if let Target::Room(room) = &target {
-        let request =
-            v1::ListMessagesRequest { room_id: room.clone(), page_size: HISTORY, ..Default::default() };
-        let history = session.call(request).await?.messages;
-        shown.lock().unwrap_or_else(PoisonError::into_inner).open(room, &history);
-    }
-    eprintln!("talking to {}; end with Ctrl-D", arguments.target);
+    let target = match enter(&session, &arguments, &shown).await {
+        Ok(target) => target,
+        // Why it ended is told apart from what it was asked.
+        Err(error) if matches!(error.downcast_ref(), Some(ClientError::SessionEnded)) => {
+            return Err(cannot_connect(&arguments.server, stopped.await?));
+        }
+        Err(error) => return Err(error),
+    };
+    eprintln!("talking to {}; /help lists the commands, Ctrl-D ends", arguments.target);
 
     let mut lines = typed_lines();
     loop {
         tokio::select! {
             line = lines.recv() => match line {
                 Some(line) if line.trim().is_empty() => {}
+                Some(line) if line.trim() == "/quit" => break,
+                Some(line) if line.starts_with('/') && !line.starts_with("//") => {
+                    eprintln!("/quit ends; a line that begins with // is sent with one /");
+                }
                 Some(line) => {
+                    let line = line.strip_prefix('/').map_or_else(|| line.clone(), ToOwned::to_owned);
                     let message = match &target {
                         Target::Room(room) => Message::to_room(room, line),
                         Target::Person(user) => Message::to_user(user, line),
@@ -119,6 +124,48 @@ async fn chat(arguments: Arguments) -> anyhow::Result<()> {
         let _ = timeout(LAST_WORDS, caught_up).await;
     }
     Ok(())
+}
+
+/// A token from a server in local mode.
+async fn sign_in(server: &str, user: &str) -> anyhow::Result<String> {
+    match create_user(server, user, "").await {
+        Ok(token) => Ok(token),
+        Err(ClientError::Protocol(_)) => bail!("{server} makes no tokens: give yours with --token-file"),
+        Err(error) if error.failure().is_some_and(|failure| failure.code == Code::Unauthenticated) => {
+            bail!("{server} asks for a token: give yours with --token-file")
+        }
+        Err(error) => Err(cannot_connect(server, error)),
+    }
+}
+
+/// The error, with what may help.
+fn cannot_connect(server: &str, error: ClientError) -> anyhow::Error {
+    let ClientError::Io(reason) = &error else { return error.into() };
+    let is_tls = server.starts_with("https://");
+    let hint = match reason {
+        // What rustls says of an answer that is no TLS.
+        reason if is_tls && reason.contains("InvalidContentType") => {
+            "the server speaks no TLS there: use http://".to_owned()
+        }
+        reason if reason.to_lowercase().contains("refused") => {
+            "is the server running there? (parlance serve)".to_owned()
+        }
+        _ if !is_tls => "if the server speaks TLS there, use https://".to_owned(),
+        _ => return anyhow::Error::from(error).context(format!("cannot connect to {server}")),
+    };
+    anyhow::anyhow!("cannot connect to {server}: {reason}; {hint}")
+}
+
+/// Enters the room or finds the person that is talked to, and shows the last messages.
+async fn enter(session: &Session, arguments: &Arguments, shown: &Mutex<Shown>) -> anyhow::Result<Target> {
+    let target = find(session, &arguments.server, &arguments.target).await?;
+    if let Target::Room(room) = &target {
+        let request =
+            v1::ListMessagesRequest { room_id: room.clone(), page_size: HISTORY, ..Default::default() };
+        let history = session.call(request).await?.messages;
+        shown.lock().unwrap_or_else(PoisonError::into_inner).open(room, &history);
+    }
+    Ok(target)
 }
 
 /// Shows what comes, whatever else is waited for: the session has one stream for
@@ -159,15 +206,27 @@ async fn find(session: &Session, server: &str, target: &str) -> anyhow::Result<T
             }
             Ok(Target::Room(id))
         }
-        Err(_) => {
-            session.call(v1::GetUserRequest { user_id: id.clone() }).await.map_err(|error| {
-                anyhow::Error::from(error).context(format!("{target} is neither a room nor a person"))
-            })?;
+        // Not a room, or none of one's own.
+        Err(ClientError::Status(failure))
+            if matches!(failure.code, Code::NotFound | Code::PermissionDenied | Code::InvalidArgument) =>
+        {
+            match session.call(v1::GetUserRequest { user_id: id.clone() }).await {
+                Ok(_) => {}
+                Err(ClientError::Status(failure)) if failure.code == Code::NotFound => {
+                    bail!("{target} is neither a room of yours nor a person")
+                }
+                Err(error) => return Err(error.into()),
+            }
+            let me = session.call(v1::GetUserRequest { user_id: "me".to_owned() }).await?;
+            if me.user.is_some_and(|me| me.user_id == id) {
+                bail!("you are {id}: a direct room is between two people");
+            }
             Ok(match direct_room(session, &id).await? {
                 Some(room) => Target::Room(room),
                 None => Target::Person(id),
             })
         }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -5,26 +5,27 @@ use anyhow::Context;
 use clap::Args;
 use parlance_api::auth::Auth;
 use parlance_core::UserId;
-use parlance_server::local_key;
+use parlance_server::existing_local_key;
 
-/// Works while the server runs, and without it.
+/// Works while the server runs, and once it has run. Servers with --jwt-secret-file or
+/// --jwt-public-key take tokens of your own backend only.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Whom the token names: 1 to 64 letters, digits and -_.~@|:+=
+    /// The user that the token names: 1 to 64 letters, digits and -_.~@|:+=
     user: String,
 
     /// The data directory of the server
     #[arg(long, env = "PARLANCE_DATA_DIR", value_name = "DIR", default_value = "parlance-data")]
     data_dir: PathBuf,
 
-    /// How long it holds, in hours
+    /// Hours until it expires
     #[arg(long, value_name = "HOURS", default_value_t = 720, value_parser = clap::value_parser!(u32).range(1..))]
     hours: u32,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let user = UserId::parse(&arguments.user).with_context(|| format!("{:?}", arguments.user))?;
-    let auth = Auth::local(&local_key(&arguments.data_dir)?);
+    let auth = Auth::local(&existing_local_key(&arguments.data_dir)?);
     let lifetime = Duration::from_secs(u64::from(arguments.hours) * 3600);
     println!("{}", auth.mint(&user, lifetime).context("cannot sign")?);
     Ok(())

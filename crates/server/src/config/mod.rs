@@ -1,5 +1,6 @@
 //! Options of `parlance serve`: flags before environment before file before defaults.
 
+mod address;
 mod node;
 mod options;
 
@@ -172,6 +173,16 @@ mod tests {
         assert!(refused("jwt-issuer = 'x'").contains("jwt-issuer"));
         assert!(refused("max-connections = 0").contains("max-connections"));
         assert!(refused("api-url = ['http://a:1']").contains("api-url"));
+    }
+
+    #[test]
+    fn keys_of_the_file_may_have_underscores() {
+        let config = read(Options::default(), "max_connections = 1_000\nadmin_listen = 'localhost:9191'");
+        let config = config.unwrap();
+        assert_eq!((config.max_connections, config.admin_listen.port()), (1000, 9191));
+        assert!(refused("user_rate = 1\nuser-rate = 2").contains("duplicate field"));
+        let error = refused("[server]\n\nuser_rat = 1");
+        assert!(error.contains("server"), "{error}");
     }
 
     #[test]
