@@ -1,7 +1,7 @@
 //! What newcomers type, and what they are told.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
-use parlance_tests::{Server, Signer, claims, now, run_to_end};
+use parlance_tests::{Launch, Server, Signer, claims, now, run_to_end};
 use tempfile::TempDir;
 
 const SECRET: &[u8] = b"a secret of more than 32 bytes: 0123456789";
@@ -106,4 +106,77 @@ async fn serve_says_where_it_cannot_listen() {
         }
         check(&complaint(&serve).await, &[&format!("{address} ({option})")]);
     }
+}
+
+#[tokio::test]
+async fn a_configuration_can_be_checked_before_it_is_used() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("parlance.toml");
+    let path = file.to_str().unwrap();
+    let data = dir.path().join("data");
+    let redis = "redis://chat:pass-word@127.0.0.1:1";
+    let secret = secret(&dir);
+    std::fs::write(
+        &file,
+        format!("store = 'dynamodb'\nredis = '{redis}'\njwt-secret-file = '{secret}'\nuser_rate = 7\n"),
+    )
+    .unwrap();
+    let output = run_to_end(&["config", "check", "--config", path, "--max-connections", "9"]).await;
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    check(&printed, &["user-rate = 7", "max-connections = 9", "redis://chat:***@127.0.0.1:1"]);
+    assert!(!printed.contains("pass-word"));
+
+    let key = dir.path().join("key.pem");
+    let data = data.to_str().unwrap();
+    std::fs::write(&key, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
+    let key = key.to_str().unwrap();
+    for (file, parts) in [
+        ("user-rat = 7", &["user-rat", "parlance.toml"][..]),
+        ("user-rate = 'many'", &["user-rate"]),
+        ("log = 'info,,=='", &["log filter"]),
+        ("redis = 'host:1'\nstore = 'dynamodb'\njwt-secret-file = 'SECRET'", &["redis url"]),
+        ("jwt-public-key = 'KEY'", &["KEY", "private key"]),
+        ("jwt-secret-file = '/nowhere'", &["/nowhere"]),
+        ("tls-certificate = 'KEY'\ntls-key = 'KEY'", &["tls-certificate", "KEY"]),
+        ("listen = '0.0.0.0:1'", &["without a key"]),
+    ] {
+        std::fs::write(path, file.replace("KEY", key).replace("SECRET", &secret)).unwrap();
+        let said = complaint(&["config", "check", "--config", path, "--data-dir", data]).await;
+        let parts: Vec<_> = parts.iter().map(|part| part.replace("KEY", key)).collect();
+        check(&said, &parts.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    assert!(!std::path::Path::new(data).exists(), "nothing was created");
+}
+
+#[tokio::test]
+async fn a_start_reports_a_new_store_and_how_tokens_are_verified() {
+    let dir = TempDir::new().unwrap();
+    let secret = secret(&dir);
+    let mut server = Server::start_with(&[]).await;
+    check(&server.output(), &["creating a new store", "local mode"]);
+    let created = |server: &Server| server.output().matches("creating a new").count();
+    server.restart_with(&["--jwt-secret-file", &secret, "--jwt-audience", "chat"]).await;
+    check(&server.output(), &["HS256, HS384, HS512", "audience=\"chat\""]);
+    assert_eq!(created(&server), 1);
+    // As if a volume were not mounted.
+    server.stop().await;
+    std::fs::remove_dir_all(server.data().join("store")).unwrap();
+    server.start_again().await;
+    check(&server.output(), &["its store is missing"]);
+    assert_eq!(created(&server), 2);
+
+    let inside = server.data().join("store");
+    let said = complaint(&["serve", "--data-dir", inside.to_str().unwrap(), "--listen", "127.0.0.1:0"]).await;
+    check(&said, &["give the directory above it"]);
+}
+
+#[tokio::test]
+async fn empty_variables_are_unset_and_help_is_in_groups() {
+    let environment = ["PARLANCE_REDIS", "PARLANCE_JWT_PUBLIC_KEY", "PARLANCE_STORE", "PARLANCE_USER_RATE"];
+    let environment = environment.map(|name| (name.to_owned(), String::new())).into();
+    let server = Server::launch(Launch { environment, ..Launch::default() }).await;
+    check(&server.output(), &["local mode"]);
+    let help = String::from_utf8(run_to_end(&["serve", "--help"]).await.stdout).unwrap();
+    check(&help, &["Tokens:", "TLS:", "Cluster:", "Limits:"]);
 }

@@ -4,6 +4,7 @@
 mod admin;
 mod backend;
 pub mod config;
+mod data_dir;
 mod edge;
 mod first_bytes;
 mod guard;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::builder::Resettable;
 use clap::{Arg, Command as Clap, CommandFactory, FromArgMatches, Parser};
 
-use crate::cli::{Command, chat, restored, serve, tables, token};
+use crate::cli::{Command, chat, config, restored, serve, tables, token};
 
 /// A chat backend: rooms, messages, history, inbox and presence over gRPC, grpc-web,
 /// WebSocket and REST.
@@ -26,7 +26,7 @@ fn without_empty_variables(command: Clap) -> Clap {
         value.is_some_and(|value| value.is_empty())
     };
     let unset = |arg: Arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg };
-    command.mut_subcommands(|command| command.mut_args(unset))
+    command.mut_args(unset).mut_subcommands(without_empty_variables)
 }
 
 fn main() -> ExitCode {
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = match cli.command {
         Command::Serve(arguments) => serve::run(*arguments),
+        Command::Config(arguments) => config::run(arguments),
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Restored(arguments) => restored::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),

@@ -2,16 +2,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use parlance_api::auth::Auth;
 use parlance_api::services::Services;
 use parlance_api::{Api, Parts, SystemClock};
-use parlance_registry::{Local, NodeId, Redis, RedisOptions, Registry};
+use parlance_registry::{Local, NodeId, Redis, Registry};
 use parlance_store::{Durability, Dynamo, DynamoOptions, Embedded, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{self, StoreConfig};
-use crate::keys;
+use crate::config::{self, Identity, StoreConfig};
 use crate::readiness::{Readiness, watch_registry, watch_store};
+use crate::{data_dir, keys};
 
 /// A running node: what keeps rooms and sessions.
 pub(crate) struct Node {
@@ -32,7 +33,11 @@ impl Node {
         shutdown: &CancellationToken,
         spread: Duration,
     ) -> anyhow::Result<(Self, Services)> {
+        if matches!(config.store, StoreConfig::Embedded { .. }) {
+            data_dir::report(&config.data_dir)?;
+        }
         let auth = keys::auth(&config.identity, &config.data_dir)?;
+        report_tokens(&auth, &config.identity);
         let (store, embedded) = open_store(config).await?;
         let identity = store.identity().await.context("cannot settle the identity of the store")?;
         let room_ids = store.room_ids().await.context("cannot read how ids of rooms are made")?;
@@ -81,11 +86,22 @@ impl Node {
     }
 }
 
+fn report_tokens(auth: &Auth, identity: &Identity) {
+    match identity {
+        Identity::Local => tracing::info!("local mode: tokens are made here, for anyone on this machine"),
+        Identity::Key { audience, issuer, .. } => {
+            let (algorithms, any) = (auth.algorithms(), "any");
+            let (audience, issuer) = (audience.as_deref().unwrap_or(any), issuer.as_deref().unwrap_or(any));
+            tracing::info!(algorithms, audience, issuer, "tokens are verified with the configured key");
+        }
+    }
+}
+
 async fn open_store(config: &config::Node) -> anyhow::Result<(Arc<dyn Store>, Option<Arc<Embedded>>)> {
     match &config.store {
         StoreConfig::Embedded { sync } => {
             let durability = if *sync { Durability::Synced } else { Durability::Buffered };
-            let dir = config.data_dir.join("store");
+            let dir = config.data_dir.join(data_dir::STORE);
             let options = parlance_store::Options { durability, ..parlance_store::Options::default() };
             let open = move || Embedded::open(&dir, options);
             let store = Arc::new(tokio::task::spawn_blocking(open).await??);
@@ -114,11 +130,6 @@ async fn join(config: &config::Node) -> anyhow::Result<Arc<dyn Registry>> {
     let node = NodeId::from_random(keys::random_bits()?);
     match &config.redis {
         None => Ok(Arc::new(Local::new(node))),
-        Some(redis) => {
-            let mut options = RedisOptions::new(&redis.url);
-            options.prefix.clone_from(&redis.prefix);
-            options.shards = redis.shards;
-            Ok(Redis::connect(node, options).await?)
-        }
+        Some(redis) => Ok(Redis::connect(node, redis.options()).await?),
     }
 }

@@ -96,6 +96,11 @@ impl Pem {
     }
 }
 
+/// Whether the files can be used.
+pub(crate) async fn check(files: &TlsFiles) -> anyhow::Result<()> {
+    Pem::read(files).await?.config().with_context(|| named(files)).map(drop)
+}
+
 fn named(files: &TlsFiles) -> String {
     format!("tls-certificate {} and tls-key {}", files.certificate.display(), files.key.display())
 }

@@ -81,6 +81,15 @@ impl RedisOptions {
         }
     }
 
+    /// Whether these options can be used, as far as that can be told without connecting.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn validate(&self) -> Result<(), ConnectError> {
+        self.check()?;
+        self.servers().map(drop)
+    }
+
     /// The servers as the client wants them.
     pub(super) fn servers(&self) -> Result<Config, ConnectError> {
         let mut config = Config::from_url(&self.url).map_err(|error| ConnectError::Url(error.to_string()))?;

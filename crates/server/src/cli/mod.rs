@@ -6,6 +6,7 @@
 )]
 
 pub(crate) mod chat;
+pub(crate) mod config;
 pub(crate) mod restored;
 pub(crate) mod serve;
 pub(crate) mod tables;
@@ -18,6 +19,8 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Run the server
     Serve(Box<serve::Arguments>),
+    /// Check the configuration of a server
+    Config(config::Arguments),
     /// Create the tables in DynamoDB, or check them
     Tables(tables::Arguments),
     /// Say that the store was restored from a backup: clients then start over

@@ -26,13 +26,24 @@ pub(crate) struct Arguments {
     options: Options,
 }
 
-pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = arguments.options.into_config(arguments.config.as_deref())?;
+impl Arguments {
+    /// The options as they hold.
+    pub(super) fn into_config(self) -> anyhow::Result<Config> {
+        self.options.into_config(self.config.as_deref())
+    }
+}
+
+/// What is logged.
+pub(super) fn log_filter(config: &Config) -> anyhow::Result<EnvFilter> {
     let filter = EnvFilter::try_new(&config.log).with_context(|| format!("log filter {:?}", config.log))?;
     // It logs what is in frames, which is nobody's business.
-    let filter = filter.add_directive("tungstenite=info".parse()?);
+    Ok(filter.add_directive("tungstenite=info".parse()?))
+}
+
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let config = arguments.into_config()?;
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(log_filter(&config)?)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();

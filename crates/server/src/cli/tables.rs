@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Create those that are not there, with backups, billed by request
+    /// Create the missing tables, with backups and on-demand billing
     Create {
         /// Have AWS refuse to delete them until that is switched off
         #[arg(long)]
@@ -26,7 +26,7 @@ enum Command {
         #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = tag)]
         tags: Vec<(String, String)>,
     },
-    /// Say whether they are there and as they must be
+    /// Report missing tables and settings that differ from what is needed
     Check,
 }
 

@@ -1,6 +1,7 @@
 //! Options of `parlance serve`: flags before environment before file before defaults.
 
 mod address;
+mod effective;
 mod node;
 mod options;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::Origin;
+use crate::{Origin, data_dir, keys, tls};
 
 pub use node::{Identity, Node, RedisConfig, StoreConfig};
 pub use options::{OnOff, Options, RoleName, StoreName};
@@ -97,6 +98,28 @@ impl Options {
         };
         ensure!(max_connections > 0, "max-connections must be at least 1");
         Ok(Config { listen, tls, admin_listen, role, allowed_origins, max_connections, drain, watchdog, log })
+    }
+}
+
+impl Config {
+    /// Looks at what the options name, as a start does before it opens anything: key files,
+    /// certificates, the address of Redis, the data directory.
+    ///
+    /// # Errors
+    /// What a start would refuse.
+    pub async fn check(&self) -> anyhow::Result<()> {
+        if let Some(files) = &self.tls {
+            tls::check(files).await?;
+        }
+        let Role::Node(node) = &self.role else { return Ok(()) };
+        keys::configured(&node.identity)?;
+        if let Some(redis) = &node.redis {
+            redis.options().validate()?;
+        }
+        if matches!(node.store, StoreConfig::Embedded { .. }) {
+            data_dir::inspect(&node.data_dir)?;
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
+use parlance_registry::RedisOptions;
 
 use super::options::{OnOff, Options, StoreName};
 
@@ -127,6 +128,14 @@ impl StoreConfig {
 }
 
 impl RedisConfig {
+    /// For the registry.
+    pub(crate) fn options(&self) -> RedisOptions {
+        let mut options = RedisOptions::new(&self.url);
+        options.prefix.clone_from(&self.prefix);
+        options.shards = self.shards;
+        options
+    }
+
     fn new(options: &Options) -> anyhow::Result<Option<Self>> {
         let Some(url) = options.redis.clone() else {
             ensure!(options.redis_prefix.is_none(), "redis-prefix goes with --redis");

@@ -7,6 +7,16 @@ use serde::Deserialize;
 
 use super::address;
 
+// Groups of `--help`.
+const ROLE: &str = "Role";
+const LISTEN: &str = "Listening";
+const TLS: &str = "TLS";
+const STORAGE: &str = "Storage";
+const CLUSTER: &str = "Cluster";
+const TOKENS: &str = "Tokens";
+const LIMITS: &str = "Limits";
+const OPERATION: &str = "Operation";
+
 /// The options as they are given: in the file under the names of the flags, or with underscores
 /// in place of hyphens.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -15,138 +25,138 @@ pub struct Options {
     /// What this process is. "all": a whole node. "api": a node without WebSocket, REST
     /// and web page. "bridge": an edge that has only these, and asks the nodes of
     /// --api-url [default: all]
-    #[arg(long, env = "PARLANCE_ROLE", value_name = "ROLE")]
+    #[arg(long, help_heading = ROLE, env = "PARLANCE_ROLE", value_name = "ROLE")]
     pub role: Option<RoleName>,
 
     /// Where clients connect: gRPC, grpc-web, WebSocket, REST and the web page
     /// [default: 127.0.0.1:8080]
-    #[arg(long, env = "PARLANCE_LISTEN", value_name = "ADDRESS:PORT", value_parser = address::parse)]
+    #[arg(long, help_heading = LISTEN, env = "PARLANCE_LISTEN", value_name = "ADDRESS:PORT", value_parser = address::parse)]
     #[serde(deserialize_with = "address::deserialize")]
     pub listen: Option<SocketAddr>,
 
     /// File with the certificate of this server and those that vouch for it, in PEM: then
     /// clients connect with TLS 1.2 or 1.3, and not without. Read again when it changes
     /// [default: no TLS]
-    #[arg(long, env = "PARLANCE_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
+    #[arg(long, help_heading = TLS, env = "PARLANCE_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
     #[serde(alias = "tls_certificate")]
     pub tls_certificate: Option<PathBuf>,
 
     /// File with the key of the certificate, in PEM
-    #[arg(long, env = "PARLANCE_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
+    #[arg(long, help_heading = TLS, env = "PARLANCE_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
     #[serde(alias = "tls_key")]
     pub tls_key: Option<PathBuf>,
 
     /// Where operators look: /metrics, /healthz, /readyz [default: 127.0.0.1:9090]
-    #[arg(long, env = "PARLANCE_ADMIN_LISTEN", value_name = "ADDRESS:PORT", value_parser = address::parse)]
+    #[arg(long, help_heading = LISTEN, env = "PARLANCE_ADMIN_LISTEN", value_name = "ADDRESS:PORT", value_parser = address::parse)]
     #[serde(deserialize_with = "address::deserialize", alias = "admin_listen")]
     pub admin_listen: Option<SocketAddr>,
 
     /// Where edges connect, if there are any: gRPC with many thousand streams on one
     /// connection. For a private network [default: nowhere]
-    #[arg(long, env = "PARLANCE_EDGE_LISTEN", value_name = "ADDRESS:PORT", value_parser = address::parse)]
+    #[arg(long, help_heading = LISTEN, env = "PARLANCE_EDGE_LISTEN", value_name = "ADDRESS:PORT", value_parser = address::parse)]
     #[serde(deserialize_with = "address::deserialize", alias = "edge_listen")]
     pub edge_listen: Option<SocketAddr>,
 
     /// The nodes that an edge asks: `http://host:port`, comma-separated; of a name with
     /// several addresses, each of them
-    #[arg(long, env = "PARLANCE_API_URL", value_name = "URLS", value_delimiter = ',')]
+    #[arg(long, help_heading = ROLE, env = "PARLANCE_API_URL", value_name = "URLS", value_delimiter = ',')]
     #[serde(alias = "api_url")]
     pub api_url: Option<Vec<String>>,
 
     /// Where everything is kept [default: ./parlance-data]
-    #[arg(long, env = "PARLANCE_DATA_DIR", value_name = "DIR")]
+    #[arg(long, help_heading = STORAGE, env = "PARLANCE_DATA_DIR", value_name = "DIR")]
     #[serde(alias = "data_dir")]
     pub data_dir: Option<PathBuf>,
 
     /// What keeps everything. "embedded": the data directory, for one node. "dynamodb":
     /// tables shared by many; region, credentials and endpoint come from the usual
     /// settings of AWS, such as AWS_REGION [default: embedded]
-    #[arg(long, env = "PARLANCE_STORE", value_name = "STORE")]
+    #[arg(long, help_heading = STORAGE, env = "PARLANCE_STORE", value_name = "STORE")]
     pub store: Option<StoreName>,
 
     /// What the names of the tables begin with [default: parlance_]
-    #[arg(long, env = "PARLANCE_TABLE_PREFIX", value_name = "PREFIX")]
+    #[arg(long, help_heading = STORAGE, env = "PARLANCE_TABLE_PREFIX", value_name = "PREFIX")]
     #[serde(alias = "table_prefix")]
     pub table_prefix: Option<String>,
 
     /// Redis, through which nodes hear of each other: redis://host:port, rediss://,
     /// redis-cluster://, redis-sentinel:// [default: none, this node is alone]
-    #[arg(long, env = "PARLANCE_REDIS", value_name = "URL", hide_env_values = true)]
+    #[arg(long, help_heading = CLUSTER, env = "PARLANCE_REDIS", value_name = "URL", hide_env_values = true)]
     pub redis: Option<String>,
 
     /// What the keys in Redis begin with [default: parlance:]
-    #[arg(long, env = "PARLANCE_REDIS_PREFIX", value_name = "PREFIX")]
+    #[arg(long, help_heading = CLUSTER, env = "PARLANCE_REDIS_PREFIX", value_name = "PREFIX")]
     #[serde(alias = "redis_prefix")]
     pub redis_prefix: Option<String>,
 
     /// Over how many parts of a Redis Cluster users are spread, the same on every node
     /// [default: 1, on a cluster 8]
-    #[arg(long, env = "PARLANCE_REDIS_SHARDS", value_name = "N")]
+    #[arg(long, help_heading = CLUSTER, env = "PARLANCE_REDIS_SHARDS", value_name = "N")]
     #[serde(alias = "redis_shards")]
     pub redis_shards: Option<u32>,
 
     /// File with the secret shared with whoever signs the tokens (HS256), at least 32
     /// bytes. Without this and --jwt-public-key the server runs in local mode: it makes
     /// its own tokens for anyone, and listens on loopback only
-    #[arg(long, env = "PARLANCE_JWT_SECRET_FILE", value_name = "FILE")]
+    #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_SECRET_FILE", value_name = "FILE")]
     #[serde(alias = "jwt_secret_file")]
     pub jwt_secret_file: Option<PathBuf>,
 
     /// File with the public key of whoever signs the tokens: RSA, EC or Ed25519 in PEM
-    #[arg(long, env = "PARLANCE_JWT_PUBLIC_KEY", value_name = "FILE", conflicts_with = "jwt_secret_file")]
+    #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_PUBLIC_KEY", value_name = "FILE", conflicts_with = "jwt_secret_file")]
     #[serde(alias = "jwt_public_key")]
     pub jwt_public_key: Option<PathBuf>,
 
     /// Audience that tokens must name [default: not checked]
-    #[arg(long, env = "PARLANCE_JWT_AUDIENCE", value_name = "NAME")]
+    #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_AUDIENCE", value_name = "NAME")]
     #[serde(alias = "jwt_audience")]
     pub jwt_audience: Option<String>,
 
     /// Issuer that tokens must name [default: not checked]
-    #[arg(long, env = "PARLANCE_JWT_ISSUER", value_name = "NAME")]
+    #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_ISSUER", value_name = "NAME")]
     #[serde(alias = "jwt_issuer")]
     pub jwt_issuer: Option<String>,
 
     /// Origins of web pages that may connect, beside the server's own; comma-separated,
     /// such as `https://app.example.org`, with scheme and without a path or wildcards. In
     /// local mode: any on this machine
-    #[arg(long, env = "PARLANCE_ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
+    #[arg(long, help_heading = LISTEN, env = "PARLANCE_ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
     #[serde(alias = "allowed_origins")]
     pub allowed_origins: Option<Vec<String>>,
 
     /// Operations a second that one user may ask for, with bursts of twice as many;
     /// 0: no limit [default: 100]
-    #[arg(long, env = "PARLANCE_USER_RATE", value_name = "N")]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_USER_RATE", value_name = "N")]
     #[serde(alias = "user_rate")]
     pub user_rate: Option<u32>,
 
     /// Connections at the same time; further ones wait [default: 100000]
-    #[arg(long, env = "PARLANCE_MAX_CONNECTIONS", value_name = "N")]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_MAX_CONNECTIONS", value_name = "N")]
     #[serde(alias = "max_connections")]
     pub max_connections: Option<u32>,
 
     /// How long a node that was asked to end takes to send its clients elsewhere, in
     /// seconds: over half of it they are told to reconnect, after all of it they are cut
     /// off [default: 10]
-    #[arg(long, env = "PARLANCE_DRAIN_SECONDS", value_name = "N")]
+    #[arg(long, help_heading = OPERATION, env = "PARLANCE_DRAIN_SECONDS", value_name = "N")]
     #[serde(alias = "drain_seconds")]
     pub drain_seconds: Option<u32>,
 
     /// Seconds after which the process aborts if its runtime has stood still: whatever
     /// started it starts it again, and clients reconnect elsewhere; 0: never [default: 30]
-    #[arg(long, env = "PARLANCE_WATCHDOG_SECONDS", value_name = "N")]
+    #[arg(long, help_heading = OPERATION, env = "PARLANCE_WATCHDOG_SECONDS", value_name = "N")]
     #[serde(alias = "watchdog_seconds")]
     pub watchdog_seconds: Option<u32>,
 
     /// Whether a message is on the disk before it is acknowledged. "off" loses
     /// messages in a power cut and is there to measure what syncing costs
     /// [default: on]
-    #[arg(long, env = "PARLANCE_SYNC", value_name = "WHEN")]
+    #[arg(long, help_heading = STORAGE, env = "PARLANCE_SYNC", value_name = "WHEN")]
     pub sync: Option<OnOff>,
 
     /// What to log: a level, or directives such as info,parlance_api=debug
     /// [default: info]
-    #[arg(long, env = "PARLANCE_LOG", value_name = "FILTER")]
+    #[arg(long, help_heading = OPERATION, env = "PARLANCE_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }
 
@@ -221,6 +231,38 @@ impl Options {
             watchdog_seconds: self.watchdog_seconds.or(file.watchdog_seconds),
             sync: self.sync.or(file.sync),
             log: self.log.or(file.log),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../../../deploy/parlance.toml");
+
+    #[test]
+    fn the_example_has_every_option() {
+        assert_eq!(toml::from_str::<toml::Table>(EXAMPLE).unwrap(), toml::Table::new());
+        let is_option = |line: &&str| line.starts_with('#') && !line.starts_with("# ") && *line != "#";
+        let options: Vec<_> = EXAMPLE.lines().filter(is_option).map(|line| &line[1..]).collect();
+        let text = options.join("\n");
+        toml::from_str::<Options>(&text).unwrap();
+        let mut named: Vec<_> = toml::from_str::<toml::Table>(&text).unwrap().into_iter().collect();
+        named.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let command = Options::augment_args(Command::new("serve"));
+        let mut flags: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
+        flags.sort_unstable();
+        assert_eq!(named.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), flags);
+    }
+
+    #[test]
+    fn every_option_is_in_a_group_of_the_help() {
+        let command = Options::augment_args(Command::new("serve"));
+        for arg in command.get_arguments() {
+            assert!(arg.get_help_heading().is_some(), "{arg}");
         }
     }
 }

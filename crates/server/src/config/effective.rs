@@ -1,0 +1,171 @@
+//! The options that hold, in the form of the configuration file.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use super::{Config, Identity, Node, RedisConfig, Role, StoreConfig};
+
+impl Config {
+    /// The options that hold, defaults included, as a configuration file. Secrets are replaced by
+    /// `***`.
+    pub fn effective(&self) -> String {
+        let mut out = Lines(String::new());
+        match &self.role {
+            Role::Node(node) => out.text("role", if node.doors { "all" } else { "api" }),
+            Role::Edge(nodes) => {
+                out.text("role", "bridge");
+                out.list("api-url", nodes.iter().map(|node| format!("http://{node}")));
+            }
+        }
+        out.text("listen", &self.listen.to_string());
+        out.text("admin-listen", &self.admin_listen.to_string());
+        out.list("allowed-origins", self.allowed_origins.iter().map(ToString::to_string));
+        if let Some(tls) = &self.tls {
+            out.path("tls-certificate", &tls.certificate);
+            out.path("tls-key", &tls.key);
+        }
+        if let Role::Node(node) = &self.role {
+            out.node(node);
+        }
+        out.number("max-connections", self.max_connections);
+        out.number("drain-seconds", self.drain.as_secs());
+        out.number("watchdog-seconds", self.watchdog.map_or(0, std::num::NonZeroU32::get));
+        out.text("log", &self.log);
+        out.0
+    }
+}
+
+struct Lines(String);
+
+impl Lines {
+    fn node(&mut self, node: &Node) {
+        if let Some(address) = node.edge_listen {
+            self.text("edge-listen", &address.to_string());
+        }
+        self.path("data-dir", &node.data_dir);
+        match &node.store {
+            StoreConfig::Embedded { sync } => {
+                self.text("store", "embedded");
+                self.text("sync", if *sync { "on" } else { "off" });
+            }
+            StoreConfig::Dynamodb { table_prefix } => {
+                self.text("store", "dynamodb");
+                self.text("table-prefix", table_prefix);
+            }
+        }
+        if let Some(RedisConfig { url, prefix, shards }) = &node.redis {
+            self.text("redis", &without_secrets(url));
+            self.text("redis-prefix", prefix);
+            if let Some(shards) = shards {
+                self.number("redis-shards", shards);
+            }
+        }
+        if let Identity::Key { file, is_secret, audience, issuer } = &node.identity {
+            self.path(if *is_secret { "jwt-secret-file" } else { "jwt-public-key" }, file);
+            for (name, value) in [("jwt-audience", audience), ("jwt-issuer", issuer)] {
+                if let Some(value) = value {
+                    self.text(name, value);
+                }
+            }
+        }
+        self.number("user-rate", node.user_rate.map_or(0, std::num::NonZeroU32::get));
+    }
+
+    fn line(&mut self, name: &str, value: &str) {
+        let _ = writeln!(self.0, "{name} = {value}");
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        self.line(name, &quoted(value));
+    }
+
+    fn path(&mut self, name: &str, value: &Path) {
+        self.text(name, &value.to_string_lossy());
+    }
+
+    fn number(&mut self, name: &str, value: impl ToString) {
+        self.line(name, &value.to_string());
+    }
+
+    fn list(&mut self, name: &str, values: impl Iterator<Item = String>) {
+        let values: Vec<_> = values.map(|value| quoted(&value)).collect();
+        self.line(name, &format!("[{}]", values.join(", ")));
+    }
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
+}
+
+/// The URL without the password, wherever it stands: before the host, or in the query, which names
+/// that of sentinels.
+fn without_secrets(url: &str) -> String {
+    let (url, query) = url.split_once('?').map_or((url, None), |(url, query)| (url, Some(query)));
+    let mut shown = match (url.split_once("://"), url.rfind('@')) {
+        (Some((scheme, _)), Some(at)) => {
+            let credentials = url.get(scheme.len() + 3..at).unwrap_or_default();
+            let user = credentials.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}:***{}", &url[at..])
+        }
+        _ => url.to_owned(),
+    };
+    if let Some(query) = query {
+        let shown_pair = |pair: &str| match pair.split_once('=') {
+            Some((name, _)) if name.to_lowercase().contains("password") => format!("{name}=***"),
+            _ => pair.to_owned(),
+        };
+        let pairs: Vec<_> = query.split('&').map(shown_pair).collect();
+        shown = format!("{shown}?{}", pairs.join("&"));
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Options;
+
+    fn read(file: &str) -> Config {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(path.path(), file).unwrap();
+        Options::default().into_config(Some(path.path())).unwrap()
+    }
+
+    #[test]
+    fn what_is_printed_is_a_configuration_of_the_same_meaning() {
+        let cluster = "role = 'api'\nstore = 'dynamodb'\ntable-prefix = 'x_'\nredis = 'redis://host:1'\n\
+            redis-shards = 3\njwt-public-key = 'a \"key\".pem'\njwt-issuer = 'i\\j'\nuser-rate = 0\n\
+            edge-listen = '127.0.0.1:1'\ntls-certificate = 'c'\ntls-key = 'k'\nwatchdog-seconds = 0";
+        let edge =
+            "role = 'bridge'\napi-url = ['http://a:1', 'http://b:2']\nallowed-origins = ['https://c.d']";
+        for file in ["", "sync = 'off'\nlog = 'debug'\nmax-connections = 5", cluster, edge] {
+            let config = read(file);
+            let again = read(&config.effective());
+            assert_eq!(format!("{again:?}"), format!("{config:?}"), "{file}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_printed() {
+        let check = |url: &str, shown: &str| assert_eq!(without_secrets(url), shown);
+        check("redis://host:1", "redis://host:1");
+        check("rediss://user:pass@host:1/0", "rediss://user:***@host:1/0");
+        check("redis://:p@ss@host", "redis://:***@host");
+        check("redis://pass@host", "redis://pass:***@host");
+        check(
+            "redis-sentinel://a:1?sentinelServiceName=m&sentinelPassword=pw&node=b:1",
+            "redis-sentinel://a:1?sentinelServiceName=m&sentinelPassword=***&node=b:1",
+        );
+    }
+}
