@@ -183,6 +183,10 @@ pub(crate) const RECOVERY_BURST: u32 = 200;
 /// How long it rests before it compares again, while the registry is away.
 pub(crate) const RECOVERY_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long publishing may fail before other nodes are informed: a single failure is made up for
+/// within a second or two.
+pub(crate) const REPORT_UNPUBLISHED: Duration = Duration::from_secs(3);
+
 /// How long after a write without an answer a node looks what became of it: longer than
 /// one that is given up stays under way.
 pub(crate) const FIND_OUT_AFTER: Duration = Duration::from_secs(3);

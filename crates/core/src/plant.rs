@@ -36,11 +36,15 @@ pub enum Plant {
     OneBadRoom,
     /// Former members read messages in their present form.
     PresentForm,
+    /// A registration that its caller did not wait for is not reported when it lands.
+    LateRegistration,
+    /// Numbers of envelopes that do not arrive are ignored.
+    UncountedLoss,
 }
 
 impl Plant {
     /// All that the simulation finds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::AckBeforeCommit,
         Self::SkipFence,
         Self::MiddleOfChunk,
@@ -50,6 +54,8 @@ impl Plant {
         Self::ForgetRepeatCheck,
         Self::ReadPastHead,
         Self::TrustHints,
+        Self::LateRegistration,
+        Self::UncountedLoss,
     ];
 
     /// Those that tests of a single node find; the others are found by the simulation.
@@ -72,6 +78,8 @@ impl Plant {
             Self::CreateInCaller => "create-in-caller",
             Self::OneBadRoom => "one-bad-room",
             Self::PresentForm => "present-form",
+            Self::LateRegistration => "late-registration",
+            Self::UncountedLoss => "uncounted-loss",
         }
     }
 

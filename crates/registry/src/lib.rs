@@ -5,10 +5,14 @@
 //! whoever listens compares with the store.
 #![warn(missing_docs)]
 
+mod fleet;
+mod limits;
 mod local;
+pub mod numbering;
 mod redis;
 mod registry;
 
+pub use fleet::FleetTag;
 pub use local::Local;
 pub use redis::{ConnectError, Redis, RedisOptions};
 pub use registry::{Health, NodeId, Notice, Registry, RegistryError, To};

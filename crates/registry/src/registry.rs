@@ -123,6 +123,10 @@ pub trait Registry: Send + Sync + 'static {
     /// It may have arrived or not.
     async fn tell(&self, node: &NodeId, payload: Bytes) -> Result<(), RegistryError>;
 
+    /// Something could not be published for a while. Other nodes get [`Notice::Missed`] with the
+    /// next heartbeat, if that gets through.
+    fn report_unpublished(&self) {}
+
     /// Has what is published to `room` reach this node, from when this returns. Counted:
     /// ends with as many calls of [`Self::unfollow`].
     ///

@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use parlance_api::auth::Auth;
 use parlance_api::services::Services;
 use parlance_api::{Api, Parts, SystemClock};
-use parlance_registry::{Local, NodeId, Redis, Registry};
+use parlance_registry::{FleetTag, Local, NodeId, Redis, Registry};
 use parlance_store::{Durability, Dynamo, DynamoOptions, Embedded, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,7 +42,7 @@ impl Node {
         let identity = store.identity().await.context("cannot settle the identity of the store")?;
         let room_ids = store.room_ids().await.context("cannot read how ids of rooms are made")?;
         tracing::info!(%identity, "the store is open");
-        let registry = join(config).await?;
+        let registry = join(config, &identity).await?;
         let parts = Parts {
             store: store.clone(),
             room_ids,
@@ -126,10 +126,14 @@ async fn open_store(config: &config::Node) -> anyhow::Result<(Arc<dyn Store>, Op
     }
 }
 
-async fn join(config: &config::Node) -> anyhow::Result<Arc<dyn Registry>> {
+async fn join(config: &config::Node, store_identity: &str) -> anyhow::Result<Arc<dyn Registry>> {
     let node = NodeId::from_random(keys::random_bits()?);
     match &config.redis {
         None => Ok(Arc::new(Local::new(node))),
-        Some(redis) => Ok(Redis::connect(node, redis.options()).await?),
+        Some(redis) => {
+            let mut options = redis.options();
+            options.fleet = FleetTag::of(store_identity, &redis.prefix);
+            Ok(Redis::connect(node, options).await?)
+        }
     }
 }

@@ -73,6 +73,10 @@ struct MissedState {
     again_until: Option<Instant>,
     /// Something was committed that others could not be told.
     unpublished: bool,
+    /// Since when publishing has failed, until everything is published or others are informed.
+    unpublished_since: Option<Instant>,
+    /// The last round was cut short: the next one is not.
+    cut_short: bool,
 }
 
 impl Cluster {

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Cluster, MissedState, Written};
 use crate::Error;
 use crate::hub::{Feed, Terms};
-use crate::limits::{FIND_OUT_AFTER, FIND_OUT_TRIES, RECOVERY_AGAIN};
+use crate::limits::{FIND_OUT_AFTER, FIND_OUT_TRIES, RECOVERY_AGAIN, REPORT_UNPUBLISHED};
 
 /// How far a node is with finding what it missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +54,26 @@ impl Cluster {
 
     /// Something was committed that others could not be told.
     pub(super) fn announce_again(&self) {
-        self.missed().unpublished = true;
+        let mut missed = self.missed();
+        missed.unpublished = true;
+        missed.unpublished_since.get_or_insert_with(Instant::now);
+        drop(missed);
         self.missed.wake.notify_one();
+    }
+
+    /// Has other nodes informed if publishing fails for a while although the registry is there.
+    fn report_unpublished(&self) {
+        if self.written.iter().all(|written| written.published) {
+            self.missed().unpublished_since = None;
+            return;
+        }
+        let mut missed = self.missed();
+        if missed.unpublished_since.is_some_and(|since| since.elapsed() >= REPORT_UNPUBLISHED) {
+            missed.unpublished_since = Some(Instant::now());
+            drop(missed);
+            tracing::warn!("cannot publish for a while, having other nodes read the store");
+            self.registry.report_unpublished();
+        }
     }
 
     pub(crate) fn recovery(&self) -> Recovery {
@@ -70,12 +88,14 @@ impl Cluster {
             loop {
                 if self.wait_for_trouble().await == Trouble::Unpublished {
                     self.announce_written(|written| !written.published).await;
+                    self.report_unpublished();
                     sleep(RECOVERY_AGAIN).await;
                     continue;
                 }
                 let asked = self.missed().asked;
                 let complete = self.round(asked).await;
                 let mut missed = self.missed();
+                missed.cut_short = !complete && !missed.cut_short;
                 if complete && !self.is_away() {
                     missed.done = asked;
                 }
@@ -125,11 +145,13 @@ impl Cluster {
     }
 
     /// One comparison of everything here with the store. Returns whether it was complete: new
-    /// trouble has it begin again with what is most active.
+    /// trouble has it begin again with what is most active, but not twice in a row. Otherwise trouble
+    /// that goes on would keep it from what is least active.
     async fn round(&self, asked: u64) -> bool {
         let announced = async {
             if !self.is_away() {
                 self.announce_written(|_| true).await;
+                self.report_unpublished();
             }
         };
         let (compared, ()) = tokio::join!(self.compare(asked), announced);
@@ -151,12 +173,13 @@ impl Cluster {
             sleep(RECOVERY_AGAIN).await;
             return false;
         }
-        self.is_asked(asked)
+        self.goes_on(asked)
     }
 
-    /// Whether nothing more has gone missing since this was asked.
-    fn is_asked(&self, asked: u64) -> bool {
-        self.missed().asked == asked
+    /// Whether a round goes on that began when this was asked.
+    fn goes_on(&self, asked: u64) -> bool {
+        let missed = self.missed();
+        missed.cut_short || missed.asked == asked
     }
 
     /// Compares some at a time, until there is new trouble. Returns how many failed.
@@ -165,7 +188,7 @@ impl Cluster {
         F: Future<Output = Result<(), Error>>,
     {
         stream::iter(all)
-            .take_while(|_| std::future::ready(self.is_asked(asked)))
+            .take_while(|_| std::future::ready(self.goes_on(asked)))
             .map(compare)
             .buffer_unordered(self.sizes.recovery_concurrency)
             .fold(0, |failed, result| {

@@ -128,6 +128,9 @@ impl Profile {
             }
             // Takes somebody who publishes what is not true: see the simulation.
             Plant::TrustHints => {}
+            // Takes a Redis that loses single messages, or stalls while a session opens: see the
+            // simulation.
+            Plant::UncountedLoss | Plant::LateRegistration => {}
             // Seen by tests of a single node.
             Plant::RereadPage | Plant::CreateInCaller | Plant::OneBadRoom => {}
             Plant::ForgetRepeatCheck => {

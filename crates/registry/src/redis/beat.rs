@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::Shared;
-use super::inbox::framed;
+use super::frame;
 use super::link::Link;
 use super::recovery::Cause;
 
@@ -68,12 +68,17 @@ impl Shared {
         }
     }
 
-    /// Sends the next heartbeat, the way that others' messages come. Returns its number.
+    /// Sends the next heartbeat, the way that others' messages come, and tells others what was
+    /// published to them. Returns its number.
     pub(super) async fn send_beat(&self, link: &Link) -> FredResult<u64> {
-        let beat = self.beats.fetch_add(1, Ordering::SeqCst) + 1;
-        let frame = framed(&self.node, &beat.to_be_bytes());
-        link.publish(vec![self.keys.node_channel(&self.node)], &frame).await?;
-        Ok(beat)
+        let heartbeat = self.beats.fetch_add(1, Ordering::SeqCst) + 1;
+        let beat = self.sent().beat();
+        link.publish(vec![
+            (self.keys.node_channel(&self.node), frame::heartbeat(&self.node, heartbeat)),
+            (self.keys.beats_channel(), frame::beat(&self.node, self.options.fleet, &beat)),
+        ])
+        .await?;
+        Ok(heartbeat)
     }
 }
 

@@ -1,87 +1,107 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
 use fred::interfaces::FredResult;
 use fred::types::Message;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
 
-use super::notices::Notices;
+use super::Shared;
+use super::frame::{Frame, parse_beat};
 use super::recovery::Cause;
-use crate::{NodeId, Notice};
+use crate::Notice;
 
-/// `payload` as it is published: the length of the sender's id, the id, then the payload.
-pub(super) fn framed(sender: &NodeId, payload: &[u8]) -> Bytes {
-    let id = sender.as_str().as_bytes();
-    let mut frame = BytesMut::with_capacity(1 + id.len() + payload.len());
-    frame.put_u8(id.len() as u8);
-    frame.put_slice(id);
-    frame.put_slice(payload);
-    frame.freeze()
-}
-
-/// The sender's id, and the payload.
-fn unframed(frame: Bytes) -> Option<(Bytes, Bytes)> {
-    let length = usize::from(*frame.first()?);
-    (frame.len() > length).then(|| (frame.slice(1..=length), frame.slice(length + 1..)))
-}
-
-/// What sorts the messages that reach this node.
+/// What sorts the messages that reach this node, and notices those that do not.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    pub(super) node: NodeId,
+    registry: Arc<Shared>,
     /// This node's own channel. What comes from itself there is a heartbeat.
-    pub(super) channel: String,
-    pub(super) notices: Arc<Notices>,
+    channel: String,
+    beats: String,
     /// The last heartbeat that was heard.
-    pub(super) heard: watch::Sender<u64>,
+    heard: watch::Sender<u64>,
 }
 
 impl Inbox {
+    /// The inbox of a new link, and the heartbeats that it hears.
+    pub(super) fn new(registry: Arc<Shared>) -> (Self, watch::Receiver<u64>) {
+        registry.arrivals().resume();
+        let (channel, beats) = (registry.keys.node_channel(&registry.node), registry.keys.beats_channel());
+        let (heard, receiver) = watch::channel(0);
+        (Self { registry, channel, beats, heard }, receiver)
+    }
+
     pub(super) async fn sort(self, mut messages: Receiver<Message>) -> FredResult<()> {
+        let mut ticks = interval(self.registry.options.heartbeat);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            match messages.recv().await {
-                Ok(message) => self.take(message),
-                // Only messages were lost; everything is subscribed and registered still.
-                Err(RecvError::Lagged(_)) => {
-                    Cause::Lag.count();
-                    self.notices.missed();
-                }
-                Err(RecvError::Closed) => return Ok(()),
+            tokio::select! {
+                message = messages.recv() => match message {
+                    Ok(message) => self.take(message),
+                    // Only messages were lost; everything is subscribed and registered still.
+                    Err(RecvError::Lagged(_)) => self.missed(Cause::Lag),
+                    Err(RecvError::Closed) => return Ok(()),
+                },
+                _ = ticks.tick() => self.count_losses(),
             }
         }
+    }
+
+    fn missed(&self, cause: Cause) {
+        cause.count();
+        self.registry.notices.missed();
     }
 
     fn take(&self, message: Message) {
-        let Some((sender, payload)) = message.value.into_bytes().and_then(unframed) else {
-            tracing::warn!(channel = %message.channel, "a message that no node of this fleet sends was ignored");
+        let Some(frame) = message.value.into_bytes().and_then(Frame::parse) else {
+            tracing::warn!(channel = %message.channel, "ignoring a message that no node sends");
             return;
         };
-        if sender != self.node.as_str() {
-            if self.notices.send(Notice::Payload(payload)) {
-                Cause::Overflow.count();
+        let registry = &self.registry;
+        if frame.sender == registry.node {
+            if message.channel == self.channel
+                && let Ok(beat) = frame.payload.as_ref().try_into()
+            {
+                self.heard.send_replace(u64::from_be_bytes(beat));
             }
-        } else if message.channel == self.channel
-            && let Ok(beat) = payload.as_ref().try_into()
-        {
-            self.heard.send_replace(u64::from_be_bytes(beat));
+            return;
+        }
+        let sender = frame.sender.as_str();
+        if message.channel == self.beats {
+            if let Some((_, number)) = frame.numbered
+                && let Some(beat) = parse_beat(number, frame.payload)
+            {
+                registry.arrivals().beat(sender, &beat, |channel| registry.follows(channel));
+            }
+            return;
+        }
+        // Without a number it is of an earlier version: a hint all the same.
+        if let Some((fleet, number)) = frame.numbered {
+            let mut arrivals = registry.arrivals();
+            arrivals.envelope(sender, &message.channel, number);
+            if fleet != registry.options.fleet {
+                arrivals.dropped_foreign();
+                drop(arrivals);
+                metrics::counter!("parlance_registry_foreign_envelopes_total").increment(1);
+                return;
+            }
+        }
+        if registry.notices.send(Notice::Payload(frame.payload)) {
+            Cause::Overflow.count();
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_come_apart_as_they_were_put_together() {
-        let node = NodeId::parse("n0de").unwrap();
-        for payload in [&b""[..], b"x", b"\xff\x00 and more"] {
-            let (sender, rest) = unframed(framed(&node, payload)).unwrap();
-            assert_eq!((sender.as_ref(), rest.as_ref()), (&b"n0de"[..], payload));
+    fn count_losses(&self) {
+        let registry = &self.registry;
+        let nodes = registry.nodes.all();
+        let alive: HashSet<&str> = nodes.iter().map(|node| node.as_str()).collect();
+        let losses =
+            registry.arrivals().tick(|node| alive.contains(node), |channel| registry.follows(channel));
+        for loss in losses {
+            tracing::warn!(?loss, "messages of other nodes did not arrive, comparing with the store");
+            self.missed(Cause::Lost(loss));
         }
-        assert_eq!(unframed(Bytes::new()), None);
-        assert_eq!(unframed(Bytes::from_static(b"\x05n0de")), None);
     }
 }

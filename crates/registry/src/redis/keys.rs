@@ -13,6 +13,7 @@ use crate::NodeId;
 /// | `sweep:<lease>` | whoever holds it clears up after that lease |
 /// | `u:{<tag>}:<bucket>` | hash: user -> the leases of the nodes where they are online |
 /// | `node:<id>` | channel: what is for that node |
+/// | `beats` | channel: what each node says every second of what it has published |
 /// | `room:<id>` | channel: what is for the nodes that follow that room |
 #[derive(Debug)]
 pub(super) struct Keys {
@@ -44,6 +45,15 @@ impl Keys {
 
     pub(super) fn node_channel(&self, node: &NodeId) -> String {
         format!("{}node:{node}", self.prefix)
+    }
+
+    pub(super) fn beats_channel(&self) -> String {
+        format!("{}beats", self.prefix)
+    }
+
+    /// The room that this is the channel of.
+    pub(super) fn room_of(&self, channel: &str) -> Option<RoomId> {
+        RoomId::parse(channel.strip_prefix(&self.prefix)?.strip_prefix("room:")?).ok()
     }
 
     pub(super) fn room_channel(&self, room: &RoomId) -> String {

@@ -109,11 +109,11 @@ impl Link {
         }
     }
 
-    /// Publishes to each of `channels`. All that is published to one channel takes the same
+    /// Publishes to each channel its message. All that is published to one channel takes the same
     /// way through a cluster, so it arrives in order.
-    pub(super) async fn publish(&self, channels: Vec<String>, message: &Bytes) -> FredResult<()> {
-        let sent = channels.into_iter().map(|channel| async move {
-            let args = vec![Value::from(channel.as_str()), Value::Bytes(message.clone())];
+    pub(super) async fn publish(&self, messages: Vec<(String, Bytes)>) -> FredResult<()> {
+        let sent = messages.into_iter().map(|(channel, message)| async move {
+            let args = vec![Value::from(channel.as_str()), Value::Bytes(message)];
             self.ask("PUBLISH", &channel, args).await.map(drop)
         });
         join_all(sent).await.into_iter().collect()

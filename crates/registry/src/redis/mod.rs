@@ -7,6 +7,7 @@
 
 mod beat;
 mod counts;
+mod frame;
 mod inbox;
 mod keys;
 mod lease;
@@ -21,16 +22,18 @@ mod tell;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use fred::interfaces::FredResult;
 use fred::types::config::Config;
 use parlance_core::{RoomId, UserId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::numbering::{Arrivals, Sent};
 use crate::{Health, NodeId, Notice, Registry, RegistryError, To};
 use counts::{Change, Counts};
 use keys::Keys;
@@ -71,6 +74,10 @@ struct Shared {
     health: watch::Sender<Health>,
     /// A registration came into effect late, or was gone: reported with the next heartbeat.
     missed: AtomicBool,
+    /// Numbers of what was published. Locked for a few map accesses, once per publication.
+    sent: Mutex<Sent>,
+    /// Numbers of what has arrived. Only one task at a time locks it.
+    arrivals: Mutex<Arrivals>,
     /// While connected.
     link: RwLock<Option<Arc<Link>>>,
     closing: CancellationToken,
@@ -85,8 +92,12 @@ impl Redis {
     pub async fn connect(node: NodeId, options: RedisOptions) -> Result<Arc<Self>, ConnectError> {
         options.check()?;
         let servers = options.servers()?;
+        let keys = Keys::new(&options, options.shards(&servers));
+        let arrivals = Arrivals::new(keys.node_channel(&node), options.patience());
         let registry = Arc::new(Shared {
-            keys: Keys::new(&options, options.shards(&servers)),
+            keys,
+            sent: Mutex::default(),
+            arrivals: Mutex::new(arrivals),
             scripts: Scripts::new(),
             users: Counts::verifying(),
             rooms: Counts::new(),
@@ -125,6 +136,34 @@ impl Shared {
     fn link(&self) -> Result<Arc<Link>, RegistryError> {
         let link = self.link.read().unwrap_or_else(PoisonError::into_inner);
         link.clone().ok_or(RegistryError::Unavailable)
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn arrivals(&self) -> MutexGuard<'_, Arrivals> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes `payload` to each of `channels`, numbered. What is given a number and is not sent
+    /// leaves a gap, which receivers notice.
+    async fn send(&self, link: &Link, channels: Vec<String>, payload: &Bytes) -> FredResult<()> {
+        let mut messages = Vec::with_capacity(channels.len());
+        {
+            let mut sent = self.sent();
+            for channel in channels {
+                let number = sent.next(&channel);
+                let frame = frame::envelope(&self.node, self.options.fleet, number, payload);
+                messages.push((channel, frame));
+            }
+        }
+        link.publish(messages).await
+    }
+
+    /// Whether this node is subscribed to the channel of a room.
+    fn follows(&self, channel: &str) -> bool {
+        self.keys.room_of(channel).is_some_and(|room| self.rooms.is_held(&room))
     }
 
     /// From here on nothing goes through Redis, and nobody waits for it.
@@ -202,14 +241,17 @@ impl Registry for Redis {
             .collect();
         let mut channels: Vec<String> = nodes.iter().map(|node| registry.keys.node_channel(node)).collect();
         channels.extend(to.room.map(|room| registry.keys.room_channel(room)));
-        link.publish(channels, &inbox::framed(&registry.node, &payload)).await.map_err(unavailable)
+        registry.send(&link, channels, &payload).await.map_err(unavailable)
     }
 
     async fn tell(&self, node: &NodeId, payload: Bytes) -> Result<(), RegistryError> {
         let registry = &self.registry;
         let channel = registry.keys.node_channel(node);
-        let frame = inbox::framed(&registry.node, &payload);
-        registry.link()?.publish(vec![channel], &frame).await.map_err(unavailable)
+        registry.send(&*registry.link()?, vec![channel], &payload).await.map_err(unavailable)
+    }
+
+    fn report_unpublished(&self) {
+        self.registry.sent().report_unpublished();
     }
 
     async fn follow(&self, room: &RoomId) -> Result<(), RegistryError> {

@@ -7,6 +7,9 @@ use fred::rustls::pki_types::pem::PemObject;
 use fred::rustls::{ClientConfig, RootCertStore};
 use fred::types::config::{Config, TlsConfig};
 
+use crate::FleetTag;
+use crate::numbering::Patience;
+
 /// Users are spread over this many hashes. Redis keeps a hash compact up to 128 fields,
 /// so this is right for up to some 6 million people online at once.
 pub(super) const BUCKETS: u32 = 65_536;
@@ -28,6 +31,8 @@ pub struct RedisOptions {
     pub ca_file: Option<PathBuf>,
     /// What every key and channel begins with.
     pub prefix: String,
+    /// The fleet of this node. Envelopes of other fleets are dropped.
+    pub fleet: FleetTag,
     /// How many hashes the users are spread over: one for 64 people online at once is
     /// about right, more than 100 in one begins to cost memory.
     pub buckets: u32,
@@ -65,10 +70,12 @@ impl fmt::Debug for RedisOptions {
 impl RedisOptions {
     /// The defaults, for the servers at `url`.
     pub fn new(url: impl Into<String>) -> Self {
+        let prefix = "parlance:";
         Self {
             url: url.into(),
             ca_file: None,
-            prefix: "parlance:".into(),
+            prefix: prefix.into(),
+            fleet: FleetTag::of("", prefix),
             buckets: BUCKETS,
             shards: None,
             lease: Duration::from_secs(10),
@@ -88,6 +95,15 @@ impl RedisOptions {
     pub fn validate(&self) -> Result<(), ConnectError> {
         self.check()?;
         self.servers().map(drop)
+    }
+
+    /// How long what other nodes have sent is waited for, in heartbeats.
+    pub(super) fn patience(&self) -> Patience {
+        let beats = |time: Duration| {
+            let beats = time.as_millis().div_ceil(self.heartbeat.as_millis().max(1));
+            u32::try_from(beats).unwrap_or(u32::MAX).saturating_add(1)
+        };
+        Patience { silence: beats(self.lease), foreign: beats(self.unheard) }
     }
 
     /// The servers as the client wants them.

@@ -13,6 +13,7 @@ use super::link::{Lifeline, Link, Task};
 use super::options::ConnectError;
 use super::tell::{go_on_telling, refresh, tell_all};
 use crate::Health;
+use crate::numbering::Loss;
 
 /// Why messages may have gone missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(super) enum Cause {
     Slow,
     /// A registration was gone, or came into effect after its caller had stopped waiting.
     Registration,
+    /// Other nodes have sent what did not arrive, or report that they could not.
+    Lost(Loss),
     /// The lease is gone: Redis was wiped, or this node too late.
     Lease,
     /// This process did not run for a while.
@@ -48,6 +51,10 @@ impl Cause {
             Self::Unanswered => "unanswered",
             Self::Slow => "slow",
             Self::Registration => "registration",
+            Self::Lost(Loss::Gap) => "gap",
+            Self::Lost(Loss::Silence) => "silence",
+            Self::Lost(Loss::Unpublished) => "unpublished",
+            Self::Lost(Loss::Foreign) => "foreign",
             Self::Lease => "lease",
             Self::Paused => "paused",
             Self::Lag => "lag",
@@ -133,18 +140,12 @@ impl Shared {
         }
     }
 
-    async fn recover(&self, ever_held: &mut bool) -> Result<Recovered, Failure> {
+    async fn recover(self: &Arc<Self>, ever_held: &mut bool) -> Result<Recovered, Failure> {
         let (link, mut lifeline) = Link::open(&self.servers, &self.options).await?;
         if let Some((wanted, found)) = self.differing_layout(&link).await? {
             return Err(Failure::Layout(ConnectError::Layout { wanted, found }));
         }
-        let inbox = Inbox {
-            node: self.node.clone(),
-            channel: self.keys.node_channel(&self.node),
-            notices: Arc::clone(&self.notices),
-            heard: watch::Sender::new(0),
-        };
-        let heard = inbox.heard.subscribe();
+        let (inbox, heard) = Inbox::new(Arc::clone(self));
         let inbox = Task(tokio::spawn(inbox.sort(link.messages())));
         tokio::select! {
             biased;
@@ -163,7 +164,8 @@ impl Shared {
         mut heard: watch::Receiver<u64>,
         ever_held: &mut bool,
     ) -> Result<(), Error> {
-        link.listen(vec![self.keys.node_channel(&self.node)], Vec::new()).await?;
+        let channels = vec![self.keys.node_channel(&self.node), self.keys.beats_channel()];
+        link.listen(channels, Vec::new()).await?;
         // A node that cannot publish lets its lease end, so that others read the store for it.
         self.send_beat(link).await?;
         // Even if this fails Redis may have done it.

@@ -9,6 +9,7 @@ mod support;
 
 mod deployments;
 mod fixture;
+mod losses;
 mod metrics;
 mod traffic;
 mod trouble;

@@ -1,0 +1,13 @@
+//! Every bound of the registry's numbering, with its reason.
+
+/// Channels that one beat announces: some 60 kB in a fleet where each node writes to as many
+/// large rooms within a second.
+pub(crate) const MAX_ANNOUNCED: usize = 1_000;
+
+/// Numbers remembered beyond one that has not arrived. Envelopes of one node overtake each other
+/// by a few at most; with more the missing one is taken for lost.
+pub(crate) const MAX_AHEAD: usize = 4_096;
+
+/// Beats, one a second, after which an unused stream or a node that has ended is forgotten: longer
+/// than most nodes are cut off.
+pub(crate) const IDLE_BEATS: u32 = 600;

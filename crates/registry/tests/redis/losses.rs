@@ -1,0 +1,116 @@
+//! What does not arrive, and what comes from elsewhere.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use parlance_faults::redis::RedisServer;
+use parlance_registry::{FleetTag, Health, NodeId, Notice, RedisOptions, Registry, RegistryError};
+
+use crate::fixture::{Node, options, started};
+use crate::metrics::recoveries;
+use crate::support::{node_id, payload, room, to_room, to_user};
+
+fn channel(kind: &str, id: &str) -> String {
+    format!("parlance:{kind}:{id}")
+}
+
+/// Publishes bytes as some process with access to Redis may.
+async fn publish(server: &RedisServer, channel: &str, message: &[u8]) {
+    let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
+    let script = "local bytes = ARGV[2]:gsub('..', function(h) return string.char(tonumber(h, 16)) end) \
+                  return redis.call('PUBLISH', ARGV[1], bytes)";
+    server.command(&["EVAL", script, "0", channel, &hex]).await.unwrap();
+}
+
+/// The envelope of this number from `sender`, as nodes of `fleet` publish it.
+fn envelope(sender: &NodeId, fleet: FleetTag, number: u64, payload: &[u8]) -> Vec<u8> {
+    let mut head = [sender.as_str().as_bytes(), b".", fleet.as_bytes()].concat();
+    head.extend(number.to_be_bytes());
+    [&[head.len() as u8], head.as_slice(), payload].concat()
+}
+
+fn fleet() -> FleetTag {
+    RedisOptions::new("").fleet
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gap_in_the_numbers_is_missed() {
+    let server = RedisServer::start().await.unwrap();
+    let mut node = Node::start(&options(server.url())).await;
+    let (sender, own) = (node_id(), channel("node", node.id().as_str()));
+    for number in [1, 2, 4] {
+        let payload = Bytes::from(vec![number as u8]);
+        publish(&server, &own, &envelope(&sender, fleet(), number, &payload)).await;
+        node.says(Notice::Payload(payload)).await;
+    }
+    node.says(Notice::Missed).await;
+    assert_eq!(node.health(), Health::Connected);
+    assert!(recoveries("gap") >= 1);
+}
+
+/// Nothing follows that would show the gap: the sender's beat does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn last_envelope_that_does_not_arrive_is_missed() {
+    let server = RedisServer::start().await.unwrap();
+    server.command(&["ACL", "SETUSER", "chat", "on", ">secret", "~*", "&*", "+@all"]).await.unwrap();
+    let sender = Node::start(&options(format!("redis://chat:secret@{}", server.address()))).await;
+    let mut receiver = Node::start(&options(server.url())).await;
+    receiver.is_reached_by(&sender).await;
+    let own = format!("&{}", channel("node", sender.id().as_str()));
+    server.command(&["ACL", "SETUSER", "chat", "resetchannels", "&parlance:beats", &own]).await.unwrap();
+    let lost = sender.registry.publish(to_user(&receiver.user), payload()).await;
+    assert_eq!(lost, Err(RegistryError::Unavailable));
+    receiver.says(Notice::Missed).await;
+    assert!(recoveries("gap") >= 1);
+    assert_eq!((sender.health(), receiver.health()), (Health::Connected, Health::Connected));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unpublished_is_reported_to_others() {
+    let server = RedisServer::start().await.unwrap();
+    let mut nodes = started(2, &options(server.url())).await;
+    let (sender, receiver) = nodes.split_at_mut(1);
+    // Not before the receiver has had a first beat to compare with.
+    receiver[0].is_reached_by(&sender[0]).await;
+    crate::support::until("the report arrives", async || {
+        sender[0].registry.report_unpublished();
+        tokio::time::timeout(Duration::from_millis(500), receiver[0].notices.recv()).await
+            == Ok(Some(Notice::Missed))
+    })
+    .await;
+    assert!(recoveries("unpublished") >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn envelopes_of_another_fleet_are_dropped_and_missed() {
+    let server = RedisServer::start().await.unwrap();
+    let mut node = Node::start(&options(server.url())).await;
+    let restored = FleetTag::of("restored", "parlance:");
+    let other = Node::start(&RedisOptions { fleet: restored, ..options(server.url()) }).await;
+    let dropped = payload();
+    other.registry.publish(to_user(&node.user), dropped.clone()).await.unwrap();
+    let next = tokio::time::timeout(crate::support::DEADLINE, node.notices.recv()).await.unwrap();
+    assert_eq!(next, Some(Notice::Missed));
+    assert!(recoveries("foreign") >= 1);
+    // Among themselves they go on.
+    let mut peer = Node::start(&RedisOptions { fleet: restored, ..options(server.url()) }).await;
+    peer.is_reached_by(&other).await;
+    let room = room();
+    node.registry.follow(&room).await.unwrap();
+    other.registry.publish(to_room(&room), dropped.clone()).await.unwrap();
+    node.says(Notice::Missed).await;
+    let own = Node::start(&options(server.url())).await;
+    node.is_reached_by(&own).await;
+}
+
+/// While a fleet is updated.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn envelopes_of_earlier_versions_are_taken() {
+    let server = RedisServer::start().await.unwrap();
+    let mut node = Node::start(&options(server.url())).await;
+    let own = channel("node", node.id().as_str());
+    for text in ["one", "two"] {
+        publish(&server, &own, format!("\u{4}n0de{text}").as_bytes()).await;
+        node.says(Notice::Payload(Bytes::copy_from_slice(text.as_bytes()))).await;
+    }
+}
