@@ -253,3 +253,39 @@ async fn unknown_fields_are_refused_unless_the_client_has_them_ignored() {
     // Refused messages were not sent.
     assert_eq!(alice.log(&room).await.len(), 4);
 }
+
+/// Also what is refused before an operation sees it has a reason that programs can read.
+#[tokio::test]
+async fn refusals_of_the_transport_have_reasons() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.group(&[]).await;
+    let large = Person::message(&room, &"x".repeat(MAX_FRAME));
+    let has_reason = |status: &tonic::Status, reason: &str| {
+        let details = String::from_utf8_lossy(status.details());
+        assert!(details.contains("google.rpc.ErrorInfo") && details.contains(reason), "{status:?}");
+    };
+    has_reason(&alice.chat().send_message(large.clone()).await.unwrap_err(), "out_of_range");
+
+    let grpc = RawGrpc::new(&server.address(), Some(&format!("Bearer {}", alice.token)));
+    let unknown = grpc.unary("/parlance.v1.ChatService/Foretell", Vec::new()).await;
+    has_reason(&unknown.unwrap_err(), "unimplemented");
+    let unknown = grpc.unary("/parlance.v2.ChatService/SendMessage", Vec::new()).await;
+    has_reason(&unknown.unwrap_err(), "unimplemented");
+    let frame =
+        ClientFrame { request_id: "7".to_owned(), operation: Some(Asked::SendMessage(large.clone())) };
+    let frames = futures::stream::iter([frame.encode_to_vec()]).chain(futures::stream::pending());
+    let mut answers = grpc.chat(frames).await.unwrap();
+    let end = within("the stream ends", answers.next()).await.unwrap();
+    has_reason(&end.unwrap_err(), "out_of_range");
+
+    let mut body = vec![0];
+    body.extend(u32::try_from(large.encoded_len()).unwrap().to_be_bytes());
+    body.extend(large.encode_to_vec());
+    let http = server.http();
+    let call = http.call(Method::POST, "/parlance.v1.ChatService/SendMessage").bearer(&alice.token);
+    let call = call.header("content-type", "application/grpc-web+proto").header("x-grpc-web", "1");
+    let answer = call.body(body).answer().await;
+    let status = tonic::Status::from_header_map(&answer.headers).unwrap();
+    has_reason(&status, "out_of_range");
+}

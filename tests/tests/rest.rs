@@ -131,3 +131,15 @@ async fn history_is_paged_both_ways() {
     assert_eq!(backwards, said);
     assert_eq!(page(format!("&afterSeq={}&beforeSeq={}", said[3], said[6])).await.0, said[4..6]);
 }
+
+#[tokio::test]
+async fn fields_at_fault_are_named_as_in_json() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let group = object!({"kind": "ROOM_KIND_GROUP"});
+    let http = server.http();
+    let call = http.call(Method::POST, "/v1/rooms").json(&group).bearer(&alice.token);
+    let error = call.answer().await.json()["error"].take();
+    assert_eq!(error["fieldViolations"][0]["field"], "requestId");
+    assert_eq!(error["message"], "requestId: must not be empty");
+}

@@ -15,6 +15,7 @@ use futures::stream::Empty;
 use futures::{Stream, StreamExt, TryFutureExt, stream};
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame};
+use parlance_proto::error::with_details;
 use parlance_proto::{Delivery, SharedFrame, SharedRun, v1};
 use tonic::Status;
 use tonic::body::Body;
@@ -135,7 +136,7 @@ impl HttpBody for Outgoing {
             match &mut *self {
                 Self::Open(session) => match session.poll_next_unpin(cx) {
                     Poll::Ready(Some(Ok(delivery))) => gathered.push(delivery.grpc()),
-                    Poll::Ready(Some(Err(status))) => *self = Self::Ended(status),
+                    Poll::Ready(Some(Err(status))) => *self = Self::Ended(with_details(status)),
                     Poll::Ready(None) => *self = Self::Ended(Status::ok("")),
                     Poll::Pending if gathered.is_empty() => return Poll::Pending,
                     Poll::Pending => return Poll::Ready(Some(Ok(gathered.into()))),

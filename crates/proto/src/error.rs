@@ -81,6 +81,13 @@ impl Failure {
     }
 }
 
+/// The status with details: one that the transport made, of a message that is too large for example,
+/// gets a reason like any other.
+pub fn with_details(status: Status) -> Status {
+    let is_plain = status.code() != Code::Ok && status.details().is_empty();
+    if is_plain { Failure::from_status(&status).into() } else { status }
+}
+
 /// The reason of a status that names none.
 fn default_reason(code: Code) -> &'static str {
     match code {
@@ -146,6 +153,16 @@ mod tests {
             .with("room_id", "r1");
         let status: Status = failure.clone().into();
         assert_eq!(Failure::from_status(&status), failure);
+    }
+
+    #[test]
+    fn details_are_added_where_there_are_none() {
+        let added = with_details(Status::out_of_range("too large"));
+        assert_eq!(added.get_error_details().error_info().unwrap().reason, "out_of_range");
+        let status: Status = Failure::new(Code::NotFound, "room_not_found", "no room").into();
+        let details = status.details().to_vec();
+        assert_eq!(with_details(status).details(), details);
+        assert!(with_details(Status::ok("")).details().is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use parlance_api::services::Services;
 use parlance_bridge::{Bridge, ChatBackend};
+use parlance_proto::error::with_details;
 use parlance_proto::{DESCRIPTOR, ERROR_DETAILS_DESCRIPTOR};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -89,6 +90,7 @@ fn with_common(app: Router, common: Common) -> Router {
     let guard = common.guard;
     app.route("/healthz", get(healthz))
         .route("/readyz", get(readyz).with_state(common.readiness))
+        .layer(MapResponseLayer::new(with_error_details))
         .layer(cors(guard.clone()))
         .layer(MapResponseLayer::new(without_cors))
         .layer(middleware::from_fn_with_state(guard, guard::check))
@@ -129,6 +131,19 @@ fn without_cors(mut response: Response) -> Response {
     if is_native_grpc(headers) {
         headers.remove(header::VARY);
         headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+    }
+    response
+}
+
+/// Adds details to what tonic refuses by itself. Answers of operations have their status in trailers,
+/// or with details.
+fn with_error_details(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    if headers.contains_key(tonic::Status::GRPC_STATUS)
+        && let Some(status) = tonic::Status::from_header_map(headers)
+    {
+        // Fails only for metadata that is no header: there is none in what was one.
+        let _ = with_details(status).add_header(headers);
     }
     response
 }

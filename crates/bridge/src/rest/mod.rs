@@ -1,5 +1,6 @@
 //! REST: every unary call of the contract, by its `google.api.http` annotations.
 
+mod field_names;
 mod query;
 mod request;
 mod routes;
@@ -55,7 +56,8 @@ async fn call(shared: &Shared, request: Request) -> Result<Vec<u8>, Refusal> {
     };
     let message = request::read(route, bound, &parts, body).await?;
     let metadata = headers::metadata(&parts.headers, None);
-    let answer = shared.backend.unary(metadata, route.rpc(), message.encode_to_vec().into()).await?;
+    let answer = shared.backend.unary(metadata, route.rpc(), message.encode_to_vec().into()).await;
+    let answer = answer.map_err(|status| field_names::in_json(Failure::from_status(&status)))?;
     let answer = DynamicMessage::decode(route.output().clone(), answer).map_err(|error| {
         tracing::error!(rpc = route.rpc(), %error, "the backend's answer cannot be decoded");
         Failure::new(Code::Internal, "internal", "the answer cannot be decoded")
