@@ -1,5 +1,5 @@
 //! Compiles `proto/` without protoc: messages and clients in one pass, servers in a
-//! second one with a codec of their own.
+//! second one with a codec of their own. `Event` is written by hand, see `src/event.rs`.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_server(false)
         .build_transport(false)
+        .extern_path(".parlance.v1.Event", "crate::v1::Event")
         .bytes(".parlance.storage.v1")
         .bytes(".parlance.cluster.v1")
         .compile_fds(with_comments.clone())?;

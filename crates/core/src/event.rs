@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::{Emoji, RequestId, Role, Text, Timestamp, Title, Topic, UserId};
 
 /// One entry of a room's log.
@@ -15,6 +17,44 @@ pub struct Event {
     pub message_count: u64,
     /// What happened.
     pub body: Body,
+    /// The encoded body and further fields, if a later version wrote something there that this
+    /// version cannot interpret. Stored, published and delivered in place of `body`.
+    pub unknown: Unknown,
+}
+
+impl Event {
+    /// The event for a reader who may not see the message that it changes: that there is a
+    /// change, and not what it says. `None` where that makes no difference.
+    pub fn without_content(&self) -> Option<Self> {
+        let body = match self.body.without_content() {
+            Some(body) => body,
+            None if self.body.target().is_some() && !self.unknown.is_empty() => self.body.clone(),
+            None => return None,
+        };
+        Some(Self { body, unknown: Unknown::default(), ..self.clone() })
+    }
+}
+
+/// Encoded data of a later version, kept unchanged. Nearly always empty, and one word in size
+/// then; copies share it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unknown(Option<Arc<Vec<u8>>>);
+
+impl Unknown {
+    /// Keeps `bytes`.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self((!bytes.is_empty()).then(|| Arc::new(bytes)))
+    }
+
+    /// The encoded data.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], |bytes| bytes)
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
 }
 
 /// What happened.
@@ -89,6 +129,8 @@ pub enum Body {
         /// Which.
         emoji: Emoji,
     },
+    /// An event of a kind that only later versions know. Its content is in [`Event::unknown`].
+    Other,
 }
 
 impl Body {
@@ -103,9 +145,8 @@ impl Body {
         }
     }
 
-    /// The event for a reader who may not see the message that it changes: that there is a
-    /// change, and not what it says.
-    pub fn without_content(&self) -> Option<Self> {
+    /// See [`Event::without_content`].
+    fn without_content(&self) -> Option<Self> {
         let target = self.target()?;
         match self {
             Self::MessageEdited { .. } => Some(Self::MessageEdited { target, text: Text::deleted() }),

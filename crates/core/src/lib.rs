@@ -20,7 +20,7 @@ mod text;
 mod time;
 
 pub use chunk::{Chunk, Head, Nonce};
-pub use event::{Body, Event, Message, RoomKind, Settings, Visibility};
+pub use event::{Body, Event, Message, RoomKind, Settings, Unknown, Visibility};
 pub use ids::{DeviceId, IdError, RequestId, RoomId, RoomIdKey, UserId};
 pub use inbox::{Cursors, Mark, unread};
 pub use member::{Interval, Member, Role, SeqRange, Standing, visible_ranges};

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Body, Emoji, Event, SeqRange, Text, Timestamp, UserId};
+use crate::{Body, Emoji, Event, SeqRange, Text, Timestamp, Unknown, UserId};
 
 /// The present form of a message that was edited, deleted or reacted to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,6 +13,9 @@ pub struct Overlay {
     pub deleted: bool,
     /// Who reacted with what.
     pub reactions: BTreeMap<Emoji, BTreeSet<UserId>>,
+    /// Fields of the stored form that a later version wrote. Part of the content: kept until the
+    /// message is deleted.
+    pub unknown: Unknown,
 }
 
 impl Overlay {
@@ -24,6 +27,7 @@ impl Overlay {
                 self.deleted = true;
                 self.edited = None;
                 self.reactions.clear();
+                self.unknown = Unknown::default();
             }
             Body::ReactionAdded { emoji, .. } => {
                 self.reactions.entry(emoji.clone()).or_default().insert(event.actor.clone());
@@ -60,6 +64,7 @@ impl Entry {
             Body::Message(message) => {
                 if deleted {
                     message.text = Text::deleted();
+                    event.unknown = Unknown::default();
                 } else if let Some((text, _)) = overlay.as_ref().and_then(|o| o.edited.as_ref()) {
                     message.text = text.clone();
                 }
@@ -68,6 +73,14 @@ impl Entry {
             Body::MessageEdited { text, .. } => {
                 if deleted {
                     *text = Text::deleted();
+                    event.unknown = Unknown::default();
+                }
+                Self { event, overlay: None }
+            }
+            Body::Other => {
+                // It may be a message of a kind that a later version added and deleted.
+                if deleted {
+                    event.unknown = Unknown::default();
                 }
                 Self { event, overlay: None }
             }
@@ -83,7 +96,7 @@ impl Entry {
     /// The seq of the message whose overlay belongs to this event.
     pub fn overlay_key(event: &Event) -> Option<u64> {
         match event.body {
-            Body::Message(_) => Some(event.seq),
+            Body::Message(_) | Body::Other => Some(event.seq),
             Body::MessageEdited { target, .. } => Some(target),
             _ => None,
         }

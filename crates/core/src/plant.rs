@@ -40,11 +40,13 @@ pub enum Plant {
     LateRegistration,
     /// Numbers of envelopes that do not arrive are ignored.
     UncountedLoss,
+    /// What a later version has added to an event is taken for damage, or dropped.
+    FromTheFuture,
 }
 
 impl Plant {
     /// All that the simulation finds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AckBeforeCommit,
         Self::SkipFence,
         Self::MiddleOfChunk,
@@ -56,6 +58,7 @@ impl Plant {
         Self::TrustHints,
         Self::LateRegistration,
         Self::UncountedLoss,
+        Self::FromTheFuture,
     ];
 
     /// Those that tests of a single node find; the others are found by the simulation.
@@ -80,6 +83,7 @@ impl Plant {
             Self::PresentForm => "present-form",
             Self::LateRegistration => "late-registration",
             Self::UncountedLoss => "uncounted-loss",
+            Self::FromTheFuture => "from-the-future",
         }
     }
 

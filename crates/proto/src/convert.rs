@@ -1,7 +1,8 @@
 //! Between the contract and the core types.
 
 use parlance_core as core;
-use parlance_core::{Body, Emoji, Entry, RequestId, Text, Title, Topic, UserId};
+use parlance_core::plant::{self, Plant};
+use parlance_core::{Body, Emoji, Entry, RequestId, Text, Title, Topic, Unknown, UserId};
 use prost_types::Timestamp;
 
 use crate::storage::v1::ChunkRecord;
@@ -62,6 +63,24 @@ pub fn visibility(visibility: core::Visibility) -> v1::HistoryVisibility {
     }
 }
 
+/// A kind of room as it was stored. Any that this version does not know is closed to all but
+/// those who were added.
+pub fn stored_kind(kind: i32) -> core::RoomKind {
+    v1::RoomKind::try_from(kind).ok().and_then(room_kind_from).unwrap_or(core::RoomKind::Group)
+}
+
+/// A role as it was stored. Any that this version does not know grants nothing beyond membership.
+pub fn stored_role(role: i32) -> core::Role {
+    v1::Role::try_from(role).ok().and_then(role_from).unwrap_or(core::Role::Member)
+}
+
+/// Visibility of history as it was stored. Any that this version does not know opens nothing of
+/// the past.
+pub fn stored_visibility(visibility: i32) -> core::Visibility {
+    let known = v1::HistoryVisibility::try_from(visibility).ok().and_then(visibility_from);
+    known.unwrap_or(core::Visibility::SinceJoined)
+}
+
 /// Visibility of history, if it is said.
 pub fn visibility_from(visibility: v1::HistoryVisibility) -> Option<core::Visibility> {
     match visibility {
@@ -85,7 +104,7 @@ pub fn settings_from(settings: &v1::RoomSettings) -> Option<core::Settings> {
     Some(core::Settings {
         title: Title::parse(&settings.title).ok()?,
         topic: Topic::parse(&settings.topic).ok()?,
-        visibility: visibility_from(settings.history_visibility())?,
+        visibility: stored_visibility(settings.history_visibility),
     })
 }
 
@@ -149,7 +168,10 @@ pub fn interval_from(interval: &v1::MembershipInterval) -> core::Interval {
     core::Interval {
         joined: interval.joined_seq,
         left: (interval.left_seq != 0).then_some(interval.left_seq),
-        visibility: visibility_from(interval.history_visibility()),
+        visibility: match interval.history_visibility {
+            0 => None,
+            then => Some(stored_visibility(then)),
+        },
     }
 }
 
@@ -179,11 +201,12 @@ pub fn reactions(overlay: &core::Overlay) -> Vec<v1::Reaction> {
         .collect()
 }
 
-/// An event as it was decided. `room_id` may be empty, for storing.
-pub fn event(room_id: &str, event: &core::Event) -> v1::Event {
+/// The body of an event, if it is of a known kind.
+fn body(body: &Body) -> Option<v1::event::Body> {
     use v1::event::Body as Wire;
     let user_id = |user: &UserId| user.as_str().to_owned();
-    let body = match &event.body {
+    Some(match body {
+        Body::Other => return None,
         Body::RoomCreated { kind, settings: s } => {
             Wire::RoomCreated(v1::RoomCreated { kind: room_kind(*kind).into(), settings: Some(settings(s)) })
         }
@@ -215,15 +238,20 @@ pub fn event(room_id: &str, event: &core::Event) -> v1::Event {
             target_seq: *target,
             emoji: emoji.as_str().to_owned(),
         }),
-    };
+    })
+}
+
+/// An event as it was decided. `room_id` may be empty, for storing.
+pub fn event(room_id: &str, event: &core::Event) -> v1::Event {
     v1::Event {
         room_id: room_id.to_owned(),
         seq: event.seq,
         at: Some(timestamp(event.at)),
-        actor_id: user_id(&event.actor),
+        actor_id: event.actor.as_str().to_owned(),
         request_id: event.request.as_str().to_owned(),
         message_count: event.message_count,
-        body: Some(body),
+        body: body(&event.body),
+        raw: event.unknown.bytes().to_vec(),
     }
 }
 
@@ -235,33 +263,58 @@ pub fn entry(room_id: &str, entry: &Entry) -> v1::Event {
         message.deleted = overlay.deleted;
         message.reactions = reactions(overlay);
         message.changed_seq = overlay.changed;
+        wire.update_raw();
     }
     wire
 }
 
-/// An event as it was stored; `None` if it is none of ours.
-pub fn event_from(wire: v1::Event) -> Option<core::Event> {
+/// An event as it was stored; `None` if it is damaged. What a later version wrote is not: a body
+/// that cannot be interpreted is kept as it is.
+pub fn event_from(mut wire: v1::Event) -> Option<core::Event> {
+    let known = wire.body.as_ref().and_then(body_from);
+    if plant::is(Plant::FromTheFuture) {
+        wire.raw.clear();
+        known.as_ref()?;
+    }
+    if known.is_none() || wire.has_unknown_values() {
+        wire.keep_raw();
+        if wire.raw.is_empty() {
+            return None;
+        }
+    }
+    Some(core::Event {
+        seq: wire.seq,
+        at: millis(wire.at.as_ref()?),
+        actor: UserId::parse(&wire.actor_id).ok()?,
+        request: RequestId::parse(&wire.request_id).ok()?,
+        message_count: wire.message_count,
+        body: known.unwrap_or(Body::Other),
+        unknown: Unknown::new(wire.raw),
+    })
+}
+
+/// A body, if it can be interpreted.
+fn body_from(wire: &v1::event::Body) -> Option<Body> {
     use v1::event::Body as Wire;
-    let body = match wire.body? {
+    Some(match wire {
         Wire::RoomCreated(created) => Body::RoomCreated {
-            kind: room_kind_from(created.kind())?,
+            kind: stored_kind(created.kind),
             settings: settings_from(created.settings.as_ref()?)?,
         },
         Wire::RoomChanged(changed) => {
             Body::RoomChanged { settings: settings_from(changed.settings.as_ref()?)? }
         }
         Wire::MemberAdded(added) => {
-            Body::MemberAdded { role: role_from(added.role())?, user: UserId::parse(&added.user_id).ok()? }
+            Body::MemberAdded { role: stored_role(added.role), user: UserId::parse(&added.user_id).ok()? }
         }
         Wire::MemberRemoved(removed) => Body::MemberRemoved { user: UserId::parse(&removed.user_id).ok()? },
         Wire::MemberBanned(banned) => Body::MemberBanned { user: UserId::parse(&banned.user_id).ok()? },
         Wire::MemberUnbanned(unbanned) => {
             Body::MemberUnbanned { user: UserId::parse(&unbanned.user_id).ok()? }
         }
-        Wire::RoleChanged(changed) => Body::RoleChanged {
-            role: role_from(changed.role())?,
-            user: UserId::parse(&changed.user_id).ok()?,
-        },
+        Wire::RoleChanged(changed) => {
+            Body::RoleChanged { role: stored_role(changed.role), user: UserId::parse(&changed.user_id).ok()? }
+        }
         Wire::Message(message) => Body::Message(core::Message {
             text: Text::parse(&message.text).ok()?,
             reply_to: (message.reply_to_seq != 0).then_some(message.reply_to_seq),
@@ -276,14 +329,6 @@ pub fn event_from(wire: v1::Event) -> Option<core::Event> {
         Wire::ReactionRemoved(removed) => {
             Body::ReactionRemoved { target: removed.target_seq, emoji: Emoji::parse(&removed.emoji).ok()? }
         }
-    };
-    Some(core::Event {
-        seq: wire.seq,
-        at: millis(wire.at.as_ref()?),
-        actor: UserId::parse(&wire.actor_id).ok()?,
-        request: RequestId::parse(&wire.request_id).ok()?,
-        message_count: wire.message_count,
-        body,
     })
 }
 

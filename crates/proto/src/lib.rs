@@ -5,6 +5,7 @@
 pub mod codec;
 pub mod convert;
 pub mod error;
+pub mod event;
 pub mod json;
 
 mod frame;
@@ -16,6 +17,8 @@ pub use outlet::{Outlet, Push, Source};
 /// `package parlance.v1`: messages and clients.
 #[allow(missing_docs, clippy::large_enum_variant, clippy::doc_markdown)]
 pub mod v1 {
+    pub use crate::event::{self, Event};
+
     tonic::include_proto!("parlance.v1");
 }
 

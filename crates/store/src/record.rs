@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
-    Chunk, Cursors, Emoji, Mark, Member, Name, Overlay, RoomId, RoomInfo, Text, Timestamp, UserId,
+    Chunk, Cursors, Emoji, Mark, Member, Name, Overlay, RoomId, RoomInfo, Text, Timestamp, Unknown, UserId,
 };
 use parlance_proto::convert;
+use parlance_proto::event::unknown_fields;
 use parlance_proto::storage::v1::{
     ChunkRecord, CursorsRecord, MemberRecord, OverlayRecord, RoomRecord, UserRecord,
 };
@@ -58,7 +59,7 @@ pub(crate) fn decode_room(id: &RoomId, bytes: &[u8]) -> Result<RoomInfo, StoreEr
         };
         Some(RoomInfo {
             id: id.clone(),
-            kind: convert::room_kind_from(record.kind())?,
+            kind: convert::stored_kind(record.kind),
             settings: convert::settings_from(record.settings.as_ref()?)?,
             created_at: Timestamp(record.created_at_ms),
             created_by: UserId::parse(&record.created_by).ok()?,
@@ -85,7 +86,7 @@ pub(crate) fn decode_member(room: &RoomId, user: &UserId, bytes: &[u8]) -> Resul
         let record = MemberRecord::decode(bytes).ok()?;
         Some(Member {
             user: user.clone(),
-            role: convert::role_from(record.role())?,
+            role: convert::stored_role(record.role),
             intervals: record.intervals.iter().map(convert::interval_from).collect(),
             standing: convert::standing_from(record.standing),
             // Settings that cannot be read are as good as none.
@@ -115,19 +116,28 @@ pub(crate) fn decode_cursors(room: &RoomId, user: &UserId, bytes: &[u8]) -> Resu
 
 pub(crate) fn encode_overlay(overlay: &Overlay) -> Vec<u8> {
     let edited = overlay.edited.as_ref();
-    OverlayRecord {
+    let record = OverlayRecord {
         changed_seq: overlay.changed,
         text: edited.map(|(text, _)| text.as_str().to_owned()),
         edited_at_ms: edited.map_or(0, |(_, at)| at.0),
         deleted: overlay.deleted,
         reactions: convert::reactions(overlay),
-    }
-    .encode_to_vec()
+    };
+    let unknown = overlay.unknown.bytes();
+    let mut bytes = Vec::with_capacity(unknown.len() + record.encoded_len());
+    bytes.extend_from_slice(unknown);
+    record.encode_raw(&mut bytes);
+    bytes
 }
 
 pub(crate) fn decode_overlay(room: &RoomId, seq: u64, bytes: &[u8]) -> Result<Overlay, StoreError> {
     let read = || {
         let record = OverlayRecord::decode(bytes).ok()?;
+        let unknown = if record.encoded_len() == bytes.len() {
+            Unknown::default()
+        } else {
+            Unknown::new(unknown_fields(bytes, &record.encode_to_vec()))
+        };
         let edited = match record.text {
             Some(text) => Some((Text::parse(&text).ok()?, Timestamp(record.edited_at_ms))),
             None => None,
@@ -138,7 +148,7 @@ pub(crate) fn decode_overlay(room: &RoomId, seq: u64, bytes: &[u8]) -> Result<Ov
                 reaction.user_ids.iter().map(|user| UserId::parse(user).ok()).collect();
             reactions.insert(Emoji::parse(&reaction.emoji).ok()?, users?);
         }
-        Some(Overlay { changed: record.changed_seq, edited, deleted: record.deleted, reactions })
+        Some(Overlay { changed: record.changed_seq, edited, deleted: record.deleted, reactions, unknown })
     };
     read().ok_or_else(|| damaged("the overlay", format_args!("message {seq} in room {room}")))
 }

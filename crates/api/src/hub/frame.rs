@@ -1,4 +1,4 @@
-use parlance_core::{Body, Chunk, Entry, Event, RoomId, UserId};
+use parlance_core::{Body, Chunk, Entry, RoomId, UserId};
 use parlance_proto::{Delivery, SharedFrame, SharedRun, convert, v1};
 
 /// One event, encoded once for all.
@@ -39,10 +39,12 @@ impl Frame {
             run: None,
             removes,
             text_of: Entry::overlay_key(&entry.event),
-            blank: entry.event.body.target().zip(entry.event.body.without_content()).map(|(target, body)| {
-                let event = Event { body, ..entry.event.clone() };
-                Blank { target, frame: frame(&Entry { event, overlay: None }) }
-            }),
+            blank: entry
+                .event
+                .body
+                .target()
+                .zip(entry.event.without_content())
+                .map(|(target, event)| Blank { target, frame: frame(&Entry { event, overlay: None }) }),
         }
     }
 

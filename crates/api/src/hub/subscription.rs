@@ -227,7 +227,9 @@ impl Found {
 mod tests {
     use std::sync::{Mutex, Weak};
 
-    use parlance_core::{Body, Chunk, Event, RequestId, Role, RoomId, Timestamp, UserId, Visibility};
+    use parlance_core::{
+        Body, Chunk, Event, RequestId, Role, RoomId, Timestamp, Unknown, UserId, Visibility,
+    };
     use parlance_proto::Push;
 
     use super::*;
@@ -304,6 +306,7 @@ mod tests {
             request: RequestId::parse("request").unwrap(),
             message_count: seq,
             body,
+            unknown: Unknown::default(),
         };
         let events: Vec<_> = (first..).zip(bodies).map(event).collect();
         let chunk = Chunk::new([0; 16], events, first, 2).unwrap();

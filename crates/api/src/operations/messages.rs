@@ -174,10 +174,10 @@ impl Api {
                 }
                 for entry in &mut entries {
                     if let Some(target) = entry.event.body.target()
-                        && let Some(blank) = entry.event.body.without_content()
+                        && let Some(blank) = entry.event.without_content()
                         && !access.shows(target)?
                     {
-                        entry.event.body = blank;
+                        entry.event = blank;
                     }
                     let event = convert::entry(room.as_str(), entry);
                     bytes += event.encoded_len();

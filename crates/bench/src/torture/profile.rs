@@ -127,7 +127,7 @@ impl Profile {
                 profile.weights.page = 40;
             }
             // Takes somebody who publishes what is not true: see the simulation.
-            Plant::TrustHints => {}
+            Plant::TrustHints | Plant::FromTheFuture => {}
             // Takes a Redis that loses single messages, or stalls while a session opens: see the
             // simulation.
             Plant::UncountedLoss | Plant::LateRegistration => {}

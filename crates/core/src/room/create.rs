@@ -1,7 +1,7 @@
 use super::{Append, Room, RoomInfo};
 use crate::{
     Body, Chunk, Event, Head, Mark, Member, Nonce, RequestId, Role, RoomId, RoomKind, Settings, Timestamp,
-    UserId,
+    Unknown, UserId,
 };
 
 /// A room about to be created: the only append at seq 1.
@@ -94,6 +94,7 @@ impl Creation {
             request: request.clone(),
             message_count: 0,
             body,
+            unknown: Unknown::default(),
         };
         let mut events =
             vec![event(1, Body::RoomCreated { kind: info.kind, settings: info.settings.clone() })];

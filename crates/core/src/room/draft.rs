@@ -8,7 +8,7 @@ use crate::limits::{
 };
 use crate::{
     Body, Chunk, Emoji, Event, Head, Mark, Member, Message, Nonce, Overlay, Role, RoomKind, SeqRange,
-    Standing, Text, Timestamp, UserId, visible_ranges,
+    Standing, Text, Timestamp, Unknown, UserId, visible_ranges,
 };
 
 /// Commands decided on top of a room, not stored yet. Everything that one append holds.
@@ -190,6 +190,7 @@ impl Draft {
             request: command.request.clone(),
             message_count: self.message_count,
             body,
+            unknown: Unknown::default(),
         };
         self.room.fold(&event);
         self.events.push(event);

@@ -226,6 +226,7 @@ impl Room {
             Body::Message(_) => {
                 self.messages.insert(event.seq, Some((event.actor.clone(), Overlay::default())));
             }
+            Body::Other => {}
             Body::MessageEdited { target, .. }
             | Body::MessageDeleted { target }
             | Body::ReactionAdded { target, .. }

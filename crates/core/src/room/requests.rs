@@ -44,6 +44,7 @@ enum Kind {
     Unreact(u64),
     Members,
     Settings,
+    Other,
 }
 
 impl Kind {
@@ -60,6 +61,7 @@ impl Kind {
             | Body::MemberUnbanned { .. }
             | Body::RoleChanged { .. } => Self::Members,
             Body::RoomCreated { .. } | Body::RoomChanged { .. } => Self::Settings,
+            Body::Other => Self::Other,
         }
     }
 
@@ -221,6 +223,9 @@ impl Remembered {
         let Some(done) = self.by_key.get_mut(key) else { return false };
         if done.outcome.last + 1 != event.seq {
             return false;
+        }
+        if done.kind == Kind::Other {
+            done.kind = Kind::of_event(&event.body);
         }
         done.outcome.last = event.seq;
         done.outcome.message_count = event.message_count;

@@ -6,6 +6,7 @@ use parlance_core::{
 };
 use parlance_proto::{convert, v1};
 
+use crate::script::LATER;
 use crate::store::Tables;
 
 /// What happened, as the logs have it.
@@ -130,15 +131,23 @@ impl RoomTruth {
         };
         // A change of a message that they may not see says nothing of it.
         if event.body.target().is_some_and(|target| !self.may_see(user, target))
-            && let Some(body) = event.body.without_content()
+            && let Some(blank) = event.without_content()
         {
-            let blank = convert::event(self.id.as_str(), &Event { body, ..event.clone() });
+            let blank = convert::event(self.id.as_str(), &blank);
             return (blank != *seen).then(|| {
                 format!("{} of {} tells {user} of a message that is not theirs", seen.seq, seen.room_id)
             });
         }
         if without_text(convert::event(self.id.as_str(), event)) != without_text(seen.clone()) {
             return Some(format!("{} of {} is not what the log has", seen.seq, seen.room_id));
+        }
+        let is_deleted = matches!(&seen.body, Some(v1::event::Body::Message(message)) if message.deleted);
+        let shows_unknown = seen.raw.windows(LATER.len()).any(|part| part == LATER);
+        if shows_unknown == (event.unknown.is_empty() || is_deleted) {
+            return Some(format!(
+                "{} of {} without what is unknown, or after its deletion",
+                seen.seq, seen.room_id
+            ));
         }
         let (message, text) = match &seen.body {
             Some(v1::event::Body::Message(message)) => (seen.seq, &message.text),
@@ -166,6 +175,8 @@ impl RoomTruth {
 fn without_text(mut event: v1::Event) -> v1::Event {
     match &mut event.body {
         Some(v1::event::Body::Message(message)) => {
+            // The whole message, again.
+            event.raw.clear();
             *message = v1::Message { reply_to_seq: message.reply_to_seq, ..Default::default() };
         }
         Some(v1::event::Body::MessageEdited(edited)) => edited.text.clear(),

@@ -1,7 +1,7 @@
 //! What a fleet on another store publishes: chunks of the same room that nobody here has written.
 
 use bytes::Bytes;
-use parlance_core::{Body, Chunk, Event, Message, Nonce, Text};
+use parlance_core::{Body, Chunk, Event, Message, Nonce, Text, Unknown};
 use parlance_proto::cluster::v1::envelope::Content;
 use parlance_proto::cluster::v1::{ChunkHint, Envelope};
 use parlance_proto::convert;
@@ -23,6 +23,7 @@ pub(super) fn successor(payload: &Bytes, dice: &Dice) -> Option<Bytes> {
         seq: last.seq + 1,
         message_count,
         body: Body::Message(Message { text, reply_to: None }),
+        unknown: Unknown::default(),
         ..last.clone()
     };
     let forged = Chunk::new(nonce(dice), vec![event], message_count, chunk.head().member_count())?;

@@ -121,6 +121,12 @@ impl Mesh {
         state.holds_lease(node) && state.users.get(user).is_some_and(|nodes| nodes.contains(node))
     }
 
+    /// Publishes to every node, as one does that is not simulated.
+    pub fn publish_to_all(self: &Arc<Self>, payload: &Bytes) {
+        let nodes: Vec<NodeId> = self.state().nodes.keys().cloned().collect();
+        nodes.into_iter().for_each(|node| self.send(node, payload));
+    }
+
     /// Brings `payload` to `node`, in its own time.
     fn send(self: &Arc<Self>, node: NodeId, payload: &Bytes) {
         let faults = self.weather.faults();

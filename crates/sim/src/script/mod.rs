@@ -5,6 +5,7 @@ mod acts;
 mod faults;
 mod growth;
 mod hello;
+mod later;
 mod stage;
 mod traffic;
 
@@ -23,6 +24,7 @@ use crate::weather::Faults;
 use crate::world::World;
 
 pub use self::growth::grow;
+pub(crate) use self::later::LATER;
 
 /// How long after the last trouble everyone must have everything: a lease ends, a
 /// heartbeat finds out, the store is compared; and again, where that met trouble.

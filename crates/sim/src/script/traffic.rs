@@ -48,6 +48,7 @@ impl Script {
                 let slow = if dice.chance(500) { Duration::ZERO } else { dice.millis(20, 300) };
                 self.world.tell(client, Do::Slow(slow));
             }
+            98 => self.later_version(&room),
             _ => {
                 let client = dice.below(self.world.clients() as u64) as usize;
                 self.world.tell(client, Do::Forget);

@@ -99,7 +99,7 @@ impl Tables {
     }
 
     /// The key is the only fence, as it is on DynamoDB: no more than that may be needed.
-    pub(super) fn append(&mut self, room: &RoomId, append: Append) -> Result<(), AppendError> {
+    pub(crate) fn append(&mut self, room: &RoomId, append: Append) -> Result<(), AppendError> {
         let expected = append.expected.seq();
         let first = append.chunk.first_seq();
         let Some(row) = self.rooms.get(room) else { return Err(AppendError::HeadMoved) };

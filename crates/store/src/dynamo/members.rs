@@ -61,7 +61,8 @@ pub(super) fn read(user: UserId, item: &Item) -> Option<Member> {
         "member" => Role::Member,
         "admin" => Role::Admin,
         "owner" => Role::Owner,
-        _ => return None,
+        // A role of a later version grants nothing beyond membership.
+        _ => Role::Member,
     };
     let interval = |interval: &str| {
         let (joined, left) = interval.split_once('-')?;
@@ -73,8 +74,9 @@ pub(super) fn read(user: UserId, item: &Item) -> Option<Member> {
     for (interval, open) in intervals.iter_mut().zip(get_text(item, OPEN).unwrap_or_default().chars()) {
         interval.visibility = match open {
             'a' => Some(Visibility::All),
-            's' => Some(Visibility::SinceJoined),
-            _ => None,
+            '-' => None,
+            // What a later version wrote opens nothing.
+            _ => Some(Visibility::SinceJoined),
         };
     }
     let standing = match get_text(item, STANDING) {

@@ -100,7 +100,7 @@ pub(super) fn overlay(room: &RoomId, item: &Item) -> Result<(u64, Overlay), Stor
 #[cfg(test)]
 mod tests {
     use parlance_core::limits::{MAX_CHUNK_BYTES, MAX_CHUNK_EVENTS, MAX_ID_BYTES, MAX_TEXT_BYTES};
-    use parlance_core::{Body, Event, Message, RequestId, Text, Timestamp, UserId};
+    use parlance_core::{Body, Event, Message, RequestId, Text, Timestamp, Unknown, UserId};
 
     use super::*;
 
@@ -121,6 +121,7 @@ mod tests {
                 text: Text::parse(&"x".repeat(text_bytes)).unwrap(),
                 reply_to: Some(first),
             }),
+            unknown: Unknown::default(),
         };
         Chunk::new([7; 16], (0..count).map(event).collect(), first, 100_000)
             .unwrap()

@@ -113,7 +113,7 @@ impl Dynamo {
 
 #[cfg(test)]
 mod tests {
-    use parlance_core::{Event, Message, RequestId, Text, Timestamp};
+    use parlance_core::{Event, Message, RequestId, Text, Timestamp, Unknown};
 
     use super::*;
 
@@ -126,6 +126,7 @@ mod tests {
             request: RequestId::parse("r").unwrap(),
             message_count: seq,
             body: Body::Message(Message { text: Text::parse("x").unwrap(), reply_to: None }),
+            unknown: Unknown::default(),
         };
         let events: Vec<Event> = (first..).zip(senders.chars()).map(event).collect();
         let count = events[events.len() - 1].seq;

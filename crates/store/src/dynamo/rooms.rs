@@ -85,7 +85,8 @@ pub(super) fn room(id: &RoomId, item: &Item) -> Result<RoomInfo, StoreError> {
                 "direct" => RoomKind::Direct,
                 "group" => RoomKind::Group,
                 "channel" => RoomKind::Channel,
-                _ => return None,
+                // Of a later version: closed to all but those who were added.
+                _ => RoomKind::Group,
             },
             settings: Settings {
                 title: Title::parse(get_text(item, "title")?).ok()?,
@@ -93,7 +94,8 @@ pub(super) fn room(id: &RoomId, item: &Item) -> Result<RoomInfo, StoreError> {
                 visibility: match get_text(item, "visibility")? {
                     "since_joined" => Visibility::SinceJoined,
                     "all" => Visibility::All,
-                    _ => return None,
+                    // Of a later version: opens nothing of the past.
+                    _ => Visibility::SinceJoined,
                 },
             },
             created_at: Timestamp(get_number(item, "created_at")?),

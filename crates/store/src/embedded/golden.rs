@@ -7,7 +7,8 @@ use std::path::Path;
 
 use parlance_core::{
     Body, Chunk, Cursors, Emoji, Event, Interval, Mark, Member, Message, Name, Overlay, RequestId, Role,
-    RoomId, RoomInfo, RoomKind, Settings, Standing, Text, Timestamp, Title, Topic, UserId, Visibility,
+    RoomId, RoomInfo, RoomKind, Settings, Standing, Text, Timestamp, Title, Topic, Unknown, UserId,
+    Visibility,
 };
 
 use super::keys;
@@ -99,6 +100,7 @@ fn chunk() {
             request: RequestId::parse("request-1").unwrap(),
             message_count: seq.saturating_sub(4).min(2),
             body,
+            unknown: Unknown::default(),
         })
         .collect();
     let chunk = Chunk::new(*b"a nonce, 16 byte", events, 2, 1).unwrap();
@@ -155,6 +157,7 @@ fn overlay() {
         edited: Some((text("Grüße!"), Timestamp(1_700_000_000_456))),
         deleted: false,
         reactions: BTreeMap::from([(emoji(), by)]),
+        unknown: Unknown::default(),
     };
     let decode = |bytes: &[u8]| decode_overlay(&room(), 5, bytes);
     check("overlay", edited, encode_overlay, decode);
@@ -171,4 +174,66 @@ fn user_item() {
         updated_at: Timestamp(1_700_000_000_456),
     };
     check("user", alice, encode_user, |bytes| decode_user(&user("alice"), bytes));
+}
+
+/// The bytes of a golden file that no version so far has written.
+fn from_the_future(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).with_extension("hex");
+    let hex: String = std::fs::read_to_string(path).unwrap().split_whitespace().collect();
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    (0..hex.len()).step_by(2).map(byte).collect()
+}
+
+/// A field of a message, a kind of event, values of enums and a field beside the body.
+#[test]
+fn a_chunk_of_a_later_version_is_read_and_written_unchanged() {
+    let chunk = decode_chunk(&room(), 7, &from_the_future("future-chunk")).unwrap();
+    let bodies: Vec<&Body> = chunk.events().iter().map(|event| &event.body).collect();
+    let settings = Settings { topic: Topic::default(), ..settings() };
+    let expected = [
+        &Body::Message(Message { text: text("hello"), reply_to: None }),
+        &Body::Other,
+        &Body::MemberAdded { user: user("bob"), role: Role::Member },
+        &Body::RoomChanged { settings },
+        &Body::ReactionRemoved { target: 7, emoji: emoji() },
+    ];
+    assert_eq!(bodies, expected);
+    assert_eq!((chunk.head().seq(), chunk.head().message_count(), chunk.head().member_count()), (11, 1, 3));
+    assert!(chunk.events().iter().all(|event| !event.unknown.is_empty()));
+    check_bytes("future-chunk", &encode_chunk(&chunk));
+}
+
+/// A role, a visibility, a kind and a standing that are unknown grant nothing.
+#[test]
+fn rows_of_a_later_version_are_read() {
+    let info = decode_room(&room(), &from_the_future("future-room")).unwrap();
+    assert_eq!((info.kind, info.settings.visibility), (RoomKind::Group, Visibility::SinceJoined));
+    assert_eq!((info.settings.title, info.created_by), (settings().title, user("alice")));
+    let member = decode_member(&room(), &user("bob"), &from_the_future("future-member")).unwrap();
+    assert_eq!((member.role, member.standing), (Role::Member, Standing::Removed));
+    let visibility = Some(Visibility::SinceJoined);
+    assert_eq!(member.intervals, [Interval { joined: 2, left: Some(9), visibility }]);
+}
+
+#[test]
+fn an_overlay_of_a_later_version_is_kept_until_the_message_is_deleted() {
+    let mut overlay = decode_overlay(&room(), 5, &from_the_future("future-overlay")).unwrap();
+    check_bytes("future-overlay", &encode_overlay(&overlay));
+    let change = |seq, body| Event {
+        seq,
+        at: Timestamp(1_700_000_000_789),
+        actor: user("bob"),
+        request: RequestId::parse("request-2").unwrap(),
+        message_count: 5,
+        body,
+        unknown: Unknown::default(),
+    };
+    overlay.apply(&change(10, Body::MessageEdited { target: 5, text: text("again") }));
+    overlay.apply(&change(11, Body::ReactionAdded { target: 5, emoji: emoji() }));
+    let read = decode_overlay(&room(), 5, &encode_overlay(&overlay)).unwrap();
+    assert_eq!((read.changed, read.edited.as_ref().unwrap().0.as_str()), (11, "again"));
+    assert_eq!((&read.unknown, read.unknown.is_empty()), (&overlay.unknown, false));
+    overlay.apply(&change(12, Body::MessageDeleted { target: 5 }));
+    let bytes = encode_overlay(&overlay);
+    assert!(!bytes.windows(5).any(|part| part == b"later"));
 }

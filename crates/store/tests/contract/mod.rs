@@ -6,6 +6,7 @@ pub(crate) mod fixture;
 
 pub(crate) mod cursors;
 pub(crate) mod identity;
+pub(crate) mod later;
 pub(crate) mod log;
 pub(crate) mod members;
 pub(crate) mod reads;
@@ -42,6 +43,11 @@ macro_rules! contract {
                 an_edited_message_reads_as_it_is_now
                 deleted_text_is_gone_from_message_and_edits
                 reactions_are_read_with_their_message
+            }
+            later {
+                unknown_events_are_read_as_they_were_written
+                unknown_fields_of_a_message_last_until_it_is_deleted
+                a_deleted_event_of_an_unknown_kind_is_empty
             }
             cursors {
                 joining_starts_at_the_join

@@ -119,7 +119,7 @@ impl Truth {
             return (event.seq == 1) == matches!(event.body, Body::RoomCreated { .. });
         }
         match &event.body {
-            Body::RoomCreated { .. } => false,
+            Body::RoomCreated { .. } | Body::Other => false,
             Body::RoomChanged { .. } => shared && manages,
             Body::MemberAdded { user, role } if mine(user) => {
                 let alone = self.active().count() == 0;
@@ -190,6 +190,7 @@ impl Truth {
                 self.settings = Some(settings.clone());
             }
             Body::RoomChanged { settings } => self.settings = Some(settings.clone()),
+            Body::Other => {}
             Body::MemberAdded { user, role } => {
                 let new = Member { intervals: Vec::new(), ..Member::joined(user.clone(), *role, 1) };
                 let member = self.members.entry(user.clone()).or_insert(new);
