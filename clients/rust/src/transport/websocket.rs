@@ -231,6 +231,7 @@ fn refused(status: u16, body: &[u8]) -> ClientError {
 #[cfg(test)]
 mod tests {
     use parlance_proto::SharedFrame;
+    use tokio::io::AsyncReadExt;
 
     use super::*;
 
@@ -248,6 +249,21 @@ mod tests {
         assert_eq!(json::client_frame_from_json(text.as_bytes()).unwrap(), frame);
         let Message::Binary(bytes) = Encoding::Binary.encode(&frame).unwrap() else { panic!() };
         assert_eq!(ClientFrame::decode(bytes).unwrap(), frame);
+    }
+
+    #[tokio::test]
+    async fn fields_that_the_server_does_not_know_are_to_be_ignored() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::parse(&listener.local_addr().unwrap().to_string());
+        let client = tokio::spawn(async move { connect(&address, "t", Encoding::Json).await.map(drop) });
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut handshake = String::new();
+        while !handshake.ends_with("\r\n\r\n") {
+            handshake.push(stream.read_u8().await.unwrap().into());
+        }
+        drop(stream);
+        assert!(handshake.to_lowercase().contains("\r\nparlance-unknown-fields: ignore\r\n"), "{handshake}");
+        assert!(client.await.unwrap().is_err());
     }
 
     #[test]
