@@ -1,6 +1,7 @@
+import { create, fromBinary, fromJson, toBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import { ClosedError, PreconditionError, TransportError, UnauthenticatedError } from "../src/index.js";
+import { ClosedError, PreconditionError, TransportError, UnauthenticatedError, v1 } from "../src/index.js";
 import { refused } from "../src/errors.js";
 import { Session } from "../src/session/session.js";
 import { FakeTransport, message } from "./fake.js";
@@ -57,6 +58,25 @@ test("it resumes where it was, and hands every event over once", async () => {
   second.event("r", 3n);
   await settle();
   expect(seen).toEqual([1n, 2n, 3n]);
+});
+
+test("events of an unknown kind move the cursor", async () => {
+  const seen: [bigint, string | undefined][] = [];
+  session.on("event", ({ seq, body }) => seen.push([seq, body.case]));
+  const first = await online();
+  first.event("r", 1n);
+  // As a server of a later version sends it: field 99 of the event is none that is known here.
+  const event = create(v1.EventSchema, { roomId: "r", seq: 2n, actorId: "bob", messageCount: 1n });
+  const encoded = new Uint8Array([...toBinary(v1.EventSchema, event), 0x9a, 0x06, 0x01, 0x78]);
+  first.say({ case: "event", value: fromBinary(v1.EventSchema, encoded) });
+  // And as JSON carries it: without it.
+  first.say({ case: "event", value: fromJson(v1.EventSchema, { roomId: "r", seq: "3" }) });
+  first.event("r", 4n);
+  await settle();
+  expect(seen).toEqual([[1n, "message"], [2n, undefined], [3n, undefined], [4n, "message"]]);
+  first.frames.fail(new TransportError("cut"));
+  const second = await reconnected();
+  expect(second.hello.cursors).toMatchObject([{ roomId: "r", seq: 4n }]);
 });
 
 test("what was not answered goes out again as it was", async () => {

@@ -57,6 +57,21 @@ const texts = () => timeline.messages.map(({ text }) => text);
 const settle = () => vi.waitFor(() => expect(timeline.isLoading).toBe(false));
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => `${from + index}`);
 
+test("an event of an unknown kind is passed over", async () => {
+  says("1");
+  await timeline.loadLatest();
+  happens({ case: undefined });
+  says("3");
+  expect(texts()).toEqual(["1", "3"]);
+  happens({ case: undefined }, false);
+  says("5", false);
+  happens({ case: undefined }, false);
+  gap(4, 6);
+  await settle();
+  says("7");
+  expect(texts()).toEqual(["1", "3", "5", "7"]);
+});
+
 test("the end is shown, and goes on with what happens", async () => {
   range(0, 60).forEach((text) => says(text));
   expect(texts()).toEqual([]);

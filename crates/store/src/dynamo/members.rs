@@ -150,6 +150,16 @@ mod tests {
     }
 
     #[test]
+    fn values_of_a_later_version_grant_nothing() {
+        let values = [(ROLE, "moderator"), (INTERVALS, "3-17 40-50"), (OPEN, "xa"), (STANDING, "muted")];
+        let item = item::item(values.map(|(name, value)| (name, text(value))));
+        let member = read(UserId::parse("u").unwrap(), &item).unwrap();
+        assert_eq!((member.role, member.standing), (Role::Member, Standing::Removed));
+        let open: Vec<_> = member.intervals.iter().map(|interval| interval.visibility).collect();
+        assert_eq!(open, [Some(Visibility::SinceJoined), Some(Visibility::All)]);
+    }
+
+    #[test]
     fn what_is_no_membership_is_none() {
         for broken in ["", "3", "-4", "3-x", "3- "] {
             let item = item::item([(ROLE, text("member")), (INTERVALS, text(broken))]);

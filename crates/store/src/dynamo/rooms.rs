@@ -121,3 +121,34 @@ pub(super) fn member(room: &RoomId, item: &Item) -> Result<Member, StoreError> {
     let member = user.and_then(|user| members::read(user, item));
     member.ok_or_else(|| damaged("a member row", format_args!("room {room}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_a_later_version_open_nothing() {
+        let info = RoomInfo {
+            id: RoomId::parse("r").unwrap(),
+            kind: RoomKind::Channel,
+            settings: Settings {
+                title: Title::parse("Team").unwrap(),
+                topic: Topic::default(),
+                visibility: Visibility::All,
+            },
+            created_at: Timestamp(7),
+            created_by: UserId::parse("alice").unwrap(),
+            floor: 1,
+            epoch: 1,
+            direct_pair: None,
+        };
+        let mut item = room_item(&info);
+        assert_eq!(room(&info.id, &item), Ok(info.clone()));
+        item.insert("kind".to_owned(), text("thread"));
+        item.insert("visibility".to_owned(), text("since_invited"));
+        item.insert("later".to_owned(), text("something"));
+        let read = room(&info.id, &item).unwrap();
+        assert_eq!((read.kind, read.settings.visibility), (RoomKind::Group, Visibility::SinceJoined));
+        assert_eq!(read.settings.title, info.settings.title);
+    }
+}
