@@ -19,7 +19,7 @@ pub struct Faults {
     pub answer_lost: u64,
     /// The store, or the way there, takes long.
     pub slow: u64,
-    /// A payload is lost, and its receiver finds out that its link was.
+    /// A payload is lost without a word.
     pub payload_lost: u64,
     /// A payload comes twice.
     pub payload_twice: u64,
@@ -31,6 +31,8 @@ pub struct Faults {
     pub registry_fails: u64,
     /// A call to the store takes seconds.
     pub stall: u64,
+    /// A command to the registry takes seconds.
+    pub registry_stall: u64,
 }
 
 impl Faults {
@@ -45,6 +47,7 @@ impl Faults {
         payload_forged: 0,
         registry_fails: 0,
         stall: 0,
+        registry_stall: 0,
     };
 }
 
@@ -83,7 +86,7 @@ impl Weather {
     pub fn set(&self, faults: Faults) {
         let before = std::mem::replace(&mut *lock(&self.faults), faults);
         // What is on its way now still takes its time.
-        let now = self.trace.now() + if before.stall > 0 { STALL_MS } else { 0 };
+        let now = self.trace.now() + if before.stall > 0 || before.registry_stall > 0 { STALL_MS } else { 0 };
         let mut troubles = lock(&self.troubles);
         for trouble in troubles.iter_mut().filter(|trouble| trouble.node.is_none()) {
             trouble.to.get_or_insert(now);
@@ -156,15 +159,14 @@ impl Weather {
 
     /// The way to the registry and back.
     pub(crate) fn registry_latency(&self) -> Duration {
+        if self.dice.chance(self.faults().registry_stall) {
+            return self.dice.millis(200, STALL_MS);
+        }
         if self.dice.chance(self.faults().slow) { self.dice.millis(50, 600) } else { self.dice.millis(1, 3) }
     }
 
     /// The way of a payload.
     pub(crate) fn payload_latency(&self) -> Duration {
-        if self.dice.chance(self.faults().payload_late) {
-            self.dice.millis(50, 1_200)
-        } else {
-            self.dice.millis(1, 12)
-        }
+        self.dice.millis(1, 12)
     }
 }

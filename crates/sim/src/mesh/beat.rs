@@ -4,7 +4,8 @@ use parlance_core::plant::{self, Plant};
 use parlance_registry::{Health, NodeId, Notice};
 use tokio::time::{Instant, sleep};
 
-use super::{HEARTBEAT, LEASE, Mesh};
+use super::state::Slot;
+use super::{HEARTBEAT, LEASE, Mesh, REFRESH, is_followed};
 
 /// What a heartbeat finds.
 enum Found {
@@ -43,12 +44,15 @@ pub(super) async fn keep(mesh: Arc<Mesh>, node: NodeId) {
             }
             Found::Lost => recover(&mesh, &node).await,
             Found::Well(gone) => {
+                refresh(&mesh, &node);
                 if let Some(slot) = mesh.state().nodes.get_mut(&node) {
                     for other in gone {
                         mesh.weather.trace().line(format_args!("{node} finds {other} gone"));
                         let _ = slot.notices.try_send(Notice::NodeLost(other));
                     }
+                    count_losses(&mesh, &node, slot);
                 }
+                mesh.send_beat(&node);
             }
         }
     }
@@ -91,6 +95,44 @@ fn look(mesh: &Mesh, node: &NodeId, paused: bool) -> Found {
     Found::Well(gone.into_iter().filter(|other| !left.contains(other)).collect())
 }
 
+/// Registers users again whose registration is gone.
+fn refresh(mesh: &Mesh, node: &NodeId) {
+    let mut state = mesh.state();
+    let Some(slot) = state.nodes.get_mut(node) else { return };
+    slot.refresh_in = slot.refresh_in.saturating_sub(1);
+    if slot.refresh_in > 0 {
+        return;
+    }
+    slot.refresh_in = REFRESH;
+    let users: Vec<_> = slot.sessions.keys().cloned().collect();
+    for user in users {
+        // One that is on its way has not been confirmed yet.
+        let gone = state.users.get(&user).is_none_or(|nodes| !nodes.contains(node));
+        if gone && state.nodes.get(node).is_some_and(|slot| slot.confirmed.contains(&user)) {
+            mesh.weather.trouble(Some(node), HEARTBEAT);
+            mesh.weather.trace().line(format_args!("{node} registers {user} again"));
+            state.register(&user, node);
+            if let Some(slot) = state.nodes.get_mut(node) {
+                slot.missed = true;
+            }
+        }
+    }
+}
+
+/// Says that something was missed if a number or a registration shows it.
+fn count_losses(mesh: &Mesh, node: &NodeId, slot: &mut Slot) {
+    let (known, follows) = (&slot.known, &slot.follows);
+    let is_alive = |other: &str| known.keys().any(|node| node.as_str() == other);
+    let losses = slot.arrivals.tick(is_alive, |channel| is_followed(follows, channel));
+    if !losses.is_empty() || std::mem::take(&mut slot.missed) {
+        mesh.weather.trouble(Some(node), HEARTBEAT);
+        mesh.weather.trace().line(format_args!("{node} has missed something: {losses:?}"));
+        if slot.notices.try_send(Notice::Missed).is_err() {
+            slot.must_recover = true;
+        }
+    }
+}
+
 /// Hears, is found, has everything registered; and says that something may be missing.
 async fn recover(mesh: &Arc<Mesh>, node: &NodeId) {
     if let Some(slot) = mesh.state().nodes.get_mut(node) {
@@ -106,6 +148,9 @@ async fn recover(mesh: &Arc<Mesh>, node: &NodeId) {
     }
     slot.must_recover = false;
     slot.connected = true;
+    slot.missed = false;
+    slot.arrivals.resume();
+    slot.confirmed = slot.sessions.keys().cloned().collect();
     mesh.weather.trouble(Some(node), HEARTBEAT);
     let users: Vec<_> = slot.sessions.keys().cloned().collect();
     let rooms: Vec<_> = slot.follows.keys().cloned().collect();

@@ -3,19 +3,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parlance_core::plant::{self, Plant};
 use parlance_core::{RoomId, UserId};
 use parlance_registry::{Health, NodeId, Notice, Registry, RegistryError, To};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::Mesh;
 use super::state::Slot;
+use super::{HEARTBEAT, Mesh, node_channel, room_channel};
 use crate::fence::{CrashPoint, Fence};
 
 /// How long a command waits for an answer that does not come.
 const COMMAND_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// One node's way to the registry.
+#[derive(Clone)]
 pub struct NodeRegistry {
     mesh: Arc<Mesh>,
     node: NodeId,
@@ -31,52 +33,72 @@ impl NodeRegistry {
         self.mesh.state().nodes.get_mut(&self.node).map(with).ok_or(RegistryError::Unavailable)
     }
 
-    /// The way of a command.
-    async fn go(&self) -> Result<(), RegistryError> {
+    /// How long a command of this node takes now.
+    fn latency(&self) -> Result<Duration, RegistryError> {
+        let stall = self.slot(|slot| (slot.connected && !slot.closed).then_some(slot.stall))?;
+        Ok(stall.ok_or(RegistryError::Unavailable)? + self.mesh.weather.registry_latency())
+    }
+
+    /// Carries a command out, and answers. One that takes longer than its caller waits takes
+    /// effect all the same.
+    async fn command<T: Send>(
+        &self,
+        effect: impl FnOnce(&Self, bool) -> T + Send + 'static,
+    ) -> Result<T, RegistryError> {
         self.fence.pass().await;
-        if !self.slot(|slot| slot.connected && !slot.closed)? {
-            return Err(RegistryError::Unavailable);
-        }
-        sleep(self.mesh.weather.registry_latency()).await;
-        self.fence.pass().await;
-        if self.slot(|slot| slot.is_reachable())? {
-            return Ok(());
+        let latency = self.latency()?;
+        if latency > COMMAND_TIMEOUT || self.answer_lost() {
+            let this = self.clone();
+            tokio::spawn(async move {
+                sleep(latency).await;
+                this.fence.pass().await;
+                if this.slot(|slot| slot.is_reachable()) == Ok(true) {
+                    drop(effect(&this, true));
+                }
+            });
+        } else {
+            sleep(latency).await;
+            self.fence.pass().await;
+            if self.slot(|slot| slot.is_reachable())? {
+                return Ok(effect(self, false));
+            }
         }
         sleep(COMMAND_TIMEOUT).await;
         self.fence.pass().await;
         Err(RegistryError::Unavailable)
     }
 
-    /// Whether the answer is lost; the node has its link looked at then.
     fn answer_lost(&self) -> bool {
         let weather = &self.mesh.weather;
         let lost = weather.dice().chance(weather.faults().registry_fails);
         if lost {
-            let _ = self.slot(|slot| slot.must_recover = true);
+            weather.trouble(Some(&self.node), 3 * HEARTBEAT);
         }
         lost
     }
 
-    /// Tells the registry whether `user` has sessions here, as it is when that arrives.
+    /// Tells the registry whether `user` has sessions here, as it is when that arrives. Returns
+    /// whether they came online or went offline by that.
     async fn tell_user(&self, user: &UserId) -> Result<bool, RegistryError> {
-        let told = self.go().await;
-        if told.is_err() || self.answer_lost() {
-            // Registered when everything is put in place again.
-            self.slot(|slot| slot.must_recover = true)?;
-            return Err(RegistryError::Unavailable);
-        }
-        let mut state = self.mesh.state();
-        let here = state.nodes.get(&self.node).is_some_and(|slot| slot.sessions.contains_key(user));
-        let before = state.is_online(user);
-        if here {
-            state.register(user, &self.node);
-            Ok(!before)
-        } else {
-            if let Some(nodes) = state.users.get_mut(user) {
-                nodes.remove(&self.node);
+        let user = user.clone();
+        self.command(move |this, late| {
+            let mut state = this.mesh.state();
+            let before = state.is_online(&user);
+            let Some(slot) = state.nodes.get_mut(&this.node) else { return false };
+            if slot.sessions.contains_key(&user) {
+                slot.confirmed.insert(user.clone());
+                slot.missed |= late && !plant::is(Plant::LateRegistration);
+                state.register(&user, &this.node);
+                !before
+            } else {
+                slot.confirmed.remove(&user);
+                if let Some(nodes) = state.users.get_mut(&user) {
+                    nodes.remove(&this.node);
+                }
+                before && !state.is_online(&user)
             }
-            Ok(before && !state.is_online(user))
-        }
+        })
+        .await
     }
 }
 
@@ -88,8 +110,8 @@ impl Registry for NodeRegistry {
 
     async fn connect(&self, user: &UserId) -> Result<bool, RegistryError> {
         self.slot(|slot| *slot.sessions.entry(user.clone()).or_insert(0) += 1)?;
-        let told = self.mesh.is_registered(user, &self.node) && self.slot(|slot| slot.is_reachable())?;
-        let came = if told { Ok(false) } else { self.tell_user(user).await };
+        // Each further session has the registration confirmed, too.
+        let came = self.tell_user(user).await;
         self.fence.pass().await;
         came
     }
@@ -108,45 +130,60 @@ impl Registry for NodeRegistry {
     }
 
     async fn online(&self, users: &[UserId]) -> Result<Vec<bool>, RegistryError> {
-        self.go().await?;
-        let state = self.mesh.state();
-        Ok(users.iter().map(|user| state.is_online(user)).collect())
+        let users = users.to_vec();
+        let online = move |this: &Self, _| {
+            let state = this.mesh.state();
+            users.iter().map(|user| state.is_online(user)).collect()
+        };
+        self.command(online).await
     }
 
     async fn publish(&self, to: To<'_>, payload: Bytes) -> Result<(), RegistryError> {
         self.fence.reach(CrashPoint::Publishing).await;
-        self.go().await?;
-        let mut targets = self.mesh.targets(to.users, to.room, &self.node);
-        let lost = self.answer_lost();
-        if lost {
-            // It may have reached some of them.
-            targets.retain(|_| self.mesh.weather.dice().chance(500));
-        }
-        for target in targets {
-            self.mesh.send(target, &payload);
-        }
+        let (users, room) = (to.users.to_vec(), to.room.cloned());
+        let published = self.command(move |this, late| {
+            // One that is late may have been given up after the lookup.
+            if late && this.mesh.weather.dice().chance(500) {
+                return;
+            }
+            let (online, followers) = this.mesh.targets(&users, room.as_ref(), &this.node);
+            for node in online {
+                this.mesh.send(&this.node, &node_channel(&node), vec![node], &payload);
+            }
+            if let Some(room) = &room {
+                let followers = followers.into_iter().collect();
+                this.mesh.send(&this.node, &room_channel(room), followers, &payload);
+            }
+        });
+        let published = published.await;
         self.fence.reach(CrashPoint::Published).await;
-        if lost { Err(RegistryError::Unavailable) } else { Ok(()) }
+        published
     }
 
     async fn tell(&self, node: &NodeId, payload: Bytes) -> Result<(), RegistryError> {
-        self.go().await?;
-        self.mesh.send(node.clone(), &payload);
-        if self.answer_lost() { Err(RegistryError::Unavailable) } else { Ok(()) }
+        let node = node.clone();
+        let tell = move |this: &Self, _| {
+            this.mesh.send(&this.node, &node_channel(&node), vec![node], &payload);
+        };
+        self.command(tell).await
+    }
+
+    fn report_unpublished(&self) {
+        let _ = self.slot(|slot| slot.sent.report_unpublished());
     }
 
     async fn follow(&self, room: &RoomId) -> Result<(), RegistryError> {
         self.slot(|slot| *slot.follows.entry(room.clone()).or_insert(0) += 1)?;
-        if let Err(error) = self.go().await {
-            self.slot(|slot| slot.must_recover = true)?;
-            return Err(error);
-        }
-        let mut state = self.mesh.state();
-        let held = state.nodes.get(&self.node).is_some_and(|slot| slot.follows.contains_key(room));
-        if held {
-            state.rooms.entry(room.clone()).or_default().insert(self.node.clone());
-        }
-        Ok(())
+        let room = room.clone();
+        let follow = move |this: &Self, late: bool| {
+            let mut state = this.mesh.state();
+            let Some(slot) = state.nodes.get_mut(&this.node) else { return };
+            if slot.follows.contains_key(&room) {
+                slot.missed |= late && !plant::is(Plant::LateRegistration);
+                state.rooms.entry(room).or_default().insert(this.node.clone());
+            }
+        };
+        self.command(follow).await
     }
 
     async fn unfollow(&self, room: &RoomId) {

@@ -1,12 +1,15 @@
 //! One registry for all nodes, as Redis would be: what is in it, who listens to it, and
 //! the ways in which it forgets, goes deaf and is cut off.
 //!
-//! It loses what it may, and no more. A payload is lost without a word only if
-//! - its receiver's link is cut or was lost: `must_recover` is set then, and the receiver
+//! It loses what Redis may lose. A payload is lost
+//! - without a word, here or there: its number does not arrive, and the receiver's count shows it;
+//! - because its receiver's link is cut or was lost: `must_recover` is set then, and the receiver
 //!   says [`Notice::Missed`] at its next heartbeat that gets through;
-//! - its receiver's lease, or what it had registered, is gone: the heartbeat notices that
-//!   the lease is gone and does the same;
-//! - its publisher got an error, or died.
+//! - because its receiver's lease, or what it had registered, is gone: heartbeats and refreshed
+//!   registrations notice;
+//! - because its publisher got an error, or died.
+//!
+//! Commands may take seconds: their callers get an error, and they take effect all the same.
 
 mod beat;
 mod forge;
@@ -18,10 +21,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use parlance_core::UserId;
+use parlance_core::{RoomId, UserId};
+use parlance_registry::numbering::{Arrivals, Patience, Sent};
 use parlance_registry::{Health, NodeId, Notice};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 pub use self::handle::NodeRegistry;
 use self::state::{Slot, State};
@@ -35,8 +39,30 @@ pub const LEASE: Duration = Duration::from_millis(4_000);
 /// How often a node renews it.
 pub const HEARTBEAT: Duration = Duration::from_millis(1_000);
 
+/// How long one round of refreshing registrations takes, in heartbeats.
+const REFRESH: u32 = 5;
+
+/// How long what does not arrive is waited for, in heartbeats.
+const PATIENCE: Patience = Patience { silence: 5, foreign: 3 };
+
 /// Notices that wait for one node.
 const NOTICES: usize = 4_096;
+
+/// What all nodes listen to.
+const BEATS: &str = "beats";
+
+fn node_channel(node: &NodeId) -> String {
+    format!("node:{node}")
+}
+
+fn room_channel(room: &RoomId) -> String {
+    format!("room:{room}")
+}
+
+fn is_followed(follows: &BTreeMap<RoomId, u32>, channel: &str) -> bool {
+    let room = channel.strip_prefix("room:").and_then(|room| RoomId::parse(room).ok());
+    room.is_some_and(|room| follows.contains_key(&room))
+}
 
 /// See the [module](self) documentation.
 pub struct Mesh {
@@ -63,7 +89,14 @@ impl Mesh {
             health: watch::Sender::new(Health::Connected),
             fence: fence.clone(),
             sessions: BTreeMap::new(),
+            confirmed: BTreeSet::new(),
             follows: BTreeMap::new(),
+            sent: Sent::default(),
+            arrivals: Arrivals::new(node_channel(&node), PATIENCE),
+            arriving: BTreeMap::new(),
+            stall: Duration::ZERO,
+            missed: false,
+            refresh_in: REFRESH,
             known: BTreeMap::new(),
             connected: true,
             cut: false,
@@ -115,6 +148,22 @@ impl Mesh {
         self.weather.trace().line(format_args!("{node} goes deaf"));
     }
 
+    /// From now on, commands of a node are delayed by so much.
+    pub fn stall(&self, node: &NodeId, stall: Duration) {
+        let mut state = self.state();
+        let Some(slot) = state.nodes.get_mut(node) else { return };
+        slot.stall = stall;
+        self.weather.trouble(Some(node), stall + 2 * HEARTBEAT);
+        self.weather.trace().line(format_args!("commands of {node} take {stall:?} longer"));
+    }
+
+    /// Loses the registration of one user, wherever they are.
+    pub fn forget(&self, user: &UserId) {
+        self.state().users.remove(user);
+        self.weather.trouble(None, (REFRESH + 1) * HEARTBEAT);
+        self.weather.trace().line(format_args!("the registration of {user} is lost"));
+    }
+
     /// Whether `user` is registered at `node`, so that others find them there.
     pub fn is_registered(&self, user: &UserId, node: &NodeId) -> bool {
         let state = self.state();
@@ -124,57 +173,110 @@ impl Mesh {
     /// Publishes to every node, as one does that is not simulated.
     pub fn publish_to_all(self: &Arc<Self>, payload: &Bytes) {
         let nodes: Vec<NodeId> = self.state().nodes.keys().cloned().collect();
-        nodes.into_iter().for_each(|node| self.send(node, payload));
+        for node in nodes {
+            let way = (node.clone(), node_channel(&node));
+            let latency = self.weather.payload_latency();
+            self.deliver(latency, way, node, Some((None, payload.clone())));
+        }
     }
 
-    /// Brings `payload` to `node`, in its own time.
-    fn send(self: &Arc<Self>, node: NodeId, payload: &Bytes) {
+    /// Gives `payload` the next number of its channel, and brings it to `nodes`.
+    fn send(self: &Arc<Self>, from: &NodeId, channel: &str, nodes: Vec<NodeId>, payload: &Bytes) {
+        let Some(number) = self.state().nodes.get_mut(from).map(|slot| slot.sent.next(channel)) else {
+            return;
+        };
+        for node in nodes {
+            self.carry(from, channel, number, node, payload);
+        }
+    }
+
+    fn carry(self: &Arc<Self>, from: &NodeId, channel: &str, number: u64, node: NodeId, payload: &Bytes) {
         let faults = self.weather.faults();
         let dice = self.weather.dice();
         let copies = if dice.chance(faults.payload_twice) { 2 } else { 1 };
         let forged = dice.chance(faults.payload_forged).then(|| forge::successor(payload, dice)).flatten();
-        for payload in std::iter::repeat_n(payload.clone(), copies).chain(forged) {
-            let (mesh, node) = (self.clone(), node.clone());
-            let latency = self.weather.payload_latency();
+        let numbered = std::iter::repeat_n((Some(number), payload.clone()), copies);
+        for (number, payload) in numbered.chain(forged.map(|forged| (None, forged))) {
+            let at = self.arrival(from, channel, &node);
+            let (mesh, node, channel, from) = (self.clone(), node.clone(), channel.to_owned(), from.clone());
             tokio::spawn(async move {
-                sleep(latency).await;
+                sleep_until(at).await;
                 let fence = mesh.state().nodes.get(&node).map(|slot| slot.fence.clone());
                 let Some(fence) = fence else { return };
                 fence.pass().await;
-                mesh.arrive(&node, payload);
+                mesh.arrive(&node, &from, &channel, number, payload);
             });
         }
     }
 
-    fn arrive(&self, node: &NodeId, payload: Bytes) {
+    /// When what is sent now arrives: after all before it in its channel, unless it is late.
+    fn arrival(&self, from: &NodeId, channel: &str, node: &NodeId) -> Instant {
+        let at = Instant::now() + self.weather.payload_latency();
+        if self.weather.dice().chance(self.weather.faults().payload_late) {
+            return at + self.weather.dice().millis(50, 1_200);
+        }
+        let mut state = self.state();
+        let Some(slot) = state.nodes.get_mut(node) else { return at };
+        let before = slot.arriving.get(&(from.clone(), channel.to_owned()));
+        let at = before.map_or(at, |before| at.max(*before + Duration::from_millis(1)));
+        slot.arriving.insert((from.clone(), channel.to_owned()), at);
+        at
+    }
+
+    fn arrive(&self, node: &NodeId, from: &NodeId, channel: &str, number: Option<u64>, payload: Bytes) {
         let lost = self.weather.dice().chance(self.weather.faults().payload_lost);
         let mut state = self.state();
         let Some(slot) = state.nodes.get_mut(node) else { return };
         if slot.cut || slot.must_recover || lost {
-            slot.must_recover = true;
-            self.weather.trouble(Some(node), HEARTBEAT);
+            self.weather.trouble(Some(node), 3 * HEARTBEAT);
             self.weather.trace().line(format_args!("a payload to {node} is lost"));
-        } else if slot.notices.try_send(Notice::Payload(payload)).is_err() {
+            return;
+        }
+        if let Some(number) = number {
+            slot.arrivals.envelope(from.as_str(), channel, number);
+        }
+        if slot.notices.try_send(Notice::Payload(payload)).is_err() {
             slot.must_recover = true;
         }
     }
 
-    /// The nodes that something for `users` and followers of `room` goes to.
+    /// Tells all others what `from` has published.
+    fn send_beat(self: &Arc<Self>, from: &NodeId) {
+        let mut state = self.state();
+        let Some(beat) = state.nodes.get_mut(from).map(|slot| slot.sent.beat()) else { return };
+        let others: Vec<NodeId> = state.nodes.keys().filter(|node| *node != from).cloned().collect();
+        drop(state);
+        for node in others {
+            let at = self.arrival(from, BEATS, &node);
+            let lost = self.weather.dice().chance(self.weather.faults().payload_lost);
+            let (mesh, from, beat) = (self.clone(), from.clone(), beat.clone());
+            tokio::spawn(async move {
+                sleep_until(at).await;
+                let mut state = mesh.state();
+                let Some(slot) = state.nodes.get_mut(&node) else { return };
+                if !slot.cut && !slot.must_recover && !lost {
+                    let follows = &slot.follows;
+                    slot.arrivals.beat(from.as_str(), &beat, |channel| is_followed(follows, channel));
+                }
+            });
+        }
+    }
+
+    /// The nodes where one of `users` is, and those that follow `room`.
     fn targets(
         &self,
         users: &[UserId],
-        room: Option<&parlance_core::RoomId>,
+        room: Option<&RoomId>,
         from: &NodeId,
-    ) -> BTreeSet<NodeId> {
+    ) -> (BTreeSet<NodeId>, BTreeSet<NodeId>) {
         let state = self.state();
-        let mut targets: BTreeSet<NodeId> = BTreeSet::new();
+        let mut online: BTreeSet<NodeId> = BTreeSet::new();
         for nodes in users.iter().filter_map(|user| state.users.get(user)) {
-            targets.extend(nodes.iter().filter(|node| state.holds_lease(node)).cloned());
+            online.extend(nodes.iter().filter(|node| state.holds_lease(node)).cloned());
         }
-        if let Some(followers) = room.and_then(|room| state.rooms.get(room)) {
-            targets.extend(followers.iter().cloned());
-        }
-        targets.remove(from);
-        targets
+        let mut followers = room.and_then(|room| state.rooms.get(room)).cloned().unwrap_or_default();
+        online.remove(from);
+        followers.remove(from);
+        (online, followers)
     }
 }

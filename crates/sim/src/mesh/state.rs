@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlance_core::{RoomId, UserId};
+use parlance_registry::numbering::{Arrivals, Sent};
 use parlance_registry::{Health, NodeId, Notice};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -28,7 +30,21 @@ pub(super) struct Slot {
     pub(super) health: watch::Sender<Health>,
     pub(super) fence: Arc<Fence>,
     pub(super) sessions: BTreeMap<UserId, u32>,
+    /// Users whose registration was confirmed.
+    pub(super) confirmed: BTreeSet<UserId>,
     pub(super) follows: BTreeMap<RoomId, u32>,
+    /// Numbers of what it has published, and of what has reached it.
+    pub(super) sent: Sent,
+    pub(super) arrivals: Arrivals,
+    /// When the last payload arrives that is on its way here, by sender and channel: they keep
+    /// their order.
+    pub(super) arriving: BTreeMap<(NodeId, String), Instant>,
+    /// By how much its commands are delayed.
+    pub(super) stall: Duration,
+    /// A registration landed late or was gone: reported with the next heartbeat.
+    pub(super) missed: bool,
+    /// Heartbeats until registrations are refreshed.
+    pub(super) refresh_in: u32,
     /// Other nodes, and when each was last seen alive.
     pub(super) known: BTreeMap<NodeId, Instant>,
     /// Everything is in place, as far as the node knows.

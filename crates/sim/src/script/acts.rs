@@ -13,7 +13,7 @@ impl Script {
     /// One act, after which nobody says anything more unless it says so itself.
     pub(super) async fn act(&self) {
         let Some(stage) = self.stage().await else { return };
-        let act = self.world.dice.below(if self.world.wide { 25 } else { 17 });
+        let act = self.world.dice.below(if self.world.wide { 27 } else { 19 });
         self.world.trace.line(format_args!("act {act} in {}", stage.room));
         match act {
             0 | 1 => self.last_words(&stage).await,
@@ -30,10 +30,12 @@ impl Script {
             12 => self.slow_store(&stage).await,
             13 => self.outcome_not_found_out(&stage).await,
             14 | 15 => self.comes_before_the_removal(&stage).await,
-            17 | 18 => self.hello_in_churn(&stage).await,
-            19 | 20 => self.callers_vanish(&stage).await,
-            21 | 22 => self.hang_ups(&stage).await,
-            23 => self.stalled_store(&stage).await,
+            17 => self.late_registration(&stage).await,
+            18 => self.registration_lost(&stage).await,
+            19 | 20 => self.hello_in_churn(&stage).await,
+            21 | 22 => self.callers_vanish(&stage).await,
+            23 | 24 => self.hang_ups(&stage).await,
+            25 => self.stalled_store(&stage).await,
             _ => self.race(&stage).await,
         }
         self.world.weather.set(Faults::NONE);
@@ -183,6 +185,41 @@ impl Script {
         for _ in 0..dice.within(1, 4) {
             self.say_as(if dice.chance(500) { stage.owners } else { stage.members }, &stage.room, true);
             sleep(dice.millis(0, 400)).await;
+        }
+    }
+
+    /// The only member on a node opens a session there while the registry is slow: what is said
+    /// then reaches that node only if their registration is in effect.
+    async fn late_registration(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        for (user, clients) in &self.users {
+            for client in clients {
+                if *user == stage.member {
+                    self.world.tell(*client, Do::Away(Duration::from_millis(2_500)));
+                } else {
+                    self.world.tell(*client, Do::Prefer(Some(stage.here.0)));
+                    self.world.tell(*client, Do::Cut { half_open: Duration::ZERO });
+                }
+            }
+        }
+        sleep(Duration::from_millis(2_000)).await;
+        self.world.mesh.stall(&stage.there.1.id, dice.millis(1_000, 2_500));
+        sleep(dice.millis(950, 1_600)).await;
+        self.say_as(stage.owners, &stage.room, true);
+        sleep(Duration::from_millis(2_500)).await;
+        self.world.mesh.stall(&stage.there.1.id, Duration::ZERO);
+    }
+
+    /// One key of the registry is gone, as if evicted; everything else works.
+    async fn registration_lost(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        self.world.mesh.forget(&stage.member);
+        if dice.chance(300) {
+            self.world.tell(stage.members, Do::Cut { half_open: Duration::ZERO });
+        }
+        for _ in 0..dice.within(1, 3) {
+            sleep(dice.millis(0, 2_000)).await;
+            self.say_as(stage.owners, &stage.room, true);
         }
     }
 

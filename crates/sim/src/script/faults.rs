@@ -35,6 +35,7 @@ impl Profile {
             payload_forged: often(network, 60),
             registry_fails: often(network, 60),
             stall: if wide && dice.chance(150) { dice.within(1, 20) } else { 0 },
+            registry_stall: if wide && dice.chance(250) { dice.within(1, 60) } else { 0 },
         };
         Self {
             faults,
@@ -52,7 +53,7 @@ impl Script {
         let dice = &self.world.dice;
         let nodes = self.world.nodes();
         let Some((place, node)) = dice.pick(&nodes) else { return };
-        match dice.below(10) {
+        match dice.below(11) {
             0 if profile.crashes => node.fence.crash(),
             1 | 2 if profile.crashes => {
                 let points = [
@@ -74,6 +75,11 @@ impl Script {
                     sleep(time).await;
                     world.mesh.cut(&id, false);
                 });
+            }
+            9 if profile.registry => {
+                if let Some((user, _)) = dice.pick(&self.users) {
+                    self.world.mesh.forget(user);
+                }
             }
             _ => {
                 let pause = if dice.chance(500) { dice.millis(50, 1_500) } else { dice.millis(3_000, 9_000) };
