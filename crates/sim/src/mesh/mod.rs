@@ -25,10 +25,10 @@ use parlance_core::{RoomId, UserId};
 use parlance_registry::numbering::{Arrivals, Patience, Sent};
 use parlance_registry::{Health, NodeId, Notice};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 pub use self::handle::NodeRegistry;
-use self::state::{Slot, State};
+use self::state::{Payload, Slot, State};
 use crate::dice::lock;
 use crate::fence::Fence;
 use crate::weather::Weather;
@@ -47,9 +47,6 @@ const PATIENCE: Patience = Patience { silence: 5, foreign: 3 };
 
 /// Notices that wait for one node.
 const NOTICES: usize = 4_096;
-
-/// What all nodes listen to.
-const BEATS: &str = "beats";
 
 fn node_channel(node: &NodeId) -> String {
     format!("node:{node}")
@@ -196,44 +193,40 @@ impl Mesh {
         let copies = if dice.chance(faults.payload_twice) { 2 } else { 1 };
         let forged = dice.chance(faults.payload_forged).then(|| forge::successor(payload, dice)).flatten();
         let numbered = std::iter::repeat_n((Some(number), payload.clone()), copies);
-        for (number, payload) in numbered.chain(forged.map(|forged| (None, forged))) {
-            let at = self.arrival(from, channel, &node);
-            let (mesh, node, channel, from) = (self.clone(), node.clone(), channel.to_owned(), from.clone());
+        for payload in numbered.chain(forged.map(|forged| (None, forged))) {
+            let way = (from.clone(), channel.to_owned());
+            let mut latency = self.weather.payload_latency();
+            let late = dice.chance(faults.payload_late).then(|| payload.clone());
+            if late.is_some() {
+                latency += dice.millis(50, 1_200);
+            } else if let Some(slot) = self.state().nodes.get_mut(&node) {
+                slot.arriving.entry(way.clone()).or_default().push_back(payload);
+            }
+            let (mesh, node) = (self.clone(), node.clone());
             tokio::spawn(async move {
-                sleep_until(at).await;
+                sleep(latency).await;
                 let fence = mesh.state().nodes.get(&node).map(|slot| slot.fence.clone());
                 let Some(fence) = fence else { return };
                 fence.pass().await;
-                mesh.arrive(&node, &from, &channel, number, payload);
+                mesh.arrive(&node, &way, late);
             });
         }
     }
 
-    /// When what is sent now arrives: after all before it in its channel, unless it is late.
-    fn arrival(&self, from: &NodeId, channel: &str, node: &NodeId) -> Instant {
-        let at = Instant::now() + self.weather.payload_latency();
-        if self.weather.dice().chance(self.weather.faults().payload_late) {
-            return at + self.weather.dice().millis(50, 1_200);
-        }
-        let mut state = self.state();
-        let Some(slot) = state.nodes.get_mut(node) else { return at };
-        let before = slot.arriving.get(&(from.clone(), channel.to_owned()));
-        let at = before.map_or(at, |before| at.max(*before + Duration::from_millis(1)));
-        slot.arriving.insert((from.clone(), channel.to_owned()), at);
-        at
-    }
-
-    fn arrive(&self, node: &NodeId, from: &NodeId, channel: &str, number: Option<u64>, payload: Bytes) {
+    /// A payload arrives: one that is late, or the next of its sender and channel.
+    fn arrive(&self, node: &NodeId, way: &(NodeId, String), late: Option<Payload>) {
         let lost = self.weather.dice().chance(self.weather.faults().payload_lost);
         let mut state = self.state();
         let Some(slot) = state.nodes.get_mut(node) else { return };
+        let next = || slot.arriving.get_mut(way)?.pop_front();
+        let Some((number, payload)) = late.or_else(next) else { return };
         if slot.cut || slot.must_recover || lost {
             self.weather.trouble(Some(node), 3 * HEARTBEAT);
             self.weather.trace().line(format_args!("a payload to {node} is lost"));
             return;
         }
         if let Some(number) = number {
-            slot.arrivals.envelope(from.as_str(), channel, number);
+            slot.arrivals.envelope(way.0.as_str(), &way.1, number);
         }
         if slot.notices.try_send(Notice::Payload(payload)).is_err() {
             slot.must_recover = true;
@@ -247,11 +240,11 @@ impl Mesh {
         let others: Vec<NodeId> = state.nodes.keys().filter(|node| *node != from).cloned().collect();
         drop(state);
         for node in others {
-            let at = self.arrival(from, BEATS, &node);
+            let latency = self.weather.payload_latency();
             let lost = self.weather.dice().chance(self.weather.faults().payload_lost);
             let (mesh, from, beat) = (self.clone(), from.clone(), beat.clone());
             tokio::spawn(async move {
-                sleep_until(at).await;
+                sleep(latency).await;
                 let mut state = mesh.state();
                 let Some(slot) = state.nodes.get_mut(&node) else { return };
                 if !slot.cut && !slot.must_recover && !lost {

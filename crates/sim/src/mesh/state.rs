@@ -1,7 +1,8 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parlance_core::{RoomId, UserId};
 use parlance_registry::numbering::{Arrivals, Sent};
 use parlance_registry::{Health, NodeId, Notice};
@@ -23,6 +24,9 @@ pub(super) struct State {
     pub(super) rooms: BTreeMap<RoomId, BTreeSet<NodeId>>,
 }
 
+/// A payload with its number in the channel; without one it comes from elsewhere.
+pub(super) type Payload = (Option<u64>, Bytes);
+
 /// One node's side.
 pub(super) struct Slot {
     pub(super) notices: mpsc::Sender<Notice>,
@@ -36,9 +40,8 @@ pub(super) struct Slot {
     /// Numbers of what it has published, and of what has reached it.
     pub(super) sent: Sent,
     pub(super) arrivals: Arrivals,
-    /// When the last payload arrives that is on its way here, by sender and channel: they keep
-    /// their order.
-    pub(super) arriving: BTreeMap<(NodeId, String), Instant>,
+    /// What is on its way here, by sender and channel: it keeps its order.
+    pub(super) arriving: BTreeMap<(NodeId, String), VecDeque<Payload>>,
     /// By how much its commands are delayed.
     pub(super) stall: Duration,
     /// A registration landed late or was gone: reported with the next heartbeat.
