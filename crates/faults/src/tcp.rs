@@ -82,6 +82,13 @@ impl TcpProxy {
         self.state.send_modify(|state| state.traffic = Traffic::Silent);
     }
 
+    /// Keeps everything open and lets nothing through for this long.
+    pub async fn stall(&self, time: Duration) {
+        self.blackhole();
+        tokio::time::sleep(time).await;
+        self.pass();
+    }
+
     /// Has all bytes take this much longer in each direction, in order.
     pub fn delay(&self, delay: Duration) {
         self.state.send_modify(|state| state.delay = delay);

@@ -64,11 +64,12 @@ impl Cluster {
             return;
         }
         let told = self.try_tell_room(room, head, users, content).await;
+        // First noted, then announced again: the task that announces looks for it at once.
+        self.written.insert(room.clone(), Written { at: Instant::now(), published: told.is_ok() });
         if told.is_err() {
             metrics::counter!("parlance_publishes_failed_total").increment(1);
             self.announce_again();
         }
-        self.written.insert(room.clone(), Written { at: Instant::now(), published: told.is_ok() });
     }
 
     async fn try_tell_room(
