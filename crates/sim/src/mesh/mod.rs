@@ -202,15 +202,26 @@ impl Mesh {
             } else if let Some(slot) = self.state().nodes.get_mut(&node) {
                 slot.arriving.entry(way.clone()).or_default().push_back(payload);
             }
-            let (mesh, node) = (self.clone(), node.clone());
-            tokio::spawn(async move {
-                sleep(latency).await;
-                let fence = mesh.state().nodes.get(&node).map(|slot| slot.fence.clone());
-                let Some(fence) = fence else { return };
-                fence.pass().await;
-                mesh.arrive(&node, &way, late);
-            });
+            self.deliver(latency, way, node.clone(), late);
         }
+    }
+
+    /// Has a payload arrive after a while: this one, or the next one on its way.
+    fn deliver(
+        self: &Arc<Self>,
+        latency: Duration,
+        way: (NodeId, String),
+        node: NodeId,
+        late: Option<Payload>,
+    ) {
+        let mesh = self.clone();
+        tokio::spawn(async move {
+            sleep(latency).await;
+            let fence = mesh.state().nodes.get(&node).map(|slot| slot.fence.clone());
+            let Some(fence) = fence else { return };
+            fence.pass().await;
+            mesh.arrive(&node, &way, late);
+        });
     }
 
     /// A payload arrives: one that is late, or the next of its sender and channel.
