@@ -31,7 +31,7 @@ macro_rules! plants {
 
         #[test]
         fn all_planted_bugs_are_looked_for() {
-            assert_eq!([$(Plant::$bug),*], Plant::ALL);
+            assert_eq!(vec![$(Plant::$bug),*], Plant::ALL);
         }
     };
 }
@@ -48,4 +48,5 @@ plants! {
     trust_hints_is_found: TrustHints;
     late_registration_is_found: LateRegistration;
     uncounted_loss_is_found: UncountedLoss;
+    from_the_future_is_found: FromTheFuture;
 }
