@@ -100,6 +100,16 @@ impl Member {
         self.intervals.last().is_some_and(|interval| interval.left.is_none())
     }
 
+    /// The row as it was at `head`: memberships that began later are left out. `None` for someone
+    /// who had not been a member yet.
+    ///
+    /// A row that is read after its room may know of a membership under settings that the room did
+    /// not have yet.
+    pub fn as_of(mut self, head: u64) -> Option<Self> {
+        self.intervals.retain(|interval| interval.joined <= head);
+        (!self.intervals.is_empty()).then_some(self)
+    }
+
     /// Joined again at `seq`.
     pub(crate) fn rejoin(&mut self, role: Role, seq: u64) {
         self.role = role;
@@ -183,6 +193,18 @@ mod tests {
         check(&[(3, None)], SinceJoined, 4, &[(3, 4)]);
         check(&[(3, None)], SinceJoined, 2, &[]);
         check(&[(3, Some(7))], SinceJoined, 5, &[(3, 5)]);
+    }
+
+    #[test]
+    fn memberships_that_began_after_the_head_are_left_out() {
+        let as_of = |head| {
+            let then = member(&[(3, Some(5)), (9, None)]).as_of(head)?;
+            Some((then.intervals.len(), then.is_active()))
+        };
+        assert_eq!(as_of(2), None);
+        assert_eq!(as_of(3), Some((1, false)), "who has left since is not taken for a member");
+        assert_eq!(as_of(8), Some((1, false)));
+        assert_eq!(as_of(9), Some((2, true)));
     }
 
     #[test]

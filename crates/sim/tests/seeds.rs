@@ -7,10 +7,14 @@ fn check(seeds: std::ops::Range<u64>, kind: Kind) {
     for seed in seeds {
         let report = run(seed, kind, false).unwrap();
         assert!(report.size.deliveries > 0, "seed {seed}: nothing happened");
-        let growth = if kind == Kind::Growth { " --growth" } else { "" };
+        let kind = match kind {
+            Kind::Everyday => "",
+            Kind::Wide => " --wide",
+            Kind::Growth => " --growth",
+        };
         assert!(
             report.violations.is_empty(),
-            "seed {seed}: {:#?}\ncargo run -p parlance-sim -- --from {seed} --seeds 1 --trace{growth}",
+            "seed {seed}: {:#?}\ncargo run -p parlance-sim -- --from {seed} --seeds 1 --trace{kind}",
             report.violations
         );
     }
@@ -42,6 +46,19 @@ seeds! {
 #[test]
 fn a_room_grows_past_the_sizes_at_which_its_nodes_are_told_otherwise() {
     check(0..5, Kind::Growth);
+}
+
+/// Wide runs check more, and take longer.
+const EACH_WIDE: u64 = 20;
+
+#[test]
+fn wide_seeds_from_0() {
+    check(0..EACH_WIDE, Kind::Wide);
+}
+
+#[test]
+fn wide_seeds_from_20() {
+    check(EACH_WIDE..2 * EACH_WIDE, Kind::Wide);
 }
 
 #[test]

@@ -57,16 +57,18 @@ impl Api {
         Ok(v1::ListInboxResponse { entries, next_page_token, unreadable_room_ids })
     }
 
-    async fn inbox_entry(&self, user_room: UserRoom) -> Result<Option<v1::InboxEntry>, Error> {
-        let id = &user_room.room;
+    async fn inbox_entry(&self, mut user_room: UserRoom) -> Result<Option<v1::InboxEntry>, Error> {
+        let id = &user_room.room.clone();
         let Some(room) = self.store().room(id).await? else { return Ok(None) };
         let count = room.head().message_count();
-        let mut cursors = user_room.cursors;
-        if cursors.read.seq < room.head().seq() {
-            // The list need not know of one's own latest messages.
-            let now = self.store().user_room(&user_room.member.user, id).await?;
-            cursors = now.map_or(cursors, |now| now.cursors);
+        if user_room.cursors.read.seq < room.head().seq() {
+            // The list need not know of one's own latest messages, nor of a removal that the head has.
+            match self.store().user_room(&user_room.member.user, id).await? {
+                Some(now) if now.member.is_active() => user_room = now,
+                _ => return Ok(None),
+            }
         }
+        let cursors = user_room.cursors;
         let peer = room.info.direct_pair.as_ref().map(|(a, b)| {
             let peer = if *a == user_room.member.user { b } else { a };
             peer.as_str().to_owned()

@@ -77,10 +77,12 @@ impl Api {
     }
 
     /// The room and the caller's row in it: the room first, so that what is read of it
-    /// lies within the membership that is read after it.
+    /// lies within the membership that is read after it. A membership that began in between is left
+    /// out: the settings read before it may open more of the past to it than those it began with.
     pub(crate) async fn access(&self, caller: &UserId, room: &RoomId) -> Result<Access, Error> {
         let stored = self.store().room(room).await?.ok_or(Error::RoomNotFound)?;
         let member = self.store().member(room, caller).await?;
+        let member = member.and_then(|member| member.as_of(stored.head().seq()));
         Ok(Access { room: stored, member })
     }
 }
