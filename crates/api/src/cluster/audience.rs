@@ -100,3 +100,49 @@ pub(super) fn concerned(chunk: &Chunk) -> impl Iterator<Item = &UserId> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use parlance_core::{Event, RequestId, Role, Timestamp, Unknown};
+
+    use super::*;
+    use crate::testing::user;
+
+    /// A chunk of one event, by which `added` joins.
+    fn chunk(seq: u64, nonce: u8, previous: Option<u8>, added: &str) -> Chunk {
+        let event = Event {
+            seq,
+            at: Timestamp(1),
+            actor: user("alice"),
+            request: RequestId::parse("add").unwrap(),
+            message_count: 0,
+            body: Body::MemberAdded { user: user(added), role: Role::Member },
+            unknown: Unknown::default(),
+        };
+        let chunk = Chunk::new([nonce; 16], vec![event], 0, 1).unwrap();
+        chunk.with_previous(previous.map(|previous| [previous; 16]))
+    }
+
+    /// Whom alice's audience holds after bob has joined and then `next` is observed; `None` once
+    /// it has to be read anew.
+    fn after_observing(next: &Chunk) -> Option<Vec<String>> {
+        let room = RoomId::parse("r").unwrap();
+        let head = chunk(4, 4, Some(3), "bob").head();
+        let audiences = Audiences::default();
+        let members = OrdSet::unit(user("bob"));
+        audiences.0.insert(room.clone(), Audience { head, members, used: Instant::now() });
+        audiences.observe(&room, next);
+        let known = audiences.known(&room, 0)?;
+        Some(known.iter().map(|user| user.as_str().to_owned()).collect())
+    }
+
+    #[tokio::test]
+    async fn hints_change_members_only_where_they_continue_the_log() {
+        let names = |names: &[&str]| Some(names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(after_observing(&chunk(5, 5, Some(4), "mallory")), names(&["bob", "mallory"]));
+        assert_eq!(after_observing(&chunk(5, 5, Some(9), "mallory")), None, "of another log");
+        assert_eq!(after_observing(&chunk(5, 5, None, "mallory")), None, "of no known log");
+        assert_eq!(after_observing(&chunk(6, 6, Some(5), "mallory")), None, "after a hole");
+        assert_eq!(after_observing(&chunk(4, 8, Some(9), "mallory")), names(&["bob"]), "known already");
+    }
+}

@@ -107,10 +107,45 @@ impl Cluster {
 
     fn take_signal(&self, hint: SignalHint) {
         let Ok(except) = UserId::parse(&hint.except_user_id) else { return };
-        let frame = SharedFrame::from_encoded(&hint.frame);
-        // Events, gaps and answers are for the sessions alone to make.
-        let Ok(ServerFrame { frame: Some(Frame::Signal(_)) }) = frame.decode_frame() else { return };
+        let Some(frame) = signal_of(&hint) else { return };
         let rooms: Vec<RoomId> = hint.room_ids.iter().filter_map(|room| RoomId::parse(room).ok()).collect();
         self.hub.signal_rooms(rooms.iter(), &frame, &except);
+    }
+}
+
+/// The frame of a hint. Events, gaps and answers are for the sessions alone to make.
+fn signal_of(hint: &SignalHint) -> Option<SharedFrame> {
+    let frame = SharedFrame::from_encoded(&hint.frame);
+    let is_signal = matches!(frame.decode_frame(), Ok(ServerFrame { frame: Some(Frame::Signal(_)) }));
+    is_signal.then_some(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_proto::v1;
+    use prost::Message;
+
+    use super::*;
+
+    fn passes(frame: Option<Frame>) -> bool {
+        let frame = ServerFrame { frame }.encode_to_vec().into();
+        signal_of(&SignalHint { frame, ..SignalHint::default() }).is_some()
+    }
+
+    #[test]
+    fn hints_carry_signals_only() {
+        assert!(passes(Some(Frame::Signal(v1::Signal::default()))));
+        for frame in [
+            Frame::Welcome(v1::Welcome::default()),
+            Frame::Event(v1::Event::default()),
+            Frame::Gap(v1::Gap::default()),
+            Frame::Reply(v1::Reply::default()),
+            Frame::Draining(v1::Draining::default()),
+        ] {
+            assert!(!passes(Some(frame.clone())), "{frame:?}");
+        }
+        assert!(!passes(None), "a frame of a later version");
+        let garbage = SignalHint { frame: vec![0xff; 8].into(), ..SignalHint::default() };
+        assert!(signal_of(&garbage).is_none());
     }
 }
