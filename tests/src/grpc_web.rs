@@ -1,9 +1,9 @@
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use prost::Message;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::{Http, within};
 
@@ -21,9 +21,13 @@ pub struct GrpcWeb {
 impl GrpcWeb {
     /// Calls `/package.Service/Method`.
     pub async fn call(http: &Http, token: Option<&str>, path: &str, request: &impl Message) -> Self {
-        let message = request.encode_to_vec();
+        Self::call_encoded(http, token, path, &request.encode_to_vec()).await
+    }
+
+    /// The same with a request that is encoded.
+    pub async fn call_encoded(http: &Http, token: Option<&str>, path: &str, message: &[u8]) -> Self {
         let length = u32::try_from(message.len()).expect("a request is small").to_be_bytes();
-        let body = [&[0], length.as_slice(), &message].concat();
+        let body = [&[0], length.as_slice(), message].concat();
         let mut call = http.call(Method::POST, path).body(body);
         for (name, value) in [("content-type", "application/grpc-web+proto"), ("x-grpc-web", "1")] {
             call = call.header(name, value);
@@ -57,6 +61,26 @@ impl GrpcWeb {
         let trailers = String::from_utf8(frame.to_vec()).expect("trailers are text");
         let status = trailers.lines().find_map(|line| line.strip_prefix("grpc-status:"));
         Err(Code::from_bytes(status.expect("trailers hold the status").trim().as_bytes()))
+    }
+
+    /// How a unary call ended, its answer left aside.
+    pub async fn status(&mut self) -> Status {
+        let of = |headers: &HeaderMap| Status::from_header_map(headers);
+        if let Some(status) = of(&self.headers) {
+            return status;
+        }
+        loop {
+            let (flag, frame) = within("a frame comes", self.frame()).await;
+            if flag & TRAILERS != 0 {
+                let trailers = String::from_utf8(frame.to_vec()).expect("trailers are text");
+                let trailers = trailers.lines().filter_map(|line| line.split_once(':'));
+                let trailers = trailers.map(|(name, value)| {
+                    let name = name.parse::<HeaderName>().expect("a name of a header");
+                    (name, value.trim().parse::<HeaderValue>().expect("a value of a header"))
+                });
+                return of(&trailers.collect()).expect("trailers hold the status");
+            }
+        }
     }
 
     async fn frame(&mut self) -> (u8, Bytes) {

@@ -97,22 +97,46 @@ impl Operation {
         request
     }
 
+    /// The same about the message at `seq`, where it is about one.
+    pub fn json_of(&self, room: &str, seq: u64) -> Value {
+        let mut request = self.json(room);
+        if let Some(target) = request.get_mut("seq") {
+            *target = seq.into();
+        }
+        request
+    }
+
+    /// The path of the REST form about the message at `seq`.
+    pub fn rest_path_of(&self, room: &str, seq: u64) -> String {
+        self.rest_path(room).replace("/messages/4", &format!("/messages/{seq}"))
+    }
+
     /// The request as gRPC carries it.
     pub fn encoded(&self, room: &str) -> Vec<u8> {
+        self.encode(&self.json(room))
+    }
+
+    /// A request in JSON as gRPC carries it.
+    pub fn encode(&self, request: &Value) -> Vec<u8> {
         let (service, method) = self.method.split_once('/').expect("a service and a method");
         let service = json::pool().get_service_by_name(&format!("parlance.v1.{service}"));
         let service = service.expect("the service is in the contract");
         let method = service.methods().find(|found| found.name() == method);
         let input = method.expect("the method is in the contract").input();
-        let message = json::from_json(&input, self.json(room).to_string().as_bytes());
+        let message = json::from_json(&input, request.to_string().as_bytes());
         message.expect("the request is of its type").encode_to_vec()
     }
 
     /// The request as a frame of `Chat`.
     pub fn frame(&self, request_id: &str, room: &str) -> ClientFrame {
+        self.frame_of(request_id, &self.json(room))
+    }
+
+    /// A request in JSON as a frame of `Chat`.
+    pub fn frame_of(&self, request_id: &str, request: &Value) -> ClientFrame {
         let method = self.method.split_once('/').expect("a service and a method").1;
         let name = method[..1].to_lowercase() + &method[1..];
-        let frame = object!({"requestId": request_id, name: self.json(room)});
+        let frame = object!({"requestId": request_id, name: request});
         json::client_frame_from_json(frame.to_string().as_bytes()).expect("the frame is well formed")
     }
 }
