@@ -70,9 +70,14 @@ impl Cluster {
 
     /// What `parlance tables` says to this.
     pub async fn tables(&self, command: &str) -> String {
-        let mut tables = Command::new(parlance());
-        tables.args(["tables", command]).envs(self.environment()).stdin(Stdio::null()).kill_on_drop(true);
-        let output = within("the tables are looked at", tables.output()).await.expect("the command runs");
+        self.run(&["tables", command]).await
+    }
+
+    /// What `parlance` says to these arguments, beside the nodes.
+    pub async fn run(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(parlance());
+        command.args(arguments).envs(self.environment()).stdin(Stdio::null()).kill_on_drop(true);
+        let output = within("the command ends", command.output()).await.expect("the command runs");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
         said

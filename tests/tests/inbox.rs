@@ -125,6 +125,54 @@ async fn receipts_are_there_to_be_asked_for() {
     .await;
 }
 
+/// A receipt is sent once and may be lost: what it said is there to be asked for, for those who came
+/// after it, too. Whoever was removed neither gives receipts nor is named.
+#[tokio::test]
+async fn receipts_that_were_not_heard_are_there_to_be_asked_for() {
+    let server = Server::start().await;
+    for_each_door(async |door| {
+        let [alice, bob, carol] = [fresh("alice"), fresh("bob"), fresh("carol")];
+        let (alice, bob, carol) =
+            (server.person(&alice).await, server.person(&bob).await, server.person(&carol).await);
+        let room = alice.group(&[&bob]).await;
+        let last = alice.say(&room, "before carol").await;
+        let mut at_bob = bob.connect(door).await;
+        // Nobody hears of these.
+        mark_read(&mut at_bob, &room, last).await;
+        bob.acknowledge(&room, last).await;
+        let added = alice.add(&room, &carol).await;
+
+        let receipts = async |person: &Person| -> Vec<(String, u64, u64)> {
+            let request = v1::ListReceiptsRequest { room_id: room.clone(), ..Default::default() };
+            let receipts = person.connect(door).await.call(request).await.unwrap().receipts;
+            receipts.into_iter().map(|r| (r.user_id, r.delivered_seq, r.read_seq)).collect()
+        };
+        let of_bob = (bob.id.clone(), last, last);
+        for person in [&alice, &carol] {
+            assert!(receipts(person).await.contains(&of_bob));
+        }
+        let of_carol = receipts(&alice).await.into_iter().find(|receipt| receipt.0 == carol.id).unwrap();
+        assert!(of_carol.2 <= added, "{of_carol:?}");
+
+        alice.remove(&room, &bob).await;
+        let mut at_alice = alice.connect(door).await;
+        let request = v1::MarkReadRequest { room_id: room.clone(), seq: added, request_id: fresh("mark") };
+        assert_eq!(at_bob.call(request).await.unwrap_err().reason, "not_member");
+        // The next receipt that alice hears of is carol's, not one of bob's.
+        mark_read(&mut carol.connect(door).await, &room, added).await;
+        let heard = loop {
+            if let v1::signal::Signal::Receipt(receipt) = at_alice.signal().await {
+                break receipt;
+            }
+        };
+        assert_eq!((heard.user_id, heard.read_seq), (carol.id.clone(), added));
+        for person in [&alice, &carol] {
+            assert!(!receipts(person).await.iter().any(|receipt| receipt.0 == bob.id));
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn every_device_of_a_person_gets_everything() {
     let server = Server::start().await;

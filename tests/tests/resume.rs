@@ -5,7 +5,8 @@
 use parlance_proto::v1::event::Body;
 use parlance_proto::v1::{self, Gap, GapReason};
 use parlance_tests::{
-    Conversation, DOORS, Door, Item, Person, Server, for_each_door, fresh, refused, text_of,
+    Cluster, Conversation, DOORS, Door, Item, Person, Server, for_each_door, fresh, refused, run_to_end,
+    text_of,
 };
 use tonic::Code;
 
@@ -258,4 +259,90 @@ async fn more_than_is_pushed_at_once_is_a_gap_to_page() {
         let events = at_bob.events_up_to(&room, head).await;
         assert_eq!((events.len(), text_of(&events[10_000])), (10_001, "live"));
     }
+}
+
+/// The epoch that `parlance restored` says it has raised.
+fn raised(said: &str) -> u64 {
+    let epoch = said.split_once("the epoch is ").and_then(|(_, rest)| rest.split(' ').next());
+    epoch.and_then(|epoch| epoch.parse().ok()).unwrap_or_else(|| panic!("no epoch: {said}"))
+}
+
+/// Whoever holds a room as `before` reads it anew in this epoch, and the room goes on.
+async fn room_is_read_anew(alice: &Person, room: &str, before: &v1::Cursor, epoch: u64) {
+    assert!(epoch > before.epoch, "{epoch} after {}", before.epoch);
+    for_each_door(async |door| {
+        let mut conversation = alice.resume(door, std::slice::from_ref(before)).await;
+        let (gap, head) = (conversation.gap().await, conversation.welcome().heads[0].clone());
+        assert_eq!(named(&gap), (1, head.seq, GapReason::Restored));
+        assert_eq!((gap.epoch, head.epoch), (epoch, epoch));
+        let seq = alice.say(room, "and on").await;
+        assert_eq!(conversation.event().await.seq, seq);
+        // Who has read it anew goes on as ever.
+        let cursor = v1::Cursor { epoch: head.epoch, ..Person::cursor(room, head.seq) };
+        let mut again = alice.resume(door, &[cursor]).await;
+        assert_eq!(again.event().await.seq, seq);
+    })
+    .await;
+}
+
+/// Where a client that is connected now has a room.
+async fn held(person: &Person, room: &str) -> v1::Cursor {
+    let head = person.connect(Door::Grpc).await.welcome().heads[0].clone();
+    assert_eq!(head.room_id, room);
+    v1::Cursor { epoch: head.epoch, ..Person::cursor(room, head.seq) }
+}
+
+#[tokio::test]
+async fn after_parlance_restored_a_data_directory_is_read_anew() {
+    let mut server = Server::start_with(&["--user-rate", "0"]).await;
+    let alice = server.person("alice").await;
+    let room = alice.group(&[]).await;
+    alice.say(&room, "hello").await;
+    let before = held(&alice, &room).await;
+    let data = server.data();
+    let command = ["restored", "--data-dir", data.to_str().unwrap()];
+    let running = run_to_end(&command).await;
+    assert!(!running.status.success(), "not while the server has it");
+    server.stop().await;
+    let output = run_to_end(&command).await;
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    server.start_again().await;
+    room_is_read_anew(&alice, &room, &before, raised(&said)).await;
+}
+
+#[tokio::test]
+async fn after_parlance_restored_tables_are_read_anew() {
+    let mut cluster = Cluster::start(1).await;
+    let alice = cluster.person(0, "alice");
+    alice.users().get_user(v1::GetUserRequest { user_id: "me".to_owned() }).await.unwrap();
+    let room = alice.group(&[]).await;
+    alice.say(&room, "hello").await;
+    let before = held(&alice, &room).await;
+    cluster.nodes[0].stop().await;
+    let said = cluster.run(&["restored", "--store", "dynamodb"]).await;
+    cluster.start_again(0).await;
+    room_is_read_anew(&alice, &room, &before, raised(&said)).await;
+}
+
+#[tokio::test]
+async fn events_ahead_of_the_head_are_an_empty_page() {
+    let server = Server::start().await;
+    let (alice, bob, room) = pair(&server).await;
+    let head = alice.say(&room, "hello").await;
+    for_each_door(async |door| {
+        let mut at_bob = bob.connect(door).await;
+        for from_seq in [head + 1, head + 1_000, u64::MAX] {
+            let request = v1::ListEventsRequest { room_id: room.clone(), from_seq, ..Default::default() };
+            let page = at_bob.call(request).await.unwrap();
+            let empty = v1::ListEventsResponse { head_seq: head, ..Default::default() };
+            assert_eq!(page, empty, "from {from_seq}");
+        }
+        // What lies ahead of the upper end is not waited for either.
+        let request =
+            v1::ListEventsRequest { room_id: room.clone(), from_seq: head, to_seq: u64::MAX, page_size: 0 };
+        let page = at_bob.call(request).await.unwrap();
+        assert_eq!((page.events.len(), page.head_seq, page.next_from_seq), (1, head, 0));
+    })
+    .await;
 }
