@@ -4,6 +4,7 @@
 //! has in common: what is stored, or was accepted by another node, stays readable when the
 //! rules for new text become stricter.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::limits::{MAX_EMOJI_BYTES, MAX_NAME_BYTES, MAX_TEXT_BYTES, MAX_TOPIC_BYTES};
@@ -62,10 +63,11 @@ text! {
     /// A room's topic: at most [`MAX_TOPIC_BYTES`]; may be empty.
     Topic
 }
-text! {
-    /// A reaction: 1 to [`MAX_EMOJI_BYTES`] bytes without white space.
-    Emoji
-}
+
+/// A reaction: 1 to [`MAX_EMOJI_BYTES`] bytes without white space. Compared without variation
+/// selectors: keyboards differ in whether they add one, and people see the same emoji.
+#[derive(Debug, Clone)]
+pub struct Emoji(Arc<str>);
 
 fn bounded(text: &str, max: usize) -> Result<(), TextError> {
     if text.len() > max { Err(TextError::TooLong(max)) } else { Ok(()) }
@@ -210,6 +212,17 @@ impl Default for Topic {
 }
 
 impl Emoji {
+    /// The emoji as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The characters that count when emoji are compared: without the selectors of the text form
+    /// (U+FE0E) and the emoji form (U+FE0F).
+    fn compared(&self) -> impl Iterator<Item = char> {
+        self.0.chars().filter(|c| !matches!(c, '\u{fe0e}' | '\u{fe0f}'))
+    }
+
     /// What is left of a reaction to a message that the reader may not see.
     pub fn hidden() -> Self {
         Self("".into())
@@ -235,6 +248,26 @@ impl Emoji {
             return Err(TextError::Character);
         }
         Ok(Self(emoji.into()))
+    }
+}
+
+impl PartialEq for Emoji {
+    fn eq(&self, other: &Self) -> bool {
+        self.compared().eq(other.compared())
+    }
+}
+
+impl Eq for Emoji {}
+
+impl Ord for Emoji {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.compared().cmp(other.compared())
+    }
+}
+
+impl PartialOrd for Emoji {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -142,11 +142,12 @@ pub(crate) fn decode_overlay(room: &RoomId, seq: u64, bytes: &[u8]) -> Result<Ov
             Some(text) => Some((Text::parse(&text).ok()?, Timestamp(record.edited_at_ms))),
             None => None,
         };
-        let mut reactions = BTreeMap::new();
+        // Variation selectors once made reactions of their own: those are joined.
+        let mut reactions: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for reaction in record.reactions {
-            let users: Option<BTreeSet<_>> =
+            let users: Option<Vec<_>> =
                 reaction.user_ids.iter().map(|user| UserId::parse(user).ok()).collect();
-            reactions.insert(Emoji::parse(&reaction.emoji).ok()?, users?);
+            reactions.entry(Emoji::parse(&reaction.emoji).ok()?).or_default().extend(users?);
         }
         Some(Overlay { changed: record.changed_seq, edited, deleted: record.deleted, reactions, unknown })
     };
@@ -173,4 +174,25 @@ pub(crate) fn decode_user(id: &UserId, bytes: &[u8]) -> Result<User, StoreError>
         })
     };
     read().ok_or_else(|| damaged("the item", format_args!("user {id}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_proto::v1;
+
+    use super::*;
+
+    #[test]
+    fn reactions_that_differ_in_variation_selectors_are_joined() {
+        let reaction = |emoji: &str, users: &[&str]| v1::Reaction {
+            emoji: emoji.to_owned(),
+            user_ids: users.iter().map(|&user| user.to_owned()).collect(),
+        };
+        let reactions = vec![reaction("👍", &["ann", "bob"]), reaction("👍\u{fe0f}", &["bob", "cat"])];
+        let record = OverlayRecord { changed_seq: 9, reactions, ..Default::default() };
+        let room = RoomId::parse("room").unwrap();
+        let overlay = decode_overlay(&room, 5, &record.encode_to_vec()).unwrap();
+        let everyone = ["ann", "bob", "cat"].map(|user| UserId::parse(user).unwrap()).into();
+        assert_eq!(overlay.reactions, [(Emoji::parse("👍").unwrap(), everyone)].into());
+    }
 }

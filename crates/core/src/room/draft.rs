@@ -261,11 +261,12 @@ impl Draft {
             Action::React { target, emoji } => self.react(actor, *target, emoji),
             Action::Unreact { target, emoji } => {
                 let (_, overlay) = need!(self.message(actor, *target));
-                let has = overlay.reactions.get(emoji).is_some_and(|users| users.contains(&actor.user));
-                if !has {
-                    return nothing();
+                match overlay.reactions.get_key_value(emoji) {
+                    Some((known, users)) if users.contains(&actor.user) => {
+                        change(Body::ReactionRemoved { target: *target, emoji: known.clone() })
+                    }
+                    _ => nothing(),
                 }
-                change(Body::ReactionRemoved { target: *target, emoji: emoji.clone() })
             }
             Action::Add { users } => self.add(actor, users),
             Action::Remove { user } => {
@@ -314,7 +315,11 @@ impl Draft {
         if overlay.deleted {
             return Err(Refusal::MessageDeleted(target));
         }
-        let users = overlay.reactions.get(emoji);
+        // Written as the first one on the message, so that clients see one reaction.
+        let (emoji, users) = match overlay.reactions.get_key_value(emoji) {
+            Some((known, users)) => (known, Some(users)),
+            None => (emoji, None),
+        };
         if users.is_some_and(|users| users.contains(&actor.user)) {
             return Ok(Ok(Verdict::Change(Vec::new())));
         }

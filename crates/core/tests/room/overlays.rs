@@ -53,6 +53,34 @@ fn deleted_text_does_not_leave_again() {
     assert_eq!(overlay, Overlay { changed: 8, deleted: true, ..Overlay::default() });
 }
 
+/// How the emoji of the room's last event is written.
+fn written(solo: &Solo) -> String {
+    match &solo.store.event(solo.head()).unwrap().body {
+        Body::ReactionAdded { emoji, .. } | Body::ReactionRemoved { emoji, .. } => emoji.as_str().to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn variation_selectors_make_no_second_reaction() {
+    let mut solo = Solo::group();
+    solo.does("ann", send("hello")).unwrap();
+    solo.does("ann", react(5, "👍\u{fe0f}")).unwrap();
+    assert_eq!(solo.does("ann", react(5, "👍")).unwrap().first, 0, "nothing to change");
+    solo.does("bob", react(5, "👍")).unwrap();
+    assert_eq!(written(&solo), "👍\u{fe0f}", "as the first one");
+    solo.does("cat", react(5, "👍\u{fe0e}")).unwrap();
+    let everyone = ["ann", "bob", "cat"].map(user).into();
+    assert_eq!(solo.store.overlays[&5].reactions, [(emoji("👍"), everyone)].into());
+    // Removal takes either form, and its event names the one that clients know.
+    solo.does("ann", unreact(5, "👍")).unwrap();
+    assert_eq!(written(&solo), "👍\u{fe0f}");
+    assert_eq!(solo.store.overlays[&5].reactions[&emoji("👍")].len(), 2);
+    // A skin tone is no selector.
+    solo.does("bob", react(5, "👍🏽")).unwrap();
+    assert_eq!(solo.store.overlays[&5].reactions.len(), 2);
+}
+
 #[test]
 fn a_deleted_message_stays_deleted() {
     let mut solo = Solo::group();

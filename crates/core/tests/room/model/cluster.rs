@@ -186,7 +186,7 @@ impl Cluster {
             _ if *back >= 6 => self.store.head() + 7 - back,
             count => messages[(back % count) as usize],
         };
-        let emojis = ["👍", "🎉"];
+        let emojis = ["👍", "🎉", "👍\u{fe0f}"];
         match what {
             What::Send { reply: None } => send(&format!("message {op}")),
             What::Send { reply: Some(to) } => reply(&format!("message {op}"), find(to)),
