@@ -202,7 +202,8 @@ async fn an_id_stands_for_one_thing_only() {
 /// Where an answer says that the change stands.
 fn outcome(answer: Answer) -> Value {
     let reply = v1::Reply { request_id: String::new(), result: Some(answer) };
-    let json: Value = serde_json::from_slice(&json::typed_to_json("parlance.v1.Reply", &reply)).unwrap();
+    let json: Value =
+        serde_json::from_slice(&json::typed_to_json("parlance.v1.Reply", &reply).unwrap()).unwrap();
     let answer = json.as_object().and_then(|reply| reply.values().next());
     answer.map_or(Value::Null, |answer| answer["outcome"].clone())
 }

@@ -48,6 +48,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let retry_after = self.failure.retry_after.unwrap_or(limits::RETRY_AFTER);
         let error = json::typed_to_json("parlance.v1.Error", &v1::Error::from(*self.failure));
+        let error = error.unwrap_or_else(|_| br#"{"code":13,"reason":"internal"}"#.to_vec());
         let body = [br#"{"error":"#, error.as_slice(), b"}"].concat();
         let mut response = json_response(self.status, body);
         let headers = response.headers_mut();

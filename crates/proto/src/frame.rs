@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::{BufMut, Bytes};
 use prost::{DecodeError, Message};
 
+use crate::error::Failure;
 use crate::{json, v1};
 
 /// A server frame that is encoded once, whoever gets it: as protobuf when it is made, in
@@ -78,7 +79,10 @@ impl SharedFrame {
 
     /// The frame as canonical proto3 JSON: always valid UTF-8. Made anew with each call; see
     /// [`Self::in_form`].
-    pub fn to_json(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// Those of [`json::to_json`].
+    pub fn to_json(&self) -> Result<Vec<u8>, Failure> {
         json::server_frame_to_json(&self.0.proto)
     }
 

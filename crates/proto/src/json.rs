@@ -225,30 +225,34 @@ impl<'de> Visitor<'de> for Numbers {
 
 /// Writes any message of the contract; fields at their default are written where the
 /// canonical form asks for it, which is nowhere.
-pub fn to_json(message: &DynamicMessage) -> Vec<u8> {
+///
+/// # Errors
+/// INTERNAL where a value has no JSON form, such as a timestamp out of range.
+pub fn to_json(message: &DynamicMessage) -> Result<Vec<u8>, Failure> {
     let mut json = Vec::with_capacity(256);
     let mut serializer = serde_json::Serializer::new(&mut json);
-    match message.serialize_with_options(&mut serializer, &SerializeOptions::new()) {
-        Ok(()) => json,
-        Err(error) => unreachable!("a message of the contract has a JSON form: {error}"),
-    }
+    message.serialize_with_options(&mut serializer, &SerializeOptions::new()).map_err(no_json)?;
+    Ok(json)
 }
 
 /// Writes a typed message of the contract.
-pub fn typed_to_json<M: Message>(name: &str, message: &M) -> Vec<u8> {
-    let mut dynamic = DynamicMessage::new(descriptor(name));
-    match dynamic.transcode_from(message) {
-        Ok(()) => to_json(&dynamic),
-        Err(error) => unreachable!("{name} is this message's type: {error}"),
-    }
+///
+/// # Errors
+/// Those of [`to_json`], and INTERNAL where `name` is not the message's.
+pub fn typed_to_json<M: Message>(name: &str, message: &M) -> Result<Vec<u8>, Failure> {
+    let descriptor = POOL.get_message_by_name(name).ok_or_else(|| no_json("unknown name"))?;
+    let mut dynamic = DynamicMessage::new(descriptor);
+    dynamic.transcode_from(message).map_err(no_json)?;
+    to_json(&dynamic)
 }
 
 /// An encoded server frame as JSON.
-pub(crate) fn server_frame_to_json(proto: &[u8]) -> Vec<u8> {
-    match DynamicMessage::decode(SERVER_FRAME.clone(), proto) {
-        Ok(message) => to_json(&message),
-        Err(error) => unreachable!("server frames are encoded here: {error}"),
-    }
+pub(crate) fn server_frame_to_json(proto: &[u8]) -> Result<Vec<u8>, Failure> {
+    to_json(&DynamicMessage::decode(SERVER_FRAME.clone(), proto).map_err(no_json)?)
+}
+
+fn no_json(error: impl fmt::Display) -> Failure {
+    Failure::new(tonic::Code::Internal, "internal", format!("no JSON form: {error}"))
 }
 
 #[cfg(test)]

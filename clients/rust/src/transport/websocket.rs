@@ -46,6 +46,7 @@ impl Encoding {
             Self::Binary => Message::Binary(frame.encode_to_vec().into()),
             Self::Json => {
                 let json = json::typed_to_json("parlance.v1.ClientFrame", frame);
+                let json = json.map_err(|failure| ClientError::Protocol(failure.message))?;
                 let text = Utf8Bytes::try_from(json);
                 Message::Text(text.map_err(|error| ClientError::Protocol(error.to_string()))?)
             }
@@ -270,7 +271,7 @@ mod tests {
     fn server_frames_are_read_from_json() {
         let event = v1::Event { room_id: "r".to_owned(), seq: u64::MAX, ..Default::default() };
         let frame = ServerFrame { frame: Some(v1::server_frame::Frame::Event(event)) };
-        assert_eq!(from_json(&SharedFrame::new(&frame).to_json()).unwrap(), frame);
+        assert_eq!(from_json(&SharedFrame::new(&frame).to_json().unwrap()).unwrap(), frame);
         assert!(matches!(from_json(b"{"), Err(ClientError::Protocol(_))));
         // A frame of a later version: nothing that we know is in it.
         assert_eq!(from_json(br#"{"future": {}}"#).unwrap(), ServerFrame { frame: None });

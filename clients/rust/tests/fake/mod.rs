@@ -129,7 +129,7 @@ async fn accept_web_sockets(listener: TcpListener, accepted: mpsc::Sender<Peer>)
                             None => break,
                         };
                         let message = if text {
-                            Message::Text(String::from_utf8(frame.to_json()).unwrap().into())
+                            Message::Text(String::from_utf8(frame.to_json().unwrap()).unwrap().into())
                         } else {
                             Message::Binary(frame.proto().clone())
                         };

@@ -62,5 +62,5 @@ async fn call(shared: &Shared, request: Request) -> Result<Vec<u8>, Refusal> {
         tracing::error!(rpc = route.rpc(), %error, "the backend's answer cannot be decoded");
         Failure::new(Code::Internal, "internal", "the answer cannot be decoded")
     })?;
-    Ok(json::to_json(&answer))
+    Ok(json::to_json(&answer)?)
 }

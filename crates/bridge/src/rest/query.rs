@@ -68,7 +68,7 @@ mod tests {
         let descriptor = json::pool().get_message_by_name(&format!("parlance.v1.{message}")).unwrap();
         let mut message = DynamicMessage::new(descriptor);
         apply(query, &mut message, UnknownFields::Refuse)?;
-        Ok(String::from_utf8(json::to_json(&message)).unwrap())
+        Ok(String::from_utf8(json::to_json(&message).unwrap()).unwrap())
     }
 
     fn check(message: &str, query: &str, expected: &str) {
@@ -98,7 +98,7 @@ mod tests {
         let descriptor = json::pool().get_message_by_name("parlance.v1.ListUsersRequest").unwrap();
         let mut message = DynamicMessage::new(descriptor);
         apply("future=1&pageSize=7", &mut message, UnknownFields::Ignore).unwrap();
-        assert_eq!(json::to_json(&message), br#"{"pageSize":7}"#);
+        assert_eq!(json::to_json(&message).unwrap(), br#"{"pageSize":7}"#);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use parlance_proto::json::UnknownFields;
 use parlance_proto::{Delivery, SharedFrame, json, v1};
 use prost::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 use tonic::Code;
 
 use crate::limits::{FRAGMENT_BYTES, MAX_REQUEST_ID_BYTES};
@@ -17,6 +17,19 @@ pub(super) enum Form {
     Json,
     /// Protobuf, in binary messages.
     Binary,
+}
+
+/// The end of a connection for which there is no form of what comes next.
+fn close_without_json() -> Bytes {
+    let reason = b"no JSON form of a frame";
+    let opcode = OpCode::Control(Control::Close);
+    let header = FrameHeader { is_final: true, opcode, ..FrameHeader::default() };
+    let mut framed = Vec::with_capacity(reason.len() + 4);
+    // Writing to a vector does not fail.
+    let _ = header.format(reason.len() as u64 + 2, &mut framed);
+    framed.extend_from_slice(&u16::from(CloseCode::Error).to_be_bytes());
+    framed.extend_from_slice(reason);
+    framed.into()
 }
 
 impl Form {
@@ -38,10 +51,17 @@ impl Form {
     pub(super) fn framed(self, frame: &SharedFrame) -> Bytes {
         let json;
         let payload = match self {
-            Self::Json => {
-                json = frame.to_json();
-                &json[..]
-            }
+            Self::Json => match frame.to_json() {
+                Ok(made) => {
+                    json = made;
+                    &json[..]
+                }
+                // To leave it out would be a hole that nobody names.
+                Err(failure) => {
+                    tracing::error!(error = failure.message, "a frame has no JSON form, closing");
+                    return close_without_json();
+                }
+            },
             Self::Binary => frame.proto(),
         };
         let mut framed = Vec::with_capacity(payload.len() + 16);

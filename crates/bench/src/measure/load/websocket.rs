@@ -79,7 +79,8 @@ impl Listener {
         if self.binary {
             self.write(BINARY, &frame.encode_to_vec()).await
         } else {
-            self.write(TEXT, &json::typed_to_json("parlance.v1.ClientFrame", frame)).await
+            let json = json::typed_to_json("parlance.v1.ClientFrame", frame);
+            self.write(TEXT, &json.map_err(|failure| anyhow::anyhow!(failure.message))?).await
         }
     }
 
