@@ -23,6 +23,9 @@ use crate::{admin, listener, routes};
 /// Connections of operators at a time: they look, and go.
 const OPERATORS: usize = 64;
 
+/// How long connections of operators may take to end, when everything else has.
+const OPERATORS_DEADLINE: Duration = Duration::from_secs(1);
+
 /// How long the rooms of a node may take to end, once the clients are gone.
 const ROOMS_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -35,6 +38,8 @@ pub struct Server {
     shutdown: CancellationToken,
     /// Ends what operators look at: last, so that they see the draining.
     operators: CancellationToken,
+    /// What they look at, and what else runs until then.
+    helpers: TaskTracker,
     connections: TaskTracker,
     address: SocketAddr,
     admin_address: SocketAddr,
@@ -66,8 +71,9 @@ impl Server {
         let edge_address = listeners.edges.as_ref().map(TcpListener::local_addr).transpose()?;
         let (readiness, shutdown) = (Readiness::new(), CancellationToken::new());
         let operators = CancellationToken::new();
+        let helpers = TaskTracker::new();
         let tls = match &config.tls {
-            Some(files) => Some(Tls::follow(files, operators.clone()).await?),
+            Some(files) => Some(Tls::follow(files, operators.clone(), &helpers).await?),
             None => None,
         };
         let allowed = config.allowed_origins.clone().into();
@@ -80,7 +86,7 @@ impl Server {
             Role::Node(node) => {
                 let (running, services) = Node::start(node, &readiness, &shutdown, spread).await?;
                 let (reporter, health) = tonic_health::server::health_reporter();
-                tokio::spawn(
+                helpers.spawn(
                     operators.clone().run_until_cancelled_owned(follow_health(readiness.clone(), reporter)),
                 );
                 let local = matches!(node.identity, Identity::Local);
@@ -124,7 +130,7 @@ impl Server {
             peers: Peers::Clients,
             max_connections: OPERATORS,
         };
-        tokio::spawn(listener::serve(looking, operators.clone(), TaskTracker::new()));
+        helpers.spawn(listener::serve(looking, operators.clone(), helpers.clone()));
         Ok(Self {
             running,
             bridge,
@@ -132,6 +138,7 @@ impl Server {
             drain: config.drain,
             shutdown,
             operators,
+            helpers,
             connections,
             address,
             admin_address,
@@ -181,6 +188,10 @@ impl Server {
             Running::Edge(edge) => edge.stop().await,
         }
         self.operators.cancel();
+        self.helpers.close();
+        if timeout(OPERATORS_DEADLINE, self.helpers.wait()).await.is_err() {
+            tracing::debug!("connections of operators that did not end in time are cut");
+        }
     }
 }
 

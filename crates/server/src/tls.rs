@@ -12,6 +12,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::{Accept, TlsAcceptor};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::TlsFiles;
 
@@ -33,11 +34,15 @@ struct Pem {
 
 impl Tls {
     /// Reads the files now, and again whenever they change until `end`.
-    pub(crate) async fn follow(files: &TlsFiles, end: CancellationToken) -> anyhow::Result<Arc<Self>> {
+    pub(crate) async fn follow(
+        files: &TlsFiles,
+        end: CancellationToken,
+        tasks: &TaskTracker,
+    ) -> anyhow::Result<Arc<Self>> {
         let pem = Pem::read(files).await?;
         let tls = Arc::new(Self(ArcSwap::from_pointee(pem.config().with_context(|| named(files))?)));
         let (following, files) = (tls.clone(), files.clone());
-        tokio::spawn(end.run_until_cancelled_owned(async move { following.renew(&files, pem).await }));
+        tasks.spawn(end.run_until_cancelled_owned(async move { following.renew(&files, pem).await }));
         Ok(tls)
     }
 

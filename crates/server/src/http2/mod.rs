@@ -27,6 +27,7 @@ use http::{HeaderName, Request, header};
 use http_body::Body as _;
 use parlance_proto::{Outlet, Push};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -86,6 +87,8 @@ where
         let mut shutdown = pin!(shutdown.cancelled_owned());
         let mut clock = pin!(sleep_until(Instant::now() + keep_alive.after));
         let (mut is_shut_down, mut is_asked) = (false, false);
+        // Those of requests that are under way; what is left of them ends with the connection.
+        let mut answers = JoinSet::new();
         let ended = loop {
             tokio::select! {
                 biased;
@@ -95,11 +98,17 @@ where
                 }
                 accepted = link.accept() => match accepted {
                     Some(Ok(accepted)) => {
-                        tokio::spawn(answer(accepted, app.clone(), link.count()));
+                        answers.spawn(answer(accepted, app.clone(), link.count()));
                     }
                     Some(Err(error)) => break Err(error),
                     None => break Ok(()),
                 },
+                Some(ended) = answers.join_next(), if !answers.is_empty() => {
+                    // Its stream is reset; the others go on.
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a request ended without an answer");
+                    }
+                }
                 () = clock.as_mut() => {
                     let is_there = heard.take();
                     if is_asked && !is_there {
