@@ -6,6 +6,7 @@
 //! appends.
 #![warn(missing_docs)]
 
+pub mod evict;
 pub mod limits;
 pub mod plant;
 

@@ -13,6 +13,7 @@ pub use draft::{Append, Draft};
 
 use self::layered::Layered;
 use self::requests::Requests;
+use crate::evict::survivors;
 use crate::limits::RoomSizes;
 use crate::{
     Body, Chunk, Event, Head, Member, Overlay, RoomId, RoomKind, Settings, Standing, Timestamp, UserId,
@@ -167,9 +168,8 @@ impl Room {
     pub fn settle(&mut self) {
         let RoomSizes { members: most_members, messages: most_messages } = *self.sizes;
         self.members.settle(|members| {
-            if members.len() > most_members {
-                members.clear();
-            }
+            let mut survives = survivors(members.len(), most_members);
+            members.retain(|_, _| survives());
         });
         self.messages.settle(|messages| {
             while messages.len() > most_messages {

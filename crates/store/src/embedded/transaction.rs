@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use parlance_core::evict::survivors;
 use parlance_core::{Chunk, Head, RoomId};
 
 use super::keys;
@@ -26,13 +27,19 @@ pub(super) struct Lately {
 }
 
 impl Lately {
-    /// Forgets everything where it has become too much.
+    /// Forgets a part of what has become too much.
     pub(super) fn trim(&mut self) {
-        if self.heads.len() > REMEMBERED {
-            self.heads.clear();
+        self.trim_to(REMEMBERED);
+    }
+
+    fn trim_to(&mut self, limit: usize) {
+        if self.heads.len() > limit {
+            let mut survives = survivors(self.heads.len(), limit);
+            self.heads.retain(|_, _| survives());
         }
-        if self.user_rooms.len() > REMEMBERED {
-            self.user_rooms.clear();
+        if self.user_rooms.len() > limit {
+            let mut survives = survivors(self.user_rooms.len(), limit);
+            self.user_rooms.retain(|_, _| survives());
         }
     }
 }
@@ -88,5 +95,22 @@ impl Transaction {
             return decode_chunk(room, keys::seq(key).unwrap_or_default(), value);
         }
         last_chunk(room, self.tables.keyspace(Table::Log).range(first..=last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_cache_keeps_a_part() {
+        let mut lately = Lately::default();
+        for number in 0..20u8 {
+            lately.user_rooms.insert(vec![number], vec![number]);
+            lately.trim_to(3);
+            let kept = lately.user_rooms.len();
+            assert!((1..=3).contains(&kept) && (number == 0 || kept >= 2), "{kept} after {number}");
+            assert!(lately.user_rooms.iter().all(|(key, value)| key == value));
+        }
     }
 }
