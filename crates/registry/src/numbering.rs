@@ -137,6 +137,13 @@ struct Stream {
     due: u64,
 }
 
+/// Whether this is a number that a node gives: the first of a generation is 1, and so many
+/// generations there are not.
+fn is_possible(number: u64) -> bool {
+    let (generation, within) = (number >> GENERATION_SHIFT, number & ((1 << GENERATION_SHIFT) - 1));
+    within != 0 && generation < 1 << 31
+}
+
 impl Stream {
     fn starting_at(next: u64) -> Self {
         Self { next, ahead: BTreeSet::new(), sent: next - 1, due: next - 1 }
@@ -192,12 +199,16 @@ impl Arrivals {
 
     /// An envelope has arrived.
     pub fn envelope(&mut self, sender: &str, channel: &str, number: u64) {
+        if !is_possible(number) {
+            return;
+        }
         let strict = channel == self.own;
         let Some(sender) = entry(&mut self.senders, sender) else { return };
         match sender.streams.get_mut(channel) {
             Some(stream) if !stream.is_older_than(number) => stream.arrive(number),
-            _ => {
-                let mut stream = Stream::of(number, strict, true);
+            held => {
+                // What came before it of this generation was sent while this node listened.
+                let mut stream = Stream::of(number, strict || held.is_some(), true);
                 stream.arrive(number);
                 sender.streams.insert(channel.to_owned(), stream);
             }
@@ -215,10 +226,14 @@ impl Arrivals {
         sender.reported |= sender.unpublished.is_some_and(|before| beat.unpublished > before);
         sender.unpublished = sender.unpublished.max(Some(beat.unpublished));
         for (channel, number) in beat.last.iter().filter(|(channel, _)| channel == own || follows(channel)) {
+            if !is_possible(*number) {
+                continue;
+            }
             match sender.streams.get_mut(channel) {
                 Some(stream) if !stream.is_older_than(*number) => stream.sent = stream.sent.max(*number),
-                _ => {
-                    let mut stream = Stream::of(*number, channel == own, false);
+                held => {
+                    let strict = channel == own || held.is_some();
+                    let mut stream = Stream::of(*number, strict, false);
                     stream.sent = *number;
                     sender.streams.insert(channel.clone(), stream);
                 }
@@ -443,8 +458,35 @@ mod tests {
             pair.send(channel);
         }
         assert_eq!([pair.second(), pair.second()], [vec![], vec![]]);
-        pair.lose(OWN);
-        assert_eq!([pair.second(), pair.second()], [vec![], vec![Loss::Gap]]);
+        for channel in [OWN, ROOM] {
+            pair.lose(channel);
+            assert_eq!([pair.second(), pair.second()], [vec![], vec![Loss::Gap]], "{channel}");
+        }
+    }
+
+    #[test]
+    fn the_first_envelope_after_a_long_pause_is_missed_in_a_room_too() {
+        let mut pair = Pair::new();
+        for channel in [OWN, ROOM] {
+            pair.send(channel);
+            pair.second();
+            for _ in 0..=IDLE_BEATS {
+                assert_eq!(pair.second(), []);
+            }
+            pair.lose(channel);
+            assert_eq!([pair.second(), pair.second()], [vec![], vec![Loss::Gap]], "{channel}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_no_node_gives_are_ignored() {
+        let mut pair = Pair::new();
+        pair.send(ROOM);
+        let sender = pair.arrivals.senders.keys().next().unwrap().clone();
+        for number in [0, 1 << GENERATION_SHIFT, u64::MAX] {
+            pair.arrivals.envelope(&sender, ROOM, number);
+        }
+        assert_eq!([pair.second(), pair.second()], [vec![], vec![]]);
     }
 
     #[test]

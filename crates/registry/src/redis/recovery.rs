@@ -229,6 +229,8 @@ impl Shared {
         self.users.clear();
         let leaving = async {
             tell_all(&self.users, |batch| self.tell_users(link, batch)).await?;
+            // What was published since the last one, and may be lost.
+            self.send_beat(link).await?;
             self.leave(link).await
         };
         // Otherwise others clear up once the lease has ended.
