@@ -87,10 +87,13 @@ impl Cancelled {
         let code = |reason: &CancellationReason| reason.code().unwrap_or("None").to_owned();
         let failed = |(at, reason)| (code(reason) == "ConditionalCheckFailed").then_some(at);
         let conditions: Vec<usize> = reasons.iter().enumerate().filter_map(failed).collect();
-        if !conditions.is_empty() {
-            return Self::Conditions(conditions);
-        }
         let busy = |code: &str| BUSY.contains(&code) || CONFLICT.contains(&code);
+        // The first item is the one that decides. While another transaction is under way on it,
+        // what failed behind it may be due to that one: the next try tells.
+        let undecided = reasons.first().is_some_and(|first| busy(&code(first)));
+        if !conditions.is_empty() {
+            return if undecided { Self::Busy } else { Self::Conditions(conditions) };
+        }
         match reasons.iter().map(code).find(|code| code != "None" && !busy(code)) {
             Some(other) => Self::Other(other),
             None => Self::Busy,
@@ -162,8 +165,10 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_condition_outweighs_a_conflict() {
+    fn a_failed_condition_outweighs_a_conflict_behind_it() {
         check(&["ConditionalCheckFailed", "TransactionConflict"], Cancelled::Conditions(vec![0]));
+        check(&["TransactionConflict", "ConditionalCheckFailed"], Cancelled::Busy);
+        check(&["ThrottlingError", "None", "ConditionalCheckFailed"], Cancelled::Busy);
         check(&["None", "TransactionConflict"], Cancelled::Busy);
         check(&["None", "ThrottlingError", "None"], Cancelled::Busy);
         check(&["ValidationError", "TransactionConflict"], Cancelled::Other("ValidationError".into()));
