@@ -60,7 +60,7 @@ impl LaterVersion {
                 Body::MemberAdded { user, .. } => {
                     member_count += 1;
                     members.push(Member::joined(user.clone(), Role::Member, seq));
-                    joins.push((user.clone(), Mark { seq, message_count }));
+                    joins.push((user.clone(), Mark { seq, message_count, ..Mark::from(expected) }));
                 }
                 Body::RoomChanged { settings } => {
                     info =
@@ -74,6 +74,7 @@ impl LaterVersion {
                 actor: user(actor),
                 request: RequestId::parse(&fresh("later")).expect("a request's id"),
                 message_count,
+                deleted_count: expected.deleted_count(),
                 body,
                 unknown: Unknown::new(encoded),
             });

@@ -189,7 +189,8 @@ async fn cursors_from_the_future() {
         }
         // Nothing is there, and that is no error.
         let (room_id, seq) = (room.clone(), u64::MAX);
-        let request = v1::ListMessagesRequest { room_id, after_seq: seq, before_seq: seq, page_size: 0 };
+        let request =
+            v1::ListMessagesRequest { room_id, after_seq: Some(seq), before_seq: seq, page_size: 0 };
         assert_eq!(conversation.call(request).await.unwrap().messages, []);
         let request =
             v1::ListEventsRequest { room_id: room.clone(), from_seq: seq, to_seq: seq, page_size: 0 };

@@ -31,6 +31,7 @@ use std::time::Duration;
 use dashmap::DashSet;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use parlance_core::UserId;
+use parlance_core::evict::survivors;
 use parlance_core::plant::{self, Plant};
 use parlance_proto::v1;
 use parlance_registry::Registry;
@@ -50,10 +51,6 @@ use crate::hub::Hub;
 use crate::map::Seeded;
 use crate::marks::Marks;
 use crate::rooms::Rooms;
-
-/// Users that are known to exist, kept in memory: 100 bytes each. Forgotten all at
-/// once when full, and looked up again.
-const KNOWN_USERS: usize = 100_000;
 
 /// How often idle state is dropped.
 const TRIM_EVERY: Duration = Duration::from_secs(10);
@@ -111,7 +108,7 @@ pub struct Api {
     hub: Arc<Hub>,
     cluster: Arc<Cluster>,
     rooms: Rooms,
-    marks: Marks,
+    marks: Arc<Marks>,
     rates: Option<DefaultKeyedRateLimiter<UserId>>,
     known_users: DashSet<UserId, Seeded>,
     /// Turns for opening a session.
@@ -138,7 +135,7 @@ impl Api {
         let cluster = Cluster::new(registry.clone(), store.clone(), hub.clone(), parts.recovery_reads, sizes);
         let cluster = Arc::new(cluster);
         let clock = parts.clock.clone();
-        let marks = Marks::new(store.clone());
+        let marks = Arc::new(Marks::new(store.clone(), cluster.clone(), tasks.clone()));
         let rooms =
             Rooms::new(store, hub.clone(), cluster.clone(), registry.clone(), clock, tasks.clone(), sizes);
         let inbound = cluster.clone().receive(rooms.clone(), registry.notices(), tasks.clone(), end.clone());
@@ -229,7 +226,7 @@ impl Api {
         self.parts.sizes
     }
 
-    pub(crate) fn marks(&self) -> &Marks {
+    pub(crate) fn marks(&self) -> &Arc<Marks> {
         &self.marks
     }
 
@@ -260,8 +257,11 @@ impl Api {
     }
 
     pub(crate) fn remember(&self, user: &UserId) {
-        if self.known_users.len() >= KNOWN_USERS {
-            self.known_users.clear();
+        let limit = self.sizes().known_users;
+        let known = self.known_users.len();
+        if known > limit {
+            let mut survives = survivors(known, limit);
+            self.known_users.retain(|_| survives());
         }
         self.known_users.insert(user.clone());
     }
@@ -297,6 +297,23 @@ async fn trim(api: Arc<Api>) {
                     rates.retain_recent();
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{TestNode, user};
+
+    #[tokio::test]
+    async fn a_full_list_of_known_users_keeps_a_part() {
+        let node = TestNode::start();
+        for number in 0..20 {
+            let id = user(&format!("user-{number}"));
+            node.api.remember(&id);
+            assert!(node.api.is_known(&id));
+            let known = node.api.known_users.len();
+            assert!(known >= 3.min(number + 1) && known <= 4, "{known}");
         }
     }
 }

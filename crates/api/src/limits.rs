@@ -55,6 +55,8 @@ pub struct Sizes {
     pub log_page: usize,
     /// Events that are pushed for one room on hello; before them a gap says what to page.
     pub max_catch_up: u64,
+    /// Users that are known to exist, kept in memory: 100 bytes each. The others are looked up.
+    pub known_users: usize,
     /// What a loaded room keeps in memory.
     pub room: RoomSizes,
 }
@@ -80,6 +82,7 @@ impl Sizes {
         older_page: 512,
         log_page: 1_024,
         max_catch_up: MAX_CATCH_UP,
+        known_users: 100_000,
         room: RoomSizes::PRODUCTION,
     };
 
@@ -103,6 +106,7 @@ impl Sizes {
         older_page: 3,
         log_page: 3,
         max_catch_up: 3,
+        known_users: 3,
         room: RoomSizes::SMALL,
     };
 }
@@ -156,6 +160,13 @@ pub(crate) const MAX_PAGE_BYTES: usize = 128 * 1024;
 
 /// Events read at once to fold a message's earlier form: a megabyte or two.
 pub(crate) const PAST_PAGE: usize = 512;
+
+/// How long acknowledgements of a session in one room share a write. A device that goes on
+/// elsewhere after a crash gets what came in this time once more.
+pub(crate) const ACK_WINDOW: Duration = Duration::from_secs(5);
+
+/// Acknowledgements of one session that are stored at the same time, at the end of a window.
+pub(crate) const ACK_WRITES: usize = 8;
 
 /// How long typing is shown unless it is repeated.
 pub(crate) const TYPING: Duration = Duration::from_secs(6);

@@ -1,14 +1,21 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlance_core::{Cursors, RoomId, UserId};
+use parlance_proto::v1;
 use parlance_store::{Store, StoreError};
+use tokio_util::task::TaskTracker;
 
+use crate::cluster::{Cluster, SignalRoom};
 use crate::map::Map;
+use crate::operations::signal;
+use crate::own_task::run_to_end;
 
 /// Moves members' cursors, one write at a time for each: what comes while one is under way
 /// shares the next.
 pub(crate) struct Marks {
     store: Arc<dyn Store>,
+    cluster: Arc<Cluster>,
+    tasks: TaskTracker,
     slots: Map<(UserId, RoomId), Arc<Slot>>,
 }
 
@@ -40,8 +47,8 @@ impl Slot {
 }
 
 impl Marks {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, slots: Map::default() }
+    pub(crate) fn new(store: Arc<dyn Store>, cluster: Arc<Cluster>, tasks: TaskTracker) -> Self {
+        Self { store, cluster, tasks, slots: Map::default() }
     }
 
     /// How many are being moved.
@@ -49,9 +56,44 @@ impl Marks {
         self.slots.len()
     }
 
+    /// Moves a member's cursors forward to `to` and signals the room what is new; returns where
+    /// they are then, once that is stored. `None` for who never was a member.
+    ///
+    /// Runs to its end even if the caller is dropped: what is stored is also signalled.
+    pub(crate) async fn advance_and_signal(
+        self: &Arc<Self>,
+        user: &UserId,
+        room: &SignalRoom,
+        to: Cursors,
+    ) -> Result<Option<Cursors>, StoreError> {
+        let (marks, user, room) = (self.clone(), user.clone(), room.clone());
+        let moving = async move {
+            let cursors = marks.advance(&user, &room.room, to).await?;
+            if let Some(cursors) = cursors {
+                marks.signal(&user, room, to, cursors).await;
+            }
+            Ok(cursors)
+        };
+        run_to_end(&self.tasks, moving).await
+    }
+
+    /// Signals the room what `to` has moved, unless another device was further.
+    async fn signal(&self, user: &UserId, room: SignalRoom, to: Cursors, cursors: Cursors) {
+        let receipt = v1::Receipt {
+            room_id: room.room.as_str().to_owned(),
+            user_id: user.as_str().to_owned(),
+            delivered_seq: if to.delivered == cursors.delivered { to.delivered } else { 0 },
+            read_seq: if to.read.seq == cursors.read.seq { to.read.seq } else { 0 },
+        };
+        if receipt.delivered_seq != 0 || receipt.read_seq != 0 {
+            let frame = signal(v1::signal::Signal::Receipt(receipt));
+            self.cluster.signal(&[room], &frame, user).await;
+        }
+    }
+
     /// Moves a member's cursors forward to `to`; returns where they are then, once that is
     /// stored. `None` for who never was a member.
-    pub(crate) async fn advance(
+    async fn advance(
         &self,
         user: &UserId,
         room: &RoomId,
@@ -79,14 +121,20 @@ impl Marks {
             return Ok(Some(cursors));
         }
         let wanted = *slot.wanted();
-        *written = self.store.advance(user, room, wanted).await?;
+        *written = self.store.advance_stored(user, room, wanted).await?;
         Ok(*written)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use parlance_core::{Body, Chunk, Event, Refusal, RequestId, Role, Timestamp};
+
     use super::*;
+    use crate::Error;
+    use crate::auth::Caller;
+    use crate::hub::{Listening, Mailbox, Terms, Waken};
     use crate::testing::{TestNode, group, soon, user};
 
     #[tokio::test]
@@ -104,5 +152,176 @@ mod tests {
         marking.abort();
         assert!(marking.await.unwrap_err().is_cancelled());
         assert_eq!(node.api.marks().slots.len(), 0);
+    }
+    async fn say(node: &TestNode, sender: &str, room: &RoomId, count: usize) -> u64 {
+        let caller = caller(sender);
+        let mut seq = 0;
+        for number in 0..count {
+            let request = v1::SendMessageRequest {
+                text: "x".into(),
+                client_message_id: format!("{sender}-{}-{number}", node.store.reads()),
+                target: Some(v1::send_message_request::Target::RoomId(room.to_string())),
+                ..Default::default()
+            };
+            seq = node.api.send_message(&caller, request).await.unwrap().seq;
+        }
+        seq
+    }
+
+    fn caller(id: &str) -> Caller {
+        Caller { user: user(id), is_service: false, expires_at: u64::MAX }
+    }
+
+    /// A session of `id` that listens to `room` as that of a member.
+    async fn live(node: &TestNode, id: &str, room: &RoomId) -> (Arc<Mailbox>, Listening) {
+        let mailbox = node.api.hub().open(&user(id), None);
+        let (listening, state) = node.api.hub().subscribe(room, &mailbox).await.unwrap().unwrap();
+        listening.now_live(state.head);
+        (mailbox, listening)
+    }
+
+    async fn mark(node: &TestNode, room: &RoomId, seq: u64) -> Result<(u64, u64), Error> {
+        let request = v1::MarkReadRequest { room_id: room.to_string(), seq, ..Default::default() };
+        let response = node.api.mark_read(&caller("bob"), request).await?;
+        Ok((response.read.unwrap().seq, response.unread_count))
+    }
+
+    async fn type_in(node: &TestNode, room: &RoomId) -> Result<(), Error> {
+        let request = v1::SendTypingRequest { room_id: room.to_string() };
+        node.api.send_typing(&caller("bob"), request).await.map(drop)
+    }
+
+    async fn reads_of<T>(node: &TestNode, work: impl Future<Output = T>) -> (T, usize) {
+        let before = node.store.reads();
+        let result = work.await;
+        (result, node.store.reads() - before)
+    }
+
+    #[tokio::test]
+    async fn live_sessions_mark_acknowledge_and_type_without_reading() {
+        let node = TestNode::start();
+        node.store.answer_all();
+        let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
+        let _session = live(&node, "bob", &room).await;
+        let head = say(&node, "alice", &room, 3).await;
+        assert_eq!(reads_of(&node, type_in(&node, &room)).await, (Ok(()), 0));
+        // In the middle of the ring, and at the head.
+        assert_eq!(reads_of(&node, mark(&node, &room, head - 1)).await, (Ok((head - 1, 1)), 0));
+        assert_eq!(reads_of(&node, mark(&node, &room, head)).await, (Ok((head, 0)), 0));
+        let bob = user("bob");
+        let acknowledged = node.api.acknowledge(&bob, &room, head);
+        let (cursors, reads) = reads_of(&node, acknowledged).await;
+        assert_eq!((cursors.unwrap().delivered, reads), (head, 0));
+        // Before it: what is counted there, and what was sent behind it.
+        let (_, reads) = reads_of(&node, mark(&node, &room, 2)).await;
+        assert_eq!(reads, 2);
+        // Beyond what is known here takes the store's word.
+        let ahead = mark(&node, &room, head + 1).await.unwrap_err();
+        assert!(matches!(ahead, Error::Refused { refusal: Refusal::SeqAhead { .. }, .. }), "{ahead}");
+    }
+
+    #[tokio::test]
+    async fn a_mark_reaches_up_to_ones_own_message_behind_it() {
+        let node = TestNode::start();
+        node.store.answer_all();
+        let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
+        let _session = live(&node, "bob", &room).await;
+        let first = say(&node, "alice", &room, 1).await;
+        let own = say(&node, "bob", &room, 1).await;
+        say(&node, "alice", &room, 1).await;
+        assert_eq!(mark(&node, &room, first).await, Ok((own, 1)));
+        // The same without the ring.
+        assert_eq!(mark(&node, &room, 2).await, Ok((own, 1)));
+    }
+
+    #[tokio::test]
+    async fn who_was_removed_neither_types_nor_marks() {
+        let node = TestNode::start();
+        node.store.answer_all();
+        let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
+        let _session = live(&node, "bob", &room).await;
+        type_in(&node, &room).await.unwrap();
+        let request = v1::RemoveMemberRequest {
+            room_id: room.to_string(),
+            user_id: "bob".into(),
+            request_id: "remove".into(),
+            ..Default::default()
+        };
+        node.api.remove_member(&caller("alice"), request).await.unwrap();
+        // Although their session has not come to the removal.
+        for result in [type_in(&node, &room).await, mark(&node, &room, 3).await.map(drop)] {
+            let error = result.unwrap_err();
+            assert!(matches!(error, Error::Refused { refusal: Refusal::NotMember, .. }), "{error}");
+        }
+    }
+
+    /// A removal that no hint told of lies in a hole before what was delivered next.
+    #[tokio::test]
+    async fn a_removal_that_was_missed_ends_it_with_the_next_chunk() {
+        let node = TestNode::start();
+        node.store.answer_all();
+        let creation = group("first");
+        let (room, info) = (creation.info.id.clone(), creation.info.clone());
+        node.api.rooms().create(creation).await.unwrap();
+        let _session = live(&node, "bob", &room).await;
+        assert!(node.api.hub().as_member(&user("bob"), &room).is_some());
+        let event = Event {
+            seq: 5,
+            at: Timestamp(2),
+            actor: user("alice"),
+            request: RequestId::parse("later").unwrap(),
+            message_count: 1,
+            deleted_count: 0,
+            body: Body::MemberAdded { user: user("carol"), role: Role::Member },
+            unknown: Default::default(),
+        };
+        let chunk = Chunk::new([2; 16], vec![event], 1, 2).unwrap();
+        node.api.hub().deliver(&room, Terms::from(&info), &chunk);
+        assert!(node.api.hub().as_member(&user("bob"), &room).is_none());
+    }
+
+    /// Drops a caller who marks after each of its awaits: what is stored is signalled.
+    #[tokio::test]
+    async fn a_mark_whose_caller_is_gone_is_signalled_if_it_is_stored() {
+        for is_live in [true, false] {
+            let (mut stored, mut given_up) = (0, 0);
+            for polls in 1.. {
+                let node = TestNode::start();
+                node.store.answer_all();
+                let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
+                let head = say(&node, "alice", &room, 1).await;
+                let (alice, _listening) = live(&node, "alice", &room).await;
+                let _session = if is_live { Some(live(&node, "bob", &room).await) } else { None };
+                let tasks = node.api.usage().tasks;
+                let mut marking = Box::pin(mark(&node, &room, head));
+                let mut is_done = false;
+                for _ in 0..polls {
+                    is_done = is_done || futures::poll!(marking.as_mut()).is_ready();
+                    for _ in 0..100 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                drop(marking);
+                soon(async {
+                    while node.api.usage().tasks > tasks {
+                        tokio::task::yield_now().await;
+                    }
+                })
+                .await;
+                let row = node.api.store().user_room(&user("bob"), &room).await.unwrap().unwrap();
+                let is_stored = row.cursors.read.seq == head;
+                let mut is_signalled = false;
+                while let Some(waken) = alice.next().now_or_never() {
+                    is_signalled |= matches!(waken, Waken::Signal(_));
+                }
+                assert_eq!(is_signalled, is_stored, "dropped after {polls} polls");
+                stored += usize::from(is_stored);
+                given_up += usize::from(is_stored && !is_done);
+                if is_done {
+                    break;
+                }
+            }
+            assert!(stored > 0 && (given_up > 0 || !is_live));
+        }
     }
 }

@@ -2,23 +2,33 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::StreamExt;
+use futures::future::BoxFuture;
 use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, NewRoom, Overlay, RoomId, RoomIdKey,
     RoomKind, SeqRange, Settings, Timestamp, UserId, Visibility,
 };
+use parlance_proto::v1;
 use parlance_registry::{Local, NodeId};
 use parlance_store::{
     AppendError, Created, Embedded, Options, RoomIds, Store, StoreError, StoredRoom, User, UserRoom,
 };
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use v1::client_frame::Operation;
+use v1::server_frame::Frame;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Caller};
+use crate::session::Session;
+use crate::streams::{Deliveries, Frames};
 use crate::{Api, Parts, Sizes, SystemClock};
 
 /// The embedded store, with faults.
@@ -32,6 +42,12 @@ pub(crate) struct ControlledStore {
     pub(crate) committed: Semaphore,
     /// Answers to writes that are given.
     pub(crate) answers: Semaphore,
+    /// What happens right after the next page of a user's rooms was read.
+    pub(crate) after_page: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// Reads of rooms, logs and rows so far.
+    reads: AtomicUsize,
+    /// Moves of cursors that are still to fail.
+    failing_advances: AtomicUsize,
 }
 
 impl ControlledStore {
@@ -45,6 +61,19 @@ impl ControlledStore {
     async fn answer(&self) {
         self.committed.add_permits(1);
         self.answers.acquire().await.unwrap().forget();
+    }
+
+    fn count_read(&self) {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    /// Has as many moves of cursors fail.
+    pub(crate) fn fail_advances(&self, count: usize) {
+        self.failing_advances.store(count, Ordering::SeqCst);
     }
 
     /// Answers all writes at once.
@@ -74,6 +103,7 @@ impl Store for ControlledStore {
     }
 
     async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {
+        self.count_read();
         self.check(room)?;
         let meanwhile = std::mem::take(&mut *self.meanwhile.lock().unwrap());
         for creation in meanwhile {
@@ -83,15 +113,18 @@ impl Store for ControlledStore {
     }
 
     async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError> {
+        self.count_read();
         self.inner.chunk(room, first_seq).await
     }
 
     async fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Result<Vec<Chunk>, StoreError> {
+        self.count_read();
         self.check(room)?;
         self.inner.chunks_after(room, head, limit).await
     }
 
     async fn events_before(&self, room: &RoomId, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.count_read();
         self.inner.events_before(room, seq, limit).await
     }
 
@@ -102,15 +135,22 @@ impl Store for ControlledStore {
         limit: usize,
         latest: bool,
     ) -> Result<Vec<Entry>, StoreError> {
+        self.count_read();
         self.check(room)?;
         self.inner.read(room, range, limit, latest).await
     }
 
     async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError> {
+        self.count_read();
         self.inner.overlay(room, seq).await
     }
 
+    async fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError> {
+        self.inner.count_deleted(room, range).await
+    }
+
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
+        self.count_read();
         self.inner.member(room, user).await
     }
 
@@ -120,6 +160,7 @@ impl Store for ControlledStore {
         after: Option<&UserId>,
         limit: usize,
     ) -> Result<Vec<Member>, StoreError> {
+        self.count_read();
         self.inner.members(room, after, limit).await
     }
 
@@ -129,10 +170,17 @@ impl Store for ControlledStore {
         after: Option<&RoomId>,
         limit: usize,
     ) -> Result<Vec<UserRoom>, StoreError> {
-        self.inner.rooms_of(user, after, limit).await
+        self.count_read();
+        let page = self.inner.rooms_of(user, after, limit).await;
+        let work = self.after_page.lock().unwrap().take();
+        if let Some(work) = work {
+            work.await;
+        }
+        page
     }
 
     async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
+        self.count_read();
         self.inner.user_room(user, room).await
     }
 
@@ -142,6 +190,10 @@ impl Store for ControlledStore {
         room: &RoomId,
         to: Cursors,
     ) -> Result<Option<Cursors>, StoreError> {
+        let fail = |left: usize| left.checked_sub(1);
+        if self.failing_advances.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fail).is_ok() {
+            return Err(StoreError::Overloaded);
+        }
         let cursors = self.inner.advance(user, room, to).await;
         self.answer().await;
         cursors
@@ -188,8 +240,11 @@ impl TestNode {
             inner: Embedded::open(folder.path(), Options::default()).unwrap(),
             damaged: Mutex::default(),
             meanwhile: Mutex::default(),
+            after_page: Mutex::default(),
             committed: Semaphore::new(0),
             answers: Semaphore::new(0),
+            reads: AtomicUsize::new(0),
+            failing_advances: AtomicUsize::new(0),
         });
         let parts = Parts {
             store: store.clone(),
@@ -228,4 +283,58 @@ pub(crate) fn group(request: &str) -> Creation {
 /// What `future` comes to, or a failure if it takes too long.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.unwrap()
+}
+
+/// A client in the same process, in a session of its own.
+pub(crate) struct Conversation {
+    requests: mpsc::Sender<Result<v1::ClientFrame, Status>>,
+    frames: Frames,
+    /// Of the rooms that it has not caught up in.
+    heads: Vec<v1::Cursor>,
+}
+
+impl Conversation {
+    /// Says hello, and waits for the welcome.
+    pub(crate) async fn open(api: &Arc<Api>, caller: Caller) -> Self {
+        let (requests, inbound) = mpsc::channel(8);
+        let inbound = ReceiverStream::new(inbound).boxed();
+        let deliveries: Deliveries = Session::stream(api.clone(), caller, inbound, false, None).boxed();
+        let mut conversation = Self { requests, frames: deliveries.into(), heads: Vec::new() };
+        conversation.send(Operation::Hello(v1::Hello::default())).await;
+        loop {
+            if let Frame::Welcome(welcome) = conversation.next().await {
+                conversation.heads = welcome.heads;
+                return conversation;
+            }
+        }
+    }
+
+    /// Takes what was there before the session.
+    pub(crate) async fn catch_up(&mut self) {
+        while !self.heads.is_empty() {
+            if let Frame::Event(event) = self.next().await {
+                self.heads.retain(|head| head.room_id != event.room_id || head.seq > event.seq);
+            }
+        }
+    }
+
+    async fn send(&self, operation: Operation) {
+        let frame = v1::ClientFrame { request_id: "request".into(), operation: Some(operation) };
+        self.requests.send(Ok(frame)).await.unwrap();
+    }
+
+    async fn next(&mut self) -> Frame {
+        let frame = soon(self.frames.next()).await.expect("the session goes on").unwrap();
+        frame.decode_frame().unwrap().frame.unwrap()
+    }
+
+    /// Has an operation carried out, and waits for its answer.
+    pub(crate) async fn call(&mut self, operation: Operation) -> v1::reply::Result {
+        self.send(operation).await;
+        loop {
+            if let Frame::Reply(reply) = self.next().await {
+                return reply.result.unwrap();
+            }
+        }
+    }
 }

@@ -1,5 +1,5 @@
-use crate::Event;
 use crate::plant::{self, Plant};
+use crate::{Body, Event};
 
 /// The end of a chunk: where an append may go on. Nothing else makes one, so that no
 /// node can append in the middle of another's chunk.
@@ -7,6 +7,7 @@ use crate::plant::{self, Plant};
 pub struct Head {
     seq: u64,
     message_count: u64,
+    deleted_count: u64,
     member_count: u64,
     nonce: Nonce,
 }
@@ -22,6 +23,11 @@ impl Head {
         self.message_count
     }
 
+    /// Messages that were deleted so far. Too low where deletions are older than this count.
+    pub fn deleted_count(self) -> u64 {
+        self.deleted_count
+    }
+
     /// Members now.
     pub fn member_count(self) -> u64 {
         self.member_count
@@ -35,7 +41,7 @@ impl Head {
 
     /// The head of a room that does not exist yet; what [`crate::Creation`] appends to.
     pub(crate) fn none() -> Self {
-        Self { seq: 0, message_count: 0, member_count: 0, nonce: [0; 16] }
+        Self { seq: 0, message_count: 0, deleted_count: 0, member_count: 0, nonce: [0; 16] }
     }
 }
 
@@ -97,11 +103,24 @@ impl Chunk {
         self.events[0].seq
     }
 
+    /// Whether it may have changed what stands beside the log (members, present forms, settings) in
+    /// a way that this version does not know: what was loaded of those must be read again.
+    pub fn changes_unknown(&self) -> bool {
+        self.events.iter().any(|event| match event.body {
+            Body::Other => true,
+            // Whatever a message holds, it stands in the log alone.
+            Body::Message(_) => false,
+            _ => !event.unknown.is_empty(),
+        })
+    }
+
     /// The room's head after it.
     pub fn head(&self) -> Head {
+        let last = &self.events[self.events.len() - 1];
         Head {
-            seq: self.events[self.events.len() - 1].seq,
+            seq: last.seq,
             message_count: self.message_count,
+            deleted_count: last.deleted_count,
             member_count: self.member_count,
             nonce: self.nonce,
         }

@@ -15,6 +15,9 @@ pub struct Event {
     pub request: RequestId,
     /// Messages in the room up to and including this event.
     pub message_count: u64,
+    /// Messages of the room that were deleted up to and including this event. Too low where
+    /// deletions are older than this count.
+    pub deleted_count: u64,
     /// What happened.
     pub body: Body,
     /// The encoded body and further fields, if a later version wrote something there that this

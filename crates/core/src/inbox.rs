@@ -1,4 +1,7 @@
-//! Unread counts are arithmetic on two numbers that only grow.
+//! Unread counts are arithmetic on counts that only grow.
+
+use crate::limits::MAX_UNREAD_EXACT;
+use crate::{Event, Head, SeqRange};
 
 /// A position in a room together with the messages counted up to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -7,6 +10,22 @@ pub struct Mark {
     pub seq: u64,
     /// Messages in the room up to it.
     pub message_count: u64,
+    /// Messages of the room that were deleted by an event up to it. May be too low, never
+    /// too high.
+    pub deleted_count: u64,
+}
+
+impl Mark {
+    /// The mark at an event.
+    pub fn at(event: &Event) -> Self {
+        Self { seq: event.seq, message_count: event.message_count, deleted_count: event.deleted_count }
+    }
+}
+
+impl From<Head> for Mark {
+    fn from(head: Head) -> Self {
+        Self { seq: head.seq(), message_count: head.message_count(), deleted_count: head.deleted_count() }
+    }
 }
 
 /// How far one user has a room.
@@ -28,7 +47,36 @@ impl Cursors {
     }
 }
 
-/// Messages after `read` in a room whose head counts `message_count`.
-pub fn unread(message_count: u64, read: Mark) -> u64 {
-    message_count.saturating_sub(read.message_count)
+/// What is unread in a room, before deleted messages are taken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unread {
+    /// Messages after the mark, deleted ones included.
+    messages: u64,
+    /// Where deleted messages must be counted.
+    deleted_in: Option<SeqRange>,
+}
+
+impl Unread {
+    /// What is unread at `head` after the mark `read`.
+    ///
+    /// A message after the mark was deleted after the mark, so a room without deletions since
+    /// has nothing to count.
+    pub fn new(head: Head, read: Mark) -> Self {
+        let messages = head.message_count().saturating_sub(read.message_count);
+        let may_hold =
+            head.deleted_count() > read.deleted_count && (1..=MAX_UNREAD_EXACT).contains(&messages);
+        let range = SeqRange { from: read.seq + 1, to: head.seq() };
+        Self { messages, deleted_in: (may_hold && range.from <= range.to).then_some(range) }
+    }
+
+    /// Where messages that were deleted up to the head must be counted for
+    /// [`Self::less_deleted`]; `None` where there are none to count.
+    pub fn deleted_in(self) -> Option<SeqRange> {
+        self.deleted_in
+    }
+
+    /// The unread count, with `deleted` messages counted in [`Self::deleted_in`].
+    pub fn less_deleted(self, deleted: u64) -> u64 {
+        self.messages.saturating_sub(deleted)
+    }
 }

@@ -23,7 +23,7 @@ mod time;
 pub use chunk::{Chunk, Head, Nonce};
 pub use event::{Body, Event, Message, RoomKind, Settings, Unknown, Visibility};
 pub use ids::{DeviceId, IdError, RequestId, RoomId, RoomIdKey, UserId};
-pub use inbox::{Cursors, Mark, unread};
+pub use inbox::{Cursors, Mark, Unread};
 pub use member::{Interval, Member, Role, SeqRange, Standing, visible_ranges};
 pub use overlay::{Entry, Overlay, PastForms};
 pub use room::{

@@ -83,6 +83,10 @@ pub const PAGE_SIZE: usize = 50;
 /// Largest size of a page.
 pub const MAX_PAGE_SIZE: usize = 200;
 
+/// Unread messages of one room up to which deleted ones are taken off: what one entry of an
+/// inbox can make the store read is this many present forms. More are counted as they were sent.
+pub const MAX_UNREAD_EXACT: u64 = 10_000;
+
 /// Events that are pushed for one room on hello; before them a gap says what to page.
 pub const MAX_CATCH_UP: u64 = 10_000;
 

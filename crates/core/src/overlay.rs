@@ -19,6 +19,12 @@ pub struct Overlay {
 }
 
 impl Overlay {
+    /// Whether an event of `range` deleted the message at `seq`, which `range` holds too.
+    /// Nothing changes a message once it is deleted.
+    pub fn deleted_in(&self, range: SeqRange, seq: u64) -> bool {
+        self.deleted && range.contains(seq) && range.contains(self.changed)
+    }
+
     /// Folds in an event that changes the message. Others are ignored.
     pub fn apply(&mut self, event: &Event) {
         match &event.body {

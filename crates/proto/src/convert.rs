@@ -250,6 +250,7 @@ pub fn event(room_id: &str, event: &core::Event) -> v1::Event {
         actor_id: event.actor.as_str().to_owned(),
         request_id: event.request.as_str().to_owned(),
         message_count: event.message_count,
+        deleted_count: event.deleted_count,
         body: body(&event.body),
         raw: event.unknown.bytes().to_vec(),
     }
@@ -288,6 +289,7 @@ pub fn event_from(mut wire: v1::Event) -> Option<core::Event> {
         actor: UserId::parse(&wire.actor_id).ok()?,
         request: RequestId::parse(&wire.request_id).ok()?,
         message_count: wire.message_count,
+        deleted_count: wire.deleted_count,
         body: known.unwrap_or(Body::Other),
         unknown: Unknown::new(wire.raw),
     })

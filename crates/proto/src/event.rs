@@ -24,6 +24,8 @@ pub struct Event {
     pub request_id: String,
     /// Messages in the room up to and including this event.
     pub message_count: u64,
+    /// Messages that were deleted up to and including this event.
+    pub deleted_count: u64,
     /// What happened; unset for a kind of event that this version does not know.
     pub body: Option<Body>,
     /// The body and all fields beside those above as they were encoded, if this version does not
@@ -119,7 +121,7 @@ impl Event {
         self.raw.extend(beside);
     }
 
-    /// Reads a field that is not one of the first six; `input` begins behind its key.
+    /// Reads a field that is not one of the first seven; `input` begins behind its key.
     fn merge_rest(
         &mut self,
         tag: u32,
@@ -165,6 +167,9 @@ impl Message for Event {
         if self.message_count != 0 {
             encoding::uint64::encode(6, &self.message_count, buf);
         }
+        if self.deleted_count != 0 {
+            encoding::uint64::encode(7, &self.deleted_count, buf);
+        }
         if !self.raw.is_empty() {
             buf.put_slice(&self.raw);
         } else if let Some(body) = &self.body {
@@ -186,6 +191,7 @@ impl Message for Event {
             4 => encoding::string::merge(wire_type, &mut self.actor_id, buf, ctx),
             5 => encoding::string::merge(wire_type, &mut self.request_id, buf, ctx),
             6 => encoding::uint64::merge(wire_type, &mut self.message_count, buf, ctx),
+            7 => encoding::uint64::merge(wire_type, &mut self.deleted_count, buf, ctx),
             _ if buf.chunk().len() == buf.remaining() => {
                 let mut input = buf.chunk();
                 let before = input.len();
@@ -217,6 +223,7 @@ impl Message for Event {
             + string(4, &self.actor_id)
             + string(5, &self.request_id)
             + number(6, self.message_count)
+            + number(7, self.deleted_count)
             + rest
     }
 

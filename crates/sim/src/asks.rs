@@ -118,7 +118,7 @@ pub(crate) fn messages(room: &RoomId, before: u64, after: u64, size: u32) -> Ope
     Operation::ListMessages(v1::ListMessagesRequest {
         room_id,
         before_seq: before,
-        after_seq: after,
+        after_seq: (after > 0).then_some(after),
         page_size: size,
     })
 }

@@ -182,6 +182,7 @@ async fn decide(store: &Arc<dyn Store>, id: &RoomId, draft: &mut Draft, command:
                 });
                 draft.room_mut().load_message(seq, message)
             }
+            Need::Members => panic!("no owner leaves here"),
             Need::Older { before } => panic!("asked for what is before {before}"),
         };
         if !loaded {
@@ -194,7 +195,7 @@ async fn decide(store: &Arc<dyn Store>, id: &RoomId, draft: &mut Draft, command:
 async fn advance(store: Arc<dyn Store>, user: UserId, room: RoomId) {
     loop {
         let head = store.room(&room).await.unwrap().unwrap().head();
-        let read = Mark { seq: head.seq(), message_count: head.message_count() };
+        let read = Mark::from(head);
         match store.advance(&user, &room, Cursors { delivered: head.seq(), read }).await {
             Ok(moved) => say(format_args!("cursor {room} {user} {}", moved.unwrap().delivered)),
             Err(error) => return say(format_args!("refused {error}")),

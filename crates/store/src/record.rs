@@ -101,6 +101,7 @@ pub(crate) fn encode_cursors(cursors: &Cursors) -> Vec<u8> {
         delivered_seq: cursors.delivered,
         read_seq: cursors.read.seq,
         read_message_count: cursors.read.message_count,
+        read_deleted_count: cursors.read.deleted_count,
     }
     .encode_to_vec()
 }
@@ -110,7 +111,11 @@ pub(crate) fn decode_cursors(room: &RoomId, user: &UserId, bytes: &[u8]) -> Resu
         .map_err(|_| damaged("the cursors", format_args!("{user} in room {room}")))?;
     Ok(Cursors {
         delivered: record.delivered_seq,
-        read: Mark { seq: record.read_seq, message_count: record.read_message_count },
+        read: Mark {
+            seq: record.read_seq,
+            message_count: record.read_message_count,
+            deleted_count: record.read_deleted_count,
+        },
     })
 }
 

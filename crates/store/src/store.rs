@@ -173,6 +173,9 @@ pub trait Store: Send + Sync + 'static {
     /// The present form of the message at `seq`, where it was changed.
     async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError>;
 
+    /// Messages of `range` that an event of `range` deleted.
+    async fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError>;
+
     /// The row of one member.
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError>;
 
@@ -200,6 +203,17 @@ pub trait Store: Send + Sync + 'static {
     /// for who never was a member.
     async fn advance(&self, user: &UserId, room: &RoomId, to: Cursors)
     -> Result<Option<Cursors>, StoreError>;
+
+    /// Moves them as [`Self::advance`] does, but the `read` that it returns may not know of
+    /// messages that the user sent after `to`: for callers who know of those. Reads nothing.
+    async fn advance_stored(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        to: Cursors,
+    ) -> Result<Option<Cursors>, StoreError> {
+        self.advance(user, room, to).await
+    }
 
     /// Stores a user, or returns the one that has this id.
     async fn create_user(&self, user: User) -> Result<Created<User>, StoreError>;

@@ -49,7 +49,7 @@ async fn a_restart_keeps_everything() {
     let mut node = Node::create(&store, group(&alice, &[&bob])).await;
     let message = node.say(&alice, "hello").await;
     node.write(&[(&alice, edit(message, "hello, Bob"))]).await;
-    let read = Mark { seq: message, message_count: 1 };
+    let read = Mark { seq: message, message_count: 1, deleted_count: 0 };
     store.advance(&bob, node.id(), Cursors { delivered: message, read }).await.unwrap();
     let before = answers(&store, &node).await;
 

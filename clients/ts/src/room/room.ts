@@ -73,6 +73,10 @@ export class Room extends Emitter<RoomEvents> {
   readSeq = 0;
   lastMessage: ChatMessage | undefined;
   #readCount = 0;
+  /** Of the messages after the read mark, those that are deleted. */
+  #deletedUnread = 0;
+  /** Deletions up to here are in it. */
+  #deletedCountedTo = 0;
 
   /** @internal */
   constructor(client: Owner, id: string) {
@@ -82,7 +86,7 @@ export class Room extends Emitter<RoomEvents> {
     this.#timeline = new Timeline(
       {
         listMessages: ({ beforeSeq, afterSeq, pageSize }) =>
-          client.call("listMessages", { roomId: id, beforeSeq: BigInt(beforeSeq ?? 0), afterSeq: BigInt(afterSeq ?? 0), pageSize }),
+          client.call("listMessages", { roomId: id, beforeSeq: BigInt(beforeSeq ?? 0), afterSeq: afterSeq === undefined ? undefined : BigInt(afterSeq), pageSize }),
         listEvents: ({ fromSeq, toSeq, pageSize }) =>
           client.call("listEvents", { roomId: id, fromSeq: BigInt(fromSeq), toSeq: BigInt(toSeq), pageSize }),
       },
@@ -107,9 +111,9 @@ export class Room extends Emitter<RoomEvents> {
     return this.#timeline.isLoading;
   }
 
-  /** Messages after one's read mark. */
+  /** Messages after one's read mark that are not deleted. */
   get unreadCount(): number {
-    return Math.max(0, this.messageCount - this.#readCount);
+    return Math.max(0, this.messageCount - this.#readCount - this.#deletedUnread);
   }
 
   /** Who types now, oneself left out. */
@@ -187,6 +191,8 @@ export class Room extends Emitter<RoomEvents> {
     if (seq <= this.readSeq) return;
     const { read } = await this.#client.call("markRead", { roomId: this.id, seq: BigInt(seq) });
     if (read) this.#read(Number(read.seq), Number(read.messageCount));
+    // Which deleted messages are above the mark now, the inbox knows.
+    if (this.#deletedUnread > 0) void this.#client.refresh();
     this.#touch();
   }
 
@@ -209,6 +215,10 @@ export class Room extends Emitter<RoomEvents> {
     this.headSeq = Math.max(this.headSeq, Number(room.headSeq));
     this.messageCount = Math.max(this.messageCount, Number(room.messageCount));
     if (read) this.#read(Number(read.seq), Number(read.messageCount));
+    if (Number(room.headSeq) >= this.headSeq && Number(read?.seq ?? 0) >= this.readSeq) {
+      this.#deletedUnread = this.messageCount - this.#readCount - Number(entry.unreadCount);
+      this.#deletedCountedTo = this.headSeq;
+    }
     if (lastMessage?.body.case === "message" && Number(lastMessage.seq) >= (this.lastMessage?.seq ?? 0)) {
       this.lastMessage = messageOf(lastMessage, lastMessage.body.value);
     }
@@ -233,6 +243,10 @@ export class Room extends Emitter<RoomEvents> {
         this.#stopsTyping(event.actorId);
         // Whoever answers has read.
         if (own) this.#read(seq, Number(event.messageCount));
+        break;
+      case "messageDeleted":
+        if (seq > this.#deletedCountedTo && Number(body.value.targetSeq) > this.readSeq) this.#deletedUnread++;
+        this.#deletedCountedTo = Math.max(this.#deletedCountedTo, seq);
         break;
       case "roomCreated":
         this.kind = body.value.kind;
@@ -328,6 +342,7 @@ export class Room extends Emitter<RoomEvents> {
     if (seq < this.readSeq) return;
     this.readSeq = seq;
     this.#readCount = Math.max(this.#readCount, count);
+    if (seq >= this.headSeq) this.#deletedUnread = 0;
   }
 
   #since(at: Timestamp | undefined): void {

@@ -35,7 +35,7 @@ impl Audiences {
         if chunk.head().seq() <= audience.head.seq() {
             return;
         }
-        if !follows(&audience.head) {
+        if !follows(&audience.head) || chunk.changes_unknown() {
             drop(audience);
             self.0.remove(room);
             return;
@@ -116,6 +116,7 @@ mod tests {
             actor: user("alice"),
             request: RequestId::parse("add").unwrap(),
             message_count: 0,
+            deleted_count: 0,
             body: Body::MemberAdded { user: user(added), role: Role::Member },
             unknown: Unknown::default(),
         };

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use futures::{StreamExt, TryStreamExt, stream};
 use parlance_core::{RoomId, UserId};
 use parlance_proto::cluster::v1::{HeadHint, SignalHint};
 use parlance_proto::v1::ServerFrame;
@@ -94,15 +95,22 @@ impl Cluster {
         {
             self.hub.refresh(&feed).await?;
         }
-        for user in hint.user_ids.iter().filter_map(|user| UserId::parse(user).ok()) {
-            if self.hub.is_here(&user)
-                && let Some(user_room) = self.store.user_room(&user, &room).await?
-                && user_room.member.is_active()
-            {
-                self.hub.attach(&user, &room, user_room.member.changed_at());
-            }
-        }
-        Ok(())
+        let users = hint.user_ids.iter().filter_map(|user| UserId::parse(user).ok());
+        let here: Vec<UserId> = users.filter(|user| self.hub.is_here(user)).collect();
+        let room = &room;
+        stream::iter(here)
+            .map(Ok)
+            .try_for_each_concurrent(self.sizes.subscribe_concurrency, |user| async move {
+                match self.store.member(room, &user).await? {
+                    Some(member) if member.is_active() => {
+                        self.hub.attach(&user, room, member.changed_at());
+                    }
+                    Some(member) => self.hub.removed(&user, room, member.changed_at()),
+                    None => {}
+                }
+                Ok(())
+            })
+            .await
     }
 
     fn take_signal(&self, hint: SignalHint) {

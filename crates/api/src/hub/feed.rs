@@ -3,12 +3,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
-use parlance_core::{Body, Chunk, Entry, Event, Overlay, RoomId, SeqRange};
-use parlance_proto::{convert, v1};
+use parlance_core::{Body, Chunk, Entry, Event, Mark, Overlay, RoomId, SeqRange, UserId};
+use parlance_proto::{SharedFrame, convert, v1};
 use parlance_registry::Registry;
 use parlance_store::Store;
 use tokio::task::unconstrained;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use super::frame::{Frame, Piece, following};
 use super::pages::{Pages, page_start};
@@ -229,8 +230,51 @@ impl Feed {
         self.state().listeners.values().any(|subscription| subscription.is_live())
     }
 
-    pub(super) fn has_listener(&self, session: u64) -> bool {
-        self.state().listeners.contains_key(&session)
+    /// The room, if one of the sessions of `mailboxes`, all of one user, says that they are a
+    /// member.
+    pub(super) fn as_member(&self, mailboxes: &[Arc<Mailbox>]) -> Option<RoomState> {
+        let state = self.state();
+        let confirms = |mailbox: &Arc<Mailbox>| {
+            let subscription = state.listeners.get(&mailbox.session());
+            subscription.is_some_and(|subscription| subscription.confirms_member(state.whole_from))
+        };
+        mailboxes.iter().any(confirms).then_some(state.room).flatten()
+    }
+
+    /// The mark at `seq`, and the one at the last message that `user` sent after it. `None` where
+    /// the ring does not reach back that far.
+    pub(crate) fn sent_after(&self, seq: u64, user: &UserId) -> Option<(Mark, Option<Mark>)> {
+        let (at, later) = {
+            let state = self.state();
+            let skip = usize::try_from(seq.checked_sub(state.ring.front()?.seq)?).ok()?;
+            let at = state.ring.get(skip)?.frame.clone();
+            let messages = state.ring.range(skip + 1..).filter(|frame| frame.text_of == Some(frame.seq));
+            (at, messages.map(|frame| frame.frame.clone()).collect::<Vec<_>>())
+        };
+        let own = later
+            .iter()
+            .rev()
+            .filter_map(event_in)
+            .find(|event| {
+                event.actor_id == user.as_str() && matches!(event.body, Some(v1::event::Body::Message(_)))
+            })
+            .map(|event| mark_at(&event));
+        Some((mark_at(&event_in(&at)?), own))
+    }
+
+    /// The event that made the user of a session here a member, as far as the session knows.
+    pub(super) fn joined(&self, session: u64) -> Option<u64> {
+        self.state().listeners.get(&session).map(|subscription| subscription.joined())
+    }
+
+    /// `user` was removed by the event `seq`, as the store says.
+    pub(super) fn removed(&self, user: &UserId, seq: u64) {
+        for one in self.state().listeners.values().filter(|one| one.mailbox().user() == user) {
+            if one.joined() < seq {
+                one.set_removed_at(seq);
+                one.wake();
+            }
+        }
     }
 
     /// The room as far as known; what [`Self::load`] has returned once.
@@ -243,7 +287,9 @@ impl Feed {
         if state.room.is_some_and(|room| room.end.member_count() > MAX_SIGNAL_MEMBERS) {
             return Vec::new();
         }
-        let listeners = state.listeners.values().filter(|subscription| subscription.removed_at() == 0);
+        // Not those who come for what they have not seen of a room that they have left.
+        let is_member = |one: &&Arc<Subscription>| one.is_live() && one.removed_at() == 0;
+        let listeners = state.listeners.values().filter(is_member);
         listeners.map(|subscription| subscription.mailbox().clone()).collect()
     }
 
@@ -266,12 +312,17 @@ impl Feed {
 
     /// A chunk is committed. The next in line goes to the ring, an old one is dropped;
     /// past a hole the ring starts anew, and sessions fill the hole from the store.
-    pub(super) fn deliver(&self, terms: Terms, chunk: &Chunk) {
+    pub(super) fn deliver(&self, tasks: &TaskTracker, terms: Terms, chunk: &Chunk) {
         let mut state = self.state();
         let head = chunk.head();
         let known = state.room.map(|room| room.head);
         if known.is_some_and(|known| head.seq() <= known) {
             return;
+        }
+        if chunk.changes_unknown() {
+            // Any message may have been deleted by it.
+            state.clear_ring();
+            state.changes += 1;
         }
         if known.is_none_or(|known| chunk.first_seq() != known + 1) {
             state.clear_ring();
@@ -313,7 +364,7 @@ impl Feed {
             let rest = pushes.len().saturating_sub(PUSHES);
             // Writing takes from the budget of the task that writes, and here others' turns are
             // seen to.
-            tokio::spawn(unconstrained(push_all(pushes.split_off(rest))));
+            tasks.spawn(unconstrained(push_all(pushes.split_off(rest))));
         }
     }
 
@@ -416,6 +467,17 @@ impl Feed {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn mark_at(event: &v1::Event) -> Mark {
+    Mark { seq: event.seq, message_count: event.message_count, deleted_count: event.deleted_count }
+}
+
+fn event_in(frame: &SharedFrame) -> Option<v1::Event> {
+    match frame.decode_frame().ok()?.frame? {
+        v1::server_frame::Frame::Event(event) => Some(event),
+        _ => None,
     }
 }
 

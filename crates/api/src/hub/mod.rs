@@ -134,6 +134,20 @@ impl Hub {
         feed.refresh(self.store.as_ref(), |terms, chunk| self.deliver(feed.room(), terms, chunk)).await
     }
 
+    /// The room `room`, if `user` has a live session here and is a member as far as this node
+    /// knows. Reads nothing.
+    ///
+    /// As old as what the sessions are handed: mostly the time that a hint takes. A hint that is
+    /// lost is made up for by recovery, which compares every room here with the store, and while
+    /// the registry is away does so again and again. So this is for what changes nothing for
+    /// others but a signal or a receipt: someone who was removed can send those for as long as
+    /// they still get the room's messages here, and no longer. `None` says nothing: then the
+    /// store is to be asked.
+    pub(crate) fn as_member(&self, user: &UserId, room: &RoomId) -> Option<RoomState> {
+        let feed = self.feed(room)?;
+        self.users.get(user).and_then(|mailboxes| feed.as_member(&mailboxes))
+    }
+
     /// The feed of a room that has sessions here.
     pub(crate) fn feed(&self, room: &RoomId) -> Option<Arc<Feed>> {
         self.feeds.get(room).map(|feed| feed.clone())
@@ -170,7 +184,9 @@ impl Hub {
         let Some(mailboxes) = self.users.get(user).map(|mailboxes| mailboxes.clone()) else { return };
         let feed = self.feed(room);
         for mailbox in mailboxes {
-            if !feed.as_ref().is_some_and(|feed| feed.has_listener(mailbox.session())) {
+            // Who was removed and came back meanwhile has a listener of the time before.
+            let known = feed.as_ref().and_then(|feed| feed.joined(mailbox.session()));
+            if known.is_none_or(|known| known < joined) {
                 mailbox.attach(Attach { room: room.clone(), joined });
             }
         }
@@ -213,7 +229,7 @@ impl Hub {
             if chunk.first_seq() == 1 { 1 } else { event.seq }
         });
         let Some(feed) = self.feed(room) else { return };
-        feed.deliver(terms, chunk);
+        feed.deliver(&self.tasks, terms, chunk);
         self.follow_growth(feed, chunk);
     }
 
@@ -235,20 +251,21 @@ impl Hub {
             Verified::Next(terms) => self.deliver(room, terms, chunk),
             Verified::Delivered => {}
             Verified::Passed => {
-                let added = self.added_here(chunk);
-                return if added.is_empty() { Ok(()) } else { Err(added) };
+                let changed = self.members_changed_here(chunk);
+                return if changed.is_empty() { Ok(()) } else { Err(changed) };
             }
-            Verified::No => return Err(self.added_here(chunk)),
+            Verified::No => return Err(self.members_changed_here(chunk)),
         }
         Ok(())
     }
 
-    fn added_here(&self, chunk: &Chunk) -> Vec<UserId> {
-        let added = chunk.events().iter().filter_map(|event| match &event.body {
-            Body::MemberAdded { user, .. } if self.is_here(user) => Some(user.clone()),
+    /// Who of those here came or went by the events of a chunk.
+    fn members_changed_here(&self, chunk: &Chunk) -> Vec<UserId> {
+        let changed = chunk.events().iter().filter_map(|event| match &event.body {
+            Body::MemberAdded { user, .. } | Body::MemberRemoved { user } => Some(user),
             _ => None,
         });
-        added.collect()
+        changed.filter(|user| self.is_here(user)).cloned().collect()
     }
 
     fn attach_added(&self, room: &RoomId, chunk: &Chunk, joined: impl Fn(&Event) -> u64) {
@@ -269,6 +286,14 @@ impl Hub {
         let Some(mailboxes) = self.users.get(user).map(|mailboxes| mailboxes.clone()) else { return };
         for mailbox in mailboxes {
             mailbox.attach(Attach { room: room.clone(), joined });
+        }
+    }
+
+    /// `user` left `room` by the event `seq`, as the store says: what they get of it from now on
+    /// is as of then.
+    pub(crate) fn removed(&self, user: &UserId, room: &RoomId, seq: u64) {
+        if let Some(feed) = self.feed(room) {
+            feed.removed(user, seq);
         }
     }
 

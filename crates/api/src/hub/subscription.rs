@@ -30,14 +30,16 @@ pub(crate) struct Subscription {
     /// The event that removed the user, delivered here and maybe not yet handed out; 0 for a
     /// member.
     removed_at: AtomicU64,
+    /// The room's head before the user's row was read, which says that they are a member.
+    confirmed_at: AtomicU64,
 }
 
 impl Subscription {
     pub(super) fn new(feed: Arc<Feed>, mailbox: Arc<Mailbox>) -> Self {
         let (queued, live, cursor) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
         let (at_head, pushing) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (joined, removed_at) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { feed, mailbox, queued, live, cursor, at_head, pushing, joined, removed_at }
+        let (joined, removed_at, confirmed_at) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self { feed, mailbox, queued, live, cursor, at_head, pushing, joined, removed_at, confirmed_at }
     }
 
     /// See the field.
@@ -114,10 +116,19 @@ impl Subscription {
         &self.mailbox
     }
 
-    /// The session's user is a member: from now on, whatever is committed in the room is told
-    /// to this node.
-    pub(crate) fn now_live(&self) {
+    /// The session's user is a member, by their row, read when the room's head was at least
+    /// `head`: from now on, whatever is committed in the room is told to this node.
+    pub(crate) fn now_live(&self, head: u64) {
+        self.confirmed_at.store(head, Ordering::Release);
         self.live.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the user is a member as far as the log is known here, where every chunk from
+    /// `whole_from` on was delivered. A removal in a hole before that is noted by nobody until
+    /// the session comes to it.
+    pub(super) fn confirms_member(&self, whole_from: u64) -> bool {
+        let known = self.cursor().max(self.confirmed_at.load(Ordering::Acquire));
+        self.is_live() && self.removed_at() == 0 && known + 1 >= whole_from
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -231,6 +242,7 @@ mod tests {
         Body, Chunk, Event, RequestId, Role, RoomId, Timestamp, Unknown, UserId, Visibility,
     };
     use parlance_proto::Push;
+    use tokio_util::task::TaskTracker;
 
     use super::*;
     use crate::hub::Terms;
@@ -305,12 +317,13 @@ mod tests {
             actor: UserId::parse("someone").unwrap(),
             request: RequestId::parse("request").unwrap(),
             message_count: seq,
+            deleted_count: 0,
             body,
             unknown: Unknown::default(),
         };
         let events: Vec<_> = (first..).zip(bodies).map(event).collect();
         let chunk = Chunk::new([0; 16], events, first, 2).unwrap();
-        feed.deliver(Terms { visibility: Visibility::All, floor: 1, epoch: 1 }, &chunk);
+        feed.deliver(&TaskTracker::new(), Terms { visibility: Visibility::All, floor: 1, epoch: 1 }, &chunk);
     }
 
     fn event() -> Body {

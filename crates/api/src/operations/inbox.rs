@@ -1,11 +1,11 @@
 use futures::{StreamExt, TryStreamExt};
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
-use parlance_core::{Body, Cursors, Mark, Member, Refusal, RoomId, SeqRange, UserId, unread};
+use parlance_core::{Body, Cursors, Head, Mark, Member, Refusal, RoomId, Unread, UserId};
 use parlance_proto::{convert, v1};
 use parlance_store::UserRoom;
 use prost::Message as _;
 
-use super::{Access, parse, signal};
+use super::{Access, parse};
 use crate::auth::Caller;
 use crate::cluster::SignalRoom;
 use crate::limits::MAX_PAGE_BYTES;
@@ -57,24 +57,25 @@ impl Api {
         Ok(v1::ListInboxResponse { entries, next_page_token, unreadable_room_ids })
     }
 
-    async fn inbox_entry(&self, mut user_room: UserRoom) -> Result<Option<v1::InboxEntry>, Error> {
+    async fn inbox_entry(&self, user_room: UserRoom) -> Result<Option<v1::InboxEntry>, Error> {
         let id = &user_room.room.clone();
         let Some(room) = self.store().room(id).await? else { return Ok(None) };
-        let count = room.head().message_count();
-        if user_room.cursors.read.seq < room.head().seq() {
-            // The list need not know of one's own latest messages, nor of a removal that the head has.
-            match self.store().user_room(&user_room.member.user, id).await? {
-                Some(now) if now.member.is_active() => user_room = now,
-                _ => return Ok(None),
-            }
+        let mut row = user_room;
+        if row.cursors.read.seq < room.head().seq() {
+            // The list need not know of one's own latest messages. And it is older than the room:
+            // they may have been removed before what is in it now.
+            row = self.store().user_room(&row.member.user, id).await?.unwrap_or(row);
         }
-        let cursors = user_room.cursors;
+        let member = row.member.as_of(room.head().seq());
+        let Some(member) = member.filter(Member::is_active) else { return Ok(None) };
+        let cursors = row.cursors;
+        let unread_count = self.unread(id, room.head(), cursors.read).await?;
         let peer = room.info.direct_pair.as_ref().map(|(a, b)| {
-            let peer = if *a == user_room.member.user { b } else { a };
+            let peer = if *a == member.user { b } else { a };
             peer.as_str().to_owned()
         });
         let room_proto = room_to_proto(&room);
-        let access = Access { room, member: Some(user_room.member) };
+        let access = Access { room, member: Some(member) };
         let last_message = match access.visible()?.pop() {
             Some(range) => {
                 let tail = self.store().read(id, range, LAST_MESSAGE_SCAN, true).await?;
@@ -87,7 +88,7 @@ impl Api {
             room: Some(room_proto),
             membership: access.member.as_ref().map(convert::member),
             last_message: last_message.map(|entry| convert::entry(id.as_str(), &entry)),
-            unread_count: unread(count, cursors.read),
+            unread_count,
             read: Some(convert::read_mark(cursors.read)),
             delivered_seq: cursors.delivered,
             peer_id: peer.unwrap_or_default(),
@@ -99,26 +100,45 @@ impl Api {
         caller: &Caller,
         request: v1::MarkReadRequest,
     ) -> Result<v1::MarkReadResponse, Error> {
-        let room = parse::room_id(&request.room_id)?;
-        let access = self.markable(caller, &room, request.seq).await?;
-        let head = access.room.head();
-        let message_count = if request.seq == head.seq() {
-            head.message_count()
-        } else {
-            let range = SeqRange { from: request.seq, to: request.seq };
-            let entry = self.store().read(&room, range, 1, false).await?.pop();
-            match entry {
-                Some(entry) => entry.event.message_count,
-                // Below the floor: nothing that is still there is read by it.
-                None => 0,
-            }
-        };
-        let to = Cursors { delivered: 0, read: Mark { seq: request.seq, message_count } };
-        let cursors = self.advance(caller, &access, to).await?;
+        let id = parse::room_id(&request.room_id)?;
+        let room = self.markable(&caller.user, &id, request.seq).await?;
+        let read = self.mark_up_to(&caller.user, &room, request.seq).await?;
+        let cursors = self.advance(&caller.user, &room, Cursors { delivered: 0, read }).await?;
         Ok(v1::MarkReadResponse {
             read: Some(convert::read_mark(cursors.read)),
-            unread_count: unread(head.message_count(), cursors.read),
+            unread_count: self.unread(&id, room.head, cursors.read).await?,
         })
+    }
+
+    /// The mark of who has read `room` up to `seq`, or up to a message of their own behind that.
+    async fn mark_up_to(&self, user: &UserId, room: &SignalRoom, seq: u64) -> Result<Mark, Error> {
+        if seq == room.head.seq() {
+            return Ok(Mark::from(room.head));
+        }
+        let feed = self.hub().feed(&room.room);
+        if let Some((mark, own)) = feed.and_then(|feed| feed.sent_after(seq, user)) {
+            return Ok(own.unwrap_or(mark));
+        }
+        let (before, row) = tokio::try_join!(
+            self.store().events_before(&room.room, seq + 1, 1),
+            self.store().user_room(user, &room.room)
+        )?;
+        // Below the floor: nothing that is still there is read by it.
+        let nothing = Mark { seq, ..Mark::default() };
+        let read = before.last().filter(|event| event.seq == seq).map_or(nothing, Mark::at);
+        let mut cursors = row.map(|row| row.cursors).unwrap_or_default();
+        cursors.advance(Cursors { delivered: 0, read });
+        Ok(cursors.read)
+    }
+
+    /// Messages after `read` that are not deleted.
+    async fn unread(&self, room: &RoomId, head: Head, read: Mark) -> Result<u64, Error> {
+        let unread = Unread::new(head, read);
+        let deleted = match unread.deleted_in() {
+            Some(range) => self.store().count_deleted(room, range).await?,
+            None => 0,
+        };
+        Ok(unread.less_deleted(deleted))
     }
 
     pub(crate) async fn acknowledge_delivery(
@@ -127,10 +147,14 @@ impl Api {
         request: v1::AcknowledgeDeliveryRequest,
     ) -> Result<v1::AcknowledgeDeliveryResponse, Error> {
         let room = parse::room_id(&request.room_id)?;
-        let access = self.markable(caller, &room, request.seq).await?;
-        let to = Cursors { delivered: request.seq, read: Mark::default() };
-        let cursors = self.advance(caller, &access, to).await?;
+        let cursors = self.acknowledge(&caller.user, &room, request.seq).await?;
         Ok(v1::AcknowledgeDeliveryResponse { delivered_seq: cursors.delivered })
+    }
+
+    /// Stores that `user` has received `room` up to `seq`.
+    pub(crate) async fn acknowledge(&self, user: &UserId, room: &RoomId, seq: u64) -> Result<Cursors, Error> {
+        let room = self.markable(user, room, seq).await?;
+        self.advance(user, &room, Cursors { delivered: seq, read: Mark::default() }).await
     }
 
     pub(crate) async fn list_receipts(
@@ -168,34 +192,26 @@ impl Api {
         })
     }
 
-    /// The room, if the caller may move marks in it up to `seq`.
-    async fn markable(&self, caller: &Caller, room: &RoomId, seq: u64) -> Result<Access, Error> {
+    /// The room, if `user` may move marks in it up to `seq`.
+    async fn markable(&self, user: &UserId, room: &RoomId, seq: u64) -> Result<SignalRoom, Error> {
         let seq = parse::seq(seq)?;
-        let access = self.access(&caller.user, room).await?;
+        // What is not known here yet may have reached the client by way of another node.
+        if let Some(known) = self.hub().as_member(user, room)
+            && seq <= known.head
+        {
+            return Ok(SignalRoom { room: room.clone(), head: known.end });
+        }
+        let access = self.access(user, room).await?;
         access.active_member()?;
         let head = access.room.head().seq();
         if seq > head {
             let refusal = Refusal::SeqAhead { seq, head };
             return Err(Error::Refused { room: room.clone(), refusal });
         }
-        Ok(access)
+        Ok(SignalRoom::from(&access.room))
     }
 
-    /// Moves the caller's cursors and tells the room what is new.
-    async fn advance(&self, caller: &Caller, access: &Access, to: Cursors) -> Result<Cursors, Error> {
-        let room = &access.room.info.id;
-        let cursors = self.marks().advance(&caller.user, room, to).await?;
-        let cursors = cursors.ok_or(Error::RoomNotFound)?;
-        let receipt = v1::Receipt {
-            room_id: room.as_str().to_owned(),
-            user_id: caller.user.as_str().to_owned(),
-            delivered_seq: if to.delivered == cursors.delivered { to.delivered } else { 0 },
-            read_seq: if to.read.seq == cursors.read.seq { to.read.seq } else { 0 },
-        };
-        if receipt.delivered_seq != 0 || receipt.read_seq != 0 {
-            let frame = signal(v1::signal::Signal::Receipt(receipt));
-            self.cluster().signal(&[SignalRoom::from(&access.room)], &frame, &caller.user).await;
-        }
-        Ok(cursors)
+    async fn advance(&self, user: &UserId, room: &SignalRoom, to: Cursors) -> Result<Cursors, Error> {
+        self.marks().advance_and_signal(user, room, to).await?.ok_or(Error::RoomNotFound)
     }
 }

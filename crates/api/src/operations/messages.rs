@@ -81,9 +81,10 @@ impl Api {
         let size = parse::page_size(request.page_size)?;
         let access = self.access(&caller.user, &room).await?;
         // Forwards only if nothing but a lower bound is given.
-        let latest = request.before_seq != 0 || request.after_seq == 0;
+        let latest = request.before_seq != 0 || request.after_seq.is_none();
+        let after_seq = request.after_seq.unwrap_or(0);
         let upper = if request.before_seq == 0 { u64::MAX } else { request.before_seq - 1 };
-        let bounds = SeqRange { from: request.after_seq.saturating_add(1), to: upper };
+        let bounds = SeqRange { from: after_seq.saturating_add(1), to: upper };
         let mut ranges: Vec<SeqRange> =
             access.visible()?.into_iter().filter_map(|range| range.intersect(bounds)).collect();
         if latest {
@@ -92,7 +93,7 @@ impl Api {
         let until = access.until()?;
         // In the order in which they are looked for.
         let mut messages: Vec<v1::Event> = Vec::new();
-        let mut next_seq = if latest { request.before_seq } else { request.after_seq };
+        let mut next_seq = if latest { request.before_seq } else { after_seq };
         let (mut bytes, mut scanned) = (0, 0);
         let mut has_more = false;
         'ranges: for mut range in ranges {
@@ -244,15 +245,21 @@ impl Api {
         request: v1::SendTypingRequest,
     ) -> Result<v1::SendTypingResponse, Error> {
         let room = parse::room_id(&request.room_id)?;
-        let access = self.access(&caller.user, &room).await?;
-        access.active_member()?;
+        let room = match self.hub().as_member(&caller.user, &room) {
+            Some(known) => SignalRoom { room, head: known.end },
+            None => {
+                let access = self.access(&caller.user, &room).await?;
+                access.active_member()?;
+                SignalRoom::from(&access.room)
+            }
+        };
         let typing = v1::Typing {
-            room_id: room.as_str().to_owned(),
+            room_id: room.room.as_str().to_owned(),
             user_id: caller.user.as_str().to_owned(),
             expires_after: TYPING.try_into().ok(),
         };
         let frame = signal(v1::signal::Signal::Typing(typing));
-        self.cluster().signal(&[SignalRoom::from(&access.room)], &frame, &caller.user).await;
+        self.cluster().signal(&[room], &frame, &caller.user).await;
         Ok(v1::SendTypingResponse {})
     }
 }

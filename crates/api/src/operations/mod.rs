@@ -5,6 +5,8 @@ mod inbox;
 mod messages;
 pub(crate) mod parse;
 mod rooms;
+#[cfg(test)]
+mod tests;
 mod users;
 
 pub(crate) use self::messages::signal;

@@ -5,7 +5,7 @@ use parlance_core::{
     UserId, Visibility,
 };
 use parlance_proto::{convert, v1};
-use parlance_store::StoredRoom;
+use parlance_store::{StoreError, StoredRoom, UserRoom};
 
 use super::parse;
 use crate::auth::Caller;
@@ -26,9 +26,7 @@ impl Api {
         }
         let others: Vec<UserId> =
             request.member_ids.iter().map(|id| parse::user_id("member_ids", id)).collect::<Result<_, _>>()?;
-        for other in &others {
-            self.existing_user(other).await?;
-        }
+        self.existing_users(&others).await?;
         let settings = settings(kind, request.settings.as_ref())?;
         let now = self.clock().now();
         let creation = if kind == RoomKind::Direct {
@@ -46,7 +44,14 @@ impl Api {
             Creation::shared(new, &others, random::nonce(), now)
         };
         let (room, is_repeat) = self.rooms().create(creation).await?.into_parts();
-        Ok(v1::CreateRoomResponse { room: Some(room_to_proto(&room)), is_repeat })
+        let room = if is_repeat {
+            // It may have gone on without them.
+            let member = self.store().member(&room.info.id, &caller.user).await?;
+            seen_by(&room, &member.ok_or(Error::RoomNotFound)?)
+        } else {
+            room_to_proto(&room)
+        };
+        Ok(v1::CreateRoomResponse { room: Some(room), is_repeat })
     }
 
     /// The id of the group or channel that `creator` asks for in `request`; of the room that it
@@ -92,19 +97,31 @@ impl Api {
         let listed = page.into_iter().filter(|row| request.include_left || row.member.is_active());
         let mut looked_up = futures::stream::iter(listed)
             .map(|row| async move {
-                let room = self.store().room(&row.room).await;
-                (row, room)
+                let id = row.room.clone();
+                (id, self.listed(row, request.include_left).await)
             })
             .buffered(self.sizes().inbox_concurrency);
         let (mut rooms, mut unreadable_room_ids) = (Vec::new(), Vec::new());
-        while let Some((row, room)) = looked_up.next().await {
+        while let Some((id, room)) = looked_up.next().await {
             match room {
-                Ok(Some(room)) => rooms.push(seen_by(&room, &row.member)),
-                Ok(None) => {}
-                Err(error) => unreadable_room_ids.push(super::left_out(&row.room, error.into())?),
+                Ok(room) => rooms.extend(room),
+                Err(error) => unreadable_room_ids.push(super::left_out(&id, error.into())?),
             }
         }
         Ok(v1::ListRoomsResponse { rooms, next_page_token, unreadable_room_ids })
+    }
+
+    /// A room of a list as its user sees it, if it is still to be listed. The row is older than
+    /// the room: they may have been removed before what is in it now.
+    async fn listed(&self, row: UserRoom, include_left: bool) -> Result<Option<v1::Room>, StoreError> {
+        let Some(room) = self.store().room(&row.room).await? else { return Ok(None) };
+        let mut member = row.member;
+        if member.is_active() && row.cursors.read.seq < room.head().seq() {
+            member = self.store().member(&row.room, &member.user).await?.unwrap_or(member);
+        }
+        let member = member.as_of(room.head().seq());
+        let listed = member.filter(|member| include_left || member.is_active());
+        Ok(listed.map(|member| seen_by(&room, &member)))
     }
 
     pub(crate) async fn list_members(
@@ -151,9 +168,7 @@ impl Api {
         }
         let users: Vec<UserId> =
             request.user_ids.iter().map(|id| parse::user_id("user_ids", id)).collect::<Result<_, _>>()?;
-        for user in &users {
-            self.existing_user(user).await?;
-        }
+        self.existing_users(&users).await?;
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
         let outcome = self.change(caller, asked, Action::Add { users }).await?;
         Ok(v1::AddMembersResponse { outcome: Some(outcome) })
@@ -339,6 +354,75 @@ mod tests {
         for is_repeat in [false, true] {
             let created = node.api.create_room(&alice, request("second")).await.unwrap();
             assert_eq!((created.is_repeat, created.room.unwrap().room_id), (is_repeat, expected.to_string()));
+        }
+    }
+
+    fn caller(id: &str) -> Caller {
+        Caller { user: user(id), is_service: false, expires_at: u64::MAX }
+    }
+
+    /// Has `by` set the title.
+    async fn rename(api: &Api, by: &str, room_id: &str, title: &str) {
+        let request = v1::UpdateRoomRequest {
+            room_id: room_id.to_owned(),
+            title: Some(title.to_owned()),
+            request_id: title.to_owned(),
+            ..Default::default()
+        };
+        api.update_room(&caller(by), request).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_repeated_creation_shows_who_has_left_nothing_of_later() {
+        let node = TestNode::start();
+        node.store.answer_all();
+        for id in ["alice", "bob"] {
+            node.api.ensure_user(&caller(id)).await.unwrap();
+        }
+        let with_bob = v1::CreateRoomRequest { member_ids: vec!["bob".to_owned()], ..request("first") };
+        let created = node.api.create_room(&caller("alice"), with_bob.clone()).await.unwrap().room.unwrap();
+        rename(&node.api, "alice", &created.room_id, "before").await;
+        let room_id = created.room_id.clone();
+        let leave = v1::LeaveRoomRequest { room_id, request_id: "leave".to_owned(), ..Default::default() };
+        node.api.leave_room(&caller("alice"), leave).await.unwrap();
+        rename(&node.api, "bob", &created.room_id, "after").await;
+
+        let again = node.api.create_room(&caller("alice"), with_bob).await.unwrap();
+        let room = again.room.unwrap();
+        assert_eq!((again.is_repeat, room.settings.unwrap().title.as_str()), (true, "before"));
+        let in_it = node.api.access(&user("bob"), &RoomId::parse(&created.room_id).unwrap()).await.unwrap();
+        assert!(room.head_seq < in_it.room.head().seq());
+    }
+
+    #[tokio::test]
+    async fn lists_show_nothing_from_after_a_removal_that_comes_between_their_reads() {
+        for include_left in [None, Some(false), Some(true)] {
+            let node = TestNode::start();
+            node.store.answer_all();
+            let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
+            rename(&node.api, "alice", room.as_str(), "before").await;
+            let (api, room_id) = (node.api.clone(), room.to_string());
+            let work = async move {
+                let remove = v1::RemoveMemberRequest {
+                    room_id: room_id.clone(),
+                    user_id: "bob".to_owned(),
+                    request_id: "remove".to_owned(),
+                    ..Default::default()
+                };
+                api.remove_member(&caller("alice"), remove).await.unwrap();
+                rename(&api, "alice", &room_id, "after").await;
+            };
+            *node.store.after_page.lock().unwrap() = Some(Box::pin(work));
+            let Some(include_left) = include_left else {
+                let inbox = node.api.list_inbox(&caller("bob"), Default::default()).await.unwrap();
+                assert_eq!(inbox.entries, []);
+                continue;
+            };
+            let request = v1::ListRoomsRequest { include_left, ..Default::default() };
+            let listed = node.api.list_rooms(&caller("bob"), request).await.unwrap().rooms;
+            let titles: Vec<String> =
+                listed.into_iter().map(|room| room.settings.unwrap_or_default().title).collect();
+            assert_eq!(titles, if include_left { vec!["before"] } else { vec![] });
         }
     }
 }

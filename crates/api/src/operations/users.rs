@@ -1,3 +1,4 @@
+use futures::{StreamExt, TryStreamExt};
 use parlance_core::limits::MAX_PRESENCE_USERS;
 use parlance_core::{Name, UserId};
 use parlance_proto::{convert, v1};
@@ -114,8 +115,17 @@ impl Api {
         Ok(())
     }
 
+    /// Refuses ids of nobody: the first in line. Looks up some at a time.
+    pub(crate) async fn existing_users(&self, ids: &[UserId]) -> Result<(), Error> {
+        futures::stream::iter(ids.to_vec())
+            .map(|id| async move { self.existing_user(&id).await })
+            .buffered(self.sizes().inbox_concurrency)
+            .try_collect()
+            .await
+    }
+
     /// Refuses ids of nobody.
-    pub(crate) async fn existing_user(&self, id: &UserId) -> Result<(), Error> {
+    async fn existing_user(&self, id: &UserId) -> Result<(), Error> {
         if self.is_known(id) {
             return Ok(());
         }

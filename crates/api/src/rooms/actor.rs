@@ -1,10 +1,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parlance_core::limits::{MAX_CHUNK_EVENTS, MAX_RECENT_REQUESTS};
+use parlance_core::limits::{MAX_CHUNK_EVENTS, MAX_PAGE_SIZE, MAX_RECENT_REQUESTS};
 use parlance_core::plant::{self, Plant};
 use parlance_core::{
-    Append, Creation, Decision, Draft, Need, Outcome, Room, RoomId, Settings, Title, Topic, Visibility,
+    Append, Creation, Decision, Draft, Member, Need, Outcome, Room, RoomId, Settings, Title, Topic,
+    Visibility,
 };
 use parlance_registry::NodeId;
 use parlance_store::{AppendError, StoreError};
@@ -197,6 +198,10 @@ impl Actor {
             }
             match self.decide(&mut draft, &ask).await {
                 Ok(result) => waiting.push(Waiting { ask, result }),
+                // It concerns nobody else: what it needed cannot be read.
+                Err(AppendError::Store(error @ StoreError::Damaged(_))) => {
+                    answer(ask, Err(Error::Store(error)));
+                }
                 Err(error) => {
                     asks.push_front(ask);
                     give_back(asks, waiting);
@@ -388,6 +393,24 @@ impl Actor {
             Need::Member(user) => {
                 let row = store.member(&self.id, &user).await?;
                 room.load_member(user, row)
+            }
+            Need::Members => {
+                let mut after = None;
+                loop {
+                    let page = store.members(&self.id, after.as_ref(), MAX_PAGE_SIZE).await?;
+                    let is_last = page.len() < MAX_PAGE_SIZE;
+                    after = page.last().map(|last| last.user.clone());
+                    // Those who left can be nobody's successor.
+                    let active = page.into_iter().filter(Member::is_active).collect();
+                    if !room.load_members(active) {
+                        return Ok(Loaded::Ahead);
+                    }
+                    if is_last {
+                        break;
+                    }
+                }
+                room.members_loaded();
+                true
             }
             Need::Message(seq) => {
                 let message = self.message(seq).await?;

@@ -223,7 +223,7 @@ fn open_room(
     let active = user_room.member.is_active();
     listening.move_to(start);
     listening.wake();
-    let source = if active { Source::live(listening) } else { Source::Past(listening) };
+    let source = if active { Source::live(listening, state.head) } else { Source::Past(listening) };
     let stream = RoomStream::new(source, plan, &user_room.member);
     open.rooms.insert(room.clone(), stream);
     let head = v1::Cursor { room_id: room.as_str().to_owned(), seq: state.head, epoch: state.epoch };
@@ -232,7 +232,7 @@ fn open_room(
 
 /// What is to be handed out of a room and named as gaps, and the position to begin
 /// from. Together they leave nothing out.
-fn plan(
+pub(super) fn plan(
     feed: &Feed,
     user_room: &UserRoom,
     state: RoomState,

@@ -2,6 +2,7 @@
 //! polled, so that a client that does not read holds up nobody but itself, and needs
 //! no queue of its own.
 
+mod acks;
 mod catch_up;
 mod online;
 mod stream;
@@ -28,6 +29,7 @@ use tonic::{Code, Status};
 use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
+use self::acks::{Acks, Taken};
 use self::online::Online;
 use self::stream::RoomStream;
 use crate::auth::Caller;
@@ -88,6 +90,8 @@ pub(crate) struct OpenSession {
     retry_delay: Duration,
     /// Gaps to name once, right after the welcome.
     notices: Vec<v1::Gap>,
+    /// `None` once the session ends.
+    acks: Option<Acks>,
     online: Online,
 }
 
@@ -278,9 +282,25 @@ impl Session {
         };
         match operation {
             Ok(operation) => {
+                let acks = self.open.as_mut().and_then(|open| open.acks.as_mut());
+                let first = match (&operation, acks) {
+                    (Operation::AcknowledgeDelivery(request), Some(acks)) => match acks.take(request) {
+                        Taken::Waits(response) => {
+                            let result = self.api.check_rate(&self.caller);
+                            let result = result.map(|()| v1::reply::Result::AcknowledgeDelivery(response));
+                            self.out.push_back(reply(request_id, result).into());
+                            return Ok(());
+                        }
+                        Taken::First(first) => first,
+                    },
+                    _ => None,
+                };
                 let (api, caller) = (self.api.clone(), self.caller.clone());
                 let mut answer = Box::pin(async move {
                     let result = api.execute(&caller, operation).await;
+                    if let Some(first) = first.filter(|_| result.is_err()) {
+                        first.failed();
+                    }
                     reply(request_id, result)
                 });
                 // Begun here, so that what one client asks gets in line in its order.
@@ -348,6 +368,7 @@ impl OpenSession {
             retry: None,
             retry_delay: UNREADABLE_RETRY,
             notices: Vec::new(),
+            acks: Some(Acks::new(online.api(), user)),
             online,
         }
     }
@@ -355,6 +376,8 @@ impl OpenSession {
 
 impl Drop for OpenSession {
     fn drop(&mut self) {
+        // While the session still listens to its rooms.
+        self.acks = None;
         // Removed, and not come to it yet.
         for (room, stream) in &self.rooms {
             if stream.subscription().removed_at() != 0 {

@@ -27,6 +27,10 @@ impl Online {
         registered.await.ok()
     }
 
+    pub(super) fn api(&self) -> &Arc<Api> {
+        &self.api
+    }
+
     /// The user has left `room`: those in it are not told of the session's end.
     pub(super) fn left(&mut self, room: &RoomId) {
         self.rooms.retain(|told| told.room != *room);

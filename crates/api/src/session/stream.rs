@@ -5,6 +5,7 @@ use parlance_core::{Interval, Member, Role, UserId, Visibility, visible_ranges};
 use parlance_proto::{Delivery, SharedFrame, v1};
 use v1::server_frame::Frame;
 
+use super::catch_up::plan;
 use super::{OpenSession, Session};
 use crate::Error;
 use crate::cluster::SignalRoom;
@@ -34,8 +35,9 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) fn live(listening: Listening) -> Self {
-        listening.now_live();
+    /// Of a member by their row, read when the room's head was at least `head`.
+    pub(super) fn live(listening: Listening, head: u64) -> Self {
+        listening.now_live(head);
         Self::Live(listening)
     }
 }
@@ -301,8 +303,11 @@ impl OpenSession {
         let subscribed = in_own_task(async move {
             let Some((listening, state)) = hub.subscribe(&room, &mailbox).await? else { return Ok(None) };
             // After that: a removal that the row does not know yet comes with the stream.
-            let member = hub.member(&room, mailbox.user()).await?;
-            Ok::<_, Error>(member.map(|member| (listening, state, member)))
+            let Some(member) = hub.member(&room, mailbox.user()).await? else { return Ok(None) };
+            // How far they had the room when they were members before.
+            let returns = member.intervals.len() > 1 && state.visibility != Visibility::All;
+            let row = if returns { hub.user_room(mailbox.user(), &room).await? } else { None };
+            Ok::<_, Error>(Some((listening, state, member, row)))
         })
         .await;
         let earlier = self.rooms.get(&attach.room).map(RoomStream::cursor);
@@ -315,16 +320,24 @@ impl OpenSession {
                 return;
             }
         };
-        let Some((listening, state, member)) = subscribed else { return };
+        let Some((listening, state, member, row)) = subscribed else { return };
+        let member = row.as_ref().map_or(member, |row| row.member.clone());
         // Who has left, and did not know of the room here, is done with it.
         if known.is_none() && !member.is_active() {
             return;
         }
-        let cursor = known.unwrap_or(0);
-        let plan = steps_after(listening.feed(), &member, state.visibility, cursor);
+        let (cursor, plan) = match (known, row) {
+            // As on hello: not all that they have seen on another device, or long ago.
+            (None, Some(row)) => plan(listening.feed(), &row, state, None, self.hub.sizes().max_catch_up),
+            (known, _) => {
+                let cursor = known.unwrap_or(0);
+                (cursor, steps_after(listening.feed(), &member, state.visibility, cursor))
+            }
+        };
         listening.move_to(cursor);
         listening.wake();
-        let source = if member.is_active() { Source::live(listening) } else { Source::Past(listening) };
+        let source =
+            if member.is_active() { Source::live(listening, state.head) } else { Source::Past(listening) };
         self.left.remove(&attach.room);
         let stream = RoomStream::new(source, plan, &member);
         self.rooms.insert(attach.room.clone(), stream);

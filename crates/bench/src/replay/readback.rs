@@ -47,7 +47,7 @@ async fn history(run: &Run, reader: User, room: usize, direction: Direction) -> 
     let mut request = v1::ListMessagesRequest { room_id, page_size: PAGE, ..Default::default() };
     if direction == Direction::Forward {
         // The first event is the room's creation.
-        request.after_seq = 1;
+        request.after_seq = Some(0);
     }
     loop {
         let page = run.call(reader, request.clone()).await?;
@@ -56,7 +56,7 @@ async fn history(run: &Run, reader: User, room: usize, direction: Direction) -> 
             break;
         }
         let bound = match direction {
-            Direction::Forward => &mut request.after_seq,
+            Direction::Forward => request.after_seq.get_or_insert_default(),
             Direction::Backward => &mut request.before_seq,
         };
         let goes_on = match direction {

@@ -140,6 +140,9 @@ pub enum Decision {
 pub enum Need {
     /// The row of this user: [`crate::Room::load_member`].
     Member(UserId),
+    /// The rows of all members, read at or after the head: [`crate::Room::load_members`], then
+    /// [`crate::Room::members_loaded`].
+    Members,
     /// The message at this seq with its overlay: [`crate::Room::load_message`].
     Message(u64),
     /// Older events than those remembered: [`crate::Room::load_older`] with the chunks
@@ -177,8 +180,8 @@ pub enum Refusal {
     /// The person concerned is banned from the room.
     #[error("{0} is banned from this room")]
     TargetBanned(UserId),
-    /// The owner cannot go while others are there.
-    #[error("the owner hands the room over before leaving")]
+    /// The owner's role passes to someone else only together with theirs.
+    #[error("make another member the owner instead")]
     OwnerLeaves,
     /// The person concerned is not a member.
     #[error("{0} is not a member of this room")]

@@ -93,6 +93,7 @@ impl Creation {
             actor: info.created_by.clone(),
             request: request.clone(),
             message_count: 0,
+            deleted_count: 0,
             body,
             unknown: Unknown::default(),
         };
@@ -106,7 +107,7 @@ impl Creation {
         }
         let joins = rows
             .iter()
-            .map(|row| (row.user.clone(), Mark { seq: row.changed_at(), message_count: 0 }))
+            .map(|row| (row.user.clone(), Mark { seq: row.changed_at(), ..Mark::default() }))
             .collect();
         let chunk = Chunk::new(nonce, events, 0, members.len() as u64)
             .unwrap_or_else(|| unreachable!("the events rise from 1"));

@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::requests::Seen;
@@ -21,6 +22,7 @@ pub struct Draft {
     events: Vec<Event>,
     text_bytes: usize,
     message_count: u64,
+    deleted_count: u64,
     member_count: u64,
     changed_members: BTreeSet<UserId>,
     changed_messages: BTreeSet<u64>,
@@ -69,6 +71,7 @@ impl Draft {
             events: Vec::new(),
             text_bytes: 0,
             message_count: base.message_count(),
+            deleted_count: base.deleted_count(),
             member_count: base.member_count(),
             changed_members: BTreeSet::new(),
             changed_messages: BTreeSet::new(),
@@ -123,16 +126,14 @@ impl Draft {
         let joins = events
             .iter()
             .filter_map(|event| match &event.body {
-                Body::MemberAdded { user, .. } => {
-                    Some((user.clone(), Mark { seq: event.seq, message_count: event.message_count }))
-                }
+                Body::MemberAdded { user, .. } => Some((user.clone(), Mark::at(event))),
                 _ => None,
             })
             .collect();
         let mut sent = BTreeMap::new();
         for event in &events {
             if matches!(event.body, Body::Message(_)) {
-                sent.insert(event.actor.clone(), Mark { seq: event.seq, message_count: event.message_count });
+                sent.insert(event.actor.clone(), Mark::at(event));
             }
         }
         let members = self
@@ -167,6 +168,7 @@ impl Draft {
     fn push(&mut self, command: &Command, at: Timestamp, body: Body) {
         match &body {
             Body::Message(_) => self.message_count += 1,
+            Body::MessageDeleted { .. } => self.deleted_count += 1,
             Body::MemberAdded { user, .. } => {
                 self.member_count += 1;
                 self.changed_members.insert(user.clone());
@@ -189,6 +191,7 @@ impl Draft {
             actor: command.actor.clone(),
             request: command.request.clone(),
             message_count: self.message_count,
+            deleted_count: self.deleted_count,
             body,
             unknown: Unknown::default(),
         };
@@ -391,10 +394,25 @@ impl Draft {
 
     fn leave(&self, actor: &Member) -> Step<Verdict> {
         self.not_direct()?;
+        let mut bodies = Vec::with_capacity(2);
         if actor.role == Role::Owner && self.member_count > 1 {
-            return Err(Refusal::OwnerLeaves);
+            let user = need!(self.successor(actor)).clone();
+            bodies.push(Body::RoleChanged { user, role: Role::Owner });
         }
-        Ok(Ok(Verdict::Change(vec![Body::MemberRemoved { user: actor.user.clone() }])))
+        bodies.push(Body::MemberRemoved { user: actor.user.clone() });
+        Ok(Ok(Verdict::Change(bodies)))
+    }
+
+    /// Who becomes the owner when `owner` leaves: the longest-standing admin, else the
+    /// longest-standing member; of those who joined together, the first by id.
+    fn successor(&self, owner: &Member) -> Step<&UserId> {
+        if self.room.all_members_at != Some(self.base.seq()) {
+            return Ok(Err(Need::Members));
+        }
+        let others = self.room.members.values().flatten();
+        let others = others.filter(|member| member.is_active() && member.user != owner.user);
+        let first = others.min_by_key(|member| (Reverse(member.role), member.changed_at(), &member.user));
+        first.map(|member| Ok(&member.user)).ok_or(Refusal::OwnerLeaves)
     }
 
     fn update(&self, actor: &Member, change: &SettingsChange) -> Step<Verdict> {

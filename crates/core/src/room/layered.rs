@@ -29,6 +29,12 @@ impl<K: Ord + Clone, V: Clone> Layered<K, V> {
         self.recent.insert(key, value);
     }
 
+    /// All values, in no order.
+    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+        let settled = self.settled.iter().filter(|(key, _)| !self.recent.contains_key(key));
+        self.recent.values().chain(settled.map(|(_, value)| value))
+    }
+
     /// Settles what has changed, and has `trim` bring all of it within bounds. Copies
     /// everything where another copy is left.
     pub(super) fn settle(&mut self, trim: impl FnOnce(&mut BTreeMap<K, V>)) {

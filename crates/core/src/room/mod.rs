@@ -49,6 +49,8 @@ pub struct Room {
     last_at: Timestamp,
     /// Rows that are loaded; `None` for who was never a member.
     members: Layered<UserId, Option<Member>>,
+    /// The rows of all members were loaded at this head.
+    all_members_at: Option<u64>,
     /// Messages that are loaded: sender and present form; `None` for seqs that hold
     /// no message.
     messages: Layered<u64, Option<(UserId, Overlay)>>,
@@ -57,6 +59,7 @@ pub struct Room {
 }
 
 /// A chunk does not follow on the head: something in between is missing, or it is of another log.
+/// Or it does, and this version cannot tell what it changed: the room is to be loaded again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the chunk at {first} does not follow on the head {head}")]
 pub struct Hole {
@@ -74,6 +77,7 @@ impl Room {
             head: tail.head(),
             last_at: Timestamp::default(),
             members: Layered::new(),
+            all_members_at: None,
             messages: Layered::new(),
             requests: Requests::starting_at(tail.first_seq() - 1),
             sizes: &RoomSizes::PRODUCTION,
@@ -125,7 +129,7 @@ impl Room {
         if chunk.head().seq() <= head {
             return Ok(());
         }
-        if !follows {
+        if !follows || chunk.changes_unknown() {
             return Err(Hole { head, first: chunk.first_seq() });
         }
         for event in chunk.events() {
@@ -145,6 +149,20 @@ impl Room {
         }
         self.members.insert(user, row);
         true
+    }
+
+    /// Gives the room rows of members, read at or after its head. Those that are loaded stay as
+    /// they are: they may hold what is decided and not stored yet. Returns whether the rows may
+    /// be used, as for one member.
+    pub fn load_members(&mut self, rows: Vec<Member>) -> bool {
+        let missing = rows.into_iter().filter(|row| self.members.get(&row.user).is_none());
+        let missing: Vec<_> = missing.collect();
+        missing.into_iter().all(|row| self.load_member(row.user.clone(), Some(row)))
+    }
+
+    /// The rows of all members were given to [`Self::load_members`] since the head last moved.
+    pub fn members_loaded(&mut self) {
+        self.all_members_at = Some(self.head.seq());
     }
 
     /// Gives the room the message at `seq`: its sender and present form, or `None`
@@ -167,7 +185,11 @@ impl Room {
     /// beyond the limits: it is loaded again when needed. Cheap where there is no copy.
     pub fn settle(&mut self) {
         let RoomSizes { members: most_members, messages: most_messages } = *self.sizes;
+        let all_members_at = &mut self.all_members_at;
         self.members.settle(|members| {
+            if members.len() > most_members {
+                *all_members_at = None;
+            }
             let mut survives = survivors(members.len(), most_members);
             members.retain(|_, _| survives());
         });

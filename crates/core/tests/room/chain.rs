@@ -1,6 +1,6 @@
 //! What other nodes publish moves a room only along the log that it was folded from.
 
-use parlance_core::{Chunk, Hole, Nonce, Room};
+use parlance_core::{Body, Chunk, Event, Hole, Nonce, Room, Unknown};
 use proptest::prelude::*;
 
 use crate::solo::Solo;
@@ -56,6 +56,27 @@ fn a_stored_chunk_of_an_earlier_version_is_applied() {
     assert_eq!(room.apply(&older), Ok(()));
     // What follows on it names it, since it always had a nonce.
     assert_eq!(room.observe(&chunks[1]), Ok(()));
+}
+
+/// A later version may have changed members and messages with it, which are loaded here.
+#[test]
+fn a_room_is_loaded_again_after_events_that_it_cannot_interpret() {
+    let (mut room, chunks) = log(1);
+    let written_later = |body, unknown: &[u8]| {
+        let event = Event { body, unknown: Unknown::new(unknown.to_vec()), ..chunks[0].events()[0].clone() };
+        let head = chunks[0].head();
+        let chunk = Chunk::new(*chunks[0].nonce(), vec![event], head.message_count(), head.member_count());
+        chunk.unwrap().with_previous(chunks[0].previous().copied())
+    };
+    let before = room.head();
+    let hole = Err(Hole { head: before.seq(), first: before.seq() + 1 });
+    let unknown_kind = written_later(Body::Other, b"later");
+    assert_eq!([room.apply(&unknown_kind), room.observe(&unknown_kind)], [hole, hole]);
+    let deleted = Body::MessageDeleted { target: 1 };
+    assert_eq!(room.apply(&written_later(deleted, b"later")), hole);
+    assert_eq!(room.head(), before);
+    // A message changes nothing beside the log, whatever it holds.
+    assert_eq!(room.apply(&written_later(chunks[0].events()[0].body.clone(), b"later")), Ok(()));
 }
 
 #[test]

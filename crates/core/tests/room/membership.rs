@@ -2,7 +2,7 @@
 
 use parlance_core::limits::MAX_INTERVALS;
 use parlance_core::{
-    Action, Creation, Interval, Mark, Member, NewRoom, Refusal, Role, Room, RoomId, RoomKind, SeqRange,
+    Action, Body, Creation, Interval, Mark, Member, NewRoom, Refusal, Role, Room, RoomId, RoomKind, SeqRange,
     Timestamp, Visibility, visible_ranges,
 };
 use proptest::collection::vec;
@@ -44,16 +44,71 @@ fn who_comes_back_is_a_plain_member() {
 }
 
 #[test]
-fn the_owner_goes_last_or_hands_over() {
+fn the_owner_hands_over_or_goes_last() {
     let mut solo = Solo::group();
-    assert_eq!(solo.does("ann", Action::Leave), Err(Refusal::OwnerLeaves));
-    solo.does("cat", Action::Leave).unwrap();
-    assert_eq!(solo.does("ann", Action::Leave), Err(Refusal::OwnerLeaves));
+    assert_eq!(solo.does("ann", set_role("ann", Role::Member)), Err(Refusal::OwnerLeaves));
     solo.does("ann", set_role("bob", Role::Owner)).unwrap();
     assert_eq!(solo.store.members[&user("ann")].role, Role::Admin);
     solo.does("ann", Action::Leave).unwrap();
-    solo.does("bob", Action::Leave).unwrap();
+    solo.does("cat", Action::Leave).unwrap();
+    assert_eq!(solo.does("bob", Action::Leave).unwrap().first, solo.head());
     assert_eq!(solo.room.head().member_count(), 0);
+}
+
+/// Whom the room passes to when its owner leaves; the two events stand together.
+fn check_successor(solo: &mut Solo, owner: &str, expected: &str) {
+    let outcome = solo.does(owner, Action::Leave).unwrap();
+    assert_eq!((outcome.first + 1, outcome.last), (solo.head(), solo.head()));
+    let passes = Body::RoleChanged { user: user(expected), role: Role::Owner };
+    assert_eq!(solo.store.event(outcome.first).unwrap().body, passes);
+    let leaves = Body::MemberRemoved { user: user(owner) };
+    assert_eq!(solo.store.event(outcome.last).unwrap().body, leaves);
+    let owners = solo.store.members.values().filter(|row| row.is_active() && row.role == Role::Owner);
+    assert_eq!(owners.map(|row| row.user.as_str()).collect::<Vec<_>>(), [expected]);
+}
+
+#[test]
+fn an_owner_who_leaves_is_followed_by_the_longest_standing_admin() {
+    let mut solo = Solo::group();
+    for newcomer in ["dan", "eve"] {
+        solo.does("ann", add(&[newcomer])).unwrap();
+    }
+    // Since when one is an admin does not count.
+    for admin in ["eve", "dan"] {
+        solo.does("ann", set_role(admin, Role::Admin)).unwrap();
+    }
+    check_successor(&mut solo, "ann", "dan");
+    check_successor(&mut solo, "dan", "eve");
+    check_successor(&mut solo, "eve", "bob");
+}
+
+#[test]
+fn without_admins_the_longest_standing_member_follows() {
+    let mut solo = Solo::group();
+    solo.does("ann", add(&["dan"])).unwrap();
+    // Coming back is joining again.
+    solo.does("bob", Action::Leave).unwrap();
+    solo.does("ann", add(&["bob"])).unwrap();
+    check_successor(&mut solo, "ann", "cat");
+    check_successor(&mut solo, "cat", "dan");
+    check_successor(&mut solo, "dan", "bob");
+}
+
+#[test]
+fn the_successor_is_chosen_as_the_same_append_leaves_the_room() {
+    let mut solo = Solo::group();
+    let head = Some(solo.head());
+    let commands = [
+        command("ann", "1", head, set_role("cat", Role::Admin)),
+        command("ann", "2", head, add(&["dan"])),
+        command("bob", "3", head, Action::Leave),
+        command("ann", "4", head, Action::Leave),
+        command("cat", "5", head, Action::Leave),
+    ];
+    solo.append(&commands).unwrap();
+    assert_eq!(solo.store.members[&user("dan")].role, Role::Owner);
+    assert!(solo.store.members[&user("dan")].is_active());
+    assert_eq!(solo.room.head().member_count(), 1);
 }
 
 #[test]
@@ -107,7 +162,7 @@ fn a_shared_room_begins_with_its_members() {
     assert_eq!(seqs, [1, 2, 3], "each is added once");
     assert_eq!(creation.append.expected.seq(), 0);
     assert_eq!(creation.append.chunk.head().member_count(), 2);
-    let mark = |seq| Mark { seq, message_count: 0 };
+    let mark = |seq| Mark { seq, ..Mark::default() };
     assert_eq!(creation.append.joins, [(user("ann"), mark(1)), (user("bob"), mark(1))]);
     let room = creation.into_room();
     assert_eq!(room.info().settings, info);

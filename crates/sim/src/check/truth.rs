@@ -124,6 +124,14 @@ impl RoomTruth {
         self.events.range(..=seq).filter(|(_, event)| matches!(event.body, Body::Message(_))).count() as u64
     }
 
+    /// Messages after `seq` that are not deleted.
+    pub fn kept_after(&self, seq: u64) -> u64 {
+        let messages = self.events.range(seq + 1..);
+        messages
+            .filter(|(seq, event)| matches!(event.body, Body::Message(_)) && self.deleted_by(**seq).is_none())
+            .count() as u64
+    }
+
     /// What is wrong with `seen`, of what `user` gets, as the event at its place.
     pub fn differs(&self, user: &UserId, seen: &v1::Event) -> Option<String> {
         let Some(event) = self.events.get(&seen.seq) else {

@@ -72,7 +72,7 @@ fn check_inbox(
         rooms += 1;
         let Some(room) = truth.rooms.get(&id) else { continue };
         let read = tables.cursors.get(&(user.clone(), id.clone())).map_or(0, |cursors| cursors.read.seq);
-        let unread = room.messages_up_to(room.head) - room.messages_up_to(read);
+        let unread = room.kept_after(read);
         if entry.unread_count != unread {
             violations
                 .push(format!("{user} has {unread} unread in {id}; the inbox says {}", entry.unread_count));

@@ -121,11 +121,12 @@ fn check_messages(
         check_form(&reader, message, complain);
     }
     // The page ends where it says that the next one begins, or at the bounds.
-    let (mut from, mut to) = (request.after_seq + 1, page.head_seq);
+    let (mut from, mut to) = (request.after_seq.unwrap_or(0) + 1, page.head_seq);
     if request.before_seq > 0 {
         to = to.min(request.before_seq - 1);
     }
-    if page.has_more && request.after_seq == 0 {
+    let latest = request.before_seq > 0 || request.after_seq.is_none();
+    if page.has_more && latest {
         from = from.max(page.next_seq);
     } else if page.has_more {
         to = to.min(page.next_seq);

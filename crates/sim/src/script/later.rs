@@ -40,6 +40,7 @@ impl Script {
             actor,
             request,
             message_count: last.message_count + u64::from(matches!(body, Body::Message(_))),
+            deleted_count: last.deleted_count,
             body,
             unknown: Unknown::new(encoded),
         };
@@ -69,7 +70,7 @@ fn field(number: u32, content: &[u8]) -> Vec<u8> {
 /// The chunk after `tail` with this event.
 fn append(tail: &Chunk, nonce: Nonce, event: Event) -> Option<Append> {
     let expected = tail.head();
-    let mark = Mark { seq: event.seq, message_count: event.message_count };
+    let mark = Mark::at(&event);
     let is_message = matches!(event.body, Body::Message(_));
     let sent = is_message.then(|| (event.actor.clone(), mark)).into_iter().collect();
     let chunk = Chunk::new(nonce, vec![event], mark.message_count, expected.member_count())?;

@@ -164,6 +164,10 @@ impl Store for NodeStore {
         self.read(|tables| tables.overlay(room, seq)).await
     }
 
+    async fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError> {
+        self.read(|tables| tables.count_deleted(room, range)).await
+    }
+
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
         self.read(|tables| tables.member(room, user)).await
     }

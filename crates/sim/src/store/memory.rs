@@ -69,6 +69,10 @@ impl Store for MemoryStore {
         Ok(self.tables().overlay(room, seq))
     }
 
+    async fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError> {
+        Ok(self.tables().count_deleted(room, range))
+    }
+
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
         Ok(self.tables().member(room, user))
     }

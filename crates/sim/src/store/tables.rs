@@ -184,6 +184,12 @@ impl Tables {
         self.rooms.get(room)?.overlays.get(&seq).cloned()
     }
 
+    pub(super) fn count_deleted(&self, room: &RoomId, range: SeqRange) -> u64 {
+        let Some(row) = self.rooms.get(room) else { return 0 };
+        let deleted = row.overlays.iter().filter(|(seq, overlay)| overlay.deleted_in(range, **seq));
+        deleted.count() as u64
+    }
+
     pub(super) fn member(&self, room: &RoomId, user: &UserId) -> Option<Member> {
         self.rooms.get(room)?.members.get(user).cloned()
     }

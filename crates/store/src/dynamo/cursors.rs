@@ -9,11 +9,11 @@ use parlance_core::{Cursors, RoomId, UserId};
 use super::backoff::{MAX_CONFLICTS, pause};
 use super::error::{is_conflict, store_error};
 use super::item::{Item, number};
-use super::user_rooms::{self, DELIVERED, READ, READ_COUNT};
+use super::user_rooms::{self, DELIVERED, READ, READ_COUNT, READ_DELETED, Row};
 use super::{Dynamo, units};
 use crate::StoreError;
 
-const OPERATION: &str = "advance";
+pub(super) const OPERATION: &str = "advance";
 
 /// What one write to a row came to.
 enum Moved {
@@ -24,16 +24,17 @@ enum Moved {
 }
 
 impl Dynamo {
-    pub(super) async fn advance_cursors(
+    /// The row after moving its marks; `None` where there is none.
+    pub(super) async fn advance_row(
         &self,
         user: &UserId,
         room: &RoomId,
         to: Cursors,
-    ) -> Result<Option<Cursors>, StoreError> {
+    ) -> Result<Option<Row>, StoreError> {
         // Without reading first: a device mostly is ahead of what is stored.
         let mut ahead = to;
         loop {
-            let stored = match self.advance_row(user, room, ahead).await? {
+            let stored = match self.try_advance(user, room, ahead).await? {
                 Moved::To(item) => item,
                 Moved::Refused(None) => return Ok(None),
                 Moved::Refused(Some(item)) => {
@@ -53,13 +54,12 @@ impl Dynamo {
                     item
                 }
             };
-            let row = user_rooms::row(user, room, &stored)?;
-            return Ok(Some(self.derived(OPERATION, user, room, row).await?.cursors));
+            return Ok(Some(user_rooms::row(user, room, &stored)?));
         }
     }
 
     /// Writes those of `to` that are not 0, if all of them lie ahead of what is stored.
-    async fn advance_row(&self, user: &UserId, room: &RoomId, to: Cursors) -> Result<Moved, StoreError> {
+    async fn try_advance(&self, user: &UserId, room: &RoomId, to: Cursors) -> Result<Moved, StoreError> {
         let mut sets = Vec::new();
         let mut conditions = vec!["attribute_exists(#u)".to_owned()];
         let mut names = vec![("#u", user_rooms::USER)];
@@ -71,10 +71,14 @@ impl Dynamo {
             values.push((":d", number(to.delivered)));
         }
         if to.read.seq > 0 {
-            sets.push("#r = :r, #c = :c");
+            sets.push("#r = :r, #c = :c, #e = :e");
             conditions.push("(attribute_not_exists(#r) OR #r < :r)".to_owned());
-            names.extend([("#r", READ), ("#c", READ_COUNT)]);
-            values.extend([(":r", number(to.read.seq)), (":c", number(to.read.message_count))]);
+            names.extend([("#r", READ), ("#c", READ_COUNT), ("#e", READ_DELETED)]);
+            values.extend([
+                (":r", number(to.read.seq)),
+                (":c", number(to.read.message_count)),
+                (":e", number(to.read.deleted_count)),
+            ]);
         }
         if sets.is_empty() {
             let item = self.get(OPERATION, &self.tables.user_rooms, user_rooms::key(user, room)).await?;

@@ -223,6 +223,31 @@ impl Dynamo {
         items.iter().map(|item| messages::overlay(room, item)).collect()
     }
 
+    /// Messages of `range` that an event of `range` deleted.
+    pub(super) async fn deleted_in(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError> {
+        let overlays = Range {
+            operation: "count_deleted",
+            table: &self.tables.messages,
+            partition: (messages::ROOM, room.as_str()),
+            sort: messages::SEQ,
+            low: messages::overlay_seq(range.to.max(range.from)),
+            high: messages::overlay_seq(range.from),
+            backwards: false,
+        };
+        let (mut count, mut start) = (0, None);
+        loop {
+            let (items, next) = self.page(&overlays, MAX_PAGE, start).await?;
+            for item in &items {
+                let (seq, overlay) = messages::overlay(room, item)?;
+                count += u64::from(overlay.deleted_in(range, seq));
+            }
+            match next {
+                Next::At(key) => start = Some(key),
+                Next::End => return Ok(count),
+            }
+        }
+    }
+
     pub(super) async fn settled_overlay(
         &self,
         operation: &'static str,

@@ -117,6 +117,7 @@ mod tests {
             actor: UserId::parse(&"u".repeat(id_bytes)).unwrap(),
             request: RequestId::parse(&"q".repeat(id_bytes)).unwrap(),
             message_count: first + at as u64,
+            deleted_count: 0,
             body: Body::Message(Message {
                 text: Text::parse(&"x".repeat(text_bytes)).unwrap(),
                 reply_to: Some(first),

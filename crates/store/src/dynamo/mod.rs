@@ -178,6 +178,10 @@ impl Store for Dynamo {
         self.settled_overlay("overlay", room, seq).await
     }
 
+    async fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError> {
+        self.deleted_in(room, range).await
+    }
+
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
         let key = rooms::member_key(room, user);
         let item = self.get_settled("member", &self.tables.rooms, key).await?;
@@ -238,7 +242,17 @@ impl Store for Dynamo {
         room: &RoomId,
         to: Cursors,
     ) -> Result<Option<Cursors>, StoreError> {
-        self.advance_cursors(user, room, to).await
+        let Some(row) = self.advance_row(user, room, to).await? else { return Ok(None) };
+        Ok(Some(self.derived(cursors::OPERATION, user, room, row).await?.cursors))
+    }
+
+    async fn advance_stored(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        to: Cursors,
+    ) -> Result<Option<Cursors>, StoreError> {
+        Ok(self.advance_row(user, room, to).await?.map(|row| row.cursors))
     }
 
     async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {

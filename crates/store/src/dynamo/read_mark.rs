@@ -8,7 +8,7 @@ use parlance_core::{Body, Chunk, Mark, RoomId, UserId};
 
 use super::item::number;
 use super::log::Walk;
-use super::user_rooms::{self, EXAMINED, READ, READ_COUNT, Row};
+use super::user_rooms::{self, EXAMINED, READ, READ_COUNT, READ_DELETED, Row};
 use super::{Dynamo, units};
 use crate::{StoreError, UserRoom};
 
@@ -37,7 +37,7 @@ impl Look {
             }
             self.events += 1;
             if event.actor == *user && matches!(event.body, Body::Message(_)) {
-                self.own = Some(Mark { seq: event.seq, message_count: event.message_count });
+                self.own = Some(Mark::at(event));
                 return Walk::Stop;
             }
         }
@@ -89,7 +89,7 @@ impl Dynamo {
             .update_item()
             .table_name(&self.tables.user_rooms)
             .set_key(Some(user_rooms::key(user, room)))
-            .update_expression("SET #x = :x, #r = :r, #c = :c")
+            .update_expression("SET #x = :x, #r = :r, #c = :c, #e = :e")
             .condition_expression(
                 "attribute_exists(#u) AND (attribute_not_exists(#x) OR #x < :x) \
                  AND (attribute_not_exists(#r) OR #r <= :r)",
@@ -98,9 +98,11 @@ impl Dynamo {
             .expression_attribute_names("#x", EXAMINED)
             .expression_attribute_names("#r", READ)
             .expression_attribute_names("#c", READ_COUNT)
+            .expression_attribute_names("#e", READ_DELETED)
             .expression_attribute_values(":x", number(examined))
             .expression_attribute_values(":r", number(read.seq))
             .expression_attribute_values(":c", number(read.message_count))
+            .expression_attribute_values(":e", number(read.deleted_count))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
@@ -125,6 +127,7 @@ mod tests {
             actor: UserId::parse(&sender.to_string()).unwrap(),
             request: RequestId::parse("r").unwrap(),
             message_count: seq,
+            deleted_count: 0,
             body: Body::Message(Message { text: Text::parse("x").unwrap(), reply_to: None }),
             unknown: Unknown::default(),
         };

@@ -119,6 +119,7 @@ impl Transaction {
         if let Some(mark) = joined {
             attributes.push((user_rooms::JOIN, number(mark.seq)));
             attributes.push((user_rooms::JOIN_COUNT, number(mark.message_count)));
+            attributes.push((user_rooms::JOIN_DELETED, number(mark.deleted_count)));
         }
         let update = set(Update::builder(), &attributes)
             .table_name(table)

@@ -5,9 +5,9 @@
 //! | `user_id` | S, partition key | |
 //! | `room_id` | S, sort key | |
 //! | `role`, `intervals`, `standing`, `left_…` | S | the membership as in `rooms`, written with it |
-//! | `join_seq`, `join_count` | N | the last joining, and the messages counted then |
+//! | `join_seq`, `join_count`, `join_deleted` | N | the last joining, and the messages and deletions counted then |
 //! | `delivered` | N | received up to this seq |
-//! | `read_seq`, `read_count` | N | read up to this seq, and the messages counted there |
+//! | `read_seq`, `read_count`, `read_deleted` | N | read up to this seq, and the messages and deletions counted there |
 //! | `examined` | N | messages of one's own up to here are in `read_seq` |
 //!
 //! Sending does not write here: where one's own last message is is looked up when
@@ -25,8 +25,10 @@ pub(super) const ROOM: &str = "room_id";
 pub(super) const DELIVERED: &str = "delivered";
 pub(super) const READ: &str = "read_seq";
 pub(super) const READ_COUNT: &str = "read_count";
+pub(super) const READ_DELETED: &str = "read_deleted";
 pub(super) const JOIN: &str = "join_seq";
 pub(super) const JOIN_COUNT: &str = "join_count";
+pub(super) const JOIN_DELETED: &str = "join_deleted";
 pub(super) const EXAMINED: &str = "examined";
 
 /// One room of a user as it is stored.
@@ -46,9 +48,17 @@ pub(super) fn row(user: &UserId, room: &RoomId, item: &Item) -> Result<Row, Stor
     let read = || {
         let mut cursors = Cursors {
             delivered: get_number(item, DELIVERED)?,
-            read: Mark { seq: get_number(item, READ)?, message_count: get_number(item, READ_COUNT)? },
+            read: Mark {
+                seq: get_number(item, READ)?,
+                message_count: get_number(item, READ_COUNT)?,
+                deleted_count: get_number(item, READ_DELETED)?,
+            },
         };
-        let join = Mark { seq: get_number(item, JOIN)?, message_count: get_number(item, JOIN_COUNT)? };
+        let join = Mark {
+            seq: get_number(item, JOIN)?,
+            message_count: get_number(item, JOIN_COUNT)?,
+            deleted_count: get_number(item, JOIN_DELETED)?,
+        };
         // The first event to receive is one's own joining.
         cursors.advance(Cursors { delivered: join.seq.saturating_sub(1), read: join });
         let member = members::read(user.clone(), item)?;

@@ -99,6 +99,7 @@ fn chunk() {
             actor: alice.clone(),
             request: RequestId::parse("request-1").unwrap(),
             message_count: seq.saturating_sub(4).min(2),
+            deleted_count: 0,
             body,
             unknown: Unknown::default(),
         })
@@ -145,7 +146,7 @@ fn member() {
 
 #[test]
 fn cursors() {
-    let cursors = Cursors { delivered: 400, read: Mark { seq: 300, message_count: 200 } };
+    let cursors = Cursors { delivered: 400, read: Mark { seq: 300, message_count: 200, deleted_count: 0 } };
     check("cursors", cursors, encode_cursors, |bytes| decode_cursors(&room(), &user("bob"), bytes));
 }
 
@@ -225,6 +226,7 @@ fn an_overlay_of_a_later_version_is_kept_until_the_message_is_deleted() {
         actor: user("bob"),
         request: RequestId::parse("request-2").unwrap(),
         message_count: 5,
+        deleted_count: 0,
         body,
         unknown: Unknown::default(),
     };

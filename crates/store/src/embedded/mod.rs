@@ -199,6 +199,11 @@ impl Store for Embedded {
         self.view(move |view| view.overlay(&room, seq)).await
     }
 
+    async fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError> {
+        let room = room.clone();
+        self.view(move |view| view.count_deleted(&room, range)).await
+    }
+
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
         let (room, user) = (room.clone(), user.clone());
         self.view(move |view| view.member(&room, &user)).await

@@ -98,6 +98,18 @@ impl View {
         bytes.map(|bytes| decode_overlay(room, seq, &bytes)).transpose()
     }
 
+    pub(super) fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError> {
+        let from = Bound::Included(keys::chunk(room, range.from));
+        let to = Bound::Included(keys::chunk(room, range.to.max(range.from)));
+        let mut count = 0;
+        for guard in self.range(Table::Overlays, from, to) {
+            let (key, value) = guard.into_inner().map_err(damaged)?;
+            let seq = keys::seq(&key).unwrap_or_default();
+            count += u64::from(decode_overlay(room, seq, &value)?.deleted_in(range, seq));
+        }
+        Ok(count)
+    }
+
     pub(super) fn read(
         &self,
         room: &RoomId,

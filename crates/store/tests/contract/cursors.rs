@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use super::fixture::{AnyStore, Node, add, group, send, unique, user};
 
 fn cursors(delivered: u64, read: u64, count: u64) -> Cursors {
-    Cursors { delivered, read: Mark { seq: read, message_count: count } }
+    Cursors { delivered, read: Mark { seq: read, message_count: count, deleted_count: 0 } }
 }
 
 async fn check(node: &Node, user: &UserId, expected: Cursors) {

@@ -2,7 +2,7 @@
 
 use std::slice;
 
-use parlance_core::{Action, Body, Chunk, Entry, Event, Member, Overlay, Role, SeqRange};
+use parlance_core::{Action, Body, Chunk, Entry, Event, Member, Overlay, Role, Room, SeqRange};
 use parlance_proto::convert;
 use prost::Message;
 
@@ -24,7 +24,13 @@ async fn written_by_a_later_version(store: &AnyStore) -> (Node, Vec<Event>) {
     let append = events::append(&node.room, &alice, &bodies, slice::from_ref(&joined));
     let chunk = append.chunk.clone();
     store.append(node.id(), append).await.unwrap();
-    node.room.apply(&chunk).unwrap();
+    // It says itself that it cannot tell what they changed beside the log.
+    node.room.apply(&chunk).unwrap_err();
+    let stored = node.stored().await;
+    node.room = Room::load(stored.info, &stored.tail);
+    let row = store.member(node.id(), &alice).await.unwrap();
+    assert!(node.room.load_member(alice.clone(), row));
+    assert!(node.room.load_message(chunk.first_seq() + 1, Some((alice, Overlay::default()))));
     (node, chunk.into_events())
 }
 

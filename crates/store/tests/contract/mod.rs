@@ -43,6 +43,7 @@ macro_rules! contract {
                 an_edited_message_reads_as_it_is_now
                 deleted_text_is_gone_from_message_and_edits
                 reactions_are_read_with_their_message
+                deleted_messages_of_a_range_are_counted
             }
             later {
                 unknown_events_are_read_as_they_were_written

@@ -137,3 +137,28 @@ pub(crate) async fn reactions_are_read_with_their_message(store: AnyStore) {
     assert_eq!(overlay.reactions, [(emoji("👍"), only(&bob)), (emoji("🎉"), only(&bob))].into());
     assert_eq!(store.overlay(node.id(), message).await.unwrap(), Some(overlay));
 }
+
+pub(crate) async fn deleted_messages_of_a_range_are_counted(store: AnyStore) {
+    let alice = user(unique(), "alice");
+    let mut node = Node::create(&store, group(&alice, &[])).await;
+    let mut messages = Vec::new();
+    for text in ["one", "two", "three", "four"] {
+        messages.push(node.say(&alice, text).await);
+    }
+    let [first, second, third, fourth] = messages[..] else { unreachable!() };
+    node.write(&[(&alice, react(first, "👍")), (&alice, edit(second, "edited"))]).await;
+    let counted = async |from, to| store.count_deleted(node.id(), SeqRange { from, to }).await.unwrap();
+    assert_eq!(counted(1, node.head()).await, 0, "edits and reactions are no deletions");
+
+    let before = node.write(&[(&alice, Action::Delete { target: first })]).await;
+    let after = node.write(&[(&alice, Action::Delete { target: third })]).await;
+    let counted = async |from, to| store.count_deleted(node.id(), SeqRange { from, to }).await.unwrap();
+    assert_eq!(counted(1, after).await, 2);
+    assert_eq!(counted(first + 1, after).await, 1);
+    assert_eq!(counted(fourth, after).await, 0);
+    // What is deleted later is not counted yet.
+    assert_eq!(counted(1, before).await, 1);
+    assert_eq!(counted(after, first).await, 0);
+    let tail = store.room(node.id()).await.unwrap().unwrap();
+    assert_eq!(tail.head().deleted_count(), 2);
+}

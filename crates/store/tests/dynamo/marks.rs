@@ -48,7 +48,7 @@ async fn a_mark_in_the_middle_of_a_chunk_hides_nothing_behind_it() {
     let (mut node, alice, bob) = room(&store, 0).await;
     node.write(&[(&alice, send("5")), (&bob, send("6")), (&alice, send("7")), (&bob, send("8"))]).await;
     let first = node.head() - 3;
-    let to = Cursors { delivered: 0, read: Mark { seq: first, message_count: 2 } };
+    let to = Cursors { delivered: 0, read: Mark { seq: first, message_count: 2, deleted_count: 0 } };
     let reached = store.advance(&bob, node.id(), to).await.unwrap().unwrap();
     assert_eq!((reached.read.seq, reached.read.message_count), (first + 3, 5));
     // Known from the whole list only as stored.

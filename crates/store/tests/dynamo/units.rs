@@ -55,7 +55,7 @@ async fn writes_cost_what_is_published() {
     let joined = units(&dynamodb, transaction, node.write(&change)).await;
     check("a member added", joined, 6.0);
 
-    let to = Cursors { delivered: 0, read: Mark { seq: node.head(), message_count: 11 } };
+    let to = Cursors { delivered: 0, read: Mark { seq: node.head(), message_count: 11, deleted_count: 0 } };
     let moved = async { store.advance(&bob, node.id(), to).await.unwrap() };
     check("a read mark", units(&dynamodb, "UpdateItem", moved).await, 1.0);
 }

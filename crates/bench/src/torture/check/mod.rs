@@ -43,7 +43,7 @@ pub(super) enum Rule {
     CaughtUp,
     /// An acknowledged message reaches who is connected within the bound.
     Prompt,
-    /// Unread is the head's count less the count at the read mark.
+    /// Unread is the head's count less the count at the read mark, less what was deleted since.
     Unread,
     /// A page holds nothing past the head that it was authorised at.
     Pages,

@@ -290,6 +290,8 @@ fn unread_must_be_arithmetic() {
     inbox(&|entry| entry.read_count = 1);
     inbox(&|entry| entry.head = 10);
     breaks(Rule::Unread, |history| history.clients[1].inbox.clear());
+    // A deleted message is not unread.
+    breaks(Rule::Unread, |history| history.rooms[0].log[10].body = LogBody::Deleted { target: 9 });
     // A mark that was acknowledged counts.
     breaks(Rule::Unread, |history| {
         history.clients[0].ops.push(OpRecord { target: 9, ..done(id(0, 7), OpKind::MarkRead, 9, 0) });

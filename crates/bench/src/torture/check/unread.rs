@@ -78,9 +78,10 @@ fn check_entry(
         format!("client {user}, room {id}: the read mark counts {}, should count {counted}", entry.read_count)
     });
     let total = view.count_at(entry.room, room.head);
-    let unread = total.saturating_sub(counted);
+    let deleted = view.deleted_after(entry.room, entry.read_seq);
+    let unread = total.saturating_sub(counted + deleted);
     verdict.check(Rule::Unread, entry.unread == unread, || {
-        format!("client {user}, room {id}: {} unread, should be {unread} ({total} - {counted})", entry.unread)
+        format!("client {user}, room {id}: {} unread, should be {unread} ({total} - {counted} - {deleted} deleted)", entry.unread)
     });
     verdict.check(Rule::Unread, (entry.head, entry.message_count) == (room.head, total), || {
         format!(

@@ -80,6 +80,16 @@ impl<'a> View<'a> {
         event.is_some_and(|event| matches!(event.body, LogBody::Message { .. }))
     }
 
+    /// The messages after a seq that were deleted.
+    pub(super) fn deleted_after(&self, room: RoomIndex, seq: u64) -> u64 {
+        let log = &self.rooms[room as usize].log;
+        let deleted = log.iter().filter(|event| match event.body {
+            LogBody::Deleted { target } => target > seq,
+            _ => false,
+        });
+        deleted.count() as u64
+    }
+
     /// The messages counted up to a seq.
     pub(super) fn count_at(&self, room: RoomIndex, seq: u64) -> u64 {
         let log = &self.rooms[room as usize].log;

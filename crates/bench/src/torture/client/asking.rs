@@ -169,7 +169,7 @@ impl Client {
                 page_size: 200,
             })
         } else {
-            let after_seq = from - 1;
+            let after_seq = Some(from - 1);
             let request = v1::ListMessagesRequest { room_id, before_seq: 0, after_seq, page_size: 200 };
             Operation::ListMessages(request)
         };

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use parlance_core::{Cursors, Outcome, Refusal, UserId, unread};
+use parlance_core::{Body, Cursors, Outcome, Refusal, Unread, UserId};
 
 use super::cluster::{Cluster, Op};
 use super::truth::{Truth, ensure};
@@ -61,11 +61,24 @@ pub(crate) fn settled(cluster: &Cluster) -> Result<(), String> {
     // Whoever can be told unread counts can count them.
     for (user, member) in truth.members.iter().filter(|(_, member)| member.is_active()) {
         let mark = store.cursors.get(user).ok_or("a member without a mark")?.read;
-        let after = truth.messages.range(mark.seq + 1..).count() as u64;
-        let said = unread(store.tail().head().message_count(), mark);
+        let after =
+            truth.messages.range(mark.seq + 1..).filter(|(_, sent)| !sent.overlay.deleted).count() as u64;
+        let said = store.unread(mark);
         ensure!(said == after, "{said} unread for {member:?}, {after} messages after the mark");
+        let deletions = Unread::new(store.tail().head(), mark).deleted_in();
+        let since = deleted(cluster, mark.seq);
+        ensure!(since > 0 || deletions.is_none(), "deleted messages are counted where nothing was deleted");
     }
     Ok(())
+}
+
+/// Deletions in the log after `seq`.
+fn deleted(cluster: &Cluster, seq: u64) -> usize {
+    let chunks = cluster.store.log.values().chain(cluster.store.retired.values());
+    let events = chunks.flat_map(|chunk| chunk.events());
+    let deletions =
+        events.filter(|event| event.seq > seq && matches!(event.body, Body::MessageDeleted { .. }));
+    deletions.count()
 }
 
 fn fold(cluster: &Cluster) -> Result<Truth, String> {

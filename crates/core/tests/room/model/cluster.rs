@@ -155,7 +155,7 @@ impl Cluster {
                 let reader = user(USERS[*reader]);
                 if let (Some(event), true) = (self.store.event(seq), self.store.cursors.contains_key(&reader))
                 {
-                    let mark = Mark { seq, message_count: event.message_count };
+                    let mark = Mark::at(event);
                     self.store.read(&reader, mark);
                 }
             }

@@ -51,6 +51,11 @@ pub(crate) struct Unknown {
 pub(crate) fn serve(store: &Store, room: &mut Room, need: &Need) -> bool {
     match need {
         Need::Member(user) => room.load_member(user.clone(), store.members.get(user).cloned()),
+        Need::Members => {
+            let usable = room.load_members(store.members.values().cloned().collect());
+            room.members_loaded();
+            usable
+        }
         Need::Message(seq) => room.load_message(*seq, store.message(*seq)),
         Need::Older { before } => {
             let page = store.page_before(*before, 2);
@@ -165,7 +170,7 @@ impl Node {
                             met.count(match need {
                                 Need::Older { .. } => "older events that retention took",
                                 Need::Message(_) => "a message too new for the room",
-                                Need::Member(_) => "a row too new for the room",
+                                Need::Member(_) | Need::Members => "a row too new for the room",
                             });
                             return Err(need);
                         }

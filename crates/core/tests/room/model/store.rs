@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use parlance_core::{
-    Append, Body, Chunk, Creation, Cursors, Event, Mark, Member, Overlay, RoomInfo, Timestamp, UserId,
+    Append, Body, Chunk, Creation, Cursors, Event, Mark, Member, Overlay, RoomInfo, SeqRange, Timestamp,
+    Unread, UserId,
 };
 
 use super::Fault;
@@ -85,6 +86,18 @@ impl Store {
         } else {
             cursors.advance(reached);
         }
+    }
+
+    /// Messages of `range` that an event of `range` deleted.
+    pub(crate) fn count_deleted(&self, range: SeqRange) -> u64 {
+        let deleted = self.overlays.iter().filter(|(seq, overlay)| overlay.deleted_in(range, **seq));
+        deleted.count() as u64
+    }
+
+    /// Unread messages after `read`.
+    pub(crate) fn unread(&self, read: Mark) -> u64 {
+        let unread = Unread::new(self.tail().head(), read);
+        unread.less_deleted(unread.deleted_in().map_or(0, |range| self.count_deleted(range)))
     }
 
     pub(crate) fn tail(&self) -> &Chunk {

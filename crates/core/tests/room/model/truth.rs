@@ -72,8 +72,12 @@ impl Truth {
         self.members.values().filter(|member| is_active(member))
     }
 
+    fn owners(&self) -> usize {
+        self.active().filter(|member| member.role == Role::Owner).count()
+    }
+
     fn ownership(&self) -> Result<(), String> {
-        let owners = self.active().filter(|member| member.role == Role::Owner).count();
+        let owners = self.owners();
         let expected = usize::from(self.kind != Some(RoomKind::Direct) && self.active().count() > 0);
         ensure!(owners == expected, "{owners} owners at {}", self.head());
         Ok(())
@@ -134,7 +138,9 @@ impl Truth {
                 shared && manages && is_in(user).is_none() && *role == Role::Member && !banned
             }
             Body::MemberRemoved { user } if mine(user) => {
-                shared && actor.is_some() && (role < Some(Role::Owner) || self.active().count() == 1)
+                shared
+                    && actor.is_some()
+                    && (role < Some(Role::Owner) || self.active().count() == 1 || self.owners() == 2)
             }
             Body::MemberRemoved { user } => {
                 shared && manages && is_in(user).is_some_and(|member| Some(member.role) < role)

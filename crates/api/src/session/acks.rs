@@ -1,0 +1,350 @@
+//! Acknowledgements of one session, stored at most once each [`ACK_WINDOW`] for a room.
+//!
+//! The first one of a room is stored before it is answered and opens a window. What follows
+//! within the window is answered at once, and the last of it is stored when the window ends, when
+//! the session ends or when the node begins to drain. A crash loses what waits: its devices catch
+//! up with a few seconds more than they need.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::{StreamExt, stream};
+use parlance_core::{Cursors, Mark, RoomId, UserId};
+use parlance_proto::v1;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::SignalRoom;
+use crate::limits::{ACK_WINDOW, ACK_WRITES};
+use crate::{Api, Error};
+
+/// See the [module](self) documentation. Stores what waits when it is dropped, which must be
+/// while the session still listens to its rooms: otherwise each room is read first.
+pub(super) struct Acks {
+    api: Arc<Api>,
+    user: UserId,
+    /// `None` in sessions that have acknowledged nothing yet.
+    windows: Option<Arc<Windows>>,
+}
+
+/// Rooms in whose window the session is.
+#[derive(Default)]
+struct Windows {
+    state: Mutex<State>,
+    closed: CancellationToken,
+}
+
+#[derive(Default)]
+struct State {
+    rooms: BTreeMap<RoomId, Ack>,
+    /// A task stores what waits when the windows end.
+    is_served: bool,
+}
+
+struct Ack {
+    seq: u64,
+    /// Up to here it is stored, or being stored.
+    stored: u64,
+}
+
+/// An acknowledgement that is to be stored.
+struct Due {
+    room: RoomId,
+    seq: u64,
+    /// The room, where the user is known to be a member.
+    known: Option<SignalRoom>,
+}
+
+/// An acknowledgement that is stored before it is answered.
+pub(super) struct First {
+    windows: Arc<Windows>,
+    room: RoomId,
+}
+
+/// How an acknowledgement is answered.
+pub(super) enum Taken {
+    /// At once; it is stored later.
+    Waits(v1::AcknowledgeDeliveryResponse),
+    /// When it is stored: as any other operation.
+    First(Option<First>),
+}
+
+impl Acks {
+    pub(super) fn new(api: &Arc<Api>, user: &UserId) -> Self {
+        Self { api: api.clone(), user: user.clone(), windows: None }
+    }
+
+    pub(super) fn take(&mut self, request: &v1::AcknowledgeDeliveryRequest) -> Taken {
+        // What this node cannot decide without the store goes there, refusals included.
+        let Ok(room) = RoomId::parse(&request.room_id) else { return Taken::First(None) };
+        let known = self.api.hub().as_member(&self.user, &room);
+        if request.seq == 0 || known.is_none_or(|known| request.seq > known.head) {
+            return Taken::First(None);
+        }
+        let windows = self.windows.get_or_insert_default();
+        let mut state = windows.state();
+        if let Some(ack) = state.rooms.get_mut(&room) {
+            ack.seq = ack.seq.max(request.seq);
+            return Taken::Waits(v1::AcknowledgeDeliveryResponse { delivered_seq: ack.seq });
+        }
+        state.rooms.insert(room.clone(), Ack { seq: request.seq, stored: request.seq });
+        if !std::mem::replace(&mut state.is_served, true) {
+            let (windows, api, user) = (windows.clone(), self.api.clone(), self.user.clone());
+            self.api.tasks().spawn(windows.serve(api, user));
+        }
+        drop(state);
+        Taken::First(Some(First { windows: windows.clone(), room }))
+    }
+}
+
+impl Drop for Acks {
+    fn drop(&mut self) {
+        let Some(windows) = self.windows.take() else { return };
+        windows.closed.cancel();
+        let due = windows.due(&self.api, &self.user);
+        if due.is_empty() {
+            return;
+        }
+        let (api, user) = (self.api.clone(), self.user.clone());
+        self.api.tasks().spawn(async move { windows.store(&api, &user, due).await });
+    }
+}
+
+impl First {
+    /// It was not stored: the end of the window tries again.
+    pub(super) fn failed(self) {
+        self.windows.not_stored(&self.room);
+    }
+}
+
+impl Windows {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores what waits at the end of each window, until there was one in which nothing came.
+    async fn serve(self: Arc<Self>, api: Arc<Api>, user: UserId) {
+        let mut is_draining = false;
+        loop {
+            let is_end = tokio::select! {
+                biased;
+                // The rest is stored by whoever closed it.
+                () = self.closed.cancelled() => return,
+                () = api.end.cancelled() => true,
+                // At once, for devices that reconnect elsewhere.
+                () = api.shutdown().cancelled(), if !is_draining => {
+                    is_draining = true;
+                    false
+                }
+                () = sleep(ACK_WINDOW) => false,
+            };
+            if !self.end_window(&api, &user).await || is_end {
+                return;
+            }
+        }
+    }
+
+    /// Stores what waits, and closes the windows in which nothing came. Returns whether some are
+    /// open.
+    async fn end_window(&self, api: &Api, user: &UserId) -> bool {
+        let due = {
+            let mut state = self.state();
+            state.rooms.retain(|_, ack| ack.seq > ack.stored);
+            state.is_served = !state.rooms.is_empty();
+            if !state.is_served {
+                return false;
+            }
+            state.due(api, user)
+        };
+        self.store(api, user, due).await;
+        true
+    }
+
+    fn due(&self, api: &Api, user: &UserId) -> Vec<Due> {
+        self.state().due(api, user)
+    }
+
+    async fn store(&self, api: &Api, user: &UserId, due: Vec<Due>) {
+        stream::iter(due)
+            .for_each_concurrent(ACK_WRITES, |Due { room, seq, known }| async move {
+                let stored = match known {
+                    Some(known) => {
+                        let to = Cursors { delivered: seq, read: Mark::default() };
+                        api.marks().advance_and_signal(user, &known, to).await.map(drop).map_err(Into::into)
+                    }
+                    None => api.acknowledge(user, &room, seq).await.map(drop),
+                };
+                if let Err(error) = stored {
+                    tracing::debug!(%room, %error, "cannot store an acknowledgement");
+                    // Anything else is a refusal: they are no member any more.
+                    if matches!(error, Error::Store(_)) {
+                        self.not_stored(&room);
+                    }
+                }
+            })
+            .await;
+    }
+
+    fn not_stored(&self, room: &RoomId) {
+        if let Some(ack) = self.state().rooms.get_mut(room) {
+            ack.stored = 0;
+        }
+    }
+}
+
+impl State {
+    /// What is to be stored now, and counts as stored from here on.
+    fn due(&mut self, api: &Api, user: &UserId) -> Vec<Due> {
+        let waiting = self.rooms.iter_mut().filter(|(_, ack)| ack.seq > ack.stored);
+        let due = waiting.map(|(room, ack)| {
+            ack.stored = ack.seq;
+            let known = api.hub().as_member(user, room).filter(|known| known.head >= ack.seq);
+            let known = known.map(|known| SignalRoom { room: room.clone(), head: known.end });
+            Due { room: room.clone(), seq: ack.seq, known }
+        });
+        due.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::Listening;
+    use crate::testing::{TestNode, group, soon, user};
+
+    struct Device {
+        node: TestNode,
+        room: RoomId,
+        acks: Acks,
+        listening: Listening,
+    }
+
+    impl Device {
+        /// Bob in a room of three events, whose store answers all writes but acknowledgements.
+        async fn start() -> Self {
+            let node = TestNode::start();
+            node.store.answers.add_permits(1);
+            let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
+            let mailbox = node.api.hub().open(&user("bob"), None);
+            let (listening, state) = node.api.hub().subscribe(&room, &mailbox).await.unwrap().unwrap();
+            listening.now_live(state.head);
+            let acks = Acks::new(&node.api, &user("bob"));
+            Self { node, room, acks, listening }
+        }
+
+        /// Acknowledges as a session does. Returns what is answered before it is stored.
+        async fn acknowledge(&mut self, seq: u64) -> Option<u64> {
+            let request =
+                v1::AcknowledgeDeliveryRequest { room_id: self.room.to_string(), seq, ..Default::default() };
+            match self.acks.take(&request) {
+                Taken::Waits(response) => Some(response.delivered_seq),
+                Taken::First(first) => {
+                    let stored = self.node.api.acknowledge(&user("bob"), &self.room, seq).await;
+                    if let Some(first) = first.filter(|_| stored.is_err()) {
+                        first.failed();
+                    }
+                    None
+                }
+            }
+        }
+
+        async fn stored(&self) -> u64 {
+            let row = self.node.api.store().user_room(&user("bob"), &self.room).await.unwrap();
+            row.unwrap().cursors.delivered
+        }
+
+        /// Writes of acknowledgements since this was last asked.
+        fn writes(&self) -> usize {
+            let written = self.node.store.committed.available_permits();
+            self.node.store.committed.forget_permits(written)
+        }
+
+        async fn end_window(&self) -> bool {
+            let windows = self.acks.windows.as_ref().unwrap();
+            windows.end_window(&self.node.api, &user("bob")).await
+        }
+    }
+
+    #[tokio::test]
+    async fn acknowledgements_within_a_window_share_a_write() {
+        let mut device = Device::start().await;
+        device.node.store.answer_all();
+        device.writes();
+        assert_eq!(device.acknowledge(1).await, None);
+        assert_eq!((device.stored().await, device.writes()), (1, 1));
+        assert_eq!(device.acknowledge(2).await, Some(2));
+        assert_eq!(device.acknowledge(3).await, Some(3));
+        assert_eq!(device.acknowledge(2).await, Some(3), "moved back");
+        assert_eq!((device.stored().await, device.writes()), (1, 0));
+        assert!(device.end_window().await);
+        assert_eq!((device.stored().await, device.writes()), (3, 1));
+        assert!(!device.end_window().await, "nothing came since");
+        // A new window.
+        assert_eq!(device.acknowledge(3).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_session_that_ends_stores_what_waits_and_reads_nothing_for_it() {
+        let mut device = Device::start().await;
+        let tasks = device.node.api.usage().tasks;
+        device.node.store.answer_all();
+        assert_eq!(device.acknowledge(1).await, None);
+        assert_eq!(device.acknowledge(3).await, Some(3));
+        let reads = device.node.store.reads();
+        let Device { node, room, acks, listening } = device;
+        drop(acks);
+        drop(listening);
+        soon(async {
+            while node.api.usage().tasks > tasks {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(node.store.reads(), reads);
+        let row = node.api.store().user_room(&user("bob"), &room).await.unwrap().unwrap();
+        assert_eq!(row.cursors.delivered, 3);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_drains_stores_what_waits_at_once() {
+        let mut device = Device::start().await;
+        device.node.store.answer_all();
+        assert_eq!(device.acknowledge(1).await, None);
+        assert_eq!(device.acknowledge(3).await, Some(3));
+        device.node.api.shutdown().cancel();
+        soon(async {
+            while device.stored().await < 3 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_stored_is_stored_after_the_next_window() {
+        let mut device = Device::start().await;
+        device.node.store.answer_all();
+        device.node.store.fail_advances(2);
+        assert_eq!(device.acknowledge(1).await, None);
+        assert_eq!(device.stored().await, 0);
+        assert_eq!(device.acknowledge(3).await, Some(3));
+        assert!(device.end_window().await);
+        assert_eq!(device.stored().await, 0);
+        assert!(device.end_window().await);
+        assert_eq!(device.stored().await, 3);
+    }
+
+    #[tokio::test]
+    async fn what_the_node_cannot_decide_goes_to_the_store() {
+        let mut device = Device::start().await;
+        device.node.store.answer_all();
+        for (room, seq) in [("no such room", 1), ("", 1), (device.room.clone().as_str(), 0)] {
+            let request = v1::AcknowledgeDeliveryRequest { room_id: room.into(), seq, ..Default::default() };
+            assert!(matches!(device.acks.take(&request), Taken::First(None)));
+        }
+        // Ahead of what has reached this node.
+        let request =
+            v1::AcknowledgeDeliveryRequest { room_id: device.room.to_string(), seq: 4, ..Default::default() };
+        assert!(matches!(device.acks.take(&request), Taken::First(None)));
+    }
+}
