@@ -20,7 +20,7 @@ export {
   UnauthenticatedError,
   UnavailableError,
 } from "./errors.js";
-export type { ChatMessage, MessageState } from "./room/message.js";
+export { type ChatMessage, type MessageState, isSameEmoji } from "./room/message.js";
 export type { Draft, Target } from "./room/outbox.js";
 export { Room } from "./room/room.js";
 export type { OperationName, RequestInit, ResponseOf } from "./session/operations.js";

@@ -138,6 +138,12 @@ test("changes apply once, in whatever order they become known", async () => {
   expect(timeline.messages[0]).toMatchObject({ text: "hello", reactions: [{ emoji: "👍", userIds: ["bob"] }] });
   happens({ case: "reactionRemoved", value: create(v1.ReactionRemovedSchema, { targetSeq, emoji: "👍" }) });
   expect(timeline.messages[0]!.reactions).toEqual([]);
+  for (const emoji of ["👍\uFE0F", "👍"]) {
+    happens({ case: "reactionAdded", value: create(v1.ReactionAddedSchema, { targetSeq, emoji }) });
+  }
+  expect(timeline.messages[0]!.reactions).toEqual([{ emoji: "👍\uFE0F", userIds: ["bob"] }]);
+  happens({ case: "reactionRemoved", value: create(v1.ReactionRemovedSchema, { targetSeq, emoji: "👍" }) });
+  expect(timeline.messages[0]!.reactions).toEqual([]);
   happens({ case: "messageDeleted", value: create(v1.MessageDeletedSchema, { targetSeq }) });
   expect(timeline.messages[0]).toMatchObject({ text: "", deleted: true });
   const before = changes;

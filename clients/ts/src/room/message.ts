@@ -91,17 +91,25 @@ export function changed(message: ChatMessage, event: Event): ChatMessage {
 
 type Reactions = ChatMessage["reactions"];
 
+/** Whether two reactions are one: variation selectors do not count, since keyboards differ in them. */
+export function isSameEmoji(a: string, b: string): boolean {
+  const compared = (emoji: string) => emoji.replace(/[\uFE0E\uFE0F]/g, "");
+  return compared(a) === compared(b);
+}
+
 function added(reactions: Reactions, emoji: string, userId: string): Reactions {
-  const others = reactions.filter((reaction) => reaction.emoji !== emoji);
-  const userIds = reactions.find((reaction) => reaction.emoji === emoji)?.userIds ?? [];
-  const with_ = [...others, { emoji, userIds: [...userIds.filter((id) => id !== userId), userId] }];
+  const others = reactions.filter((reaction) => !isSameEmoji(reaction.emoji, emoji));
+  const known = reactions.find((reaction) => isSameEmoji(reaction.emoji, emoji)) ?? { emoji, userIds: [] };
+  const with_ = [...others, { ...known, userIds: [...known.userIds.filter((id) => id !== userId), userId] }];
   return with_.sort((a, b) => (a.emoji < b.emoji ? -1 : 1));
 }
 
 function removed(reactions: Reactions, emoji: string, userId: string): Reactions {
   return reactions
     .map((reaction) =>
-      reaction.emoji === emoji ? { emoji, userIds: reaction.userIds.filter((id) => id !== userId) } : reaction,
+      isSameEmoji(reaction.emoji, emoji)
+        ? { ...reaction, userIds: reaction.userIds.filter((id) => id !== userId) }
+        : reaction,
     )
     .filter((reaction) => reaction.userIds.length > 0);
 }

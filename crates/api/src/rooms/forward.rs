@@ -11,11 +11,9 @@
 //! names a head that is not there yet; and the home carries it out only if the sender's
 //! membership is still the one that the asking node may have seen.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use foldhash::quality::FixedState;
 use futures::future::join_all;
 use parlance_core::{Action, Command, Outcome, RequestId, RoomId, Text, Timestamp, UserId};
 use parlance_proto::cluster::v1::{Contended, Forward, Forwarded};
@@ -79,10 +77,19 @@ pub(super) fn may_go(ask: &Ask, head: u64) -> bool {
 /// The node of `nodes` that decides for `room` when several want to: by rendezvous
 /// hashing, so that one that comes or goes moves only its own share.
 fn home<'a>(room: &RoomId, nodes: &'a [NodeId]) -> Option<&'a NodeId> {
-    nodes.iter().max_by_key(|node| {
-        // All nodes must come to the same, whatever is random in them.
-        FixedState::with_seed(0).hash_one((room.as_str(), node.as_str()))
-    })
+    nodes.iter().max_by_key(|node| weight(room, node))
+}
+
+/// FNV-1a over both, then the finaliser of SplitMix64, which spreads the last bytes over all bits.
+/// All nodes must come to the same, of whatever version: this never changes.
+fn weight(room: &RoomId, node: &NodeId) -> u64 {
+    let bytes = room.as_str().bytes().chain([0]).chain(node.as_str().bytes());
+    let fnv = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mixed = (fnv ^ (fnv >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 impl Shared {
@@ -214,6 +221,13 @@ fn parse(forward: &Forward) -> Option<(NodeId, RoomId, Command)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weights_never_change() {
+        let weight = |room, node| weight(&RoomId::parse(room).unwrap(), &NodeId::parse(node).unwrap());
+        assert_eq!(weight("r1", "a"), 0x26a03e89a0c9d53d);
+        assert_eq!(weight("r1", "b"), 0xb3d89fd996d23a69);
+    }
 
     #[test]
     fn a_node_that_leaves_moves_only_its_own_rooms() {
