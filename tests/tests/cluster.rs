@@ -8,6 +8,9 @@ use parlance_proto::v1::event::Body;
 use parlance_proto::v1::{Event, GetPresenceRequest, GetUserRequest};
 use parlance_tests::{Cluster, DOORS, Http, Person, Server, deploy, eventually, run_to_end, text_of, within};
 use serde_json::{Value, json};
+use tonic::transport::Endpoint;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 #[tokio::test]
 async fn nodes_hear_of_each_other() {
@@ -154,6 +157,14 @@ async fn readiness_says_when_the_store_fails_every_call() {
         (answer.status == 503 && text.contains("overloaded")).then_some(())
     })
     .await;
+    // The empty name is what most probes ask for.
+    let address = format!("http://{}", cluster.nodes[0].address());
+    let channel = Endpoint::from_shared(address).unwrap().connect_lazy();
+    for service in ["", "parlance.v1.ChatService"] {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let health = HealthClient::new(channel.clone()).check(request).await.unwrap().into_inner();
+        assert_eq!(health.status(), ServingStatus::NotServing, "{service:?}");
+    }
 }
 
 #[tokio::test]

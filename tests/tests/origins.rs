@@ -3,7 +3,7 @@
 
 use http::Method;
 use parlance_proto::v1::GetUserRequest;
-use parlance_tests::{RawWebSocket, Server, Signer, claims, now, run_to_end};
+use parlance_tests::{Http, RawWebSocket, Server, Signer, claims, now, run_to_end};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -67,6 +67,20 @@ async fn in_local_mode_only_this_machine_is_known() {
     }
     let users = server.http().get("/v1/users").bearer(&token).answer().await.json();
     assert_eq!(users["users"].as_array().unwrap().iter().filter(|user| user["userId"] == "page").count(), 1);
+}
+
+#[tokio::test]
+async fn in_local_mode_pages_do_not_reach_what_is_for_edges() {
+    let server = Server::start_with(&["--edge-listen", "127.0.0.1:0"]).await;
+    let http = Http::new(server.edges());
+    for (name, value, reason) in [
+        ("host", "evil.example", "host_not_allowed"),
+        ("origin", "http://evil.example", "origin_not_allowed"),
+    ] {
+        let call = http.call(Method::POST, GRPC_WEB).header("content-type", "application/grpc");
+        let answer = call.header(name, value).body(vec![0; 5]).answer().await;
+        assert_eq!((answer.status, answer.refused()), (403, (403, reason.to_owned())), "{name}");
+    }
 }
 
 #[tokio::test]

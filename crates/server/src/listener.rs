@@ -166,6 +166,8 @@ async fn http1(
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = pin!(connection);
     let result = tokio::select! {
+        // The connection first: a request that is there already is answered, even at the end.
+        biased;
         result = connection.as_mut() => result,
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();

@@ -62,6 +62,8 @@ pub(crate) fn node(
         .add_service(services.inbox());
     let services_alone = chat.clone().prepare().into_axum_router();
     let for_edges = chat.clone().add_service(health.clone()).prepare().into_axum_router().fallback(unknown);
+    // Without configured keys, pages in a browser on this machine must not reach it either.
+    let for_edges = for_edges.layer(middleware::from_fn_with_state(common.guard.clone(), guard::check));
     let grpc = chat
         .add_service(health)
         .add_service(reflection().build_v1()?)

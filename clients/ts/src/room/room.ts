@@ -86,7 +86,12 @@ export class Room extends Emitter<RoomEvents> {
     this.#timeline = new Timeline(
       {
         listMessages: ({ beforeSeq, afterSeq, pageSize }) =>
-          client.call("listMessages", { roomId: id, beforeSeq: BigInt(beforeSeq ?? 0), afterSeq: afterSeq === undefined ? undefined : BigInt(afterSeq), pageSize }),
+          client.call("listMessages", {
+            roomId: id,
+            beforeSeq: BigInt(beforeSeq ?? 0),
+            afterSeq: afterSeq === undefined ? undefined : BigInt(afterSeq),
+            pageSize,
+          }),
         listEvents: ({ fromSeq, toSeq, pageSize }) =>
           client.call("listEvents", { roomId: id, fromSeq: BigInt(fromSeq), toSeq: BigInt(toSeq), pageSize }),
       },

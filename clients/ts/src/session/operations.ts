@@ -62,5 +62,6 @@ export function stamp(operation: Asked, id: string, head: bigint | undefined): v
   const value = operation.value as Repeatable;
   if (fields?.has("clientMessageId")) value.clientMessageId ||= id;
   else if (fields?.has("requestId")) value.requestId ||= id;
-  if (fields?.has("afterSeq") && head) value.afterSeq ??= head;
+  // Of a page it is a bound.
+  if (isChange(operation.case) && fields?.has("afterSeq") && head) value.afterSeq ??= head;
 }

@@ -38,14 +38,14 @@ impl Edge {
         authorities: &[String],
         readiness: &Readiness,
         shutdown: &CancellationToken,
-        drain: Duration,
+        spread: Duration,
     ) -> (Self, Arc<Upstream>) {
         let (end, tasks) = (CancellationToken::new(), TaskTracker::new());
         let nodes = Nodes::new(readiness.clone());
         for authority in authorities {
             tasks.spawn(nodes::look_after(nodes.clone(), authority.clone(), end.clone(), tasks.clone()));
         }
-        let upstream = Arc::new(Upstream::new(nodes, shutdown.clone(), drain / 2));
+        let upstream = Arc::new(Upstream::new(nodes, shutdown.clone(), spread));
         (Self { end, tasks }, upstream)
     }
 

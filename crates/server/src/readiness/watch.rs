@@ -9,6 +9,8 @@ use parlance_proto::server::chat_service_server::ChatServiceServer;
 use parlance_registry::{Health, Registry};
 use parlance_store::{Store, StoreError};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tonic::server::NamedService;
+use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::answers::{Answer, Answers};
@@ -97,10 +99,11 @@ async fn ask(store: &dyn Store, table: usize, user: &UserId, room: &RoomId) -> R
 pub(crate) async fn follow_health(readiness: Readiness, reporter: HealthReporter) {
     let mut standing = readiness.subscribe();
     loop {
-        if standing.borrow_and_update().is_ready() {
-            reporter.set_serving::<ChatServiceServer<Services>>().await;
-        } else {
-            reporter.set_not_serving::<ChatServiceServer<Services>>().await;
+        let is_ready = standing.borrow_and_update().is_ready();
+        let status = if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        // The empty name asks for the server as a whole: what most probes do.
+        for service in ["", ChatServiceServer::<Services>::NAME] {
+            reporter.set_service_status(service, status).await;
         }
         if standing.changed().await.is_err() {
             return;
