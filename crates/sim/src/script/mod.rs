@@ -30,6 +30,9 @@ pub(crate) use self::later::LATER;
 /// heartbeat finds out, the store is compared; and again, where that met trouble.
 const SETTLE: Duration = Duration::from_secs(45);
 
+/// Longer than any command of the registry or the store is stalled.
+const STALLED: Duration = Duration::from_secs(12);
+
 /// What runs one script.
 pub struct Script {
     world: Arc<World>,
@@ -171,6 +174,9 @@ impl Script {
     /// Nothing more is asked; waits until everyone has everything, or should have.
     async fn end(&self) {
         self.world.weather.set(Faults::NONE);
+        self.settle().await;
+        // What was asked by someone who has given up may still be stalled on its way, and happen.
+        sleep(STALLED).await;
         self.settle().await;
         for (_, clients) in &self.users {
             self.world.ask(clients[0], asks::inbox(), true);
