@@ -70,7 +70,7 @@ const GROUP: [(&str, [&str; 9]); 30] = [
     ("RoomService/ListMembers",           [NO_TOKEN, NO,     OK,           OK,      NO,     NO,     OK,           OK,             NO]),
     ("RoomService/SetRole",               [NO_TOKEN, NO,     ROLE,         ROLE,    NO,     NO,     ROLE,         OK,             NO]),
     ("RoomService/JoinRoom",              [NO_TOKEN, NO,     OK,           OK,      SHUT,   SHUT,   OK,           OK,             NO]),
-    ("RoomService/LeaveRoom",             [NO_TOKEN, NO,     OK,           OK,      OK,     OK,     OK,           "owner_leaves", NO]),
+    ("RoomService/LeaveRoom",             [NO_TOKEN, NO,     OK,           OK,      OK,     OK,     OK,           OK,             NO]),
     ("RoomService/BanMember",             [NO_TOKEN, NO,     ROLE,         ROLE,    NO,     NO,     OK,           OK,             NO]),
     ("RoomService/UnbanMember",           [NO_TOKEN, NO,     ROLE,         ROLE,    NO,     NO,     OK,           OK,             NO]),
     ("InboxService/ListInbox",            [NO_TOKEN, OK,     OK,           OK,      OK,     OK,     OK,           OK,             OK]),
