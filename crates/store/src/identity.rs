@@ -1,8 +1,8 @@
-use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::hex::hex;
 use crate::{StoreError, StoredRoom};
 
 /// What tells one store from any other, its copies and restored backups included.
@@ -40,14 +40,15 @@ impl Identity {
 }
 
 fn random_id() -> Result<String, StoreError> {
-    let mut bytes = [0; 16];
+    Ok(hex(&random::<16>()?))
+}
+
+/// Bytes that nobody can guess.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+    let mut bytes = [0; N];
     let unavailable = |_| StoreError::Failed("the operating system has no random bytes".into());
     SystemRandom::new().fill(&mut bytes).map_err(unavailable)?;
-    let mut id = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        let _ = write!(id, "{byte:02x}");
-    }
-    Ok(id)
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod dynamo;
 mod embedded;
+mod hex;
 mod identity;
 mod record;
 mod room_ids;

@@ -1,9 +1,8 @@
-use std::fmt::Write;
-
 use parlance_core::RoomIdKey;
-use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::StoreError;
+use crate::hex::hex;
+use crate::identity::random;
 
 /// How ids of groups and channels are made in a store. Created once; copies and restored backups
 /// keep it, since repeats of earlier requests must find their rooms there too.
@@ -18,19 +17,12 @@ pub struct RoomIds {
 impl RoomIds {
     /// For a store that has none; `in_use` if it has rooms.
     pub(crate) fn generate(in_use: bool) -> Result<Self, StoreError> {
-        let mut key = [0; RoomIdKey::BYTES];
-        let unavailable = |_| StoreError::Failed("the operating system has no random bytes".into());
-        SystemRandom::new().fill(&mut key).map_err(unavailable)?;
-        Ok(Self { key: RoomIdKey::new(key), some_unkeyed: in_use })
+        Ok(Self { key: RoomIdKey::new(random()?), some_unkeyed: in_use })
     }
 
     /// The key in hexadecimal.
     pub(crate) fn key_text(&self) -> String {
-        let mut text = String::with_capacity(2 * RoomIdKey::BYTES);
-        for byte in self.key.as_bytes() {
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        hex(self.key.as_bytes())
     }
 
     pub(crate) fn parse(key: &str, some_unkeyed: bool) -> Option<Self> {

@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, Get, KeysAndAttributes, ReturnConsumedCapacity, TransactGetItem,
@@ -10,7 +12,7 @@ use aws_sdk_dynamodb::types::{
 
 use super::backoff::{MAX_CONFLICTS, pause};
 use super::error::{Cancelled, store_error};
-use super::item::{Item, text};
+use super::item::{self, Item, text};
 use super::{Dynamo, units};
 use crate::StoreError;
 
@@ -39,6 +41,32 @@ pub(super) enum Next {
 }
 
 impl Dynamo {
+    /// Puts an item where `condition` holds. Returns whether it did: otherwise another node was
+    /// faster, or a retry has met our own first try, and the item is to be read again.
+    pub(super) async fn put_if(
+        &self,
+        operation: &'static str,
+        table: &str,
+        item: Item,
+        condition: impl FnOnce(PutItemFluentBuilder) -> PutItemFluentBuilder,
+    ) -> Result<bool, StoreError> {
+        let size = item::size(&item);
+        let put = condition(self.client.put_item().table_name(table).set_item(Some(item)));
+        match put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
+            Ok(answer) => {
+                units::written(operation, answer.consumed_capacity());
+                Ok(true)
+            }
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(_)) => {
+                    units::refused(operation, size);
+                    Ok(false)
+                }
+                _ => Err(store_error(operation, error)),
+            },
+        }
+    }
+
     /// One item.
     pub(super) async fn get(
         &self,

@@ -7,12 +7,10 @@
 //! | `epoch` | N | no room has a lower one |
 //! | `tables` | S | the tables' own ids, by which tables that were copied or restored are noticed |
 
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, TableDescription};
+use aws_sdk_dynamodb::types::TableDescription;
 
-use super::error::store_error;
 use super::item::{self, Item, get_number, get_text, number, text};
-use super::{Dynamo, rooms, units};
+use super::{Dynamo, rooms};
 use crate::StoreError;
 use crate::identity::Identity;
 use crate::record::damaged;
@@ -92,32 +90,16 @@ impl Dynamo {
             ("epoch", number(new.epoch)),
             ("tables", text(tables)),
         ]));
-        let size = item::size(&item);
-        let put = self.client.put_item().table_name(&self.tables.rooms).set_item(Some(item));
-        let put = match old {
-            None => put.condition_expression("attribute_not_exists(#i)"),
-            Some(old) => {
-                put.condition_expression("#i = :old").expression_attribute_values(":old", text(&old.id))
-            }
-        };
-        let put = put.expression_attribute_names("#i", ID);
-        match put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
-            Ok(answer) => {
-                units::written(OPERATION, answer.consumed_capacity());
-                Ok(true)
-            }
-            // Another node was faster, or a retry has met our own first try: read it again.
-            Err(error)
-                if matches!(
-                    error.as_service_error(),
-                    Some(PutItemError::ConditionalCheckFailedException(_))
-                ) =>
-            {
-                units::refused(OPERATION, size);
-                Ok(false)
-            }
-            Err(error) => Err(store_error(OPERATION, error)),
-        }
+        self.put_if(OPERATION, &self.tables.rooms, item, |put| {
+            let put = match old {
+                None => put.condition_expression("attribute_not_exists(#i)"),
+                Some(old) => {
+                    put.condition_expression("#i = :old").expression_attribute_values(":old", text(&old.id))
+                }
+            };
+            put.expression_attribute_names("#i", ID)
+        })
+        .await
     }
 
     /// The tables' own ids, in one string.

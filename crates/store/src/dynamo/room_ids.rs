@@ -7,7 +7,6 @@
 //! | `secret` | S | the key, in hexadecimal |
 //! | `unkeyed` | N | 1 where the tables had rooms before they had the key |
 
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 
 use super::error::store_error;
@@ -55,27 +54,10 @@ impl Dynamo {
         let mut item = key();
         let unkeyed = number(ids.some_unkeyed.into());
         item.extend(item::item([("secret", text(&ids.key_text())), ("unkeyed", unkeyed)]));
-        let size = item::size(&item);
-        let put = self.client.put_item().table_name(&self.tables.rooms).set_item(Some(item));
-        let put = put.condition_expression("attribute_not_exists(#i)");
-        let put = put.expression_attribute_names("#i", rooms::ROOM);
-        match put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
-            Ok(answer) => {
-                units::written(OPERATION, answer.consumed_capacity());
-                Ok(true)
-            }
-            // Another node was faster, or a retry has met our own first try: read it again.
-            Err(error)
-                if matches!(
-                    error.as_service_error(),
-                    Some(PutItemError::ConditionalCheckFailedException(_))
-                ) =>
-            {
-                units::refused(OPERATION, size);
-                Ok(false)
-            }
-            Err(error) => Err(store_error(OPERATION, error)),
-        }
+        self.put_if(OPERATION, &self.tables.rooms, item, |put| {
+            put.condition_expression("attribute_not_exists(#i)").expression_attribute_names("#i", rooms::ROOM)
+        })
+        .await
     }
 }
 

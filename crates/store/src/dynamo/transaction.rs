@@ -14,6 +14,7 @@ use super::error::{Attempts, Cancelled, store_error};
 use super::item::{self, Item, number};
 use super::{Dynamo, members, units, user_rooms};
 use crate::StoreError;
+use crate::hex::hex;
 
 /// Writes that happen together.
 pub(super) struct Transaction {
@@ -42,8 +43,7 @@ pub(super) enum Outcome {
 
 impl Transaction {
     pub(super) fn new(nonce: &Nonce) -> Self {
-        let hex: String = nonce.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { token: hex, items: Vec::new(), names: Vec::new(), bytes: 0 }
+        Self { token: hex(nonce), items: Vec::new(), names: Vec::new(), bytes: 0 }
     }
 
     /// An item that must not be there yet.

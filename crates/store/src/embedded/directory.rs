@@ -10,7 +10,7 @@
 //! | engine/ | the engine's own |
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use super::journal;
@@ -25,11 +25,7 @@ pub(super) fn check_format(dir: &Path, engine_exists: bool) -> Result<(), Fault>
     let found = match fs::read_to_string(&path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound && !engine_exists => {
-            let new = dir.join("format.new");
-            fs::write(&new, format!("{FORMAT}\n"))?;
-            File::open(&new)?.sync_all()?;
-            fs::rename(&new, &path)?;
-            return Ok(sync(dir)?);
+            return Ok(replace(dir, "format", |file| writeln!(file, "{FORMAT}"))?);
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Fault::Damaged("the file format is missing".into()));
@@ -71,6 +67,24 @@ pub(super) fn create_durably(dir: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
     fs::create_dir_all(&dir)?;
     missing.into_iter().filter_map(Path::parent).try_for_each(sync)
+}
+
+/// Writes the file `name` of `dir` anew: a crash leaves the old one or the new one.
+pub(super) fn replace(
+    dir: &Path,
+    name: &str,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let new = dir.join(format!("{name}.new"));
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::create_new(&new)?;
+    write(&mut file)?;
+    file.sync_all()?;
+    fs::rename(&new, dir.join(name))?;
+    sync(dir)
 }
 
 pub(super) fn sync(dir: &Path) -> io::Result<()> {

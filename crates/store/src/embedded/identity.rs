@@ -5,7 +5,7 @@
 //! The file is written anew at each open: a backup that is copied over it, and keeps its inode,
 //! does not match either.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
@@ -51,17 +51,10 @@ pub(super) fn renew(dir: &Path, before: &Identity) -> io::Result<Identity> {
 }
 
 fn write(dir: &Path, identity: &Identity) -> io::Result<()> {
-    let new = dir.join("identity.new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = File::create_new(&new)?;
-    let mark = mark_of(&file.metadata()?);
-    writeln!(file, "{} {} {mark}", identity.id, identity.epoch)?;
-    file.sync_all()?;
-    fs::rename(&new, dir.join(NAME))?;
-    directory::sync(dir)
+    directory::replace(dir, NAME, |file| {
+        let mark = mark_of(&file.metadata()?);
+        writeln!(file, "{} {} {mark}", identity.id, identity.epoch)
+    })
 }
 
 fn parse(content: &str) -> Option<(Identity, String)> {

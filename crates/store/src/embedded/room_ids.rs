@@ -1,7 +1,7 @@
 //! The file `room-ids` of the data directory: the key in hexadecimal, and `1` where the store had
 //! rooms before it had the key, else `0`. Readable by the owner only.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
@@ -17,7 +17,11 @@ pub(super) fn settle(dir: &Path, in_use: bool) -> Result<RoomIds, Fault> {
         Ok(content) => parse(&content).ok_or_else(damaged),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let ids = RoomIds::generate(in_use).map_err(io::Error::other)?;
-            write(dir, &ids)?;
+            directory::replace(dir, NAME, |file| {
+                #[cfg(unix)]
+                file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+                writeln!(file, "{} {}", ids.key_text(), u8::from(ids.some_unkeyed))
+            })?;
             Ok(ids)
         }
         Err(error) if error.kind() == ErrorKind::InvalidData => Err(damaged()),
@@ -28,19 +32,6 @@ pub(super) fn settle(dir: &Path, in_use: bool) -> Result<RoomIds, Fault> {
 fn damaged() -> Fault {
     // A new key would create rooms a second time where requests are repeated.
     Fault::Damaged(format!("the file {NAME} holds no key"))
-}
-
-fn write(dir: &Path, ids: &RoomIds) -> io::Result<()> {
-    let new = dir.join(format!("{NAME}.new"));
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&new)?;
-    writeln!(file, "{} {}", ids.key_text(), u8::from(ids.some_unkeyed))?;
-    file.sync_all()?;
-    fs::rename(&new, dir.join(NAME))?;
-    directory::sync(dir)
 }
 
 fn parse(content: &str) -> Option<RoomIds> {
