@@ -107,14 +107,8 @@ pub fn read(
         let is_json = || serde_json::from_slice::<IgnoredAny>(json).is_ok();
         if let Some(name) = unknown_name(&error.to_string()).filter(|_| is_json()) {
             let field = if field.is_empty() { name } else { format!("{field}.{name}") };
-            let description = "is not a field that this server knows";
-            let mut failure = Failure::new(
-                tonic::Code::InvalidArgument,
-                "unknown_field",
-                format!("{field}: {description}"),
-            );
-            failure.fields.push((field, description.to_owned()));
-            return failure;
+            let failure = Failure::field(field, "is not a field that this server knows");
+            return Failure { reason: "unknown_field".to_owned(), ..failure };
         }
         let mut failure = Failure::new(tonic::Code::InvalidArgument, "malformed_json", error.to_string());
         if !field.is_empty() {

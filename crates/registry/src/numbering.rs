@@ -125,6 +125,23 @@ struct Sender {
     reported: bool,
 }
 
+impl Sender {
+    /// The stream that an envelope or a beat with `number` belongs to; `None` if no node gives such
+    /// a number.
+    fn stream(&mut self, channel: &str, number: u64, is_own: bool, is_envelope: bool) -> Option<&mut Stream> {
+        if !is_possible(number) {
+            return None;
+        }
+        let held = self.streams.get(channel);
+        if held.is_none_or(|held| held.is_older_than(number)) {
+            // While this node listens, all numbers of a generation are sent to it.
+            let is_strict = is_own || held.is_some();
+            self.streams.insert(channel.to_owned(), Stream::of(number, is_strict, is_envelope));
+        }
+        self.streams.get_mut(channel)
+    }
+}
+
 #[derive(Debug)]
 struct Stream {
     /// The lowest number that has not arrived.
@@ -199,19 +216,10 @@ impl Arrivals {
 
     /// An envelope has arrived.
     pub fn envelope(&mut self, sender: &str, channel: &str, number: u64) {
-        if !is_possible(number) {
-            return;
-        }
-        let strict = channel == self.own;
-        let Some(sender) = entry(&mut self.senders, sender) else { return };
-        match sender.streams.get_mut(channel) {
-            Some(stream) if !stream.is_older_than(number) => stream.arrive(number),
-            held => {
-                // What came before it of this generation was sent while this node listened.
-                let mut stream = Stream::of(number, strict || held.is_some(), true);
-                stream.arrive(number);
-                sender.streams.insert(channel.to_owned(), stream);
-            }
+        let is_own = channel == self.own;
+        let sender = entry(&mut self.senders, sender);
+        if let Some(stream) = sender.and_then(|sender| sender.stream(channel, number, is_own, true)) {
+            stream.arrive(number);
         }
     }
 
@@ -226,17 +234,8 @@ impl Arrivals {
         sender.reported |= sender.unpublished.is_some_and(|before| beat.unpublished > before);
         sender.unpublished = sender.unpublished.max(Some(beat.unpublished));
         for (channel, number) in beat.last.iter().filter(|(channel, _)| channel == own || follows(channel)) {
-            if !is_possible(*number) {
-                continue;
-            }
-            match sender.streams.get_mut(channel) {
-                Some(stream) if !stream.is_older_than(*number) => stream.sent = stream.sent.max(*number),
-                held => {
-                    let strict = channel == own || held.is_some();
-                    let mut stream = Stream::of(*number, strict, false);
-                    stream.sent = *number;
-                    sender.streams.insert(channel.clone(), stream);
-                }
+            if let Some(stream) = sender.stream(channel, *number, channel == own, false) {
+                stream.sent = stream.sent.max(*number);
             }
         }
     }
