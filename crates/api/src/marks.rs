@@ -56,10 +56,10 @@ impl Marks {
         self.slots.len()
     }
 
-    /// Moves a member's cursors forward to `to` and signals the room what is new; returns where
-    /// they are then, once that is stored. `None` for who never was a member.
+    /// Moves a member's cursors forward to `to` and sends the room a receipt. Returns the stored
+    /// cursors; `None` for someone who never was a member.
     ///
-    /// Runs to its end even if the caller is dropped: what is stored is also signalled.
+    /// Completes even if the caller is dropped, so that every stored mark is signalled.
     pub(crate) async fn advance_and_signal(
         self: &Arc<Self>,
         user: &UserId,
@@ -133,9 +133,8 @@ mod tests {
 
     use super::*;
     use crate::Error;
-    use crate::auth::Caller;
     use crate::hub::{Listening, Mailbox, Terms, Waken};
-    use crate::testing::{TestNode, group, soon, user};
+    use crate::testing::{TestNode, caller, group, soon, user};
 
     #[tokio::test]
     async fn a_mark_that_is_given_up_leaves_nothing_behind() {
@@ -153,6 +152,7 @@ mod tests {
         assert!(marking.await.unwrap_err().is_cancelled());
         assert_eq!(node.api.marks().slots.len(), 0);
     }
+
     async fn say(node: &TestNode, sender: &str, room: &RoomId, count: usize) -> u64 {
         let caller = caller(sender);
         let mut seq = 0;
@@ -166,10 +166,6 @@ mod tests {
             seq = node.api.send_message(&caller, request).await.unwrap().seq;
         }
         seq
-    }
-
-    fn caller(id: &str) -> Caller {
-        Caller { user: user(id), is_service: false, expires_at: u64::MAX }
     }
 
     /// A session of `id` that listens to `room` as that of a member.
@@ -212,10 +208,10 @@ mod tests {
         let acknowledged = node.api.acknowledge(&bob, &room, head);
         let (cursors, reads) = reads_of(&node, acknowledged).await;
         assert_eq!((cursors.unwrap().delivered, reads), (head, 0));
-        // Before it: what is counted there, and what was sent behind it.
+        // Before the ring: one read for the counts at that seq, one for the caller's later messages.
         let (_, reads) = reads_of(&node, mark(&node, &room, 2)).await;
         assert_eq!(reads, 2);
-        // Beyond what is known here takes the store's word.
+        // A seq beyond this node's head is checked against the store.
         let ahead = mark(&node, &room, head + 1).await.unwrap_err();
         assert!(matches!(ahead, Error::Refused { refusal: Refusal::SeqAhead { .. }, .. }), "{ahead}");
     }
@@ -255,7 +251,7 @@ mod tests {
         }
     }
 
-    /// A removal that no hint told of lies in a hole before what was delivered next.
+    /// The hint of a removal was lost: the removal lies in the hole before the next delivered chunk.
     #[tokio::test]
     async fn a_removal_that_was_missed_ends_it_with_the_next_chunk() {
         let node = TestNode::start();

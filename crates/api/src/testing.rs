@@ -246,19 +246,28 @@ impl TestNode {
             reads: AtomicUsize::new(0),
             failing_advances: AtomicUsize::new(0),
         });
-        let parts = Parts {
-            store: store.clone(),
-            room_ids,
-            registry: Arc::new(Local::new(NodeId::from_random(1))),
-            auth: Auth::local(b"test"),
-            clock: Arc::new(SystemClock),
-            user_rate: None::<NonZeroU32>,
-            reconnect_spread: Duration::ZERO,
-            recovery_reads: 100,
-            sizes: &Sizes::SMALL,
-        };
+        let parts = parts(store.clone(), room_ids, &Sizes::SMALL);
         Self { api: Api::start(parts, CancellationToken::new()), store, _folder: folder }
     }
+}
+
+/// A node alone on `store`.
+pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Sizes) -> Parts {
+    Parts {
+        store,
+        room_ids,
+        registry: Arc::new(Local::new(NodeId::from_random(1))),
+        auth: Auth::local(b"test"),
+        clock: Arc::new(SystemClock),
+        user_rate: None::<NonZeroU32>,
+        reconnect_spread: Duration::ZERO,
+        recovery_reads: 100,
+        sizes,
+    }
+}
+
+pub(crate) fn caller(id: &str) -> Caller {
+    Caller { user: user(id), is_service: false, expires_at: u64::MAX }
 }
 
 pub(crate) fn user(id: &str) -> UserId {

@@ -144,9 +144,9 @@ impl Cluster {
         }
     }
 
-    /// One comparison of everything here with the store. Returns whether it was complete: new
-    /// trouble has it begin again with what is most active, but not twice in a row. Otherwise trouble
-    /// that goes on would keep it from what is least active.
+    /// One comparison of everything here with the store. Returns whether it was complete. New trouble
+    /// restarts it with the most active rooms, but never twice in a row: lasting trouble must not
+    /// keep the least active rooms from being compared.
     async fn round(&self, asked: u64) -> bool {
         let announced = async {
             if !self.is_away() {

@@ -319,15 +319,13 @@ impl Feed {
         if known.is_some_and(|known| head.seq() <= known) {
             return;
         }
-        if chunk.changes_unknown() {
-            // Any message may have been deleted by it.
-            state.clear_ring();
-            state.changes += 1;
-        }
-        if known.is_none_or(|known| chunk.first_seq() != known + 1) {
-            state.clear_ring();
+        let follows = known.is_some_and(|known| chunk.first_seq() == known + 1);
+        if !follows {
             state.whole_from = chunk.first_seq();
-            // Messages may have been edited or deleted in what is missing.
+        }
+        if !follows || chunk.changes_unknown() {
+            // Messages may have been edited or deleted in what is missing, or cannot be interpreted.
+            state.clear_ring();
             state.changes += 1;
         }
         state.room = Some(RoomState::at(head, terms));

@@ -195,20 +195,13 @@ impl Api {
     /// The room, if `user` may move marks in it up to `seq`.
     async fn markable(&self, user: &UserId, room: &RoomId, seq: u64) -> Result<SignalRoom, Error> {
         let seq = parse::seq(seq)?;
-        // What is not known here yet may have reached the client by way of another node.
-        if let Some(known) = self.hub().as_member(user, room)
-            && seq <= known.head
-        {
-            return Ok(SignalRoom { room: room.clone(), head: known.end });
-        }
-        let access = self.access(user, room).await?;
-        access.active_member()?;
-        let head = access.room.head().seq();
+        let room = self.room_of_member(user, room, seq).await?;
+        let head = room.head.seq();
         if seq > head {
             let refusal = Refusal::SeqAhead { seq, head };
-            return Err(Error::Refused { room: room.clone(), refusal });
+            return Err(Error::Refused { room: room.room, refusal });
         }
-        Ok(SignalRoom::from(&access.room))
+        Ok(room)
     }
 
     async fn advance(&self, user: &UserId, room: &SignalRoom, to: Cursors) -> Result<Cursors, Error> {

@@ -7,7 +7,6 @@ use v1::server_frame::Frame;
 use super::parse;
 use super::rooms::Asked;
 use crate::auth::Caller;
-use crate::cluster::SignalRoom;
 use crate::limits::{MAX_PAGE_BYTES, TYPING};
 use crate::past::as_of;
 use crate::{Api, Error};
@@ -245,14 +244,7 @@ impl Api {
         request: v1::SendTypingRequest,
     ) -> Result<v1::SendTypingResponse, Error> {
         let room = parse::room_id(&request.room_id)?;
-        let room = match self.hub().as_member(&caller.user, &room) {
-            Some(known) => SignalRoom { room, head: known.end },
-            None => {
-                let access = self.access(&caller.user, &room).await?;
-                access.active_member()?;
-                SignalRoom::from(&access.room)
-            }
-        };
+        let room = self.room_of_member(&caller.user, &room, 0).await?;
         let typing = v1::Typing {
             room_id: room.room.as_str().to_owned(),
             user_id: caller.user.as_str().to_owned(),

@@ -20,6 +20,7 @@ use v1::client_frame::Operation;
 use v1::reply::Result as Reply;
 
 use crate::auth::Caller;
+use crate::cluster::SignalRoom;
 use crate::limits::OPERATION_TIMEOUT;
 use crate::{Api, Error};
 
@@ -86,6 +87,26 @@ impl Api {
         let member = self.store().member(room, caller).await?;
         let member = member.and_then(|member| member.as_of(stored.head().seq()));
         Ok(Access { room: stored, member })
+    }
+
+    /// The room, if `user` is a member of it as far as this node knows (see [`Hub::as_member`]) and
+    /// it is known here up to `seq`. Further on it may have reached the client by way of another
+    /// node: that is for the store to say.
+    ///
+    /// [`Hub::as_member`]: crate::hub::Hub::as_member
+    pub(crate) fn known_room(&self, user: &UserId, room: &RoomId, seq: u64) -> Option<SignalRoom> {
+        let known = self.hub().as_member(user, room).filter(|known| seq <= known.head)?;
+        Some(SignalRoom { room: room.clone(), head: known.end })
+    }
+
+    /// The same, or by the store, which refuses who is no member.
+    async fn room_of_member(&self, user: &UserId, room: &RoomId, seq: u64) -> Result<SignalRoom, Error> {
+        if let Some(known) = self.known_room(user, room, seq) {
+            return Ok(known);
+        }
+        let access = self.access(user, room).await?;
+        access.active_member()?;
+        Ok(SignalRoom::from(&access.room))
     }
 }
 

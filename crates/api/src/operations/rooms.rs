@@ -330,7 +330,7 @@ mod tests {
     use parlance_store::RoomIds;
 
     use super::*;
-    use crate::testing::{TestNode, group, user};
+    use crate::testing::{TestNode, caller, group, user};
 
     fn request(id: &str) -> v1::CreateRoomRequest {
         let kind = v1::RoomKind::Group.into();
@@ -339,7 +339,7 @@ mod tests {
 
     #[tokio::test]
     async fn repeats_find_rooms_whose_ids_were_made_without_a_key() {
-        let alice = Caller { user: user("alice"), is_service: false, expires_at: u64::MAX };
+        let alice = caller("alice");
         let key = RoomIdKey::new([7; RoomIdKey::BYTES]);
         let node = TestNode::start_with(RoomIds { key: key.clone(), some_unkeyed: true });
         node.store.answer_all();
@@ -355,10 +355,6 @@ mod tests {
             let created = node.api.create_room(&alice, request("second")).await.unwrap();
             assert_eq!((created.is_repeat, created.room.unwrap().room_id), (is_repeat, expected.to_string()));
         }
-    }
-
-    fn caller(id: &str) -> Caller {
-        Caller { user: user(id), is_service: false, expires_at: u64::MAX }
     }
 
     /// Has `by` set the title.

@@ -1,18 +1,14 @@
 //! What each operation asks of DynamoDB, exactly. The table in `docs/performance.md` says the same.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parlance_faults::dynamodb::{Dynamodb, Tally};
 use parlance_proto::v1;
-use parlance_registry::{Local, NodeId};
 use parlance_store::{Dynamo, DynamoOptions, Store, TableOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Auth, Caller};
-use crate::testing::{Conversation, soon, user};
-use crate::{Api, Parts, Sizes, SystemClock};
+use crate::testing::{Conversation, caller, parts, soon};
+use crate::{Api, Sizes};
 
 struct Node {
     api: Arc<Api>,
@@ -49,10 +45,6 @@ impl Cost {
     }
 }
 
-fn caller(id: &str) -> Caller {
-    Caller { user: user(id), is_service: false, expires_at: u64::MAX }
-}
-
 impl Node {
     async fn start() -> Self {
         let dynamodb = Dynamodb::start().unwrap();
@@ -60,17 +52,7 @@ impl Node {
         store.create_tables(&TableOptions::default()).await.unwrap();
         store.identity().await.unwrap();
         let room_ids = store.room_ids().await.unwrap();
-        let parts = Parts {
-            store: Arc::new(store),
-            room_ids,
-            registry: Arc::new(Local::new(NodeId::from_random(1))),
-            auth: Auth::local(b"test"),
-            clock: Arc::new(SystemClock),
-            user_rate: None::<NonZeroU32>,
-            reconnect_spread: Duration::ZERO,
-            recovery_reads: 100,
-            sizes: &Sizes::PRODUCTION,
-        };
+        let parts = parts(Arc::new(store), room_ids, &Sizes::PRODUCTION);
         let node = Self { api: Api::start(parts, CancellationToken::new()), dynamodb };
         for id in ["alice", "bob", "carol"] {
             node.api.ensure_user(&caller(id)).await.unwrap();

@@ -395,22 +395,18 @@ impl Actor {
                 room.load_member(user, row)
             }
             Need::Members => {
-                let mut after = None;
+                let (mut rows, mut after) = (Vec::new(), None);
                 loop {
                     let page = store.members(&self.id, after.as_ref(), MAX_PAGE_SIZE).await?;
                     let is_last = page.len() < MAX_PAGE_SIZE;
                     after = page.last().map(|last| last.user.clone());
-                    // Those who left can be nobody's successor.
-                    let active = page.into_iter().filter(Member::is_active).collect();
-                    if !room.load_members(active) {
-                        return Ok(Loaded::Ahead);
-                    }
+                    // Nobody asks for those who left.
+                    rows.extend(page.into_iter().filter(Member::is_active));
                     if is_last {
                         break;
                     }
                 }
-                room.members_loaded();
-                true
+                room.load_all_members(rows)
             }
             Need::Message(seq) => {
                 let message = self.message(seq).await?;

@@ -77,8 +77,7 @@ impl Acks {
     pub(super) fn take(&mut self, request: &v1::AcknowledgeDeliveryRequest) -> Taken {
         // What this node cannot decide without the store goes there, refusals included.
         let Ok(room) = RoomId::parse(&request.room_id) else { return Taken::First(None) };
-        let known = self.api.hub().as_member(&self.user, &room);
-        if request.seq == 0 || known.is_none_or(|known| request.seq > known.head) {
+        if request.seq == 0 || self.api.known_room(&self.user, &room, request.seq).is_none() {
             return Taken::First(None);
         }
         let windows = self.windows.get_or_insert_default();
@@ -198,9 +197,7 @@ impl State {
         let waiting = self.rooms.iter_mut().filter(|(_, ack)| ack.seq > ack.stored);
         let due = waiting.map(|(room, ack)| {
             ack.stored = ack.seq;
-            let known = api.hub().as_member(user, room).filter(|known| known.head >= ack.seq);
-            let known = known.map(|known| SignalRoom { room: room.clone(), head: known.end });
-            Due { room: room.clone(), seq: ack.seq, known }
+            Due { room: room.clone(), seq: ack.seq, known: api.known_room(user, room, ack.seq) }
         });
         due.collect()
     }

@@ -299,11 +299,7 @@ pub(super) fn plan(
 mod tests {
     use super::*;
     use crate::hub::Waken;
-    use crate::testing::{TestNode, group, soon, user};
-
-    fn bob() -> Caller {
-        Caller { user: user("bob"), is_service: false, expires_at: u64::MAX }
-    }
+    use crate::testing::{TestNode, caller, group, soon, user};
 
     async fn rooms(node: &TestNode, count: usize) -> Vec<RoomId> {
         node.store.answer_all();
@@ -318,7 +314,7 @@ mod tests {
 
     async fn open(node: &TestNode) -> Result<(OpenSession, Vec<v1::Cursor>), Error> {
         let online = Online::register(&node.api, &user("bob")).await.unwrap();
-        soon(node.api.catch_up(online, &bob(), HashMap::default(), None)).await
+        soon(node.api.catch_up(online, &caller("bob"), HashMap::default(), None)).await
     }
 
     /// Bob opens a session while he is added to more rooms than fit on a page, all of which sort
@@ -370,9 +366,9 @@ mod tests {
         let rooms = rooms(&node, 3).await;
         node.store.damaged.lock().unwrap().insert(rooms[1].clone());
         let left_out = vec![rooms[1].to_string()];
-        let listed = node.api.list_rooms(&bob(), v1::ListRoomsRequest::default()).await.unwrap();
+        let listed = node.api.list_rooms(&caller("bob"), v1::ListRoomsRequest::default()).await.unwrap();
         assert_eq!((listed.rooms.len(), listed.unreadable_room_ids), (2, left_out.clone()));
-        let inbox = node.api.list_inbox(&bob(), v1::ListInboxRequest::default()).await.unwrap();
+        let inbox = node.api.list_inbox(&caller("bob"), v1::ListInboxRequest::default()).await.unwrap();
         assert_eq!((inbox.entries.len(), inbox.unreadable_room_ids), (2, left_out));
     }
 }

@@ -140,8 +140,7 @@ pub enum Decision {
 pub enum Need {
     /// The row of this user: [`crate::Room::load_member`].
     Member(UserId),
-    /// The rows of all members, read at or after the head: [`crate::Room::load_members`], then
-    /// [`crate::Room::members_loaded`].
+    /// The rows of all members: [`crate::Room::load_all_members`].
     Members,
     /// The message at this seq with its overlay: [`crate::Room::load_message`].
     Message(u64),

@@ -151,18 +151,17 @@ impl Room {
         true
     }
 
-    /// Gives the room rows of members, read at or after its head. Those that are loaded stay as
-    /// they are: they may hold what is decided and not stored yet. Returns whether the rows may
-    /// be used, as for one member.
-    pub fn load_members(&mut self, rows: Vec<Member>) -> bool {
-        let missing = rows.into_iter().filter(|row| self.members.get(&row.user).is_none());
-        let missing: Vec<_> = missing.collect();
-        missing.into_iter().all(|row| self.load_member(row.user.clone(), Some(row)))
-    }
-
-    /// The rows of all members were given to [`Self::load_members`] since the head last moved.
-    pub fn members_loaded(&mut self) {
+    /// Gives the room the rows of all members, read at or after its head. Those that are loaded
+    /// stay as they are: they may hold what is decided and not stored yet. Returns whether the rows
+    /// may be used, as for one member.
+    pub fn load_all_members(&mut self, rows: Vec<Member>) -> bool {
+        for row in rows {
+            if self.members.get(&row.user).is_none() && !self.load_member(row.user.clone(), Some(row)) {
+                return false;
+            }
+        }
         self.all_members_at = Some(self.head.seq());
+        true
     }
 
     /// Gives the room the message at `seq`: its sender and present form, or `None`

@@ -51,11 +51,7 @@ pub(crate) struct Unknown {
 pub(crate) fn serve(store: &Store, room: &mut Room, need: &Need) -> bool {
     match need {
         Need::Member(user) => room.load_member(user.clone(), store.members.get(user).cloned()),
-        Need::Members => {
-            let usable = room.load_members(store.members.values().cloned().collect());
-            room.members_loaded();
-            usable
-        }
+        Need::Members => room.load_all_members(store.members.values().cloned().collect()),
         Need::Message(seq) => room.load_message(*seq, store.message(*seq)),
         Need::Older { before } => {
             let page = store.page_before(*before, 2);
