@@ -229,7 +229,7 @@ describe("rooms", () => {
     await alice.getByRole("heading", { level: 2, name: `Orchard ${group}` }).waitFor();
     await alice.locator("header").getByText("2 members · apples").waitFor();
 
-    // Before the owner goes, they choose who has it then.
+    // The owner picks a successor before leaving.
     await member(alice, `Bob ${group}`).getByRole("button").click();
     await alice.getByRole("menuitem", { name: "Make owner" }).click();
     await confirm(alice, "Make owner");

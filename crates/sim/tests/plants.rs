@@ -31,9 +31,7 @@ macro_rules! plants {
 
         #[test]
         fn all_planted_bugs_are_looked_for() {
-            // Uncounted losses are seldom seen here: the tests of the registry's numbering look for them.
-            let looked_for = Plant::ALL.into_iter().filter(|bug| *bug != Plant::UncountedLoss);
-            assert_eq!(vec![$(Plant::$bug),*], looked_for.collect::<Vec<_>>());
+            assert_eq!(vec![$(Plant::$bug),*], Plant::ALL);
         }
     };
 }
@@ -49,5 +47,6 @@ plants! {
     read_past_head_is_found: ReadPastHead;
     trust_hints_is_found: TrustHints;
     late_registration_is_found: LateRegistration;
+    uncounted_loss_is_found: UncountedLoss;
     from_the_future_is_found: FromTheFuture;
 }

@@ -62,6 +62,6 @@ export function stamp(operation: Asked, id: string, head: bigint | undefined): v
   const value = operation.value as Repeatable;
   if (fields?.has("clientMessageId")) value.clientMessageId ||= id;
   else if (fields?.has("requestId")) value.requestId ||= id;
-  // Of a page it is a bound.
+  // In requests for pages it is a bound that the caller chose.
   if (isChange(operation.case) && fields?.has("afterSeq") && head) value.afterSeq ??= head;
 }

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parlance_core::plant::{self, Plant};
 use parlance_core::{RoomId, UserId};
 use parlance_proto::v1;
 use tokio::time::sleep;
@@ -177,11 +176,8 @@ impl Script {
         self.world.weather.set(Faults::NONE);
         self.settle().await;
         // What was asked by someone who has given up may still be stalled on its way, and happen.
-        // (Time makes up for losses that are not counted: then that bug would not show.)
-        if !plant::is(Plant::UncountedLoss) {
-            sleep(STALLED).await;
-            self.settle().await;
-        }
+        sleep(STALLED).await;
+        self.settle().await;
         for (_, clients) in &self.users {
             self.world.ask(clients[0], asks::inbox(), true);
         }
