@@ -130,6 +130,29 @@ async fn someone_is_online_until_their_last_session_ends() {
 }
 
 #[tokio::test]
+async fn reloading_a_page_signals_no_presence() {
+    let server = Server::start().await;
+    for_each_door(async |door| {
+        let (alice, bob) = (server.person(&fresh("alice")).await, server.person(&fresh("bob")).await);
+        let room = alice.group(&[&bob]).await;
+        let mut at_alice = alice.connect(door).await;
+        let mut at_bob = bob.connect(door).await;
+        let presence = |online| Signal::Presence(v1::Presence { user_id: bob.id.clone(), online });
+        assert_eq!(at_alice.signal().await, presence(true));
+        for _ in 0..3 {
+            drop(at_bob);
+            at_bob = bob.connect(door).await;
+        }
+        at_bob.call(v1::SendTypingRequest { room_id: room }).await.unwrap();
+        let next = at_alice.signal().await;
+        assert!(matches!(&next, Signal::Typing(typing) if typing.user_id == bob.id), "{next:?}");
+        drop(at_bob);
+        assert_eq!(at_alice.signal().await, presence(false));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_has_finished_sending_still_gets_the_answers() {
     let server = Server::start().await;
     let alice = server.person("alice").await;

@@ -139,6 +139,35 @@ async fn typing_receipts_and_presence_cross_nodes() {
     assert!(!presence.online);
 }
 
+/// Bob goes on with a new session, here or on another node: for alice he was never away.
+#[tokio::test]
+async fn a_session_that_goes_on_within_seconds_signals_no_presence() {
+    let cluster = Cluster::start(2).await;
+    let alice = person(&cluster, 0, "alice").await;
+    let nodes = [person(&cluster, 0, "bob").await, person(&cluster, 1, "bob").await];
+    let room = alice.group(&[&nodes[0]]).await;
+    let mut at_alice = alice.connect(Door::Grpc).await;
+    let is_online = async || {
+        let asked = GetPresenceRequest { user_ids: vec!["bob".to_owned()] };
+        alice.users().get_presence(asked).await.unwrap().into_inner().presences[0].online
+    };
+    let mut at_bob = nodes[0].connect(Door::Grpc).await;
+    let Signal::Presence(presence) = at_alice.signal().await else { panic!("bob came") };
+    assert!(presence.online);
+    for node in [0, 1, 1, 0] {
+        drop(at_bob);
+        assert!(is_online().await, "a moment ago he was");
+        at_bob = nodes[node].connect(Door::Grpc).await;
+        nodes[node].chat().send_typing(SendTypingRequest { room_id: room.clone() }).await.unwrap();
+        let next = at_alice.signal().await;
+        assert!(matches!(&next, Signal::Typing(typing) if typing.user_id == "bob"), "{next:?}");
+    }
+    drop(at_bob);
+    let next = at_alice.signal().await;
+    assert!(matches!(&next, Signal::Presence(presence) if !presence.online), "{next:?}");
+    assert!(!is_online().await);
+}
+
 #[tokio::test]
 async fn a_client_of_a_killed_node_goes_on_where_it_was() {
     let mut cluster = Cluster::start(2).await;

@@ -55,6 +55,7 @@ async fn main() -> Result<(), Error> {
         user_rate: None,
         reconnect_spread: Duration::ZERO,
         recovery_reads: RECOVERY_READS,
+        presence_grace: Duration::ZERO,
         sizes: &parlance_api::Sizes::PRODUCTION,
     };
     let services = Services::new(Api::start(parts, CancellationToken::new()));

@@ -75,12 +75,18 @@ pub struct Parts {
     /// Reads of the store a second that are spent on looking for what other nodes wrote
     /// and this one was not told; [`RECOVERY_READS`] is a good number.
     pub recovery_reads: u32,
+    /// How long someone counts as online after their last session has ended; [`PRESENCE_GRACE`]
+    /// unless something is tested.
+    pub presence_grace: Duration,
     /// Sizes of pages and caches; [`Sizes::PRODUCTION`] unless something is tested.
     pub sizes: &'static Sizes,
 }
 
 /// Reads a second that find the news of 10,000 active rooms in five seconds.
 pub const RECOVERY_READS: u32 = limits::RECOVERY_READS;
+
+/// How long someone counts as online after their last session has ended.
+pub const PRESENCE_GRACE: Duration = limits::PRESENCE_GRACE;
 
 /// What a node holds for sessions and callers: back to what it was at the start, but for rooms
 /// that stay loaded a while, once all of them have gone.
@@ -264,6 +270,15 @@ impl Api {
             self.known_users.retain(|_| survives());
         }
         self.known_users.insert(user.clone());
+    }
+
+    /// Waits until someone without a session is offline; no longer than the node runs.
+    pub(crate) async fn presence_grace(&self) {
+        tokio::select! {
+            biased;
+            () = self.end.cancelled() => {}
+            () = tokio::time::sleep(self.parts.presence_grace) => {}
+        }
     }
 
     /// Tells those who share a room with `user` that they came or went.

@@ -221,6 +221,10 @@ pub(crate) const AUDIENCE_IDLE: Duration = Duration::from_secs(60);
 /// exist.
 pub(crate) const MAX_HINT_BYTES: usize = 64 * 1024;
 
+/// How long someone counts as online after their last session has ended: longer than a page takes
+/// to reload, a client to reconnect, or a session to move to another node.
+pub(crate) const PRESENCE_GRACE: Duration = Duration::from_secs(5);
+
 /// Rooms that hear of someone's coming and going.
 pub(crate) const PRESENCE_ROOMS: usize = 50;
 

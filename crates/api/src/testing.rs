@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, NewRoom, Overlay, RoomId, RoomIdKey,
     RoomKind, SeqRange, Settings, Timestamp, UserId, Visibility,
@@ -230,11 +230,21 @@ pub(crate) struct TestNode {
 impl TestNode {
     /// A node with small pages.
     pub(crate) fn start() -> Self {
-        Self::start_with(RoomIds { key: RoomIdKey::new([7; RoomIdKey::BYTES]), some_unkeyed: false })
+        Self::start_with_grace(Duration::ZERO)
+    }
+
+    /// The same, where someone counts as online for so long after their last session has ended.
+    pub(crate) fn start_with_grace(presence_grace: Duration) -> Self {
+        let room_ids = RoomIds { key: RoomIdKey::new([7; RoomIdKey::BYTES]), some_unkeyed: false };
+        Self::start_from(room_ids, presence_grace)
     }
 
     /// The same, where ids of rooms are made this way.
     pub(crate) fn start_with(room_ids: RoomIds) -> Self {
+        Self::start_from(room_ids, Duration::ZERO)
+    }
+
+    fn start_from(room_ids: RoomIds, presence_grace: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(ControlledStore {
             inner: Embedded::open(folder.path(), Options::default()).unwrap(),
@@ -246,7 +256,7 @@ impl TestNode {
             reads: AtomicUsize::new(0),
             failing_advances: AtomicUsize::new(0),
         });
-        let parts = parts(store.clone(), room_ids, &Sizes::SMALL);
+        let parts = Parts { presence_grace, ..parts(store.clone(), room_ids, &Sizes::SMALL) };
         Self { api: Api::start(parts, CancellationToken::new()), store, _folder: folder }
     }
 }
@@ -262,6 +272,7 @@ pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Si
         user_rate: None::<NonZeroU32>,
         reconnect_spread: Duration::ZERO,
         recovery_reads: 100,
+        presence_grace: Duration::ZERO,
         sizes,
     }
 }
@@ -332,9 +343,16 @@ impl Conversation {
         self.requests.send(Ok(frame)).await.unwrap();
     }
 
-    async fn next(&mut self) -> Frame {
+    /// The next frame.
+    pub(crate) async fn next(&mut self) -> Frame {
         let frame = soon(self.frames.next()).await.expect("the session goes on").unwrap();
         frame.decode_frame().unwrap().frame.unwrap()
+    }
+
+    /// The frames that can be had without waiting.
+    pub(crate) fn waiting(&mut self) -> Vec<Frame> {
+        let next = || self.frames.next().now_or_never()??.unwrap().decode_frame().unwrap().frame;
+        std::iter::from_fn(next).collect()
     }
 
     /// Has an operation carried out, and waits for its answer.

@@ -52,6 +52,7 @@ impl Node {
             user_rate: config.user_rate,
             reconnect_spread: spread,
             recovery_reads: parlance_api::RECOVERY_READS,
+            presence_grace: parlance_api::PRESENCE_GRACE,
             sizes: &parlance_api::Sizes::PRODUCTION,
         };
         let api = Api::start(parts, shutdown.clone());

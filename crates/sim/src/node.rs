@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use parlance_api::auth::Auth;
 use parlance_api::services::Services;
-use parlance_api::{Api, Parts, RECOVERY_READS, Sizes, Usage};
+use parlance_api::{Api, PRESENCE_GRACE, Parts, RECOVERY_READS, Sizes, Usage};
 use parlance_core::UserId;
 use parlance_registry::{NodeId, Registry as _};
 use tokio_util::sync::CancellationToken;
@@ -59,6 +59,7 @@ impl Node {
             user_rate: None,
             reconnect_spread: Duration::from_secs(2),
             recovery_reads: RECOVERY_READS,
+            presence_grace: PRESENCE_GRACE,
             sizes,
         };
         let api = Api::start(parts, shutdown.clone());

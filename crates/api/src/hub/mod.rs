@@ -7,6 +7,7 @@
 
 mod feed;
 mod frame;
+mod linger;
 mod mailbox;
 mod pages;
 mod state;
@@ -27,6 +28,8 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::feed::{Feed, Fetched};
 use self::feed::{Loaded, Verified};
+use self::linger::Departures;
+pub(crate) use self::linger::Linger;
 pub(crate) use self::mailbox::{Attach, Mailbox, Waken};
 pub(crate) use self::state::{RoomState, Terms};
 pub(crate) use self::subscription::Subscription;
@@ -42,6 +45,8 @@ pub(crate) struct Hub {
     sizes: &'static Sizes,
     feeds: Map<RoomId, Arc<Feed>>,
     users: Map<UserId, Vec<Arc<Mailbox>>>,
+    /// Users whose session has ended and who count as online for a while.
+    lingering: Map<UserId, Vec<Arc<Departures>>>,
     next_session: AtomicU64,
 }
 
@@ -52,8 +57,9 @@ impl Hub {
         tasks: TaskTracker,
         sizes: &'static Sizes,
     ) -> Self {
-        let (feeds, users) = (Map::default(), Map::default());
-        Self { store, registry, tasks, sizes, feeds, users, next_session: AtomicU64::new(1) }
+        let (feeds, users, lingering) = (Map::default(), Map::default(), Map::default());
+        let next_session = AtomicU64::new(1);
+        Self { store, registry, tasks, sizes, feeds, users, lingering, next_session }
     }
 
     /// A mailbox for a new session of `user`. From now on the session hears of rooms
@@ -166,9 +172,20 @@ impl Hub {
         (self.feeds.len(), self.users.len())
     }
 
-    /// Whether `user` has a session here.
+    /// Whether `user` has a session here, or had one a moment ago.
     pub(crate) fn is_here(&self, user: &UserId) -> bool {
-        self.users.contains_key(user)
+        self.users.contains_key(user) || self.lingering.contains_key(user)
+    }
+
+    /// Notes from which rooms `user`, whose session has ended, is removed.
+    pub(crate) fn linger(self: &Arc<Self>, user: &UserId) -> Linger {
+        Linger::new(self.clone(), user.clone())
+    }
+
+    fn departed(&self, user: &UserId, room: &RoomId) {
+        if let Some(lingering) = self.lingering.get(user) {
+            lingering.iter().for_each(|departures| departures.note(room));
+        }
     }
 
     /// Users with sessions here.
@@ -224,7 +241,7 @@ impl Hub {
 
     /// A chunk of `room` is committed: by this node, or it was read from the store.
     pub(crate) fn deliver(self: &Arc<Self>, room: &RoomId, terms: Terms, chunk: &Chunk) {
-        self.attach_added(room, chunk, |event| {
+        self.fold_members(room, chunk, |event| {
             // Who is there when the room begins sees it from its first event on.
             if chunk.first_seq() == 1 { 1 } else { event.seq }
         });
@@ -243,7 +260,7 @@ impl Hub {
             Some(feed) => feed.verify(chunk),
             None => {
                 // Sessions that are attached read their rows; when they joined is not known here.
-                self.attach_added(room, chunk, |_| 0);
+                self.fold_members(room, chunk, |_| 0);
                 return Ok(());
             }
         };
@@ -268,14 +285,18 @@ impl Hub {
         changed.filter(|user| self.is_here(user)).cloned().collect()
     }
 
-    fn attach_added(&self, room: &RoomId, chunk: &Chunk, joined: impl Fn(&Event) -> u64) {
+    /// Attaches sessions of those who were added, and notes who of the lingering was removed.
+    fn fold_members(&self, room: &RoomId, chunk: &Chunk, joined: impl Fn(&Event) -> u64) {
         for event in chunk.events() {
-            if let Body::MemberAdded { user, .. } = &event.body
-                && let Some(mailboxes) = self.users.get(user)
-            {
-                for mailbox in mailboxes.iter() {
-                    mailbox.attach(Attach { room: room.clone(), joined: joined(event) });
+            match &event.body {
+                Body::MemberAdded { user, .. } => {
+                    let Some(mailboxes) = self.users.get(user) else { continue };
+                    for mailbox in mailboxes.iter() {
+                        mailbox.attach(Attach { room: room.clone(), joined: joined(event) });
+                    }
                 }
+                Body::MemberRemoved { user } => self.departed(user, room),
+                _ => {}
             }
         }
     }
@@ -292,6 +313,7 @@ impl Hub {
     /// `user` left `room` by the event `seq`, as the store says: what they get of it from now on
     /// is as of then.
     pub(crate) fn removed(&self, user: &UserId, room: &RoomId, seq: u64) {
+        self.departed(user, room);
         if let Some(feed) = self.feed(room) {
             feed.removed(user, seq);
         }
