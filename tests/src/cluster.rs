@@ -68,6 +68,18 @@ impl Cluster {
         self.nodes.len() - 1
     }
 
+    /// Starts one more node, with these options too, that reaches Redis at this URL; returns its
+    /// number.
+    pub async fn add_at(&mut self, redis: &str, options: &[&str]) -> usize {
+        let mut launch = self.launch();
+        let at = launch.options.iter().position(|option| option == "--redis").expect("it has redis");
+        launch.options[at + 1] = redis.to_owned();
+        launch.options.extend(options.iter().map(ToString::to_string));
+        self.nodes.push(Server::launch(launch).await);
+        self.ready(self.nodes.len() - 1).await;
+        self.nodes.len() - 1
+    }
+
     /// What `parlance tables` says to this.
     pub async fn tables(&self, command: &str) -> String {
         self.run(&["tables", command]).await

@@ -231,6 +231,11 @@ impl Conversation {
         }
     }
 
+    /// Whether [`Self::draining`] would return at once.
+    pub fn was_sent_away(&self) -> bool {
+        self.draining.is_some()
+    }
+
     /// Reads to the end of the stream.
     pub async fn end(&mut self) -> End {
         while self.end.is_none() {

@@ -6,20 +6,11 @@ use std::time::{Duration, Instant};
 
 use parlance_faults::TcpProxy;
 use parlance_proto::v1::GetUserRequest;
-use parlance_tests::{Cluster, Conversation, DOORS, Door, Http, Person, Server, eventually};
+use parlance_tests::{Cluster, Conversation, DOORS, Door, Http, Person, eventually};
 
 /// How long an event may take from its acknowledgement: publishing fails for three seconds until
 /// other nodes are informed, and a busy machine needs its time.
 const SOON: Duration = Duration::from_secs(15);
-
-/// Starts a node that reaches Redis at `redis`.
-async fn add(cluster: &mut Cluster, redis: String) {
-    let mut launch = cluster.launch();
-    let at = launch.options.iter().position(|option| option == "--redis").unwrap();
-    launch.options[at + 1] = redis;
-    cluster.nodes.push(Server::launch(launch).await);
-    cluster.ready(cluster.nodes.len() - 1).await;
-}
 
 /// Two nodes, each with a way to Redis of its own.
 async fn cluster() -> (Cluster, [TcpProxy; 2]) {
@@ -27,7 +18,7 @@ async fn cluster() -> (Cluster, [TcpProxy; 2]) {
     let address = cluster.redis.address();
     let ways = [TcpProxy::start(address).await.unwrap(), TcpProxy::start(address).await.unwrap()];
     for way in &ways {
-        add(&mut cluster, format!("redis://{}", way.address())).await;
+        cluster.add_at(&format!("redis://{}", way.address()), &[]).await;
     }
     (cluster, ways)
 }
@@ -113,8 +104,8 @@ async fn what_cannot_be_published_is_reported() {
     };
     change(&cluster, &["on", ">secret", "~*", "&*", "+@all"]).await;
     let (limited, direct) = (format!("redis://chat:secret@{}", cluster.redis.address()), cluster.redis.url());
-    add(&mut cluster, limited).await;
-    add(&mut cluster, direct).await;
+    cluster.add_at(&limited, &[]).await;
+    cluster.add_at(&direct, &[]).await;
     let mut pair = Pair::open(&cluster, DOORS[0]).await;
     pair.exchange(0, "at first").await;
     change(&cluster, &["resetkeys", "~parlance:nodes", "~parlance:layout", "~parlance:sweep:*"]).await;

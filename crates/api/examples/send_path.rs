@@ -54,6 +54,7 @@ async fn main() -> Result<(), Error> {
         clock: Arc::new(SystemClock),
         user_rate: None,
         reconnect_spread: Duration::ZERO,
+        isolation: Duration::from_secs(45),
         recovery_reads: RECOVERY_READS,
         presence_grace: Duration::ZERO,
         sizes: &parlance_api::Sizes::PRODUCTION,

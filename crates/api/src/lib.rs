@@ -8,6 +8,7 @@
 pub mod auth;
 mod clock;
 mod cluster;
+mod departure;
 mod error;
 mod hub;
 mod limits;
@@ -36,17 +37,18 @@ use parlance_core::plant::{self, Plant};
 use parlance_proto::v1;
 use parlance_registry::Registry;
 use parlance_store::{RoomIds, Store};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use clock::{Clock, SystemClock};
 pub use cluster::Recovery;
+pub use departure::Departure;
 pub use error::Error;
 pub use limits::Sizes;
 
 use crate::auth::{Auth, Caller};
-use crate::cluster::{Cluster, SignalRoom};
+use crate::cluster::{Cluster, Pace, SignalRoom};
 use crate::hub::Hub;
 use crate::map::Seeded;
 use crate::marks::Marks;
@@ -72,6 +74,10 @@ pub struct Parts {
     pub user_rate: Option<NonZeroU32>,
     /// Over which time a node that ends spreads the reconnects of its sessions.
     pub reconnect_spread: Duration,
+    /// How long a node keeps its sessions when it is cut off from the registry and others are not;
+    /// [`ISOLATION`] is a good time. The same for all nodes: this is how long they look for what
+    /// such a node writes.
+    pub isolation: Duration,
     /// Reads of the store a second that are spent on looking for what other nodes wrote
     /// and this one was not told; [`RECOVERY_READS`] is a good number.
     pub recovery_reads: u32,
@@ -87,6 +93,10 @@ pub const RECOVERY_READS: u32 = limits::RECOVERY_READS;
 
 /// How long someone counts as online after their last session has ended.
 pub const PRESENCE_GRACE: Duration = limits::PRESENCE_GRACE;
+
+/// Long enough for most outages of one node's way to the registry, and short enough for others to
+/// go on looking for what it writes.
+pub const ISOLATION: Duration = limits::ISOLATION;
 
 /// What a node holds for sessions and callers: back to what it was at the start, but for rooms
 /// that stay loaded a while, once all of them have gone.
@@ -119,7 +129,7 @@ pub struct Api {
     known_users: DashSet<UserId, Seeded>,
     /// Turns for opening a session.
     opening: Semaphore,
-    shutdown: CancellationToken,
+    departure: Departure,
     /// Ends what sessions rest on, once they are gone.
     end: CancellationToken,
     tasks: TaskTracker,
@@ -138,21 +148,35 @@ impl Api {
         let (store, registry) = (parts.store.clone(), parts.registry.clone());
         let sizes = parts.sizes;
         let hub = Arc::new(Hub::new(store.clone(), registry.clone(), tasks.clone(), sizes));
-        let cluster = Cluster::new(registry.clone(), store.clone(), hub.clone(), parts.recovery_reads, sizes);
-        let cluster = Arc::new(cluster);
+        let reconnect_spread = parts.reconnect_spread;
+        let departure = Departure::new(shutdown, reconnect_spread);
+        let (reads_per_second, isolation) = (parts.recovery_reads, parts.isolation);
+        let pace = Pace { reads_per_second, isolation, reconnect_spread };
+        let cluster = Arc::new(Cluster::new(registry.clone(), store.clone(), hub.clone(), pace, sizes));
         let clock = parts.clock.clone();
         let marks = Arc::new(Marks::new(store.clone(), cluster.clone(), tasks.clone()));
-        let rooms =
-            Rooms::new(store, hub.clone(), cluster.clone(), registry.clone(), clock, tasks.clone(), sizes);
+        let rooms = Rooms::new(rooms::Parts {
+            store,
+            hub: hub.clone(),
+            cluster: cluster.clone(),
+            registry: registry.clone(),
+            clock,
+            departure: departure.clone(),
+            tasks: tasks.clone(),
+            sizes,
+        });
         let inbound = cluster.clone().receive(rooms.clone(), registry.notices(), tasks.clone(), end.clone());
         tasks.spawn(inbound);
         tasks.spawn(cluster.clone().recover(end.clone()));
+        if registry.is_shared() {
+            tasks.spawn(cluster.clone().watch_isolation(departure.clone(), end.clone()));
+        }
         let burst = |rate: NonZeroU32| rate.saturating_mul(NonZeroU32::MIN.saturating_add(1));
         let rates =
             parts.user_rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst(rate))));
         let (known_users, opening) = (DashSet::default(), Semaphore::new(sizes.opening));
         let api =
-            Self { parts, hub, cluster, rooms, marks, rates, known_users, opening, shutdown, end, tasks };
+            Self { parts, hub, cluster, rooms, marks, rates, known_users, opening, departure, end, tasks };
         let api = Arc::new(api);
         api.tasks.spawn(trim(api.clone()));
         api
@@ -160,7 +184,7 @@ impl Api {
 
     /// Ends what still runs: to be called once no more calls come in.
     pub async fn stop(&self) {
-        self.shutdown.cancel();
+        self.departure.shutdown().cancel();
         self.end.cancel();
         self.rooms.close();
         self.tasks.close();
@@ -236,8 +260,14 @@ impl Api {
         &self.marks
     }
 
-    pub(crate) fn shutdown(&self) -> &CancellationToken {
-        &self.shutdown
+    /// What sends sessions to other nodes.
+    pub fn departure(&self) -> &Departure {
+        &self.departure
+    }
+
+    /// Whether other nodes reach the registry and this one does not, and each change.
+    pub fn is_alone(&self) -> watch::Receiver<bool> {
+        self.cluster.alone()
     }
 
     pub(crate) fn tasks(&self) -> &TaskTracker {

@@ -205,9 +205,24 @@ pub(crate) const FIND_OUT_AFTER: Duration = Duration::from_secs(3);
 /// How often it does so if the store does not answer then either.
 pub(crate) const FIND_OUT_TRIES: usize = 20;
 
-/// How long others keep looking after a node that is gone: cut off from the registry it
-/// may serve on until its clients are sent away.
-pub(crate) const LOST_NODE_WRITES: Duration = Duration::from_secs(60);
+/// How long a node that alone is cut off from the registry keeps its sessions: others read all of
+/// their rooms again and again meanwhile.
+pub(crate) const ISOLATION: Duration = Duration::from_secs(45);
+
+/// How long others keep looking after a node that is gone, beyond the time after which a node that
+/// was cut off has sent its clients away: it notices a few heartbeats later that it is.
+pub(crate) const LOST_NODE_SLACK: Duration = Duration::from_secs(10);
+
+/// How often the note changes by which a node that is cut off knows that others are not. On
+/// DynamoDB a read unit of each node, and a write unit of one.
+pub(crate) const NOTE_EVERY: Duration = Duration::from_secs(5);
+
+/// And at least so often within the time that a node stays with its clients when it is cut off.
+pub(crate) const NOTES_IN_ISOLATION: u32 = 9;
+
+/// Looks at a note that does not change, after which no other node is taken for connected. Two
+/// nodes that leave notes by turns may take two.
+pub(crate) const QUIET_LOOKS: u32 = 3;
 
 /// How long the rooms written here are remembered, to be announced again after trouble:
 /// longer than trouble takes to be noticed.
@@ -234,6 +249,10 @@ pub(crate) const FORWARD_FOR: Duration = Duration::from_secs(5);
 
 /// Races in a row that the home itself loses before it asks the others to hand on.
 pub(crate) const HOME_RACES: usize = 2;
+
+/// Users of other nodes whose last forwarded send in a room is remembered by its home, 100 bytes
+/// each. What is forgotten costs another round of deciding.
+pub(crate) const FORWARDS_KNOWN: usize = 1_024;
 
 /// How long a node waits for the home's answer before it decides by itself after all.
 pub(crate) const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);

@@ -271,6 +271,7 @@ pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Si
         clock: Arc::new(SystemClock),
         user_rate: None::<NonZeroU32>,
         reconnect_spread: Duration::ZERO,
+        isolation: Duration::from_secs(45),
         recovery_reads: 100,
         presence_grace: Duration::ZERO,
         sizes,

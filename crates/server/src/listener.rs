@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use parlance_api::Departure;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -36,6 +37,9 @@ const MAX_STREAMS: u32 = 1_024;
 /// Streams that a peer may reset before they were looked at, and that we may reset for
 /// its errors: the two ways of making a server work for nothing.
 const MAX_RESETS: usize = 64;
+
+/// How long until a listener that cannot be opened again is tried again.
+const REOPEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// HTTP/2 pings, to notice peers that are gone.
 static KEEPALIVE: KeepAlive = KeepAlive { after: Duration::from_secs(30), timeout: Duration::from_secs(20) };
@@ -69,11 +73,13 @@ pub(crate) struct Entrance {
     pub(crate) app: Router,
     pub(crate) peers: Peers,
     pub(crate) max_connections: usize,
+    /// Closes it for a while.
+    pub(crate) departure: Departure,
 }
 
 /// Accepts connections until `shutdown`, and serves an app on them, HTTP/1.1 and HTTP/2.
 pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, connections: TaskTracker) {
-    let Entrance { listener, tls, app, peers, max_connections } = entrance;
+    let Entrance { mut listener, tls, app, peers, max_connections, departure } = entrance;
     let places = Arc::new(Semaphore::new(max_connections));
     let protocols = Arc::new(Protocols::with(peers));
     loop {
@@ -83,6 +89,11 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
         };
         let accepted = tokio::select! {
             () = shutdown.cancelled() => return,
+            () = departure.wait_for(true) => {
+                let Some(reopened) = reopen(listener, &departure, &shutdown).await else { return };
+                listener = reopened;
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         let stream = match accepted {
@@ -96,7 +107,7 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
         };
         // A token of its own: what all connections look at, all of them would lock.
         let (protocols, tls, app) = (protocols.clone(), tls.clone(), app.clone());
-        let shutdown = shutdown.child_token();
+        let shutdown = departure.token();
         connections.spawn(async move {
             // Boxed, all of them: nothing of the beginning need be held as long as the connection
             // is there, and of either protocol no room for the other.
@@ -125,6 +136,34 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
             drop(place);
         });
     }
+}
+
+/// Closes `listener` until the departure is over: who connects is refused, and goes to another
+/// node at once. `None` on shutdown.
+async fn reopen(
+    listener: TcpListener,
+    departure: &Departure,
+    shutdown: &CancellationToken,
+) -> Option<TcpListener> {
+    let address = match listener.local_addr() {
+        Ok(address) => address,
+        Err(error) => {
+            tracing::error!(%error, "cannot tell where this listens, listening on");
+            return Some(listener);
+        }
+    };
+    drop(listener);
+    let opened = async {
+        departure.wait_for(false).await;
+        loop {
+            match TcpListener::bind(address).await {
+                Ok(listener) => return listener,
+                Err(error) => tracing::error!(%error, "cannot listen again, retrying"),
+            }
+            tokio::time::sleep(REOPEN_AGAIN).await;
+        }
+    };
+    shutdown.run_until_cancelled(opened).await
 }
 
 /// Boxed, since a connection in clear text need not hold room for the state of TLS.

@@ -4,7 +4,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use parlance_api::auth::Auth;
 use parlance_api::services::Services;
-use parlance_api::{Api, Parts, SystemClock};
+use parlance_api::{Api, Departure, Parts, SystemClock};
 use parlance_registry::{FleetTag, Local, NodeId, Redis, Registry};
 use parlance_store::{Durability, Dynamo, DynamoOptions, Embedded, Store};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,7 @@ impl Node {
             clock: Arc::new(SystemClock),
             user_rate: config.user_rate,
             reconnect_spread: spread,
+            isolation: config.redis.as_ref().map_or(parlance_api::ISOLATION, |redis| redis.isolation),
             recovery_reads: parlance_api::RECOVERY_READS,
             presence_grace: parlance_api::PRESENCE_GRACE,
             sizes: &parlance_api::Sizes::PRODUCTION,
@@ -58,13 +59,18 @@ impl Node {
         let api = Api::start(parts, shutdown.clone());
         let (watches, end) = (TaskTracker::new(), CancellationToken::new());
         if config.redis.is_some() {
-            let watch = watch_registry(registry.clone(), readiness.clone());
+            let watch = watch_registry(registry.clone(), api.is_alone(), readiness.clone());
             watches.spawn(end.clone().run_until_cancelled_owned(watch));
         }
         let watch = watch_store(store.clone(), readiness.clone());
         watches.spawn(end.clone().run_until_cancelled_owned(watch));
         let services = Services::new(api.clone());
         Ok((Self { api, store, embedded, registry, watches, end }, services))
+    }
+
+    /// What sends its clients to other nodes.
+    pub(crate) fn departure(&self) -> Departure {
+        self.api.departure().clone()
     }
 
     /// Resolves if the store fails, with the reason.

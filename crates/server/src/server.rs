@@ -4,6 +4,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
+use parlance_api::Departure;
 use parlance_bridge::Bridge;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -82,6 +83,8 @@ impl Server {
         let common = Common { readiness: readiness.clone(), guard, shutdown: shutdown.clone(), bridge };
         // Half of the time to leave spread, the other half for those who do not.
         let spread = config.drain / 2;
+        // Edges and operators stay: they ask whether the node is ready.
+        let stays = Departure::new(shutdown.clone(), spread);
         let (running, app, for_edges, bridge) = match &config.role {
             Role::Node(node) => {
                 let (running, services) = Node::start(node, &readiness, &shutdown, spread).await?;
@@ -101,6 +104,10 @@ impl Server {
                 (Running::Edge(edge), app, Router::new(), Some(bridge))
             }
         };
+        let departure = match &running {
+            Running::Node(node) => node.departure(),
+            Running::Edge(_) => stays.clone(),
+        };
         let connections = TaskTracker::new();
         let serve = |entrance| {
             let (shutdown, tracker) = (shutdown.clone(), connections.clone());
@@ -112,6 +119,7 @@ impl Server {
             app,
             peers: Peers::Clients,
             max_connections: config.max_connections,
+            departure,
         };
         if let Some(listener) = listeners.edges {
             serve(Entrance {
@@ -120,6 +128,7 @@ impl Server {
                 app: for_edges,
                 peers: Peers::Edges,
                 max_connections: config.max_connections,
+                departure: stays,
             });
         }
         serve(clients);
@@ -129,6 +138,7 @@ impl Server {
             app: admin::routes(readiness.clone(), metrics),
             peers: Peers::Clients,
             max_connections: OPERATORS,
+            departure: Departure::new(operators.clone(), spread),
         };
         helpers.spawn(listener::serve(looking, operators.clone(), helpers.clone()));
         Ok(Self {

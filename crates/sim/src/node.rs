@@ -20,6 +20,9 @@ const SECRET: &[u8] = b"the secret of all simulated nodes";
 /// Tokens that never end: how long they still hold does not depend on the real clock.
 const TOKEN: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
+/// Longer than a lease, and shorter than some nodes are cut off.
+const ISOLATION: Duration = Duration::from_secs(7);
+
 /// A running node.
 #[derive(Clone)]
 pub struct Node {
@@ -58,6 +61,7 @@ impl Node {
             clock: Arc::new(SimulatedClock::new(weather.trace().start(), skew_ms)),
             user_rate: None,
             reconnect_spread: Duration::from_secs(2),
+            isolation: ISOLATION,
             recovery_reads: RECOVERY_READS,
             presence_grace: PRESENCE_GRACE,
             sizes,

@@ -227,6 +227,18 @@ pub trait Store: Send + Sync + 'static {
     /// Changes a user's name; `None` for nobody of that id.
     async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError>;
 
+    /// The note that a node left last, see [`Self::leave_note`].
+    async fn last_note(&self) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+
+    /// Replaces the one note that all nodes of the store share. Nodes that reach each other leave
+    /// notes, so that one that does not can tell from changing notes that it is alone in that. A
+    /// store of one node keeps none.
+    async fn leave_note(&self, _note: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Resolves once the store has failed for good, with the reason.
     async fn failed(&self) -> String;
 }

@@ -14,7 +14,6 @@ use tokio_util::task::TaskTracker;
 use super::Cluster;
 use super::envelope::{self, Content};
 use crate::Error;
-use crate::limits::LOST_NODE_WRITES;
 use crate::rooms::Rooms;
 
 impl Cluster {
@@ -39,10 +38,10 @@ impl Cluster {
                     }
                 }
                 Some(Notice::Missed) => self.look_for_missed("missed", None),
-                // Cut off it may go on writing for a while without telling anyone.
+                // Cut off it goes on writing, without telling anyone, until its clients have left.
                 Some(Notice::NodeLost(node)) => {
                     tracing::warn!(%node, "a node is gone");
-                    self.look_for_missed("node_lost", Some(LOST_NODE_WRITES));
+                    self.look_for_missed("node_lost", Some(self.lost_node_writes));
                 }
                 None => return,
             }

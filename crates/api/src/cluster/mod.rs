@@ -8,11 +8,13 @@ mod audience;
 mod budget;
 pub(crate) mod envelope;
 mod inbound;
+mod isolation;
 mod publish;
 mod recovery;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use parlance_core::RoomId;
 use parlance_registry::{Health, Registry};
@@ -24,8 +26,9 @@ use self::audience::Audiences;
 use self::budget::Budget;
 pub(crate) use self::publish::SignalRoom;
 pub use self::recovery::Recovery;
+use crate::departure;
 use crate::hub::Hub;
-use crate::limits::{RECOVERY_BURST, Sizes, WRITTEN_KEPT};
+use crate::limits::{LOST_NODE_SLACK, RECOVERY_BURST, Sizes, WRITTEN_KEPT};
 use crate::map::Map;
 
 /// See the [module](self) documentation.
@@ -42,7 +45,21 @@ pub(crate) struct Cluster {
     /// Head hints that are followed up at the same time.
     hints: Arc<Semaphore>,
     missed: Missed,
+    /// Whether other nodes reach the registry and this one does not.
+    alone: watch::Sender<bool>,
+    /// How long a node that is alone in being cut off keeps its sessions.
+    isolation: Duration,
+    /// How long a node that is lost may go on writing.
+    lost_node_writes: Duration,
     sizes: &'static Sizes,
+}
+
+/// How fast a node looks after others, and they after it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) reads_per_second: u32,
+    pub(crate) isolation: Duration,
+    pub(crate) reconnect_spread: Duration,
 }
 
 /// A room that was written here.
@@ -84,7 +101,7 @@ impl Cluster {
         registry: Arc<dyn Registry>,
         store: Arc<dyn Store>,
         hub: Arc<Hub>,
-        reads_per_second: u32,
+        pace: Pace,
         sizes: &'static Sizes,
     ) -> Self {
         let health = registry.health();
@@ -95,11 +112,18 @@ impl Cluster {
             audiences: Audiences::default(),
             written: Map::default(),
             health,
-            reads: Budget::new(reads_per_second, RECOVERY_BURST),
+            reads: Budget::new(pace.reads_per_second, RECOVERY_BURST),
             hints: Arc::new(Semaphore::new(sizes.head_hints)),
             missed: Missed::default(),
+            alone: watch::Sender::new(false),
+            isolation: pace.isolation,
+            lost_node_writes: pace.isolation + departure::takes(pace.reconnect_spread) + LOST_NODE_SLACK,
             sizes,
         }
+    }
+
+    pub(crate) fn alone(&self) -> watch::Receiver<bool> {
+        self.alone.subscribe()
     }
 
     fn is_away(&self) -> bool {

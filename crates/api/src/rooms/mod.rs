@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use self::actor::Actor;
 use self::forward::Forwards;
 use crate::cluster::Cluster;
+use crate::departure::Departure;
 use crate::hub::{Hub, Terms};
 use crate::limits::{ROOM_QUEUE, Sizes};
 use crate::map::Map;
@@ -56,16 +57,30 @@ pub(crate) struct Rooms {
     shared: Arc<Shared>,
 }
 
+/// What rooms are decided with.
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) departure: Departure,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) sizes: &'static Sizes,
+}
+
 struct Shared {
-    store: Arc<dyn Store>,
-    hub: Arc<Hub>,
-    cluster: Arc<Cluster>,
-    registry: Arc<dyn Registry>,
-    clock: Arc<dyn Clock>,
+    parts: Parts,
     actors: Map<RoomId, mpsc::Sender<Letter>>,
     forwards: Forwards,
-    tasks: TaskTracker,
-    sizes: &'static Sizes,
+}
+
+impl std::ops::Deref for Shared {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 impl Shared {
@@ -111,18 +126,9 @@ impl Shared {
 }
 
 impl Rooms {
-    pub(crate) fn new(
-        store: Arc<dyn Store>,
-        hub: Arc<Hub>,
-        cluster: Arc<Cluster>,
-        registry: Arc<dyn Registry>,
-        clock: Arc<dyn Clock>,
-        tasks: TaskTracker,
-        sizes: &'static Sizes,
-    ) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         let (actors, forwards) = (Map::default(), Forwards::default());
-        let shared = Shared { store, hub, cluster, registry, clock, actors, forwards, tasks, sizes };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(Shared { parts, actors, forwards }) }
     }
 
     /// How many rooms are loaded, and how many sends wait for another node.
@@ -149,6 +155,7 @@ impl Rooms {
         command: Command,
         direct_with: Option<UserId>,
     ) -> Result<Outcome, Error> {
+        self.check_departure()?;
         let (reply, answer) = oneshot::channel();
         self.shared.post(room, Ask { command, direct_with, decided: Decided::Anywhere, reply }).await;
         match answer.await {
@@ -159,7 +166,14 @@ impl Rooms {
 
     /// Stores a new room, or returns the one that is there.
     pub(crate) async fn create(&self, creation: Creation) -> Result<Created<StoredRoom>, Error> {
+        self.check_departure()?;
         self.shared.create(creation).await
+    }
+
+    /// Refuses what other nodes would not hear of: they look for what a node writes that is cut
+    /// off only until its clients should have left.
+    fn check_departure(&self) -> Result<(), Error> {
+        if self.shared.departure.is_complete() { Err(Error::Draining) } else { Ok(()) }
     }
 
     /// Lets the actors end once what they were asked is done.

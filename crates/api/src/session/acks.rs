@@ -123,7 +123,7 @@ impl Windows {
 
     /// Stores what waits at the end of each window, until there was one in which nothing came.
     async fn serve(self: Arc<Self>, api: Arc<Api>, user: UserId) {
-        let mut is_draining = false;
+        let (leaving, mut is_draining) = (api.departure().token(), false);
         loop {
             let is_end = tokio::select! {
                 biased;
@@ -131,7 +131,7 @@ impl Windows {
                 () = self.closed.cancelled() => return,
                 () = api.end.cancelled() => true,
                 // At once, for devices that reconnect elsewhere.
-                () = api.shutdown().cancelled(), if !is_draining => {
+                () = leaving.cancelled(), if !is_draining => {
                     is_draining = true;
                     false
                 }
@@ -308,7 +308,7 @@ mod tests {
         device.node.store.answer_all();
         assert_eq!(device.acknowledge(1).await, None);
         assert_eq!(device.acknowledge(3).await, Some(3));
-        device.node.api.shutdown().cancel();
+        device.node.api.departure().shutdown().cancel();
         soon(async {
             while device.stored().await < 3 {
                 tokio::task::yield_now().await;

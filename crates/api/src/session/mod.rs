@@ -135,7 +135,7 @@ impl Session {
         metrics::gauge!("parlance_sessions").increment(1.0);
         let session = Self {
             clock: Box::pin(sleep(HELLO_TIMEOUT)),
-            shutdown: api.shutdown().child_token(),
+            shutdown: api.departure().token(),
             api,
             caller,
             inbound,

@@ -53,12 +53,13 @@ impl Lines {
                 self.text("table-prefix", table_prefix);
             }
         }
-        if let Some(RedisConfig { url, prefix, shards }) = &node.redis {
+        if let Some(RedisConfig { url, prefix, shards, isolation }) = &node.redis {
             self.text("redis", &without_secrets(url));
             self.text("redis-prefix", prefix);
             if let Some(shards) = shards {
                 self.number("redis-shards", shards);
             }
+            self.number("isolation-seconds", isolation.as_secs());
         }
         if let Identity::Key { file, is_secret, audience, issuer } = &node.identity {
             self.path(if *is_secret { "jwt-secret-file" } else { "jwt-public-key" }, file);
@@ -146,7 +147,7 @@ mod tests {
     fn what_is_printed_is_a_configuration_of_the_same_meaning() {
         let cluster = "role = 'api'\nstore = 'dynamodb'\ntable-prefix = 'x_'\nredis = 'redis://host:1'\n\
             redis-shards = 3\njwt-public-key = 'a \"key\".pem'\njwt-issuer = 'i\\j'\nuser-rate = 0\n\
-            edge-listen = '127.0.0.1:1'\ntls-certificate = 'c'\ntls-key = 'k'\nwatchdog-seconds = 0";
+            edge-listen = '127.0.0.1:1'\ntls-certificate = 'c'\ntls-key = 'k'\nwatchdog-seconds = 0\nisolation-seconds = 20";
         let edge =
             "role = 'bridge'\napi-url = ['http://a:1', 'http://b:2']\nallowed-origins = ['https://c.d']";
         for file in ["", "sync = 'off'\nlog = 'debug'\nmax-connections = 5", cluster, edge] {

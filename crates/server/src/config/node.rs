@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use parlance_registry::RedisOptions;
@@ -50,6 +51,8 @@ pub struct RedisConfig {
     pub prefix: String,
     /// Over how many parts of a cluster users are spread.
     pub shards: Option<u32>,
+    /// How long a node that alone is cut off keeps its clients.
+    pub isolation: Duration,
 }
 
 impl std::fmt::Debug for RedisConfig {
@@ -140,10 +143,14 @@ impl RedisConfig {
         let Some(url) = options.redis.clone() else {
             ensure!(options.redis_prefix.is_none(), "redis-prefix goes with --redis");
             ensure!(options.redis_shards.is_none(), "redis-shards goes with --redis");
+            ensure!(options.isolation_seconds.is_none(), "isolation-seconds goes with --redis");
             return Ok(None);
         };
         let prefix = options.redis_prefix.clone().unwrap_or_else(|| "parlance:".into());
-        Ok(Some(Self { url, prefix, shards: options.redis_shards }))
+        let seconds = options.isolation_seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        let isolation = seconds.unwrap_or(parlance_api::ISOLATION);
+        ensure!(!isolation.is_zero(), "isolation-seconds must be at least 1");
+        Ok(Some(Self { url, prefix, shards: options.redis_shards, isolation }))
     }
 }
 

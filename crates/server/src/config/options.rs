@@ -95,6 +95,13 @@ pub struct Options {
     #[serde(alias = "redis_shards")]
     pub redis_shards: Option<u32>,
 
+    /// How long a node that is cut off from Redis, while other nodes are not, keeps its clients,
+    /// in seconds: then it sends them to those. The same on every node: so long the others look
+    /// for what such a node writes [default: 45]
+    #[arg(long, help_heading = CLUSTER, env = "PARLANCE_ISOLATION_SECONDS", value_name = "N")]
+    #[serde(alias = "isolation_seconds")]
+    pub isolation_seconds: Option<u32>,
+
     /// File with the secret shared with whoever signs the tokens (HS256), at least 32
     /// bytes. Without this and --jwt-public-key the server runs in local mode: it makes
     /// its own tokens for anyone, and listens on loopback only
@@ -220,6 +227,7 @@ impl Options {
             redis: self.redis.or(file.redis),
             redis_prefix: self.redis_prefix.or(file.redis_prefix),
             redis_shards: self.redis_shards.or(file.redis_shards),
+            isolation_seconds: self.isolation_seconds.or(file.isolation_seconds),
             jwt_secret_file: key(self.jwt_secret_file, file.jwt_secret_file),
             jwt_public_key: key(self.jwt_public_key, file.jwt_public_key),
             jwt_audience: self.jwt_audience.or(file.jwt_audience),

@@ -8,6 +8,7 @@ use parlance_core::{RoomId, UserId};
 use parlance_proto::server::chat_service_server::ChatServiceServer;
 use parlance_registry::{Health, Registry};
 use parlance_store::{Store, StoreError};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tonic::server::NamedService;
 use tonic_health::ServingStatus;
@@ -30,8 +31,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 const SOMEONE: &str = "readiness";
 
 /// Shows when the registry has been away for longer than it takes to reconnect, see
-/// [`Away`]. Never returns.
-pub(crate) async fn watch_registry(registry: Arc<dyn Registry>, readiness: Readiness) {
+/// [`Away`], and as long as it is away for this node alone. Never returns.
+pub(crate) async fn watch_registry(
+    registry: Arc<dyn Registry>,
+    alone: watch::Receiver<bool>,
+    readiness: Readiness,
+) {
     let mut health = registry.health();
     loop {
         if health.wait_for(|health| *health == Health::Away).await.is_err() {
@@ -42,6 +47,9 @@ pub(crate) async fn watch_registry(registry: Arc<dyn Registry>, readiness: Readi
             tick.tick().await;
             let connected = *health.borrow() == Health::Connected;
             match away.pass(since.elapsed(), connected) {
+                Verdict::Missing | Verdict::DoneWithout if *alone.borrow() => {
+                    readiness.missing(Need::Registry, ALONE);
+                }
                 Verdict::There => readiness.there(Need::Registry),
                 Verdict::Missing => readiness.missing(Need::Registry, OUT_OF_REACH),
                 Verdict::DoneWithout => readiness.done_without(Need::Registry, OUT_OF_REACH),
@@ -55,6 +63,8 @@ pub(crate) async fn watch_registry(registry: Arc<dyn Registry>, readiness: Readi
 }
 
 const OUT_OF_REACH: &str = "out of reach: other nodes are heard of late, by looking in the store";
+
+const ALONE: &str = "out of reach for this node alone: its clients are better off with other nodes";
 
 /// Shows when one of the store's tables does not answer. They are asked in turn; one that
 /// has not answered is asked again. Never returns.

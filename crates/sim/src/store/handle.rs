@@ -219,6 +219,14 @@ impl Store for NodeStore {
         self.write(|tables| tables.rename_user(id, name, at)).await
     }
 
+    async fn last_note(&self) -> Result<Option<String>, StoreError> {
+        self.read(|tables| tables.note.clone()).await
+    }
+
+    async fn leave_note(&self, note: &str) -> Result<(), StoreError> {
+        self.write(|tables| tables.note = Some(note.to_owned())).await
+    }
+
     async fn failed(&self) -> String {
         std::future::pending().await
     }

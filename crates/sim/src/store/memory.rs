@@ -124,6 +124,15 @@ impl Store for MemoryStore {
         Ok(self.tables().rename_user(id, name, at))
     }
 
+    async fn last_note(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.tables().note.clone())
+    }
+
+    async fn leave_note(&self, note: &str) -> Result<(), StoreError> {
+        self.tables().note = Some(note.to_owned());
+        Ok(())
+    }
+
     async fn failed(&self) -> String {
         std::future::pending().await
     }

@@ -21,6 +21,8 @@ pub struct Tables {
     /// How far each user has each of their rooms.
     pub cursors: BTreeMap<(UserId, RoomId), Cursors>,
     users: BTreeMap<UserId, User>,
+    /// What a node left last for the others.
+    pub note: Option<String>,
 }
 
 impl Default for Tables {
@@ -32,6 +34,7 @@ impl Default for Tables {
             rooms: BTreeMap::new(),
             cursors: BTreeMap::new(),
             users: BTreeMap::new(),
+            note: None,
         }
     }
 }

@@ -11,6 +11,7 @@ mod item;
 mod log;
 mod members;
 mod messages;
+mod note;
 mod options;
 mod profiles;
 mod read_mark;
@@ -273,6 +274,14 @@ impl Store for Dynamo {
     }
 
     /// Never: what the service cannot do now it can do later.
+    async fn last_note(&self) -> Result<Option<String>, StoreError> {
+        self.read_note().await
+    }
+
+    async fn leave_note(&self, note: &str) -> Result<(), StoreError> {
+        self.put_note(note).await
+    }
+
     async fn failed(&self) -> String {
         std::future::pending().await
     }

@@ -16,3 +16,15 @@ pub(crate) async fn a_store_has_one_key_of_room_ids(store: AnyStore) {
     Node::create(&store, group(&user(unique(), "alice"), &[])).await;
     assert_eq!(store.room_ids().await.unwrap(), ids);
 }
+
+pub(crate) async fn a_note_replaces_the_one_before(store: AnyStore) {
+    for note in ["one", "another"] {
+        store.leave_note(note).await.unwrap();
+        let last = store.last_note().await.unwrap();
+        // Where there is one node there is nobody to keep it for.
+        assert!(last.is_none() || last.as_deref() == Some(note), "{last:?}");
+    }
+    // It is no room.
+    let ids = store.room_ids().await.unwrap();
+    assert!(!ids.some_unkeyed);
+}

@@ -19,6 +19,7 @@ macro_rules! contract {
             identity {
                 a_store_has_one_identity
                 a_store_has_one_key_of_room_ids
+                a_note_replaces_the_one_before
             }
             log {
                 a_room_is_created_once
