@@ -6,14 +6,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use parlance_client::transport::{Dialer, Door};
-use parlance_client::{Config, Message, Session, Update};
+use parlance_client::{Config, Message, Request, Session, Update};
 use parlance_faults::dynamodb::{self, ANY, Fault, Proxy};
+use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::event::Body;
+use parlance_proto::v1::reply::Result as Answer;
 use parlance_proto::v1::signal::Signal;
 use parlance_proto::v1::{
-    AddMembersRequest, Event, GetPresenceRequest, GetUserRequest, JoinRoomRequest, SendTypingRequest,
+    AddMembersRequest, EditMessageRequest, Event, GetPresenceRequest, GetUserRequest, JoinRoomRequest,
+    SendMessageRequest, SendTypingRequest,
 };
-use parlance_tests::{Cluster, Launch, Person, Server, fresh, text_of, within};
+use parlance_tests::{Cluster, Http, Launch, Person, Server, fresh, text_of, within};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -90,6 +93,98 @@ async fn who_is_far_from_the_store_gets_through_where_another_writes() {
         }
     })
     .await;
+}
+
+/// Operations of every kind that change a room, as someone sends them who waits for no answer.
+fn mixed(room: &str, number: u64) -> Operation {
+    let (room_id, request_id) = (room.to_owned(), fresh("mixed"));
+    let message = Person::message(room, &format!("number {number}"));
+    match number % 5 {
+        0 => EditMessageRequest {
+            room_id,
+            seq: 5,
+            text: format!("edit {number}"),
+            request_id,
+            after_seq: None,
+        }
+        .into_operation(),
+        2 => SendMessageRequest { reply_to_seq: 5, ..message }.into_operation(),
+        _ => message.into_operation(),
+    }
+}
+
+/// Sends go to the room's home while others of the same person's commands cannot.
+#[tokio::test]
+async fn pipelined_commands_keep_their_order_under_contention() {
+    let mut cluster = Cluster::start(1).await;
+    let store = cluster.dynamodb.direct_endpoint();
+    let store = store.trim_start_matches("http://").parse().unwrap();
+    let way = Proxy::start("127.0.0.1:0".parse().unwrap(), store).unwrap();
+    way.plan().often(ANY, 1.0, Fault::Delay(Duration::from_millis(10)));
+    let environment = dynamodb::environment(&way.endpoint());
+    cluster.nodes.push(Server::launch(Launch { environment, ..cluster.launch() }).await);
+    cluster.ready(1).await;
+    let people = [person(&cluster, 0, "near").await, person(&cluster, 1, "far").await];
+    // Enough that each node is the home of one.
+    let mut rooms = Vec::new();
+    for _ in 0..4 {
+        let room = people[0].group(&[&people[1]]).await;
+        // Created, two members; then a message of each, which is edited.
+        for person in &people {
+            person.say(&room, "the first").await;
+        }
+        rooms.push(room);
+    }
+    let mut conversations = JoinSet::new();
+    for (at, person) in people.iter().enumerate() {
+        for room in rooms.clone() {
+            let mut conversation = person.connect(Door::Grpc).await;
+            conversations.spawn(async move {
+                let (mut seqs, mut failed) = (Vec::new(), 0);
+                for round in 0..6 {
+                    let mut ids = Vec::new();
+                    for number in 0..40 {
+                        let mut operation = mixed(&room, 40 * round + number);
+                        if let Operation::EditMessage(edit) = &mut operation {
+                            edit.seq = 4 + at as u64;
+                        }
+                        ids.push(conversation.send(operation).await);
+                    }
+                    for id in ids {
+                        match conversation.reply(&id).await {
+                            Ok(Answer::SendMessage(sent)) => seqs.push(sent.seq),
+                            Ok(Answer::EditMessage(edited)) => seqs.push(edited.outcome.unwrap().seq),
+                            Ok(other) => panic!("{other:?}"),
+                            Err(failure) if failure.reason == "contention" => failed += 1,
+                            Err(failure) => panic!("{failure:?}"),
+                        }
+                    }
+                }
+                assert!(failed < 60, "{failed} of 240 failed");
+                assert!(seqs.is_sorted_by(|one, next| one < next), "of node {at}: {seqs:?}");
+            });
+        }
+    }
+    within("all are answered", async {
+        while let Some(conversation) = conversations.join_next().await {
+            conversation.unwrap();
+        }
+    })
+    .await;
+    let mut forwarded = 0;
+    for node in &cluster.nodes {
+        let page = Http::new(node.admin()).get("/metrics").answer().await;
+        let page = String::from_utf8_lossy(&page.body).into_owned();
+        forwarded += page.lines().filter(|line| line.starts_with("parlance_sends_forwarded_total{")).count();
+        println!(
+            "{}",
+            page.lines()
+                .filter(|line| line.contains("forwarded") || line.contains("races"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        );
+    }
+    assert!(forwarded > 0, "none was forwarded");
 }
 
 #[tokio::test]

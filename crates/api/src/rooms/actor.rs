@@ -1,10 +1,10 @@
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use parlance_core::limits::{MAX_CHUNK_EVENTS, MAX_PAGE_SIZE, MAX_RECENT_REQUESTS};
 use parlance_core::plant::{self, Plant};
 use parlance_core::{
-    Append, Creation, Decision, Draft, Member, Need, Outcome, Room, RoomId, Settings, Title, Topic,
+    Append, Creation, Decision, Draft, Member, Need, Outcome, Room, RoomId, Settings, Title, Topic, UserId,
     Visibility,
 };
 use parlance_registry::NodeId;
@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Ask, Decided, Letter, Shared, forward};
 use crate::hub::Terms;
-use crate::limits::{FORWARD_FOR, HOME_RACES, MAX_RACES, ROOM_IDLE};
+use crate::limits::{FORWARD_FOR, FORWARDS_KNOWN, HOME_RACES, MAX_RACES, ROOM_IDLE, ROOM_QUEUE};
+use crate::map::HashMap;
 use crate::{Error, random};
 
 /// The task of one room.
@@ -29,6 +30,10 @@ pub(super) struct Actor {
     /// When this node, as the room's home, last had the others hand on to it.
     called_at: Option<Instant>,
     last_append: Option<Instant>,
+    /// Users whose sends the home is deciding, and what they have asked since.
+    held: HashMap<UserId, VecDeque<Ask>>,
+    /// The send of each user of another node that was decided here last.
+    decided_for: HashMap<(NodeId, UserId), u64>,
 }
 
 /// A command that is decided and waits for the append: what it was decided on is only
@@ -47,7 +52,16 @@ enum Loaded {
 
 impl Actor {
     pub(super) fn new(id: RoomId, shared: Arc<Shared>) -> Self {
-        Self { id, shared, room: None, forward_until: None, called_at: None, last_append: None }
+        Self {
+            id,
+            shared,
+            room: None,
+            forward_until: None,
+            called_at: None,
+            last_append: None,
+            held: HashMap::default(),
+            decided_for: HashMap::default(),
+        }
     }
 
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Letter>) {
@@ -59,6 +73,8 @@ impl Actor {
                     self.gather(&mut inbox, &mut letters).await;
                     self.open(&mut letters).await;
                 }
+                // The home's answers are to come.
+                Err(_) if !self.held.is_empty() => {}
                 Err(_) => {
                     // Senders see it closed and start another actor; what is in the
                     // queue is still served here.
@@ -88,7 +104,11 @@ impl Actor {
         let mut asks = VecDeque::new();
         for letter in letters.drain(..) {
             match letter {
-                Letter::Ask(ask) => asks.push_back(ask),
+                Letter::Ask(ask) => asks.extend(self.hold(ask)),
+                Letter::Returned(user, returned) => {
+                    asks.extend(returned);
+                    asks.extend(self.held.remove(&user).unwrap_or_default());
+                }
                 Letter::Observed(chunk) => {
                     if let Some(room) = &mut self.room {
                         // What does not continue its log is found in the store, when it matters.
@@ -157,7 +177,22 @@ impl Actor {
         self.room.as_ref().is_some_and(|room| forward::may_go(ask, room.head().seq()))
     }
 
-    /// Under contention, lets the room's home decide what is sent.
+    /// Keeps back what a user asks while the home decides what they asked before.
+    fn hold(&mut self, ask: Ask) -> Option<Ask> {
+        if matches!(ask.decided, Decided::ForAnother(_)) {
+            return Some(ask);
+        }
+        let Some(held) = self.held.get_mut(&ask.command.actor) else { return Some(ask) };
+        if held.len() < ROOM_QUEUE {
+            held.push_back(ask);
+        } else {
+            answer(ask, Err(Error::Contention));
+        }
+        None
+    }
+
+    /// Under contention, lets the room's home decide what is sent. Of each user those that come
+    /// first and may go, and the others once these are decided.
     fn hand_on(&mut self, asks: &mut VecDeque<Ask>) {
         if self.forward_until.is_none_or(|until| Instant::now() >= until) {
             self.forward_until = None;
@@ -165,12 +200,33 @@ impl Actor {
         }
         let (Some(room), Some(home)) = (&self.room, self.other_home()) else { return };
         let head = room.head().seq();
-        // Whoever asked has given up.
-        asks.retain(|ask| !ask.reply.is_closed());
-        let (go, stay): (VecDeque<Ask>, VecDeque<Ask>) = asks.drain(..).partition(|ask| self.may_go(ask));
+        let (mut batches, mut stay) = (HashMap::<UserId, Vec<Ask>>::default(), VecDeque::new());
+        let mut staying = HashSet::new();
+        // Of those that are closed, whoever asked has given up.
+        for ask in asks.drain(..).filter(|ask| !ask.reply.is_closed()) {
+            if matches!(ask.decided, Decided::ForAnother(_)) {
+                stay.push_back(ask);
+                continue;
+            }
+            let user = &ask.command.actor;
+            let goes = forward::may_go(&ask, head);
+            if let Some(batch) = batches.get_mut(user) {
+                match self.held.get_mut(user) {
+                    Some(held) if !goes || !held.is_empty() => held.push_back(ask),
+                    _ => batch.push(ask),
+                }
+            } else if goes && !staying.contains(user) {
+                let user = user.clone();
+                self.held.insert(user.clone(), VecDeque::new());
+                batches.insert(user, vec![ask]);
+            } else {
+                staying.insert(user.clone());
+                stay.push_back(ask);
+            }
+        }
         *asks = stay;
-        if !go.is_empty() {
-            self.shared.forward(&self.id, head, home, go.into());
+        for (user, batch) in batches {
+            self.shared.forward(&self.id, head, home.clone(), user, batch);
         }
     }
 
@@ -192,19 +248,22 @@ impl Actor {
                 }
                 Err(error) => {
                     asks.push_front(ask);
-                    give_back(asks, waiting);
+                    self.give_back(asks, waiting);
                     return self.behind(error).await;
                 }
             }
             match self.decide(&mut draft, &ask).await {
-                Ok(result) => waiting.push(Waiting { ask, result }),
+                Ok(result) => {
+                    self.set_decided(&ask, result.is_ok());
+                    waiting.push(Waiting { ask, result });
+                }
                 // It concerns nobody else: what it needed cannot be read.
                 Err(AppendError::Store(error @ StoreError::Damaged(_))) => {
                     answer(ask, Err(Error::Store(error)));
                 }
                 Err(error) => {
                     asks.push_front(ask);
-                    give_back(asks, waiting);
+                    self.give_back(asks, waiting);
                     return self.behind(error).await;
                 }
             }
@@ -229,10 +288,36 @@ impl Actor {
                 Ok(())
             }
             Err(error) => {
-                give_back(asks, waiting);
+                self.give_back(asks, waiting);
                 self.behind(error).await
             }
         }
+    }
+
+    /// Puts commands that were decided for an append that did not happen back in line.
+    fn give_back(&mut self, asks: &mut VecDeque<Ask>, waiting: Vec<Waiting>) {
+        for Waiting { ask, result } in waiting.into_iter().rev() {
+            if let (Decided::ForAnother(origin), true) = (&ask.decided, result.is_ok()) {
+                let key = (origin.node.clone(), ask.command.actor.clone());
+                self.decided_for.insert(key, origin.previous);
+            }
+            asks.push_front(ask);
+        }
+    }
+
+    /// Notes that a forwarded send was decided here, or was not: then those after it are not
+    /// either, since the other node decides this one.
+    fn set_decided(&mut self, ask: &Ask, decided: bool) {
+        let Decided::ForAnother(origin) = &ask.decided else { return };
+        let key = (origin.node.clone(), ask.command.actor.clone());
+        if !decided {
+            self.decided_for.remove(&key);
+            return;
+        }
+        if self.decided_for.len() >= FORWARDS_KNOWN {
+            self.decided_for.clear();
+        }
+        self.decided_for.insert(key, origin.id);
     }
 
     /// Who repeats a request may do so because the node that carried it out died before
@@ -359,17 +444,22 @@ impl Actor {
     }
 
     /// Whether a command was forwarded under another membership of its actor than the one
-    /// now: whoever forwarded it may have refused it since.
+    /// now: whoever forwarded it may have refused it since. Or the one before it was not decided
+    /// here.
     async fn is_obsolete(&self, draft: &mut Draft, ask: &Ask) -> Result<bool, AppendError> {
-        let Decided::ForAnother { head } = ask.decided else { return Ok(false) };
+        let Decided::ForAnother(origin) = &ask.decided else { return Ok(false) };
         let actor = &ask.command.actor;
+        let decided = || self.decided_for.get(&(origin.node.clone(), actor.clone()));
+        if origin.previous != 0 && decided() != Some(&origin.previous) {
+            return Ok(true);
+        }
         if draft.room_mut().member(actor).is_none()
             && let Loaded::Ahead = self.satisfy(draft.room_mut(), Need::Member(actor.clone())).await?
         {
             return Err(AppendError::HeadMoved);
         }
         let row = draft.room_mut().member(actor).and_then(Option::as_ref);
-        Ok(!row.is_some_and(|row| row.is_active() && row.changed_at() <= head))
+        Ok(!row.is_some_and(|row| row.is_active() && row.changed_at() <= origin.head))
     }
 
     /// Decides one command, loading what it needs.
@@ -500,13 +590,6 @@ fn half(chunk: &parlance_core::Chunk) -> Option<parlance_core::Chunk> {
 /// A direct room has none of its own.
 fn direct_settings() -> Settings {
     Settings { title: Title::default(), topic: Topic::default(), visibility: Visibility::SinceJoined }
-}
-
-/// Puts commands that were decided for an append that did not happen back in line.
-fn give_back(asks: &mut VecDeque<Ask>, waiting: Vec<Waiting>) {
-    for Waiting { ask, .. } in waiting.into_iter().rev() {
-        asks.push_front(ask);
-    }
 }
 
 fn answer(ask: Ask, result: Result<Outcome, Error>) {

@@ -10,6 +10,9 @@
 //! refused. So only what cannot change its mind is forwarded: no replies, nothing that
 //! names a head that is not there yet; and the home carries it out only if the sender's
 //! membership is still the one that the asking node may have seen.
+//!
+//! What one user asks keeps its order. While the home decides their sends, whatever else they ask
+//! waits; and the home leaves a send undecided if it has not decided the one before.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +24,7 @@ use parlance_registry::NodeId;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::{Ask, Decided, Letter, Rooms, Shared};
+use super::{Ask, Decided, Letter, Origin, Rooms, Shared};
 use crate::cluster::envelope::{self, Content};
 use crate::limits::{FORWARD_TIMEOUT, SILENT_FOR};
 use crate::map::Map;
@@ -93,24 +96,36 @@ fn weight(room: &RoomId, node: &NodeId) -> u64 {
 }
 
 impl Shared {
-    /// Has `home` decide `asks`, in their order. What it does not, is decided here.
-    pub(super) fn forward(self: &Arc<Self>, room: &RoomId, head: u64, home: NodeId, asks: Vec<Ask>) {
+    /// Has `home` decide `asks` of one user, in their order. What it does not, comes back.
+    pub(super) fn forward(
+        self: &Arc<Self>,
+        room: &RoomId,
+        head: u64,
+        home: NodeId,
+        user: UserId,
+        asks: Vec<Ask>,
+    ) {
         let (shared, room) = (self.clone(), room.clone());
         self.tasks.spawn(async move {
-            let answers = asks.into_iter().map(|ask| shared.ask_home(&room, head, &home, ask));
-            // Those undecided are put in line in their order, too.
+            let mut previous = 0;
+            let answers = asks.into_iter().map(|ask| {
+                let id = shared.forwards.next.fetch_add(1, Ordering::Relaxed) + 1;
+                shared.ask_home(&room, head, &home, ask, (id, std::mem::replace(&mut previous, id)))
+            });
+            let mut returned = Vec::new();
             for (ask, answer) in join_all(answers).await {
                 metrics::counter!("parlance_sends_forwarded_total", "answer" => answer.name()).increment(1);
                 match answer {
                     // Whoever asked may have gone.
                     Answer::Outcome(outcome) => drop(ask.reply.send(Ok(outcome))),
-                    Answer::Undecided => shared.post(&room, Ask { decided: Decided::Here, ..ask }).await,
+                    Answer::Undecided => returned.push(Ask { decided: Decided::Here, ..ask }),
                     Answer::Silence => {
                         shared.forwards.silent.insert(home.clone(), Instant::now());
-                        shared.post(&room, ask).await;
+                        returned.push(ask);
                     }
                 }
             }
+            shared.post(&room, Letter::Returned(user, returned)).await;
         });
     }
 
@@ -126,9 +141,15 @@ impl Shared {
         }
     }
 
-    async fn ask_home(&self, room: &RoomId, head: u64, home: &NodeId, ask: Ask) -> (Ask, Answer) {
+    async fn ask_home(
+        &self,
+        room: &RoomId,
+        head: u64,
+        home: &NodeId,
+        ask: Ask,
+        (id, previous_id): (u64, u64),
+    ) -> (Ask, Answer) {
         let Action::Send { text, .. } = &ask.command.action else { return (ask, Answer::Undecided) };
-        let id = self.forwards.next.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         self.forwards.waiting.insert(id, answer);
         let forward = Forward {
@@ -140,6 +161,7 @@ impl Shared {
             after_seq: ask.command.after,
             text: text.as_str().to_owned(),
             head_seq: head,
+            previous_id,
         };
         let asked = async {
             self.registry.tell(home, envelope::encode(Content::Forward(forward))).await.ok()?;
@@ -167,8 +189,13 @@ impl Rooms {
     pub(crate) fn decide_forwarded(&self, forward: Forward) {
         let Some((node, room, command)) = parse(&forward) else { return };
         let (reply, answer) = oneshot::channel();
-        let decided = Decided::ForAnother { head: forward.head_seq };
-        let ask = Ask { command, direct_with: None, decided, reply };
+        let origin = Origin {
+            node: node.clone(),
+            id: forward.id,
+            previous: forward.previous_id,
+            head: forward.head_seq,
+        };
+        let ask = Ask { command, direct_with: None, decided: Decided::ForAnother(origin), reply };
         // In the order in which they came. With a full queue the other node is on its own:
         // it hears so at once, since `ask` is gone.
         let _ = self.shared.actor(&room).try_send(Letter::Ask(ask));

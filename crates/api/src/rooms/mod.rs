@@ -33,19 +33,34 @@ pub(crate) struct Ask {
 }
 
 /// Where a command is decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Decided {
     /// Here, or by the room's home.
     Anywhere,
     /// Here: the home would not.
     Here,
-    /// Here, for a node that knew the room up to this head.
-    ForAnother { head: u64 },
+    /// Here, for another node.
+    ForAnother(Origin),
+}
+
+/// The node that has forwarded a send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Origin {
+    node: NodeId,
+    /// Its number for the send.
+    id: u64,
+    /// The same for the send of this user before it, which must have been decided here; 0: none.
+    previous: u64,
+    /// The head up to which it knew the room.
+    head: u64,
 }
 
 /// What reaches an actor.
 enum Letter {
     Ask(Ask),
+    /// The home has answered all that was forwarded of this user. What it did not decide is
+    /// decided here, before what the user has asked since.
+    Returned(UserId, Vec<Ask>),
     /// Another node has committed it.
     Observed(Chunk),
     /// This node, the room's home, cannot get through to decide.
@@ -137,7 +152,7 @@ impl Rooms {
     }
 
     /// Carries out a command. Commands of one caller are decided in the order of their
-    /// calls.
+    /// calls, wherever they are decided.
     pub(crate) async fn submit(&self, room: &RoomId, command: Command) -> Result<Outcome, Error> {
         self.ask(room, command, None).await
     }
@@ -157,7 +172,8 @@ impl Rooms {
     ) -> Result<Outcome, Error> {
         self.check_departure()?;
         let (reply, answer) = oneshot::channel();
-        self.shared.post(room, Ask { command, direct_with, decided: Decided::Anywhere, reply }).await;
+        let ask = Ask { command, direct_with, decided: Decided::Anywhere, reply };
+        self.shared.post(room, Letter::Ask(ask)).await;
         match answer.await {
             Ok(result) => result,
             Err(_) => Err(Error::Draining),
@@ -192,9 +208,8 @@ impl Rooms {
 }
 
 impl Shared {
-    /// Puts `ask` in line, behind what was asked of the room before.
-    async fn post(self: &Arc<Self>, room: &RoomId, ask: Ask) {
-        let mut letter = Letter::Ask(ask);
+    /// Puts `letter` in line, behind what was sent to the room before.
+    async fn post(self: &Arc<Self>, room: &RoomId, mut letter: Letter) {
         loop {
             let actor = self.actor(room);
             match actor.send(letter).await {
