@@ -6,7 +6,7 @@
 //! everything from a node whose beats do not arrive. All of this is pure: time is counted in
 //! ticks, one in each heartbeat.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use parlance_core::plant::{self, Plant};
 
@@ -30,6 +30,8 @@ pub struct Beat {
 #[derive(Debug, Default)]
 pub struct Sent {
     streams: HashMap<String, SentStream>,
+    /// Channels that are to be announced, each once, in the order in which they were used.
+    pending: VecDeque<String>,
     generations: u64,
     beats: u64,
     unpublished: u64,
@@ -47,11 +49,14 @@ impl Sent {
     pub fn next(&mut self, channel: &str) -> u64 {
         if let Some(stream) = self.streams.get_mut(channel) {
             stream.last += 1;
-            stream.announced = false;
+            if std::mem::take(&mut stream.announced) {
+                self.pending.push_back(channel.to_owned());
+            }
             return stream.last;
         }
         let last = (self.generations << GENERATION_SHIFT) + 1;
         self.generations += 1;
+        self.pending.push_back(channel.to_owned());
         self.streams.insert(channel.to_owned(), SentStream { last, announced: false, idle_beats: 0 });
         last
     }
@@ -61,18 +66,19 @@ impl Sent {
         self.unpublished += 1;
     }
 
-    /// The next beat. What it has no room for is in the one after.
+    /// The next beat. What it has no room for is first in the one after: of n channels that are
+    /// always in use, each is announced at least once in n / [`MAX_ANNOUNCED`] beats, rounded up.
     pub fn beat(&mut self) -> Beat {
         self.beats += 1;
+        for stream in self.streams.values_mut().filter(|stream| stream.announced) {
+            stream.idle_beats += 1;
+        }
         let mut last = Vec::new();
-        for (channel, stream) in &mut self.streams {
-            if stream.announced {
-                stream.idle_beats += 1;
-            } else if last.len() < MAX_ANNOUNCED {
-                last.push((channel.clone(), stream.last));
-                stream.announced = true;
-                stream.idle_beats = 0;
-            }
+        for channel in self.pending.drain(..self.pending.len().min(MAX_ANNOUNCED)) {
+            let Some(stream) = self.streams.get_mut(&channel) else { continue };
+            stream.announced = true;
+            stream.idle_beats = 0;
+            last.push((channel, stream.last));
         }
         self.streams.retain(|_, stream| !stream.announced || stream.idle_beats < IDLE_BEATS);
         Beat { number: self.beats, unpublished: self.unpublished, last }
@@ -245,11 +251,12 @@ impl Arrivals {
         self.foreign = true;
     }
 
-    /// The node listens again, and will compare everything with the store.
+    /// The node listens again, and compares everything with the store. The beats that it has missed
+    /// count as lost with the next one: they may have announced what was sent, and lost, since it
+    /// began to compare.
     pub fn resume(&mut self) {
         for sender in self.senders.values_mut() {
             sender.ticks_without_beat = 0;
-            sender.beat = None;
         }
     }
 
@@ -418,9 +425,41 @@ mod tests {
         assert_eq!(pair.tick(), [Loss::Gap]);
         assert_eq!([pair.tick(), pair.tick(), pair.tick()], [vec![], vec![Loss::Silence], vec![]]);
         assert_eq!([pair.tick(), pair.tick()], [vec![], vec![Loss::Silence]], "again and again");
+    }
+
+    #[test]
+    fn beats_missed_before_resuming_count_with_the_next_one() {
+        let mut pair = Pair::new();
+        pair.send(ROOM);
+        assert_eq!(pair.second(), []);
         pair.arrivals.resume();
+        // Announced once, to nobody.
+        pair.lose(ROOM);
         pair.sent.beat();
-        assert_eq!(pair.second(), [], "the one before was not to be received");
+        assert_eq!(pair.second(), [Loss::Gap]);
+        assert_eq!(pair.second(), []);
+        pair.arrivals.resume();
+        assert_eq!([pair.second(), pair.second()], [vec![], vec![]], "none was missed");
+    }
+
+    #[test]
+    fn every_busy_channel_is_announced_in_turn() {
+        let mut sent = Sent::default();
+        let channels: Vec<String> = (0..5 * MAX_ANNOUNCED / 2).map(|at| format!("room:{at}")).collect();
+        let mut last_announced = HashMap::new();
+        for beat in 1..=12 {
+            for channel in &channels {
+                sent.next(channel);
+            }
+            let announced = sent.beat().last;
+            assert_eq!(announced.len(), MAX_ANNOUNCED);
+            last_announced.extend(announced.into_iter().map(|(channel, _)| (channel, beat)));
+            let oldest = last_announced.values().min();
+            assert!(beat < 3 || (last_announced.len() == channels.len() && oldest > Some(&(beat - 3))));
+        }
+        // Those left over, and then nothing.
+        assert_eq!([sent.beat().last.len(), sent.beat().last.len()], [MAX_ANNOUNCED, MAX_ANNOUNCED / 2]);
+        assert_eq!(sent.beat().last, []);
     }
 
     #[test]
