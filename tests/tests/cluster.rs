@@ -146,6 +146,22 @@ async fn readiness_says_when_redis_is_away_and_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn readiness_warns_of_a_redis_that_evicts() {
+    let mut cluster = Cluster::start(0).await;
+    for setting in [["maxmemory", "100mb"], ["maxmemory-policy", "allkeys-lru"]] {
+        cluster.redis.command(&[&["CONFIG", "SET"], &setting[..]].concat()).await.unwrap();
+    }
+    let node = cluster.add().await;
+    let http = Http::new(cluster.nodes[node].admin());
+    eventually("it is warned of", async || {
+        let answer = http.get("/readyz").answer().await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        (answer.status == 200 && text.contains("warning, registry: redis evicts")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn readiness_says_when_the_store_fails_every_call() {
     use parlance_faults::dynamodb::{ANY, Fault};
     let cluster = Cluster::start(1).await;

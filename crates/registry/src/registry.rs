@@ -148,6 +148,11 @@ pub trait Registry: Send + Sync + 'static {
     /// Whether what is published arrives.
     fn health(&self) -> watch::Receiver<Health>;
 
+    /// What is to be changed in the settings of the registry, for the operator, and each change.
+    fn warning(&self) -> watch::Receiver<Option<String>> {
+        watch::Sender::new(None).subscribe()
+    }
+
     /// Takes this node and its users out, and ends what runs here.
     async fn close(&self);
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Identity, StoreConfig};
-use crate::readiness::{Readiness, watch_registry, watch_store};
+use crate::readiness::{Readiness, watch_registry, watch_store, watch_warning};
 use crate::{data_dir, keys};
 
 /// A running node: what keeps rooms and sessions.
@@ -59,6 +59,8 @@ impl Node {
         let api = Api::start(parts, shutdown.clone());
         let (watches, end) = (TaskTracker::new(), CancellationToken::new());
         if config.redis.is_some() {
+            let watch = watch_warning(registry.clone(), readiness.clone());
+            watches.spawn(end.clone().run_until_cancelled_owned(watch));
             let watch = watch_registry(registry.clone(), api.is_alone(), readiness.clone());
             watches.spawn(end.clone().run_until_cancelled_owned(watch));
         }

@@ -7,6 +7,7 @@
 
 mod beat;
 mod counts;
+mod eviction;
 mod frame;
 mod inbox;
 mod keys;
@@ -72,6 +73,7 @@ struct Shared {
     beats: AtomicU64,
     notices: Arc<Notices>,
     health: watch::Sender<Health>,
+    warning: watch::Sender<Option<String>>,
     /// A registration came into effect late, or was gone: reported with the next heartbeat.
     missed: AtomicBool,
     /// Numbers of what was published. Locked for a few map accesses, once per publication.
@@ -107,6 +109,7 @@ impl Redis {
             beats: AtomicU64::new(0),
             notices: Arc::new(Notices::new(options.waiting_notices)),
             health: watch::Sender::new(Health::Away),
+            warning: watch::Sender::new(None),
             missed: AtomicBool::new(false),
             link: RwLock::new(None),
             closing: CancellationToken::new(),
@@ -274,6 +277,10 @@ impl Registry for Redis {
 
     fn health(&self) -> watch::Receiver<Health> {
         self.registry.health.subscribe()
+    }
+
+    fn warning(&self) -> watch::Receiver<Option<String>> {
+        self.registry.warning.subscribe()
     }
 
     async fn close(&self) {

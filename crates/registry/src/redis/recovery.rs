@@ -225,6 +225,7 @@ impl Shared {
             never = refresh(&self.users, self.options.refresh) => match never {},
             never = refresh(&self.rooms, self.options.refresh) => match never {},
             never = self.sweep(link) => match never {},
+            never = self.watch_eviction(link) => match never {},
         }
         self.users.clear();
         let leaving = async {

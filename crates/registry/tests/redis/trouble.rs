@@ -8,7 +8,7 @@ use parlance_registry::{Health, Notice, RedisOptions, Registry, RegistryError, T
 
 use crate::fixture::{Node, all_recover, options, started};
 use crate::metrics::{commands, connected, recoveries};
-use crate::support::{payload, room, taken, to_room, to_user, user, users};
+use crate::support::{DEADLINE, payload, room, taken, to_room, to_user, user, users};
 
 /// How many users Redis keeps, whoever has them.
 const USERS: &str = "local n = 0 \
@@ -36,6 +36,19 @@ async fn redis_is_wiped() {
     all_recover(&mut nodes).await;
     assert_eq!(nodes[0].registry.online(&others).await.unwrap(), vec![true; 2_000]);
     assert!(recoveries("lease") >= 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eviction_of_registrations_is_warned_of() {
+    let server = RedisServer::start().await.unwrap();
+    for setting in [["maxmemory", "100mb"], ["maxmemory-policy", "allkeys-lru"]] {
+        server.command(&[&["CONFIG", "SET"], &setting[..]].concat()).await.unwrap();
+    }
+    let node = Node::start(&options(server.url())).await;
+    let mut warning = node.registry.warning();
+    let warned =
+        warning.wait_for(|warning| warning.as_ref().is_some_and(|text| text.contains("allkeys-lru")));
+    assert!(tokio::time::timeout(DEADLINE, warned).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

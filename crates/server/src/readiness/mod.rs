@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use tokio::sync::watch as channel;
 
-pub(crate) use watch::{follow_health, watch_registry, watch_store};
+pub(crate) use watch::{follow_health, watch_registry, watch_store, watch_warning};
 
 /// What this process cannot do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +46,8 @@ pub(crate) struct Standing {
     missing: BTreeMap<Need, String>,
     /// What is away too, but without which new clients are served.
     done_without: BTreeMap<Need, String>,
+    /// What is there, and not set up as it should be.
+    warnings: BTreeMap<Need, String>,
 }
 
 impl Standing {
@@ -67,6 +69,9 @@ impl Standing {
         }
         for (need, why) in &self.done_without {
             text.push_str(&format!("without {}: {why}\n", need.name()));
+        }
+        for (need, what) in &self.warnings {
+            text.push_str(&format!("warning, {}: {what}\n", need.name()));
         }
         text
     }
@@ -122,6 +127,14 @@ impl Readiness {
         });
     }
 
+    /// Something is there, but not set up as it should be; or is now.
+    pub(crate) fn warn(&self, need: Need, what: Option<String>) {
+        self.change(|standing| {
+            standing.warnings.remove(&need);
+            standing.warnings.extend(what.map(|what| (need, what)));
+        });
+    }
+
     /// How it stands, and each change.
     pub(crate) fn subscribe(&self) -> channel::Receiver<Standing> {
         self.0.subscribe()
@@ -166,6 +179,17 @@ mod tests {
         assert_eq!(said(), "draining\nregistry: redis is out of reach\n");
         readiness.there(Need::Registry);
         assert!(!readiness.subscribe().borrow().is_ready());
+    }
+
+    #[test]
+    fn warnings_do_not_make_it_unready() {
+        let readiness = Readiness::new();
+        readiness.warn(Need::Registry, Some("redis evicts keys".to_owned()));
+        let standing = || readiness.subscribe().borrow().clone();
+        assert!(standing().is_ready());
+        assert_eq!(standing().describe(), "ready\nwarning, registry: redis evicts keys\n");
+        readiness.warn(Need::Registry, None);
+        assert_eq!(standing().describe(), "ready\n");
     }
 
     #[test]

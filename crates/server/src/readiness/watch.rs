@@ -64,6 +64,18 @@ pub(crate) async fn watch_registry(
 
 const OUT_OF_REACH: &str = "out of reach: other nodes are heard of late, by looking in the store";
 
+/// Shows what is to be changed in the settings of the registry, until that is closed.
+pub(crate) async fn watch_warning(registry: Arc<dyn Registry>, readiness: Readiness) {
+    let mut warning = registry.warning();
+    loop {
+        let now = warning.borrow_and_update().clone();
+        readiness.warn(Need::Registry, now);
+        if warning.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 const ALONE: &str = "out of reach for this node alone: its clients are better off with other nodes";
 
 /// Shows when one of the store's tables does not answer. They are asked in turn; one that
