@@ -79,6 +79,11 @@ impl Node {
         self.shutdown.cancel();
     }
 
+    /// What it holds.
+    pub fn usage(&self) -> parlance_api::Usage {
+        self.api.usage()
+    }
+
     /// What it still holds that it did not hold at the start, although nobody is there; `None` if
     /// there is nothing.
     pub fn leftovers(&self) -> Option<String> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use parlance_api::Sizes;
 use parlance_core::{RoomId, UserId};
 use parlance_proto::v1::client_frame::Operation;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::Kind;
@@ -43,7 +43,7 @@ pub struct World {
     /// The place whose clock is wrong by minutes, if there is one.
     wrong_clock: Option<usize>,
     /// Whether nodes that die are replaced.
-    replace: Mutex<bool>,
+    replace: watch::Sender<bool>,
     clients: Mutex<Vec<Handle>>,
     complaints: Mutex<Vec<String>>,
 }
@@ -72,7 +72,7 @@ impl World {
             wide,
             places: Mutex::new(vec![None; places]),
             wrong_clock: (wide && seed % 7 == 3).then_some(0),
-            replace: Mutex::new(true),
+            replace: watch::Sender::new(true),
             clients: Mutex::default(),
             complaints: Mutex::default(),
         });
@@ -110,15 +110,16 @@ impl World {
             node.crash();
             let mine = world.forget(place, &node);
             sleep(world.weather.dice().millis(200, 9_000)).await;
-            if mine && *lock(&world.replace) {
+            let mut replace = world.replace.subscribe();
+            if mine && replace.wait_for(|replace| *replace).await.is_ok() {
                 world.start(place);
             }
         });
     }
 
-    /// Whether nodes that die are replaced from now on.
+    /// Whether nodes that die are replaced from now on, those that are dead already included.
     pub fn replace(&self, replace: bool) {
-        *lock(&self.replace) = replace;
+        self.replace.send_replace(replace);
     }
 
     fn forget(&self, place: usize, node: &Node) -> bool {
@@ -142,7 +143,7 @@ impl World {
             sleep(Duration::from_secs(8)).await;
             let stopped = tokio::time::timeout(Duration::from_secs(60), node.stop()).await;
             if stopped.is_err() && !node.fence.dead().is_cancelled() {
-                world.complain(format!("{} does not end", node.id));
+                world.complain(format!("{} does not end: {:?}", node.id, node.usage()));
             }
             world.trace.line(format_args!("{} is gone", node.id));
             world.start(place);

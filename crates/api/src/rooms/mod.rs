@@ -5,6 +5,7 @@ mod actor;
 mod forward;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parlance_core::plant::{self, Plant};
 use parlance_core::{Chunk, Command, Creation, Outcome, RoomId, UserId};
@@ -87,6 +88,8 @@ pub(crate) struct Parts {
 struct Shared {
     parts: Parts,
     actors: Map<RoomId, mpsc::Sender<Letter>>,
+    /// The node ends: an actor that starts now ends with what it was started for.
+    is_closed: AtomicBool,
     forwards: Forwards,
 }
 
@@ -142,8 +145,8 @@ impl Shared {
 
 impl Rooms {
     pub(crate) fn new(parts: Parts) -> Self {
-        let (actors, forwards) = (Map::default(), Forwards::default());
-        Self { shared: Arc::new(Shared { parts, actors, forwards }) }
+        let (actors, is_closed, forwards) = (Map::default(), AtomicBool::default(), Forwards::default());
+        Self { shared: Arc::new(Shared { parts, actors, is_closed, forwards }) }
     }
 
     /// How many rooms are loaded, and how many sends wait for another node.
@@ -194,6 +197,7 @@ impl Rooms {
 
     /// Lets the actors end once what they were asked is done.
     pub(crate) fn close(&self) {
+        self.shared.is_closed.store(true, Ordering::SeqCst);
         self.shared.actors.clear();
     }
 
@@ -230,12 +234,20 @@ impl Shared {
             self.tasks.spawn(actor.run(inbox));
             letters
         };
-        self.actors.entry(room.clone()).or_insert_with(start).clone()
+        let actor = self.actors.entry(room.clone()).or_insert_with(start).clone();
+        // What was forwarded, and nobody has decided, comes back while the node ends. Looked at
+        // after the entry is there: either this or `close` takes it out.
+        if self.is_closed.load(Ordering::SeqCst) {
+            self.actors.remove(room);
+        }
+        actor
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use parlance_core::{Action, Command, RequestId, Text};
+
     use crate::hub::Waken;
     use crate::testing::{TestNode, group, soon, user};
 
@@ -254,6 +266,20 @@ mod tests {
         node.store.answer_all();
         let Waken::Attach(attach) = soon(mailbox.next()).await else { panic!("not an attach") };
         assert_eq!(attach.room, room);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn room_that_is_asked_while_the_node_ends_does_not_keep_it() {
+        let node = TestNode::start();
+        node.store.answer_all();
+        let (room, _) = node.api.rooms().create(group("first")).await.unwrap().into_parts();
+        node.api.rooms().close();
+        let action = Action::Send { text: Text::parse("late").unwrap(), reply_to: None };
+        let request = RequestId::parse("late").unwrap();
+        let command = Command { actor: user("alice"), request, after: None, action };
+        node.api.rooms().submit(&room.info.id, command).await.unwrap();
+        assert_eq!(node.api.rooms().usage(), (0, 0));
+        soon(node.api.stop()).await;
     }
 
     #[tokio::test]

@@ -315,6 +315,8 @@ impl OpenSession {
         let subscribed = match subscribed {
             Ok(subscribed) => subscribed,
             Err(error) => {
+                // The next try goes on from here: nothing more of an earlier membership till then.
+                self.rooms.remove(&attach.room);
                 self.postpone(attach.room.clone(), known.map(|seq| Cursor { seq, epoch: 0 }), &error);
                 self.retry_later();
                 return;

@@ -13,10 +13,10 @@ use super::node::Node;
 const WITHIN: Duration = Duration::from_secs(150);
 
 /// More than the control: connections to the store that are kept, and a scrape of the metrics.
-const DESCRIPTORS: u64 = 48;
+const DESCRIPTORS: u64 = 16;
 
 /// More than the control, bytes: what the allocator keeps of a run's peak.
-const RESIDENT: u64 = 96 * 1024 * 1024;
+const RESIDENT: u64 = 48 * 1024 * 1024;
 
 /// One node's account.
 #[derive(Debug, Clone, Copy)]

@@ -66,9 +66,16 @@ impl Profile {
         }
     }
 
-    /// Adds clients who hang up, a slow Redis and another fleet on it.
+    /// Adds clients who hang up, a Redis that is slow, forgets single keys or is shared with
+    /// another fleet, and a store that hangs.
     pub(super) fn widen(&mut self) {
-        self.faults.extend([(Class::HangUp, 14), (Class::RedisSlow, 3), (Class::Stranger, 1)]);
+        self.faults.extend([
+            (Class::HangUp, 14),
+            (Class::RedisSlow, 6),
+            (Class::RedisKeysGone, 4),
+            (Class::Stranger, 1),
+            (Class::StoreStall, 3),
+        ]);
     }
 
     /// What brings a planted bug out; without the bug it passes.

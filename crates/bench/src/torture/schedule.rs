@@ -71,6 +71,10 @@ pub(super) enum Fault {
         delay: At,
         length: At,
     },
+    /// So many keys are gone, as if they had been evicted.
+    RedisKeysGone {
+        count: u32,
+    },
     /// Another fleet, with tables and rooms of its own, uses the same Redis for a while.
     Stranger {
         length: At,
@@ -100,6 +104,11 @@ pub(super) enum Fault {
         delay: At,
         length: At,
     },
+    /// The next requests to the store hang for so long.
+    StoreStall {
+        delay: At,
+        count: u32,
+    },
 }
 
 /// Kinds of faults, to be weighed against each other.
@@ -121,26 +130,34 @@ pub(super) enum Class {
     RedisCutAll,
     RedisReset,
     RedisSlow,
+    RedisKeysGone,
     Stranger,
     StoreThrottle,
     StoreErrors,
     StoreLost,
     StoreConflicts,
     StoreSlow,
+    StoreStall,
 }
 
 impl Class {
     pub(super) fn is_redis(self) -> bool {
-        use Class::{RedisCutAll, RedisCutNode, RedisFlush, RedisPause, RedisReset, RedisRestart, RedisSlow};
         matches!(
             self,
-            RedisFlush | RedisRestart | RedisPause | RedisCutNode | RedisCutAll | RedisReset | RedisSlow
+            Self::RedisFlush
+                | Self::RedisRestart
+                | Self::RedisPause
+                | Self::RedisCutNode
+                | Self::RedisCutAll
+                | Self::RedisReset
+                | Self::RedisSlow
+                | Self::RedisKeysGone
         )
     }
 
     pub(super) fn is_store(self) -> bool {
-        use Class::{StoreConflicts, StoreErrors, StoreLost, StoreSlow, StoreThrottle};
-        matches!(self, StoreThrottle | StoreErrors | StoreLost | StoreConflicts | StoreSlow)
+        use Class::{StoreConflicts, StoreErrors, StoreLost, StoreSlow, StoreStall, StoreThrottle};
+        matches!(self, StoreThrottle | StoreErrors | StoreLost | StoreConflicts | StoreSlow | StoreStall)
     }
 
     /// Whether hints between nodes, or the store, suffer for a while.
@@ -172,12 +189,14 @@ impl Fault {
             Self::RedisCutAll { .. } => Class::RedisCutAll,
             Self::RedisReset { .. } => Class::RedisReset,
             Self::RedisSlow { .. } => Class::RedisSlow,
+            Self::RedisKeysGone { .. } => Class::RedisKeysGone,
             Self::Stranger { .. } => Class::Stranger,
             Self::StoreThrottle { .. } => Class::StoreThrottle,
             Self::StoreErrors { .. } => Class::StoreErrors,
             Self::StoreLost { .. } => Class::StoreLost,
             Self::StoreConflicts { .. } => Class::StoreConflicts,
             Self::StoreSlow { .. } => Class::StoreSlow,
+            Self::StoreStall { .. } => Class::StoreStall,
         }
     }
 
@@ -199,12 +218,14 @@ impl Fault {
             Class::RedisCutAll => "Redis: all nodes cut off",
             Class::RedisReset => "Redis: connections broken",
             Class::RedisSlow => "Redis: slow",
+            Class::RedisKeysGone => "Redis: keys evicted",
             Class::Stranger => "Redis: shared with another fleet",
             Class::StoreThrottle => "DynamoDB: throttled",
             Class::StoreErrors => "DynamoDB: server errors",
             Class::StoreLost => "DynamoDB: answers lost",
             Class::StoreConflicts => "DynamoDB: conflicts",
             Class::StoreSlow => "DynamoDB: slow",
+            Class::StoreStall => "DynamoDB: requests hang",
         }
     }
 }
@@ -289,6 +310,7 @@ pub(super) fn schedule(setting: &Setting<'_>) -> Vec<(At, Fault)> {
                 delay: between(&mut seeded, 100, 5_000),
                 length: between(&mut seeded, 2_000, 8_000),
             },
+            Class::RedisKeysGone => Fault::RedisKeysGone { count: between(&mut seeded, 1, 20) },
             Class::Stranger => Fault::Stranger { length: between(&mut seeded, 3_000, 8_000) },
             Class::StoreThrottle => Fault::StoreThrottle { count: between(&mut seeded, 5, 60) },
             Class::StoreErrors => Fault::StoreErrors { count: between(&mut seeded, 2, 30) },
@@ -297,6 +319,10 @@ pub(super) fn schedule(setting: &Setting<'_>) -> Vec<(At, Fault)> {
             Class::StoreSlow => Fault::StoreSlow {
                 delay: between(&mut seeded, 20, 400),
                 length: between(&mut seeded, 500, 4_000),
+            },
+            Class::StoreStall => Fault::StoreStall {
+                delay: between(&mut seeded, 200, 10_000),
+                count: between(&mut seeded, 1, 12),
             },
         };
         match fault {

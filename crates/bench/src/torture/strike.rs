@@ -109,6 +109,7 @@ impl Shared {
                 sleep(millis(length)).await;
                 self.redis_proxies.iter().for_each(parlance_faults::TcpProxy::pass);
             }
+            Fault::RedisKeysGone { count } => self.redis.lock().await.lose_keys(count).await?,
             Fault::RedisReset { node } => self.redis_proxies[usize::from(node)].cut(),
             other => return Ok(self.strike_store(other).await),
         }
@@ -133,6 +134,9 @@ impl Shared {
             Fault::StoreSlow { delay, length } => {
                 plan.next(ANY, SLOW_REQUESTS, dynamodb::Fault::Delay(millis(delay)));
                 lasts = millis(length);
+            }
+            Fault::StoreStall { delay, count } => {
+                plan.next(ANY, count.into(), dynamodb::Fault::Delay(millis(delay)));
             }
             _ => return false,
         }

@@ -109,6 +109,19 @@ impl RedisServer {
         self.command(&["FLUSHALL"]).await.map(drop)
     }
 
+    /// Forgets `count` keys of its choice, or all that it has, as eviction would.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn lose_keys(&self, count: u32) -> io::Result<()> {
+        const LOSE: &str = "for _ = 1, ARGV[1] do \
+            local key = redis.call('RANDOMKEY') \
+            if not key then return end \
+            redis.call('DEL', key) \
+            end";
+        self.command(&["EVAL", LOSE, "0", &count.to_string()]).await.map(drop)
+    }
+
     /// Asks it what `redis-cli` can ask, and returns what that prints.
     ///
     /// # Errors

@@ -119,7 +119,8 @@ impl ChatBackend for Upstream {
         }
         match self.call(&route, call.clone(), READ_WITHIN).await {
             Err(status) if status.source().is_some() => {
-                let elsewhere = self.nodes.route(route.blame());
+                // One slow read says nothing about the node; its probes do.
+                let elsewhere = self.nodes.route(route.node());
                 self.call(&elsewhere, call, CALL_WITHIN).await.map_err(as_lost)
             }
             answered => answered,

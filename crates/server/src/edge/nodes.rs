@@ -138,13 +138,21 @@ impl Drop for Listed<'_> {
 }
 
 impl Route {
-    /// The node did not answer in time: its connection gets nothing new until a probe is
-    /// answered. Returns its address.
-    pub(crate) fn blame(&self) -> Option<SocketAddr> {
-        let via = self.via.lock().unwrap_or_else(PoisonError::into_inner);
-        let link = via.as_ref()?;
-        self.nodes.set(link, Standing::Late);
-        Some(link.address)
+    /// The node that was asked.
+    pub(crate) fn node(&self) -> Option<SocketAddr> {
+        self.link().map(|link| link.address)
+    }
+
+    /// The node did not take a stream in time, which needs no store and no other node: its
+    /// connection gets nothing new until a probe is answered.
+    pub(crate) fn blame(&self) {
+        if let Some(link) = self.link() {
+            self.nodes.set(&link, Standing::Late);
+        }
+    }
+
+    fn link(&self) -> Option<Link> {
+        self.via.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn send(self, mut request: Request<Body>) -> Result<Response<Answer>, BoxError> {

@@ -84,10 +84,11 @@ impl NodeRegistry {
         self.command(move |this, late| {
             let mut state = this.mesh.state();
             let before = state.is_online(&user);
+            let found = state.users.get(&user).is_some_and(|nodes| nodes.contains(&this.node));
             let Some(slot) = state.nodes.get_mut(&this.node) else { return false };
             if slot.sessions.contains_key(&user) {
-                slot.confirmed.insert(user.clone());
-                slot.missed |= late && !plant::is(Plant::LateRegistration);
+                let gone = !slot.confirmed.insert(user.clone()) && !found;
+                slot.missed |= gone || late && !plant::is(Plant::LateRegistration);
                 state.register(&user, &this.node);
                 !before
             } else {

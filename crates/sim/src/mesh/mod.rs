@@ -150,7 +150,8 @@ impl Mesh {
         let mut state = self.state();
         let Some(slot) = state.nodes.get_mut(node) else { return };
         slot.stall = stall;
-        self.weather.trouble(Some(node), stall + 2 * HEARTBEAT);
+        // Others may have it decide for them, and it tells them late.
+        self.weather.trouble(None, stall + 2 * HEARTBEAT);
         self.weather.trace().line(format_args!("commands of {node} take {stall:?} longer"));
     }
 
