@@ -228,6 +228,10 @@ pub(crate) const QUIET_LOOKS: u32 = 3;
 /// longer than trouble takes to be noticed.
 pub(crate) const WRITTEN_KEPT: Duration = Duration::from_secs(60);
 
+/// Users of a room whose change of membership could not be published, and who are remembered to
+/// be told of it. With more, other nodes are asked to read the store.
+pub(crate) const MAX_UNTOLD_USERS: usize = 256;
+
 /// How long the members of an idle room are remembered: 500 rooms with 256 of them take
 /// some 10 MB.
 pub(crate) const AUDIENCE_IDLE: Duration = Duration::from_secs(60);

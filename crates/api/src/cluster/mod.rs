@@ -12,11 +12,12 @@ mod isolation;
 mod publish;
 mod recovery;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use parlance_core::RoomId;
+use parlance_core::{RoomId, UserId};
 use parlance_registry::{Health, Registry};
 use parlance_store::Store;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -28,7 +29,7 @@ pub(crate) use self::publish::SignalRoom;
 pub use self::recovery::Recovery;
 use crate::departure;
 use crate::hub::Hub;
-use crate::limits::{LOST_NODE_SLACK, RECOVERY_BURST, Sizes, WRITTEN_KEPT};
+use crate::limits::{LOST_NODE_SLACK, MAX_UNTOLD_USERS, RECOVERY_BURST, Sizes, WRITTEN_KEPT};
 use crate::map::Map;
 
 /// See the [module](self) documentation.
@@ -63,10 +64,39 @@ pub(crate) struct Pace {
 }
 
 /// A room that was written here.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Written {
     at: Instant,
-    published: bool,
+    /// What other nodes could not be told.
+    untold: Option<Untold>,
+}
+
+/// Where a room is, as other nodes do not know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Untold {
+    head: u64,
+    /// Whose membership may have changed: whoever was removed is told of nothing that comes later.
+    users: BTreeSet<UserId>,
+}
+
+impl Written {
+    /// Other nodes were told that the room is at `head`, and `users` of their membership.
+    fn told(&mut self, head: u64, users: &BTreeSet<UserId>) {
+        self.at = Instant::now();
+        if let Some(untold) = &mut self.untold {
+            untold.users.retain(|user| !users.contains(user));
+            if untold.users.is_empty() && untold.head <= head {
+                self.untold = None;
+            }
+        }
+    }
+
+    fn not_told(&mut self, head: u64, users: BTreeSet<UserId>) {
+        self.at = Instant::now();
+        let untold = self.untold.get_or_insert_default();
+        untold.head = untold.head.max(head);
+        untold.users.extend(users);
+    }
 }
 
 /// What has to be looked for.
@@ -126,6 +156,16 @@ impl Cluster {
         self.alone.subscribe()
     }
 
+    /// Notes what became of telling other nodes of `room`. Returns whether more users wait to be
+    /// told than are remembered.
+    fn note_written(&self, room: &RoomId, note: impl FnOnce(&mut Written)) -> bool {
+        let mut written =
+            self.written.entry(room.clone()).or_insert_with(|| Written { at: Instant::now(), untold: None });
+        note(&mut written);
+        let untold = written.untold.as_mut().filter(|untold| untold.users.len() > MAX_UNTOLD_USERS);
+        untold.map(|untold| untold.users.clear()).is_some()
+    }
+
     fn is_away(&self) -> bool {
         *self.health.borrow() == Health::Away
     }
@@ -133,6 +173,29 @@ impl Cluster {
     /// Drops what was not used for a while.
     pub(crate) fn trim(&self) {
         self.audiences.trim();
-        self.written.retain(|_, written| !written.published || written.at.elapsed() < WRITTEN_KEPT);
+        self.written.retain(|_, written| written.untold.is_some() || written.at.elapsed() < WRITTEN_KEPT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::user;
+
+    fn users<const N: usize>(ids: [&str; N]) -> BTreeSet<UserId> {
+        ids.into_iter().map(user).collect()
+    }
+
+    #[test]
+    fn what_is_told_later_does_not_make_up_for_users_who_were_not_told() {
+        let mut written = Written { at: Instant::now(), untold: None };
+        written.not_told(4, users(["bob"]));
+        written.told(5, &users([]));
+        assert_eq!(written.untold, Some(Untold { head: 4, users: users(["bob"]) }));
+        written.not_told(6, users(["carol"]));
+        written.told(5, &users(["bob", "carol"]));
+        assert_eq!(written.untold, Some(Untold { head: 6, users: users([]) }), "of an older head");
+        written.told(6, &users([]));
+        assert_eq!(written.untold, None);
     }
 }

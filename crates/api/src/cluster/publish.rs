@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use parlance_core::limits::{MAX_LOOKUP_MEMBERS, MAX_OVERLAP_MEMBERS, MAX_SIGNAL_MEMBERS};
 use parlance_core::plant::{self, Plant};
 use parlance_core::{Chunk, Head, RoomId, RoomInfo, UserId};
@@ -5,11 +7,10 @@ use parlance_proto::SharedFrame;
 use parlance_registry::To;
 use parlance_store::{StoreError, StoredRoom};
 use prost::Message;
-use tokio::time::Instant;
 
+use super::Cluster;
 use super::audience::concerned;
 use super::envelope::{self, encode};
-use super::{Cluster, Written};
 use crate::hub::Terms;
 use crate::limits::MAX_HINT_BYTES;
 use crate::random;
@@ -40,48 +41,67 @@ impl Cluster {
             return;
         }
         let (room, terms) = (&info.id, Terms::from(info));
+        let users = concerned(chunk).cloned().collect();
+        if self.written.get(room).is_some_and(|written| written.untold.is_some()) {
+            // It does not continue what they know.
+            return self.announce(room, chunk.head(), users).await;
+        }
         let mut content = envelope::chunk(room, terms, chunk);
         if let envelope::Content::Chunk(hint) = &content
             && hint.encoded_len() > MAX_HINT_BYTES
         {
-            content = envelope::head(room, chunk.head().seq(), concerned(chunk));
+            content = envelope::head(room, chunk.head().seq(), users.iter());
         }
-        let users: Vec<UserId> = concerned(chunk).cloned().collect();
         self.tell_room(room, chunk.head(), users, content).await;
     }
 
     /// Tells them where a room is: for what was committed before and may not have been
-    /// published. `users` are those whose membership may have changed.
-    pub(crate) async fn announce(&self, room: &RoomId, head: Head, users: Vec<UserId>) {
+    /// published. `users` are those whose membership may have changed, beside those who could
+    /// not be told before.
+    pub(crate) async fn announce(&self, room: &RoomId, head: Head, mut users: BTreeSet<UserId>) {
         if self.registry.is_shared() {
+            if let Some(untold) = self.written.get(room).and_then(|written| written.untold.clone()) {
+                users.extend(untold.users);
+            }
             let content = envelope::head(room, head.seq(), users.iter());
             self.tell_room(room, head, users, content).await;
         }
     }
 
-    async fn tell_room(&self, room: &RoomId, head: Head, users: Vec<UserId>, content: envelope::Content) {
+    async fn tell_room(
+        &self,
+        room: &RoomId,
+        head: Head,
+        users: BTreeSet<UserId>,
+        content: envelope::Content,
+    ) {
         if plant::is(Plant::DropPublish) && random::bits().is_multiple_of(4) {
             return;
         }
-        let told = self.try_tell_room(room, head, users, content).await;
-        // First noted, then announced again: the task that announces looks for it at once.
-        self.written.insert(room.clone(), Written { at: Instant::now(), published: told.is_ok() });
-        if told.is_err() {
-            metrics::counter!("parlance_publishes_failed_total").increment(1);
-            self.announce_again();
+        let told = self.try_tell_room(room, head, &users, content).await;
+        if told.is_ok() {
+            self.note_written(room, |written| written.told(head.seq(), &users));
+            return;
         }
+        metrics::counter!("parlance_publishes_failed_total").increment(1);
+        // First noted, then announced again: the task that announces looks for it at once.
+        if self.note_written(room, |written| written.not_told(head.seq(), users)) {
+            self.registry.report_unpublished();
+        }
+        self.announce_again();
     }
 
     async fn try_tell_room(
         &self,
         room: &RoomId,
         head: Head,
-        mut users: Vec<UserId>,
+        users: &BTreeSet<UserId>,
         content: envelope::Content,
-    ) -> Result<(), Untold> {
+    ) -> Result<(), Unpublished> {
         if self.is_away() {
-            return Err(Untold);
+            return Err(Unpublished);
         }
+        let mut users: Vec<UserId> = users.iter().cloned().collect();
         if head.member_count() <= MAX_OVERLAP_MEMBERS {
             let members = self.audiences.of(self.store.as_ref(), room, head, self.sizes.members_page).await?;
             users.extend(members);
@@ -130,15 +150,15 @@ impl Cluster {
 }
 
 /// Not everyone was told.
-struct Untold;
+struct Unpublished;
 
-impl From<StoreError> for Untold {
+impl From<StoreError> for Unpublished {
     fn from(_: StoreError) -> Self {
         Self
     }
 }
 
-impl From<parlance_registry::RegistryError> for Untold {
+impl From<parlance_registry::RegistryError> for Unpublished {
     fn from(_: parlance_registry::RegistryError) -> Self {
         Self
     }

@@ -4,6 +4,7 @@
 //! compared with the store: most recently active rooms first, so many reads a second.
 //! What this node wrote and may not have published is announced once more.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
@@ -63,7 +64,7 @@ impl Cluster {
 
     /// Has other nodes informed if publishing fails for a while although the registry is there.
     fn report_unpublished(&self) {
-        if self.written.iter().all(|written| written.published) {
+        if self.written.iter().all(|written| written.untold.is_none()) {
             self.missed().unpublished_since = None;
             return;
         }
@@ -87,7 +88,7 @@ impl Cluster {
         let rounds = async {
             loop {
                 if self.wait_for_trouble().await == Trouble::Unpublished {
-                    self.announce_written(|written| !written.published).await;
+                    self.announce_written(|written| written.untold.is_some()).await;
                     self.report_unpublished();
                     sleep(RECOVERY_AGAIN).await;
                     continue;
@@ -231,7 +232,7 @@ impl Cluster {
                 self.reads.take().await;
                 if let Err(error) = self.announce_stored(&room).await {
                     tracing::warn!(%error, "cannot announce a room; trying again");
-                    self.written.insert(room, Written { at: Instant::now(), published: false });
+                    self.note_written(&room, |written| written.not_told(0, BTreeSet::new()));
                     self.announce_again();
                 }
             })

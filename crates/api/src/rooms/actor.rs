@@ -1,4 +1,4 @@
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 use parlance_core::limits::{MAX_CHUNK_EVENTS, MAX_PAGE_SIZE, MAX_RECENT_REQUESTS};
@@ -326,7 +326,7 @@ impl Actor {
         let Some(room) = &self.room else { return };
         let repeats =
             waiting.iter().filter(|waiting| matches!(waiting.result, Ok(Outcome { is_repeat: true, .. })));
-        let mut users = Vec::new();
+        let mut users = BTreeSet::new();
         let mut any = false;
         for repeat in repeats {
             any = true;

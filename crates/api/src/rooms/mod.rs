@@ -121,7 +121,7 @@ impl Shared {
         self: Arc<Self>,
         creation: Creation,
     ) -> Result<Created<StoredRoom>, StoreError> {
-        let mut members: Vec<UserId> = creation.append.members.iter().map(|row| row.user.clone()).collect();
+        let members: Vec<UserId> = creation.append.members.iter().map(|row| row.user.clone()).collect();
         let room = creation.info.id.clone();
         let created = self.store.create_room(creation).await;
         // The room may have been created all the same, and nobody was told.
@@ -135,7 +135,7 @@ impl Shared {
                 for member in &members {
                     self.hub.joined(member, &room, 1);
                 }
-                members.sort_unstable();
+                let members = members.into_iter().collect();
                 self.cluster.announce(&room, stored.head(), members).await;
             }
         }
