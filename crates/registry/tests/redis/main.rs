@@ -11,6 +11,7 @@ mod deployments;
 mod fixture;
 mod losses;
 mod metrics;
+mod slowness;
 mod traffic;
 mod trouble;
 
