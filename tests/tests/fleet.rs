@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parlance_client::transport::{Dialer, Door};
 use parlance_client::{Config, Message, Request, Session, Update};
+use parlance_faults::TcpProxy;
 use parlance_faults::dynamodb::{self, ANY, Fault, Proxy};
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::event::Body;
@@ -261,6 +262,66 @@ async fn a_session_that_goes_on_within_seconds_signals_no_presence() {
     let next = at_alice.signal().await;
     assert!(matches!(&next, Signal::Presence(presence) if !presence.online), "{next:?}");
     assert!(!is_online().await);
+}
+
+/// The lease of a node that is killed, what clearing up after it takes, and the time in which its
+/// users may come back.
+const GONE_WITHIN: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn users_of_a_killed_node_go_offline_unless_they_come_back() {
+    let mut cluster = Cluster::start(3).await;
+    let alice = person(&cluster, 0, "alice").await;
+    let others = [person(&cluster, 1, "gone").await, person(&cluster, 1, "back").await];
+    alice.group(&[&others[0]]).await;
+    alice.group(&[&others[1]]).await;
+    let mut at_alice = alice.connect(Door::Grpc).await;
+    let mut sessions = Vec::new();
+    for other in &others {
+        sessions.push(other.connect(Door::Grpc).await);
+        let Signal::Presence(presence) = at_alice.signal().await else { panic!("{} came", other.id) };
+        assert_eq!((presence.user_id.as_str(), presence.online), (other.id.as_str(), true));
+    }
+    cluster.kill(1).await;
+    let killed = Instant::now();
+    let _back = cluster.person(2, "back").connect(Door::Grpc).await;
+    let signals = async {
+        let mut told = Vec::new();
+        loop {
+            let Signal::Presence(presence) = at_alice.signal().await else { continue };
+            let is_last = presence.user_id == "gone";
+            told.push((presence.user_id, presence.online));
+            if is_last {
+                return told;
+            }
+        }
+    };
+    let told = tokio::time::timeout(GONE_WITHIN, signals).await;
+    let told = told.unwrap_or_else(|_| panic!("nothing in {:?}", killed.elapsed()));
+    assert_eq!(told.last().unwrap(), &("gone".to_owned(), false));
+    assert!(!told.contains(&("back".to_owned(), false)), "{told:?}");
+}
+
+/// Others have taken the node for dead, and its users for gone.
+#[tokio::test]
+async fn users_of_a_node_that_was_cut_off_are_online_again() {
+    let mut cluster = Cluster::start(1).await;
+    let way = TcpProxy::start(cluster.redis.address()).await.unwrap();
+    let node = cluster.add_at(&format!("redis://{}", way.address()), &[]).await;
+    let (alice, bob) = (person(&cluster, 0, "alice").await, person(&cluster, node, "bob").await);
+    alice.group(&[&bob]).await;
+    let mut at_alice = alice.connect(Door::Grpc).await;
+    let _session = bob.connect(Door::Grpc).await;
+    let mut is_online = async || {
+        let Signal::Presence(presence) = at_alice.signal().await else { panic!("presence of bob") };
+        assert_eq!(presence.user_id, "bob");
+        presence.online
+    };
+    assert!(is_online().await);
+    way.refuse();
+    assert!(!is_online().await);
+    way.pass();
+    assert!(is_online().await);
 }
 
 #[tokio::test]

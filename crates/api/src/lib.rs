@@ -151,7 +151,8 @@ impl Api {
         let reconnect_spread = parts.reconnect_spread;
         let departure = Departure::new(shutdown, reconnect_spread);
         let (reads_per_second, isolation) = (parts.recovery_reads, parts.isolation);
-        let pace = Pace { reads_per_second, isolation, reconnect_spread };
+        let presence_grace = parts.presence_grace;
+        let pace = Pace { reads_per_second, isolation, reconnect_spread, presence_grace };
         let cluster = Arc::new(Cluster::new(registry.clone(), store.clone(), hub.clone(), pace, sizes));
         let clock = parts.clock.clone();
         let marks = Arc::new(Marks::new(store.clone(), cluster.clone(), tasks.clone()));

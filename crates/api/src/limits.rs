@@ -247,6 +247,10 @@ pub(crate) const PRESENCE_GRACE: Duration = Duration::from_secs(5);
 /// Rooms that hear of someone's coming and going.
 pub(crate) const PRESENCE_ROOMS: usize = 50;
 
+/// Users whose nodes are gone whose rooms are read at the same time, to tell those who are in
+/// them: as much of the budget for recovery as a few rooms take, which matter more.
+pub(crate) const GONE_AT_ONCE: usize = 8;
+
 /// How long a node that lost a race for a room's head lets the room's home decide, before
 /// it tries by itself again.
 pub(crate) const FORWARD_FOR: Duration = Duration::from_secs(5);

@@ -67,6 +67,11 @@ pub enum Notice {
     Missed,
     /// A node is gone, or cut off. What it wrote last it may not have published.
     NodeLost(NodeId),
+    /// Nodes have ended without a goodbye, and these users are on no other. Some at a time, each
+    /// to one node.
+    UsersGone(Vec<UserId>),
+    /// This node was taken for dead: others may have been told that its users are gone.
+    Swept,
 }
 
 /// Whether what is published arrives.

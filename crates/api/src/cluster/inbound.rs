@@ -43,6 +43,8 @@ impl Cluster {
                     tracing::warn!(%node, "a node is gone");
                     self.look_for_missed("node_lost", Some(self.lost_node_writes));
                 }
+                Some(Notice::UsersGone(users)) => self.report_gone(users, &tasks, &shutdown),
+                Some(Notice::Swept) => self.report_here(&tasks, &shutdown),
                 None => return,
             }
         }

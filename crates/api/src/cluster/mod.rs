@@ -9,6 +9,7 @@ mod budget;
 pub(crate) mod envelope;
 mod inbound;
 mod isolation;
+mod presence;
 mod publish;
 mod recovery;
 
@@ -50,6 +51,8 @@ pub(crate) struct Cluster {
     alone: watch::Sender<bool>,
     /// How long a node that is alone in being cut off keeps its sessions.
     isolation: Duration,
+    /// How long someone whose node is gone counts as online.
+    presence_grace: Duration,
     /// How long a node that is lost may go on writing.
     lost_node_writes: Duration,
     sizes: &'static Sizes,
@@ -61,6 +64,7 @@ pub(crate) struct Pace {
     pub(crate) reads_per_second: u32,
     pub(crate) isolation: Duration,
     pub(crate) reconnect_spread: Duration,
+    pub(crate) presence_grace: Duration,
 }
 
 /// A room that was written here.
@@ -147,6 +151,7 @@ impl Cluster {
             missed: Missed::default(),
             alone: watch::Sender::new(false),
             isolation: pace.isolation,
+            presence_grace: pace.presence_grace,
             lost_node_writes: pace.isolation + departure::takes(pace.reconnect_spread) + LOST_NODE_SLACK,
             sizes,
         }

@@ -14,6 +14,17 @@ pub(super) fn split(leases: &str) -> impl Iterator<Item = &str> {
     leases.split(',').filter(|lease| !lease.is_empty())
 }
 
+/// How users are kept in Redis.
+pub(super) enum Layout {
+    /// There was none: Redis is new, or was wiped.
+    New,
+    Same,
+    Differs {
+        wanted: String,
+        found: String,
+    },
+}
+
 impl Shared {
     /// The name of this node's lease.
     pub(super) fn lease(&self) -> String {
@@ -49,13 +60,14 @@ impl Shared {
     }
 
     /// Renews the lease or takes another: what is kept under one that ended is being
-    /// cleared up by others.
-    pub(super) async fn take_lease(&self, link: &Link, ever_held: bool) -> FredResult<()> {
+    /// cleared up by others, unless Redis was `wiped`.
+    pub(super) async fn take_lease(&self, link: &Link, ever_held: bool, wiped: bool) -> FredResult<()> {
         if ever_held {
             if self.renew(link).await? {
                 return Ok(());
             }
             self.leases_lost.fetch_add(1, Ordering::SeqCst);
+            self.swept.fetch_or(!wiped, Ordering::SeqCst);
         }
         self.ask_leases(link, "take").await.map(drop)
     }
@@ -78,17 +90,16 @@ impl Shared {
         Ok(kept.iter().zip(answers).map(again).collect())
     }
 
-    /// Says how this node keeps users, if nobody has said so, and returns how others do if
-    /// that is not the same.
-    pub(super) async fn differing_layout(&self, link: &Link) -> FredResult<Option<(String, String)>> {
+    /// Says how this node keeps users, if nobody has said so.
+    pub(super) async fn settle_layout(&self, link: &Link) -> FredResult<Layout> {
         let (key, wanted) = self.keys.layout();
         let args = [key.as_str(), &wanted, "NX", "GET"].map(Value::from).to_vec();
         match link.ask("SET", &key, args).await? {
-            Value::Null => Ok(None),
+            Value::Null => Ok(Layout::New),
             found => {
                 let found =
                     found.into_string().ok_or_else(|| Error::new(ErrorKind::Protocol, "no layout"))?;
-                Ok((found != wanted).then_some((wanted, found)))
+                Ok(if found == wanted { Layout::Same } else { Layout::Differs { wanted, found } })
             }
         }
     }

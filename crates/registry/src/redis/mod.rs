@@ -69,6 +69,8 @@ struct Shared {
     ended: watch::Sender<Vec<String>>,
     /// How many leases this node has lost.
     leases_lost: AtomicU32,
+    /// One of them while others could clear up after it: reported once connected again.
+    swept: AtomicBool,
     /// The last heartbeat sent.
     beats: AtomicU64,
     notices: Arc<Notices>,
@@ -106,6 +108,7 @@ impl Redis {
             nodes: Nodes::new(node.clone(), options.lease),
             ended: watch::Sender::new(Vec::new()),
             leases_lost: AtomicU32::new(0),
+            swept: AtomicBool::new(false),
             beats: AtomicU64::new(0),
             notices: Arc::new(Notices::new(options.waiting_notices)),
             health: watch::Sender::new(Health::Away),

@@ -9,11 +9,12 @@ use tokio::sync::{oneshot, watch};
 
 use super::Shared;
 use super::inbox::Inbox;
+use super::lease::Layout;
 use super::link::{Lifeline, Link, Task};
 use super::options::ConnectError;
 use super::tell::{go_on_telling, refresh, tell_all};
-use crate::Health;
 use crate::numbering::Loss;
+use crate::{Health, Notice};
 
 /// Why messages may have gone missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +114,9 @@ impl Shared {
                         Some(tried) => drop(tried.send(Ok(()))),
                         None => self.notices.missed(),
                     }
+                    if self.swept.swap(false, Ordering::SeqCst) {
+                        self.notices.send(Notice::Swept);
+                    }
                     let since = Instant::now();
                     let cause = Box::pin(self.serve(recovered)).await;
                     self.disconnect();
@@ -142,16 +146,20 @@ impl Shared {
 
     async fn recover(self: &Arc<Self>, ever_held: &mut bool) -> Result<Recovered, Failure> {
         let (link, mut lifeline) = Link::open(&self.servers, &self.options).await?;
-        if let Some((wanted, found)) = self.differing_layout(&link).await? {
-            return Err(Failure::Layout(ConnectError::Layout { wanted, found }));
-        }
+        let wiped = match self.settle_layout(&link).await? {
+            Layout::New => true,
+            Layout::Same => false,
+            Layout::Differs { wanted, found } => {
+                return Err(Failure::Layout(ConnectError::Layout { wanted, found }));
+            }
+        };
         let (inbox, heard) = Inbox::new(Arc::clone(self));
         let inbox = Task(tokio::spawn(inbox.sort(link.messages())));
         tokio::select! {
             biased;
             () = self.closing.cancelled() => return Err(Error::new_canceled().into()),
             cause = lifeline.broken() => return Err(Failure::Lost(cause)),
-            done = self.put_in_place(&link, heard.clone(), ever_held) => done?,
+            done = self.put_in_place(&link, heard.clone(), ever_held, wiped) => done?,
         }
         Ok(Recovered { link: Arc::new(link), lifeline, heard, _inbox: inbox })
     }
@@ -163,13 +171,14 @@ impl Shared {
         link: &Link,
         mut heard: watch::Receiver<u64>,
         ever_held: &mut bool,
+        wiped: bool,
     ) -> Result<(), Error> {
         let channels = vec![self.keys.node_channel(&self.node), self.keys.beats_channel()];
         link.listen(channels, Vec::new()).await?;
         // A node that cannot publish lets its lease end, so that others read the store for it.
         self.send_beat(link).await?;
         // Even if this fails Redis may have done it.
-        self.take_lease(link, std::mem::replace(ever_held, true)).await?;
+        self.take_lease(link, std::mem::replace(ever_held, true), wiped).await?;
         let beat = self.send_beat(link).await?;
         let hear = tokio::time::timeout(self.options.unheard, heard.wait_for(|heard| *heard >= beat));
         if !matches!(hear.await, Ok(Ok(_))) {

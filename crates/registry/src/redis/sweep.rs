@@ -3,9 +3,11 @@ use std::time::{Duration, Instant};
 
 use fred::interfaces::FredResult;
 use fred::types::Value;
+use parlance_core::UserId;
 
 use super::Shared;
 use super::link::Link;
+use crate::Notice;
 
 /// How many buckets one command goes through: about a thousand users, a millisecond.
 const BUCKETS_AT_ONCE: usize = 16;
@@ -50,7 +52,9 @@ impl Shared {
             for some in buckets.chunks(BUCKETS_AT_ONCE) {
                 let ended = mine.iter().map(|lease| Value::from(lease.as_str())).collect();
                 let answer = link.run(&self.scripts.sweep, some.to_vec(), ended).await?;
-                swept += answer.as_i64().unwrap_or(0);
+                let mut answer = answer.into_array().into_iter();
+                swept += answer.next().and_then(|swept| swept.as_i64()).unwrap_or(0);
+                self.report_gone(answer);
                 tokio::time::sleep(REST).await;
                 if claimed.elapsed().as_millis() as i64 > PATIENCE_MS / 4 {
                     claimed = Instant::now();
@@ -65,6 +69,14 @@ impl Shared {
         link.ask("ZREM", &nodes, gone.map(Value::from).collect()).await?;
         tracing::info!(leases = ?mine, users = swept, took = ?started.elapsed(), "cleared up after nodes that are gone");
         Ok(())
+    }
+
+    fn report_gone(&self, users: impl Iterator<Item = Value>) {
+        let parse = |user: Value| UserId::parse(&user.into_string()?).ok();
+        let gone: Vec<UserId> = users.filter_map(parse).collect();
+        if !gone.is_empty() {
+            self.notices.send(Notice::UsersGone(gone));
+        }
     }
 
     /// Says that this node clears up after `lease`: if no other has (`NX`), or once more (`XX`).

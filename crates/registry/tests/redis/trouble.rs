@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use parlance_core::UserId;
 use parlance_faults::TcpProxy;
 use parlance_faults::redis::RedisServer;
 use parlance_registry::{Health, Notice, RedisOptions, Registry, RegistryError, To};
@@ -259,6 +260,7 @@ async fn a_node_that_comes_back_keeps_its_users() {
     .await;
     proxy.pass();
     back.says(Notice::Missed).await;
+    back.says(Notice::Swept).await;
     crate::support::until("it is cleared up", async || {
         let leases = server.command(&["ZRANGE", "parlance:nodes", "0", "-1"]).await.unwrap();
         !leases.lines().any(|lease| lease == back.id().as_str())
@@ -281,6 +283,10 @@ async fn a_node_is_killed() {
     for opened in futures::future::join_all(many.iter().map(|user| dead.registry.connect(user))).await {
         opened.unwrap();
     }
+    // Some are on another node, too.
+    for user in &many[..100] {
+        nodes[0].registry.connect(user).await.unwrap();
+    }
     // Dropped without being closed: nobody says goodbye.
     drop(dead);
     let killed = Instant::now();
@@ -295,21 +301,40 @@ async fn a_node_is_killed() {
         sent.push(payload);
     }
     // Delivery to others goes on; that the node is lost comes in between.
-    let mut lost = 0;
+    let (mut lost, mut gone) = (0, Vec::new());
     for payload in sent {
-        let mut next = receiver.notices.recv().await;
-        if next == Some(Notice::NodeLost(id.clone())) {
-            lost += 1;
-            next = receiver.notices.recv().await;
-        }
+        let next = loop {
+            match receiver.notices.recv().await {
+                Some(Notice::NodeLost(node)) if node == id => lost += 1,
+                Some(Notice::UsersGone(users)) => gone.extend(users),
+                next => break next,
+            }
+        };
         assert_eq!(next, Some(Notice::Payload(payload)));
     }
     if lost == 0 {
         receiver.says(Notice::NodeLost(id)).await;
     }
     // All that it left is cleared up; the users of the two others stay.
-    crate::support::until("it is cleared up", async || kept(&server).await == 2).await;
-    assert_eq!(sender.registry.online(&many).await.unwrap(), vec![false; 500]);
+    crate::support::until("it is cleared up", async || kept(&server).await == 102).await;
+    let online = sender.registry.online(&many).await.unwrap();
+    assert!(online.iter().enumerate().all(|(at, online)| *online == (at < 100)));
+    // Those who are nowhere else are reported, each to one of the two.
+    let mut expected: Vec<UserId> = many[100..].iter().chain([&ghost]).cloned().collect();
+    crate::support::until("all who are gone are reported", async || {
+        for node in &mut nodes {
+            for notice in taken(&mut node.notices) {
+                if let Notice::UsersGone(users) = notice {
+                    gone.extend(users);
+                }
+            }
+        }
+        gone.len() >= expected.len()
+    })
+    .await;
+    gone.sort();
+    expected.sort();
+    assert_eq!(gone, expected);
 }
 
 /// Nothing of a node runs for a while, as with a signal or in a machine that is moved; its

@@ -1,8 +1,9 @@
 -- KEYS: some buckets. ARGV: leases that ended and never come back.
--- Takes these leases away from every user there; returns from how many.
+-- Takes these leases away from every user there. Returns from how many, and then the users who
+-- are nowhere else.
 local ended = {}
 for _, lease in ipairs(ARGV) do ended[lease] = true end
-local swept = 0
+local swept, gone = 0, {}
 for _, bucket in ipairs(KEYS) do
   local users = redis.call('HGETALL', bucket)
   for at = 1, #users, 2 do
@@ -13,10 +14,12 @@ for _, bucket in ipairs(KEYS) do
     end
     if #kept == 0 then
       redis.call('HDEL', bucket, users[at])
+      gone[#gone + 1] = users[at]
     elseif #kept < held then
       redis.call('HSET', bucket, users[at], table.concat(kept, ','))
     end
     if #kept < held then swept = swept + 1 end
   end
 end
-return swept
+table.insert(gone, 1, swept)
+return gone
