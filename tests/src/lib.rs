@@ -34,7 +34,7 @@ pub use conversation::{Conversation, End};
 pub use grpc_web::GrpcWeb;
 pub use http_client::{Answer, Http};
 pub use later::{LATER, Later, LaterVersion};
-pub use operations::{OPERATIONS, Operation};
+pub use operations::{OPERATIONS, Operation, VARIANTS};
 pub use parlance_client::transport::Door;
 pub use person::{Person, text_of};
 pub use raw_grpc::RawGrpc;

@@ -28,7 +28,7 @@ const fn operation(
 
 /// Every unary call there is; a test compares the list with the contract.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 30] = [
+pub static OPERATIONS: [Operation; 31] = [
     operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
     operation("ChatService/GetMessage", Method::GET, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4}"#),
     operation("ChatService/ListMessages", Method::GET, "/v1/rooms/ROOM/messages", "{}"),
@@ -59,12 +59,21 @@ pub static OPERATIONS: [Operation; 30] = [
     operation("InboxService/MarkRead", Method::POST, "/v1/rooms/ROOM/read", r#"{"seq": 4, "requestId": "op"}"#),
     operation("InboxService/AcknowledgeDelivery", Method::POST, "/v1/rooms/ROOM/delivered", r#"{"seq": 4, "requestId": "op"}"#),
     operation("InboxService/ListReceipts", Method::GET, "/v1/rooms/ROOM/receipts", "{}"),
+    operation("InboxService/SetRoomHidden", Method::POST, "/v1/rooms/ROOM/hidden", r#"{"hidden": true, "requestId": "op"}"#),
+];
+
+/// Variants of those calls that others may make.
+#[rustfmt::skip]
+pub static VARIANTS: [(&str, Operation); 1] = [
+    ("RoomService/SetRole to owner", operation("RoomService/SetRole", Method::PATCH, "/v1/rooms/ROOM/members/bob", r#"{"userId": "bob", "role": "ROLE_OWNER", "requestId": "op"}"#)),
 ];
 
 impl Operation {
-    /// The one of this method.
+    /// The one of this method, or the variant of this name.
     pub fn named(method: &str) -> &'static Self {
-        OPERATIONS.iter().find(|operation| operation.method.ends_with(method)).expect("the method is listed")
+        let variant = VARIANTS.iter().find(|(name, _)| *name == method).map(|(_, operation)| operation);
+        let plain = || OPERATIONS.iter().find(|operation| operation.method.ends_with(method));
+        variant.or_else(plain).expect("the method is listed")
     }
 
     /// Whether it is about one room.

@@ -211,7 +211,7 @@ async fn more_rooms_than_fit_on_a_page() {
         let (mut rooms, mut inbox) = (Vec::new(), Vec::new());
         let mut page_token = String::new();
         loop {
-            let request = v1::ListRoomsRequest { page_size: 100, page_token, include_left: false };
+            let request = v1::ListRoomsRequest { page_size: 100, page_token, ..Default::default() };
             let page = at_bob.call(request).await.unwrap();
             rooms.extend(page.rooms.into_iter().map(|room| room.room_id));
             page_token = page.next_page_token;
@@ -221,7 +221,7 @@ async fn more_rooms_than_fit_on_a_page() {
         }
         assert_eq!(rooms, made);
         loop {
-            let request = v1::ListInboxRequest { page_size: 100, page_token };
+            let request = v1::ListInboxRequest { page_size: 100, page_token, ..Default::default() };
             let page = at_bob.call(request).await.unwrap();
             inbox.extend(page.entries.into_iter().map(|entry| entry.room.unwrap().room_id));
             page_token = page.next_page_token;

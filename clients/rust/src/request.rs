@@ -77,6 +77,7 @@ requests! {
     MarkRead: MarkReadRequest -> MarkReadResponse,
     AcknowledgeDelivery: AcknowledgeDeliveryRequest -> AcknowledgeDeliveryResponse,
     ListReceipts: ListReceiptsRequest -> ListReceiptsResponse,
+    SetRoomHidden: SetRoomHiddenRequest -> SetRoomHiddenResponse,
 }
 
 /// What makes a mutation safe to repeat.
@@ -138,6 +139,7 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         Operation::UpdateUser(request) => anywhere!(request),
         Operation::MarkRead(request) => anywhere!(request),
         Operation::AcknowledgeDelivery(request) => anywhere!(request),
+        Operation::SetRoomHidden(request) => anywhere!(request),
         Operation::Hello(_)
         | Operation::GetMessage(_)
         | Operation::ListMessages(_)

@@ -17,6 +17,7 @@ mod marks;
 mod operations;
 mod own_task;
 mod past;
+mod profiles;
 pub mod random;
 mod rooms;
 pub mod services;
@@ -52,6 +53,7 @@ use crate::cluster::{Cluster, Pace, SignalRoom};
 use crate::hub::Hub;
 use crate::map::Seeded;
 use crate::marks::Marks;
+use crate::profiles::Profiles;
 use crate::rooms::Rooms;
 
 /// How often idle state is dropped.
@@ -125,6 +127,7 @@ pub struct Api {
     cluster: Arc<Cluster>,
     rooms: Rooms,
     marks: Arc<Marks>,
+    profiles: Arc<Profiles>,
     rates: Option<DefaultKeyedRateLimiter<UserId>>,
     known_users: DashSet<UserId, Seeded>,
     /// Turns for opening a session.
@@ -156,6 +159,8 @@ impl Api {
         let cluster = Arc::new(Cluster::new(registry.clone(), store.clone(), hub.clone(), pace, sizes));
         let clock = parts.clock.clone();
         let marks = Arc::new(Marks::new(store.clone(), cluster.clone(), tasks.clone()));
+        let profiles = Profiles::new(store.clone(), cluster.clone(), tasks.clone(), end.clone(), sizes);
+        let profiles = Arc::new(profiles);
         let rooms = Rooms::new(rooms::Parts {
             store,
             hub: hub.clone(),
@@ -176,8 +181,20 @@ impl Api {
         let rates =
             parts.user_rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst(rate))));
         let (known_users, opening) = (DashSet::default(), Semaphore::new(sizes.opening));
-        let api =
-            Self { parts, hub, cluster, rooms, marks, rates, known_users, opening, departure, end, tasks };
+        let api = Self {
+            parts,
+            hub,
+            cluster,
+            rooms,
+            marks,
+            profiles,
+            rates,
+            known_users,
+            opening,
+            departure,
+            end,
+            tasks,
+        };
         let api = Arc::new(api);
         api.tasks.spawn(trim(api.clone()));
         api
@@ -259,6 +276,10 @@ impl Api {
 
     pub(crate) fn marks(&self) -> &Arc<Marks> {
         &self.marks
+    }
+
+    pub(crate) fn profiles(&self) -> &Arc<Profiles> {
+        &self.profiles
     }
 
     /// What sends sessions to other nodes.

@@ -217,5 +217,6 @@ impl InboxService for Services {
         mark_read(MarkReadRequest) -> MarkReadResponse;
         acknowledge_delivery(AcknowledgeDeliveryRequest) -> AcknowledgeDeliveryResponse;
         list_receipts(ListReceiptsRequest) -> ListReceiptsResponse;
+        set_room_hidden(SetRoomHiddenRequest) -> SetRoomHiddenResponse;
     }
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, NewRoom, Overlay, RoomId, RoomIdKey,
+    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, NewRoom, Overlay, RoomId, RoomIdKey,
     RoomKind, SeqRange, Settings, Timestamp, UserId, Visibility,
 };
 use parlance_proto::v1;
@@ -205,6 +205,9 @@ impl Store for ControlledStore {
 
     async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
         self.inner.user(id).await
+    }
+    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
+        self.inner.set_hidden(user, room, hidden).await
     }
 
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {

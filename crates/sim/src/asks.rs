@@ -128,5 +128,5 @@ pub(crate) fn message_at(room: &RoomId, seq: u64) -> Operation {
 }
 
 pub(crate) fn inbox() -> Operation {
-    Operation::ListInbox(v1::ListInboxRequest { page_size: 200, page_token: String::new() })
+    Operation::ListInbox(v1::ListInboxRequest { page_size: 200, ..Default::default() })
 }

@@ -96,27 +96,43 @@ pub(crate) fn decode_member(room: &RoomId, user: &UserId, bytes: &[u8]) -> Resul
     read().ok_or_else(|| damaged("the member row", format_args!("{user} in room {room}")))
 }
 
-pub(crate) fn encode_cursors(cursors: &Cursors) -> Vec<u8> {
+/// The mark of a hidden room as it is stored: of deleted messages nothing is kept.
+pub(crate) fn hidden(seq: u64, message_count: u64) -> Mark {
+    Mark { seq, message_count, deleted_count: 0 }
+}
+
+/// A row of the rooms of a user: all but the membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Place {
+    pub(crate) cursors: Cursors,
+    /// See [`crate::UserRoom::hidden`].
+    pub(crate) hidden: Mark,
+}
+
+pub(crate) fn encode_place(Place { cursors, hidden }: &Place) -> Vec<u8> {
     CursorsRecord {
         delivered_seq: cursors.delivered,
         read_seq: cursors.read.seq,
         read_message_count: cursors.read.message_count,
         read_deleted_count: cursors.read.deleted_count,
+        hidden_seq: hidden.seq,
+        hidden_message_count: hidden.message_count,
     }
     .encode_to_vec()
 }
 
-pub(crate) fn decode_cursors(room: &RoomId, user: &UserId, bytes: &[u8]) -> Result<Cursors, StoreError> {
+pub(crate) fn decode_place(room: &RoomId, user: &UserId, bytes: &[u8]) -> Result<Place, StoreError> {
     let record = CursorsRecord::decode(bytes)
         .map_err(|_| damaged("the cursors", format_args!("{user} in room {room}")))?;
-    Ok(Cursors {
+    let cursors = Cursors {
         delivered: record.delivered_seq,
         read: Mark {
             seq: record.read_seq,
             message_count: record.read_message_count,
             deleted_count: record.read_deleted_count,
         },
-    })
+    };
+    Ok(Place { cursors, hidden: hidden(record.hidden_seq, record.hidden_message_count) })
 }
 
 pub(crate) fn encode_overlay(overlay: &Overlay) -> Vec<u8> {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Head, Member, Name, Overlay, RoomId, RoomInfo, SeqRange,
+    Append, Chunk, Creation, Cursors, Entry, Head, Mark, Member, Name, Overlay, RoomId, RoomInfo, SeqRange,
     Timestamp, UserId,
 };
 
@@ -46,6 +46,17 @@ pub struct UserRoom {
     pub member: Member,
     /// How far the user has it.
     pub cursors: Cursors,
+    /// Where the room was when the user hid it; the default where they have not.
+    pub hidden: Mark,
+}
+
+impl UserRoom {
+    /// Whether the room, now at `head`, is left out of the lists of its user: they have hidden it
+    /// since they last joined or left, and there was no message after that.
+    pub fn is_hidden(&self, head: Head) -> bool {
+        let since = self.member.changed_at().max(1);
+        (since..=head.seq()).contains(&self.hidden.seq) && head.message_count() <= self.hidden.message_count
+    }
 }
 
 /// Whether something was created or had been there.
@@ -214,6 +225,10 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<Cursors>, StoreError> {
         self.advance(user, room, to).await
     }
+
+    /// Stores where a room was when its user hid it, or with the default that they have not.
+    /// Returns whether they are or were a member.
+    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError>;
 
     /// Stores a user, or returns the one that has this id.
     async fn create_user(&self, user: User) -> Result<Created<User>, StoreError>;

@@ -7,7 +7,7 @@ use parlance_proto::cluster::v1::{ChunkHint, Envelope, HeadHint, SignalHint};
 use parlance_proto::{SharedFrame, convert};
 use prost::Message;
 
-use crate::hub::Terms;
+use crate::hub::{SignalTarget, Terms};
 
 pub(crate) fn encode(content: Content) -> Bytes {
     Envelope { content: Some(content) }.encode_to_vec().into()
@@ -36,14 +36,12 @@ pub(super) fn head<'a>(room: &RoomId, head: u64, users: impl Iterator<Item = &'a
     })
 }
 
-pub(super) fn signal<'a>(
-    rooms: impl Iterator<Item = &'a RoomId>,
-    frame: &SharedFrame,
-    except: &UserId,
-) -> Content {
+pub(super) fn signal(to: &SignalTarget<'_>, frame: &SharedFrame) -> Content {
     Content::Signal(SignalHint {
-        room_ids: rooms.map(|room| room.as_str().to_owned()).collect(),
-        except_user_id: except.as_str().to_owned(),
+        room_ids: to.rooms.iter().map(|room| room.as_str().to_owned()).collect(),
+        except_user_id: to.except.map(|user| user.as_str().to_owned()).unwrap_or_default(),
         frame: frame.proto().clone(),
+        user_ids: to.users.iter().map(|user| user.as_str().to_owned()).collect(),
+        in_large_rooms: to.in_large_rooms,
     })
 }

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::Cluster;
 use super::envelope::{self, Content};
 use crate::Error;
+use crate::hub::SignalTarget;
 use crate::rooms::Rooms;
 
 impl Cluster {
@@ -115,10 +116,19 @@ impl Cluster {
     }
 
     fn take_signal(&self, hint: SignalHint) {
-        let Ok(except) = UserId::parse(&hint.except_user_id) else { return };
+        let except = match hint.except_user_id.as_str() {
+            "" => None,
+            id => match UserId::parse(id) {
+                Ok(except) => Some(except),
+                Err(_) => return,
+            },
+        };
         let Some(frame) = signal_of(&hint) else { return };
         let rooms: Vec<RoomId> = hint.room_ids.iter().filter_map(|room| RoomId::parse(room).ok()).collect();
-        self.hub.signal_rooms(rooms.iter(), &frame, &except);
+        let users: Vec<UserId> = hint.user_ids.iter().filter_map(|user| UserId::parse(user).ok()).collect();
+        let in_large_rooms = hint.in_large_rooms;
+        let to = SignalTarget { rooms: &rooms, users: &users, except: except.as_ref(), in_large_rooms };
+        self.hub.signal(&to, &frame);
     }
 }
 

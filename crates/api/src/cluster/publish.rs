@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use futures::{StreamExt, stream};
 use parlance_core::limits::{MAX_LOOKUP_MEMBERS, MAX_OVERLAP_MEMBERS, MAX_SIGNAL_MEMBERS};
 use parlance_core::plant::{self, Plant};
 use parlance_core::{Chunk, Head, RoomId, RoomInfo, UserId};
@@ -11,7 +12,7 @@ use prost::Message;
 use super::Cluster;
 use super::audience::concerned;
 use super::envelope::{self, encode};
-use crate::hub::Terms;
+use crate::hub::{SignalTarget, Terms};
 use crate::limits::MAX_HINT_BYTES;
 use crate::random;
 
@@ -116,7 +117,9 @@ impl Cluster {
     /// Tells everyone in `rooms` something of the moment, here and on other nodes, but not
     /// the sessions of `except`. Rooms that are too large for signals are left out.
     pub(crate) async fn signal(&self, rooms: &[SignalRoom], frame: &SharedFrame, except: &UserId) {
-        self.hub.signal_rooms(rooms.iter().map(|room| &room.room), frame, except);
+        let ids: Vec<RoomId> = rooms.iter().map(|room| room.room.clone()).collect();
+        self.hub
+            .signal(&SignalTarget { rooms: &ids, except: Some(except), ..SignalTarget::default() }, frame);
         if !self.registry.is_shared() || self.is_away() {
             return;
         }
@@ -139,13 +142,50 @@ impl Cluster {
                 None => continue,
             };
             users.extend(members.into_iter().filter(|user| user != except));
-            told.push(&room.room);
+            told.push(room.room.clone());
         }
         users.sort_unstable();
         users.dedup();
-        let content = envelope::signal(told.into_iter(), frame, except);
-        // Whoever does not hear of it does not hear of it.
-        let _ = self.registry.publish(To { users: &users, room: None }, encode(content)).await;
+        let to = SignalTarget { rooms: &told, except: Some(except), ..SignalTarget::default() };
+        // Best effort: signals may be lost.
+        let _ = self
+            .registry
+            .publish(To { users: &users, room: None }, encode(envelope::signal(&to, frame)))
+            .await;
+    }
+
+    /// Sends a signal to all sessions of `user`, on all nodes.
+    pub(crate) async fn signal_user(&self, user: &UserId, frame: &SharedFrame) {
+        let users = std::slice::from_ref(user);
+        let to = SignalTarget { users, ..SignalTarget::default() };
+        self.hub.signal(&to, frame);
+        if self.registry.is_shared() && !self.is_away() {
+            // Best effort: signals may be lost.
+            let _ =
+                self.registry.publish(To { users, room: None }, encode(envelope::signal(&to, frame))).await;
+        }
+    }
+
+    /// Sends a signal to all sessions of `user` and of those who share one of `rooms` with them:
+    /// one hint to each node, whose feeds know which sessions are in the rooms. Reads nothing.
+    pub(crate) async fn signal_contacts(&self, user: &UserId, rooms: &[RoomId], frame: &SharedFrame) {
+        let users = std::slice::from_ref(user);
+        let to = SignalTarget { rooms, users, except: None, in_large_rooms: true };
+        self.hub.signal(&to, frame);
+        if !self.registry.is_shared() || self.is_away() {
+            return;
+        }
+        let payload = encode(envelope::signal(&to, frame));
+        let others = self.registry.nodes().into_iter().filter(|node| node != self.registry.node());
+        stream::iter(others)
+            .for_each_concurrent(self.sizes.recovery_concurrency, |node| {
+                let payload = payload.clone();
+                async move {
+                    // Best effort: signals may be lost.
+                    let _ = self.registry.tell(&node, payload).await;
+                }
+            })
+            .await;
     }
 }
 

@@ -2,7 +2,6 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use parlance_core::limits::MAX_SIGNAL_MEMBERS;
 use parlance_core::{Body, Chunk, Entry, Event, Mark, Overlay, RoomId, SeqRange, UserId};
 use parlance_proto::{SharedFrame, convert, v1};
 use parlance_registry::Registry;
@@ -282,9 +281,10 @@ impl Feed {
         self.state().room
     }
 
-    pub(super) fn listeners(&self) -> Vec<Arc<Mailbox>> {
+    /// The sessions of members, if the room has at most `most` of them.
+    pub(super) fn listeners(&self, most: u64) -> Vec<Arc<Mailbox>> {
         let state = self.state();
-        if state.room.is_some_and(|room| room.end.member_count() > MAX_SIGNAL_MEMBERS) {
+        if state.room.is_some_and(|room| room.end.member_count() > most) {
             return Vec::new();
         }
         // Not those who come for what they have not seen of a room that they have left.

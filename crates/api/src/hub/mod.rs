@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::mapref::entry::Entry;
-use parlance_core::limits::MAX_LOOKUP_MEMBERS;
+use parlance_core::limits::{MAX_LOOKUP_MEMBERS, MAX_SIGNAL_MEMBERS};
 use parlance_core::{Body, Chunk, Event, Member, RoomId, UserId};
 use parlance_proto::{Outlet, SharedFrame};
 use parlance_registry::Registry;
@@ -36,6 +36,19 @@ pub(crate) use self::subscription::Subscription;
 use crate::Error;
 use crate::limits::{REFRESH_AGAIN, REFRESH_TRIES, Sizes};
 use crate::map::Map;
+
+/// The sessions that a signal is for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct SignalTarget<'a> {
+    /// Those of members of these rooms.
+    pub(crate) rooms: &'a [RoomId],
+    /// Those of these users.
+    pub(crate) users: &'a [UserId],
+    /// Not those of this user.
+    pub(crate) except: Option<&'a UserId>,
+    /// Rooms with more members than most signals are sent to are not left out.
+    pub(crate) in_large_rooms: bool,
+}
 
 /// Rooms with sessions on this node, and the sessions of each user.
 pub(crate) struct Hub {
@@ -351,23 +364,22 @@ impl Hub {
         });
     }
 
-    /// Tells the sessions in rooms here something of the moment, each once, but not those of
-    /// `except`.
-    pub(crate) fn signal_rooms<'a>(
-        &self,
-        rooms: impl Iterator<Item = &'a RoomId>,
-        frame: &SharedFrame,
-        except: &UserId,
-    ) {
+    /// Sends a signal to the sessions here that it is for, each once.
+    pub(crate) fn signal(&self, to: &SignalTarget<'_>, frame: &SharedFrame) {
         let mut told = std::collections::BTreeSet::new();
-        for room in rooms {
-            let feed = self.feeds.get(room).map(|feed| feed.clone());
-            let Some(feed) = feed else { continue };
-            for mailbox in feed.listeners() {
-                if mailbox.user() != except && told.insert(mailbox.session()) {
-                    mailbox.signal(frame.clone());
-                }
+        let mut tell = |mailbox: &Mailbox| {
+            if to.except != Some(mailbox.user()) && told.insert(mailbox.session()) {
+                mailbox.signal(frame.clone());
             }
+        };
+        for user in to.users {
+            let mailboxes = self.users.get(user).map(|mailboxes| mailboxes.clone()).unwrap_or_default();
+            mailboxes.iter().for_each(|mailbox| tell(mailbox));
+        }
+        let most = if to.in_large_rooms { u64::MAX } else { MAX_SIGNAL_MEMBERS };
+        for room in to.rooms {
+            let feed = self.feed(room);
+            feed.iter().flat_map(|feed| feed.listeners(most)).for_each(|mailbox| tell(&mailbox));
         }
     }
 

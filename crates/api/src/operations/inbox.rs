@@ -5,11 +5,12 @@ use parlance_proto::{convert, v1};
 use parlance_store::UserRoom;
 use prost::Message as _;
 
-use super::{Access, parse};
+use super::{Access, parse, signal};
 use crate::auth::Caller;
 use crate::cluster::SignalRoom;
 use crate::limits::MAX_PAGE_BYTES;
 use crate::operations::rooms::room_to_proto;
+use crate::own_task::run_to_end;
 use crate::past::as_of;
 use crate::{Api, Error};
 
@@ -30,7 +31,7 @@ impl Api {
         let mut looked_up = futures::stream::iter(active)
             .map(|row| async {
                 let room = row.room.clone();
-                (room, self.inbox_entry(row).await)
+                (room, self.inbox_entry(row, request.include_hidden).await)
             })
             .buffered(self.sizes().inbox_concurrency);
         let mut entries: Vec<v1::InboxEntry> = Vec::new();
@@ -57,7 +58,11 @@ impl Api {
         Ok(v1::ListInboxResponse { entries, next_page_token, unreadable_room_ids })
     }
 
-    async fn inbox_entry(&self, user_room: UserRoom) -> Result<Option<v1::InboxEntry>, Error> {
+    async fn inbox_entry(
+        &self,
+        user_room: UserRoom,
+        include_hidden: bool,
+    ) -> Result<Option<v1::InboxEntry>, Error> {
         let id = &user_room.room.clone();
         let Some(room) = self.store().room(id).await? else { return Ok(None) };
         let mut row = user_room;
@@ -65,6 +70,10 @@ impl Api {
             // The list need not know of one's own latest messages. And it is older than the room:
             // they may have been removed before what is in it now.
             row = self.store().user_room(&row.member.user, id).await?.unwrap_or(row);
+        }
+        let hidden = row.is_hidden(room.head());
+        if hidden && !include_hidden {
+            return Ok(None);
         }
         let member = row.member.as_of(room.head().seq());
         let Some(member) = member.filter(Member::is_active) else { return Ok(None) };
@@ -92,7 +101,30 @@ impl Api {
             read: Some(convert::read_mark(cursors.read)),
             delivered_seq: cursors.delivered,
             peer_id: peer.unwrap_or_default(),
+            hidden,
         }))
+    }
+
+    pub(crate) async fn set_room_hidden(
+        &self,
+        caller: &Caller,
+        request: v1::SetRoomHiddenRequest,
+    ) -> Result<v1::SetRoomHiddenResponse, Error> {
+        let id = parse::room_id(&request.room_id)?;
+        let access = self.access(&caller.user, &id).await?;
+        access.active_member()?;
+        // Whatever message comes after this one shows the room again.
+        let at = if request.hidden { Mark::from(access.room.head()) } else { Mark::default() };
+        let (store, cluster, user) = (self.parts.store.clone(), self.cluster.clone(), caller.user.clone());
+        let hiding = async move {
+            if !store.set_hidden(&user, &id, at).await? {
+                return Err(Error::RoomNotFound);
+            }
+            let hidden = v1::RoomHidden { room_id: id.as_str().to_owned(), hidden: request.hidden };
+            cluster.signal_user(&user, &signal(v1::signal::Signal::RoomHidden(hidden))).await;
+            Ok(v1::SetRoomHiddenResponse {})
+        };
+        run_to_end(self.tasks(), hiding).await
     }
 
     pub(crate) async fn mark_read(

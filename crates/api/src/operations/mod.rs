@@ -10,6 +10,7 @@ mod tests;
 mod users;
 
 pub(crate) use self::messages::signal;
+pub(crate) use self::users::user_to_proto;
 
 use parlance_core::plant::{self, Plant};
 use parlance_core::{RoomId, UserId};
@@ -75,6 +76,7 @@ impl Api {
             Operation::AcknowledgeDelivery(r) => {
                 Reply::AcknowledgeDelivery(self.acknowledge_delivery(caller, r).await?)
             }
+            Operation::SetRoomHidden(r) => Reply::SetRoomHidden(self.set_room_hidden(caller, r).await?),
             Operation::ListReceipts(r) => Reply::ListReceipts(self.list_receipts(caller, r).await?),
         })
     }

@@ -1,7 +1,7 @@
 use futures::StreamExt;
 use parlance_core::limits::MAX_MEMBERS_PER_REQUEST;
 use parlance_core::{
-    Action, Command, Creation, NewRoom, Outcome, RequestId, RoomId, RoomKind, Settings, SettingsChange,
+    Action, Command, Creation, NewRoom, Outcome, RequestId, Role, RoomId, RoomKind, Settings, SettingsChange,
     UserId, Visibility,
 };
 use parlance_proto::{convert, v1};
@@ -98,7 +98,7 @@ impl Api {
         let mut looked_up = futures::stream::iter(listed)
             .map(|row| async move {
                 let id = row.room.clone();
-                (id, self.listed(row, request.include_left).await)
+                (id, self.listed(row, request.include_left, request.include_hidden).await)
             })
             .buffered(self.sizes().inbox_concurrency);
         let (mut rooms, mut unreadable_room_ids) = (Vec::new(), Vec::new());
@@ -113,8 +113,16 @@ impl Api {
 
     /// A room of a list as its user sees it, if it is still to be listed. The row is older than
     /// the room: they may have been removed before what is in it now.
-    async fn listed(&self, row: UserRoom, include_left: bool) -> Result<Option<v1::Room>, StoreError> {
+    async fn listed(
+        &self,
+        row: UserRoom,
+        include_left: bool,
+        include_hidden: bool,
+    ) -> Result<Option<v1::Room>, StoreError> {
         let Some(room) = self.store().room(&row.room).await? else { return Ok(None) };
+        if row.is_hidden(room.head()) && !include_hidden {
+            return Ok(None);
+        }
         let mut member = row.member;
         if member.is_active() && row.cursors.read.seq < room.head().seq() {
             member = self.store().member(&row.room, &member.user).await?.unwrap_or(member);
@@ -216,7 +224,12 @@ impl Api {
         let role = convert::role_from(request.role())
             .ok_or_else(|| parse::field("role", "must be ROLE_MEMBER, ROLE_ADMIN or ROLE_OWNER"))?;
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
-        let outcome = self.change(caller, asked, Action::SetRole { user, role }).await?;
+        let action = match role {
+            // On behalf of the app, which need not be a member.
+            Role::Owner if caller.is_service => Action::SetOwner { user },
+            _ => Action::SetRole { user, role },
+        };
+        let outcome = self.change(caller, asked, action).await?;
         Ok(v1::SetRoleResponse { outcome: Some(outcome) })
     }
 

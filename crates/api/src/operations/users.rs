@@ -7,6 +7,7 @@ use parlance_store::User;
 use super::parse;
 use crate::auth::{Caller, ME};
 use crate::limits::LOCAL_TOKEN;
+use crate::own_task::run_to_end;
 use crate::{Api, Error, random};
 
 impl Api {
@@ -78,11 +79,24 @@ impl Api {
             self.ensure_user(caller).await?;
         }
         let user = match request.name {
-            Some(name) => self.store().rename_user(&id, parse::name(&name)?, self.clock().now()).await?,
+            Some(name) => self.rename(id.clone(), parse::name(&name)?).await?,
             None => self.store().user(&id).await?,
         };
         let user = user.ok_or_else(|| Error::UserNotFound(id.to_string()))?;
         Ok(v1::UpdateUserResponse { user: Some(user_to_proto(&user)) })
+    }
+
+    /// Changes a name, and announces that even if the caller is dropped.
+    async fn rename(&self, id: UserId, name: Name) -> Result<Option<User>, Error> {
+        let (store, profiles, now) = (self.parts.store.clone(), self.profiles().clone(), self.clock().now());
+        let renaming = async move {
+            let user = store.rename_user(&id, name, now).await?;
+            if user.is_some() {
+                profiles.changed(&id);
+            }
+            Ok(user)
+        };
+        run_to_end(self.tasks(), renaming).await
     }
 
     pub(crate) async fn get_presence(
@@ -143,7 +157,7 @@ impl Api {
     }
 }
 
-fn user_to_proto(user: &User) -> v1::User {
+pub(crate) fn user_to_proto(user: &User) -> v1::User {
     v1::User {
         user_id: user.id.as_str().to_owned(),
         name: user.name.as_str().to_owned(),

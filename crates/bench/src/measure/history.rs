@@ -137,7 +137,8 @@ async fn read_inbox(session: &Session) -> Result<()> {
     let mut page_token = String::new();
     let mut rooms = 0;
     loop {
-        let page = session.call(v1::ListInboxRequest { page_token, page_size: 200 }).await?;
+        let page =
+            session.call(v1::ListInboxRequest { page_token, page_size: 200, ..Default::default() }).await?;
         rooms += page.entries.len();
         if page.next_page_token.is_empty() {
             break;

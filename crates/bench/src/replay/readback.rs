@@ -109,7 +109,9 @@ async fn inbox(run: &Run, user: User, played: &[Played]) -> Result<u64> {
     let mut unread = HashMap::new();
     let mut page_token = String::new();
     loop {
-        let page = run.call(user, v1::ListInboxRequest { page_size: PAGE, page_token }).await?;
+        let page = run
+            .call(user, v1::ListInboxRequest { page_size: PAGE, page_token, ..Default::default() })
+            .await?;
         for entry in page.entries {
             if let Some(room) = entry.room.and_then(|room| run.room_of(&room.room_id)) {
                 unread.insert(room, entry.unread_count);

@@ -153,7 +153,9 @@ async fn read_inbox(unary: &Unary, world: &World, token: &str) -> Result<Vec<Inb
     let mut inbox = Vec::new();
     let mut page_token = String::new();
     loop {
-        let page = unary.list_inbox(token, v1::ListInboxRequest { page_size: 200, page_token }).await?;
+        let page = unary
+            .list_inbox(token, v1::ListInboxRequest { page_size: 200, page_token, ..Default::default() })
+            .await?;
         for entry in page.entries {
             let room = entry.room.context("an inbox entry without a room")?;
             let index = world.rooms.iter().position(|planned| planned.id == room.room_id);

@@ -18,9 +18,10 @@ impl Command {
     pub fn concerned(&self) -> impl Iterator<Item = &UserId> {
         let named = match &self.action {
             Action::Add { users } => users.as_slice(),
-            Action::Remove { user } | Action::Ban { user } | Action::SetRole { user, .. } => {
-                std::slice::from_ref(user)
-            }
+            Action::Remove { user }
+            | Action::Ban { user }
+            | Action::SetRole { user, .. }
+            | Action::SetOwner { user } => std::slice::from_ref(user),
             Action::Join | Action::Leave => std::slice::from_ref(&self.actor),
             _ => &[],
         };
@@ -90,6 +91,11 @@ pub enum Action {
         user: UserId,
         /// Which.
         role: Role,
+    },
+    /// Make a member the owner on behalf of the app itself: the actor need not be a member.
+    SetOwner {
+        /// Whom.
+        user: UserId,
     },
     /// Become a member of a channel.
     Join,

@@ -205,11 +205,13 @@ impl Draft {
         // Whoever never was a member learns nothing, neither of repeats nor, from a
         // cursor that lies ahead, of the head. A channel is open to be joined.
         let joins = matches!(command.action, Action::Join) && self.room.info.kind == RoomKind::Channel;
-        if actor.is_none() && !joins {
+        let for_app = matches!(command.action, Action::SetOwner { .. });
+        if actor.is_none() && !joins && !for_app {
             return Err(Refusal::NotMember);
         }
         let head = self.next_seq() - 1;
-        let left = actor.filter(|actor| !actor.is_active()).map(Member::changed_at);
+        // The app acts whether its user is a member or not.
+        let left = actor.filter(|actor| !actor.is_active() && !for_app).map(Member::changed_at);
         match self.room.requests.check(command, head, left, self.room.info.floor, self.newest(now))? {
             Seen::Before(outcome) => return Ok(Ok(Verdict::Repeat(outcome))),
             Seen::LookFurther => {
@@ -236,6 +238,9 @@ impl Draft {
                 }
             };
         }
+        if let Action::SetOwner { user } = &command.action {
+            return self.set_owner(user);
+        }
         let Some(actor) = actor.filter(|actor| actor.is_active()) else {
             return match command.action {
                 Action::Leave => nothing(),
@@ -243,7 +248,7 @@ impl Draft {
             };
         };
         match &command.action {
-            Action::Join => nothing(),
+            Action::Join | Action::SetOwner { .. } => nothing(),
             Action::Send { text, reply_to } => {
                 if let Some(seq) = reply_to {
                     need!(self.message(actor, *seq));
@@ -389,6 +394,30 @@ impl Draft {
         if role == Role::Owner {
             bodies.push(Body::RoleChanged { user: actor.user.clone(), role: Role::Admin });
         }
+        Ok(Ok(Verdict::Change(bodies)))
+    }
+
+    /// Makes `user` the owner, and whoever is that now an admin.
+    fn set_owner(&self, user: &UserId) -> Step<Verdict> {
+        self.not_direct()?;
+        let Some(member) = need!(self.row(user)).filter(|member| member.is_active()) else {
+            return Err(Refusal::TargetNotMember(user.clone()));
+        };
+        if self.room.all_members_at != Some(self.base.seq()) {
+            return Ok(Err(Need::Members));
+        }
+        let mut bodies = Vec::with_capacity(2);
+        if member.role != Role::Owner {
+            bodies.push(Body::RoleChanged { user: user.clone(), role: Role::Owner });
+        }
+        let members = self.room.members.values().flatten();
+        let others = members.filter(|other| other.is_active() && other.user != *user);
+        let mut owners: Vec<&UserId> =
+            others.filter(|other| other.role == Role::Owner).map(|other| &other.user).collect();
+        owners.sort_unstable();
+        bodies.extend(
+            owners.into_iter().map(|owner| Body::RoleChanged { user: owner.clone(), role: Role::Admin }),
+        );
         Ok(Ok(Verdict::Change(bodies)))
     }
 

@@ -77,6 +77,7 @@ impl Kind {
             | Action::Ban { .. }
             | Action::Unban { .. }
             | Action::SetRole { .. }
+            | Action::SetOwner { .. }
             | Action::Join
             | Action::Leave => Self::Members,
             Action::Update(_) => Self::Settings,

@@ -68,6 +68,27 @@ fn check_successor(solo: &mut Solo, owner: &str, expected: &str) {
 }
 
 #[test]
+fn the_app_makes_any_member_the_owner_without_being_one() {
+    let mut solo = Solo::group();
+    let choose = |who: &str| Action::SetOwner { user: user(who) };
+    let role = |solo: &Solo, who: &str| solo.store.members[&user(who)].role;
+    let outcome = solo.does("backend", choose("bob")).unwrap();
+    assert_eq!((outcome.first + 1, outcome.last), (solo.head(), solo.head()));
+    assert_eq!((role(&solo, "bob"), role(&solo, "ann")), (Role::Owner, Role::Admin));
+    assert_eq!(solo.does("backend", choose("bob")).unwrap().first, 0, "nothing to change");
+    assert_eq!(solo.does("backend", choose("backend")), Err(Refusal::TargetNotMember(user("backend"))));
+    // Neither a membership nor its end is in the way.
+    for actor in ["cat", "cat"] {
+        solo.does(actor, choose("ann")).unwrap();
+        assert_eq!((role(&solo, "ann"), role(&solo, "bob")), (Role::Owner, Role::Admin));
+        solo.does("ann", set_role("bob", Role::Owner)).unwrap();
+        solo.does("cat", Action::Leave).unwrap();
+    }
+    solo.does("bob", remove("ann")).unwrap();
+    assert_eq!(solo.does("backend", choose("ann")), Err(Refusal::TargetNotMember(user("ann"))));
+}
+
+#[test]
 fn an_owner_who_leaves_is_followed_by_the_longest_standing_admin() {
     let mut solo = Solo::group();
     for newcomer in ["dan", "eve"] {

@@ -234,7 +234,8 @@ async fn find(session: &Session, server: &str, target: &str) -> anyhow::Result<T
 async fn direct_room(session: &Session, user: &str) -> Result<Option<String>, ClientError> {
     let mut page_token = String::new();
     loop {
-        let page = session.call(v1::ListInboxRequest { page_size: PAGE, page_token }).await?;
+        let page =
+            session.call(v1::ListInboxRequest { page_size: PAGE, page_token, ..Default::default() }).await?;
         if let Some(entry) = page.entries.into_iter().find(|entry| entry.peer_id == user) {
             return Ok(entry.room.map(|room| room.room_id));
         }
@@ -248,7 +249,7 @@ async fn direct_room(session: &Session, user: &str) -> Result<Option<String>, Cl
 async fn channel(session: &Session, server: &str, title: &str) -> Result<String, ClientError> {
     let mut page_token = String::new();
     loop {
-        let request = v1::ListRoomsRequest { page_size: PAGE, page_token, include_left: false };
+        let request = v1::ListRoomsRequest { page_size: PAGE, page_token, ..Default::default() };
         let page = session.call(request).await?;
         for room in page.rooms {
             let same = room.settings.as_ref().is_some_and(|settings| settings.title == title);

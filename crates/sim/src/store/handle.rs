@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
+    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
     UserId,
 };
 use parlance_store::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom};
@@ -201,6 +201,10 @@ impl Store for NodeStore {
         to: Cursors,
     ) -> Result<Option<Cursors>, StoreError> {
         self.write(|tables| tables.advance(user, room, to)).await
+    }
+
+    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
+        self.write(|tables| tables.set_hidden(user, room, hidden)).await
     }
 
     async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
+    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
     UserId,
 };
 use parlance_store::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom};
@@ -106,6 +106,10 @@ impl Store for MemoryStore {
         to: Cursors,
     ) -> Result<Option<Cursors>, StoreError> {
         Ok(self.tables().advance(user, room, to))
+    }
+
+    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
+        Ok(self.tables().set_hidden(user, room, hidden))
     }
 
     async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {

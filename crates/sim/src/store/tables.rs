@@ -3,7 +3,7 @@ use std::ops::Bound;
 
 use parlance_core::plant::{self, Plant};
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, RoomIdKey, RoomInfo,
+    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, RoomIdKey, RoomInfo,
     SeqRange, Timestamp, UserId,
 };
 use parlance_store::{AppendError, Created, RoomIds, StoredRoom, User, UserRoom};
@@ -20,6 +20,7 @@ pub struct Tables {
     pub rooms: BTreeMap<RoomId, RoomRow>,
     /// How far each user has each of their rooms.
     pub cursors: BTreeMap<(UserId, RoomId), Cursors>,
+    hidden: BTreeMap<(UserId, RoomId), Mark>,
     users: BTreeMap<UserId, User>,
     /// What a node left last for the others.
     pub note: Option<String>,
@@ -33,6 +34,7 @@ impl Default for Tables {
             epoch: 1,
             rooms: BTreeMap::new(),
             cursors: BTreeMap::new(),
+            hidden: BTreeMap::new(),
             users: BTreeMap::new(),
             note: None,
         }
@@ -205,14 +207,25 @@ impl Tables {
     }
 
     pub(super) fn user_room(&self, user: &UserId, room: &RoomId) -> Option<UserRoom> {
-        let cursors = *self.cursors.get(&(user.clone(), room.clone()))?;
-        Some(UserRoom { room: room.clone(), member: self.member(room, user)?, cursors })
+        let key = (user.clone(), room.clone());
+        let cursors = *self.cursors.get(&key)?;
+        let hidden = self.hidden.get(&key).copied().unwrap_or_default();
+        Some(UserRoom { room: room.clone(), member: self.member(room, user)?, cursors, hidden })
     }
 
     pub(super) fn rooms_of(&self, user: &UserId, after: Option<&RoomId>, limit: usize) -> Vec<UserRoom> {
         let of_user = self.cursors.keys().filter(|(owner, _)| owner == user).map(|(_, room)| room);
         let rooms = of_user.filter(|room| after.is_none_or(|after| *room > after));
         rooms.filter_map(|room| self.user_room(user, room)).take(limit).collect()
+    }
+
+    pub(super) fn set_hidden(&mut self, user: &UserId, room: &RoomId, hidden: Mark) -> bool {
+        let key = (user.clone(), room.clone());
+        let is_there = self.cursors.contains_key(&key);
+        if is_there {
+            self.hidden.insert(key, Mark { deleted_count: 0, ..hidden });
+        }
+        is_there
     }
 
     pub(super) fn advance(&mut self, user: &UserId, room: &RoomId, to: Cursors) -> Option<Cursors> {

@@ -6,6 +6,7 @@ mod backoff;
 mod calls;
 mod cursors;
 mod error;
+mod hidden;
 mod identity;
 mod item;
 mod log;
@@ -29,8 +30,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use parlance_core::{
-    Append, Body, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
-    UserId,
+    Append, Body, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange,
+    Timestamp, UserId,
 };
 use tokio::sync::OnceCell;
 
@@ -254,6 +255,10 @@ impl Store for Dynamo {
         to: Cursors,
     ) -> Result<Option<Cursors>, StoreError> {
         Ok(self.advance_row(user, room, to).await?.map(|row| row.cursors))
+    }
+
+    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
+        self.update_hidden(user, room, hidden).await
     }
 
     async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {

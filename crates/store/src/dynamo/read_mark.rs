@@ -54,7 +54,7 @@ impl Dynamo {
         room: &RoomId,
         row: Row,
     ) -> Result<UserRoom, StoreError> {
-        let Row { member, mut cursors, examined } = row;
+        let Row { member, mut cursors, examined, hidden } = row;
         let after = cursors.read.seq.max(examined);
         // Who has left sends nothing any more.
         let left = member.intervals.last().and_then(|interval| interval.left);
@@ -71,7 +71,7 @@ impl Dynamo {
         if look.events > WORTH_STORING {
             self.store_look(operation, user, room, cursors.read, look.examined).await;
         }
-        Ok(UserRoom { room: room.clone(), member, cursors })
+        Ok(UserRoom { room: room.clone(), member, cursors, hidden })
     }
 
     /// Saves the next one the look. Whether it succeeds does not matter: somebody else may

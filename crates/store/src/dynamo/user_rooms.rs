@@ -8,6 +8,7 @@
 //! | `join_seq`, `join_count`, `join_deleted` | N | the last joining, and the messages and deletions counted then |
 //! | `delivered` | N | received up to this seq |
 //! | `read_seq`, `read_count`, `read_deleted` | N | read up to this seq, and the messages and deletions counted there |
+//! | `hidden_seq`, `hidden_count` | N | where the room was when its user hid it, and the messages counted then |
 //! | `examined` | N | messages of one's own up to here are in `read_seq` |
 //!
 //! Sending does not write here: where one's own last message is is looked up when
@@ -17,7 +18,7 @@ use parlance_core::{Cursors, Mark, Member, RoomId, UserId};
 
 use super::item::{self, Item, get_number, get_text, text};
 use super::members;
-use crate::record::damaged;
+use crate::record::{damaged, hidden};
 use crate::{StoreError, UserRoom};
 
 pub(super) const USER: &str = "user_id";
@@ -30,6 +31,8 @@ pub(super) const JOIN: &str = "join_seq";
 pub(super) const JOIN_COUNT: &str = "join_count";
 pub(super) const JOIN_DELETED: &str = "join_deleted";
 pub(super) const EXAMINED: &str = "examined";
+pub(super) const HIDDEN: &str = "hidden_seq";
+pub(super) const HIDDEN_COUNT: &str = "hidden_count";
 
 /// One room of a user as it is stored.
 #[derive(Debug, Clone)]
@@ -38,6 +41,7 @@ pub(super) struct Row {
     /// Without the user's latest own messages.
     pub(super) cursors: Cursors,
     pub(super) examined: u64,
+    pub(super) hidden: Mark,
 }
 
 pub(super) fn key(user: &UserId, room: &RoomId) -> Item {
@@ -62,7 +66,8 @@ pub(super) fn row(user: &UserId, room: &RoomId, item: &Item) -> Result<Row, Stor
         // The first event to receive is one's own joining.
         cursors.advance(Cursors { delivered: join.seq.saturating_sub(1), read: join });
         let member = members::read(user.clone(), item)?;
-        Some(Row { member, cursors, examined: get_number(item, EXAMINED)? })
+        let hidden = hidden(get_number(item, HIDDEN)?, get_number(item, HIDDEN_COUNT)?);
+        Some(Row { member, cursors, examined: get_number(item, EXAMINED)?, hidden })
     };
     read().ok_or_else(|| damaged("the item", format_args!("{user} in room {room}")))
 }
@@ -71,6 +76,6 @@ pub(super) fn row(user: &UserId, room: &RoomId, item: &Item) -> Result<Row, Stor
 pub(super) fn user_room(user: &UserId, item: &Item) -> Result<UserRoom, StoreError> {
     let room = get_text(item, ROOM).and_then(|id| RoomId::parse(id).ok());
     let room = room.ok_or_else(|| damaged("a key of user_rooms", user))?;
-    let Row { member, cursors, .. } = row(user, &room, item)?;
-    Ok(UserRoom { room, member, cursors })
+    let Row { member, cursors, hidden, .. } = row(user, &room, item)?;
+    Ok(UserRoom { room, member, cursors, hidden })
 }

@@ -4,7 +4,7 @@ use super::keys;
 use super::tables::Table;
 use super::transaction::Transaction;
 use crate::record::{
-    decode_cursors, decode_room, encode_cursors, encode_member, encode_overlay, encode_room,
+    Place, decode_place, decode_room, encode_member, encode_overlay, encode_place, encode_room,
 };
 use crate::{AppendError, Created, StoreError, StoredRoom};
 
@@ -37,7 +37,7 @@ pub(super) fn append(txn: &mut Transaction, room: &RoomId, append: Append) -> Re
 /// The writes of one append, whose conditions hold.
 fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), StoreError> {
     // Reads first: an operation that fails must not have written.
-    let mut moved: Vec<(Vec<u8>, Cursors)> = Vec::with_capacity(append.joins.len() + append.sent.len());
+    let mut moved: Vec<(Vec<u8>, Place)> = Vec::with_capacity(append.joins.len() + append.sent.len());
     // The first event to receive is one's own joining.
     let joins =
         append.joins.iter().map(|(user, mark)| (user, Cursors { delivered: mark.seq - 1, read: *mark }));
@@ -45,16 +45,16 @@ fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), Sto
     let sent = append.sent.iter().map(|(user, mark)| (user, Cursors { delivered: 0, read: *mark }));
     for (user, to) in joins.chain(sent) {
         let key = keys::pair(user.as_str(), room.as_str());
-        if let Some((_, cursors)) = moved.iter_mut().find(|(known, _)| *known == key) {
-            cursors.advance(to);
+        if let Some((_, place)) = moved.iter_mut().find(|(known, _)| *known == key) {
+            place.cursors.advance(to);
             continue;
         }
-        let mut cursors = match txn.get(Table::UserRooms, &key)? {
-            Some(bytes) => decode_cursors(room, user, &bytes)?,
-            None => Cursors::default(),
+        let mut place = match txn.get(Table::UserRooms, &key)? {
+            Some(bytes) => decode_place(room, user, &bytes)?,
+            None => Place::default(),
         };
-        cursors.advance(to);
-        moved.push((key, cursors));
+        place.cursors.advance(to);
+        moved.push((key, place));
     }
     let changed_room = match &append.info {
         Some(info) => {
@@ -77,8 +77,8 @@ fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), Sto
     for (seq, overlay) in &append.overlays {
         txn.put(Table::Overlays, keys::chunk(room, *seq), encode_overlay(overlay));
     }
-    for (key, cursors) in moved {
-        txn.put(Table::UserRooms, key, encode_cursors(&cursors));
+    for (key, place) in moved {
+        txn.put(Table::UserRooms, key, encode_place(&place));
     }
     if let Some((key, info)) = changed_room {
         txn.put(Table::Rooms, key, encode_room(&info));

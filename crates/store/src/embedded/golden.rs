@@ -147,7 +147,11 @@ fn member() {
 #[test]
 fn cursors() {
     let cursors = Cursors { delivered: 400, read: Mark { seq: 300, message_count: 200, deleted_count: 0 } };
-    check("cursors", cursors, encode_cursors, |bytes| decode_cursors(&room(), &user("bob"), bytes));
+    let decode = |bytes: &[u8]| decode_place(&room(), &user("bob"), bytes);
+    let mut place = Place { cursors, hidden: Mark::default() };
+    check("cursors", place, encode_place, decode);
+    place.hidden = hidden(401, 201);
+    check("hidden", place, encode_place, decode);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
+    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
     UserId,
 };
 use tokio::sync::Semaphore;
@@ -33,7 +33,7 @@ pub use self::open::{OpenError, Options};
 use self::tables::{Table, Tables};
 use self::view::View;
 use crate::identity::Identity;
-use crate::record::{decode_chunk, decode_cursors, decode_user, encode_cursors, encode_user};
+use crate::record::{self, Place, decode_chunk, decode_place, decode_user, encode_place, encode_user};
 use crate::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom};
 
 /// Reads that run at the same time, each on a thread of its own. More would only queue
@@ -245,13 +245,29 @@ impl Store for Embedded {
             .commit(move |txn| {
                 let key = keys::pair(user.as_str(), room.as_str());
                 let Some(bytes) = txn.get(Table::UserRooms, &key)? else { return Ok(None) };
-                let before = decode_cursors(&room, &user, &bytes)?;
+                let before = decode_place(&room, &user, &bytes)?;
                 let mut after = before;
-                after.advance(to);
+                after.cursors.advance(to);
                 if after != before {
-                    txn.put(Table::UserRooms, key, encode_cursors(&after));
+                    txn.put(Table::UserRooms, key, encode_place(&after));
                 }
-                Ok(Some(after))
+                Ok(Some(after.cursors))
+            })
+            .await?
+    }
+
+    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
+        let (user, room) = (user.clone(), room.clone());
+        self.committer
+            .commit(move |txn| {
+                let key = keys::pair(user.as_str(), room.as_str());
+                let Some(bytes) = txn.get(Table::UserRooms, &key)? else { return Ok(false) };
+                let before = decode_place(&room, &user, &bytes)?;
+                let hidden = record::hidden(hidden.seq, hidden.message_count);
+                if hidden != before.hidden {
+                    txn.put(Table::UserRooms, key, encode_place(&Place { hidden, ..before }));
+                }
+                Ok(true)
             })
             .await?
     }

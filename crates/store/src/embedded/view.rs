@@ -6,7 +6,9 @@ use parlance_core::{Chunk, Entry, Event, Member, Overlay, RoomId, SeqRange, User
 
 use super::keys;
 use super::tables::{Table, Tables, damaged};
-use crate::record::{decode_chunk, decode_cursors, decode_member, decode_overlay, decode_room, decode_user};
+use crate::record::{
+    Place, decode_chunk, decode_member, decode_overlay, decode_place, decode_room, decode_user,
+};
 use crate::{StoreError, StoredRoom, User, UserRoom};
 
 /// One moment of the store, in which every commit is there as a whole or not at all.
@@ -178,11 +180,11 @@ impl View {
         })
     }
 
-    fn with_member(&self, user: &UserId, room: RoomId, cursors: &[u8]) -> Result<UserRoom, StoreError> {
-        let cursors = decode_cursors(&room, user, cursors)?;
+    fn with_member(&self, user: &UserId, room: RoomId, place: &[u8]) -> Result<UserRoom, StoreError> {
+        let Place { cursors, hidden } = decode_place(&room, user, place)?;
         let missing = || StoreError::Damaged(format!("no member row of {user} in room {room}"));
         let member = self.member(&room, user)?.ok_or_else(missing)?;
-        Ok(UserRoom { room, member, cursors })
+        Ok(UserRoom { room, member, cursors, hidden })
     }
 
     pub(super) fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {

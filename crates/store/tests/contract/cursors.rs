@@ -1,6 +1,6 @@
 //! Where the members of a room have got to.
 
-use parlance_core::{Action, Cursors, Mark, UserId};
+use parlance_core::{Action, Cursors, Mark, SettingsChange, Title, UserId};
 use tokio::task::JoinSet;
 
 use super::fixture::{AnyStore, Node, add, group, send, unique, user};
@@ -107,4 +107,51 @@ pub(crate) async fn who_never_joined_has_no_cursors(store: AnyStore) {
 
     let absent = group(&alice, &[]).info.id;
     assert_eq!(store.advance(&alice, &absent, cursors(2, 2, 0)).await.unwrap(), None);
+}
+
+/// Whether `who` has hidden the room.
+async fn is_hidden(node: &Node, who: &UserId) -> bool {
+    let row = node.store.user_room(who, node.id()).await.unwrap().unwrap();
+    assert_eq!(node.store.rooms_of(who, None, 10).await.unwrap()[0].hidden, row.hidden);
+    row.is_hidden(node.room.head())
+}
+
+pub(crate) async fn a_hidden_room_comes_back_with_the_next_message(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob, eve) = (user(tag, "alice"), user(tag, "bob"), user(tag, "eve"));
+    let mut node = Node::create(&store, group(&alice, &[&bob])).await;
+    // Without a message, too.
+    for text in ["4", "5"] {
+        assert!(!is_hidden(&node, &bob).await);
+        let head = Mark::from(node.room.head());
+        assert!(store.set_hidden(&bob, node.id(), head).await.unwrap());
+        assert!(is_hidden(&node, &bob).await && !is_hidden(&node, &alice).await);
+        store.advance(&bob, node.id(), cursors(head.seq, head.seq, head.message_count)).await.unwrap();
+        node.write(&[(&alice, set_title(text))]).await;
+        assert!(is_hidden(&node, &bob).await, "no message");
+        node.say(&alice, text).await;
+    }
+    assert!(!is_hidden(&node, &bob).await);
+    assert!(store.set_hidden(&bob, node.id(), Mark::from(node.room.head())).await.unwrap());
+    assert!(store.set_hidden(&bob, node.id(), Mark::default()).await.unwrap());
+    assert!(!is_hidden(&node, &bob).await, "shown again");
+    assert!(!store.set_hidden(&eve, node.id(), Mark::from(node.room.head())).await.unwrap());
+    assert_eq!(store.user_room(&eve, node.id()).await.unwrap(), None);
+}
+
+pub(crate) async fn a_hidden_room_comes_back_with_the_next_membership(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
+    let mut node = Node::create(&store, group(&alice, &[&bob])).await;
+    assert!(store.set_hidden(&bob, node.id(), Mark::from(node.room.head())).await.unwrap());
+    node.write(&[(&alice, Action::Remove { user: bob.clone() })]).await;
+    node.write(&[(&alice, add(&[&bob]))]).await;
+    assert!(!is_hidden(&node, &bob).await);
+    assert!(store.set_hidden(&bob, node.id(), Mark::from(node.room.head())).await.unwrap());
+    assert!(is_hidden(&node, &bob).await);
+}
+
+fn set_title(title: &str) -> Action {
+    let title = Some(Title::parse(title).unwrap());
+    Action::Update(SettingsChange { title, ..SettingsChange::default() })
 }

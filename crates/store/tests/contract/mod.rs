@@ -58,6 +58,8 @@ macro_rules! contract {
                 cursors_never_move_back
                 concurrent_advances_end_at_the_furthest
                 who_never_joined_has_no_cursors
+                a_hidden_room_comes_back_with_the_next_message
+                a_hidden_room_comes_back_with_the_next_membership
             }
             members {
                 membership_is_kept_by_interval

@@ -1,0 +1,186 @@
+//! Tells open sessions of changed profiles.
+
+use std::sync::Arc;
+
+use dashmap::mapref::entry::Entry;
+use parlance_core::{RoomId, UserId};
+use parlance_proto::v1::signal::Signal;
+use parlance_store::{Store, StoreError};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Sizes;
+use crate::cluster::Cluster;
+use crate::limits::{MAX_PROFILE_ROOMS, PROFILE_EVERY};
+use crate::map::Map;
+use crate::operations::{signal, user_to_proto};
+
+/// Announces profiles that have changed, each in a task of its own.
+pub(crate) struct Profiles {
+    store: Arc<dyn Store>,
+    cluster: Arc<Cluster>,
+    tasks: TaskTracker,
+    end: CancellationToken,
+    sizes: &'static Sizes,
+    /// Users with a task, and whether their profile has changed again since it read it.
+    changed: Map<UserId, bool>,
+}
+
+impl Profiles {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        cluster: Arc<Cluster>,
+        tasks: TaskTracker,
+        end: CancellationToken,
+        sizes: &'static Sizes,
+    ) -> Self {
+        Self { store, cluster, tasks, end, sizes, changed: Map::default() }
+    }
+
+    /// The profile of `user` has changed. Announced at once; further changes within
+    /// [`PROFILE_EVERY`] are announced together after it.
+    pub(crate) fn changed(self: &Arc<Self>, user: &UserId) {
+        match self.changed.entry(user.clone()) {
+            Entry::Occupied(mut again) => *again.get_mut() = true,
+            Entry::Vacant(none) => {
+                none.insert(false);
+                let (profiles, user) = (self.clone(), user.clone());
+                self.tasks.spawn(async move { profiles.run(&user).await });
+            }
+        }
+    }
+
+    async fn run(&self, user: &UserId) {
+        loop {
+            if let Err(error) = self.announce(user).await {
+                tracing::warn!(%user, %error, "cannot announce a changed profile");
+            }
+            let _ = self.end.run_until_cancelled(sleep(PROFILE_EVERY)).await;
+            // Under the lock of the map: a change either is seen here or starts a new task.
+            match self.changed.entry(user.clone()) {
+                Entry::Occupied(mut again) if *again.get() => *again.get_mut() = false,
+                Entry::Occupied(done) => {
+                    done.remove();
+                    return;
+                }
+                Entry::Vacant(_) => return,
+            }
+        }
+    }
+
+    async fn announce(&self, user: &UserId) -> Result<(), StoreError> {
+        // As it is now: it may have changed again meanwhile.
+        let Some(profile) = self.store.user(user).await? else { return Ok(()) };
+        let size = self.sizes.rooms_page;
+        let mut rooms = Vec::new();
+        let mut after: Option<RoomId> = None;
+        while rooms.len() < MAX_PROFILE_ROOMS {
+            let page = self.store.rooms_of(user, after.as_ref(), size).await?;
+            let is_last = page.len() < size;
+            after = page.last().map(|last| last.room.clone());
+            rooms.extend(page.into_iter().filter(|row| row.member.is_active()).map(|row| row.room));
+            if is_last {
+                break;
+            }
+        }
+        rooms.truncate(MAX_PROFILE_ROOMS);
+        let frame = signal(Signal::UserUpdated(user_to_proto(&profile)));
+        self.cluster.signal_contacts(user, &rooms, &frame).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_proto::v1;
+    use v1::server_frame::Frame;
+
+    use super::*;
+    use crate::testing::{Conversation, TestNode, caller, group, user};
+
+    async fn rename(node: &TestNode, name: &str) {
+        let request = v1::UpdateUserRequest {
+            user_id: "me".to_owned(),
+            name: Some(name.to_owned()),
+            ..Default::default()
+        };
+        node.api.update_user(&caller("bob"), request).await.unwrap();
+    }
+
+    fn names(frames: Vec<Frame>) -> Vec<String> {
+        let name = |frame| match frame {
+            Frame::Signal(v1::Signal { signal: Some(Signal::UserUpdated(user)) }) => Some(user.name),
+            _ => None,
+        };
+        frames.into_iter().filter_map(name).collect()
+    }
+
+    async fn next_name(of: &mut Conversation) -> String {
+        loop {
+            if let Some(name) = names(vec![of.next().await]).pop() {
+                return name;
+            }
+        }
+    }
+
+    /// A node with alice and bob in as many rooms.
+    async fn node(rooms: usize) -> TestNode {
+        let node = TestNode::start();
+        node.store.answer_all();
+        for id in ["alice", "bob"] {
+            node.api.ensure_user(&caller(id)).await.unwrap();
+        }
+        for number in 0..rooms {
+            node.api.rooms().create(group(&format!("room-{number}"))).await.unwrap();
+        }
+        node
+    }
+
+    #[tokio::test]
+    async fn a_rename_reads_pages_of_rooms_and_no_room() {
+        let node = node(7).await;
+        let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+        let reads = node.store.reads();
+        rename(&node, "Robert").await;
+        assert_eq!(next_name(&mut at_alice).await, "Robert");
+        // Pages of three.
+        assert_eq!(node.store.reads() - reads, 3);
+        assert!(names(at_alice.waiting()).is_empty(), "once, however many rooms");
+    }
+
+    #[tokio::test]
+    async fn renames_in_quick_succession_end_with_the_last_name() {
+        let node = node(1).await;
+        let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+        rename(&node, "1").await;
+        let first = next_name(&mut at_alice).await;
+        for name in ["2", "3", "4"] {
+            rename(&node, name).await;
+        }
+        node.api.end.cancel();
+        assert_eq!((first.as_str(), next_name(&mut at_alice).await.as_str()), ("1", "4"));
+        assert!(names(at_alice.waiting()).is_empty());
+        while node.api.profiles().changed.contains_key(&user("bob")) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn former_members_are_not_told_of_renames() {
+        let node = node(1).await;
+        let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+        let mut at_bob = Conversation::open(&node.api, caller("bob")).await;
+        let room_id = group("room-0").info.id.to_string();
+        let request = v1::RemoveMemberRequest {
+            room_id,
+            user_id: "bob".to_owned(),
+            request_id: "remove".to_owned(),
+            ..Default::default()
+        };
+        node.api.remove_member(&caller("alice"), request).await.unwrap();
+        rename(&node, "Robert").await;
+        assert_eq!(next_name(&mut at_bob).await, "Robert", "one's own sessions, without a room");
+        assert!(names(at_alice.waiting()).is_empty());
+    }
+}
