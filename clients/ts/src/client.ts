@@ -1,5 +1,5 @@
 import { Emitter } from "./emitter.js";
-import type { Event, SendMessageResponse, Signal } from "./gen/chat_pb.js";
+import type { Event, SendMessageResponse, Signal, User } from "./gen/chat_pb.js";
 import { Outbox, type Draft } from "./room/outbox.js";
 import { type ChatMessage, echo } from "./room/message.js";
 import { type Owner, Room } from "./room/room.js";
@@ -42,6 +42,8 @@ interface ClientEvents {
   event: Event;
   /** Someone came or went. */
   presence: { userId: string; online: boolean };
+  /** Someone's profile changed, oneself or who shares a room: as it is now. Of two, the later `updatedAt` counts. */
+  user: User;
 }
 
 /**
@@ -126,12 +128,14 @@ export class Client extends Emitter<ClientEvents> implements Owner {
     return this.#session.userId;
   }
 
-  /** The rooms that one is a member of, the one with the latest message first. */
+  /** The rooms that one is a member of and has not hidden, the one with the latest message first. */
   get rooms(): readonly Room[] {
-    this.#sorted ??= [...this.#rooms.values()]
-      .filter((room) => room.isMember)
-      .sort((a, b) => lastAt(b) - lastAt(a) || (a.id < b.id ? -1 : 1));
-    return this.#sorted;
+    return (this.#sorted ??= this.#list(false));
+  }
+
+  /** Those of them that one has hidden: {@link Room.setHidden}. */
+  get hiddenRooms(): readonly Room[] {
+    return this.#list(true);
   }
 
   /** A room by id, if one is or was a member. */
@@ -203,7 +207,7 @@ export class Client extends Emitter<ClientEvents> implements Owner {
   async #refresh(): Promise<void> {
     let pageToken = "";
     do {
-      const page = await this.call("listInbox", { pageSize: INBOX_PAGE, pageToken });
+      const page = await this.call("listInbox", { pageSize: INBOX_PAGE, pageToken, includeHidden: true });
       for (const entry of page.entries) if (entry.room) this.#roomOf(entry.room.roomId).entry(entry);
       pageToken = page.nextPageToken;
     } while (pageToken);
@@ -228,6 +232,8 @@ export class Client extends Emitter<ClientEvents> implements Owner {
     if (signal.case === "typing") this.#rooms.get(signal.value.roomId)?.types(signal.value);
     else if (signal.case === "receipt") this.#rooms.get(signal.value.roomId)?.receipt(signal.value);
     else if (signal.case === "presence") this.#present(signal.value.userId, signal.value.online);
+    else if (signal.case === "userUpdated") this.emit("user", signal.value);
+    else if (signal.case === "roomHidden") void this.refresh();
   }
 
   #present(userId: string, online: boolean): void {
@@ -254,6 +260,12 @@ export class Client extends Emitter<ClientEvents> implements Owner {
     let room = this.#rooms.get(id);
     if (!room) this.#rooms.set(id, (room = new Room(this, id)));
     return room;
+  }
+
+  #list(hidden: boolean): Room[] {
+    return [...this.#rooms.values()]
+      .filter((room) => room.isMember && room.isHidden === hidden)
+      .sort((a, b) => lastAt(b) - lastAt(a) || (a.id < b.id ? -1 : 1));
   }
 
   #reorder(): void {

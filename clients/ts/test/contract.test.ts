@@ -52,6 +52,34 @@ describe.each(Object.entries(TRANSPORTS))("over %s", (_, transport) => {
 
   const texts = (room: { messages: readonly { text: string }[] }) => room.messages.map(({ text }) => text);
 
+  test("a hidden room is back with its next message, on every device", async () => {
+    const { alice, bob, hers, his } = await pair();
+    const phone = await client(alice.userId);
+    const listed = (of: Client) => of.rooms.some(({ id }) => id === hers.id);
+    await hers.setHidden(true);
+    expect([listed(alice), hers.isHidden, alice.hiddenRooms]).toEqual([false, true, [hers]]);
+    await eventually("it is hidden on the phone", () => !listed(phone));
+    expect(listed(bob)).toBe(true);
+    expect(texts(hers)).toEqual(["hello"]);
+    await hers.setHidden(false);
+    expect(listed(alice)).toBe(true);
+    await eventually("it is shown on the phone", () => listed(phone));
+    await hers.setHidden(true);
+    await his.send("are you there?");
+    for (const device of [alice, phone]) await eventually("it is back", () => listed(device));
+    const tablet = await client(alice.userId);
+    expect(listed(tablet)).toBe(true);
+  });
+
+  test("a new name reaches whoever shares a room", async () => {
+    const { alice, bob } = await pair();
+    const names: string[] = [];
+    for (const one of [alice, bob]) one.on("user", ({ userId, name }) => userId === bob.userId && names.push(name));
+    await bob.call("updateUser", { userId: "me", name: "Robert" });
+    await eventually("both have it", () => names.length === 2);
+    expect(names).toEqual(["Robert", "Robert"]);
+  });
+
   test("two people talk, change their minds, and see how far it came", async () => {
     const { alice, hers, his } = await pair();
     expect(texts(his)).toEqual(["hello"]);

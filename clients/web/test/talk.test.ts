@@ -56,6 +56,38 @@ describe("a conversation", () => {
     await message(alice, "are you there?").locator("[data-state=read]").waitFor();
   });
 
+  test("a hidden conversation is back with its next message", async () => {
+    await direct();
+    await alice.getByRole("button", { name: "Details" }).click();
+    await alice.getByRole("button", { name: "Hide from the list" }).click();
+    await entry(alice, `Bob ${group}`).waitFor({ state: "detached" });
+    await alice.reload();
+    await entry(alice, "Lobby").waitFor();
+    expect(await entry(alice, `Bob ${group}`).count()).toBe(0);
+    await say(bob, "still there?");
+    await entry(alice, `Bob ${group}`).waitFor();
+    await open(alice, `Bob ${group}`);
+    await message(alice, "hello").waitFor();
+  });
+
+  test("a new name is on open pages at once", async () => {
+    await direct();
+    // By another program of the same person.
+    const call = async (method: string, path: string, token?: string, body?: object) => {
+      const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
+      const response = await fetch(server.url + path, { method, headers, ...(body && { body: JSON.stringify(body) }) });
+      expect(response.status).toBe(200);
+      return response.json();
+    };
+    const someone = await call("POST", "/v1/users", undefined, { name: "Somebody" });
+    const { users } = await call("GET", "/v1/users?pageSize=200", someone.token);
+    const { userId } = users.find(({ name }: { name: string }) => name === `Bob ${group}`);
+    const { token } = await call("POST", "/v1/users", undefined, { userId });
+    await call("PATCH", "/v1/users/me", token, { name: `Robert ${group}` });
+    await entry(alice, `Robert ${group}`).waitFor();
+    await bob.locator("nav header strong", { hasText: `Robert ${group}` }).waitFor();
+  });
+
   test("messages are changed, answered, reacted to and deleted", async () => {
     await direct();
     await say(alice, "see you at noon");

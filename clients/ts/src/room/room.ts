@@ -65,6 +65,8 @@ export class Room extends Emitter<RoomEvents> {
   role: Role = Role.UNSPECIFIED;
   /** One is a member now. */
   isMember = true;
+  /** One has hidden it, and there was no message since. */
+  isHidden = false;
   /** Since when, as far as known; at least since when there is the room. */
   memberSince = new Date(0);
   headSeq = 0;
@@ -201,6 +203,12 @@ export class Room extends Emitter<RoomEvents> {
     this.#touch();
   }
 
+  /** Leaves it out of {@link Client.rooms} on all of one's devices until the next message, or puts it back. */
+  async setHidden(hidden: boolean): Promise<void> {
+    await this.#client.call("setRoomHidden", { roomId: this.id, hidden });
+    await this.#client.refresh();
+  }
+
   /** Leaves it. */
   async leave(): Promise<void> {
     await this.#client.call("leaveRoom", { roomId: this.id });
@@ -217,6 +225,8 @@ export class Room extends Emitter<RoomEvents> {
     this.memberCount = Number(room.memberCount);
     this.role = membership?.role ?? this.role;
     this.isMember = membership?.active ?? true;
+    // A message that came meanwhile shows it.
+    if (Number(room.messageCount) >= this.messageCount) this.isHidden = entry.hidden;
     this.headSeq = Math.max(this.headSeq, Number(room.headSeq));
     this.messageCount = Math.max(this.messageCount, Number(room.messageCount));
     if (read) this.#read(Number(read.seq), Number(read.messageCount));
@@ -245,6 +255,7 @@ export class Room extends Emitter<RoomEvents> {
     switch (body.case) {
       case "message":
         this.lastMessage = messageOf(event, body.value);
+        this.isHidden = false;
         this.#stopsTyping(event.actorId);
         // Whoever answers has read.
         if (own) this.#read(seq, Number(event.messageCount));

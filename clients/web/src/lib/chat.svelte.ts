@@ -34,7 +34,8 @@ export class Chat {
   readonly others = $derived.by(() => this.people.all.filter(({ userId }) => userId !== this.userId && userId !== LOBBY));
   /** Those of them with whom there is no room of two yet. */
   readonly strangers = $derived.by(() => {
-    const peers = new Set(this.rooms.map(({ peerId }) => peerId));
+    // Whom one has hidden is found by search.
+    const peers = new Set([...this.rooms, ...this.client.hiddenRooms].map(({ peerId }) => peerId));
     return this.others.filter(({ userId }) => !peers.has(userId));
   });
 
@@ -102,7 +103,8 @@ export class Chat {
 
   /** The direct room with someone, if there is one. */
   directRoom(userId: string): Room | undefined {
-    return this.rooms.find((room) => live(room).peerId === userId);
+    // What is hidden is still there to go on with.
+    return [...this.rooms, ...this.client.hiddenRooms].find((room) => live(room).peerId === userId);
   }
 
   /** Where to talk with someone. */

@@ -1,4 +1,4 @@
-import type { Client } from "@parlance/client";
+import type { Client, v1 } from "@parlance/client";
 import { SvelteMap, SvelteSet } from "svelte/reactivity";
 
 /** Of a server without a directory for everyone, those that were met are known. */
@@ -11,6 +11,8 @@ export class People {
   readonly #client: Client;
   readonly #isConnected: () => boolean;
   readonly #names = new SvelteMap<string, string>();
+  /** When the profile was last changed, in milliseconds: answers and signals come in any order. */
+  readonly #updated = new Map<string, number>();
   readonly #asked = new Set<string>();
   readonly #watched = new Set<string>();
   readonly #online = new SvelteSet<string>();
@@ -19,6 +21,7 @@ export class People {
   /** `isConnected` is read where it is drawn: without a connection nobody is known to be there. */
   constructor(client: Client, isConnected: () => boolean) {
     [this.#client, this.#isConnected] = [client, isConnected];
+    client.on("user", (user) => this.rename(user.userId, user.name, user.updatedAt));
     client.on("presence", ({ userId, online }) => (online ? this.#online.add(userId) : this.#online.delete(userId)));
   }
 
@@ -66,7 +69,10 @@ export class People {
     return this.#names.has(userId);
   }
 
-  rename(userId: string, name: string): void {
+  rename(userId: string, name: string, updatedAt: v1.User["updatedAt"]): void {
+    const at = updatedAt ? Number(updatedAt.seconds) * 1_000 + updatedAt.nanos / 1_000_000 : 0;
+    if (at < (this.#updated.get(userId) ?? 0)) return;
+    this.#updated.set(userId, at);
     this.#asked.add(userId);
     this.#names.set(userId, name);
   }
@@ -77,7 +83,7 @@ export class People {
     try {
       do {
         const page = await this.#client.call("listUsers", { pageSize: 200, pageToken });
-        for (const { userId, name } of page.users) this.rename(userId, name);
+        for (const { userId, name, updatedAt } of page.users) this.rename(userId, name, updatedAt);
         pageToken = page.nextPageToken;
       } while (pageToken && this.#names.size < DIRECTORY);
     } catch {
@@ -88,7 +94,7 @@ export class People {
   async #ask(userId: string): Promise<void> {
     try {
       const { user } = await this.#client.call("getUser", { userId });
-      if (user) this.#names.set(userId, user.name);
+      if (user) this.rename(userId, user.name, user.updatedAt);
     } catch {
       // Of some, only the id is left.
     }
