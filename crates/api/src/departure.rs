@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -17,6 +18,8 @@ struct Shared {
     /// How long sessions take to leave.
     takes: Duration,
     state: watch::Sender<State>,
+    /// The same, to be asked for each command.
+    has_departed: AtomicBool,
 }
 
 struct State {
@@ -35,7 +38,8 @@ impl Departure {
     /// Nobody departs until `shutdown`. Reconnects are spread over `spread`.
     pub fn new(shutdown: CancellationToken, spread: Duration) -> Self {
         let state = State { leave: shutdown.child_token(), since: None };
-        Self(Arc::new(Shared { shutdown, takes: takes(spread), state: watch::Sender::new(state) }))
+        let (takes, has_departed) = (takes(spread), AtomicBool::new(false));
+        Self(Arc::new(Shared { shutdown, takes, state: watch::Sender::new(state), has_departed }))
     }
 
     /// A token that is cancelled when whoever holds it is to go to another node.
@@ -56,6 +60,7 @@ impl Departure {
             let begins = state.since.is_none();
             if begins {
                 state.since = Some(Instant::now());
+                self.0.has_departed.store(true, Ordering::Release);
                 state.leave.cancel();
             }
             begins
@@ -67,6 +72,7 @@ impl Departure {
         self.0.state.send_if_modified(|state| {
             let ends = state.since.take().is_some();
             if ends {
+                self.0.has_departed.store(false, Ordering::Release);
                 state.leave = self.0.shutdown.child_token();
             }
             ends
@@ -75,7 +81,8 @@ impl Departure {
 
     /// Whether everyone has had the time to leave.
     pub(crate) fn is_complete(&self) -> bool {
-        self.0.state.borrow().since.is_some_and(|since| since.elapsed() >= self.0.takes)
+        let has_departed = self.0.has_departed.load(Ordering::Acquire);
+        has_departed && self.0.state.borrow().since.is_some_and(|since| since.elapsed() >= self.0.takes)
     }
 
     pub(crate) fn shutdown(&self) -> &CancellationToken {
