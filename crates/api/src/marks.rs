@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
     use crate::Error;
-    use crate::hub::{Listening, Mailbox, Terms, Waken};
+    use crate::hub::{Terms, Waken};
     use crate::testing::{TestNode, caller, group, soon, user};
 
     #[tokio::test]
@@ -168,14 +168,6 @@ mod tests {
         seq
     }
 
-    /// A session of `id` that listens to `room` as that of a member.
-    async fn live(node: &TestNode, id: &str, room: &RoomId) -> (Arc<Mailbox>, Listening) {
-        let mailbox = node.api.hub().open(&user(id), None);
-        let (listening, state) = node.api.hub().subscribe(room, &mailbox).await.unwrap().unwrap();
-        listening.now_live(state.head);
-        (mailbox, listening)
-    }
-
     async fn mark(node: &TestNode, room: &RoomId, seq: u64) -> Result<(u64, u64), Error> {
         let request = v1::MarkReadRequest { room_id: room.to_string(), seq, ..Default::default() };
         let response = node.api.mark_read(&caller("bob"), request).await?;
@@ -198,7 +190,7 @@ mod tests {
         let node = TestNode::start();
         node.store.answer_all();
         let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
-        let _session = live(&node, "bob", &room).await;
+        let _session = node.live("bob", &room).await;
         let head = say(&node, "alice", &room, 3).await;
         assert_eq!(reads_of(&node, type_in(&node, &room)).await, (Ok(()), 0));
         // In the middle of the ring, and at the head.
@@ -221,7 +213,7 @@ mod tests {
         let node = TestNode::start();
         node.store.answer_all();
         let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
-        let _session = live(&node, "bob", &room).await;
+        let _session = node.live("bob", &room).await;
         let first = say(&node, "alice", &room, 1).await;
         let own = say(&node, "bob", &room, 1).await;
         say(&node, "alice", &room, 1).await;
@@ -235,7 +227,7 @@ mod tests {
         let node = TestNode::start();
         node.store.answer_all();
         let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
-        let _session = live(&node, "bob", &room).await;
+        let _session = node.live("bob", &room).await;
         type_in(&node, &room).await.unwrap();
         let request = v1::RemoveMemberRequest {
             room_id: room.to_string(),
@@ -259,7 +251,7 @@ mod tests {
         let creation = group("first");
         let (room, info) = (creation.info.id.clone(), creation.info.clone());
         node.api.rooms().create(creation).await.unwrap();
-        let _session = live(&node, "bob", &room).await;
+        let _session = node.live("bob", &room).await;
         assert!(node.api.hub().as_member(&user("bob"), &room).is_some());
         let event = Event {
             seq: 5,
@@ -286,8 +278,8 @@ mod tests {
                 node.store.answer_all();
                 let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
                 let head = say(&node, "alice", &room, 1).await;
-                let (alice, _listening) = live(&node, "alice", &room).await;
-                let _session = if is_live { Some(live(&node, "bob", &room).await) } else { None };
+                let (alice, _listening) = node.live("alice", &room).await;
+                let _session = if is_live { Some(node.live("bob", &room).await) } else { None };
                 let tasks = node.api.usage().tasks;
                 let mut marking = Box::pin(mark(&node, &room, head));
                 let mut is_done = false;

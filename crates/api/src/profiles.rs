@@ -93,11 +93,13 @@ impl Profiles {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
     use parlance_proto::v1;
     use v1::server_frame::Frame;
 
     use super::*;
-    use crate::testing::{Conversation, TestNode, caller, group, user};
+    use crate::hub::Waken;
+    use crate::testing::{Conversation, TestNode, caller, group, soon, user};
 
     async fn rename(node: &TestNode, name: &str) {
         let request = v1::UpdateUserRequest {
@@ -140,13 +142,14 @@ mod tests {
     #[tokio::test]
     async fn a_rename_reads_pages_of_rooms_and_no_room() {
         let node = node(7).await;
-        let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+        let alice = node.live("alice", &group("room-0").info.id).await;
+        let _too = node.live("alice", &group("room-1").info.id).await;
         let reads = node.store.reads();
         rename(&node, "Robert").await;
-        assert_eq!(next_name(&mut at_alice).await, "Robert");
+        assert!(matches!(soon(alice.0.next()).await, Waken::Signal(_)));
         // Pages of three.
         assert_eq!(node.store.reads() - reads, 3);
-        assert!(names(at_alice.waiting()).is_empty(), "once, however many rooms");
+        assert!(alice.0.next().now_or_never().is_none(), "once, however many rooms");
     }
 
     #[tokio::test]

@@ -27,6 +27,7 @@ use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
 use crate::auth::{Auth, Caller};
+use crate::hub::{Listening, Mailbox};
 use crate::session::Session;
 use crate::streams::{Deliveries, Frames};
 use crate::{Api, Parts, Sizes, SystemClock};
@@ -36,6 +37,8 @@ pub(crate) struct ControlledStore {
     inner: Embedded,
     /// Rooms that cannot be read.
     pub(crate) damaged: Mutex<HashSet<RoomId>>,
+    /// Messages that cannot be read.
+    pub(crate) damaged_messages: Mutex<HashSet<(RoomId, u64)>>,
     /// Rooms that come to be when a room is next read.
     pub(crate) meanwhile: Mutex<Vec<Creation>>,
     /// Writes that are committed and not answered yet.
@@ -137,6 +140,10 @@ impl Store for ControlledStore {
     ) -> Result<Vec<Entry>, StoreError> {
         self.count_read();
         self.check(room)?;
+        let is_damaged = |(of, seq): &(RoomId, u64)| of == room && range.contains(*seq);
+        if self.damaged_messages.lock().unwrap().iter().any(is_damaged) {
+            return Err(StoreError::Damaged(format!("a message of room {room}")));
+        }
         self.inner.read(room, range, limit, latest).await
     }
 
@@ -227,6 +234,7 @@ impl Store for ControlledStore {
 pub(crate) struct TestNode {
     pub(crate) api: Arc<Api>,
     pub(crate) store: Arc<ControlledStore>,
+    room_ids: RoomIds,
     _folder: TempDir,
 }
 
@@ -252,6 +260,7 @@ impl TestNode {
         let store = Arc::new(ControlledStore {
             inner: Embedded::open(folder.path(), Options::default()).unwrap(),
             damaged: Mutex::default(),
+            damaged_messages: Mutex::default(),
             meanwhile: Mutex::default(),
             after_page: Mutex::default(),
             committed: Semaphore::new(0),
@@ -259,9 +268,69 @@ impl TestNode {
             reads: AtomicUsize::new(0),
             failing_advances: AtomicUsize::new(0),
         });
-        let parts = Parts { presence_grace, ..parts(store.clone(), room_ids, &Sizes::SMALL) };
-        Self { api: Api::start(parts, CancellationToken::new()), store, _folder: folder }
+        let parts = Parts { presence_grace, ..parts(store.clone(), room_ids.clone(), &Sizes::SMALL) };
+        Self { api: Api::start(parts, CancellationToken::new()), store, room_ids, _folder: folder }
     }
+}
+
+impl TestNode {
+    /// Another node on the same store. All hints between the two are lost.
+    pub(crate) fn other(&self) -> Arc<Api> {
+        let parts = parts(self.store.clone(), self.room_ids.clone(), &Sizes::SMALL);
+        Api::start(parts, CancellationToken::new())
+    }
+
+    /// A node with a group of alice and bob; writes are answered at once, and carol is a user.
+    pub(crate) async fn with_group() -> (Self, RoomId) {
+        let node = Self::start();
+        node.store.answer_all();
+        for id in ["alice", "bob", "carol"] {
+            node.api.ensure_user(&caller(id)).await.unwrap();
+        }
+        let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
+        (node, room)
+    }
+
+    /// A session of `id` that listens to `room` as that of a member.
+    pub(crate) async fn live(&self, id: &str, room: &RoomId) -> (Arc<Mailbox>, Listening) {
+        let mailbox = self.api.hub().open(&user(id), None);
+        let (listening, state) = self.api.hub().subscribe(room, &mailbox).await.unwrap().unwrap();
+        listening.now_live(state.head);
+        (mailbox, listening)
+    }
+}
+
+/// Alice says something; returns its seq.
+pub(crate) async fn say(api: &Api, room: &RoomId, text: &str) -> u64 {
+    let request = v1::SendMessageRequest {
+        text: text.to_owned(),
+        client_message_id: text.replace(' ', "-"),
+        target: Some(v1::send_message_request::Target::RoomId(room.to_string())),
+        ..Default::default()
+    };
+    api.send_message(&caller("alice"), request).await.unwrap().seq
+}
+
+/// Alice removes someone; returns the seq of that.
+pub(crate) async fn remove(api: &Api, room: &RoomId, whom: &str) -> u64 {
+    let request = v1::RemoveMemberRequest {
+        room_id: room.to_string(),
+        user_id: whom.to_owned(),
+        request_id: format!("remove-{whom}"),
+        ..Default::default()
+    };
+    api.remove_member(&caller("alice"), request).await.unwrap().outcome.unwrap().seq
+}
+
+/// Alice adds someone; returns the seq of that.
+pub(crate) async fn add(api: &Api, room: &RoomId, whom: &str) -> u64 {
+    let request = v1::AddMembersRequest {
+        room_id: room.to_string(),
+        user_ids: vec![whom.to_owned()],
+        request_id: format!("add-{whom}"),
+        ..Default::default()
+    };
+    api.add_members(&caller("alice"), request).await.unwrap().outcome.unwrap().seq
 }
 
 /// A node alone on `store`.

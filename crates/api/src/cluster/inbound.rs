@@ -141,10 +141,14 @@ fn signal_of(hint: &SignalHint) -> Option<SharedFrame> {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
     use parlance_proto::v1;
+    use parlance_store::Store as _;
     use prost::Message;
 
     use super::*;
+    use crate::hub::{Mailbox, Terms, Waken};
+    use crate::testing::{TestNode, add, caller, remove, say, soon, user};
 
     fn passes(frame: Option<Frame>) -> bool {
         let frame = ServerFrame { frame }.encode_to_vec().into();
@@ -166,5 +170,69 @@ mod tests {
         assert!(!passes(None), "a frame of a later version");
         let garbage = SignalHint { frame: vec![0xff; 8].into(), ..SignalHint::default() };
         assert!(signal_of(&garbage).is_none());
+    }
+
+    fn signals(mailbox: &Mailbox) -> usize {
+        let mut signals = 0;
+        while let Some(waken) = mailbox.next().now_or_never() {
+            signals += usize::from(matches!(waken, Waken::Signal(_)));
+        }
+        signals
+    }
+
+    /// Alice types, and has read the room up to `seq`: two signals.
+    async fn type_and_mark(node: &TestNode, room: &RoomId, seq: u64) {
+        let alice = caller("alice");
+        let request = v1::SendTypingRequest { room_id: room.to_string() };
+        node.api.send_typing(&alice, request).await.unwrap();
+        let request = v1::MarkReadRequest { room_id: room.to_string(), seq, ..Default::default() };
+        node.api.mark_read(&alice, request).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn former_members_get_no_signals() {
+        let (node, room) = TestNode::with_group().await;
+        add(&node.api, &room, "carol").await;
+        let (carol, _at_carol) = node.live("carol", &room).await;
+        let (bob, at_bob) = node.live("bob", &room).await;
+        type_and_mark(&node, &room, 3).await;
+        assert_eq!((signals(&carol), signals(&bob)), (2, 2));
+        // One session of bob's has not come to the removal, another one is there for the past.
+        let removed = remove(&node.api, &room, "bob").await;
+        assert_eq!(at_bob.removed_at(), removed);
+        let past = node.api.hub().open(&user("bob"), None);
+        let _at_past = node.api.hub().subscribe(&room, &past).await.unwrap().unwrap();
+        type_and_mark(&node, &room, 4).await;
+        assert_eq!((signals(&carol), signals(&bob), signals(&past)), (2, 0, 0));
+    }
+
+    /// The removal lies in a hole that this node has delivered past; its hint comes after that.
+    #[tokio::test]
+    async fn a_late_hint_of_a_removal_is_honoured() {
+        let (node, room) = TestNode::with_group().await;
+        let (bob, at_bob) = node.live("bob", &room).await;
+        let other = node.other();
+        for text in ["1", "2", "3"] {
+            say(&other, &room, text).await;
+        }
+        let removed = remove(&other, &room, "bob").await;
+        let head = say(&other, &room, "without bob").await;
+        // As many as are read at once, and the last one.
+        node.api.hub().refresh(at_bob.feed()).await.unwrap();
+        assert_eq!((at_bob.feed().known().unwrap().head, at_bob.removed_at()), (head, 0));
+
+        let chunk = node.store.chunk(&room, removed).await.unwrap().unwrap();
+        let stored = node.store.room(&room).await.unwrap().unwrap();
+        let hint = envelope::chunk(&room, Terms::from(&stored.info), &chunk);
+        node.api.cluster.take(&node.api.rooms, &node.api.tasks, hint);
+        soon(async {
+            while at_bob.removed_at() == 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(at_bob.removed_at(), removed);
+        type_and_mark(&node, &room, head - 2).await;
+        assert_eq!(signals(&bob), 0);
     }
 }

@@ -247,9 +247,11 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use parlance_core::{Action, Command, RequestId, Text};
+    use parlance_store::StoreError;
 
+    use crate::Error;
     use crate::hub::Waken;
-    use crate::testing::{TestNode, group, soon, user};
+    use crate::testing::{TestNode, group, say, soon, user};
 
     #[tokio::test]
     async fn members_learn_of_a_room_whose_creator_hangs_up() {
@@ -293,5 +295,35 @@ mod tests {
         assert!(is_repeat);
         let Waken::Attach(attach) = soon(mailbox.next()).await else { panic!("not an attach") };
         assert_eq!(attach.room, room.info.id);
+    }
+
+    /// What one command needs cannot be read: those that are decided beside it do not suffer.
+    #[tokio::test]
+    async fn a_damaged_message_fails_its_own_command_only() {
+        let (node, room) = TestNode::with_group().await;
+        // By another node: the room's actor here begins with the last one.
+        let other = node.other();
+        let damaged = say(&other, &room, "damaged").await;
+        let whole = say(&other, &room, "whole").await;
+        node.store.damaged_messages.lock().unwrap().insert((room.clone(), damaged));
+        let command = |id: &str, action| Command {
+            actor: user("alice"),
+            request: RequestId::parse(id).unwrap(),
+            after: None,
+            action,
+        };
+        let text = |text| Text::parse(text).unwrap();
+        let rooms = node.api.rooms();
+        // All of them are waiting when the room's actor begins.
+        let (before, bad, good, after) = tokio::join!(
+            rooms.submit(&room, command("1", Action::Send { text: text("before"), reply_to: None })),
+            rooms.submit(&room, command("2", Action::Edit { target: damaged, text: text("y") })),
+            rooms.submit(&room, command("3", Action::Edit { target: whole, text: text("z") })),
+            rooms.submit(&room, command("4", Action::Send { text: text("after"), reply_to: None })),
+        );
+        let bad = bad.unwrap_err();
+        assert!(matches!(bad, Error::Store(StoreError::Damaged(_))), "{bad}");
+        let seqs = [before, good, after].map(|outcome| outcome.unwrap().first);
+        assert_eq!(seqs, [whole + 1, whole + 2, whole + 3]);
     }
 }
