@@ -1,7 +1,8 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use parlance_core::{Clock as _, SystemClock};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 /// How long anything may take that should take milliseconds. The machine may be busy
@@ -41,5 +42,5 @@ pub fn fresh(prefix: &str) -> String {
 
 /// Seconds since the Unix epoch.
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemClock.now().0 / 1_000
 }

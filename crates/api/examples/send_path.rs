@@ -10,8 +10,8 @@ use futures::StreamExt;
 use parlance_api::auth::Auth;
 use parlance_api::services::Services;
 use parlance_api::streams::Frames;
-use parlance_api::{Api, Parts, RECOVERY_READS, SystemClock};
-use parlance_core::{Name, Timestamp, UserId};
+use parlance_api::{Api, Parts, RECOVERY_READS};
+use parlance_core::{Clock as _, Name, SystemClock, Timestamp, UserId};
 use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
@@ -104,7 +104,9 @@ struct Client {
 
 impl Client {
     async fn open(services: &Services, user: &UserId) -> Result<Self, Error> {
-        let token = Auth::local(b"instructions").mint(user, Duration::from_secs(3_600)).ok_or("no token")?;
+        let token = Auth::local(b"instructions")
+            .mint(user, Duration::from_secs(3_600), SystemClock.now())
+            .ok_or("no token")?;
         let (requests, inbound) = mpsc::unbounded_channel();
         let inbound = UnboundedReceiverStream::new(inbound);
         let frames: Frames = services.open(Some(&format!("Bearer {token}")), inbound, None)?.into();

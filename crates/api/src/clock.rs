@@ -1,20 +1,49 @@
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 
-use parlance_core::Timestamp;
+use parlance_core::{Clock, ClockMonitor, Timestamp};
 
-/// What time it is.
-pub trait Clock: Send + Sync + 'static {
-    /// Now.
-    fn now(&self) -> Timestamp;
+/// The clock that a node stamps events and judges tokens with: the process's own, corrected where
+/// that differs too much from the servers' that all nodes share.
+#[derive(Debug)]
+pub struct BoundedClock(Arc<ClockMonitor>);
+
+impl BoundedClock {
+    /// The clock that `monitor` watches.
+    pub fn new(monitor: Arc<ClockMonitor>) -> Self {
+        metrics::describe_counter!(
+            "parlance_clock_corrections_total",
+            "readings of the clock that were corrected because it is wrong"
+        );
+        Self(monitor)
+    }
 }
 
-/// The clock of the machine.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
+impl Clock for BoundedClock {
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(since.as_millis() as u64)
+        let (now, correction) = (self.0.uncorrected(), self.0.correction_ms());
+        if correction == 0 {
+            return now;
+        }
+        metrics::counter!("parlance_clock_corrections_total").increment(1);
+        Timestamp(now.0.saturating_add_signed(correction.saturating_neg()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_core::{ClockOffset, SystemClock, TimeSource};
+
+    use super::*;
+
+    #[test]
+    fn a_wrong_clock_reads_what_the_servers_say_and_half_a_minute() {
+        let monitor = Arc::new(ClockMonitor::new(Arc::new(SystemClock)));
+        let clock = BoundedClock::new(monitor.clone());
+        for (ahead_ms, read) in [(3_600_000, -3_570_000), (-3_600_000, 3_570_000), (29_000, 0)] {
+            monitor.record(TimeSource::Store, ClockOffset { ahead_ms, tolerance_ms: 0 });
+            let (before, now) = (SystemClock.now().0, clock.now().0);
+            let least = before.saturating_add_signed(read);
+            assert!((least..least + 10_000).contains(&now), "{ahead_ms}: {now} and not {least}");
+        }
     }
 }

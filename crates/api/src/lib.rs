@@ -32,9 +32,9 @@ use std::time::Duration;
 
 use dashmap::DashSet;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
-use parlance_core::UserId;
 use parlance_core::evict::survivors;
 use parlance_core::plant::{self, Plant};
+use parlance_core::{Clock, UserId};
 use parlance_proto::v1;
 use parlance_registry::Registry;
 use parlance_store::{RoomIds, Store};
@@ -42,7 +42,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use clock::{Clock, SystemClock};
+pub use clock::BoundedClock;
 pub use cluster::Recovery;
 pub use departure::Departure;
 pub use error::Error;

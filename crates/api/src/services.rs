@@ -64,7 +64,7 @@ impl Services {
         inbound: impl Stream<Item = Result<v1::ClientFrame, Status>> + Send + 'static,
         outlet: Option<Outlet>,
     ) -> Result<Deliveries, Status> {
-        let caller = self.0.auth().verify(authorization)?;
+        let caller = self.0.auth().verify(authorization, self.0.clock().now())?;
         Ok(self.session(caller, inbound.boxed(), false, outlet))
     }
 
@@ -81,7 +81,7 @@ impl Services {
     fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Error> {
         let header = metadata.get("authorization").map(|value| value.to_str());
         let header = header.transpose().map_err(|_| Error::TokenInvalid(TokenProblem::NotBearer))?;
-        self.0.auth().verify(header)
+        self.0.auth().verify(header, self.0.clock().now())
     }
 
     /// What every unary call has in common.

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, NewRoom, Overlay, RoomId, RoomIdKey,
-    RoomKind, SeqRange, Settings, Timestamp, UserId, Visibility,
+    RoomKind, SeqRange, Settings, SystemClock, Timestamp, UserId, Visibility,
 };
 use parlance_proto::v1;
 use parlance_registry::{Local, NodeId};
@@ -30,7 +30,7 @@ use crate::auth::{Auth, Caller};
 use crate::hub::{Listening, Mailbox};
 use crate::session::Session;
 use crate::streams::{Deliveries, Frames};
-use crate::{Api, Parts, Sizes, SystemClock};
+use crate::{Api, Parts, Sizes};
 
 /// The embedded store, with faults.
 pub(crate) struct ControlledStore {

@@ -5,9 +5,10 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use parlance_core::{Clock as _, SystemClock};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -216,9 +217,8 @@ pub(crate) async fn metric(arguments: &[String], name: &str) -> Result<f64> {
 /// Two ports of [`PORTS`] on which nobody listens, from a place that differs from run to
 /// run.
 pub(crate) fn free_ports() -> Result<(u16, u16)> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let size = PORTS.end - PORTS.start;
-    let first = (now.subsec_micros() ^ std::process::id().wrapping_mul(7919)) % u32::from(size);
+    let first = (SystemClock.now().0 as u32 ^ std::process::id().wrapping_mul(7919)) % u32::from(size);
     let ports = (0..size).map(|step| PORTS.start + (first as u16 + step) % size);
     // Both are held until both are known.
     let mut free = ports.filter_map(|port| Some((TcpListener::bind(("127.0.0.1", port)).ok()?, port)));

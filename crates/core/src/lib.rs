@@ -1,5 +1,5 @@
 //! The rules of Parlance, and nothing else: ids, limits, events and the [`Room`] state
-//! machine. No I/O, no async, no clock, no randomness: those come in as values.
+//! machine. No I/O, no async, no randomness; time comes in through [`Clock`].
 //!
 //! A room is a log of [`Event`]s. A [`Room`] is the state folded from it; a [`Draft`]
 //! decides commands against that state and becomes a [`Chunk`], the unit that a store
@@ -11,6 +11,7 @@ pub mod limits;
 pub mod plant;
 
 mod chunk;
+mod clock;
 mod event;
 mod ids;
 mod inbox;
@@ -21,6 +22,7 @@ mod text;
 mod time;
 
 pub use chunk::{Chunk, Head, Nonce};
+pub use clock::{Clock, ClockMonitor, ClockOffset, SystemClock, TimeSource};
 pub use event::{Body, Event, Message, RoomKind, Settings, Unknown, Visibility};
 pub use ids::{DeviceId, IdError, RequestId, RoomId, RoomIdKey, UserId};
 pub use inbox::{Cursors, Mark, Unread};

@@ -57,6 +57,14 @@ pub const MAX_RECENT_REQUESTS: usize = 4_096;
 /// How long a request without `after_seq` is recognised, milliseconds: 15 minutes.
 pub const REPEAT_WINDOW_MS: u64 = 15 * 60 * 1000;
 
+/// By how much a node's clock may be wrong, milliseconds: half of the tolerance for tokens. Beyond
+/// it the node is not ready, and what it reads is corrected.
+pub const MAX_CLOCK_OFFSET_MS: u64 = 30_000;
+
+/// Measurement error up to which a comparison of clocks is of use, milliseconds: small beside
+/// [`MAX_CLOCK_OFFSET_MS`].
+pub const MAX_CLOCK_TOLERANCE_MS: u64 = 5_000;
+
 /// Events that a request with `after_seq` is checked against. Past it the client pages
 /// first.
 pub const MAX_REPEAT_CHECK: u64 = MAX_RECENT_REQUESTS as u64;

@@ -42,11 +42,13 @@ pub enum Plant {
     UncountedLoss,
     /// What a later version has added to an event is taken for damage, or dropped.
     FromTheFuture,
+    /// The clock of a node is believed, however wrong it is.
+    TrustClock,
 }
 
 impl Plant {
     /// All that the simulation finds.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::AckBeforeCommit,
         Self::SkipFence,
         Self::MiddleOfChunk,
@@ -59,6 +61,7 @@ impl Plant {
         Self::LateRegistration,
         Self::UncountedLoss,
         Self::FromTheFuture,
+        Self::TrustClock,
     ];
 
     /// Those that tests of a single node find; the others are found by the simulation.
@@ -84,6 +87,7 @@ impl Plant {
             Self::LateRegistration => "late-registration",
             Self::UncountedLoss => "uncounted-loss",
             Self::FromTheFuture => "from-the-future",
+            Self::TrustClock => "trust-clock",
         }
     }
 

@@ -21,4 +21,5 @@ mod web;
 
 pub use keys::existing_local_key;
 pub use origin::{Origin, OriginError};
+pub use readiness::clock_error;
 pub use server::Server;

@@ -4,14 +4,15 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use parlance_api::auth::Auth;
 use parlance_api::services::Services;
-use parlance_api::{Api, Departure, Parts, SystemClock};
+use parlance_api::{Api, BoundedClock, Departure, Parts};
+use parlance_core::{ClockMonitor, SystemClock};
 use parlance_registry::{FleetTag, Local, NodeId, Redis, Registry};
 use parlance_store::{Durability, Dynamo, DynamoOptions, Embedded, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Identity, StoreConfig};
-use crate::readiness::{Readiness, watch_registry, watch_store, watch_warning};
+use crate::readiness::{Readiness, watch_clock, watch_registry, watch_store, watch_warning};
 use crate::{data_dir, keys};
 
 /// A running node: what keeps rooms and sessions.
@@ -38,17 +39,18 @@ impl Node {
         }
         let auth = keys::auth(&config.identity, &config.data_dir)?;
         report_tokens(&auth, &config.identity);
-        let (store, embedded) = open_store(config).await?;
+        let monitor = Arc::new(ClockMonitor::new(Arc::new(SystemClock)));
+        let (store, embedded) = open_store(config, &monitor).await?;
         let identity = store.identity().await.context("cannot settle the identity of the store")?;
         let room_ids = store.room_ids().await.context("cannot read how ids of rooms are made")?;
         tracing::info!(%identity, "the store is open");
-        let registry = join(config, &identity).await?;
+        let registry = join(config, &identity, &monitor).await?;
         let parts = Parts {
             store: store.clone(),
             room_ids,
             registry: registry.clone(),
             auth,
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(BoundedClock::new(monitor.clone())),
             user_rate: config.user_rate,
             reconnect_spread: spread,
             isolation: config.redis.as_ref().map_or(parlance_api::ISOLATION, |redis| redis.isolation),
@@ -64,6 +66,7 @@ impl Node {
             let watch = watch_registry(registry.clone(), api.is_alone(), readiness.clone());
             watches.spawn(end.clone().run_until_cancelled_owned(watch));
         }
+        watches.spawn(end.clone().run_until_cancelled_owned(watch_clock(monitor, readiness.clone())));
         let watch = watch_store(store.clone(), readiness.clone());
         watches.spawn(end.clone().run_until_cancelled_owned(watch));
         let services = Services::new(api.clone());
@@ -106,7 +109,10 @@ fn report_tokens(auth: &Auth, identity: &Identity) {
     }
 }
 
-async fn open_store(config: &config::Node) -> anyhow::Result<(Arc<dyn Store>, Option<Arc<Embedded>>)> {
+async fn open_store(
+    config: &config::Node,
+    clock: &Arc<ClockMonitor>,
+) -> anyhow::Result<(Arc<dyn Store>, Option<Arc<Embedded>>)> {
     match &config.store {
         StoreConfig::Embedded { sync } => {
             let durability = if *sync { Durability::Synced } else { Durability::Buffered };
@@ -117,7 +123,8 @@ async fn open_store(config: &config::Node) -> anyhow::Result<(Arc<dyn Store>, Op
             Ok((store.clone(), Some(store)))
         }
         StoreConfig::Dynamodb { table_prefix } => {
-            let options = DynamoOptions { table_prefix: table_prefix.clone(), ..DynamoOptions::default() };
+            let (table_prefix, clock) = (table_prefix.clone(), clock.clone());
+            let options = DynamoOptions { table_prefix, clock, ..DynamoOptions::default() };
             let store = Dynamo::connect(&options).await?;
             let report = store.check_tables().await.context("cannot look at the tables in dynamodb")?;
             for warning in &report.warnings {
@@ -135,12 +142,17 @@ async fn open_store(config: &config::Node) -> anyhow::Result<(Arc<dyn Store>, Op
     }
 }
 
-async fn join(config: &config::Node, store_identity: &str) -> anyhow::Result<Arc<dyn Registry>> {
+async fn join(
+    config: &config::Node,
+    store_identity: &str,
+    clock: &Arc<ClockMonitor>,
+) -> anyhow::Result<Arc<dyn Registry>> {
     let node = NodeId::from_random(keys::random_bits()?);
     match &config.redis {
         None => Ok(Arc::new(Local::new(node))),
         Some(redis) => {
             let mut options = redis.options();
+            options.clock = clock.clone();
             options.fleet = FleetTag::of(store_identity, &redis.prefix);
             Ok(Redis::connect(node, options).await?)
         }

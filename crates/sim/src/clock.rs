@@ -1,9 +1,8 @@
-use parlance_api::Clock;
-use parlance_core::Timestamp;
+use parlance_core::{Clock, Timestamp};
 use tokio::time::Instant;
 
-/// Some moment in 2027; any will do.
-const BEGIN_MS: u64 = 1_800_000_000_000;
+/// When the simulation begins: some moment in 2027, any will do.
+pub const BEGIN: Timestamp = Timestamp(1_800_000_000_000);
 
 /// A node's clock: simulated time, and wrong by as much as its node's.
 pub struct SimulatedClock {
@@ -21,6 +20,6 @@ impl SimulatedClock {
 impl Clock for SimulatedClock {
     fn now(&self) -> Timestamp {
         let elapsed = self.start.elapsed().as_millis() as u64;
-        Timestamp((BEGIN_MS + elapsed).saturating_add_signed(self.skew_ms))
+        Timestamp((BEGIN.0 + elapsed).saturating_add_signed(self.skew_ms))
     }
 }

@@ -3,12 +3,12 @@ use std::time::Duration;
 
 use parlance_api::auth::Auth;
 use parlance_api::services::Services;
-use parlance_api::{Api, PRESENCE_GRACE, Parts, RECOVERY_READS, Sizes, Usage};
-use parlance_core::UserId;
+use parlance_api::{Api, BoundedClock, PRESENCE_GRACE, Parts, RECOVERY_READS, Sizes, Usage};
+use parlance_core::{ClockMonitor, UserId};
 use parlance_registry::{NodeId, Registry as _};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::SimulatedClock;
+use crate::clock::{BEGIN, SimulatedClock};
 use crate::fence::Fence;
 use crate::mesh::{Mesh, NodeRegistry};
 use crate::store::{MemoryStore, NodeStore};
@@ -17,7 +17,7 @@ use crate::weather::Weather;
 /// Nobody outside the simulation sees a token of it.
 const SECRET: &[u8] = b"the secret of all simulated nodes";
 
-/// Tokens that never end: how long they still hold does not depend on the real clock.
+/// Tokens that never end.
 const TOKEN: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Longer than a lease, and shorter than some nodes are cut off.
@@ -53,12 +53,17 @@ impl Node {
         let registry = mesh.join(id.clone(), fence.clone());
         let shutdown = CancellationToken::new();
         let room_ids = memory.tables().room_ids.clone();
+        let clock = SimulatedClock::new(weather.trace().start(), skew_ms);
+        let monitor = Arc::new(ClockMonitor::new(Arc::new(clock)));
+        let store = NodeStore::new(memory.clone(), fence.clone(), weather.clone(), monitor.clone());
+        // A node asks its store for much before it serves.
+        store.compare_clocks();
         let parts = Parts {
             room_ids,
-            store: Arc::new(NodeStore::new(memory.clone(), fence.clone(), weather.clone())),
+            store: Arc::new(store),
             registry: registry.clone(),
             auth: Auth::local(SECRET),
-            clock: Arc::new(SimulatedClock::new(weather.trace().start(), skew_ms)),
+            clock: Arc::new(BoundedClock::new(monitor)),
             user_rate: None,
             reconnect_spread: Duration::from_secs(2),
             isolation: ISOLATION,
@@ -105,6 +110,6 @@ impl Node {
 
 /// What goes into the `authorization` of `user`.
 pub fn authorization(user: &UserId) -> String {
-    let token = Auth::local(SECRET).mint(user, TOKEN).unwrap_or_default();
+    let token = Auth::local(SECRET).mint(user, TOKEN, BEGIN).unwrap_or_default();
     format!("Bearer {token}")
 }

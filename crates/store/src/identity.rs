@@ -1,5 +1,4 @@
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use parlance_core::{Clock as _, SystemClock};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::hex::hex;
@@ -28,7 +27,7 @@ impl Identity {
     /// The next epoch is the time in seconds. The successor alone would repeat: a backup that is
     /// restored twice would have the same epoch both times.
     pub(crate) fn after_restore(epoch: u64) -> Result<Self, StoreError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = SystemClock.now().0 / 1_000;
         Ok(Self { id: random_id()?, epoch: now.max(epoch + 1) })
     }
 

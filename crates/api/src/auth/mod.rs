@@ -4,11 +4,11 @@ mod claims;
 mod provider;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use parlance_core::UserId;
+use parlance_core::{Timestamp, UserId};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -39,15 +39,11 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// How long the token still holds; for one that never ends, ten years.
-    pub fn remaining(&self) -> Duration {
+    /// How long the token still holds, from `now` on; for one that never ends, ten years.
+    pub fn remaining(&self, now: Timestamp) -> Duration {
         let end = Duration::from_secs(self.expires_at.saturating_add(CLOCK_SKEW));
-        end.saturating_sub(since_epoch()).min(FOR_EVER)
+        end.saturating_sub(Duration::from_millis(now.0)).min(FOR_EVER)
     }
-}
-
-fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The claims of tokens that are made here.
@@ -161,26 +157,32 @@ impl Auth {
         names.join(", ")
     }
 
-    /// A token for `user`; `None` where tokens are made elsewhere.
-    pub fn mint(&self, user: &UserId, lifetime: Duration) -> Option<String> {
-        self.mint_with_scope(user, "", lifetime)
+    /// A token for `user`, valid from `now` on; `None` where tokens are made elsewhere.
+    pub fn mint(&self, user: &UserId, lifetime: Duration, now: Timestamp) -> Option<String> {
+        self.mint_with_scope(user, "", lifetime, now)
     }
 
     /// A token for `user` with a space-separated `scope`; `None` where tokens are made elsewhere.
-    fn mint_with_scope(&self, user: &UserId, scope: &str, lifetime: Duration) -> Option<String> {
-        let exp = (since_epoch() + lifetime).as_secs();
+    fn mint_with_scope(
+        &self,
+        user: &UserId,
+        scope: &str,
+        lifetime: Duration,
+        now: Timestamp,
+    ) -> Option<String> {
+        let exp = (Duration::from_millis(now.0) + lifetime).as_secs();
         let claims = OwnClaims { sub: user.as_str(), exp, scope, iss: LOCAL_ISSUER };
         jsonwebtoken::encode(&Header::default(), &claims, self.encoding.as_ref()?).ok()
     }
 
-    /// Whom the value of an `authorization` header names. The reason for a refusal is logged and
+    /// Whom the value of an `authorization` header names at `now`. The reason for a refusal is logged and
     /// returned, the token is not.
     ///
     /// # Errors
     /// UNAUTHENTICATED, with a reason that says whether to get a new token.
-    pub fn verify(&self, authorization: Option<&str>) -> Result<Caller, Error> {
+    pub fn verify(&self, authorization: Option<&str>, now: Timestamp) -> Result<Caller, Error> {
         let header = authorization.ok_or(Error::TokenMissing)?;
-        let now = since_epoch().as_secs();
+        let now = now.0 / 1_000;
         match self.claims(header, now) {
             Ok(Claims { user, is_service, expires_at }) => Ok(Caller { user, is_service, expires_at }),
             Err(Refused::Expired) => Err(Error::TokenExpired),
@@ -290,6 +292,9 @@ fn signature_only(algorithms: Vec<Algorithm>) -> Validation {
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+    const MINUTE: Duration = Duration::from_secs(60);
+
     fn key_error(key: Key) -> KeyError {
         Auth::with_key(&key, &Expectations::default()).err().unwrap()
     }
@@ -312,17 +317,17 @@ mod tests {
     fn refusals_are_told_apart() {
         let auth = Auth::local(&[7; 32]);
         let alice = UserId::parse("alice").unwrap();
-        let refused = |header: &str| match auth.verify(Some(header)) {
+        let refused = |header: &str| match auth.verify(Some(header), NOW) {
             Err(Error::TokenInvalid(problem)) => problem.to_string(),
             other => panic!("{header}: {other:?}"),
         };
-        let token = auth.mint(&alice, Duration::from_secs(60)).unwrap();
-        assert_eq!(auth.verify(Some(&format!("bearer {token}"))).unwrap().user, alice);
+        let token = auth.mint(&alice, MINUTE, NOW).unwrap();
+        assert_eq!(auth.verify(Some(&format!("bearer {token}")), NOW).unwrap().user, alice);
         assert_eq!(refused(&token), "authorization: want Bearer and a token");
         assert_eq!(refused(&format!("Basic {token}")), "authorization: want Bearer and a token");
         assert_eq!(refused("Bearer garbage"), "not a JSON web token");
         assert_eq!(refused(&format!("Bearer {}", "x".repeat(9000))), "longer than 8192 bytes");
-        let other = Auth::local(&[8; 32]).mint(&alice, Duration::from_secs(60)).unwrap();
+        let other = Auth::local(&[8; 32]).mint(&alice, MINUTE, NOW).unwrap();
         assert_eq!(
             refused(&format!("Bearer {other}")),
             "the signature does not match the key of this server"
@@ -341,7 +346,22 @@ mod tests {
     fn own_tokens_may_have_a_scope() {
         let auth = Auth::local(&[7; 32]);
         let backend = UserId::parse("backend").unwrap();
-        let token = auth.mint_with_scope(&backend, "service", Duration::from_secs(60)).unwrap();
-        assert!(auth.verify(Some(&format!("Bearer {token}"))).unwrap().is_service);
+        let token = auth.mint_with_scope(&backend, "service", MINUTE, NOW).unwrap();
+        assert!(auth.verify(Some(&format!("Bearer {token}")), NOW).unwrap().is_service);
+    }
+
+    /// Neither the machine's clock nor anything else than `now` decides.
+    #[test]
+    fn tokens_expire_by_the_time_that_is_handed_in() {
+        let auth = Auth::local(&[7; 32]);
+        let alice = UserId::parse("alice").unwrap();
+        let bearer = format!("Bearer {}", auth.mint(&alice, MINUTE, NOW).unwrap());
+        let after = |seconds: u64| Timestamp(NOW.0 + seconds * 1_000);
+        let caller = auth.verify(Some(&bearer), NOW).unwrap();
+        assert_eq!(caller.remaining(NOW), Duration::from_secs(60 + CLOCK_SKEW));
+        assert_eq!(caller.remaining(after(100)), Duration::from_secs(CLOCK_SKEW - 40));
+        assert!(auth.verify(Some(&bearer), after(60 + CLOCK_SKEW - 1)).is_ok());
+        let late = auth.verify(Some(&bearer), after(61 + CLOCK_SKEW));
+        assert!(matches!(late, Err(Error::TokenExpired)), "{late:?}");
     }
 }

@@ -34,7 +34,7 @@ impl Api {
             Some(_) => return Err(Error::NeedsScope),
         }
         let (user, is_repeat) = self.store_user(id, name).await?;
-        let token = self.auth().mint(&user.id, LOCAL_TOKEN).unwrap_or_default();
+        let token = self.auth().mint(&user.id, LOCAL_TOKEN, self.clock().now()).unwrap_or_default();
         Ok(v1::CreateUserResponse { user: Some(user_to_proto(&user)), token, is_repeat })
     }
 

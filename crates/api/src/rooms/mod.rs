@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parlance_core::plant::{self, Plant};
-use parlance_core::{Chunk, Command, Creation, Outcome, RoomId, UserId};
+use parlance_core::{Chunk, Clock, Command, Creation, Outcome, RoomId, UserId};
 use parlance_registry::{NodeId, Registry};
 use parlance_store::{Created, Store, StoreError, StoredRoom};
 use tokio::sync::{mpsc, oneshot};
@@ -16,13 +16,13 @@ use tokio_util::task::TaskTracker;
 
 use self::actor::Actor;
 use self::forward::Forwards;
+use crate::Error;
 use crate::cluster::Cluster;
 use crate::departure::Departure;
 use crate::hub::{Hub, Terms};
 use crate::limits::{ROOM_QUEUE, Sizes};
 use crate::map::Map;
 use crate::own_task::run_to_end;
-use crate::{Clock, Error};
 
 /// A command and who waits for its outcome.
 pub(crate) struct Ask {

@@ -347,7 +347,7 @@ impl Session {
             self.tell(Frame::Gap(gap));
         }
         if self.stage == Stage::Serving {
-            self.ring_in(self.caller.remaining());
+            self.ring_in(self.caller.remaining(self.api.clock().now()));
         }
         let rooms = open.rooms.values().filter_map(RoomStream::signal_room);
         let rooms = rooms.take(PRESENCE_ROOMS).collect();

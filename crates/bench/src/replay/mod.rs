@@ -18,9 +18,10 @@ mod verifier;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use parlance_core::{Clock as _, SystemClock};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
@@ -81,7 +82,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<bool> {
     let logs = plan::logs(&args.dir)?;
     let (mut server, address, run_id) = match &args.endpoint {
-        Some(address) => (None, address.clone(), unique_run_id()?),
+        Some(address) => (None, address.clone(), unique_run_id()),
         None => {
             let program = server_program(args.server_bin)?;
             let server = Box::pin(ServerProcess::start(&program, &[])).await?;
@@ -242,7 +243,6 @@ async fn settle(run: &Arc<Run>) -> Result<()> {
 }
 
 /// Tells this run from others on the same server.
-fn unique_run_id() -> Result<String> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    Ok(format!("replay-{:x}-{:x}", now.as_millis(), std::process::id()))
+fn unique_run_id() -> String {
+    format!("replay-{:x}-{:x}", SystemClock.now().0, std::process::id())
 }

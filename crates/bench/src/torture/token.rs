@@ -1,10 +1,9 @@
 //! Tokens as an application's own backend would sign them: HS256.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parlance_core::{Clock as _, SystemClock};
 use ring::hmac;
 
 /// Any secret of at least 32 bytes does: it guards a run on loopback.
@@ -20,7 +19,7 @@ pub(crate) fn token(user: &str) -> Result<String> {
 
 /// A token for `user`, signed with `secret`.
 pub(crate) fn signed(user: &str, secret: &str) -> Result<String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let now = SystemClock.now().0 / 1_000;
     let claims = serde_json::json!({ "sub": user, "exp": now + LIFETIME }).to_string();
     let header = URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256","typ":"JWT"}"#);
     let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));

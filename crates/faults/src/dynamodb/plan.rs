@@ -64,6 +64,7 @@ struct Rules {
     rules: Vec<Rule>,
     chance: u64,
     past: Option<Duration>,
+    clock_ahead: Duration,
 }
 
 #[derive(Debug)]
@@ -103,11 +104,22 @@ impl Plan {
         self.rules().past = Some(age);
     }
 
+    /// Has answers say that it is later than it is by this much.
+    pub fn set_clock_ahead(&self, ahead: Duration) {
+        self.rules().clock_ahead = ahead;
+    }
+
+    /// By how much the clock of the service is ahead.
+    pub(super) fn clock_ahead(&self) -> Duration {
+        self.rules().clock_ahead
+    }
+
     /// Nothing fails any more.
     pub fn clear(&self) {
         let mut rules = self.rules();
         rules.rules.clear();
         rules.past = None;
+        rules.clock_ahead = Duration::ZERO;
     }
 
     /// Begins the sequence of chances anew.

@@ -166,6 +166,16 @@ impl Shared {
         answers::with_unprocessed(&done, left).ok_or(Cut)
     }
 
+    /// Moves the date of an answer, as the plan says.
+    fn set_date(&self, headers: &mut HeaderMap) {
+        let date =
+            headers.get(header::DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        let moved = date.map(|date| httpdate::fmt_http_date(date + self.plan.clock_ahead()));
+        if let Some(date) = moved.and_then(|date| date.parse().ok()) {
+            headers.insert(header::DATE, date);
+        }
+    }
+
     async fn forward(&self, operation: &str, mut headers: HeaderMap, body: Bytes) -> Result<Answer, Cut> {
         headers.remove(header::CONTENT_LENGTH);
         headers.remove(header::CONNECTION);
@@ -179,6 +189,7 @@ impl Shared {
         let (mut head, body) = answer.into_parts();
         let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
         head.headers.remove(header::TRANSFER_ENCODING);
+        self.set_date(&mut head.headers);
         self.tally().answer(operation, &body);
         Ok(Answer::from_parts(head, Full::new(body)))
     }

@@ -3,6 +3,7 @@ use std::sync::atomic::Ordering;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::FredResult;
 use fred::types::Value;
+use parlance_core::{ClockOffset, TimeSource};
 
 use super::Shared;
 use super::link::Link;
@@ -40,8 +41,14 @@ impl Shared {
             Value::from(self.lease()),
             Value::Integer(self.options.lease.as_millis() as i64),
         ];
+        let clock = &self.options.clock;
+        let sent = clock.uncorrected();
         let answer = link.run(&self.scripts.lease, vec![self.keys.nodes()], args).await?;
         let leases = Leases::parse(answer);
+        if let Some(now) = leases.now {
+            let offset = ClockOffset::measure(sent, clock.uncorrected(), now, 1);
+            clock.record(TimeSource::Registry, offset);
+        }
         for lost in self.nodes.learn(&leases) {
             tracing::info!(node = %lost, "a node is gone");
             self.notices.send(Notice::NodeLost(lost));

@@ -3,6 +3,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fred::types::Value;
+use parlance_core::Timestamp;
 
 use super::script::strings;
 use crate::NodeId;
@@ -23,6 +24,8 @@ pub(super) struct Leases {
     pub(super) ended: Vec<String>,
     /// Of nodes that said goodbye a short while ago.
     pub(super) left: Vec<String>,
+    /// The time of Redis.
+    pub(super) now: Option<Timestamp>,
 }
 
 impl Leases {
@@ -30,7 +33,9 @@ impl Leases {
         let mut parts = answer.into_array().into_iter();
         let held = parts.next().and_then(|held| held.as_i64()) == Some(1);
         let mut names = || parts.next().map(strings).unwrap_or_default();
-        Self { held, alive: names(), ended: names(), left: names() }
+        let (alive, ended, left) = (names(), names(), names());
+        let now = parts.next().and_then(|now| now.as_u64()).map(Timestamp);
+        Self { held, alive, ended, left, now }
     }
 }
 
@@ -134,7 +139,7 @@ mod tests {
 
     fn leases(alive: &[&str], ended: &[&str], left: &[&str]) -> Leases {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Leases { held: true, alive: owned(alive), ended: owned(ended), left: owned(left) }
+        Leases { held: true, alive: owned(alive), ended: owned(ended), left: owned(left), now: None }
     }
 
     fn nodes(patience: Duration) -> Nodes {

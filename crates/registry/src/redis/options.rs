@@ -1,11 +1,13 @@
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fred::rustls::pki_types::CertificateDer;
 use fred::rustls::pki_types::pem::PemObject;
 use fred::rustls::{ClientConfig, RootCertStore};
 use fred::types::config::{Config, TlsConfig};
+use parlance_core::{ClockMonitor, SystemClock};
 
 use crate::FleetTag;
 use crate::numbering::Patience;
@@ -33,6 +35,8 @@ pub struct RedisOptions {
     pub prefix: String,
     /// The fleet of this node. Envelopes of other fleets are dropped.
     pub fleet: FleetTag,
+    /// Told what time it is by Redis.
+    pub clock: Arc<ClockMonitor>,
     /// How many hashes the users are spread over: one for 64 people online at once is
     /// about right, more than 100 in one begins to cost memory.
     pub buckets: u32,
@@ -76,6 +80,7 @@ impl RedisOptions {
             ca_file: None,
             prefix: prefix.into(),
             fleet: FleetTag::of("", prefix),
+            clock: Arc::new(ClockMonitor::new(Arc::new(SystemClock))),
             buckets: BUCKETS,
             shards: None,
             lease: Duration::from_secs(10),

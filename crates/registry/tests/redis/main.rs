@@ -7,6 +7,7 @@ mod contract;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clock;
 mod deployments;
 mod fixture;
 mod losses;

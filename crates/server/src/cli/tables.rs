@@ -1,5 +1,6 @@
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
+use parlance_server::clock_error;
 use parlance_server::config::TABLE_PREFIX;
 use parlance_store::{Dynamo, DynamoOptions, TableOptions};
 
@@ -36,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 async fn ask(arguments: &Arguments) -> anyhow::Result<()> {
     let options = DynamoOptions { table_prefix: arguments.table_prefix.clone(), ..DynamoOptions::default() };
-    let store = Dynamo::connect(&options).await?;
+    let (store, clock) = (Dynamo::connect(&options).await?, options.clock);
     if let Command::Create { deletion_protection, tags } = &arguments.command {
         let options = TableOptions { deletion_protection: *deletion_protection, tags: tags.clone() };
         let report = store.create_tables(&options).await.context("cannot create the tables")?;
@@ -48,6 +49,9 @@ async fn ask(arguments: &Arguments) -> anyhow::Result<()> {
         report.notes.iter().for_each(|note| println!("{note}"));
     }
     report.warnings.iter().for_each(|warning| println!("warning: {warning}"));
+    if let Some(why) = clock_error(&clock) {
+        println!("warning: the clock of this machine is {why}");
+    }
     report.problems.iter().for_each(|problem| println!("problem: {problem}"));
     ensure!(report.problems.is_empty(), "the tables will not do");
     println!("the tables are ready");

@@ -4,7 +4,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use parlance_api::auth::Auth;
-use parlance_core::UserId;
+use parlance_core::{Clock as _, SystemClock, UserId};
 use parlance_server::existing_local_key;
 
 /// Works while the server runs, and once it has run. Servers with --jwt-secret-file or
@@ -27,6 +27,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let user = UserId::parse(&arguments.user).with_context(|| format!("{:?}", arguments.user))?;
     let auth = Auth::local(&existing_local_key(&arguments.data_dir)?);
     let lifetime = Duration::from_secs(u64::from(arguments.hours) * 3600);
-    println!("{}", auth.mint(&user, lifetime).context("cannot sign")?);
+    println!("{}", auth.mint(&user, lifetime, SystemClock.now()).context("cannot sign")?);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod away;
+mod clock;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use tokio::sync::watch as channel;
 
+pub use clock::clock_error;
+pub(crate) use clock::watch_clock;
 pub(crate) use watch::{follow_health, watch_registry, watch_store, watch_warning};
 
 /// What this process cannot do without.
@@ -22,6 +25,8 @@ pub(crate) enum Need {
     Registry,
     /// Nodes to ask, for an edge.
     Nodes,
+    /// A clock that agrees with those of store and registry.
+    Clock,
 }
 
 impl Need {
@@ -30,6 +35,7 @@ impl Need {
             Self::Store => "store",
             Self::Registry => "registry",
             Self::Nodes => "nodes",
+            Self::Clock => "clock",
         }
     }
 }

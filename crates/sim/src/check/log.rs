@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use parlance_core::limits::MAX_CLOCK_OFFSET_MS;
 use parlance_core::{Body, Event, Timestamp};
 
 use super::Truth;
@@ -7,6 +8,10 @@ use crate::store::{RoomRow, Tables};
 
 /// The log of each room is one sequence without a hole, and what stands beside it fits.
 pub(super) fn check(tables: &Tables, violations: &mut Vec<String>) {
+    // Comparing clocks is exact to a millisecond.
+    if tables.ahead_ms > MAX_CLOCK_OFFSET_MS + 1 {
+        violations.push(format!("an event is stamped {} ms ahead of time", tables.ahead_ms));
+    }
     let truth = Truth::of(tables);
     for (id, row) in &tables.rooms {
         let mut complain = |what: String| violations.push(format!("the log of {id}: {what}"));

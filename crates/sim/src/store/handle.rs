@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
-    UserId,
+    Append, Chunk, Clock as _, ClockMonitor, ClockOffset, Creation, Cursors, Entry, Event, Mark, Member,
+    Name, Overlay, RoomId, SeqRange, TimeSource, Timestamp, UserId,
 };
 use parlance_store::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom};
 use tokio::time::sleep;
 
 use super::{MemoryStore, Tables};
+use crate::clock::SimulatedClock;
 use crate::fence::{CrashPoint, Fence};
 use crate::weather::Weather;
 
@@ -18,6 +19,10 @@ pub struct NodeStore {
     memory: MemoryStore,
     fence: Arc<Fence>,
     weather: Arc<Weather>,
+    /// The node's clock.
+    monitor: Arc<ClockMonitor>,
+    /// The store's own clock, which is right.
+    clock: SimulatedClock,
 }
 
 /// What becomes of an append.
@@ -35,8 +40,29 @@ enum Fate {
 
 impl NodeStore {
     /// The way of the node behind `fence`.
-    pub fn new(memory: MemoryStore, fence: Arc<Fence>, weather: Arc<Weather>) -> Self {
-        Self { memory, fence, weather }
+    pub fn new(
+        memory: MemoryStore,
+        fence: Arc<Fence>,
+        weather: Arc<Weather>,
+        monitor: Arc<ClockMonitor>,
+    ) -> Self {
+        let clock = SimulatedClock::new(weather.trace().start(), 0);
+        Self { memory, fence, weather, monitor, clock }
+    }
+
+    /// Answers say what time it is.
+    pub fn compare_clocks(&self) {
+        let own = self.monitor.uncorrected();
+        self.monitor.record(TimeSource::Store, ClockOffset::measure(own, own, self.clock.now(), 0));
+    }
+
+    /// Notes how far the times of an append are ahead of the moment at which it arrives.
+    fn note_times(&self, append: &Append) {
+        if let Some(last) = append.chunk.events().last() {
+            let ahead = last.at.since(self.clock.now());
+            let mut tables = self.memory.tables();
+            tables.ahead_ms = tables.ahead_ms.max(ahead);
+        }
     }
 
     async fn read<T>(&self, read: impl FnOnce(&Tables) -> T) -> Result<T, StoreError> {
@@ -46,6 +72,7 @@ impl NodeStore {
         }
         let answer = read(&self.memory.tables());
         self.go().await;
+        self.compare_clocks();
         Ok(answer)
     }
 
@@ -96,6 +123,7 @@ impl Store for NodeStore {
     }
 
     async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
+        self.note_times(&creation.append);
         let created = self.write(|tables| tables.create(creation)).await?;
         self.fence.reach(CrashPoint::Committed).await;
         Ok(created)
@@ -103,6 +131,7 @@ impl Store for NodeStore {
 
     async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError> {
         self.go().await;
+        self.note_times(&append);
         let fate = self.fate();
         if matches!(fate, Fate::Lost | Fate::AnswerLost | Fate::Late(_)) {
             self.weather

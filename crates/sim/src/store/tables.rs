@@ -21,6 +21,8 @@ pub struct Tables {
     /// How far each user has each of their rooms.
     pub cursors: BTreeMap<(UserId, RoomId), Cursors>,
     hidden: BTreeMap<(UserId, RoomId), Mark>,
+    /// By how much the time of an event was ahead of its append, at most, in milliseconds.
+    pub ahead_ms: u64,
     users: BTreeMap<UserId, User>,
     /// What a node left last for the others.
     pub note: Option<String>,
@@ -35,6 +37,7 @@ impl Default for Tables {
             rooms: BTreeMap::new(),
             cursors: BTreeMap::new(),
             hidden: BTreeMap::new(),
+            ahead_ms: 0,
             users: BTreeMap::new(),
             note: None,
         }

@@ -4,6 +4,7 @@
 mod append;
 mod backoff;
 mod calls;
+mod clock;
 mod cursors;
 mod error;
 mod hidden;

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -7,7 +8,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{Credentials, SharedHttpClient};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use parlance_core::{ClockMonitor, SystemClock};
 
+use super::clock::AnswerDates;
 use crate::StoreError;
 
 /// Tries of one call, the first included. More would only add to what the service has
@@ -23,7 +26,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One try. The service answers in milliseconds, a page of a megabyte in tens of them.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
+pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// All tries together: shorter than what a client waits for its answer.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
@@ -42,11 +45,18 @@ pub struct DynamoOptions {
     pub endpoint: Option<String>,
     /// The endpoint is an emulator, which takes any region and any credentials.
     pub emulator: bool,
+    /// Told what time it is by the service.
+    pub clock: Arc<ClockMonitor>,
 }
 
 impl Default for DynamoOptions {
     fn default() -> Self {
-        Self { table_prefix: "parlance_".into(), endpoint: None, emulator: false }
+        Self {
+            table_prefix: "parlance_".into(),
+            endpoint: None,
+            emulator: false,
+            clock: Arc::new(ClockMonitor::new(Arc::new(SystemClock))),
+        }
     }
 }
 
@@ -87,6 +97,7 @@ impl DynamoOptions {
         if shared.endpoint_url().is_some_and(|endpoint| endpoint.starts_with("http://")) {
             config = config.http_client(plain());
         }
+        config = config.interceptor(AnswerDates::new(self.clock.clone()));
         Ok(Client::from_conf(config.build()))
     }
 }

@@ -19,7 +19,12 @@ pub(crate) async fn any() -> (AnyStore, Option<Dynamodb>) {
             let table_prefix = "parlance_test_".to_owned();
             // Others that are on loopback, such as moto, know the regions there are.
             let emulator = endpoint.starts_with("http://") && std::env::var_os("AWS_REGION").is_none();
-            let options = DynamoOptions { table_prefix, endpoint: Some(endpoint), emulator };
+            let options = DynamoOptions {
+                table_prefix,
+                endpoint: Some(endpoint),
+                emulator,
+                ..DynamoOptions::default()
+            };
             (Arc::new(with_tables(&options).await), None)
         }
         Err(_) => {

@@ -6,6 +6,7 @@
 #[path = "../contract/mod.rs"]
 mod contract;
 
+mod clock;
 mod endpoint;
 mod faults;
 mod identity;

@@ -3,8 +3,8 @@
 --   take:  in any case
 --   leave: say goodbye, so that nobody takes it for lost
 --   look:  nothing
--- Returns whether the lease is held, the leases that are held, those that ended, and those
--- that said goodbye in the last minute.
+-- Returns whether the lease is held, the leases that are held, those that ended, those that
+-- said goodbye in the last minute, and the time of Redis in ms.
 local nodes, verb, lease, length = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -33,4 +33,4 @@ for at = 1, #over, 2 do
     left[#left + 1] = string.sub(name, 2)
   end
 end
-return { held and 1 or 0, alive, ended, left }
+return { held and 1 or 0, alive, ended, left, string.format('%.0f', now) }
