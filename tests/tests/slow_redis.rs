@@ -108,7 +108,8 @@ async fn what_cannot_be_published_is_reported() {
     cluster.add_at(&direct, &[]).await;
     let mut pair = Pair::open(&cluster, DOORS[0]).await;
     pair.exchange(0, "at first").await;
-    change(&cluster, &["resetkeys", "~parlance:nodes", "~parlance:layout", "~parlance:sweep:*"]).await;
+    let keys = ["~parlance:nodes", "~parlance:fleet*", "~parlance:layout", "~parlance:sweep:*"];
+    change(&cluster, &[&["resetkeys"], &keys[..]].concat()).await;
     pair.exchange(0, "without a lookup").await;
     let http = Http::new(cluster.nodes[1].admin());
     eventually("the report is counted", async || {

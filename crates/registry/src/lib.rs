@@ -14,5 +14,5 @@ mod registry;
 
 pub use fleet::FleetTag;
 pub use local::Local;
-pub use redis::{ConnectError, Redis, RedisOptions};
+pub use redis::{ConnectError, Difference, Redis, RedisOptions};
 pub use registry::{Health, NodeId, Notice, Registry, RegistryError, To};

@@ -61,6 +61,9 @@ pub struct To<'a> {
 pub enum Notice {
     /// Another node published it to this one.
     Payload(Bytes),
+    /// A node published it that does not say which fleet it is of: one of an earlier version, or of
+    /// another fleet.
+    Unverified(Bytes),
     /// What was published to this node, or by it, up to now may have gone missing: the
     /// connection was lost, or the lease, or the process was paused. Said once
     /// everything is subscribed and registered again: what comes after this, arrives.

@@ -16,6 +16,7 @@ mod origin;
 mod readiness;
 mod routes;
 mod server;
+mod tables_claim;
 mod tls;
 mod web;
 

@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use parlance_api::auth::Auth;
 use parlance_api::services::Services;
 use parlance_api::{Api, BoundedClock, Departure, Parts};
-use parlance_core::{ClockMonitor, SystemClock};
+use parlance_core::{Clock, ClockMonitor, SystemClock};
 use parlance_registry::{FleetTag, Local, NodeId, Redis, Registry};
 use parlance_store::{Durability, Dynamo, DynamoOptions, Embedded, Store};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Identity, StoreConfig};
 use crate::readiness::{Readiness, watch_clock, watch_registry, watch_store, watch_warning};
+use crate::tables_claim::TablesClaim;
 use crate::{data_dir, keys};
 
 /// A running node: what keeps rooms and sessions.
@@ -21,6 +22,7 @@ pub(crate) struct Node {
     store: Arc<dyn Store>,
     embedded: Option<Arc<Embedded>>,
     registry: Arc<dyn Registry>,
+    claim: Option<Arc<TablesClaim>>,
     /// What looks after it.
     watches: TaskTracker,
     end: CancellationToken,
@@ -40,17 +42,26 @@ impl Node {
         let auth = keys::auth(&config.identity, &config.data_dir)?;
         report_tokens(&auth, &config.identity);
         let monitor = Arc::new(ClockMonitor::new(Arc::new(SystemClock)));
-        let (store, embedded) = open_store(config, &monitor).await?;
+        let clock: Arc<dyn Clock> = Arc::new(BoundedClock::new(monitor.clone()));
+        let Opened { store, embedded, dynamo } = open_store(config, &monitor).await?;
         let identity = store.identity().await.context("cannot settle the identity of the store")?;
         let room_ids = store.room_ids().await.context("cannot read how ids of rooms are made")?;
         tracing::info!(%identity, "the store is open");
-        let registry = join(config, &identity, &monitor).await?;
+        let claim = match (dynamo, &config.redis) {
+            (Some(store), Some(redis)) => {
+                let claim = TablesClaim { store, prefix: redis.prefix.clone(), clock: clock.clone() };
+                claim.start().await?;
+                Some(Arc::new(claim))
+            }
+            _ => None,
+        };
+        let registry = join(config, &identity, &auth, &monitor).await?;
         let parts = Parts {
             store: store.clone(),
             room_ids,
             registry: registry.clone(),
             auth,
-            clock: Arc::new(BoundedClock::new(monitor.clone())),
+            clock,
             user_rate: config.user_rate,
             reconnect_spread: spread,
             isolation: config.redis.as_ref().map_or(parlance_api::ISOLATION, |redis| redis.isolation),
@@ -66,11 +77,14 @@ impl Node {
             let watch = watch_registry(registry.clone(), api.is_alone(), readiness.clone());
             watches.spawn(end.clone().run_until_cancelled_owned(watch));
         }
+        if let Some(claim) = claim.clone() {
+            watches.spawn(end.clone().run_until_cancelled_owned(claim.keep(readiness.clone())));
+        }
         watches.spawn(end.clone().run_until_cancelled_owned(watch_clock(monitor, readiness.clone())));
         let watch = watch_store(store.clone(), readiness.clone());
         watches.spawn(end.clone().run_until_cancelled_owned(watch));
         let services = Services::new(api.clone());
-        Ok((Self { api, store, embedded, registry, watches, end }, services))
+        Ok((Self { api, store, embedded, registry, claim, watches, end }, services))
     }
 
     /// What sends its clients to other nodes.
@@ -91,6 +105,9 @@ impl Node {
         self.end.cancel();
         self.watches.close();
         self.watches.wait().await;
+        if let Some(claim) = &self.claim {
+            claim.stop(self.registry.as_ref()).await;
+        }
         self.registry.close().await;
         if let Some(store) = &self.embedded {
             store.close().await;
@@ -109,10 +126,14 @@ fn report_tokens(auth: &Auth, identity: &Identity) {
     }
 }
 
-async fn open_store(
-    config: &config::Node,
-    clock: &Arc<ClockMonitor>,
-) -> anyhow::Result<(Arc<dyn Store>, Option<Arc<Embedded>>)> {
+/// A store, and which one it is.
+struct Opened {
+    store: Arc<dyn Store>,
+    embedded: Option<Arc<Embedded>>,
+    dynamo: Option<Dynamo>,
+}
+
+async fn open_store(config: &config::Node, clock: &Arc<ClockMonitor>) -> anyhow::Result<Opened> {
     match &config.store {
         StoreConfig::Embedded { sync } => {
             let durability = if *sync { Durability::Synced } else { Durability::Buffered };
@@ -120,7 +141,7 @@ async fn open_store(
             let options = parlance_store::Options { durability, ..parlance_store::Options::default() };
             let open = move || Embedded::open(&dir, options);
             let store = Arc::new(tokio::task::spawn_blocking(open).await??);
-            Ok((store.clone(), Some(store)))
+            Ok(Opened { store: store.clone(), embedded: Some(store), dynamo: None })
         }
         StoreConfig::Dynamodb { table_prefix } => {
             let (table_prefix, clock) = (table_prefix.clone(), clock.clone());
@@ -137,7 +158,7 @@ async fn open_store(
             if config.redis.is_none() {
                 tracing::warn!("without redis this node hears late of what others on these tables write");
             }
-            Ok((Arc::new(store), None))
+            Ok(Opened { store: Arc::new(store.clone()), embedded: None, dynamo: Some(store) })
         }
     }
 }
@@ -145,6 +166,7 @@ async fn open_store(
 async fn join(
     config: &config::Node,
     store_identity: &str,
+    auth: &Auth,
     clock: &Arc<ClockMonitor>,
 ) -> anyhow::Result<Arc<dyn Registry>> {
     let node = NodeId::from_random(keys::random_bits()?);
@@ -153,6 +175,7 @@ async fn join(
         Some(redis) => {
             let mut options = redis.options();
             options.clock = clock.clone();
+            options.signing_key = Some(auth.key_fingerprint(&redis.prefix));
             options.fleet = FleetTag::of(store_identity, &redis.prefix);
             Ok(Redis::connect(node, options).await?)
         }

@@ -13,7 +13,7 @@ mod record;
 mod room_ids;
 mod store;
 
-pub use dynamo::{Dynamo, DynamoOptions, TableOptions, TableReport};
+pub use dynamo::{Dynamo, DynamoOptions, OtherFleet, TableOptions, TableReport};
 pub use embedded::{Durability, Embedded, OpenError, Options};
 pub use room_ids::RoomIds;
 pub use store::{AppendError, Created, Store, StoreError, StoredRoom, User, UserRoom};

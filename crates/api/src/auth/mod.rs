@@ -9,6 +9,7 @@ use std::time::Duration;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use parlance_core::{Timestamp, UserId};
+use ring::hmac;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -26,6 +27,9 @@ const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Longest token that is looked at, bytes: a token with many claims stays below.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// Bytes of a fingerprint: enough to tell the few keys of one place apart.
+const FINGERPRINT_BYTES: usize = 8;
 
 /// Who is calling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +148,15 @@ impl Auth {
     ) -> Self {
         let (validation, refusals) = (signature_only(algorithms), RefusalLog::default());
         Self { decoding, validation, expectations, refusals, encoding }
+    }
+
+    /// Tells the key that tokens are verified with from others, in hexadecimal, without revealing
+    /// it. Another one in each `context`.
+    pub fn key_fingerprint(&self, context: &str) -> String {
+        let bytes = self.decoding.try_get_as_bytes().unwrap_or_default();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, bytes);
+        let tag = hmac::sign(&key, format!("key of tokens\0{context}").as_bytes());
+        tag.as_ref()[..FINGERPRINT_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Whether this server makes its own tokens.
@@ -363,5 +376,14 @@ mod tests {
         assert!(auth.verify(Some(&bearer), after(60 + CLOCK_SKEW - 1)).is_ok());
         let late = auth.verify(Some(&bearer), after(61 + CLOCK_SKEW));
         assert!(matches!(late, Err(Error::TokenExpired)), "{late:?}");
+    }
+
+    #[test]
+    fn fingerprints_tell_keys_apart_and_nothing_else() {
+        let auth = Auth::local(&[7; 32]);
+        // Nodes of different versions have to agree.
+        assert_eq!(auth.key_fingerprint("store"), "cd010a407ceae53e");
+        assert_ne!(auth.key_fingerprint("store"), auth.key_fingerprint("another"));
+        assert_ne!(auth.key_fingerprint("store"), Auth::local(&[8; 32]).key_fingerprint("store"));
     }
 }

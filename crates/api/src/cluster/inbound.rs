@@ -38,6 +38,11 @@ impl Cluster {
                         self.take(&rooms, &tasks, content);
                     }
                 }
+                Some(Notice::Unverified(payload)) => {
+                    if let Some(content) = envelope::decode(payload) {
+                        self.take_unverified(&rooms, &tasks, content);
+                    }
+                }
                 Some(Notice::Missed) => self.look_for_missed("missed", None),
                 // Cut off it goes on writing, without telling anyone, until its clients have left.
                 Some(Notice::NodeLost(node)) => {
@@ -74,6 +79,18 @@ impl Cluster {
             Content::Forward(forward) => rooms.decide_forwarded(forward),
             Content::Forwarded(forwarded) => rooms.forwarded(forwarded),
             Content::Contended(contended) => rooms.contended(&contended),
+        }
+    }
+
+    /// Takes hints only: commands of a node that may be of another fleet are not carried out, and
+    /// their answers not believed.
+    fn take_unverified(self: &Arc<Self>, rooms: &Rooms, tasks: &TaskTracker, content: Content) {
+        match content {
+            Content::Chunk(_) | Content::Head(_) | Content::Signal(_) => self.take(rooms, tasks, content),
+            Content::Forward(_) | Content::Forwarded(_) | Content::Contended(_) => {
+                metrics::counter!("parlance_commands_unverified_total").increment(1);
+                tracing::debug!("ignoring a command of a node that does not say which fleet it is of");
+            }
         }
     }
 
@@ -142,13 +159,14 @@ fn signal_of(hint: &SignalHint) -> Option<SharedFrame> {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
+    use parlance_proto::cluster::v1::Forward;
     use parlance_proto::v1;
     use parlance_store::Store as _;
     use prost::Message;
 
     use super::*;
     use crate::hub::{Mailbox, Terms, Waken};
-    use crate::testing::{TestNode, add, caller, remove, say, soon, user};
+    use crate::testing::{TestNode, add, caller, group, remove, say, soon, user};
 
     fn passes(frame: Option<Frame>) -> bool {
         let frame = ServerFrame { frame }.encode_to_vec().into();
@@ -234,5 +252,42 @@ mod tests {
         assert_eq!(at_bob.removed_at(), removed);
         type_and_mark(&node, &room, head - 2).await;
         assert_eq!(signals(&bob), 0);
+    }
+
+    /// Both reach the room in this order, so the second shows that the first was not carried out.
+    #[tokio::test]
+    async fn commands_of_nodes_without_a_fleet_are_not_carried_out() {
+        let node = TestNode::start();
+        node.store.answer_all();
+        let creation = group("first");
+        let (room, actor) = (creation.info.id.clone(), creation.info.created_by.clone());
+        node.api.rooms().create(creation).await.unwrap();
+        let head = node.store.room(&room).await.unwrap().unwrap().head().seq();
+        let send = |text: &str| {
+            Content::Forward(Forward {
+                id: 1,
+                node_id: "another".to_owned(),
+                room_id: room.as_str().to_owned(),
+                user_id: actor.as_str().to_owned(),
+                client_message_id: text.to_owned(),
+                text: text.to_owned(),
+                head_seq: head,
+                ..Forward::default()
+            })
+        };
+        let (cluster, tasks) = (node.api.cluster.clone(), TaskTracker::new());
+        cluster.take_unverified(node.api.rooms(), &tasks, send("unverified"));
+        cluster.take(node.api.rooms(), &tasks, send("verified"));
+        let chunk = soon(async {
+            loop {
+                if let Some(chunk) = node.store.chunk(&room, head + 1).await.unwrap() {
+                    return chunk;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(chunk.events().len(), 1);
+        assert_eq!(chunk.events()[0].request.as_str(), "verified");
     }
 }

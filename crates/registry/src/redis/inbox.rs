@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use fred::interfaces::FredResult;
 use fred::types::Message;
 use tokio::sync::broadcast::Receiver;
@@ -77,8 +78,9 @@ impl Inbox {
             }
             return;
         }
-        // Without a number it is of an earlier version: a hint all the same.
+        let mut notice: fn(Bytes) -> Notice = Notice::Unverified;
         if let Some((fleet, number)) = frame.numbered {
+            notice = Notice::Payload;
             let mut arrivals = registry.arrivals();
             arrivals.envelope(sender, &message.channel, number);
             if fleet != registry.options.fleet {
@@ -88,7 +90,7 @@ impl Inbox {
                 return;
             }
         }
-        if registry.notices.send(Notice::Payload(frame.payload)) {
+        if registry.notices.send(notice(frame.payload)) {
             Cause::Overflow.count();
         }
     }

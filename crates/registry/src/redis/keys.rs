@@ -9,7 +9,8 @@ use crate::NodeId;
 /// | key or channel | what |
 /// |---|---|
 /// | `nodes` | sorted set: lease -> when it ends, in ms by the clock of Redis |
-/// | `layout` | how many buckets and shards there are |
+/// | `fleet{<nodes>}` | hash: what all nodes have in common, see [`super::record`]; the slot of `nodes` |
+/// | `layout` | how many buckets and shards there are, for nodes of earlier versions |
 /// | `sweep:<lease>` | whoever holds it clears up after that lease |
 /// | `u:{<tag>}:<bucket>` | hash: user -> the leases of the nodes where they are online |
 /// | `node:<id>` | channel: what is for that node |
@@ -32,6 +33,10 @@ impl Keys {
 
     pub(super) fn nodes(&self) -> String {
         format!("{}nodes", self.prefix)
+    }
+
+    pub(super) fn fleet(&self) -> String {
+        format!("{}fleet{{{}}}", self.prefix, self.nodes())
     }
 
     pub(super) fn layout(&self) -> (String, String) {
@@ -110,6 +115,13 @@ mod tests {
         let alice = UserId::parse("alice").unwrap();
         assert_eq!(keys(1).user(&alice), (0, "parlance:u:{0}:13bc".into()));
         assert_eq!(keys(8).user(&alice), (4, "parlance:u:{1}:13bc".into()));
+    }
+
+    #[test]
+    fn leases_and_fleet_are_in_one_slot() {
+        let slot = |key: String| redis_keyslot(key.as_bytes());
+        assert_eq!(slot(keys(8).nodes()), slot(keys(8).fleet()));
+        assert!(keys(8).fleet().starts_with("parlance:"));
     }
 
     #[test]

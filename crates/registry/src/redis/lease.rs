@@ -8,22 +8,13 @@ use parlance_core::{ClockOffset, TimeSource};
 use super::Shared;
 use super::link::Link;
 use super::nodes::Leases;
+use super::options::ConnectError;
+use super::recovery::Failure;
 use crate::Notice;
 
 /// The leases of the nodes where a user is, as they are kept.
 pub(super) fn split(leases: &str) -> impl Iterator<Item = &str> {
     leases.split(',').filter(|lease| !lease.is_empty())
-}
-
-/// How users are kept in Redis.
-pub(super) enum Layout {
-    /// There was none: Redis is new, or was wiped.
-    New,
-    Same,
-    Differs {
-        wanted: String,
-        found: String,
-    },
 }
 
 impl Shared {
@@ -36,14 +27,17 @@ impl Shared {
     }
 
     async fn ask_leases(&self, link: &Link, verb: &'static str) -> FredResult<Leases> {
-        let args = vec![
+        let mut args = vec![
             Value::from(verb),
             Value::from(self.lease()),
             Value::Integer(self.options.lease.as_millis() as i64),
         ];
+        for (name, value) in self.fleet.fields() {
+            args.extend([Value::from(name), Value::from(value)]);
+        }
         let clock = &self.options.clock;
         let sent = clock.uncorrected();
-        let answer = link.run(&self.scripts.lease, vec![self.keys.nodes()], args).await?;
+        let answer = link.run(&self.scripts.lease, vec![self.keys.nodes(), self.keys.fleet()], args).await?;
         let leases = Leases::parse(answer);
         if let Some(now) = leases.now {
             let offset = ClockOffset::measure(sent, clock.uncorrected(), now, 1);
@@ -68,7 +62,7 @@ impl Shared {
 
     /// Renews the lease or takes another: what is kept under one that ended is being
     /// cleared up by others, unless Redis was `wiped`.
-    pub(super) async fn take_lease(&self, link: &Link, ever_held: bool, wiped: bool) -> FredResult<()> {
+    pub(super) async fn take_lease(&self, link: &Link, ever_held: bool, wiped: bool) -> Result<(), Failure> {
         if ever_held {
             if self.renew(link).await? {
                 return Ok(());
@@ -76,7 +70,39 @@ impl Shared {
             self.leases_lost.fetch_add(1, Ordering::SeqCst);
             self.swept.fetch_or(!wiped, Ordering::SeqCst);
         }
-        self.ask_leases(link, "take").await.map(drop)
+        self.refuse(self.ask_leases(link, "take").await?.differs)
+    }
+
+    /// Records what this node's fleet has in common; fails if nodes that have something else in
+    /// common hold leases. Returns whether Redis is new, or was wiped.
+    pub(super) async fn claim_prefix(&self, link: &Link) -> Result<bool, Failure> {
+        let leases = self.ask_leases(link, "claim").await?;
+        self.refuse(leases.differs)?;
+        let (key, wanted) = self.keys.layout();
+        if leases.recorded {
+            // For nodes of earlier versions, which know nothing else.
+            let args = [key.as_str(), &wanted, "GET"].map(Value::from).to_vec();
+            return Ok(link.ask("SET", &key, args).await?.is_null());
+        }
+        let args = [key.as_str(), &wanted, "NX", "GET"].map(Value::from).to_vec();
+        match link.ask("SET", &key, args).await? {
+            Value::Null => Ok(true),
+            found => {
+                let found =
+                    found.into_string().ok_or_else(|| Error::new(ErrorKind::Protocol, "no layout"))?;
+                if found == wanted {
+                    return Ok(false);
+                }
+                Err(Failure::Refused(ConnectError::Layout { wanted, found }))
+            }
+        }
+    }
+
+    fn refuse(&self, differs: Vec<(String, String)>) -> Result<(), Failure> {
+        match self.fleet.refusal(differs, &self.options) {
+            Some(refusal) => Err(Failure::Refused(refusal)),
+            None => Ok(()),
+        }
     }
 
     pub(super) async fn leave(&self, link: &Link) -> FredResult<()> {
@@ -95,19 +121,5 @@ impl Shared {
         let again =
             |(leases, answer): (&String, Option<bool>)| answer.or_else(|| known(leases)).unwrap_or(false);
         Ok(kept.iter().zip(answers).map(again).collect())
-    }
-
-    /// Says how this node keeps users, if nobody has said so.
-    pub(super) async fn settle_layout(&self, link: &Link) -> FredResult<Layout> {
-        let (key, wanted) = self.keys.layout();
-        let args = [key.as_str(), &wanted, "NX", "GET"].map(Value::from).to_vec();
-        match link.ask("SET", &key, args).await? {
-            Value::Null => Ok(Layout::New),
-            found => {
-                let found =
-                    found.into_string().ok_or_else(|| Error::new(ErrorKind::Protocol, "no layout"))?;
-                Ok(if found == wanted { Layout::Same } else { Layout::Differs { wanted, found } })
-            }
-        }
     }
 }

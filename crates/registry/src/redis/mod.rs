@@ -16,6 +16,7 @@ mod link;
 mod nodes;
 mod notices;
 mod options;
+mod record;
 mod recovery;
 mod script;
 mod sweep;
@@ -41,7 +42,8 @@ use keys::Keys;
 use link::Link;
 use nodes::Nodes;
 use notices::Notices;
-pub use options::{ConnectError, RedisOptions};
+pub use options::{ConnectError, Difference, RedisOptions};
+use record::FleetRecord;
 use script::Scripts;
 
 /// The registry of many nodes, in Redis 7 or what speaks like it: one server, Sentinel or
@@ -61,6 +63,7 @@ struct Shared {
     options: RedisOptions,
     servers: Config,
     keys: Keys,
+    fleet: FleetRecord,
     scripts: Scripts,
     users: Counts<UserId>,
     rooms: Counts<RoomId>,
@@ -99,6 +102,7 @@ impl Redis {
         let keys = Keys::new(&options, options.shards(&servers));
         let arrivals = Arrivals::new(keys.node_channel(&node), options.patience());
         let registry = Arc::new(Shared {
+            fleet: FleetRecord::new(&options, &keys),
             keys,
             sent: Mutex::default(),
             arrivals: Mutex::new(arrivals),

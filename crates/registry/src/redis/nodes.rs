@@ -26,6 +26,10 @@ pub(super) struct Leases {
     pub(super) left: Vec<String>,
     /// The time of Redis.
     pub(super) now: Option<Timestamp>,
+    /// What is recorded of the fleet whose nodes hold leases and is not so of this node.
+    pub(super) differs: Vec<(String, String)>,
+    /// Whether this node's fleet is recorded.
+    pub(super) recorded: bool,
 }
 
 impl Leases {
@@ -35,7 +39,10 @@ impl Leases {
         let mut names = || parts.next().map(strings).unwrap_or_default();
         let (alive, ended, left) = (names(), names(), names());
         let now = parts.next().and_then(|now| now.as_u64()).map(Timestamp);
-        Self { held, alive, ended, left, now }
+        let differs = parts.next().map(strings).unwrap_or_default();
+        let differs = differs.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+        let recorded = parts.next().and_then(|recorded| recorded.as_i64()) == Some(1);
+        Self { held, alive, ended, left, now, differs, recorded }
     }
 }
 
@@ -139,7 +146,8 @@ mod tests {
 
     fn leases(alive: &[&str], ended: &[&str], left: &[&str]) -> Leases {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Leases { held: true, alive: owned(alive), ended: owned(ended), left: owned(left), now: None }
+        let (alive, ended, left) = (owned(alive), owned(ended), owned(left));
+        Leases { held: true, alive, ended, left, now: None, differs: Vec::new(), recorded: true }
     }
 
     fn nodes(patience: Duration) -> Nodes {

@@ -35,6 +35,9 @@ pub struct RedisOptions {
     pub prefix: String,
     /// The fleet of this node. Envelopes of other fleets are dropped.
     pub fleet: FleetTag,
+    /// Fingerprint of the key with which tokens are verified. Nodes with another one are refused
+    /// while nodes with this one are there.
+    pub signing_key: Option<String>,
     /// Told what time it is by Redis.
     pub clock: Arc<ClockMonitor>,
     /// How many hashes the users are spread over: one for 64 people online at once is
@@ -80,6 +83,7 @@ impl RedisOptions {
             ca_file: None,
             prefix: prefix.into(),
             fleet: FleetTag::of("", prefix),
+            signing_key: None,
             clock: Arc::new(ClockMonitor::new(Arc::new(SystemClock))),
             buckets: BUCKETS,
             shards: None,
@@ -169,6 +173,22 @@ pub enum ConnectError {
     /// The settings contradict themselves.
     #[error("the registry's settings are wrong: {0}")]
     Options(String),
+    /// Nodes of another fleet run under the same prefix.
+    #[error(
+        "another fleet runs under the redis prefix `{prefix}`, with {}: give this node what the other nodes \
+         have, or a --redis-prefix of its own. Once those nodes have ended it may start (after a crash: {} \
+         seconds later)",
+        list(different),
+        lease.as_secs()
+    )]
+    Stranger {
+        /// The prefix.
+        prefix: String,
+        /// What is not the same there.
+        different: Vec<Difference>,
+        /// How long a node counts as alive after a crash.
+        lease: Duration,
+    },
     /// Other nodes put the users elsewhere.
     #[error(
         "this node would keep users in redis as `{wanted}`, but what is there is kept as `{found}`: \
@@ -180,4 +200,27 @@ pub enum ConnectError {
         /// How others do.
         found: String,
     },
+}
+
+/// What two fleets do not have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Difference {
+    /// They keep their rooms elsewhere.
+    Store,
+    /// They verify tokens with different keys.
+    SigningKey,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Store => "another store (tables, region or endpoint)",
+            Self::SigningKey => "another key for tokens",
+        })
+    }
+}
+
+fn list(different: &[Difference]) -> String {
+    let names: Vec<_> = different.iter().map(Difference::to_string).collect();
+    names.join(" and ")
 }

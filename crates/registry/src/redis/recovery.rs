@@ -9,7 +9,6 @@ use tokio::sync::{oneshot, watch};
 
 use super::Shared;
 use super::inbox::Inbox;
-use super::lease::Layout;
 use super::link::{Lifeline, Link, Task};
 use super::options::ConnectError;
 use super::tell::{go_on_telling, refresh, tell_all};
@@ -69,10 +68,10 @@ impl Cause {
 }
 
 /// Why a try to recover came to nothing.
-enum Failure {
+pub(super) enum Failure {
     Redis(Error),
     Lost(Cause),
-    Layout(ConnectError),
+    Refused(ConnectError),
 }
 
 impl Failure {
@@ -80,7 +79,7 @@ impl Failure {
         match self {
             Self::Redis(error) => tracing::warn!(%error, "redis cannot be used, trying again"),
             Self::Lost(cause) => tracing::warn!(cause = cause.as_str(), "redis was lost again, trying again"),
-            Self::Layout(error) => tracing::error!(%error, "redis may not be used"),
+            Self::Refused(error) => tracing::error!(%error, "redis may not be used"),
         }
     }
 }
@@ -105,6 +104,8 @@ impl Shared {
         let mut first_try = Some(first_try);
         let mut ever_held = false;
         let mut backoff = Backoff::default();
+        // Leases of nodes that crashed have ended by then.
+        let refused_from = Instant::now() + self.options.lease + self.options.heartbeat;
         while !self.closing.is_cancelled() {
             match Box::pin(self.recover(&mut ever_held)).await {
                 Ok(recovered) => {
@@ -129,7 +130,13 @@ impl Shared {
                     // Some may have been told before it failed.
                     self.disconnect();
                     match (failure, first_try.take()) {
-                        (Failure::Layout(error), Some(tried)) => return drop(tried.send(Err(error))),
+                        (Failure::Refused(error), Some(tried)) if Instant::now() >= refused_from => {
+                            return drop(tried.send(Err(error)));
+                        }
+                        (Failure::Refused(error), Some(tried)) => {
+                            tracing::info!(%error, "waiting for the leases of other nodes to end");
+                            first_try = Some(tried);
+                        }
                         (failure, tried) => {
                             failure.log();
                             drop(tried.map(|tried| tried.send(Ok(()))));
@@ -146,13 +153,7 @@ impl Shared {
 
     async fn recover(self: &Arc<Self>, ever_held: &mut bool) -> Result<Recovered, Failure> {
         let (link, mut lifeline) = Link::open(&self.servers, &self.options).await?;
-        let wiped = match self.settle_layout(&link).await? {
-            Layout::New => true,
-            Layout::Same => false,
-            Layout::Differs { wanted, found } => {
-                return Err(Failure::Layout(ConnectError::Layout { wanted, found }));
-            }
-        };
+        let wiped = self.claim_prefix(&link).await?;
         let (inbox, heard) = Inbox::new(Arc::clone(self));
         let inbox = Task(tokio::spawn(inbox.sort(link.messages())));
         tokio::select! {
@@ -172,7 +173,7 @@ impl Shared {
         mut heard: watch::Receiver<u64>,
         ever_held: &mut bool,
         wiped: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Failure> {
         let channels = vec![self.keys.node_channel(&self.node), self.keys.beats_channel()];
         link.listen(channels, Vec::new()).await?;
         // A node that cannot publish lets its lease end, so that others read the store for it.
@@ -182,7 +183,7 @@ impl Shared {
         let beat = self.send_beat(link).await?;
         let hear = tokio::time::timeout(self.options.unheard, heard.wait_for(|heard| *heard >= beat));
         if !matches!(hear.await, Ok(Ok(_))) {
-            return Err(Error::new(ErrorKind::Timeout, "what is published does not arrive"));
+            return Err(Error::new(ErrorKind::Timeout, "what is published does not arrive").into());
         }
         loop {
             // There may be a million of them; the lease has to last.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use parlance_faults::redis::{RedisCluster, RedisSentinel, RedisServer};
-use parlance_registry::{ConnectError, Health, Notice, Redis, RedisOptions, Registry};
+use parlance_registry::{ConnectError, Difference, FleetTag, Health, Notice, Redis, RedisOptions, Registry};
 use tempfile::TempDir;
 
 use crate::contract::{alone, fleet};
@@ -168,6 +168,67 @@ async fn nodes_that_keep_users_elsewhere_may_not_start() {
     // Beside them, with a prefix of their own, they may.
     let beside = RedisOptions { buckets: 101, prefix: "other:".into(), ..options(server.url()) };
     assert_eq!(Node::start(&beside).await.health(), Health::Connected);
+}
+
+fn stranger(different: Difference) -> ConnectError {
+    let lease = options(String::new()).lease;
+    ConnectError::Stranger { prefix: "parlance:".into(), different: vec![different], lease }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_of_another_store_or_key_may_not_start_while_others_are_there() {
+    let server = RedisServer::start().await.unwrap();
+    let own = RedisOptions { signing_key: Some("key".into()), ..options(server.url()) };
+    let other_key = RedisOptions { signing_key: Some("another".into()), ..own.clone() };
+    let other_store = RedisOptions { fleet: FleetTag::of("another", "parlance:"), ..own.clone() };
+    let mut first = Node::start(&own).await;
+    let _second = Node::start(&own).await;
+    let refused = async |options: &RedisOptions, expected| {
+        let connecting = Redis::connect(node_id(), options.clone());
+        assert_eq!(connecting.await.unwrap_err(), stranger(expected));
+    };
+    tokio::join!(refused(&other_key, Difference::SigningKey), refused(&other_store, Difference::Store));
+    // A wiped Redis is the fleet's again.
+    server.command(&["FLUSHALL"]).await.unwrap();
+    first.says(Notice::Missed).await;
+    refused(&other_store, Difference::Store).await;
+    assert_eq!(Node::start(&own).await.health(), Health::Connected);
+}
+
+/// Politely or not: who comes after it need not delete anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ended_fleet_is_replaced() {
+    let server = RedisServer::start().await.unwrap();
+    let fleet = |store: &str| RedisOptions {
+        fleet: FleetTag::of(store, "parlance:"),
+        buckets: 256 + store.len() as u32,
+        ..options(server.url())
+    };
+    let first = Node::start(&fleet("a")).await;
+    first.registry.close().await;
+    let second = Node::start(&fleet("bb")).await;
+    assert_eq!(second.health(), Health::Connected);
+    // It is killed: its lease ends by itself.
+    drop(second);
+    let third = Node::start(&fleet("ccc")).await;
+    assert_eq!(third.health(), Health::Connected);
+    let record = server.command(&["HGETALL", "parlance:fleet{parlance:nodes}"]).await.unwrap();
+    assert!(record.contains("buckets=259"), "{record}");
+    assert_eq!(server.command(&["GET", "parlance:layout"]).await.unwrap(), "v1 buckets=259 shards=1");
+}
+
+/// Nodes of earlier versions hold leases, and have written nothing but the layout.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_of_earlier_versions_are_joined() {
+    let server = RedisServer::start().await.unwrap();
+    server.command(&["ZADD", "parlance:nodes", "99999999999999", "earlier"]).await.unwrap();
+    server.command(&["SET", "parlance:layout", "v1 buckets=256 shards=1"]).await.unwrap();
+    let elsewhere = RedisOptions { buckets: 100, ..options(server.url()) };
+    let refused = Redis::connect(node_id(), elsewhere).await.unwrap_err();
+    assert!(matches!(refused, ConnectError::Layout { .. }), "{refused}");
+    let first = Node::start(&options(server.url())).await;
+    assert_eq!(first.registry.nodes().len(), 2);
+    assert_eq!(Node::start(&options(server.url())).await.health(), Health::Connected);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use parlance_registry::{FleetTag, Health, NodeId, Notice, RedisOptions, Registry
 
 use crate::fixture::{Node, options, started};
 use crate::metrics::recoveries;
-use crate::support::{node_id, payload, room, to_room, to_user};
+use crate::support::{node_id, payload, room, to_user};
 
 fn channel(kind: &str, id: &str) -> String {
     format!("parlance:{kind}:{id}")
@@ -81,29 +81,29 @@ async fn unpublished_is_reported_to_others() {
     assert!(recoveries("unpublished") >= 1);
 }
 
+/// Of nodes of a version that records no fleet, or of any process with access to Redis: all others
+/// are refused at the start.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn envelopes_of_another_fleet_are_dropped_and_missed() {
     let server = RedisServer::start().await.unwrap();
     let mut node = Node::start(&options(server.url())).await;
     let restored = FleetTag::of("restored", "parlance:");
-    let other = Node::start(&RedisOptions { fleet: restored, ..options(server.url()) }).await;
-    let dropped = payload();
-    other.registry.publish(to_user(&node.user), dropped.clone()).await.unwrap();
+    let (other, own) = (node_id(), channel("node", node.id().as_str()));
+    publish(&server, &own, &envelope(&other, restored, 1, &payload())).await;
     let next = tokio::time::timeout(crate::support::DEADLINE, node.notices.recv()).await.unwrap();
     assert_eq!(next, Some(Notice::Missed));
     assert!(recoveries("foreign") >= 1);
-    // Among themselves they go on.
-    let mut peer = Node::start(&RedisOptions { fleet: restored, ..options(server.url()) }).await;
-    peer.is_reached_by(&other).await;
     let room = room();
     node.registry.follow(&room).await.unwrap();
-    other.registry.publish(to_room(&room), dropped.clone()).await.unwrap();
+    let followed = channel("room", room.as_str());
+    publish(&server, &followed, &envelope(&other, restored, 1, &payload())).await;
     node.says(Notice::Missed).await;
     let own = Node::start(&options(server.url())).await;
     node.is_reached_by(&own).await;
 }
 
-/// While a fleet is updated.
+/// While a fleet is updated. They may be of another fleet, too: what they ask for is for the caller to
+/// judge.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn envelopes_of_earlier_versions_are_taken() {
     let server = RedisServer::start().await.unwrap();
@@ -111,6 +111,6 @@ async fn envelopes_of_earlier_versions_are_taken() {
     let own = channel("node", node.id().as_str());
     for text in ["one", "two"] {
         publish(&server, &own, format!("\u{4}n0de{text}").as_bytes()).await;
-        node.says(Notice::Payload(Bytes::copy_from_slice(text.as_bytes()))).await;
+        node.says(Notice::Unverified(Bytes::copy_from_slice(text.as_bytes()))).await;
     }
 }

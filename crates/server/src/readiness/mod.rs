@@ -25,6 +25,8 @@ pub(crate) enum Need {
     Registry,
     /// Nodes to ask, for an edge.
     Nodes,
+    /// Tables that no other fleet serves.
+    Tables,
     /// A clock that agrees with those of store and registry.
     Clock,
 }
@@ -35,6 +37,7 @@ impl Need {
             Self::Store => "store",
             Self::Registry => "registry",
             Self::Nodes => "nodes",
+            Self::Tables => "tables",
             Self::Clock => "clock",
         }
     }

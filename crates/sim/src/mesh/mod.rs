@@ -240,7 +240,8 @@ impl Mesh {
         if let Some(number) = number {
             slot.arrivals.envelope(way.0.as_str(), &way.1, number);
         }
-        if slot.notices.try_send(Notice::Payload(payload)).is_err() {
+        let notice = if number.is_some() { Notice::Payload } else { Notice::Unverified };
+        if slot.notices.try_send(notice(payload)).is_err() {
             slot.must_recover = true;
         }
     }

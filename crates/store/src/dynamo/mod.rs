@@ -7,6 +7,7 @@ mod calls;
 mod clock;
 mod cursors;
 mod error;
+mod fleet;
 mod hidden;
 mod identity;
 mod item;
@@ -37,6 +38,7 @@ use parlance_core::{
 use tokio::sync::OnceCell;
 
 use self::calls::Range;
+pub use self::fleet::OtherFleet;
 use self::item::text;
 pub use self::options::DynamoOptions;
 use self::tables::Names;

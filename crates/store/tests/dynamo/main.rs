@@ -9,6 +9,7 @@ mod contract;
 mod clock;
 mod endpoint;
 mod faults;
+mod fleet;
 mod identity;
 mod marks;
 mod pages;

@@ -1,19 +1,56 @@
--- KEYS: the nodes. ARGV: what to do, the lease, its length in ms.
+-- KEYS: the nodes, the fleet. ARGV: what to do, the lease, its length in ms, then names and values
+-- that all nodes of a fleet have in common.
+--   claim: record the fleet, unless nodes of earlier versions are there that record none
 --   renew: only if it is there and has not ended
 --   take:  in any case
 --   leave: say goodbye, so that nobody takes it for lost
 --   look:  nothing
--- Returns whether the lease is held, the leases that are held, those that ended, those that
--- said goodbye in the last minute, and the time of Redis in ms.
-local nodes, verb, lease, length = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
+-- While other nodes hold leases, nobody takes or renews one whose fleet is recorded with other
+-- values. Once they hold none, their record is replaced.
+-- Returns whether the lease is held, the leases that are held, those that ended, those that said
+-- goodbye in the last minute, the time of Redis in ms, names and values of the record that differ,
+-- and whether the fleet is recorded.
+local nodes, fleet, verb, lease, length = KEYS[1], KEYS[2], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ends = tonumber(redis.call('ZSCORE', nodes, lease) or 0)
-
 local held = ends > now
-if verb == 'take' or (verb == 'renew' and held) then
-  redis.call('ZADD', nodes, string.format('%.0f', now + length), lease)
-  held = true
+
+local own, others = string.match(lease, '^[^.]*'), false
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', nodes, string.format('(%.0f', now), '+inf')) do
+  others = others or string.match(name, '^[^.]*') ~= own
+end
+local differs, missing, recorded = {}, {}, false
+for at = 4, #ARGV, 2 do
+  local name, value = ARGV[at], ARGV[at + 1]
+  local found = redis.call('HGET', fleet, name)
+  recorded = recorded or found
+  if not found then
+    missing[#missing + 1] = name
+    missing[#missing + 1] = value
+  elseif found ~= value then
+    differs[#differs + 1] = name
+    differs[#differs + 1] = found
+  end
+end
+
+local joins = verb == 'take' or (verb == 'renew' and held) or (verb == 'claim' and (recorded or not others))
+if joins and #differs > 0 then
+  if others then
+    joins, held = false, false
+  else
+    redis.call('DEL', fleet)
+    missing, differs = {}, {}
+    for at = 4, #ARGV do missing[#missing + 1] = ARGV[at] end
+  end
+end
+if joins then
+  if #missing > 0 then redis.call('HSET', fleet, unpack(missing)) end
+  recorded = true
+  if verb ~= 'claim' then
+    redis.call('ZADD', nodes, string.format('%.0f', now + length), lease)
+    held = true
+  end
 elseif verb == 'leave' then
   redis.call('ZREM', nodes, lease)
   redis.call('ZADD', nodes, string.format('%.0f', now), '-' .. lease)
@@ -33,4 +70,6 @@ for at = 1, #over, 2 do
     left[#left + 1] = string.sub(name, 2)
   end
 end
-return { held and 1 or 0, alive, ended, left, string.format('%.0f', now) }
+return {
+  held and 1 or 0, alive, ended, left, string.format('%.0f', now), differs, recorded and 1 or 0
+}

@@ -1,0 +1,99 @@
+//! Which fleet serves the tables: an item of the table `rooms` under a key that no room has.
+//!
+//! | attribute | | |
+//! |---|---|---|
+//! | `room_id`, `item` | S | `#fleet`, `#` |
+//! | `prefix` | S | what the fleet's keys in the registry begin with |
+//! | `until` | N | when the claim ends unless it is renewed, Unix milliseconds |
+
+use std::time::Duration;
+
+use parlance_core::Timestamp;
+
+use super::item::{self, Item, get_number, get_text, number, text};
+use super::{Dynamo, rooms};
+use crate::StoreError;
+use crate::record::damaged;
+
+const OPERATION: &str = "fleet";
+/// No room has this id: it is none.
+const KEY: &str = "#fleet";
+
+/// A claim that ends while another is made is looked at once more.
+const TRIES: usize = 3;
+
+/// Another fleet that serves the tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherFleet {
+    /// What its keys in the registry begin with.
+    pub prefix: String,
+    /// When its claim ends unless it is renewed.
+    pub until: Timestamp,
+}
+
+impl Dynamo {
+    /// Claims the tables for the fleet with this `prefix`, or renews its claim, for `lease` from
+    /// `now` on. Returns the fleet that has claimed them, if that is another one. Renewed only
+    /// once a quarter of the lease has passed, whichever node comes first.
+    ///
+    /// # Errors
+    /// Where the service does not answer, or refuses.
+    pub async fn claim_tables(
+        &self,
+        prefix: &str,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Option<OtherFleet>, StoreError> {
+        let lease = lease.as_millis() as u64;
+        for _ in 0..TRIES {
+            if let Some(found) = self.tables_claim().await? {
+                if found.prefix != prefix && found.until > now {
+                    return Ok(Some(found));
+                }
+                if found.prefix == prefix && found.until.since(now) > lease / 4 * 3 {
+                    return Ok(None);
+                }
+            }
+            if self.put_claim(prefix, Timestamp(now.0 + lease), now).await? {
+                return Ok(None);
+            }
+        }
+        Err(StoreError::Overloaded)
+    }
+
+    /// Ends the claim of the fleet with this `prefix`: its last node stops.
+    ///
+    /// # Errors
+    /// Where the service does not answer, or refuses.
+    pub async fn release_tables(&self, prefix: &str) -> Result<(), StoreError> {
+        // Nobody's claim has ended by then, so only its own is replaced.
+        self.put_claim(prefix, Timestamp(0), Timestamp(0)).await.map(drop)
+    }
+
+    async fn tables_claim(&self) -> Result<Option<OtherFleet>, StoreError> {
+        let Some(item) = self.get(OPERATION, &self.tables.rooms, key()).await? else { return Ok(None) };
+        let claim = || {
+            let until = Timestamp(get_number(&item, "until")?);
+            Some(OtherFleet { prefix: get_text(&item, "prefix")?.to_owned(), until })
+        };
+        claim().map(Some).ok_or_else(|| damaged("the item", "the fleet"))
+    }
+
+    /// Writes the claim unless another fleet has one that goes beyond `now`. Returns whether it did.
+    async fn put_claim(&self, prefix: &str, until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
+        let mut item = key();
+        item.extend(item::item([("prefix", text(prefix)), ("until", number(until.0))]));
+        self.put_if(OPERATION, &self.tables.rooms, item, |put| {
+            put.condition_expression("attribute_not_exists(#p) OR #p = :own OR #u <= :now")
+                .expression_attribute_names("#p", "prefix")
+                .expression_attribute_names("#u", "until")
+                .expression_attribute_values(":own", text(prefix))
+                .expression_attribute_values(":now", number(now.0))
+        })
+        .await
+    }
+}
+
+fn key() -> Item {
+    item::item([(rooms::ROOM, text(KEY)), (rooms::ITEM, text("#"))])
+}
