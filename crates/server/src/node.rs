@@ -105,10 +105,11 @@ impl Node {
         self.end.cancel();
         self.watches.close();
         self.watches.wait().await;
+        self.registry.close().await;
+        // Which nodes are left is known best once this one has left.
         if let Some(claim) = &self.claim {
             claim.stop(self.registry.as_ref()).await;
         }
-        self.registry.close().await;
         if let Some(store) = &self.embedded {
             store.close().await;
         }

@@ -87,7 +87,8 @@ impl Server {
         let stays = Departure::new(shutdown.clone(), spread);
         let (running, app, for_edges, bridge) = match &config.role {
             Role::Node(node) => {
-                let (running, services) = Node::start(node, &readiness, &shutdown, spread).await?;
+                let starting = Box::pin(Node::start(node, &readiness, &shutdown, spread));
+                let (running, services) = starting.await?;
                 let (reporter, health) = tonic_health::server::health_reporter();
                 helpers.spawn(
                     operators.clone().run_until_cancelled_owned(follow_health(readiness.clone(), reporter)),
