@@ -21,7 +21,7 @@ const KEY: &str = "#room-ids";
 /// In front of the keys of items that are no room's.
 const NO_ROOM: char = '#';
 /// Items that are no room's, and one.
-const LOOKED_AT: i32 = 4;
+const LOOKED_AT: i32 = 5;
 
 impl Dynamo {
     /// The key of these tables. Creates it where there is none: one node's holds.
