@@ -411,7 +411,7 @@ async fn next(
 
 /// Whether asking again may come to something else.
 pub(crate) fn is_passing(reason: &str) -> bool {
-    ["overloaded", "unavailable", "contention", "draining", "operation_timeout", "internal"].contains(&reason)
+    ["overloaded", "unavailable", "contention", "draining", "operation_timeout"].contains(&reason)
 }
 
 /// What the client knows of the room when it first asks.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::limits::MAX_CLOCK_OFFSET_MS;
 use parlance_core::{Body, Event, Timestamp};
@@ -34,9 +34,7 @@ pub(super) fn check(tables: &Tables, violations: &mut Vec<String>) {
             }
             (next, last_at) = (event.seq + 1, event.at);
         }
-        for twice in repeated(row) {
-            complain(twice);
-        }
+        repeated(row).into_iter().chain(by_strangers(row)).for_each(&mut complain);
         let Some(room) = truth.rooms.get(id) else { continue };
         if row.members.len() != room.members.len() {
             complain(format!("{} rows of members for {}", row.members.len(), room.members.len()));
@@ -54,6 +52,35 @@ pub(super) fn check(tables: &Tables, violations: &mut Vec<String>) {
             complain(format!("{active} members are counted as {counted}"));
         }
     }
+}
+
+/// Events of those who were no members at that moment.
+fn by_strangers(row: &RoomRow) -> Vec<String> {
+    let first_chunk = row.log.values().next().map_or(0, |chunk| chunk.head().seq());
+    let (mut members, mut strange) = (BTreeSet::new(), Vec::new());
+    // Who leaves passes their role on with the same request.
+    let mut left = None;
+    for event in row.events() {
+        let by = (&event.actor, &event.request);
+        let is_allowed = match &event.body {
+            _ if event.seq <= first_chunk || members.contains(&event.actor) => true,
+            Body::MemberAdded { user, .. } => *user == event.actor,
+            Body::RoleChanged { .. } => left == Some(by),
+            _ => false,
+        };
+        if !is_allowed {
+            strange.push(format!("{} of {}, who is no member then", event.seq, event.actor));
+        }
+        match &event.body {
+            Body::MemberAdded { user, .. } => drop(members.insert(user)),
+            Body::MemberRemoved { user } => {
+                members.remove(user);
+                left = (*user == event.actor).then_some(by);
+            }
+            _ => {}
+        }
+    }
+    strange
 }
 
 /// Requests that were carried out more than once.
