@@ -59,6 +59,8 @@ struct State {
     /// The last frames, by rising seq, ending at the head.
     ring: VecDeque<Frame>,
     ring_bytes: usize,
+    /// The last message that was edited or reacted to since it was put there.
+    changed_to: u64,
     /// Every chunk from this seq on was delivered here, one after the other.
     whole_from: u64,
     /// Counts changes to messages that were sent before: pages read earlier are stale.
@@ -334,8 +336,9 @@ impl Feed {
             state.ring.push_back(frame);
         }
         for event in chunk.events() {
-            if event.body.target().is_some() {
+            if let Some(target) = event.body.target() {
                 state.changes += 1;
+                state.changed_to = state.changed_to.max(target);
             }
             state.note_membership(event);
             if let Body::MessageDeleted { target } = event.body {
@@ -382,16 +385,19 @@ impl Feed {
 
     /// What follows on `cursor`, up to `to` or the head: from the ring if it reaches
     /// back that far, from the store otherwise. For who is no longer a member `until` is the
-    /// last seq they may see, and messages come in the form of then.
+    /// last seq they may see, and messages come in the form of then. `catches_up` is who comes
+    /// for the past: they get messages as they are now.
     pub(super) async fn fetch(
         self: &Arc<Self>,
         store: &Arc<dyn Store>,
         cursor: u64,
         to: u64,
         until: Option<u64>,
+        catches_up: bool,
     ) -> Result<Fetched, Error> {
         // What is in the ring is as it was decided, or deleted.
-        if let Some(fetched) = self.in_ring(cursor, to) {
+        let is_present = !catches_up || self.state().changed_to <= cursor;
+        if is_present && let Some(fetched) = self.in_ring(cursor, to) {
             return Ok(fetched);
         }
         let (feed, store) = (self.clone(), store.clone());

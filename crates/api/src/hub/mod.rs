@@ -248,8 +248,9 @@ impl Hub {
         cursor: u64,
         to: u64,
         until: Option<u64>,
+        catches_up: bool,
     ) -> Result<Fetched, Error> {
-        feed.fetch(&self.store, cursor, to, until).await
+        feed.fetch(&self.store, cursor, to, until, catches_up).await
     }
 
     /// A chunk of `room` is committed: by this node, or it was read from the store.

@@ -224,7 +224,7 @@ fn open_room(
     listening.move_to(start);
     listening.wake();
     let source = if active { Source::live(listening, state.head) } else { Source::Past(listening) };
-    let stream = RoomStream::new(source, plan, &user_room.member);
+    let stream = RoomStream::new(source, plan, &user_room.member, state.head);
     open.rooms.insert(room.clone(), stream);
     let head = v1::Cursor { room_id: room.as_str().to_owned(), seq: state.head, epoch: state.epoch };
     active.then_some(head)
@@ -243,12 +243,15 @@ pub(super) fn plan(
 
     // The row may know of a change whose chunk is about to be delivered.
     let head = state.head.max(user_room.member.changed_at());
+    let ranges = visible_ranges(&user_room.member, state.visibility, head);
     let mut plan = VecDeque::new();
     let mut at = match cursor {
         // What the client has of the room is not of this log, or no longer in it.
         Some(cursor) if cursor.seq > head || (cursor.epoch != 0 && cursor.epoch != state.epoch) => {
-            plan.push_back(Step::Gap(gap(feed, 1, head, Restored)));
-            return (head, plan);
+            // How far it went on without them is not theirs to know.
+            let end = if user_room.member.is_active() { head } else { ranges.last().map_or(0, |last| last.to) };
+            plan.push_back(Step::Gap(gap(feed, 1, end, Restored)));
+            return (end, plan);
         }
         Some(cursor) => cursor.seq,
         None => 0,
@@ -261,7 +264,6 @@ pub(super) fn plan(
         }
     };
     name(&mut plan, &mut at, state.floor.saturating_sub(1), Retention);
-    let ranges = visible_ranges(&user_room.member, state.visibility, head);
     if cursor.is_none() {
         let first = ranges.first().map_or(1, |range| range.from);
         let delivered = user_room.cursors.delivered.min(head);

@@ -21,6 +21,8 @@ pub(crate) struct RoomStream {
     /// The event that made the user a member, the last time as far as known. A removal
     /// before it is not the end.
     pub(super) since: u64,
+    /// Where the room was when this began. Messages up to there come as they are by then.
+    began_at: u64,
     /// Memberships before the last one; mostly none.
     earlier: Box<[Interval]>,
     /// How much of the past was open when they left, of who has.
@@ -62,13 +64,13 @@ enum Progress {
 }
 
 impl RoomStream {
-    pub(super) fn new(source: Source, plan: VecDeque<Step>, member: &Member) -> Self {
+    pub(super) fn new(source: Source, plan: VecDeque<Step>, member: &Member, began_at: u64) -> Self {
         let (last, earlier) = match member.intervals.split_last() {
             Some((last, earlier)) => (*last, earlier),
             None => (Interval::starting_at(0), &[][..]),
         };
         let since = member.changed_at();
-        let stream = Self { source, plan, since, earlier: earlier.into(), left_open: last.visibility };
+        let stream = Self { source, plan, since, began_at, earlier: earlier.into(), left_open: last.visibility };
         stream.subscription().set_joined(last.joined);
         stream
     }
@@ -172,7 +174,8 @@ impl RoomStream {
             None if matches!(self.source, Source::Past(_)) => return Ok(Progress::Over),
             None => u64::MAX,
         };
-        let fetched = hub.fetch(&feed, self.cursor(), to, self.until()).await?;
+        let catches_up = self.cursor() < self.began_at;
+        let fetched = hub.fetch(&feed, self.cursor(), to, self.until(), catches_up).await?;
         if fetched.pieces.is_empty() {
             if self.plan.is_empty() || feed.known().is_none_or(|room| room.floor <= to) {
                 return Ok(Progress::UpToDate);
@@ -341,7 +344,7 @@ impl OpenSession {
         let source =
             if member.is_active() { Source::live(listening, state.head) } else { Source::Past(listening) };
         self.left.remove(&attach.room);
-        let stream = RoomStream::new(source, plan, &member);
+        let stream = RoomStream::new(source, plan, &member, state.head);
         self.rooms.insert(attach.room.clone(), stream);
     }
 }
