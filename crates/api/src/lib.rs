@@ -207,6 +207,7 @@ impl Api {
         self.rooms.close();
         self.tasks.close();
         self.tasks.wait().await;
+        self.cluster.last_words().await;
     }
 
     /// The id of this node, new at every start.

@@ -228,6 +228,10 @@ pub(crate) const QUIET_LOOKS: u32 = 3;
 /// longer than trouble takes to be noticed.
 pub(crate) const WRITTEN_KEPT: Duration = Duration::from_secs(60);
 
+/// For telling other nodes, at a node's end, what they could not be told before: some lookups in
+/// a slow Redis.
+pub(crate) const LAST_WORDS_WITHIN: Duration = Duration::from_secs(3);
+
 /// Users of a room whose change of membership could not be published, and who are remembered to
 /// be told of it. With more, other nodes are asked to read the store.
 pub(crate) const MAX_UNTOLD_USERS: usize = 256;

@@ -35,6 +35,15 @@ impl Cluster {
         self.audiences.fold(room, chunk);
     }
 
+    /// Nobody knows whether `chunk` was committed. If it was, those whose membership it changes are
+    /// to hear of it with whatever is told of the room next.
+    pub(crate) fn may_have_committed(&self, room: &RoomId, chunk: &Chunk) {
+        if self.registry.is_shared() {
+            let users = concerned(chunk).cloned().collect();
+            self.note_written(room, |written| written.not_told(0, users));
+        }
+    }
+
     /// Tells the nodes of the room's members of a chunk that this node has committed.
     /// What cannot be told now is told later.
     pub(crate) async fn publish(&self, info: &RoomInfo, chunk: &Chunk) {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Cluster, MissedState, Written};
 use crate::Error;
 use crate::hub::{Feed, Terms};
-use crate::limits::{FIND_OUT_AFTER, FIND_OUT_TRIES, RECOVERY_AGAIN, REPORT_UNPUBLISHED};
+use crate::limits::{FIND_OUT_AFTER, FIND_OUT_TRIES, LAST_WORDS_WITHIN, RECOVERY_AGAIN, REPORT_UNPUBLISHED};
 
 /// How far a node is with finding what it missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,6 +258,20 @@ impl Cluster {
                 Ok(()) => return,
                 Err(error) => tracing::warn!(%error, "cannot find out what became of an append"),
             }
+        }
+    }
+
+    /// This node ends: what other nodes could not be told so far they are told now, or have to look
+    /// for themselves.
+    pub(crate) async fn last_words(&self) {
+        if !self.written.iter().any(|written| written.untold.is_some()) {
+            return;
+        }
+        let announced = self.announce_written(|written| written.untold.is_some());
+        let in_time = timeout(LAST_WORDS_WITHIN, announced).await.is_ok();
+        if !in_time || self.written.iter().any(|written| written.untold.is_some()) {
+            tracing::warn!("other nodes were not told of everything, having them read the store");
+            self.registry.report_unpublished();
         }
     }
 

@@ -427,7 +427,7 @@ impl Actor {
             Err(error) => {
                 if unanswered {
                     // It may be there, and nobody was told.
-                    self.shared.find_out(&self.id);
+                    self.shared.find_out(&self.id, &append.chunk);
                 }
                 Err(error)
             }

@@ -102,8 +102,9 @@ impl std::ops::Deref for Shared {
 }
 
 impl Shared {
-    /// Has someone look later whether something was written to `room`.
-    fn find_out(&self, room: &RoomId) {
+    /// Has someone look later whether `chunk` was written to `room`.
+    fn find_out(&self, room: &RoomId, chunk: &Chunk) {
+        self.cluster.may_have_committed(room, chunk);
         self.tasks.spawn(self.cluster.clone().find_out(room.clone()));
     }
 
@@ -122,10 +123,10 @@ impl Shared {
         creation: Creation,
     ) -> Result<Created<StoredRoom>, StoreError> {
         let members: Vec<UserId> = creation.append.members.iter().map(|row| row.user.clone()).collect();
-        let room = creation.info.id.clone();
+        let (room, first) = (creation.info.id.clone(), creation.append.chunk.clone());
         let created = self.store.create_room(creation).await;
         // The room may have been created all the same, and nobody was told.
-        let created = created.inspect_err(|_| self.find_out(&room))?;
+        let created = created.inspect_err(|_| self.find_out(&room, &first))?;
         let (Created::New(stored) | Created::Existing(stored)) = &created;
         self.hub.deliver(&room, Terms::from(&stored.info), &stored.tail);
         match &created {

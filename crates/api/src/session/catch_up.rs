@@ -249,7 +249,8 @@ pub(super) fn plan(
         // What the client has of the room is not of this log, or no longer in it.
         Some(cursor) if cursor.seq > head || (cursor.epoch != 0 && cursor.epoch != state.epoch) => {
             // How far it went on without them is not theirs to know.
-            let end = if user_room.member.is_active() { head } else { ranges.last().map_or(0, |last| last.to) };
+            let end =
+                if user_room.member.is_active() { head } else { ranges.last().map_or(0, |last| last.to) };
             plan.push_back(Step::Gap(gap(feed, 1, end, Restored)));
             return (end, plan);
         }

@@ -70,7 +70,8 @@ impl RoomStream {
             None => (Interval::starting_at(0), &[][..]),
         };
         let since = member.changed_at();
-        let stream = Self { source, plan, since, began_at, earlier: earlier.into(), left_open: last.visibility };
+        let stream =
+            Self { source, plan, since, began_at, earlier: earlier.into(), left_open: last.visibility };
         stream.subscription().set_joined(last.joined);
         stream
     }

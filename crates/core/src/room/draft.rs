@@ -231,9 +231,11 @@ impl Draft {
                 RoomKind::Channel if self.member_count >= MAX_MEMBERS => Err(Refusal::RoomFull),
                 RoomKind::Channel if standing == Standing::Removed => Err(Refusal::Removed),
                 RoomKind::Channel if standing == Standing::Banned => Err(Refusal::Banned),
-                // An owner who went while alone and comes back finds the room theirs.
+                // Whoever comes back to an abandoned channel finds it theirs. A stranger does not: its past
+                // is not theirs to open.
                 RoomKind::Channel => {
-                    let role = if self.member_count == 0 { Role::Owner } else { Role::Member };
+                    let is_back = actor.is_some() && self.member_count == 0;
+                    let role = if is_back { Role::Owner } else { Role::Member };
                     change(Body::MemberAdded { user: command.actor.clone(), role })
                 }
             };

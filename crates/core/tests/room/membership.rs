@@ -133,11 +133,14 @@ fn the_successor_is_chosen_as_the_same_append_leaves_the_room() {
 }
 
 #[test]
-fn an_empty_channel_belongs_to_who_comes_first() {
+fn an_empty_channel_belongs_to_the_first_who_comes_back() {
     let mut solo = Solo::channel();
     for user in ["bob", "cat", "ann"] {
         solo.does(user, Action::Leave).unwrap();
     }
+    solo.does("eve", Action::Join).unwrap();
+    assert_eq!(solo.store.members[&user("eve")].role, Role::Member, "its past is not a stranger's to open");
+    solo.does("eve", Action::Leave).unwrap();
     solo.does("cat", Action::Join).unwrap();
     solo.does("ann", Action::Join).unwrap();
     assert_eq!(solo.store.members[&user("cat")].role, Role::Owner);
