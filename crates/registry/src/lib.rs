@@ -12,7 +12,7 @@ pub mod numbering;
 mod redis;
 mod registry;
 
-pub use fleet::FleetTag;
+pub use fleet::{FleetKey, FleetTag, Seal};
 pub use local::Local;
 pub use redis::{ConnectError, Difference, Redis, RedisOptions};
 pub use registry::{Health, NodeId, Notice, Registry, RegistryError, To};

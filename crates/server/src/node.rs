@@ -6,7 +6,7 @@ use parlance_api::auth::Auth;
 use parlance_api::services::Services;
 use parlance_api::{Api, BoundedClock, Departure, Parts};
 use parlance_core::{Clock, ClockMonitor, SystemClock};
-use parlance_registry::{FleetTag, Local, NodeId, Redis, Registry};
+use parlance_registry::{FleetKey, FleetTag, Local, NodeId, Redis, Registry};
 use parlance_store::{Durability, Dynamo, DynamoOptions, Embedded, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -55,7 +55,7 @@ impl Node {
             }
             _ => None,
         };
-        let registry = join(config, &identity, &auth, &monitor).await?;
+        let registry = join(config, &identity, room_ids.key.as_bytes(), &auth, &monitor).await?;
         let parts = Parts {
             store: store.clone(),
             room_ids,
@@ -167,6 +167,7 @@ async fn open_store(config: &config::Node, clock: &Arc<ClockMonitor>) -> anyhow:
 async fn join(
     config: &config::Node,
     store_identity: &str,
+    secret: &[u8],
     auth: &Auth,
     clock: &Arc<ClockMonitor>,
 ) -> anyhow::Result<Arc<dyn Registry>> {
@@ -178,6 +179,7 @@ async fn join(
             options.clock = clock.clone();
             options.signing_key = Some(auth.key_fingerprint(&redis.prefix));
             options.fleet = FleetTag::of(store_identity, &redis.prefix);
+            options.key = FleetKey::derive(secret, options.fleet);
             Ok(Redis::connect(node, options).await?)
         }
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Cluster;
+use super::audience::concerned;
 use super::envelope::{self, Content};
 use crate::Error;
 use crate::hub::SignalTarget;
@@ -86,7 +87,15 @@ impl Cluster {
     /// their answers not believed.
     fn take_unverified(self: &Arc<Self>, rooms: &Rooms, tasks: &TaskTracker, content: Content) {
         match content {
-            Content::Chunk(_) | Content::Head(_) | Content::Signal(_) => self.take(rooms, tasks, content),
+            // Where the room is by now, the store says.
+            Content::Chunk(hint) => {
+                let chunk = hint.chunk.and_then(convert::chunk_from);
+                let user_ids =
+                    chunk.iter().flat_map(concerned).map(|user| user.as_str().to_owned()).collect();
+                let head_seq = chunk.map_or(u64::MAX, |chunk| chunk.head().seq());
+                self.follow_up(tasks, HeadHint { room_id: hint.room_id, head_seq, user_ids });
+            }
+            Content::Head(_) | Content::Signal(_) => self.take(rooms, tasks, content),
             Content::Forward(_) | Content::Forwarded(_) | Content::Contended(_) => {
                 metrics::counter!("parlance_commands_unverified_total").increment(1);
                 tracing::debug!("ignoring a command of a node that does not say which fleet it is of");

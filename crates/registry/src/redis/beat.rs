@@ -73,9 +73,11 @@ impl Shared {
     pub(super) async fn send_beat(&self, link: &Link) -> FredResult<u64> {
         let heartbeat = self.beats.fetch_add(1, Ordering::SeqCst) + 1;
         let beat = self.sent().beat();
+        let beats = self.keys.beats_channel();
+        let beat = frame::beat(self.sender(), &beats, &beat);
         link.publish(vec![
             (self.keys.node_channel(&self.node), frame::heartbeat(&self.node, heartbeat)),
-            (self.keys.beats_channel(), frame::beat(&self.node, self.options.fleet, &beat)),
+            (beats, beat),
         ])
         .await?;
         Ok(heartbeat)

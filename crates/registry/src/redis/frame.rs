@@ -1,20 +1,29 @@
 //! What nodes publish, as bytes.
 //!
 //! A frame is the length of its head in one byte, the head, then the payload. The head is the id
-//! of the sender; in envelopes and beats a `.`, the sender's fleet and a number follow. Nodes from
-//! before envelopes were numbered take the whole head for an id that is not theirs, and the
-//! payload as ever; what they publish themselves has no number.
+//! of the sender; in envelopes and beats a `.`, the sender's fleet, a number and a seal follow.
+//! Nodes from before envelopes were numbered take the whole head for an id that is not theirs, and
+//! the payload as ever; what they publish themselves has no number and no seal.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use crate::fleet::Seal;
 use crate::numbering::Beat;
-use crate::{FleetTag, NodeId};
+use crate::{FleetKey, FleetTag, NodeId};
 
 /// Ends the sender's id, which holds only letters and digits.
 const ID_END: u8 = b'.';
 
-/// Bytes after the id: the mark, the fleet, the number.
-const NUMBERED: usize = 1 + FleetTag::LENGTH + 8;
+/// Bytes after the id: the mark, the fleet, the number, the seal.
+const NUMBERED: usize = 1 + FleetTag::LENGTH + 8 + FleetKey::SEAL;
+
+/// Who publishes as which fleet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sender<'a> {
+    pub(super) node: &'a NodeId,
+    pub(super) fleet: FleetTag,
+    pub(super) key: &'a FleetKey,
+}
 
 /// A frame, taken apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +31,8 @@ pub(super) struct Frame {
     pub(super) sender: NodeId,
     /// The fleet, and the number in the channel. `None` in heartbeats and from earlier versions.
     pub(super) numbered: Option<(FleetTag, u64)>,
+    /// `None` in heartbeats and from earlier versions.
+    seal: Option<Seal>,
     pub(super) payload: Bytes,
 }
 
@@ -32,34 +43,32 @@ pub(super) fn heartbeat(node: &NodeId, number: u64) -> Bytes {
     frame.freeze()
 }
 
-/// What a node sends to others.
-pub(super) fn envelope(sender: &NodeId, fleet: FleetTag, number: u64, payload: &[u8]) -> Bytes {
-    let mut frame = numbered_head(sender, fleet, number, payload.len());
+/// What a node sends to others on `channel`.
+pub(super) fn envelope(sender: Sender<'_>, channel: &str, number: u64, payload: &[u8]) -> Bytes {
+    let Sender { node, fleet, key } = sender;
+    let mut frame = head(node, NUMBERED, payload.len());
+    frame.put_u8(ID_END);
+    frame.put_slice(fleet.as_bytes());
+    frame.put_u64(number);
+    let seal = key.seal(channel, &frame[1..], payload);
+    frame.put_slice(&seal);
     frame.put_slice(payload);
     frame.freeze()
 }
 
 /// What a node announces. Its payload: how often it could not publish, how many channels follow,
 /// and for each the length of the name, the name and the last number. Later versions may append.
-pub(super) fn beat(sender: &NodeId, fleet: FleetTag, beat: &Beat) -> Bytes {
+pub(super) fn beat(sender: Sender<'_>, channel: &str, beat: &Beat) -> Bytes {
     let size = beat.last.iter().map(|(channel, _)| 2 + channel.len() + 8).sum::<usize>();
-    let mut frame = numbered_head(sender, fleet, beat.number, 10 + size);
-    frame.put_u64(beat.unpublished);
-    frame.put_u16(beat.last.len() as u16);
+    let mut payload = BytesMut::with_capacity(10 + size);
+    payload.put_u64(beat.unpublished);
+    payload.put_u16(beat.last.len() as u16);
     for (channel, number) in &beat.last {
-        frame.put_u16(channel.len() as u16);
-        frame.put_slice(channel.as_bytes());
-        frame.put_u64(*number);
+        payload.put_u16(channel.len() as u16);
+        payload.put_slice(channel.as_bytes());
+        payload.put_u64(*number);
     }
-    frame.freeze()
-}
-
-fn numbered_head(sender: &NodeId, fleet: FleetTag, number: u64, payload: usize) -> BytesMut {
-    let mut frame = head(sender, NUMBERED, payload);
-    frame.put_u8(ID_END);
-    frame.put_slice(fleet.as_bytes());
-    frame.put_u64(number);
-    frame
+    envelope(sender, channel, beat.number, &payload)
 }
 
 fn head(sender: &NodeId, more: usize, payload: usize) -> BytesMut {
@@ -81,15 +90,29 @@ impl Frame {
         let id = head.iter().position(|byte| *byte == ID_END).unwrap_or(length);
         let sender = NodeId::parse(std::str::from_utf8(&head[..id]).ok()?)?;
         head.advance(id);
-        let numbered = if head.is_empty() {
-            None
-        } else {
-            head.advance(1);
-            let mut fleet = [0; FleetTag::LENGTH];
-            head.try_copy_to_slice(&mut fleet).ok()?;
-            Some((FleetTag::from_bytes(fleet), head.try_get_u64().ok()?))
-        };
-        Some(Self { sender, numbered, payload: frame })
+        if head.is_empty() {
+            return Some(Self { sender, numbered: None, seal: None, payload: frame });
+        }
+        head.advance(1);
+        let mut fleet = [0; FleetTag::LENGTH];
+        head.try_copy_to_slice(&mut fleet).ok()?;
+        let numbered = Some((FleetTag::from_bytes(fleet), head.try_get_u64().ok()?));
+        let mut seal = [0; FleetKey::SEAL];
+        // Later versions may append to it.
+        let seal = head.try_copy_to_slice(&mut seal).is_ok().then_some(seal);
+        Some(Self { sender, numbered, seal, payload: frame })
+    }
+
+    /// Whether a node that has `key` published this to `channel`.
+    pub(super) fn is_sealed(&self, key: &FleetKey, channel: &str) -> bool {
+        let (Some((fleet, number)), Some(seal)) = (self.numbered, self.seal) else { return false };
+        let mut head = BytesMut::from(self.sender.as_str().as_bytes());
+        head.put_u8(ID_END);
+        head.put_slice(fleet.as_bytes());
+        head.put_u64(number);
+        let expected = key.seal(channel, &head, &self.payload);
+        // In the same time wherever they differ.
+        seal.iter().zip(expected).fold(0, |differ, (one, other)| differ | (one ^ other)) == 0
     }
 }
 
@@ -121,10 +144,37 @@ mod tests {
         FleetTag::from_bytes(*b"thefleet")
     }
 
+    fn key() -> FleetKey {
+        FleetKey::derive(b"secret", fleet())
+    }
+
+    fn sent(payload: &[u8]) -> Bytes {
+        envelope(Sender { node: &node(), fleet: fleet(), key: &key() }, "channel", 7, payload)
+    }
+
+    #[test]
+    fn seals_are_of_the_whole_frame_in_its_channel() {
+        let frame = sent(b"payload");
+        let parsed = Frame::parse(frame.clone()).unwrap();
+        assert!(parsed.is_sealed(&key(), "channel"));
+        assert!(!parsed.is_sealed(&key(), "another"));
+        assert!(!parsed.is_sealed(&FleetKey::derive(b"guess", fleet()), "channel"));
+        for at in 0..frame.len() {
+            for bit in 0..8 {
+                let mut forged = frame.to_vec();
+                forged[at] ^= 1 << bit;
+                let is_taken =
+                    Frame::parse(forged.into()).is_some_and(|frame| frame.is_sealed(&key(), "channel"));
+                assert!(!is_taken, "bit {bit} of byte {at}");
+            }
+        }
+        assert!(!Frame::parse(heartbeat(&node(), 9)).unwrap().is_sealed(&key(), "channel"));
+    }
+
     #[test]
     fn frames_are_parsed_as_they_were_made() {
         for payload in [&b""[..], b"x", b"\xff\x00 and more."] {
-            let frame = Frame::parse(envelope(&node(), fleet(), 7, payload)).unwrap();
+            let frame = Frame::parse(sent(payload)).unwrap();
             assert_eq!((&frame.sender, frame.numbered), (&node(), Some((fleet(), 7))));
             assert_eq!(frame.payload, payload);
         }
@@ -137,7 +187,9 @@ mod tests {
     fn beats_are_parsed_as_they_were_made() {
         let sent =
             Beat { number: 3, unpublished: 2, last: vec![("node:a".into(), 5), ("room:b".into(), 1 << 40)] };
-        let mut frame = Frame::parse(beat(&node(), fleet(), &sent)).unwrap();
+        let mut frame =
+            Frame::parse(beat(Sender { node: &node(), fleet: fleet(), key: &key() }, "beats", &sent))
+                .unwrap();
         assert_eq!(frame.numbered, Some((fleet(), 3)));
         assert_eq!(parse_beat(3, frame.payload.clone()), Some(sent.clone()));
         let later = [frame.payload.as_ref(), b"of a later version"].concat();
@@ -154,7 +206,7 @@ mod tests {
         assert_eq!((frame.sender, frame.numbered), (node(), None));
         assert_eq!(frame.payload.as_ref(), b"payload");
         // An earlier version skips as many bytes as the first one says.
-        let new = envelope(&node(), fleet(), 7, b"payload");
+        let new = sent(b"payload");
         assert_eq!(&new[1 + usize::from(new[0])..], b"payload");
         assert_ne!(&new[1..1 + usize::from(new[0])], b"n0de");
     }

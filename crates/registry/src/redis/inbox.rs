@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use fred::interfaces::FredResult;
 use fred::types::Message;
 use tokio::sync::broadcast::Receiver;
@@ -23,6 +23,8 @@ pub(super) struct Inbox {
     beats: String,
     /// The last heartbeat that was heard.
     heard: watch::Sender<u64>,
+    /// Something came that its sender cannot have published.
+    forged: AtomicBool,
 }
 
 impl Inbox {
@@ -31,7 +33,7 @@ impl Inbox {
         registry.arrivals().resume();
         let (channel, beats) = (registry.keys.node_channel(&registry.node), registry.keys.beats_channel());
         let (heard, receiver) = watch::channel(0);
-        (Self { registry, channel, beats, heard }, receiver)
+        (Self { registry, channel, beats, heard, forged: AtomicBool::new(false) }, receiver)
     }
 
     pub(super) async fn sort(self, mut messages: Receiver<Message>) -> FredResult<()> {
@@ -69,28 +71,37 @@ impl Inbox {
             }
             return;
         }
-        let sender = frame.sender.as_str();
-        if message.channel == self.beats {
-            if let Some((_, number)) = frame.numbered
-                && let Some(beat) = parse_beat(number, frame.payload)
-            {
-                registry.arrivals().beat(sender, &beat, |channel| registry.follows(channel));
-            }
-            return;
-        }
-        let mut notice: fn(Bytes) -> Notice = Notice::Unverified;
-        if let Some((fleet, number)) = frame.numbered {
-            notice = Notice::Payload;
-            let mut arrivals = registry.arrivals();
-            arrivals.envelope(sender, &message.channel, number);
-            if fleet != registry.options.fleet {
-                arrivals.dropped_foreign();
-                drop(arrivals);
-                metrics::counter!("parlance_registry_foreign_envelopes_total").increment(1);
+        let is_beat = message.channel == self.beats;
+        let notice = match frame.numbered {
+            None if is_beat => return,
+            None => Notice::Unverified(frame.payload),
+            Some((fleet, _)) if fleet != registry.options.fleet => {
+                if !is_beat {
+                    registry.arrivals().dropped_foreign();
+                    metrics::counter!("parlance_registry_foreign_envelopes_total").increment(1);
+                }
                 return;
             }
-        }
-        if registry.notices.send(notice(frame.payload)) {
+            Some(_) if !frame.is_sealed(&registry.options.key, &message.channel) => {
+                metrics::counter!("parlance_registry_forged_envelopes_total").increment(1);
+                if !self.forged.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(channel = %message.channel, "somebody publishes in the name of this fleet");
+                }
+                return;
+            }
+            Some((_, number)) if is_beat => {
+                if let Some(beat) = parse_beat(number, frame.payload) {
+                    let sender = frame.sender.as_str();
+                    registry.arrivals().beat(sender, &beat, |channel| registry.follows(channel));
+                }
+                return;
+            }
+            Some((_, number)) => {
+                registry.arrivals().envelope(frame.sender.as_str(), &message.channel, number);
+                Notice::Payload(frame.payload)
+            }
+        };
+        if registry.notices.send(notice) {
             Cause::Overflow.count();
         }
     }

@@ -156,6 +156,10 @@ impl Shared {
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn sender(&self) -> frame::Sender<'_> {
+        frame::Sender { node: &self.node, fleet: self.options.fleet, key: &self.options.key }
+    }
+
     /// Publishes `payload` to each of `channels`, numbered. What is given a number and is not sent
     /// leaves a gap, which receivers notice.
     async fn send(&self, link: &Link, channels: Vec<String>, payload: &Bytes) -> FredResult<()> {
@@ -164,7 +168,7 @@ impl Shared {
             let mut sent = self.sent();
             for channel in channels {
                 let number = sent.next(&channel);
-                let frame = frame::envelope(&self.node, self.options.fleet, number, payload);
+                let frame = frame::envelope(self.sender(), &channel, number, payload);
                 messages.push((channel, frame));
             }
         }

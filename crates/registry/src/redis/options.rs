@@ -9,8 +9,8 @@ use fred::rustls::{ClientConfig, RootCertStore};
 use fred::types::config::{Config, TlsConfig};
 use parlance_core::{ClockMonitor, SystemClock};
 
-use crate::FleetTag;
 use crate::numbering::Patience;
+use crate::{FleetKey, FleetTag};
 
 /// Users are spread over this many hashes. Redis keeps a hash compact up to 128 fields,
 /// so this is right for up to some 6 million people online at once.
@@ -35,6 +35,9 @@ pub struct RedisOptions {
     pub prefix: String,
     /// The fleet of this node. Envelopes of other fleets are dropped.
     pub fleet: FleetTag,
+    /// What seals the envelopes of this fleet. Others are dropped, or taken for mere hints if they
+    /// are of earlier versions.
+    pub key: FleetKey,
     /// Fingerprint of the key with which tokens are verified. Nodes with another one are refused
     /// while nodes with this one are there.
     pub signing_key: Option<String>,
@@ -83,6 +86,7 @@ impl RedisOptions {
             ca_file: None,
             prefix: prefix.into(),
             fleet: FleetTag::of("", prefix),
+            key: FleetKey::derive(b"", FleetTag::of("", prefix)),
             signing_key: None,
             clock: Arc::new(ClockMonitor::new(Arc::new(SystemClock))),
             buckets: BUCKETS,

@@ -22,15 +22,13 @@ async fn publish(server: &RedisServer, channel: &str, message: &[u8]) {
     server.command(&["EVAL", script, "0", channel, &hex]).await.unwrap();
 }
 
-/// The envelope of this number from `sender`, as nodes of `fleet` publish it.
-fn envelope(sender: &NodeId, fleet: FleetTag, number: u64, payload: &[u8]) -> Vec<u8> {
-    let mut head = [sender.as_str().as_bytes(), b".", fleet.as_bytes()].concat();
+/// The envelope of this number from `sender`, as nodes of the fleet publish it to `channel`.
+fn envelope(sender: &NodeId, channel: &str, number: u64, payload: &[u8]) -> Vec<u8> {
+    let options = RedisOptions::new("");
+    let mut head = [sender.as_str().as_bytes(), b".", options.fleet.as_bytes()].concat();
     head.extend(number.to_be_bytes());
+    head.extend(options.key.seal(channel, &head, payload));
     [&[head.len() as u8], head.as_slice(), payload].concat()
-}
-
-fn fleet() -> FleetTag {
-    RedisOptions::new("").fleet
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -40,7 +38,7 @@ async fn gap_in_the_numbers_is_missed() {
     let (sender, own) = (node_id(), channel("node", node.id().as_str()));
     for number in [1, 2, 4] {
         let payload = Bytes::from(vec![number as u8]);
-        publish(&server, &own, &envelope(&sender, fleet(), number, &payload)).await;
+        publish(&server, &own, &envelope(&sender, &own, number, &payload)).await;
         node.says(Notice::Payload(payload)).await;
     }
     node.says(Notice::Missed).await;
@@ -113,4 +111,24 @@ async fn envelopes_of_earlier_versions_are_taken() {
         publish(&server, &own, format!("\u{4}n0de{text}").as_bytes()).await;
         node.says(Notice::Unverified(Bytes::copy_from_slice(text.as_bytes()))).await;
     }
+}
+
+/// Whoever can publish in Redis knows how envelopes look, and what was in earlier ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn envelopes_that_no_node_of_the_fleet_has_sealed_are_dropped() {
+    let server = RedisServer::start().await.unwrap();
+    let mut node = Node::start(&options(server.url())).await;
+    let (sender, own) = (node_id(), channel("node", node.id().as_str()));
+    let sealed = envelope(&sender, &own, 1, b"sealed");
+    let mut changed = sealed.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    let elsewhere = envelope(&sender, &channel("node", "another"), 1, b"elsewhere");
+    let seal = 1 + sender.as_str().len() + 1 + 8 + 8;
+    let mut unsealed = [&sealed[..seal], b"unsealed"].concat();
+    unsealed[0] = seal as u8 - 1;
+    for forged in [changed, elsewhere, unsealed] {
+        publish(&server, &own, &forged).await;
+    }
+    publish(&server, &own, &sealed).await;
+    node.says(Notice::Payload(Bytes::from_static(b"sealed"))).await;
 }
