@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use parlance_proto::error::Failure;
 use parlance_proto::json;
-use prost_reflect::DynamicMessage;
+use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
 use tonic::Code;
 
 use super::query;
@@ -47,9 +47,25 @@ pub(super) async fn read(
         query::apply(query, &mut message, unknown)?;
     }
     for (field, value) in bound {
+        check_path(&message, &field, &value)?;
         message.set_field(&field, value);
     }
     Ok(message)
+}
+
+/// Refuses a request that says otherwise than its path: whichever was not meant would be dropped.
+fn check_path(message: &DynamicMessage, field: &FieldDescriptor, value: &Value) -> Result<(), Failure> {
+    let alternatives =
+        field.containing_oneof().map(|oneof| oneof.fields().collect()).unwrap_or(vec![field.clone()]);
+    for said in alternatives.iter().filter(|said| message.has_field(said)) {
+        if said != field || *message.get_field(said) != *value {
+            return Err(Failure::field(
+                said.json_name(),
+                format!("contradicts {} in the path", field.json_name()),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// JSON, or unsaid.

@@ -46,7 +46,7 @@ async fn a_call_with_a_body() {
     let mut server = Server::start(Options::default()).await;
     let answer = SendMessageResponse { room_id: "a/b".to_owned(), seq: 7, ..Default::default() };
     server.answers(Ok(answer.encode_to_vec().into()));
-    let body = r#"{"toUser":"ann","clientMessageId":"c","text":"hi","afterSeq":"3"}"#;
+    let body = r#"{"roomId":"a/b","clientMessageId":"c","text":"hi","afterSeq":"3"}"#;
     let (status, _, answer) = ask(&server, Method::POST, "/v1/rooms/a%2Fb/messages", body).await;
     assert_eq!((status, answer), (200, json!({"roomId": "a/b", "seq": "7"})));
 
@@ -55,7 +55,7 @@ async fn a_call_with_a_body() {
     assert_eq!(call.headers["authorization"], "Bearer t");
     assert!(!call.headers.contains_key("cookie"));
     let request = SendMessageRequest::decode(call.request).unwrap();
-    assert_eq!(request.target, Some(Target::RoomId("a/b".to_owned())), "the path wins over the body");
+    assert_eq!(request.target, Some(Target::RoomId("a/b".to_owned())));
     assert_eq!((request.text.as_str(), request.after_seq), ("hi", Some(3)));
 
     let (status, ..) = ask(&server, Method::POST, "/v1/messages", r#"{"toUser":"ann"}"#).await;
@@ -70,7 +70,7 @@ async fn a_call_with_a_body() {
 async fn a_call_with_a_query() {
     let mut server = Server::start(Options::default()).await;
     server.answers(Ok(Bytes::new()));
-    let uri = "/v1/rooms/r1/messages?pageSize=10&before_seq=18446744073709551615&roomId=other";
+    let uri = "/v1/rooms/r1/messages?pageSize=10&before_seq=18446744073709551615&roomId=r1";
     let (status, _, answer) = ask(&server, Method::GET, uri, "").await;
     assert_eq!((status, answer), (200, json!({})));
     let request = ListMessagesRequest::decode(called(&mut server).await.request).unwrap();
@@ -108,6 +108,10 @@ async fn a_bad_request_is_told_what_is_wrong_and_goes_no_further() {
     assert_eq!(fails(&server, get.clone(), "/v1/rooms/r/messages/x", "").await, invalid("seq"));
     assert_eq!(fails(&server, get.clone(), "/v1/users/%ff", "").await, invalid("user_id"));
     assert_eq!(fails(&server, post.clone(), "/v1/messages?text=hi", "{}").await, invalid("text"));
+    let (to_room, private) = ("/v1/rooms/r1/messages", r#"{"toUser":"ann","text":"only for ann"}"#);
+    assert_eq!(fails(&server, post.clone(), to_room, private).await, invalid("toUser"));
+    assert_eq!(fails(&server, post.clone(), to_room, r#"{"roomId":"r2"}"#).await, invalid("roomId"));
+    assert_eq!(fails(&server, get.clone(), "/v1/rooms/r1/messages?roomId=r2", "").await, invalid("roomId"));
     let malformed = |field| expected(400, "malformed_json", field);
     assert_eq!(fails(&server, post.clone(), "/v1/messages", r#"{"text":5}"#).await, malformed("text"));
     assert_eq!(fails(&server, post.clone(), "/v1/messages", "{").await, malformed(""));
