@@ -29,7 +29,26 @@ fn without_empty_variables(command: Clap) -> Clap {
     command.mut_args(unset).mut_subcommands(without_empty_variables)
 }
 
+/// Variables named as ours are, of which none of the commands knows. A misspelt one would leave a
+/// setting at its default without a word.
+fn unknown_variables(command: &Clap) -> Vec<String> {
+    fn known(command: &Clap) -> Vec<std::ffi::OsString> {
+        let own = command.get_arguments().filter_map(|arg| arg.get_env().map(ToOwned::to_owned));
+        own.chain(command.get_subcommands().flat_map(known)).collect()
+    }
+    let known = known(command);
+    // Kubernetes tells every container of a service `parlance` by variables of such names.
+    let is_ours =
+        |name: &str| name.starts_with("PARLANCE_") && !name.contains("_SERVICE_") && !name.contains("_PORT");
+    let set = std::env::vars_os().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name);
+    let unknown = set.filter(|name| !known.contains(name) && name != "PARLANCE_PLANT");
+    unknown.filter_map(|name| name.into_string().ok()).filter(|name| is_ours(name)).collect()
+}
+
 fn main() -> ExitCode {
+    for name in unknown_variables(&Cli::command()) {
+        cli::warn(&format!("there is no variable {name}; see parlance serve --help"));
+    }
     let matches = without_empty_variables(Cli::command()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = match cli.command {

@@ -67,6 +67,12 @@ pub(super) fn check(mut request: Request) -> Result<Handshake, Refusal> {
         );
         return Err(failure.into());
     };
+    let offer = Offer::read(headers);
+    if offer.other && !offer.parlance {
+        // None could be selected, which clients report without a reason.
+        let message = format!("offer {PROTOCOL} in sec-websocket-protocol beside anything else");
+        return Err(Failure::new(Code::InvalidArgument, "bad_handshake", message).into());
+    }
 
     let mut response = Response::default();
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -76,7 +82,6 @@ pub(super) fn check(mut request: Request) -> Result<Handshake, Refusal> {
     if let Ok(accept) = HeaderValue::try_from(derive_accept_key(key)) {
         answers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
-    let offer = Offer::read(headers);
     if offer.parlance {
         answers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
     }

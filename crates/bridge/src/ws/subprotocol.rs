@@ -17,6 +17,8 @@ const IGNORE_UNKNOWN: &str = "unknown-fields.ignore";
 pub(super) struct Offer {
     /// [`PROTOCOL`] is among it, and is to be selected.
     pub(super) parlance: bool,
+    /// Something else is.
+    pub(super) other: bool,
     /// A token is among it: as the value of an authorization header. Never echoed.
     pub(super) token: Option<HeaderValue>,
     /// [`IGNORE_UNKNOWN`] is among it.
@@ -30,7 +32,10 @@ impl Offer {
         for protocol in values.flat_map(|value| value.split(',')).map(str::trim) {
             if protocol == PROTOCOL {
                 offer.parlance = true;
-            } else if protocol == IGNORE_UNKNOWN {
+                continue;
+            }
+            offer.other = true;
+            if protocol == IGNORE_UNKNOWN {
                 offer.ignore_unknown = true;
             } else if let Some(token) = protocol.strip_prefix(TOKEN_PREFIX).filter(|token| !token.is_empty())
                 && offer.token.is_none()
@@ -46,24 +51,24 @@ impl Offer {
 mod tests {
     use super::*;
 
-    fn check(values: &[&'static str], parlance: bool, token: Option<&'static str>) {
+    fn check(values: &[&'static str], (parlance, other): (bool, bool), token: Option<&'static str>) {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(value));
         }
         let token = token.map(HeaderValue::from_static);
-        let expected = Offer { parlance, token, ignore_unknown: false };
+        let expected = Offer { parlance, other, token, ignore_unknown: false };
         assert_eq!(Offer::read(&headers), expected, "{values:?}");
     }
 
     #[test]
     fn offers_are_read() {
-        check(&[], false, None);
-        check(&["parlance.v1"], true, None);
-        check(&["parlance.v1, bearer.a.b-c_d"], true, Some("Bearer a.b-c_d"));
-        check(&["bearer.a", "parlance.v1"], true, Some("Bearer a"));
-        check(&["chat,bearer.,bearer.a,bearer.b"], false, Some("Bearer a"));
-        check(&["parlance.v2"], false, None);
+        check(&[], (false, false), None);
+        check(&["parlance.v1"], (true, false), None);
+        check(&["parlance.v1, bearer.a.b-c_d"], (true, true), Some("Bearer a.b-c_d"));
+        check(&["bearer.a", "parlance.v1"], (true, true), Some("Bearer a"));
+        check(&["chat,bearer.,bearer.a,bearer.b"], (false, true), Some("Bearer a"));
+        check(&["parlance.v2"], (false, true), None);
         let mut headers = HeaderMap::new();
         headers.append(
             SEC_WEBSOCKET_PROTOCOL,

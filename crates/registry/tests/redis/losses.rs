@@ -24,10 +24,13 @@ async fn publish(server: &RedisServer, channel: &str, message: &[u8]) {
 
 /// The envelope of this number from `sender`, as nodes of the fleet publish it to `channel`.
 fn envelope(sender: &NodeId, channel: &str, number: u64, payload: &[u8]) -> Vec<u8> {
-    let options = RedisOptions::new("");
-    let mut head = [sender.as_str().as_bytes(), b".", options.fleet.as_bytes()].concat();
+    envelope_of(RedisOptions::new("").fleet, sender, channel, number, payload)
+}
+
+fn envelope_of(fleet: FleetTag, sender: &NodeId, channel: &str, number: u64, payload: &[u8]) -> Vec<u8> {
+    let mut head = [sender.as_str().as_bytes(), b".", fleet.as_bytes()].concat();
     head.extend(number.to_be_bytes());
-    head.extend(options.key.seal(channel, &head, payload));
+    head.extend(RedisOptions::new("").key.seal(channel, &head, payload));
     [&[head.len() as u8], head.as_slice(), payload].concat()
 }
 
@@ -87,14 +90,14 @@ async fn envelopes_of_another_fleet_are_dropped_and_missed() {
     let mut node = Node::start(&options(server.url())).await;
     let restored = FleetTag::of("restored", "parlance:");
     let (other, own) = (node_id(), channel("node", node.id().as_str()));
-    publish(&server, &own, &envelope(&other, restored, 1, &payload())).await;
+    publish(&server, &own, &envelope_of(restored, &other, &own, 1, &payload())).await;
     let next = tokio::time::timeout(crate::support::DEADLINE, node.notices.recv()).await.unwrap();
     assert_eq!(next, Some(Notice::Missed));
     assert!(recoveries("foreign") >= 1);
     let room = room();
     node.registry.follow(&room).await.unwrap();
     let followed = channel("room", room.as_str());
-    publish(&server, &followed, &envelope(&other, restored, 1, &payload())).await;
+    publish(&server, &followed, &envelope_of(restored, &other, &followed, 1, &payload())).await;
     node.says(Notice::Missed).await;
     let own = Node::start(&options(server.url())).await;
     node.is_reached_by(&own).await;

@@ -31,6 +31,10 @@ pub(crate) enum Command {
     Chat(chat::Arguments),
 }
 
+pub(crate) fn warn(message: &str) {
+    eprintln!("warning: {message}");
+}
+
 pub(crate) fn complain(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
 }

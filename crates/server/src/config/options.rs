@@ -103,7 +103,7 @@ pub struct Options {
     pub isolation_seconds: Option<u32>,
 
     /// File with the secret shared with whoever signs the tokens (HS256), at least 32
-    /// bytes. Without this and --jwt-public-key the server runs in local mode: it makes
+    /// bytes; a line break at its end does not count. Without this and --jwt-public-key the server runs in local mode: it makes
     /// its own tokens for anyone, and listens on loopback only
     #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_SECRET_FILE", value_name = "FILE")]
     #[serde(alias = "jwt_secret_file")]

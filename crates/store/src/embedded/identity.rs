@@ -17,8 +17,9 @@ use crate::identity::Identity;
 const NAME: &str = "identity";
 
 /// The identity of the store in `dir`, which is another one than before where the directory was
-/// copied. A store of before there were identities gets one.
-pub(super) fn settle(dir: &Path) -> io::Result<Identity> {
+/// copied, or the file left out of the copy: `had_one` tells that a store has had an identity. A
+/// store of before there were identities gets one.
+pub(super) fn settle(dir: &Path, had_one: bool) -> io::Result<Identity> {
     let path = dir.join(NAME);
     let identity = match fs::read_to_string(&path) {
         Ok(content) => match parse(&content) {
@@ -34,8 +35,11 @@ pub(super) fn settle(dir: &Path) -> io::Result<Identity> {
                 identity
             }
         },
-        Err(error) if error.kind() == ErrorKind::NotFound => Identity::new(),
-        Err(error) if error.kind() == ErrorKind::InvalidData => Identity::after_restore(0),
+        Err(error) if error.kind() == ErrorKind::NotFound && !had_one => Identity::new(),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {
+            tracing::warn!("the file {NAME} is missing or damaged, taking the data directory for a copy");
+            Identity::after_restore(0)
+        }
         Err(error) => return Err(error),
     };
     let identity = identity.map_err(other)?;
@@ -92,31 +96,40 @@ mod tests {
     fn a_directory_keeps_its_identity_until_it_is_copied() {
         let (dir, backup) = (tempfile::TempDir::new().unwrap(), tempfile::TempDir::new().unwrap());
         let path = |dir: &tempfile::TempDir| dir.path().join(NAME);
-        let first = settle(dir.path()).unwrap();
-        assert_eq!(settle(dir.path()).unwrap(), first);
+        let first = settle(dir.path(), false).unwrap();
+        assert_eq!(settle(dir.path(), true).unwrap(), first);
         fs::copy(path(&dir), path(&backup)).unwrap();
-        assert_eq!(settle(dir.path()).unwrap(), first);
+        assert_eq!(settle(dir.path(), true).unwrap(), first);
 
         // Copied to another place.
-        let copy = settle(backup.path()).unwrap();
+        let copy = settle(backup.path(), true).unwrap();
         assert!(copy.id != first.id && copy.epoch > first.epoch, "{copy:?}");
-        assert_eq!(settle(backup.path()).unwrap(), copy);
+        assert_eq!(settle(backup.path(), true).unwrap(), copy);
 
         // Copied back into the same file, whose inode stays.
         let content = fs::read(path(&dir)).unwrap();
-        assert_eq!(settle(dir.path()).unwrap(), first);
+        assert_eq!(settle(dir.path(), true).unwrap(), first);
         fs::write(path(&dir), content).unwrap();
-        let back = settle(dir.path()).unwrap();
+        let back = settle(dir.path(), true).unwrap();
         assert!(back.id != first.id && back.epoch > first.epoch, "{back:?}");
+    }
+
+    #[test]
+    fn a_copy_without_the_identity_is_another_store() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let first = settle(dir.path(), false).unwrap();
+        fs::remove_file(dir.path().join(NAME)).unwrap();
+        let copy = settle(dir.path(), true).unwrap();
+        assert!(copy.id != first.id && copy.epoch > first.epoch, "{copy:?}");
     }
 
     #[test]
     fn an_unreadable_identity_is_replaced_by_one_of_a_higher_epoch() {
         let dir = tempfile::TempDir::new().unwrap();
-        let first = settle(dir.path()).unwrap();
+        let first = settle(dir.path(), false).unwrap();
         for damaged in ["", "\n", "0123 1 2:3\n", "\u{0}\u{0}"] {
             fs::write(dir.path().join(NAME), damaged).unwrap();
-            let replaced = settle(dir.path()).unwrap();
+            let replaced = settle(dir.path(), true).unwrap();
             assert!(replaced.id != first.id && replaced.epoch > first.epoch, "{replaced:?}");
         }
     }
@@ -124,9 +137,9 @@ mod tests {
     #[test]
     fn renewing_raises_the_epoch() {
         let dir = tempfile::TempDir::new().unwrap();
-        let first = settle(dir.path()).unwrap();
+        let first = settle(dir.path(), false).unwrap();
         let renewed = renew(dir.path(), &first).unwrap();
         assert!(renewed.id != first.id && renewed.epoch > first.epoch, "{renewed:?}");
-        assert_eq!(settle(dir.path()).unwrap(), renewed);
+        assert_eq!(settle(dir.path(), true).unwrap(), renewed);
     }
 }

@@ -164,8 +164,10 @@ fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {
     }
     synced.set(&commits)?;
     synced.sync()?;
+    // Written after the identity, so a store that has it has had an identity.
+    let had_identity = room_ids::is_there(dir)?;
+    let identity = identity::settle(dir, had_identity)?;
     let room_ids = room_ids::settle(dir, tables::last(&commits) > 0)?;
-    let identity = identity::settle(dir)?;
     Ok(Opened { tables: Arc::new(tables), commits, synced, identity, room_ids })
 }
 

@@ -11,6 +11,11 @@ use crate::RoomIds;
 
 const NAME: &str = "room-ids";
 
+/// Whether the store in `dir` has a key.
+pub(super) fn is_there(dir: &Path) -> io::Result<bool> {
+    fs::exists(dir.join(NAME))
+}
+
 /// How ids are made in the store in `dir`. Settled at the first open; `in_use` if it has rooms.
 pub(super) fn settle(dir: &Path, in_use: bool) -> Result<RoomIds, Fault> {
     match fs::read_to_string(dir.join(NAME)) {
