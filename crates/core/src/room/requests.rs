@@ -1,10 +1,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::{Action, Outcome, Refusal};
+use super::{Action, Command, Outcome, Refusal};
 use crate::limits::{MAX_RECENT_REQUESTS, MAX_REPEAT_CHECK, REPEAT_WINDOW_MS};
 use crate::plant::{self, Plant};
-use crate::{Body, Event, RequestId, Timestamp, UserId};
+use crate::{Body, Emoji, Event, RequestId, Role, Timestamp, UserId};
 
 type Key = (UserId, RequestId);
 
@@ -28,59 +28,91 @@ struct Remembered {
     by_seq: VecDeque<(u64, Timestamp, Key)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Done {
     kind: Kind,
     outcome: Outcome,
 }
 
-/// Enough of a request to notice that an id is used for something else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Enough of a request to notice that an id is used for something else: the operation and whom or
+/// what it concerns, as its events say. New texts and settings are not compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
     Send,
     Edit(u64),
     Delete(u64),
-    React(u64),
-    Unreact(u64),
-    Members,
-    Settings,
+    React(u64, Emoji),
+    Unreact(u64, Emoji),
+    Create,
+    Update,
+    Join,
+    /// Those who were not members yet.
+    Add(Vec<UserId>),
+    Leave,
+    Remove(UserId),
+    Ban(UserId),
+    Unban(UserId),
+    SetRole(UserId, Role),
     Other,
 }
 
 impl Kind {
-    fn of_event(body: &Body) -> Self {
-        match body {
+    /// The kind of a request that comes to this event alone.
+    fn of_event(event: &Event) -> Self {
+        match &event.body {
             Body::Message(_) => Self::Send,
             Body::MessageEdited { target, .. } => Self::Edit(*target),
             Body::MessageDeleted { target } => Self::Delete(*target),
-            Body::ReactionAdded { target, .. } => Self::React(*target),
-            Body::ReactionRemoved { target, .. } => Self::Unreact(*target),
-            Body::MemberAdded { .. }
-            | Body::MemberRemoved { .. }
-            | Body::MemberBanned { .. }
-            | Body::MemberUnbanned { .. }
-            | Body::RoleChanged { .. } => Self::Members,
-            Body::RoomCreated { .. } | Body::RoomChanged { .. } => Self::Settings,
+            Body::ReactionAdded { target, emoji } => Self::React(*target, emoji.clone()),
+            Body::ReactionRemoved { target, emoji } => Self::Unreact(*target, emoji.clone()),
+            Body::RoomCreated { .. } => Self::Create,
+            Body::RoomChanged { .. } => Self::Update,
+            Body::MemberAdded { user, .. } if *user == event.actor => Self::Join,
+            Body::MemberAdded { user, .. } => Self::Add(vec![user.clone()]),
+            Body::MemberRemoved { user } if *user == event.actor => Self::Leave,
+            Body::MemberRemoved { user } => Self::Remove(user.clone()),
+            Body::MemberBanned { user } => Self::Ban(user.clone()),
+            Body::MemberUnbanned { user } => Self::Unban(user.clone()),
+            Body::RoleChanged { user, role } => Self::SetRole(user.clone(), *role),
             Body::Other => Self::Other,
         }
     }
 
-    fn of_action(action: &Action) -> Self {
-        match action {
-            Action::Send { .. } => Self::Send,
-            Action::Edit { target, .. } => Self::Edit(*target),
-            Action::Delete { target } => Self::Delete(*target),
-            Action::React { target, .. } => Self::React(*target),
-            Action::Unreact { target, .. } => Self::Unreact(*target),
-            Action::Add { .. }
-            | Action::Remove { .. }
-            | Action::Ban { .. }
-            | Action::Unban { .. }
-            | Action::SetRole { .. }
-            | Action::SetOwner { .. }
-            | Action::Join
-            | Action::Leave => Self::Members,
-            Action::Update(_) => Self::Settings,
+    /// The kind of a request whose later events alone would be of the kind `later`.
+    fn followed_by(self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Other, later) => later,
+            (Self::Add(mut users), Self::Add(more)) => {
+                users.extend(more);
+                Self::Add(users)
+            }
+            // Who is banned is removed first; an owner who leaves hands the room over first.
+            (Self::Remove(_), later @ Self::Ban(_)) | (Self::SetRole(..), later @ Self::Leave) => later,
+            (first, _) => first,
+        }
+    }
+
+    /// Whether `command` may be the request that came to this.
+    fn is_of(&self, command: &Command) -> bool {
+        match (self, &command.action) {
+            (Self::Send, Action::Send { .. })
+            | (Self::Update, Action::Update(_))
+            | (Self::Join, Action::Join)
+            | (Self::Leave, Action::Leave) => true,
+            (Self::Edit(seq), Action::Edit { target, .. })
+            | (Self::Delete(seq), Action::Delete { target }) => seq == target,
+            (Self::React(seq, with), Action::React { target, emoji })
+            | (Self::Unreact(seq, with), Action::Unreact { target, emoji }) => seq == target && with == emoji,
+            (Self::Leave, Action::Remove { user }) => *user == command.actor,
+            (Self::Add(added), Action::Add { users }) => added.iter().all(|user| users.contains(user)),
+            (Self::Remove(whom), Action::Remove { user })
+            | (Self::Ban(whom), Action::Ban { user })
+            | (Self::Unban(whom), Action::Unban { user }) => whom == user,
+            (Self::SetRole(whom, which), Action::SetRole { user, role }) => whom == user && which == role,
+            (Self::SetRole(whom, Role::Owner), Action::SetOwner { user }) => whom == user,
+            // They were the owner, beside another one.
+            (Self::SetRole(whom, Role::Admin), Action::SetOwner { user }) => whom != user,
+            _ => false,
         }
     }
 }
@@ -111,7 +143,7 @@ impl Requests {
     /// log ends, not the clock of this node.
     pub(super) fn check(
         &self,
-        command: &super::Command,
+        command: &Command,
         head: u64,
         left: Option<u64>,
         floor: u64,
@@ -121,7 +153,7 @@ impl Requests {
             return Ok(Seen::Never);
         }
         if let Some(done) = self.get(&(command.actor.clone(), command.request.clone())) {
-            if done.kind != Kind::of_action(&command.action) {
+            if !done.kind.is_of(command) {
                 return Err(Refusal::RequestIdReused);
             }
             return Ok(Seen::Before(Outcome { is_repeat: true, ..done.outcome }));
@@ -159,7 +191,7 @@ impl Requests {
         // known from before the window for ids without `after_seq` has passed once: the first
         // stays.
         if !self.recent.go_on(&key, event) && self.get(&key).is_none() {
-            self.recent.by_key.insert(key.clone(), Done { kind: Kind::of_event(&event.body), outcome });
+            self.recent.by_key.insert(key.clone(), Done { kind: Kind::of_event(event), outcome });
             self.recent.by_seq.push_back((event.seq, event.at, key));
         }
         self.oldest.get_or_insert(event.at);
@@ -193,18 +225,20 @@ impl Requests {
         for event in events {
             older.push(event);
         }
-        let Remembered { by_key, by_seq } = older.recent;
+        let Remembered { mut by_key, by_seq } = older.recent;
         let settled = Arc::make_mut(&mut self.settled);
         for (seq, at, key) in by_seq.into_iter().rev() {
-            let Some(done) = by_key.get(&key) else { continue };
+            let Some(done) = by_key.remove(&key) else { continue };
             match self.recent.by_key.get_mut(&key).or_else(|| settled.by_key.get_mut(&key)) {
                 // One request whose events lie on both sides.
                 Some(later) if later.outcome.first == done.outcome.last + 1 => {
                     later.outcome.first = done.outcome.first;
+                    let last_part = std::mem::replace(&mut later.kind, Kind::Other);
+                    later.kind = done.kind.followed_by(last_part);
                 }
-                Some(later) => *later = *done,
+                Some(later) => *later = done,
                 None => {
-                    settled.by_key.insert(key.clone(), *done);
+                    settled.by_key.insert(key.clone(), done);
                     settled.by_seq.push_front((seq, at, key));
                 }
             }
@@ -225,9 +259,8 @@ impl Remembered {
         if done.outcome.last + 1 != event.seq {
             return false;
         }
-        if done.kind == Kind::Other {
-            done.kind = Kind::of_event(&event.body);
-        }
+        let earlier = std::mem::replace(&mut done.kind, Kind::Other);
+        done.kind = earlier.followed_by(Kind::of_event(event));
         done.outcome.last = event.seq;
         done.outcome.message_count = event.message_count;
         if let Some((seq, ..)) = self.by_seq.back_mut() {

@@ -1,11 +1,11 @@
 //! A request is carried out once, however often and wherever it is sent.
 
 use parlance_core::limits::{MAX_REPEAT_CHECK, REPEAT_WINDOW_MS};
-use parlance_core::{Action, Need, Outcome, Refusal};
+use parlance_core::{Action, Need, Outcome, Refusal, Role};
 use proptest::prelude::*;
 
 use crate::solo::Solo;
-use crate::values::{add, command, edit, react, remove, rename, send};
+use crate::values::{add, command, edit, react, remove, rename, send, set_role, unreact, user};
 
 /// Sends again what was answered with `first`, and expects the same answer.
 fn check_repeat(solo: &mut Solo, command: &parlance_core::Command, first: Outcome) {
@@ -108,6 +108,73 @@ fn one_id_for_two_things() {
     }
     // Someone else's id is another id.
     assert!(!solo.ask(&command("bob", "r1", Some(4), send("hello"))).unwrap().is_repeat);
+}
+
+/// Whom or what a request is about is part of what its id stands for.
+#[test]
+fn one_id_for_two_operations_of_a_kind() {
+    let (ban, unban) = (|id| Action::Ban { user: user(id) }, |id| Action::Unban { user: user(id) });
+    let check = |prepare: &[Action], done: Action, others: &[Action]| {
+        let mut solo = Solo::group();
+        for action in prepare {
+            solo.does("ann", action.clone()).unwrap();
+        }
+        let after = Some(solo.head());
+        let first = solo.ask(&command("ann", "r1", after, done.clone())).unwrap();
+        assert!(first.first > 0, "{done:?} changes nothing");
+        solo.does("ann", send("so")).unwrap();
+        for _ in 0..2 {
+            check_repeat(&mut solo, &command("ann", "r1", after, done.clone()), first);
+            for other in others {
+                let refused = solo.ask(&command("ann", "r1", after, other.clone()));
+                assert_eq!(refused, Err(Refusal::RequestIdReused), "{other:?} after {done:?}");
+            }
+            solo.reload();
+        }
+    };
+    let ask = [send("hello")];
+    check(&[], add(&["dan"]), &[add(&["eve"]), ban("dan"), remove("dan"), Action::Join, rename("red")]);
+    check(&[], add(&["bob", "dan", "eve"]), &[add(&["dan"]), add(&["bob"])]);
+    check(&[], remove("bob"), &[remove("cat"), ban("bob"), add(&["bob"]), Action::Leave]);
+    check(&[], ban("bob"), &[ban("cat"), remove("bob"), unban("bob")]);
+    check(&[ban("bob")], unban("bob"), &[unban("cat"), ban("bob")]);
+    let admin = |id| set_role(id, Role::Admin);
+    check(&[], admin("bob"), &[admin("cat"), set_role("bob", Role::Member), Action::Leave]);
+    check(&[], set_role("bob", Role::Owner), &[admin("ann"), admin("bob"), Action::Leave]);
+    check(&ask, react(5, "👍"), &[react(5, "🎉"), unreact(5, "👍")]);
+    check(&[], rename("red"), &[Action::Leave, add(&["dan"])]);
+}
+
+#[test]
+fn an_owner_who_leaves_repeats_it() {
+    for again in [Action::Leave, remove("ann")] {
+        let mut solo = Solo::group();
+        let first = solo.ask(&command("ann", "r1", Some(4), Action::Leave)).unwrap();
+        assert_eq!((first.first, first.last), (5, 6), "the room passes on first");
+        check_repeat(&mut solo, &command("ann", "r1", Some(4), again), first);
+        let refused = solo.ask(&command("ann", "r1", Some(4), set_role("bob", Role::Owner)));
+        assert_eq!(refused, Err(Refusal::RequestIdReused));
+    }
+}
+
+#[test]
+fn an_owner_that_the_app_chose_is_chosen_once() {
+    let choose = |id| Action::SetOwner { user: user(id) };
+    let mut solo = Solo::group();
+    let first = solo.ask(&command("app", "r1", Some(4), choose("bob"))).unwrap();
+    assert_eq!((first.first, first.last), (5, 6));
+    check_repeat(&mut solo, &command("app", "r1", Some(4), choose("bob")), first);
+    let refused = solo.ask(&command("app", "r1", Some(4), choose("cat")));
+    assert_eq!(refused, Err(Refusal::RequestIdReused));
+}
+
+#[test]
+fn the_id_that_created_the_room_stands_for_that() {
+    let mut solo = Solo::group();
+    for action in [rename("red"), add(&["dan"]), remove("bob"), send("hello")] {
+        let refused = solo.ask(&command("ann", "create", None, action));
+        assert_eq!(refused, Err(Refusal::RequestIdReused));
+    }
 }
 
 #[test]
