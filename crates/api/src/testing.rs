@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ pub(crate) struct ControlledStore {
     pub(crate) damaged_messages: Mutex<HashSet<(RoomId, u64)>>,
     /// Rooms that come to be when a room is next read.
     pub(crate) meanwhile: Mutex<Vec<Creation>>,
+    /// Events up to here are no longer kept.
+    pub(crate) trimmed: AtomicU64,
     /// Writes that are committed and not answered yet.
     pub(crate) committed: Semaphore,
     /// Answers to writes that are given.
@@ -49,6 +51,10 @@ pub(crate) struct ControlledStore {
     pub(crate) after_page: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Reads of rooms, logs and rows so far.
     reads: AtomicUsize,
+    /// Users are not stored, and nobody is answered.
+    pub(crate) stalls_users: AtomicBool,
+    /// Times that rows of several members were read in one.
+    row_batches: AtomicUsize,
     /// Moves of cursors that are still to fail.
     failing_advances: AtomicUsize,
 }
@@ -72,6 +78,10 @@ impl ControlledStore {
 
     pub(crate) fn reads(&self) -> usize {
         self.reads.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn row_batches(&self) -> usize {
+        self.row_batches.load(Ordering::SeqCst)
     }
 
     /// Has as many moves of cursors fail.
@@ -123,12 +133,15 @@ impl Store for ControlledStore {
     async fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Result<Vec<Chunk>, StoreError> {
         self.count_read();
         self.check(room)?;
-        self.inner.chunks_after(room, head, limit).await
+        self.inner.chunks_after(room, head.max(self.trimmed.load(Ordering::SeqCst)), limit).await
     }
 
     async fn events_before(&self, room: &RoomId, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
         self.count_read();
-        self.inner.events_before(room, seq, limit).await
+        let trimmed = self.trimmed.load(Ordering::SeqCst);
+        let mut events = self.inner.events_before(room, seq, limit).await?;
+        events.retain(|event| event.seq > trimmed);
+        Ok(events)
     }
 
     async fn read(
@@ -144,7 +157,8 @@ impl Store for ControlledStore {
         if self.damaged_messages.lock().unwrap().iter().any(is_damaged) {
             return Err(StoreError::Damaged(format!("a message of room {room}")));
         }
-        self.inner.read(room, range, limit, latest).await
+        let from = range.from.max(self.trimmed.load(Ordering::SeqCst) + 1);
+        self.inner.read(room, SeqRange { from, ..range }, limit, latest).await
     }
 
     async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError> {
@@ -169,6 +183,12 @@ impl Store for ControlledStore {
     ) -> Result<Vec<Member>, StoreError> {
         self.count_read();
         self.inner.members(room, after, limit).await
+    }
+
+    async fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Member>, StoreError> {
+        self.count_read();
+        self.row_batches.fetch_add(1, Ordering::SeqCst);
+        self.inner.members_by_id(room, users).await
     }
 
     async fn rooms_of(
@@ -207,6 +227,9 @@ impl Store for ControlledStore {
     }
 
     async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
+        if self.stalls_users.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.inner.create_user(user).await
     }
 
@@ -262,10 +285,13 @@ impl TestNode {
             damaged: Mutex::default(),
             damaged_messages: Mutex::default(),
             meanwhile: Mutex::default(),
+            trimmed: AtomicU64::new(0),
             after_page: Mutex::default(),
             committed: Semaphore::new(0),
             answers: Semaphore::new(0),
             reads: AtomicUsize::new(0),
+            stalls_users: AtomicBool::new(false),
+            row_batches: AtomicUsize::new(0),
             failing_advances: AtomicUsize::new(0),
         });
         let parts = Parts { presence_grace, ..parts(store.clone(), room_ids.clone(), &Sizes::SMALL) };

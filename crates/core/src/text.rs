@@ -2,7 +2,8 @@
 //!
 //! `parse_new` checks what someone writes now. `parse` checks what all that was ever accepted
 //! has in common: what is stored, or was accepted by another node, stays readable when the
-//! rules for new text become stricter.
+//! rules for new text become stricter. `stored` checks nothing: a row that a later version wrote
+//! under looser rules is no damage.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -42,6 +43,11 @@ macro_rules! text {
             /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// A text as it is stored beside the log, maybe by a version with other rules.
+            pub fn stored(text: &str) -> Self {
+                Self(text.into())
             }
         }
     };
@@ -215,6 +221,11 @@ impl Emoji {
     /// The emoji as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A reaction as it is stored beside the log, maybe by a version with other rules.
+    pub fn stored(emoji: &str) -> Self {
+        Self(emoji.into())
     }
 
     /// The characters that count when emoji are compared: without the selectors of the text form

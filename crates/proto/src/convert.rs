@@ -99,13 +99,22 @@ pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
     }
 }
 
-/// Settings as they were stored.
-pub fn settings_from(settings: &v1::RoomSettings) -> Option<core::Settings> {
+/// Settings of an event, if they can be interpreted.
+fn settings_from(settings: &v1::RoomSettings) -> Option<core::Settings> {
     Some(core::Settings {
         title: Title::parse(&settings.title).ok()?,
         topic: Topic::parse(&settings.topic).ok()?,
         visibility: stored_visibility(settings.history_visibility),
     })
+}
+
+/// Settings as they stand beside the log: whatever a later version lets them be.
+pub fn stored_settings(settings: &v1::RoomSettings) -> core::Settings {
+    core::Settings {
+        title: Title::stored(&settings.title),
+        topic: Topic::stored(&settings.topic),
+        visibility: stored_visibility(settings.history_visibility),
+    }
 }
 
 /// A room with its head.

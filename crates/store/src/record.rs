@@ -10,12 +10,47 @@ use parlance_proto::event::unknown_fields;
 use parlance_proto::storage::v1::{
     ChunkRecord, CursorsRecord, MemberRecord, OverlayRecord, RoomRecord, UserRecord,
 };
+use parlance_proto::v1::RoomSettings;
 use prost::Message;
 
 use crate::{StoreError, User};
 
 pub(crate) fn damaged(what: &str, key: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged(format!("{what} of {key}"))
+}
+
+/// The bytes to put in place of the record `old`: `new`, with what a later version wrote into the
+/// old one. For records that are read, changed and written; what this version knows comes last, and
+/// so counts where a field is there twice.
+pub(crate) fn carry_unknown<M: Message + Default>(old: &[u8], new: Vec<u8>) -> Vec<u8> {
+    match M::decode(old) {
+        Ok(known) if known.encoded_len() != old.len() => {
+            let mut carried = unknown_fields(old, &known.encode_to_vec());
+            carried.extend(new);
+            carried
+        }
+        _ => new,
+    }
+}
+
+/// The same for a room: also what its settings hold.
+pub(crate) fn carry_unknown_of_room(old: &[u8], new: &RoomInfo) -> Vec<u8> {
+    let mut bytes = carry_unknown::<RoomRecord>(old, encode_room(new));
+    let settings = SettingsBytes::decode(old).map(|room| room.settings).unwrap_or_default();
+    let Ok(known) = RoomSettings::decode(settings.as_slice()) else { return bytes };
+    let unknown = unknown_fields(&settings, &known.encode_to_vec());
+    if !unknown.is_empty() {
+        // Fields of a message that is there twice are merged.
+        let _ = SettingsBytes { settings: unknown }.encode(&mut bytes);
+    }
+    bytes
+}
+
+/// The settings of a [`RoomRecord`] as they are encoded.
+#[derive(Clone, PartialEq, Message)]
+struct SettingsBytes {
+    #[prost(bytes = "vec", tag = "2")]
+    settings: Vec<u8>,
 }
 
 pub(crate) fn encode_chunk(chunk: &Chunk) -> Vec<u8> {
@@ -60,7 +95,7 @@ pub(crate) fn decode_room(id: &RoomId, bytes: &[u8]) -> Result<RoomInfo, StoreEr
         Some(RoomInfo {
             id: id.clone(),
             kind: convert::stored_kind(record.kind),
-            settings: convert::settings_from(record.settings.as_ref()?)?,
+            settings: convert::stored_settings(record.settings.as_ref()?),
             created_at: Timestamp(record.created_at_ms),
             created_by: UserId::parse(&record.created_by).ok()?,
             floor: record.floor_seq,
@@ -89,8 +124,7 @@ pub(crate) fn decode_member(room: &RoomId, user: &UserId, bytes: &[u8]) -> Resul
             role: convert::stored_role(record.role),
             intervals: record.intervals.iter().map(convert::interval_from).collect(),
             standing: convert::standing_from(record.standing),
-            // Settings that cannot be read are as good as none.
-            left_with: record.left_with.as_ref().and_then(convert::settings_from),
+            left_with: record.left_with.as_ref().map(convert::stored_settings),
         })
     };
     read().ok_or_else(|| damaged("the member row", format_args!("{user} in room {room}")))
@@ -159,16 +193,13 @@ pub(crate) fn decode_overlay(room: &RoomId, seq: u64, bytes: &[u8]) -> Result<Ov
         } else {
             Unknown::new(unknown_fields(bytes, &record.encode_to_vec()))
         };
-        let edited = match record.text {
-            Some(text) => Some((Text::parse(&text).ok()?, Timestamp(record.edited_at_ms))),
-            None => None,
-        };
+        let edited = record.text.map(|text| (Text::stored(&text), Timestamp(record.edited_at_ms)));
         // Variation selectors once made reactions of their own: those are joined.
         let mut reactions: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for reaction in record.reactions {
             let users: Option<Vec<_>> =
                 reaction.user_ids.iter().map(|user| UserId::parse(user).ok()).collect();
-            reactions.entry(Emoji::parse(&reaction.emoji).ok()?).or_default().extend(users?);
+            reactions.entry(Emoji::stored(&reaction.emoji)).or_default().extend(users?);
         }
         Some(Overlay { changed: record.changed_seq, edited, deleted: record.deleted, reactions, unknown })
     };
@@ -189,7 +220,7 @@ pub(crate) fn decode_user(id: &UserId, bytes: &[u8]) -> Result<User, StoreError>
         let record = UserRecord::decode(bytes).ok()?;
         Some(User {
             id: id.clone(),
-            name: Name::parse(&record.name).ok()?,
+            name: Name::stored(&record.name),
             created_at: Timestamp(record.created_at_ms),
             updated_at: Timestamp(record.updated_at_ms),
         })

@@ -198,6 +198,9 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Member>, StoreError>;
 
+    /// The rows of those of `users` that have one, in no order; each as [`Self::member`] reads it.
+    async fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Member>, StoreError>;
+
     /// Rooms of a user by rising room id, those left included. `cursors.read` may not know
     /// of the user's latest own messages; [`Self::user_room`] does.
     async fn rooms_of(

@@ -210,6 +210,10 @@ impl Store for NodeStore {
         self.read(|tables| tables.members(room, after, limit)).await
     }
 
+    async fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Member>, StoreError> {
+        self.read(|tables| tables.members_by_id(room, users)).await
+    }
+
     async fn rooms_of(
         &self,
         user: &UserId,

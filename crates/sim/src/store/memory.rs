@@ -86,6 +86,10 @@ impl Store for MemoryStore {
         Ok(self.tables().members(room, after, limit))
     }
 
+    async fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Member>, StoreError> {
+        Ok(self.tables().members_by_id(room, users))
+    }
+
     async fn rooms_of(
         &self,
         user: &UserId,

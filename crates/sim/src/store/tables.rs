@@ -202,6 +202,10 @@ impl Tables {
         self.rooms.get(room)?.members.get(user).cloned()
     }
 
+    pub(super) fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Vec<Member> {
+        users.iter().filter_map(|user| self.member(room, user)).collect()
+    }
+
     pub(super) fn members(&self, room: &RoomId, after: Option<&UserId>, limit: usize) -> Vec<Member> {
         let Some(row) = self.rooms.get(room) else { return Vec::new() };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);

@@ -8,7 +8,7 @@ use parlance_core::{Append, Chunk, Creation, RoomId};
 use super::backoff::{MAX_CONFLICTS, pause};
 use super::error::{Attempts, is_conflict, store_error};
 use super::transaction::{Outcome, Transaction};
-use super::{Dynamo, item, messages, rooms, units};
+use super::{Dynamo, item, members, messages, rooms, units};
 use crate::{AppendError, Created, StoreError, StoredRoom};
 
 const CREATE: &str = "create_room";
@@ -133,7 +133,11 @@ impl Dynamo {
     ) -> Result<(), StoreError> {
         for member in &append.members {
             let joined = append.joins.iter().rev().find(|(user, _)| *user == member.user);
-            transaction.put(&self.tables.rooms, rooms::member_item(room, member))?;
+            transaction.set(
+                &self.tables.rooms,
+                rooms::member_key(room, &member.user),
+                members::attributes(member),
+            )?;
             transaction.member_of(&self.tables.user_rooms, room, member, joined.map(|(_, mark)| *mark))?;
         }
         Ok(())

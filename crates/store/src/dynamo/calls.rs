@@ -16,7 +16,7 @@ use super::item::{self, Item, text};
 use super::{Dynamo, units};
 use crate::StoreError;
 
-/// Keys that one batch may ask for.
+/// Keys that one batch or transaction may ask for.
 const BATCH: usize = 100;
 
 /// A run of items of one partition.
@@ -97,20 +97,47 @@ impl Dynamo {
         table: &str,
         key: Item,
     ) -> Result<Option<Item>, StoreError> {
-        let get = Get::builder().table_name(table).set_key(Some(key)).build().map_err(unbuilt)?;
-        let wanted = TransactGetItem::builder().get(get).build();
+        Ok(self.get_all_settled(operation, table, &[key]).await?.pop())
+    }
+
+    /// Those of `keys` that there are, in no order; each as [`Self::get_settled`] reads it.
+    pub(super) async fn get_all_settled(
+        &self,
+        operation: &'static str,
+        table: &str,
+        keys: &[Item],
+    ) -> Result<Vec<Item>, StoreError> {
+        let mut found = Vec::with_capacity(keys.len());
+        for batch in keys.chunks(BATCH) {
+            found.extend(self.transact_get(operation, table, batch).await?);
+        }
+        Ok(found)
+    }
+
+    async fn transact_get(
+        &self,
+        operation: &'static str,
+        table: &str,
+        keys: &[Item],
+    ) -> Result<impl Iterator<Item = Item> + use<>, StoreError> {
+        let mut wanted = Vec::with_capacity(keys.len());
+        for key in keys {
+            let get = Get::builder().table_name(table).set_key(Some(key.clone())).build();
+            wanted.push(TransactGetItem::builder().get(get.map_err(unbuilt)?).build());
+        }
         for attempt in 0..MAX_CONFLICTS {
             let answer = self
                 .client
                 .transact_get_items()
-                .transact_items(wanted.clone())
+                .set_transact_items(Some(wanted.clone()))
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
                 .await;
             match answer {
                 Ok(answer) => {
                     units::read(operation, answer.consumed_capacity());
-                    return Ok(answer.responses.unwrap_or_default().pop().and_then(|response| response.item));
+                    let responses = answer.responses.unwrap_or_default();
+                    return Ok(responses.into_iter().filter_map(|response| response.item));
                 }
                 Err(error) => match error.as_service_error() {
                     Some(TransactGetItemsError::TransactionCanceledException(cancelled)) => {

@@ -91,8 +91,8 @@ pub(super) fn read(user: UserId, item: &Item) -> Option<Member> {
 
 fn left_with(item: &Item, last: &Interval) -> Option<Settings> {
     let visibility = last.visibility.filter(|_| last.left.is_some())?;
-    let title = Title::parse(get_text(item, TITLE)?).ok()?;
-    Some(Settings { title, topic: Topic::parse(get_text(item, TOPIC)?).ok()?, visibility })
+    let title = Title::stored(get_text(item, TITLE)?);
+    Some(Settings { title, topic: Topic::stored(get_text(item, TOPIC)?), visibility })
 }
 
 #[cfg(test)]

@@ -212,6 +212,12 @@ impl Store for Dynamo {
         self.run(&range, limit).await?.iter().map(|item| rooms::member(room, item)).collect()
     }
 
+    async fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Member>, StoreError> {
+        let keys: Vec<_> = users.iter().map(|user| rooms::member_key(room, user)).collect();
+        let items = self.get_all_settled("members_by_id", &self.tables.rooms, &keys).await?;
+        items.iter().map(|item| rooms::member(room, item)).collect()
+    }
+
     async fn rooms_of(
         &self,
         user: &UserId,

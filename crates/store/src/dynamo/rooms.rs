@@ -89,8 +89,8 @@ pub(super) fn room(id: &RoomId, item: &Item) -> Result<RoomInfo, StoreError> {
                 _ => RoomKind::Group,
             },
             settings: Settings {
-                title: Title::parse(get_text(item, "title")?).ok()?,
-                topic: Topic::parse(get_text(item, "topic")?).ok()?,
+                title: Title::stored(get_text(item, "title")?),
+                topic: Topic::stored(get_text(item, "topic")?),
                 visibility: match get_text(item, "visibility")? {
                     "since_joined" => Visibility::SinceJoined,
                     "all" => Visibility::All,
@@ -106,13 +106,6 @@ pub(super) fn room(id: &RoomId, item: &Item) -> Result<RoomInfo, StoreError> {
         })
     };
     read().ok_or_else(|| damaged("the item", format_args!("room {id}")))
-}
-
-pub(super) fn member_item(room: &RoomId, member: &Member) -> Item {
-    let mut item = member_key(room, &member.user);
-    let attributes = members::attributes(member).into_iter();
-    item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
-    item
 }
 
 /// The member whose item of this table it is.

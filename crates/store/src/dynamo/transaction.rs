@@ -59,11 +59,16 @@ impl Transaction {
         Ok(())
     }
 
-    /// An item, whatever is there.
-    pub(super) fn put(&mut self, table: &str, item: Item) -> Result<(), StoreError> {
-        self.count(item::size(&item));
-        let put = Put::builder().table_name(table).set_item(Some(item));
-        self.push("members", TransactWriteItem::builder().put(put.build().map_err(unbuilt)?).build());
+    /// Attributes of an item, whatever is there. Others stay: a later version may have written them.
+    pub(super) fn set(
+        &mut self,
+        table: &str,
+        key: Item,
+        attributes: Vec<(&'static str, AttributeValue)>,
+    ) -> Result<(), StoreError> {
+        self.count(1);
+        let update = set(Update::builder(), &attributes).table_name(table).set_key(Some(key));
+        self.push("members", TransactWriteItem::builder().update(update.build().map_err(unbuilt)?).build());
         Ok(())
     }
 

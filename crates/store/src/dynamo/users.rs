@@ -35,7 +35,7 @@ pub(super) fn user(item: &Item) -> Result<User, StoreError> {
     let read = || {
         Some(User {
             id: id.clone(),
-            name: Name::parse(get_text(item, NAME)?).ok()?,
+            name: Name::stored(get_text(item, NAME)?),
             created_at: Timestamp(get_number(item, "created_at")?),
             updated_at: Timestamp(get_number(item, UPDATED)?),
         })

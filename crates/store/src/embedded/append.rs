@@ -1,10 +1,12 @@
 use parlance_core::{Append, Creation, Cursors, RoomId};
+use parlance_proto::storage::v1::{CursorsRecord, MemberRecord};
 
 use super::keys;
 use super::tables::Table;
 use super::transaction::Transaction;
 use crate::record::{
-    Place, decode_place, decode_room, encode_member, encode_overlay, encode_place, encode_room,
+    Place, carry_unknown, carry_unknown_of_room, decode_place, decode_room, encode_member, encode_overlay,
+    encode_place, encode_room,
 };
 use crate::{AppendError, Created, StoreError, StoredRoom};
 
@@ -37,7 +39,8 @@ pub(super) fn append(txn: &mut Transaction, room: &RoomId, append: Append) -> Re
 /// The writes of one append, whose conditions hold.
 fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), StoreError> {
     // Reads first: an operation that fails must not have written.
-    let mut moved: Vec<(Vec<u8>, Place)> = Vec::with_capacity(append.joins.len() + append.sent.len());
+    let mut moved: Vec<(Vec<u8>, Place, Option<Vec<u8>>)> =
+        Vec::with_capacity(append.joins.len() + append.sent.len());
     // The first event to receive is one's own joining.
     let joins =
         append.joins.iter().map(|(user, mark)| (user, Cursors { delivered: mark.seq - 1, read: *mark }));
@@ -45,16 +48,26 @@ fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), Sto
     let sent = append.sent.iter().map(|(user, mark)| (user, Cursors { delivered: 0, read: *mark }));
     for (user, to) in joins.chain(sent) {
         let key = keys::pair(user.as_str(), room.as_str());
-        if let Some((_, place)) = moved.iter_mut().find(|(known, _)| *known == key) {
+        if let Some((_, place, _)) = moved.iter_mut().find(|(known, ..)| *known == key) {
             place.cursors.advance(to);
             continue;
         }
-        let mut place = match txn.get(Table::UserRooms, &key)? {
-            Some(bytes) => decode_place(room, user, &bytes)?,
+        let stored = txn.get(Table::UserRooms, &key)?;
+        let mut place = match &stored {
+            Some(bytes) => decode_place(room, user, bytes)?,
             None => Place::default(),
         };
         place.cursors.advance(to);
-        moved.push((key, place));
+        moved.push((key, place, stored));
+    }
+    let mut members = Vec::with_capacity(append.members.len());
+    for member in &append.members {
+        let key = keys::pair(room.as_str(), member.user.as_str());
+        let row = match txn.get(Table::Members, &key)? {
+            Some(stored) => carry_unknown::<MemberRecord>(&stored, encode_member(member)),
+            None => encode_member(member),
+        };
+        members.push((key, row));
     }
     let changed_room = match &append.info {
         Some(info) => {
@@ -65,23 +78,27 @@ fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), Sto
             // Floor and epoch are not the writer's to say: its copy may be old.
             let mut stored = decode_room(room, &bytes)?;
             stored.settings = info.settings.clone();
-            Some((key, stored))
+            Some((key, carry_unknown_of_room(&bytes, &stored)))
         }
         None => None,
     };
 
     txn.put_chunk(room, &append.chunk);
-    for member in &append.members {
-        txn.put(Table::Members, keys::pair(room.as_str(), member.user.as_str()), encode_member(member));
+    for (key, row) in members {
+        txn.put(Table::Members, key, row);
     }
     for (seq, overlay) in &append.overlays {
         txn.put(Table::Overlays, keys::chunk(room, *seq), encode_overlay(overlay));
     }
-    for (key, place) in moved {
-        txn.put(Table::UserRooms, key, encode_place(&place));
+    for (key, place, stored) in moved {
+        let row = match stored {
+            Some(stored) => carry_unknown::<CursorsRecord>(&stored, encode_place(&place)),
+            None => encode_place(&place),
+        };
+        txn.put(Table::UserRooms, key, row);
     }
-    if let Some((key, info)) = changed_room {
-        txn.put(Table::Rooms, key, encode_room(&info));
+    if let Some((key, row)) = changed_room {
+        txn.put(Table::Rooms, key, row);
     }
     Ok(())
 }

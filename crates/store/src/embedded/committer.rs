@@ -96,9 +96,23 @@ impl Committer {
             // A caller that went away does not undo what it asked for.
             Box::new(move |durable| drop(sender.send(durable.map(|()| result))))
         });
-        let gone = || StoreError::Failed(self.reason().unwrap_or_else(|| "the store is closed".into()));
-        self.send(Request::Run(job)).await.map_err(|_| gone())?;
-        receiver.await.map_err(|_| gone())?
+        if self.send(Request::Run(job)).await.is_err() {
+            return Err(self.gone().await);
+        }
+        match receiver.await {
+            Ok(result) => result,
+            Err(_) => Err(self.gone().await),
+        }
+    }
+
+    /// Why the committer has ended, or is about to: what waits is given up before the reason is told.
+    async fn gone(&self) -> StoreError {
+        let mut failed = self.failed.clone();
+        let reason = match failed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone(),
+            Err(_) => None,
+        };
+        StoreError::Failed(reason.unwrap_or_else(|| "the store is closed".into()))
     }
 
     pub(super) async fn close(&self) {
@@ -124,10 +138,6 @@ impl Committer {
                 std::future::pending::<()>().await;
             }
         }
-    }
-
-    fn reason(&self) -> Option<String> {
-        self.failed.borrow().clone()
     }
 }
 
@@ -236,5 +246,41 @@ impl Worker {
         if let Err(reason) = marked {
             tracing::warn!(reason, "could not sync the mark of the last commit");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{Embedded, Options};
+    use super::*;
+    use crate::Store;
+
+    /// Nobody waits for ever, all learn why, and the process is told to end.
+    #[tokio::test]
+    async fn a_panic_while_committing_fails_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Embedded::open(dir.path(), Options::default()).unwrap();
+        let failed = StoreError::Failed("the committer panicked".into());
+        let committer = &store.committer;
+        // Together in one group, as far as they are in time for it.
+        let together = futures::future::join4(
+            committer.commit(|_| 1),
+            committer.commit(|_| -> u8 { panic!("while committing") }),
+            committer.commit(|_| 3),
+            committer.commit(|_| 4),
+        );
+        let (first, second, third, fourth) =
+            tokio::time::timeout(Duration::from_secs(20), together).await.unwrap();
+        assert!(first == Ok(1) || first == Err(failed.clone()), "{first:?}");
+        for result in [second, third, fourth] {
+            assert_eq!(result, Err(failed.clone()));
+        }
+        let reason = tokio::time::timeout(Duration::from_secs(20), store.failed()).await.unwrap();
+        assert_eq!(StoreError::Failed(reason), failed);
+        assert_eq!(committer.commit(|_| 5).await, Err(failed));
+        let user = parlance_core::UserId::parse("alice").unwrap();
+        assert_eq!(store.user(&user).await, Ok(None), "what is durable can still be read");
     }
 }

@@ -11,6 +11,10 @@ use parlance_core::{
     Visibility,
 };
 
+use parlance_proto::storage::v1::{MemberRecord, OverlayRecord, RoomRecord, UserRecord};
+use parlance_proto::v1;
+use prost::Message as _;
+
 use super::keys;
 use crate::record::*;
 use crate::{StoreError, User};
@@ -218,6 +222,51 @@ fn rows_of_a_later_version_are_read() {
     assert_eq!((member.role, member.standing), (Role::Member, Standing::Removed));
     let visibility = Some(Visibility::SinceJoined);
     assert_eq!(member.intervals, [Interval { joined: 2, left: Some(9), visibility }]);
+}
+
+/// What is unknown stays, whatever this version makes of the rest.
+#[test]
+fn rows_of_a_later_version_keep_what_is_unknown() {
+    let holds_later = |bytes: &[u8]| bytes.windows(5).any(|part| part == b"later");
+    let old = from_the_future("future-member");
+    let mut member = decode_member(&room(), &user("bob"), &old).unwrap();
+    member.intervals.push(Interval::starting_at(40));
+    let new = carry_unknown::<MemberRecord>(&old, encode_member(&member));
+    assert!(holds_later(&old) && holds_later(&new));
+    assert_eq!(decode_member(&room(), &user("bob"), &new), Ok(member));
+
+    let old = from_the_future("future-room");
+    let mut info = decode_room(&room(), &old).unwrap();
+    info.settings.title = Title::parse("Another").unwrap();
+    let new = carry_unknown_of_room(&old, &info);
+    assert_eq!((holds_later(&new), decode_room(&room(), &new)), (holds_later(&old), Ok(info)));
+}
+
+/// A later version may allow longer texts, and others.
+#[test]
+fn values_beyond_the_limits_of_this_version_are_read() {
+    let long = "x ".repeat(20_000);
+    let reaction = v1::Reaction { emoji: long.clone(), user_ids: vec!["bob".to_owned()] };
+    let overlay = OverlayRecord {
+        changed_seq: 9,
+        text: Some(long.clone()),
+        reactions: vec![reaction],
+        ..Default::default()
+    };
+    let read = decode_overlay(&room(), 5, &overlay.encode_to_vec()).unwrap();
+    assert_eq!(read.edited.as_ref().map(|(text, _)| text.as_str()), Some(&*long));
+    assert_eq!(encode_overlay(&read), overlay.encode_to_vec());
+
+    let settings = v1::RoomSettings { title: long.clone(), topic: long.clone(), ..Default::default() };
+    let record =
+        RoomRecord { settings: Some(settings.clone()), created_by: "alice".to_owned(), ..Default::default() };
+    let info = decode_room(&room(), &record.encode_to_vec()).unwrap();
+    assert_eq!((info.settings.title.as_str(), info.settings.topic.as_str()), (&*long, &*long));
+    let record = MemberRecord { left_with: Some(settings), ..Default::default() };
+    let member = decode_member(&room(), &user("bob"), &record.encode_to_vec()).unwrap();
+    assert_eq!(member.left_with.unwrap().topic.as_str(), long);
+    let record = UserRecord { name: long.clone(), ..Default::default() };
+    assert_eq!(decode_user(&user("bob"), &record.encode_to_vec()).unwrap().name.as_str(), long);
 }
 
 #[test]

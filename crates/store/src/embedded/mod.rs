@@ -9,6 +9,8 @@ mod golden;
 mod identity;
 mod journal;
 mod keys;
+#[cfg(test)]
+mod later;
 mod open;
 mod recovery;
 mod room_ids;
@@ -25,6 +27,7 @@ use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
     UserId,
 };
+use parlance_proto::storage::v1::{CursorsRecord, UserRecord};
 use tokio::sync::Semaphore;
 
 use self::committer::Committer;
@@ -33,7 +36,9 @@ pub use self::open::{OpenError, Options};
 use self::tables::{Table, Tables};
 use self::view::View;
 use crate::identity::Identity;
-use crate::record::{self, Place, decode_chunk, decode_place, decode_user, encode_place, encode_user};
+use crate::record::{
+    self, Place, carry_unknown, decode_chunk, decode_place, decode_user, encode_place, encode_user,
+};
 use crate::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom};
 
 /// Reads that run at the same time, each on a thread of its own. More would only queue
@@ -219,6 +224,12 @@ impl Store for Embedded {
         self.view(move |view| view.members(&room, after.as_ref(), limit)).await
     }
 
+    async fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Member>, StoreError> {
+        let (room, users) = (room.clone(), users.to_vec());
+        self.view(move |view| users.iter().filter_map(|user| view.member(&room, user).transpose()).collect())
+            .await
+    }
+
     async fn rooms_of(
         &self,
         user: &UserId,
@@ -249,7 +260,8 @@ impl Store for Embedded {
                 let mut after = before;
                 after.cursors.advance(to);
                 if after != before {
-                    txn.put(Table::UserRooms, key, encode_place(&after));
+                    let row = carry_unknown::<CursorsRecord>(&bytes, encode_place(&after));
+                    txn.put(Table::UserRooms, key, row);
                 }
                 Ok(Some(after.cursors))
             })
@@ -265,7 +277,9 @@ impl Store for Embedded {
                 let before = decode_place(&room, &user, &bytes)?;
                 let hidden = record::hidden(hidden.seq, hidden.message_count);
                 if hidden != before.hidden {
-                    txn.put(Table::UserRooms, key, encode_place(&Place { hidden, ..before }));
+                    let place = Place { hidden, ..before };
+                    let row = carry_unknown::<CursorsRecord>(&bytes, encode_place(&place));
+                    txn.put(Table::UserRooms, key, row);
                 }
                 Ok(true)
             })
@@ -308,7 +322,7 @@ impl Store for Embedded {
                 let mut user = decode_user(&id, &bytes)?;
                 user.name = name;
                 user.updated_at = at;
-                txn.put(Table::Users, key, encode_user(&user));
+                txn.put(Table::Users, key, carry_unknown::<UserRecord>(&bytes, encode_user(&user)));
                 Ok(Some(user))
             })
             .await?

@@ -55,6 +55,25 @@ pub(crate) async fn a_role_is_kept_with_the_member(store: AnyStore) {
     assert_eq!((role(&alice).await, role(&bob).await), (Role::Admin, Role::Owner));
 }
 
+/// More than one batch of DynamoDB, and rooms without any of them.
+pub(crate) async fn members_are_read_by_id(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
+    let mut node = Node::create(&store, group(&alice, &[&bob])).await;
+    node.write(&[(&alice, Action::Remove { user: bob.clone() })]).await;
+    let strangers: Vec<UserId> = (0..120).map(|number| user(tag, &format!("stranger-{number}"))).collect();
+    let asked: Vec<UserId> = [&alice].into_iter().chain(&strangers).chain([&bob]).cloned().collect();
+    let mut rows = store.members_by_id(node.id(), &asked).await.unwrap();
+    rows.sort_by(|a, b| a.user.cmp(&b.user));
+    let mut expected = store.members(node.id(), None, 10).await.unwrap();
+    expected.sort_by(|a, b| a.user.cmp(&b.user));
+    assert_eq!(rows, expected);
+    assert_eq!(rows.len(), 2);
+    assert_eq!(store.members_by_id(node.id(), &[]).await.unwrap(), []);
+    let elsewhere = RoomId::direct(&strangers[0], &strangers[1]);
+    assert_eq!(store.members_by_id(&elsewhere, &asked).await.unwrap(), []);
+}
+
 pub(crate) async fn members_are_paged_by_id(store: AnyStore) {
     let tag = unique();
     let users = NAMES.map(|name| user(tag, name));

@@ -65,6 +65,7 @@ macro_rules! contract {
                 membership_is_kept_by_interval
                 a_role_is_kept_with_the_member
                 members_are_paged_by_id
+                members_are_read_by_id
                 rooms_of_a_user_are_paged_by_id
                 one_room_of_a_user
             }

@@ -11,6 +11,7 @@ mod endpoint;
 mod faults;
 mod fleet;
 mod identity;
+mod later;
 mod marks;
 mod pages;
 mod races;
