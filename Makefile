@@ -7,7 +7,7 @@ SEED ?= 1
 DURATION ?= 60
 TOOLS := .tools
 # End-to-end tests that run on either store.
-BOTH := bad_input changes chat exactly_once inbox resume
+BOTH := bad_ids bad_input changes chat exactly_once inbox resume
 SEEDS ?= 10000
 FROM ?= 0
 WEB := clients/web

@@ -116,6 +116,13 @@ impl Cluster {
         self.signer.token(&claims(user, now() + 3600))
     }
 
+    /// The same for a service of the app, which may do more than a user.
+    pub fn service_token(&self, user: &str) -> String {
+        let mut claims = claims(user, now() + 3600);
+        claims["scope"] = "service".into();
+        self.signer.token(&claims)
+    }
+
     /// Someone who talks to node number `node`.
     pub fn person(&self, node: usize, id: &str) -> Person {
         self.nodes[node].person_with(id, &self.token(id))

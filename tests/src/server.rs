@@ -141,13 +141,23 @@ impl Server {
 
     /// A new person.
     pub async fn person(&self, id: &str) -> Person {
-        if let Some(cluster) = &self.shared {
-            let person = Person::new(&self.address(), id, &cluster.token(id));
-            let user = v1::CreateUserRequest { user_id: id.to_owned(), ..Default::default() };
-            person.users().create_user(user).await.expect("a user in their own name");
-            return person;
-        }
-        Person::create(&self.address(), id).await
+        let token = self.shared.as_ref().map(|cluster| cluster.token(id));
+        self.person_or_created(id, token).await
+    }
+
+    /// A service of the app, which may do what takes its scope; without tokens of the app's, everyone
+    /// may.
+    pub async fn service(&self, id: &str) -> Person {
+        let token = self.shared.as_ref().map(|cluster| cluster.service_token(id));
+        self.person_or_created(id, token).await
+    }
+
+    async fn person_or_created(&self, id: &str, token: Option<String>) -> Person {
+        let Some(token) = token else { return Person::create(&self.address(), id).await };
+        let person = Person::new(&self.address(), id, &token);
+        let user = v1::CreateUserRequest { user_id: id.to_owned(), ..Default::default() };
+        person.users().create_user(user).await.expect("a user in their own name");
+        person
     }
 
     /// Whoever `token` names.

@@ -26,6 +26,7 @@ fn fields<T: std::fmt::Debug>(result: Result<T, Failure>) -> (Code, String, Vec<
 async fn ids_that_are_empty_or_absurd() {
     let server = Server::start().await;
     let alice = server.person("alice").await;
+    let service = server.service("service").await;
     let room = alice.group(&[]).await;
     let absurd =
         ["", &"x".repeat(65), "a b", "a/b", "a\0b", "\u{1F600}", "\u{202e}", "a\nb", "日本", "%2e%2e"];
@@ -49,7 +50,8 @@ async fn ids_that_are_empty_or_absurd() {
             }
         }
         let request = v1::ListUsersRequest { page_size: 201, ..Default::default() };
-        assert_eq!(fields(conversation.call(request).await), invalid("page_size"));
+        let mut lists = service.connect(door).await;
+        assert_eq!(fields(lists.call(request).await), invalid("page_size"));
         let message = v1::SendMessageRequest { target: None, ..Person::message("", "x") };
         assert_eq!(fields(conversation.call(message).await), invalid("target"));
         let to_self = v1::send_message_request::Target::ToUser("alice".to_owned());
