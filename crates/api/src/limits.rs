@@ -161,12 +161,23 @@ pub(crate) const MAX_PAGE_BYTES: usize = 128 * 1024;
 /// Events read at once to fold a message's earlier form: a megabyte or two.
 pub(crate) const PAST_PAGE: usize = 512;
 
+/// Events that are folded for the earlier forms of the messages of one page: 20 reads. Messages that
+/// lie further back are withheld: a page must end in time, however long the room.
+pub(crate) const MAX_PAST_EVENTS: u64 = 10_000;
+
 /// How long acknowledgements of a session in one room share a write. A device that goes on
 /// elsewhere after a crash gets what came in this time once more.
 pub(crate) const ACK_WINDOW: Duration = Duration::from_secs(5);
 
 /// Acknowledgements of one session that are stored at the same time, at the end of a window.
 pub(crate) const ACK_WRITES: usize = 8;
+
+/// How often acknowledgements that an ended session leaves behind are tried: with a doubled
+/// [`ACK_RETRY`] in between, over 15 seconds.
+pub(crate) const ACK_TRIES: usize = 6;
+
+/// How long they wait after the first try that fails.
+pub(crate) const ACK_RETRY: Duration = Duration::from_millis(500);
 
 /// How long typing is shown unless it is repeated.
 pub(crate) const TYPING: Duration = Duration::from_secs(6);

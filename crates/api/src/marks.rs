@@ -128,6 +128,8 @@ impl Marks {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use futures::FutureExt;
     use parlance_core::{Body, Chunk, Event, Refusal, RequestId, Role, Timestamp};
 
@@ -220,6 +222,19 @@ mod tests {
         assert_eq!(mark(&node, &room, first).await, Ok((own, 1)));
         // The same without the ring.
         assert_eq!(mark(&node, &room, 2).await, Ok((own, 1)));
+    }
+
+    /// What is left of the room is unread, and not what is gone.
+    #[tokio::test]
+    async fn a_mark_below_the_floor_leaves_unread_what_is_kept() {
+        let node = TestNode::start();
+        node.store.answer_all();
+        let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
+        let first = say(&node, "alice", &room, 5).await - 4;
+        node.store.trimmed.store(first + 1, Ordering::SeqCst);
+        assert_eq!(mark(&node, &room, first).await, Ok((first, 3)));
+        assert_eq!(mark(&node, &room, first + 1).await, Ok((first + 1, 3)));
+        assert_eq!(mark(&node, &room, first + 2).await, Ok((first + 2, 2)));
     }
 
     #[tokio::test]

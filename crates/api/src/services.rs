@@ -220,3 +220,25 @@ impl InboxService for Services {
         set_room_hidden(SetRoomHiddenRequest) -> SetRoomHiddenResponse;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use tonic::Code;
+
+    use super::*;
+    use crate::testing::TestNode;
+
+    /// Time goes by itself while everything waits.
+    #[tokio::test(start_paused = true)]
+    async fn creating_a_user_times_out() {
+        let node = TestNode::start();
+        node.store.stalls_users.store(true, Ordering::SeqCst);
+        let request = v1::CreateUserRequest { user_id: "alice".into(), ..Default::default() };
+        let services = Services(node.api.clone());
+        let creating = services.create_user(Request::new(request));
+        let waited = timeout(OPERATION_TIMEOUT * 2, creating).await.expect("it ends");
+        assert_eq!(waited.unwrap_err().code(), Code::DeadlineExceeded);
+    }
+}

@@ -1,7 +1,7 @@
 //! Unread counts are arithmetic on counts that only grow.
 
 use crate::limits::MAX_UNREAD_EXACT;
-use crate::{Event, Head, SeqRange};
+use crate::{Body, Event, Head, SeqRange};
 
 /// A position in a room together with the messages counted up to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,6 +19,18 @@ impl Mark {
     /// The mark at an event.
     pub fn at(event: &Event) -> Self {
         Self { seq: event.seq, message_count: event.message_count, deleted_count: event.deleted_count }
+    }
+
+    /// The mark at `seq`, of which nothing is kept: what counts is all before `first`, the first event
+    /// after it that is.
+    pub fn before(seq: u64, first: &Event) -> Self {
+        let is_message = u64::from(matches!(first.body, Body::Message(_)));
+        let is_deletion = u64::from(matches!(first.body, Body::MessageDeleted { .. }));
+        Self {
+            seq,
+            message_count: first.message_count.saturating_sub(is_message),
+            deleted_count: first.deleted_count.saturating_sub(is_deletion),
+        }
     }
 }
 

@@ -116,6 +116,8 @@ pub struct PastForms {
     until: u64,
     /// The messages that were changed since: as they were sent, and their form so far.
     messages: BTreeMap<u64, (Option<Event>, Overlay)>,
+    /// The forms of messages before this seq are given up.
+    withheld_before: u64,
 }
 
 impl PastForms {
@@ -129,7 +131,14 @@ impl PastForms {
         }
         let kept = entries.iter().filter(changed).filter(|entry| !entry.is_deleted());
         let messages = kept.map(|entry| (entry.event.seq, (None, Overlay::default()))).collect();
-        Some(Self { until, messages })
+        Some(Self { until, messages, withheld_before: 0 })
+    }
+
+    /// Gives up the forms of messages before `seq`, which then need no events: they are shown as
+    /// deleted. Neither their present form nor an earlier one is the reader's to see.
+    pub fn withhold_before(&mut self, seq: u64) {
+        self.messages = self.messages.split_off(&seq);
+        self.withheld_before = seq;
     }
 
     /// The events that have to be folded in; `None` if none.
@@ -159,6 +168,10 @@ impl PastForms {
                 if overlay.deleted {
                     overlay.changed = self.until;
                     return Some(entry);
+                }
+                if entry.event.seq < self.withheld_before {
+                    let deleted = Overlay { changed: self.until, deleted: true, ..Overlay::default() };
+                    return Some(Entry::merge(entry.event, Some(deleted)));
                 }
                 let (sent, overlay) = self.messages.remove(&entry.event.seq)?;
                 Some(Entry::merge(sent?, (overlay.changed > 0).then_some(overlay)))

@@ -1,8 +1,8 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use parlance_core::{Body, Chunk, Entry, Event, Mark, Overlay, RoomId, SeqRange, UserId};
+use parlance_core::{Body, Chunk, Entry, Event, Mark, Member, Overlay, RoomId, SeqRange, UserId};
 use parlance_proto::{SharedFrame, convert, v1};
 use parlance_registry::Registry;
 use parlance_store::Store;
@@ -14,12 +14,12 @@ use super::frame::{Frame, Piece, following};
 use super::pages::{Pages, page_start};
 use super::state::{RoomState, Terms};
 use super::subscription::push_all;
-use super::{Mailbox, Subscription};
+use super::{Attach, Mailbox, Subscription};
 use crate::Error;
 use crate::limits::{PUSHES, RING_IDLE, Sizes};
 use crate::map::HashMap;
 use crate::own_task::in_own_task;
-use crate::past::as_of;
+use crate::past::{Until, as_of};
 
 /// What this node knows of a room for delivering it.
 pub(crate) struct Feed {
@@ -31,6 +31,8 @@ pub(crate) struct Feed {
     /// One session at a time reads the store for a room; the others find what it read.
     pages: tokio::sync::Mutex<Pages>,
     refreshes: Refreshes,
+    /// One session at a time reads the members' rows after a hole, for all of them.
+    confirming: tokio::sync::Mutex<()>,
     following: tokio::sync::Mutex<Following>,
 }
 
@@ -84,7 +86,7 @@ pub(super) enum Verified {
     Delivered,
     /// The room is known to be further, but not by way of this chunk.
     Passed,
-    /// Of another log, or past a hole: the store has to be read.
+    /// Of another log, past a hole, or not to be interpreted: the store has to be read.
     No,
 }
 
@@ -113,6 +115,7 @@ impl Feed {
             state: Mutex::default(),
             pages: tokio::sync::Mutex::default(),
             refreshes: Refreshes::default(),
+            confirming: tokio::sync::Mutex::default(),
             following: tokio::sync::Mutex::default(),
         }
     }
@@ -172,16 +175,21 @@ impl Feed {
         let this = self.refreshes.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let mut new = Vec::new();
         if let Some(known) = self.known() {
+            let chunks = store.chunks_after(&self.room, known.head, self.sizes.refresh_events).await?;
+            let is_far =
+                chunks.iter().map(|chunk| chunk.events().len()).sum::<usize>() >= self.sizes.refresh_events;
+            let is_unknown = chunks.iter().any(Chunk::changes_unknown);
+            let stored = if is_far || is_unknown { store.room(&self.room).await? } else { None };
             let mut terms = known.terms();
-            let mut events = 0;
-            for chunk in store.chunks_after(&self.room, known.head, self.sizes.refresh_events).await? {
-                events += chunk.events().len();
+            for chunk in chunks {
                 terms.fold(&chunk);
+                // What a later version may have changed is for the store to say.
+                if is_unknown && let Some(stored) = &stored {
+                    terms = Terms::from(&stored.info);
+                }
                 new.push((terms, chunk));
             }
-            if events >= self.sizes.refresh_events
-                && let Some(stored) = store.room(&self.room).await?
-            {
+            if is_far && let Some(stored) = stored {
                 new.push((Terms::from(&stored.info), stored.tail));
             }
         } else {
@@ -289,9 +297,9 @@ impl Feed {
         if state.room.is_some_and(|room| room.end.member_count() > most) {
             return Vec::new();
         }
-        // Not those who come for what they have not seen of a room that they have left.
-        let is_member = |one: &&Arc<Subscription>| one.is_live() && one.removed_at() == 0;
-        let listeners = state.listeners.values().filter(is_member);
+        // Not those who come for what they have not seen of a room that they have left, or who may
+        // have been removed in a hole.
+        let listeners = state.listeners.values().filter(|one| one.confirms_member(state.whole_from));
         listeners.map(|subscription| subscription.mailbox().clone()).collect()
     }
 
@@ -303,7 +311,8 @@ impl Feed {
             let delivered = chunk.first_seq() >= state.whole_from;
             return if delivered { Verified::Delivered } else { Verified::Passed };
         }
-        if !chunk.continues(&known.end) {
+        // What a later version may have changed beside the log is read, too.
+        if !chunk.continues(&known.end) || chunk.changes_unknown() {
             return Verified::No;
         }
         // What stands beside the log is for the store to say.
@@ -383,36 +392,87 @@ impl Feed {
         }
     }
 
-    /// What follows on `cursor`, up to `to` or the head: from the ring if it reaches
-    /// back that far, from the store otherwise. For who is no longer a member `until` is the
-    /// last seq they may see, and messages come in the form of then. `catches_up` is who comes
+    /// What follows on the cursor of `subscription`, up to `to` or the head: from the ring if it
+    /// reaches back that far, from the store otherwise. For who is no longer a member `until` is
+    /// the last seq they may see, and messages come in the form of then. `catches_up` is who comes
     /// for the past: they get messages as they are now.
+    ///
+    /// `None` after a hole in which the user may have been removed: their row is read, and the
+    /// session is to look again.
     pub(super) async fn fetch(
         self: &Arc<Self>,
         store: &Arc<dyn Store>,
-        cursor: u64,
+        subscription: &Arc<Subscription>,
         to: u64,
         until: Option<u64>,
         catches_up: bool,
-    ) -> Result<Fetched, Error> {
-        // What is in the ring is as it was decided, or deleted.
+    ) -> Result<Option<Fetched>, Error> {
+        let cursor = subscription.cursor();
+        // What is in the ring is as it was decided, or deleted; it has no hole.
         let is_present = !catches_up || self.state().changed_to <= cursor;
         if is_present && let Some(fetched) = self.in_ring(cursor, to) {
-            return Ok(fetched);
+            return Ok(Some(fetched));
         }
-        let (feed, store) = (self.clone(), store.clone());
+        let (feed, store, subscription) = (self.clone(), store.clone(), subscription.clone());
         in_own_task(async move {
-            match until {
-                Some(until) => feed.read_past(store.as_ref(), cursor, to.min(until), until).await,
-                None => feed.read(store.as_ref(), cursor, to).await,
-            }
+            let Some(until) = until else {
+                let fetched = feed.read(store.as_ref(), cursor, to).await?;
+                // Afterwards: what was read is of the head that was known before.
+                if feed.is_unconfirmed(&subscription) {
+                    feed.confirm_members(store.as_ref()).await?;
+                    return Ok(None);
+                }
+                return Ok(Some(fetched));
+            };
+            feed.read_past(store.as_ref(), cursor, to.min(until), until).await.map(Some)
         })
         .await
     }
 
+    /// Whether the session's user may have been removed in a hole of what was delivered.
+    fn is_unconfirmed(&self, subscription: &Subscription) -> bool {
+        subscription.is_live() && !subscription.follows_from(self.state().whole_from)
+    }
+
+    /// Reads the rows of all users whose membership may have changed in a hole: a removal there
+    /// was noted by nobody, and messages must not come in a form from after it.
+    async fn confirm_members(&self, store: &dyn Store) -> Result<(), Error> {
+        let _turn = self.confirming.lock().await;
+        let (head, users) = {
+            let state = self.state();
+            let Some(room) = state.room else { return Ok(()) };
+            let listeners = state.listeners.values();
+            let unconfirmed = listeners.filter(|one| one.is_live() && !one.follows_from(state.whole_from));
+            let users: BTreeSet<UserId> = unconfirmed.map(|one| one.mailbox().user().clone()).collect();
+            (room.head, users)
+        };
+        if users.is_empty() {
+            return Ok(());
+        }
+        let asked: Vec<UserId> = users.iter().cloned().collect();
+        let rows = store.members_by_id(&self.room, &asked).await?;
+        let rows: HashMap<UserId, Member> = rows.into_iter().map(|row| (row.user.clone(), row)).collect();
+        let state = self.state();
+        let asked = |one: &&Arc<Subscription>| one.is_live() && users.contains(one.mailbox().user());
+        for one in state.listeners.values().filter(asked) {
+            if let Some(row) = rows.get(one.mailbox().user())
+                && one.joined() < row.changed_at()
+            {
+                if row.is_active() {
+                    let room = self.room.clone();
+                    one.mailbox().attach(Attach { room, joined: row.changed_at() });
+                } else {
+                    one.set_removed_at(row.changed_at());
+                }
+            }
+            one.confirm(head);
+        }
+        Ok(())
+    }
+
     /// Few ask for it, and each for another past: it is not kept.
     async fn read_past(&self, store: &dyn Store, cursor: u64, to: u64, until: u64) -> Result<Fetched, Error> {
-        let frames = self.read_range(store, SeqRange { from: cursor + 1, to }, until).await?;
+        let frames = self.read_range(store, SeqRange { from: cursor + 1, to }, Until::Left(until)).await?;
         Ok(Fetched::new(following(frames.iter(), cursor, to, self.sizes.room_batch), to))
     }
 
@@ -429,12 +489,15 @@ impl Feed {
         // Whole pages, so that sessions at different places find what another has read.
         let start = page_start(cursor + 1, self.sizes);
         let end = room.head.min(start + self.sizes.store_page as u64 - 1);
-        let frames = self.read_range(store, SeqRange { from: start, to: end }, room.head).await?;
+        let frames =
+            self.read_range(store, SeqRange { from: start, to: end }, Until::Head(room.head)).await?;
         let mut found = following(frames.iter(), cursor, to, self.sizes.room_batch);
         pages.insert(start, frames, self.sizes);
         if found.is_empty() && end < room.head.min(to) {
             // None of this page is kept any more: look for what is.
-            let rest = self.read_range(store, SeqRange { from: end + 1, to: room.head }, room.head).await?;
+            let rest = self
+                .read_range(store, SeqRange { from: end + 1, to: room.head }, Until::Head(room.head))
+                .await?;
             found = following(rest.iter(), cursor, to, self.sizes.room_batch);
         }
         Ok(Fetched::new(found, room.head))
@@ -442,7 +505,12 @@ impl Feed {
 
     /// Frames of `range` as messages stood at `until`: a session that takes them may not yet
     /// know of a removal after that.
-    async fn read_range(&self, store: &dyn Store, range: SeqRange, until: u64) -> Result<Vec<Frame>, Error> {
+    async fn read_range(
+        &self,
+        store: &dyn Store,
+        range: SeqRange,
+        until: Until,
+    ) -> Result<Vec<Frame>, Error> {
         metrics::counter!("parlance_feed_store_reads_total").increment(1);
         let entries = store.read(&self.room, range, self.sizes.store_page, false).await?;
         let entries = as_of(store, &self.room, until, entries).await?;

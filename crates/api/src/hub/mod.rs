@@ -12,6 +12,8 @@ mod mailbox;
 mod pages;
 mod state;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -241,16 +243,16 @@ impl Hub {
         self.sizes
     }
 
-    /// What follows on `cursor`, up to `to`; as of `until` for who is no longer a member.
+    /// What follows on the cursor of `subscription`, up to `to`; as of `until` for who is no longer
+    /// a member. `None` where the session is to look again.
     pub(crate) async fn fetch(
         &self,
-        feed: &Arc<Feed>,
-        cursor: u64,
+        subscription: &Arc<Subscription>,
         to: u64,
         until: Option<u64>,
         catches_up: bool,
-    ) -> Result<Fetched, Error> {
-        feed.fetch(&self.store, cursor, to, until, catches_up).await
+    ) -> Result<Option<Fetched>, Error> {
+        subscription.feed().fetch(&self.store, subscription, to, until, catches_up).await
     }
 
     /// A chunk of `room` is committed: by this node, or it was read from the store.

@@ -119,16 +119,32 @@ impl Subscription {
     /// The session's user is a member, by their row, read when the room's head was at least
     /// `head`: from now on, whatever is committed in the room is told to this node.
     pub(crate) fn now_live(&self, head: u64) {
-        self.confirmed_at.store(head, Ordering::Release);
+        self.confirm(head);
         self.live.store(true, Ordering::SeqCst);
+    }
+
+    /// The user's row was read when the room's head was at least `head`.
+    pub(super) fn confirm(&self, head: u64) {
+        self.confirmed_at.fetch_max(head, Ordering::AcqRel);
+    }
+
+    /// The user is a member again by the event `joined`: a removal before it is not the end.
+    pub(crate) fn rejoined(&self, joined: u64) {
+        let earlier = |removed_at: u64| (removed_at < joined).then_some(0);
+        let _ = self.removed_at.fetch_update(Ordering::AcqRel, Ordering::Acquire, earlier);
     }
 
     /// Whether the user is a member as far as the log is known here, where every chunk from
     /// `whole_from` on was delivered. A removal in a hole before that is noted by nobody until
     /// the session comes to it.
     pub(super) fn confirms_member(&self, whole_from: u64) -> bool {
+        self.is_live() && self.removed_at() == 0 && self.follows_from(whole_from)
+    }
+
+    /// Whether the session knows of all removals before `whole_from`.
+    pub(super) fn follows_from(&self, whole_from: u64) -> bool {
         let known = self.cursor().max(self.confirmed_at.load(Ordering::Acquire));
-        self.is_live() && self.removed_at() == 0 && known + 1 >= whole_from
+        known + 1 >= whole_from
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -310,6 +326,10 @@ mod tests {
 
     /// A chunk of these events, as they would be committed.
     fn deliver(feed: &Feed, bodies: Vec<Body>) {
+        deliver_in(&TaskTracker::new(), feed, bodies);
+    }
+
+    fn deliver_in(tasks: &TaskTracker, feed: &Feed, bodies: Vec<Body>) {
         let first = feed.delivered() + 1;
         let event = |(seq, body)| Event {
             seq,
@@ -323,7 +343,7 @@ mod tests {
         };
         let events: Vec<_> = (first..).zip(bodies).map(event).collect();
         let chunk = Chunk::new([0; 16], events, first, 2).unwrap();
-        feed.deliver(&TaskTracker::new(), Terms { visibility: Visibility::All, floor: 1, epoch: 1 }, &chunk);
+        feed.deliver(tasks, Terms { visibility: Visibility::All, floor: 1, epoch: 1 }, &chunk);
     }
 
     fn event() -> Body {
@@ -349,6 +369,18 @@ mod tests {
             assert_eq!((listener.connection.count(), listener.is_woken()), (6, false));
             assert_eq!(listener.subscription.cursor(), 6);
         }
+    }
+
+    /// A node that ends waits for what it pushes.
+    #[tokio::test]
+    async fn pushes_belong_to_the_tasks_of_the_node() {
+        let (feed, tasks) = (feed(), TaskTracker::new());
+        let there: Vec<_> = (0..600).map(|session| listener(&feed, session)).collect();
+        deliver_in(&tasks, &feed, vec![event()]);
+        assert_eq!(tasks.len(), there.len().div_ceil(crate::limits::PUSHES));
+        tasks.close();
+        crate::testing::soon(tasks.wait()).await;
+        assert!(there.iter().all(|listener| listener.connection.count() == 1));
     }
 
     #[tokio::test]

@@ -155,9 +155,15 @@ impl Api {
             self.store().events_before(&room.room, seq + 1, 1),
             self.store().user_room(user, &room.room)
         )?;
-        // Below the floor: nothing that is still there is read by it.
-        let nothing = Mark { seq, ..Mark::default() };
-        let read = before.last().filter(|event| event.seq == seq).map_or(nothing, Mark::at);
+        let read = match before.last().filter(|event| event.seq == seq) {
+            Some(event) => Mark::at(event),
+            // Below the floor: all that is still there is unread, and no more than that.
+            None => {
+                let kept = self.store().chunks_after(&room.room, seq, 1).await?;
+                let first = kept.first().and_then(|chunk| chunk.events().first());
+                first.map_or(Mark { seq, ..Mark::default() }, |first| Mark::before(seq, first))
+            }
+        };
         let mut cursors = row.map(|row| row.cursors).unwrap_or_default();
         cursors.advance(Cursors { delivered: 0, read });
         Ok(cursors.read)

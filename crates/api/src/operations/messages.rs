@@ -137,7 +137,7 @@ impl Api {
             messages,
             has_more,
             next_seq,
-            head_seq: until,
+            head_seq: until.seq(),
             floor_seq: access.room.info.floor,
         })
     }
@@ -150,7 +150,8 @@ impl Api {
         let room = parse::room_id(&request.room_id)?;
         let size = parse::page_size(request.page_size)?;
         let access = self.access(&caller.user, &room).await?;
-        let head_seq = access.until()?;
+        let until = access.until()?;
+        let head_seq = until.seq();
         let visible = access.visible()?;
         let first = visible.first().map_or(1, |range| range.from);
         let wanted = SeqRange {
@@ -168,7 +169,7 @@ impl Api {
             while at <= range.to {
                 let part = SeqRange { from: at, to: range.to };
                 let entries = self.store().read(&room, part, size.min(self.sizes().page_read), false).await?;
-                let mut entries = as_of(self.store(), &room, head_seq, entries).await?;
+                let mut entries = as_of(self.store(), &room, until, entries).await?;
                 if entries.is_empty() {
                     break;
                 }

@@ -23,6 +23,7 @@ use v1::reply::Result as Reply;
 use crate::auth::Caller;
 use crate::cluster::SignalRoom;
 use crate::limits::OPERATION_TIMEOUT;
+use crate::past::Until;
 use crate::{Api, Error};
 
 /// A room that the caller may read, and what of it.
@@ -144,11 +145,11 @@ impl Access {
         Error::Refused { room, refusal: parlance_core::Refusal::NotMember }
     }
 
-    /// The last seq that the member may see; of a member now, the room's head when it was read.
-    pub(crate) fn until(&self) -> Result<u64, Error> {
+    /// The last seq that the member may see.
+    pub(crate) fn until(&self) -> Result<Until, Error> {
         let head = self.room.head().seq();
         let member = self.member()?;
-        Ok(if member.is_active() { head } else { member.changed_at().min(head) })
+        Ok(if member.is_active() { Until::Head(head) } else { Until::Left(member.changed_at().min(head)) })
     }
 
     /// Whether the member may see the message at `seq`, kept or not.

@@ -2,8 +2,8 @@
 //!
 //! The first one of a room is stored before it is answered and opens a window. What follows
 //! within the window is answered at once, and the last of it is stored when the window ends, when
-//! the session ends or when the node begins to drain. A crash loses what waits: its devices catch
-//! up with a few seconds more than they need.
+//! the session ends or when the node begins to drain; where the store fails then, it is tried again
+//! for a while. A crash loses what waits: its devices catch up with a few seconds more than they need.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::{StreamExt, stream};
 use parlance_core::{Cursors, Mark, RoomId, UserId};
 use parlance_proto::v1;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::SignalRoom;
-use crate::limits::{ACK_WINDOW, ACK_WRITES};
+use crate::limits::{ACK_RETRY, ACK_TRIES, ACK_WINDOW, ACK_WRITES};
 use crate::{Api, Error};
 
 /// See the [module](self) documentation. Stores what waits when it is dropped, which must be
@@ -45,6 +45,8 @@ struct Ack {
     seq: u64,
     /// Up to here it is stored, or being stored.
     stored: u64,
+    /// Where the cursor is, as far as is known: another device may be further.
+    delivered: u64,
 }
 
 /// An acknowledgement that is to be stored.
@@ -84,9 +86,10 @@ impl Acks {
         let mut state = windows.state();
         if let Some(ack) = state.rooms.get_mut(&room) {
             ack.seq = ack.seq.max(request.seq);
-            return Taken::Waits(v1::AcknowledgeDeliveryResponse { delivered_seq: ack.seq });
+            let delivered_seq = ack.seq.max(ack.delivered);
+            return Taken::Waits(v1::AcknowledgeDeliveryResponse { delivered_seq });
         }
-        state.rooms.insert(room.clone(), Ack { seq: request.seq, stored: request.seq });
+        state.rooms.insert(room.clone(), Ack { seq: request.seq, stored: request.seq, delivered: 0 });
         if !std::mem::replace(&mut state.is_served, true) {
             let (windows, api, user) = (windows.clone(), self.api.clone(), self.user.clone());
             self.api.tasks().spawn(windows.serve(api, user));
@@ -105,11 +108,16 @@ impl Drop for Acks {
             return;
         }
         let (api, user) = (self.api.clone(), self.user.clone());
-        self.api.tasks().spawn(async move { windows.store(&api, &user, due).await });
+        self.api.tasks().spawn(async move { windows.store_all(&api, &user, due).await });
     }
 }
 
 impl First {
+    /// It is stored, and the cursor is at `delivered`.
+    pub(super) fn stored(self, delivered: u64) {
+        self.windows.stored(&self.room, delivered);
+    }
+
     /// It was not stored: the end of the window tries again.
     pub(super) fn failed(self) {
         self.windows.not_stored(&self.room);
@@ -163,25 +171,54 @@ impl Windows {
         self.state().due(api, user)
     }
 
+    /// Stores what a session leaves behind: it was answered, and nobody else will.
+    async fn store_all(&self, api: &Api, user: &UserId, mut due: Vec<Due>) {
+        let mut delay = ACK_RETRY;
+        for _ in 1..ACK_TRIES {
+            self.store(api, user, due).await;
+            due = self.due(api, user);
+            if due.is_empty() {
+                return;
+            }
+            // A node that ends tries at once, and once more.
+            let _ = timeout(delay, api.end.cancelled()).await;
+            delay *= 2;
+        }
+        self.store(api, user, due).await;
+        let lost = self.due(api, user).len();
+        if lost > 0 {
+            tracing::warn!(%user, rooms = lost, "cannot store acknowledgements, giving up");
+        }
+    }
+
     async fn store(&self, api: &Api, user: &UserId, due: Vec<Due>) {
         stream::iter(due)
             .for_each_concurrent(ACK_WRITES, |Due { room, seq, known }| async move {
                 let stored = match known {
                     Some(known) => {
                         let to = Cursors { delivered: seq, read: Mark::default() };
-                        api.marks().advance_and_signal(user, &known, to).await.map(drop).map_err(Into::into)
+                        api.marks().advance_and_signal(user, &known, to).await.map_err(Into::into)
                     }
-                    None => api.acknowledge(user, &room, seq).await.map(drop),
+                    None => api.acknowledge(user, &room, seq).await.map(Some),
                 };
-                if let Err(error) = stored {
-                    tracing::debug!(%room, %error, "cannot store an acknowledgement");
-                    // Anything else is a refusal: they are no member any more.
-                    if matches!(error, Error::Store(_)) {
-                        self.not_stored(&room);
+                match stored {
+                    Ok(cursors) => self.stored(&room, cursors.map_or(0, |cursors| cursors.delivered)),
+                    Err(error) => {
+                        tracing::debug!(%room, %error, "cannot store an acknowledgement");
+                        // Anything else is a refusal: they are no member any more.
+                        if matches!(error, Error::Store(_)) {
+                            self.not_stored(&room);
+                        }
                     }
                 }
             })
             .await;
+    }
+
+    fn stored(&self, room: &RoomId, delivered: u64) {
+        if let Some(ack) = self.state().rooms.get_mut(room) {
+            ack.delivered = ack.delivered.max(delivered);
+        }
     }
 
     fn not_stored(&self, room: &RoomId) {
@@ -237,8 +274,10 @@ mod tests {
                 Taken::Waits(response) => Some(response.delivered_seq),
                 Taken::First(first) => {
                     let stored = self.node.api.acknowledge(&user("bob"), &self.room, seq).await;
-                    if let Some(first) = first.filter(|_| stored.is_err()) {
-                        first.failed();
+                    match (first, stored) {
+                        (Some(first), Ok(cursors)) => first.stored(cursors.delivered),
+                        (Some(first), Err(_)) => first.failed(),
+                        (None, _) => {}
                     }
                     None
                 }
@@ -300,6 +339,36 @@ mod tests {
         assert_eq!(node.store.reads(), reads);
         let row = node.api.store().user_room(&user("bob"), &room).await.unwrap().unwrap();
         assert_eq!(row.cursors.delivered, 3);
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_is_stored_although_the_store_fails_when_the_session_ends() {
+        let mut device = Device::start().await;
+        device.node.store.answer_all();
+        assert_eq!(device.acknowledge(1).await, None);
+        assert_eq!(device.acknowledge(3).await, Some(3));
+        device.node.store.fail_advances(1);
+        let Device { node, room, acks, listening } = device;
+        drop(acks);
+        drop(listening);
+        soon(async {
+            while node.api.store().user_room(&user("bob"), &room).await.unwrap().unwrap().cursors.delivered
+                < 3
+            {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Another device of the user has received more.
+    #[tokio::test]
+    async fn answers_never_move_back() {
+        let mut device = Device::start().await;
+        device.node.store.answer_all();
+        device.node.api.acknowledge(&user("bob"), &device.room, 3).await.unwrap();
+        assert_eq!(device.acknowledge(1).await, None, "which the store answers with 3");
+        assert_eq!(device.acknowledge(2).await, Some(3));
     }
 
     #[tokio::test]

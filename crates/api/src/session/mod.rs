@@ -298,8 +298,12 @@ impl Session {
                 let (api, caller) = (self.api.clone(), self.caller.clone());
                 let mut answer = Box::pin(async move {
                     let result = api.execute(&caller, operation).await;
-                    if let Some(first) = first.filter(|_| result.is_err()) {
-                        first.failed();
+                    match (first, &result) {
+                        (Some(first), Ok(v1::reply::Result::AcknowledgeDelivery(stored))) => {
+                            first.stored(stored.delivered_seq);
+                        }
+                        (Some(first), _) => first.failed(),
+                        (None, _) => {}
                     }
                     reply(request_id, result)
                 });

@@ -175,8 +175,14 @@ impl RoomStream {
             None if matches!(self.source, Source::Past(_)) => return Ok(Progress::Over),
             None => u64::MAX,
         };
-        let catches_up = self.cursor() < self.began_at;
-        let fetched = hub.fetch(&feed, self.cursor(), to, self.until(), catches_up).await?;
+        let (until, catches_up) = (self.until(), self.cursor() < self.began_at);
+        let Some(fetched) = hub.fetch(self.subscription(), to, until, catches_up).await? else {
+            return Ok(Progress::More);
+        };
+        if self.until() != until {
+            // Removed meanwhile: what was read may hold forms from after that.
+            return Ok(Progress::More);
+        }
         if fetched.pieces.is_empty() {
             if self.plan.is_empty() || feed.known().is_none_or(|room| room.floor <= to) {
                 return Ok(Progress::UpToDate);
@@ -300,6 +306,7 @@ impl OpenSession {
             // Known from the start of the session, or not yet come to the removal.
             if matches!(stream.source, Source::Live(_)) {
                 stream.since = stream.since.max(attach.joined);
+                stream.subscription().rejoined(attach.joined);
                 return;
             }
         }
@@ -382,10 +389,11 @@ fn steps_after(feed: &Feed, member: &Member, visibility: Visibility, at: u64) ->
 
 #[cfg(test)]
 mod tests {
-    use parlance_proto::v1;
-    use v1::server_frame::Frame;
+    use std::sync::atomic::Ordering;
 
-    use crate::testing::{Conversation, TestNode, add, caller, remove, say};
+    use super::*;
+    use crate::hub::Terms;
+    use crate::testing::{Conversation, TestNode, add, caller, remove, say, user};
 
     /// As on hello: what they have seen long ago, or on another device, is not pushed again.
     #[tokio::test]
@@ -413,5 +421,53 @@ mod tests {
             }
         }
         assert_eq!((gap_to, events), (added - 1, vec![added, last]));
+    }
+
+    /// What a session was to get is trimmed before it came to it: a gap says so, and it goes on.
+    #[tokio::test]
+    async fn a_step_below_a_floor_that_has_moved_is_a_gap() {
+        let (node, room) = TestNode::with_group().await;
+        let mut head = 0;
+        for number in 0..9 {
+            head = say(&node.api, &room, &format!("heard {number}")).await;
+        }
+        let hub = node.api.hub();
+        let mailbox = hub.open(&user("bob"), None);
+        let (listening, _) = hub.subscribe(&room, &mailbox).await.unwrap().unwrap();
+        let member = hub.member(&room, &user("bob")).await.unwrap().unwrap();
+        let plan = VecDeque::from([Step::Through(4)]);
+        let mut stream = RoomStream::new(Source::live(listening, head), plan, &member, head);
+
+        // The floor moves up to 7, as the node learns with the next chunk.
+        let other = node.other();
+        say(&other, &room, "unheard").await;
+        let stored = node.api.store().room(&room).await.unwrap().unwrap();
+        node.store.trimmed.store(6, Ordering::SeqCst);
+        let terms = Terms { floor: 7, ..Terms::from(&stored.info) };
+        hub.deliver(&room, terms, &stored.tail);
+        let (mut out, mut frames) = (VecDeque::new(), Vec::new());
+        for _ in 0..20 {
+            let progress = stream.advance(hub, &user("bob"), &mut out).await.unwrap();
+            frames.extend(out.drain(..).flat_map(|delivery| delivery.frames().to_vec()));
+            if matches!(progress, Progress::UpToDate) {
+                break;
+            }
+        }
+        let mut next = 1;
+        for frame in frames {
+            match frame.decode_frame().unwrap().frame.unwrap() {
+                Frame::Gap(gap) => {
+                    assert_eq!((gap.from_seq, gap.reason()), (next, v1::GapReason::Retention));
+                    next = gap.to_seq + 1;
+                }
+                Frame::Event(event) => {
+                    assert!(event.seq == next && event.seq >= 7, "{}", event.seq);
+                    next += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((next, stream.cursor()), (stored.tail.head().seq() + 1, stored.tail.head().seq()));
+        assert!(stream.follows());
     }
 }
