@@ -223,8 +223,13 @@ async fn after_a_storm_of_bad_peers_the_server_serves_in_little_memory() {
         text.lines().any(|line| line == "parlance_sessions 0").then_some(())
     })
     .await;
-    let asked = v1::GetPresenceRequest { user_ids: vec!["bob".to_owned()] };
-    assert!(!alice.users().get_presence(asked).await.unwrap().into_inner().presences[0].online);
+    // After the grace.
+    eventually("bob is offline", async || {
+        let asked = v1::GetPresenceRequest { user_ids: vec!["bob".to_owned()] };
+        let presence = alice.users().get_presence(asked).await.unwrap().into_inner().presences.remove(0);
+        (!presence.online).then_some(())
+    })
+    .await;
     for_each_door(async |door| {
         let mut conversation = bob.connect(door).await;
         let sent = alice.say(&rooms[0], "still here").await;

@@ -240,8 +240,8 @@ impl Mesh {
         if let Some(number) = number {
             slot.arrivals.envelope(way.0.as_str(), &way.1, number);
         }
-        let notice = if number.is_some() { Notice::Payload } else { Notice::Unverified };
-        if slot.notices.try_send(notice(payload)).is_err() {
+        // What is forged is as if it were sealed: the chain of the log has to hold without that.
+        if slot.notices.try_send(Notice::Payload(payload)).is_err() {
             slot.must_recover = true;
         }
     }

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use parlance_api::PRESENCE_GRACE;
 use tokio::time::sleep;
 
 use super::Script;
@@ -195,14 +196,15 @@ impl Script {
         for (user, clients) in &self.users {
             for client in clients {
                 if *user == stage.member {
-                    self.world.tell(*client, Do::Away(Duration::from_millis(2_500)));
+                    self.world.tell(*client, Do::Away(PRESENCE_GRACE + Duration::from_millis(2_500)));
                 } else {
                     self.world.tell(*client, Do::Prefer(Some(stage.here.0)));
                     self.world.tell(*client, Do::Cut { half_open: Duration::ZERO });
                 }
             }
         }
-        sleep(Duration::from_millis(2_000)).await;
+        // Until then they are registered still.
+        sleep(PRESENCE_GRACE + Duration::from_millis(2_000)).await;
         self.world.mesh.stall(&stage.there.1.id, dice.millis(1_000, 2_500));
         sleep(dice.millis(950, 1_600)).await;
         self.say_as(stage.owners, &stage.room, true);
