@@ -159,9 +159,10 @@ impl Requests {
             return Ok(Seen::Before(Outcome { is_repeat: true, ..done.outcome }));
         }
         match command.after {
+            // First: how far the room went on without them is not theirs to know.
+            Some(after) if left.is_some_and(|left| after >= left) => Ok(Seen::Never),
             Some(after) if after > head => Err(Refusal::CursorAhead { after, head }),
             Some(after) if after >= self.after => Ok(Seen::Never),
-            Some(after) if left.is_some_and(|left| after >= left) => Ok(Seen::Never),
             Some(after) if after + 1 < floor => Err(Refusal::OutcomeUnknown { floor }),
             Some(after) if head - after > MAX_REPEAT_CHECK => {
                 Err(Refusal::CatchUpFirst { head: left.unwrap_or(head) })

@@ -220,6 +220,7 @@ fn whoever_was_removed_pages_up_to_that_and_no_further() {
         assert_eq!(ask(&mut solo, left - 1), Err(Refusal::CatchUpFirst { head: left }));
         // They have seen everything that they may: a later cursor will never come.
         assert_eq!(ask(&mut solo, left), Err(Refusal::NotMember));
+        assert_eq!(ask(&mut solo, u64::MAX), Err(Refusal::NotMember), "the head is not theirs to know");
         solo.reload();
     }
     // One who came back has not left.

@@ -90,6 +90,10 @@ impl Nodes {
             known.ended.clear();
         }
         known.ended.extend(leases.ended.iter().chain(&leases.left).cloned());
+        // Answers may overtake each other: one that is there was taken for ended by an older one.
+        for lease in &leases.alive {
+            known.ended.remove(lease);
+        }
         let nodes = |leases: &[String]| -> HashSet<NodeId> {
             leases.iter().filter_map(|lease| node_of(lease)).collect()
         };
@@ -166,6 +170,16 @@ mod tests {
         assert_eq!(lost(&nodes, leases(&["me"], &["a"], &["b"])), ["a"]);
         assert!(lost(&nodes, leases(&["me"], &["a"], &["b"])).is_empty());
         assert_eq!(nodes.all(), [NodeId::parse("me").unwrap()]);
+    }
+
+    #[test]
+    fn lease_that_an_older_answer_did_not_have_is_alive() {
+        let nodes = nodes(Duration::from_secs(100));
+        lost(&nodes, leases(&["me", "new"], &[], &[]));
+        lost(&nodes, leases(&["me"], &[], &[]));
+        nodes.forget_unknown(["new"].into_iter());
+        lost(&nodes, leases(&["me", "new"], &[], &[]));
+        assert!(!nodes.has_ended("new"));
     }
 
     #[test]
