@@ -67,7 +67,7 @@ impl Sent {
     }
 
     /// The next beat. What it has no room for is first in the one after: of n channels that are
-    /// always in use, each is announced at least once in n / [`MAX_ANNOUNCED`] beats, rounded up.
+    /// always in use, each is announced at least once in n / 1,000 beats, rounded up.
     pub fn beat(&mut self) -> Beat {
         self.beats += 1;
         for stream in self.streams.values_mut().filter(|stream| stream.announced) {
