@@ -1,5 +1,5 @@
 use crate::plant::{self, Plant};
-use crate::{Body, Event};
+use crate::{Body, Event, UserId};
 
 /// The end of a chunk: where an append may go on. Nothing else makes one, so that no
 /// node can append in the middle of another's chunk.
@@ -101,6 +101,14 @@ impl Chunk {
     /// Seq of the first event: the key in the room's log.
     pub fn first_seq(&self) -> u64 {
         self.events[0].seq
+    }
+
+    /// Whose membership it changes.
+    pub fn concerned(&self) -> impl Iterator<Item = &UserId> {
+        self.events.iter().filter_map(|event| match &event.body {
+            Body::MemberAdded { user, .. } | Body::MemberRemoved { user } => Some(user),
+            _ => None,
+        })
     }
 
     /// Whether it may have changed what stands beside the log (members, present forms, settings) in

@@ -93,14 +93,6 @@ impl Audiences {
     }
 }
 
-/// Whose membership `chunk` changes.
-pub(super) fn concerned(chunk: &Chunk) -> impl Iterator<Item = &UserId> {
-    chunk.events().iter().filter_map(|event| match &event.body {
-        Body::MemberAdded { user, .. } | Body::MemberRemoved { user } => Some(user),
-        _ => None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use parlance_core::{Event, RequestId, Role, Timestamp, Unknown};

@@ -29,11 +29,21 @@ pub(super) fn chunk(room: &RoomId, terms: Terms, chunk: &Chunk) -> Content {
 }
 
 pub(super) fn head<'a>(room: &RoomId, head: u64, users: impl Iterator<Item = &'a UserId>) -> Content {
-    Content::Head(HeadHint {
-        room_id: room.as_str().to_owned(),
-        head_seq: head,
-        user_ids: users.map(|user| user.as_str().to_owned()).collect(),
-    })
+    Content::Head(head_hint(room.as_str().to_owned(), head, users))
+}
+
+pub(super) fn head_hint<'a>(
+    room_id: String,
+    head_seq: u64,
+    users: impl Iterator<Item = &'a UserId>,
+) -> HeadHint {
+    HeadHint { room_id, head_seq, user_ids: users.map(|user| user.as_str().to_owned()).collect() }
+}
+
+/// Where a room is by a chunk that is not to be believed, or cannot be interpreted: then anywhere.
+pub(super) fn head_after(room_id: String, chunk: Option<&Chunk>) -> HeadHint {
+    let head = chunk.map_or(u64::MAX, |chunk| chunk.head().seq());
+    head_hint(room_id, head, chunk.into_iter().flat_map(Chunk::concerned))
 }
 
 pub(super) fn signal(to: &SignalTarget<'_>, frame: &SharedFrame) -> Content {

@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Cluster;
-use super::audience::concerned;
 use super::envelope::{self, Content};
 use crate::Error;
 use crate::hub::SignalTarget;
@@ -63,15 +62,13 @@ impl Cluster {
                 let Ok(room) = RoomId::parse(&hint.room_id) else { return };
                 let Some(chunk) = hint.chunk.and_then(convert::chunk_from) else {
                     // It may be of a later version: the store knows.
-                    let (room_id, head_seq) = (hint.room_id, u64::MAX);
-                    return self.follow_up(tasks, HeadHint { room_id, head_seq, user_ids: Vec::new() });
+                    return self.follow_up(tasks, envelope::head_after(hint.room_id, None));
                 };
                 self.audiences.observe(&room, &chunk);
                 if let Err(users) = self.hub.observe(&room, &chunk) {
                     metrics::counter!("parlance_hints_unverified_total").increment(1);
-                    let user_ids = users.iter().map(|user| user.as_str().to_owned()).collect();
-                    let (room_id, head_seq) = (hint.room_id, chunk.head().seq());
-                    self.follow_up(tasks, HeadHint { room_id, head_seq, user_ids });
+                    let head = chunk.head().seq();
+                    self.follow_up(tasks, envelope::head_hint(hint.room_id, head, users.iter()));
                 }
                 rooms.observe(&room, chunk);
             }
@@ -90,10 +87,7 @@ impl Cluster {
             // Where the room is by now, the store says.
             Content::Chunk(hint) => {
                 let chunk = hint.chunk.and_then(convert::chunk_from);
-                let user_ids =
-                    chunk.iter().flat_map(concerned).map(|user| user.as_str().to_owned()).collect();
-                let head_seq = chunk.map_or(u64::MAX, |chunk| chunk.head().seq());
-                self.follow_up(tasks, HeadHint { room_id: hint.room_id, head_seq, user_ids });
+                self.follow_up(tasks, envelope::head_after(hint.room_id, chunk.as_ref()));
             }
             Content::Head(_) | Content::Signal(_) => self.take(rooms, tasks, content),
             Content::Forward(_) | Content::Forwarded(_) | Content::Contended(_) => {

@@ -79,7 +79,7 @@ struct Written {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Untold {
     head: u64,
-    /// Whose membership may have changed: whoever was removed is told of nothing that comes later.
+    /// Users whose membership may have changed. Later chunks are not published to removed users.
     users: BTreeSet<UserId>,
 }
 

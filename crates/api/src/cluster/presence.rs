@@ -1,5 +1,5 @@
-//! Presence of users whose node is gone, or was taken for gone. Nobody is left there to say that
-//! they have left; whoever clears up after it does.
+//! Presence of users whose node is gone, or was taken for gone: the node that removes their
+//! registrations reports them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Cluster {
     async fn report(&self, user: &UserId, online: bool) -> Result<(), StoreError> {
         let rooms = self.rooms_to_tell(user).await?;
         self.signal(&rooms, &presence(user, online), user).await;
-        // Whoever has come back since was announced before this.
+        // A user who has come back meanwhile was announced before this signal.
         if !online && self.registry.online(std::slice::from_ref(user)).await == Ok(vec![true]) {
             self.signal(&rooms, &presence(user, true), user).await;
         }

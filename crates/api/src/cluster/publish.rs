@@ -10,7 +10,6 @@ use parlance_store::{StoreError, StoredRoom};
 use prost::Message;
 
 use super::Cluster;
-use super::audience::concerned;
 use super::envelope::{self, encode};
 use crate::hub::{SignalTarget, Terms};
 use crate::limits::MAX_HINT_BYTES;
@@ -39,7 +38,7 @@ impl Cluster {
     /// to hear of it with whatever is told of the room next.
     pub(crate) fn may_have_committed(&self, room: &RoomId, chunk: &Chunk) {
         if self.registry.is_shared() {
-            let users = concerned(chunk).cloned().collect();
+            let users = chunk.concerned().cloned().collect();
             self.note_written(room, |written| written.not_told(0, users));
         }
     }
@@ -51,7 +50,7 @@ impl Cluster {
             return;
         }
         let (room, terms) = (&info.id, Terms::from(info));
-        let users = concerned(chunk).cloned().collect();
+        let users = chunk.concerned().cloned().collect();
         if self.written.get(room).is_some_and(|written| written.untold.is_some()) {
             // It does not continue what they know.
             return self.announce(room, chunk.head(), users).await;

@@ -243,7 +243,7 @@ impl Cluster {
         if let Some(stored) = self.store.room(room).await? {
             // For the sessions here, who may not have been told either.
             self.hub.deliver(room, Terms::from(&stored.info), &stored.tail);
-            let users = super::audience::concerned(&stored.tail).cloned().collect();
+            let users = stored.tail.concerned().cloned().collect();
             self.announce(room, stored.head(), users).await;
         }
         Ok(())

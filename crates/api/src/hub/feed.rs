@@ -1,8 +1,10 @@
-use std::collections::{BTreeSet, VecDeque};
+mod confirm;
+
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use parlance_core::{Body, Chunk, Entry, Event, Mark, Member, Overlay, RoomId, SeqRange, UserId};
+use parlance_core::{Body, Chunk, Entry, Event, Mark, Overlay, RoomId, SeqRange, UserId};
 use parlance_proto::{SharedFrame, convert, v1};
 use parlance_registry::Registry;
 use parlance_store::Store;
@@ -14,7 +16,7 @@ use super::frame::{Frame, Piece, following};
 use super::pages::{Pages, page_start};
 use super::state::{RoomState, Terms};
 use super::subscription::push_all;
-use super::{Attach, Mailbox, Subscription};
+use super::{Mailbox, Subscription};
 use crate::Error;
 use crate::limits::{PUSHES, RING_IDLE, Sizes};
 use crate::map::HashMap;
@@ -418,7 +420,7 @@ impl Feed {
             let Some(until) = until else {
                 let fetched = feed.read(store.as_ref(), cursor, to).await?;
                 // Afterwards: what was read is of the head that was known before.
-                if feed.is_unconfirmed(&subscription) {
+                if subscription.is_unconfirmed(feed.state().whole_from) {
                     feed.confirm_members(store.as_ref()).await?;
                     return Ok(None);
                 }
@@ -427,47 +429,6 @@ impl Feed {
             feed.read_past(store.as_ref(), cursor, to.min(until), until).await.map(Some)
         })
         .await
-    }
-
-    /// Whether the session's user may have been removed in a hole of what was delivered.
-    fn is_unconfirmed(&self, subscription: &Subscription) -> bool {
-        subscription.is_live() && !subscription.follows_from(self.state().whole_from)
-    }
-
-    /// Reads the rows of all users whose membership may have changed in a hole: a removal there
-    /// was noted by nobody, and messages must not come in a form from after it.
-    async fn confirm_members(&self, store: &dyn Store) -> Result<(), Error> {
-        let _turn = self.confirming.lock().await;
-        let (head, users) = {
-            let state = self.state();
-            let Some(room) = state.room else { return Ok(()) };
-            let listeners = state.listeners.values();
-            let unconfirmed = listeners.filter(|one| one.is_live() && !one.follows_from(state.whole_from));
-            let users: BTreeSet<UserId> = unconfirmed.map(|one| one.mailbox().user().clone()).collect();
-            (room.head, users)
-        };
-        if users.is_empty() {
-            return Ok(());
-        }
-        let asked: Vec<UserId> = users.iter().cloned().collect();
-        let rows = store.members_by_id(&self.room, &asked).await?;
-        let rows: HashMap<UserId, Member> = rows.into_iter().map(|row| (row.user.clone(), row)).collect();
-        let state = self.state();
-        let asked = |one: &&Arc<Subscription>| one.is_live() && users.contains(one.mailbox().user());
-        for one in state.listeners.values().filter(asked) {
-            if let Some(row) = rows.get(one.mailbox().user())
-                && one.joined() < row.changed_at()
-            {
-                if row.is_active() {
-                    let room = self.room.clone();
-                    one.mailbox().attach(Attach { room, joined: row.changed_at() });
-                } else {
-                    one.set_removed_at(row.changed_at());
-                }
-            }
-            one.confirm(head);
-        }
-        Ok(())
     }
 
     /// Few ask for it, and each for another past: it is not kept.

@@ -294,11 +294,7 @@ impl Hub {
 
     /// Who of those here came or went by the events of a chunk.
     fn members_changed_here(&self, chunk: &Chunk) -> Vec<UserId> {
-        let changed = chunk.events().iter().filter_map(|event| match &event.body {
-            Body::MemberAdded { user, .. } | Body::MemberRemoved { user } => Some(user),
-            _ => None,
-        });
-        changed.filter(|user| self.is_here(user)).cloned().collect()
+        chunk.concerned().filter(|user| self.is_here(user)).cloned().collect()
     }
 
     /// Attaches sessions of those who were added, and notes who of the lingering was removed.

@@ -141,8 +141,13 @@ impl Subscription {
         self.is_live() && self.removed_at() == 0 && self.follows_from(whole_from)
     }
 
+    /// Whether the user counts as a member, and may have been removed in a hole before `whole_from`.
+    pub(super) fn is_unconfirmed(&self, whole_from: u64) -> bool {
+        self.is_live() && !self.follows_from(whole_from)
+    }
+
     /// Whether the session knows of all removals before `whole_from`.
-    pub(super) fn follows_from(&self, whole_from: u64) -> bool {
+    fn follows_from(&self, whole_from: u64) -> bool {
         let known = self.cursor().max(self.confirmed_at.load(Ordering::Acquire));
         known + 1 >= whole_from
     }

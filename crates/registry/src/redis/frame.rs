@@ -47,9 +47,7 @@ pub(super) fn heartbeat(node: &NodeId, number: u64) -> Bytes {
 pub(super) fn envelope(sender: Sender<'_>, channel: &str, number: u64, payload: &[u8]) -> Bytes {
     let Sender { node, fleet, key } = sender;
     let mut frame = head(node, NUMBERED, payload.len());
-    frame.put_u8(ID_END);
-    frame.put_slice(fleet.as_bytes());
-    frame.put_u64(number);
+    put_number(&mut frame, fleet, number);
     let seal = key.seal(channel, &frame[1..], payload);
     frame.put_slice(&seal);
     frame.put_slice(payload);
@@ -69,6 +67,12 @@ pub(super) fn beat(sender: Sender<'_>, channel: &str, beat: &Beat) -> Bytes {
         payload.put_u64(*number);
     }
     envelope(sender, channel, beat.number, &payload)
+}
+
+fn put_number(head: &mut BytesMut, fleet: FleetTag, number: u64) {
+    head.put_u8(ID_END);
+    head.put_slice(fleet.as_bytes());
+    head.put_u64(number);
 }
 
 fn head(sender: &NodeId, more: usize, payload: usize) -> BytesMut {
@@ -107,9 +111,7 @@ impl Frame {
     pub(super) fn is_sealed(&self, key: &FleetKey, channel: &str) -> bool {
         let (Some((fleet, number)), Some(seal)) = (self.numbered, self.seal) else { return false };
         let mut head = BytesMut::from(self.sender.as_str().as_bytes());
-        head.put_u8(ID_END);
-        head.put_slice(fleet.as_bytes());
-        head.put_u64(number);
+        put_number(&mut head, fleet, number);
         let expected = key.seal(channel, &head, &self.payload);
         // In the same time wherever they differ.
         seal.iter().zip(expected).fold(0, |differ, (one, other)| differ | (one ^ other)) == 0

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parlance_core::Timestamp;
 
-use super::item::{self, Item, get_number, get_text, number, text};
+use super::item::{self, get_number, get_text, number, text};
 use super::{Dynamo, rooms};
 use crate::StoreError;
 use crate::record::damaged;
@@ -71,7 +71,9 @@ impl Dynamo {
     }
 
     async fn tables_claim(&self) -> Result<Option<OtherFleet>, StoreError> {
-        let Some(item) = self.get(OPERATION, &self.tables.rooms, key()).await? else { return Ok(None) };
+        let Some(item) = self.get(OPERATION, &self.tables.rooms, rooms::reserved(KEY)).await? else {
+            return Ok(None);
+        };
         let claim = || {
             let until = Timestamp(get_number(&item, "until")?);
             Some(OtherFleet { prefix: get_text(&item, "prefix")?.to_owned(), until })
@@ -81,7 +83,7 @@ impl Dynamo {
 
     /// Writes the claim unless another fleet has one that goes beyond `now`. Returns whether it did.
     async fn put_claim(&self, prefix: &str, until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
-        let mut item = key();
+        let mut item = rooms::reserved(KEY);
         item.extend(item::item([("prefix", text(prefix)), ("until", number(until.0))]));
         self.put_if(OPERATION, &self.tables.rooms, item, |put| {
             put.condition_expression("attribute_not_exists(#p) OR #p = :own OR #u <= :now")
@@ -92,8 +94,4 @@ impl Dynamo {
         })
         .await
     }
-}
-
-fn key() -> Item {
-    item::item([(rooms::ROOM, text(KEY)), (rooms::ITEM, text("#"))])
 }

@@ -30,7 +30,7 @@ impl Dynamo {
     pub(super) async fn settle_identity(&self) -> Result<Identity, StoreError> {
         let tables = self.table_ids().await?;
         for _ in 0..TRIES {
-            let (old, new) = match self.get(OPERATION, &self.tables.rooms, key()).await? {
+            let (old, new) = match self.get(OPERATION, &self.tables.rooms, rooms::reserved(KEY)).await? {
                 None => (None, Identity::new()?),
                 Some(item) => {
                     let (identity, written_in) = read(&item)?;
@@ -74,7 +74,7 @@ impl Dynamo {
 
     /// Whether the store's item is there; without writing it.
     pub(super) async fn has_identity(&self) -> Result<bool, StoreError> {
-        Ok(self.get(OPERATION, &self.tables.rooms, key()).await?.is_some())
+        Ok(self.get(OPERATION, &self.tables.rooms, rooms::reserved(KEY)).await?.is_some())
     }
 
     /// Writes the item, if it is still that of `old`. Returns whether it did.
@@ -84,7 +84,7 @@ impl Dynamo {
         new: &Identity,
         tables: &str,
     ) -> Result<bool, StoreError> {
-        let mut item = key();
+        let mut item = rooms::reserved(KEY);
         item.extend(item::item([
             (ID, text(&new.id)),
             ("epoch", number(new.epoch)),
@@ -123,10 +123,6 @@ fn id_of(table: &TableDescription) -> String {
             format!("{}@{created}", table.table_arn().unwrap_or_default())
         }
     }
-}
-
-fn key() -> Item {
-    item::item([(rooms::ROOM, text(KEY)), (rooms::ITEM, text("#"))])
 }
 
 /// The identity of the store's item, and the tables that it was written in.

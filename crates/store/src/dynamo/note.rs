@@ -6,11 +6,8 @@
 //! | `room_id`, `item` | S | `#note`, `#` |
 //! | `note` | S | whatever the last node left |
 
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
-
-use super::error::store_error;
-use super::item::{self, Item, get_text, text};
-use super::{Dynamo, rooms, units};
+use super::item::{self, get_text, text};
+use super::{Dynamo, rooms};
 use crate::StoreError;
 
 const OPERATION: &str = "note";
@@ -20,21 +17,14 @@ const NOTE: &str = "note";
 
 impl Dynamo {
     pub(super) async fn read_note(&self) -> Result<Option<String>, StoreError> {
-        let item = self.get(OPERATION, &self.tables.rooms, key()).await?;
+        let item = self.get(OPERATION, &self.tables.rooms, rooms::reserved(KEY)).await?;
         Ok(item.and_then(|item| get_text(&item, NOTE).map(ToOwned::to_owned)))
     }
 
     pub(super) async fn put_note(&self, note: &str) -> Result<(), StoreError> {
-        let mut item = key();
+        let mut item = rooms::reserved(KEY);
         item.extend(item::item([(NOTE, text(note))]));
-        let put = self.client.put_item().table_name(&self.tables.rooms).set_item(Some(item));
-        let answer = put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-        let answer = answer.map_err(|error| store_error(OPERATION, error))?;
-        units::written(OPERATION, answer.consumed_capacity());
-        Ok(())
+        // In any case: what counts is that it changes.
+        self.put_if(OPERATION, &self.tables.rooms, item, |put| put).await.map(drop)
     }
-}
-
-fn key() -> Item {
-    item::item([(rooms::ROOM, text(KEY)), (rooms::ITEM, text("#"))])
 }

@@ -26,7 +26,7 @@ const LOOKED_AT: i32 = 5;
 impl Dynamo {
     /// The key of these tables. Creates it where there is none: one node's holds.
     pub(super) async fn settle_room_ids(&self) -> Result<RoomIds, StoreError> {
-        let item = match self.get(OPERATION, &self.tables.rooms, key()).await? {
+        let item = match self.get(OPERATION, &self.tables.rooms, rooms::reserved(KEY)).await? {
             Some(item) => item,
             None => {
                 let ids = RoomIds::generate(self.has_rooms().await?)?;
@@ -34,7 +34,7 @@ impl Dynamo {
                     return Ok(ids);
                 }
                 let lost = || StoreError::Damaged("the key of room ids is gone".into());
-                self.get(OPERATION, &self.tables.rooms, key()).await?.ok_or_else(lost)?
+                self.get(OPERATION, &self.tables.rooms, rooms::reserved(KEY)).await?.ok_or_else(lost)?
             }
         };
         read(&item).ok_or_else(|| damaged("the item", "the room ids"))
@@ -51,7 +51,7 @@ impl Dynamo {
 
     /// Writes the item, if there is none. Returns whether it did.
     async fn put_room_ids(&self, ids: &RoomIds) -> Result<bool, StoreError> {
-        let mut item = key();
+        let mut item = rooms::reserved(KEY);
         let unkeyed = number(ids.some_unkeyed.into());
         item.extend(item::item([("secret", text(&ids.key_text())), ("unkeyed", unkeyed)]));
         self.put_if(OPERATION, &self.tables.rooms, item, |put| {
@@ -59,10 +59,6 @@ impl Dynamo {
         })
         .await
     }
-}
-
-fn key() -> Item {
-    item::item([(rooms::ROOM, text(KEY)), (rooms::ITEM, text("#"))])
 }
 
 fn read(item: &Item) -> Option<RoomIds> {

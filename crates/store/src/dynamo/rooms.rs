@@ -33,6 +33,11 @@ pub(super) fn room_key(room: &RoomId) -> Item {
     item::item([(ROOM, text(room.as_str())), (ITEM, text(OWN))])
 }
 
+/// The key of an item that belongs to no room: `id` is no room's id.
+pub(super) fn reserved(id: &str) -> Item {
+    item::item([(ROOM, text(id)), (ITEM, text(OWN))])
+}
+
 pub(super) fn member_key(room: &RoomId, user: &UserId) -> Item {
     item::item([(ROOM, text(room.as_str())), (ITEM, text(&format!("{MEMBER}{user}")))])
 }
