@@ -49,6 +49,8 @@ pub(crate) struct ControlledStore {
     pub(crate) answers: Semaphore,
     /// What happens right after the next page of a user's rooms was read.
     pub(crate) after_page: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// What happens right after the next room was read.
+    pub(crate) after_room: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Reads of rooms, logs and rows so far.
     reads: AtomicUsize,
     /// Users are not stored, and nobody is answered.
@@ -122,7 +124,12 @@ impl Store for ControlledStore {
         for creation in meanwhile {
             self.inner.create_room(creation).await?;
         }
-        self.inner.room(room).await
+        let stored = self.inner.room(room).await;
+        let work = self.after_room.lock().unwrap().take();
+        if let Some(work) = work {
+            work.await;
+        }
+        stored
     }
 
     async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError> {
@@ -287,6 +294,7 @@ impl TestNode {
             meanwhile: Mutex::default(),
             trimmed: AtomicU64::new(0),
             after_page: Mutex::default(),
+            after_room: Mutex::default(),
             committed: Semaphore::new(0),
             answers: Semaphore::new(0),
             reads: AtomicUsize::new(0),

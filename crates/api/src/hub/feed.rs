@@ -175,8 +175,16 @@ impl Feed {
             return Ok(());
         }
         let this = self.refreshes.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let known = match self.known() {
+            None => match self.load(store).await? {
+                // What somebody else has read meanwhile may be from before this was asked.
+                Some(Loaded { state, fresh: false }) => Some(state),
+                _ => None,
+            },
+            known => known,
+        };
         let mut new = Vec::new();
-        if let Some(known) = self.known() {
+        if let Some(known) = known {
             let chunks = store.chunks_after(&self.room, known.head, self.sizes.refresh_events).await?;
             let is_far =
                 chunks.iter().map(|chunk| chunk.events().len()).sum::<usize>() >= self.sizes.refresh_events;
@@ -194,8 +202,6 @@ impl Feed {
             if is_far && let Some(stored) = stored {
                 new.push((Terms::from(&stored.info), stored.tail));
             }
-        } else {
-            self.load(store).await?;
         }
         for (terms, chunk) in &new {
             deliver(*terms, chunk);

@@ -242,3 +242,28 @@ async fn a_refresh_is_over_once_its_news_are_delivered() {
     soon(third.into_inner().unwrap()).await.unwrap();
     assert_eq!(nodes.node.store.reads(), reads, "it was looked for already");
 }
+
+/// A session reads where the room is, and before it has the answer a hint says that the room has
+/// gone on: what that reads must not be lost to what the session has read.
+#[tokio::test]
+async fn a_refresh_while_a_session_opens_the_room_finds_what_is_new() {
+    let nodes = Arc::new(Nodes::start().await);
+    let hub = nodes.node.api.hub();
+    let store = nodes.node.store.clone();
+    let bob = hub.open(&user("bob"), None);
+    let refresh = Arc::new(Mutex::new(None));
+    let (there, begun) = (nodes.clone(), refresh.clone());
+    *store.after_room.lock().unwrap() = Some(Box::pin(async move {
+        there.say(&there.other, "news").await;
+        let hub = there.node.api.hub().clone();
+        let feed = hub.feed(&there.room).unwrap();
+        let mut refresh = Box::pin(async move { hub.refresh(&feed).await });
+        assert!(refresh.as_mut().now_or_never().is_none(), "it reads the store");
+        *begun.lock().unwrap() = Some(refresh);
+    }));
+    let (listening, _) = hub.subscribe(&nodes.room, &bob).await.unwrap().unwrap();
+    let refresh = refresh.lock().unwrap().take().unwrap();
+    soon(refresh).await.unwrap();
+    let head = store.room(&nodes.room).await.unwrap().unwrap().head().seq();
+    assert_eq!(listening.feed().known().unwrap().head, head);
+}
