@@ -16,6 +16,19 @@ export type MessageState =
   /** At least one other has read it. */
   | "read";
 
+/** A change to a message that the server has not confirmed. */
+export interface PendingChange {
+  /** Id of its command: what `Client.retry` and `Client.discard` take. */
+  readonly id: string;
+  readonly kind: "edit" | "delete" | "react" | "unreact";
+  /** A pending change is shown already, a failed one is not. */
+  readonly state: "pending" | "failed";
+  /** Why it failed, for a developer to read. */
+  readonly error: string | undefined;
+  /** Of an edit: the new text. */
+  readonly text: string | undefined;
+}
+
 /** A message as it is now. Never changes: a change makes a new one. */
 export interface ChatMessage {
   /** Stays the same from the echo to the acknowledged message. */
@@ -34,6 +47,8 @@ export interface ChatMessage {
   /** How far it has come on its way into the room; `Room.stateOf` knows how far beyond. */
   readonly state: "sending" | "failed" | "sent";
   readonly error: string | undefined;
+  /** Changes on their way, in order; absent where there are none. */
+  readonly pending?: readonly PendingChange[];
   /** @internal The event that last changed it. */
   readonly changedSeq: number;
 }
@@ -81,9 +96,9 @@ export function changed(message: ChatMessage, event: Event): ChatMessage {
     case "messageDeleted":
       return { ...message, changedSeq, text: "", deleted: true, reactions: [] };
     case "reactionAdded":
-      return { ...message, changedSeq, reactions: added(message.reactions, body.value.emoji, actorId) };
+      return { ...message, changedSeq, reactions: withReaction(message.reactions, body.value.emoji, actorId) };
     case "reactionRemoved":
-      return { ...message, changedSeq, reactions: removed(message.reactions, body.value.emoji, actorId) };
+      return { ...message, changedSeq, reactions: withoutReaction(message.reactions, body.value.emoji, actorId) };
     default:
       return message;
   }
@@ -97,14 +112,14 @@ export function isSameEmoji(a: string, b: string): boolean {
   return compared(a) === compared(b);
 }
 
-function added(reactions: Reactions, emoji: string, userId: string): Reactions {
+export function withReaction(reactions: Reactions, emoji: string, userId: string): Reactions {
   const others = reactions.filter((reaction) => !isSameEmoji(reaction.emoji, emoji));
   const known = reactions.find((reaction) => isSameEmoji(reaction.emoji, emoji)) ?? { emoji, userIds: [] };
   const with_ = [...others, { ...known, userIds: [...known.userIds.filter((id) => id !== userId), userId] }];
   return with_.sort((a, b) => (a.emoji < b.emoji ? -1 : 1));
 }
 
-function removed(reactions: Reactions, emoji: string, userId: string): Reactions {
+export function withoutReaction(reactions: Reactions, emoji: string, userId: string): Reactions {
   return reactions
     .map((reaction) =>
       isSameEmoji(reaction.emoji, emoji)

@@ -1,0 +1,60 @@
+import { isSameEmoji } from "../room/message.js";
+import type { Command, NewCommand } from "./command.js";
+
+/** What a new command does to those that are queued. */
+export interface Coalesced {
+  /** Ids of queued commands that the new one replaces or cancels. */
+  drop: readonly string[];
+  /** Whether the new one is to be queued at all. */
+  keep: boolean;
+  /** The queued command that does the same as the new one. */
+  same?: string;
+}
+
+const KEPT: Coalesced = { drop: [], keep: true };
+
+/**
+ * Merges a new command with those that are queued: of read marks the highest stays, of hidden
+ * flags the latest, and a reaction and its removal cancel out. Only what is not on the wire, or
+ * was refused, is dropped.
+ */
+export function coalesce(queued: readonly Command[], next: NewCommand): Coalesced {
+  const open = queued.filter(({ roomId, state }) => roomId === next.roomId && state !== "confirmed");
+  const droppable = open.filter(({ state }) => state !== "sending");
+  switch (next.kind) {
+    case "markRead": {
+      const { seq } = next.payload;
+      const higher = open.find((command) => command.kind === "markRead" && command.state !== "failed" && command.payload.seq >= seq);
+      if (higher) return { drop: [], keep: false, same: higher.id };
+      return { drop: ids(droppable.filter(({ kind }) => kind === "markRead")), keep: true };
+    }
+    case "hide":
+      return { drop: ids(droppable.filter(({ kind }) => kind === "hide")), keep: true };
+    case "react":
+    case "unreact": {
+      const { seq, emoji } = next.payload;
+      const same = open.filter(
+        (command) =>
+          (command.kind === "react" || command.kind === "unreact") &&
+          command.payload.seq === seq &&
+          isSameEmoji(command.payload.emoji, emoji),
+      );
+      const failed = same.filter(({ state }) => state === "failed");
+      const last = same.filter(({ state }) => state !== "failed").at(-1);
+      if (last?.kind === next.kind) return { drop: ids(failed), keep: false, same: last.id };
+      if (last?.state === "waiting") return { drop: ids([...failed, last]), keep: false };
+      return { drop: ids(failed), keep: true };
+    }
+    case "edit":
+      return {
+        drop: ids(droppable.filter((command) => command.kind === "edit" && command.payload.seq === next.payload.seq)),
+        keep: true,
+      };
+    default:
+      return KEPT;
+  }
+}
+
+function ids(commands: readonly Command[]): string[] {
+  return commands.map(({ id }) => id);
+}

@@ -1,0 +1,161 @@
+import { type ChatMessage, type PendingChange, withoutReaction, withReaction } from "../room/message.js";
+import { type Command, type CommandFor, isPending } from "./command.js";
+
+/** What the queue changes of a room, apart from its messages. */
+export interface RoomValues {
+  readonly headSeq: number;
+  readonly readSeq: number;
+  readonly unreadCount: number;
+  readonly isHidden: boolean;
+  readonly isMember: boolean;
+}
+
+/** Confirmed state of a room. */
+export interface Confirmed {
+  readonly roomId: string;
+  /** Whose view it is. */
+  readonly userId: string;
+  /** In a direct room: the other one, whose messages `toUser` are shown too. */
+  readonly peerId?: string;
+  /** Loaded messages, by seq. */
+  readonly messages: readonly ChatMessage[];
+  /** Whether they reach the end of the room: only there are messages on their way shown. */
+  readonly isAtEnd: boolean;
+  readonly values: RoomValues;
+}
+
+export interface Projection {
+  readonly messages: readonly ChatMessage[];
+  readonly values: RoomValues;
+}
+
+/** Confirmed messages at the end among which those on their way are looked for. */
+const RECENT = 200;
+
+/**
+ * The room as its user sees it: the confirmed state with the commands that are on their way laid
+ * over it, in their order. Pure; what no command changes is returned as it was. A refused change
+ * leaves the confirmed state and is marked on its message.
+ */
+export function project(confirmed: Confirmed, commands: readonly Command[]): Projection {
+  const { roomId, peerId } = confirmed;
+  const own = commands.filter((command) =>
+    command.roomId !== undefined ? command.roomId === roomId : command.toUser !== undefined && command.toUser === peerId,
+  );
+  if (own.length === 0) return { messages: confirmed.messages, values: confirmed.values };
+  return { messages: projectMessages(confirmed, own), values: projectValues(confirmed, own) };
+}
+
+function projectMessages({ messages, isAtEnd, roomId, userId }: Confirmed, commands: readonly Command[]): readonly ChatMessage[] {
+  let result = messages;
+  for (const command of commands) {
+    if (!changesMessage(command)) continue;
+    const at = indexOf(result, command.payload.seq);
+    const before = at === undefined ? undefined : result[at];
+    if (at === undefined || before === undefined) continue;
+    const after = applied(before, command, userId);
+    if (after !== before) result = result.with(at, after);
+  }
+  if (!isAtEnd) return result;
+  // A message's event may arrive before the answer to it.
+  const arrived = new Set(messages.slice(-RECENT).map(({ key }) => key));
+  const echoes = commands.flatMap((command) => (command.kind === "send" ? [echo(command, roomId, userId)] : []));
+  const missing = echoes.filter(({ key }) => !arrived.has(key));
+  return missing.length === 0 ? result : [...result, ...missing];
+}
+
+type MessageCommand = CommandFor<"edit"> | CommandFor<"delete"> | CommandFor<"react"> | CommandFor<"unreact">;
+
+function changesMessage(command: Command): command is MessageCommand {
+  return command.kind === "edit" || command.kind === "delete" || command.kind === "react" || command.kind === "unreact";
+}
+
+function applied(message: ChatMessage, command: MessageCommand, userId: string): ChatMessage {
+  // Its event is in the message already.
+  if (command.state === "confirmed" && message.changedSeq >= (command.seq ?? 0)) return message;
+  if (message.deleted) return message;
+  const mark: PendingChange = {
+    id: command.id,
+    kind: command.kind,
+    state: command.state === "failed" ? "failed" : "pending",
+    error: command.error?.message,
+    text: command.kind === "edit" ? command.payload.text : undefined,
+  };
+  const pending = command.state === "confirmed" ? message.pending : [...(message.pending ?? []), mark];
+  const marked = pending === undefined ? message : { ...message, pending };
+  if (command.state === "failed") return marked;
+  switch (command.kind) {
+    case "edit":
+      return { ...marked, text: command.payload.text, editedAt: new Date(command.writtenAt) };
+    case "delete":
+      return { ...marked, text: "", deleted: true, reactions: [] };
+    case "react":
+      return { ...marked, reactions: withReaction(message.reactions, command.payload.emoji, userId) };
+    case "unreact":
+      return { ...marked, reactions: withoutReaction(message.reactions, command.payload.emoji, userId) };
+  }
+}
+
+function projectValues({ values, messages, userId }: Confirmed, commands: readonly Command[]): RoomValues {
+  let { readSeq, unreadCount, isHidden, isMember } = values;
+  for (const command of commands) {
+    if (command.state === "failed") continue;
+    if (command.kind === "markRead" && command.payload.seq > readSeq) {
+      const { seq } = command.payload;
+      unreadCount = seq >= values.headSeq ? 0 : Math.max(0, unreadCount - countBetween(messages, readSeq, seq));
+      readSeq = seq;
+    } else if (command.kind === "hide") isHidden = command.payload.hidden;
+    // One's own message shows the room again, and reads what is before it.
+    else if (command.kind === "send" && isPending(command)) [isHidden, unreadCount, readSeq] = [false, 0, Math.max(readSeq, values.headSeq)];
+    else if (command.kind === "leave") isMember = false;
+    else if (command.kind === "join") isMember = true;
+    else if (isOwnRemoval(command, userId)) isMember = false;
+  }
+  const { headSeq } = values;
+  const isSame =
+    readSeq === values.readSeq && unreadCount === values.unreadCount && isHidden === values.isHidden && isMember === values.isMember;
+  return isSame ? values : { headSeq, readSeq, unreadCount, isHidden, isMember };
+}
+
+function isOwnRemoval(command: Command, userId: string): boolean {
+  if (command.kind !== "change" || command.payload.operation !== "removeMember") return false;
+  const { request } = command.payload;
+  return typeof request === "object" && request !== null && !Array.isArray(request) && request["userId"] === userId;
+}
+
+/** Messages that are not deleted, after one seq and up to another. */
+function countBetween(messages: readonly ChatMessage[], after: number, to: number): number {
+  return messages.filter(({ seq, deleted }) => seq !== undefined && seq > after && seq <= to && !deleted).length;
+}
+
+/** Position of a seq; messages are sorted by it. */
+function indexOf(messages: readonly ChatMessage[], seq: number): number | undefined {
+  let [low, high] = [0, messages.length - 1];
+  while (low <= high) {
+    const middle = (low + high) >> 1;
+    const at = messages[middle]?.seq ?? Number.POSITIVE_INFINITY;
+    if (at === seq) return middle;
+    if (at < seq) low = middle + 1;
+    else high = middle - 1;
+  }
+  return undefined;
+}
+
+/** A message on its way, as it is shown. */
+export function echo(command: CommandFor<"send">, roomId: string, senderId: string): ChatMessage {
+  return {
+    key: `${senderId}/${command.id}`,
+    roomId,
+    seq: undefined,
+    senderId,
+    text: command.payload.text,
+    at: new Date(command.writtenAt),
+    editedAt: undefined,
+    deleted: false,
+    replyToSeq: command.payload.replyToSeq,
+    reactions: [],
+    state: command.state === "failed" ? "failed" : "sending",
+    error: command.error?.message,
+    changedSeq: 0,
+  };
+}
