@@ -3,7 +3,7 @@ import type { Event, SendMessageResponse, Signal, User } from "./gen/chat_pb.js"
 import { Outbox, type Draft } from "./room/outbox.js";
 import { type ChatMessage, echo } from "./room/message.js";
 import { type Owner, Room } from "./room/room.js";
-import type { OperationName, RequestInit, ResponseOf } from "./session/operations.js";
+import type { OperationName, RequestOf, ResponseOf } from "./session/operations.js";
 import { type ConnectionState, Session, type TokenProvider } from "./session/session.js";
 import { MemoryStorage, type Storage, type StoredMessage } from "./storage/storage.js";
 import { GrpcWebTransport } from "./transport/grpc-web.js";
@@ -174,7 +174,7 @@ export class Client extends Emitter<ClientEvents> implements Owner {
    * Any operation of the contract by the name of its call. It is repeated over as many
    * connections as it takes; what changes something is carried out once.
    */
-  call<Name extends OperationName>(name: Name, request: RequestInit<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
+  call<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
     return this.#session.call(name, request, signal);
   }
 

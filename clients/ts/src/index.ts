@@ -23,7 +23,7 @@ export {
 export { type ChatMessage, type MessageState, isSameEmoji } from "./room/message.js";
 export type { Draft, Target } from "./room/outbox.js";
 export { Room } from "./room/room.js";
-export type { OperationName, RequestInit, ResponseOf } from "./session/operations.js";
+export type { OperationName, RequestOf, ResponseOf } from "./session/operations.js";
 export type { ConnectionState, TokenProvider } from "./session/session.js";
 export { IndexedDbStorage } from "./storage/indexeddb.js";
 export { MemoryStorage, type Storage, type StoredMessage } from "./storage/storage.js";

@@ -13,7 +13,7 @@ import {
   type SendMessageResponse,
   type Typing,
 } from "../gen/chat_pb.js";
-import type { OperationName, RequestInit, ResponseOf } from "../session/operations.js";
+import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
 import type { ConnectionState } from "../session/session.js";
 import type { StoredMessage } from "../storage/storage.js";
 import { type ChatMessage, changed, date, echo, messageOf, type MessageState, targetOf } from "./message.js";
@@ -32,7 +32,7 @@ const RECENT = 200;
 export interface Owner {
   readonly userId: string;
   readonly state: ConnectionState;
-  call<Name extends OperationName>(name: Name, request: RequestInit<Name>): Promise<ResponseOf<Name>>;
+  call<Name extends OperationName>(name: Name, request: RequestOf<Name>): Promise<ResponseOf<Name>>;
   send(draft: Draft): Promise<SendMessageResponse>;
   outgoing(roomId: string): readonly StoredMessage[];
   refresh(): Promise<void>;

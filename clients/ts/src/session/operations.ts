@@ -9,7 +9,7 @@ type OperationInit = NonNullable<MessageInitShape<typeof ClientFrameSchema>["ope
 /** The name of an operation: of a call of the contract, in camel case. */
 export type OperationName = Exclude<Case<Operation>, "hello">;
 /** What an operation is asked with: the fields of its request message, as far as they are not empty. */
-export type RequestInit<Name extends OperationName> = Extract<OperationInit, { case: Name }> extends { value: infer V } ? V : never;
+export type RequestOf<Name extends OperationName> = Extract<OperationInit, { case: Name }> extends { value: infer V } ? V : never;
 /** What an operation is answered with. */
 export type ResponseOf<Name extends OperationName> = Extract<Reply["result"], { case: Name }> extends { value: infer V } ? V : never;
 
@@ -32,7 +32,7 @@ const FIELDS = new Map(
 );
 
 /** An operation with these fields. */
-export function ask<Name extends OperationName>(name: Name, request: RequestInit<Name>): Asked {
+export function ask<Name extends OperationName>(name: Name, request: RequestOf<Name>): Asked {
   const frame = create(ClientFrameSchema, { operation: { case: name, value: request } as OperationInit });
   return frame.operation as Asked;
 }

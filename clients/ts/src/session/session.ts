@@ -6,7 +6,7 @@ import { type Event, type Gap, HelloSchema, type ServerFrame, type Signal, type 
 import { backoff } from "../random.js";
 import type { Connection, Transport } from "../transport/transport.js";
 import { Calls } from "./calls.js";
-import { ask, type OperationName, type RequestInit, type ResponseOf } from "./operations.js";
+import { ask, type OperationName, type RequestOf, type ResponseOf } from "./operations.js";
 import { Positions } from "./positions.js";
 
 /** A connection is dead when an answer is not there after this long; the server allows itself 20 s. */
@@ -97,7 +97,7 @@ export class Session extends Emitter<SessionEvents> {
    * Carries out an operation, over as many connections as that takes. What changes
    * something is carried out once, however often it goes out.
    */
-  async call<Name extends OperationName>(name: Name, request: RequestInit<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
+  async call<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
     if (this.#closed) throw new ClosedError("the client was closed");
     const { value } = await this.#calls.add(ask(name, request), signal);
     return value as ResponseOf<Name>;
