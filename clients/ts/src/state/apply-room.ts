@@ -1,0 +1,227 @@
+import { type Event, type Gap, GapReason, type InboxEntry } from "../gen/chat_pb.js";
+import { date, messageOf } from "../room/message.js";
+import type { RoomInput } from "./inputs.js";
+import { lastAfter, lastAfterEvent } from "./last-message.js";
+import { membersAfterEvent, membersAfterList, membersHole } from "./members.js";
+import { receiptsAfter } from "./receipts.js";
+import { emptyRoom, type Membership, NO_TYPING, type RoomState } from "./room-state.js";
+import { coverEvent, coverHole, coverSnapshot, type Head, type Marks, moveMark } from "./unread.js";
+import { type Counter, countHole, countSnapshot, countStep, fromEvent, fromSnapshot, UNCOUNTED, type Versioned } from "./versioned.js";
+
+/** Between one seq and the next: after every snapshot of the one, before the event of the other. */
+const BETWEEN = 0.5;
+
+/** The room after an input; itself if nothing changes. `self` is whose client it is. */
+export function applyToRoom(room: RoomState, input: RoomInput, self: string): RoomState {
+  switch (input.type) {
+    case "gap":
+      return afterGap(room, input.gap);
+    case "inbox":
+      return afterEntry(room, input.entry, input.order);
+    case "unlisted":
+      if (room.membership.seq > input.headSeq || room.head.seq > input.headSeq || !room.membership.value.isMember) return room;
+      return withoutMembership(room, input.headSeq + BETWEEN);
+    case "hidden":
+      if (input.order < room.hidden.order) return room;
+      return { ...room, hidden: { isHidden: input.hidden, messageCount: room.head.messageCount, order: input.order } };
+    case "typing":
+      if (input.userId === self) return room;
+      return { ...room, typing: new Map(room.typing).set(input.userId, input.until) };
+    case "typingExpired":
+      return room.typing.get(input.userId) === input.until ? withoutTyping(room, input.userId) : room;
+    default: {
+      const current = inEpoch(room, ("epoch" in input ? input.epoch : undefined) ?? room.streamEpoch);
+      return current ? ofEpoch(current, input, self) : room;
+    }
+  }
+}
+
+/** Inputs with seqs of the room's epoch. */
+function ofEpoch(room: RoomState, input: Extract<RoomInput, { type: "event" | "read" | "receipts" | "members" }>, self: string): RoomState {
+  switch (input.type) {
+    case "event":
+      return afterEvent(room, input.event, self);
+    case "read":
+      return withMarks(room, moveMark(room.marks, input.mark, room.head));
+    case "receipts": {
+      const receipts = receiptsAfter(room.receipts, input.receipts, self);
+      return receipts === room.receipts ? room : { ...room, receipts };
+    }
+    case "members":
+      return { ...room, members: membersAfterList(room.members, input.members, input.seq) };
+  }
+}
+
+/** A new connection: signals of the moment do not survive the old one. */
+export function reconnected(room: RoomState, streamEpoch: number | undefined): RoomState {
+  const epoch = streamEpoch || room.streamEpoch;
+  if (epoch === room.streamEpoch && room.typing.size === 0) return room;
+  return { ...room, streamEpoch: epoch, typing: NO_TYPING };
+}
+
+/** Older by epoch; an unknown epoch is older than none. */
+function isOlder(epoch: number, held: number): boolean {
+  return epoch !== 0 && held !== 0 && epoch < held;
+}
+
+/**
+ * The room in an epoch. Seqs of another epoch mean other events: nothing that has one stays, but
+ * for what is shown until it is known again. Undefined for an epoch that is over.
+ */
+function inEpoch(room: RoomState, epoch: number): RoomState | undefined {
+  if (isOlder(epoch, room.epoch)) return undefined;
+  if (epoch === 0 || epoch === room.epoch) return room;
+  return room.epoch === 0 ? { ...room, epoch } : restored(room, epoch);
+}
+
+function restored(room: RoomState, epoch: number): RoomState {
+  return {
+    ...emptyRoom(room.id),
+    epoch,
+    streamEpoch: room.streamEpoch,
+    kind: room.kind,
+    peerId: room.peerId,
+    since: room.since,
+    settings: { ...room.settings, seq: 0 },
+    membership: { ...room.membership, seq: 0 },
+    memberCount: { ...UNCOUNTED, base: room.memberCount.base },
+    hidden: { ...room.hidden, messageCount: 0 },
+    typing: room.typing,
+  };
+}
+
+function afterEvent(room: RoomState, event: Event, self: string): RoomState {
+  const seq = Number(event.seq);
+  const messageCount = Number(event.messageCount);
+  const head = headAfter(room.head, { seq, messageCount });
+  const { body, actorId } = event;
+  // Of what a first event follows on, nothing was received.
+  const counter = seq === room.marks.coveredTo + 1 ? room.memberCount : countHole(room.memberCount, seq - 1);
+  const deletes = body.case === "messageDeleted" ? Number(body.value.targetSeq) : undefined;
+  let marks = coverEvent(room.marks, { seq, messageCount, deletedCount: Number(event.deletedCount), deletes });
+  // Whoever answers has read.
+  if (body.case === "message" && actorId === self) marks = moveMark(marks, { seq, messageCount, deletedCount: Number(event.deletedCount) }, head);
+  const next: RoomState = {
+    ...room,
+    head,
+    marks,
+    receivedSeq: Math.max(room.receivedSeq, seq),
+    last: lastAfterEvent(room.last, event),
+    memberCount: counterAfterEvent(counter, event),
+    membership: membershipAfterEvent(room.membership, event, self),
+    members: membersAfterEvent(room.members, event),
+  };
+  switch (body.case) {
+    case "message":
+      return withoutTyping(next, actorId);
+    case "roomCreated": {
+      const { kind, settings } = body.value;
+      return { ...next, kind, since: later(next.since, event), settings: fromEvent(room.settings, settingsOf(settings), seq) };
+    }
+    case "roomChanged":
+      return { ...next, settings: fromEvent(room.settings, settingsOf(body.value.settings), seq) };
+    case "memberAdded":
+      return body.value.userId === self ? { ...next, since: later(next.since, event) } : next;
+    default:
+      return next;
+  }
+}
+
+function counterAfterEvent(counter: Counter, { seq, body }: Event): Counter {
+  if (body.case === "roomCreated") return countSnapshot(counter, 0, Number(seq));
+  if (body.case === "memberAdded") return countStep(counter, Number(seq), 1);
+  if (body.case === "memberRemoved") return countStep(counter, Number(seq), -1);
+  return counter;
+}
+
+function membershipAfterEvent(before: Versioned<Membership>, { seq, body }: Event, self: string): Versioned<Membership> {
+  // Events are pushed to members.
+  const held = before.seq < 0 ? { value: { ...before.value, isMember: true }, seq: 0 } : before;
+  if (body.case === "memberAdded" && body.value.userId === self) {
+    return fromEvent(held, { isMember: true, role: body.value.role }, Number(seq));
+  }
+  if (body.case === "memberRemoved" && body.value.userId === self) {
+    return fromEvent(held, { ...held.value, isMember: false }, Number(seq));
+  }
+  if (body.case === "roleChanged" && body.value.userId === self) {
+    return fromEvent(held, { ...held.value, role: body.value.role }, Number(seq));
+  }
+  return held;
+}
+
+function afterGap(before: RoomState, gap: Gap): RoomState {
+  const epoch = Number(gap.epoch);
+  if (isOlder(epoch, before.epoch)) return before;
+  const isRestored = gap.reason === GapReason.RESTORED;
+  // The inbox may have told of the new epoch before.
+  const isKnown = epoch !== 0 && epoch === before.epoch;
+  const room = isRestored && !isKnown ? restored(before, epoch) : (inEpoch(before, epoch) ?? before);
+  const next = epoch > room.streamEpoch ? { ...room, streamEpoch: epoch } : room;
+  const to = Number(gap.toSeq);
+  if (to === 0) {
+    // Without an end: not a member, or not to be read for now, which changes nothing.
+    return gap.reason === GapReason.NOT_MEMBER ? withoutMembership(next, Number(gap.fromSeq) - 1 + BETWEEN) : next;
+  }
+  return {
+    ...next,
+    head: isRestored ? headAfter(next.head, { seq: to, messageCount: 0 }) : next.head,
+    marks: coverHole(next.marks, to),
+    memberCount: countHole(next.memberCount, to),
+    members: membersHole(next.members, to),
+  };
+}
+
+function afterEntry(before: RoomState, entry: InboxEntry, order: number): RoomState {
+  const { room: listed, membership, lastMessage, read, unreadCount } = entry;
+  if (!listed) return before;
+  const room = inEpoch(before, Number(listed.epoch));
+  if (!room) return before;
+  const seq = Number(listed.headSeq);
+  const messageCount = Number(listed.messageCount);
+  const mark = { seq: Number(read?.seq ?? 0), messageCount: Number(read?.messageCount ?? 0) };
+  const head = headAfter(room.head, { seq, messageCount });
+  const own = { isMember: membership?.active ?? true, role: membership?.role ?? room.membership.value.role };
+  const isNewest = order >= room.hidden.order;
+  return {
+    ...room,
+    head,
+    kind: listed.kind,
+    peerId: entry.peerId || room.peerId,
+    since: Math.max(room.since, date(listed.createdAt).getTime()),
+    settings: fromSnapshot(room.settings, settingsOf(listed.settings), seq),
+    membership: fromSnapshot(room.membership, own, seq),
+    memberCount: countSnapshot(room.memberCount, Number(listed.memberCount), seq),
+    marks: coverSnapshot(room.marks, { seq, messageCount }, mark, Number(unreadCount)),
+    hidden: isNewest ? { isHidden: entry.hidden, messageCount, order } : room.hidden,
+    last: lastMessage?.body.case === "message" ? lastAfter(room.last, messageOf(lastMessage, lastMessage.body.value)) : room.last,
+    listedSeq: Math.max(room.listedSeq, seq),
+  };
+}
+
+function headAfter(held: Head, { seq, messageCount }: Head): Head {
+  if (seq <= held.seq && messageCount <= held.messageCount) return held;
+  return { seq: Math.max(held.seq, seq), messageCount: Math.max(held.messageCount, messageCount) };
+}
+
+function settingsOf(settings: { title: string; topic: string } | undefined): { title: string; topic: string } {
+  return { title: settings?.title ?? "", topic: settings?.topic ?? "" };
+}
+
+function later(since: number, { at }: Event): number {
+  return Math.max(since, date(at).getTime());
+}
+
+function withoutMembership(room: RoomState, seq: number): RoomState {
+  return { ...room, membership: fromEvent(room.membership, { ...room.membership.value, isMember: false }, seq) };
+}
+
+function withMarks(room: RoomState, marks: Marks): RoomState {
+  return marks === room.marks ? room : { ...room, marks };
+}
+
+function withoutTyping(room: RoomState, userId: string): RoomState {
+  if (!room.typing.has(userId)) return room;
+  const typing = new Map(room.typing);
+  typing.delete(userId);
+  return { ...room, typing };
+}
