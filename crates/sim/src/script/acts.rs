@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use parlance_api::PRESENCE_GRACE;
+use parlance_proto::v1::client_frame::Operation;
 use tokio::time::sleep;
 
 use super::Script;
@@ -14,7 +15,7 @@ impl Script {
     /// One act, after which nobody says anything more unless it says so itself.
     pub(super) async fn act(&self) {
         let Some(stage) = self.stage().await else { return };
-        let act = self.world.dice.below(if self.world.wide { 27 } else { 19 });
+        let act = self.world.dice.below(if self.world.wide { 28 } else { 20 });
         self.world.trace.line(format_args!("act {act} in {}", stage.room));
         match act {
             0 | 1 => self.last_words(&stage).await,
@@ -33,10 +34,11 @@ impl Script {
             14 | 15 => self.comes_before_the_removal(&stage).await,
             17 => self.late_registration(&stage).await,
             18 => self.registration_lost(&stage).await,
-            19 | 20 => self.hello_in_churn(&stage).await,
-            21 | 22 => self.callers_vanish(&stage).await,
-            23 | 24 => self.hang_ups(&stage).await,
-            25 => self.stalled_store(&stage).await,
+            19 => self.added_and_spoken_to(&stage).await,
+            20 | 21 => self.hello_in_churn(&stage).await,
+            22 | 23 => self.callers_vanish(&stage).await,
+            24 | 25 => self.hang_ups(&stage).await,
+            26 => self.stalled_store(&stage).await,
             _ => self.race(&stage).await,
         }
         self.world.weather.set(Faults::NONE);
@@ -123,6 +125,31 @@ impl Script {
         if dice.chance(300) {
             self.world.ask(stage.owners, asks::remove(&stage.room, &stage.other, self.number()), true);
         }
+    }
+
+    /// Someone is added where nobody is in the room, and spoken to once while their session opens it.
+    /// Nothing is amiss.
+    async fn added_and_spoken_to(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        // Longer than what was amiss before can last.
+        sleep(Duration::from_millis(4_500)).await;
+        for _ in 0..dice.within(2, 4) {
+            let members = self.world.members(&stage.room).into_iter().filter(|user| *user != stage.owner);
+            for user in members {
+                self.asked_by_owner(stage, asks::remove(&stage.room, &user, self.number())).await;
+            }
+            sleep(Duration::from_millis(500)).await;
+            let users = std::slice::from_ref(if dice.chance(500) { &stage.member } else { &stage.other });
+            self.world.ask(stage.owners, asks::add(&stage.room, users, self.number()), true);
+            sleep(dice.millis(0, 40)).await;
+            self.say_as(stage.owners, &stage.room, true);
+            sleep(Duration::from_millis(800)).await;
+        }
+    }
+
+    async fn asked_by_owner(&self, stage: &Stage, operation: Operation) {
+        let asked = self.world.ask(stage.owners, operation, true);
+        self.world.wait(Duration::from_secs(10), || self.is_answered(asked)).await;
     }
 
     async fn lease_lost(&self, stage: &Stage) {
