@@ -17,6 +17,8 @@ mod marks;
 mod operations;
 mod own_task;
 mod past;
+#[cfg(test)]
+mod planted;
 mod profiles;
 pub mod random;
 mod rooms;

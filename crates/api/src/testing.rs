@@ -74,8 +74,10 @@ impl ControlledStore {
         self.answers.acquire().await.unwrap().forget();
     }
 
-    fn count_read(&self) {
+    /// Never ready at once, however fast the disk is.
+    async fn begin_read(&self) {
         self.reads.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
     }
 
     pub(crate) fn reads(&self) -> usize {
@@ -118,7 +120,7 @@ impl Store for ControlledStore {
     }
 
     async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {
-        self.count_read();
+        self.begin_read().await;
         self.check(room)?;
         let meanwhile = std::mem::take(&mut *self.meanwhile.lock().unwrap());
         for creation in meanwhile {
@@ -133,18 +135,18 @@ impl Store for ControlledStore {
     }
 
     async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError> {
-        self.count_read();
+        self.begin_read().await;
         self.inner.chunk(room, first_seq).await
     }
 
     async fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Result<Vec<Chunk>, StoreError> {
-        self.count_read();
+        self.begin_read().await;
         self.check(room)?;
         self.inner.chunks_after(room, head.max(self.trimmed.load(Ordering::SeqCst)), limit).await
     }
 
     async fn events_before(&self, room: &RoomId, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
-        self.count_read();
+        self.begin_read().await;
         let trimmed = self.trimmed.load(Ordering::SeqCst);
         let mut events = self.inner.events_before(room, seq, limit).await?;
         events.retain(|event| event.seq > trimmed);
@@ -158,7 +160,7 @@ impl Store for ControlledStore {
         limit: usize,
         latest: bool,
     ) -> Result<Vec<Entry>, StoreError> {
-        self.count_read();
+        self.begin_read().await;
         self.check(room)?;
         let is_damaged = |(of, seq): &(RoomId, u64)| of == room && range.contains(*seq);
         if self.damaged_messages.lock().unwrap().iter().any(is_damaged) {
@@ -169,7 +171,7 @@ impl Store for ControlledStore {
     }
 
     async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError> {
-        self.count_read();
+        self.begin_read().await;
         self.inner.overlay(room, seq).await
     }
 
@@ -178,7 +180,7 @@ impl Store for ControlledStore {
     }
 
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
-        self.count_read();
+        self.begin_read().await;
         self.inner.member(room, user).await
     }
 
@@ -188,12 +190,12 @@ impl Store for ControlledStore {
         after: Option<&UserId>,
         limit: usize,
     ) -> Result<Vec<Member>, StoreError> {
-        self.count_read();
+        self.begin_read().await;
         self.inner.members(room, after, limit).await
     }
 
     async fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Member>, StoreError> {
-        self.count_read();
+        self.begin_read().await;
         self.row_batches.fetch_add(1, Ordering::SeqCst);
         self.inner.members_by_id(room, users).await
     }
@@ -204,7 +206,7 @@ impl Store for ControlledStore {
         after: Option<&RoomId>,
         limit: usize,
     ) -> Result<Vec<UserRoom>, StoreError> {
-        self.count_read();
+        self.begin_read().await;
         let page = self.inner.rooms_of(user, after, limit).await;
         let work = self.after_page.lock().unwrap().take();
         if let Some(work) = work {
@@ -214,7 +216,7 @@ impl Store for ControlledStore {
     }
 
     async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
-        self.count_read();
+        self.begin_read().await;
         self.inner.user_room(user, room).await
     }
 

@@ -105,6 +105,8 @@ pub(super) struct SessionRecord {
     pub(super) heads: HashMap<RoomIndex, u64>,
     /// What came, by room, in order.
     pub(super) rooms: HashMap<RoomIndex, Vec<Frame>>,
+    /// Messages and edits that did not read as their own operation wrote them.
+    pub(super) changed: Vec<ChangedText>,
     /// The server refused to resume: reason.
     pub(super) refused: Option<String>,
 }
@@ -114,6 +116,29 @@ pub(super) struct SessionRecord {
 pub(super) enum Frame {
     Event { seq: u32, at: At, print: u64 },
     Gap { from: u32, to: u32, at: At, reason: v1::GapReason },
+}
+
+/// A message or an edit that came in another form than it was written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ChangedText {
+    pub(super) room: RoomIndex,
+    pub(super) seq: u32,
+    pub(super) at: At,
+    pub(super) text: Text,
+}
+
+impl Text {
+    /// The text of an event that is not what its operation wrote; none if it is, or if the event has
+    /// no text or is from before the run.
+    pub(super) fn changed(event: &v1::Event) -> Option<Self> {
+        let text = match &event.body {
+            Some(Body::Message(message)) => Self::read(&message.text),
+            Some(Body::MessageEdited(edited)) => Self::read(&edited.text),
+            _ => return None,
+        };
+        let written = Self::Of(OpId::parse(&event.request_id)?);
+        (text != written).then_some(text)
+    }
 }
 
 /// An operation that has an id, and its answers.

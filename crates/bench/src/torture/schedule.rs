@@ -219,7 +219,7 @@ impl Fault {
             Class::RedisReset => "Redis: connections broken",
             Class::RedisSlow => "Redis: slow",
             Class::RedisKeysGone => "Redis: keys evicted",
-            Class::Stranger => "Redis: shared with another fleet",
+            Class::Stranger => "Redis: claimed by another fleet",
             Class::StoreThrottle => "DynamoDB: throttled",
             Class::StoreErrors => "DynamoDB: server errors",
             Class::StoreLost => "DynamoDB: answers lost",
@@ -252,9 +252,9 @@ const QUIET_START: At = 1_000;
 /// How long nobody says anything: longer than nodes take to give one of theirs up.
 pub(super) const SILENCE: At = 13_000;
 
-/// Redis and the store suffer for this part of each period and are well for the rest: then
-/// deliveries must be prompt whatever happens to nodes and clients.
-const STORMY_PERCENT: At = 45;
+/// For this part of each period, its beginning, Redis and the store are well: then deliveries must
+/// be prompt whatever happens to nodes and clients. For the rest they suffer.
+const CALM_PERCENT: At = 55;
 const PERIOD: At = 60_000;
 
 /// The faults of a run by rising time.
@@ -271,7 +271,7 @@ pub(super) fn schedule(setting: &Setting<'_>) -> Vec<(At, Fault)> {
         if at >= setting.duration.min(setting.until) {
             return faults;
         }
-        let stormy = at % period < period / 100 * STORMY_PERCENT;
+        let stormy = at % period >= period / 100 * CALM_PERCENT;
         let allowed: Vec<_> = setting
             .weights
             .iter()
@@ -387,7 +387,7 @@ mod tests {
             assert!(faults.iter().any(|(_, fault)| fault.class() == *class), "{class:?}");
         }
         let in_calm = |(at, fault): &&(At, Fault)| {
-            at % PERIOD > PERIOD / 100 * STORMY_PERCENT
+            at % PERIOD < PERIOD / 100 * CALM_PERCENT
                 && (fault.class().is_redis() || fault.class().is_store())
         };
         assert_eq!(faults.iter().filter(in_calm).count(), 0);

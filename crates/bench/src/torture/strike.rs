@@ -67,7 +67,7 @@ impl Cluster {
             Fault::HangUp { client } => return Ok(tell(client, Control::HangUp)),
             Fault::Move { client } => return Ok(tell(client, Control::Move)),
             Fault::Fresh { client } => return Ok(tell(client, Control::Fresh)),
-            Fault::Stranger { length } => return Box::pin(self.visit(world, millis(length))).await,
+            Fault::Stranger { length } => Box::pin(self.visit(world, millis(length))).await?,
             other => {
                 let shared = self.shared.as_ref().context("one node shares nothing")?;
                 return Box::pin(shared.strike(other)).await;

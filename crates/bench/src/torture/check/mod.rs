@@ -8,6 +8,7 @@ mod prompt;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod unread;
 mod view;
 
@@ -35,6 +36,8 @@ pub(super) enum Rule {
     PresentForm,
     /// Everyone sees the same event at a seq.
     Agreement,
+    /// A text that is delivered was written there, and by a change that its reader may see.
+    Texts,
     /// A session's events of a room follow each other; gaps are named, with a true reason.
     Streams,
     /// Nothing reaches who was not a member.
@@ -49,6 +52,25 @@ pub(super) enum Rule {
     Pages,
 }
 
+impl Rule {
+    const ALL: [Self; 14] = [
+        Self::Acknowledged,
+        Self::Once,
+        Self::Repeats,
+        Self::Answered,
+        Self::Log,
+        Self::PresentForm,
+        Self::Agreement,
+        Self::Texts,
+        Self::Streams,
+        Self::Members,
+        Self::CaughtUp,
+        Self::Prompt,
+        Self::Unread,
+        Self::Pages,
+    ];
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -59,6 +81,7 @@ impl fmt::Display for Rule {
             Self::Log => "one gap-free log per room",
             Self::PresentForm => "messages read as they were changed",
             Self::Agreement => "everyone sees the same",
+            Self::Texts => "texts as they were written",
             Self::Streams => "streams without holes",
             Self::Members => "members only",
             Self::CaughtUp => "everyone catches up",
@@ -101,6 +124,11 @@ impl Verdict {
         }
     }
 
+    /// Rules that nothing was held against.
+    pub(super) fn unchecked(&self) -> impl Iterator<Item = Rule> {
+        Rule::ALL.into_iter().filter(|rule| !self.checked.contains_key(rule))
+    }
+
     pub(super) fn total(&self) -> u64 {
         self.violations.values().map(|(count, _)| count).sum()
     }
@@ -126,6 +154,7 @@ pub(super) fn check(history: &History) -> Verdict {
     log::check(history, &mut verdict);
     operations::check(history, &view, &mut verdict);
     streams::check(history, &view, &mut verdict);
+    texts::check(history, &view, &mut verdict);
     pages::check(history, &view, &mut verdict);
     prompt::check(history, &view, &mut verdict);
     unread::check(history, &view, &mut verdict);

@@ -3,8 +3,8 @@
 use parlance_proto::v1::GapReason;
 
 use super::super::history::{
-    Answer, At, ClientHistory, FaultRecord, Frame, History, InboxRecord, LogBody, LogEvent, OpKind, OpRecord,
-    Outcome, PageRecord, RoomHistory, SessionRecord, Text,
+    Answer, At, ChangedText, ClientHistory, FaultRecord, Frame, History, InboxRecord, LogBody, LogEvent,
+    OpKind, OpRecord, Outcome, PageRecord, RoomHistory, SessionRecord, Text,
 };
 use super::super::world::OpId;
 use super::*;
@@ -65,6 +65,8 @@ fn good() -> History {
         own.inbox.push(InboxRecord { room: 0, head: 11, message_count: 3, unread, read_seq, read_count });
     }
     history.clients[2].pages.push(page(8, &[5, 6, 7, 8]));
+    // After a reconnect: the message in the form that its edit left.
+    history.clients[1].sessions[0].changed.push(reads(5, id(0, 2)));
     history.rooms.push(room);
     history
 }
@@ -92,6 +94,11 @@ fn page(head: u64, seqs: &[u32]) -> PageRecord {
     PageRecord { room: 0, asked: 8_500, answered: 8_600, head, from: 5, messages: false, events }
 }
 
+/// A message that came in the form that an edit left.
+fn reads(seq: u32, edit: OpId) -> ChangedText {
+    ChangedText { room: 0, seq, at: acknowledged(20), text: Text::Of(edit) }
+}
+
 fn frames(history: &mut History, client: usize) -> &mut Vec<Frame> {
     history.clients[client].sessions[0].rooms.get_mut(&0).unwrap()
 }
@@ -113,11 +120,11 @@ fn a_good_history_passes_and_is_really_checked() {
     let verdict = check(&good());
     assert_eq!(verdict.total(), 0, "{:?}", verdict.violations);
     use Rule::{Acknowledged, Agreement, Answered, CaughtUp, Log, Members, Once, Pages, PresentForm, Prompt};
-    use Rule::{Repeats, Streams, Unread};
+    use Rule::{Repeats, Streams, Texts, Unread};
     for rule in [Acknowledged, Once, Repeats, Answered, Log, PresentForm, Agreement, Streams, Members] {
         assert!(verdict.checked.contains_key(&rule), "{rule:?}");
     }
-    for rule in [CaughtUp, Prompt, Unread, Pages] {
+    for rule in [CaughtUp, Prompt, Unread, Pages, Texts] {
         assert!(verdict.checked.contains_key(&rule), "{rule:?}");
     }
 }
@@ -311,4 +318,22 @@ fn pages_must_end_at_their_head() {
     let mut history = good();
     messages(&mut history, &[5, 9, 11]);
     assert_eq!(check(&history).total(), 0);
+}
+
+#[test]
+fn texts_that_nobody_wrote_or_that_are_not_for_the_reader_break_a_rule() {
+    // Of another message, of no message, and deleted by nobody.
+    for text in [Text::Of(id(1, 2)), Text::Foreign, Text::Empty] {
+        breaks(Rule::Texts, |history| {
+            history.clients[1].sessions[0].changed.push(ChangedText { text, ..reads(5, id(0, 2)) });
+        });
+    }
+    // The third has left for good before the edit.
+    breaks(Rule::Texts, |history| {
+        history.rooms[0].log[6].body = LogBody::Removed(2);
+        history.rooms[0].log[8].body = LogBody::Edited { target: 5, text: Text::Of(id(0, 7)) };
+        history.rooms[0].log[8].op = Some(id(0, 7));
+        history.rooms[0].log[9].body = LogBody::Other;
+        history.clients[2].sessions[0].changed.push(reads(5, id(0, 7)));
+    });
 }

@@ -51,6 +51,13 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Whether the user may have heard by then, `at` that moment, of the change at this seq.
+    pub(super) fn may_know(&self, room: RoomIndex, user: User, seq: u64, at: At) -> bool {
+        let intervals = self.intervals(room, user);
+        let later = |interval: &Interval| interval.joined > seq && interval.asked <= at;
+        intervals.iter().any(|interval| interval.contains(seq) || later(interval))
+    }
+
     /// Why the user should not have been shown the event `at` that moment, if so.
     pub(super) fn trespass(&self, room: RoomIndex, user: User, seq: u64, at: At) -> Option<String> {
         if self.is_member_at(room, user, seq) {

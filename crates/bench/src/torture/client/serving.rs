@@ -9,7 +9,7 @@ use parlance_proto::v1::server_frame::Frame as Incoming;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::super::history::{Frame, RoomIndex, SessionRecord, print};
+use super::super::history::{ChangedText, Frame, RoomIndex, SessionRecord, Text, print};
 use super::super::world::OpId;
 use super::{Client, Control, Counts, Phase, What};
 
@@ -161,6 +161,9 @@ impl Client {
                 self.see_own(&event);
                 let seen = Frame::Event { seq: event.seq as u32, at, print: print(&event) };
                 session.came(room, seen, event.seq, at);
+                if let Some(text) = Text::changed(&event) {
+                    session.record.changed.push(ChangedText { room, seq: event.seq as u32, at, text });
+                }
                 Counts::add(&self.stage.counts.delivered);
             }
             Some(Incoming::Gap(gap)) => {
