@@ -4,11 +4,12 @@ import { createInterface } from "node:readline";
 
 import { WebSocket } from "ws";
 
-import { Client, GrpcWebTransport, RefusedError, WebSocketTransport } from "../dist/index.js";
+import { Client, RefusedError, WebSocketTransport } from "../dist/index.js";
+import { grpcWeb } from "../dist/transport/grpc-web.js";
 
 const { PARLANCE_SERVER, PARLANCE_TOKEN, PARLANCE_ROOM, PARLANCE_TRANSPORT } = process.env;
 const url = `http://${PARLANCE_SERVER}`;
-const transport = PARLANCE_TRANSPORT === "grpc-web" ? new GrpcWebTransport(url) : new WebSocketTransport(url, WebSocket);
+const transport = PARLANCE_TRANSPORT === "grpc-web" ? grpcWeb(url) : new WebSocketTransport(url, WebSocket);
 const client = new Client({ url, token: PARLANCE_TOKEN, transport });
 await client.start();
 const room = client.room(PARLANCE_ROOM);

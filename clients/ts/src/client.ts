@@ -1,12 +1,14 @@
 import { Emitter } from "./emitter.js";
-import type { Event, SendMessageResponse, Signal, User } from "./gen/chat_pb.js";
+import type { Event, Gap, SendMessageResponse, Signal, User } from "./gen/chat_pb.js";
 import { Outbox, type Draft } from "./room/outbox.js";
 import { type ChatMessage, echo } from "./room/message.js";
 import { type Owner, Room } from "./room/room.js";
+import { backoff } from "./random.js";
 import type { OperationName, RequestOf, ResponseOf } from "./session/operations.js";
 import { type ConnectionState, Session, type TokenProvider } from "./session/session.js";
+import { whileOnline } from "./session/while-online.js";
+import { type StartOptions, Startup } from "./startup.js";
 import { MemoryStorage, type Storage, type StoredMessage } from "./storage/storage.js";
-import { GrpcWebTransport } from "./transport/grpc-web.js";
 import type { Transport } from "./transport/transport.js";
 import { WebSocketTransport } from "./transport/websocket.js";
 
@@ -23,8 +25,8 @@ export interface ClientOptions {
   url: string;
   /** A token, or what gives one: it is asked at every connection. */
   token: string | TokenProvider;
-  /** How to get there. Default: "websocket". */
-  transport?: "websocket" | "grpc-web" | Transport;
+  /** How to connect: by default a WebSocket; `grpcWeb(url)` of `@parlance/client/grpc-web` where those do not get through. */
+  transport?: "websocket" | Transport;
   /** Where messages on their way are kept. Default: in memory, so that a reload loses them. */
   storage?: Storage;
   /** Names this device among those of its user; stays the same. */
@@ -40,6 +42,8 @@ interface ClientEvents {
   rooms: readonly Room[];
   /** Anything that happens in any room, in the form of the contract: per room in order, once. */
   event: Event;
+  /** Events that exist and are not handed over as `event`: why is in `reason`, and `listEvents` reads them where they are kept. */
+  gap: Gap;
   /** Someone came or went. */
   presence: { userId: string; online: boolean };
   /** Someone's profile changed, oneself or who shares a room: as it is now. Of two, the later `updatedAt` counts. */
@@ -58,14 +62,16 @@ interface ClientEvents {
  */
 export class Client extends Emitter<ClientEvents> implements Owner {
   readonly #session: Session;
+  readonly #startup: Startup;
   readonly #outbox: Outbox;
   readonly #rooms = new Map<string, Room>();
   readonly #online = new Map<string, boolean>();
   readonly #undelivered = new Set<Room>();
   #acknowledging: ReturnType<typeof setTimeout> | undefined;
-  #presence: ReturnType<typeof setInterval> | undefined;
   #refreshing: Promise<void> | undefined;
   #refreshAgain = false;
+  #refusedRefreshes = 0;
+  #refreshLater = () => {};
   /** All rooms have been read once: before that, a list of them would be a part. */
   #isRead = false;
   #sorted: readonly Room[] | undefined;
@@ -74,47 +80,41 @@ export class Client extends Emitter<ClientEvents> implements Owner {
     super();
     const { url, token, transport = "websocket", storage = new MemoryStorage(), deviceId } = options;
     this.#session = new Session({
-      transport:
-        transport === "websocket" ? new WebSocketTransport(url) : transport === "grpc-web" ? new GrpcWebTransport(url) : transport,
+      transport: transport === "websocket" ? new WebSocketTransport(url) : transport,
       token: typeof token === "string" ? () => token : token,
       deviceId,
     });
     this.#outbox = new Outbox(this.#session, storage, (message) => this.#sent(message));
-    this.#session.on("state", (state) => this.emit("state", state));
+    this.#startup = new Startup(this.#session);
+    this.#session.on("state", (state) => {
+      if (state.status !== "online") this.#refreshLater();
+      if (state.status === "closed") clearTimeout(this.#acknowledging);
+      this.emit("state", state);
+    });
+    whileOnline(this.#session, PRESENCE_EVERY_MS, () => this.#lookUpPresence());
     this.#session.on("welcome", () => {
       void this.refresh();
       for (const room of this.#rooms.values()) room.resumed();
     });
     this.#session.on("event", (event) => this.#event(event));
-    this.#session.on("gap", (gap) => this.#rooms.get(gap.roomId)?.gap(gap));
+    this.#session.on("gap", (gap) => {
+      this.#rooms.get(gap.roomId)?.gap(gap);
+      this.emit("gap", gap);
+    });
     this.#session.on("signal", (signal) => this.#signal(signal));
   }
 
-  /** Connects, and stays connected. Resolves once the rooms are there, rejects if it is refused for good. */
-  start(): Promise<void> {
-    const started = new Promise<void>((resolve, reject) => {
-      const offs = [
-        this.on("rooms", () => settle(resolve)),
-        this.on("state", (state) => state.status === "closed" && settle(() => reject(state.error ?? new Error("closed")))),
-      ];
-      const settle = (done: () => void) => {
-        offs.forEach((off) => off());
-        done();
-      };
-    });
-    globalThis.addEventListener?.("online", this.#back);
-    globalThis.document?.addEventListener("visibilitychange", this.#back);
-    this.#presence ??= setInterval(() => void this.watchPresence([...this.#online.keys()]), PRESENCE_EVERY_MS);
-    this.#session.start();
-    return started;
+  /**
+   * Connects, and stays connected. Resolves once the rooms are there. Rejects if it is refused or closed before that, or
+   * given up by the options; where waiting mends nothing, with a {@link ConfigurationError} at once. A second call returns
+   * the result of the first.
+   */
+  start(options: StartOptions = {}): Promise<void> {
+    return this.#startup.start(options);
   }
 
-  /** Ends the connection for good. What is on its way stays in the storage. */
+  /** Ends the connection for good, and never throws. What is on its way stays in the storage. */
   close(): void {
-    globalThis.removeEventListener?.("online", this.#back);
-    globalThis.document?.removeEventListener("visibilitychange", this.#back);
-    clearInterval(this.#presence);
-    clearTimeout(this.#acknowledging);
     this.#session.close();
   }
 
@@ -195,13 +195,33 @@ export class Client extends Emitter<ClientEvents> implements Owner {
   refresh(): Promise<void> {
     this.#refreshAgain = this.#refreshing !== undefined;
     this.#refreshing ??= this.#refresh()
-      // Closed meanwhile; anything else is tried until it succeeds.
-      .catch(() => {})
+      .then(
+        () => {
+          this.#refusedRefreshes = 0;
+          this.#startup.succeeded();
+        },
+        (error: unknown) => {
+          this.#startup.failed(error);
+          // Refused, unless it is closed: the next connection reads them too.
+          this.#refreshLater = this.#session.clock.after(backoff(this.#refusedRefreshes++), () => {
+            if (this.state.status === "online") void this.refresh();
+          });
+        },
+      )
       .finally(() => {
         this.#refreshing = undefined;
         if (this.#refreshAgain) void this.refresh();
       });
     return this.#refreshing;
+  }
+
+  /** What may have been missed by signals, asked for on this connection only. */
+  async #lookUpPresence(): Promise<void> {
+    const userIds = [...this.#online.keys()];
+    for (let from = 0; from < userIds.length; from += PRESENCE_PAGE) {
+      const { presences } = await this.#session.callNow("getPresence", { userIds: userIds.slice(from, from + PRESENCE_PAGE) });
+      for (const { userId, online } of presences) this.#present(userId, online);
+    }
   }
 
   async #refresh(): Promise<void> {
@@ -213,7 +233,7 @@ export class Client extends Emitter<ClientEvents> implements Owner {
     } while (pageToken);
     this.#isRead = true;
     this.#reorder();
-    void this.watchPresence([...this.#online.keys()]).catch(() => {});
+    void this.#lookUpPresence().catch(() => {});
   }
 
   #event(event: Event): void {
@@ -245,7 +265,9 @@ export class Client extends Emitter<ClientEvents> implements Owner {
   #acknowledge(): void {
     this.#acknowledging = undefined;
     for (const room of this.#undelivered) {
-      this.call("acknowledgeDelivery", { roomId: room.id, seq: BigInt(room.headSeq) }).catch(() => {});
+      // What has come, which may be less than what the inbox says there is.
+      const seq = this.#session.cursor(room.id);
+      if (seq !== undefined) this.call("acknowledgeDelivery", { roomId: room.id, seq }).catch(() => {});
     }
     this.#undelivered.clear();
   }
@@ -272,10 +294,6 @@ export class Client extends Emitter<ClientEvents> implements Owner {
     this.#sorted = undefined;
     if (this.#isRead) this.emit("rooms", this.rooms);
   }
-
-  readonly #back = () => {
-    if (globalThis.document?.visibilityState !== "hidden") this.#session.wake();
-  };
 }
 
 function lastAt(room: Room): number {

@@ -1,9 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
-import { ConnectError } from "@connectrpc/connect";
 
 import { type Error as ErrorMessage, ErrorSchema } from "./gen/chat_pb.js";
-import { ErrorInfoSchema, RetryInfoSchema } from "./gen/error_details_pb.js";
 
 /** What the server said about a request that it did not carry out. */
 export interface Refusal {
@@ -29,7 +27,17 @@ export class TransportError extends ParlanceError {
   override name = "TransportError";
 }
 
-/** The client was closed before the answer came. */
+/** The device says that it has no network. It is tried again by itself, at once when a network is back. */
+export class OfflineError extends TransportError {
+  override name = "OfflineError";
+}
+
+/** Nothing that waiting mends: a URL that is none, no WebSocket in this runtime, a page over https and a server over http. */
+export class ConfigurationError extends ParlanceError {
+  override name = "ConfigurationError";
+}
+
+/** The client is closed. `cause` is the error that closed it, if there was one. */
 export class ClosedError extends ParlanceError {
   override name = "ClosedError";
 }
@@ -81,7 +89,14 @@ export class UnavailableError extends RefusedError {
 }
 
 /** Status codes of gRPC that decisions hang on. */
-export const Code = { DeadlineExceeded: 4, ResourceExhausted: 8, Internal: 13, Unavailable: 14, Unauthenticated: 16 };
+export const Code = {
+  InvalidArgument: 3,
+  DeadlineExceeded: 4,
+  ResourceExhausted: 8,
+  OutOfRange: 11,
+  Unavailable: 14,
+  Unauthenticated: 16,
+};
 
 const CLASSES: Record<number, typeof RefusedError> = {
   3: InvalidRequestError,
@@ -101,22 +116,22 @@ export function refused(refusal: Refusal): RefusedError {
   return new (CLASSES[refusal.code] ?? RefusedError)(refusal);
 }
 
+/** The refusal of a frame that is larger than the server, or something before it, takes. `bytes` is undefined where unknown. */
+export function frameTooLarge(message: string, bytes?: number): RefusedError {
+  const metadata: Record<string, string> = bytes === undefined ? {} : { bytes: String(bytes) };
+  return refused({ code: Code.InvalidArgument, reason: "frame_too_large", message, metadata });
+}
+
+/** What calls are rejected with once the client is closed. */
+export function closedBy(error: ParlanceError | undefined): ClosedError {
+  return error ? new ClosedError(`the client was closed: ${error.message}`, { cause: error }) : new ClosedError("the client was closed");
+}
+
 /** An error as frames carry it. */
 export function fromFrame(error: ErrorMessage): RefusedError {
   const { code, reason, message, metadata, retryDelay } = error;
   const refusal: Refusal = { code, reason, message, metadata };
   if (retryDelay) refusal.retryDelayMs = milliseconds(retryDelay);
-  return refused(refusal);
-}
-
-/** An error as grpc-web carries it. A call that never reached the server is a {@link TransportError}. */
-export function fromStatus(error: unknown): ParlanceError {
-  const status = ConnectError.from(error);
-  const info = status.findDetails(ErrorInfoSchema)[0];
-  if (!info) return new TransportError(status.rawMessage, { cause: error });
-  const refusal: Refusal = { code: status.code, reason: info.reason, message: status.rawMessage, metadata: info.metadata };
-  const retry = status.findDetails(RetryInfoSchema)[0]?.retryDelay;
-  if (retry) refusal.retryDelayMs = milliseconds(retry);
   return refused(refusal);
 }
 

@@ -9,9 +9,11 @@
 export { Client, type ClientOptions } from "./client.js";
 export {
   ClosedError,
+  ConfigurationError,
   InvalidRequestError,
   LimitError,
   NotFoundError,
+  OfflineError,
   ParlanceError,
   PermissionDeniedError,
   PreconditionError,
@@ -26,8 +28,8 @@ export { Room } from "./room/room.js";
 export type { OperationName, RequestOf, ResponseOf } from "./session/operations.js";
 export type { ConnectionState, TokenProvider } from "./session/session.js";
 export { IndexedDbStorage } from "./storage/indexeddb.js";
+export type { StartOptions } from "./startup.js";
 export { MemoryStorage, type Storage, type StoredMessage } from "./storage/storage.js";
-export { GrpcWebTransport } from "./transport/grpc-web.js";
 export type { Connection, Transport } from "./transport/transport.js";
 export { WebSocketTransport } from "./transport/websocket.js";
 /** The contract, as it is generated: requests, responses, events. */

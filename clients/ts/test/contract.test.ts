@@ -4,7 +4,8 @@ import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 
-import { Client, GrpcWebTransport, NotFoundError, PermissionDeniedError, UnauthenticatedError, v1, WebSocketTransport } from "../src/index.js";
+import { Client, NotFoundError, PermissionDeniedError, UnauthenticatedError, v1, WebSocketTransport } from "../src/index.js";
+import { grpcWeb } from "../src/transport/grpc-web.js";
 import { eventually } from "./eventually.js";
 import { Server } from "./server.js";
 
@@ -16,7 +17,7 @@ afterAll(() => server.stop());
 
 const TRANSPORTS = {
   websocket: (url: string) => new WebSocketTransport(url, WebSocket as never),
-  "grpc-web": (url: string) => new GrpcWebTransport(url),
+  "grpc-web": (url: string) => grpcWeb(url),
 };
 
 setFlagsFromString("--expose-gc");

@@ -2,6 +2,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 
 import type { Connection, Transport } from "../src/index.js";
 import { v1 } from "../src/index.js";
+import type { HostEvents, HostListener } from "../src/session/host.js";
 import { Queue } from "../src/transport/queue.js";
 
 type Frame = NonNullable<MessageInitShape<typeof v1.ServerFrameSchema>["frame"]>;
@@ -17,8 +18,12 @@ export class FakeConnection implements Connection {
     readonly hello: v1.Hello,
   ) {}
 
+  /** Called with every frame that is sent. */
+  onsend: (frame: v1.ClientFrame) => void = () => {};
+
   send(frame: v1.ClientFrame): void {
     this.sent.push(frame);
+    this.onsend(frame);
   }
 
   close(): void {
@@ -38,9 +43,19 @@ export class FakeConnection implements Connection {
     this.say({ case: "event", value: message(roomId, seq, text) });
   }
 
+  /** Frames that were sent for this operation. */
+  of(name: v1.ClientFrame["operation"]["case"]): v1.ClientFrame[] {
+    return this.sent.filter(({ operation }) => operation.case === name);
+  }
+
+  /** Answers a frame. */
+  reply(requestId: string, result: NonNullable<MessageInitShape<typeof v1.ReplySchema>["result"]>): void {
+    this.say({ case: "reply", value: { requestId, result } });
+  }
+
   /** Answers the last frame. */
   answer(result: NonNullable<MessageInitShape<typeof v1.ReplySchema>["result"]>): void {
-    this.say({ case: "reply", value: { requestId: this.sent.at(-1)!.requestId, result } });
+    this.reply(this.sent.at(-1)!.requestId, result);
   }
 
   refuse(error: MessageInitShape<typeof v1.ErrorSchema>): void {
@@ -53,16 +68,50 @@ export class FakeTransport implements Transport {
   readonly connections: FakeConnection[] = [];
   /** Fails to connect with this. */
   refusal: Error | undefined;
+  /** Takes connections and never opens them. */
+  hangs = false;
+  /** Of all attempts. */
+  readonly signals: AbortSignal[] = [];
+  /** Called with every new connection. */
+  onopen: (connection: FakeConnection) => void = () => {};
 
-  async open(token: string, hello: v1.Hello): Promise<Connection> {
+  async open(token: string, hello: v1.Hello, signal: AbortSignal): Promise<Connection> {
+    this.signals.push(signal);
+    if (this.hangs) return new Promise(() => {});
     if (this.refusal) throw this.refusal;
     const connection = new FakeConnection(token, hello);
     this.connections.push(connection);
+    this.onopen(connection);
     return connection;
   }
 
   get last(): FakeConnection {
     return this.connections.at(-1)!;
+  }
+}
+
+/** A device whose network comes and goes. */
+export class FakeHost implements HostEvents {
+  #isOffline = false;
+  readonly listeners = new Set<HostListener>();
+
+  isOffline(): boolean {
+    return this.#isOffline;
+  }
+
+  watch(listener: HostListener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  goOffline(): void {
+    this.#isOffline = true;
+    for (const { offline } of this.listeners) offline();
+  }
+
+  goOnline(): void {
+    this.#isOffline = false;
+    for (const { online } of this.listeners) online();
   }
 }
 

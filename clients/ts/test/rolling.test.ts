@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { WebSocket } from "ws";
 
-import { Client, GrpcWebTransport, v1, WebSocketTransport } from "../src/index.js";
+import { Client, v1, WebSocketTransport } from "../src/index.js";
+import { grpcWeb } from "../src/transport/grpc-web.js";
 import { Cluster } from "./cluster.js";
 import { eventually } from "./eventually.js";
 
@@ -16,9 +17,9 @@ afterAll(() => cluster?.stop());
 /** Over each transport two: through nginx, as in production, to whichever node is there. */
 const PEOPLE = {
   ann: (url: string) => new WebSocketTransport(url, WebSocket as never),
-  ben: (url: string) => new GrpcWebTransport(url),
+  ben: (url: string) => grpcWeb(url),
   cat: (url: string) => new WebSocketTransport(url, WebSocket as never),
-  dan: (url: string) => new GrpcWebTransport(url),
+  dan: (url: string) => grpcWeb(url),
 };
 
 test("nothing is lost, doubled or reordered while every node is restarted in turn, and one killed", async () => {

@@ -1,51 +1,82 @@
 import { create } from "@bufbuild/protobuf";
 
-import { Code, fromFrame, type ParlanceError, type RefusedError } from "../errors.js";
+import { Code, frameTooLarge, fromFrame, type RefusedError, refused, TransportError, UnauthenticatedError } from "../errors.js";
 import { type ClientFrame, ClientFrameSchema, type Reply } from "../gen/chat_pb.js";
 import { backoff, randomId } from "../random.js";
+import type { Clock } from "./clock.js";
 import { Examination } from "./examination.js";
-import { type Asked, roomOf, stamp } from "./operations.js";
+import { ANSWER_TIMEOUT_MS } from "./liveness.js";
+import { type Asked, isEphemeral, roomOf, stamp } from "./operations.js";
 import type { Positions } from "./positions.js";
 
 /** Unanswered calls where the server does not say how many it takes. */
 const MAX_IN_FLIGHT = 64;
+/** Times that a proxy in front of the server may refuse a call before that counts. */
+const MAX_PROXY_REFUSALS = 6;
+/** Connections on which a call may stay unanswered while others are answered. */
+const MAX_UNANSWERED = 3;
 
 interface Call {
   operation: Asked;
   resolve: (result: Reply["result"]) => void;
   reject: (error: unknown) => void;
   refusals: number;
-  isStamped?: boolean;
+  /** Connections on which others were answered and this one was not. */
+  unanswered: number;
+  /** It was refused for its token, and repeated with another one. */
+  hadFreshToken: boolean;
+  /** Ends with its connection. */
+  ephemeral: boolean;
+  isStamped: boolean;
   /** Goes on before the call itself does. */
   examination?: Examination | undefined;
-  /** When it went out on this connection. */
+  /** When it was sent on this connection, and how large it was. */
   sentAt?: number;
-  again?: ReturnType<typeof setTimeout>;
+  bytes: number;
+  /** Something that was sent later was answered. */
+  overtaken: boolean;
+  /** Cancels the timer after which it is sent again. */
+  again?: () => void;
 }
 
-/** Calls that are not answered yet. They go out again on every connection until they are. */
+/** What calls are sent on. */
+export interface Line {
+  send(frame: ClientFrame): void;
+  /** Bytes of a frame as it is sent. */
+  size(frame: ClientFrame): number;
+  /** Largest frame, in bytes. */
+  maxBytes: number;
+  /** Calls that may be unanswered; 0 where the server does not say. */
+  maxInFlight: number;
+}
+
+/** Calls that are not answered yet. They are sent again on every connection until they are. */
 export class Calls {
   readonly #calls = new Map<string, Call>();
-  /** Those that are to go out on this connection, in order. */
+  /** Those that are to be sent on this connection, in order. */
   #ready: string[] = [];
-  /** Those that have, and how many may: the server would take no more. */
   #inFlight = 0;
-  #limit = 0;
+  #isPumping = false;
+  #line: Line | undefined;
   readonly #positions: Positions;
+  readonly #clock: Clock;
   readonly #prefix = randomId();
   #next = 0;
-  #send: ((frame: ClientFrame) => void) | undefined;
   /** Whose session it is. */
   user = "";
+  /** Called when the server refuses the token with a call: the call is repeated on the next connection. */
+  onTokenRefused: (error: UnauthenticatedError) => void = () => {};
 
-  constructor(positions: Positions) {
+  constructor(positions: Positions, clock: Clock) {
     this.#positions = positions;
+    this.#clock = clock;
   }
 
-  /** Sends it now, or as soon as there is a connection. */
-  add(operation: Asked, signal?: AbortSignal): Promise<Reply["result"]> {
+  /** Sends it now, or as soon as there is a connection; one that is `ephemeral` now or not at all. */
+  add(operation: Asked, { signal, ephemeral = isEphemeral(operation.case) }: { signal?: AbortSignal | undefined; ephemeral?: boolean } = {}): Promise<Reply["result"]> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
+      if (ephemeral && !this.#line) return reject(connectionLost());
       const key = String(this.#next++);
       const abort = () => {
         this.#forget(key);
@@ -58,60 +89,84 @@ export class Calls {
         resolve: (result) => (settled(), resolve(result)),
         reject: (error) => (settled(), reject(error)),
         refusals: 0,
+        unanswered: 0,
+        hadFreshToken: false,
+        ephemeral,
+        isStamped: false,
+        bytes: 0,
+        overtaken: false,
       });
       this.#dispatch(key);
     });
   }
 
-  /** A connection is there: everything goes out on it, in order. */
-  connected(send: (frame: ClientFrame) => void, limit: number): void {
-    this.#send = send;
-    this.#limit = limit || MAX_IN_FLIGHT;
+  /** A connection is there: everything is sent on it, in order. */
+  connected(line: Line): void {
+    this.#line = { ...line, maxInFlight: line.maxInFlight || MAX_IN_FLIGHT };
     this.#ready = [...this.#calls].filter(([, call]) => call.again === undefined).map(([key]) => key);
     this.#pump();
   }
 
+  /** The connection is gone, and with it the answers to what was sent on it. */
   disconnected(): void {
-    this.#send = undefined;
+    const now = this.#clock.now();
+    this.#line = undefined;
     this.#ready = [];
     this.#inFlight = 0;
-    for (const call of this.#calls.values()) delete call.sentAt;
+    for (const [key, call] of [...this.#calls]) {
+      const { sentAt, overtaken } = call;
+      delete call.sentAt;
+      call.overtaken = false;
+      if (call.ephemeral) this.#reject(key, connectionLost());
+      // Others were answered, so it is the call that gets stuck and not the connection.
+      else if (overtaken && sentAt !== undefined && now - sentAt > ANSWER_TIMEOUT_MS && ++call.unanswered >= MAX_UNANSWERED) {
+        this.#reject(key, noAnswer());
+      }
+    }
   }
 
-  /** When the longest-waiting of those on their way went out, as `Date.now()` has it. */
+  /** When the oldest unanswered call was sent, by the clock's `now`. */
   waitingSince(): number | undefined {
     let since: number | undefined;
     for (const { sentAt } of this.#calls.values()) if (sentAt !== undefined && !(since! <= sentAt)) since = sentAt;
     return since;
   }
 
+  /** Nothing could be answered until now: answers are due from now on. */
+  awake(): void {
+    const now = this.#clock.now();
+    for (const call of this.#calls.values()) if (call.sentAt !== undefined) call.sentAt = now;
+  }
+
   /** Takes an answer. */
   answered({ requestId, result }: Reply): void {
     const call = this.#calls.get(requestId);
     if (!call) return;
+    this.overtake(call.sentAt ?? -Infinity);
     this.#landed(call);
     this.#take(requestId, call, result);
     this.#pump();
   }
 
+  /** Something that was sent at this time was answered: what was sent before it is late. */
+  overtake(sentAt: number): void {
+    for (const call of this.#calls.values()) if (call.sentAt !== undefined && call.sentAt < sentAt) call.overtaken = true;
+  }
+
+  /** Something refused a frame for its size and ended the connection: that was the largest unanswered one. */
+  tooLarge(error: RefusedError): void {
+    let largest: [string, Call] | undefined;
+    for (const entry of this.#calls) if (entry[1].sentAt !== undefined && !(largest && largest[1].bytes >= entry[1].bytes)) largest = entry;
+    if (largest) this.#reject(largest[0], frameTooLarge(error.message, largest[1].bytes));
+  }
+
+  /** Nothing will be answered any more. */
+  fail(error: unknown): void {
+    for (const key of [...this.#calls.keys()]) this.#reject(key, error);
+  }
+
   #take(requestId: string, call: Call, result: Reply["result"]): void {
-    if (result.case === "error") {
-      const error = fromFrame(result.value);
-      const delay = retryDelay(error, call.refusals);
-      if (delay !== undefined) {
-        call.refusals++;
-        call.again = setTimeout(() => {
-          delete call.again;
-          this.#dispatch(requestId);
-        }, delay);
-        return;
-      }
-      call.examination = Examination.askedFor(error, call.operation);
-      if (call.examination) return this.#dispatch(requestId);
-      this.#calls.delete(requestId);
-      call.reject(error);
-      return;
-    }
+    if (result.case === "error") return this.#refused(requestId, call, fromFrame(result.value));
     let answer: Reply["result"] = result;
     if (call.examination && result.case === "listEvents") {
       const found = call.examination.read(result.value, call.operation, this.user);
@@ -120,37 +175,66 @@ export class Calls {
       answer = found;
     }
     this.#calls.delete(requestId);
-    if (answer.case === "sendMessage") this.#positions.learn(answer.value.roomId, answer.value.seq);
+    if (answer.case === "sendMessage") this.#positions.learn(answer.value.roomId, answer.value.seq, this.#clock.now());
     call.resolve(answer);
   }
 
-  /** Nothing will be answered any more. */
-  fail(error: ParlanceError): void {
-    for (const key of [...this.#calls.keys()]) {
-      this.#calls.get(key)?.reject(error);
-      this.#forget(key);
+  #refused(requestId: string, call: Call, error: RefusedError): void {
+    if (error instanceof UnauthenticatedError && !call.hadFreshToken && !call.ephemeral) {
+      call.hadFreshToken = true;
+      return this.onTokenRefused(error);
     }
+    const delay = call.ephemeral ? undefined : retryDelay(error, call.refusals);
+    if (delay !== undefined) {
+      call.refusals++;
+      call.again = this.#clock.after(delay, () => {
+        delete call.again;
+        this.#dispatch(requestId);
+      });
+      return;
+    }
+    call.examination = Examination.askedFor(error, call.operation);
+    if (call.examination) return this.#dispatch(requestId);
+    this.#reject(requestId, error);
   }
 
   #dispatch(key: string): void {
-    if (!this.#send) return;
+    if (!this.#line) return;
     this.#ready.push(key);
     this.#pump();
   }
 
   #pump(): void {
-    while (this.#send && this.#inFlight < this.#limit) {
+    // A call that fails as it is sent makes room for the next one: this loop sends it.
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    while (this.#line && this.#inFlight < this.#line.maxInFlight) {
       const key = this.#ready.shift();
-      if (key === undefined) return;
+      if (key === undefined) break;
       const call = this.#calls.get(key);
-      if (!call) continue;
-      // What is known when it first goes out: on every repeat it says the same.
-      if (!call.isStamped) stamp(call.operation, `${this.#prefix}-${key}`, this.#positions.head(roomOf(call.operation)));
-      call.isStamped = true;
-      const operation = call.examination?.page(call.operation) ?? call.operation;
-      call.sentAt = Date.now();
+      if (call) this.#send(key, call, this.#line);
+    }
+    this.#isPumping = false;
+  }
+
+  #send(key: string, call: Call, line: Line): void {
+    // What is known when it is first sent: every repeat says the same.
+    if (!call.isStamped) stamp(call.operation, `${this.#prefix}-${key}`, this.#positions.head(roomOf(call.operation)));
+    call.isStamped = true;
+    const operation = call.examination?.page(call.operation) ?? call.operation;
+    const frame = create(ClientFrameSchema, { requestId: key, operation });
+    try {
+      call.bytes = line.size(frame);
+      if (call.bytes > line.maxBytes) {
+        throw frameTooLarge(`the request takes ${call.bytes} bytes, and the server takes ${line.maxBytes} at most`, call.bytes);
+      }
+      call.sentAt = this.#clock.now();
       this.#inFlight++;
-      this.#send(create(ClientFrameSchema, { requestId: key, operation }));
+      line.send(frame);
+    } catch (error) {
+      // What cannot be encoded is the fault of this call alone.
+      this.#landed(call);
+      this.#reject(key, error);
     }
   }
 
@@ -159,17 +243,22 @@ export class Calls {
     delete call.sentAt;
   }
 
+  #reject(key: string, error: unknown): void {
+    this.#calls.get(key)?.reject(error);
+    this.#forget(key);
+  }
+
   #forget(key: string): void {
     const call = this.#calls.get(key);
     if (!call) return;
-    clearTimeout(call.again);
+    call.again?.();
     this.#landed(call);
     this.#calls.delete(key);
     this.#pump();
   }
 }
 
-/** How long to wait before a refused call goes out again; undefined where the refusal is final. */
+/** How long to wait before a refused call is sent again; undefined where the refusal is final. */
 function retryDelay(error: RefusedError, refusals: number): number | undefined {
   if (error.code === Code.Unavailable) return error.retryDelayMs ?? backoff(refusals);
   // The outcome is open: the same id tells.
@@ -178,5 +267,16 @@ function retryDelay(error: RefusedError, refusals: number): number | undefined {
   if (error.code === Code.ResourceExhausted && error.retryDelayMs !== undefined) {
     return error.retryDelayMs * (1 + Math.random() / 8);
   }
+  // Every refusal of the server has a reason: this one is of a proxy, and may pass.
+  if (error.reason === "" && refusals < MAX_PROXY_REFUSALS) return backoff(refusals);
   return undefined;
+}
+
+function connectionLost(): TransportError {
+  return new TransportError("there is no connection for what is of the moment");
+}
+
+function noAnswer(): RefusedError {
+  const message = `the server did not answer this request on ${MAX_UNANSWERED} connections, and answered others`;
+  return refused({ code: Code.DeadlineExceeded, reason: "no_answer", message, metadata: {} });
 }

@@ -43,6 +43,16 @@ export function isChange(name: string | undefined): boolean {
   return fields !== undefined && (fields.has("requestId") || fields.has("clientMessageId"));
 }
 
+/** Whether it moves a mark: marks only move forward, so only the last one counts. */
+export function isMark(name: string | undefined): boolean {
+  return name === "markRead" || name === "acknowledgeDelivery";
+}
+
+/** Whether it is of the moment: late it would be wrong, so it is not repeated on another connection. */
+export function isEphemeral(name: string | undefined): boolean {
+  return name === "sendTyping";
+}
+
 /** The room that it is about, where it names one. */
 export function roomOf(operation: Asked): string {
   const value = operation.value as { roomId?: string };

@@ -1,44 +1,41 @@
-import { create } from "@bufbuild/protobuf";
-
 import { Emitter } from "../emitter.js";
-import { ClosedError, Code, fromFrame, milliseconds, type ParlanceError, RefusedError, TransportError, UnauthenticatedError } from "../errors.js";
-import { type Event, type Gap, HelloSchema, type ServerFrame, type Signal, type Welcome } from "../gen/chat_pb.js";
-import { backoff } from "../random.js";
+import { closedBy, fromFrame, milliseconds, OfflineError, ParlanceError, RefusedError, TransportError, UnauthenticatedError } from "../errors.js";
+import type { ClientFrame, Cursor, Draining, Event, Gap, Reply, ServerFrame, Signal, Welcome } from "../gen/chat_pb.js";
+import { encodeJson, utf8Length } from "../transport/json.js";
 import type { Connection, Transport } from "../transport/transport.js";
+import { Attempt, type TokenProvider } from "./attempt.js";
 import { Calls } from "./calls.js";
+import { type Clock, systemClock } from "./clock.js";
+import { helloWithin } from "./hello.js";
+import { browserEvents, type HostEvents } from "./host.js";
+import { Link } from "./link.js";
+import { type Finding, LOOK_EVERY_MS } from "./liveness.js";
 import { ask, type OperationName, type RequestOf, type ResponseOf } from "./operations.js";
 import { Positions } from "./positions.js";
+import { type Ended, Reconnect } from "./reconnect.js";
+import type { ConnectionState } from "./state.js";
 
-/** A connection is dead when an answer is not there after this long; the server allows itself 20 s. */
-const ANSWER_TIMEOUT_MS = 25_000;
-/** The same for one that may have died while the machine slept: nothing else was asked. */
-const PROBE_TIMEOUT_MS = 5_000;
-/** A connection that does not begin within this time will not. */
-const OPEN_TIMEOUT_MS = 15_000;
+export type { TokenProvider } from "./attempt.js";
+export type { ConnectionState } from "./state.js";
+
 /** An event that the answer to a message promised is there by then, or the stream is dead. */
 const EVENT_TIMEOUT_MS = 10_000;
-const LOOK_EVERY_MS = 1_000;
-/** Connections that do not last this long count as failures. */
-const STABLE_MS = 10_000;
-
-/** How a client stands with its server. */
-export type ConnectionState =
-  | { status: "idle" }
-  | { status: "connecting" }
-  | { status: "online"; userId: string; nodeId: string }
-  /** Not connected. It is tried again at `retryAt`, as `Date.now()` has it. */
-  | { status: "waiting"; retryAt: number; error: ParlanceError | undefined }
-  /** For good: closed, or refused in a way that trying again does not mend. */
-  | { status: "closed"; error: ParlanceError | undefined };
-
-/** Gives a token. `refused` says that the server took the last one no more. */
-export type TokenProvider = (asked: { refused: boolean }) => string | Promise<string>;
+/** An attempt that is younger than this is not given up when the network comes back. */
+const FRESH_ATTEMPT_MS = 2_000;
+/** Largest frame before the server has said its limit: that of the contract. */
+const MAX_FRAME_BYTES = 128 * 1024;
 
 export interface SessionOptions {
   transport: Transport;
   token: TokenProvider;
   /** Names this device among those of its user. */
   deviceId?: string | undefined;
+  /** Where rooms resume. */
+  cursors?: Iterable<Cursor> | undefined;
+  /** Time and timers. Default: those of the runtime. */
+  clock?: Clock | undefined;
+  /** Events of the device. Default: those of a browser. */
+  host?: HostEvents | undefined;
 }
 
 interface SessionEvents {
@@ -51,22 +48,42 @@ interface SessionEvents {
   signal: Signal;
 }
 
+/** What the session does now. Every change of it goes through one of the methods below "transitions". */
+type Phase =
+  | { name: "idle" }
+  | { name: "connecting"; attempt: Attempt }
+  /** Connected, with or without a welcome so far. */
+  | { name: "linked"; link: Link }
+  /** Until a timer; `notBefore` is what the server asked for, by the clock's `now`. */
+  | { name: "waiting"; notBefore: number; error: ParlanceError | undefined; cancel: () => void }
+  | { name: "closed" };
+
 /** Stays connected, resumes where it was, and repeats what was not answered. */
 export class Session extends Emitter<SessionEvents> {
   readonly #options: SessionOptions;
+  readonly #clock: Clock;
+  readonly #host: HostEvents;
   readonly #positions = new Positions();
-  readonly #calls = new Calls(this.#positions);
+  readonly #calls: Calls;
+  readonly #reconnect = new Reconnect();
+  #phase: Phase = { name: "idle" };
   #state: ConnectionState = { status: "idle" };
-  #connection: Connection | undefined;
-  #closed = false;
-  /** Ends the wait between two connections. */
-  #wake: () => void = () => {};
-  /** By when something has to be heard of a connection in doubt. */
-  #doubtedUntil: number | undefined;
+  #unwatch: () => void = () => {};
+  #stopLooking: () => void = () => {};
+  /** Largest hello: shrinks where it is refused. */
+  #helloBytes = MAX_FRAME_BYTES;
+  #maxFrameBytes = MAX_FRAME_BYTES;
+  /** The network came back during an attempt that may fail for what was before. */
+  #retryAtOnce = false;
 
   constructor(options: SessionOptions) {
     super();
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#host = options.host ?? browserEvents;
+    this.#calls = new Calls(this.#positions, this.#clock);
+    this.#calls.onTokenRefused = (error) => this.#phase.name === "linked" && this.#ended(this.#phase.link, error);
+    this.resumeFrom(options.cursors ?? []);
   }
 
   get state(): ConnectionState {
@@ -78,29 +95,50 @@ export class Session extends Emitter<SessionEvents> {
     return this.#calls.user;
   }
 
-  /** Connects, and stays so. */
-  start(): void {
-    if (this.#state.status === "idle") void this.#run();
+  /** Time and timers of this session. */
+  get clock(): Clock {
+    return this.#clock;
   }
 
-  /** Ends it for good: what is not answered is rejected. */
+  /** Connects, and stays connected. */
+  start(): void {
+    if (this.#phase.name !== "idle") return;
+    this.#unwatch = this.#host.watch({
+      online: () => this.#networkChanged(),
+      offline: () => this.#wentOffline(),
+      shown: () => this.wake(),
+    });
+    this.#connect();
+  }
+
+  /** Ends it for good: what is not answered is rejected. Never throws. */
   close(error?: ParlanceError): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#connection?.close();
-    this.#calls.fail(error ?? new ClosedError("the client was closed"));
+    const phase = this.#phase;
+    if (phase.name === "closed") return;
+    this.#phase = { name: "closed" };
+    const cause = closedBy(error);
+    this.#leave(phase, cause);
+    this.#unwatch();
+    this.#calls.fail(error ?? cause);
     this.#set({ status: "closed", error });
-    this.#wake();
+  }
+
+  /** Makes rooms resume from these cursors. Only before the start. */
+  resumeFrom(cursors: Iterable<Cursor>): void {
+    this.#positions.seed(cursors);
   }
 
   /**
-   * Carries out an operation, over as many connections as that takes. What changes
-   * something is carried out once, however often it goes out.
+   * Carries out an operation, over as many connections as that takes. What changes something is carried out once, however
+   * often it is sent. What is of the moment, such as `sendTyping`, is sent now or rejected with a {@link TransportError}.
    */
-  async call<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
-    if (this.#closed) throw new ClosedError("the client was closed");
-    const { value } = await this.#calls.add(ask(name, request), signal);
-    return value as ResponseOf<Name>;
+  call<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
+    return this.#call(name, request, { signal });
+  }
+
+  /** The same for what only counts now: rejects with a {@link TransportError} without a connection, or when that ends. */
+  callNow<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
+    return this.#call(name, request, { signal, ephemeral: true });
   }
 
   /** Resolves once there is a connection, rejects once there will be none. */
@@ -108,7 +146,7 @@ export class Session extends Emitter<SessionEvents> {
     return new Promise((resolve, reject) => {
       const look = (state: ConnectionState) => {
         if (state.status === "online") settle(resolve);
-        else if (state.status === "closed") settle(() => reject(state.error ?? new ClosedError("the client was closed")));
+        else if (state.status === "closed") settle(() => reject(state.error ?? closedBy(undefined)));
       };
       const abort = () => settle(() => reject(signal?.reason));
       const off = this.on("state", look);
@@ -128,135 +166,223 @@ export class Session extends Emitter<SessionEvents> {
     return this.#positions.head(roomId);
   }
 
-  /** The network or the page is back: tries at once, and doubts a connection from before. */
+  /** Up to where events and gaps of a room have been handed over; undefined where none were. */
+  cursor(roomId: string): bigint | undefined {
+    return this.#positions.cursor(roomId);
+  }
+
+  /** The epoch of a room, 0 where unknown. */
+  epoch(roomId: string): bigint {
+    return this.#positions.epoch(roomId);
+  }
+
+  /** The machine or the page was asleep: tries at once, and doubts a connection from before. */
   wake(): void {
-    this.#wake();
-    if (this.#state.status !== "online") return;
-    this.#doubtedUntil ??= Date.now() + PROBE_TIMEOUT_MS;
-    this.call("getPresence", { userIds: [] }).catch(() => {});
+    const phase = this.#phase;
+    if (phase.name === "waiting") this.#wait(Math.max(0, phase.notBefore - this.#clock.now()), phase.notBefore, phase.error);
+    else if (phase.name === "connecting") {
+      this.#retryAtOnce = true;
+      if (this.#clock.now() - phase.attempt.startedAt > FRESH_ATTEMPT_MS) phase.attempt.abort(new TransportError("the network came back"));
+    } else if (phase.name === "linked") this.#act(phase.link, phase.link.liveness.doubt(this.#clock.now()));
   }
 
-  async #run(): Promise<void> {
-    let failures = 0;
-    let refused = false;
-    while (!this.#closed) {
-      this.#set({ status: "connecting" });
-      const end = await this.#once(refused);
-      if (this.#closed) return;
-      const { error } = end;
-      if (end.lastedMs >= STABLE_MS) refused = false;
-      if (error instanceof RefusedError && isFinal(error)) {
-        // A token may have come to its end: another one is asked for, once.
-        if (!(error instanceof UnauthenticatedError) || refused) return this.close(error);
-        refused = true;
-        continue;
-      }
-      failures = end.lastedMs >= STABLE_MS || end.drained ? 0 : failures + 1;
-      const asked = error instanceof RefusedError ? (error.retryDelayMs ?? 0) : 0;
-      const delay = end.drained ? 0 : Math.max(asked, backoff(failures - 1));
-      this.#set({ status: "waiting", retryAt: Date.now() + delay, error });
-      await this.#rest(delay);
-    }
+  async #call<Name extends OperationName>(
+    name: Name,
+    request: RequestOf<Name>,
+    options: { signal?: AbortSignal | undefined; ephemeral?: boolean },
+  ): Promise<ResponseOf<Name>> {
+    if (this.#state.status === "closed") throw closedBy(this.#state.error);
+    const { value } = await this.#calls.add(ask(name, request), options);
+    return value as ResponseOf<Name>;
   }
 
-  /** One connection, from its beginning to its end. */
-  async #once(refused: boolean): Promise<{ error: ParlanceError | undefined; lastedMs: number; drained: boolean }> {
-    let welcomedAt: number | undefined;
-    let drained = false;
-    let dead: TransportError | undefined;
-    const timers: ReturnType<typeof setTimeout>[] = [];
-    const ended = (error: ParlanceError | undefined) => ({
-      error,
-      lastedMs: welcomedAt === undefined ? 0 : Math.max(1, Date.now() - welcomedAt),
-      drained,
-    });
-    try {
-      const token = await this.#options.token({ refused });
-      const hello = create(HelloSchema, { deviceId: this.#options.deviceId ?? "", cursors: this.#positions.cursors() });
-      const connection = await withinTime(this.#options.transport.open(token, hello));
-      if (this.#closed) return connection.close(), ended(undefined);
-      const openedAt = Date.now();
-      this.#connection = connection;
-      const kill = (why: string) => {
-        dead = new TransportError(why);
-        connection.close();
-      };
-      const look = () => {
-        const late = welcomedAt === undefined && Date.now() - openedAt > OPEN_TIMEOUT_MS;
-        if (late || this.#isDead()) kill("the server does not answer");
-      };
-      timers.push(setInterval(look, LOOK_EVERY_MS));
-      for await (const frame of connection.frames) {
-        this.#doubtedUntil = undefined;
-        if (frame.frame.case === "welcome") welcomedAt = Date.now();
-        if (frame.frame.case === "draining") {
-          const { reconnectAfter } = frame.frame.value;
-          const leave = () => {
-            drained = true;
-            connection.close();
-          };
-          timers.push(setTimeout(leave, reconnectAfter ? milliseconds(reconnectAfter) : 0));
-        }
-        this.#take(frame, connection);
-        if (this.#closed) break;
-      }
-      return ended(dead);
-    } catch (error) {
-      return ended(error instanceof Error ? asOwn(error) : undefined);
-    } finally {
-      timers.forEach((timer) => clearTimeout(timer));
-      this.#connection?.close();
-      this.#connection = undefined;
-      this.#doubtedUntil = undefined;
+  // === Transitions ===
+
+  #connect(): void {
+    const attempt = new Attempt(this.#clock);
+    this.#phase = { name: "connecting", attempt };
+    this.#set({ status: "connecting" });
+    const { token, transport, deviceId = "" } = this.#options;
+    const hello = () => helloWithin(this.#helloBytes, deviceId, this.#positions.cursors(), this.#size);
+    attempt.open(token, this.#reconnect.needsFreshToken, transport, hello).then(
+      (connection) => this.#opened(attempt, connection),
+      (error: ParlanceError) => this.#isCurrent(attempt) && this.#next({ error, lastedMs: undefined, drained: false }),
+    );
+  }
+
+  #opened(attempt: Attempt, connection: Connection): void {
+    const link = new Link(connection, this.#clock);
+    if (!this.#isCurrent(attempt)) return link.close();
+    this.#retryAtOnce = false;
+    this.#phase = { name: "linked", link };
+    this.#lookAgain(link);
+    void this.#read(link);
+  }
+
+  /** A connection is over: on its own, or given up for `error`. */
+  #ended(link: Link, error: ParlanceError | undefined): void {
+    const phase = this.#phase;
+    if (phase.name !== "linked" || phase.link !== link) return;
+    const { welcomedAt, drained } = link;
+    const isTooLarge = error instanceof RefusedError && error.reason === "frame_too_large";
+    if (isTooLarge && welcomedAt === undefined) this.#helloBytes /= 2;
+    else if (isTooLarge) this.#calls.tooLarge(error);
+    this.#leave(phase, error);
+    this.#next({ error: error ?? link.error, lastedMs: welcomedAt === undefined ? undefined : this.#clock.now() - welcomedAt, drained });
+  }
+
+  /** Lets go of what belongs to a phase. */
+  #leave(phase: Phase, reason: ParlanceError | undefined): void {
+    if (phase.name === "connecting") phase.attempt.abort(reason ?? closedBy(undefined));
+    else if (phase.name === "waiting") phase.cancel();
+    else if (phase.name === "linked") {
+      this.#stopLooking();
+      phase.link.close();
       this.#calls.disconnected();
     }
   }
 
-  #take({ frame }: ServerFrame, connection: Connection): void {
+  #next(ended: Ended): void {
+    const isOffline = this.#host.isOffline();
+    const error = isOffline && ended.error instanceof TransportError ? asOffline(ended.error) : ended.error;
+    const next = this.#reconnect.after({ ...ended, error });
+    if ("closeWith" in next) return this.close(next.closeWith);
+    const delay = this.#retryAtOnce ? next.askedMs : next.delayMs;
+    this.#retryAtOnce = false;
+    if (delay === 0) return this.#connect();
+    this.#wait(delay, this.#clock.now() + next.askedMs, error);
+  }
+
+  #wait(delay: number, notBefore: number, error: ParlanceError | undefined): void {
+    if (this.#phase.name === "waiting") this.#phase.cancel();
+    if (delay === 0) return this.#connect();
+    const cancel = this.#clock.after(delay, () => this.#connect());
+    this.#phase = { name: "waiting", notBefore, error, cancel };
+    this.#set({ status: "waiting", retryAt: this.#clock.date() + delay, error });
+  }
+
+  #networkChanged(): void {
+    this.#reconnect.networkChanged();
+    this.wake();
+  }
+
+  /** Says so at once. Attempts go on: a server on this machine needs no network. */
+  #wentOffline(): void {
+    const error = asOffline(undefined);
+    const phase = this.#phase;
+    if (phase.name === "linked") this.#ended(phase.link, error);
+    else if (phase.name === "waiting") this.#set({ ...(this.#state as ConnectionState & { status: "waiting" }), error });
+  }
+
+  // === One connection ===
+
+  async #read(link: Link): Promise<void> {
+    try {
+      for await (const frame of link.connection.frames) {
+        if (this.#phase.name !== "linked" || this.#phase.link !== link) return;
+        link.liveness.heard(this.#clock.now());
+        this.#take(link, frame);
+      }
+      this.#ended(link, link.error);
+    } catch (error) {
+      // What the server said of the stream explains more than how it broke.
+      const own = error instanceof ParlanceError ? error : new TransportError(String(error), { cause: error });
+      this.#ended(link, own instanceof TransportError ? (link.error ?? own) : own);
+    }
+  }
+
+  #take(link: Link, { frame }: ServerFrame): void {
+    const now = this.#clock.now();
     switch (frame.case) {
       case "welcome":
-        this.#positions.welcomed(frame.value);
-        this.#calls.user = frame.value.userId;
-        this.#set({ status: "online", userId: frame.value.userId, nodeId: frame.value.nodeId });
-        this.emit("welcome", frame.value);
-        this.#calls.connected((frame) => connection.send(frame), frame.value.limits?.maxInFlight ?? 0);
+        this.#welcomed(link, frame.value);
         break;
-      case "reply": {
-        const { requestId, result } = frame.value;
-        // Not about a call: the connection itself was refused, and ends.
-        if (result.case === "error" && (requestId === "" || requestId === "hello")) throw fromFrame(result.value);
-        this.#calls.answered(frame.value);
+      case "reply":
+        this.#replied(link, frame.value);
         break;
-      }
       case "event":
-        if (this.#positions.event(frame.value)) this.emit("event", frame.value);
+        if (this.#positions.event(frame.value, now)) this.emit("event", frame.value);
         break;
       case "gap": {
-        const gap = this.#positions.gap(frame.value);
+        const gap = this.#positions.gap(frame.value, now);
         if (gap) this.emit("gap", gap);
         break;
       }
       case "signal":
         this.emit("signal", frame.value);
         break;
+      case "draining":
+        this.#draining(link, frame.value);
+        break;
     }
   }
 
-  #isDead(): boolean {
-    const since = this.#calls.waitingSince();
-    if (since !== undefined && Date.now() - since > ANSWER_TIMEOUT_MS) return true;
-    if (this.#positions.isBehind(EVENT_TIMEOUT_MS)) return true;
-    return this.#doubtedUntil !== undefined && Date.now() > this.#doubtedUntil;
+  #welcomed(link: Link, welcome: Welcome): void {
+    const now = this.#clock.now();
+    link.welcomedAt = now;
+    link.liveness.welcomed();
+    this.#positions.welcomed(welcome, now);
+    this.#calls.user = welcome.userId;
+    this.#maxFrameBytes = welcome.limits?.maxFrameBytes || MAX_FRAME_BYTES;
+    this.#helloBytes = Math.min(this.#helloBytes, this.#maxFrameBytes);
+    this.#set({ status: "online", userId: welcome.userId, nodeId: welcome.nodeId });
+    this.emit("welcome", welcome);
+    // A listener may have ended it.
+    if (this.#phase.name !== "linked" || this.#phase.link !== link) return;
+    const { connection } = link;
+    this.#calls.connected({
+      send: (frame) => connection.send(frame),
+      size: this.#size,
+      maxBytes: this.#maxFrameBytes,
+      maxInFlight: welcome.limits?.maxInFlight ?? 0,
+    });
   }
 
-  async #rest(delay: number): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      timer = setTimeout(resolve, delay);
+  #replied(link: Link, reply: Reply): void {
+    const { requestId, result } = reply;
+    const probedAt = link.probedAt(requestId);
+    if (probedAt !== undefined) return this.#calls.overtake(probedAt);
+    if (result.case !== "error" || (requestId !== "" && requestId !== "hello")) return this.#calls.answered(reply);
+    // Not about a call: about the stream, or a frame that could not be read.
+    const error = fromFrame(result.value);
+    link.error = error;
+    const isFinal = link.welcomedAt === undefined || error instanceof UnauthenticatedError || error.reason === "frame_too_large";
+    if (isFinal) this.#ended(link, error);
+  }
+
+  #draining(link: Link, { reconnectAfter }: Draining): void {
+    link.leaving?.();
+    link.leaving = this.#clock.after(reconnectAfter ? milliseconds(reconnectAfter) : 0, () => {
+      link.drained = true;
+      this.#ended(link, undefined);
     });
-    clearTimeout(timer);
-    this.#wake = () => {};
+  }
+
+  /** Checks the connection once a second as long as it lasts. */
+  #lookAgain(link: Link): void {
+    this.#stopLooking = this.#clock.after(LOOK_EVERY_MS, () => {
+      const now = this.#clock.now();
+      this.#act(link, link.liveness.look(now, this.#clock.date(), this.#calls.waitingSince()));
+      if (this.#phase.name !== "linked" || this.#phase.link !== link) return;
+      if (this.#positions.isBehind(now, EVENT_TIMEOUT_MS)) return this.#ended(link, new TransportError("the stream is behind"));
+      this.#lookAgain(link);
+    });
+  }
+
+  #act(link: Link, finding: Finding): void {
+    if (finding === "dead") this.#ended(link, link.error ?? new TransportError("the server does not answer"));
+    else if (finding === "probe") link.probe();
+    else if (finding === "woke") {
+      this.#calls.awake();
+      this.#positions.awake(this.#clock.now());
+      this.wake();
+    }
+  }
+
+  readonly #size = (frame: ClientFrame): number => this.#options.transport.size?.(frame) ?? utf8Length(encodeJson(frame));
+
+  #isCurrent(attempt: Attempt): boolean {
+    return this.#phase.name === "connecting" && this.#phase.attempt === attempt;
   }
 
   #set(state: ConnectionState): void {
@@ -265,26 +391,6 @@ export class Session extends Emitter<SessionEvents> {
   }
 }
 
-/** The connection; one that comes too late is closed. */
-async function withinTime(opening: Promise<Connection>): Promise<Connection> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const giveUp = () => {
-      opening.then((connection) => connection.close(), () => {});
-      reject(new TransportError("the server does not answer"));
-    };
-    timer = setTimeout(giveUp, OPEN_TIMEOUT_MS);
-  });
-  return Promise.race([opening, late]).finally(() => clearTimeout(timer));
-}
-
-/** What comes from elsewhere, such as a token provider that fails, is no reason to give up. */
-function asOwn(error: Error): ParlanceError {
-  return error instanceof RefusedError || error instanceof TransportError ? error : new TransportError(error.message, { cause: error });
-}
-
-/** Whether the same connection would be refused again. */
-function isFinal({ code, reason }: RefusedError): boolean {
-  const passing = [Code.Unavailable, Code.ResourceExhausted, Code.DeadlineExceeded, Code.Internal];
-  return reason !== "hello_timeout" && !passing.includes(code);
+function asOffline(cause: ParlanceError | undefined): OfflineError {
+  return new OfflineError("the device has no network", { cause });
 }

@@ -1,8 +1,8 @@
-import { create, type DescMethodUnary, type DescService, type Message } from "@bufbuild/protobuf";
+import { create, type DescMessage, type DescMethodUnary, type DescService, type Message, toBinary } from "@bufbuild/protobuf";
 import { type Client, createClient, type Transport as Rpc } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 
-import { fromStatus, RefusedError, toFrame } from "../errors.js";
+import { type ParlanceError, RefusedError, toFrame, TransportError } from "../errors.js";
 import {
   ChatService,
   type ClientFrame,
@@ -12,11 +12,14 @@ import {
   RoomService,
   type ServerFrame,
   ServerFrameSchema,
+  SubscribeRequestSchema,
   UserService,
 } from "../gen/chat_pb.js";
-import { isChange } from "../session/operations.js";
+import { type Asked, isMark, isChange, roomOf } from "../session/operations.js";
 import { Queue } from "./queue.js";
+import { fromStatus } from "./status.js";
 import type { Connection, Transport } from "./transport.js";
+import { serverUrl } from "./url.js";
 
 /** The unary call of each operation: they share their names. */
 const METHODS = new Map<string, DescMethodUnary>();
@@ -24,80 +27,133 @@ for (const service of [ChatService, UserService, RoomService, InboxService] as D
   for (const method of service.methods) if (method.methodKind === "unary") METHODS.set(method.localName, method as DescMethodUnary);
 }
 
-/** grpc-web: events on a stream, each operation a call of its own. */
+/** grpc-web to `url`, which is `https://host` or `http://host:port`: events on a stream, each operation a call of its own. */
+export function grpcWeb(url: string): Transport {
+  return new GrpcWebTransport(url);
+}
+
+/** See {@link grpcWeb}. */
 export class GrpcWebTransport implements Transport {
-  readonly #rpc: Rpc;
-  readonly #chat: Client<typeof ChatService>;
+  readonly #url: string;
 
-  /** `url` is where the server is, as `https://host` or `http://host:port`. */
   constructor(url: string) {
-    const baseUrl = url.replace(/\/$/, "");
-    this.#rpc = createGrpcWebTransport({ baseUrl });
-    this.#chat = createClient(ChatService, createGrpcWebTransport({ baseUrl, fetch: fetchStream }));
+    this.#url = url;
   }
 
-  async open(token: string, hello: Hello): Promise<Connection> {
-    const end = new AbortController();
-    const headers = { authorization: `Bearer ${token}` };
-    const frames = new Queue<ServerFrame>();
-    const events = this.#chat.subscribe({ hello }, { signal: end.signal, headers })[Symbol.asyncIterator]();
-    const first = await events.next().catch((error: unknown) => {
-      throw fromStatus(error);
-    });
-    if (!first.done) frames.push(first.value);
-    void this.#pump(events, frames, end.signal);
-    // What changes something goes one after the other, so that it happens in the order in
-    // which it was asked for.
-    let last: Promise<void> = Promise.resolve();
-    // One for each call: on a signal that all share, each would leave a listener behind.
-    const calls = new Set<AbortController>();
-    return {
-      frames,
-      send: (frame) => {
-        const call = async () => {
-          if (end.signal.aborted) return;
-          const abort = new AbortController();
-          calls.add(abort);
-          await this.#call(frame, headers, abort.signal)
-            .then((reply) => frames.push(reply), frames.fail.bind(frames))
-            .finally(() => calls.delete(abort));
-        };
-        if (isChange(frame.operation.case)) last = last.then(call);
-        else void call();
-      },
-      close: () => {
-        frames.end();
-        end.abort();
-        for (const call of calls) call.abort();
-      },
-    };
+  size({ operation }: ClientFrame): number {
+    if (operation.case === "hello") {
+      return toBinary(SubscribeRequestSchema, create(SubscribeRequestSchema, { hello: operation.value })).length;
+    }
+    const { input } = methodOf(operation.case);
+    return toBinary(input as DescMessage, operation.value as Message).length;
   }
 
-  async #pump(events: AsyncIterator<ServerFrame>, frames: Queue<ServerFrame>, end: AbortSignal): Promise<void> {
+  async open(token: string, hello: Hello, signal?: AbortSignal): Promise<Connection> {
+    const baseUrl = serverUrl(this.#url);
+    signal?.throwIfAborted();
+    const stream = createClient(ChatService, createGrpcWebTransport({ baseUrl, fetch: fetchStream }));
+    const connection = new GrpcWebConnection(createGrpcWebTransport({ baseUrl }), token);
+    const abort = () => connection.close();
+    signal?.addEventListener("abort", abort, { once: true });
     try {
-      for (let next = await events.next(); !next.done; next = await events.next()) frames.push(next.value);
-      frames.end();
+      await connection.open(stream, hello);
+      signal?.throwIfAborted();
+      return connection;
     } catch (error) {
-      if (!end.aborted) frames.fail(fromStatus(error));
+      connection.close();
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+}
+
+class GrpcWebConnection implements Connection {
+  readonly frames = new Queue<ServerFrame>();
+  readonly #rpc: Rpc;
+  readonly #headers: HeadersInit;
+  readonly #end = new AbortController();
+  /** Changes of one room run one after the other, in the order in which they were asked for. */
+  readonly #last = new Map<string, Promise<void>>();
+  /** One for each call: on a signal that all share, each would leave a listener behind. */
+  readonly #calls = new Set<AbortController>();
+
+  constructor(rpc: Rpc, token: string) {
+    this.#rpc = rpc;
+    this.#headers = { authorization: `Bearer ${token}` };
+  }
+
+  async open(chat: Client<typeof ChatService>, hello: Hello): Promise<void> {
+    const events = chat.subscribe({ hello }, { signal: this.#end.signal, headers: this.#headers })[Symbol.asyncIterator]();
+    const first = await events.next().catch((error: unknown) => {
+      throw asStreamError(fromStatus(error));
+    });
+    if (!first.done) this.frames.push(first.value);
+    void this.#pump(events);
+  }
+
+  send(frame: ClientFrame): void {
+    const operation = frame.operation as Asked;
+    // Marks only move forward, so their order does not matter: nothing waits for them.
+    if (!isChange(operation.case) || isMark(operation.case)) return void this.#call(frame);
+    const place = roomOf(operation) || (operation.case === "sendMessage" ? `@${operation.value.target.value}` : "");
+    const call = (this.#last.get(place) ?? Promise.resolve()).then(() => this.#call(frame));
+    this.#last.set(place, call);
+    void call.then(() => this.#last.get(place) === call && this.#last.delete(place));
+  }
+
+  close(): void {
+    this.frames.end();
+    this.#end.abort();
+    for (const call of this.#calls) call.abort();
+  }
+
+  async #pump(events: AsyncIterator<ServerFrame>): Promise<void> {
+    try {
+      for (let next = await events.next(); !next.done; next = await events.next()) this.frames.push(next.value);
+      this.frames.end();
+    } catch (error) {
+      if (!this.#end.signal.aborted) this.frames.fail(asStreamError(fromStatus(error)));
     }
   }
 
-  /** The reply that a stream would have carried. Rejects if the server cannot be reached. */
-  async #call(frame: ClientFrame, headers: HeadersInit, end: AbortSignal): Promise<ServerFrame> {
-    const { requestId, operation } = frame;
-    const method = METHODS.get(operation.case ?? "");
-    if (!method) throw new TypeError(`${operation.case} is no operation`);
-    let result: Reply["result"];
+  /** Carries out one call and hands on its reply. The connection fails only if there was no answer at all. */
+  async #call({ requestId, operation }: ClientFrame): Promise<void> {
+    if (this.#end.signal.aborted) return;
+    const abort = new AbortController();
+    this.#calls.add(abort);
     try {
-      const answer = await this.#rpc.unary(method, end, undefined, headers, operation.value as Message);
-      result = { case: method.localName, value: answer.message } as Reply["result"];
+      const result = await this.#result(operation as Asked, abort.signal);
+      this.frames.push(create(ServerFrameSchema, { frame: { case: "reply", value: { requestId, result } } }));
+    } catch (error) {
+      this.frames.fail(error);
+    } finally {
+      this.#calls.delete(abort);
+    }
+  }
+
+  async #result(operation: Asked, signal: AbortSignal): Promise<Reply["result"]> {
+    const method = methodOf(operation.case);
+    try {
+      const { message } = await this.#rpc.unary(method, signal, undefined, this.#headers, operation.value as Message);
+      return { case: method.localName, value: message } as Reply["result"];
     } catch (error) {
       const refusal = fromStatus(error);
       if (!(refusal instanceof RefusedError)) throw refusal;
-      result = { case: "error", value: toFrame(refusal) };
+      return { case: "error", value: toFrame(refusal) };
     }
-    return create(ServerFrameSchema, { frame: { case: "reply", value: { requestId, result } } });
   }
+}
+
+function methodOf(name: string | undefined): DescMethodUnary {
+  const method = METHODS.get(name ?? "");
+  if (!method) throw new TypeError(`${name} is no operation`);
+  return method;
+}
+
+/** A stream that something other than Parlance refused, such as a proxy, is a connection that failed. */
+function asStreamError(error: ParlanceError): ParlanceError {
+  return error instanceof RefusedError && error.reason === "" ? new TransportError(error.message, { cause: error }) : error;
 }
 
 /**

@@ -1,18 +1,26 @@
 import type { ClientFrame, Hello, ServerFrame } from "../gen/chat_pb.js";
 
-/** One way into a server. */
+/** One way to connect to a server. */
 export interface Transport {
-  /** Opens a stream that begins with `hello`. Rejects if there is no connection. */
-  open(token: string, hello: Hello): Promise<Connection>;
+  /**
+   * Opens a stream that begins with `hello`. Rejects if there is no connection, and when `signal` is aborted: nothing of
+   * the attempt is left then. A {@link ConfigurationError} ends the client, any other error is followed by another attempt.
+   */
+  open(token: string, hello: Hello, signal: AbortSignal): Promise<Connection>;
+  /**
+   * Bytes of a frame as this transport sends it. What is larger than the server's limit is refused before it is sent.
+   * Without this method frames count as JSON.
+   */
+  size?(frame: ClientFrame): number;
 }
 
 /** An open stream. */
 export interface Connection {
-  /** Hands a frame over. It may never arrive: that is what replies are for. */
+  /** Sends a frame. It may never arrive: replies confirm it. */
   send(frame: ClientFrame): void;
   /**
-   * What the server says, in order; the first frame is the welcome, or a refusal. Ends
-   * when the server has ended the stream in good order, throws when it broke.
+   * Frames of the server in order; the first one is the welcome, or a refusal. Ends when the server has ended the stream
+   * in good order, throws when it broke.
    */
   readonly frames: AsyncIterable<ServerFrame>;
   /** Ends the stream. */

@@ -1,84 +1,132 @@
-import { create, fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { create, fromJson, type JsonValue } from "@bufbuild/protobuf";
 
-import { Code, fromFrame, type ParlanceError, TransportError } from "../errors.js";
-import {
-  ClientFrameSchema,
-  ErrorSchema,
-  type Hello,
-  type ServerFrame,
-  ServerFrameSchema,
-} from "../gen/chat_pb.js";
+import { Code, ConfigurationError, fromFrame, frameTooLarge, type ParlanceError, refused, TransportError } from "../errors.js";
+import { type ClientFrame, ClientFrameSchema, ErrorSchema, type Hello, type ServerFrame, ServerFrameSchema } from "../gen/chat_pb.js";
+import { encodeJson, utf8Length } from "./json.js";
 import { Queue } from "./queue.js";
 import type { Connection, Transport } from "./transport.js";
+import { serverUrl } from "./url.js";
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const ASK_TIMEOUT_MS = 3_000;
+/** Close code for a message that is larger than the other side takes. */
+const TOO_LARGE = 1009;
 
 /** Canonical proto3 JSON over a WebSocket: one connection for everything. */
 export class WebSocketTransport implements Transport {
-  readonly #http: string;
-  readonly #WebSocket: typeof WebSocket;
+  readonly #url: string;
+  readonly #WebSocket: typeof WebSocket | undefined;
+  /** Frames are measured before they are sent: encoded once for both. */
+  readonly #encoded = new WeakMap<ClientFrame, string>();
 
   /**
-   * `url` is where the server is, as `https://host` or `http://host:port`. Node before 22
-   * has no WebSocket of its own: give one with the same interface, such as that of `ws`.
+   * `url` is where the server is, as `https://host` or `http://host:port`. Node before 22 has no WebSocket of its own:
+   * give one with the same interface, such as that of `ws`.
    */
-  constructor(url: string, implementation: typeof WebSocket = globalThis.WebSocket) {
-    this.#http = url.replace(/\/$/, "");
+  constructor(url: string, implementation: typeof WebSocket | undefined = globalThis.WebSocket) {
+    this.#url = url;
     this.#WebSocket = implementation;
   }
 
-  open(token: string, hello: Hello): Promise<Connection> {
+  size(frame: ClientFrame): number {
+    return utf8Length(this.#encode(frame));
+  }
+
+  async open(token: string, hello: Hello, signal?: AbortSignal): Promise<Connection> {
+    const url = serverUrl(this.#url);
+    if (!this.#WebSocket) {
+      throw new ConfigurationError("this runtime has no WebSocket: give an implementation, such as that of `ws`, to WebSocketTransport");
+    }
+    signal?.throwIfAborted();
+    const socket = this.#connect(new URL(`${url.replace(/^http/, "ws")}/ws`), token);
     return new Promise((resolve, reject) => {
-      // A browser cannot set headers here: the token travels as a subprotocol.
-      // This client may be newer than the server.
-      const protocols = ["parlance.v1", "unknown-fields.ignore", `bearer.${token}`];
-      const socket = new this.#WebSocket(`${this.#http.replace(/^http/, "ws")}/ws`, protocols);
       const frames = new Queue<ServerFrame>();
       const connection: Connection = {
         frames,
-        send: (frame) => socket.readyState === 1 && socket.send(JSON.stringify(toJson(ClientFrameSchema, frame))),
+        send: (frame) => socket.readyState === 1 && socket.send(this.#encode(frame)),
         close: () => {
           frames.end();
           socket.close(1000);
         },
       };
-      let opened = false;
+      const abort = () => {
+        reject(signal?.reason);
+        connection.close();
+      };
+      signal?.addEventListener("abort", abort, { once: true });
       const late = setTimeout(() => socket.close(), CONNECT_TIMEOUT_MS);
+      const settled = () => {
+        clearTimeout(late);
+        signal?.removeEventListener("abort", abort);
+      };
+      let opened = false;
       socket.onopen = () => {
         opened = true;
-        clearTimeout(late);
-        connection.send(create(ClientFrameSchema, { requestId: "hello", operation: { case: "hello", value: hello } }));
+        settled();
+        connection.send(helloFrame(hello));
         resolve(connection);
       };
       socket.onmessage = ({ data }) => {
-        // What a later version says beside is not ours to refuse.
-        frames.push(fromJson(ServerFrameSchema, JSON.parse(data as string), { ignoreUnknownFields: true }));
+        try {
+          // A later version may say more than is known here.
+          frames.push(fromJson(ServerFrameSchema, JSON.parse(data as string), { ignoreUnknownFields: true }));
+        } catch (cause) {
+          // Skipping it could skip an event: the next connection resumes before it.
+          frames.fail(new TransportError("the server sent a frame that cannot be read", { cause }));
+          socket.close(1000);
+        }
       };
-      // What is wrong, the close after it says.
+      // The close event that follows carries the reason.
       socket.onerror = () => {};
       socket.onclose = ({ code, reason }) => {
-        clearTimeout(late);
+        settled();
         if (code === 1000) frames.end();
+        else if (code === TOO_LARGE) frames.fail(frameTooLarge(reason || "a frame was too large"));
         else frames.fail(new TransportError(reason || `the connection closed (${code})`));
-        if (!opened) void this.#whyNot(token).then(reject);
+        if (!opened && !signal?.aborted) void this.#whyNot(url, token).then(reject);
       };
     });
   }
 
-  /** A browser does not tell why a handshake failed: what a plain request says, does. */
-  async #whyNot(token: string): Promise<ParlanceError> {
+  #connect(url: URL, token: string): WebSocket {
+    // A browser cannot set headers here: the token travels as a subprotocol.
+    // This client may be newer than the server.
+    const protocols = ["parlance.v1", "unknown-fields.ignore", `bearer.${token}`];
     try {
-      const response = await fetch(`${this.#http}/v1/users/me`, {
+      return new this.#WebSocket!(url.href, protocols);
+    } catch (cause) {
+      if (!(cause instanceof Error) || cause.name !== "SyntaxError") throw cause;
+      // The address is a valid one, so it is the token.
+      throw refused({ code: Code.Unauthenticated, reason: "token_invalid", message: "the token has characters that no token has", metadata: {} });
+    }
+  }
+
+  #encode(frame: ClientFrame): string {
+    let text = this.#encoded.get(frame);
+    if (text === undefined) this.#encoded.set(frame, (text = encodeJson(frame)));
+    return text;
+  }
+
+  /** Browsers do not say why a handshake failed: the answer to a plain request does. */
+  async #whyNot(url: string, token: string): Promise<ParlanceError> {
+    let status = "";
+    try {
+      const response = await fetch(`${url}/v1/users/me`, {
         headers: { authorization: `Bearer ${token}` },
         signal: AbortSignal.timeout(ASK_TIMEOUT_MS),
       });
+      status = ` (HTTP ${response.status})`;
       const body = (await response.json()) as { error?: JsonValue };
       const error = fromJson(ErrorSchema, body.error ?? {}, { ignoreUnknownFields: true });
       if (error.code === Code.Unauthenticated) return fromFrame(error);
     } catch {
-      // Nobody answers there either.
+      // No answer there either, or one of something other than Parlance.
     }
-    return new TransportError("the server cannot be reached");
+    return new TransportError(`the server cannot be reached${status}`);
   }
+}
+
+/** `hello` as the first frame of a stream. */
+export function helloFrame(hello: Hello): ClientFrame {
+  return create(ClientFrameSchema, { requestId: "hello", operation: { case: "hello", value: hello } });
 }

@@ -1,0 +1,70 @@
+import { ParlanceError, TransportError } from "../errors.js";
+import type { Hello } from "../gen/chat_pb.js";
+import type { Connection, Transport } from "../transport/transport.js";
+import type { Clock } from "./clock.js";
+import { OPEN_TIMEOUT_MS } from "./liveness.js";
+
+/** A token provider that takes longer hangs. */
+const TOKEN_TIMEOUT_MS = 20_000;
+
+/** Returns a token. `refused` says that the server refused the last one; `signal` is aborted when nobody waits any more. */
+export type TokenProvider = (request: { refused: boolean; signal: AbortSignal }) => string | Promise<string>;
+
+/** One attempt at a connection: a token, then the transport. Either of them may hang or ignore its signal. */
+export class Attempt {
+  readonly startedAt: number;
+  readonly #clock: Clock;
+  readonly #abort = new AbortController();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.startedAt = clock.now();
+  }
+
+  /** Gives it up: the pending promise rejects with `reason`. */
+  abort(reason: ParlanceError): void {
+    this.#abort.abort(reason);
+  }
+
+  get isAborted(): boolean {
+    return this.#abort.signal.aborted;
+  }
+
+  /** Opens a connection. Rejects with a {@link ParlanceError} in every other case. */
+  async open(provider: TokenProvider, refused: boolean, transport: Transport, hello: () => Hello): Promise<Connection> {
+    const { signal } = this.#abort;
+    try {
+      const token = await this.#within(TOKEN_TIMEOUT_MS, "the token provider does not answer", async () => provider({ refused, signal }));
+      if (typeof token !== "string") throw new TransportError("the token provider gave no token");
+      const opening = async () => transport.open(token, hello(), signal);
+      return await this.#within(OPEN_TIMEOUT_MS, "the server does not answer", opening, (late) => late.close());
+    } catch (error) {
+      if (error instanceof ParlanceError) throw error;
+      // What others throw, such as a token provider, is no reason to give up.
+      throw new TransportError(error instanceof Error ? error.message : String(error), { cause: error });
+    }
+  }
+
+  /** The result of `work`, if it comes in time; `discard` gets one that comes too late. */
+  async #within<T>(ms: number, late: string, work: () => Promise<T>, discard: (result: T) => void = () => {}): Promise<T> {
+    const { signal } = this.#abort;
+    const result = work();
+    let aborted = () => {};
+    let cancel = () => {};
+    const limit = new Promise<never>((_, reject) => {
+      aborted = () => reject(signal.reason);
+      signal.addEventListener("abort", aborted);
+      if (signal.aborted) aborted();
+      cancel = this.#clock.after(ms, () => this.abort(new TransportError(late)));
+    });
+    try {
+      return await Promise.race([result, limit]);
+    } catch (error) {
+      result.then(discard).catch(() => {});
+      throw error;
+    } finally {
+      cancel();
+      signal.removeEventListener("abort", aborted);
+    }
+  }
+}
