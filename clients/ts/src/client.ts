@@ -1,23 +1,36 @@
 import { Emitter } from "./emitter.js";
-import type { Event, Gap, SendMessageResponse, Signal, User } from "./gen/chat_pb.js";
-import { Outbox, type Draft } from "./room/outbox.js";
-import { type ChatMessage, echo } from "./room/message.js";
-import { type Owner, Room } from "./room/room.js";
-import { backoff } from "./random.js";
+import { type Event, type Gap, HistoryVisibility, Role, type Room as RoomMessage, RoomKind, type Receipt, type Signal, type User, type Welcome } from "./gen/chat_pb.js";
+import { Inbox } from "./inbox.js";
+import { RoomLists, type Unread } from "./lists.js";
+import { type Confirmed, project, type Projection } from "./queue/project.js";
+import type { RoomChanges } from "./room/events.js";
+import type { RoomInfo } from "./room/info.js";
+import { type ChatMessage, date, echo } from "./room/message.js";
+import { type Draft, Outbox } from "./room/outbox.js";
+import { pendingSend } from "./room/pending.js";
+import { type Owner, receiptOf, Room } from "./room/room.js";
 import type { OperationName, RequestOf, ResponseOf } from "./session/operations.js";
 import { type ConnectionState, Session, type TokenProvider } from "./session/session.js";
 import { whileOnline } from "./session/while-online.js";
+import { Slices } from "./slices.js";
 import { type StartOptions, Startup } from "./startup.js";
+import type { Input } from "./state/inputs.js";
+import { emptyRoom, isKnown, isStale, type RoomState } from "./state/room-state.js";
+import { apply, emptyState } from "./state/state.js";
+import type { ReadMark } from "./state/unread.js";
 import { MemoryStorage, type Storage, type StoredMessage } from "./storage/storage.js";
 import type { Transport } from "./transport/transport.js";
 import { WebSocketTransport } from "./transport/websocket.js";
 
-const INBOX_PAGE = 200;
-/** What came within this time is acknowledged as delivered at once. */
+/** What was received within this time is acknowledged as delivered at once. */
 const ACKNOWLEDGE_MS = 1_000;
 /** Presence is looked up again this often: its signals may be lost. */
 const PRESENCE_EVERY_MS = 60_000;
 const PRESENCE_PAGE = 100;
+/** Lists over all rooms are emitted no more often than this. */
+const EMIT_EVERY_MS = 16;
+/** Rooms that nobody watches and that still keep their messages: those looked at last. */
+const KEPT_ROOMS = 16;
 
 /** How to be a client. */
 export interface ClientOptions {
@@ -33,12 +46,12 @@ export interface ClientOptions {
   deviceId?: string;
 }
 
-interface ClientEvents {
-  /** Messages to someone with whom there is no room yet are not as they were: {@link Client.outgoingTo}. */
+interface ClientEvents extends RoomChanges {
+  /** Messages to someone with whom there is no room yet changed: {@link Client.outgoingTo}. */
   outgoing: { toUser: string };
-  /** The connection is not as it was. */
+  /** The connection changed. */
   state: ConnectionState;
-  /** Rooms came or went, or their order by last message changed. */
+  /** Rooms came or went, or their order by last message changed. Once for all that is received at about the same time. */
   rooms: readonly Room[];
   /** Anything that happens in any room, in the form of the contract: per room in order, once. */
   event: Event;
@@ -48,6 +61,34 @@ interface ClientEvents {
   presence: { userId: string; online: boolean };
   /** Someone's profile changed, oneself or who shares a room: as it is now. Of two, the later `updatedAt` counts. */
   user: User;
+}
+
+/** Immutable values over all rooms: each is replaced when it changes, and identical until then. */
+export interface ClientSlices {
+  /** Rooms that one is a member of and has not hidden, the one with the latest message first. */
+  rooms: readonly RoomInfo[];
+  hiddenRooms: readonly RoomInfo[];
+  unread: Unread;
+  connection: ConnectionState;
+}
+
+/** A message that is durable. */
+export interface Sent {
+  readonly roomId: string;
+  readonly seq: number;
+  readonly at: Date;
+}
+
+/** A room to create. */
+export interface NewRoom {
+  /** `group`: by invitation. `channel`: anyone may join. */
+  kind: "group" | "channel";
+  title?: string;
+  topic?: string;
+  /** Others to add at once, at most 40. */
+  memberIds?: readonly string[];
+  /** How much of the past a new member may read. Default: `all` in channels, `since_joined` in groups. */
+  history?: "all" | "since_joined";
 }
 
 /**
@@ -65,16 +106,20 @@ export class Client extends Emitter<ClientEvents> implements Owner {
   readonly #startup: Startup;
   readonly #outbox: Outbox;
   readonly #rooms = new Map<string, Room>();
-  readonly #online = new Map<string, boolean>();
-  readonly #undelivered = new Set<Room>();
+  readonly #lists = new RoomLists();
+  readonly #inbox: Inbox;
+  readonly #slices = new Slices<ClientSlices>((name) => this.getSnapshot(name));
+  readonly #undelivered = new Set<string>();
+  /** Rooms with loaded messages, the one looked at last at the end. */
+  readonly #looked = new Set<Room>();
+  #confirmed = emptyState();
+  #order = 0;
   #acknowledging: ReturnType<typeof setTimeout> | undefined;
-  #refreshing: Promise<void> | undefined;
-  #refreshAgain = false;
-  #refusedRefreshes = 0;
-  #refreshLater = () => {};
+  #emitting: ReturnType<typeof setTimeout> | undefined;
+  #emittedAt = Number.NEGATIVE_INFINITY;
+  #emittedRooms: readonly Room[] | undefined;
   /** All rooms have been read once: before that, a list of them would be a part. */
   #isRead = false;
-  #sorted: readonly Room[] | undefined;
 
   constructor(options: ClientOptions) {
     super();
@@ -86,22 +131,26 @@ export class Client extends Emitter<ClientEvents> implements Owner {
     });
     this.#outbox = new Outbox(this.#session, storage, (message) => this.#sent(message));
     this.#startup = new Startup(this.#session);
+    this.#inbox = new Inbox(this.#session, {
+      order: () => this.nextOrder(),
+      heads: () => this.#heads(),
+      entry: (entry, order) => this.apply({ type: "inbox", roomId: entry.room?.roomId ?? "", entry, order }),
+      unlisted: (roomId, headSeq) => this.apply({ type: "unlisted", roomId, headSeq }),
+      isStale: () => [...this.#confirmed.rooms.values()].some((room) => isKnown(room) && isStale(room)),
+      done: () => this.#inboxRead(),
+      failed: (error) => this.#startup.failed(error),
+    });
     this.#session.on("state", (state) => {
-      if (state.status !== "online") this.#refreshLater();
-      if (state.status === "closed") clearTimeout(this.#acknowledging);
+      if (state.status !== "online") this.#inbox.offline();
+      if (state.status === "closed") this.#ended();
       this.emit("state", state);
+      this.#slices.notify();
     });
-    whileOnline(this.#session, PRESENCE_EVERY_MS, () => this.#lookUpPresence());
-    this.#session.on("welcome", () => {
-      void this.refresh();
-      for (const room of this.#rooms.values()) room.resumed();
-    });
+    this.#session.on("welcome", (welcome) => this.#welcomed(welcome));
     this.#session.on("event", (event) => this.#event(event));
-    this.#session.on("gap", (gap) => {
-      this.#rooms.get(gap.roomId)?.gap(gap);
-      this.emit("gap", gap);
-    });
+    this.#session.on("gap", (gap) => this.#gap(gap));
     this.#session.on("signal", (signal) => this.#signal(signal));
+    whileOnline(this.#session, PRESENCE_EVERY_MS, () => this.#lookUpPresence());
   }
 
   /**
@@ -130,12 +179,17 @@ export class Client extends Emitter<ClientEvents> implements Owner {
 
   /** The rooms that one is a member of and has not hidden, the one with the latest message first. */
   get rooms(): readonly Room[] {
-    return (this.#sorted ??= this.#list(false));
+    return this.#lists.rooms("listed");
   }
 
   /** Those of them that one has hidden: {@link Room.setHidden}. */
   get hiddenRooms(): readonly Room[] {
-    return this.#list(true);
+    return this.#lists.rooms("hidden");
+  }
+
+  /** Unread messages over {@link rooms}. */
+  get unread(): Unread {
+    return this.#lists.unread;
   }
 
   /** A room by id, if one is or was a member. */
@@ -143,14 +197,65 @@ export class Client extends Emitter<ClientEvents> implements Owner {
     return this.#rooms.get(id);
   }
 
+  /** The direct room with someone, hidden or not, if there is one. */
+  directRoomWith(userId: string): Room | undefined {
+    return this.#lists.directWith(userId);
+  }
+
+  /**
+   * Calls `listener` when a value over all rooms was replaced, once for all that is received at
+   * about the same time. Returns a function that ends it.
+   */
+  subscribe(slice: keyof ClientSlices, listener: () => void): () => void {
+    return this.#slices.subscribe(slice, listener);
+  }
+
+  /** A value over all rooms: frozen, and identical until it changes. */
+  getSnapshot<Name extends keyof ClientSlices>(slice: Name): ClientSlices[Name] {
+    return this.#readers[slice]();
+  }
+
+  readonly #readers: { [Name in keyof ClientSlices]: () => ClientSlices[Name] } = {
+    rooms: () => this.#lists.infos("listed"),
+    hiddenRooms: () => this.#lists.infos("hidden"),
+    unread: () => this.#lists.unread,
+    connection: () => this.state,
+  };
+
+  /** Creates a room. */
+  async createRoom({ kind, title = "", topic = "", memberIds = [], history }: NewRoom): Promise<Room> {
+    const historyVisibility =
+      history === undefined ? HistoryVisibility.UNSPECIFIED : history === "all" ? HistoryVisibility.ALL : HistoryVisibility.SINCE_JOINED;
+    const { room } = await this.call("createRoom", {
+      kind: kind === "group" ? RoomKind.GROUP : RoomKind.CHANNEL,
+      settings: { title, topic, historyVisibility },
+      memberIds: [...memberIds],
+    });
+    return this.#added(room, Role.OWNER);
+  }
+
+  /** The direct room with someone; it is created if there is none. */
+  async openDirectRoom(userId: string): Promise<Room> {
+    const { room } = await this.call("createRoom", { kind: RoomKind.DIRECT, memberIds: [userId] });
+    return this.#added(room, Role.MEMBER);
+  }
+
+  /** Joins a channel. */
+  async joinRoom(roomId: string): Promise<Room> {
+    await this.call("joinRoom", { roomId });
+    const { room, membership } = await this.call("getRoom", { roomId });
+    return this.#added(room, membership?.role ?? Role.MEMBER);
+  }
+
   /** Sends a message. It is tried until the server has it, over reloads too if there is a storage for that. */
-  send(draft: Draft): Promise<SendMessageResponse> {
-    return this.#outbox.send(draft);
+  async send(draft: Draft): Promise<Sent> {
+    const { roomId, seq, at } = await this.#outbox.send(draft);
+    return { roomId, seq: Number(seq), at: date(at) };
   }
 
   /** Messages to a room that are not acknowledged. */
   outgoing(roomId: string): readonly StoredMessage[] {
-    const peer = this.#rooms.get(roomId)?.peerId;
+    const peer = this.stateOf(roomId).peerId;
     return this.#outbox.messages.filter((message) => message.roomId === roomId || (peer && message.toUser === peer));
   }
 
@@ -180,102 +285,200 @@ export class Client extends Emitter<ClientEvents> implements Owner {
 
   /** Whether someone is online, as far as known; ask for it with {@link watchPresence}. */
   isOnline(userId: string): boolean {
-    return this.state.status === "online" && (this.#online.get(userId) ?? false);
+    return this.state.status === "online" && (this.#confirmed.presence.get(userId)?.online ?? false);
   }
 
   /** Looks up who of these is online, and keeps it up to date. */
   async watchPresence(userIds: readonly string[]): Promise<void> {
     for (let from = 0; from < userIds.length; from += PRESENCE_PAGE) {
+      const order = this.nextOrder();
       const { presences } = await this.call("getPresence", { userIds: userIds.slice(from, from + PRESENCE_PAGE) });
-      for (const { userId, online } of presences) this.#present(userId, online);
+      for (const { userId, online } of presences) this.apply({ type: "presence", userId, online, order });
+    }
+  }
+
+  /** What may have been missed by signals, asked for on this connection only. */
+  async #lookUpPresence(): Promise<void> {
+    const userIds = [...this.#confirmed.presence.keys()];
+    for (let from = 0; from < userIds.length; from += PRESENCE_PAGE) {
+      const order = this.nextOrder();
+      const { presences } = await this.#session.callNow("getPresence", { userIds: userIds.slice(from, from + PRESENCE_PAGE) });
+      for (const { userId, online } of presences) this.apply({ type: "presence", userId, online, order });
     }
   }
 
   /** Reads the inbox again. */
   refresh(): Promise<void> {
-    this.#refreshAgain = this.#refreshing !== undefined;
-    this.#refreshing ??= this.#refresh()
-      .then(
-        () => {
-          this.#refusedRefreshes = 0;
-          this.#startup.succeeded();
-        },
-        (error: unknown) => {
-          this.#startup.failed(error);
-          // Refused, unless it is closed: the next connection reads them too.
-          this.#refreshLater = this.#session.clock.after(backoff(this.#refusedRefreshes++), () => {
-            if (this.state.status === "online") void this.refresh();
-          });
-        },
-      )
-      .finally(() => {
-        this.#refreshing = undefined;
-        if (this.#refreshAgain) void this.refresh();
-      });
-    return this.#refreshing;
+    return this.#inbox.refresh();
   }
 
-  /** What may have been missed by signals, asked for on this connection only. */
-  async #lookUpPresence(): Promise<void> {
-    const userIds = [...this.#online.keys()];
-    for (let from = 0; from < userIds.length; from += PRESENCE_PAGE) {
-      const { presences } = await this.#session.callNow("getPresence", { userIds: userIds.slice(from, from + PRESENCE_PAGE) });
-      for (const { userId, online } of presences) this.#present(userId, online);
+  // === Of its rooms ===
+
+  /** @internal */
+  stateOf(roomId: string): RoomState {
+    return this.#confirmed.rooms.get(roomId) ?? emptyRoom(roomId);
+  }
+
+  /** @internal */
+  nextOrder(): number {
+    return ++this.#order;
+  }
+
+  /** @internal */
+  project(confirmed: Confirmed): Projection {
+    const commands = this.outgoing(confirmed.roomId).map(pendingSend);
+    return project(confirmed, commands);
+  }
+
+  /** @internal */
+  happened<Name extends keyof RoomChanges>(name: Name, change: RoomChanges[Name]): void {
+    this.emit<keyof RoomChanges>(name, change);
+  }
+
+  /** @internal */
+  touched(room: Room): void {
+    this.#lists.touch(room);
+    if (this.#emitting !== undefined || !this.#isRead) return;
+    const wait = Math.max(0, this.#emittedAt + EMIT_EVERY_MS - performance.now());
+    this.#emitting = setTimeout(() => this.#emitLists(), wait);
+  }
+
+  /** @internal */
+  looked(room: Room): void {
+    this.#looked.delete(room);
+    this.#looked.add(room);
+    if (this.#looked.size <= KEPT_ROOMS) return;
+    for (const old of this.#looked) {
+      if (this.#looked.size <= KEPT_ROOMS) return;
+      if (old === room || old.isWatched) continue;
+      this.#looked.delete(old);
+      old.release();
     }
   }
 
-  async #refresh(): Promise<void> {
-    let pageToken = "";
-    do {
-      const page = await this.call("listInbox", { pageSize: INBOX_PAGE, pageToken, includeHidden: true });
-      for (const entry of page.entries) if (entry.room) this.#roomOf(entry.room.roomId).entry(entry);
-      pageToken = page.nextPageToken;
-    } while (pageToken);
-    this.#isRead = true;
-    this.#reorder();
-    void this.#lookUpPresence().catch(() => {});
+  /** @internal Takes an input into the state, and emits what it changed. */
+  apply(input: Input): void {
+    const before = this.#confirmed;
+    const after = apply(before, input);
+    if (after === before) return;
+    this.#confirmed = after;
+    if (input.type === "welcome") {
+      for (const room of this.#rooms.values()) {
+        const [old, now] = [before.rooms.get(room.id), after.rooms.get(room.id)];
+        if (old && now && old !== now) room.stateChanged(old, now);
+      }
+    } else if (input.type === "presence") {
+      const { userId, online } = input;
+      if ((before.presence.get(userId)?.online ?? false) !== online) this.emit("presence", { userId, online });
+    } else {
+      const now = after.rooms.get(input.roomId);
+      if (!now || !isKnown(now)) return;
+      this.#roomOf(input.roomId).stateChanged(before.rooms.get(input.roomId) ?? emptyRoom(input.roomId), now);
+      if (isStale(now)) this.#inbox.freshen();
+    }
+  }
+
+  // === Of the session ===
+
+  #welcomed({ userId, heads }: Welcome): void {
+    const epochs = heads.map(({ roomId, seq, epoch }) => ({ roomId, seq: Number(seq), epoch: Number(epoch) }));
+    this.apply({ type: "welcome", userId, heads: epochs });
+    void this.refresh();
+    for (const room of this.#rooms.values()) room.resumed();
   }
 
   #event(event: Event): void {
-    const isNew = !this.#rooms.has(event.roomId);
-    const room = this.#roomOf(event.roomId);
-    room.event(event);
-    this.#undelivered.add(room);
+    const { roomId } = event;
+    this.apply({ type: "event", roomId, event });
+    this.#rooms.get(roomId)?.event(event);
+    this.#undelivered.add(roomId);
     this.#acknowledging ??= setTimeout(() => this.#acknowledge(), ACKNOWLEDGE_MS);
-    // Of a room that was not there, the inbox knows the rest.
-    if (isNew) void this.refresh();
-    this.#reorder();
     this.emit("event", event);
   }
 
-  #signal({ signal }: Signal): void {
-    if (signal.case === "typing") this.#rooms.get(signal.value.roomId)?.types(signal.value);
-    else if (signal.case === "receipt") this.#rooms.get(signal.value.roomId)?.receipt(signal.value);
-    else if (signal.case === "presence") this.#present(signal.value.userId, signal.value.online);
-    else if (signal.case === "userUpdated") this.emit("user", signal.value);
-    else if (signal.case === "roomHidden") void this.refresh();
+  #gap(gap: Gap): void {
+    const { roomId } = gap;
+    const before = this.stateOf(roomId);
+    this.apply({ type: "gap", roomId, gap });
+    this.#rooms.get(roomId)?.gap(gap, before);
+    this.emit("gap", gap);
   }
 
-  #present(userId: string, online: boolean): void {
-    if (this.#online.get(userId) === online) return;
-    this.#online.set(userId, online);
-    this.emit("presence", { userId, online });
+  #signal({ signal }: Signal): void {
+    switch (signal.case) {
+      case "typing":
+        this.#rooms.get(signal.value.roomId)?.types(signal.value);
+        break;
+      case "receipt":
+        this.#receipt(signal.value);
+        break;
+      case "presence":
+        this.apply({ type: "presence", ...signal.value, order: this.nextOrder() });
+        break;
+      case "userUpdated":
+        this.emit("user", signal.value);
+        break;
+      case "roomHidden": {
+        const { roomId, hidden } = signal.value;
+        this.apply({ type: "hidden", roomId, hidden, order: this.nextOrder() });
+        // Whether there was a message since, the inbox has.
+        void this.refresh();
+      }
+    }
+  }
+
+  #receipt(receipt: Receipt): void {
+    const { roomId, userId } = receipt;
+    if (userId !== this.userId) this.apply({ type: "receipts", roomId, receipts: [receiptOf(receipt)] });
+    // Another device of one's own.
+    else if (receipt.readSeq > 0n) this.apply({ type: "read", roomId, mark: markOf(receipt) });
   }
 
   #acknowledge(): void {
     this.#acknowledging = undefined;
-    for (const room of this.#undelivered) {
-      // What has come, which may be less than what the inbox says there is.
-      const seq = this.#session.cursor(room.id);
-      if (seq !== undefined) this.call("acknowledgeDelivery", { roomId: room.id, seq }).catch(() => {});
+    for (const roomId of this.#undelivered) {
+      // What was received: the head may be further, by what the inbox says.
+      const seq = BigInt(this.stateOf(roomId).receivedSeq);
+      this.call("acknowledgeDelivery", { roomId, seq }).catch(() => {});
     }
     this.#undelivered.clear();
   }
 
+  /** Nothing is emitted or asked for any more. */
+  #ended(): void {
+    clearTimeout(this.#acknowledging);
+    clearTimeout(this.#emitting);
+    this.#inbox.close();
+  }
+
+  #heads(): ReadonlyMap<string, number> {
+    const heads = new Map<string, number>();
+    for (const { id, head, membership } of this.#confirmed.rooms.values()) if (membership.value.isMember) heads.set(id, head.seq);
+    return heads;
+  }
+
+  #inboxRead(): void {
+    this.#isRead = true;
+    this.#emitLists();
+    this.#startup.succeeded();
+    void this.#lookUpPresence().catch(() => {});
+  }
+
+  #emitLists(): void {
+    clearTimeout(this.#emitting);
+    this.#emitting = undefined;
+    this.#emittedAt = performance.now();
+    const { rooms } = this;
+    if (rooms !== this.#emittedRooms) this.emit("rooms", rooms);
+    this.#emittedRooms = rooms;
+    this.#slices.notify();
+  }
+
   #sent({ roomId, toUser }: StoredMessage): void {
     if (roomId !== undefined) return this.#rooms.get(roomId)?.outgoing();
-    for (const room of this.#rooms.values()) if (room.peerId === toUser) room.outgoing();
-    if (toUser !== undefined) this.emit("outgoing", { toUser });
+    if (toUser === undefined) return;
+    this.directRoomWith(toUser)?.outgoing();
+    this.emit("outgoing", { toUser });
   }
 
   #roomOf(id: string): Room {
@@ -284,20 +487,18 @@ export class Client extends Emitter<ClientEvents> implements Owner {
     return room;
   }
 
-  #list(hidden: boolean): Room[] {
-    return [...this.#rooms.values()]
-      .filter((room) => room.isMember && room.isHidden === hidden)
-      .sort((a, b) => lastAt(b) - lastAt(a) || (a.id < b.id ? -1 : 1));
-  }
-
-  #reorder(): void {
-    this.#sorted = undefined;
-    if (this.#isRead) this.emit("rooms", this.rooms);
+  #added(room: RoomMessage | undefined, role: Role): Room {
+    if (!room) throw new Error("the server's answer has no room");
+    this.apply({ type: "room", roomId: room.roomId, room, role });
+    return this.#roomOf(room.roomId);
   }
 }
 
-function lastAt(room: Room): number {
-  return Math.max(room.lastMessage?.at.getTime() ?? 0, room.memberSince.getTime());
+/** A read mark, with the counts at it from servers that send them. */
+function markOf(receipt: Receipt & { messageCount?: bigint | undefined; deletedCount?: bigint | undefined }): ReadMark {
+  const { readSeq, messageCount, deletedCount } = receipt;
+  if (!messageCount) return { seq: Number(readSeq) };
+  return { seq: Number(readSeq), messageCount: Number(messageCount), deletedCount: Number(deletedCount ?? 0n) };
 }
 
 /** A key is `sender/id`; no user id has a slash. */

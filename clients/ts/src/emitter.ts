@@ -33,6 +33,11 @@ export class Emitter<Events extends object> {
     }
   }
 
+  /** @internal Whether anyone listens. */
+  hasListeners(name: keyof Events): boolean {
+    return (this.#listeners.get(name)?.size ?? 0) > 0;
+  }
+
   /** @internal */
   emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
     for (const listener of [...(this.#listeners.get(name) ?? [])]) {

@@ -6,7 +6,7 @@
  *
  * @module
  */
-export { Client, type ClientOptions } from "./client.js";
+export { Client, type ClientOptions, type ClientSlices, type NewRoom, type Sent } from "./client.js";
 export {
   ClosedError,
   ConfigurationError,
@@ -24,7 +24,10 @@ export {
 } from "./errors.js";
 export { type ChatMessage, type MessageState, isSameEmoji } from "./room/message.js";
 export type { Draft, Target } from "./room/outbox.js";
-export { Room } from "./room/room.js";
+export type { Unread } from "./lists.js";
+export type { MemberEvent, MessageEdit, ReadEvent, RoomChanges, TypingEvent } from "./room/events.js";
+export type { RoomInfo, RoomMember, RoomReceipt } from "./room/info.js";
+export { Room, type RoomSlices } from "./room/room.js";
 export type { OperationName, RequestOf, ResponseOf } from "./session/operations.js";
 export type { ConnectionState, TokenProvider } from "./session/session.js";
 export { IndexedDbStorage } from "./storage/indexeddb.js";

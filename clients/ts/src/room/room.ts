@@ -1,84 +1,87 @@
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-
 import { Emitter } from "../emitter.js";
 import { milliseconds } from "../errors.js";
-import {
-  type Event,
-  type Gap,
-  type InboxEntry,
-  type Receipt,
-  Role,
-  RoomKind,
-  type RoomSettings,
-  type SendMessageResponse,
-  type Typing,
-} from "../gen/chat_pb.js";
+import { type Event, type Gap, type Receipt, type Role, RoomKind, type Typing } from "../gen/chat_pb.js";
+import type { Confirmed, Projection } from "../queue/project.js";
 import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
 import type { ConnectionState } from "../session/session.js";
-import type { StoredMessage } from "../storage/storage.js";
-import { type ChatMessage, changed, date, echo, messageOf, type MessageState, targetOf } from "./message.js";
+import { Slices } from "../slices.js";
+import type { RoomInput } from "../state/inputs.js";
+import type { RoomState } from "../state/room-state.js";
+import { editOf, memberEventOf, type RoomChanges } from "./events.js";
+import { infoOf, membersOf, receiptsOf, type RoomInfo, type RoomMember, type RoomReceipt, stableList, stableObject, valuesOf } from "./info.js";
+import { type ChatMessage, messageOf, type MessageState, targetOf } from "./message.js";
 import type { Draft } from "./outbox.js";
+import { Quotes } from "./quotes.js";
 import { Timeline } from "./timeline.js";
 
-/** At most one typing signal in this time goes out, however much is typed. */
+/** At most one typing signal in this time is sent, however much is typed. */
 const TYPING_EVERY_MS = 3_000;
-
-const RECEIPTS_PAGE = 200;
-
-/** Messages at the end among which one that was just sent is looked for. */
-const RECENT = 200;
+/** A typing signal without an end is shown for this long. */
+const TYPING_MS = 5_000;
+const PAGE = 200;
 
 /** Whose room it is. */
 export interface Owner {
   readonly userId: string;
   readonly state: ConnectionState;
   call<Name extends OperationName>(name: Name, request: RequestOf<Name>): Promise<ResponseOf<Name>>;
-  send(draft: Draft): Promise<SendMessageResponse>;
-  outgoing(roomId: string): readonly StoredMessage[];
+  send(draft: Draft): Promise<{ readonly seq: number }>;
   refresh(): Promise<void>;
+  /** What is confirmed of a room. */
+  stateOf(roomId: string): RoomState;
+  apply(input: RoomInput): void;
+  /** Of an observation that is newer than all before. */
+  nextOrder(): number;
+  /** Lays commands that are on their way over what is confirmed. */
+  project(confirmed: Confirmed): Projection;
+  happened<Name extends keyof RoomChanges>(name: Name, change: RoomChanges[Name]): void;
+  /** Something of it changed; it says so itself at the end of the task. */
+  touched(room: Room): void;
+  /** Its messages are looked at: of rooms that nobody watches, those looked at last keep theirs. */
+  looked(room: Room): void;
 }
 
-interface RoomEvents {
-  /** Anything of the room is not as it was: messages, unread count, title, who types. */
+interface RoomEvents extends RoomChanges {
+  /** Anything of the room changed: messages, unread count, title, who types. At most once for all that is received at once. */
   change: Room;
 }
 
-/** A room that one is a member of, kept as it is now. */
+/** Immutable values of a room: each is replaced when it changes, and identical until then. */
+export interface RoomSlices {
+  info: RoomInfo;
+  /** {@link Room.messages}. */
+  messages: readonly ChatMessage[];
+  /** {@link Room.members}. */
+  members: readonly RoomMember[];
+  receipts: readonly RoomReceipt[];
+  /** Ids of those who type, oneself left out. */
+  typing: readonly string[];
+}
+
+/** A room that one is or was a member of: a view of the client's state, always current. */
 export class Room extends Emitter<RoomEvents> {
   readonly id: string;
   readonly #client: Owner;
   readonly #timeline: Timeline;
-  readonly #typing = new Map<string, ReturnType<typeof setTimeout>>();
-  readonly #receipts = new Map<string, { delivered: number; read: number }>();
+  readonly #quotes: Quotes;
+  readonly #slices = new Slices<RoomSlices>((name) => this.getSnapshot(name));
+  readonly #values: { [Name in keyof RoomSlices]: RoomSlices[Name] | undefined } = {
+    info: undefined,
+    messages: undefined,
+    members: undefined,
+    receipts: undefined,
+    typing: undefined,
+  };
+  /** What receipts and members were made of. */
+  readonly #sources = new Map<keyof RoomSlices, unknown>();
+  #emittedInfo: RoomInfo | undefined;
+  readonly #expiries = new Map<string, ReturnType<typeof setTimeout>>();
+  #projection: Projection | undefined;
+  /** Slices that have to be read again. */
+  readonly #dirty = new Set<keyof RoomSlices>();
+  #isTouched = false;
   #knowsReceipts = false;
-  #deliveredToOthers = 0;
-  #readByOthers = 0;
-  #shown: readonly ChatMessage[] | undefined;
   #typedAt = 0;
-
-  kind: RoomKind = RoomKind.UNSPECIFIED;
-  title = "";
-  topic = "";
-  /** In a direct room: the other one. */
-  peerId = "";
-  memberCount = 0;
-  role: Role = Role.UNSPECIFIED;
-  /** One is a member now. */
-  isMember = true;
-  /** One has hidden it, and there was no message since. */
-  isHidden = false;
-  /** Since when, as far as known; at least since when there is the room. */
-  memberSince = new Date(0);
-  headSeq = 0;
-  messageCount = 0;
-  /** How far one has read, on any device. */
-  readSeq = 0;
-  lastMessage: ChatMessage | undefined;
-  #readCount = 0;
-  /** Of the messages after the read mark, those that are deleted. */
-  #deletedUnread = 0;
-  /** Deletions up to here are in it. */
-  #deletedCountedTo = 0;
 
   /** @internal */
   constructor(client: Owner, id: string) {
@@ -99,11 +102,102 @@ export class Room extends Emitter<RoomEvents> {
       },
       () => this.#touch(),
     );
+    this.#quotes = new Quotes(
+      async (seq) => (await client.call("getMessage", { roomId: id, seq: BigInt(seq) })).message,
+      () => this.#touch(),
+    );
+  }
+
+  // === Values ===
+
+  /**
+   * Calls `listener` when a value of the room was replaced, at most once for all that is received
+   * at once. Returns a function that ends it. As long as `messages` is subscribed to, they are kept.
+   */
+  subscribe(slice: keyof RoomSlices, listener: () => void): () => void {
+    return this.#slices.subscribe(slice, listener);
+  }
+
+  /** A value of the room: frozen, and identical until it changes. */
+  getSnapshot<Name extends keyof RoomSlices>(slice: Name): RoomSlices[Name] {
+    const held = this.#values[slice];
+    if (held !== undefined && !this.#dirty.delete(slice)) return held;
+    return (this.#values[slice] = this.#readers[slice](held));
+  }
+
+  /** Everything but the messages. */
+  get info(): RoomInfo {
+    return this.getSnapshot("info");
+  }
+
+  get kind(): RoomKind {
+    return this.info.kind;
+  }
+
+  get title(): string {
+    return this.info.title;
+  }
+
+  get topic(): string {
+    return this.info.topic;
+  }
+
+  /** In a direct room: the other one. */
+  get peerId(): string {
+    return this.info.peerId;
+  }
+
+  get memberCount(): number {
+    return this.info.memberCount;
+  }
+
+  /** One's own role. */
+  get role(): Role {
+    return this.info.role;
+  }
+
+  /** One is a member now. */
+  get isMember(): boolean {
+    return this.info.isMember;
+  }
+
+  /** One has hidden it, and there was no message since. */
+  get isHidden(): boolean {
+    return this.info.isHidden;
+  }
+
+  /** Since when one is a member, as far as known; at least since when the room exists. */
+  get memberSince(): Date {
+    return this.info.memberSince;
+  }
+
+  /** Seq of the last event. */
+  get headSeq(): number {
+    return this.info.headSeq;
+  }
+
+  get messageCount(): number {
+    return this.info.messageCount;
+  }
+
+  /** How far one has read, on any device. */
+  get readSeq(): number {
+    return this.info.readSeq;
+  }
+
+  /** Messages after one's read mark that are not deleted. */
+  get unreadCount(): number {
+    return this.info.unreadCount;
+  }
+
+  get lastMessage(): ChatMessage | undefined {
+    return this.info.lastMessage;
   }
 
   /** Messages that are loaded, and after them those of one's own that are on their way. */
   get messages(): readonly ChatMessage[] {
-    return (this.#shown ??= this.#show());
+    if (this.#timeline.isLoaded) this.#client.looked(this);
+    return this.getSnapshot("messages");
   }
 
   get hasOlder(): boolean {
@@ -118,75 +212,113 @@ export class Room extends Emitter<RoomEvents> {
     return this.#timeline.isLoading;
   }
 
-  /** Messages after one's read mark that are not deleted. */
-  get unreadCount(): number {
-    return Math.max(0, this.messageCount - this.#readCount - this.#deletedUnread);
-  }
-
   /** Who types now, oneself left out. */
   get typing(): readonly string[] {
-    return [...this.#typing.keys()];
+    return this.getSnapshot("typing");
+  }
+
+  /** How far the others are, once {@link loadLatest} was called. */
+  get receipts(): readonly RoomReceipt[] {
+    return this.getSnapshot("receipts");
+  }
+
+  /** Members by id, once {@link loadMembers} was called. */
+  get members(): readonly RoomMember[] {
+    return this.getSnapshot("members");
   }
 
   /** How far a message has come. Of others' messages that is always `sent`. */
   stateOf({ state, seq, senderId }: ChatMessage): MessageState {
     if (seq === undefined || senderId !== this.#client.userId) return state;
-    return seq <= this.#readByOthers ? "read" : seq <= this.#deliveredToOthers ? "delivered" : state;
+    const { read, delivered } = this.#state.receipts;
+    return seq <= read ? "read" : seq <= delivered ? "delivered" : state;
   }
 
   /** Whom a message is known to have been read by. */
   readBy(seq: number): string[] {
-    return [...this.#receipts].filter(([, { read }]) => read >= seq).map(([userId]) => userId);
+    return this.receipts.filter(({ readSeq }) => readSeq >= seq).map(({ userId }) => userId);
   }
 
-  /** Loads the end of the room and goes on with it. */
+  /**
+   * A message by seq, such as the one that another answers: from those that are loaded, else it is
+   * read once and kept up to date. Undefined until it is there (`change` is emitted then), and for
+   * messages that one may not see.
+   */
+  message(seq: number): ChatMessage | undefined {
+    return this.#timeline.find(seq) ?? this.#quotes.get(seq);
+  }
+
+  // === Messages ===
+
+  /** Loads the end of the room and follows it. */
   loadLatest(): Promise<void> {
     void this.#loadReceipts();
-    return this.#timeline.loadLatest();
+    return this.#loads(this.#timeline.loadLatest());
   }
 
   /** Loads a page before what is loaded. */
   loadOlder(): Promise<void> {
-    return this.#timeline.loadOlder();
+    return this.#loads(this.#timeline.loadOlder());
   }
 
-  /** Loads a page after what is loaded, where it was jumped to. */
+  /** Loads a page after what is loaded, if that does not reach the end. */
   loadNewer(): Promise<void> {
-    return this.#timeline.loadNewer();
+    return this.#loads(this.#timeline.loadNewer());
   }
 
   /** Loads the surroundings of a message. */
   jumpTo(seq: number): Promise<void> {
-    return this.#timeline.jumpTo(seq);
+    return this.#loads(this.#timeline.jumpTo(seq));
+  }
+
+  /**
+   * Notes the message that is looked at; undefined for the end. Of very many, those far from it are let go:
+   * {@link hasOlder} and {@link hasNewer} say that there are more.
+   */
+  lookAt(seq: number | undefined): void {
+    this.#timeline.lookAt(seq);
+  }
+
+  /** Loads all members, and keeps them up to date from then on. */
+  async loadMembers(): Promise<readonly RoomMember[]> {
+    const { head, streamEpoch } = this.#state;
+    const members: { userId: string; role: Role }[] = [];
+    let pageToken = "";
+    do {
+      const page = await this.#client.call("listMembers", { roomId: this.id, pageSize: PAGE, pageToken });
+      members.push(...page.members.filter(({ active }) => active).map(({ userId, role }) => ({ userId, role })));
+      pageToken = page.nextPageToken;
+    } while (pageToken);
+    this.#client.apply({ type: "members", roomId: this.id, members, seq: head.seq, epoch: streamEpoch });
+    return this.members;
   }
 
   /** Sends a message; it is among {@link messages} at once. Resolves with its seq once it is durable. */
   async send(text: string, options: { replyToSeq?: number } = {}): Promise<number> {
-    const sent = await this.#client.send({ roomId: this.id, text, ...options });
-    return Number(sent.seq);
+    return (await this.#client.send({ roomId: this.id, text, ...options })).seq;
   }
 
   /** Replaces the text of one's own message. */
-  async edit(seq: number, text: string): Promise<void> {
-    await this.#client.call("editMessage", { roomId: this.id, seq: BigInt(seq), text });
+  async edit(message: number | ChatMessage, text: string): Promise<void> {
+    await this.#client.call("editMessage", { roomId: this.id, seq: seqOf(message), text });
   }
 
   /** Deletes a message. */
-  async delete(seq: number): Promise<void> {
-    await this.#client.call("deleteMessage", { roomId: this.id, seq: BigInt(seq) });
+  async delete(message: number | ChatMessage): Promise<void> {
+    await this.#client.call("deleteMessage", { roomId: this.id, seq: seqOf(message) });
   }
 
   /** Adds a reaction of one's own. */
-  async react(seq: number, emoji: string): Promise<void> {
-    await this.#client.call("addReaction", { roomId: this.id, seq: BigInt(seq), emoji });
+  async react(message: number | ChatMessage, emoji: string): Promise<void> {
+    await this.#client.call("addReaction", { roomId: this.id, seq: seqOf(message), emoji });
   }
 
   /** Takes it back. */
-  async unreact(seq: number, emoji: string): Promise<void> {
-    await this.#client.call("removeReaction", { roomId: this.id, seq: BigInt(seq), emoji });
+  async unreact(message: number | ChatMessage, emoji: string): Promise<void> {
+    await this.#client.call("removeReaction", { roomId: this.id, seq: seqOf(message), emoji });
   }
 
-  /** Says that one is typing: call it at every key. */
+  /** Signals that one is typing: call it at every key. */
   startTyping(): void {
     if (Date.now() - this.#typedAt < TYPING_EVERY_MS || this.#client.state.status !== "online") return;
     this.#typedAt = Date.now();
@@ -196,16 +328,18 @@ export class Room extends Emitter<RoomEvents> {
   /** Marks the room read, up to a message or to its end. */
   async markRead(seq = this.headSeq): Promise<void> {
     if (seq <= this.readSeq) return;
+    const epoch = this.#state.streamEpoch;
     const { read } = await this.#client.call("markRead", { roomId: this.id, seq: BigInt(seq) });
-    if (read) this.#read(Number(read.seq), Number(read.messageCount));
-    // Which deleted messages are above the mark now, the inbox knows.
-    if (this.#deletedUnread > 0) void this.#client.refresh();
-    this.#touch();
+    if (!read) return;
+    const mark = { seq: Number(read.seq), messageCount: Number(read.messageCount) };
+    this.#client.apply({ type: "read", roomId: this.id, mark, epoch });
+    this.flush();
   }
 
   /** Leaves it out of {@link Client.rooms} on all of one's devices until the next message, or puts it back. */
   async setHidden(hidden: boolean): Promise<void> {
     await this.#client.call("setRoomHidden", { roomId: this.id, hidden });
+    this.#client.apply({ type: "hidden", roomId: this.id, hidden, order: this.#client.nextOrder() });
     await this.#client.refresh();
   }
 
@@ -214,119 +348,130 @@ export class Room extends Emitter<RoomEvents> {
     await this.#client.call("leaveRoom", { roomId: this.id });
   }
 
-  /** @internal As the inbox has it. */
-  entry(entry: InboxEntry): void {
-    const { room, membership, lastMessage, read } = entry;
-    if (!room) return;
-    this.kind = room.kind;
-    this.#since(room.createdAt);
-    this.#settings(room.settings);
-    this.peerId = entry.peerId;
-    this.memberCount = Number(room.memberCount);
-    this.role = membership?.role ?? this.role;
-    this.isMember = membership?.active ?? true;
-    // A message that came meanwhile shows it.
-    if (Number(room.messageCount) >= this.messageCount) this.isHidden = entry.hidden;
-    this.headSeq = Math.max(this.headSeq, Number(room.headSeq));
-    this.messageCount = Math.max(this.messageCount, Number(room.messageCount));
-    if (read) this.#read(Number(read.seq), Number(read.messageCount));
-    if (Number(room.headSeq) >= this.headSeq && Number(read?.seq ?? 0) >= this.readSeq) {
-      this.#deletedUnread = this.messageCount - this.#readCount - Number(entry.unreadCount);
-      this.#deletedCountedTo = this.headSeq;
-    }
-    if (lastMessage?.body.case === "message" && Number(lastMessage.seq) >= (this.lastMessage?.seq ?? 0)) {
-      this.lastMessage = messageOf(lastMessage, lastMessage.body.value);
-    }
-    this.#touch();
-  }
+  // === Inputs ===
 
-  /** @internal Of the time without a connection there were no signals. */
-  resumed(): void {
-    if (this.#knowsReceipts) void this.#loadReceipts();
-  }
-
-  /** @internal */
-  event(event: Event): void {
-    const seq = Number(event.seq);
-    const own = event.actorId === this.#client.userId;
-    this.headSeq = Math.max(this.headSeq, seq);
-    this.messageCount = Math.max(this.messageCount, Number(event.messageCount));
-    const { body } = event;
-    switch (body.case) {
-      case "message":
-        this.lastMessage = messageOf(event, body.value);
-        this.isHidden = false;
-        this.#stopsTyping(event.actorId);
-        // Whoever answers has read.
-        if (own) this.#read(seq, Number(event.messageCount));
-        break;
-      case "messageDeleted":
-        if (seq > this.#deletedCountedTo && Number(body.value.targetSeq) > this.readSeq) this.#deletedUnread++;
-        this.#deletedCountedTo = Math.max(this.#deletedCountedTo, seq);
-        break;
-      case "roomCreated":
-        this.kind = body.value.kind;
-        this.#since(event.at);
-        this.#settings(body.value.settings);
-        break;
-      case "roomChanged":
-        this.#settings(body.value.settings);
-        break;
-      case "memberAdded":
-        this.memberCount++;
-        if (body.value.userId === this.#client.userId) {
-          [this.isMember, this.role] = [true, body.value.role];
-          this.#since(event.at);
+  /** @internal The state of the room is not as it was. */
+  stateChanged(before: RoomState, after: RoomState): void {
+    if (before.typing !== after.typing) this.#typingChanged(before, after);
+    if (before.receipts !== after.receipts) {
+      for (const [userId, { delivered, read }] of after.receipts.byUser) {
+        if (before.receipts.byUser.get(userId) !== after.receipts.byUser.get(userId)) {
+          this.#happened("read", { roomId: this.id, userId, deliveredSeq: delivered, readSeq: read });
         }
-        break;
-      case "memberRemoved":
-        this.memberCount--;
-        if (body.value.userId === this.#client.userId) this.isMember = false;
-        break;
-      case "roleChanged":
-        if (body.value.userId === this.#client.userId) this.role = body.value.role;
-        break;
+      }
     }
-    const target = targetOf(event);
-    if (target !== undefined && this.lastMessage?.seq === target) this.lastMessage = changed(this.lastMessage, event);
-    this.#timeline.event(event);
+    if (before.marks.readSeq < after.marks.readSeq) {
+      const { readSeq } = after.marks;
+      this.#happened("read", { roomId: this.id, userId: this.#client.userId, deliveredSeq: readSeq, readSeq });
+    }
     this.#touch();
   }
 
+  /** @internal An event that is in the state already. */
+  event(event: Event): void {
+    this.#timeline.event(event);
+    this.#quotes.event(event);
+    const target = targetOf(event);
+    const member = memberEventOf(event);
+    if (event.body.case === "message") this.#happened("message", messageOf(event, event.body.value));
+    else if (target !== undefined) this.#happened("edited", editOf(event, target));
+    else if (member) this.#happened("member", member);
+  }
+
   /** @internal */
-  gap(gap: Gap): void {
+  gap(gap: Gap, before: RoomState): void {
     this.#timeline.gap(gap);
+    const { epoch, members } = this.#state;
+    if (epoch !== before.epoch) {
+      this.#quotes.clear();
+      if (this.#knowsReceipts) void this.#loadReceipts();
+    }
+    const hadMembers = before.members.listedSeq >= 0;
+    if (hadMembers && members.listedSeq < members.missingTo) this.loadMembers().catch(() => {});
   }
 
   /** @internal */
   types({ userId, expiresAfter }: Typing): void {
-    if (userId === this.#client.userId) return;
-    clearTimeout(this.#typing.get(userId));
-    const stop = () => this.#stopsTyping(userId);
-    this.#typing.set(userId, setTimeout(stop, expiresAfter ? milliseconds(expiresAfter) : 5_000));
-    this.#touch();
+    const duration = expiresAfter ? milliseconds(expiresAfter) : TYPING_MS;
+    const until = Date.now() + duration;
+    this.#client.apply({ type: "typing", roomId: this.id, userId, until });
+    if (!this.#state.typing.has(userId)) return;
+    clearTimeout(this.#expiries.get(userId));
+    const expire = () => this.#client.apply({ type: "typingExpired", roomId: this.id, userId, until });
+    this.#expiries.set(userId, setTimeout(expire, duration));
   }
 
-  /** @internal */
-  receipt({ userId, deliveredSeq, readSeq }: Receipt): void {
-    const [delivered, read] = [Number(deliveredSeq), Number(readSeq)];
-    if (userId === this.#client.userId) {
-      // Another device of one's own; how many messages that are, the inbox knows.
-      if (read >= this.headSeq) this.#read(read, this.messageCount);
-      else if (read > this.readSeq) void this.#client.refresh();
-    } else {
-      const before = this.#receipts.get(userId) ?? { delivered: 0, read: 0 };
-      const after = { delivered: Math.max(before.delivered, delivered, read), read: Math.max(before.read, read) };
-      this.#receipts.set(userId, after);
-      this.#deliveredToOthers = Math.max(this.#deliveredToOthers, after.delivered);
-      this.#readByOthers = Math.max(this.#readByOthers, after.read);
-    }
-    this.#touch();
+  /** @internal While there was no connection there were no signals. */
+  resumed(): void {
+    if (this.#knowsReceipts) void this.#loadReceipts();
   }
 
-  /** @internal One of one's own messages is on its way, or no more. */
+  /** @internal A command on its way changed. */
   outgoing(): void {
     this.#touch();
+  }
+
+  /** @internal Somebody subscribed to its messages or changes. */
+  get isWatched(): boolean {
+    return this.#slices.isWatched("messages") || this.hasListeners("change");
+  }
+
+  /** @internal Lets go of its messages. */
+  release(): void {
+    if (!this.#timeline.isLoaded) return;
+    this.#timeline.release();
+    this.#quotes.clear();
+    this.#knowsReceipts = false;
+    this.#touch();
+  }
+
+  /** @internal Emits what changed now instead of at the end of the task. */
+  flush(): void {
+    if (!this.#isTouched) return;
+    this.#isTouched = false;
+    const { info } = this;
+    if (info !== this.#emittedInfo) this.#happened("room", info);
+    this.#emittedInfo = info;
+    this.#slices.notify();
+    this.emit("change", this);
+  }
+
+  get #state(): RoomState {
+    return this.#client.stateOf(this.id);
+  }
+
+  /** The value of each slice; `held` where nothing of it changed. */
+  readonly #readers: { [Name in keyof RoomSlices]: (held: RoomSlices[Name] | undefined) => RoomSlices[Name] } = {
+    info: (held) => stableObject(held, infoOf(this.#state, this.#projected().values)),
+    messages: (held) => stableList(held, this.#projected().messages),
+    typing: (held) => stableList(held, [...this.#state.typing.keys()]),
+    receipts: (held) => this.#derived("receipts", held, this.#state.receipts, receiptsOf),
+    members: (held) => this.#derived("members", held, this.#state.members, membersOf),
+  };
+
+  /** Made anew only of another source. */
+  #derived<Source, Value>(name: keyof RoomSlices, held: Value | undefined, source: Source, make: (source: Source) => Value): Value {
+    if (held !== undefined && this.#sources.get(name) === source) return held;
+    this.#sources.set(name, source);
+    return Object.freeze(make(source));
+  }
+
+  #projected(): Projection {
+    if (this.#projection) return this.#projection;
+    const state = this.#state;
+    return (this.#projection = this.#client.project({
+      roomId: this.id,
+      userId: this.#client.userId,
+      peerId: state.peerId,
+      messages: this.#timeline.messages,
+      isAtEnd: !this.#timeline.hasNewer,
+      values: valuesOf(state),
+    }));
+  }
+
+  async #loads(load: Promise<void>): Promise<void> {
+    this.#client.looked(this);
+    await load;
   }
 
   /** How far the others are; from then on receipts tell. */
@@ -335,8 +480,9 @@ export class Room extends Emitter<RoomEvents> {
     try {
       let pageToken = "";
       do {
-        const page = await this.#client.call("listReceipts", { roomId: this.id, pageSize: RECEIPTS_PAGE, pageToken });
-        for (const receipt of page.receipts) if (receipt.userId !== this.#client.userId) this.receipt(receipt);
+        const epoch = this.#state.streamEpoch;
+        const page = await this.#client.call("listReceipts", { roomId: this.id, pageSize: PAGE, pageToken });
+        this.#client.apply({ type: "receipts", roomId: this.id, receipts: page.receipts.map(receiptOf), epoch });
         pageToken = page.nextPageToken;
       } while (pageToken);
     } catch {
@@ -344,38 +490,43 @@ export class Room extends Emitter<RoomEvents> {
     }
   }
 
-  #show(): readonly ChatMessage[] {
-    const { messages } = this.#timeline;
-    const waiting = this.#client.outgoing(this.id);
-    if (this.#timeline.hasNewer || waiting.length === 0) return messages;
-    // Its event may come before its answer.
-    const arrived = new Set(messages.slice(-RECENT).map((message) => message.key));
-    const echoes = waiting.map((message) => echo(message, this.id, this.#client.userId));
-    return [...messages, ...echoes.filter((message) => !arrived.has(message.key))];
+  #typingChanged(before: RoomState, after: RoomState): void {
+    for (const userId of after.typing.keys()) {
+      if (!before.typing.has(userId)) this.#happened("typing", { roomId: this.id, userId, isTyping: true });
+    }
+    for (const userId of before.typing.keys()) {
+      if (after.typing.has(userId)) continue;
+      clearTimeout(this.#expiries.get(userId));
+      this.#expiries.delete(userId);
+      this.#happened("typing", { roomId: this.id, userId, isTyping: false });
+    }
   }
 
-  #read(seq: number, count: number): void {
-    if (seq < this.readSeq) return;
-    this.readSeq = seq;
-    this.#readCount = Math.max(this.#readCount, count);
-    if (seq >= this.headSeq) this.#deletedUnread = 0;
+  #happened<Name extends keyof RoomChanges>(name: Name, change: RoomChanges[Name]): void {
+    this.emit<keyof RoomChanges>(name, change);
+    this.#client.happened(name, change);
   }
 
-  #since(at: Timestamp | undefined): void {
-    if (date(at) > this.memberSince) this.memberSince = date(at);
-  }
-
-  #settings(settings: RoomSettings | undefined): void {
-    if (settings) [this.title, this.topic] = [settings.title, settings.topic];
-  }
-
-  #stopsTyping(userId: string): void {
-    clearTimeout(this.#typing.get(userId));
-    if (this.#typing.delete(userId)) this.#touch();
-  }
-
+  /** Emits once for all that is received in one task. */
   #touch(): void {
-    this.#shown = undefined;
-    this.emit("change", this);
+    this.#projection = undefined;
+    for (const slice of SLICES) this.#dirty.add(slice);
+    this.#client.touched(this);
+    if (this.#isTouched) return;
+    this.#isTouched = true;
+    queueMicrotask(() => this.flush());
   }
+}
+
+const SLICES: readonly (keyof RoomSlices)[] = ["info", "messages", "members", "receipts", "typing"];
+
+/** @internal */
+export function receiptOf({ userId, deliveredSeq, readSeq }: Receipt): { userId: string; deliveredSeq: number; readSeq: number } {
+  return { userId, deliveredSeq: Number(deliveredSeq), readSeq: Number(readSeq) };
+}
+
+function seqOf(message: number | ChatMessage): bigint {
+  const seq = typeof message === "number" ? message : message.seq;
+  if (seq === undefined) throw new TypeError("the message is not acknowledged yet: it has no seq");
+  return BigInt(seq);
 }

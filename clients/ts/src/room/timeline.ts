@@ -3,8 +3,10 @@ import { type ChatMessage, changed, messageOf, targetOf } from "./message.js";
 
 const PAGE = 50;
 const EVENTS_PAGE = 200;
-/** Of a longer hole only the end is shown; what is in it comes by scrolling back. */
+/** Of a longer hole only the end is loaded; what is in it is loaded by scrolling back. */
 const LONGEST_FILL = 2_000;
+/** Messages that are held at most. */
+const WINDOW = 5_000;
 
 /** The calls that a timeline makes. */
 export interface Source {
@@ -18,29 +20,36 @@ export interface Source {
 }
 
 /**
- * A part of a room's messages without a hole: from somewhere to the end, or to somewhere
- * before it after a jump. What happens meanwhile is applied in its place.
+ * A window on a room's messages, without holes: up to the end of the room, or to somewhere before
+ * it. Loads are carried out in turn; events that are received meanwhile are applied after each.
  */
 export class Timeline {
   readonly #source: Source;
   readonly #changed: () => void;
-  #messages: ChatMessage[] = [];
-  /** Everything from here to there has been looked at; nothing has while `#to` is undefined. */
+  readonly #window: number;
+  #messages: readonly ChatMessage[] = [];
+  /** First and last seq of the window; nothing is loaded while `#to` is undefined. */
   #from = 0;
   #to: number | undefined;
-  /** It goes to the end, and with it. */
+  /** It reaches the end of the room, and follows it. */
   #live = false;
   #hasOlder = true;
-  /** One page at a time; what happens in between waits for it. */
-  #loading: Promise<void> | undefined;
+  /** The seq that its reader looks at; undefined for the end. */
+  #place: number | undefined;
+  #turn: Promise<void> = Promise.resolve();
+  #waiting = 0;
+  #isBusy = false;
+  /** Counts releases: a load that began before one is dropped. */
+  #generation = 0;
   #meanwhile: (Event | Gap)[] = [];
 
-  constructor(source: Source, changed: () => void) {
+  constructor(source: Source, changed: () => void, window = WINDOW) {
     this.#source = source;
     this.#changed = changed;
+    this.#window = window;
   }
 
-  /** By rising seq. */
+  /** By rising seq; another array after each change. */
   get messages(): readonly ChatMessage[] {
     return this.#messages;
   }
@@ -49,68 +58,95 @@ export class Timeline {
     return this.#hasOlder;
   }
 
-  /** There is more after it: it was jumped to. */
+  /** There are later messages that are not in the window. */
   get hasNewer(): boolean {
     return this.#to !== undefined && !this.#live;
   }
 
   get isLoading(): boolean {
-    return this.#loading !== undefined;
+    return this.#waiting > 0;
   }
 
-  /** Shows the end, with a page before it. */
+  get isLoaded(): boolean {
+    return this.#to !== undefined;
+  }
+
+  /** The message of a seq, if it is in the window. */
+  find(seq: number): ChatMessage | undefined {
+    return this.#messages[this.#indexOf(seq)];
+  }
+
+  /** Notes the message that is looked at: it is the last one to leave the window. */
+  lookAt(seq: number | undefined): void {
+    this.#place = seq;
+  }
+
+  /** Lets go of everything. */
+  release(): void {
+    this.#generation++;
+    [this.#messages, this.#from, this.#to, this.#live, this.#hasOlder] = [[], 0, undefined, false, true];
+    [this.#place, this.#meanwhile] = [undefined, []];
+  }
+
+  /** Loads the end of the room. */
   loadLatest(): Promise<void> {
-    return this.#load(async () => {
-      const page = await this.#source.listMessages({ pageSize: PAGE });
-      this.#reset(page.messages, Number(page.nextSeq), Number(page.headSeq), page.hasMore);
-      this.#live = true;
-    });
+    return this.#load(() => this.#latest());
   }
 
-  /** Shows a message in the middle of others. */
+  /** Loads a message with those around it. */
   jumpTo(seq: number): Promise<void> {
     return this.#load(async () => {
       const end = seq + PAGE / 2;
       const page = await this.#source.listMessages({ beforeSeq: end + 1, pageSize: PAGE });
       const head = Number(page.headSeq);
-      this.#reset(page.messages, Number(page.nextSeq), Math.min(end, head), page.hasMore);
-      this.#live = end >= head;
+      return () => {
+        this.#reset(page.messages, Number(page.nextSeq), Math.min(end, head), page.hasMore);
+        [this.#live, this.#place] = [end >= head, seq];
+      };
     });
   }
 
-  /** One page further back. */
+  /** Loads a page before the window. */
   loadOlder(): Promise<void> {
-    if (this.#to === undefined) return this.loadLatest();
-    if (!this.#hasOlder) return Promise.resolve();
     return this.#load(async () => {
+      if (this.#to === undefined) return this.#latest();
+      if (!this.#hasOlder) return undefined;
       const page = await this.#source.listMessages({ beforeSeq: this.#from, pageSize: PAGE });
-      this.#messages = [...page.messages.flatMap(shown), ...this.#messages];
-      this.#from = Number(page.nextSeq);
-      this.#hasOlder = page.hasMore;
+      return () => {
+        this.#place = this.#messages[0]?.seq;
+        this.#messages = [...page.messages.flatMap(shown), ...this.#messages];
+        this.#from = Number(page.nextSeq);
+        this.#hasOlder = page.hasMore;
+        this.#dropNewest();
+      };
     });
   }
 
-  /** One page further on, after a jump. */
+  /** Loads a page after the window, if it does not reach the end. */
   loadNewer(): Promise<void> {
-    const to = this.#to;
-    if (to === undefined || this.#live) return Promise.resolve();
     return this.#load(async () => {
+      const to = this.#to;
+      if (to === undefined || this.#live) return undefined;
       const page = await this.#source.listMessages({ afterSeq: to, pageSize: PAGE });
-      this.#messages = [...this.#messages, ...page.messages.flatMap(shown)];
-      this.#live = !page.hasMore;
-      this.#to = this.#live ? Math.max(to, Number(page.headSeq)) : Number(page.nextSeq);
+      return () => {
+        this.#place = this.#messages.at(-1)?.seq;
+        this.#messages = [...this.#messages, ...page.messages.flatMap(shown)];
+        this.#live = !page.hasMore;
+        this.#to = this.#live ? Math.max(to, Number(page.headSeq)) : Number(page.nextSeq);
+        this.#dropOldest();
+      };
     });
   }
 
-  /** Something happened in the room. */
+  /** Takes an event of the room. */
   event(event: Event): void {
-    if (this.#loading) this.#meanwhile.push(event);
+    if (this.#isBusy) this.#meanwhile.push(event);
     else this.#apply(event);
   }
 
-  /** Something happened that one is not told of. */
+  /** Takes a gap: events that are not pushed. */
   gap(gap: Gap): void {
-    if (this.#loading) this.#meanwhile.push(gap);
+    if (this.#isBusy) this.#meanwhile.push(gap);
     else this.#skip(gap);
   }
 
@@ -120,16 +156,22 @@ export class Timeline {
     if (target !== undefined) this.#change(target, event);
     if (this.#to === undefined || !this.#live || seq <= this.#to) return;
     if (seq > this.#to + 1) {
-      this.#meanwhile.unshift(event);
-      void this.#fill(this.#to + 1, seq - 1);
+      this.#fill(seq - 1);
+      this.#meanwhile.push(event);
+      return;
+    }
+    const messages = shown(event);
+    if (messages.length > 0 && this.#messages.length >= this.#window && this.#isBack()) {
+      // The reader is far from the end: the window stays where it is.
+      this.#live = false;
+      this.#changed();
       return;
     }
     this.#to = seq;
-    const messages = shown(event);
-    if (messages.length > 0) {
-      this.#messages = [...this.#messages, ...messages];
-      this.#changed();
-    }
+    if (messages.length === 0) return;
+    this.#messages = [...this.#messages, ...messages];
+    this.#dropOldest();
+    this.#changed();
   }
 
   #skip(gap: Gap): void {
@@ -140,36 +182,52 @@ export class Timeline {
     }
     const to = Number(gap.toSeq);
     if (!this.#live || to <= this.#to) return;
-    // Not to be read: what follows follows on it.
+    // Not to be had: what follows follows on it.
     if (gap.reason === GapReason.NOT_MEMBER || gap.reason === GapReason.RETENTION) this.#to = to;
-    else void this.#fill(this.#to + 1, to);
+    else this.#fill(to);
   }
 
-  /** Gets what is missing, before what came after it. */
-  #fill(from: number, to: number): Promise<void> {
-    if (to - from >= LONGEST_FILL) return this.loadLatest().catch(() => {});
-    return this.#load(async () => {
+  /** Loads what is missing up to a seq, before what was received after it. */
+  #fill(to: number): void {
+    const filled = this.#load(async () => {
+      let from = (this.#to ?? to) + 1;
+      if (!this.#live || from > to) return undefined;
+      if (to - from >= LONGEST_FILL) return this.#latest();
+      const events: Event[] = [];
+      let isWhole = true;
       try {
-        let next = from;
-        do {
-          const page = await this.#source.listEvents({ fromSeq: next, toSeq: to, pageSize: EVENTS_PAGE });
-          for (const event of page.events) {
-            const target = targetOf(event);
-            if (target !== undefined) this.#change(target, event);
-          }
-          this.#messages = [...this.#messages, ...page.events.flatMap(shown)];
-          next = Number(page.nextFromSeq);
-          this.#to = next === 0 ? to : next - 1;
-        } while (next !== 0);
+        while (from !== 0 && from <= to) {
+          const page = await this.#source.listEvents({ fromSeq: from, toSeq: to, pageSize: EVENTS_PAGE });
+          events.push(...page.events);
+          from = Number(page.nextFromSeq);
+        }
       } catch {
-        // Refused for good: it ends here, and says that there is more.
-        this.#live = false;
+        // Refused for good: it ends before the hole, and says that there is more.
+        isWhole = false;
       }
+      return () => {
+        this.#messages = [...this.#messages, ...events.flatMap(shown)];
+        for (const event of events) {
+          const target = targetOf(event);
+          if (target !== undefined) this.#change(target, event);
+        }
+        [this.#to, this.#live] = [isWhole ? to : (Number(events.at(-1)?.seq ?? 0) || this.#to), isWhole];
+        this.#dropOldest();
+      };
     });
+    filled.catch(() => {});
+  }
+
+  async #latest(): Promise<() => void> {
+    const page = await this.#source.listMessages({ pageSize: PAGE });
+    return () => {
+      this.#reset(page.messages, Number(page.nextSeq), Number(page.headSeq), page.hasMore);
+      [this.#live, this.#place] = [true, undefined];
+    };
   }
 
   #change(target: number, event: Event): void {
-    const at = this.#messages.findLastIndex((message) => message.seq === target);
+    const at = this.#indexOf(target);
     const message = this.#messages[at];
     if (!message) return;
     const after = changed(message, event);
@@ -183,21 +241,67 @@ export class Timeline {
     [this.#from, this.#to, this.#hasOlder] = [from, to, hasOlder];
   }
 
-  async #load(work: () => Promise<void>): Promise<void> {
-    // In the order in which they were asked for.
-    while (this.#loading) await this.#loading.catch(() => {});
-    const loading = work();
-    this.#loading = loading;
-    this.#changed();
-    try {
-      await loading;
-    } finally {
-      this.#loading = undefined;
-      const meanwhile = this.#meanwhile;
-      this.#meanwhile = [];
-      for (const next of meanwhile) "seq" in next ? this.event(next) : this.gap(next);
-      this.#changed();
+  #dropOldest(): void {
+    const excess = this.#messages.length - this.#window;
+    if (excess <= 0) return;
+    this.#messages = this.#messages.slice(excess);
+    [this.#from, this.#hasOlder] = [this.#messages[0]?.seq ?? 0, true];
+  }
+
+  #dropNewest(): void {
+    if (this.#messages.length <= this.#window) return;
+    this.#messages = this.#messages.slice(0, this.#window);
+    [this.#to, this.#live] = [this.#messages.at(-1)?.seq, false];
+  }
+
+  /** Whether its reader looks at the older half of the window. */
+  #isBack(): boolean {
+    const middle = this.#messages[this.#messages.length >> 1]?.seq ?? 0;
+    return this.#place !== undefined && this.#place < middle;
+  }
+
+  #indexOf(seq: number): number {
+    let [low, high] = [0, this.#messages.length - 1];
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const at = this.#messages[middle]?.seq ?? 0;
+      if (at === seq) return middle;
+      if (at < seq) low = middle + 1;
+      else high = middle - 1;
     }
+    return -1;
+  }
+
+  /** Carries out one load after the other. `work` reads the window in its turn, and returns how to change it. */
+  #load(work: () => Promise<(() => void) | undefined>): Promise<void> {
+    const generation = this.#generation;
+    this.#waiting++;
+    // What is received before its turn waits for it: a fill comes before what follows on it.
+    this.#isBusy = true;
+    const turn = this.#turn.then(async () => {
+      try {
+        if (generation !== this.#generation) return;
+        const finish = await work();
+        if (generation === this.#generation) finish?.();
+      } finally {
+        this.#waiting--;
+        this.#settle();
+      }
+    });
+    this.#turn = turn.catch(() => {});
+    this.#changed();
+    return turn;
+  }
+
+  /** Applies what was received meanwhile. */
+  #settle(): void {
+    this.#isBusy = false;
+    const meanwhile = this.#meanwhile;
+    this.#meanwhile = [];
+    // One of them may begin a load: the others wait for it.
+    for (const next of meanwhile) "seq" in next ? this.event(next) : this.gap(next);
+    this.#isBusy ||= this.#waiting > 0;
+    this.#changed();
   }
 }
 

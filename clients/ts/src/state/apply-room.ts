@@ -1,4 +1,4 @@
-import { type Event, type Gap, GapReason, type InboxEntry } from "../gen/chat_pb.js";
+import { type Event, type Gap, GapReason, type InboxEntry, type Room, RoomKind } from "../gen/chat_pb.js";
 import { date, messageOf } from "../room/message.js";
 import type { RoomInput } from "./inputs.js";
 import { lastAfter, lastAfterEvent } from "./last-message.js";
@@ -18,6 +18,8 @@ export function applyToRoom(room: RoomState, input: RoomInput, self: string): Ro
       return afterGap(room, input.gap);
     case "inbox":
       return afterEntry(room, input.entry, input.order);
+    case "room":
+      return afterSnapshot(room, input.room, { isMember: true, role: input.role });
     case "unlisted":
       if (room.membership.seq > input.headSeq || room.head.seq > input.headSeq || !room.membership.value.isMember) return room;
       return withoutMembership(room, input.headSeq + BETWEEN);
@@ -121,7 +123,8 @@ function afterEvent(room: RoomState, event: Event, self: string): RoomState {
     case "roomChanged":
       return { ...next, settings: fromEvent(room.settings, settingsOf(body.value.settings), seq) };
     case "memberAdded":
-      return body.value.userId === self ? { ...next, since: later(next.since, event) } : next;
+      if (body.value.userId === self) return { ...next, since: later(next.since, event) };
+      return room.kind === RoomKind.DIRECT ? { ...next, peerId: body.value.userId } : next;
     default:
       return next;
   }
@@ -173,28 +176,35 @@ function afterGap(before: RoomState, gap: Gap): RoomState {
 
 function afterEntry(before: RoomState, entry: InboxEntry, order: number): RoomState {
   const { room: listed, membership, lastMessage, read, unreadCount } = entry;
-  if (!listed) return before;
-  const room = inEpoch(before, Number(listed.epoch));
-  if (!room) return before;
+  if (!listed || isOlder(Number(listed.epoch), before.epoch)) return before;
+  const own = { isMember: membership?.active ?? true, role: membership?.role ?? before.membership.value.role };
+  const room = afterSnapshot(before, listed, own);
   const seq = Number(listed.headSeq);
   const messageCount = Number(listed.messageCount);
   const mark = { seq: Number(read?.seq ?? 0), messageCount: Number(read?.messageCount ?? 0) };
-  const head = headAfter(room.head, { seq, messageCount });
-  const own = { isMember: membership?.active ?? true, role: membership?.role ?? room.membership.value.role };
   const isNewest = order >= room.hidden.order;
   return {
     ...room,
-    head,
-    kind: listed.kind,
     peerId: entry.peerId || room.peerId,
-    since: Math.max(room.since, date(listed.createdAt).getTime()),
-    settings: fromSnapshot(room.settings, settingsOf(listed.settings), seq),
-    membership: fromSnapshot(room.membership, own, seq),
-    memberCount: countSnapshot(room.memberCount, Number(listed.memberCount), seq),
     marks: coverSnapshot(room.marks, { seq, messageCount }, mark, Number(unreadCount)),
     hidden: isNewest ? { isHidden: entry.hidden, messageCount, order } : room.hidden,
     last: lastMessage?.body.case === "message" ? lastAfter(room.last, messageOf(lastMessage, lastMessage.body.value)) : room.last,
     listedSeq: Math.max(room.listedSeq, seq),
+  };
+}
+
+function afterSnapshot(before: RoomState, listed: Room, own: Membership): RoomState {
+  const room = inEpoch(before, Number(listed.epoch));
+  if (!room) return before;
+  const seq = Number(listed.headSeq);
+  return {
+    ...room,
+    head: headAfter(room.head, { seq, messageCount: Number(listed.messageCount) }),
+    kind: listed.kind,
+    since: Math.max(room.since, date(listed.createdAt).getTime()),
+    settings: fromSnapshot(room.settings, settingsOf(listed.settings), seq),
+    membership: fromSnapshot(room.membership, own, seq),
+    memberCount: countSnapshot(room.memberCount, Number(listed.memberCount), seq),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Event, Gap, InboxEntry } from "../gen/chat_pb.js";
+import type { Event, Gap, InboxEntry, Role, Room } from "../gen/chat_pb.js";
 import type { ReadMark } from "./unread.js";
 
 /**
@@ -17,6 +17,8 @@ export type RoomInput =
   | { readonly type: "gap"; readonly roomId: string; readonly gap: Gap }
   /** An entry of the inbox: valid at the room's head in it, and of what has no seq, since it was asked for. */
   | { readonly type: "inbox"; readonly roomId: string; readonly entry: InboxEntry; readonly order: number }
+  /** A room and one's role in it, valid at the head in it. */
+  | { readonly type: "room"; readonly roomId: string; readonly room: Room; readonly role: Role }
   /** The whole inbox was read and the room was not in it; its head was `headSeq` when the reading began. */
   | { readonly type: "unlisted"; readonly roomId: string; readonly headSeq: number }
   /** One's own read mark: the receipt of another device, or the answer to a call that was made in `epoch`. */

@@ -88,5 +88,6 @@ export function isHidden({ hidden, head }: RoomState): boolean {
 /** Something of the room is known by an estimate only, until the inbox is read again. */
 export function isStale(room: RoomState): boolean {
   if (!room.membership.value.isMember) return false;
-  return room.listedSeq < 0 || !isCounted(room.memberCount) || !unreadOf(room.marks, room.head).isExact;
+  const isFromStart = room.marks.coveredFrom <= 1;
+  return (room.listedSeq < 0 && !isFromStart) || !isCounted(room.memberCount) || !unreadOf(room.marks, room.head).isExact;
 }

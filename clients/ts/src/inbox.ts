@@ -1,0 +1,101 @@
+import type { InboxEntry } from "./gen/chat_pb.js";
+import { backoff } from "./random.js";
+import type { Session } from "./session/session.js";
+
+const PAGE = 200;
+/** Rooms of which something is not known are asked for after this long, together. */
+const SOON_MS = 100;
+/** Between two such readings, whatever is received. */
+const BETWEEN_MS = 5_000;
+
+interface Reader {
+  /** A page is about to be asked for: returns its order. */
+  order(): number;
+  /** Heads of the rooms that one is a member of: read before the first page. */
+  heads(): ReadonlyMap<string, number>;
+  entry(entry: InboxEntry, order: number): void;
+  /** It was not in the inbox, which was read since its head was this one. */
+  unlisted(roomId: string, headSeq: number): void;
+  /** Something is still not known that the inbox has. */
+  isStale(): boolean;
+  done(): void;
+  failed(error: unknown): void;
+}
+
+/** Reads the inbox, once at a time. */
+export class Inbox {
+  readonly #session: Session;
+  readonly #reader: Reader;
+  #reading: Promise<void> | undefined;
+  #again = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #refusals = 0;
+  #cancelRetry = () => {};
+  #readAt = Number.NEGATIVE_INFINITY;
+
+  constructor(session: Session, reader: Reader) {
+    [this.#session, this.#reader] = [session, reader];
+  }
+
+  /** Reads it anew. What is asked for while it is being read is read once more after that. */
+  refresh(): Promise<void> {
+    this.#again = this.#reading !== undefined;
+    this.#reading ??= this.#read()
+      .then(
+        () => void (this.#refusals = 0),
+        (error: unknown) => {
+          this.#reader.failed(error);
+          this.#cancelRetry = this.#session.clock.after(backoff(this.#refusals++), () => {
+            if (this.#session.state.status === "online") void this.refresh();
+          });
+        },
+      )
+      .finally(() => {
+        this.#reading = undefined;
+        if (this.#again) void this.refresh();
+      });
+    return this.#reading;
+  }
+
+  /** Reads it soon if it is still needed then: however often this is called, now and then. */
+  freshen(): void {
+    if (this.#timer !== undefined || this.#reading) return;
+    const wait = Math.max(SOON_MS, this.#readAt + BETWEEN_MS - performance.now());
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (this.#session.state.status === "online" && this.#reader.isStale()) {
+        this.#readAt = performance.now();
+        void this.refresh();
+      }
+    }, wait);
+  }
+
+  /** The next connection reads it anyway. */
+  offline(): void {
+    this.#cancelRetry();
+  }
+
+  close(): void {
+    this.#cancelRetry();
+    clearTimeout(this.#timer);
+  }
+
+  async #read(): Promise<void> {
+    const heads = this.#reader.heads();
+    const listed = new Set<string>();
+    let pageToken = "";
+    do {
+      const order = this.#reader.order();
+      const page = await this.#session.call("listInbox", { pageSize: PAGE, pageToken, includeHidden: true });
+      for (const entry of page.entries) {
+        if (!entry.room) continue;
+        listed.add(entry.room.roomId);
+        this.#reader.entry(entry, order);
+      }
+      for (const roomId of page.unreadableRoomIds) listed.add(roomId);
+      pageToken = page.nextPageToken;
+    } while (pageToken);
+    for (const [roomId, headSeq] of heads) if (!listed.has(roomId)) this.#reader.unlisted(roomId, headSeq);
+    this.#reader.done();
+  }
+}

@@ -1,0 +1,126 @@
+import type { RoomInfo } from "./room/info.js";
+import type { Room } from "./room/room.js";
+import { RoomKind } from "./gen/chat_pb.js";
+
+/** Unread messages over all rooms that are listed. */
+export interface Unread {
+  readonly messages: number;
+  /** Rooms that have any. */
+  readonly rooms: number;
+}
+
+interface Entry {
+  readonly room: Room;
+  readonly info: RoomInfo;
+  readonly list: "listed" | "hidden" | "none";
+  /** Time of its last message, or since when one is a member. */
+  readonly at: number;
+}
+
+/** Above this many moves at once sorting anew is cheaper. */
+const MAX_MOVES = 8;
+const NOTHING_UNREAD: Unread = Object.freeze({ messages: 0, rooms: 0 });
+
+/** Lists over all rooms, in order. A change costs what it moves, whatever the number of rooms. */
+export class RoomLists {
+  readonly #entries = new Map<string, Entry>();
+  readonly #dirty = new Set<Room>();
+  readonly #direct = new Map<string, Room>();
+  #sorted = { listed: [] as readonly Entry[], hidden: [] as readonly Entry[] };
+  #rooms: { listed?: readonly Room[]; hidden?: readonly Room[] } = {};
+  #infos: { listed?: readonly RoomInfo[]; hidden?: readonly RoomInfo[] } = {};
+  #unread = NOTHING_UNREAD;
+
+  /** Something of a room changed. */
+  touch(room: Room): void {
+    this.#dirty.add(room);
+  }
+
+  /** Rooms that one is a member of, the latest first; identical until one comes, goes or moves. */
+  rooms(list: "listed" | "hidden"): readonly Room[] {
+    this.#settle();
+    return (this.#rooms[list] ??= Object.freeze(this.#sorted[list].map(({ room }) => room)));
+  }
+
+  /** Their values; identical until one of them changes. */
+  infos(list: "listed" | "hidden"): readonly RoomInfo[] {
+    this.#settle();
+    return (this.#infos[list] ??= Object.freeze(this.#sorted[list].map(({ info }) => info)));
+  }
+
+  get unread(): Unread {
+    this.#settle();
+    return this.#unread;
+  }
+
+  /** The direct room with someone, hidden or not. */
+  directWith(userId: string): Room | undefined {
+    this.#settle();
+    return this.#direct.get(userId);
+  }
+
+  #settle(): void {
+    if (this.#dirty.size === 0) return;
+    const dirty = [...this.#dirty];
+    this.#dirty.clear();
+    const moved = { listed: [] as Entry[], hidden: [] as Entry[] };
+    const left = { listed: new Set<string>(), hidden: new Set<string>() };
+    let { messages, rooms } = this.#unread;
+    for (const room of dirty) {
+      const before = this.#entries.get(room.id);
+      const { info } = room;
+      if (before?.info === info) continue;
+      const after = entryOf(room, info);
+      this.#entries.set(room.id, after);
+      this.#index(room, info);
+      for (const [entry, by] of [[before, -1], [after, 1]] as const) {
+        if (entry?.list !== "listed") continue;
+        messages += by * entry.info.unreadCount;
+        rooms += by * (entry.info.unreadCount > 0 ? 1 : 0);
+      }
+      if (before && before.list !== "none") left[before.list].add(room.id);
+      if (after.list !== "none") moved[after.list].push(after);
+    }
+    if (messages !== this.#unread.messages || rooms !== this.#unread.rooms) this.#unread = Object.freeze({ messages, rooms });
+    for (const list of ["listed", "hidden"] as const) this.#move(list, left[list], moved[list]);
+  }
+
+  #move(list: "listed" | "hidden", left: ReadonlySet<string>, moved: readonly Entry[]): void {
+    if (left.size === 0 && moved.length === 0) return;
+    delete this.#infos[list];
+    const before = this.#sorted[list];
+    const after = before.filter(({ room }) => !left.has(room.id));
+    if (moved.length > MAX_MOVES) {
+      after.push(...moved);
+      after.sort(byTime);
+    } else for (const entry of moved) after.splice(placeOf(after, entry), 0, entry);
+    this.#sorted[list] = after;
+    const isSame = after.length === before.length && after.every(({ room }, at) => room === before[at]?.room);
+    if (!isSame) delete this.#rooms[list];
+  }
+
+  #index(room: Room, { kind, peerId, isMember }: RoomInfo): void {
+    if (kind === RoomKind.DIRECT && peerId && isMember) this.#direct.set(peerId, room);
+    else if (peerId && this.#direct.get(peerId) === room) this.#direct.delete(peerId);
+  }
+}
+
+function entryOf(room: Room, info: RoomInfo): Entry {
+  const at = Math.max(info.lastMessage?.at.getTime() ?? 0, info.memberSince.getTime());
+  return { room, info, list: !info.isMember ? "none" : info.isHidden ? "hidden" : "listed", at };
+}
+
+/** The latest first. */
+function byTime(a: Entry, b: Entry): number {
+  return b.at - a.at || (a.info.id < b.info.id ? -1 : 1);
+}
+
+function placeOf(entries: readonly Entry[], entry: Entry): number {
+  let [low, high] = [0, entries.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (byTime(entries[middle]!, entry) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,102 @@
+import type { RoomValues } from "../queue/project.js";
+import type { Role, RoomKind } from "../gen/chat_pb.js";
+import type { Members } from "../state/members.js";
+import type { Receipts } from "../state/receipts.js";
+import { isHidden, type RoomState } from "../state/room-state.js";
+import { unreadOf } from "../state/unread.js";
+import { countOf } from "../state/versioned.js";
+import type { ChatMessage } from "./message.js";
+
+/** A room apart from its messages. Never changes: a change makes a new one. */
+export interface RoomInfo {
+  readonly id: string;
+  readonly kind: RoomKind;
+  readonly title: string;
+  readonly topic: string;
+  /** In a direct room: the other one; otherwise empty. */
+  readonly peerId: string;
+  readonly memberCount: number;
+  /** One's own role. */
+  readonly role: Role;
+  readonly isMember: boolean;
+  /** One has hidden it, and there was no message since. */
+  readonly isHidden: boolean;
+  /** Since when one is a member, as far as known; at least since when the room exists. */
+  readonly memberSince: Date;
+  /** Seq of the last event. */
+  readonly headSeq: number;
+  /** Messages sent in it so far. */
+  readonly messageCount: number;
+  /** How far one has read, on any device. */
+  readonly readSeq: number;
+  /** Messages after that which are not deleted. */
+  readonly unreadCount: number;
+  readonly lastMessage: ChatMessage | undefined;
+}
+
+/** How far a member has received and read a room. */
+export interface RoomReceipt {
+  readonly userId: string;
+  readonly deliveredSeq: number;
+  readonly readSeq: number;
+}
+
+/** A member of a room. */
+export interface RoomMember {
+  readonly userId: string;
+  readonly role: Role;
+}
+
+/** What commands on their way may change of a room. */
+export function valuesOf(state: RoomState): RoomValues {
+  return {
+    headSeq: state.head.seq,
+    readSeq: state.marks.readSeq,
+    unreadCount: unreadOf(state.marks, state.head).count,
+    isHidden: isHidden(state),
+    isMember: state.membership.value.isMember,
+  };
+}
+
+export function infoOf(state: RoomState, values: RoomValues): RoomInfo {
+  return {
+    id: state.id,
+    kind: state.kind,
+    ...state.settings.value,
+    peerId: state.peerId,
+    memberCount: countOf(state.memberCount),
+    role: state.membership.value.role,
+    ...values,
+    memberSince: new Date(state.since),
+    messageCount: state.head.messageCount,
+    lastMessage: state.last.message,
+  };
+}
+
+export function receiptsOf({ byUser }: Receipts): readonly RoomReceipt[] {
+  return [...byUser].map(([userId, { delivered, read }]) => Object.freeze({ userId, deliveredSeq: delivered, readSeq: read }));
+}
+
+export function membersOf({ byUser, listedSeq }: Members): readonly RoomMember[] {
+  if (listedSeq < 0) return [];
+  const active = [...byUser].filter(([, { isMember }]) => isMember);
+  return active.map(([userId, { role }]) => Object.freeze({ userId, role })).sort((a, b) => (a.userId < b.userId ? -1 : 1));
+}
+
+/** `before` if it is equal, so that what has not changed stays identical; otherwise `after`, frozen. */
+export function stableObject<T extends object>(before: T | undefined, after: T): T {
+  if (before === undefined) return Object.freeze(after);
+  const same = (Object.keys(after) as (keyof T)[]).every((key) => isSame(before[key], after[key]));
+  return same ? before : Object.freeze(after);
+}
+
+/** The same for a list, by identity of its elements. */
+export function stableList<T>(before: readonly T[] | undefined, after: readonly T[]): readonly T[] {
+  if (before === after) return before;
+  const same = before?.length === after.length && after.every((element, at) => element === before[at]);
+  return same && before ? before : Object.freeze(after);
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  return a === b || (a instanceof Date && b instanceof Date && a.getTime() === b.getTime());
+}

@@ -1,0 +1,331 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+
+import { Client, v1 } from "../src/index.js";
+import { FakeTransport } from "./fake.js";
+
+type Entry = MessageInitShape<typeof v1.InboxEntrySchema>;
+
+let transport: FakeTransport;
+let client: Client;
+let inbox: Entry[];
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  [transport, inbox] = [new FakeTransport(), []];
+  client = new Client({ url: "http://x", token: "t", transport });
+});
+afterEach(() => {
+  client.close();
+  vi.useRealTimers();
+});
+
+/** An entry of the inbox; every event up to `head` is a message unless said otherwise. */
+const entry = (roomId: string, head: number, fields: { title?: string; read?: number; peerId?: string; messages?: number; members?: number } = {}): Entry => {
+  const { title = roomId, read = head, peerId = "", messages = head, members = 2 } = fields;
+  const readCount = Math.min(read, messages);
+  return {
+    room: {
+      roomId,
+      kind: peerId ? v1.RoomKind.DIRECT : v1.RoomKind.GROUP,
+      headSeq: BigInt(head),
+      messageCount: BigInt(messages),
+      memberCount: BigInt(members),
+      settings: { title },
+      epoch: 1n,
+      createdAt: { seconds: 1_700_000_000n },
+    },
+    membership: { userId: "alice", role: v1.Role.MEMBER, active: true },
+    read: { seq: BigInt(read), messageCount: BigInt(readCount) },
+    unreadCount: BigInt(messages - readCount),
+    peerId,
+  };
+};
+
+const asked = (name: string) => transport.last.sent.filter(({ operation }) => operation.case === name);
+const settle = () => vi.advanceTimersByTimeAsync(20);
+
+/** Answers all calls of a name that are open. */
+function answer(name: string, value: (request: never) => object) {
+  const connection = transport.last;
+  for (const frame of connection.sent.filter(({ operation }) => operation.case === name)) {
+    connection.sent.splice(connection.sent.indexOf(frame), 1);
+    const result = { case: name, value: value(frame.operation.value as never) } as MessageInitShape<typeof v1.ReplySchema>["result"];
+    connection.say({ case: "reply", value: { requestId: frame.requestId, ...(result && { result }) } });
+  }
+}
+
+async function start() {
+  const started = client.start();
+  await settle();
+  transport.last.welcome(inbox.map(({ room }) => ({ roomId: room!.roomId!, seq: room!.headSeq!, epoch: 1n })));
+  await settle();
+  answer("listInbox", () => ({ entries: inbox }));
+  await settle();
+  await started;
+}
+
+function event(roomId: string, seq: number, body: MessageInitShape<typeof v1.EventSchema>["body"], actorId = "bob") {
+  const at = { seconds: BigInt(1_700_000_000 + seq) };
+  transport.last.say({
+    case: "event",
+    value: { roomId, seq: BigInt(seq), at, actorId, requestId: `${actorId}-${seq}`, messageCount: BigInt(seq), ...(body && { body }) },
+  });
+}
+
+const says = (roomId: string, seq: number, actorId = "bob") => event(roomId, seq, { case: "message", value: { text: `${seq}` } }, actorId);
+
+function receipt(roomId: string, userId: string, readSeq: number) {
+  const value = { roomId, userId, readSeq: BigInt(readSeq) };
+  transport.last.say({ case: "signal", value: { signal: { case: "receipt", value } } });
+}
+
+test("only what was received is acknowledged as delivered, whatever the head is", async () => {
+  inbox = [entry("r", 10)];
+  await start();
+  says("r", 11);
+  await settle();
+  void client.refresh();
+  await settle();
+  inbox = [entry("r", 100)];
+  answer("listInbox", () => ({ entries: inbox }));
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(client.room("r")?.headSeq).toBe(100);
+  expect(asked("acknowledgeDelivery").map(({ operation }) => operation.value)).toMatchObject([{ roomId: "r", seq: 11n }]);
+});
+
+test("events that arrive while the inbox is being read are not undone by it", async () => {
+  inbox = [entry("r", 10, { title: "old" })];
+  await start();
+  void client.refresh();
+  await settle();
+  event("r", 11, { case: "roomChanged", value: { settings: { title: "new" } } });
+  event("r", 12, { case: "memberRemoved", value: { userId: "alice" } });
+  await settle();
+  answer("listInbox", () => ({ entries: inbox }));
+  await settle();
+  expect(client.room("r")).toMatchObject({ title: "new", isMember: false });
+  expect(client.rooms).toEqual([]);
+});
+
+test("a room that the whole inbox does not list any more is left", async () => {
+  inbox = [entry("a", 10), entry("b", 10)];
+  await start();
+  void client.refresh();
+  await settle();
+  says("b", 11);
+  await settle();
+  answer("listInbox", () => ({ entries: [] }));
+  await settle();
+  expect(client.rooms.map(({ id }) => id)).toEqual(["b"]);
+});
+
+test("what another device read is not unread here", async () => {
+  inbox = [entry("r", 10, { read: 0 })];
+  await start();
+  expect(client.unread).toEqual({ messages: 10, rooms: 1 });
+  receipt("r", "alice", 10);
+  await settle();
+  expect(client.unread).toEqual({ messages: 0, rooms: 0 });
+  receipt("r", "alice", 12);
+  says("r", 11);
+  says("r", 12);
+  says("r", 13);
+  await settle();
+  expect(client.room("r")).toMatchObject({ readSeq: 12, unreadCount: 1 });
+});
+
+test("receipts of another device without a count read the inbox now and then, however many there are", async () => {
+  inbox = [entry("r", 100, { read: 0 })];
+  await start();
+  let reads = 0;
+  for (let seq = 1; seq <= 40; seq++) {
+    receipt("r", "alice", seq);
+    await vi.advanceTimersByTimeAsync(250);
+    reads += asked("listInbox").length;
+    answer("listInbox", () => ({ entries: [entry("r", 100, { read: seq })] }));
+  }
+  await vi.advanceTimersByTimeAsync(6_000);
+  reads += asked("listInbox").length;
+  answer("listInbox", () => ({ entries: [entry("r", 100, { read: 40 })] }));
+  await settle();
+  expect(client.room("r")?.unreadCount).toBe(60);
+  expect(reads).toBeLessThanOrEqual(4);
+});
+
+test("after a restore the room goes back with its seqs and counts", async () => {
+  inbox = [entry("r", 100, { read: 90 })];
+  await start();
+  transport.last.say({ case: "gap", value: { roomId: "r", fromSeq: 1n, toSeq: 40n, reason: v1.GapReason.RESTORED, epoch: 2n } });
+  await vi.advanceTimersByTimeAsync(200);
+  expect(client.room("r")?.headSeq).toBe(40);
+  const restored = entry("r", 40, { read: 30 });
+  answer("listInbox", () => ({ entries: [{ ...restored, room: { ...restored.room, epoch: 2n } }] }));
+  await settle();
+  expect(client.room("r")).toMatchObject({ headSeq: 40, messageCount: 40, readSeq: 30, unreadCount: 10 });
+});
+
+test("slices are frozen, identical until they change, and emitted once for all that is received at once", async () => {
+  inbox = Array.from({ length: 50 }, (_, at) => entry(`r${at}`, 10));
+  await start();
+  const room = client.room("r7")!;
+  const before = { rooms: client.getSnapshot("rooms"), unread: client.getSnapshot("unread"), info: room.info, typing: room.typing };
+  const calls = { rooms: vi.fn(), unread: vi.fn(), info: vi.fn(), typing: vi.fn(), list: vi.fn(), room: vi.fn() };
+  client.subscribe("rooms", calls.rooms);
+  client.subscribe("unread", calls.unread);
+  client.on("rooms", calls.list);
+  client.on("room", calls.room);
+  room.subscribe("info", calls.info);
+  room.subscribe("typing", calls.typing);
+  for (let seq = 11; seq <= 110; seq++) says("r7", seq);
+  await settle();
+  expect(client.getSnapshot("rooms")[0]).toBe(room.info);
+  expect(client.getSnapshot("rooms").slice(1)).toEqual(before.rooms.filter(({ id }) => id !== "r7"));
+  expect(room.info).toMatchObject({ headSeq: 110, unreadCount: 100 });
+  expect(before.info).toMatchObject({ headSeq: 10, unreadCount: 0 });
+  expect(client.getSnapshot("unread")).toEqual({ messages: 100, rooms: 1 });
+  for (const value of [room.info, client.getSnapshot("rooms"), client.getSnapshot("unread"), room.messages]) {
+    expect(Object.isFrozen(value)).toBe(true);
+  }
+  expect(room.typing).toBe(before.typing);
+  expect(calls.typing).not.toHaveBeenCalled();
+  expect(calls.rooms.mock.calls.length).toBeLessThanOrEqual(2);
+  expect(calls.list.mock.calls.length).toBeLessThanOrEqual(2);
+  expect(client.getSnapshot("rooms")).toBe(client.getSnapshot("rooms"));
+});
+
+test("events say what changed", async () => {
+  inbox = [entry("r", 1)];
+  await start();
+  const log: unknown[] = [];
+  client.on("message", ({ seq, text }) => log.push(["message", seq, text]));
+  client.on("edited", ({ seq, kind, userId }) => log.push(["edited", seq, kind, userId]));
+  client.on("member", ({ kind, userId, byUserId }) => log.push(["member", kind, userId, byUserId]));
+  client.on("typing", ({ userId, isTyping }) => log.push(["typing", userId, isTyping]));
+  client.on("read", ({ userId, readSeq }) => log.push(["read", userId, readSeq]));
+  says("r", 2);
+  event("r", 3, { case: "messageEdited", value: { targetSeq: 2n, text: "two" } });
+  event("r", 4, { case: "reactionAdded", value: { targetSeq: 2n, emoji: "👍" } });
+  event("r", 5, { case: "memberAdded", value: { userId: "carol", role: v1.Role.MEMBER } });
+  transport.last.say({ case: "signal", value: { signal: { case: "typing", value: { roomId: "r", userId: "carol", expiresAfter: { seconds: 6n } } } } });
+  receipt("r", "bob", 5);
+  await settle();
+  await vi.advanceTimersByTimeAsync(6_000);
+  expect(log).toEqual([
+    ["message", 2, "2"],
+    ["edited", 2, "text", "bob"],
+    ["edited", 2, "reactions", "bob"],
+    ["member", "added", "carol", "bob"],
+    ["typing", "carol", true],
+    ["read", "bob", 5],
+    ["typing", "carol", false],
+  ]);
+});
+
+test("the direct room with someone is found, hidden or not", async () => {
+  inbox = [entry("a", 1, { peerId: "bob" }), { ...entry("b", 1, { peerId: "carol" }), hidden: true }];
+  await start();
+  expect(client.directRoomWith("bob")?.id).toBe("a");
+  expect(client.directRoomWith("carol")?.id).toBe("b");
+  expect(client.directRoomWith("dave")).toBeUndefined();
+  event("d", 1, { case: "roomCreated", value: { kind: v1.RoomKind.DIRECT } });
+  event("d", 2, { case: "memberAdded", value: { userId: "alice", role: v1.Role.MEMBER } });
+  event("d", 3, { case: "memberAdded", value: { userId: "dave", role: v1.Role.MEMBER } });
+  await settle();
+  expect(client.directRoomWith("dave")?.id).toBe("d");
+});
+
+test("rooms are in order by their last message, however many move at once", async () => {
+  inbox = Array.from({ length: 40 }, (_, at) => entry(`r${String(at).padStart(2, "0")}`, 10));
+  await start();
+  const order = () => client.rooms.map(({ id }) => id);
+  for (const round of [[5], [3, 7, 3], Array.from({ length: 30 }, (_, at) => at)]) {
+    for (const at of round) says(`r${String(at).padStart(2, "0")}`, 11 + (at * 7) % 23);
+    await settle();
+    const sorted = [...client.rooms].sort((a, b) => {
+      const time = ({ lastMessage, memberSince }: (typeof client.rooms)[number]) => Math.max(lastMessage?.at.getTime() ?? 0, memberSince.getTime());
+      return time(b) - time(a) || (a.id < b.id ? -1 : 1);
+    });
+    expect(order()).toEqual(sorted.map(({ id }) => id));
+  }
+});
+
+test("messages of rooms that nobody watches are let go, but for those looked at last", async () => {
+  inbox = Array.from({ length: 40 }, (_, at) => entry(`r${at}`, 10));
+  await start();
+  const watched = client.room("r0")!;
+  watched.subscribe("messages", () => {});
+  for (const { room } of inbox) {
+    const loading = client.room(room!.roomId!)!.loadLatest();
+    await settle();
+    answer("listReceipts", () => ({}));
+    answer("listMessages", ({ roomId }: v1.ListMessagesRequest) => ({
+      messages: [create(v1.EventSchema, { roomId, seq: 10n, body: { case: "message", value: { text: "ten" } } })],
+      headSeq: 10n,
+      nextSeq: 10n,
+    }));
+    await settle();
+    await loading;
+  }
+  const loaded = inbox.filter(({ room }) => client.room(room!.roomId!)!.getSnapshot("messages").length > 0).map(({ room }) => room!.roomId);
+  expect(loaded).toHaveLength(16);
+  expect(loaded).toContain("r0");
+  expect(loaded).toContain("r39");
+});
+
+test("a quoted message is read once, and kept up to date", async () => {
+  inbox = [entry("r", 10)];
+  await start();
+  const room = client.room("r")!;
+  const changed = vi.fn();
+  room.on("change", changed);
+  expect([room.message(3), room.message(3)]).toEqual([undefined, undefined]);
+  await settle();
+  expect(asked("getMessage")).toHaveLength(1);
+  event("r", 11, { case: "messageEdited", value: { targetSeq: 3n, text: "mended" } });
+  answer("getMessage", () => ({ message: create(v1.EventSchema, { roomId: "r", seq: 3n, body: { case: "message", value: { text: "three" } } }) }));
+  await settle();
+  expect(room.message(3)?.text).toBe("mended");
+  expect(asked("getMessage")).toHaveLength(0);
+  expect(changed).toHaveBeenCalled();
+});
+
+test("a room that one creates or joins is there at once", async () => {
+  await start();
+  const creating = client.createRoom({ kind: "group", title: "Launch", memberIds: ["bob"] });
+  await settle();
+  answer("createRoom", () => ({ room: entry("g", 3, { title: "Launch", messages: 0 }).room }));
+  await settle();
+  expect(await creating).toMatchObject({ id: "g", title: "Launch", memberCount: 2, role: v1.Role.OWNER, unreadCount: 0 });
+  const joining = client.joinRoom("c");
+  await settle();
+  answer("joinRoom", () => ({ outcome: { seq: 4n, lastSeq: 4n } }));
+  await settle();
+  answer("getRoom", () => ({ room: entry("c", 4, { title: "News" }).room, membership: { userId: "alice", role: v1.Role.MEMBER, active: true } }));
+  await settle();
+  expect((await joining).title).toBe("News");
+  expect(client.rooms.map(({ id }) => id).sort()).toEqual(["c", "g"]);
+});
+
+test("members are listed once and followed from then on", async () => {
+  inbox = [entry("r", 10)];
+  await start();
+  const room = client.room("r")!;
+  const loading = room.loadMembers();
+  await settle();
+  event("r", 11, { case: "memberAdded", value: { userId: "carol", role: v1.Role.MEMBER } });
+  answer("listMembers", () => ({ members: [{ userId: "alice", role: v1.Role.OWNER, active: true }, { userId: "bob", role: v1.Role.MEMBER, active: true }] }));
+  await settle();
+  await loading;
+  event("r", 12, { case: "memberRemoved", value: { userId: "bob" } });
+  event("r", 13, { case: "roleChanged", value: { userId: "carol", role: v1.Role.ADMIN } });
+  await settle();
+  expect(room.members).toEqual([
+    { userId: "alice", role: v1.Role.OWNER },
+    { userId: "carol", role: v1.Role.ADMIN },
+  ]);
+  const { members } = room;
+  says("r", 14);
+  await settle();
+  expect(room.members).toBe(members);
+});
