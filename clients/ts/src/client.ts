@@ -1,4 +1,5 @@
 import { Emitter } from "./emitter.js";
+import { eventsOf, type EventsOptions, RoomEvents, type RoomItem } from "./events.js";
 import { type Event, type Gap, HistoryVisibility, Role, type Room as RoomMessage, RoomKind, type Receipt, type Signal, type User, type Welcome } from "./gen/chat_pb.js";
 import { Inbox } from "./inbox.js";
 import { RoomLists, type Unread } from "./lists.js";
@@ -55,7 +56,7 @@ interface ClientEvents extends RoomChanges {
   rooms: readonly Room[];
   /** Anything that happens in any room, in the form of the contract: per room in order, once. */
   event: Event;
-  /** Events that exist and are not handed over as `event`: why is in `reason`, and `listEvents` reads them where they are kept. */
+  /** Events that exist and are not handed over as `event`: why is in `reason`, and {@link Client.eventsOf} reads them. */
   gap: Gap;
   /** Someone came or went. */
   presence: { userId: string; online: boolean };
@@ -114,6 +115,8 @@ export class Client extends Emitter<ClientEvents> implements Owner {
   readonly #looked = new Set<Room>();
   #confirmed = emptyState();
   #order = 0;
+  /** What has come counts as delivered, unless a reader of {@link events} says what was handled. */
+  #acknowledges = true;
   #acknowledging: ReturnType<typeof setTimeout> | undefined;
   #emitting: ReturnType<typeof setTimeout> | undefined;
   #emittedAt = Number.NEGATIVE_INFINITY;
@@ -160,6 +163,31 @@ export class Client extends Emitter<ClientEvents> implements Owner {
    */
   start(options: StartOptions = {}): Promise<void> {
     return this.#startup.start(options);
+  }
+
+  /**
+   * Everything that happens in the rooms, for bots and services: in order for each room, at least once, with explicit
+   * gaps. Only before the start, and once: throws a {@link ParlanceError} otherwise. The loop starts the client. With it
+   * nothing is acknowledged as delivered but what the loop has handled.
+   *
+   * @example
+   * for await (const item of client.events({ cursors: await load() })) {
+   *   if (item.kind === "event") await handle(item.event);
+   *   if (item.cursor) await save(item.cursor);
+   * }
+   */
+  events(options: EventsOptions = {}): RoomEvents {
+    const events = new RoomEvents(this.#session, () => void this.start(), options);
+    this.#acknowledges = false;
+    return events;
+  }
+
+  /**
+   * What a gap stands for, page by page: events, and gaps where parts of it cannot be had. Nothing for a gap without an
+   * end, or with another reason than `TOO_LONG` and `ACKNOWLEDGED_ELSEWHERE`.
+   */
+  eventsOf(gap: Gap, signal?: AbortSignal): AsyncGenerator<RoomItem, void> {
+    return eventsOf(this.#session, gap, signal);
   }
 
   /** Ends the connection for good, and never throws. What is on its way stays in the storage. */
@@ -391,8 +419,10 @@ export class Client extends Emitter<ClientEvents> implements Owner {
     const { roomId } = event;
     this.apply({ type: "event", roomId, event });
     this.#rooms.get(roomId)?.event(event);
-    this.#undelivered.add(roomId);
-    this.#acknowledging ??= setTimeout(() => this.#acknowledge(), ACKNOWLEDGE_MS);
+    if (this.#acknowledges) {
+      this.#undelivered.add(roomId);
+      this.#acknowledging ??= setTimeout(() => this.#acknowledge(), ACKNOWLEDGE_MS);
+    }
     this.emit("event", event);
   }
 

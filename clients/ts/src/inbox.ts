@@ -45,6 +45,7 @@ export class Inbox {
         () => void (this.#refusals = 0),
         (error: unknown) => {
           this.#reader.failed(error);
+          if (this.#session.state.status === "closed") return;
           this.#cancelRetry = this.#session.clock.after(backoff(this.#refusals++), () => {
             if (this.#session.state.status === "online") void this.refresh();
           });

@@ -22,6 +22,7 @@ export {
   UnauthenticatedError,
   UnavailableError,
 } from "./errors.js";
+export { type EventsOptions, type RoomCursor, RoomEvents, type RoomItem } from "./events.js";
 export { type ChatMessage, type MessageState, isSameEmoji } from "./room/message.js";
 export type { Draft, Target } from "./room/outbox.js";
 export type { Unread } from "./lists.js";

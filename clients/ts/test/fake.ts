@@ -115,6 +115,16 @@ export class FakeHost implements HostEvents {
   }
 }
 
+/** Answers what clients ask by themselves: an empty inbox, everyone is online, everything is acknowledged. */
+export function answerRoutine(connection: FakeConnection): void {
+  connection.onsend = ({ requestId, operation: { case: name, value } }) => {
+    if (name === "listInbox" || name === "acknowledgeDelivery") connection.reply(requestId, { case: name, value: {} });
+    if (name !== "getPresence") return;
+    const presences = value.userIds.map((userId) => ({ userId, online: true }));
+    connection.reply(requestId, { case: "getPresence", value: { presences } });
+  };
+}
+
 export function message(roomId: string, seq: bigint, text: string, actorId = "bob", requestId = `${actorId}-${seq}`): v1.Event {
   return create(v1.EventSchema, { roomId, seq, actorId, requestId, messageCount: seq, body: { case: "message", value: { text } } });
 }

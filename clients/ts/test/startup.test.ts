@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { Client, ClosedError, ConfigurationError, TransportError, v1, WebSocketTransport } from "../src/index.js";
 import { grpcWeb } from "../src/transport/grpc-web.js";
-import { type FakeConnection, FakeTransport } from "./fake.js";
+import { answerRoutine, type FakeConnection, FakeTransport } from "./fake.js";
 
 let transport: FakeTransport;
 let client: Client;
@@ -23,14 +23,8 @@ afterEach(() => {
 
 const seconds = (seconds: number) => vi.advanceTimersByTimeAsync(seconds * 1_000);
 
-/** A server with an empty inbox, where everyone is online. */
 function serve(connection: FakeConnection): void {
-  connection.onsend = ({ requestId, operation }) => {
-    if (operation.case === "listInbox") connection.reply(requestId, { case: "listInbox", value: {} });
-    if (operation.case !== "getPresence") return;
-    const presences = operation.value.userIds.map((userId) => ({ userId, online: true }));
-    connection.reply(requestId, { case: "getPresence", value: { presences } });
-  };
+  answerRoutine(connection);
   connection.welcome();
 }
 

@@ -1,0 +1,232 @@
+import { create } from "@bufbuild/protobuf";
+
+import { ParlanceError } from "./errors.js";
+import { type Cursor, CursorSchema, type Event, type Gap, GapReason, GapSchema } from "./gen/chat_pb.js";
+import type { Session } from "./session/session.js";
+
+/** Handled items are acknowledged together after this long. */
+const ACKNOWLEDGE_MS = 1_000;
+/** Items that wait in memory for a handler that is slower than the rooms. */
+const MAX_WAITING = 10_000;
+const PAGE = 200;
+
+/** Up to where a room was handled. Plain JSON: keep it as it is. */
+export interface RoomCursor {
+  roomId: string;
+  seq: number;
+  /** Opaque. */
+  epoch: string;
+}
+
+/** Something that happened in a room, or a gap: events that exist and are not handed over. */
+export type RoomItem = (
+  | { kind: "event"; event: Event }
+  /** `reason` says why, and whether {@link Client.eventsOf} can read them. */
+  | { kind: "gap"; gap: Gap }
+) & {
+  /** Where the room goes on once this is handled. Undefined for a gap without an end of a room that has no cursor. */
+  cursor: RoomCursor | undefined;
+};
+
+type GapItem = RoomItem & { kind: "gap" };
+
+/** How to read everything that happens. */
+export interface EventsOptions {
+  /** Where each room goes on, as an earlier reader left it. Rooms that are not named go on behind what was acknowledged. */
+  cursors?: Iterable<RoomCursor>;
+  /** Whether what was handled is acknowledged to the server as delivered. Default: true. */
+  acknowledge?: boolean;
+  /** Ends the loop. */
+  signal?: AbortSignal;
+  /** Items that may wait in memory. Further events of a room become a gap with the reason `TOO_LONG`. Default: 10,000. */
+  maxWaiting?: number;
+}
+
+/**
+ * Everything that happens in the rooms of a client, in order for each room and at least once: an item counts as handled
+ * when the next one is asked for. What a loop is left at, by `break` or an error, is not handled.
+ */
+export class RoomEvents implements AsyncIterable<RoomItem> {
+  readonly #session: Session;
+  readonly #start: () => void;
+  readonly #signal: AbortSignal | undefined;
+  readonly #maxWaiting: number;
+  readonly #acknowledger: Acknowledger | undefined;
+  readonly #waiting: RoomItem[] = [];
+  /** The gap at the end of what waits of a room, which further events make longer. */
+  readonly #overflow = new Map<string, GapItem>();
+  readonly #cursors = new Map<string, RoomCursor>();
+  readonly #offs: (() => void)[];
+  #wake = () => {};
+  #isRead = false;
+
+  /** `start` starts the client. */
+  constructor(session: Session, start: () => void, options: EventsOptions) {
+    const { cursors = [], acknowledge = true, signal, maxWaiting = MAX_WAITING } = options;
+    if (session.state.status !== "idle") throw new ParlanceError("events are read from before the start of a client: what happened since would be skipped");
+    this.#session = session;
+    this.#start = start;
+    this.#signal = signal;
+    this.#maxWaiting = maxWaiting;
+    this.#acknowledger = acknowledge ? new Acknowledger(session) : undefined;
+    for (const cursor of cursors) this.#cursors.set(cursor.roomId, cursor);
+    session.resumeFrom([...this.#cursors.values()].map(fromRoomCursor));
+    this.#offs = [
+      session.on("event", (event) => this.#add({ kind: "event", event, cursor: this.#cursorAt(event.roomId, event.seq) })),
+      session.on("gap", (gap) => this.#add({ kind: "gap", gap, cursor: this.#cursorAfter(gap) })),
+      session.on("state", () => this.#wake()),
+    ];
+    signal?.addEventListener("abort", this.#aborted);
+  }
+
+  /** Where each room goes on, by what was handled so far: what {@link EventsOptions.cursors} takes. */
+  get cursors(): readonly RoomCursor[] {
+    return [...this.#cursors.values()];
+  }
+
+  /**
+   * Starts the client unless it is started. Ends when the client is closed or the signal aborted; throws what the client
+   * was closed for.
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<RoomItem, void> {
+    if (this.#isRead) throw new ParlanceError("events are read once: another reader would not get what this one has got");
+    this.#isRead = true;
+    this.#start();
+    try {
+      for (;;) {
+        const item = await this.#next();
+        if (!item) return;
+        yield item;
+        if (item.cursor) {
+          this.#cursors.set(item.cursor.roomId, item.cursor);
+          if (item.kind === "event" || item.gap.toSeq !== 0n) this.#acknowledger?.handled(item.cursor.roomId, BigInt(item.cursor.seq));
+        }
+      }
+    } finally {
+      this.#end();
+    }
+  }
+
+  async #next(): Promise<RoomItem | undefined> {
+    for (;;) {
+      if (this.#signal?.aborted) return undefined;
+      const item = this.#waiting.shift();
+      if (item) {
+        if (item.kind === "gap" && this.#overflow.get(item.gap.roomId) === item) this.#overflow.delete(item.gap.roomId);
+        return item;
+      }
+      const { state } = this.#session;
+      if (state.status === "closed") {
+        if (state.error) throw state.error;
+        return undefined;
+      }
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  #add(item: RoomItem): void {
+    if (item.kind === "gap") this.#overflow.delete(item.gap.roomId);
+    const isFull = item.kind === "event" && this.#waiting.length >= this.#maxWaiting;
+    if (isFull) this.#skip(item.event, item.cursor);
+    else {
+      if (item.kind === "event") this.#overflow.delete(item.event.roomId);
+      this.#waiting.push(item);
+    }
+    this.#wake();
+  }
+
+  /** Makes the event part of a gap. */
+  #skip({ roomId, seq }: Event, cursor: RoomCursor | undefined): void {
+    const last = this.#overflow.get(roomId);
+    if (last) {
+      last.gap.toSeq = seq;
+      last.cursor = cursor;
+      return;
+    }
+    const gap = create(GapSchema, { roomId, fromSeq: seq, toSeq: seq, reason: GapReason.TOO_LONG, epoch: this.#session.epoch(roomId) });
+    const item: GapItem = { kind: "gap", gap, cursor };
+    this.#overflow.set(roomId, item);
+    this.#waiting.push(item);
+  }
+
+  #cursorAt(roomId: string, seq: bigint): RoomCursor {
+    return { roomId, seq: Number(seq), epoch: String(this.#session.epoch(roomId)) };
+  }
+
+  /** A gap without an end moves nothing. */
+  #cursorAfter({ roomId, toSeq }: Gap): RoomCursor | undefined {
+    const seq = toSeq || this.#session.cursor(roomId);
+    return seq === undefined ? undefined : this.#cursorAt(roomId, seq);
+  }
+
+  readonly #aborted = () => this.#wake();
+
+  #end(): void {
+    for (const off of this.#offs) off();
+    this.#signal?.removeEventListener("abort", this.#aborted);
+    this.#waiting.length = 0;
+    this.#acknowledger?.flush();
+  }
+}
+
+/**
+ * What a gap stands for, page by page: events, and gaps where parts of it cannot be had. Nothing for a gap without an end,
+ * or with another reason than `TOO_LONG` and `ACKNOWLEDGED_ELSEWHERE`.
+ */
+export async function* eventsOf(session: Session, gap: Gap, signal?: AbortSignal): AsyncGenerator<RoomItem, void> {
+  const isReadable = gap.reason === GapReason.TOO_LONG || gap.reason === GapReason.ACKNOWLEDGED_ELSEWHERE;
+  if (!isReadable || gap.toSeq === 0n) return;
+  const { roomId, toSeq } = gap;
+  const cursorAt = (seq: bigint): RoomCursor => ({ roomId, seq: Number(seq), epoch: String(gap.epoch || session.epoch(roomId)) });
+  let fromSeq = gap.fromSeq;
+  do {
+    const page = await session.call("listEvents", { roomId, fromSeq, toSeq, pageSize: PAGE }, signal);
+    const items: [bigint, RoomItem][] = [
+      ...page.events.map((event): [bigint, RoomItem] => [event.seq, { kind: "event", event, cursor: cursorAt(event.seq) }]),
+      ...page.gaps.map((gap): [bigint, RoomItem] => [gap.fromSeq, { kind: "gap", gap, cursor: cursorAt(gap.toSeq || toSeq) }]),
+    ];
+    for (const [, item] of items.sort(([a], [b]) => (a < b ? -1 : 1))) yield item;
+    fromSeq = page.nextFromSeq;
+  } while (fromSeq !== 0n && fromSeq <= toSeq);
+}
+
+/** Acknowledges what was handled: once in a while, only the last of each room, and one call for each at a time. */
+class Acknowledger {
+  readonly #session: Session;
+  readonly #handled = new Map<string, bigint>();
+  readonly #sending = new Set<string>();
+  #cancel: (() => void) | undefined;
+
+  constructor(session: Session) {
+    this.#session = session;
+    session.on("state", ({ status }) => status === "closed" && this.#cancel?.());
+  }
+
+  handled(roomId: string, seq: bigint): void {
+    this.#handled.set(roomId, seq);
+    this.#later();
+  }
+
+  flush(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+    for (const [roomId, seq] of this.#handled) if (!this.#sending.has(roomId)) void this.#send(roomId, seq);
+  }
+
+  async #send(roomId: string, seq: bigint): Promise<void> {
+    this.#handled.delete(roomId);
+    this.#sending.add(roomId);
+    // Refused, or closed: what is not acknowledged comes again.
+    await this.#session.call("acknowledgeDelivery", { roomId, seq }).catch(() => {});
+    this.#sending.delete(roomId);
+    if (this.#handled.size > 0) this.#later();
+  }
+
+  #later(): void {
+    if (this.#session.state.status !== "closed") this.#cancel ??= this.#session.clock.after(ACKNOWLEDGE_MS, () => this.flush());
+  }
+}
+
+function fromRoomCursor({ roomId, seq, epoch }: RoomCursor): Cursor {
+  return create(CursorSchema, { roomId, seq: BigInt(seq), epoch: BigInt(epoch) });
+}
