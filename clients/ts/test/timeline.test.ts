@@ -2,11 +2,13 @@ import { create } from "@bufbuild/protobuf";
 import { beforeEach, expect, test, vi } from "vitest";
 
 import { v1 } from "../src/index.js";
-import { Timeline } from "../src/room/timeline.js";
+import { type Source, Timeline } from "../src/room/timeline.js";
 import { message } from "./fake.js";
+import { Random } from "./random.js";
 
 /** The log of a room; calls answer from it, when they are let. */
 let log: v1.Event[];
+let source: Source;
 let held: (() => void)[] | undefined;
 let timeline: Timeline;
 let changes: number;
@@ -21,7 +23,7 @@ const release = () => {
 
 beforeEach(() => {
   [log, held, changes, calls] = [[], undefined, 0, []];
-  const source = {
+  source = {
     async listMessages({ beforeSeq = 0, afterSeq = 0, pageSize }: { beforeSeq?: number; afterSeq?: number; pageSize: number }) {
       calls.push("messages");
       const head = log.length;
@@ -182,4 +184,100 @@ test("a restored room is shown anew", async () => {
   says("another past", false);
   gap(1, 1, v1.GapReason.RESTORED);
   await vi.waitFor(() => expect(texts()).toEqual(["another past"]));
+});
+
+test("loads are carried out in turn, without doubles or holes", async () => {
+  range(0, 300).forEach((text) => says(text));
+  await timeline.loadLatest();
+  await timeline.jumpTo(100);
+  await Promise.all([timeline.loadNewer(), timeline.loadNewer(), timeline.loadOlder(), timeline.loadNewer()]);
+  expect(texts()).toEqual(range(25, 275));
+  await timeline.jumpTo(250);
+  await Promise.all([timeline.jumpTo(50), timeline.loadNewer()]);
+  expect(texts()).toEqual(range(25, 125));
+});
+
+test("whatever is loaded, received and missed at once, the window has no hole and nothing twice", async () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const random = new Random(seed);
+    log = [];
+    held = [];
+    timeline = new Timeline(source, () => {}, 120);
+    range(0, random.int(1, 400)).forEach((text) => says(text));
+    const loads: Promise<void>[] = [];
+    for (let steps = 60; steps > 0; steps--) {
+      const step = random.int(0, 7);
+      if (step === 0) loads.push(timeline.loadLatest());
+      else if (step === 1) loads.push(timeline.loadOlder());
+      else if (step === 2) loads.push(timeline.loadNewer());
+      else if (step === 3) loads.push(timeline.jumpTo(random.int(1, log.length)));
+      else if (step === 4) timeline.lookAt(random.chance(0.5) ? undefined : random.int(1, log.length));
+      else if (step === 5) {
+        const from = log.length + 1;
+        range(0, random.int(1, 300)).forEach((text) => says(text, false));
+        gap(from, log.length);
+      } else says("live");
+      if (random.chance(0.5)) {
+        const waiting = held ?? [];
+        held = [];
+        waiting.forEach((go) => go());
+        await Promise.resolve();
+      }
+    }
+    while (timeline.isLoading) {
+      const waiting = held ?? [];
+      held = [];
+      waiting.forEach((go) => go());
+      await Promise.resolve();
+    }
+    await Promise.all(loads);
+    const seqs = timeline.messages.map(({ seq }) => seq!);
+    expect(seqs, `seed ${seed}`).toEqual(range(seqs[0] ?? 0, (seqs.at(-1) ?? -1) + 1).map(Number));
+    expect(seqs.length).toBeLessThanOrEqual(120);
+    if (seqs.length > 0) {
+      expect(timeline.hasNewer, `seed ${seed}`).toBe(seqs.at(-1) !== log.length);
+      expect(timeline.hasOlder, `seed ${seed}`).toBe(seqs[0] !== 1);
+    }
+  }
+});
+
+test("of very many messages those far from the place are let go, and come back", async () => {
+  timeline = new Timeline(source, () => {}, 100);
+  range(0, 400).forEach((text) => says(text));
+  await timeline.loadLatest();
+  for (let pages = 0; pages < 4; pages++) await timeline.loadOlder();
+  expect(texts()).toEqual(range(150, 250));
+  expect([timeline.hasOlder, timeline.hasNewer]).toEqual([true, true]);
+  says("400");
+  while (timeline.hasNewer) await timeline.loadNewer();
+  expect(texts()).toEqual(range(301, 401));
+  says("401");
+  expect(texts()).toEqual(range(302, 402));
+});
+
+test("what is looked at stays while messages are received, however many", async () => {
+  timeline = new Timeline(source, () => {}, 100);
+  range(0, 60).forEach((text) => says(text));
+  await timeline.loadLatest();
+  timeline.lookAt(12);
+  range(60, 400).forEach((text) => says(text));
+  expect(texts()).toEqual(range(10, 110));
+  expect(timeline.hasNewer).toBe(true);
+  timeline.lookAt(undefined);
+  while (timeline.hasNewer) await timeline.loadNewer();
+  expect(texts().at(-1)).toBe("399");
+});
+
+test("a load that was asked for before the window was released does not bring it back", async () => {
+  range(0, 60).forEach((text) => says(text));
+  held = [];
+  const loading = timeline.loadLatest();
+  await Promise.resolve();
+  timeline.release();
+  release();
+  await loading;
+  expect([timeline.isLoaded, texts()]).toEqual([false, []]);
+  await timeline.loadLatest();
+  says("60");
+  expect(texts()).toEqual(range(10, 61));
 });
