@@ -9,7 +9,7 @@ import type { RoomInfo } from "./room/info.js";
 import { type ChatMessage, date, echo } from "./room/message.js";
 import { type Draft, Outbox } from "./room/outbox.js";
 import { pendingSend } from "./room/pending.js";
-import { type Owner, receiptOf, Room } from "./room/room.js";
+import { receiptOf, Room } from "./room/room.js";
 import type { OperationName, RequestOf, ResponseOf } from "./session/operations.js";
 import { type ConnectionState, Session, type TokenProvider } from "./session/session.js";
 import { whileOnline } from "./session/while-online.js";
@@ -102,7 +102,7 @@ export interface NewRoom {
  * await client.start();
  * await client.send({ toUser: "bob", text: "hello" });
  */
-export class Client extends Emitter<ClientEvents> implements Owner {
+export class Client extends Emitter<ClientEvents> {
   readonly #session: Session;
   readonly #startup: Startup;
   readonly #outbox: Outbox;

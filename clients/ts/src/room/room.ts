@@ -20,7 +20,7 @@ const TYPING_EVERY_MS = 3_000;
 const TYPING_MS = 5_000;
 const PAGE = 200;
 
-/** Whose room it is. */
+/** @internal Whose room it is. */
 export interface Owner {
   readonly userId: string;
   readonly state: ConnectionState;

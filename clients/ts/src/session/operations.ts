@@ -1,6 +1,7 @@
 import { type MessageInitShape, create } from "@bufbuild/protobuf";
 
 import { type ClientFrame, ClientFrameSchema, type Reply } from "../gen/chat_pb.js";
+import { withBigints, type WithNumbers } from "./numbers.js";
 
 type Case<T> = Exclude<Extract<T, { value: unknown }> extends { case: infer C } ? C : never, undefined>;
 type Operation = ClientFrame["operation"];
@@ -8,8 +9,8 @@ type OperationInit = NonNullable<MessageInitShape<typeof ClientFrameSchema>["ope
 
 /** The name of an operation: of a call of the contract, in camel case. */
 export type OperationName = Exclude<Case<Operation>, "hello">;
-/** What an operation is asked with: the fields of its request message, as far as they are not empty. */
-export type RequestOf<Name extends OperationName> = Extract<OperationInit, { case: Name }> extends { value: infer V } ? V : never;
+/** What an operation is asked with: the fields of its request message, as far as they are not empty. Seqs may be numbers. */
+export type RequestOf<Name extends OperationName> = WithNumbers<Extract<OperationInit, { case: Name }> extends { value: infer V } ? V : never>;
 /** What an operation is answered with. */
 export type ResponseOf<Name extends OperationName> = Extract<Reply["result"], { case: Name }> extends { value: infer V } ? V : never;
 
@@ -31,9 +32,10 @@ const FIELDS = new Map(
   ]),
 );
 
-/** An operation with these fields. */
+/** An operation with these fields. Throws a RangeError for numbers that are no integers. */
 export function ask<Name extends OperationName>(name: Name, request: RequestOf<Name>): Asked {
-  const frame = create(ClientFrameSchema, { operation: { case: name, value: request } as OperationInit });
+  const init = withBigints(ClientFrameSchema, { operation: { case: name, value: request } });
+  const frame = create(ClientFrameSchema, init as MessageInitShape<typeof ClientFrameSchema>);
   return frame.operation as Asked;
 }
 
