@@ -1,14 +1,27 @@
 import { Emitter } from "./emitter.js";
 import { eventsOf, type EventsOptions, RoomEvents, type RoomItem } from "./events.js";
-import { type Event, type Gap, HistoryVisibility, Role, type Room as RoomMessage, RoomKind, type Receipt, type Signal, type User, type Welcome } from "./gen/chat_pb.js";
+import {
+  type Event,
+  type Gap,
+  HistoryVisibility,
+  type Receipt,
+  Role,
+  type Room as RoomMessage,
+  RoomKind,
+  type SendMessageResponse,
+  type Signal,
+  type User,
+  type Welcome,
+} from "./gen/chat_pb.js";
 import { Inbox } from "./inbox.js";
 import { RoomLists, type Unread } from "./lists.js";
-import { type Confirmed, project, type Projection } from "./queue/project.js";
+import { type Command, type Draft, type NewCommand, outgoingOf, type OutgoingMessage } from "./queue/command.js";
+import { type Confirmed, echo, project, type Projection } from "./queue/project.js";
+import { CommandQueue } from "./queue/queue.js";
+import { type Answer, changeOf } from "./queue/request.js";
 import type { RoomChanges } from "./room/events.js";
 import type { RoomInfo } from "./room/info.js";
-import { type ChatMessage, date, echo } from "./room/message.js";
-import { type Draft, Outbox } from "./room/outbox.js";
-import { pendingSend } from "./room/pending.js";
+import { type ChatMessage, date } from "./room/message.js";
 import { receiptOf, Room } from "./room/room.js";
 import type { OperationName, RequestOf, ResponseOf } from "./session/operations.js";
 import { type ConnectionState, Session, type TokenProvider } from "./session/session.js";
@@ -19,7 +32,9 @@ import type { Input } from "./state/inputs.js";
 import { emptyRoom, isKnown, isStale, type RoomState } from "./state/room-state.js";
 import { apply, emptyState } from "./state/state.js";
 import type { ReadMark } from "./state/unread.js";
-import { MemoryStorage, type Storage, type StoredMessage } from "./storage/storage.js";
+import { MemoryStorage } from "./storage/memory.js";
+import type { StorageState } from "./storage/steady.js";
+import type { Storage } from "./storage/store.js";
 import type { Transport } from "./transport/transport.js";
 import { WebSocketTransport } from "./transport/websocket.js";
 
@@ -41,7 +56,7 @@ export interface ClientOptions {
   token: string | TokenProvider;
   /** How to connect: by default a WebSocket; `grpcWeb(url)` of `@parlance/client/grpc-web` where those do not get through. */
   transport?: "websocket" | Transport;
-  /** Where messages on their way are kept. Default: in memory, so that a reload loses them. */
+  /** Where changes on their way are kept. Default: in memory, so that a reload loses them. */
   storage?: Storage;
   /** Names this device among those of its user; stays the same. */
   deviceId?: string;
@@ -50,6 +65,10 @@ export interface ClientOptions {
 interface ClientEvents extends RoomChanges {
   /** Messages to someone with whom there is no room yet changed: {@link Client.outgoingTo}. */
   outgoing: { toUser: string };
+  /** A change was refused for good: `error` says why. Messages and changes to messages can be tried again or discarded. */
+  failed: Command;
+  /** Whether changes on their way outlive the page has changed. */
+  storage: StorageState;
   /** The connection changed. */
   state: ConnectionState;
   /** Rooms came or went, or their order by last message changed. Once for all that is received at about the same time. */
@@ -80,6 +99,14 @@ export interface Sent {
   readonly at: Date;
 }
 
+/** A message that is being sent. Awaiting it waits until it is durable; nothing has to. */
+export interface Sending extends Promise<Sent> {
+  /** What {@link Client.retry} and {@link Client.discard} take, also after a restart. */
+  readonly id: string;
+  /** Takes it back: as long as it waits it is never sent. */
+  discard(): Promise<void>;
+}
+
 /** A room to create. */
 export interface NewRoom {
   /** `group`: by invitation. `channel`: anyone may join. */
@@ -105,7 +132,7 @@ export interface NewRoom {
 export class Client extends Emitter<ClientEvents> {
   readonly #session: Session;
   readonly #startup: Startup;
-  readonly #outbox: Outbox;
+  readonly #queue: CommandQueue;
   readonly #rooms = new Map<string, Room>();
   readonly #lists = new RoomLists();
   readonly #inbox: Inbox;
@@ -132,7 +159,11 @@ export class Client extends Emitter<ClientEvents> {
       token: typeof token === "string" ? () => token : token,
       deviceId,
     });
-    this.#outbox = new Outbox(this.#session, storage, (message) => this.#sent(message));
+    this.#queue = new CommandQueue(this.#session, storage);
+    this.#queue.on("change", (command) => this.#queued(command));
+    this.#queue.on("confirmed", ({ command, answer }) => this.#carriedOut(command, answer));
+    this.#queue.on("failed", (command) => this.emit("failed", command));
+    this.#queue.on("storage", (state) => this.emit("storage", state));
     this.#startup = new Startup(this.#session);
     this.#inbox = new Inbox(this.#session, {
       order: () => this.nextOrder(),
@@ -193,6 +224,7 @@ export class Client extends Emitter<ClientEvents> {
   /** Ends the connection for good, and never throws. What is on its way stays in the storage. */
   close(): void {
     this.#session.close();
+    void this.#queue.close();
   }
 
   /** How the connection stands. */
@@ -270,37 +302,67 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Joins a channel. */
   async joinRoom(roomId: string): Promise<Room> {
-    await this.call("joinRoom", { roomId });
+    await this.submit({ kind: "join", roomId, payload: {} });
     const { room, membership } = await this.call("getRoom", { roomId });
     return this.#added(room, membership?.role ?? Role.MEMBER);
   }
 
-  /** Sends a message. It is tried until the server has it, over reloads too if there is a storage for that. */
-  async send(draft: Draft): Promise<Sent> {
-    const { roomId, seq, at } = await this.#outbox.send(draft);
-    return { roomId, seq: Number(seq), at: date(at) };
+  /**
+   * Sends a message. It is tried until the server has it, over reloads too if there is a storage for
+   * that. Rejects where it is refused, discarded, or the client is closed first; the message says so too.
+   */
+  send({ id, roomId, toUser, afterSeq, text, replyToSeq }: Draft & { roomId?: string; toUser?: string }): Sending {
+    const payload = { text, ...(replyToSeq !== undefined && { replyToSeq }) };
+    // Where the room is known, a repeat is recognised however late it is.
+    const room = roomId ?? (toUser === undefined ? undefined : this.directRoomWith(toUser)?.id);
+    const target = room === undefined ? { toUser } : { roomId: room };
+    const sent = this.#queue.submit({ ...(id !== undefined && { id }), ...(afterSeq !== undefined && { afterSeq }), kind: "send", payload, ...target });
+    const response = sent.done.then((answer) => sentOf(answer?.value as SendMessageResponse));
+    response.catch(() => {});
+    return Object.assign(response, { id: sent.id, discard: () => this.#queue.discard(sent.id) });
+  }
+
+  /**
+   * Carries out a change of the contract like {@link call}, but queued and stored like a message: it
+   * outlives the page, and changes to one room are carried out in order.
+   */
+  async change<Name extends OperationName>(name: Name, request: RequestOf<Name>): Promise<ResponseOf<Name>> {
+    const answer = await this.#queue.submit(changeOf(name, request)).done;
+    return answer?.value as ResponseOf<Name>;
+  }
+
+  /** Changes that are on their way or were refused, in the order in which they were made. */
+  get commands(): readonly Command[] {
+    return this.#queue.commands;
+  }
+
+  /** Whether changes on their way outlive the page. */
+  get storage(): StorageState {
+    return this.#queue.store.state;
   }
 
   /** Messages to a room that are not acknowledged. */
-  outgoing(roomId: string): readonly StoredMessage[] {
+  outgoing(roomId: string): readonly OutgoingMessage[] {
     const peer = this.stateOf(roomId).peerId;
-    return this.#outbox.messages.filter((message) => message.roomId === roomId || (peer && message.toUser === peer));
+    const own = this.#queue.commands.filter((command) => command.roomId === roomId || (peer && command.toUser === peer));
+    return own.flatMap(outgoingOf);
   }
 
   /** The same to someone, with whom there may be no room yet. */
   outgoingTo(userId: string): ChatMessage[] {
-    const waiting = this.#outbox.messages.filter(({ toUser }) => toUser === userId);
-    return waiting.map((message) => echo(message, "", this.userId));
+    return this.#queue.commands.flatMap((command) =>
+      command.kind === "send" && command.toUser === userId && command.state !== "confirmed" ? [echo(command, "", this.userId)] : [],
+    );
   }
 
-  /** Tries a message again that was refused; `key` is that of the message. */
+  /** Tries a change again that was refused: by the `key` of its message, or the id of the change. */
   retry(key: string): void {
-    this.#outbox.retry(idOf(key))?.catch(() => {});
+    void this.#queue.retry(idOf(key));
   }
 
-  /** Forgets a message that was refused, or is still on its way. */
+  /** Forgets a change that was refused, or is still on its way: by key or id. What only waits is never sent. */
   discard(key: string): Promise<void> {
-    return this.#outbox.discard(idOf(key));
+    return this.#queue.discard(idOf(key));
   }
 
   /**
@@ -354,8 +416,12 @@ export class Client extends Emitter<ClientEvents> {
 
   /** @internal */
   project(confirmed: Confirmed): Projection {
-    const commands = this.outgoing(confirmed.roomId).map(pendingSend);
-    return project(confirmed, commands);
+    return project(confirmed, this.#queue.commands);
+  }
+
+  /** @internal */
+  submit(command: NewCommand): Promise<unknown> {
+    return this.#queue.submit(command).done;
   }
 
   /** @internal */
@@ -419,6 +485,7 @@ export class Client extends Emitter<ClientEvents> {
     const { roomId } = event;
     this.apply({ type: "event", roomId, event });
     this.#rooms.get(roomId)?.event(event);
+    this.#queue.observed(roomId, Number(event.seq));
     if (this.#acknowledges) {
       this.#undelivered.add(roomId);
       this.#acknowledging ??= setTimeout(() => this.#acknowledge(), ACKNOWLEDGE_MS);
@@ -504,11 +571,22 @@ export class Client extends Emitter<ClientEvents> {
     this.#slices.notify();
   }
 
-  #sent({ roomId, toUser }: StoredMessage): void {
-    if (roomId !== undefined) return this.#rooms.get(roomId)?.outgoing();
+  #queued({ roomId, toUser }: Command): void {
+    if (roomId !== undefined) this.#rooms.get(roomId)?.queued();
     if (toUser === undefined) return;
-    this.directRoomWith(toUser)?.outgoing();
+    this.directRoomWith(toUser)?.queued();
     this.emit("outgoing", { toUser });
+  }
+
+  /** What an answer says that no event does. */
+  #carriedOut({ kind, roomId = "", payload }: Command, { case: operation, value }: Answer): void {
+    if (operation === "markRead" && value.read) {
+      const mark = { seq: Number(value.read.seq), messageCount: Number(value.read.messageCount) };
+      this.apply({ type: "read", roomId, mark });
+    } else if (kind === "hide") {
+      this.apply({ type: "hidden", roomId, hidden: payload.hidden, order: this.nextOrder() });
+      void this.refresh();
+    }
   }
 
   #roomOf(id: string): Room {
@@ -529,6 +607,10 @@ function markOf(receipt: Receipt & { messageCount?: bigint | undefined; deletedC
   const { readSeq, messageCount, deletedCount } = receipt;
   if (!messageCount) return { seq: Number(readSeq) };
   return { seq: Number(readSeq), messageCount: Number(messageCount), deletedCount: Number(deletedCount ?? 0n) };
+}
+
+function sentOf({ roomId, seq, at }: SendMessageResponse): Sent {
+  return { roomId, seq: Number(seq), at: date(at) };
 }
 
 /** A key is `sender/id`; no user id has a slash. */

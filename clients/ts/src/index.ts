@@ -6,7 +6,7 @@
  *
  * @module
  */
-export { Client, type ClientOptions, type ClientSlices, type NewRoom, type Sent } from "./client.js";
+export { Client, type ClientOptions, type ClientSlices, type NewRoom, type Sending, type Sent } from "./client.js";
 export {
   ClosedError,
   ConfigurationError,
@@ -23,8 +23,9 @@ export {
   UnavailableError,
 } from "./errors.js";
 export { type EventsOptions, type RoomCursor, RoomEvents, type RoomItem } from "./events.js";
-export { type ChatMessage, type MessageState, isSameEmoji } from "./room/message.js";
-export type { Draft, Target } from "./room/outbox.js";
+export type { Command, CommandError, CommandState, Draft, OutgoingMessage, Target } from "./queue/command.js";
+export { DiscardedError } from "./queue/queue.js";
+export { type ChatMessage, type MessageState, isSameEmoji, type PendingChange } from "./room/message.js";
 export type { Unread } from "./lists.js";
 export type { MemberEvent, MessageEdit, ReadEvent, RoomChanges, TypingEvent } from "./room/events.js";
 export type { RoomInfo, RoomMember, RoomReceipt } from "./room/info.js";
@@ -33,7 +34,9 @@ export type { OperationName, RequestOf, ResponseOf } from "./session/operations.
 export type { ConnectionState, TokenProvider } from "./session/session.js";
 export { IndexedDbStorage } from "./storage/indexeddb.js";
 export type { StartOptions } from "./startup.js";
-export { MemoryStorage, type Storage, type StoredMessage } from "./storage/storage.js";
+export { MemoryStorage } from "./storage/memory.js";
+export type { StorageState } from "./storage/steady.js";
+export { type Storage, StorageError, type Store } from "./storage/store.js";
 export type { Connection, Transport } from "./transport/transport.js";
 export { WebSocketTransport } from "./transport/websocket.js";
 /** The contract, as it is generated: requests, responses, events. */

@@ -2,6 +2,38 @@ import type { JsonValue } from "@bufbuild/protobuf";
 
 import type { OperationName } from "../session/operations.js";
 
+/** Where a message goes: to a room, or to a person. */
+export type Target = { roomId: string } | { toUser: string };
+
+/** A message to send. */
+export type Draft = Target & {
+  text: string;
+  replyToSeq?: number;
+  /**
+   * The message's own id, 1 to 64 bytes, unique among the messages of its sender. A message that is
+   * sent under the same id again, also after a restart, is there once.
+   */
+  id?: string;
+  /**
+   * The highest seq of the room that was known when the message was first sent. Together with `id` it
+   * makes sending again safe however late it happens; without it that holds for 15 minutes.
+   */
+  afterSeq?: number;
+};
+
+/** A message that the server has not acknowledged. */
+export interface OutgoingMessage {
+  readonly id: string;
+  readonly roomId?: string;
+  readonly toUser?: string;
+  readonly text: string;
+  readonly replyToSeq?: number;
+  /** When it was written, in milliseconds since 1970: they go out in this order. */
+  readonly writtenAt: number;
+  /** Why it was refused, for a developer to read. */
+  readonly failed?: string;
+}
+
 /** Payload of each kind of command. Plain values only: they are stored and sent between tabs. */
 export interface Payloads {
   send: { text: string; replyToSeq?: number };
@@ -78,4 +110,20 @@ export function laneOf({ kind, roomId, toUser }: Command): string {
   if (kind === "markRead") return `read/${roomId}`;
   if (roomId !== undefined) return `room/${roomId}`;
   return toUser === undefined ? "" : `user/${toUser}`;
+}
+
+/** The message that a command sends, while it is not there. */
+export function outgoingOf(command: Command): OutgoingMessage[] {
+  if (command.kind !== "send" || command.state === "confirmed") return [];
+  const { id, roomId, toUser, payload, writtenAt, error } = command;
+  return [
+    {
+      id,
+      ...(roomId !== undefined && { roomId }),
+      ...(toUser !== undefined && { toUser }),
+      ...payload,
+      writtenAt,
+      ...(error && { failed: error.message }),
+    },
+  ];
 }

@@ -1,7 +1,6 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 import type { Event, Message } from "../gen/chat_pb.js";
-import type { StoredMessage } from "../storage/storage.js";
 
 /** How far a message has come. */
 export type MessageState =
@@ -131,23 +130,4 @@ export function withoutReaction(reactions: Reactions, emoji: string, userId: str
 
 export function date(at: Timestamp | undefined): Date {
   return at ? new Date(Number(at.seconds) * 1000 + at.nanos / 1e6) : new Date(0);
-}
-
-/** A message that is on its way, as it is shown. */
-export function echo(message: StoredMessage, roomId: string, senderId: string): ChatMessage {
-  return {
-    key: `${senderId}/${message.id}`,
-    roomId,
-    seq: undefined,
-    senderId,
-    text: message.text,
-    at: new Date(message.writtenAt),
-    editedAt: undefined,
-    deleted: false,
-    replyToSeq: message.replyToSeq,
-    reactions: [],
-    state: message.failed ? "failed" : "sending",
-    error: message.failed,
-    changedSeq: 0,
-  };
 }

@@ -1,6 +1,7 @@
 import { Emitter } from "../emitter.js";
 import { milliseconds } from "../errors.js";
 import { type Event, type Gap, type Receipt, type Role, RoomKind, type Typing } from "../gen/chat_pb.js";
+import type { Draft, NewCommand } from "../queue/command.js";
 import type { Confirmed, Projection } from "../queue/project.js";
 import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
 import type { ConnectionState } from "../session/session.js";
@@ -10,7 +11,6 @@ import type { RoomState } from "../state/room-state.js";
 import { editOf, memberEventOf, type RoomChanges } from "./events.js";
 import { infoOf, membersOf, receiptsOf, type RoomInfo, type RoomMember, type RoomReceipt, stableList, stableObject, valuesOf } from "./info.js";
 import { type ChatMessage, messageOf, type MessageState, targetOf } from "./message.js";
-import type { Draft } from "./outbox.js";
 import { Quotes } from "./quotes.js";
 import { Timeline } from "./timeline.js";
 
@@ -26,6 +26,8 @@ export interface Owner {
   readonly state: ConnectionState;
   call<Name extends OperationName>(name: Name, request: RequestOf<Name>): Promise<ResponseOf<Name>>;
   send(draft: Draft): Promise<{ readonly seq: number }>;
+  /** Queues a change. Resolves once it is carried out. */
+  submit(command: NewCommand): Promise<unknown>;
   refresh(): Promise<void>;
   /** What is confirmed of a room. */
   stateOf(roomId: string): RoomState;
@@ -300,22 +302,22 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Replaces the text of one's own message. */
   async edit(message: number | ChatMessage, text: string): Promise<void> {
-    await this.#client.call("editMessage", { roomId: this.id, seq: seqOf(message), text });
+    await this.#client.submit({ kind: "edit", roomId: this.id, payload: { seq: seqOf(message), text } });
   }
 
   /** Deletes a message. */
   async delete(message: number | ChatMessage): Promise<void> {
-    await this.#client.call("deleteMessage", { roomId: this.id, seq: seqOf(message) });
+    await this.#client.submit({ kind: "delete", roomId: this.id, payload: { seq: seqOf(message) } });
   }
 
   /** Adds a reaction of one's own. */
   async react(message: number | ChatMessage, emoji: string): Promise<void> {
-    await this.#client.call("addReaction", { roomId: this.id, seq: seqOf(message), emoji });
+    await this.#client.submit({ kind: "react", roomId: this.id, payload: { seq: seqOf(message), emoji } });
   }
 
   /** Takes it back. */
   async unreact(message: number | ChatMessage, emoji: string): Promise<void> {
-    await this.#client.call("removeReaction", { roomId: this.id, seq: seqOf(message), emoji });
+    await this.#client.submit({ kind: "unreact", roomId: this.id, payload: { seq: seqOf(message), emoji } });
   }
 
   /** Signals that one is typing: call it at every key. */
@@ -328,24 +330,18 @@ export class Room extends Emitter<RoomEvents> {
   /** Marks the room read, up to a message or to its end. */
   async markRead(seq = this.headSeq): Promise<void> {
     if (seq <= this.readSeq) return;
-    const epoch = this.#state.streamEpoch;
-    const { read } = await this.#client.call("markRead", { roomId: this.id, seq: BigInt(seq) });
-    if (!read) return;
-    const mark = { seq: Number(read.seq), messageCount: Number(read.messageCount) };
-    this.#client.apply({ type: "read", roomId: this.id, mark, epoch });
+    await this.#client.submit({ kind: "markRead", roomId: this.id, payload: { seq } });
     this.flush();
   }
 
   /** Leaves it out of {@link Client.rooms} on all of one's devices until the next message, or puts it back. */
   async setHidden(hidden: boolean): Promise<void> {
-    await this.#client.call("setRoomHidden", { roomId: this.id, hidden });
-    this.#client.apply({ type: "hidden", roomId: this.id, hidden, order: this.#client.nextOrder() });
-    await this.#client.refresh();
+    await this.#client.submit({ kind: "hide", roomId: this.id, payload: { hidden } });
   }
 
   /** Leaves it. */
   async leave(): Promise<void> {
-    await this.#client.call("leaveRoom", { roomId: this.id });
+    await this.#client.submit({ kind: "leave", roomId: this.id, payload: {} });
   }
 
   // === Inputs ===
@@ -407,7 +403,7 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   /** @internal A command on its way changed. */
-  outgoing(): void {
+  queued(): void {
     this.#touch();
   }
 
@@ -525,8 +521,8 @@ export function receiptOf({ userId, deliveredSeq, readSeq }: Receipt): { userId:
   return { userId, deliveredSeq: Number(deliveredSeq), readSeq: Number(readSeq) };
 }
 
-function seqOf(message: number | ChatMessage): bigint {
+function seqOf(message: number | ChatMessage): number {
   const seq = typeof message === "number" ? message : message.seq;
   if (seq === undefined) throw new TypeError("the message is not acknowledged yet: it has no seq");
-  return BigInt(seq);
+  return seq;
 }

@@ -1,0 +1,431 @@
+import { Emitter } from "../emitter.js";
+import { ClosedError, ParlanceError, RefusedError } from "../errors.js";
+import { randomId } from "../random.js";
+import type { Session } from "../session/session.js";
+import { SteadyStore, type StorageState } from "../storage/steady.js";
+import type { Change, Storage, Store } from "../storage/store.js";
+import { coalesce } from "./coalesce.js";
+import { type Command, isPending, laneOf, type NewCommand } from "./command.js";
+import { decodeError, encodeError, type TabMessage } from "./messages.js";
+import { type Answer, decodeAnswer, encodeAnswer, eventOf, operationOf } from "./request.js";
+import { browserTabs, type TabRuntime, Tabs } from "./tabs.js";
+import { Waiters } from "./waiters.js";
+
+/** The owner of the queue answers another tab within this time, or is frozen. */
+const ACCEPT_MS = 3_000;
+/** What is carried out is shown until its event is there, or this long. */
+const EVENT_MS = 10_000;
+/** A discarded command is remembered this long, for tabs that were frozen meanwhile. */
+const DISCARDED_MS = 24 * 3_600_000;
+
+/** What the queue needs of a session. */
+export type Wire = Pick<Session, "state" | "call" | "online" | "head" | "on">;
+
+interface QueueEvents {
+  /** A command was added, has changed, or is gone. */
+  change: Command;
+  /** A command was carried out, in this tab or another. */
+  confirmed: { command: Command; answer: Answer };
+  /** A command was refused for good. */
+  failed: Command;
+  storage: StorageState;
+}
+
+/** A command that the queue has taken. */
+export interface Submitted {
+  /** Its id: what `retry` and `discard` take, also after a restart. */
+  id: string;
+  /** Resolves once it is carried out; with undefined where another command cancelled it. */
+  done: Promise<Answer | undefined>;
+}
+
+interface Entry {
+  command: Command;
+  /** Stored, as far as the storage answers in time: only then it may go out. */
+  isStored: boolean;
+  /** It is being carried out by this tab. */
+  running?: AbortController;
+}
+
+/** A command was discarded before it was carried out. */
+export class DiscardedError extends ParlanceError {
+  override name = "DiscardedError";
+}
+
+/**
+ * Everything that changes something, on its way to the server: stored, in order for each room, over
+ * as many connections and restarts as it takes. Of several tabs one sends; all see the same queue.
+ */
+export class CommandQueue extends Emitter<QueueEvents> {
+  readonly #wire: Wire;
+  readonly #store: SteadyStore;
+  readonly #tabs: Tabs<TabMessage>;
+  readonly #sharedAs: string | undefined;
+  readonly #entries = new Map<string, Entry>();
+  readonly #waiters = new Waiters();
+  /** How far the events of rooms have been seen. */
+  readonly #seen = new Map<string, number>();
+  readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
+  /** Ids that are gone while the store is read: it may still have them. */
+  readonly #goneWhileLoading = new Set<string>();
+  #loading = 0;
+  #isLoaded = false;
+  #writtenAt = 0;
+  #isClosed = false;
+
+  constructor(wire: Wire, storage: Storage, runtime: TabRuntime = browserTabs()) {
+    super();
+    this.#wire = wire;
+    this.#store = new SteadyStore(storage, (store) => this.#rewrite(store));
+    this.#store.on("state", (state) => this.emit("storage", state));
+    this.#sharedAs = storage.sharedAs;
+    this.#tabs = new Tabs(storage.sharedAs, runtime);
+    this.#tabs.on("owner", (isOwner) => (isOwner ? void this.#load() : this.#handOver()));
+    this.#tabs.on("message", (message) => this.#receive(message));
+    wire.on("state", (state) => state.status === "closed" && this.#end(state.error ?? new ClosedError("the client was closed")));
+    // The owner reads the store when it becomes it.
+    this.#tabs.start();
+    if (!this.#tabs.isOwner) void this.#load();
+  }
+
+  /** The storage under the queue, for what else is kept in it. */
+  get store(): SteadyStore {
+    return this.#store;
+  }
+
+  /** All commands that are not done with, in the order in which they were issued. */
+  get commands(): readonly Command[] {
+    return [...this.#entries.values()].map(({ command }) => command);
+  }
+
+  /** Takes a command. One that is queued under the same id is not taken twice. */
+  submit(next: NewCommand & { afterSeq?: number }): Submitted {
+    const id = next.id ?? randomId();
+    if (this.#isClosed) return { id, done: rejected(new ClosedError("the client was closed")) };
+    if (this.#entries.has(id)) return { id, done: this.#waiters.add(id) };
+    const { drop, keep, same } = coalesce(this.commands, next);
+    if (same !== undefined) return { id: same, done: this.#waiters.add(same) };
+    for (const dropped of drop) {
+      if (keep) this.#waiters.follow(dropped, id);
+      this.#remove(dropped);
+      this.#tabs.post({ type: "removed", id: dropped, isDiscarded: false });
+      this.#waiters.resolve(dropped, undefined);
+    }
+    const forget: Change[] = drop.map((key) => ({ collection: "commands", key, value: undefined }));
+    if (!keep) {
+      void this.#store.write(forget);
+      return { id, done: Promise.resolve(undefined) };
+    }
+    // Never the same: it is their order.
+    this.#writtenAt = Math.max(Date.now(), this.#writtenAt + 1);
+    const entry: Entry = { command: { ...next, id, writtenAt: this.#writtenAt, state: "waiting" } as Command, isStored: false };
+    this.#entries.set(id, entry);
+    const done = this.#waiters.add(id);
+    this.#announce(entry.command);
+    void this.#hand(entry, forget);
+    return { id, done };
+  }
+
+  /** Tries a command again that was refused. Returns its outcome; undefined where there is none to try. */
+  retry(id: string): Promise<Answer | undefined> | undefined {
+    const entry = this.#entries.get(id);
+    if (entry?.command.state !== "failed") return undefined;
+    const { error: _, ...command } = entry.command;
+    // It may have been carried out before it was refused: it goes out as it was.
+    entry.command = { ...command, state: "waiting" } as Command;
+    entry.isStored = false;
+    const done = this.#waiters.add(id);
+    this.#announce(entry.command);
+    void this.#hand(entry, []);
+    return done;
+  }
+
+  /**
+   * Forgets a command, in all tabs. One that is `waiting` is never sent; one that is `sending` may
+   * have been carried out. Resolves once the storage has forgotten it.
+   */
+  async discard(id: string): Promise<void> {
+    if (!this.#entries.has(id)) return;
+    this.#dropLocally(id);
+    this.#tabs.post({ type: "removed", id, isDiscarded: true });
+    // A tab that was frozen, or opens the store later, learns it from there.
+    const value = this.#sharedAs !== undefined ? ({ id, state: "discarded", writtenAt: Date.now() } as const) : undefined;
+    await this.#store.write([{ collection: "commands", key: id, value }]);
+  }
+
+  /** The events of a room have been applied up to here. */
+  observed(roomId: string, seq: number): void {
+    this.#seen.set(roomId, seq);
+    for (const { command } of this.#entries.values()) {
+      if (command.state === "confirmed" && command.roomId === roomId && (command.seq ?? 0) <= seq) this.#remove(command.id);
+    }
+  }
+
+  /** Ends it. What is on its way stays in the storage. */
+  async close(): Promise<void> {
+    this.#end(new ClosedError("the client was closed"));
+    await this.#store.close();
+  }
+
+  /** Stores a command, and has it sent by whoever owns the queue. */
+  async #hand(entry: Entry, changes: readonly Change[]): Promise<void> {
+    const { command } = entry;
+    await this.#store.write([...changes, { collection: "commands", key: command.id, value: command }]);
+    entry.isStored = true;
+    if (this.#isClosed || this.#entries.get(command.id) !== entry) return;
+    if (this.#tabs.isOwner) return this.#pump();
+    this.#tabs.post({ type: "submitted", command });
+    this.#after(`accept/${command.id}`, ACCEPT_MS, () => this.#tabs.takeOver());
+  }
+
+  /** Reads what earlier pages and other tabs have left. */
+  async #load(): Promise<void> {
+    this.#loading++;
+    const loaded = this.#store.readAll("commands").then((records) => {
+      if (this.#isClosed) return;
+      const forgotten = records.flatMap((record): Change[] => {
+        if (record.state !== "discarded") return this.#merge(record), [];
+        this.#dropLocally(record.id);
+        const isOld = Date.now() - record.writtenAt > DISCARDED_MS;
+        return isOld ? [{ collection: "commands", key: record.id, value: undefined }] : [];
+      });
+      if (forgotten.length > 0) void this.#store.write(forgotten);
+      this.#sort();
+      if (--this.#loading === 0) this.#goneWhileLoading.clear();
+      this.#pump();
+    });
+    await this.#store.wait(loaded);
+    this.#isLoaded = true;
+    this.#pump();
+  }
+
+  #merge(stored: Command): void {
+    const known = this.#entries.get(stored.id);
+    if (!known) {
+      if (this.#goneWhileLoading.has(stored.id)) return;
+      this.#entries.set(stored.id, { command: stored, isStored: true });
+      this.emit("change", stored);
+    } else if (known.command.afterSeq === undefined && stored.afterSeq !== undefined) {
+      // Another tab has sent it already.
+      known.command = { ...known.command, afterSeq: stored.afterSeq };
+    }
+  }
+
+  #sort(): void {
+    const sorted = [...this.#entries].sort(([a, { command: x }], [b, { command: y }]) => x.writtenAt - y.writtenAt || (a < b ? -1 : 1));
+    this.#entries.clear();
+    for (const [id, entry] of sorted) this.#entries.set(id, entry);
+    this.#writtenAt = Math.max(this.#writtenAt, sorted.at(-1)?.[1].command.writtenAt ?? 0);
+  }
+
+  /** Starts the first command of each lane, where none is under way. */
+  #pump(): void {
+    if (!this.#isLoaded || this.#isClosed || !this.#tabs.isOwner) return;
+    const lanes = new Set<string>();
+    for (const entry of [...this.#entries.values()]) {
+      if (!isPending(entry.command)) continue;
+      const lane = laneOf(entry.command);
+      if (lanes.has(lane)) continue;
+      lanes.add(lane);
+      if (!entry.running && entry.isStored) void this.#carryOut(entry);
+    }
+  }
+
+  async #carryOut(entry: Entry): Promise<void> {
+    const running = (entry.running = new AbortController());
+    const { signal } = running;
+    const { id } = entry.command;
+    try {
+      await this.#wire.online(signal);
+      const isDiscarded = !(await this.#claim(entry, signal));
+      signal.throwIfAborted();
+      if (isDiscarded) return this.#dropLocally(id);
+      const operation = operationOf(entry.command);
+      const value = await this.#wire.call(operation.case, operation.value, signal);
+      // Too late to be taken back.
+      this.#confirm(entry, { case: operation.case, value } as Answer);
+    } catch (error) {
+      if (signal.aborted || this.#isEndOfSession(error)) return;
+      this.#refuse(entry, error);
+    } finally {
+      if (entry.running === running) delete entry.running;
+      this.#pump();
+    }
+  }
+
+  /**
+   * Notes in the storage that it goes out, and what is known of its room: whoever sends it again, now
+   * or after a restart, says the same. Returns false where it was discarded in another tab.
+   */
+  async #claim(entry: Entry, signal: AbortSignal): Promise<boolean> {
+    const { id, roomId } = entry.command;
+    const head = roomId === undefined ? undefined : this.#wire.head(roomId);
+    const afterSeq = entry.command.afterSeq ?? (head ? Number(head) : undefined);
+    const claimed = { ...entry.command, state: "sending", ...(afterSeq !== undefined && { afterSeq }) } as Command;
+    const { late, value } = await this.#store.update("commands", id, (current) => {
+      if (current?.state === "discarded") return current;
+      return current?.afterSeq === undefined ? claimed : { ...claimed, afterSeq: current.afterSeq };
+    });
+    if (signal.aborted) return true;
+    if (!late && value?.state === "discarded") return false;
+    entry.command = late || !value ? claimed : (value as Command);
+    this.#announce(entry.command);
+    return true;
+  }
+
+  #confirm(entry: Entry, answer: Answer): void {
+    const event = eventOf(answer);
+    const roomId = event?.roomId || entry.command.roomId;
+    const command = {
+      ...entry.command,
+      state: "confirmed",
+      ...(roomId !== undefined && { roomId }),
+      ...(event && { seq: event.seq }),
+    } as Command;
+    entry.command = command;
+    this.#tabs.post({ type: "confirmed", command, answer: encodeAnswer(answer) });
+    void this.#store.write([{ collection: "commands", key: command.id, value: undefined }]);
+    this.#settle(command, answer);
+  }
+
+  #settle(command: Command, answer: Answer): void {
+    this.emit("confirmed", { command, answer });
+    this.#waiters.resolve(command.id, answer);
+    const { id, roomId = "", seq } = command;
+    if (seq === undefined || (this.#seen.get(roomId) ?? 0) >= seq) return this.#remove(id);
+    this.emit("change", command);
+    this.#after(`event/${id}`, EVENT_MS, () => this.#remove(id));
+  }
+
+  #refuse(entry: Entry, error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    const reason = error instanceof RefusedError ? error.reason : "";
+    entry.command = { ...entry.command, state: "failed", error: { reason, message } } as Command;
+    const { command } = entry;
+    this.#tabs.post({ type: "refused", command, error: encodeError(error) });
+    const value = staysWhenFailed(command) ? command : undefined;
+    void this.#store.write([{ collection: "commands", key: command.id, value }]);
+    this.#reject(command, error);
+  }
+
+  #reject(command: Command, error: unknown): void {
+    if (staysWhenFailed(command)) this.emit("change", command);
+    else this.#remove(command.id);
+    this.emit("failed", command);
+    this.#waiters.reject(command.id, error);
+  }
+
+  /** Another tab owns the queue now: it sends what was under way again. */
+  #handOver(): void {
+    for (const { running } of this.#entries.values()) running?.abort();
+  }
+
+  #receive(message: TabMessage): void {
+    switch (message.type) {
+      case "submitted":
+        this.#adopt(message.command);
+        if (!this.#tabs.isOwner) break;
+        this.#tabs.post({ type: "accepted", id: message.command.id });
+        this.#pump();
+        break;
+      case "accepted":
+        this.#cancel(`accept/${message.id}`);
+        break;
+      case "changed":
+        this.#adopt(message.command);
+        break;
+      case "removed":
+        if (message.isDiscarded) return this.#dropLocally(message.id);
+        this.#remove(message.id);
+        this.#waiters.resolve(message.id, undefined);
+        break;
+      case "confirmed":
+        this.#adopt(message.command);
+        this.#settle(message.command, decodeAnswer(message.answer));
+        break;
+      case "refused":
+        this.#adopt(message.command);
+        this.#reject(message.command, decodeError(message.error));
+        break;
+    }
+  }
+
+  /** Takes over what another tab says of a command. */
+  #adopt(command: Command): void {
+    const known = this.#entries.get(command.id);
+    if (known?.running) return;
+    this.#cancel(`accept/${command.id}`);
+    this.#entries.set(command.id, { command, isStored: true });
+    if (!known) this.#sort();
+    this.emit("change", command);
+  }
+
+  #announce(command: Command): void {
+    this.#tabs.post({ type: "changed", command });
+    this.emit("change", command);
+  }
+
+  #dropLocally(id: string): void {
+    this.#entries.get(id)?.running?.abort();
+    this.#remove(id);
+    this.#waiters.reject(id, new DiscardedError("the command was discarded"));
+  }
+
+  #remove(id: string): void {
+    const entry = this.#entries.get(id);
+    if (!entry) return;
+    this.#entries.delete(id);
+    if (this.#loading > 0) this.#goneWhileLoading.add(id);
+    this.#cancel(`event/${id}`);
+    this.#cancel(`accept/${id}`);
+    this.emit("change", entry.command);
+    this.#pump();
+  }
+
+  /** Puts everything into a store that may have lost it. */
+  async #rewrite(store: Store): Promise<void> {
+    for (const { command } of [...this.#entries.values()]) {
+      if (command.state === "confirmed") continue;
+      await store.update("commands", command.id, (current) => (current?.state === "discarded" ? current : command));
+    }
+  }
+
+  /** Whether a call ended with its session, and not for anything of its own. */
+  #isEndOfSession(error: unknown): boolean {
+    const { state } = this.#wire;
+    return error instanceof ClosedError || (state.status === "closed" && error === state.error);
+  }
+
+  #end(error: Error): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#tabs.close();
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#waiters.rejectAll(error);
+  }
+
+  #after(name: string, ms: number, then: () => void): void {
+    this.#cancel(name);
+    const run = () => {
+      this.#timers.delete(name);
+      then();
+    };
+    this.#timers.set(name, setTimeout(run, ms));
+  }
+
+  #cancel(name: string): void {
+    clearTimeout(this.#timers.get(name));
+    this.#timers.delete(name);
+  }
+}
+
+/** Whether there is something to show it on. Others are told to their caller, and forgotten. */
+function staysWhenFailed({ kind }: Command): boolean {
+  return kind === "send" || kind === "edit" || kind === "delete" || kind === "react" || kind === "unreact";
+}
+
+function rejected(error: Error): Promise<never> {
+  const outcome = Promise.reject(error);
+  outcome.catch(() => {});
+  return outcome;
+}

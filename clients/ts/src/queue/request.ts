@@ -1,0 +1,70 @@
+import { create, fromBinary, fromJson, type JsonObject, toBinary, toJson } from "@bufbuild/protobuf";
+
+import { ClientFrameSchema, type Reply, ReplySchema } from "../gen/chat_pb.js";
+import { type Asked, ask, type OperationName, type RequestOf, roomOf, stamp } from "../session/operations.js";
+import type { Command, NewCommand } from "./command.js";
+
+/** What a command was answered with: the response message of its operation. */
+export type Answer = Exclude<Reply["result"], { case: undefined } | { case: "error" }>;
+
+/** The operation of the contract that carries out a command, with its id and what was known of its room. */
+export function operationOf(command: Command): Asked {
+  const operation = bare(command);
+  stamp(operation, command.id, command.afterSeq === undefined ? undefined : BigInt(command.afterSeq));
+  return operation;
+}
+
+function bare(command: Command): Asked {
+  const { kind, payload, roomId = "" } = command;
+  switch (kind) {
+    case "send": {
+      const { toUser = "" } = command;
+      const target = roomId ? ({ case: "roomId", value: roomId } as const) : ({ case: "toUser", value: toUser } as const);
+      return ask("sendMessage", { target, text: payload.text, replyToSeq: BigInt(payload.replyToSeq ?? 0) });
+    }
+    case "edit":
+      return ask("editMessage", { roomId, seq: BigInt(payload.seq), text: payload.text });
+    case "delete":
+      return ask("deleteMessage", { roomId, seq: BigInt(payload.seq) });
+    case "react":
+      return ask("addReaction", { roomId, seq: BigInt(payload.seq), emoji: payload.emoji });
+    case "unreact":
+      return ask("removeReaction", { roomId, seq: BigInt(payload.seq), emoji: payload.emoji });
+    case "markRead":
+      return ask("markRead", { roomId, seq: BigInt(payload.seq) });
+    case "hide":
+      return ask("setRoomHidden", { roomId, hidden: payload.hidden });
+    case "join":
+      return ask("joinRoom", { roomId });
+    case "leave":
+      return ask("leaveRoom", { roomId });
+    case "change": {
+      const frame: JsonObject = { [payload.operation]: payload.request };
+      return fromJson(ClientFrameSchema, frame, { ignoreUnknownFields: true }).operation as Asked;
+    }
+  }
+}
+
+/** The command that carries out any change of the contract. */
+export function changeOf<Name extends OperationName>(name: Name, request: RequestOf<Name>): NewCommand {
+  const operation = ask(name, request);
+  const frame = toJson(ClientFrameSchema, create(ClientFrameSchema, { operation })) as JsonObject;
+  const roomId = roomOf(operation);
+  return { kind: "change", payload: { operation: name, request: frame[name] ?? {} }, ...(roomId !== "" && { roomId }) };
+}
+
+/** The event that an answer names; undefined where the change is none of the log. */
+export function eventOf({ value }: Answer): { roomId?: string; seq: number } | undefined {
+  if ("outcome" in value && value.outcome) return value.outcome.lastSeq > 0n || value.outcome.seq > 0n ? { seq: Number(value.outcome.lastSeq || value.outcome.seq) } : undefined;
+  if ("messageCount" in value && "seq" in value) return { roomId: value.roomId, seq: Number(value.seq) };
+  return undefined;
+}
+
+/** An answer as it is sent between tabs. */
+export function encodeAnswer(answer: Answer): Uint8Array {
+  return toBinary(ReplySchema, create(ReplySchema, { result: answer }));
+}
+
+export function decodeAnswer(bytes: Uint8Array): Answer {
+  return fromBinary(ReplySchema, bytes).result as Answer;
+}

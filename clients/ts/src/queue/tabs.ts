@@ -1,0 +1,110 @@
+import { Emitter } from "../emitter.js";
+
+/** The part of `LockManager` that is used. */
+export interface Locks {
+  request(name: string, options: { signal?: AbortSignal; steal?: boolean }, held: () => Promise<void>): Promise<unknown>;
+}
+
+/** The part of `BroadcastChannel` that is used. */
+export interface Channel {
+  postMessage(message: unknown): void;
+  onmessage: ((event: MessageEvent) => void) | null;
+  close(): void;
+}
+
+/** What tabs agree by. */
+export interface TabRuntime {
+  locks?: Locks | undefined;
+  channel?: ((name: string) => Channel) | undefined;
+}
+
+interface TabEvents<Message> {
+  /** Whether this tab is the owner has changed. */
+  owner: boolean;
+  /** Another tab said something. */
+  message: Message;
+}
+
+/** What the runtime has: nothing in Node before 24, and on pages without a secure context. */
+export function browserTabs(): TabRuntime {
+  return {
+    locks: typeof navigator === "undefined" ? undefined : navigator.locks,
+    channel: typeof BroadcastChannel === "undefined" ? undefined : (name) => new BroadcastChannel(name),
+  };
+}
+
+/**
+ * The tabs that share a storage: one of them owns it, the next one takes over when it ends. Where
+ * locks or channels are missing, each tab acts as an owner: see {@link isShared}.
+ */
+export class Tabs<Message> extends Emitter<TabEvents<Message>> {
+  readonly #name: string;
+  readonly #locks: Locks | undefined;
+  readonly #channel: Channel | undefined;
+  readonly #end = new AbortController();
+  #release: (() => void) | undefined;
+  #isOwner = false;
+
+  constructor(sharedAs: string | undefined, runtime: TabRuntime) {
+    super();
+    this.#name = `${sharedAs}:queue`;
+    if (sharedAs === undefined || !runtime.locks || !runtime.channel) return;
+    this.#locks = runtime.locks;
+    this.#channel = runtime.channel(this.#name);
+    this.#channel.onmessage = ({ data }) => this.emit("message", data as Message);
+  }
+
+  /** Whether there is one owner among the tabs. */
+  get isShared(): boolean {
+    return this.#locks !== undefined;
+  }
+
+  get isOwner(): boolean {
+    return this.#isOwner;
+  }
+
+  /** Becomes the owner, at once or when it is this tab's turn. */
+  start(): void {
+    if (this.#locks) this.#request({ signal: this.#end.signal });
+    else this.#set(true);
+  }
+
+  /** Becomes the owner in place of one that does not answer, such as a page that is frozen. */
+  takeOver(): void {
+    if (this.#locks && !this.#isOwner && !this.#end.signal.aborted) this.#request({ steal: true });
+  }
+
+  post(message: Message): void {
+    if (!this.#end.signal.aborted) this.#channel?.postMessage(message);
+  }
+
+  /** Lets the next tab have it. */
+  close(): void {
+    this.#end.abort();
+    this.#release?.();
+    this.#channel?.close();
+    this.#set(false);
+  }
+
+  #request(options: { signal?: AbortSignal; steal?: boolean }): void {
+    const held = () =>
+      new Promise<void>((release) => {
+        if (this.#end.signal.aborted) return release();
+        this.#release = release;
+        this.#set(true);
+      });
+    const ended = () => {
+      // Taken over by another tab: wait for the next turn.
+      if (this.#end.signal.aborted || !this.#isOwner) return;
+      this.#set(false);
+      this.#request({ signal: this.#end.signal });
+    };
+    this.#locks?.request(this.#name, options, held).then(ended, ended);
+  }
+
+  #set(isOwner: boolean): void {
+    if (this.#isOwner === isOwner) return;
+    this.#isOwner = isOwner;
+    this.emit("owner", isOwner);
+  }
+}

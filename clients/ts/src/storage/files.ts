@@ -1,0 +1,196 @@
+/// <reference types="node" />
+import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+
+import { Tables } from "./memory.js";
+import { type Change, type Collection, COLLECTIONS, KEY, type Storage, StorageError, type Store, STORE_VERSION } from "./store.js";
+
+/** The journal is rewritten once it has this many lines more than there are records. */
+const SLACK = 1_000;
+
+/** Directories that are open in this process. */
+const opened = new Set<string>();
+
+/**
+ * Stores in a directory, for Node. All records are in memory too; changes are appended to a journal,
+ * one line for each write, so that a crash leaves all of a write or nothing of it. One process at a
+ * time may open a directory.
+ */
+export class FileStorage implements Storage {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = path.resolve(directory);
+  }
+
+  async open(): Promise<Store> {
+    await mkdir(this.#directory, { recursive: true });
+    const unlock = await lock(this.#directory);
+    try {
+      const journal = await Journal.open(path.join(this.#directory, "journal.jsonl"));
+      return {
+        read: async (collection, key) => journal.tables.get(collection, key),
+        readAll: async (collection) => [...journal.tables.table(collection).values()],
+        write: (changes) => journal.append(() => changes),
+        update: async (collection, key, next) => {
+          let value: ReturnType<typeof next>;
+          await journal.append(() => {
+            value = next(journal.tables.get(collection, key));
+            return [{ collection, key, value } as Change];
+          });
+          return value;
+        },
+        onLost: () => {},
+        close: async () => {
+          await journal.close();
+          await unlock();
+        },
+      };
+    } catch (error) {
+      await unlock();
+      throw error;
+    }
+  }
+}
+
+/** A file of changes, and the records that they make. */
+class Journal {
+  readonly tables = new Tables();
+  readonly #path: string;
+  #file: FileHandle | undefined;
+  #lines = 0;
+  /** The last line may be cut off: nothing may follow it. */
+  #isTorn = false;
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(path: string) {
+    this.#path = path;
+  }
+
+  static async open(path: string): Promise<Journal> {
+    const journal = new Journal(path);
+    await journal.#replay();
+    await journal.#compact();
+    return journal;
+  }
+
+  /** Appends what `changes` gives, after what was appended before. */
+  append(changes: () => readonly Change[]): Promise<void> {
+    const appended = this.#last.then(async () => {
+      const next = changes();
+      if (next.length === 0) return;
+      if (!this.#file) throw new StorageError("the store is closed");
+      if (this.#isTorn) await this.#compact();
+      this.#isTorn = true;
+      await this.#file.appendFile(`${encode(next)}\n`);
+      await this.#file.datasync();
+      this.#isTorn = false;
+      this.tables.apply(next);
+      this.#lines++;
+      if (this.#lines > this.#size() + SLACK) await this.#compact();
+    });
+    this.#last = appended.catch(() => {});
+    return appended;
+  }
+
+  async close(): Promise<void> {
+    await this.#last;
+    await this.#file?.close();
+    this.#file = undefined;
+  }
+
+  async #replay(): Promise<void> {
+    const text = await readFile(this.#path, "utf8").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return "";
+      throw error;
+    });
+    const [header, ...lines] = text.split("\n");
+    if (!header) return;
+    const { version } = JSON.parse(header) as { version: number };
+    if (version > STORE_VERSION) throw new StorageError(`${this.#path} was written by a later version (${version})`);
+    // What follows the last line end was cut off by a crash, and never acknowledged.
+    for (const line of lines.slice(0, -1)) if (line) this.tables.apply(decode(line));
+  }
+
+  /** Writes the records anew, beside the journal, and puts them in its place. */
+  async #compact(): Promise<void> {
+    const changes = COLLECTIONS.flatMap((collection) =>
+      [...this.tables.table(collection)].map(([key, value]) => ({ collection, key, value }) as Change),
+    );
+    const lines = [JSON.stringify({ version: STORE_VERSION }), ...changes.map((change) => encode([change]))];
+    const beside = `${this.#path}.new`;
+    const file = await open(beside, "w");
+    try {
+      await file.writeFile(`${lines.join("\n")}\n`);
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+    await this.#file?.close();
+    await rename(beside, this.#path);
+    this.#file = await open(this.#path, "a");
+    this.#lines = changes.length;
+    this.#isTorn = false;
+  }
+
+  #size(): number {
+    return COLLECTIONS.reduce((sum, collection) => sum + this.tables.table(collection).size, 0);
+  }
+}
+
+/** Bytes are written as base64, in an object that no record has. */
+function encode(changes: readonly Change[]): string {
+  const compact = changes.map(({ collection, key, value }) => (value === undefined ? [collection, key] : [collection, value]));
+  return JSON.stringify(compact, (_, value: unknown) =>
+    value instanceof Uint8Array ? { $bytes: Buffer.from(value).toString("base64") } : value,
+  );
+}
+
+function decode(line: string): Change[] {
+  const compact = JSON.parse(line, (_, value: unknown) => {
+    const bytes = typeof value === "object" && value !== null && "$bytes" in value ? value.$bytes : undefined;
+    return typeof bytes === "string" ? new Uint8Array(Buffer.from(bytes, "base64")) : value;
+  }) as [Collection, string | Record<string, string>][];
+  return compact.map(([collection, value]) => {
+    if (typeof value === "string") return { collection, key: value, value: undefined } as Change;
+    return { collection, key: value[KEY[collection]], value } as unknown as Change;
+  });
+}
+
+/** Keeps other processes out. Returns what lets them in again. */
+async function lock(directory: string): Promise<() => Promise<void>> {
+  const file = path.join(directory, "lock");
+  if (opened.has(directory)) throw new StorageError(`${directory} is open in this process already`);
+  opened.add(directory);
+  try {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await writeFile(file, String(process.pid), { flag: "wx" });
+        break;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+        const owner = Number(await readFile(file, "utf8").catch(() => ""));
+        if (attempt > 0 || isAlive(owner)) throw new StorageError(`${directory} is open in process ${owner}; its lock is ${file}`);
+        await rm(file, { force: true });
+      }
+    }
+  } catch (error) {
+    opened.delete(directory);
+    throw error;
+  }
+  return async () => {
+    opened.delete(directory);
+    await rm(file, { force: true });
+  };
+}
+
+function isAlive(pid: number): boolean {
+  // One's own number is that of an earlier process: directories of this one are known.
+  if (!(pid > 0) || pid === process.pid) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}

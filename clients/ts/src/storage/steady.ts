@@ -1,0 +1,252 @@
+import { Emitter } from "../emitter.js";
+import { backoff } from "../random.js";
+import { type Change, type Collection, type Records, type Storage, StorageError, type Store } from "./store.js";
+
+/** Nothing waits longer than this for a storage. */
+const PATIENCE_MS = 1_500;
+/** An open store that has not answered by then is opened again. */
+const HANGS_MS = 15_000;
+/** What could not be written is tried again this long after, with the next write. */
+const RETRY_MISSED_MS = 10_000;
+/** The first tries to open it again wait a little longer than a connection's. */
+const REOPEN_AFTER = 2;
+
+/** Whether what is written outlives the page or process. */
+export type StorageState =
+  /** Not known yet. */
+  | { readonly status: "opening" }
+  | { readonly status: "durable" }
+  /** It does not: the storage cannot be opened or written, or does not answer. It is tried again. */
+  | { readonly status: "memory"; readonly error: Error };
+
+interface StoreEvents {
+  state: StorageState;
+}
+
+interface Work {
+  /** Writes are merged into one transaction; an update is one of its own. */
+  changes?: readonly Change[];
+  run: (store: Store) => Promise<void>;
+  failures: number;
+  done: () => void;
+}
+
+/**
+ * A store that may hang, fail or be lost, made safe to wait for: every write is done in order,
+ * waited for up to a limit, and done again on a store that was opened anew. Nothing here rejects
+ * because of the storage; `state` says how it is.
+ */
+export class SteadyStore extends Emitter<StoreEvents> {
+  readonly #storage: Storage;
+  /** Writes everything that has to be there into a store that was opened again. */
+  readonly #rewrite: (store: Store) => Promise<void>;
+  #state: StorageState = { status: "opening" };
+  #store: Promise<Store> | undefined;
+  #work: Work[] = [];
+  #isWorking = false;
+  /** Since when a write is missing, as `performance.now()` has it. */
+  #missedAt: number | undefined;
+  /** Ends waiting for a store that is given up. */
+  #giveUp: (why: Error) => void = () => {};
+  /** What was written may be lost: it is written again first. */
+  #wasLost = false;
+  /** Ends the wait between two tries to open it. */
+  #wake: () => void = () => {};
+  #isClosed = false;
+
+  constructor(storage: Storage, rewrite: (store: Store) => Promise<void>) {
+    super();
+    this.#storage = storage;
+    this.#rewrite = rewrite;
+  }
+
+  get state(): StorageState {
+    return this.#state;
+  }
+
+  /** Reads a collection. Does not resolve before there is a store: to be used with {@link wait}. */
+  async readAll<C extends Collection>(collection: C): Promise<Records[C][]> {
+    return this.#run((store) => store.readAll(collection));
+  }
+
+  /** Writes. Resolves once it is durable, or would be waited for too long. */
+  write(changes: readonly Change[]): Promise<void> {
+    const written = new Promise<void>((done) =>
+      this.#add({ changes, run: (store) => store.write(changes), failures: 0, done }),
+    );
+    return this.wait(written);
+  }
+
+  /** {@link Store.update}; undefined for `late` where it would be waited for too long. */
+  async update<C extends Collection>(
+    collection: C,
+    key: string,
+    next: (current: Records[C] | undefined) => Records[C] | undefined,
+  ): Promise<{ late: boolean; value: Records[C] | undefined }> {
+    let outcome: { late: boolean; value: Records[C] | undefined } = { late: true, value: undefined };
+    await this.wait(
+      this.#run(async (store) => {
+        const value = await store.update(collection, key, next);
+        outcome = { late: false, value };
+      }),
+    );
+    return outcome;
+  }
+
+  /** Resolves once `done` has, or the storage is not worth waiting for. */
+  async wait(done: Promise<unknown>): Promise<void> {
+    if (this.#state.status === "memory") return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let off = () => {};
+    const late = new Promise<void>((resolve) => {
+      off = this.on("state", ({ status }) => status === "memory" && resolve());
+      timer = setTimeout(() => {
+        this.#set({ status: "memory", error: new StorageError("the storage does not answer") });
+        resolve();
+      }, PATIENCE_MS);
+    });
+    try {
+      await Promise.race([done, late]);
+    } finally {
+      clearTimeout(timer);
+      off();
+    }
+  }
+
+  /** Writes what is left, as far as the storage answers, and releases it. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    if (this.#work.length > 0) await this.wait(this.#run(async () => {}));
+    this.#isClosed = true;
+    this.#giveUp(new StorageError("the client was closed"));
+    this.#wake();
+    this.#work = [];
+    await this.#store?.then((store) => store.close()).catch(() => {});
+  }
+
+  #run<T>(read: (store: Store) => Promise<T>): Promise<T> {
+    return new Promise((resolve) => {
+      const run = async (store: Store) => resolve(await read(store));
+      this.#add({ run, failures: 0, done: () => {} });
+    });
+  }
+
+  #add(work: Work): void {
+    if (this.#isClosed) return;
+    this.#work.push(work);
+    if (!this.#isWorking) void this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    this.#isWorking = true;
+    while (this.#work.length > 0 && !this.#isClosed) {
+      const batch = this.#nextBatch();
+      try {
+        await this.#attempt(batch);
+      } catch (error) {
+        if (!this.#isClosed) await this.#failed(batch, error instanceof Error ? error : new StorageError(String(error)));
+        continue;
+      }
+      this.#work.splice(0, batch.length);
+      for (const { done } of batch) done();
+      this.#caughtUp();
+    }
+    this.#isWorking = false;
+  }
+
+  /** The first piece of work, and the writes that follow a write, unless it has failed before. */
+  #nextBatch(): Work[] {
+    const [first] = this.#work;
+    if (!first?.changes || first.failures > 0) return this.#work.slice(0, 1);
+    const end = this.#work.findIndex(({ changes, failures }) => !changes || failures > 0);
+    return this.#work.slice(0, end < 0 ? undefined : end);
+  }
+
+  async #attempt(batch: readonly Work[]): Promise<void> {
+    const givenUp = new Promise<never>((_, reject) => (this.#giveUp = reject));
+    givenUp.catch(() => {});
+    const store = await Promise.race([(this.#store ??= this.#open()), givenUp]);
+    const timer = setTimeout(() => this.#giveUp(new StorageError("the storage does not answer")), HANGS_MS);
+    try {
+      if (this.#wasLost) await Promise.race([this.#rewrite(store), givenUp]);
+      this.#wasLost = false;
+      const merged = batch.flatMap(({ changes }) => changes ?? []);
+      await Promise.race([batch.length === 1 ? batch[0]?.run(store) : store.write(merged), givenUp]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #failed(batch: readonly Work[], error: Error): Promise<void> {
+    if (error.name === "QuotaExceededError") await this.#makeRoom();
+    else this.#drop();
+    for (const work of batch) work.failures++;
+    const [first] = batch;
+    // On a fresh store, by itself, it fails again: it is this one that cannot be stored.
+    if (batch.length > 1 || !first || first.failures < 3) return;
+    this.#work.splice(0, 1);
+    this.#missedAt = performance.now();
+    this.#set({ status: "memory", error });
+    first.done();
+  }
+
+  #caughtUp(): void {
+    if (this.#work.length > 0 || this.#isClosed) return;
+    if (this.#missedAt === undefined) return this.#set({ status: "durable" });
+    if (performance.now() - this.#missedAt < RETRY_MISSED_MS) return;
+    this.#missedAt = undefined;
+    this.#add({ run: (store) => this.#rewrite(store), failures: 0, done: () => {} });
+  }
+
+  /** What is only a copy of the server's goes first. */
+  async #makeRoom(): Promise<void> {
+    const store = await this.#store;
+    const stored = await store?.readAll("messages").catch(() => []);
+    const changes = stored?.map(({ roomId }): Change => ({ collection: "messages", key: roomId, value: undefined }));
+    await store?.write(changes ?? []).catch(() => {});
+  }
+
+  /** Opens the store, however often that has to be tried. */
+  async #open(): Promise<Store> {
+    for (let failures = 0; ; failures++) {
+      try {
+        const store = await this.#storage.open((error) => this.#set({ status: "memory", error }));
+        store.onLost((error) => {
+          this.#drop();
+          this.#giveUp(error);
+          // Opened again at once: what is pending may not be in it any more.
+          this.#add({ run: async () => {}, failures: 0, done: () => {} });
+        });
+        return store;
+      } catch (error) {
+        this.#set({ status: "memory", error: error instanceof Error ? error : new StorageError(String(error)) });
+        await this.#rest(backoff(failures + REOPEN_AFTER));
+        if (this.#isClosed) throw new StorageError("the client was closed");
+      }
+    }
+  }
+
+  /** Forgets the open store; the next piece of work opens another. */
+  #drop(): void {
+    const store = this.#store;
+    this.#store = undefined;
+    this.#wasLost = true;
+    void store?.then((store) => store.close()).catch(() => {});
+  }
+
+  async #rest(ms: number): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      timer = setTimeout(resolve, ms);
+    });
+    clearTimeout(timer);
+  }
+
+  #set(state: StorageState): void {
+    const before = this.#state;
+    this.#state = state;
+    const isSame = state.status === "memory" && before.status === "memory" ? before.error.message === state.error.message : before.status === state.status;
+    if (!isSame) this.emit("state", state);
+  }
+}
