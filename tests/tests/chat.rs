@@ -89,26 +89,62 @@ async fn presence_typing_and_receipts_reach_the_others() {
         assert_eq!((typing.room_id, typing.user_id), (room.clone(), alice.id.clone()));
         assert!(typing.expires_after.is_some_and(|expires| expires.seconds > 0));
 
-        let receipt = |delivered_seq, read_seq| {
+        let receipt = |delivered_seq, read_seq, message_count| {
             let (room_id, user_id) = (room.clone(), alice.id.clone());
-            Signal::Receipt(v1::Receipt { room_id, user_id, delivered_seq, read_seq })
+            Signal::Receipt(v1::Receipt { room_id, user_id, delivered_seq, read_seq, message_count })
         };
         let (room_id, request_id) = (room.clone(), fresh("mark"));
         let delivered = v1::AcknowledgeDeliveryRequest { room_id, seq, request_id };
         assert_eq!(at_alice.call(delivered).await.unwrap().delivered_seq, seq);
-        assert_eq!(at_bob.signal().await, receipt(seq, 0));
+        assert_eq!(at_bob.signal().await, receipt(seq, 0, None));
 
         let (room_id, request_id) = (room.clone(), fresh("mark"));
         let read = at_alice.call(v1::MarkReadRequest { room_id, seq, request_id }).await.unwrap();
         assert_eq!(read.read, Some(v1::ReadMark { seq, message_count: 1 }));
         assert_eq!(read.unread_count, 0);
-        assert_eq!(at_bob.signal().await, receipt(0, seq));
+        assert_eq!(at_bob.signal().await, receipt(0, seq, Some(1)));
 
         drop(at_alice);
         assert_eq!(at_bob.signal().await, presence(false));
         let asked = v1::GetPresenceRequest { user_ids: vec![bob.id.clone(), alice.id.clone()] };
         let answer = at_bob.call(asked).await.unwrap().presences;
         assert_eq!(answer.iter().map(|presence| presence.online).collect::<Vec<_>>(), [true, false]);
+    })
+    .await;
+}
+
+/// A phone reads, a laptop lowers its badge: also in a room that is too large for other signals.
+#[tokio::test]
+async fn what_was_read_reaches_ones_other_devices() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let small = alice.group(&[&bob]).await;
+    let large = alice.group(&[&bob]).await;
+    let others = (0..parlance_core::limits::MAX_SIGNAL_MEMBERS).map(|number| format!("other-{number}"));
+    let others: Vec<String> = others.collect();
+    for id in &others {
+        server.person(id).await;
+    }
+    for user_ids in others.chunks(40) {
+        let request = v1::AddMembersRequest {
+            room_id: large.clone(),
+            user_ids: user_ids.to_vec(),
+            request_id: fresh("add"),
+            ..Default::default()
+        };
+        alice.rooms().add_members(request).await.unwrap();
+    }
+    for_each_door(async |door| {
+        for room in [&small, &large] {
+            let seq = alice.say(room, "news").await;
+            let (mut phone, mut laptop) = (bob.connect(DOORS[0]).await, bob.connect(door).await);
+            let (room_id, request_id) = (room.clone(), fresh("mark"));
+            let answer = phone.call(v1::MarkReadRequest { room_id, seq, request_id }).await.unwrap();
+            let (room_id, user_id) = (room.clone(), bob.id.clone());
+            let message_count = Some(answer.read.unwrap().message_count);
+            let receipt = v1::Receipt { room_id, user_id, delivered_seq: 0, read_seq: seq, message_count };
+            assert_eq!(laptop.signal().await, Signal::Receipt(receipt));
+        }
     })
     .await;
 }

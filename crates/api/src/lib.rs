@@ -340,7 +340,7 @@ impl Api {
     pub(crate) async fn tell_presence(&self, user: &UserId, online: bool, rooms: &[SignalRoom]) {
         let presence = v1::Presence { user_id: user.as_str().to_owned(), online };
         let frame = operations::signal(v1::signal::Signal::Presence(presence));
-        self.cluster.signal(rooms, &frame, user).await;
+        self.cluster.signal(rooms, &frame, Some(user)).await;
     }
 }
 

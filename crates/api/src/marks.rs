@@ -1,5 +1,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parlance_core::limits::MAX_SIGNAL_MEMBERS;
 use parlance_core::{Cursors, RoomId, UserId};
 use parlance_proto::v1;
 use parlance_store::{Store, StoreError};
@@ -77,18 +78,26 @@ impl Marks {
         run_to_end(&self.tasks, moving).await
     }
 
-    /// Signals the room what `to` has moved, unless another device was further.
+    /// Signals the room what `to` has moved, unless another device was further; and the user's other
+    /// devices what was read.
     async fn signal(&self, user: &UserId, room: SignalRoom, to: Cursors, cursors: Cursors) {
+        let read = (to.read.seq == cursors.read.seq && to.read.seq != 0).then_some(to.read);
         let receipt = v1::Receipt {
             room_id: room.room.as_str().to_owned(),
             user_id: user.as_str().to_owned(),
             delivered_seq: if to.delivered == cursors.delivered { to.delivered } else { 0 },
-            read_seq: if to.read.seq == cursors.read.seq { to.read.seq } else { 0 },
+            read_seq: read.map_or(0, |read| read.seq),
+            message_count: read.map(|read| read.message_count),
         };
-        if receipt.delivered_seq != 0 || receipt.read_seq != 0 {
-            let frame = signal(v1::signal::Signal::Receipt(receipt));
-            self.cluster.signal(&[room], &frame, user).await;
+        if receipt.delivered_seq == 0 && read.is_none() {
+            return;
         }
+        let frame = signal(v1::signal::Signal::Receipt(receipt));
+        if read.is_some() && room.head.member_count() > MAX_SIGNAL_MEMBERS {
+            return self.cluster.signal_user(user, &frame).await;
+        }
+        let except = if read.is_some() { None } else { Some(user) };
+        self.cluster.signal(&[room], &frame, except).await;
     }
 
     /// Moves a member's cursors forward to `to`; returns where they are then, once that is

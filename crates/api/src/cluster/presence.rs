@@ -54,10 +54,10 @@ impl Cluster {
 
     async fn report(&self, user: &UserId, online: bool) -> Result<(), StoreError> {
         let rooms = self.rooms_to_tell(user).await?;
-        self.signal(&rooms, &presence(user, online), user).await;
+        self.signal(&rooms, &presence(user, online), Some(user)).await;
         // A user who has come back meanwhile was announced before this signal.
         if !online && self.registry.online(std::slice::from_ref(user)).await == Ok(vec![true]) {
-            self.signal(&rooms, &presence(user, true), user).await;
+            self.signal(&rooms, &presence(user, true), Some(user)).await;
         }
         Ok(())
     }

@@ -123,11 +123,10 @@ impl Cluster {
     }
 
     /// Tells everyone in `rooms` something of the moment, here and on other nodes, but not
-    /// the sessions of `except`. Rooms that are too large for signals are left out.
-    pub(crate) async fn signal(&self, rooms: &[SignalRoom], frame: &SharedFrame, except: &UserId) {
+    /// the sessions of `except`, if given. Rooms that are too large for signals are left out.
+    pub(crate) async fn signal(&self, rooms: &[SignalRoom], frame: &SharedFrame, except: Option<&UserId>) {
         let ids: Vec<RoomId> = rooms.iter().map(|room| room.room.clone()).collect();
-        self.hub
-            .signal(&SignalTarget { rooms: &ids, except: Some(except), ..SignalTarget::default() }, frame);
+        self.hub.signal(&SignalTarget { rooms: &ids, except, ..SignalTarget::default() }, frame);
         if !self.registry.is_shared() || self.is_away() {
             return;
         }
@@ -149,12 +148,12 @@ impl Cluster {
                 }
                 None => continue,
             };
-            users.extend(members.into_iter().filter(|user| user != except));
+            users.extend(members.into_iter().filter(|user| Some(user) != except));
             told.push(room.room.clone());
         }
         users.sort_unstable();
         users.dedup();
-        let to = SignalTarget { rooms: &told, except: Some(except), ..SignalTarget::default() };
+        let to = SignalTarget { rooms: &told, except, ..SignalTarget::default() };
         // Best effort: signals may be lost.
         let _ = self
             .registry

@@ -227,6 +227,7 @@ impl Api {
             user_id: member.user.as_str().to_owned(),
             delivered_seq: cursors.delivered,
             read_seq: cursors.read.seq,
+            message_count: None,
         })
     }
 

@@ -252,7 +252,7 @@ impl Api {
             expires_after: TYPING.try_into().ok(),
         };
         let frame = signal(v1::signal::Signal::Typing(typing));
-        self.cluster().signal(&[room], &frame, &caller.user).await;
+        self.cluster().signal(&[room], &frame, Some(&caller.user)).await;
         Ok(v1::SendTypingResponse {})
     }
 }
