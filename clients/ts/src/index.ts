@@ -38,6 +38,6 @@ export { MemoryStorage } from "./storage/memory.js";
 export type { StorageState } from "./storage/steady.js";
 export { type Storage, StorageError, type Store } from "./storage/store.js";
 export type { Connection, Transport } from "./transport/transport.js";
-export { WebSocketTransport } from "./transport/websocket.js";
+export { type WebSocketConstructor, type WebSocketLike, WebSocketTransport } from "./transport/websocket.js";
 /** The contract, as it is generated: requests, responses, events. */
 export * as v1 from "./gen/chat_pb.js";

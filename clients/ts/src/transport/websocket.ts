@@ -12,10 +12,23 @@ const ASK_TIMEOUT_MS = 3_000;
 /** Close code for a message that is larger than the other side takes. */
 const TOO_LARGE = 1009;
 
+/** What is needed of a WebSocket: browsers', Node's and that of `ws` have it. */
+export interface WebSocketLike {
+  readonly readyState: number;
+  onopen: ((event: never) => void) | null;
+  onmessage: ((event: never) => void) | null;
+  onerror: ((event: never) => void) | null;
+  onclose: ((event: never) => void) | null;
+  send(data: string): void;
+  close(code?: number): void;
+}
+
+export type WebSocketConstructor = new (url: string, protocols: string[]) => WebSocketLike;
+
 /** Canonical proto3 JSON over a WebSocket: one connection for everything. */
 export class WebSocketTransport implements Transport {
   readonly #url: string;
-  readonly #WebSocket: typeof WebSocket | undefined;
+  readonly #WebSocket: WebSocketConstructor | undefined;
   /** Frames are measured before they are sent: encoded once for both. */
   readonly #encoded = new WeakMap<ClientFrame, string>();
 
@@ -23,7 +36,7 @@ export class WebSocketTransport implements Transport {
    * `url` is where the server is, as `https://host` or `http://host:port`. Node before 22 has no WebSocket of its own:
    * give one with the same interface, such as that of `ws`.
    */
-  constructor(url: string, implementation: typeof WebSocket | undefined = globalThis.WebSocket) {
+  constructor(url: string, implementation: WebSocketConstructor | undefined = globalThis.WebSocket) {
     this.#url = url;
     this.#WebSocket = implementation;
   }
@@ -66,7 +79,7 @@ export class WebSocketTransport implements Transport {
         connection.send(helloFrame(hello));
         resolve(connection);
       };
-      socket.onmessage = ({ data }) => {
+      socket.onmessage = ({ data }: { data: unknown }) => {
         try {
           // A later version may say more than is known here.
           frames.push(fromJson(ServerFrameSchema, JSON.parse(data as string), { ignoreUnknownFields: true }));
@@ -78,7 +91,7 @@ export class WebSocketTransport implements Transport {
       };
       // The close event that follows carries the reason.
       socket.onerror = () => {};
-      socket.onclose = ({ code, reason }) => {
+      socket.onclose = ({ code, reason }: { code: number; reason: string }) => {
         settled();
         if (code === 1000) frames.end();
         else if (code === TOO_LARGE) frames.fail(frameTooLarge(reason || "a frame was too large"));
@@ -88,7 +101,7 @@ export class WebSocketTransport implements Transport {
     });
   }
 
-  #connect(url: URL, token: string): WebSocket {
+  #connect(url: URL, token: string): WebSocketLike {
     // A browser cannot set headers here: the token travels as a subprotocol.
     // This client may be newer than the server.
     const protocols = ["parlance.v1", "unknown-fields.ignore", `bearer.${token}`];
