@@ -56,15 +56,16 @@ async function write(database: IDBPDatabase, changes: readonly Change[]): Promis
   if (changes.length === 0) return;
   const names = [...new Set(changes.map(({ collection }) => collection))];
   const transaction = database.transaction(names, "readwrite");
+  const requests: Promise<unknown>[] = [transaction.done];
   try {
-    const requests = changes.map(({ collection, key, value }) => {
+    for (const { collection, key, value } of changes) {
       const store = transaction.objectStore(collection);
-      return value === undefined ? store.delete(key) : store.put(value);
-    });
-    await Promise.all([...requests, transaction.done]);
+      requests.push(value === undefined ? store.delete(key) : store.put(value));
+    }
+    await Promise.all(requests);
   } catch (error) {
-    // One that cannot be stored takes the others with it.
-    transaction.done.catch(() => {});
+    // One that cannot be stored takes the others with it: they are rejected too.
+    for (const request of requests) request.catch(() => {});
     try {
       transaction.abort();
     } catch {

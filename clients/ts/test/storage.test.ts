@@ -1,0 +1,153 @@
+import "fake-indexeddb/auto";
+
+import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+import { openDB } from "idb";
+import { afterAll, describe, expect, test, vi } from "vitest";
+
+import { IndexedDbStorage, MemoryStorage, type Storage, StorageError, type Store } from "../src/index.js";
+import { FileStorage } from "../src/node.js";
+import type { Command } from "../src/queue/command.js";
+import type { Change } from "../src/storage/store.js";
+
+const folders: string[] = [];
+afterAll(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))));
+
+async function folder(): Promise<string> {
+  const created = await mkdtemp(path.join(tmpdir(), "parlance-store-"));
+  folders.push(created);
+  return created;
+}
+
+const STORAGES: Record<string, () => Promise<Storage>> = {
+  memory: async () => new MemoryStorage(),
+  IndexedDB: async () => new IndexedDbStorage(`${Math.random()}`),
+  files: async () => new FileStorage(await folder()),
+};
+
+const command = (id: string, text = id): Command => ({ id, kind: "send", roomId: "r", payload: { text }, writtenAt: 1, state: "waiting" });
+const put = (id: string, text?: string): Change => ({ collection: "commands", key: id, value: command(id, text) });
+const remove = (id: string): Change => ({ collection: "commands", key: id, value: undefined });
+const ids = async (store: Store) => (await store.readAll("commands")).map(({ id }) => id).sort();
+
+describe.each(Object.entries(STORAGES))("a store in %s", (_, create) => {
+  test("has what was written, by collection and key", async () => {
+    const store = await (await create()).open();
+    await store.write([put("a"), put("b"), { collection: "cursors", key: "r", value: { roomId: "r", seq: 7, epoch: "18446744073709551615" } }]);
+    expect(await ids(store)).toEqual(["a", "b"]);
+    expect(await store.read("commands", "a")).toEqual(command("a"));
+    expect(await store.read("commands", "missing")).toBeUndefined();
+    expect(await store.readAll("cursors")).toEqual([{ roomId: "r", seq: 7, epoch: "18446744073709551615" }]);
+    expect(await store.readAll("rooms")).toEqual([]);
+    await store.write([remove("a"), remove("missing"), put("b", "changed")]);
+    expect(await store.readAll("commands")).toEqual([command("b", "changed")]);
+    await store.close();
+  });
+
+  test("has it when it is opened again", async () => {
+    const storage = await create();
+    const before = await storage.open();
+    await before.write([put("a"), put("b")]);
+    await before.write([remove("a")]);
+    await before.close();
+    const after = await storage.open();
+    expect(await ids(after)).toEqual(["b"]);
+    await after.close();
+  });
+
+  test("keeps bytes, and keys of any form", async () => {
+    const storage = await create();
+    const before = await storage.open();
+    const keys = ["a/b", "..", "__proto__", "constructor", "🙂", "line\nbreak", '"', ""].filter((key) => key !== "");
+    const entry = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+    await before.write(keys.map((roomId) => ({ collection: "rooms", key: roomId, value: { roomId, entry } })));
+    await before.write([{ collection: "messages", key: "r", value: { roomId: "r", from: 1, to: 3, hasOlder: false, events: [entry, new Uint8Array()] } }]);
+    await before.close();
+    const after = await storage.open();
+    for (const key of keys) expect(await after.read("rooms", key)).toEqual({ roomId: key, entry });
+    expect(await after.read("messages", "r")).toMatchObject({ events: [entry, new Uint8Array()] });
+    await after.close();
+  });
+
+  test("applies writes in their order, also those that are not waited for", async () => {
+    const store = await (await create()).open();
+    const writes = Array.from({ length: 50 }, (_, number) => store.write([put("a", `${number}`), ...(number % 2 ? [put("b")] : [remove("b")])]));
+    await Promise.all(writes);
+    expect(await store.read("commands", "a")).toEqual(command("a", "49"));
+    expect(await ids(store)).toEqual(["a", "b"]);
+    await store.close();
+  });
+
+  test("updates a record without another write in between", async () => {
+    const store = await (await create()).open();
+    const add = () =>
+      store.update("meta", "count", (current) => ({ name: "count", value: String(Number(current?.value ?? 0) + 1) }));
+    await Promise.all(Array.from({ length: 20 }, add));
+    expect(await store.read("meta", "count")).toEqual({ name: "count", value: "20" });
+    expect(await store.update("meta", "count", () => undefined)).toBeUndefined();
+    expect(await store.readAll("meta")).toEqual([]);
+    await store.close();
+  });
+});
+
+test("of a write that cannot be stored IndexedDB applies nothing", async () => {
+  const store = await new IndexedDbStorage(`${Math.random()}`).open();
+  const broken = { ...command("b"), payload: { text: () => {} } } as unknown as Command;
+  await expect(store.write([put("a"), { collection: "commands", key: "b", value: broken }])).rejects.toThrow();
+  expect(await ids(store)).toEqual([]);
+});
+
+test("IndexedDB makes way for a later version, and says that it is lost", async () => {
+  const storage = new IndexedDbStorage(`${Math.random()}`);
+  const store = await storage.open();
+  const lost = vi.fn();
+  store.onLost(lost);
+  const later = await openDB(storage.sharedAs, 99);
+  expect(lost).toHaveBeenCalledExactlyOnceWith(expect.any(StorageError));
+  later.close();
+  await expect(storage.open()).rejects.toMatchObject({ name: "VersionError" });
+});
+
+test("a write that a crash has cut off is not there, and what was before it is", async () => {
+  const directory = await folder();
+  const before = await new FileStorage(directory).open();
+  await before.write([put("a")]);
+  await before.close();
+  await appendFile(path.join(directory, "journal.jsonl"), '[["commands",{"id":"b"');
+  const after = await new FileStorage(directory).open();
+  expect(await ids(after)).toEqual(["a"]);
+  await after.write([put("c")]);
+  await after.close();
+  const again = await new FileStorage(directory).open();
+  expect(await ids(again)).toEqual(["a", "c"]);
+  await again.close();
+});
+
+test("the journal is rewritten before it grows without end", async () => {
+  const directory = await folder();
+  const store = await new FileStorage(directory).open();
+  await Promise.all(Array.from({ length: 1_100 }, (_, number) => store.write([put("a", `${number}`)])));
+  await store.close();
+  const lines = (await readFile(path.join(directory, "journal.jsonl"), "utf8")).split("\n");
+  expect(lines.length).toBeLessThan(200);
+});
+
+test("a directory is opened by one at a time, and after a crash again", async () => {
+  const directory = await folder();
+  const first = await new FileStorage(directory).open();
+  await expect(new FileStorage(directory).open()).rejects.toBeInstanceOf(StorageError);
+  await first.close();
+  // Of a process that lives, and of one that does not.
+  await writeFile(path.join(directory, "lock"), String(process.ppid));
+  await expect(new FileStorage(directory).open()).rejects.toThrow(`open in process ${process.ppid}`);
+  await writeFile(path.join(directory, "lock"), "999999999");
+  await (await new FileStorage(directory).open()).close();
+});
+
+test("a directory of a later version is left alone", async () => {
+  const directory = await folder();
+  await writeFile(path.join(directory, "journal.jsonl"), '{"version":99}\n');
+  await expect(new FileStorage(directory).open()).rejects.toThrow("later version");
+});

@@ -1,0 +1,226 @@
+import "fake-indexeddb/auto";
+
+import { create } from "@bufbuild/protobuf";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+
+import { DiscardedError, IndexedDbStorage, v1 } from "../src/index.js";
+import { CommandQueue } from "../src/queue/queue.js";
+import type { Channel, Locks, TabRuntime } from "../src/queue/tabs.js";
+import { Session } from "../src/session/session.js";
+import { FakeTransport } from "./fake.js";
+
+/** Locks and channels of one browser. */
+class FakeBrowser {
+  readonly #waiting: (() => void)[] = [];
+  readonly #channels = new Set<FakeChannel>();
+  #held: { end: () => void } | undefined;
+
+  /** What a tab sees, and how it dies. */
+  tab(): { runtime: TabRuntime; freeze: () => void; die: () => void } {
+    let isAwake = true;
+    let holding: (() => void) | undefined;
+    const channels: FakeChannel[] = [];
+    const locks: Locks = {
+      request: (_name, { signal, steal }, held) =>
+        new Promise((resolve, reject) => {
+          const grant = () => {
+            if (signal?.aborted) return this.#next();
+            let isOver = false;
+            const end = () => {
+              if (isOver) return;
+              isOver = true;
+              if (this.#held === lock) this.#held = undefined;
+            };
+            const lock = { end: () => (end(), reject(new DOMException("stolen", "AbortError"))) };
+            this.#held = lock;
+            holding = () => (end(), this.#next());
+            void held().then(() => (holding?.(), resolve(undefined)));
+          };
+          if (steal) {
+            this.#held?.end();
+            grant();
+          } else if (this.#held) this.#waiting.push(grant);
+          else grant();
+        }),
+    };
+    const runtime: TabRuntime = {
+      locks,
+      channel: () => {
+        const channel = new FakeChannel(this.#channels, () => isAwake);
+        channels.push(channel);
+        return channel;
+      },
+    };
+    const freeze = () => void (isAwake = false);
+    const die = () => {
+      freeze();
+      channels.forEach((channel) => channel.close());
+      holding?.();
+    };
+    return { runtime, freeze, die };
+  }
+
+  #next(): void {
+    if (!this.#held) this.#waiting.shift()?.();
+  }
+}
+
+class FakeChannel implements Channel {
+  onmessage: ((event: MessageEvent) => void) | null = null;
+
+  constructor(
+    readonly all: Set<FakeChannel>,
+    readonly isAwake: () => boolean,
+  ) {
+    all.add(this);
+  }
+
+  postMessage(message: unknown): void {
+    if (!this.isAwake()) return;
+    const data: unknown = structuredClone(message);
+    for (const other of this.all) if (other !== this) queueMicrotask(() => other.isAwake() && other.onmessage?.({ data } as MessageEvent));
+  }
+
+  close(): void {
+    this.all.delete(this);
+  }
+}
+
+let browser: FakeBrowser;
+let storage: IndexedDbStorage;
+const ends: (() => void)[] = [];
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
+  browser = new FakeBrowser();
+  storage = new IndexedDbStorage(`${Math.random()}`);
+});
+afterEach(() => {
+  vi.useRealTimers();
+  ends.splice(0).forEach((end) => end());
+});
+
+async function until(check: () => void) {
+  await vi.waitFor(
+    async () => {
+      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+      check();
+    },
+    { timeout: 10_000, interval: 5 },
+  );
+}
+
+async function tab({ shared = true, head = 4n } = {}) {
+  const { runtime, freeze, die } = browser.tab();
+  const transport = new FakeTransport();
+  const session = new Session({ transport, token: () => "t" });
+  session.start();
+  const queue = new CommandQueue(session, storage, shared ? runtime : {});
+  ends.push(() => (session.close(), void queue.close()));
+  await until(() => expect(transport.connections).toHaveLength(1));
+  transport.last.welcome([{ roomId: "r", seq: head }]);
+  await until(() => expect(session.state.status).toBe("online"));
+  const sent = () => transport.last.sent.flatMap(({ operation }) => (operation.case === "sendMessage" ? [operation.value] : []));
+  const answer = (seq: bigint) => transport.last.answer({ case: "sendMessage", value: { roomId: "r", seq } });
+  return { queue, session, transport, sent, answer, freeze, die };
+}
+
+const send = (text: string) => ({ kind: "send", roomId: "r", payload: { text } }) as const;
+const texts = (sent: { text: string }[]) => sent.map(({ text }) => text);
+
+test("of two tabs one sends, and both see what becomes of it", async () => {
+  const [first, second] = [await tab(), await tab()];
+  const submitted = second.queue.submit(send("hello"));
+  await until(() => expect(texts(first.sent())).toEqual(["hello"]));
+  expect(first.queue.commands).toMatchObject([{ id: submitted.id, state: "sending" }]);
+  await until(() => expect(second.queue.commands).toMatchObject([{ id: submitted.id, state: "sending" }]));
+  first.answer(5n);
+  expect(await submitted.done).toMatchObject({ case: "sendMessage", value: { seq: 5n } });
+  expect(second.sent()).toEqual([]);
+  for (const { queue } of [first, second]) expect(queue.commands).toMatchObject([{ state: "confirmed", seq: 5 }]);
+  first.queue.observed("r", 5);
+  second.queue.observed("r", 5);
+  for (const { queue } of [first, second]) expect(queue.commands).toEqual([]);
+});
+
+test("a refusal reaches the tab that asked", async () => {
+  const [first, second] = [await tab(), await tab()];
+  const submitted = second.queue.submit(send("hello"));
+  await until(() => expect(first.sent()).toHaveLength(1));
+  first.transport.last.refuse({ code: 7, reason: "not_a_member", message: "not a member" });
+  await expect(submitted.done).rejects.toMatchObject({ reason: "not_a_member", code: 7 });
+  expect(second.queue.commands).toMatchObject([{ state: "failed", error: { reason: "not_a_member" } }]);
+  void second.queue.retry(submitted.id);
+  await until(() => expect(first.sent()).toHaveLength(2));
+});
+
+test("the next tab takes over from one that dies, and sends what it had begun as it was", async () => {
+  const [first, second] = [await tab(), await tab({ head: 900n })];
+  first.queue.submit(send("one"));
+  first.queue.submit(send("two"));
+  await until(() => expect(texts(first.sent())).toEqual(["one"]));
+  first.die();
+  await until(() => expect(second.sent()).toMatchObject([{ text: "one", clientMessageId: first.sent()[0]!.clientMessageId, afterSeq: 4n }]));
+  second.answer(5n);
+  await until(() => expect(texts(second.sent())).toEqual(["one", "two"]));
+});
+
+test("a tab that closes its client hands over", async () => {
+  const [first, second] = [await tab(), await tab()];
+  first.session.close();
+  await first.queue.close();
+  second.queue.submit(send("hello"));
+  await until(() => expect(texts(second.sent())).toEqual(["hello"]));
+});
+
+test("an owner that is frozen is replaced", async () => {
+  const [first, second] = [await tab(), await tab()];
+  first.freeze();
+  second.queue.submit(send("hello"));
+  await until(() => expect(second.queue.commands).toHaveLength(1));
+  await until(() => {
+    vi.advanceTimersByTime(500);
+    expect(texts(second.sent())).toEqual(["hello"]);
+  });
+  expect(first.sent()).toEqual([]);
+});
+
+test("a discard in one tab holds in all", async () => {
+  const [first, second] = [await tab(), await tab()];
+  first.queue.submit(send("first"));
+  const withdrawn = first.queue.submit(send("withdrawn"));
+  await until(() => expect(second.queue.commands).toHaveLength(2));
+  await second.queue.discard(withdrawn.id);
+  await expect(withdrawn.done).rejects.toBeInstanceOf(DiscardedError);
+  await until(() => expect(first.sent()).toHaveLength(1));
+  first.answer(5n);
+  await until(() => expect(first.queue.commands).toMatchObject([{ state: "confirmed" }]));
+  expect(texts(first.sent())).toEqual(["first"]);
+  // A tab that opens later has the storage only.
+  const third = await tab();
+  first.die();
+  second.die();
+  await until(() => expect(third.queue.commands.map(({ id }) => id)).not.toContain(withdrawn.id));
+});
+
+test("without locks two tabs send with one id and one notion of the room, and not what another has discarded", async () => {
+  const first = await tab({ shared: false });
+  const { id } = first.queue.submit(send("hello"));
+  const withdrawn = first.queue.submit(send("withdrawn"));
+  await until(() => expect(first.sent()).toHaveLength(1));
+  const second = await tab({ shared: false, head: 4_500n });
+  await until(() => expect(second.sent()).toHaveLength(1));
+  // The server recognises the second: it says what was known at the first.
+  for (const { sent } of [first, second]) expect(sent()).toMatchObject([{ clientMessageId: id, afterSeq: 4n }]);
+  await first.queue.discard(withdrawn.id);
+  second.answer(5n);
+  await until(() => expect(second.queue.commands).toMatchObject([{ id, state: "confirmed" }]));
+  expect(texts(second.sent())).toEqual(["hello"]);
+});
+
+test("an answer survives the way between tabs", async () => {
+  const [first, second] = [await tab(), await tab()];
+  const submitted = second.queue.submit({ kind: "edit", roomId: "r", payload: { seq: 3, text: "better" } });
+  await until(() => expect(first.transport.last.sent.at(-1)?.operation.case).toBe("editMessage"));
+  first.transport.last.answer({ case: "editMessage", value: { outcome: create(v1.OutcomeSchema, { seq: 5n, lastSeq: 5n }) } });
+  expect(await submitted.done).toMatchObject({ case: "editMessage", value: { outcome: { seq: 5n } } });
+});
