@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 
 import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { type Connection, TransportError, v1 } from "../src/index.js";
 import { grpcWeb } from "../src/transport/grpc-web.js";
@@ -131,6 +131,27 @@ test("an open that hangs can be aborted", async () => {
   });
   await expect(open(abort.signal)).rejects.toThrow();
   await gone;
+});
+
+test("a stream that is silent for minutes is opened anew, whatever its calls say", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  try {
+    const connection = await open();
+    const cases: (string | undefined)[] = [];
+    const ended = (async () => {
+      for await (const { frame } of connection.frames) cases.push(frame.case);
+    })();
+    vi.advanceTimersByTime(4 * 60_000);
+    await Promise.resolve();
+    expect(cases).not.toContain("draining");
+    vi.advanceTimersByTime(2 * 60_000);
+    connection.close();
+    await ended;
+    expect(cases).toEqual(["welcome", "draining"]);
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("a frame is as large as the message of its call", () => {

@@ -27,6 +27,12 @@ for (const service of [ChatService, UserService, RoomService, InboxService] as D
   for (const method of service.methods) if (method.methodKind === "unary") METHODS.set(method.localName, method as DescMethodUnary);
 }
 
+/**
+ * Probes are calls of their own, so an answer does not show that the stream works: one that is silent for this long is
+ * opened anew.
+ */
+const STREAM_SILENCE_MS = 5 * 60_000;
+
 /** grpc-web to `url`, which is `https://host` or `http://host:port`: events on a stream, each operation a call of its own. */
 export function grpcWeb(url: string): Transport {
   return new GrpcWebTransport(url);
@@ -109,11 +115,26 @@ class GrpcWebConnection implements Connection {
   }
 
   async #pump(events: AsyncIterator<ServerFrame>): Promise<void> {
+    let silent: ReturnType<typeof setTimeout> | undefined;
+    // A server that drains is left at once and without an error.
+    const leave = () => this.frames.push(create(ServerFrameSchema, { frame: { case: "draining", value: {} } }));
+    const heard = () => {
+      clearTimeout(silent);
+      silent = setTimeout(leave, STREAM_SILENCE_MS);
+    };
+    const stop = () => clearTimeout(silent);
+    this.#end.signal.addEventListener("abort", stop, { once: true });
     try {
-      for (let next = await events.next(); !next.done; next = await events.next()) this.frames.push(next.value);
+      heard();
+      for (let next = await events.next(); !next.done; next = await events.next()) {
+        heard();
+        this.frames.push(next.value);
+      }
       this.frames.end();
     } catch (error) {
       if (!this.#end.signal.aborted) this.frames.fail(asStreamError(fromStatus(error)));
+    } finally {
+      stop();
     }
   }
 
