@@ -112,6 +112,16 @@ test("without a network the state says so at once, and with one it is tried at o
   expect(transport.connections).toHaveLength(2);
 });
 
+test("a network that goes during an attempt ends it at once", async () => {
+  transport.hangs = true;
+  session.start();
+  await settle();
+  host.goOffline();
+  await settle();
+  expect(session.state).toMatchObject({ status: "waiting", error: expect.any(OfflineError) });
+  expect(transport.signals[0]!.aborted).toBe(true);
+});
+
 test("a network that comes back during an attempt does not leave it waiting", async () => {
   session.start();
   transport.hangs = true;

@@ -30,8 +30,8 @@ interface Call {
   isStamped: boolean;
   /** Goes on before the call itself does. */
   examination?: Examination | undefined;
-  /** When it was sent on this connection, and how large it was. */
-  sentAt?: number;
+  /** When it was last sent, and how large it was. */
+  sentAt: number;
   bytes: number;
   /** Something that was sent later was answered. */
   overtaken: boolean;
@@ -55,7 +55,8 @@ export class Calls {
   readonly #calls = new Map<string, Call>();
   /** Those that are to be sent on this connection, in order. */
   #ready: string[] = [];
-  #inFlight = 0;
+  /** Those that were sent on it and are not answered, in order. */
+  readonly #inFlight = new Map<string, Call>();
   #isPumping = false;
   #line: Line | undefined;
   readonly #positions: Positions;
@@ -93,6 +94,7 @@ export class Calls {
         hadFreshToken: false,
         ephemeral,
         isStamped: false,
+        sentAt: 0,
         bytes: 0,
         overtaken: false,
       });
@@ -112,51 +114,46 @@ export class Calls {
     const now = this.#clock.now();
     this.#line = undefined;
     this.#ready = [];
-    this.#inFlight = 0;
-    for (const [key, call] of [...this.#calls]) {
-      const { sentAt, overtaken } = call;
-      delete call.sentAt;
+    for (const [key, call] of this.#inFlight) {
+      const isStuck = call.overtaken && now - call.sentAt > ANSWER_TIMEOUT_MS;
       call.overtaken = false;
-      if (call.ephemeral) this.#reject(key, connectionLost());
       // Others were answered, so it is the call that gets stuck and not the connection.
-      else if (overtaken && sentAt !== undefined && now - sentAt > ANSWER_TIMEOUT_MS && ++call.unanswered >= MAX_UNANSWERED) {
-        this.#reject(key, noAnswer());
-      }
+      if (isStuck && ++call.unanswered >= MAX_UNANSWERED) this.#reject(key, noAnswer());
     }
+    this.#inFlight.clear();
+    for (const [key, { ephemeral }] of this.#calls) if (ephemeral) this.#reject(key, connectionLost());
   }
 
   /** When the oldest unanswered call was sent, by the clock's `now`. */
   waitingSince(): number | undefined {
-    let since: number | undefined;
-    for (const { sentAt } of this.#calls.values()) if (sentAt !== undefined && !(since! <= sentAt)) since = sentAt;
-    return since;
+    for (const { sentAt } of this.#inFlight.values()) return sentAt;
+    return undefined;
   }
 
   /** Nothing could be answered until now: answers are due from now on. */
   awake(): void {
     const now = this.#clock.now();
-    for (const call of this.#calls.values()) if (call.sentAt !== undefined) call.sentAt = now;
+    for (const call of this.#inFlight.values()) call.sentAt = now;
   }
 
   /** Takes an answer. */
   answered({ requestId, result }: Reply): void {
     const call = this.#calls.get(requestId);
     if (!call) return;
-    this.overtake(call.sentAt ?? -Infinity);
-    this.#landed(call);
+    if (this.#inFlight.delete(requestId)) this.overtake(call.sentAt);
     this.#take(requestId, call, result);
     this.#pump();
   }
 
   /** Something that was sent at this time was answered: what was sent before it is late. */
   overtake(sentAt: number): void {
-    for (const call of this.#calls.values()) if (call.sentAt !== undefined && call.sentAt < sentAt) call.overtaken = true;
+    for (const call of this.#inFlight.values()) if (call.sentAt < sentAt) call.overtaken = true;
   }
 
   /** Something refused a frame for its size and ended the connection: that was the largest unanswered one. */
   tooLarge(error: RefusedError): void {
     let largest: [string, Call] | undefined;
-    for (const entry of this.#calls) if (entry[1].sentAt !== undefined && !(largest && largest[1].bytes >= entry[1].bytes)) largest = entry;
+    for (const entry of this.#inFlight) if (!(largest && largest[1].bytes >= entry[1].bytes)) largest = entry;
     if (largest) this.#reject(largest[0], frameTooLarge(error.message, largest[1].bytes));
   }
 
@@ -208,7 +205,7 @@ export class Calls {
     // A call that fails as it is sent makes room for the next one: this loop sends it.
     if (this.#isPumping) return;
     this.#isPumping = true;
-    while (this.#line && this.#inFlight < this.#line.maxInFlight) {
+    while (this.#line && this.#inFlight.size < this.#line.maxInFlight) {
       const key = this.#ready.shift();
       if (key === undefined) break;
       const call = this.#calls.get(key);
@@ -228,19 +225,14 @@ export class Calls {
       if (call.bytes > line.maxBytes) {
         throw frameTooLarge(`the request takes ${call.bytes} bytes, and the server takes ${line.maxBytes} at most`, call.bytes);
       }
+      call.overtaken = false;
       call.sentAt = this.#clock.now();
-      this.#inFlight++;
+      this.#inFlight.set(key, call);
       line.send(frame);
     } catch (error) {
       // What cannot be encoded is the fault of this call alone.
-      this.#landed(call);
       this.#reject(key, error);
     }
-  }
-
-  #landed(call: Call): void {
-    if (call.sentAt !== undefined) this.#inFlight--;
-    delete call.sentAt;
   }
 
   #reject(key: string, error: unknown): void {
@@ -252,7 +244,7 @@ export class Calls {
     const call = this.#calls.get(key);
     if (!call) return;
     call.again?.();
-    this.#landed(call);
+    this.#inFlight.delete(key);
     this.#calls.delete(key);
     this.#pump();
   }

@@ -271,6 +271,7 @@ export class Session extends Emitter<SessionEvents> {
     const error = asOffline(undefined);
     const phase = this.#phase;
     if (phase.name === "linked") this.#ended(phase.link, error);
+    else if (phase.name === "connecting") phase.attempt.abort(error);
     else if (phase.name === "waiting") this.#set({ ...(this.#state as ConnectionState & { status: "waiting" }), error });
   }
 
