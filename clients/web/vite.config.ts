@@ -25,33 +25,49 @@ function compressed(): Plugin {
   };
 }
 
-/** The names and search words of the emoji, and nothing else of a data set five times as large. */
+/**
+ * The names and search words of the emoji, and nothing else of a data set five times as large. A file
+ * that is fetched and no module: an import that failed once may fail as long as the page lives.
+ */
 function emoji(): Plugin {
   const id = "virtual:emoji";
+  const address = "/@emoji.json";
+  let isBuild = false;
   return {
     name: "emoji",
+    configResolved: ({ command }) => void (isBuild = command === "build"),
     resolveId: (source) => (source === id ? `\0${id}` : undefined),
     load(source) {
       if (source !== `\0${id}`) return undefined;
-      const read = (file: string) => JSON.parse(readFileSync(path.join("node_modules/emojibase-data/en", file), "utf8"));
-      const groups: { key: string; message: string; order: number }[] = read("messages.json").groups;
-      const shortcodes: Record<string, string | string[]> = read("shortcodes/github.json");
-      const all: { hexcode: string; unicode: string; label: string; tags?: string[]; group?: number; order?: number }[] =
-        read("compact.json");
-      const shown = groups
-        .filter(({ key }) => key !== "component")
-        .map(({ message, order }) => ({
-          name: message,
-          emoji: all
-            .filter(({ group }) => group === order)
-            .sort((a, b) => (a.order ?? 0) - (b.order ?? 0))
-            // Where it is an emoji without being told so, no selector says so again: others send it without.
-            .map((emoji) => ({ ...emoji, unicode: emoji.unicode.replace(/^(\p{Emoji_Presentation})\ufe0f$/u, "$1") }))
-            .map(({ unicode, label, tags = [], hexcode }) => [unicode, label, [shortcodes[hexcode] ?? []].flat().concat(tags).join(" ")]),
-        }));
-      return `export default ${JSON.stringify(shown)}`;
+      if (!isBuild) return `export default ${JSON.stringify(address)}`;
+      const file = this.emitFile({ type: "asset", name: "emoji.json", source: emojiFile() });
+      return `export default import.meta.ROLLUP_FILE_URL_${file}`;
+    },
+    configureServer({ middlewares }) {
+      middlewares.use(address, (_request, response) => response.setHeader("content-type", "application/json").end(emojiFile()));
     },
   };
+}
+
+/** The emoji by group: each as itself, its label, its short codes, and other words that it is found by. */
+export function emojiFile(): string {
+  const read = (file: string) => JSON.parse(readFileSync(path.join("node_modules/emojibase-data/en", file), "utf8"));
+  const groups: { key: string; message: string; order: number }[] = read("messages.json").groups;
+  const shortcodes: Record<string, string | string[]> = read("shortcodes/github.json");
+  const all: { hexcode: string; unicode: string; label: string; tags?: string[]; group?: number; order?: number }[] =
+    read("compact.json");
+  const shown = groups
+    .filter(({ key }) => key !== "component")
+    .map(({ message, order }) => ({
+      name: message,
+      emoji: all
+        .filter(({ group }) => group === order)
+        .sort((a, b) => (a.order ?? 0) - (b.order ?? 0))
+        // Where it is an emoji without being told so, no selector says so again: others send it without.
+        .map((emoji) => ({ ...emoji, unicode: emoji.unicode.replace(/^(\p{Emoji_Presentation})\ufe0f$/u, "$1") }))
+        .map(({ unicode, label, tags = [], hexcode }) => [unicode, label, [shortcodes[hexcode] ?? []].flat(), tags]),
+    }));
+  return JSON.stringify(shown);
 }
 
 const server = process.env["PARLANCE_URL"] ?? "http://127.0.0.1:8080";

@@ -11,6 +11,7 @@ export const BINARY = process.env["PARLANCE_BIN"] ?? fileURLToPath(new URL("../.
 /** A real server of a test's own, with a way in that can be cut. */
 export class Server {
   readonly #folder: string;
+  readonly #options: readonly string[];
   #child: ChildProcess | undefined;
   #address = "127.0.0.1:0";
   readonly #sockets = new Set<net.Socket>();
@@ -18,8 +19,9 @@ export class Server {
   /** New connections are refused. */
   cut = false;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, options: readonly string[]) {
     this.#folder = folder;
+    this.#options = options;
     this.#proxy = net.createServer((client) => {
       if (this.cut) return void client.destroy();
       const [host, port] = this.#address.split(":");
@@ -37,8 +39,9 @@ export class Server {
     });
   }
 
-  static async start(): Promise<Server> {
-    const server = new Server(await mkdtemp(path.join(tmpdir(), "parlance-ts-")));
+  /** A server with further options of `parlance serve`. */
+  static async start(...options: string[]): Promise<Server> {
+    const server = new Server(await mkdtemp(path.join(tmpdir(), "parlance-ts-")), options);
     await server.launch();
     await new Promise<void>((resolve) => server.#proxy.listen(0, "127.0.0.1", resolve));
     return server;
@@ -52,7 +55,7 @@ export class Server {
   /** Starts the process, where it listened before if it did. */
   async launch(): Promise<void> {
     const arguments_ = ["serve", "--listen", this.#address, "--admin-listen", "127.0.0.1:0", "--user-rate", "0"];
-    const child = spawn(BINARY, [...arguments_, "--data-dir", path.join(this.#folder, "data"), "--drain-seconds", "2"], {
+    const child = spawn(BINARY, [...arguments_, "--data-dir", path.join(this.#folder, "data"), "--drain-seconds", "2", ...this.#options], {
       stdio: ["ignore", "pipe", "inherit"],
       env: { ...process.env, PARLANCE_LOG: "error" },
     });

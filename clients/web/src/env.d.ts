@@ -1,5 +1,5 @@
 declare module "virtual:emoji" {
-  /** Each as the emoji, its label, and words to find it by. */
-  const groups: readonly { name: string; emoji: readonly (readonly [string, string, string])[] }[];
-  export default groups;
+  /** Where the emoji are: JSON, in the form of `EmojiFile`. */
+  const url: string;
+  export default url;
 }

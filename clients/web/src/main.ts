@@ -1,8 +1,10 @@
 import { mount } from "svelte";
 
 import App from "./App.svelte";
+import { language } from "./lib/texts";
 import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/overlays.css";
 
+document.documentElement.lang = language;
 mount(App, { target: document.getElementById("app")! });

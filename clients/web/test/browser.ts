@@ -1,9 +1,35 @@
 import { existsSync } from "node:fs";
+import path from "node:path";
 
-import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Locator,
+  type Page,
+  type Route,
+} from "playwright-core";
 
 const CHROMIUM = process.env["CHROMIUM"] ?? ["/usr/bin/chromium", "/usr/bin/google-chrome"].find(existsSync) ?? "chromium";
 const ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
+
+/** The folder of a build to be tested instead of the one that is built into the server. */
+const WEB_APP = process.env["WEB_APP"];
+const FILES = /^\/(|icon\.svg|manifest\.webmanifest|assets\/[^/]+)$/;
+
+/** Hands out the files of {@link WEB_APP} as the server does its own. */
+async function serve(route: Route): Promise<void> {
+  const { pathname } = new URL(route.request().url());
+  const headers: Record<string, string> = {};
+  if (pathname === "/") {
+    // From a server that is away nothing comes; and its policy counts.
+    const answer = await route.fetch().catch(() => undefined);
+    if (!answer) return route.abort("connectionrefused");
+    headers["content-security-policy"] = answer.headers()["content-security-policy"] ?? "";
+  }
+  await route.fulfill({ path: path.join(WEB_APP!, pathname === "/" ? "index.html" : pathname), headers });
+}
 
 /** What a page complained of, that is no fault of its own while a server is away. */
 const EXPECTED = /net::ERR_|WebSocket connection|Failed to load resource|Autofocus processing/;
@@ -21,7 +47,9 @@ export class People {
 
   static async start(): Promise<People> {
     const executablePath = CHROMIUM;
-    return new People(await chromium.launch({ executablePath, args: ARGUMENTS }));
+    // A page that a test hands out is none of the server's address: Chromium would keep it from that.
+    const args = WEB_APP ? [...ARGUMENTS, "--disable-features=LocalNetworkAccessChecks"] : ARGUMENTS;
+    return new People(await chromium.launch({ executablePath, args }));
   }
 
   /** A window: nothing is shared with others. */
@@ -29,6 +57,7 @@ export class People {
     const context = await this.#browser.newContext({ viewport: { width: 1180, height: 760 }, locale: "en-GB", ...options });
     context.setDefaultTimeout(30_000);
     this.#contexts.push(context);
+    if (WEB_APP) await context.route(({ pathname }) => FILES.test(pathname), serve);
     context.on("console", (message) => {
       if (message.type() !== "error" && message.type() !== "warning") return;
       if (!EXPECTED.test(message.text())) this.complaints.push(message.text());

@@ -1,4 +1,4 @@
-import { Client, type ConnectionState, IndexedDbStorage, type Room, UnauthenticatedError, v1 } from "@parlance/client";
+import { Client, type ConnectionState, IndexedDbStorage, MemoryStorage, type Room, type Storage, UnauthenticatedError, v1 } from "@parlance/client";
 import { createContext } from "svelte";
 
 import { Drafts } from "./drafts";
@@ -46,7 +46,7 @@ export class Chat {
     this.client = new Client({
       url: location.origin,
       token: token === undefined ? async () => (await localUser(userId, "")).token : token,
-      storage: new IndexedDbStorage(userId),
+      storage: messageStorage(userId),
       deviceId: "web",
     });
     this.people = new People(this.client, () => this.state.status === "online");
@@ -136,6 +136,15 @@ export class Chat {
       await this.client.refresh();
       if (route.isEmpty) route.open({ room: room.roomId }, { instead: true });
     });
+  }
+}
+
+/** Where messages on their way are kept; as long as the page, where the browser allows no more. */
+function messageStorage(userId: string): Storage {
+  try {
+    return new IndexedDbStorage(userId);
+  } catch {
+    return new MemoryStorage();
   }
 }
 

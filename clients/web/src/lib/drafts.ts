@@ -1,3 +1,5 @@
+import { shared } from "./storage";
+
 /** What is written and not sent: kept over reloads, one for each place. */
 export class Drafts {
   readonly #prefix: string;
@@ -7,22 +9,17 @@ export class Drafts {
   }
 
   get(place: string): string {
-    return localStorage.getItem(this.#prefix + place) ?? "";
+    return shared.get(this.#prefix + place) ?? "";
   }
 
   set(place: string, text: string): void {
-    try {
-      if (text) localStorage.setItem(this.#prefix + place, text);
-      else localStorage.removeItem(this.#prefix + place);
-    } catch {
-      // The storage is full: it is kept as long as the page.
-    }
+    if (text) shared.set(this.#prefix + place, text);
+    else shared.remove(this.#prefix + place);
   }
 
   /** Forgets all of them. */
   clear(): void {
-    const own = Object.keys(localStorage).filter((key) => key.startsWith(this.#prefix));
-    for (const key of own) localStorage.removeItem(key);
+    for (const key of shared.keys(this.#prefix)) shared.remove(key);
   }
 
   move(from: string, to: string): void {

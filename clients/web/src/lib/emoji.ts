@@ -1,7 +1,14 @@
+import url from "virtual:emoji";
+
+import { Loader } from "./loader";
+
 export interface Emoji {
   readonly emoji: string;
   readonly label: string;
-  readonly words: string;
+  /** Short codes such as `tada`, the usual one first. */
+  readonly codes: readonly string[];
+  /** Further words that it is found by. */
+  readonly tags: readonly string[];
 }
 
 export interface EmojiGroup {
@@ -12,11 +19,42 @@ export interface EmojiGroup {
 /** Shown before all others. */
 export const QUICK = ["👍", "❤️", "😂", "🎉", "😮", "😢"];
 
-let groups: Promise<readonly EmojiGroup[]> | undefined;
+/** As the file has them: each as itself, its label, its short codes and its tags. */
+type EmojiFile = readonly {
+  readonly name: string;
+  readonly emoji: readonly (readonly [string, string, readonly string[], readonly string[]])[];
+}[];
 
-/** All of them; loaded when they are first wanted. */
-export function emojiGroups(): Promise<readonly EmojiGroup[]> {
-  return (groups ??= import("virtual:emoji").then(({ default: all }) =>
-    all.map(({ name, emoji }) => ({ name, emoji: emoji.map(([emoji, label, words]) => ({ emoji, label, words })) })),
-  ));
+const loader = new Loader(async (): Promise<readonly EmojiGroup[]> => {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  const file = (await response.json()) as EmojiFile;
+  return file.map(({ name, emoji }) => ({ name, emoji: emoji.map(([emoji, label, codes, tags]) => ({ emoji, label, codes, tags })) }));
+});
+
+/** All of them; loaded when they are first wanted. After a failure they are loaded again. */
+export const emojiGroups = (): Promise<readonly EmojiGroup[]> => loader.load();
+
+/** How well an emoji answers to a word, the best first; undefined where it does not. */
+function rankOf({ label, codes, tags }: Emoji, wanted: string): number | undefined {
+  const name = label.toLowerCase();
+  // "heart" means ❤ (`:heart:`, "red heart") and not every face with hearts.
+  if (codes.includes(wanted)) return codes[0] === wanted ? 0 : 1;
+  if (name === wanted) return 1;
+  if (codes.some((code) => code.startsWith(wanted))) return 2;
+  if (name.split(" ").some((word) => word.startsWith(wanted)) || name.startsWith(wanted)) return 3;
+  if (tags.some((tag) => tag === wanted)) return 4;
+  if (tags.some((tag) => tag.startsWith(wanted))) return 5;
+  if (name.includes(wanted) || codes.some((code) => code.includes(wanted))) return 6;
+  return tags.some((tag) => tag.includes(wanted)) ? 7 : undefined;
+}
+
+/** The emoji that answer to a word, the best first: by short code, then by name, then by tag. */
+export function matchingEmoji(all: readonly Emoji[], typed: string, most: number): Emoji[] {
+  const wanted = typed.trim().toLowerCase();
+  const ranked = all.flatMap((emoji) => {
+    const rank = rankOf(emoji, wanted);
+    return rank === undefined ? [] : [{ emoji, rank }];
+  });
+  return ranked.sort((a, b) => a.rank - b.rank).slice(0, most).map(({ emoji }) => emoji);
 }

@@ -1,3 +1,6 @@
+import { type PageStorage, shared, tab } from "./storage";
+import { texts } from "./texts";
+
 /** Who uses this tab. */
 export interface Identity {
   readonly userId: string;
@@ -15,17 +18,46 @@ export class NeedsToken extends Error {}
  * token to the browser, if that was wished.
  */
 export function remembered(): Identity | undefined {
-  const stored = sessionStorage.getItem(KEY) ?? localStorage.getItem(KEY);
-  return stored === null ? undefined : (JSON.parse(stored) as Identity);
+  return parsed(tab.get(KEY)) ?? parsed(shared.get(KEY));
 }
 
-export function remember(identity: Identity, storage: Storage): void {
-  storage.setItem(KEY, JSON.stringify(identity));
+export function remember(identity: Identity, storage: PageStorage): void {
+  storage.set(KEY, JSON.stringify(identity));
 }
 
 export function forget(): void {
-  sessionStorage.removeItem(KEY);
-  localStorage.removeItem(KEY);
+  tab.remove(KEY);
+  shared.remove(KEY);
+}
+
+/** What another version, or another program, may have written there. */
+function parsed(stored: string | undefined): Identity | undefined {
+  try {
+    const { userId, token } = JSON.parse(stored ?? "{}") as Partial<Record<keyof Identity, unknown>>;
+    if (typeof userId !== "string" || userId === "") return undefined;
+    return token === undefined || typeof token === "string" ? { userId, token } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Who may sign in: whoever has a name, or whoever has a token that the server did not make. */
+export type SignInMode = "name" | "token";
+
+/** How the server wants to be signed in to. Rejects if it cannot be reached. */
+export async function signInMode(signal?: AbortSignal): Promise<SignInMode> {
+  // No call without a token says so. This one creates nobody, since no id has a slash: it is refused
+  // for that where a name is enough, and otherwise for the missing token.
+  const response = await postUser({ userId: "/" }, signal);
+  await response.body?.cancel();
+  if (response.status === 401) return "token";
+  if (response.status === 400) return "name";
+  throw new TypeError(`unexpected status ${response.status}`);
+}
+
+function postUser(user: { userId: string; name?: string }, signal?: AbortSignal): Promise<Response> {
+  const headers = { "content-type": "application/json" };
+  return fetch("/v1/users", { method: "POST", headers, body: JSON.stringify(user), ...(signal && { signal }) });
 }
 
 /** A token behind the `#` of the address, from a page that signs people in. It does not stay there. */
@@ -38,14 +70,10 @@ export function tokenFromAddress(): string | undefined {
 
 /** A person of this name, and a token for them: in local mode anyone may be anyone. */
 export async function localUser(userId: string, name: string): Promise<{ userId: string; token: string }> {
-  const response = await fetch("/v1/users", {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ userId, name }),
-  });
+  const response = await postUser({ userId, name });
   const body = await response.json().catch(() => ({}));
   if (response.status === 401 || (response.ok && !body.token)) throw new NeedsToken("this server asks for a token");
-  if (!response.ok) throw new Error(body.error?.message ?? `the server answered ${response.status}`);
+  if (!response.ok) throw new Error(body.error?.message ?? texts.signIn.answered(response.status));
   return { userId: body.user.userId, token: body.token };
 }
 
@@ -61,7 +89,7 @@ export function subjectOf(token: string): string | undefined {
   try {
     const payload = token.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/");
     const { sub } = JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(payload), (char) => char.charCodeAt(0))));
-    return typeof sub === "string" ? sub : undefined;
+    return typeof sub === "string" && sub !== "" ? sub : undefined;
   } catch {
     return undefined;
   }

@@ -1,14 +1,15 @@
 import { type Room, v1 } from "@parlance/client";
 
 import type { Chat } from "./chat.svelte";
+import { texts } from "./texts";
 
 const TYPE = "application/x-parlance-person";
 
 export const ROLES: Record<v1.Role, string> = {
   [v1.Role.UNSPECIFIED]: "",
   [v1.Role.MEMBER]: "",
-  [v1.Role.ADMIN]: "Admin",
-  [v1.Role.OWNER]: "Owner",
+  [v1.Role.ADMIN]: texts.people.admin,
+  [v1.Role.OWNER]: texts.people.owner,
 };
 
 /** Whether one may change the room and who is in it. */
@@ -38,5 +39,5 @@ export async function drop(event: DragEvent, room: Room, chat: Chat): Promise<vo
 }
 
 export async function addMembers(chat: Chat, room: Room, userIds: string[]): Promise<void> {
-  await chat.attempt("Could not add them", () => chat.client.call("addMembers", { roomId: room.id, userIds }));
+  await chat.attempt(texts.failures.add, () => chat.client.call("addMembers", { roomId: room.id, userIds }));
 }

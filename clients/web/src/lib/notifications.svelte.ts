@@ -2,6 +2,7 @@ import { type Room, v1 } from "@parlance/client";
 
 import type { Chat } from "./chat.svelte";
 import { route } from "./route.svelte";
+import { shared } from "./storage";
 import { mentionsOf } from "./text";
 
 const KEY = "parlance:notifications";
@@ -16,7 +17,7 @@ export class Notifications {
 
   constructor(chat: Chat) {
     this.#chat = chat;
-    this.isOn = localStorage.getItem(KEY) === "on" && this.isSupported && Notification.permission === "granted";
+    this.isOn = shared.get(KEY) === "on" && this.isSupported && Notification.permission === "granted";
     chat.client.on("event", (event) => {
       const { body, actorId, at } = event;
       const room = chat.client.room(event.roomId);
@@ -38,7 +39,7 @@ export class Notifications {
       return;
     }
     this.isOn = on;
-    localStorage.setItem(KEY, on ? "on" : "off");
+    shared.set(KEY, on ? "on" : "off");
   }
 
   #show(room: Room, senderId: string, text: string): void {

@@ -40,6 +40,18 @@ function personIn(word: string, isPerson: (userId: string) => boolean): string |
   return candidates.find(isPerson);
 }
 
+/** What is known of people's names. */
+export interface Names {
+  knows(userId: string): boolean;
+  name(userId: string): string;
+}
+
+/** A message as plain text, as lists, quotes and notifications show it: with names instead of ids. */
+export function plainText(text: string, names: Names): string {
+  const pieces = mentions(text, (userId) => names.knows(userId));
+  return pieces.map((piece) => ("mention" in piece ? `@${names.name(piece.mention)}` : piece.text)).join("");
+}
+
 /** Whether someone is mentioned in it. */
 export function mentionsOf(text: string, userId: string): boolean {
   return mentions(text, (id) => id === userId).some((piece) => "mention" in piece);

@@ -1,10 +1,13 @@
-export type Theme = "system" | "light" | "dark";
+import { shared } from "./storage";
+
+const THEMES = ["system", "light", "dark"] as const;
+export type Theme = (typeof THEMES)[number];
 
 const KEY = "parlance:theme";
 
 /** Light or dark, as the reader wishes or as their system has it. */
 class Appearance {
-  theme = $state((localStorage.getItem(KEY) ?? "system") as Theme);
+  theme = $state<Theme>(THEMES.find((theme) => theme === shared.get(KEY)) ?? "system");
 
   constructor() {
     this.#apply();
@@ -12,7 +15,7 @@ class Appearance {
 
   choose(theme: Theme): void {
     this.theme = theme;
-    localStorage.setItem(KEY, theme);
+    shared.set(KEY, theme);
     this.#apply();
   }
 

@@ -1,9 +1,15 @@
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const weekday = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
-const withYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
-const short = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
-const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
+import { locale } from "./texts";
+
+// Of the reader's own settings, whatever the language of the texts is.
+const { hourCycle } = new Intl.DateTimeFormat(undefined, { hour: "numeric" }).resolvedOptions();
+const cycle = hourCycle && { hourCycle };
+
+const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", ...cycle });
+const weekday = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
+const withYear = new Intl.DateTimeFormat(locale, { day: "numeric", month: "long", year: "numeric" });
+const short = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
+const full = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "medium", ...cycle });
+const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
 
 const DAY_MS = 86_400_000;
 
@@ -15,16 +21,22 @@ export function dayOf(at: Date): number {
 export const timeOf = (at: Date): string => clock.format(at);
 export const exactly = (at: Date): string => full.format(at);
 
+/** The time without "AM" and "PM", for places that are too narrow for them. */
+export function narrowTimeOf(at: Date, format = clock): string {
+  const parts = format.formatToParts(at).filter(({ type }) => type !== "dayPeriod");
+  return parts.map(({ value }) => value).join("").trim();
+}
+
 /** A day as its heading: today, yesterday, Monday, 3 May, 3 May 2020. */
-export function dayName(at: Date, now = new Date()): string {
-  const ago = dayOf(now) - dayOf(at);
+export function dayName(at: Date, today: Date): string {
+  const ago = dayOf(today) - dayOf(at);
   if (ago < 2) return capitalised(relative.format(-ago, "day"));
   return ago < 180 ? weekday.format(at) : withYear.format(at);
 }
 
 /** As short as a list of rooms wants it. */
-export function briefly(at: Date, now = new Date()): string {
-  return dayOf(now) === dayOf(at) ? clock.format(at) : short.format(at);
+export function briefly(at: Date, today: Date): string {
+  return dayOf(today) === dayOf(at) ? clock.format(at) : short.format(at);
 }
 
-const capitalised = (text: string) => text.charAt(0).toLocaleUpperCase() + text.slice(1);
+const capitalised = (text: string) => text.charAt(0).toLocaleUpperCase(locale) + text.slice(1);

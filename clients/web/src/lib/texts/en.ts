@@ -1,0 +1,212 @@
+import type { MessageState } from "@parlance/client";
+
+import { grammar } from "./grammar";
+
+const { number, plural, list } = grammar("en");
+
+const members = (count: number) => plural(count, { one: "# member", other: "# members" });
+
+/** Everything that the app says, in English. Names and titles come in as they are to be shown. */
+export const en = {
+  app: {
+    name: "Parlance",
+    titleWithUnread: (count: number) => `(${count > 999 ? "999+" : number(count)}) Parlance`,
+    signedOut: "You were signed out: the token is not valid any more.",
+    problem: (what: string, why: string) => `${what}: ${why}`,
+  },
+
+  signIn: {
+    yourName: "Your name",
+    start: "Start chatting",
+    token: "Token",
+    keep: "Stay signed in on this device",
+    signIn: "Sign in",
+    withToken: "Sign in with a token",
+    withName: "Sign in with a name",
+    secondTab: "To try it alone, open a second tab: it is a second person.",
+    tokenWanted: "This server needs a token: your team's sign-in page has one for you.",
+    asking: "Connecting to the server…",
+    nameMissing: "Please type a name.",
+    nameOfLobby: "That is the name of the lobby. Please take another one.",
+    noToken: "That is not a token: one has three parts with a dot between them.",
+    unreachable: "The server cannot be reached.",
+    answered: (status: number) => `the server answered ${status}`,
+  },
+
+  connection: {
+    online: "Online",
+    connected: "Connected",
+    connecting: "Connecting…",
+    none: "No connection",
+    retrying: "Offline, trying again",
+    retryingIn: (seconds: number) => `Offline, trying again in ${number(seconds)} s`,
+    closed: (why: string) => `Closed: ${why}`,
+    signedOut: "signed out",
+    offlineBanner: "No connection. What you write is sent when it is back.",
+    closedBanner: "The connection is closed. Reload the page.",
+  },
+
+  people: {
+    online: "online",
+    offline: "offline",
+    members,
+    membersAndTopic: (count: number, topic: string) => `${members(count)} · ${topic}`,
+    you: (name: string) => `${name} (you)`,
+    admin: "Admin",
+    owner: "Owner",
+    isTyping: (names: readonly string[]) => `${list(names)} ${names.length === 1 ? "is" : "are"} typing…`,
+    severalTyping: "Several people are typing…",
+  },
+
+  place: {
+    choose: "Choose a conversation, or begin one.",
+    connecting: "Connecting…",
+    untitled: "Untitled",
+    unknownPeer: "…",
+    notYours: "There is no such conversation, or it is not yours to see.",
+    toConversations: "To your conversations",
+    channelWith: (count: number) => `Channel with ${members(count)}`,
+    join: "Join",
+    beginning: (name: string) => `This is the beginning of your conversation with ${name}.`,
+    back: "Back to conversations",
+    details: "Details",
+  },
+
+  timeline: {
+    label: "Messages",
+    empty: "No messages yet.",
+    jumpToUnread: "Jump to unread",
+    loading: "Loading…",
+    newCount: (count: number) => `${number(count)} new`,
+    latest: "Latest",
+    newLine: "New",
+    saysNow: (name: string, text: string) => `${name}: ${text}`,
+    refused: (why: string, text: string) => `Not sent: ${why}: ${text}`,
+  },
+
+  message: {
+    label: (name: string, time: string) => `${name}, ${time}`,
+    toolbar: "Message",
+    deleted: "message deleted",
+    edited: "(edited)",
+    showMore: "Show more",
+    showLess: "Show less",
+    notSent: (why: string) => `Not sent: ${why}`,
+    tryAgain: "Try again",
+    edit: "Edit",
+    discard: "Discard",
+    react: "React",
+    reply: "Reply",
+    more: "More",
+    copy: "Copy text",
+    delete: "Delete",
+    deleteForEveryone: "Delete this message for everyone?",
+    replyingTo: "Replying to",
+    earlier: "an earlier message",
+    reaction: (emoji: string, count: number, names: string) => `${emoji} ${number(count)}, ${names}`,
+    states: {
+      sending: "Sending",
+      failed: "Not sent",
+      sent: "Sent",
+      delivered: "Delivered",
+      read: "Read",
+    } satisfies Record<MessageState, string>,
+    readBy: (names: readonly string[]) => `Read by ${names.join(", ")}`,
+  },
+
+  /** What happened in a room beside its messages. */
+  notes: {
+    created: (actor: string) => `${actor} created the conversation`,
+    changed: (actor: string) => `${actor} changed title and topic`,
+    retitled: (actor: string, title: string) => `${actor} named it “${title}”`,
+    joined: (names: readonly string[]) => `${list(names)} joined`,
+    added: (actor: string, names: readonly string[]) => `${actor} added ${list(names)}`,
+    left: (names: readonly string[]) => `${list(names)} left`,
+    removed: (actor: string, names: readonly string[]) => `${actor} removed ${list(names)}`,
+    madeOwner: (actor: string, names: readonly string[]) => `${actor} made ${list(names)} the owner`,
+    madeAdmin: (actor: string, names: readonly string[]) =>
+      `${actor} made ${list(names)} ${names.length === 1 ? "an admin" : "admins"}`,
+    madeMember: (actor: string, names: readonly string[]) =>
+      `${actor} made ${list(names)} ${names.length === 1 ? "a member" : "members"} again`,
+    banned: (actor: string, names: readonly string[]) => `${actor} banned ${list(names)}`,
+    unbanned: (actor: string, names: readonly string[]) => `${actor} lifted the ban of ${list(names)}`,
+    /** Instead of names, where they are many. */
+    others: (count: number) => plural(count, { one: "# other", other: "# others" }),
+    more: (count: number) => plural(count, { one: "# more change", other: "# more changes" }),
+  },
+
+  composer: {
+    label: (to: string) => `Message ${to}`,
+    emoji: "Emoji",
+    completions: "Completions",
+    editing: "Editing message",
+    replyingTo: (name: string, text: string) => `Replying to ${name}: ${text}`,
+    cancel: "Cancel",
+    send: "Send",
+    save: "Save",
+    bytesLeft: (count: number) => plural(count, { one: "# byte left", other: "# bytes left" }),
+    bytesOver: (count: number) => plural(count, { one: "Too long by # byte", other: "Too long by # bytes" }),
+  },
+
+  emoji: {
+    label: "Emoji",
+    search: "Search emoji",
+    often: "often used",
+    found: "found",
+    none: "No emoji of that name.",
+    loading: "Loading…",
+    failed: "The emoji could not be loaded.",
+    tryAgain: "Try again",
+  },
+
+  details: {
+    title: "Details",
+    close: "Close details",
+    settings: "Title and topic",
+    addPeople: "Add people",
+    copyLink: "Copy link to join",
+    linkCopied: "Link copied",
+    show: "Show in the list",
+    hide: "Hide from the list",
+    hideUntil: "Until the next message",
+    leave: "Leave",
+    membersLabel: "Members",
+    manage: (name: string) => `Manage ${name}`,
+    makeMember: "Make member",
+    makeAdmin: "Make admin",
+    makeOwner: "Make owner",
+    remove: "Remove",
+    more: "More",
+    askOwner: (name: string) => `Make ${name} the owner? You will be an admin.`,
+    askRemove: (name: string, title: string) => `Remove ${name} from ${title}?`,
+    askLeave: (title: string) => `Leave ${title}?`,
+    askLeaveForGood: (title: string) => `Leave ${title}? You can come back only if someone adds you.`,
+  },
+
+  /** What could not be done; the reason follows. */
+  failures: {
+    change: "Could not change it",
+    delete: "Could not delete",
+    react: "Could not react",
+    load: "Could not load",
+    loadMembers: "Could not load the members",
+    loadMessages: "Not loaded",
+    changeRole: "Could not change the role",
+    remove: "Could not remove",
+    leave: "Could not leave",
+    hide: "Could not hide it",
+    join: "Could not join",
+    copy: "Could not copy",
+    copyNeedsHttps: "the browser allows it on https pages only",
+    create: "Could not create it",
+    add: "Could not add them",
+    lobby: "The lobby is closed",
+  },
+
+  ui: {
+    close: "Close",
+    dismiss: "Dismiss",
+  },
+};
+
+export type Texts = typeof en;

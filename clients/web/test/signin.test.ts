@@ -1,0 +1,114 @@
+import { createHmac, randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { Server } from "../../ts/test/server.js";
+import { composer, message, say, until } from "./browser.js";
+import { people, server } from "./stage.js";
+
+let signed: Server;
+let folder: string;
+const secret = randomBytes(32).toString("hex");
+
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "parlance-web-"));
+  await writeFile(path.join(folder, "secret"), secret);
+  signed = await Server.start("--jwt-secret-file", path.join(folder, "secret"), "--jwt-audience", "chat");
+});
+afterAll(async () => {
+  await signed?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** A token as another program signs it, good for so long. */
+function token(sub: string, seconds: number): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const now = Math.floor(Date.now() / 1_000);
+  const body = `${part({ alg: "HS256", typ: "JWT" })}.${part({ sub, aud: "chat", iat: now, exp: now + seconds })}`;
+  return `${body}.${createHmac("sha256", secret).update(body).digest("base64url")}`;
+}
+
+test("a server that verifies tokens asks for one, and for no name", async () => {
+  const page = await (await people.context()).newPage();
+  await page.goto(signed.url);
+  await page.getByLabel("Token").waitFor();
+  await page.getByText("This server needs a token").waitFor();
+  expect(await page.getByLabel("Your name").count()).toBe(0);
+  expect(await page.getByRole("button", { name: "Sign in with a name" }).count()).toBe(0);
+  await page.getByLabel("Token").fill(token("alice", 600));
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await page.getByTestId("connection").getByText("Online").waitFor();
+});
+
+test("a link whose token has expired ends at the field for a token, and says why", async () => {
+  const page = await (await people.context()).newPage();
+  await page.goto(`${signed.url}/#token=${token("alice", -600)}`);
+  await page.getByText("You were signed out: the token is not valid any more.").waitFor();
+  await page.getByLabel("Token").waitFor();
+  expect(await page.getByLabel("Your name").count()).toBe(0);
+});
+
+test("a link with a token that is followed in an open tab signs in, and leaves no token in the address", async () => {
+  const page = await (await people.context()).newPage();
+  await page.goto(`${signed.url}/#token=${token("alice", 600)}`);
+  const name = page.locator("nav header strong");
+  await until("alice is there", () => name.textContent(), (text) => text === "alice");
+  await page.evaluate((other) => void (location.hash = `token=${other}`), token("bob", 600));
+  await until("bob is there", () => name.textContent(), (text) => text === "bob");
+  expect(page.url()).not.toContain("token");
+});
+
+test("asking how to sign in creates nobody", async () => {
+  const before = await known();
+  const page = await (await people.context()).newPage();
+  await page.goto(server.url);
+  await page.getByLabel("Your name").waitFor();
+  await page.getByRole("button", { name: "Sign in with a token" }).waitFor();
+  expect(await known()).toEqual(before);
+});
+
+async function known(): Promise<string[]> {
+  const authorization = `Bearer ${await server.token("counter")}`;
+  const response = await fetch(`${server.url}/v1/users?pageSize=200`, { headers: { authorization } });
+  return ((await response.json()) as { users: { userId: string }[] }).users.map(({ userId }) => userId);
+}
+
+/** What browsers do where site data are blocked or the profile is broken. */
+const BROKEN: Record<string, () => void> = {
+  "storage that throws": () =>
+    Object.defineProperties(window, {
+      localStorage: { get: () => { throw new DOMException("denied", "SecurityError"); } },
+      sessionStorage: { get: () => { throw new DOMException("denied", "SecurityError"); } },
+    }),
+  "storage that is null": () => Object.defineProperties(window, { localStorage: { value: null }, sessionStorage: { value: null } }),
+  "storage that is full": () => {
+    Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError"); };
+  },
+  "a database that is refused": () => {
+    IDBFactory.prototype.open = () => { throw new DOMException("denied", "SecurityError"); };
+  },
+  "no database": () => Object.defineProperty(window, "indexedDB", { value: undefined }),
+  "an identity that is none": () => {
+    // Not of the blank page before.
+    if (location.protocol === "about:") return;
+    localStorage.setItem("parlance:identity", "{broken");
+    sessionStorage.setItem("parlance:identity", '{"userId":5}');
+    localStorage.setItem("parlance:theme", "pink");
+  },
+};
+
+test.each(Object.keys(BROKEN))("with %s one signs in and talks", async (what) => {
+  const context = await people.context();
+  await context.addInitScript(BROKEN[what]!);
+  const page = await people.named(server.url, "Robin", context);
+  await composer(page).waitFor();
+  await say(page, `with ${what}`);
+  await message(page, `with ${what}`).locator("[data-state=sent], [data-state=delivered], [data-state=read]").waitFor();
+  await composer(page).fill("a draft");
+  await page.getByRole("button", { name: "Account and settings" }).click();
+  await page.getByRole("menuitem", { name: "Sign out" }).click();
+  await page.getByLabel("Your name").waitFor();
+});
