@@ -314,7 +314,7 @@ impl Conversation {
 
 fn named(error: ClientError) -> Failure {
     match error {
-        ClientError::Status(failure) => *failure,
+        ClientError::Status(failure) => (*failure).into(),
         other => panic!("the connection broke: {other}"),
     }
 }
@@ -322,7 +322,7 @@ fn named(error: ClientError) -> Failure {
 fn result(reply: v1::Reply) -> Result<Answer, Failure> {
     match reply.result.expect("a reply says something") {
         Answer::Error(error) => match ClientError::from(error) {
-            ClientError::Status(failure) => Err(*failure),
+            ClientError::Status(failure) => Err((*failure).into()),
             other => unreachable!("an error is a status: {other}"),
         },
         answer => Ok(answer),

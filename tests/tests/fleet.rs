@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use parlance_client::transport::{Dialer, Door};
-use parlance_client::{Config, Message, Request, Session, Update};
+use parlance_client::{Config, Message, Request, Session, Update, Updates};
 use parlance_faults::TcpProxy;
 use parlance_faults::dynamodb::{self, ANY, Fault, Proxy};
 use parlance_proto::v1::client_frame::Operation;
@@ -18,7 +18,6 @@ use parlance_proto::v1::{
     SendMessageRequest, SendTypingRequest,
 };
 use parlance_tests::{Cluster, Http, Launch, Person, Server, fresh, text_of, within};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Someone new, who is a user from now on.
@@ -29,7 +28,7 @@ async fn person(cluster: &Cluster, node: usize, id: &str) -> Person {
 }
 
 /// A session as apps have it: it goes from node to node by itself.
-fn session(cluster: &Cluster, user: &str, nodes: &[usize]) -> (Session, mpsc::Receiver<Update>) {
+fn session(cluster: &Cluster, user: &str, nodes: &[usize]) -> (Session, Updates) {
     let dialers: Vec<_> =
         nodes.iter().map(|node| Dialer::new(Door::Grpc, cluster.nodes[*node].address())).collect();
     let config = Config::new(dialers[0].clone(), cluster.token(user));
@@ -37,7 +36,7 @@ fn session(cluster: &Cluster, user: &str, nodes: &[usize]) -> (Session, mpsc::Re
 }
 
 /// Waits until a session is open, and returns the node that it is on.
-async fn connected(updates: &mut mpsc::Receiver<Update>) -> String {
+async fn connected(updates: &mut Updates) -> String {
     loop {
         if let Update::Connected(welcome) = within("a session opens", updates.recv()).await.unwrap() {
             return welcome.node_id;

@@ -2,6 +2,8 @@ use parlance_proto::v1;
 use parlance_proto::v1::user_service_client::UserServiceClient;
 
 use crate::ClientError;
+use crate::error::from_status;
+use crate::session::random_number;
 use crate::transport::{Address, grpc_channel};
 
 /// Creates a user on a server in local mode (or finds the one with that id) and returns
@@ -16,9 +18,10 @@ pub async fn create_user(address: &str, user_id: &str, name: &str) -> Result<Str
     let request = v1::CreateUserRequest {
         user_id: user_id.to_owned(),
         name: name.to_owned(),
-        request_id: format!("create-{:016x}", crate::random::number()),
+        request_id: format!("create-{:016x}", random_number()),
     };
-    let response = UserServiceClient::new(channel).create_user(request).await?.into_inner();
+    let response = UserServiceClient::new(channel).create_user(request).await;
+    let response = response.map_err(|status| from_status(&status))?.into_inner();
     if response.token.is_empty() {
         return Err(ClientError::Protocol("the server gives no tokens: it is not in local mode".to_owned()));
     }

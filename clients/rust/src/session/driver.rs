@@ -1,144 +1,291 @@
+use std::collections::{HashMap, VecDeque};
+use std::future::pending;
 use std::time::Duration;
 
-use parlance_proto::v1;
+use futures::future::BoxFuture;
+use parlance_client_core::{CallId, Core, Input, Options, Output};
+use parlance_proto::v1::ClientFrame;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
-use parlance_proto::v1::server_frame::Frame;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::connection::{End, Live};
-use super::outbox::Outbox;
-use super::rooms::Rooms;
-use super::{Call, Config, Update, backoff};
+use super::cursors::Processed;
+use super::updates::Item;
+use super::{Config, random_number};
 use crate::ClientError;
-use crate::transport::Connection;
+use crate::transport::{Connection, Receiver, Sender};
 
-/// One frame makes at most two updates: a violation, and what came.
-pub(super) const UPDATES_PER_FRAME: usize = 2;
+/// How often cursors that moved are stored.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the server may take to answer hello.
-const WELCOME_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a cursor store is waited for where the session needs it: to begin, and to end.
+/// Without its cursors rooms begin with a gap.
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The one task of a session: connects, serves the connection, waits, connects again.
+/// What the handles of a session ask of its driver.
+#[derive(Debug)]
+pub(super) enum Command {
+    Call { id: CallId, operation: Operation, answer: oneshot::Sender<Result<Answer, ClientError>> },
+    Cancel(CallId),
+    Close(oneshot::Sender<()>),
+}
+
+/// The one task of a session: carries out what the core decides.
 pub(super) struct Driver {
-    pub(super) config: Config,
-    pub(super) calls: mpsc::Receiver<Call>,
-    /// All handles are gone: no more calls will come.
-    pub(super) no_more_calls: bool,
-    pub(super) updates: mpsc::Sender<Update>,
-    pub(super) rooms: Rooms,
-    pub(super) outbox: Outbox,
+    config: Config,
+    core: Core,
+    began: Instant,
+    commands: mpsc::UnboundedReceiver<Command>,
+    has_handles: bool,
+    updates: mpsc::Sender<Item>,
+    processed: Processed,
+    answers: HashMap<CallId, oneshot::Sender<Result<Answer, ClientError>>>,
+    closing: Vec<oneshot::Sender<()>>,
+    link: Link,
+    /// Updates that the application has no place for yet. Meanwhile nothing is read.
+    undelivered: VecDeque<Item>,
+    is_paused: bool,
+}
+
+/// What the driver does for the core on the network.
+#[derive(Default)]
+struct Link {
+    token: Option<BoxFuture<'static, Result<String, String>>>,
+    connecting: Option<BoxFuture<'static, Result<Connection, ClientError>>>,
+    /// The connection, by its number.
+    number: u64,
+    sender: Option<Sender>,
+    receiver: Option<Receiver>,
+    /// At most what may be in flight, hello and a probe.
+    unsent: VecDeque<ClientFrame>,
 }
 
 impl Driver {
-    pub(super) fn new(
+    pub(super) async fn start(
         mut config: Config,
-        calls: mpsc::Receiver<Call>,
-        updates: mpsc::Sender<Update>,
-    ) -> Self {
-        let rooms = Rooms::new(std::mem::take(&mut config.cursors));
-        Self { config, calls, no_more_calls: false, updates, rooms, outbox: Outbox::new() }
+        commands: mpsc::UnboundedReceiver<Command>,
+        updates: mpsc::Sender<Item>,
+        processed: Processed,
+    ) {
+        let mut cursors = std::mem::take(&mut config.cursors);
+        if let Some(store) = &config.cursor_store {
+            cursors.extend(timeout(STORE_TIMEOUT, store.load()).await.unwrap_or_default());
+        }
+        let options = Options {
+            addresses: config.dialers.iter().map(crate::transport::Dialer::encoding).collect(),
+            device_id: config.device_id.clone(),
+            cursors,
+            max_in_flight: config.max_in_flight,
+            seed: [random_number(), random_number()],
+        };
+        let driver = Self {
+            core: Core::new(options),
+            began: Instant::now(),
+            config,
+            commands,
+            has_handles: true,
+            updates,
+            processed,
+            answers: HashMap::new(),
+            closing: Vec::new(),
+            link: Link::default(),
+            undelivered: VecDeque::new(),
+            is_paused: false,
+        };
+        driver.run().await;
     }
 
-    pub(super) async fn run(mut self) {
-        let mut failures = 0;
-        let last = loop {
-            let dialer = failures as usize % self.config.dialers.len().max(1);
-            let opened = Box::pin(self.open(dialer)).await;
-            let end = match opened {
-                Ok((connection, welcome)) => {
-                    failures = 0;
-                    Box::pin(Live::serve(&mut self, connection, welcome)).await
+    async fn run(mut self) {
+        let mut save_at = None;
+        let mut saving = None;
+        let updates = self.updates.clone();
+        self.input(Input::Start);
+        while !self.core.is_ended() {
+            if self.config.cursor_store.is_some() && save_at.is_none() {
+                save_at = Some(Instant::now() + SAVE_INTERVAL);
+            }
+            let due = self.core.timeout().map(|due| self.began + due);
+            let Link { token, connecting, number, sender, receiver, unsent } = &mut self.link;
+            let connection = *number;
+            let can_send = !unsent.is_empty() && sender.is_some();
+            let has_undelivered = !self.undelivered.is_empty();
+            let input = tokio::select! {
+                () = at(due) => Some(Input::Tick),
+                () = at(save_at), if saving.is_none() => {
+                    save_at = None;
+                    saving = self.save();
+                    None
                 }
-                Err(error) => End::Lost(Some(error)),
-            };
-            let (error, retry_in) = match end {
-                End::Finished => break ClientError::SessionEnded,
-                // The delay was waited for on the old connection.
-                End::Drained => (None, Duration::ZERO),
-                End::Lost(Some(error)) if error.is_final() => break error,
-                End::Lost(error) => {
-                    let asked = error.as_ref().and_then(ClientError::retry_after).unwrap_or_default();
-                    (error, asked.max(backoff::delay(failures)))
+                () = ready(&mut saving) => None,
+                token = ready(token) => Some(Input::Token(token)),
+                opened = ready(connecting) => Some(self.connected(opened)),
+                is_open = send(sender, unsent), if can_send => {
+                    if !is_open {
+                        // The receiving half says why.
+                        *sender = None;
+                    }
+                    None
                 }
+                permit = updates.reserve(), if has_undelivered => {
+                    match (permit, self.undelivered.pop_front()) {
+                        (Ok(permit), Some(item)) => permit.send(item),
+                        // Nobody wants updates any more.
+                        _ => self.undelivered.clear(),
+                    }
+                    None
+                }
+                frame = receive(receiver), if !has_undelivered => Some(match frame {
+                    Ok(Some(frame)) => Input::Received { connection, frame },
+                    Ok(None) => Input::Lost { connection, error: None },
+                    Err(error) => Input::Lost { connection, error: Some(error) },
+                }),
+                command = self.commands.recv(), if self.has_handles => Some(self.command(command)),
             };
-            failures += 1;
-            self.tell(Update::Disconnected { error, retry_in }).await;
-            if self.rest(retry_in).await.is_finished() {
-                break ClientError::SessionEnded;
+            if let Some(input) = input {
+                self.input(input);
+            }
+            let is_behind = !self.undelivered.is_empty();
+            if is_behind != self.is_paused {
+                self.is_paused = is_behind;
+                self.input(if is_behind { Input::Pause } else { Input::Resume });
+            }
+        }
+        self.end(saving).await;
+    }
+
+    /// Answers whatever still asks, and hands over the last updates.
+    async fn end(mut self, saving: Option<BoxFuture<'static, ()>>) {
+        self.commands.close();
+        while let Ok(command) = self.commands.try_recv() {
+            let input = self.command(Some(command));
+            self.input(input);
+        }
+        let saves = [saving, self.save()];
+        let last = async move {
+            for save in saves.into_iter().flatten() {
+                save.await;
             }
         };
-        self.calls.close();
-        self.outbox.fail(&last);
-        while let Ok(call) = self.calls.try_recv() {
-            let _ = call.answer.send(Err(last.clone()));
+        let _ = timeout(STORE_TIMEOUT, last).await;
+        for closed in self.closing.drain(..) {
+            let _ = closed.send(());
         }
-        self.tell(Update::Stopped(last)).await;
-    }
-
-    /// Connects, says hello, and waits for the welcome.
-    async fn open(&self, dialer: usize) -> Result<(Connection, v1::Welcome), ClientError> {
-        let Some(dialer) = self.config.dialers.get(dialer) else {
-            return Err(ClientError::SessionEnded);
-        };
-        let mut connection = dialer.connect(&self.config.token).await?;
-        let hello = v1::Hello { device_id: self.config.device_id.clone(), cursors: self.rooms.cursors() };
-        let operation = Some(Operation::Hello(hello));
-        let hello = v1::ClientFrame { request_id: "hello".to_owned(), operation };
-        // A stream that has ended already says why when it is read.
-        let _ = connection.send(hello).await;
-        let frame = timeout(WELCOME_TIMEOUT, connection.recv()).await;
-        match frame.map_err(|_| ClientError::Io("no welcome in time".to_owned()))?? {
-            None => Err(ClientError::Io("the stream ended before the welcome".to_owned())),
-            Some(v1::ServerFrame { frame: Some(Frame::Welcome(welcome)) }) => Ok((connection, welcome)),
-            Some(v1::ServerFrame {
-                frame: Some(Frame::Reply(v1::Reply { result: Some(Answer::Error(error)), .. })),
-            }) => Err(error.into()),
-            Some(_) => Err(ClientError::Protocol("the first frame is no welcome".to_owned())),
-        }
-    }
-
-    /// Waits between two connections, taking calls as far as there is room.
-    async fn rest(&mut self, delay: Duration) -> Rest {
-        let until = Instant::now() + delay;
-        loop {
-            self.outbox.forget_abandoned();
-            if self.no_more_calls && self.outbox.len() == 0 {
-                return Rest::Finished;
-            }
-            tokio::select! {
-                biased;
-                () = sleep(until.saturating_duration_since(Instant::now())) => return Rest::Over,
-                call = self.calls.recv(), if self.takes_calls(self.config.max_in_flight) => self.accept(call),
+        while let Some(item) = self.undelivered.pop_front() {
+            if self.updates.send(item).await.is_err() {
+                return;
             }
         }
+        // What the application processes from here on is not stored: it comes again.
     }
 
-    pub(super) fn takes_calls(&self, max_in_flight: usize) -> bool {
-        !self.no_more_calls && self.outbox.len() < max_in_flight.max(1)
-    }
-
-    pub(super) fn accept(&mut self, call: Option<Call>) {
-        match call {
-            Some(call) => self.outbox.push(call),
-            None => self.no_more_calls = true,
+    fn input(&mut self, input: Input) {
+        let now = self.began.elapsed();
+        for output in self.core.handle(now, input) {
+            match output {
+                Output::RequestToken { refused } => {
+                    let tokens = self.config.tokens.clone();
+                    self.link.token = Some(Box::pin(async move { tokens.token(refused).await }));
+                }
+                Output::Connect { connection, address, token } => {
+                    let dialer = self.config.dialers[address].clone();
+                    self.link.number = connection;
+                    self.link.connecting = Some(Box::pin(async move { dialer.connect(&token).await }));
+                }
+                Output::Disconnect => self.link = Link { number: self.link.number, ..Link::default() },
+                Output::Send(frame) => self.link.unsent.push_back(frame),
+                Output::Answer { id, result } => {
+                    if let Some(answer) = self.answers.remove(&id) {
+                        // Nobody waiting any more is no error.
+                        let _ = answer.send(result);
+                    }
+                }
+                Output::Update { update, cursor } => {
+                    let item = (update, cursor);
+                    if !self.undelivered.is_empty() {
+                        self.undelivered.push_back(item);
+                    } else if let Err(mpsc::error::TrySendError::Full(item)) = self.updates.try_send(item) {
+                        self.undelivered.push_back(item);
+                    }
+                }
+            }
         }
     }
 
-    /// Tells the application; one that has dropped its updates wants none.
-    pub(super) async fn tell(&self, update: Update) {
-        let _ = self.updates.send(update).await;
+    fn connected(&mut self, opened: Result<Connection, ClientError>) -> Input {
+        let connection = self.link.number;
+        match opened {
+            Ok(open) => {
+                let (sender, receiver) = open.split();
+                self.link.sender = Some(sender);
+                self.link.receiver = Some(receiver);
+                Input::Connected { connection }
+            }
+            Err(error) => Input::Lost { connection, error: Some(error) },
+        }
+    }
+
+    fn command(&mut self, command: Option<Command>) -> Input {
+        match command {
+            Some(Command::Call { id, operation, answer }) => {
+                self.answers.insert(id, answer);
+                Input::Call { id, operation }
+            }
+            Some(Command::Cancel(id)) => {
+                self.answers.remove(&id);
+                Input::Cancel(id)
+            }
+            Some(Command::Close(closed)) => {
+                self.closing.push(closed);
+                Input::Close
+            }
+            None => {
+                self.has_handles = false;
+                Input::Finish
+            }
+        }
+    }
+
+    /// Stores what was processed since the last time, if there is anything.
+    fn save(&self) -> Option<BoxFuture<'static, ()>> {
+        let store = self.config.cursor_store.clone()?;
+        let moved = self.processed.take();
+        (!moved.is_empty())
+            .then(|| -> BoxFuture<'static, ()> { Box::pin(async move { store.save(moved).await }) })
     }
 }
 
-enum Rest {
-    Over,
-    Finished,
+/// Waits until then; for ever without a then.
+async fn at(then: Option<Instant>) {
+    match then {
+        Some(then) => sleep_until(then).await,
+        None => pending().await,
+    }
 }
 
-impl Rest {
-    fn is_finished(&self) -> bool {
-        matches!(self, Self::Finished)
+/// Waits for what is under way, if anything is, and takes it away then.
+async fn ready<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
+    let Some(future) = under_way else { return pending().await };
+    let result = future.await;
+    *under_way = None;
+    result
+}
+
+/// Passes the next frame on once there is a place for it; returns whether there was.
+async fn send(sender: &Option<Sender>, unsent: &mut VecDeque<ClientFrame>) -> bool {
+    let Some(sender) = sender else { return pending().await };
+    let Some(permit) = sender.reserve().await else { return false };
+    if let Some(frame) = unsent.pop_front() {
+        permit.send(frame);
+    }
+    true
+}
+
+async fn receive(
+    receiver: &mut Option<Receiver>,
+) -> Result<Option<parlance_proto::v1::ServerFrame>, ClientError> {
+    match receiver {
+        Some(receiver) => receiver.recv().await,
+        None => pending().await,
     }
 }

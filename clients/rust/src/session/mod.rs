@@ -1,14 +1,16 @@
 //! A session that survives its connections.
 
-mod backoff;
-mod connection;
+mod cursors;
 mod driver;
-mod examination;
-mod outbox;
-pub(crate) mod rooms;
+mod tokens;
+mod updates;
 
-use std::time::Duration;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use parlance_client_core::CallId;
 use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
@@ -18,19 +20,23 @@ use tokio::sync::{mpsc, oneshot};
 use crate::transport::Dialer;
 use crate::{ClientError, Request};
 
-pub use rooms::Violation;
+pub use cursors::CursorStore;
+pub use tokens::TokenProvider;
+pub use updates::{Listener, Updates};
 
 /// How a session connects and how much it holds.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// Where to connect, tried in turn; must not be empty.
     pub dialers: Vec<Dialer>,
-    /// The token to sign in with.
-    pub token: String,
+    /// Where the token to sign in with comes from.
+    pub tokens: Arc<dyn TokenProvider>,
     /// Names this device among those of its user; may be empty.
     pub device_id: String,
     /// What the application has of each room already, from an earlier session.
     pub cursors: Vec<v1::Cursor>,
+    /// Where cursors are kept over restarts; those that it holds are added to `cursors`.
+    pub cursor_store: Option<Arc<dyn CursorStore>>,
     /// Updates that wait for the application. While the queue is full nothing is read
     /// from the connection, replies included, and the server holds the rest.
     pub update_queue: usize,
@@ -40,41 +46,38 @@ pub struct Config {
 }
 
 impl Config {
-    /// One address, no device name, no cursors, and queues for a person who chats.
+    /// One address, a token that stays as it is, no device name, no cursors, and queues
+    /// for a person who chats.
     pub fn new(dialer: Dialer, token: impl Into<String>) -> Self {
+        Self::with_tokens(dialer, tokens::FixedToken(token.into()))
+    }
+
+    /// As [`Config::new`], with tokens that are asked for.
+    pub fn with_tokens(dialer: Dialer, tokens: impl TokenProvider) -> Self {
         Self {
             dialers: vec![dialer],
-            token: token.into(),
+            tokens: Arc::new(tokens),
             device_id: String::new(),
             cursors: Vec::new(),
+            cursor_store: None,
             update_queue: 256,
             max_in_flight: 32,
         }
     }
 }
 
-/// What a session tells its application.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Update {
-    /// The session is open, again or for the first time. Missed events follow.
-    Connected(v1::Welcome),
-    /// The next event of a room: in order, once.
-    Event(v1::Event),
-    /// Something of the moment.
-    Signal(v1::Signal),
-    /// Events that exist but are not pushed: to be paged, or not to be had.
-    Gap(v1::Gap),
-    /// The server broke its promise. The session goes on with what came.
-    Violation(Violation),
-    /// The connection is gone; the next try comes by itself.
-    Disconnected {
-        /// Why; `None` where the server ended it in good order.
-        error: Option<ClientError>,
-        /// How long until the next try.
-        retry_in: Duration,
-    },
-    /// The session is over and this is the last update: connecting again can not help.
-    Stopped(ClientError),
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the token.
+        f.debug_struct("Config")
+            .field("dialers", &self.dialers)
+            .field("device_id", &self.device_id)
+            .field("cursors", &self.cursors.len())
+            .field("has_cursor_store", &self.cursor_store.is_some())
+            .field("update_queue", &self.update_queue)
+            .field("max_in_flight", &self.max_in_flight)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A message to send.
@@ -118,18 +121,12 @@ impl From<Message> for v1::SendMessageRequest {
     }
 }
 
-/// A session: stays connected until every clone of it is dropped and every call is
-/// answered.
+/// A session: stays connected until it is closed, or until every clone of it is dropped
+/// and every call is answered. Keep one as long as updates are wanted.
 #[derive(Debug, Clone)]
 pub struct Session {
-    calls: mpsc::Sender<Call>,
-}
-
-/// One operation on its way, and who waits for the answer.
-#[derive(Debug)]
-struct Call {
-    operation: Operation,
-    answer: oneshot::Sender<Result<Answer, ClientError>>,
+    commands: mpsc::UnboundedSender<driver::Command>,
+    calls: Arc<AtomicU64>,
 }
 
 impl Session {
@@ -137,18 +134,35 @@ impl Session {
     ///
     /// The updates must be taken as they come, by another task than the one that waits
     /// for answers, since both arrive on one stream; or be dropped, by whoever needs none.
-    pub fn start(config: Config) -> (Self, mpsc::Receiver<Update>) {
-        let (calls, waiting) = mpsc::channel(config.max_in_flight.max(1));
-        let (updates, receiver) = mpsc::channel(config.update_queue.max(driver::UPDATES_PER_FRAME));
-        tokio::spawn(driver::Driver::new(config, waiting, updates).run());
-        (Self { calls }, receiver)
+    /// The session ends with its last handle: `let (_, updates)` drops it at once.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, which it runs on.
+    #[must_use = "a session ends when its last handle is dropped"]
+    pub fn start(config: Config) -> (Self, Updates) {
+        let (commands, waiting) = mpsc::unbounded_channel();
+        let (updates, queue) = mpsc::channel(config.update_queue.max(1));
+        let processed = cursors::Processed::default();
+        tokio::spawn(driver::Driver::start(config, waiting, updates, processed.clone()));
+        (Self { commands, calls: Arc::default() }, Updates::new(queue, processed))
+    }
+
+    /// As [`Session::start`], with callbacks in place of a stream.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, which it runs on.
+    #[must_use = "a session ends when its last handle is dropped"]
+    pub fn start_with(config: Config, listener: impl Listener) -> Self {
+        let (session, updates) = Self::start(config);
+        tokio::spawn(updates.hand_to(listener));
+        session
     }
 
     /// Sends a message. Returns once it is durable, however many connections that takes:
     /// its id makes it safe to repeat.
     ///
     /// # Errors
-    /// The server's final refusal, or the end of the session.
+    /// As for [`Session::call`].
     pub async fn send_message(&self, message: Message) -> Result<v1::SendMessageResponse, ClientError> {
         self.call(message.0).await
     }
@@ -157,11 +171,13 @@ impl Session {
     /// server is unavailable, and after the delay that an exhausted limit names; a
     /// mutation gets an id first, so that a repeat changes nothing. Where too much has
     /// happened meanwhile for the server to recognise a repeat, the room is paged here.
+    /// Only a typing signal is not repeated: late it would be wrong.
     ///
     /// There is no time limit other than the caller's: dropping the future gives up.
     ///
     /// # Errors
-    /// The server's final refusal, or the end of the session.
+    /// The server's final refusal, `frame_too_large` for a request with more bytes than a
+    /// frame may have, or the end of the session.
     pub async fn call<R: Request>(&self, request: R) -> Result<R::Response, ClientError> {
         let answer = self.operate(request.into_operation()).await?;
         let unexpected = || ClientError::Protocol("the answer is to another operation".to_owned());
@@ -174,8 +190,61 @@ impl Session {
     /// As for [`Session::call`].
     pub async fn operate(&self, operation: Operation) -> Result<Answer, ClientError> {
         let (answer, answered) = oneshot::channel();
-        let call = Call { operation, answer };
-        self.calls.send(call).await.map_err(|_| ClientError::SessionEnded)?;
-        answered.await.map_err(|_| ClientError::SessionEnded)?
+        let id = self.calls.fetch_add(1, Ordering::Relaxed);
+        let call = driver::Command::Call { id, operation, answer };
+        self.commands.send(call).map_err(|_| ClientError::SessionEnded)?;
+        let mut abandoned = Abandoned { commands: &self.commands, id: Some(id) };
+        let answer = answered.await;
+        abandoned.id = None;
+        answer.map_err(|_| ClientError::SessionEnded)?
+    }
+
+    /// Ends the session now: calls that are not answered fail, cursors that moved are
+    /// stored, the connection is dropped. Returns once that is done; the last update
+    /// follows.
+    pub async fn close(&self) {
+        let (closed, done) = oneshot::channel();
+        if self.commands.send(driver::Command::Close(closed)).is_ok() {
+            // A driver that has ended meanwhile has done it.
+            let _ = done.await;
+        }
+    }
+}
+
+/// Withdraws a call whose caller gives up.
+struct Abandoned<'a> {
+    commands: &'a mpsc::UnboundedSender<driver::Command>,
+    id: Option<CallId>,
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            let _ = self.commands.send(driver::Command::Cancel(id));
+        }
+    }
+}
+
+/// The standard library seeds its hash maps from the operating system; a hash of nothing
+/// under a fresh seed is a random number, without a dependency for it. Enough to tell
+/// clients apart, nothing secret.
+pub(crate) fn random_number() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Door;
+
+    #[test]
+    fn a_config_does_not_print_its_token() {
+        let config = Config::new(Dialer::new(Door::Grpc, "localhost:1"), "s3cret");
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn random_numbers_differ() {
+        assert_ne!(random_number(), random_number());
     }
 }

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Address, Connection, MAX_SERVER_FRAME, SEND_QUEUE};
 use crate::ClientError;
-use crate::error::innermost;
+use crate::error::{from_status, innermost, unusable_token};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -45,8 +45,7 @@ pub(super) async fn connect(address: &Address, token: &str) -> Result<Connection
         ChatServiceClient::new(channel(address).await?).max_decoding_message_size(MAX_SERVER_FRAME);
     let (frames, queue) = mpsc::channel(SEND_QUEUE);
     let mut request = Request::new(ReceiverStream::new(queue));
-    let authorization = MetadataValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| ClientError::Protocol("the token holds characters that a header may not".to_owned()))?;
+    let authorization = MetadataValue::try_from(format!("Bearer {token}")).map_err(|_| unusable_token())?;
     request.metadata_mut().insert("authorization", authorization);
     // The server may hold its headers back until it has seen `hello`, so the call is
     // opened beside the caller, who sends it.
@@ -66,11 +65,12 @@ impl Inbound {
         if let Self::Opening(opening) = self {
             let opened = opening.await;
             *self = Self::Refused;
-            let response = opened.map_err(|error| ClientError::Io(error.to_string()))??;
+            let response = opened.map_err(|error| ClientError::Io(error.to_string()))?;
+            let response = response.map_err(|status| from_status(&status))?;
             *self = Self::Open(Box::new(response.into_inner()));
         }
         match self {
-            Self::Open(stream) => Ok(stream.message().await?),
+            Self::Open(stream) => stream.message().await.map_err(|status| from_status(&status)),
             Self::Opening(_) | Self::Refused => Ok(None),
         }
     }

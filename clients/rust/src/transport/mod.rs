@@ -6,6 +6,7 @@ mod websocket;
 
 use std::fmt;
 
+use parlance_client_core::Encoding;
 use parlance_proto::v1::{ClientFrame, ServerFrame};
 use tokio::sync::mpsc;
 
@@ -31,6 +32,15 @@ pub enum Door {
     WebSocketJson,
     /// `/ws` with protobuf in binary messages.
     WebSocketBinary,
+}
+
+impl Door {
+    pub(crate) fn encoding(self) -> Encoding {
+        match self {
+            Self::Grpc | Self::WebSocketBinary => Encoding::Protobuf,
+            Self::WebSocketJson => Encoding::Json,
+        }
+    }
 }
 
 impl fmt::Display for Door {
@@ -60,6 +70,10 @@ impl Dialer {
         Self { door, address: Address::parse(address.as_ref()) }
     }
 
+    pub(crate) fn encoding(&self) -> Encoding {
+        self.door.encoding()
+    }
+
     /// Opens a connection of its own. The first frame to send is `hello`.
     ///
     /// # Errors
@@ -68,9 +82,8 @@ impl Dialer {
     pub async fn connect(&self, token: &str) -> Result<Connection, ClientError> {
         match self.door {
             Door::Grpc => grpc::connect(&self.address, token).await,
-            Door::WebSocketJson => websocket::connect(&self.address, token, websocket::Encoding::Json).await,
-            Door::WebSocketBinary => {
-                websocket::connect(&self.address, token, websocket::Encoding::Binary).await
+            Door::WebSocketJson | Door::WebSocketBinary => {
+                websocket::connect(&self.address, token, self.door.encoding()).await
             }
         }
     }

@@ -3,10 +3,9 @@ use std::time::Duration;
 
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
-use parlance_proto::error::Failure;
+use parlance_client_core::Encoding;
 use parlance_proto::json;
 use parlance_proto::v1::{self, ClientFrame, ServerFrame};
-use prost::Message as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -17,10 +16,10 @@ use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
-use tonic::Code;
 
 use super::{Address, Connection, MAX_SERVER_FRAME, SEND_QUEUE};
 use crate::ClientError;
+use crate::error::unusable_token;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -34,24 +33,20 @@ const BUFFER_BYTES: usize = 4 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(45);
 
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Encoding {
-    Json,
-    Binary,
-}
+/// How long a write may wait for a socket that takes nothing, and the close that follows. A
+/// peer that vanished takes nothing either.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-impl Encoding {
-    fn encode(self, frame: &ClientFrame) -> Result<Message, ClientError> {
-        Ok(match self {
-            Self::Binary => Message::Binary(frame.encode_to_vec().into()),
-            Self::Json => {
-                let json = json::typed_to_json("parlance.v1.ClientFrame", frame);
-                let json = json.map_err(|failure| ClientError::Protocol(failure.message))?;
-                let text = Utf8Bytes::try_from(json);
-                Message::Text(text.map_err(|error| ClientError::Protocol(error.to_string()))?)
-            }
-        })
-    }
+fn encode(encoding: Encoding, frame: &ClientFrame) -> Result<Message, ClientError> {
+    let bytes = encoding.encode(frame)?;
+    Ok(match encoding {
+        Encoding::Protobuf => Message::Binary(bytes.into()),
+        Encoding::Json => {
+            let text = Utf8Bytes::try_from(bytes);
+            Message::Text(text.map_err(|error| ClientError::Protocol(error.to_string()))?)
+        }
+    })
 }
 
 pub(super) async fn connect(
@@ -60,8 +55,8 @@ pub(super) async fn connect(
     encoding: Encoding,
 ) -> Result<Connection, ClientError> {
     let mut request = format!("{}/ws", address.url("ws")).into_client_request().map_err(broken)?;
-    let authorization = http::HeaderValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| ClientError::Protocol("the token holds characters that a header may not".to_owned()))?;
+    let authorization =
+        http::HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| unusable_token())?;
     request.headers_mut().insert(http::header::AUTHORIZATION, authorization);
     // This client may be newer than the server.
     let ignore = http::HeaderValue::from_static("ignore");
@@ -117,15 +112,20 @@ async fn write(
         let written = tokio::select! {
             frame = queue.recv() => match frame {
                 None => break,
-                Some(frame) => write_waiting(&mut sink, &mut queue, encoding, frame).await,
+                Some(frame) => {
+                    timeout(WRITE_TIMEOUT, write_waiting(&mut sink, &mut queue, encoding, frame)).await
+                }
             },
-            _ = ping.tick() => sink.send(Message::Ping(Default::default())).await.map_err(broken),
+            _ = ping.tick() => {
+                let ping = sink.send(Message::Ping(Default::default()));
+                timeout(WRITE_TIMEOUT, async { ping.await.map_err(broken) }).await
+            }
         };
-        if written.is_err() {
+        if !matches!(written, Ok(Ok(()))) {
             break;
         }
     }
-    let _ = sink.close().await;
+    let _ = timeout(CLOSE_TIMEOUT, sink.close()).await;
 }
 
 /// Several waiting frames go out in one flush.
@@ -135,9 +135,10 @@ async fn write_waiting(
     encoding: Encoding,
     frame: ClientFrame,
 ) -> Result<(), ClientError> {
-    sink.feed(encoding.encode(&frame)?).await.map_err(broken)?;
-    while let Ok(frame) = queue.try_recv() {
-        sink.feed(encoding.encode(&frame)?).await.map_err(broken)?;
+    sink.feed(encode(encoding, &frame)?).await.map_err(broken)?;
+    for _ in 1..SEND_QUEUE {
+        let Ok(frame) = queue.try_recv() else { break };
+        sink.feed(encode(encoding, &frame)?).await.map_err(broken)?;
     }
     sink.flush().await.map_err(broken)
 }
@@ -162,11 +163,8 @@ impl Inbound {
             };
             self.heard = Instant::now();
             match message {
-                Message::Text(text) => return from_json(text.as_bytes()).map(Some),
-                Message::Binary(bytes) => {
-                    let frame = ServerFrame::decode(bytes);
-                    return frame.map(Some).map_err(|error| ClientError::Protocol(error.to_string()));
-                }
+                Message::Text(text) => return Encoding::Json.decode(text.as_bytes()).map(Some),
+                Message::Binary(bytes) => return Encoding::Protobuf.decode(&bytes).map(Some),
                 Message::Close(Some(close)) if u16::from(close.code) != 1000 => {
                     let (code, reason) = (close.code.into(), close.reason.to_string());
                     return Err(ClientError::Closed { code, reason });
@@ -176,19 +174,6 @@ impl Inbound {
             }
         }
     }
-}
-
-fn from_json(text: &[u8]) -> Result<ServerFrame, ClientError> {
-    decode("parlance.v1.ServerFrame", text)
-}
-
-fn decode<M: prost::Message + Default>(name: &str, text: &[u8]) -> Result<M, ClientError> {
-    let Some(descriptor) = json::pool().get_message_by_name(name) else {
-        return Err(ClientError::Protocol(format!("{name} is not in the contract")));
-    };
-    let message = json::from_json(&descriptor, text);
-    let message = message.map_err(|failure| ClientError::Protocol(failure.message))?;
-    message.transcode_to().map_err(|error| ClientError::Protocol(error.to_string()))
 }
 
 /// What a WebSocket error means to a client.
@@ -210,28 +195,21 @@ fn broken(error: Error) -> ClientError {
 /// The handshake was answered with something else than 101: an error of the contract
 /// as JSON, or whatever a server in between says.
 fn refused(status: u16, body: &[u8]) -> ClientError {
+    contract_error(body).map_or(ClientError::Http { status }, ClientError::from)
+}
+
+fn contract_error(body: &[u8]) -> Option<v1::Error> {
     // The error stands under a key of its own, as on REST.
-    let answer = serde_json::from_slice::<serde_json::Value>(body).ok();
-    if let Some(error) = answer.as_ref().and_then(|answer| answer.get("error"))
-        && let Ok(error) = decode::<v1::Error>("parlance.v1.Error", error.to_string().as_bytes())
-        && error.code != 0
-    {
-        return error.into();
-    }
-    let (code, reason) = match status {
-        400 => (Code::InvalidArgument, "invalid_argument"),
-        401 => (Code::Unauthenticated, "unauthenticated"),
-        403 => (Code::PermissionDenied, "permission_denied"),
-        404 => (Code::Unimplemented, "unimplemented"),
-        429 => (Code::ResourceExhausted, "resource_exhausted"),
-        _ => (Code::Unavailable, "unavailable"),
-    };
-    Failure::new(code, reason, format!("the handshake was answered with status {status}")).into()
+    let answer = serde_json::from_slice::<serde_json::Value>(body).ok()?;
+    let descriptor = json::pool().get_message_by_name("parlance.v1.Error")?;
+    let error = json::from_json(&descriptor, answer.get("error")?.to_string().as_bytes()).ok()?;
+    error.transcode_to().ok().filter(|error: &v1::Error| error.code != 0)
 }
 
 #[cfg(test)]
 mod tests {
-    use parlance_proto::SharedFrame;
+    use parlance_client_core::Code;
+    use prost::Message as _;
     use tokio::io::AsyncReadExt;
 
     use super::*;
@@ -246,9 +224,9 @@ mod tests {
             ..Default::default()
         });
         let frame = ClientFrame { request_id: "7".to_owned(), operation: Some(operation) };
-        let Message::Text(text) = Encoding::Json.encode(&frame).unwrap() else { panic!() };
+        let Message::Text(text) = encode(Encoding::Json, &frame).unwrap() else { panic!() };
         assert_eq!(json::client_frame_from_json(text.as_bytes()).unwrap(), frame);
-        let Message::Binary(bytes) = Encoding::Binary.encode(&frame).unwrap() else { panic!() };
+        let Message::Binary(bytes) = encode(Encoding::Protobuf, &frame).unwrap() else { panic!() };
         assert_eq!(ClientFrame::decode(bytes).unwrap(), frame);
     }
 
@@ -268,24 +246,14 @@ mod tests {
     }
 
     #[test]
-    fn server_frames_are_read_from_json() {
-        let event = v1::Event { room_id: "r".to_owned(), seq: u64::MAX, ..Default::default() };
-        let frame = ServerFrame { frame: Some(v1::server_frame::Frame::Event(event)) };
-        assert_eq!(from_json(&SharedFrame::new(&frame).to_json().unwrap()).unwrap(), frame);
-        assert!(matches!(from_json(b"{"), Err(ClientError::Protocol(_))));
-        // A frame of a later version: nothing that we know is in it.
-        assert_eq!(from_json(br#"{"future": {}}"#).unwrap(), ServerFrame { frame: None });
-    }
-
-    #[test]
-    fn a_refused_handshake_is_a_status() {
+    fn only_an_error_of_the_contract_is_a_refusal() {
         let json = br#"{"error": {"code": 16, "reason": "token_expired", "message": "expired"}}"#;
         let error = refused(401, json);
         let failure = error.failure().unwrap();
         assert_eq!((failure.code, failure.reason.as_str()), (Code::Unauthenticated, "token_expired"));
-        assert!(error.is_final());
-        let error = refused(503, b"<html>");
-        assert_eq!(error.failure().unwrap().code, Code::Unavailable);
-        assert!(!error.is_final());
+        assert!(error.refuses_identity());
+        for (status, body) in [(401, &b"<html>"[..]), (403, b""), (404, b"{}"), (503, br#"{"error": {}}"#)] {
+            assert_eq!(refused(status, body), ClientError::Http { status });
+        }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use parlance_client::transport::{Dialer, Door};
-use parlance_client::{Config, Session, Update};
-use parlance_proto::error::Failure;
+use parlance_client::{Config, Session, Updates};
+use parlance_proto::error::{Failure, with_details};
 use parlance_proto::server::chat_service_server::ChatServiceServer;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::server_frame::Frame;
@@ -56,7 +56,7 @@ impl Fake {
         Self { dialer, connections }
     }
 
-    pub(crate) fn session(&self) -> (Session, mpsc::Receiver<Update>) {
+    pub(crate) fn session(&self) -> (Session, Updates) {
         Session::start(Config::new(self.dialer.clone(), "token"))
     }
 
@@ -100,9 +100,9 @@ impl Peer {
         self.send(Frame::Reply(v1::Reply { request_id, result: Some(result) })).await;
     }
 
-    /// Ends the stream with a status; a WebSocket with an error and a close.
+    /// Ends the stream with a status, with details as a server gives them; a WebSocket with an error and a close.
     pub(crate) async fn fail(&self, status: Status) {
-        within(self.out.send(Err(status))).await.unwrap();
+        within(self.out.send(Err(with_details(status)))).await.unwrap();
     }
 }
 

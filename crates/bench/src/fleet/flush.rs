@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt};
-use parlance_client::{Message, Session, Update};
+use parlance_client::{Message, Session, Update, Updates};
 use parlance_proto::v1::event::Body;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::Effort;
@@ -98,7 +97,7 @@ fn next_id() -> u64 {
 }
 
 /// Notes when the messages of others come to `user`.
-async fn note(user: String, mut updates: mpsc::Receiver<Update>, times: Times) {
+async fn note(user: String, mut updates: Updates, times: Times) {
     while let Some(update) = updates.recv().await {
         if let Update::Event(event) = update
             && event.actor_id != user

@@ -1,6 +1,5 @@
 use anyhow::{Context, Result};
-use parlance_client::{Message, Update};
-use tokio::sync::mpsc;
+use parlance_client::{Message, Update, Updates};
 use tokio::time::Instant;
 
 use super::Effort;
@@ -47,7 +46,7 @@ pub(super) async fn measure(effort: &Effort) -> Result<()> {
 }
 
 /// Milliseconds until the next message of others.
-async fn next_event(updates: &mut mpsc::Receiver<Update>, began: Instant) -> Result<f64> {
+async fn next_event(updates: &mut Updates, began: Instant) -> Result<f64> {
     loop {
         let update = updates.recv().await.context("a session ended")?;
         if let Update::Event(event) = update

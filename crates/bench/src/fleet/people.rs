@@ -3,8 +3,7 @@
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt};
 use parlance_client::transport::{Dialer, Door};
-use parlance_client::{Config, Session, Update};
-use tokio::sync::mpsc;
+use parlance_client::{Config, Session, Update, Updates};
 
 use crate::measure::raw::Creator;
 use crate::torture::{Cluster, Unary, token};
@@ -35,11 +34,7 @@ pub(crate) async fn room(cluster: &Cluster, name: &str, members: &[String]) -> R
 }
 
 /// A session of `user` over gRPC on the first of `nodes`, with the others to go to.
-pub(crate) async fn open(
-    cluster: &Cluster,
-    user: &str,
-    nodes: &[usize],
-) -> Result<(Session, mpsc::Receiver<Update>)> {
+pub(crate) async fn open(cluster: &Cluster, user: &str, nodes: &[usize]) -> Result<(Session, Updates)> {
     open_through(cluster, Door::Grpc, user, nodes).await
 }
 
@@ -49,7 +44,7 @@ pub(crate) async fn open_through(
     door: Door,
     user: &str,
     nodes: &[usize],
-) -> Result<(Session, mpsc::Receiver<Update>)> {
+) -> Result<(Session, Updates)> {
     let dialers = nodes.iter().map(|node| Dialer::new(door, cluster.address(*node))).collect();
     let config = Config {
         dialers,

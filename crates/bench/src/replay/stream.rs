@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Result, bail};
-use parlance_client::{Update, Violation};
+use parlance_client::{Update, Updates, Violation};
 use parlance_proto::v1;
 use parlance_proto::v1::event::Body;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::plan::{Plan, User};
 use super::run::{Run, lock};
@@ -99,7 +99,7 @@ pub(super) fn as_planned(
 pub(super) async fn consume(
     run: Arc<Run>,
     streams: Arc<Mutex<Streams>>,
-    mut updates: mpsc::Receiver<Update>,
+    mut updates: Updates,
     connected: oneshot::Sender<Result<v1::Welcome>>,
 ) {
     let mut connected = Some(connected);

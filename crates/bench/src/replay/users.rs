@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt};
 use parlance_client::transport::Dialer;
-use parlance_client::{Config, Session, create_user};
+use parlance_client::{Config, Session, Updates, create_user};
 use parlance_proto::v1;
 use tokio::sync::oneshot;
 use tokio::time::{Duration, timeout};
@@ -50,10 +50,7 @@ async fn log_one_in(run: &Arc<Run>, address: &str, user: User) -> Result<Online>
 }
 
 /// Creates a user and starts a session.
-async fn open(
-    user: &PlannedUser,
-    address: &str,
-) -> Result<(Session, tokio::sync::mpsc::Receiver<parlance_client::Update>)> {
+async fn open(user: &PlannedUser, address: &str) -> Result<(Session, Updates)> {
     let token = create_user(address, &user.id, &user.name).await?;
     let mut config = Config::new(Dialer::new(user.door, address), token);
     config.device_id = "replay".to_owned();

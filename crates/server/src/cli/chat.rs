@@ -8,11 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use parlance_client::transport::{Dialer, Door};
-use parlance_client::{ClientError, Config, Message, Session, Update, create_user};
+use parlance_client::{ClientError, Code, Config, Message, Session, Update, Updates, create_user};
 use parlance_proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
-use tonic::Code;
 
 /// Messages of the past that are shown at first.
 const HISTORY: u32 = 20;
@@ -170,16 +169,13 @@ async fn enter(session: &Session, arguments: &Arguments, shown: &Mutex<Shown>) -
 
 /// Shows what comes, whatever else is waited for: the session has one stream for
 /// answers and events, and waits while nobody takes them.
-async fn show(
-    mut updates: mpsc::Receiver<Update>,
-    shown: Arc<Mutex<Shown>>,
-    stopped: oneshot::Sender<ClientError>,
-) {
+async fn show(mut updates: Updates, shown: Arc<Mutex<Shown>>, stopped: oneshot::Sender<ClientError>) {
     while let Some(update) = updates.recv().await {
         match update {
             Update::Event(event) => shown.lock().unwrap_or_else(PoisonError::into_inner).event(&event),
-            Update::Disconnected { retry_in, .. } => {
-                eprintln!("disconnected; trying again in {} ms", retry_in.as_millis());
+            Update::Disconnected { error, retry_in } => {
+                let why = error.map(|error| format!(" ({error})")).unwrap_or_default();
+                eprintln!("disconnected{why}; trying again in {} ms", retry_in.as_millis());
             }
             Update::Stopped(error) => {
                 let _ = stopped.send(error);

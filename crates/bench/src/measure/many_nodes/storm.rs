@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt};
 use parlance_client::transport::Door;
-use parlance_client::{Message, Update};
-use tokio::sync::{mpsc, watch};
+use parlance_client::{Message, Update, Updates};
+use tokio::sync::watch;
 use tokio::time::{Instant, interval};
 
 use super::start;
@@ -109,7 +109,7 @@ async fn reads(cluster: &Cluster) -> Result<f64> {
 /// Counts a client once it has seen what it had to.
 async fn follow(
     _session: parlance_client::Session,
-    mut updates: mpsc::Receiver<Update>,
+    mut updates: Updates,
     room: String,
     mut heads: watch::Receiver<HashMap<String, u64>>,
     caught_up: Arc<AtomicUsize>,

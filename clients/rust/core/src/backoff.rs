@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::random::jittered;
+use crate::random::Random;
 
 /// First delay: a server that restarts is back within moments.
 const FIRST: Duration = Duration::from_millis(100);
@@ -9,8 +9,8 @@ const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// The delay before try number `attempt` (from 0) after a failure: doubling, with jitter.
-pub(super) fn delay(attempt: u32) -> Duration {
-    jittered(FIRST.saturating_mul(1 << attempt.min(16)).min(LONGEST))
+pub(crate) fn delay(attempt: u32, random: &mut Random) -> Duration {
+    random.jittered(FIRST.saturating_mul(1 << attempt.min(16)).min(LONGEST))
 }
 
 #[cfg(test)]
@@ -19,8 +19,10 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_a_bound() {
-        assert!(delay(0) <= FIRST && delay(0) >= FIRST / 2);
-        assert!(delay(3) <= FIRST * 8 && delay(3) >= FIRST * 4);
-        assert!(delay(u32::MAX) <= LONGEST && delay(u32::MAX) >= LONGEST / 2);
+        let mut random = Random::new(1);
+        let mut delay = |attempt| delay(attempt, &mut random);
+        assert!((FIRST / 2..=FIRST).contains(&delay(0)));
+        assert!((FIRST * 4..=FIRST * 8).contains(&delay(3)));
+        assert!((LONGEST / 2..=LONGEST).contains(&delay(u32::MAX)));
     }
 }

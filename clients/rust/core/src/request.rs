@@ -5,9 +5,9 @@ use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
 use parlance_proto::v1::send_message_request::Target;
 
-use crate::session::rooms::Rooms;
+use crate::rooms::Rooms;
 
-/// A request of the contract that can be made on a [`crate::Session`].
+/// A request of the contract that can be made on a session.
 pub trait Request: sealed::Sealed {
     /// What the server answers.
     type Response;

@@ -2,6 +2,8 @@ use std::collections::HashMap;
 
 use parlance_proto::v1::{Cursor, Event, Gap, GapReason, Welcome};
 
+use crate::Encoding;
+
 /// Cursors in one hello, by the contract.
 const MAX_CURSORS: usize = 2_000;
 
@@ -39,6 +41,8 @@ pub(crate) struct Rooms {
     direct: HashMap<String, String>,
     /// Counts connections, to tell a repeat from catching up.
     connection: u64,
+    /// Counts what moved any cursor, to tell which rooms moved last.
+    moves: u64,
     /// Whose session this is; empty until the first welcome.
     user: String,
 }
@@ -54,6 +58,8 @@ struct Position {
     head: u64,
     /// On which connection the last event came, and which it was.
     last: (u64, u64),
+    /// When it last moved, in moves of all rooms.
+    moved: u64,
 }
 
 /// What to do with an event or a gap.
@@ -71,17 +77,34 @@ impl Rooms {
             let Cursor { room_id, seq, epoch } = cursor;
             (room_id, Position { cursor: Some(seq), epoch, head: seq, ..Position::default() })
         });
-        Self { rooms: rooms.collect(), direct: HashMap::new(), connection: 0, user: String::new() }
+        Self { rooms: rooms.collect(), direct: HashMap::new(), connection: 0, moves: 0, user: String::new() }
     }
 
-    /// What to say in hello. Past the limit, which rooms are named is arbitrary: the
-    /// others begin with a gap, which is exact too.
-    pub(crate) fn cursors(&self) -> Vec<Cursor> {
-        let known = self.rooms.iter().filter_map(|(room_id, position)| {
-            let seq = position.cursor?;
-            Some(Cursor { room_id: room_id.clone(), seq, epoch: position.epoch })
-        });
-        known.take(MAX_CURSORS).collect()
+    /// The cursors for a hello, as many as fit into `budget` bytes of this encoding: those
+    /// of the rooms that moved last. The others begin with a gap, which is exact too.
+    pub(crate) fn cursors(&self, encoding: Encoding, budget: usize) -> Vec<Cursor> {
+        let mut known: Vec<_> = self
+            .rooms
+            .iter()
+            .filter_map(|(id, position)| Some((position.moved, id, position.cursor?)))
+            .collect();
+        known.sort_unstable_by(|one, other| other.cmp(one));
+        let mut left = budget;
+        let cursors = known.into_iter().take(MAX_CURSORS).filter_map(|(_, room_id, _)| self.cursor(room_id));
+        cursors
+            .take_while(|cursor| {
+                let size = encoding.cursor_size(cursor);
+                let fits = size <= left;
+                left = left.saturating_sub(size);
+                fits
+            })
+            .collect()
+    }
+
+    /// How far the application has a room once it has taken everything handed over so far.
+    pub(crate) fn cursor(&self, room_id: &str) -> Option<Cursor> {
+        let position = self.rooms.get(room_id)?;
+        Some(Cursor { room_id: room_id.to_owned(), seq: position.cursor?, epoch: position.epoch })
     }
 
     pub(crate) fn connected(&mut self, welcome: &Welcome) {
@@ -105,7 +128,7 @@ impl Rooms {
 
     pub(crate) fn event(&mut self, event: &Event) -> Verdict {
         let connection = self.connection;
-        let position = self.position(&event.room_id);
+        let position = self.moving(&event.room_id);
         let (seen_on, seen) = std::mem::replace(&mut position.last, (connection, event.seq));
         if seen_on == connection && event.seq <= seen {
             position.last = (seen_on, seen);
@@ -127,14 +150,15 @@ impl Rooms {
 
     /// Takes a gap; cuts off what the application has already.
     pub(crate) fn gap(&mut self, gap: &mut Gap) -> Verdict {
-        let position = self.position(&gap.room_id);
+        let position = self.moving(&gap.room_id);
         if gap.epoch != 0 {
             position.epoch = gap.epoch;
         }
         if gap.reason() == GapReason::Restored {
             // Seqs mean other events now; nothing held before counts.
-            let epoch = position.epoch;
-            *position = Position { cursor: Some(gap.to_seq), epoch, head: gap.to_seq, ..Position::default() };
+            let (epoch, moved) = (position.epoch, position.moved);
+            let cursor = Some(gap.to_seq);
+            *position = Position { cursor, epoch, head: gap.to_seq, moved, ..Position::default() };
             return Verdict { violation: None, deliver: true };
         }
         let cursor = position.cursor.unwrap_or(gap.from_seq.saturating_sub(1));
@@ -146,7 +170,8 @@ impl Rooms {
         gap.from_seq = gap.from_seq.max(cursor + 1);
         if gap.to_seq == 0 {
             position.cursor = Some(cursor);
-            position.open = true;
+            // An unreadable room goes on where the gap began: a hole there would be one.
+            position.open |= gap.reason() != GapReason::Unreadable;
         } else {
             position.advance(gap.to_seq);
         }
@@ -172,6 +197,15 @@ impl Rooms {
         if self.direct.len() < MAX_DIRECT {
             self.direct.insert(user_id.to_owned(), room_id.to_owned());
         }
+    }
+
+    /// The position of a room that something arrived for.
+    fn moving(&mut self, room_id: &str) -> &mut Position {
+        self.moves += 1;
+        let moved = self.moves;
+        let position = self.position(room_id);
+        position.moved = moved;
+        position
     }
 
     fn position(&mut self, room_id: &str) -> &mut Position {
@@ -217,7 +251,7 @@ mod tests {
     }
 
     fn cursor(rooms: &Rooms) -> Option<u64> {
-        rooms.cursors().first().map(|cursor| cursor.seq)
+        rooms.cursor("r").map(|cursor| cursor.seq)
     }
 
     #[test]
@@ -284,11 +318,38 @@ mod tests {
         let mut rooms = Rooms::new([cursor]);
         let heads = vec![Cursor { room_id: "r".to_owned(), seq: 7, epoch: 2 }];
         rooms.connected(&Welcome { heads, ..Default::default() });
-        assert_eq!(rooms.cursors()[0].epoch, 1);
+        assert_eq!(rooms.cursor("r").unwrap().epoch, 1);
         let mut gap = Gap { room_id: "r".to_owned(), from_seq: 1, to_seq: 7, reason: 5, epoch: 2 };
         assert_eq!(rooms.gap(&mut gap), DELIVER);
-        assert_eq!(rooms.cursors()[0], Cursor { room_id: "r".to_owned(), seq: 7, epoch: 2 });
+        assert_eq!(rooms.cursor("r").unwrap(), Cursor { room_id: "r".to_owned(), seq: 7, epoch: 2 });
         assert_eq!(rooms.head("r"), Some(7));
         assert_eq!(event(&mut rooms, 8), DELIVER);
+    }
+
+    #[test]
+    fn an_unreadable_room_goes_on_where_it_was() {
+        let mut rooms = Rooms::new([]);
+        connected(&mut rooms);
+        event(&mut rooms, 4);
+        assert_eq!(gap(&mut rooms, 5, 0, GapReason::Unreadable), (DELIVER, 5));
+        assert_eq!(cursor(&rooms), Some(4));
+        assert_eq!(event(&mut rooms, 5), DELIVER);
+        gap(&mut rooms, 6, 0, GapReason::Unreadable);
+        assert!(event(&mut rooms, 7).violation.is_some());
+    }
+
+    #[test]
+    fn a_hello_names_the_rooms_that_moved_last() {
+        let old = (0..3_000).map(|room| Cursor { room_id: format!("old{room:040}"), seq: 1, epoch: 1 });
+        let mut rooms = Rooms::new(old);
+        connected(&mut rooms);
+        event(&mut rooms, 4);
+        for encoding in [Encoding::Protobuf, Encoding::Json] {
+            assert_eq!(rooms.cursors(encoding, usize::MAX).len(), MAX_CURSORS);
+            let cursors = rooms.cursors(encoding, 10_000);
+            assert_eq!(cursors[0].room_id, "r");
+            assert!((80..200).contains(&cursors.len()), "{}", cursors.len());
+            assert_eq!(rooms.cursors(encoding, 4), []);
+        }
     }
 }

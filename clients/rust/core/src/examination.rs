@@ -1,10 +1,10 @@
 //! Finding out whether an operation was carried out, where too much has happened since
 //! for the server to look: the room is paged, as the contract asks.
 
-use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
 
+use crate::Failure;
 use crate::request::{Done, repeatable};
 
 /// The most that a page may hold.
@@ -12,7 +12,7 @@ const PAGE_SIZE: u32 = 200;
 
 /// The part of a room's log that is not yet looked through.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Examination {
+pub(crate) struct Examination {
     room_id: String,
     from: u64,
     to: u64,
@@ -22,7 +22,7 @@ pub(super) struct Examination {
 
 impl Examination {
     /// What `operation` needs after it was refused so; `None` for other refusals.
-    pub(super) fn asked_for(failure: &Failure, operation: &mut Operation) -> Option<Self> {
+    pub(crate) fn asked_for(failure: &Failure, operation: &mut Operation) -> Option<Self> {
         if failure.reason != "catch_up_first" {
             return None;
         }
@@ -34,7 +34,7 @@ impl Examination {
     }
 
     /// The page to ask for next.
-    pub(super) fn page(&self) -> Operation {
+    pub(crate) fn page(&self) -> Operation {
         Operation::ListEvents(v1::ListEventsRequest {
             room_id: self.room_id.clone(),
             from_seq: self.from,
@@ -44,7 +44,7 @@ impl Examination {
     }
 
     /// Looks through a page for what `user` did under `id`.
-    pub(super) fn read(&mut self, page: v1::ListEventsResponse, user: &str, id: &str) -> Finding {
+    pub(crate) fn read(&mut self, page: v1::ListEventsResponse, user: &str, id: &str) -> Finding {
         for event in page.events {
             let own = event.request_id == id && event.actor_id == user;
             match &mut self.done {
@@ -65,7 +65,7 @@ impl Examination {
 
 /// What paging has shown so far.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Finding {
+pub(crate) enum Finding {
     /// There is more to page.
     Unfinished,
     /// It was carried out.
@@ -121,8 +121,10 @@ mod tests {
     #[test]
     fn only_that_refusal_of_that_kind_of_operation_asks_for_it() {
         let refusal = |reason, head: u64| {
-            let code = tonic::Code::FailedPrecondition;
-            Failure::new(code, reason, "").with("room_id", "r").with("head_seq", head)
+            let mut failure = Failure::new(crate::Code::FailedPrecondition, reason, "");
+            failure.metadata.insert("room_id".to_owned(), "r".to_owned());
+            failure.metadata.insert("head_seq".to_owned(), head.to_string());
+            failure
         };
         let send =
             |after_seq| Operation::SendMessage(v1::SendMessageRequest { after_seq, ..Default::default() });

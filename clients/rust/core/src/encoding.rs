@@ -1,0 +1,114 @@
+use parlance_proto::{json, v1};
+use prost::Message;
+
+use crate::Error;
+
+/// The form in which frames travel on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// Protobuf: gRPC, and binary messages of a WebSocket.
+    Protobuf,
+    /// Canonical proto3 JSON: text messages of a WebSocket.
+    Json,
+}
+
+impl Encoding {
+    /// A client frame as it is sent: protobuf, or UTF-8.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] where a value has no JSON form, such as a time out of range.
+    pub fn encode(self, frame: &v1::ClientFrame) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::Protobuf => Ok(frame.encode_to_vec()),
+            Self::Json => json::typed_to_json("parlance.v1.ClientFrame", frame)
+                .map_err(|failure| Error::Protocol(failure.message)),
+        }
+    }
+
+    /// A server frame as it was received. What is not known here is skipped.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] where it is not one.
+    pub fn decode(self, frame: &[u8]) -> Result<v1::ServerFrame, Error> {
+        match self {
+            Self::Protobuf => {
+                v1::ServerFrame::decode(frame).map_err(|error| Error::Protocol(error.to_string()))
+            }
+            Self::Json => {
+                let name = "parlance.v1.ServerFrame";
+                let Some(descriptor) = json::pool().get_message_by_name(name) else {
+                    return Err(Error::Protocol(format!("{name} is not in the contract")));
+                };
+                let message = json::from_json(&descriptor, frame);
+                let message = message.map_err(|failure| Error::Protocol(failure.message))?;
+                message.transcode_to().map_err(|error| Error::Protocol(error.to_string()))
+            }
+        }
+    }
+
+    /// The size of a frame as it is sent, bytes.
+    ///
+    /// # Errors
+    /// As for [`Encoding::encode`].
+    pub(crate) fn size(self, frame: &v1::ClientFrame) -> Result<usize, Error> {
+        match self {
+            Self::Protobuf => Ok(frame.encoded_len()),
+            Self::Json => self.encode(frame).map(|json| json.len()),
+        }
+    }
+
+    /// The size that one cursor adds to a hello, bytes: never less than it takes.
+    pub(crate) fn cursor_size(self, cursor: &v1::Cursor) -> usize {
+        match self {
+            // A tag and a length before it, each of one or two bytes.
+            Self::Protobuf => cursor.encoded_len() + 4,
+            Self::Json => {
+                // Room ids are ASCII without quotes; another one is escaped to six times its size at most.
+                let plain = cursor
+                    .room_id
+                    .bytes()
+                    .all(|byte| matches!(byte, b'-' | b'_' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z'));
+                let id = cursor.room_id.len() * if plain { 1 } else { 6 };
+                let digits = |number: u64| number.checked_ilog10().map_or(1, |log| log as usize + 1);
+                r#"{"roomId":"","seq":"","epoch":""},"#.len() + id + digits(cursor.seq) + digits(cursor.epoch)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello(cursors: Vec<v1::Cursor>) -> v1::ClientFrame {
+        let hello = v1::Hello { cursors, ..Default::default() };
+        let operation = Some(v1::client_frame::Operation::Hello(hello));
+        v1::ClientFrame { request_id: "hello".to_owned(), operation }
+    }
+
+    #[test]
+    fn cursors_take_no_more_than_their_size() {
+        let ids = ["r", "a\"b\u{1}", "0123456789abcdef0123456789abcdef0123456789", "grün"];
+        for (id, number) in ids.into_iter().zip([0, 9, u64::MAX, 1_000]) {
+            let cursor = v1::Cursor { room_id: id.to_owned(), seq: number, epoch: number };
+            for encoding in [Encoding::Protobuf, Encoding::Json] {
+                // The second one: the first brings the name of the field with it.
+                let one = encoding.size(&hello(vec![cursor.clone()])).unwrap();
+                let two = encoding.size(&hello(vec![cursor.clone(); 2])).unwrap();
+                assert!(two - one <= encoding.cursor_size(&cursor), "{id} {encoding:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn frames_are_read_in_both_forms() {
+        let event = v1::Event { room_id: "r".to_owned(), seq: u64::MAX, ..Default::default() };
+        let frame = v1::ServerFrame { frame: Some(v1::server_frame::Frame::Event(event)) };
+        let json = json::typed_to_json("parlance.v1.ServerFrame", &frame).unwrap();
+        assert_eq!(Encoding::Json.decode(&json).unwrap(), frame);
+        assert_eq!(Encoding::Protobuf.decode(&frame.encode_to_vec()).unwrap(), frame);
+        assert!(matches!(Encoding::Json.decode(b"{"), Err(Error::Protocol(_))));
+        // A frame of a later version: nothing in it is known here.
+        assert_eq!(Encoding::Json.decode(br#"{"future": {}}"#).unwrap(), v1::ServerFrame { frame: None });
+    }
+}

@@ -1,0 +1,47 @@
+//! The Parlance client without I/O.
+//!
+//! [`Core`] decides everything a session does: when to connect and with which token, what
+//! to send and when to send it again, what the application has of each room, and when a
+//! connection is dead. It opens no socket, reads no clock and spawns nothing. A driver
+//! passes it [`Input`]s with the time at which they happened, carries out the [`Output`]s,
+//! and calls again at [`Core::timeout`]. The same inputs give the same outputs, so a
+//! session can be replayed, tested without sleeping, and wrapped for other platforms.
+//!
+//! `parlance-client` drives it with tokio.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use parlance_client_core::{Core, Input, Options, Output};
+//!
+//! let mut core = Core::new(Options::default());
+//! let second = Duration::from_secs(1);
+//! let outputs = core.handle(second, Input::Start);
+//! assert_eq!(outputs, [Output::RequestToken { refused: false }]);
+//! let outputs = core.handle(second, Input::Token(Ok("secret".to_owned())));
+//! let Some(Output::Connect { connection, .. }) = outputs.first() else { panic!() };
+//! // The driver connects; then the core says hello.
+//! let outputs = core.handle(second, Input::Connected { connection: *connection });
+//! assert!(matches!(&outputs[..], [Output::Send(_)]));
+//! ```
+#![warn(missing_docs)]
+
+mod backoff;
+mod code;
+mod encoding;
+mod error;
+mod examination;
+mod machine;
+mod outbox;
+mod random;
+mod request;
+mod rooms;
+mod session;
+
+pub use code::Code;
+pub use encoding::Encoding;
+pub use error::{Error, Failure};
+pub use machine::Core;
+pub use request::Request;
+pub use rooms::Violation;
+pub use session::{CallId, Input, Options, Output, Update};

@@ -1,0 +1,241 @@
+//! What a session does as time passes, on a clock that the test moves.
+#![allow(clippy::unwrap_used, reason = "tests may give up")]
+
+use std::time::Duration;
+
+use parlance_client_core::{Core, Error, Input, Options, Output, Update};
+use parlance_proto::v1;
+use parlance_proto::v1::client_frame::Operation;
+use parlance_proto::v1::reply::Result as Answer;
+use parlance_proto::v1::server_frame::Frame;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A core, and the driver's side of it.
+struct Session {
+    core: Core,
+    now: Duration,
+    connection: u64,
+    /// What came out since it was last looked at.
+    sent: Vec<v1::ClientFrame>,
+    answers: Vec<(u64, Result<Answer, Error>)>,
+    disconnected: Vec<(Option<Error>, Duration)>,
+    connects: Vec<Duration>,
+    token_requests: Vec<bool>,
+}
+
+impl Session {
+    fn start() -> Self {
+        let mut session = Self {
+            core: Core::new(Options::default()),
+            now: SECOND,
+            connection: 0,
+            sent: Vec::new(),
+            answers: Vec::new(),
+            disconnected: Vec::new(),
+            connects: Vec::new(),
+            token_requests: Vec::new(),
+        };
+        session.input(Input::Start);
+        session
+    }
+
+    fn open() -> Self {
+        let mut session = Self::start();
+        session.connect();
+        session
+    }
+
+    /// The connection that was asked for succeeds, up to the welcome.
+    fn connect(&mut self) {
+        let connection = self.connection;
+        self.input(Input::Connected { connection });
+        self.receive(Frame::Welcome(v1::Welcome::default()));
+        self.sent.clear();
+    }
+
+    fn receive(&mut self, frame: Frame) {
+        let connection = self.connection;
+        self.input(Input::Received { connection, frame: v1::ServerFrame { frame: Some(frame) } });
+    }
+
+    fn lose(&mut self) {
+        let connection = self.connection;
+        self.input(Input::Lost { connection, error: None });
+    }
+
+    fn call(&mut self, id: u64) {
+        let operation = Operation::GetUser(v1::GetUserRequest { user_id: id.to_string() });
+        self.input(Input::Call { id, operation });
+    }
+
+    fn answer(&mut self, request_id: &str) {
+        let result = Some(Answer::GetUser(v1::GetUserResponse::default()));
+        self.receive(Frame::Reply(v1::Reply { request_id: request_id.to_owned(), result }));
+    }
+
+    /// Lets time pass, with ticks where the core asks for them.
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(due) = self.core.timeout().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            self.input(Input::Tick);
+        }
+        self.now = until;
+    }
+
+    fn input(&mut self, input: Input) {
+        let mut outputs = self.core.handle(self.now, input);
+        while !outputs.is_empty() {
+            let mut token = None;
+            for output in outputs {
+                match output {
+                    Output::RequestToken { refused } => {
+                        self.token_requests.push(refused);
+                        token = Some(Input::Token(Ok("token".to_owned())));
+                    }
+                    Output::Connect { connection, .. } => {
+                        self.connection = connection;
+                        self.connects.push(self.now);
+                    }
+                    Output::Send(frame) => self.sent.push(frame),
+                    Output::Answer { id, result } => self.answers.push((id, result)),
+                    Output::Update { update: Update::Disconnected { error, retry_in }, .. } => {
+                        self.disconnected.push((error, retry_in));
+                    }
+                    Output::Update { .. } | Output::Disconnect => {}
+                }
+            }
+            outputs = token.map(|token| self.core.handle(self.now, token)).unwrap_or_default();
+        }
+    }
+
+    fn sent_ids(&mut self) -> Vec<String> {
+        self.sent.drain(..).map(|frame| frame.request_id).collect()
+    }
+}
+
+#[test]
+fn a_silent_server_is_probed_and_left() {
+    let mut session = Session::open();
+    session.pass(SECOND * 24);
+    assert_eq!(session.sent_ids(), [""; 0]);
+    session.pass(SECOND);
+    assert_eq!(session.sent_ids(), ["probe"]);
+    session.answer("probe");
+    session.pass(SECOND * 24);
+    assert!(session.disconnected.is_empty() && session.sent.is_empty());
+    session.pass(SECOND);
+    assert_eq!(session.sent_ids(), ["probe"]);
+    session.pass(SECOND * 10);
+    assert!(matches!(&session.disconnected[..], [(Some(Error::Io(_)), _)]), "{:?}", session.disconnected);
+}
+
+#[test]
+fn a_call_that_is_not_answered_in_time_ends_the_connection_and_is_sent_again() {
+    let mut session = Session::open();
+    session.call(1);
+    assert_eq!(session.sent_ids(), ["1"]);
+    // Events come meanwhile: the connection is not silent.
+    for seq in 1..=25 {
+        assert!(session.disconnected.is_empty());
+        session.receive(Frame::Event(v1::Event { room_id: "r".to_owned(), seq, ..Default::default() }));
+        session.pass(SECOND);
+    }
+    assert_eq!(session.disconnected.len(), 1);
+    session.pass(SECOND);
+    session.connect();
+    session.call(2);
+    assert_eq!(session.sent_ids(), ["2"]);
+    session.answer("1");
+    session.answer("2");
+    assert_eq!(session.answers.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn time_limits_stand_still_while_nothing_is_read() {
+    let mut session = Session::open();
+    session.call(1);
+    session.input(Input::Pause);
+    session.pass(SECOND * 300);
+    assert!(session.disconnected.is_empty());
+    session.input(Input::Resume);
+    session.pass(SECOND * 24);
+    assert!(session.disconnected.is_empty());
+    session.pass(SECOND);
+    assert_eq!(session.disconnected.len(), 1);
+}
+
+#[test]
+fn a_server_that_welcomes_and_hangs_up_is_not_stormed() {
+    let mut session = Session::start();
+    while session.now < SECOND * 61 {
+        session.connect();
+        session.lose();
+        let due = session.core.timeout().unwrap();
+        session.pass(due - session.now);
+    }
+    assert!(session.connects.len() < 20, "{} connections in a minute", session.connects.len());
+    // A connection that lasted makes good.
+    session.connect();
+    session.pass(SECOND * 10);
+    session.lose();
+    assert!(session.disconnected.last().unwrap().1 <= SECOND / 10);
+}
+
+#[test]
+fn a_draining_server_answers_calls_until_it_is_left() {
+    let mut session = Session::open();
+    session.pass(SECOND * 12);
+    let reconnect_after = Some((SECOND * 5).try_into().unwrap());
+    session.receive(Frame::Draining(v1::Draining { reconnect_after }));
+    session.call(1);
+    assert_eq!(session.sent_ids(), ["1"]);
+    session.answer("1");
+    assert_eq!(session.answers.len(), 1);
+    session.pass(SECOND * 4);
+    assert_eq!(session.connects.len(), 1);
+    session.pass(SECOND);
+    // At once: the delay was waited for on the old connection.
+    assert_eq!(session.connects, [SECOND, SECOND * 18]);
+}
+
+#[test]
+fn a_token_is_asked_for_before_every_connection_and_late_ones_are_tried_again() {
+    let mut core = Core::new(Options::default());
+    assert_eq!(core.handle(SECOND, Input::Start), [Output::RequestToken { refused: false }]);
+    let outputs = core.handle(core.timeout().unwrap(), Input::Tick);
+    let [Output::Disconnect, Output::Update { update: Update::Disconnected { error, .. }, .. }] =
+        &outputs[..]
+    else {
+        panic!("{outputs:?}")
+    };
+    assert!(matches!(error, Some(Error::Token(_))));
+    let due = core.timeout().unwrap();
+    assert_eq!(core.handle(due, Input::Tick), [Output::RequestToken { refused: false }]);
+
+    let mut session = Session::open();
+    session.lose();
+    session.pass(SECOND);
+    assert_eq!(session.token_requests, [false, false]);
+}
+
+#[test]
+fn waking_probes_an_open_connection_and_cuts_a_delay_short() {
+    let mut session = Session::open();
+    session.input(Input::Wake);
+    assert_eq!(session.sent_ids(), ["probe"]);
+    session.pass(SECOND * 10);
+    assert_eq!(session.disconnected.len(), 1);
+    session.input(Input::Wake);
+    assert_eq!(session.connects, [SECOND, SECOND * 11]);
+}
+
+#[test]
+fn a_typing_signal_is_not_kept_for_later() {
+    let mut session = Session::open();
+    session.lose();
+    let typing = Operation::SendTyping(v1::SendTypingRequest::default());
+    session.input(Input::Call { id: 1, operation: typing });
+    assert!(matches!(&session.answers[..], [(1, Err(Error::Io(_)))]));
+}
