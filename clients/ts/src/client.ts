@@ -602,11 +602,9 @@ export class Client extends Emitter<ClientEvents> {
   }
 }
 
-/** A read mark, with the counts at it from servers that send them. */
-function markOf(receipt: Receipt & { messageCount?: bigint | undefined; deletedCount?: bigint | undefined }): ReadMark {
-  const { readSeq, messageCount, deletedCount } = receipt;
-  if (!messageCount) return { seq: Number(readSeq) };
-  return { seq: Number(readSeq), messageCount: Number(messageCount), deletedCount: Number(deletedCount ?? 0n) };
+/** One's own read mark, with the message count at it from servers that send that. */
+function markOf({ readSeq, messageCount }: Receipt): ReadMark {
+  return { seq: Number(readSeq), messageCount: messageCount === undefined ? undefined : Number(messageCount) };
 }
 
 function sentOf({ roomId, seq, at }: SendMessageResponse): Sent {

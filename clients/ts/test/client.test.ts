@@ -75,8 +75,8 @@ function event(roomId: string, seq: number, body: MessageInitShape<typeof v1.Eve
 
 const says = (roomId: string, seq: number, actorId = "bob") => event(roomId, seq, { case: "message", value: { text: `${seq}` } }, actorId);
 
-function receipt(roomId: string, userId: string, readSeq: number) {
-  const value = { roomId, userId, readSeq: BigInt(readSeq) };
+function receipt(roomId: string, userId: string, readSeq: number, messageCount?: number) {
+  const value = { roomId, userId, readSeq: BigInt(readSeq), ...(messageCount !== undefined && { messageCount: BigInt(messageCount) }) };
   transport.last.say({ case: "signal", value: { signal: { case: "receipt", value } } });
 }
 
@@ -133,6 +133,15 @@ test("what another device read is not unread here", async () => {
   says("r", 13);
   await settle();
   expect(client.room("r")).toMatchObject({ readSeq: 12, unreadCount: 1 });
+});
+
+test("receipts of another device with a count need no inbox", async () => {
+  inbox = [entry("r", 100, { read: 0, messages: 80 })];
+  await start();
+  for (let seq = 1; seq <= 40; seq++) receipt("r", "alice", seq, Math.floor(seq / 2));
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(client.room("r")).toMatchObject({ readSeq: 40, unreadCount: 60 });
+  expect(asked("listInbox")).toHaveLength(0);
 });
 
 test("receipts of another device without a count read the inbox now and then, however many there are", async () => {
