@@ -37,6 +37,7 @@ export interface Owner {
   /** Lays commands that are on their way over what is confirmed. */
   project(confirmed: Confirmed): Projection;
   happened<Name extends keyof RoomChanges>(name: Name, change: RoomChanges[Name]): void;
+  hasListeners(name: keyof RoomChanges): boolean;
   /** Something of it changed; it says so itself at the end of the task. */
   touched(room: Room): void;
   /** Its messages are looked at: of rooms that nobody watches, those looked at last keep theirs. */
@@ -77,6 +78,8 @@ export class Room extends Emitter<RoomEvents> {
   /** What receipts and members were made of. */
   readonly #sources = new Map<keyof RoomSlices, unknown>();
   #emittedInfo: RoomInfo | undefined;
+  /** Something that is in {@link info} may have changed. */
+  #isInfoTouched = false;
   readonly #expiries = new Map<string, ReturnType<typeof setTimeout>>();
   #projection: Projection | undefined;
   /** Slices that have to be read again. */
@@ -348,6 +351,9 @@ export class Room extends Emitter<RoomEvents> {
 
   /** @internal The state of the room is not as it was. */
   stateChanged(before: RoomState, after: RoomState): void {
+    this.#isInfoTouched ||= before.head !== after.head || before.marks !== after.marks || before.settings !== after.settings;
+    this.#isInfoTouched ||= before.membership !== after.membership || before.memberCount !== after.memberCount || before.hidden !== after.hidden;
+    this.#isInfoTouched ||= before.last !== after.last || before.kind !== after.kind || before.peerId !== after.peerId;
     if (before.typing !== after.typing) this.#typingChanged(before, after);
     if (before.receipts !== after.receipts) {
       for (const [userId, { delivered, read }] of after.receipts.byUser) {
@@ -425,9 +431,13 @@ export class Room extends Emitter<RoomEvents> {
   flush(): void {
     if (!this.#isTouched) return;
     this.#isTouched = false;
-    const { info } = this;
-    if (info !== this.#emittedInfo) this.#happened("room", info);
-    this.#emittedInfo = info;
+    // Of what nobody listens to nothing is made.
+    if (this.hasListeners("room") || this.#client.hasListeners("room")) {
+      const { info } = this;
+      if (info !== this.#emittedInfo && (this.#emittedInfo || this.#isInfoTouched)) this.#happened("room", info);
+      this.#emittedInfo = info;
+    } else this.#emittedInfo = undefined;
+    this.#isInfoTouched = false;
     this.#slices.notify();
     this.emit("change", this);
   }
