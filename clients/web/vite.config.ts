@@ -70,6 +70,9 @@ export function emojiFile(): string {
   return JSON.stringify(shown);
 }
 
+/** What is drawn or measured when it is asked for, and not at each run of the tests. */
+const asked = process.env["SCREENSHOTS"] ? "test/screenshots.ts" : process.env["SCALE"] ? "test/scale.ts" : undefined;
+
 const server = process.env["PARLANCE_URL"] ?? "http://127.0.0.1:8080";
 
 export default defineConfig({
@@ -86,5 +89,5 @@ export default defineConfig({
   },
   // `npm run dev`, with the server of `make run` behind it.
   server: { proxy: { "/v1": server, "/ws": { target: server, ws: true } } },
-  test: { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false, include: [process.env["SCREENSHOTS"] ? "test/screenshots.ts" : "test/**/*.test.ts"] },
+  test: { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false, include: [asked ?? "test/**/*.test.ts"] },
 });

@@ -150,6 +150,7 @@ export class Client extends Emitter<ClientEvents> {
   #emittedRooms: readonly Room[] | undefined;
   /** All rooms have been read once: before that, a list of them would be a part. */
   #isRead = false;
+  #serverAheadMs = 0;
 
   constructor(options: ClientOptions) {
     super();
@@ -230,6 +231,14 @@ export class Client extends Emitter<ClientEvents> {
   /** How the connection stands. */
   get state(): ConnectionState {
     return this.#session.state;
+  }
+
+  /**
+   * What the server's clock shows, in milliseconds since the epoch: the times of events are by that one. As
+   * of the last connection; before the first one, this machine's clock.
+   */
+  get serverTime(): number {
+    return Date.now() + this.#serverAheadMs;
   }
 
   /** Who one is; empty before the first connection. */
@@ -474,7 +483,8 @@ export class Client extends Emitter<ClientEvents> {
 
   // === Of the session ===
 
-  #welcomed({ userId, heads }: Welcome): void {
+  #welcomed({ userId, heads, serverTime }: Welcome): void {
+    if (serverTime) this.#serverAheadMs = date(serverTime).getTime() - Date.now();
     const epochs = heads.map(({ roomId, seq, epoch }) => ({ roomId, seq: Number(seq), epoch: Number(epoch) }));
     this.apply({ type: "welcome", userId, heads: epochs });
     void this.refresh();

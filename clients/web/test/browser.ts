@@ -112,9 +112,26 @@ export const message = (page: Page, text: string): Locator =>
 export const entry = (page: Page, title: string): Locator =>
   page.getByRole("navigation").getByRole("link").filter({ has: page.getByText(title, { exact: true }) });
 
+/** The same, scrolled to: what is far out of sight is not in the document. */
+export async function reveal(page: Page, title: string): Promise<Locator> {
+  const found = entry(page, title);
+  const search = async () => {
+    const count = await found.count();
+    if (count === 0) {
+      await page.getByTestId("lists").evaluate((list) => {
+        const isAtEnd = list.scrollTop + list.clientHeight >= list.scrollHeight - 1;
+        list.scrollTo(0, isAtEnd ? 0 : list.scrollTop + list.clientHeight / 2);
+      });
+    }
+    return count;
+  };
+  await until(`${title} is in the lists`, search, (count) => count > 0);
+  return found;
+}
+
 /** Opens a conversation of the list. */
 export async function open(page: Page, title: string): Promise<void> {
-  await entry(page, title).click();
+  await (await reveal(page, title)).click();
   // What is open before has a place to write too.
   await page.getByRole("heading", { level: 2, name: title, exact: true }).waitFor();
   await composer(page).waitFor();

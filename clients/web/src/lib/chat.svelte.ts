@@ -3,8 +3,8 @@ import { createContext } from "svelte";
 
 import { Drafts } from "./drafts";
 import { type Identity, localUser } from "./identity";
-import { live } from "./live";
-import { People } from "./people.svelte";
+import { People, type Person } from "./people.svelte";
+import { Rooms } from "./rooms.svelte";
 import { type Place, route } from "./route.svelte";
 
 /** In local mode everyone meets in one channel. It belongs to a user of its own: the same one whoever comes first. */
@@ -17,26 +17,22 @@ export class Chat {
   readonly people: People;
   readonly drafts: Drafts;
   readonly isLocal: boolean;
+  readonly #rooms: Rooms;
   /** Where the connection stands. */
   state = $state.raw<ConnectionState>({ status: "idle" });
-  /** Rooms that one is in, the latest first. */
-  rooms = $state.raw<readonly Room[]>([]);
-  /** The rooms have been read once. */
-  isLoaded = $state(false);
   /** What went wrong last, to be told. */
   problem = $state<string>();
   /** What is to be confirmed. */
   question = $state.raw<{ text: string; action: string; answer: (is: boolean) => void }>();
 
-  readonly unread = $derived(this.rooms.reduce((sum, room) => sum + live(room).unreadCount, 0));
-
   /** Everyone to talk to, by name. */
-  readonly others = $derived.by(() => this.people.all.filter(({ userId }) => userId !== this.userId && userId !== LOBBY));
+  readonly others: readonly Person[] = $derived.by(() =>
+    this.people.all.filter(({ userId }) => userId !== this.userId && userId !== LOBBY),
+  );
   /** Those of them with whom there is no room of two yet. */
-  readonly strangers = $derived.by(() => {
-    // Whom one has hidden is found by search.
-    const peers = new Set([...this.rooms, ...this.client.hiddenRooms].map(({ peerId }) => peerId));
-    return this.others.filter(({ userId }) => !peers.has(userId));
+  readonly strangers: readonly Person[] = $derived.by(() => {
+    const { direct } = this.#rooms;
+    return this.others.filter(({ userId }) => !direct.has(userId));
   });
 
   /** `refused` is told when the server takes the token no more, and there is no other. */
@@ -50,6 +46,7 @@ export class Chat {
       deviceId: "web",
     });
     this.people = new People(this.client, () => this.state.status === "online");
+    this.#rooms = new Rooms(this.client);
     this.drafts = new Drafts(userId);
     this.client.on("state", (state) => {
       this.state = state;
@@ -57,26 +54,50 @@ export class Chat {
     });
     // Whoever comes into a room is someone to talk to.
     this.client.on("event", ({ body }) => {
-      if (body.case === "memberAdded") this.people.name(body.value.userId);
-    });
-    this.client.on("rooms", (rooms) => {
-      this.rooms = rooms;
-      this.isLoaded = true;
+      if (body.case === "memberAdded") this.people.meet(body.value.userId);
     });
   }
 
   async start(): Promise<void> {
     await this.client.start();
-    void this.people.load();
+    // Whom the directory does not name is still found by name.
+    void this.people.load().then(() => this.people.expect(this.#rooms.direct.keys()));
     // Who has somewhere to be and is not in it has left it.
     if (this.isLocal && this.rooms.length === 0) await this.#joinLobby();
-    // Beside the list there is room for one.
-    const latest = this.rooms[0];
-    if (latest && route.isEmpty && matchMedia("(min-width: 45.01rem)").matches) route.open({ room: latest.id }, { instead: true });
   }
 
   close(): void {
+    this.#rooms.close();
+    this.people.close();
     this.client.close();
+  }
+
+  /** Rooms that one is in, the latest first, without the hidden ones. */
+  get rooms(): readonly Room[] {
+    return this.#rooms.all;
+  }
+
+  /** Rooms that one has hidden: they are found by search. */
+  get hiddenRooms(): readonly Room[] {
+    return this.#rooms.hidden;
+  }
+
+  /** The rooms have been read once. */
+  get isLoaded(): boolean {
+    return this.#rooms.isLoaded;
+  }
+
+  /** Unread messages in all of {@link rooms}. */
+  get unread(): number {
+    return this.#rooms.unread;
+  }
+
+  /** A room that one is in, hidden or not. */
+  room(id: string): Room | undefined {
+    // What is read here changes whenever a room comes or goes.
+    void [this.#rooms.all, this.#rooms.hidden];
+    const room = this.client.room(id);
+    return room?.isMember ? room : undefined;
   }
 
   /** Asks before something that cannot be taken back. */
@@ -101,10 +122,14 @@ export class Chat {
     return room.title || "Untitled";
   }
 
-  /** The direct room with someone, if there is one. */
+  /** The same for a search through all of them: nobody is asked for a name. */
+  titleIfKnown(room: Room): string {
+    return room.peerId ? this.people.nameIfKnown(room.peerId) : this.titleOf(room);
+  }
+
+  /** The direct room with someone, if there is one. What is hidden is still there to go on with. */
   directRoom(userId: string): Room | undefined {
-    // What is hidden is still there to go on with.
-    return [...this.rooms, ...this.client.hiddenRooms].find((room) => live(room).peerId === userId);
+    return this.#rooms.direct.get(userId);
   }
 
   /** Where to talk with someone. */

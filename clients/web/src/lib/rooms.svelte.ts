@@ -1,0 +1,52 @@
+import type { Client, Room } from "@parlance/client";
+
+/**
+ * The rooms that one is in, for what lists, counts or searches all of them. What happens in one room is
+ * nothing to the others: all that comes at about the same time is taken at once.
+ */
+export class Rooms {
+  /** The latest first, without the hidden ones. */
+  all = $state.raw<readonly Room[]>([]);
+  hidden = $state.raw<readonly Room[]>([]);
+  /** Direct rooms by the user id of the other one, the hidden ones too. */
+  direct = $state.raw<ReadonlyMap<string, Room>>(new Map());
+  /** Unread messages in all rooms of the list. */
+  unread = $state(0);
+  /** They have been read once. */
+  isLoaded = $state(false);
+  readonly #client: Client;
+  readonly #offs: readonly (() => void)[];
+
+  constructor(client: Client) {
+    this.#client = client;
+    const draw = () => this.#draw();
+    this.#offs = [
+      client.subscribe("rooms", draw),
+      client.subscribe("hiddenRooms", draw),
+      client.subscribe("unread", draw),
+      client.on("rooms", () => {
+        this.#draw();
+        this.isLoaded = true;
+      }),
+    ];
+  }
+
+  close(): void {
+    for (const off of this.#offs) off();
+  }
+
+  #draw(): void {
+    const { rooms, hiddenRooms, unread } = this.#client;
+    this.unread = unread.messages;
+    if (!isSame(rooms, this.all)) this.all = rooms;
+    if (!isSame(hiddenRooms, this.hidden)) this.hidden = hiddenRooms;
+    // Whose room it is, may be known later than that it is there.
+    const direct = [...rooms, ...hiddenRooms].filter(({ peerId }) => peerId !== "");
+    const isKnown = direct.length === this.direct.size && direct.every((room) => this.direct.get(room.peerId) === room);
+    if (!isKnown) this.direct = new Map(direct.map((room) => [room.peerId, room]));
+  }
+}
+
+function isSame<T>(some: readonly T[], others: readonly T[]): boolean {
+  return some === others || (some.length === others.length && some.every((one, index) => one === others[index]));
+}

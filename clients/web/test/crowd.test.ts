@@ -1,0 +1,163 @@
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+
+import { composer, entry, message, People, until } from "./browser.js";
+import { Crowd, type CrowdOptions } from "./crowd.js";
+
+/** Elements of the whole page, however many rooms and people there are. */
+const MOST_ELEMENTS = 1_000;
+/** Rooms and people that are drawn at once. */
+const MOST_DRAWN = 60;
+
+let people: People;
+beforeAll(async () => void (people = await People.start()));
+afterAll(async () => {
+  await people?.stop();
+  expect(people.complaints).toEqual([]);
+});
+
+async function crowd(options: CrowdOptions): Promise<Crowd> {
+  const crowd = await Crowd.start(options);
+  onTestFinished(() => crowd.stop());
+  return crowd;
+}
+
+async function signedIn(crowd: Crowd): Promise<Page> {
+  const page = await (await people.context()).newPage();
+  onTestFinished(() => page.context().close());
+  await page.goto(crowd.signIn);
+  await page.getByTestId("connection").getByText("Online").waitFor();
+  return page;
+}
+
+const lists = (page: Page) => page.getByTestId("lists");
+const focused = (page: Page) => page.evaluate(() => document.activeElement?.getAttribute("data-key"));
+
+test("of 2,000 rooms and 1,000 people, what is seen is drawn and asked for", async () => {
+  const many = await crowd({ rooms: 2_000, direct: 500, people: 1_000, unread: 500, directory: true });
+  const page = await signedIn(many);
+  const latest = many.rooms.at(-1)!;
+  await entry(page, latest.title).waitFor();
+  expect(await page.title()).toBe("(500) Parlance");
+  await entry(page, latest.title).click();
+  await composer(page).waitFor();
+
+  const elements = () => page.locator("*").count();
+  const drawn = () => lists(page).getByRole("listitem").count();
+  expect(await elements()).toBeLessThan(MOST_ELEMENTS);
+  // Who does not see how long it is, is told.
+  expect(await lists(page).getByRole("listitem").first().getAttribute("aria-setsize")).toBe("2000");
+
+  // Whatever comes, only that is drawn anew.
+  for (let count = 0; count < 300; count += 1) many.say(many.rooms[count * 5]!, `news ${count}`);
+  many.say(latest, "the last one");
+  await message(page, "the last one").waitFor();
+  await until("the latest are above", () => lists(page).getByRole("listitem").nth(1).textContent(), (text) => /news 2\d\d/.test(text!));
+  await until("all are counted", () => page.title(), (title) => title === "(799) Parlance");
+  expect(await elements()).toBeLessThan(MOST_ELEMENTS);
+
+  // To the end and back: nothing stays of what was drawn on the way.
+  await lists(page).evaluate((list) => list.scrollTo(0, list.scrollHeight));
+  await lists(page).getByRole("listitem").getByText(/ 999$/).first().waitFor({ state: "attached" });
+  expect(await drawn()).toBeLessThan(MOST_DRAWN);
+  await lists(page).evaluate((list) => list.scrollTo(0, 0));
+  await entry(page, latest.title).waitFor();
+  expect(await drawn()).toBeLessThan(MOST_DRAWN);
+
+  // Everyone of them is found.
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("Room 777");
+  await page.getByRole("option", { name: "Room 777", exact: true }).waitFor();
+  await page.keyboard.press("Escape");
+  expect(many.calls.get("listInbox")).toBe(10);
+  expect(many.calls.get("getUser") ?? 0).toBeLessThan(MOST_DRAWN);
+});
+
+test("where there is no directory, names are asked for where they are shown", async () => {
+  const many = await crowd({ rooms: 120, direct: 120, people: 120 });
+  const page = await signedIn(many);
+  await entry(page, "Jonas 119").waitFor();
+  const asked = many.calls.get("getUser")!;
+  expect(asked).toBeLessThan(MOST_DRAWN);
+  // Forty who come into a room that is not open are nobody's business yet.
+  for (let person = 1_000; person < 1_040; person += 1) many.add(many.rooms[0]!, `person-${person}`);
+  await until("they are people to talk to", () => lists(page).getByRole("list", { name: "People" }).count(), (count) => count === 1);
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("person-10");
+  await until("they are found by their ids", () => page.getByRole("option").count(), (count) => count > 10);
+  await page.keyboard.press("Escape");
+  // Others may be found by their names before they were shown, after a while.
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("Ada 0");
+  await page.getByRole("option", { name: "Ada 0", exact: true }).waitFor();
+});
+
+test("signing in opens nothing, and reads nothing", async () => {
+  const few = await crowd({ rooms: 5, people: 5, unread: 3 });
+  const page = await signedIn(few);
+  await entry(page, "Room 4").getByText("unread").waitFor();
+  await page.getByText("Choose a conversation").waitFor();
+  expect(await page.title()).toBe("(3) Parlance");
+  expect(few.calls.has("markRead")).toBe(false);
+  // What was read on another device, is read here.
+  few.readElsewhere(few.rooms[4]!);
+  await entry(page, "Room 4").getByText("unread").waitFor({ state: "detached" });
+  await until("it is not counted", () => page.title(), (title) => title === "(2) Parlance");
+  await entry(page, "Room 3").click();
+  await until("what is opened is read", () => page.title(), (title) => title === "(1) Parlance");
+});
+
+test("the lists are one stop of the tabulator, and the arrows go from row to row", async () => {
+  const many = await crowd({ rooms: 200, direct: 1, people: 100, directory: true });
+  const page = await signedIn(many);
+  await entry(page, "Room 199").waitFor();
+  await page.getByRole("button", { name: "New conversation" }).focus();
+  await page.keyboard.press("Tab");
+  expect(await focused(page)).toBe("room-199");
+  await page.keyboard.press("ArrowDown");
+  expect(await focused(page)).toBe("room-198");
+  // From the rooms to the people, and back.
+  await page.keyboard.press("End");
+  await until("the last person", () => focused(page), (key) => key === "@person-99");
+  expect(await lists(page).evaluate((list) => list.scrollTop + list.clientHeight > list.scrollHeight - 80)).toBe(true);
+  await page.keyboard.press("Home");
+  await until("the first room", () => focused(page), (key) => key === "room-199");
+  // Scrolled away by hand, it is still where the keyboard is.
+  await lists(page).evaluate((list) => list.scrollTo(0, 6_000));
+  await page.keyboard.press("ArrowDown");
+  await until("the next one", () => focused(page), (key) => key === "room-198");
+  await page.keyboard.press("Enter");
+  await composer(page).waitFor();
+  expect(await lists(page).locator("a[tabindex='0']").count()).toBe(1);
+});
+
+test("one is notified by the clock of the server, whatever that of the machine shows", async () => {
+  for (const skewMs of [-600_000, 0, 600_000]) {
+    const few = await crowd({ rooms: 2, direct: 1, people: 2, directory: true });
+    few.skewMs = skewMs;
+    const context = await people.context();
+    onTestFinished(() => context.close());
+    await context.addInitScript(() => {
+      const shown: string[] = [];
+      class Recorded {
+        static permission = "granted";
+        constructor(_title: string, { body }: NotificationOptions) {
+          shown.push(body!);
+        }
+      }
+      Object.assign(globalThis, { Notification: Recorded, shown });
+      // The page before this one has none.
+      if (location.protocol === "http:") localStorage.setItem("parlance:notifications", "on");
+      document.hasFocus = () => false;
+    });
+    const page = await context.newPage();
+    await page.goto(few.signIn);
+    await entry(page, "Ada 0").waitFor();
+    // What was said an hour ago is history, though it comes now.
+    few.say(few.rooms[0]!, "old", undefined, 3_600_000);
+    few.say(few.rooms[0]!, "new");
+    const shown = () => page.evaluate(() => (globalThis as unknown as { shown: string[] }).shown);
+    await until(`a notification with a clock off by ${skewMs} ms`, shown, (all) => all.length > 0);
+    expect(await shown()).toEqual(["new"]);
+  }
+});

@@ -1,0 +1,221 @@
+import { readFile } from "node:fs/promises";
+import { createServer, type Server as HttpServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { type WebSocket, WebSocketServer } from "ws";
+
+const DIST = process.env["WEB_APP"] ?? fileURLToPath(new URL("../dist", import.meta.url));
+const TYPES: Record<string, string> = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+const NAMES = ["Ada", "Bela", "Chidi", "Dana", "Emre", "Fatima", "Goran", "Hanna", "Ines", "Jonas"];
+
+export interface CrowdOptions {
+  rooms: number;
+  /** So many of the rooms are direct ones, each with one of the people. */
+  direct?: number;
+  people: number;
+  /** So many rooms have an unread message. */
+  unread?: number;
+  /** Whether everyone may list the people, as in local mode. */
+  directory?: boolean;
+}
+
+interface CrowdRoom {
+  readonly id: string;
+  readonly title: string;
+  readonly peerId: string;
+  head: number;
+  read: number;
+}
+
+type Json = Record<string, unknown>;
+
+/**
+ * A server with one user in many rooms: it speaks as much of the contract as the page asks for,
+ * costs little beside the page, and counts the calls.
+ */
+export class Crowd {
+  static readonly USER = "me";
+  readonly rooms: readonly CrowdRoom[];
+  /** Calls by the name of their operation. */
+  readonly calls = new Map<string, number>();
+  /** What the server's clock is ahead of the real one, in milliseconds. */
+  skewMs = 0;
+  readonly #options: CrowdOptions;
+  readonly #http: HttpServer;
+  readonly #sockets = new Set<WebSocket>();
+  readonly #begin = Date.now() - 86_400_000;
+
+  private constructor(options: CrowdOptions) {
+    this.#options = options;
+    const { rooms, direct = 0, unread = 0 } = options;
+    this.rooms = Array.from({ length: rooms }, (_, index) => {
+      const peerId = index < direct ? `person-${index}` : "";
+      return { id: `room-${index}`, title: peerId ? "" : `Room ${index}`, peerId, head: 10, read: index >= rooms - unread ? 9 : 10 };
+    });
+    this.#http = createServer((request, response) => {
+      const name = new URL(request.url!, "http://x").pathname.replace(/^\/$/, "/index.html");
+      readFile(path.join(DIST, name)).then(
+        (body) => response.writeHead(200, { "content-type": TYPES[path.extname(name)] ?? "" }).end(body),
+        () => response.writeHead(404).end(),
+      );
+    });
+    const handleProtocols = () => "parlance.v1";
+    new WebSocketServer({ server: this.#http, handleProtocols }).on("connection", (socket) => {
+      this.#sockets.add(socket);
+      socket.on("close", () => this.#sockets.delete(socket));
+      socket.on("message", (data) => this.#answer(socket, JSON.parse(String(data))));
+    });
+  }
+
+  static async start(options: CrowdOptions): Promise<Crowd> {
+    const crowd = new Crowd(options);
+    await new Promise<void>((resolve) => crowd.#http.listen(0, "127.0.0.1", resolve));
+    return crowd;
+  }
+
+  async stop(): Promise<void> {
+    this.#http.closeAllConnections();
+    for (const socket of this.#sockets) socket.terminate();
+    await new Promise((resolve) => this.#http.close(resolve));
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#http.address() as AddressInfo).port}`;
+  }
+
+  /** An address that signs in, at a room if one is named. */
+  get signIn(): string {
+    const payload = Buffer.from(JSON.stringify({ sub: Crowd.USER })).toString("base64url");
+    return `${this.url}/#token=e30.${payload}.e30`;
+  }
+
+  /** Somebody says something in a room, or did so a while ago and it comes now. */
+  say(room: CrowdRoom, text: string, senderId = room.peerId || "person-0", agoMs = 0): void {
+    room.head += 1;
+    const event = { ...this.#message(room, room.head, text, senderId), at: this.#at(this.#now - agoMs) };
+    this.#send({ event });
+  }
+
+  /** Somebody is added to a room, by somebody else. */
+  add(room: CrowdRoom, userId: string): void {
+    room.head += 1;
+    const event = { ...this.#event(room, room.head), memberAdded: { userId, role: "ROLE_MEMBER" } };
+    this.#send({ event });
+  }
+
+  /** What another device of the user's has read. */
+  readElsewhere(room: CrowdRoom): void {
+    room.read = room.head;
+    this.#send({ signal: { receipt: { roomId: room.id, userId: Crowd.USER, readSeq: room.head, deliveredSeq: room.head } } });
+  }
+
+  #send(frame: Json): void {
+    const text = JSON.stringify(frame);
+    for (const socket of this.#sockets) socket.send(text);
+  }
+
+  #answer(socket: WebSocket, { requestId, ...operation }: { requestId: string } & Record<string, Json>): void {
+    const [name, request] = Object.entries(operation)[0]!;
+    this.calls.set(name, (this.calls.get(name) ?? 0) + 1);
+    const say = (frame: Json) => socket.send(JSON.stringify(frame));
+    if (name === "hello") return say({ welcome: this.#welcome() });
+    const result = this.#result(name, request);
+    say({ reply: { requestId, ...(result === undefined ? { error: { code: 7, message: "not here" } } : { [name]: result }) } });
+  }
+
+  #welcome(): Json {
+    const heads = this.rooms.map(({ id, head }) => ({ roomId: id, seq: head }));
+    return {
+      sessionId: "s",
+      userId: Crowd.USER,
+      nodeId: "n",
+      serverTime: this.#at(this.#now),
+      heads,
+      limits: { maxTextBytes: 16_384, maxFrameBytes: 65_536, maxInFlight: 64 },
+    };
+  }
+
+  #result(name: string, request: Json): Json | undefined {
+    const room = this.rooms[Number(String(request["roomId"] ?? "").split("-")[1])]!;
+    switch (name) {
+      case "listInbox":
+        return this.#page("entries", this.rooms, request, (one) => this.#entry(one));
+      case "listUsers":
+        if (!this.#options.directory) return undefined;
+        return this.#page("users", Array.from({ length: this.#options.people }, (_, index) => `person-${index}`), request, (id) => this.#user(id));
+      case "getUser":
+        return { user: this.#user(String(request["userId"])) };
+      case "getPresence":
+        return { presences: ((request["userIds"] ?? []) as string[]).map((userId) => ({ userId, online: userId.endsWith("1") })) };
+      case "listMessages":
+        return { messages: this.#messages(room), hasMore: false, nextSeq: 1, headSeq: room.head };
+      case "listMembers":
+        return { members: [this.#member(Crowd.USER), this.#member("person-0")] };
+      case "listReceipts":
+        return { receipts: [] };
+      case "markRead":
+        room.read = Number(request["seq"]);
+        return { read: { seq: room.read, messageCount: room.read } };
+      default:
+        return {};
+    }
+  }
+
+  #page<T>(field: string, all: readonly T[], { pageSize, pageToken = "" }: Json, show: (one: T) => Json): Json {
+    const from = Number(pageToken);
+    const to = from + Number(pageSize);
+    return { [field]: all.slice(from, to).map(show), nextPageToken: to < all.length ? String(to) : "" };
+  }
+
+  #entry(room: CrowdRoom): Json {
+    const { id, title, peerId, head, read } = room;
+    return {
+      room: {
+        roomId: id,
+        kind: peerId ? "ROOM_KIND_DIRECT" : "ROOM_KIND_GROUP",
+        settings: { title },
+        createdAt: this.#at(this.#begin),
+        headSeq: head,
+        messageCount: head,
+        memberCount: 2,
+      },
+      membership: this.#member(Crowd.USER),
+      lastMessage: this.#message(room, head, "the last of ten", peerId || "person-0"),
+      unreadCount: head - read,
+      read: { seq: read, messageCount: read },
+      peerId,
+    };
+  }
+
+  #messages(room: CrowdRoom): Json[] {
+    const count = Math.min(room.head, 50);
+    return Array.from({ length: count }, (_, index) => this.#message(room, room.head - count + 1 + index, `message ${index}`, "person-0"));
+  }
+
+  #message(room: CrowdRoom, seq: number, text: string, actorId: string): Json {
+    return { ...this.#event(room, seq), actorId, requestId: `r${seq}`, message: { text } };
+  }
+
+  #event(room: CrowdRoom, seq: number): Json {
+    // What was said before the page came is hours old, the later a room the later.
+    const at = seq > 10 ? this.#now : this.#begin + this.rooms.indexOf(room) * 10_000 + seq;
+    return { roomId: room.id, seq, at: this.#at(at), actorId: "person-0", messageCount: seq };
+  }
+
+  #user(userId: string): Json {
+    const index = Number(userId.split("-")[1] ?? 0);
+    return { userId, name: userId === Crowd.USER ? "Me Myself" : `${NAMES[index % NAMES.length]} ${index}`, updatedAt: this.#at(this.#begin) };
+  }
+
+  #member(userId: string): Json {
+    return { userId, role: "ROLE_MEMBER", active: true };
+  }
+
+  get #now(): number {
+    return Date.now() + this.skewMs;
+  }
+
+  readonly #at = (milliseconds: number) => new Date(milliseconds).toISOString();
+}

@@ -1,0 +1,119 @@
+import type { CDPSession, Page } from "playwright-core";
+import { expect, test } from "vitest";
+
+import { composer, People } from "./browser.js";
+import { Crowd, type CrowdOptions } from "./crowd.js";
+
+/** What it costs to be in many rooms and to know many people: `npm run scale` prints a line for each. */
+const CASES: readonly CrowdOptions[] = [
+  { rooms: 300, people: 1_000, directory: true },
+  { rooms: 2_000, direct: 500, people: 1_000, unread: 500, directory: true },
+  { rooms: 2_000, direct: 1_000, people: 1_000, unread: 500 },
+];
+
+const PER_SECOND = 100;
+const BURST_MS = 5_000;
+/** What takes longer is not waited for. */
+const PATIENCE_MS = 120_000;
+
+test.each(CASES)("$rooms rooms, $direct of them direct, $people people, $unread unread, directory $directory", { timeout: 900_000 }, async (options) => {
+  const [crowd, people] = await Promise.all([Crowd.start(options), People.start()]);
+  try {
+    const context = await people.context();
+    context.setDefaultTimeout(PATIENCE_MS);
+    const page = await context.newPage();
+    const devtools = await context.newCDPSession(page);
+    await devtools.send("Performance.enable");
+    const report: Record<string, unknown> = {};
+
+    const begin = performance.now();
+    const since = () => Math.round(performance.now() - begin);
+    await page.goto(crowd.signIn);
+    const room = crowd.rooms.at(-1)!;
+    await page.evaluate((id) => (location.hash = `#/room/${id}`), room.id);
+    await composer(page).waitFor();
+    report["composer ms"] = since();
+    await page.getByRole("list", { name: "Rooms" }).getByText(crowd.rooms.at(-2)!.title, { exact: true }).waitFor();
+    report["list ms"] = since();
+    await quiet(devtools);
+    report["quiet ms"] = since();
+    report["CPU s"] = round(await busy(devtools));
+    report["elements"] = await page.evaluate(() => document.querySelectorAll("*").length);
+    report["heap MiB"] = await heap(devtools);
+    report["calls"] = Object.fromEntries(crowd.calls);
+    report["idle"] = await frames(page, 2_000);
+
+    const opened = performance.now();
+    await page.keyboard.press("Control+k");
+    await page.getByRole("option").first().waitFor();
+    report["switcher ms"] = Math.round(performance.now() - opened);
+    await page.keyboard.press("Escape");
+
+    const bursts: [string, (index: number) => (typeof crowd.rooms)[number]][] = [
+      ["the open room", () => room],
+      ["500 rooms", (index) => crowd.rooms[(index * 7) % Math.min(500, crowd.rooms.length)]!],
+    ];
+    for (const [where, pick] of bursts) {
+      const before = await busy(devtools);
+      let said = 0;
+      const started = performance.now();
+      const timer = setInterval(() => {
+        const due = ((performance.now() - started) / 1_000) * PER_SECOND;
+        for (; said < due; said += 1) crowd.say(pick(said), `number ${said} of many, with some words to read`);
+      }, 10);
+      const shown = await frames(page, BURST_MS);
+      clearInterval(timer);
+      report[`${PER_SECOND}/s into ${where}`] = `${shown}, ${round(((await busy(devtools)) - before) / (BURST_MS / 1_000))} of a core, heap ${await heap(devtools)} MiB`;
+    }
+    await page.getByTestId("connection").getByText("Online").waitFor();
+    console.log(JSON.stringify({ ...options, ...report }, null, 1));
+    expect(people.complaints).toEqual([]);
+  } finally {
+    await Promise.all([crowd.stop(), people.stop()]);
+  }
+});
+
+const round = (value: number) => Math.round(value * 100) / 100;
+
+/** Seconds that the page has computed. */
+async function busy(devtools: CDPSession): Promise<number> {
+  const { metrics } = await devtools.send("Performance.getMetrics");
+  return metrics.find(({ name }) => name === "TaskDuration")!.value;
+}
+
+/** Waits until a second passes in which it computes next to nothing. */
+async function quiet(devtools: CDPSession): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (let before = -1; performance.now() < deadline; ) {
+    const now = await busy(devtools);
+    if (before >= 0 && now - before < 0.1) return;
+    before = now;
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+  }
+}
+
+async function heap(devtools: CDPSession): Promise<number> {
+  await devtools.send("HeapProfiler.collectGarbage");
+  const { usedSize } = await devtools.send("Runtime.getHeapUsage");
+  return Math.round(usedSize / 1_048_576);
+}
+
+/** Frames a second, and the longest, over so many milliseconds. */
+function frames(page: Page, milliseconds: number): Promise<string> {
+  return page.evaluate(
+    (milliseconds) =>
+      new Promise<string>((resolve) => {
+        const start = performance.now();
+        let [count, worst, last] = [0, 0, start];
+        const draw = (at: number) => {
+          count += 1;
+          worst = Math.max(worst, at - last);
+          last = at;
+          if (at - start < milliseconds) requestAnimationFrame(draw);
+          else resolve(`${Math.round((count / (at - start)) * 1_000)} fps, worst frame ${Math.round(worst)} ms`);
+        };
+        requestAnimationFrame(draw);
+      }),
+    milliseconds,
+  );
+}
