@@ -111,6 +111,7 @@ test("the lists are one stop of the tabulator, and the arrows go from row to row
   const many = await crowd({ rooms: 200, direct: 1, people: 100, directory: true });
   const page = await signedIn(many);
   await entry(page, "Room 199").waitFor();
+  await until("the people are there", () => lists(page).getByRole("list", { name: "People" }).count(), (count) => count === 1);
   await page.getByRole("button", { name: "New conversation" }).focus();
   await page.keyboard.press("Tab");
   expect(await focused(page)).toBe("room-199");

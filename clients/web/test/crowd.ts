@@ -122,7 +122,7 @@ export class Crowd {
     const say = (frame: Json) => socket.send(JSON.stringify(frame));
     if (name === "hello") return say({ welcome: this.#welcome() });
     const result = this.#result(name, request);
-    say({ reply: { requestId, ...(result === undefined ? { error: { code: 7, message: "not here" } } : { [name]: result }) } });
+    say({ reply: { requestId, ...(result === undefined ? { error: { code: 7, reason: "permission_denied", message: "not here" } } : { [name]: result }) } });
   }
 
   #welcome(): Json {
