@@ -108,7 +108,7 @@ export class Crowd {
   /** What another device of the user's has read. */
   readElsewhere(room: CrowdRoom): void {
     room.read = room.head;
-    this.#send({ signal: { receipt: { roomId: room.id, userId: Crowd.USER, readSeq: room.head, deliveredSeq: room.head } } });
+    this.#send({ signal: { receipt: { roomId: room.id, userId: Crowd.USER, readSeq: room.head, deliveredSeq: room.head, messageCount: room.head } } });
   }
 
   #send(frame: Json): void {
