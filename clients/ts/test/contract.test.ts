@@ -1,10 +1,14 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 
-import { Client, NotFoundError, PermissionDeniedError, UnauthenticatedError, v1, WebSocketTransport } from "../src/index.js";
+import { Client, NotFoundError, PermissionDeniedError, type Storage, UnauthenticatedError, v1, WebSocketTransport } from "../src/index.js";
+import { FileStorage } from "../src/node.js";
 import { grpcWeb } from "../src/transport/grpc-web.js";
 import { eventually } from "./eventually.js";
 import { Server } from "./server.js";
@@ -31,9 +35,9 @@ describe.each(Object.entries(TRANSPORTS))("over %s", (_, transport) => {
   const clients: Client[] = [];
   afterAll(() => clients.forEach((client) => client.close()));
 
-  async function client(userId: string): Promise<Client> {
+  async function client(userId: string, storage?: Storage): Promise<Client> {
     const token = await server.token(userId);
-    const client = new Client({ url: server.url, token, transport: transport(server.url) });
+    const client = new Client({ url: server.url, token, transport: transport(server.url), ...(storage && { storage }) });
     clients.push(client);
     await client.start();
     return client;
@@ -168,6 +172,33 @@ describe.each(Object.entries(TRANSPORTS))("over %s", (_, transport) => {
     expect(texts(hers)).toEqual(["hello", ...sent]);
     const seqs = his.messages.map(({ seq }) => seq!);
     expect(seqs).toEqual([...seqs].sort((a, b) => a - b));
+  });
+
+  test("what was changed while cut off is carried out after a restart, but for what was withdrawn or is refused", async () => {
+    const { alice, bob, hers, his } = await pair();
+    const seq = hers.messages[0]!.seq!;
+    const directory = await mkdtemp(path.join(tmpdir(), "parlance-queue-"));
+    const before = await client(alice.userId, new FileStorage(directory));
+    server.cut = true;
+    server.breakAll();
+    const room = before.room(hers.id)!;
+    for (const change of [room.edit(seq, "better"), room.react(seq, "👍"), room.markRead()]) change.catch(() => {});
+    before.send({ roomId: hers.id, text: "x".repeat(200_000) });
+    const { id } = before.send({ roomId: hers.id, text: "kept" });
+    await before.send({ roomId: hers.id, text: "withdrawn" }).discard();
+    before.send({ roomId: hers.id, text: "last" });
+    await eventually("everything is stored", () => before.storage.status === "durable");
+    before.close();
+    server.cut = false;
+    const after = await client(alice.userId, new FileStorage(directory));
+    await eventually("he has it", () => texts(his).at(-1) === "last");
+    expect(texts(his)).toEqual(["better", "kept", "last"]);
+    expect(his.messages[0]!.reactions).toEqual([{ emoji: "👍", userIds: [alice.userId] }]);
+    expect(his.messages[1]!.key).toBe(`${alice.userId}/${id}`);
+    await eventually("only what is refused is left", () => after.commands.every(({ state }) => state === "failed"));
+    expect(after.commands).toMatchObject([{ kind: "send", error: { message: expect.any(String) } }]);
+    expect([after.state.status, bob.state.status]).toEqual(["online", "online"]);
+    await rm(directory, { recursive: true, force: true });
   });
 
   test("who closes is gone for the others, whatever was collected while it was there", async () => {
