@@ -30,7 +30,8 @@ const USAGE = `usage: chat.js [--server ADDRESS] (--user NAME | --token-file FIL
 
 /** @param {{server: string, user?: string, "token-file"?: string, to?: string, room?: string}} options */
 async function terminal({ server, user, "token-file": tokenFile, to, room: roomId }) {
-  const token = tokenFile ? (await readFile(tokenFile, "utf8")).trim() : await signUp(server, user);
+  const freshToken = async () => (tokenFile ? (await readFile(tokenFile, "utf8")).trim() : signUp(server, user));
+  const token = await freshToken();
   const room = await findRoom(server, token, { to, roomId });
   /** Shown as typed; shown again they would only be in the way. @type {Set<string>} */
   const typed = new Set();
@@ -49,7 +50,7 @@ async function terminal({ server, user, "token-file": tokenFile, to, room: roomI
 
   const seq = room.headSeq > HISTORY ? room.headSeq - HISTORY : 0n;
   const cursors = [create(CursorSchema, { roomId: room.roomId, seq, epoch: room.epoch })];
-  const session = new Session({ server, token, onUpdate: show, cursors });
+  const session = new Session({ server, token, onUpdate: show, cursors, freshToken });
 
   /** @param {string} text */
   async function send(text) {

@@ -6,7 +6,7 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 
-import { backoff, FINAL, Lost, Refused, retryDelay } from "./errors.js";
+import { backoff, Lost, retryDelay, Unauthenticated } from "./errors.js";
 import { ChatService, ClientFrameSchema, RoomService, UserService } from "./gen/chat_pb.js";
 
 /** How long the server may take to answer hello. */
@@ -14,6 +14,12 @@ const WELCOME_TIMEOUT_MS = 15_000;
 
 /** How long it may take for a page. */
 const PAGE_TIMEOUT_MS = 30_000;
+
+/** How often a wait for the server is interrupted, to look whether it still makes sense. */
+const TICK_MS = 1_000;
+
+/** With what the server sends an error along; a proxy's own errors come without. */
+const ERROR_DETAILS = "grpc-status-details-bin";
 
 /** The most that a page may hold. */
 const PAGE_SIZE = 200;
@@ -55,14 +61,16 @@ export function connect(server, token) {
 }
 
 /**
- * What gRPC throws, as `Refused` or `Lost`.
+ * What gRPC throws, as `Unauthenticated` or `Lost`. Whatever else is refused, by the server
+ * or by a proxy in front of it, may be taken the next time.
  * @param {unknown} thrown
  */
 export function failure(thrown) {
   const error = ConnectError.from(thrown);
   const name = Code[error.code].replace(/(?<=[a-z])(?=[A-Z])/g, "_").toLowerCase();
-  return FINAL.has(error.code)
-    ? new Refused(name, error.rawMessage)
+  const isFromServer = error.details.length > 0 || error.metadata.has(ERROR_DETAILS);
+  return error.code === Code.Unauthenticated && isFromServer
+    ? new Unauthenticated(name, error.rawMessage)
     : new Lost(`${name}: ${error.rawMessage}`);
 }
 
@@ -77,6 +85,10 @@ export class Connection {
   #started = new Promise((resolve) => (this.#start = resolve));
   /** When to leave a server that is draining. @type {number | undefined} */
   #leaveAt;
+  #waitedMs = 0;
+  #heardAtMs = 0;
+  /** Lasts over several calls of `read`. @type {Promise<import("./gen/chat_pb.js").ServerFrame> | undefined} */
+  #reading;
 
   /**
    * @callback NextFrame
@@ -104,12 +116,16 @@ export class Connection {
 
   /** Waits for the answer to hello. */
   async welcome() {
-    const timer = setTimeout(() => this.#over.abort(), WELCOME_TIMEOUT_MS);
-    const { frame } = await this.#next().finally(() => clearTimeout(timer));
+    /** @type {import("./gen/chat_pb.js").ServerFrame | undefined} */
+    let next;
+    while (!(next = await this.read())) {
+      if (this.silenceMs > WELCOME_TIMEOUT_MS) throw new Lost("no welcome in time");
+    }
+    const { frame } = next;
     if (frame.case === "welcome") return frame.value;
     if (frame.case === "reply" && frame.value.result.case === "error") {
       const error = frame.value.result.value;
-      if (FINAL.has(error.code)) throw new Refused(error.reason, error.message);
+      if (error.code === Code.Unauthenticated) throw new Unauthenticated(error.reason, error.message);
       throw new Lost(error.message, retryDelay(error, 0));
     }
     throw new Lost("the first frame is no welcome");
@@ -127,16 +143,45 @@ export class Connection {
     });
   }
 
-  /** The next frame; undefined once it is time to leave. */
+  /** Time that has been spent waiting for the server; what the application takes does not count. */
+  get waitedMs() {
+    return this.#waitedMs;
+  }
+
+  /** Time that has been waited since something came. */
+  get silenceMs() {
+    return this.#waitedMs - this.#heardAtMs;
+  }
+
+  /** Whether the server is draining, and its time is over. */
+  get isToLeave() {
+    return this.#leaveAt !== undefined && performance.now() >= this.#leaveAt;
+  }
+
+  /** The next frame; undefined where none comes for a moment. */
   async read() {
+    this.#reading ??= this.#next();
+    // Looked at by a later call, if not by this one.
+    this.#reading.catch(() => {});
+    const began = performance.now();
+    const leftMs = this.#leaveAt === undefined ? TICK_MS : Math.max(0, Math.min(TICK_MS, this.#leaveAt - began));
+    /** @type {NodeJS.Timeout | undefined} */
+    let timer;
+    /** @type {Promise<undefined>} */
+    const tick = new Promise((resolve) => (timer = setTimeout(() => resolve(undefined), leftMs)));
     try {
-      return await this.#next();
+      const frame = await Promise.race([this.#reading, tick]);
+      if (!frame) return undefined;
+      this.#reading = undefined;
+      return frame;
     } catch (error) {
       if (this.#leaveAt === undefined) throw error;
-      const delayMs = this.#leaveAt - performance.now();
-      if (delayMs <= 0) return undefined;
       // A server that drains may end the stream before the time it has named.
-      throw new Lost("the server is draining", delayMs);
+      throw new Lost("the server is draining", this.#leaveAt - performance.now());
+    } finally {
+      clearTimeout(timer);
+      this.#waitedMs += performance.now() - began;
+      if (!this.#reading) this.#heardAtMs = this.#waitedMs;
     }
   }
 
@@ -156,7 +201,6 @@ export class Connection {
    */
   leaveAfter(delayMs) {
     this.#leaveAt ??= performance.now() + delayMs;
-    setTimeout(() => this.close(), delayMs + 1).unref();
   }
 
   /**
@@ -190,8 +234,8 @@ export class Connection {
       });
     } catch (error) {
       if (ConnectError.from(error).code === Code.ResourceExhausted) return undefined;
-      // On the next connection the server says what one may see by then.
-      throw new Lost(`no page of the room: ${failure(error).message}`);
+      // Reason enough for another connection: there the server says what one may see by then.
+      throw failure(error);
     }
   }
 

@@ -2,18 +2,8 @@
 
 import { Code } from "@connectrpc/connect";
 
-const FIRST_DELAY_MS = 100;
-const LONGEST_DELAY_MS = 10_000;
-
-/** With these, connecting again cannot help. */
-export const FINAL = new Set([
-  Code.Unauthenticated,
-  Code.PermissionDenied,
-  Code.InvalidArgument,
-  Code.FailedPrecondition,
-  Code.NotFound,
-  Code.Unimplemented,
-]);
+const FIRST_DELAY_MS = 250;
+const LONGEST_DELAY_MS = 20_000;
 
 /** The server's final no. `reason` is one of docs/errors.md. */
 export class Refused extends Error {
@@ -26,6 +16,9 @@ export class Refused extends Error {
     this.reason = reason;
   }
 }
+
+/** The server does not take the token, or no longer. */
+export class Unauthenticated extends Refused {}
 
 /** The connection ended. Another one is worth a try, after `delayMs`. */
 export class Lost extends Error {

@@ -1,9 +1,11 @@
 /**
  * One room as plain lines, for programs that drive this client.
  *
- * In: `send ID TEXT`. Out: `ready` once, `event SEQ USER TEXT` for every message of the
- * room from its first on, `sent ID SEQ`, `failed ID REASON`. At the end of the input it
- * waits for all answers, and for all events up to the highest seq among them.
+ * In: `send ID TEXT`, `json ID TEXT` with a text in JSON, `token TOKEN`. Out: `ready` once,
+ * `event SEQ USER TEXT` for every message of the room from its first on, `sent ID SEQ`,
+ * `failed ID REASON`, `restored` when the room starts over, `token` when another token is
+ * wanted. At the end of the input it waits for all answers, and for all events up to the
+ * highest seq among them.
  */
 
 import { EventEmitter, once } from "node:events";
@@ -11,7 +13,7 @@ import { EventEmitter, once } from "node:events";
 import { create } from "@bufbuild/protobuf";
 
 import { Refused } from "./errors.js";
-import { CursorSchema } from "./gen/chat_pb.js";
+import { CursorSchema, GapReason } from "./gen/chat_pb.js";
 import { inputLines } from "./input.js";
 import { Session } from "./session.js";
 
@@ -35,14 +37,23 @@ export async function runLines() {
       const { seq, actorId, body } = update;
       if (body.case === "message") console.log(`event ${seq} ${actorId} ${body.value.text}`);
       printed = seq;
-    } else if (update.$typeName === "parlance.v1.Gap" && update.roomId === roomId && update.toSeq > 0n) {
-      printed = update.toSeq;
+    } else if (update.$typeName === "parlance.v1.Gap" && update.roomId === roomId) {
+      if (update.reason === GapReason.RESTORED) {
+        console.log("restored");
+        printed = highestSent = 0n;
+      } else if (update.toSeq > 0n) printed = update.toSeq;
     }
     progress.emit("printed");
   }
 
   const cursors = [create(CursorSchema, { roomId, seq: 0n, epoch: 0n })];
-  const session = new Session({ server, token, onUpdate, cursors });
+  const session = new Session({ server, token, onUpdate, cursors, freshToken });
+
+  async function freshToken() {
+    console.log("token");
+    const [fresh] = await once(progress, "token");
+    return fresh;
+  }
 
   /**
    * @param {string} clientMessageId
@@ -62,8 +73,10 @@ export async function runLines() {
   async function drive() {
     const sending = [];
     for await (const line of inputLines()) {
-      const [, id, text] = /^send ([^ ]*) ?(.*)$/s.exec(line) ?? [];
-      if (id !== undefined) sending.push(send(id, text));
+      const [, command, id = "", text = ""] = /^(\S*) ?(\S*) ?(.*)$/s.exec(line) ?? [];
+      if (command === "send") sending.push(send(id, text));
+      else if (command === "json") sending.push(send(id, JSON.parse(text)));
+      else if (command === "token") progress.emit("token", id);
     }
     await Promise.all(sending);
     while (printed < highestSent) await once(progress, "printed");

@@ -19,6 +19,7 @@ const MAX_UNANSWERED = 256;
  * @property {(error: Error) => void} fail
  * @property {boolean} tried went out at least once: id and afterSeq are fixed from then on
  * @property {boolean} sent went out on this connection
+ * @property {number} sentAtMs when that was, in time waited for the server
  * @property {number} refusals
  * @property {number} due not to go out before this time
  */
@@ -26,8 +27,9 @@ const MAX_UNANSWERED = 256;
 export class Outbox {
   /** By the requestId of their frames, in the order in which they were made. @type {Map<string, Unanswered>} */
   #messages = new Map();
-  /** @type {import("./gen/chat_pb.js").ClientFrame[]} */
-  #acknowledgements = [];
+  /** Frames whose answers nobody waits for. @type {import("./gen/chat_pb.js").ClientFrame[]} */
+  #beside = [];
+  #waitedMs = () => 0;
   #events = new EventEmitter();
   #free = MAX_UNANSWERED;
   /** @type {(() => void)[]} */
@@ -51,7 +53,7 @@ export class Outbox {
       if (this.#ended) throw this.#ended;
       request.clientMessageId ||= `${this.#prefix}-${key}`;
       return await new Promise((answer, fail) => {
-        this.#messages.set(key, { request, answer, fail, tried: false, sent: false, refusals: 0, due: 0 });
+        this.#messages.set(key, { request, answer, fail, tried: false, sent: false, sentAtMs: 0, refusals: 0, due: 0 });
         this.#changed();
       });
     } finally {
@@ -69,14 +71,31 @@ export class Outbox {
    */
   acknowledge(mark) {
     const operation = { case: /** @type {const} */ ("acknowledgeDelivery"), value: mark };
-    this.#acknowledgements.push(create(ClientFrameSchema, { operation }));
+    this.#beside.push(create(ClientFrameSchema, { operation }));
     this.#changed();
   }
 
-  /** On a new connection everything unanswered goes out again, in order. */
-  reconnected() {
+  /** Asks something small, so that the server has something to say. */
+  probe() {
+    const operation = { case: /** @type {const} */ ("getUser"), value: { userId: "me" } };
+    this.#beside.push(create(ClientFrameSchema, { requestId: "probe", operation }));
+    this.#changed();
+  }
+
+  /**
+   * On a new connection everything unanswered goes out again, in order.
+   * @param {() => number} waitedMs the time that was spent waiting for the server on it
+   */
+  reconnected(waitedMs) {
     for (const message of this.#messages.values()) message.sent = false;
-    this.#acknowledgements = [];
+    this.#beside = [];
+    this.#waitedMs = waitedMs;
+  }
+
+  /** For how long the oldest message on this connection has not been answered. */
+  get longestWaitMs() {
+    for (const message of this.#messages.values()) if (message.sent) return this.#waitedMs() - message.sentAtMs;
+    return 0;
   }
 
   /**
@@ -88,7 +107,7 @@ export class Outbox {
   async nextFrame(rooms, limits, signal) {
     for (;;) {
       signal.throwIfAborted();
-      const frame = this.#acknowledgements.shift() ?? this.#take(rooms, limits);
+      const frame = this.#beside.shift() ?? this.#take(rooms, limits);
       if (frame) return frame;
       await once(this.#events, "changed", { signal });
     }
@@ -112,6 +131,7 @@ export class Outbox {
         request.afterSeq = rooms.get(request.target.value).head || undefined;
       }
       message.tried = message.sent = true;
+      message.sentAtMs = this.#waitedMs();
       const frame = create(ClientFrameSchema, { requestId, operation: { case: "sendMessage", value: request } });
       if (!limits?.maxFrameBytes || toBinary(ClientFrameSchema, frame).length <= limits.maxFrameBytes) return frame;
       // The server would end the stream over it, and again on the next one.

@@ -1,11 +1,14 @@
 /** How far the application has each room. */
 
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 
 import { CursorSchema } from "./gen/chat_pb.js";
 
 /** Cursors in one hello, by the contract. */
 const MAX_CURSORS = 2_000;
+
+/** Bytes of a hello beside its cursors, at most. */
+const HELLO_OVERHEAD = 512;
 
 /** A position in a room's log. */
 class Room {
@@ -71,12 +74,36 @@ export class Rooms {
     return room;
   }
 
-  /** What to say in hello. Rooms beyond the limit begin with a gap, which is right too. */
-  cursors() {
-    return [...this.#rooms]
-      .filter(([, room]) => room.cursor !== undefined)
-      .slice(0, MAX_CURSORS)
-      .map(([roomId, { cursor, epoch }]) => create(CursorSchema, { roomId, seq: cursor, epoch }));
+  /**
+   * The application has a room up to `seq`.
+   * @param {string} roomId
+   * @param {bigint} seq
+   */
+  advance(roomId, seq) {
+    const room = this.get(roomId);
+    room.advance(seq);
+    // Rooms are kept in the order in which something came of them.
+    this.#rooms.delete(roomId);
+    this.#rooms.set(roomId, room);
+  }
+
+  /**
+   * What to say in a hello of at most `maxBytes`: of which rooms something came last. The
+   * others begin with a gap, which is right too.
+   * @param {number} maxBytes
+   */
+  cursors(maxBytes) {
+    const cursors = [];
+    let left = maxBytes - HELLO_OVERHEAD;
+    for (const [roomId, { cursor: seq, epoch }] of [...this.#rooms].reverse()) {
+      if (seq === undefined) continue;
+      const cursor = create(CursorSchema, { roomId, seq, epoch });
+      // With its tag and its length.
+      left -= toBinary(CursorSchema, cursor).length + 3;
+      if (left < 0 || cursors.length === MAX_CURSORS) break;
+      cursors.push(cursor);
+    }
+    return cursors;
   }
 
   /** @param {import("./gen/chat_pb.js").Welcome} welcome */

@@ -5,13 +5,30 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 
 import { Connection } from "./connection.js";
-import { backoff, Lost, milliseconds, Refused, retryDelay } from "./errors.js";
+import { backoff, Lost, milliseconds, Refused, retryDelay, Unauthenticated } from "./errors.js";
 import { GapReason, HelloSchema, SendMessageRequestSchema, SendMessageResponseSchema } from "./gen/chat_pb.js";
 import { Outbox } from "./outbox.js";
 import { Rooms } from "./rooms.js";
 
 /** Delivery is acknowledged this often at most: one mark stands for all before it. */
 const ACKNOWLEDGE_INTERVAL_MS = 2_000;
+
+/** A connection that lasts so long was a good one. */
+const STABLE_MS = 10_000;
+
+/** After so long a silence something is asked; the answer may take so long. */
+const SILENCE_MS = 25_000;
+const PROBE_TIMEOUT_MS = 10_000;
+
+/** How long any answer may take. The server allows itself 20 s. */
+const ANSWER_TIMEOUT_MS = 25_000;
+
+/** Fresh tokens that may be refused one after the other, and the time before the second. */
+const MAX_FRESH_TOKENS = 3;
+const TOKEN_DELAY_MS = 2_000;
+
+/** Bytes that a frame may have, until the server tells. */
+const MAX_FRAME_BYTES = 128 * 1024;
 
 /** Gaps of events that are gone, or not one's to see. Others can be paged. */
 const HIDDEN = new Set([GapReason.RETENTION, GapReason.NOT_MEMBER]);
@@ -38,6 +55,9 @@ const HIDDEN = new Set([GapReason.RETENTION, GapReason.NOT_MEMBER]);
  * `cursors` say what the application has already. Rooms that are not named begin after
  * what the user's devices have acknowledged; what lies before is for the application to
  * page when it wants to.
+ *
+ * `freshToken` gives another token when the server takes the last one no more. Whether a
+ * token is over is for the server to say: the clock of this machine may be wrong.
  */
 export class Session {
   #server;
@@ -48,6 +68,8 @@ export class Session {
   #outbox = new Outbox();
   #userId = "";
   #end = new AbortController();
+  #freshToken;
+  #maxFrameBytes = MAX_FRAME_BYTES;
 
   /**
    * @param {object} options
@@ -56,8 +78,10 @@ export class Session {
    * @param {(update: Update) => void | Promise<void>} options.onUpdate
    * @param {import("./gen/chat_pb.js").Cursor[]} [options.cursors]
    * @param {string} [options.deviceId]
+   * @param {() => Promise<string>} [options.freshToken]
    */
-  constructor({ server, token, onUpdate, cursors = [], deviceId = "" }) {
+  constructor({ server, token, onUpdate, cursors = [], deviceId = "", freshToken }) {
+    this.#freshToken = freshToken;
     this.#server = server;
     this.#token = token;
     this.#onUpdate = onUpdate;
@@ -77,6 +101,8 @@ export class Session {
    */
   send(roomId, text, again = {}) {
     const target = { case: /** @type {const} */ ("roomId"), value: roomId };
+    // Half a surrogate pair is no text: it becomes U+FFFD.
+    text = text.toWellFormed();
     return this.#outbox.send(create(SendMessageRequestSchema, { target, text, ...again }));
   }
 
@@ -85,21 +111,37 @@ export class Session {
     this.#end.abort();
   }
 
-  /** Runs until `close`. Rejects with `Refused` when connecting again cannot help. */
+  /**
+   * Runs until `close`. Rejects with `Refused` when the server takes neither the token nor
+   * fresh ones; nothing else ends it.
+   */
   async run() {
-    for (let failures = 0; !this.#end.signal.aborted; ) {
-      const hello = create(HelloSchema, { deviceId: this.#deviceId, cursors: this.#rooms.cursors() });
+    let failures = 0;
+    let refusals = 0;
+    while (!this.#end.signal.aborted) {
+      const cursors = this.#rooms.cursors(this.#maxFrameBytes);
+      const hello = create(HelloSchema, { deviceId: this.#deviceId, cursors });
+      let welcomedAt = Infinity;
       try {
-        await this.#connect(hello, () => (failures = 0));
+        await this.#connect(hello, () => {
+          welcomedAt = performance.now();
+          refusals = 0;
+        });
       } catch (error) {
         if (this.#end.signal.aborted) return;
-        if (!(error instanceof Lost)) {
+        const isRefused = error instanceof Unauthenticated;
+        if (!(error instanceof Lost || (isRefused && this.#freshToken && refusals < MAX_FRESH_TOKENS))) {
           this.#outbox.end(/** @type {Error} */ (error));
           throw error;
         }
-        const retryInMs = Math.max(error.delayMs, backoff(failures++));
+        let askedMs = error instanceof Lost ? error.delayMs : 0;
+        if (isRefused && refusals++ > 0) askedMs = TOKEN_DELAY_MS * 2 ** (refusals - 2);
+        // A server that welcomes and hangs up is not to be connected to all the time.
+        if (performance.now() - welcomedAt >= STABLE_MS) failures = 0;
+        const retryInMs = Math.max(askedMs, backoff(failures++));
         await this.#onUpdate({ $typeName: "disconnected", reason: error.message, retryInMs });
         await sleep(retryInMs, undefined, { signal: this.#end.signal }).catch(() => {});
+        if (refusals > 0 && this.#freshToken) this.#token = await this.#freshToken();
       }
     }
   }
@@ -131,14 +173,15 @@ export class Session {
   async #serve(connection, welcome) {
     this.#userId = welcome.userId;
     this.#rooms.welcomed(welcome);
-    this.#outbox.reconnected();
+    this.#maxFrameBytes = welcome.limits?.maxFrameBytes || MAX_FRAME_BYTES;
+    this.#outbox.reconnected(() => connection.waitedMs);
     await this.#onUpdate(welcome);
     connection.sendFrom((signal) => this.#outbox.nextFrame(this.#rooms, welcome.limits, signal));
     const acknowledging = setInterval(() => {
       for (const mark of this.#rooms.toAcknowledge()) this.#outbox.acknowledge(mark);
     }, ACKNOWLEDGE_INTERVAL_MS);
     try {
-      for (let next; (next = await connection.read()); ) {
+      for (let next; (next = await this.#next(connection)); ) {
         const { frame } = next;
         if (frame.case === "event") await this.#takeEvent(frame.value);
         else if (frame.case === "gap") await this.#takeGap(connection, frame.value);
@@ -153,6 +196,24 @@ export class Session {
     }
   }
 
+  /**
+   * The next frame; undefined once it is time to leave. A server may have vanished without a
+   * word, or hang and still answer pings.
+   * @param {Connection} connection
+   */
+  async #next(connection) {
+    for (let isProbed = false; ; ) {
+      const frame = await connection.read();
+      const isSilent = connection.silenceMs > SILENCE_MS + PROBE_TIMEOUT_MS;
+      if (isSilent || this.#outbox.longestWaitMs > ANSWER_TIMEOUT_MS) throw new Lost("the server does not answer");
+      if (frame || connection.isToLeave) return frame;
+      if (connection.silenceMs > SILENCE_MS && !isProbed) {
+        isProbed = true;
+        this.#outbox.probe();
+      }
+    }
+  }
+
   /** @param {import("./gen/chat_pb.js").Event} event */
   async #takeEvent(event) {
     const room = this.#rooms.get(event.roomId);
@@ -162,7 +223,7 @@ export class Session {
     }
     await this.#onUpdate(event);
     // Only now: what was not handed over is to come again.
-    room.advance(event.seq);
+    this.#rooms.advance(event.roomId, event.seq);
   }
 
   /**
@@ -191,7 +252,7 @@ export class Session {
     const room = this.#rooms.get(gap.roomId);
     if (room.cursor !== undefined && gap.toSeq > 0n && gap.toSeq <= room.cursor) return;
     await this.#onUpdate(gap);
-    if (gap.toSeq > 0n) room.advance(gap.toSeq);
+    if (gap.toSeq > 0n) this.#rooms.advance(gap.roomId, gap.toSeq);
     else room.openEnded = true;
   }
 
@@ -210,6 +271,11 @@ export class Session {
       this.#outbox.again(message, delayMs);
     } else if (error.reason === "catch_up_first" && message.request.afterSeq !== undefined) {
       await this.#lookFor(connection, message, BigInt(error.metadata.head_seq));
+    } else if (error.reason === "cursor_ahead") {
+      // The room was restored from a backup, which cannot hold the message: it is from before
+      // there were events up to `afterSeq`.
+      message.request.afterSeq = BigInt(error.metadata.head_seq);
+      this.#outbox.again(message, 0);
     } else {
       message.fail(new Refused(error.reason, error.message));
     }

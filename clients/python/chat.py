@@ -40,9 +40,16 @@ def arguments() -> argparse.Namespace:
 
 
 async def terminal(args: argparse.Namespace) -> None:
+    async def fresh_token() -> str:
+        if args.token_file:
+            return args.token_file.read_text().strip()
+        async with connect(args.server) as channel:
+            with failures():
+                return await sign_up(channel, args.user)
+
+    token = await fresh_token()
     async with connect(args.server) as channel:
         with failures():
-            token = args.token_file.read_text().strip() if args.token_file else await sign_up(channel, args.user)
             room = await find_room(channel, token, args)
     # Shown as typed; shown again they would only be in the way.
     typed: set[str] = set()
@@ -58,7 +65,7 @@ async def terminal(args: argparse.Namespace) -> None:
                 print(f"* {update.reason}; again in {update.retry_in:.1f} s")
 
     cursor = pb.Cursor(room_id=room.room_id, seq=max(room.head_seq - HISTORY, 0), epoch=room.epoch)
-    session = Session(args.server, token, show, cursors=[cursor])
+    session = Session(args.server, token, show, cursors=[cursor], fresh_token=fresh_token)
 
     async def send(text: str) -> None:
         message_id = uuid.uuid4().hex

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import grpc
 
-from outbox import Refused, backoff, retry_delay
+from outbox import UNAUTHENTICATED, Refused, backoff, retry_delay
 from stubs import pb, services
 
 # How long the server may take to answer hello, in seconds.
@@ -14,6 +14,9 @@ WELCOME_TIMEOUT = 15.0
 
 # How long it may take for a page.
 PAGE_TIMEOUT = 30.0
+
+# How often a wait for the server is interrupted, to look whether it still makes sense.
+TICK = 1.0
 
 # The most that a page may hold.
 PAGE_SIZE = 200
@@ -29,16 +32,8 @@ OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
-# With these, connecting again cannot help.
-FINAL = {
-    grpc.StatusCode.UNAUTHENTICATED,
-    grpc.StatusCode.PERMISSION_DENIED,
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.FAILED_PRECONDITION,
-    grpc.StatusCode.NOT_FOUND,
-    grpc.StatusCode.UNIMPLEMENTED,
-}
-FINAL_CODES = {code.value[0] for code in FINAL}
+# With what the server sends an error along; a proxy's own errors come without.
+ERROR_DETAILS = "grpc-status-details-bin"
 
 
 class Lost(Exception):
@@ -47,6 +42,10 @@ class Lost(Exception):
     def __init__(self, reason: str, delay: float = 0.0) -> None:
         super().__init__(reason)
         self.delay = delay
+
+
+class Unauthenticated(Refused):
+    """The server does not take the token, or no longer."""
 
 
 @asynccontextmanager
@@ -68,13 +67,15 @@ def signed_in(token: str) -> list[tuple[str, str]]:
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Makes what gRPC raises `Refused` or `Lost`."""
+    """Makes what gRPC raises `Unauthenticated` or `Lost`. Whatever else is refused, by the
+    server or by a proxy in front of it, may be taken the next time."""
     try:
         yield
     except grpc.aio.AioRpcError as error:
         name, details = error.code().name.lower(), error.details() or ""
-        if error.code() in FINAL:
-            raise Refused(name, details) from error
+        is_from_server = any(key == ERROR_DETAILS for key, _ in error.trailing_metadata() or ())
+        if error.code() == grpc.StatusCode.UNAUTHENTICATED and is_from_server:
+            raise Unauthenticated(name, details) from error
         raise Lost(f"{name}: {details}") from error
     except asyncio.CancelledError:
         # The status CANCELLED, as a proxy may send it, is raised as if this task were
@@ -92,20 +93,33 @@ class Connection:
         self._stream = self._chat.Chat(metadata=self._metadata)
         # When to leave a server that is draining, on the clock of the event loop.
         self.leave_at: float | None = None
+        # Seconds that were spent waiting for the server, and what they were when something
+        # came. The time that the application takes does not count.
+        self.waited = 0.0
+        self._heard_at = 0.0
+        # Lasts over several calls of `read`: a read that is cancelled ends the stream.
+        self._reading: asyncio.Task[pb.ServerFrame] | None = None
+
+    @property
+    def silence(self) -> float:
+        """Seconds that have been waited since something came."""
+        return self.waited - self._heard_at
+
+    @property
+    def is_to_leave(self) -> bool:
+        return self.leave_at is not None and self.leave_at <= asyncio.get_running_loop().time()
 
     async def open(self, hello: pb.Hello) -> pb.Welcome:
         """Says hello and waits for the welcome."""
         await self.write(pb.ClientFrame(request_id="hello", hello=hello))
-        try:
-            async with asyncio.timeout(WELCOME_TIMEOUT):
-                frame = await self._next()
-        except TimeoutError:
-            raise Lost("no welcome in time") from None
+        while (frame := await self.read()) is None:
+            if self.silence > WELCOME_TIMEOUT:
+                raise Lost("no welcome in time")
         if frame.WhichOneof("frame") == "welcome":
             return frame.welcome
         error = frame.reply.error
-        if error.code in FINAL_CODES:
-            raise Refused(error.reason, error.message)
+        if error.code == UNAUTHENTICATED:
+            raise Unauthenticated(error.reason, error.message)
         raise Lost(error.message or "the first frame is no welcome", retry_delay(error, 0) or 0.0)
 
     async def write(self, frame: pb.ClientFrame) -> bool:
@@ -116,24 +130,38 @@ class Connection:
         return False
 
     async def read(self) -> pb.ServerFrame | None:
-        """The next frame; None once it is time to leave."""
-        try:
-            async with asyncio.timeout_at(self.leave_at):
-                return await self._next()
-        except TimeoutError:
+        """The next frame; None where none comes for a moment."""
+        loop = asyncio.get_running_loop()
+        self._reading = self._reading or asyncio.ensure_future(self._stream.read())
+        began = loop.time()
+        left = TICK if self.leave_at is None else max(0.0, min(TICK, self.leave_at - began))
+        done, _ = await asyncio.wait([self._reading], timeout=left)
+        self.waited += loop.time() - began
+        if not done:
             return None
+        try:
+            frame = self._take()
         except Lost:
             if self.leave_at is None:
                 raise
             # A server that drains may end the stream before the time it has named.
-            raise Lost("the server is draining", self.leave_at - asyncio.get_running_loop().time()) from None
+            raise Lost("the server is draining", self.leave_at - loop.time()) from None
+        self._heard_at = self.waited
+        return frame
 
-    async def _next(self) -> pb.ServerFrame:
+    def _take(self) -> pb.ServerFrame:
+        reading, self._reading = self._reading, None
         with failures():
-            frame = await self._stream.read()
+            frame = reading.result()
         if frame is grpc.aio.EOF:
             raise Lost("the server ended the stream")
         return frame
+
+    def close(self) -> None:
+        if self._reading:
+            # What it would raise now is nobody's concern.
+            self._reading.add_done_callback(lambda reading: reading.cancelled() or reading.exception())
+            self._reading.cancel()
 
     async def history(self, room_id: str, from_seq: int, to_seq: int) -> AsyncIterator[pb.Event | pb.Gap]:
         """A part of a room's log, page by page, in its order."""
@@ -142,12 +170,10 @@ class Connection:
             request = pb.ListEventsRequest(
                 room_id=room_id, from_seq=from_seq, to_seq=to_seq, page_size=PAGE_SIZE
             )
-            try:
-                with failures():
-                    page = await self._page(request)
-            except Refused as refused:
-                # On the next connection the server says what one may see by then.
-                raise Lost(f"no page of the room: {refused}") from refused
+            # A page that is refused is reason enough for another connection: there the server
+            # says what one may see by then.
+            with failures():
+                page = await self._page(request)
             if page is None:
                 await asyncio.sleep(backoff(refusals))
                 refusals += 1

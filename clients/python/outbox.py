@@ -4,6 +4,7 @@ import asyncio
 import random
 import secrets
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,9 +16,10 @@ from stubs import pb
 # Messages that wait for their answer; whoever sends another one waits too.
 MAX_UNANSWERED = 256
 
-FIRST_DELAY = 0.1
-LONGEST_DELAY = 10.0
+FIRST_DELAY = 0.25
+LONGEST_DELAY = 20.0
 
+UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED.value[0]
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE.value[0]
 RESOURCE_EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
 DEADLINE_EXCEEDED = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
@@ -56,8 +58,9 @@ class Unanswered:
     answer: asyncio.Future[pb.SendMessageResponse]
     # Went out at least once: id and after_seq are fixed from then on.
     tried: bool = False
-    # Went out on this connection.
+    # Went out on this connection, when it had been waited for so many seconds.
     sent: bool = False
+    sent_at: float = 0.0
     refusals: int = 0
     # Not to go out before this time of the event loop.
     due: float = 0.0
@@ -67,7 +70,9 @@ class Outbox:
     def __init__(self) -> None:
         # By the request_id of their frames, in the order in which they were made.
         self._messages: dict[str, Unanswered] = {}
-        self._acknowledgements: deque[pb.ClientFrame] = deque()
+        # Frames whose answers nobody waits for.
+        self._beside: deque[pb.ClientFrame] = deque()
+        self._waited: Callable[[], float] = lambda: 0.0
         self._room_for_more = asyncio.Semaphore(MAX_UNANSWERED)
         self._changed = asyncio.Event()
         self._next_key = 0
@@ -96,20 +101,33 @@ class Outbox:
     def acknowledge(self, room_id: str, seq: int) -> None:
         """Acknowledges delivery; nobody waits for the answer."""
         request = pb.AcknowledgeDeliveryRequest(room_id=room_id, seq=seq)
-        self._acknowledgements.append(pb.ClientFrame(acknowledge_delivery=request))
+        self._beside.append(pb.ClientFrame(acknowledge_delivery=request))
         self._changed.set()
 
-    def reconnected(self) -> None:
-        """On a new connection everything unanswered goes out again, in order."""
+    def probe(self) -> None:
+        """Asks something small, so that the server has something to say."""
+        self._beside.append(pb.ClientFrame(request_id="probe", get_user=pb.GetUserRequest(user_id="me")))
+        self._changed.set()
+
+    def reconnected(self, waited: Callable[[], float]) -> None:
+        """On a new connection everything unanswered goes out again, in order. `waited` gives
+        the seconds that were spent waiting for the server on it."""
         for message in self._messages.values():
             message.sent = False
-        self._acknowledgements.clear()
+        self._beside.clear()
+        self._waited = waited
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds for which the oldest message on this connection has not been answered."""
+        oldest = next((message for message in self._messages.values() if message.sent), None)
+        return self._waited() - oldest.sent_at if oldest else 0.0
 
     async def next_frame(self, rooms: Rooms, limits: pb.Limits) -> pb.ClientFrame:
         """Waits for the next frame to send on this connection."""
         while True:
-            if self._acknowledgements:
-                return self._acknowledgements.popleft()
+            if self._beside:
+                return self._beside.popleft()
             now = asyncio.get_running_loop().time()
             waiting = [(key, message) for key, message in self._messages.items() if not message.sent]
             under_way = len(self._messages) - len(waiting)
@@ -134,6 +152,7 @@ class Outbox:
         if not message.tried and not request.HasField("after_seq") and rooms[request.room_id].head:
             request.after_seq = rooms[request.room_id].head
         message.tried = message.sent = True
+        message.sent_at = self._waited()
         return pb.ClientFrame(request_id=key, send_message=request)
 
     def unanswered(self, key: str) -> Unanswered | None:

@@ -8,6 +8,9 @@ from stubs import pb
 # Cursors in one hello, by the contract.
 MAX_CURSORS = 2_000
 
+# Bytes of a hello beside its cursors, at most.
+HELLO_OVERHEAD = 512
+
 
 @dataclass
 class Room:
@@ -47,14 +50,27 @@ class Rooms:
     def __getitem__(self, room_id: str) -> Room:
         return self._rooms.setdefault(room_id, Room())
 
-    def cursors(self) -> list[pb.Cursor]:
-        """What to say in hello. Rooms beyond the limit begin with a gap, which is right too."""
-        known = [
-            pb.Cursor(room_id=room_id, seq=room.cursor, epoch=room.epoch)
-            for room_id, room in self._rooms.items()
-            if room.cursor is not None
-        ]
-        return known[:MAX_CURSORS]
+    def advance(self, room_id: str, seq: int) -> None:
+        """The application has a room up to `seq`."""
+        # Rooms are kept in the order in which something came of them.
+        room = self._rooms[room_id] = self._rooms.pop(room_id, None) or Room()
+        room.advance(seq)
+
+    def cursors(self, max_bytes: int) -> list[pb.Cursor]:
+        """What to say in a hello of at most `max_bytes`: of which rooms something came last.
+        The others begin with a gap, which is right too."""
+        cursors: list[pb.Cursor] = []
+        left = max_bytes - HELLO_OVERHEAD
+        for room_id, room in reversed(self._rooms.items()):
+            if room.cursor is None:
+                continue
+            cursor = pb.Cursor(room_id=room_id, seq=room.cursor, epoch=room.epoch)
+            # With its tag and its length.
+            left -= cursor.ByteSize() + 3
+            if left < 0 or len(cursors) == MAX_CURSORS:
+                break
+            cursors.append(cursor)
+        return cursors
 
     def welcomed(self, welcome: pb.Welcome) -> None:
         for room in self._rooms.values():

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 
-from connection import Connection, Lost, connect
+from connection import Connection, Lost, Unauthenticated, connect
 from outbox import Outbox, Refused, Unanswered, backoff, fail, retry_delay
 from rooms import Rooms
 from stubs import pb
@@ -14,6 +15,23 @@ log = logging.getLogger("parlance")
 
 # Delivery is acknowledged this often at most, in seconds: one mark stands for all before it.
 ACKNOWLEDGE_INTERVAL = 2.0
+
+# A connection that lasts so long, in seconds, was a good one.
+STABLE = 10.0
+
+# After so many seconds of silence something is asked; the answer may take so many.
+SILENCE = 25.0
+PROBE_TIMEOUT = 10.0
+
+# How long any answer may take. The server allows itself 20 s.
+ANSWER_TIMEOUT = 25.0
+
+# Fresh tokens that may be refused one after the other, and seconds before the second.
+MAX_FRESH_TOKENS = 3
+TOKEN_DELAY = 2.0
+
+# Bytes that a frame may have, until the server tells.
+MAX_FRAME_BYTES = 128 * 1024
 
 # Gaps of events that are gone, or not one's to see. Others can be paged.
 HIDDEN = {pb.GAP_REASON_RETENTION, pb.GAP_REASON_NOT_MEMBER}
@@ -40,6 +58,9 @@ class Session:
     `cursors` say what the application has already. Rooms that are not named begin after
     what the user's devices have acknowledged; what lies before is for the application to
     page when it wants to.
+
+    `fresh_token` gives another token when the server takes the last one no more. Whether a
+    token is over is for the server to say: the clock of this machine may be wrong.
     """
 
     def __init__(
@@ -49,6 +70,7 @@ class Session:
         on_update: Callable[[Update], Awaitable[None]],
         cursors: Iterable[pb.Cursor] = (),
         device_id: str = "",
+        fresh_token: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         self._server = server
         self._token = token
@@ -57,6 +79,8 @@ class Session:
         self._rooms = Rooms(cursors)
         self._outbox = Outbox()
         self._user_id = ""
+        self._fresh_token = fresh_token
+        self._max_frame_bytes = MAX_FRAME_BYTES
 
     async def send(
         self, room_id: str, text: str, client_message_id: str = "", after_seq: int | None = None
@@ -68,30 +92,45 @@ class Session:
 
         Raises `Refused` when the server refuses it for good or the session ends.
         """
+        # Half a surrogate pair is no text: it becomes U+FFFD.
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         request = pb.SendMessageRequest(
             room_id=room_id, text=text, client_message_id=client_message_id, after_seq=after_seq
         )
         return await self._outbox.send(request)
 
     async def run(self) -> None:
-        """Runs until it is cancelled. Raises `Refused` when connecting again cannot help."""
-        failures = 0
+        """Runs until it is cancelled. Raises `Refused` when the server takes neither the
+        token nor fresh ones; nothing else ends it."""
+        failures = refusals = 0
+        loop = asyncio.get_running_loop()
         while True:
+            welcomed_at: float | None = None
             try:
                 async with connect(self._server) as channel:
-                    connection = Connection(channel, self._token)
-                    cursors = self._rooms.cursors()
-                    welcome = await connection.open(pb.Hello(device_id=self._device_id, cursors=cursors))
-                    failures = 0
-                    await self._serve(connection, welcome)
-            except Refused as refused:
-                self._outbox.end(refused)
-                raise
+                    with closing(Connection(channel, self._token)) as connection:
+                        cursors = self._rooms.cursors(self._max_frame_bytes)
+                        welcome = await connection.open(pb.Hello(device_id=self._device_id, cursors=cursors))
+                        welcomed_at, refusals = loop.time(), 0
+                        await self._serve(connection, welcome)
+                continue
+            except Unauthenticated as refused:
+                if self._fresh_token is None or refusals == MAX_FRESH_TOKENS:
+                    self._outbox.end(refused)
+                    raise
+                reason, asked = str(refused), TOKEN_DELAY * 2 ** (refusals - 1) if refusals else 0.0
+                refusals += 1
             except Lost as lost:
-                delay = max(lost.delay, backoff(failures))
-                failures += 1
-                await self._on_update(Disconnected(str(lost), delay))
-                await asyncio.sleep(delay)
+                reason, asked = str(lost), lost.delay
+            # A server that welcomes and hangs up is not to be connected to all the time.
+            if welcomed_at is not None and loop.time() - welcomed_at >= STABLE:
+                failures = 0
+            delay = max(asked, backoff(failures))
+            failures += 1
+            await self._on_update(Disconnected(reason, delay))
+            await asyncio.sleep(delay)
+            if refusals:
+                self._token = await self._fresh_token()
 
     async def run_while(self, work: Coroutine[None, None, None]) -> None:
         """Runs until `work` is done. Raises `Refused` when the session ends before."""
@@ -109,14 +148,15 @@ class Session:
         """Serves a connection until it is lost, or until it is time to leave it."""
         self._user_id = welcome.user_id
         self._rooms.welcomed(welcome)
-        self._outbox.reconnected()
+        self._max_frame_bytes = welcome.limits.max_frame_bytes or MAX_FRAME_BYTES
+        self._outbox.reconnected(lambda: connection.waited)
         await self._on_update(welcome)
         beside = [
             asyncio.create_task(self._write(connection, welcome.limits)),
             asyncio.create_task(self._acknowledge()),
         ]
         try:
-            while frame := await connection.read():
+            while frame := await self._next(connection):
                 match frame.WhichOneof("frame"):
                     case "event":
                         await self._take_event(frame.event)
@@ -130,6 +170,20 @@ class Session:
         finally:
             for task in beside:
                 task.cancel()
+
+    async def _next(self, connection: Connection) -> pb.ServerFrame | None:
+        """The next frame; None once it is time to leave. A server may have vanished without
+        a word, or hang and still answer pings."""
+        is_probed = False
+        while True:
+            frame = await connection.read()
+            if connection.silence > SILENCE + PROBE_TIMEOUT or self._outbox.longest_wait > ANSWER_TIMEOUT:
+                raise Lost("the server does not answer")
+            if frame or connection.is_to_leave:
+                return frame
+            if connection.silence > SILENCE and not is_probed:
+                is_probed = True
+                self._outbox.probe()
 
     async def _write(self, connection: Connection, limits: pb.Limits) -> None:
         while True:
@@ -152,7 +206,7 @@ class Session:
             log.error("room %s: nothing came between seq %s and %s", event.room_id, room.cursor, event.seq)
         await self._on_update(event)
         # Only now: what was not handed over is to come again.
-        room.advance(event.seq)
+        self._rooms.advance(event.room_id, event.seq)
 
     async def _take_gap(self, connection: Connection, gap: pb.Gap) -> None:
         room = self._rooms[gap.room_id]
@@ -177,7 +231,7 @@ class Session:
             return
         await self._on_update(gap)
         if gap.to_seq:
-            room.advance(gap.to_seq)
+            self._rooms.advance(gap.room_id, gap.to_seq)
         else:
             room.open_ended = True
 
@@ -194,6 +248,11 @@ class Session:
                     self._outbox.again(message, delay)
                 elif reply.error.reason == "catch_up_first" and message.request.HasField("after_seq"):
                     await self._look_for(connection, message, int(reply.error.metadata["head_seq"]))
+                elif reply.error.reason == "cursor_ahead":
+                    # The room was restored from a backup, which cannot hold the message: it is
+                    # from before there were events up to `after_seq`.
+                    message.request.after_seq = int(reply.error.metadata["head_seq"])
+                    self._outbox.again(message, delay=0)
                 else:
                     fail(message, Refused(reply.error.reason, reply.error.message))
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from proxy import HANG_UP, MUTE, PASS
+from proxy import HANG_UP, MUTE, Sequence
 from stage import Stage, case
 
 # A listener asks something after 30 s of silence, and waits 10 s for the answer; an answer has 25 s.
@@ -59,8 +59,7 @@ async def lost_requests(stage: Stage) -> None:
 @case("a connection is accepted, and its hello never answered", NOTICED, idle=True)
 async def mute(stage: Stage) -> None:
     alice, bob = stage.clients
-    answers = iter([MUTE])
-    alice.proxy.next = lambda: next(answers, PASS)
+    alice.proxy.next = Sequence(MUTE)
     alice.proxy.cut()
     stage.say(bob, *(f"b{number}" for number in range(10)))
     stage.say(alice, *(f"a{number}" for number in range(10)))
@@ -110,12 +109,8 @@ async def refusals(stage: Stage) -> None:
 @case("a proxy answers with pages of its own, 403 and 404 among them", 60, idle=True)
 async def pages(stage: Stage) -> None:
     alice, bob = stage.clients
-    statuses = [403, 404, 400, 502, 200, 429]
-    # Twice each: some look for the reason with another request.
-    answers = iter([status for status in statuses for _ in range(2)])
-    alice.proxy.next = lambda: next(answers, PASS)
+    alice.proxy.next = Sequence(403, 404, 502, 200, 429)
     alice.proxy.cut()
     stage.say(alice, *(f"a{number}" for number in range(10)))
     stage.say(bob, *(f"b{number}" for number in range(10)))
     await stage.all_see()
-    assert next(answers, None) is None, "it was welcomed without having seen all of them"

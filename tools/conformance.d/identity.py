@@ -7,6 +7,9 @@ from stage import Stage, case
 
 LEEWAY = 60
 
+# What is left of a token that ends soon, in seconds: a client has to start meanwhile.
+SHORT = 6
+
 # Tokens that a client may ask for within the seconds that it is watched.
 WINDOW, CALM = 10.0, 6
 
@@ -14,7 +17,7 @@ WINDOW, CALM = 10.0, 6
 @case("a token ends, and a fresh one is given", 60, signed=True, starts=True, idle=True)
 async def token_expires(stage: Stage) -> None:
     alice, bob = stage.clients
-    stage.first_token = lambda user: sign(user, 4 - LEEWAY if user == "alice" else 3_600)
+    stage.first_token = lambda user: sign(user, SHORT - LEEWAY if user == "alice" else 3_600)
     alice.fresh_token = lambda: sign("alice", 3_600)
     await stage.start()
     await alice.until("it asks for another token", lambda: bool(alice.asked))
@@ -27,12 +30,12 @@ async def token_expires(stage: Stage) -> None:
 @case("a token ends while there is no connection", 60, signed=True, starts=True, idle=True)
 async def token_expires_away(stage: Stage) -> None:
     alice, bob = stage.clients
-    stage.first_token = lambda user: sign(user, 4 - LEEWAY if user == "alice" else 3_600)
+    stage.first_token = lambda user: sign(user, SHORT - LEEWAY if user == "alice" else 3_600)
     alice.fresh_token = lambda: sign("alice", 3_600)
     await stage.start()
     alice.proxy.cut(refuse=True)
     stage.say(alice, *(f"a{number}" for number in range(10)))
-    await asyncio.sleep(5)
+    await asyncio.sleep(SHORT + 1)
     alice.proxy.let()
     await stage.all_see()
 
@@ -41,7 +44,7 @@ async def token_expires_away(stage: Stage) -> None:
 async def wrong_clock(stage: Stage) -> None:
     """As with a clock that is ahead: who looks at it gets no token that is good for a second."""
     alice, bob = stage.clients
-    stage.first_token = lambda user: sign(user, 4 - LEEWAY if user == "alice" else 3_600)
+    stage.first_token = lambda user: sign(user, SHORT - LEEWAY if user == "alice" else 3_600)
     # Good for 25 s.
     alice.fresh_token = lambda: sign("alice", 25 - LEEWAY)
     await stage.start()
@@ -58,7 +61,7 @@ async def wrong_clock(stage: Stage) -> None:
 async def stale_token(stage: Stage) -> None:
     """As from whoever keeps tokens a little too long."""
     alice, bob = stage.clients
-    stage.first_token = lambda user: sign(user, 4 - LEEWAY if user == "alice" else 3_600)
+    stage.first_token = lambda user: sign(user, SHORT - LEEWAY if user == "alice" else 3_600)
     alice.fresh_token = lambda: sign("alice", -LEEWAY - 5 if len(alice.asked) < 2 else 3_600)
     await stage.start()
     await alice.until("it asks for another token", lambda: bool(alice.asked))
@@ -69,9 +72,10 @@ async def stale_token(stage: Stage) -> None:
 @case("no token is good: no storm, and no end before a fresh one was refused", 60, signed=True, starts=True, idle=True, checks=False)
 async def no_good_token(stage: Stage) -> None:
     alice, bob = stage.clients
-    stage.first_token = lambda user: sign(user, 4 - LEEWAY if user == "alice" else 3_600)
+    stage.first_token = lambda user: sign(user, SHORT - LEEWAY if user == "alice" else 3_600)
     alice.fresh_token = lambda: sign("alice", 3_600, secret=b"another")
-    await stage.start()
+    await stage.open()
+    await stage.start_clients(awaits_ready=False)
     await alice.until("it asks for another token", lambda: bool(alice.asked))
     before = len(alice.proxy.opened)
     await asyncio.sleep(WINDOW)

@@ -172,4 +172,4 @@ class Client:
 
     def __str__(self) -> str:
         waits = f" waits for: {self.awaited};" if self.awaited else ""
-        return f"{self.name}:{waits} {len(self.events)} events, {len(self.sent)} sent, {len(self.failed)} failed"
+        return f"{self.name}:{waits} {len(self.events)} events, {len(self.sent)} sent, failed: {self.failed or 'none'}"

@@ -11,6 +11,23 @@ from protocols import SUBSCRIBE, Http1, HttpAnswer, answers_of_server
 PASS, REFUSE, MUTE, HANG_UP = "pass", "refuse", "mute", "hang up"
 
 
+class Sequence:
+    """What happens to new connections, one thing after the other; then they pass. Those that are
+    opened right after each other share it: some look for the reason of a refusal with another
+    request."""
+
+    def __init__(self, *steps: str | int) -> None:
+        self._steps = list(steps)
+        self._step: str | int = PASS
+        self._since = 0.0
+
+    def __call__(self) -> str | int:
+        if time.monotonic() - self._since > 0.1:
+            self._step = self._steps.pop(0) if self._steps else PASS
+            self._since = time.monotonic()
+        return self._step
+
+
 class Link:
     """One connection of a client, and the one to the server that belongs to it."""
 

@@ -38,11 +38,11 @@ class Stage:
         await self.open()
         await self.start_clients()
 
-    async def start_clients(self) -> None:
+    async def start_clients(self, awaits_ready: bool = True) -> None:
         for client in self.clients:
             token = self.first_token(client.user) if self.first_token else self.tokens[client.user]
             await client.start(token, self.room)
-        for client in self.clients:
+        for client in self.clients if awaits_ready else []:
             await client.until("it is ready", lambda: client.ready > 0)
 
     def say(self, client: Client, *texts: str) -> None:
@@ -68,7 +68,7 @@ class Stage:
         """The newest messages that the server has, by seq."""
         token = self.tokens[self.clients[0].user]
         page = await self.server.call(f"/v1/rooms/{self.room}/messages?pageSize=200", token)
-        return {int(message["seq"]): message["text"] for message in page["messages"]}
+        return {int(event["seq"]): event["message"]["text"] for event in page["messages"]}
 
     async def _count(self) -> int:
         answer = await self.server.call(f"/v1/rooms/{self.room}", self.tokens[self.clients[0].user])

@@ -14,6 +14,7 @@ POISON = {
     "quotes": '"' * 70_000,
     "letters-of-three-bytes": "\u20ac" * 50_000,
     "control-characters": "a\x00b\x1bc",
+    "separators": "a\u2028b\u2029c",
     "blank": "\u200b\u3164 ",
     "empty": "",
 }
@@ -66,14 +67,15 @@ async def odd_texts(stage: Stage) -> None:
         "all-quotes": '"' * TEXT_LIMIT,
         "backslashes": "\\n\\u0000\\" * 1_000,
         "scripts": "e\u0301 \u4f60\u597d \U0001f469\u200d\U0001f680 \u0645\u0631\u062d\u0628\u0627 \ufdfd",
-        "separators": "a\u2028b\u2029c",
+        "no-break": "a\u00a0b\u2011c\u2060d",
         "markup": "<script>alert(1)</script> %s %00 {{x}} ${x} \ufeff",
         "blanks-around": "  two before, one behind ",
         "tab": "a\tb",
     }
     for message, text in texts.items():
         alice.send(message, text)
-    await alice.until("all are stored", lambda: alice.sent.keys() >= texts.keys())
+    await alice.until("all are answered", lambda: alice.sent.keys() | alice.failed.keys() >= texts.keys())
+    assert not alice.failed, alice.failed
     for client in stage.clients:
         await client.until("all have come", lambda: len(client.events) >= len(texts))
         seen = {seq: text for seq, _, text in client.events}
