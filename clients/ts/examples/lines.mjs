@@ -1,27 +1,41 @@
 // One room as plain lines, for `tools/conformance`: what it is told and prints stands there.
 // What is printed is what a page would show: the room's timeline, from its first message on.
-import { createInterface } from "node:readline";
+import { EventEmitter, once } from "node:events";
 
 import { WebSocket } from "ws";
 
-import { Client, RefusedError, WebSocketTransport } from "../dist/index.js";
+import { Client, RefusedError, v1, WebSocketTransport } from "../dist/index.js";
 import { grpcWeb } from "../dist/transport/grpc-web.js";
 
 const { PARLANCE_SERVER, PARLANCE_TOKEN, PARLANCE_ROOM, PARLANCE_TRANSPORT } = process.env;
 const url = `http://${PARLANCE_SERVER}`;
 const transport = PARLANCE_TRANSPORT === "grpc-web" ? grpcWeb(url) : new WebSocketTransport(url, WebSocket);
-const client = new Client({ url, token: PARLANCE_TOKEN, transport });
+const tokens = new EventEmitter();
+
+/** The first token, until it is refused; then what the other side gives. */
+let token = PARLANCE_TOKEN;
+async function currentToken({ refused }) {
+  if (!refused) return token;
+  console.log("token");
+  return ([token] = await once(tokens, "token"))[0];
+}
+
+const client = new Client({ url, token: currentToken, transport });
+const sending = [];
+const reading = read();
 await client.start();
 const room = client.room(PARLANCE_ROOM);
 
 /** Seq of the last message that was printed, and of the last of one's own. */
 let [printed, own] = [0, 0];
 let progressed = () => {};
+/** What is shown is from before the room was restored from a backup. */
+let isStale = false;
 
 /** Prints what is new, once everything before it is there. */
 function print() {
   const { messages } = room;
-  if (room.isLoading) return;
+  if (room.isLoading || isStale) return;
   if ((messages[0]?.seq ?? 0) > printed && room.hasOlder) return void room.loadOlder();
   const known = messages.findLastIndex(({ seq }) => seq <= printed);
   for (const { seq, senderId, text } of messages.slice(known + 1)) {
@@ -32,6 +46,14 @@ function print() {
 }
 
 room.on("change", print);
+client.on("gap", async ({ roomId, reason }) => {
+  if (roomId !== room.id || reason !== v1.GapReason.RESTORED) return;
+  console.log("restored");
+  [printed, own, isStale] = [0, 0, true];
+  await room.loadLatest();
+  isStale = false;
+  print();
+});
 await room.loadLatest();
 console.log("ready");
 print();
@@ -48,11 +70,22 @@ async function send(id, text) {
   }
 }
 
-const sending = [];
-for await (const line of createInterface({ input: process.stdin })) {
-  const [, id, text] = /^send ([^ ]*) ?(.*)$/s.exec(line) ?? [];
-  if (id !== undefined) sending.push(send(id, text));
+/** Not by `readline`, which ends lines at other characters too. */
+async function read() {
+  process.stdin.setEncoding("utf8");
+  let rest = "";
+  for await (const chunk of process.stdin) {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop();
+    for (const line of lines) {
+      const [, command, id, text] = /^(\S*) ?(\S*) ?(.*)$/s.exec(line);
+      if (command === "token") tokens.emit("token", id);
+      else sending.push(send(id, command === "json" ? JSON.parse(text) : text));
+    }
+  }
 }
+
+await reading;
 await Promise.all(sending);
 while (printed < own) await new Promise((resolve) => (progressed = resolve));
 client.close();
