@@ -6,8 +6,9 @@ import time
 from proxy import HANG_UP, MUTE, Sequence
 from stage import Stage, case
 
-# A listener asks something after 30 s of silence, and waits 10 s for the answer; an answer has 25 s.
-NOTICED = 60
+# Seconds until everyone has everything again. A listener asks something after 30 s of silence and
+# waits 10 s for the answer; an answer has 25 s, a connection 15.
+NOTICED = 75
 
 # How long a storm is watched for, in seconds, and how many connections are none: with delays that
 # double from 50 ms they are nine.
