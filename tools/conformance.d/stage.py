@@ -112,8 +112,6 @@ class Case:
     names: tuple[str, ...] = ("alice", "bob")
     # Tokens are signed by the driver.
     signed: bool = False
-    # Runs only with --long.
-    long: bool = False
     # Spends its time waiting, so that others can run beside it.
     idle: bool = False
     # `act` starts the clients itself.
