@@ -170,7 +170,8 @@ export class Timeline {
     this.#to = seq;
     if (messages.length === 0) return;
     this.#messages = [...this.#messages, ...messages];
-    this.#dropOldest();
+    // Many at once, so that it is seldom.
+    if (this.#messages.length > this.#window) this.#dropOldest(Math.ceil(this.#window * 0.8));
     this.#changed();
   }
 
@@ -241,8 +242,8 @@ export class Timeline {
     [this.#from, this.#to, this.#hasOlder] = [from, to, hasOlder];
   }
 
-  #dropOldest(): void {
-    const excess = this.#messages.length - this.#window;
+  #dropOldest(keep = this.#window): void {
+    const excess = this.#messages.length - keep;
     if (excess <= 0) return;
     this.#messages = this.#messages.slice(excess);
     [this.#from, this.#hasOlder] = [this.#messages[0]?.seq ?? 0, true];
