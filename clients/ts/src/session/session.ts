@@ -1,6 +1,6 @@
 import { Emitter } from "../emitter.js";
 import { closedBy, fromFrame, milliseconds, OfflineError, ParlanceError, RefusedError, TransportError, UnauthenticatedError } from "../errors.js";
-import type { ClientFrame, Cursor, Draining, Event, Gap, Reply, ServerFrame, Signal, Welcome } from "../gen/chat_pb.js";
+import type { ClientFrame, Cursor, Draining, Reply, ServerFrame, Welcome } from "../gen/chat_pb.js";
 import { encodeJson, utf8Length } from "../transport/json.js";
 import type { Connection, Transport } from "../transport/transport.js";
 import { Attempt, type TokenProvider } from "./attempt.js";
@@ -13,7 +13,7 @@ import { type Finding, LOOK_EVERY_MS } from "./liveness.js";
 import { ask, type OperationName, type RequestOf, type ResponseOf } from "./operations.js";
 import { Positions } from "./positions.js";
 import { type Ended, Reconnect } from "./reconnect.js";
-import type { ConnectionState } from "./state.js";
+import type { ConnectionState, Phase, SessionEvents } from "./state.js";
 
 export type { TokenProvider } from "./attempt.js";
 export type { ConnectionState } from "./state.js";
@@ -37,26 +37,6 @@ export interface SessionOptions {
   /** Events of the device. Default: those of a browser. */
   host?: HostEvents | undefined;
 }
-
-interface SessionEvents {
-  state: ConnectionState;
-  welcome: Welcome;
-  /** Of each room in order, each once. */
-  event: Event;
-  /** Events that exist and are not handed over. */
-  gap: Gap;
-  signal: Signal;
-}
-
-/** What the session does now. Every change of it goes through one of the methods below "transitions". */
-type Phase =
-  | { name: "idle" }
-  | { name: "connecting"; attempt: Attempt }
-  /** Connected, with or without a welcome so far. */
-  | { name: "linked"; link: Link }
-  /** Until a timer; `notBefore` is what the server asked for, by the clock's `now`. */
-  | { name: "waiting"; notBefore: number; error: ParlanceError | undefined; cancel: () => void }
-  | { name: "closed" };
 
 /** Stays connected, resumes where it was, and repeats what was not answered. */
 export class Session extends Emitter<SessionEvents> {

@@ -1,4 +1,7 @@
 import type { ParlanceError } from "../errors.js";
+import type { Event, Gap, Signal, Welcome } from "../gen/chat_pb.js";
+import type { Attempt } from "./attempt.js";
+import type { Link } from "./link.js";
 
 /** How a client stands with its server. */
 export type ConnectionState =
@@ -9,3 +12,24 @@ export type ConnectionState =
   | { status: "waiting"; retryAt: number; error: ParlanceError | undefined }
   /** For good: closed, or refused in a way that trying again does not mend. */
   | { status: "closed"; error: ParlanceError | undefined };
+
+/** What a session tells its listeners. */
+export interface SessionEvents {
+  state: ConnectionState;
+  welcome: Welcome;
+  /** Of each room in order, each once. */
+  event: Event;
+  /** Events that exist and are not handed over. */
+  gap: Gap;
+  signal: Signal;
+}
+
+/** What the session does now. Every change of it is one of the transitions of `Session`. */
+export type Phase =
+  | { name: "idle" }
+  | { name: "connecting"; attempt: Attempt }
+  /** Connected, with or without a welcome so far. */
+  | { name: "linked"; link: Link }
+  /** Until a timer; `notBefore` is what the server asked for, by the clock's `now`. */
+  | { name: "waiting"; notBefore: number; error: ParlanceError | undefined; cancel: () => void }
+  | { name: "closed" };
