@@ -1,0 +1,103 @@
+//! The end of a connection, and what follows.
+
+use std::time::Duration;
+
+use super::{Core, Link, Open, not_connected};
+use crate::backoff;
+use crate::session::{Output, Update};
+use crate::{Code, Error, Failure};
+
+/// A connection that lasted this long was a good one. Delays go on doubling until then, so
+/// that a server that welcomes and hangs up is not stormed.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// Between a refused token and the next one: what was refused in passing, because a clock
+/// was wrong or a key not yet read, is not refused twice.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(4);
+
+impl Core {
+    /// The delay that a draining server asked for is over, on the old connection.
+    pub(super) fn drained(&mut self) {
+        let is_stable = self.disconnect().is_some_and(|open| self.is_stable(&open));
+        let retry_in = if is_stable { Duration::ZERO } else { self.next_delay() };
+        self.rest(None, retry_in, Duration::ZERO);
+    }
+
+    pub(super) fn lost(&mut self, error: Option<Error>) {
+        let was_greeting = matches!(self.link, Link::Greeting { .. });
+        let mut error = error;
+        if let Some(open) = self.disconnect() {
+            // The end of the stream says less than the error before it.
+            if !matches!(error, Some(Error::Status(_))) {
+                error = open.last_words.or(error);
+            }
+            if let Some(leave_at) = open.leave_at {
+                // A server that drains may end the stream before the delay is over.
+                let mut wait = Failure::new(Code::Unavailable, "draining", "the server is draining");
+                wait.retry_after = Some(leave_at.saturating_sub(self.now));
+                error = Some(wait.into());
+            }
+        }
+        let mut asked = Duration::ZERO;
+        if let Some(error) = &error {
+            if error.refuses_identity() && self.token.is_fresh {
+                return self.end(error);
+            }
+            self.token.want_fresh |= error.wants_fresh_token();
+            asked = error.retry_after().unwrap_or_default();
+            if error.blames_a_frame() && was_greeting {
+                self.limits.cursor_bytes = self.limits.cursors_sent / 2;
+            } else if error.blames_a_frame()
+                && let Some(id) = self.outbox.blame()
+            {
+                self.answer(id, Err(error.clone()));
+            }
+        }
+        let mut delay = self.next_delay();
+        if self.token.want_fresh {
+            delay = delay.max(self.random.jittered(REFUSAL_PAUSE));
+        }
+        self.rest(error, delay, asked);
+    }
+
+    /// Leaves the connection, if there is one; returns how it was.
+    pub(super) fn disconnect(&mut self) -> Option<Open> {
+        self.outputs.push(Output::Disconnect);
+        let link = std::mem::replace(&mut self.link, Link::Idle);
+        let Link::Open(open) = link else { return None };
+        if self.is_stable(&open) {
+            self.failures = 0;
+            self.token.is_fresh = false;
+        }
+        Some(open)
+    }
+
+    pub(super) fn is_stable(&self, open: &Open) -> bool {
+        self.now.saturating_sub(open.since) >= STABLE
+    }
+
+    pub(super) fn next_delay(&mut self) -> Duration {
+        let delay = backoff::delay(self.failures, &mut self.random);
+        self.failures = self.failures.saturating_add(1);
+        delay
+    }
+
+    pub(super) fn rest(&mut self, error: Option<Error>, delay: Duration, asked: Duration) {
+        self.address += 1;
+        for id in self.outbox.disconnected() {
+            self.answer(id, Err(not_connected()));
+        }
+        let retry_in = delay.max(asked);
+        self.link = Link::Resting { until: self.now + retry_in, not_before: self.now + asked };
+        self.update(Update::Disconnected { error, retry_in });
+    }
+
+    pub(super) fn end(&mut self, error: &Error) {
+        self.disconnect();
+        self.link = Link::Ended;
+        for id in self.outbox.clear() {
+            self.answer(id, Err(error.clone()));
+        }
+        self.update(Update::Stopped(error.clone()));
+    }
+}
