@@ -109,7 +109,7 @@ async function until(check: () => void) {
   );
 }
 
-async function tab({ shared = true, head = 4n } = {}) {
+async function tab({ shared = true, head = 4n, online = true } = {}) {
   const { runtime, freeze, die } = browser.tab();
   const transport = new FakeTransport();
   const session = new Session({ transport, token: () => "t" });
@@ -117,11 +117,14 @@ async function tab({ shared = true, head = 4n } = {}) {
   const queue = new CommandQueue(session, storage, shared ? runtime : {});
   ends.push(() => (session.close(), void queue.close()));
   await until(() => expect(transport.connections).toHaveLength(1));
-  transport.last.welcome([{ roomId: "r", seq: head }]);
-  await until(() => expect(session.state.status).toBe("online"));
+  const welcome = async () => {
+    transport.last.welcome([{ roomId: "r", seq: head }]);
+    await until(() => expect(session.state.status).toBe("online"));
+  };
+  if (online) await welcome();
   const sent = () => transport.last.sent.flatMap(({ operation }) => (operation.case === "sendMessage" ? [operation.value] : []));
   const answer = (seq: bigint) => transport.last.answer({ case: "sendMessage", value: { roomId: "r", seq } });
-  return { queue, session, transport, sent, answer, freeze, die };
+  return { queue, session, transport, welcome, sent, answer, freeze, die };
 }
 
 const send = (text: string) => ({ kind: "send", roomId: "r", payload: { text } }) as const;
@@ -203,11 +206,16 @@ test("a discard in one tab holds in all", async () => {
 });
 
 test("without locks two tabs send with one id and one notion of the room, and not what another has discarded", async () => {
-  const first = await tab({ shared: false });
+  const first = await tab({ shared: false, online: false });
   const { id } = first.queue.submit(send("hello"));
   const withdrawn = first.queue.submit(send("withdrawn"));
+  await until(() => expect(first.queue.store.state.status).toBe("durable"));
+  const second = await tab({ shared: false, head: 4_500n, online: false });
+  // Both have it before either has sent it.
+  await until(() => expect(second.queue.commands).toMatchObject([{ id, state: "waiting" }, {}]));
+  await first.welcome();
   await until(() => expect(first.sent()).toHaveLength(1));
-  const second = await tab({ shared: false, head: 4_500n });
+  await second.welcome();
   await until(() => expect(second.sent()).toHaveLength(1));
   // The server recognises the second: it says what was known at the first.
   for (const { sent } of [first, second]) expect(sent()).toMatchObject([{ clientMessageId: id, afterSeq: 4n }]);
