@@ -53,8 +53,10 @@ class Server:
     async def start(self) -> None:
         options = ["--listen", self.address, "--admin-listen", self._addresses["admin"], "--data-dir", self.data]
         pipe = asyncio.subprocess.PIPE
+        # What the environment says to clients is not for it.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PARLANCE_")}
         self._process = await asyncio.create_subprocess_exec(
-            self._program, "serve", *options, *self._options, stdout=pipe
+            self._program, "serve", *options, *self._options, env=environment, stdout=pipe
         )
         async with asyncio.timeout(DEADLINE):
             async for line in self._process.stdout:
