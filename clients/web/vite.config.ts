@@ -76,6 +76,8 @@ const asked = process.env["SCREENSHOTS"] ? "test/screenshots.ts" : process.env["
 const server = process.env["PARLANCE_URL"] ?? "http://127.0.0.1:8080";
 
 export default defineConfig({
+  // A proxy may have the app below a path.
+  base: "./",
   plugins: [svelte({ configFile: false }), emoji(), compressed()],
   resolve: {
     // From its sources, so that there is one build less between a change and the page.

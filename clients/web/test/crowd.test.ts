@@ -162,3 +162,28 @@ test("one is notified by the clock of the server, whatever that of the machine s
     expect(await shown()).toEqual(["new"]);
   }
 });
+
+test("the app works below a path of a proxy", async () => {
+  const few = await crowd({ rooms: 2, people: 2, prefix: "/chat" });
+  const page = await signedIn(few);
+  await entry(page, "Room 1").click();
+  await composer(page).waitFor();
+  expect(new URL(page.url()).pathname).toBe("/chat/");
+});
+
+test("what went wrong in one place is not told in another, and covers nothing that is read or written", async () => {
+  const few = await crowd({ rooms: 2, people: 2 });
+  const page = await signedIn(few);
+  await entry(page, "Room 1").click();
+  await composer(page).waitFor();
+  few.refused.add("leaveRoom");
+  await page.getByRole("button", { name: "Details", exact: true }).click();
+  await page.getByRole("button", { name: "Leave" }).click();
+  await page.getByRole("alertdialog").getByRole("button", { name: "Leave" }).click();
+  const problem = page.getByRole("alert").getByText("Could not leave");
+  await problem.waitFor();
+  const { y, height } = (await problem.boundingBox())!;
+  expect(y + height).toBeLessThan((await page.getByTestId("timeline").boundingBox())!.y);
+  await entry(page, "Room 0").click();
+  await problem.waitFor({ state: "detached" });
+});

@@ -19,6 +19,8 @@ export interface CrowdOptions {
   unread?: number;
   /** Whether everyone may list the people, as in local mode. */
   directory?: boolean;
+  /** The path that it is below of, as behind a proxy: `/chat`. */
+  prefix?: string;
 }
 
 interface CrowdRoom {
@@ -42,6 +44,8 @@ export class Crowd {
   readonly calls = new Map<string, number>();
   /** What the server's clock is ahead of the real one, in milliseconds. */
   skewMs = 0;
+  /** Operations that are not allowed. */
+  readonly refused = new Set<string>();
   readonly #options: CrowdOptions;
   readonly #http: HttpServer;
   readonly #sockets = new Set<WebSocket>();
@@ -49,20 +53,22 @@ export class Crowd {
 
   private constructor(options: CrowdOptions) {
     this.#options = options;
-    const { rooms, direct = 0, unread = 0 } = options;
+    const { rooms, direct = 0, unread = 0, prefix = "" } = options;
     this.rooms = Array.from({ length: rooms }, (_, index) => {
       const peerId = index < direct ? `person-${index}` : "";
       return { id: `room-${index}`, title: peerId ? "" : `Room ${index}`, peerId, head: 10, read: index >= rooms - unread ? 9 : 10 };
     });
     this.#http = createServer((request, response) => {
-      const name = new URL(request.url!, "http://x").pathname.replace(/^\/$/, "/index.html");
+      const { pathname } = new URL(request.url!, "http://x");
+      if (!pathname.startsWith(`${prefix}/`)) return void response.writeHead(404).end();
+      const name = pathname.slice(prefix.length).replace(/^\/$/, "/index.html");
       readFile(path.join(DIST, name)).then(
         (body) => response.writeHead(200, { "content-type": TYPES[path.extname(name)] ?? "" }).end(body),
         () => response.writeHead(404).end(),
       );
     });
     const handleProtocols = () => "parlance.v1";
-    new WebSocketServer({ server: this.#http, handleProtocols }).on("connection", (socket) => {
+    new WebSocketServer({ server: this.#http, path: `${prefix}/ws`, handleProtocols }).on("connection", (socket) => {
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
       socket.on("message", (data) => this.#answer(socket, JSON.parse(String(data))));
@@ -82,7 +88,7 @@ export class Crowd {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#http.address() as AddressInfo).port}`;
+    return `http://127.0.0.1:${(this.#http.address() as AddressInfo).port}${this.#options.prefix ?? ""}`;
   }
 
   /** An address that signs in, at a room if one is named. */
@@ -121,7 +127,7 @@ export class Crowd {
     this.calls.set(name, (this.calls.get(name) ?? 0) + 1);
     const say = (frame: Json) => socket.send(JSON.stringify(frame));
     if (name === "hello") return say({ welcome: this.#welcome() });
-    const result = this.#result(name, request);
+    const result = this.refused.has(name) ? undefined : this.#result(name, request);
     say({ reply: { requestId, ...(result === undefined ? { error: { code: 7, reason: "permission_denied", message: "not here" } } : { [name]: result }) } });
   }
 

@@ -122,7 +122,7 @@ test("the page runs nothing but its own files", async () => {
 
 test("files are named by their content, compressed, and kept by the browser", async () => {
   const page = await (await fetch(server.url)).text();
-  const script = /src="(\/assets\/[^"]+\.js)"/.exec(page)![1]!;
+  const script = /src="\.?(\/assets\/[^"]+\.js)"/.exec(page)![1]!;
   const first = await fetch(server.url + script, { headers: { "accept-encoding": "gzip" } });
   expect(first.headers.get("content-encoding")).toBe("gzip");
   expect(first.headers.get("content-type")).toMatch(/^text\/javascript/);

@@ -40,7 +40,8 @@ export class Chat {
     this.userId = userId;
     this.isLocal = token === undefined;
     this.client = new Client({
-      url: location.origin,
+      // Where the page is, which may be below a path of a proxy.
+      url: new URL(".", location.href).href,
       token: token === undefined ? async () => (await localUser(userId, "")).token : token,
       storage: messageStorage(userId),
       deviceId: "web",
@@ -151,7 +152,7 @@ export class Chat {
   async #joinLobby(): Promise<void> {
     await this.attempt("The lobby is closed", async () => {
       const { token } = await localUser(LOBBY, "Lobby");
-      const response = await fetch("/v1/rooms", {
+      const response = await fetch("v1/rooms", {
         method: "POST",
         headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
         body: JSON.stringify({ kind: "ROOM_KIND_CHANNEL", settings: { title: "Lobby" }, requestId: LOBBY }),

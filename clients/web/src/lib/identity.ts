@@ -57,7 +57,7 @@ export async function signInMode(signal?: AbortSignal): Promise<SignInMode> {
 
 function postUser(user: { userId: string; name?: string }, signal?: AbortSignal): Promise<Response> {
   const headers = { "content-type": "application/json" };
-  return fetch("/v1/users", { method: "POST", headers, body: JSON.stringify(user), ...(signal && { signal }) });
+  return fetch("v1/users", { method: "POST", headers, body: JSON.stringify(user), ...(signal && { signal }) });
 }
 
 /** A token behind the `#` of the address, from a page that signs people in. It does not stay there. */

@@ -48,7 +48,7 @@ export class Notifications {
     // One for each room: the latest.
     let shown: Notification;
     try {
-      shown = new Notification(title, { body: text.slice(0, 200), tag: room.id, icon: "/icon.svg" });
+      shown = new Notification(title, { body: text.slice(0, 200), tag: room.id, icon: "icon.svg" });
     } catch {
       // Browsers of phones want a service worker for it.
       this.isOn = false;
