@@ -126,10 +126,6 @@ export async function reveal(page: Page, title: string): Promise<Locator> {
     return count;
   };
   await until(`${title} is in the lists`, search, (count) => count > 0);
-  // While a list is scrolled, nothing in it takes the pointer.
-  const pointer = () => found.evaluate((link) => getComputedStyle(link).pointerEvents);
-  await found.scrollIntoViewIfNeeded();
-  await until("the list stands still", pointer, (events) => events !== "none");
   return found;
 }
 

@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { beforeEach, describe, expect, test } from "vitest";
 
-import { composer, confirm, entry, message, open, reveal, say, until } from "./browser.js";
+import { composer, confirm, entry, message, open, say, until } from "./browser.js";
 import { people, server } from "./stage.js";
 
 let group = 0;
@@ -274,11 +274,13 @@ describe("rooms", () => {
   });
 
   test("whoever is dragged onto a room is in it, and can be removed", async () => {
+    // In sight, among the latest.
+    await direct();
     const title = `Kitchen ${group}`;
     await create(alice, "Group", title);
     // A new room is above, though nothing was said in it.
     expect(await alice.getByRole("list", { name: "Rooms" }).getByRole("listitem").first().textContent()).toContain(title);
-    await (await reveal(alice, `Bob ${group}`)).dragTo(alice.getByRole("region", { name: title }));
+    await entry(alice, `Bob ${group}`).dragTo(alice.getByRole("region", { name: title }));
     await entry(bob, title).waitFor();
     await open(bob, title);
     await alice.getByRole("button", { name: "Details", exact: true }).click();
