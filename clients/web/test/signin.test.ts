@@ -104,7 +104,7 @@ test.each(Object.keys(BROKEN))("with %s one signs in and talks", async (what) =>
   const context = await people.context();
   await context.addInitScript(BROKEN[what]!);
   const page = await people.named(server.url, "Robin", context);
-  await composer(page).waitFor();
+  await open(page, "Lobby");
   await say(page, `with ${what}`);
   await message(page, `with ${what}`).locator("[data-state=sent], [data-state=delivered], [data-state=read]").waitFor();
   await composer(page).fill("a draft");

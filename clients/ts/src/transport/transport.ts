@@ -4,7 +4,7 @@ import type { ClientFrame, Hello, ServerFrame } from "../gen/chat_pb.js";
 export interface Transport {
   /**
    * Opens a stream that begins with `hello`. Rejects if there is no connection, and when `signal` is aborted: nothing of
-   * the attempt is left then. A {@link ConfigurationError} ends the client, any other error is followed by another attempt.
+   * the attempt is left then. A `ConfigurationError` ends the client, any other error is followed by another attempt.
    */
   open(token: string, hello: Hello, signal: AbortSignal): Promise<Connection>;
   /**
