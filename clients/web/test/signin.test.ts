@@ -6,7 +6,7 @@ import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { Server } from "../../ts/test/server.js";
-import { composer, message, say, until } from "./browser.js";
+import { composer, message, open, say, until } from "./browser.js";
 import { people, server } from "./stage.js";
 
 let signed: Server;
