@@ -202,3 +202,36 @@ describe("messages", () => {
     await message(ann, `yes ${group}`).getByRole("button", { name: "Replying to" }).getByText(`ask @Bob ${group}`).waitFor();
   });
 });
+
+test("who comes and goes, and what is changed, stands between the messages", async () => {
+  const [ann, bob, carol] = await Promise.all([inLobby("Ann"), inLobby("Bob"), inLobby("Carol")]);
+  const title = `Garden ${group}`;
+  await ann.getByRole("button", { name: "New conversation" }).click();
+  await ann.getByRole("radio", { name: "Group" }).check();
+  await ann.getByRole("textbox", { name: "Title" }).fill(title);
+  await ann.getByRole("dialog").getByLabel(`Bob ${group}`).check();
+  await ann.getByRole("button", { name: "Create" }).click();
+  await ann.getByRole("heading", { level: 2, name: title }).waitFor();
+  const notes = (page: Page) => page.getByTestId("notes").locator("li").allTextContents();
+  const beginning = [`Ann ${group} created the conversation`, `Ann ${group} added Bob ${group}`];
+  await until("an empty room says how it began", () => notes(ann), (lines) => String(lines) === String(beginning));
+  expect(await ann.getByText("No messages yet.").count()).toBe(0);
+  await say(ann, `welcome ${group}`);
+  await open(bob, title);
+  await message(bob, `welcome ${group}`).waitFor();
+
+  await entry(ann, `Carol ${group}`).dragTo(ann.getByRole("region", { name: title }));
+  await open(carol, title);
+  await say(carol, `thanks ${group}`);
+  await carol.getByRole("button", { name: "Details", exact: true }).click();
+  await carol.getByRole("button", { name: "Leave" }).click();
+  await carol.getByRole("alertdialog").getByRole("button", { name: "Leave" }).click();
+  const all = [...beginning, `Ann ${group} added Carol ${group}`, `Carol ${group} left`];
+  for (const page of [ann, bob]) await until("all of it is noted", () => notes(page), (lines) => String(lines) === String(all));
+  // The last one is in sight, and read again it is the same.
+  const list = bob.getByTestId("timeline");
+  await until("the end is in sight", () => list.evaluate((box) => box.scrollHeight - box.clientHeight - box.scrollTop), (px) => px < 2);
+  await bob.reload();
+  await open(bob, title);
+  await until("it is there after a reload", () => notes(bob), (lines) => String(lines) === String(all));
+});

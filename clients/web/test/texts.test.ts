@@ -8,6 +8,7 @@ import { beginningOf } from "../src/lib/folding.svelte";
 import { isOfInputMethod } from "../src/lib/keys";
 import { bytesLeft } from "../src/lib/limits";
 import { Loader } from "../src/lib/loader";
+import { linesOf, type Note } from "../src/lib/notes";
 import { messageAt } from "../src/lib/quotes";
 import { PageStorage } from "../src/lib/storage";
 import { plainText } from "../src/lib/text";
@@ -130,6 +131,25 @@ test("what is toggled while the last turn is under way is turned back, in order"
   const third = toggles.toggle("👍", true, async (on) => done.push(on));
   await third;
   expect(done).toEqual([true, false, false]);
+});
+
+test("notes of one kind make one line, and of many people only some are named", () => {
+  const note = (seq: number, actorId: string, what: Note["what"]): Note => ({ seq, at: new Date(0), actorId, what });
+  const added = (seq: number, userId: string) => note(seq, "ann", { kind: "added", userId });
+  const lines = linesOf(
+    [
+      note(1, "ann", { kind: "created" }),
+      note(2, "ann", { kind: "joined", userId: "ann" }),
+      ...["b", "c", "d", "e", "f", "g"].map((userId, index) => added(3 + index, userId)),
+      note(9, "b", { kind: "left", userId: "b" }),
+      note(10, "c", { kind: "left", userId: "c" }),
+      note(11, "ann", { kind: "admin", userId: "d" }),
+    ],
+    (userId) => userId.toUpperCase(),
+  );
+  expect(lines).toEqual(["ANN created the conversation", "ANN added B, C, D, E, and 2 others", "B and C left", "ANN made D an admin"]);
+  const many = Array.from({ length: 20 }, (_, index) => note(index, "ann", { kind: index % 2 ? "added" : "removed", userId: "b" }));
+  expect(linesOf(many, (userId) => userId)).toHaveLength(7);
 });
 
 test("no text is written into a template", () => {

@@ -117,8 +117,7 @@ export const en = {
   /** What happened in a room beside its messages. */
   notes: {
     created: (actor: string) => `${actor} created the conversation`,
-    changed: (actor: string) => `${actor} changed title and topic`,
-    retitled: (actor: string, title: string) => `${actor} named it “${title}”`,
+    changed: (actor: string, title: string) => `${actor} changed title or topic of “${title}”`,
     joined: (names: readonly string[]) => `${list(names)} joined`,
     added: (actor: string, names: readonly string[]) => `${actor} added ${list(names)}`,
     left: (names: readonly string[]) => `${list(names)} left`,

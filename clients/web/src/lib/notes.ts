@@ -1,0 +1,109 @@
+import { v1 } from "@parlance/client";
+
+import { texts } from "./texts";
+
+/** Something that happened in a room beside its messages. */
+export interface Note {
+  readonly seq: number;
+  readonly at: Date;
+  readonly actorId: string;
+  readonly what:
+    | { readonly kind: "created" }
+    | { readonly kind: "changed"; readonly title: string }
+    | { readonly kind: "joined" | "added" | "left" | "removed" | "banned" | "unbanned"; readonly userId: string }
+    | { readonly kind: "owner" | "admin" | "member"; readonly userId: string };
+}
+
+const ROLES: Partial<Record<v1.Role, "owner" | "admin" | "member">> = {
+  [v1.Role.OWNER]: "owner",
+  [v1.Role.ADMIN]: "admin",
+  [v1.Role.MEMBER]: "member",
+};
+
+/** What is to be noted of an event; undefined for messages and what changes them. */
+export function noteOf({ seq, at, actorId, body }: v1.Event): Note | undefined {
+  const note = (what: Note["what"]): Note => ({
+    seq: Number(seq),
+    at: new Date(at ? Number(at.seconds) * 1_000 + at.nanos / 1e6 : 0),
+    actorId,
+    what,
+  });
+  switch (body.case) {
+    case "roomCreated":
+      return note({ kind: "created" });
+    case "roomChanged":
+      return note({ kind: "changed", title: body.value.settings?.title ?? "" });
+    case "memberAdded":
+      return note({ kind: body.value.userId === actorId ? "joined" : "added", userId: body.value.userId });
+    case "memberRemoved":
+      return note({ kind: body.value.userId === actorId ? "left" : "removed", userId: body.value.userId });
+    case "memberBanned":
+      return note({ kind: "banned", userId: body.value.userId });
+    case "memberUnbanned":
+      return note({ kind: "unbanned", userId: body.value.userId });
+    case "roleChanged": {
+      const kind = ROLES[body.value.role];
+      return kind && note({ kind, userId: body.value.userId });
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** People who are named in one line; further ones are counted. */
+const MOST_NAMES = 4;
+/** Lines that stand together; further ones are counted. */
+const MOST_LINES = 6;
+
+/** The lines that notes make, those of one kind by one person in one. */
+export function linesOf(notes: readonly Note[], name: (userId: string) => string): string[] {
+  const groups: Note[][] = [];
+  for (const note of notes) {
+    // Who makes a room is in it, without a word.
+    const first = groups.at(-1)?.[0];
+    if (first?.what.kind === "created" && note.what.kind === "joined" && note.actorId === first.actorId) continue;
+    const group = groups.at(-1);
+    if (group && continues(group[0]!, note)) group.push(note);
+    else groups.push([note]);
+  }
+  const lines = groups.slice(0, MOST_LINES).map((group) => lineOf(group, name));
+  return groups.length > MOST_LINES ? [...lines, texts.notes.more(groups.length - MOST_LINES)] : lines;
+}
+
+function continues(first: Note, next: Note): boolean {
+  if (first.what.kind !== next.what.kind || !("userId" in first.what)) return false;
+  // Those who come and go of themselves are many people; all else is done by one.
+  return first.actorId === next.actorId || first.what.kind === "joined" || first.what.kind === "left";
+}
+
+function lineOf(group: readonly Note[], name: (userId: string) => string): string {
+  const { actorId, what } = group[0]!;
+  const actor = name(actorId);
+  const userIds = [...new Set(group.flatMap(({ what }) => ("userId" in what ? [what.userId] : [])))];
+  const names = userIds.slice(0, MOST_NAMES).map(name);
+  if (userIds.length > MOST_NAMES) names.push(texts.notes.others(userIds.length - MOST_NAMES));
+  switch (what.kind) {
+    case "created":
+      return texts.notes.created(actor);
+    case "changed":
+      return texts.notes.changed(actor, what.title || texts.place.untitled);
+    case "joined":
+      return texts.notes.joined(names);
+    case "added":
+      return texts.notes.added(actor, names);
+    case "left":
+      return texts.notes.left(names);
+    case "removed":
+      return texts.notes.removed(actor, names);
+    case "banned":
+      return texts.notes.banned(actor, names);
+    case "unbanned":
+      return texts.notes.unbanned(actor, names);
+    case "owner":
+      return texts.notes.madeOwner(actor, names);
+    case "admin":
+      return texts.notes.madeAdmin(actor, names);
+    case "member":
+      return texts.notes.madeMember(actor, names);
+  }
+}
