@@ -158,7 +158,8 @@ test("no text is written into a template", () => {
   const ATTRIBUTE = /\s(?:aria-label|title|placeholder|label)="[^"{]*[a-zA-Z][^"]*"/;
   for (const name of ["SignIn", "App", "room/Composer", "room/Conversation", "room/Details", "room/EmojiPicker", "room/FirstMessage",
     "room/Header", "room/MessageActions", "room/MessageRow", "room/MessageText", "room/Outside", "room/Place", "room/Quote",
-    "room/Timeline", "room/Typing", "ui/Modal", "ui/Problem"]) {
+    "room/Timeline", "room/Typing", "ui/Modal", "ui/Problem", "ChatApp", "sidebar/AccountMenu", "sidebar/ConnectionStatus",
+    "dialogs/AddPeople", "dialogs/Confirm", "dialogs/EditRoom", "dialogs/Help", "dialogs/NewConversation", "dialogs/PeoplePicker"]) {
     const source = readFileSync(new URL(`../src/${name}.svelte`, import.meta.url), "utf8");
     const template = source.replace(/<script[\s\S]*?<\/script>/g, "").replace(/<style>[\s\S]*/, "").replace(/<!--[\s\S]*?-->/g, "");
     expect.soft([name, TEXT.exec(template)?.[0], ATTRIBUTE.exec(template)?.[0]]).toEqual([name, undefined, undefined]);
