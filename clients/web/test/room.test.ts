@@ -1,7 +1,7 @@
 import type { BrowserContextOptions, Page } from "playwright-core";
 import { beforeEach, describe, expect, test } from "vitest";
 
-import { composer, entry, message, open, say, until } from "./browser.js";
+import { composer, entry, message, open, reveal, say, until } from "./browser.js";
 import { people, server } from "./stage.js";
 
 let group = 0;
@@ -220,6 +220,7 @@ test("who comes and goes, and what is changed, stands between the messages", asy
   await open(bob, title);
   await message(bob, `welcome ${group}`).waitFor();
 
+  await (await reveal(ann, `Carol ${group}`)).scrollIntoViewIfNeeded();
   await entry(ann, `Carol ${group}`).dragTo(ann.getByRole("region", { name: title }));
   await open(carol, title);
   await say(carol, `thanks ${group}`);
