@@ -62,16 +62,16 @@ openapi: build $(TOOLS)/ready ## what /openapi.json says, and the server by it
 	tools/check-openapi $(DEBUG_SERVER) $(TOOLS)/venv/bin
 
 # Each generated and checked in its own way, and then all held against the same promises.
-# Right after a restore the SDK has messages refused with `cursor_ahead`.
-NOT_YET := --skip restored --skip restored-past
+# Over grpc-web what one sends waits for an answer each: thousands of messages take minutes.
+SHORT := --skip absence --skip gap-races
 
 clients: build $(TOOLS)/clients ## the clients in other languages, against the server that was built
 	cd clients/ts && npm run --silent build && npm run --silent check && npm run --silent size && npm run --silent docs
 	cd clients/ts && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
 	cd clients/node && npm run --silent generate
 	PYTHON=$(abspath $(TOOLS))/venv/bin/python clients/python/generate
-	tools/conformance $(NOT_YET) $(DEBUG_SERVER) -- node clients/ts/examples/lines.mjs
-	PARLANCE_TRANSPORT=grpc-web tools/conformance $(NOT_YET) $(DEBUG_SERVER) -- node clients/ts/examples/lines.mjs
+	tools/conformance $(DEBUG_SERVER) -- node clients/ts/examples/lines.mjs
+	PARLANCE_TRANSPORT=grpc-web tools/conformance $(SHORT) $(DEBUG_SERVER) -- node clients/ts/examples/lines.mjs
 	tools/conformance $(DEBUG_SERVER) -- node clients/node/chat.js --lines
 	tools/conformance $(DEBUG_SERVER) -- $(TOOLS)/venv/bin/python clients/python/chat.py --lines
 

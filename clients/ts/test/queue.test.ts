@@ -144,6 +144,24 @@ test("a message that is refused does not stop those behind it, in its room or an
   expect(client.state.status).toBe("online");
 });
 
+test("what a restored room cannot hold goes out again from its end, in order", async () => {
+  const { client, transport } = open();
+  const connection = await welcome(transport);
+  const first = client.send({ roomId: "r", text: "first" });
+  client.send({ roomId: "r", text: "second" });
+  await settle();
+  const last = () => changes(connection).at(-1)!.value as v1.SendMessageRequest;
+  const [id, afterSeq] = [last().clientMessageId, last().afterSeq];
+  expect(afterSeq).toBe(4n);
+  const ahead = { code: 11, reason: "cursor_ahead", message: "the room ends at 2", metadata: { head_seq: "2" } };
+  reply(connection, { case: "error", value: ahead }, "sendMessage");
+  await settle();
+  expect(texts(connection)).toEqual(["first", "first"]);
+  expect(last()).toMatchObject({ clientMessageId: id, afterSeq: 2n });
+  reply(connection, { case: "sendMessage", value: { roomId: "r", seq: 3n } });
+  expect(await first).toMatchObject({ seq: 3 });
+});
+
 test("a stored command that cannot be sent at all fails alone", async () => {
   const storage = new MemoryStorage();
   const store = await storage.open();

@@ -6,7 +6,7 @@ import { backoff, randomId } from "../random.js";
 import type { Clock } from "./clock.js";
 import { Examination } from "./examination.js";
 import { ANSWER_TIMEOUT_MS } from "./liveness.js";
-import { type Asked, isEphemeral, roomOf, stamp } from "./operations.js";
+import { type Asked, isEphemeral, restamp, roomOf, stamp } from "./operations.js";
 import type { Positions } from "./positions.js";
 
 /** Unanswered calls where the server does not say how many it takes. */
@@ -190,6 +190,7 @@ export class Calls {
       });
       return;
     }
+    if (restamp(call.operation, error)) return this.#dispatch(requestId);
     call.examination = Examination.askedFor(error, call.operation);
     if (call.examination) return this.#dispatch(requestId);
     this.#reject(requestId, error);

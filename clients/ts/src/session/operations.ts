@@ -1,5 +1,6 @@
 import { type MessageInitShape, create } from "@bufbuild/protobuf";
 
+import type { RefusedError } from "../errors.js";
 import { type ClientFrame, ClientFrameSchema, type Reply } from "../gen/chat_pb.js";
 import { withBigints, type WithNumbers } from "./numbers.js";
 
@@ -76,4 +77,17 @@ export function stamp(operation: Asked, id: string, head: bigint | undefined): v
   else if (fields?.has("requestId")) value.requestId ||= id;
   // In requests for pages it is a bound that the caller chose.
   if (isChange(operation.case) && fields?.has("afterSeq") && head) value.afterSeq ??= head;
+}
+
+/**
+ * The room was restored from a backup that is older than this operation, and cannot hold it: it may go out again from the
+ * end of what there is. Returns whether that is so.
+ */
+export function restamp(operation: Asked, refusal: RefusedError): boolean {
+  const value = operation.value as Repeatable;
+  const head = refusal.metadata["head_seq"];
+  if (refusal.reason !== "cursor_ahead" || head === undefined || !isChange(operation.case)) return false;
+  if (value.afterSeq === undefined || value.afterSeq <= BigInt(head)) return false;
+  value.afterSeq = BigInt(head);
+  return true;
 }
