@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use parlance_core::plant::{self, Plant};
 use parlance_core::{Body, Chunk, Entry, Event, Mark, Overlay, RoomId, SeqRange, UserId};
 use parlance_proto::{SharedFrame, convert, v1};
 use parlance_registry::Registry;
@@ -179,7 +178,7 @@ impl Feed {
         let known = match self.known() {
             None => match self.load(store).await? {
                 // What somebody else has read meanwhile may be from before this was asked.
-                Some(Loaded { state, fresh: false }) if !plant::is(Plant::DiscardReread) => Some(state),
+                Some(Loaded { state, fresh: false }) => Some(state),
                 _ => None,
             },
             known => known,
