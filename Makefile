@@ -61,10 +61,10 @@ instructions: build $(TOOLS)/ready ## what a message costs in instructions, agai
 openapi: build $(TOOLS)/ready ## what /openapi.json says, and the server by it
 	tools/check-openapi $(DEBUG_SERVER) $(TOOLS)/venv/bin
 
-# Each generated and checked in its own way, and then all held against the same promises.
-# Over grpc-web what one sends waits for an answer each: thousands of messages take minutes.
+# Over grpc-web each change of a room waits for the answer to the one before: thousands take minutes.
 SHORT := --skip absence --skip gap-races
 
+# Each generated and checked in its own way, and then all held against the same promises.
 clients: build $(TOOLS)/clients ## the clients in other languages, against the server that was built
 	cd clients/ts && npm run --silent build && npm run --silent check && npm run --silent size && npm run --silent docs
 	cd clients/ts && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent

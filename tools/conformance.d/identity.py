@@ -14,10 +14,14 @@ SHORT = 6
 WINDOW, CALM = 10.0, 6
 
 
+def soon_over_for_alice(user: str) -> str:
+    return sign(user, SHORT - LEEWAY if user == "alice" else 3_600)
+
+
 @case("a token ends, and a fresh one is given", 60, signed=True, starts=True, idle=True)
 async def token_expires(stage: Stage) -> None:
     alice, bob = stage.clients
-    stage.first_token = lambda user: sign(user, SHORT - LEEWAY if user == "alice" else 3_600)
+    stage.first_token = soon_over_for_alice
     alice.fresh_token = lambda: sign("alice", 3_600)
     await stage.start()
     await alice.until("it asks for another token", lambda: bool(alice.asked))
@@ -30,7 +34,7 @@ async def token_expires(stage: Stage) -> None:
 @case("a token ends while there is no connection", 60, signed=True, starts=True, idle=True)
 async def token_expires_away(stage: Stage) -> None:
     alice, bob = stage.clients
-    stage.first_token = lambda user: sign(user, SHORT - LEEWAY if user == "alice" else 3_600)
+    stage.first_token = soon_over_for_alice
     alice.fresh_token = lambda: sign("alice", 3_600)
     await stage.start()
     alice.proxy.cut(refuse=True)
@@ -44,7 +48,7 @@ async def token_expires_away(stage: Stage) -> None:
 async def wrong_clock(stage: Stage) -> None:
     """As with a clock that is ahead: who looks at it gets no token that is good for a second."""
     alice, bob = stage.clients
-    stage.first_token = lambda user: sign(user, SHORT - LEEWAY if user == "alice" else 3_600)
+    stage.first_token = soon_over_for_alice
     # Good for 25 s.
     alice.fresh_token = lambda: sign("alice", 25 - LEEWAY)
     await stage.start()
@@ -61,7 +65,7 @@ async def wrong_clock(stage: Stage) -> None:
 async def stale_token(stage: Stage) -> None:
     """As from whoever keeps tokens a little too long."""
     alice, bob = stage.clients
-    stage.first_token = lambda user: sign(user, SHORT - LEEWAY if user == "alice" else 3_600)
+    stage.first_token = soon_over_for_alice
     alice.fresh_token = lambda: sign("alice", -LEEWAY - 5 if len(alice.asked) < 2 else 3_600)
     await stage.start()
     await alice.until("it asks for another token", lambda: bool(alice.asked))
@@ -72,7 +76,7 @@ async def stale_token(stage: Stage) -> None:
 @case("no token is good: no storm, and no end before a fresh one was refused", 60, signed=True, starts=True, idle=True, checks=False)
 async def no_good_token(stage: Stage) -> None:
     alice, bob = stage.clients
-    stage.first_token = lambda user: sign(user, SHORT - LEEWAY if user == "alice" else 3_600)
+    stage.first_token = soon_over_for_alice
     alice.fresh_token = lambda: sign("alice", 3_600, secret=b"another")
     await stage.open()
     await stage.start_clients(awaits_ready=False)

@@ -63,6 +63,16 @@ async def restore(stage: Stage) -> None:
     await stage.server.start()
 
 
+async def talk_around_a_backup(stage: Stage) -> None:
+    """Backs up between messages that a restore keeps and messages that it loses."""
+    alice, bob = stage.clients
+    stage.say(alice, *(f"kept-{number}" for number in range(5)))
+    await stage.all_see()
+    await back_up(stage)
+    stage.say(bob, *(f"lost-{number}" for number in range(20)))
+    await stage.all_see()
+
+
 async def agree(stage: Stage, *texts: str) -> None:
     """What each client shows in the end is what the server has."""
     for client in stage.clients:
@@ -77,11 +87,7 @@ async def agree(stage: Stage, *texts: str) -> None:
 @case("an older copy of the server's data is put back", 90, idle=True, checks=False)
 async def restored(stage: Stage) -> None:
     alice, bob = stage.clients
-    stage.say(alice, *(f"kept-{number}" for number in range(5)))
-    await stage.all_see()
-    await back_up(stage)
-    stage.say(bob, *(f"lost-{number}" for number in range(20)))
-    await stage.all_see()
+    await talk_around_a_backup(stage)
     # Tried before, with a place in the room that is no more, and not stored.
     alice.proxy.swallow_requests()
     alice.send("pending", "pending")
@@ -94,11 +100,7 @@ async def restored(stage: Stage) -> None:
 @case("the same, and the room grows past where one was before one is back", 90, idle=True, checks=False)
 async def restored_past(stage: Stage) -> None:
     alice, bob = stage.clients
-    stage.say(alice, *(f"kept-{number}" for number in range(5)))
-    await stage.all_see()
-    await back_up(stage)
-    stage.say(bob, *(f"lost-{number}" for number in range(20)))
-    await stage.all_see()
+    await talk_around_a_backup(stage)
     alice.proxy.cut(refuse=True)
     await restore(stage)
     for number in range(40):

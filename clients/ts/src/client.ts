@@ -388,20 +388,22 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /** Looks up who of these is online, and keeps it up to date. */
-  async watchPresence(userIds: readonly string[]): Promise<void> {
-    for (let from = 0; from < userIds.length; from += PRESENCE_PAGE) {
-      const order = this.nextOrder();
-      const { presences } = await this.call("getPresence", { userIds: userIds.slice(from, from + PRESENCE_PAGE) });
-      for (const { userId, online } of presences) this.apply({ type: "presence", userId, online, order });
-    }
+  watchPresence(userIds: readonly string[]): Promise<void> {
+    return this.#askPresence(userIds, (request) => this.call("getPresence", request));
   }
 
   /** What may have been missed by signals, asked for on this connection only. */
-  async #lookUpPresence(): Promise<void> {
-    const userIds = [...this.#confirmed.presence.keys()];
+  #lookUpPresence(): Promise<void> {
+    return this.#askPresence([...this.#confirmed.presence.keys()], (request) => this.#session.callNow("getPresence", request));
+  }
+
+  async #askPresence(
+    userIds: readonly string[],
+    ask: (request: RequestOf<"getPresence">) => Promise<ResponseOf<"getPresence">>,
+  ): Promise<void> {
     for (let from = 0; from < userIds.length; from += PRESENCE_PAGE) {
       const order = this.nextOrder();
-      const { presences } = await this.#session.callNow("getPresence", { userIds: userIds.slice(from, from + PRESENCE_PAGE) });
+      const { presences } = await ask({ userIds: userIds.slice(from, from + PRESENCE_PAGE) });
       for (const { userId, online } of presences) this.apply({ type: "presence", userId, online, order });
     }
   }
