@@ -25,7 +25,7 @@ impl Encoding {
         }
     }
 
-    /// A server frame as it was received. What is not known here is skipped.
+    /// Decodes a received server frame. Unknown fields are skipped.
     ///
     /// # Errors
     /// [`Error::Protocol`] where it is not one.

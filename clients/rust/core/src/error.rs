@@ -124,7 +124,7 @@ impl Error {
         })
     }
 
-    /// Whether another token may help, whoever refused this one.
+    /// Whether another token may help. A proxy may have refused this one.
     pub(crate) fn wants_fresh_token(&self) -> bool {
         match self {
             Self::Status(failure) => failure.code == Code::Unauthenticated,

@@ -1,4 +1,4 @@
-//! What goes into the core of a session and what comes out of it.
+//! Inputs and outputs of a session's core.
 
 use std::time::Duration;
 
@@ -144,7 +144,7 @@ pub enum Update {
     Signal(v1::Signal),
     /// Events that exist but are not pushed: to be paged, or not to be had.
     Gap(v1::Gap),
-    /// The server broke its promise. The session goes on with what came.
+    /// The server sent what the protocol does not allow. The session goes on with it.
     Violation(Violation),
     /// The connection is gone; the next try comes by itself.
     Disconnected {

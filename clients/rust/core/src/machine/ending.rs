@@ -11,8 +11,8 @@ use crate::{Code, Error, Failure};
 /// that a server that welcomes and hangs up is not stormed.
 const STABLE: Duration = Duration::from_secs(10);
 
-/// Between a refused token and the next one: what was refused in passing, because a clock
-/// was wrong or a key not yet read, is not refused twice.
+/// How long to wait between a refused token and the next one. A refusal may pass by itself, for
+/// example once a clock is right or a new key was read.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(4);
 
 impl Core {

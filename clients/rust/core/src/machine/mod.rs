@@ -198,7 +198,7 @@ impl Core {
         }
     }
 
-    /// Does what is due.
+    /// Runs all timers that are due.
     fn advance(&mut self) {
         let now = self.now;
         match &self.link {
