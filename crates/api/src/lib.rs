@@ -24,7 +24,6 @@ pub mod random;
 mod rooms;
 pub mod services;
 mod session;
-pub mod streams;
 #[cfg(test)]
 mod testing;
 
@@ -37,6 +36,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use parlance_core::evict::survivors;
 use parlance_core::plant::{self, Plant};
 use parlance_core::{Clock, UserId};
+use parlance_delivery::SharedFrame;
 use parlance_proto::v1;
 use parlance_registry::Registry;
 use parlance_store::{RoomIds, Store};
@@ -339,7 +339,7 @@ impl Api {
     /// Tells those who share a room with `user` that they came or went.
     pub(crate) async fn tell_presence(&self, user: &UserId, online: bool, rooms: &[SignalRoom]) {
         let presence = v1::Presence { user_id: user.as_str().to_owned(), online };
-        let frame = operations::signal(v1::signal::Signal::Presence(presence));
+        let frame = SharedFrame::signal(v1::signal::Signal::Presence(presence));
         self.cluster.signal(rooms, &frame, Some(user)).await;
     }
 }

@@ -126,10 +126,6 @@ pub(crate) const MAX_SIGNALS: usize = 64;
 /// catching up, or many who come at once, may have filled hundreds, and rarely do so again.
 pub(crate) const QUEUE_KEPT: usize = 4;
 
-/// Handed to HTTP/2 in one piece, bytes: one of its frames, and one record of TLS. A run
-/// of frames that were committed together may be longer.
-pub(crate) const GATHER_BYTES: usize = 16 * 1024;
-
 /// Connections that one task pushes a room's news to: at 5 us each, 1.3 ms. A larger room is
 /// spread over the processors.
 pub(crate) const PUSHES: usize = 256;

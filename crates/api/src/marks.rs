@@ -2,13 +2,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
 use parlance_core::{Cursors, RoomId, UserId};
+use parlance_delivery::SharedFrame;
 use parlance_proto::v1;
 use parlance_store::{Store, StoreError};
 use tokio_util::task::TaskTracker;
 
 use crate::cluster::{Cluster, SignalRoom};
 use crate::map::Map;
-use crate::operations::signal;
 use crate::own_task::run_to_end;
 
 /// Moves members' cursors, one write at a time for each: what comes while one is under way
@@ -92,7 +92,7 @@ impl Marks {
         if receipt.delivered_seq == 0 && read.is_none() {
             return;
         }
-        let frame = signal(v1::signal::Signal::Receipt(receipt));
+        let frame = SharedFrame::signal(v1::signal::Signal::Receipt(receipt));
         if read.is_some() && room.head.member_count() > MAX_SIGNAL_MEMBERS {
             return self.cluster.signal_user(user, &frame).await;
         }

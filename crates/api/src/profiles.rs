@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dashmap::mapref::entry::Entry;
 use parlance_core::{RoomId, UserId};
+use parlance_delivery::SharedFrame;
 use parlance_proto::v1::signal::Signal;
 use parlance_store::{Store, StoreError};
 use tokio::time::sleep;
@@ -14,7 +15,7 @@ use crate::Sizes;
 use crate::cluster::Cluster;
 use crate::limits::{MAX_PROFILE_ROOMS, PROFILE_EVERY};
 use crate::map::Map;
-use crate::operations::{signal, user_to_proto};
+use crate::operations::user_to_proto;
 
 /// Announces profiles that have changed, each in a task of its own.
 pub(crate) struct Profiles {
@@ -85,7 +86,7 @@ impl Profiles {
             }
         }
         rooms.truncate(MAX_PROFILE_ROOMS);
-        let frame = signal(Signal::UserUpdated(user_to_proto(&profile)));
+        let frame = SharedFrame::signal(Signal::UserUpdated(user_to_proto(&profile)));
         self.cluster.signal_contacts(user, &rooms, &frame).await;
         Ok(())
     }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
 use parlance_core::limits::MAX_FRAME_BYTES;
+use parlance_delivery::grpc::{self, Nothing, opened};
+use parlance_delivery::{Deliveries, Outlet};
 use parlance_proto::server::chat_service_server::{ChatService, ChatServiceServer};
 use parlance_proto::server::inbox_service_server::{InboxService, InboxServiceServer};
 use parlance_proto::server::room_service_server::{RoomService, RoomServiceServer};
 use parlance_proto::server::user_service_server::{UserService, UserServiceServer};
-use parlance_proto::{Outlet, v1};
+use parlance_proto::v1;
 use tokio::time::timeout;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming, async_trait};
@@ -19,7 +21,6 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use crate::auth::{Caller, TokenProblem};
 use crate::limits::OPERATION_TIMEOUT;
 use crate::session::{Inbound, Session};
-use crate::streams::{self, Deliveries, Nothing, opened};
 use crate::{Api, Error};
 
 /// An [`Api`] as gRPC services.
@@ -33,9 +34,9 @@ impl Services {
     }
 
     /// `ChatService`, with the limits on messages set.
-    pub fn chat(&self) -> streams::Streaming<ChatServiceServer<Self>> {
+    pub fn chat(&self) -> grpc::Streaming<ChatServiceServer<Self>> {
         let server = ChatServiceServer::new(self.clone());
-        streams::Streaming::new(server.max_decoding_message_size(MAX_FRAME_BYTES))
+        grpc::Streaming::new(server.max_decoding_message_size(MAX_FRAME_BYTES))
     }
 
     /// `UserService`, likewise.
@@ -124,7 +125,7 @@ macro_rules! unary {
 
 #[async_trait]
 impl ChatService for Services {
-    // What is really sent is in the response's extensions: see `streams`.
+    // What is really sent is in the response's extensions: see `parlance_delivery::grpc`.
     type ChatStream = Nothing;
     type SubscribeStream = Nothing;
 

@@ -13,6 +13,7 @@ use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, NewRoom, Overlay, RoomId, RoomIdKey,
     RoomKind, SeqRange, Settings, SystemClock, Timestamp, UserId, Visibility,
 };
+use parlance_delivery::{Deliveries, Frames};
 use parlance_proto::v1;
 use parlance_registry::{Local, NodeId};
 use parlance_store::{
@@ -29,7 +30,6 @@ use v1::server_frame::Frame;
 use crate::auth::{Auth, Caller};
 use crate::hub::{Listening, Mailbox};
 use crate::session::Session;
-use crate::streams::{Deliveries, Frames};
 use crate::{Api, Parts, Sizes};
 
 /// The embedded store, with faults.

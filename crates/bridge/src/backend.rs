@@ -2,7 +2,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::HeaderMap;
-use parlance_proto::{Delivery, Outlet, v1};
+use parlance_delivery::{Delivery, Outlet};
+use parlance_proto::v1;
 use tonic::Status;
 
 /// Whatever serves the contract: the api in this process, or nodes behind a channel.

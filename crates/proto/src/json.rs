@@ -241,7 +241,10 @@ pub fn typed_to_json<M: Message>(name: &str, message: &M) -> Result<Vec<u8>, Fai
 }
 
 /// An encoded server frame as JSON.
-pub(crate) fn server_frame_to_json(proto: &[u8]) -> Result<Vec<u8>, Failure> {
+///
+/// # Errors
+/// Those of [`to_json`], and INTERNAL where `proto` is no server frame.
+pub fn server_frame_to_json(proto: &[u8]) -> Result<Vec<u8>, Failure> {
     to_json(&DynamicMessage::decode(SERVER_FRAME.clone(), proto).map_err(no_json)?)
 }
 

@@ -1,5 +1,5 @@
 //! The contract: generated code, conversions between it and the core types, canonical
-//! JSON, errors as statuses, and frames that are encoded once for all who get them.
+//! JSON, errors as statuses. Runs nothing.
 #![warn(missing_docs)]
 
 pub mod codec;
@@ -7,12 +7,6 @@ pub mod convert;
 pub mod error;
 pub mod event;
 pub mod json;
-
-mod frame;
-mod outlet;
-
-pub use frame::{Delivery, Form, SharedFrame, SharedRun};
-pub use outlet::{Outlet, Push, Source};
 
 /// `package parlance.v1`: messages and clients.
 #[allow(missing_docs, clippy::large_enum_variant, clippy::doc_markdown)]

@@ -6,8 +6,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures::Stream;
-use parlance_api::streams::Frames;
 use parlance_core::{RoomId, UserId};
+use parlance_delivery::Frames;
 use parlance_proto::v1;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -391,7 +391,7 @@ impl Client {
 async fn next(
     fence: &crate::fence::Fence,
     connection: &mut Connection,
-) -> Option<Result<parlance_proto::SharedFrame, tonic::Status>> {
+) -> Option<Result<parlance_delivery::SharedFrame, tonic::Status>> {
     sleep_until(connection.read_from).await;
     fence.pass().await;
     let Connection { frames, patience, .. } = connection;

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use parlance_core::{Chunk, RoomId, UserId};
+use parlance_delivery::SharedFrame;
 pub(crate) use parlance_proto::cluster::v1::envelope::Content;
 use parlance_proto::cluster::v1::{ChunkHint, Envelope, HeadHint, SignalHint};
-use parlance_proto::{SharedFrame, convert};
+use parlance_proto::convert;
 use prost::Message;
 
 use crate::hub::{SignalTarget, Terms};

@@ -2,10 +2,11 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use parlance_core::{RoomId, UserId};
+use parlance_delivery::SharedFrame;
 use parlance_proto::cluster::v1::{HeadHint, SignalHint};
+use parlance_proto::convert;
 use parlance_proto::v1::ServerFrame;
 use parlance_proto::v1::server_frame::Frame;
-use parlance_proto::{SharedFrame, convert};
 use parlance_registry::Notice;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

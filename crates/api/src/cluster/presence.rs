@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use parlance_core::UserId;
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
-use parlance_proto::{SharedFrame, v1};
+use parlance_delivery::SharedFrame;
+use parlance_proto::v1;
 use parlance_registry::Health;
 use parlance_store::StoreError;
 use tokio::time::sleep;
@@ -16,7 +17,6 @@ use tokio_util::task::TaskTracker;
 
 use super::{Cluster, SignalRoom};
 use crate::limits::{GONE_AT_ONCE, PRESENCE_ROOMS};
-use crate::operations::signal;
 
 impl Cluster {
     /// Tells others that `users` are offline, if they do not come back within the grace.
@@ -110,5 +110,8 @@ impl Cluster {
 }
 
 fn presence(user: &UserId, online: bool) -> SharedFrame {
-    signal(v1::signal::Signal::Presence(v1::Presence { user_id: user.as_str().to_owned(), online }))
+    SharedFrame::signal(v1::signal::Signal::Presence(v1::Presence {
+        user_id: user.as_str().to_owned(),
+        online,
+    }))
 }

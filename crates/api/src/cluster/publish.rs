@@ -4,7 +4,7 @@ use futures::{StreamExt, stream};
 use parlance_core::limits::{MAX_LOOKUP_MEMBERS, MAX_OVERLAP_MEMBERS, MAX_SIGNAL_MEMBERS};
 use parlance_core::plant::{self, Plant};
 use parlance_core::{Chunk, Head, RoomId, RoomInfo, UserId};
-use parlance_proto::SharedFrame;
+use parlance_delivery::SharedFrame;
 use parlance_registry::To;
 use parlance_store::{StoreError, StoredRoom};
 use prost::Message;

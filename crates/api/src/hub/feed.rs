@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlance_core::{Body, Chunk, Entry, Event, Mark, Overlay, RoomId, SeqRange, UserId};
-use parlance_proto::{SharedFrame, convert, v1};
+use parlance_delivery::SharedFrame;
+use parlance_proto::{convert, v1};
 use parlance_registry::Registry;
 use parlance_store::Store;
 use tokio::task::unconstrained;

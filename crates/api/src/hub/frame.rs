@@ -1,5 +1,6 @@
 use parlance_core::{Body, Chunk, Entry, RoomId, UserId};
-use parlance_proto::{Delivery, SharedFrame, SharedRun, convert, v1};
+use parlance_delivery::{Delivery, SharedFrame, SharedRun};
+use parlance_proto::{convert, v1};
 
 /// One event, encoded once for all.
 #[derive(Clone)]

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlance_core::{RoomId, UserId};
-use parlance_proto::{Outlet, SharedFrame};
+use parlance_delivery::{Outlet, SharedFrame};
 use tokio::sync::Notify;
 
 use super::Subscription;

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::mapref::entry::Entry;
 use parlance_core::limits::{MAX_LOOKUP_MEMBERS, MAX_SIGNAL_MEMBERS};
 use parlance_core::{Body, Chunk, Event, Member, RoomId, UserId};
-use parlance_proto::{Outlet, SharedFrame};
+use parlance_delivery::{Outlet, SharedFrame};
 use parlance_registry::Registry;
 use parlance_store::{Store, UserRoom};
 use tokio::time::{Instant, sleep};

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parlance_core::Visibility;
-use parlance_proto::{Delivery, Outlet, Source};
+use parlance_delivery::{Delivery, Outlet, Source};
 use tokio::task::yield_now;
 
 use super::frame::{Blank, Piece};
@@ -262,7 +262,7 @@ mod tests {
     use parlance_core::{
         Body, Chunk, Event, RequestId, Role, RoomId, Timestamp, Unknown, UserId, Visibility,
     };
-    use parlance_proto::Push;
+    use parlance_delivery::Push;
     use tokio_util::task::TaskTracker;
 
     use super::*;

@@ -1,11 +1,12 @@
 use futures::{StreamExt, TryStreamExt};
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
 use parlance_core::{Body, Cursors, Head, Mark, Member, Refusal, RoomId, Unread, UserId};
+use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
 use parlance_store::UserRoom;
 use prost::Message as _;
 
-use super::{Access, parse, signal};
+use super::{Access, parse};
 use crate::auth::Caller;
 use crate::cluster::SignalRoom;
 use crate::limits::MAX_PAGE_BYTES;
@@ -121,7 +122,7 @@ impl Api {
                 return Err(Error::RoomNotFound);
             }
             let hidden = v1::RoomHidden { room_id: id.as_str().to_owned(), hidden: request.hidden };
-            cluster.signal_user(&user, &signal(v1::signal::Signal::RoomHidden(hidden))).await;
+            cluster.signal_user(&user, &SharedFrame::signal(v1::signal::Signal::RoomHidden(hidden))).await;
             Ok(v1::SetRoomHiddenResponse {})
         };
         run_to_end(self.tasks(), hiding).await

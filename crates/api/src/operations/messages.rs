@@ -1,8 +1,8 @@
 use parlance_core::{Action, Body, Command, Entry, RoomId, SeqRange};
-use parlance_proto::{SharedFrame, convert, v1};
+use parlance_delivery::SharedFrame;
+use parlance_proto::{convert, v1};
 use prost::Message as _;
 use v1::send_message_request::Target;
-use v1::server_frame::Frame;
 
 use super::parse;
 use super::rooms::Asked;
@@ -251,14 +251,10 @@ impl Api {
             user_id: caller.user.as_str().to_owned(),
             expires_after: TYPING.try_into().ok(),
         };
-        let frame = signal(v1::signal::Signal::Typing(typing));
+        let frame = SharedFrame::signal(v1::signal::Signal::Typing(typing));
         self.cluster().signal(&[room], &frame, Some(&caller.user)).await;
         Ok(v1::SendTypingResponse {})
     }
-}
-
-pub(crate) fn signal(signal: v1::signal::Signal) -> SharedFrame {
-    Frame::Signal(v1::Signal { signal: Some(signal) }).into()
 }
 
 fn is_message(entry: &Entry) -> bool {

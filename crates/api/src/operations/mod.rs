@@ -9,7 +9,6 @@ mod rooms;
 mod tests;
 mod users;
 
-pub(crate) use self::messages::signal;
 pub(crate) use self::users::user_to_proto;
 
 use parlance_core::plant::{self, Plant};

@@ -2,7 +2,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parlance_core::{Interval, Member, Role, UserId, Visibility, visible_ranges};
-use parlance_proto::{Delivery, SharedFrame, v1};
+use parlance_delivery::{Delivery, SharedFrame};
+use parlance_proto::v1;
 use v1::server_frame::Frame;
 
 use super::catch_up::plan;

@@ -1,7 +1,8 @@
 use bytes::Bytes;
+use parlance_delivery::{Delivery, SharedFrame};
 use parlance_proto::error::Failure;
 use parlance_proto::json::UnknownFields;
-use parlance_proto::{Delivery, SharedFrame, json, v1};
+use parlance_proto::{json, v1};
 use prost::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
@@ -84,10 +85,10 @@ impl Form {
         }
     }
 
-    fn shared(self) -> parlance_proto::Form {
+    fn shared(self) -> parlance_delivery::Form {
         match self {
-            Self::Json => parlance_proto::Form::Text,
-            Self::Binary => parlance_proto::Form::Binary,
+            Self::Json => parlance_delivery::Form::Text,
+            Self::Binary => parlance_delivery::Form::Binary,
         }
     }
 
@@ -137,7 +138,7 @@ fn request_id_of(message: &[u8]) -> String {
 mod tests {
     use std::io::Cursor;
 
-    use parlance_proto::SharedRun;
+    use parlance_delivery::SharedRun;
 
     use super::*;
 

@@ -10,10 +10,10 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
+use parlance_delivery::{Delivery, Outlet};
 use parlance_proto::error::Failure;
 use parlance_proto::json::UnknownFields;
 use parlance_proto::v1::ClientFrame;
-use parlance_proto::{Delivery, Outlet};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tonic::{Code, Status};

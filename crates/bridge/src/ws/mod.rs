@@ -19,7 +19,7 @@ use std::sync::{Arc, Weak};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
-use parlance_proto::{Outlet, Push};
+use parlance_delivery::{Outlet, Push};
 
 use self::link::Link;
 use self::socket::Socket;

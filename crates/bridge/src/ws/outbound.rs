@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures::StreamExt;
-use parlance_proto::{Delivery, SharedFrame, Source};
+use parlance_delivery::{Delivery, SharedFrame, Source};
 use prost::encoding::decode_key;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt, stream};
+use parlance_delivery::{Delivery, SharedFrame};
 use parlance_proto::json::UnknownFields;
+use parlance_proto::v1;
 use parlance_proto::v1::{ClientFrame, Welcome, server_frame};
-use parlance_proto::{Delivery, SharedFrame, v1};
 use prost::Message as _;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex, join};
 use tokio::sync::mpsc;

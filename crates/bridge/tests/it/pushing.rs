@@ -1,5 +1,5 @@
 use parlance_bridge::Options;
-use parlance_proto::{Delivery, SharedFrame, SharedRun, Source};
+use parlance_delivery::{Delivery, SharedFrame, SharedRun, Source};
 use tokio::task::yield_now;
 
 use crate::common::{Client, Server, Session, large, reply, within};

@@ -3,7 +3,7 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use parlance_proto::SharedFrame;
+use parlance_delivery::SharedFrame;
 use prost::encoding::decode_key;
 
 use super::limits::SHARED_BYTES;

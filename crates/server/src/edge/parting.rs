@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
+use parlance_delivery::SharedFrame;
+use parlance_proto::v1;
 use parlance_proto::v1::server_frame::Frame;
-use parlance_proto::{SharedFrame, v1};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;

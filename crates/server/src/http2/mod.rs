@@ -3,7 +3,7 @@
 //! hyper drives a connection in a task and each response in another, and both are woken for
 //! whatever a response has to send. A stream of gRPC that waits for the next message of its
 //! room is most of what there is to do here, so that whoever delivers the message sends it, and
-//! writes to the socket, where the tasks have nothing to do: see [`parlance_proto::Push`].
+//! writes to the socket, where the tasks have nothing to do: see [`parlance_delivery::Push`].
 
 mod bell;
 mod incoming;
@@ -25,7 +25,7 @@ use h2::server::{Builder, SendResponse};
 use h2::{Error, Ping, PingPong, RecvStream, SendStream};
 use http::{HeaderName, Request, header};
 use http_body::Body as _;
-use parlance_proto::{Outlet, Push};
+use parlance_delivery::{Outlet, Push};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};

@@ -7,7 +7,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use h2::{Error, Reason, SendStream};
 use http_body::Body as _;
-use parlance_proto::{Push, Source};
+use parlance_delivery::{Push, Source};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::bell::Bell;

@@ -6,7 +6,7 @@ use axum::routing::{get, post};
 use futures::stream;
 use h2::client::{ResponseFuture, SendRequest};
 use http_body::Frame;
-use parlance_proto::{Delivery, SharedFrame, Source};
+use parlance_delivery::{Delivery, SharedFrame, Source};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy, duplex, split};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, yield_now};

@@ -1,4 +1,4 @@
-//! What sessions hand out, on its way to their clients.
+//! The bodies of gRPC's streams.
 //!
 //! tonic copies every message of a stream into a buffer of that stream, which stays as
 //! large as the most that ever was in it. What a session hands out is encoded already, and
@@ -7,70 +7,33 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use futures::future::MapOk;
 use futures::stream::Empty;
-use futures::{Stream, StreamExt, TryFutureExt, stream};
+use futures::{StreamExt, TryFutureExt, stream};
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame};
 use parlance_proto::error::with_details;
-use parlance_proto::{Delivery, SharedFrame, SharedRun, v1};
+use parlance_proto::v1;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::server::NamedService;
 
+use crate::Deliveries;
 use crate::limits::GATHER_BYTES;
 
-/// What a session hands out to its client.
-pub type Deliveries = Pin<Box<dyn Stream<Item = Result<Delivery, Status>> + Send>>;
-
-/// The same one frame after the other, for a client in the same process.
-pub struct Frames {
-    deliveries: Deliveries,
-    /// Under way, and how many of it are out.
-    run: Option<(SharedRun, usize)>,
-}
-
-impl From<Deliveries> for Frames {
-    fn from(deliveries: Deliveries) -> Self {
-        Self { deliveries, run: None }
-    }
-}
-
-impl Stream for Frames {
-    type Item = Result<SharedFrame, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            if let Some((run, out)) = &mut self.run {
-                if let Some(frame) = run.frames().get(*out).cloned() {
-                    *out += 1;
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                self.run = None;
-            }
-            match ready!(self.deliveries.poll_next_unpin(cx)) {
-                Some(Ok(Delivery::Frame(frame))) => return Poll::Ready(Some(Ok(frame))),
-                Some(Ok(Delivery::Run(run))) => self.run = Some((run, 0)),
-                Some(Err(status)) => return Poll::Ready(Some(Err(status))),
-                None => return Poll::Ready(None),
-            }
-        }
-    }
-}
-
 /// What tonic is given to send.
-pub(crate) type Nothing = Empty<Result<v1::ServerFrame, Status>>;
+pub type Nothing = Empty<Result<v1::ServerFrame, Status>>;
 
 /// In the extensions of a response: what is sent instead.
 #[derive(Clone)]
 struct Opened(Arc<Mutex<Option<Deliveries>>>);
 
 /// The response to a call that opened a session.
-pub(crate) fn opened(session: Deliveries) -> tonic::Response<Nothing> {
+pub fn opened(session: Deliveries) -> tonic::Response<Nothing> {
     let mut response = tonic::Response::new(stream::empty());
     response.extensions_mut().insert(Opened(Arc::new(Mutex::new(Some(session)))));
     response
@@ -81,7 +44,8 @@ pub(crate) fn opened(session: Deliveries) -> tonic::Response<Nothing> {
 pub struct Streaming<S>(S);
 
 impl<S> Streaming<S> {
-    pub(crate) fn new(server: S) -> Self {
+    /// Sends what the streams of `server` hand out.
+    pub fn new(server: S) -> Self {
         Self(server)
     }
 }
@@ -204,6 +168,7 @@ mod tests {
     use std::pin::pin;
 
     use super::*;
+    use crate::{Delivery, SharedFrame, SharedRun};
 
     fn frame(text: &str) -> SharedFrame {
         SharedFrame::from_encoded(text.as_bytes())

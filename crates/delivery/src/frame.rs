@@ -2,10 +2,9 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut, Bytes};
+use parlance_proto::error::Failure;
+use parlance_proto::{json, v1};
 use prost::{DecodeError, Message};
-
-use crate::error::Failure;
-use crate::{json, v1};
 
 /// A server frame that is encoded once, whoever gets it: as protobuf when it is made, in
 /// other forms when the first session asks for them. Cloning shares all of them.
@@ -62,17 +61,24 @@ impl SharedFrame {
         Self::from_message(message(proto.len(), |bytes| bytes.put_slice(proto)))
     }
 
+    /// Encodes a frame that carries `signal`.
+    pub fn signal(signal: v1::signal::Signal) -> Self {
+        v1::server_frame::Frame::Signal(v1::Signal { signal: Some(signal) }).into()
+    }
+
     fn from_message(grpc: Bytes) -> Self {
         let proto = grpc.slice(PREFIX_BYTES..);
         Self(Arc::new(Encoded { grpc, proto, forms: Forms::default() }))
     }
 
     /// The frame as a message of gRPC: a prefix of five bytes and the protobuf.
+    #[inline]
     pub fn grpc(&self) -> &Bytes {
         &self.0.grpc
     }
 
     /// The frame as protobuf.
+    #[inline]
     pub fn proto(&self) -> &Bytes {
         &self.0.proto
     }
@@ -87,6 +93,7 @@ impl SharedFrame {
     }
 
     /// The frame as it is sent in `form`: what `make` made of it the first time.
+    #[inline]
     pub fn in_form(&self, form: Form, make: impl FnOnce(&Self) -> Bytes) -> &Bytes {
         self.0.forms.get_or_make(form, || make(self))
     }
@@ -137,11 +144,13 @@ impl SharedRun {
     }
 
     /// Its frames.
+    #[inline]
     pub fn frames(&self) -> &[SharedFrame] {
         &self.0.frames
     }
 
     /// The run as messages of gRPC.
+    #[inline]
     pub fn grpc(&self) -> &Bytes {
         self.0.grpc.get_or_init(|| {
             let frames: Vec<&[u8]> = self.frames().iter().map(|frame| &frame.grpc()[..]).collect();
@@ -151,6 +160,7 @@ impl SharedRun {
 
     /// The run as it is sent in `form`: its frames one after the other, each as `make` made
     /// it the first time.
+    #[inline]
     pub fn in_form(&self, form: Form, mut make: impl FnMut(&SharedFrame) -> Bytes) -> &Bytes {
         self.0.forms.get_or_make(form, || {
             let frames: Vec<&[u8]> =
@@ -171,6 +181,7 @@ pub enum Delivery {
 
 impl Delivery {
     /// As messages of gRPC.
+    #[inline]
     pub fn grpc(&self) -> &Bytes {
         match self {
             Self::Frame(frame) => frame.grpc(),
@@ -179,6 +190,7 @@ impl Delivery {
     }
 
     /// The frames in it.
+    #[inline]
     pub fn frames(&self) -> &[SharedFrame] {
         match self {
             Self::Frame(frame) => std::slice::from_ref(frame),

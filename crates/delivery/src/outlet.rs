@@ -32,11 +32,13 @@ impl Outlet {
     }
 
     /// Whether there is one.
+    #[inline]
     pub fn is_connected(&self) -> bool {
         self.0.get().is_some()
     }
 
     /// See [`Push::push`].
+    #[inline]
     pub fn push(&self, source: &mut dyn Source) -> bool {
         self.0.get().and_then(Weak::upgrade).is_some_and(|connection| connection.push(source))
     }
