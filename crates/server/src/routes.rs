@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use parlance_api::services::Services;
 use parlance_bridge::{Bridge, ChatBackend};
+use parlance_delivery::grpc::is_native;
 use parlance_proto::error::with_details;
 use parlance_proto::{DESCRIPTOR, ERROR_DETAILS_DESCRIPTOR};
 use tokio_util::sync::CancellationToken;
@@ -120,17 +121,11 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     kind.starts_with(b"application/grpc")
 }
 
-/// gRPC, and not in the clothes of a browser's request, which is sent in other words.
-pub(crate) fn is_native_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    kind == b"application/grpc" || kind.starts_with(b"application/grpc+")
-}
-
 /// A call of gRPC's own has no origin, and nobody caches its answer. Every connection would
 /// keep these headers, to say them shorter the next time.
 fn without_cors(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    if is_native_grpc(headers) {
+    if is_native(headers) {
         headers.remove(header::VARY);
         headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
     }
