@@ -60,7 +60,8 @@ pub(crate) fn node(
     let chat = Routes::new(services.chat())
         .add_service(services.users())
         .add_service(services.rooms())
-        .add_service(services.inbox());
+        .add_service(services.inbox())
+        .add_service(services.server());
     let services_alone = chat.clone().prepare().into_axum_router();
     let for_edges = chat.clone().add_service(health.clone()).prepare().into_axum_router().fallback(unknown);
     // Without configured keys, pages in a browser on this machine must not reach it either.
