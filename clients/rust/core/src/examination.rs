@@ -5,7 +5,7 @@ use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
 
 use crate::Failure;
-use crate::request::{Done, repeatable};
+use crate::request::{Done, Repeatable, repeatable};
 
 /// The most that a page may hold.
 const PAGE_SIZE: u32 = 200;
@@ -63,6 +63,22 @@ impl Examination {
     }
 }
 
+/// The reason of a refusal: a seq lies beyond the head of its room.
+pub(crate) const CURSOR_AHEAD: &str = "cursor_ahead";
+
+/// Moves `operation` to the end of its room where a restored backup ends before its
+/// `after_seq`: what is older than the operation cannot hold it. Returns whether that is so.
+pub(crate) fn restamp(failure: &Failure, operation: &mut Operation) -> bool {
+    let head = failure.metadata.get("head_seq").and_then(|head| head.parse().ok());
+    let (Some(head), CURSOR_AHEAD) = (head, failure.reason.as_str()) else { return false };
+    let Some(Repeatable { after_seq: Some(after_seq), .. }) = repeatable(operation) else { return false };
+    let is_beyond = after_seq.is_some_and(|after| after > head);
+    if is_beyond {
+        *after_seq = Some(head);
+    }
+    is_beyond
+}
+
 /// What paging has shown so far.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Finding {
@@ -116,6 +132,27 @@ mod tests {
         assert_eq!(fresh().read(page(5..=14, 0), "ann", "r12"), Finding::Absent { up_to: 14 });
         // A page that does not move on is the last.
         assert_eq!(fresh().read(page(5..=5, 5), "ann", "r10"), Finding::Absent { up_to: 14 });
+    }
+
+    #[test]
+    fn an_operation_moves_to_the_end_of_a_restored_room() {
+        let refusal = |reason| {
+            let mut failure = Failure::new(crate::Code::OutOfRange, reason, "");
+            failure.metadata.insert("head_seq".to_owned(), "6".to_owned());
+            failure
+        };
+        let send =
+            |after_seq| Operation::SendMessage(v1::SendMessageRequest { after_seq, ..Default::default() });
+        let mut beyond = send(Some(26));
+        assert!(restamp(&refusal(CURSOR_AHEAD), &mut beyond));
+        assert_eq!(beyond, send(Some(6)));
+        // Never forward, never without a place, and after no other refusal.
+        for after in [Some(6), Some(2), None] {
+            assert!(!restamp(&refusal(CURSOR_AHEAD), &mut send(after)));
+        }
+        assert!(!restamp(&refusal("invalid_field"), &mut send(Some(26))));
+        let mark = v1::MarkReadRequest { seq: 26, ..Default::default() };
+        assert!(!restamp(&refusal(CURSOR_AHEAD), &mut Operation::MarkRead(mark)));
     }
 
     #[test]

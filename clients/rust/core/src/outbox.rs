@@ -6,13 +6,13 @@ use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
 
 use crate::backoff;
-use crate::examination::{Examination, Finding};
+use crate::examination::{CURSOR_AHEAD, Examination, Finding, restamp};
 use crate::machine::is_momentary;
 use crate::random::Random;
 use crate::request::{Repeatable, learn, repeatable, repeated, stamp};
 use crate::rooms::Rooms;
 use crate::session::CallId;
-use crate::{Code, Error};
+use crate::{Code, Error, Failure};
 
 /// How often a connection may end over a call that was alone on it before the call fails.
 const MAX_BLAMED: u32 = 2;
@@ -167,9 +167,7 @@ impl Outbox {
                     self.delayed.insert((now + delay, id));
                     return None;
                 }
-                let failure = error.failure()?;
-                call.examination = Examination::asked_for(failure, &mut call.operation);
-                if call.examination.is_some() {
+                if call.goes_on_after(error.failure()?) {
                     self.ready.push_back(id);
                     return None;
                 }
@@ -216,6 +214,17 @@ impl Outbox {
 }
 
 impl Unanswered {
+    /// Prepares the call to be sent again after a refusal that the contract gives an answer
+    /// to; returns whether that is so.
+    fn goes_on_after(&mut self, failure: &Failure) -> bool {
+        let was_examined = self.examination.take().is_some();
+        self.examination = Examination::asked_for(failure, &mut self.operation);
+        self.examination.is_some()
+            || restamp(failure, &mut self.operation)
+            // The room was restored while it was paged: the server looks anew.
+            || (was_examined && failure.reason == CURSOR_AHEAD)
+    }
+
     /// Takes a page that was asked for to find out whether the call was carried out: the
     /// answer, if it was.
     fn examined(&mut self, page: v1::ListEventsResponse, user: &str) -> Option<Answer> {
@@ -249,7 +258,6 @@ fn retry(error: &Error, refusals: u32, random: &mut Random) -> Option<Duration> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Failure;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -347,6 +355,45 @@ mod tests {
         assert_eq!(outbox.next_frame(1, &rooms).unwrap().0, 2);
         outbox.cancel(0);
         assert_eq!(outbox.next_due(), None);
+    }
+
+    #[test]
+    fn a_restored_room_takes_what_was_sent_to_it_before() {
+        let mut outbox = Outbox::new("session".to_owned());
+        let target = Some(v1::send_message_request::Target::RoomId("r".to_owned()));
+        let message = v1::SendMessageRequest { target, after_seq: Some(26), ..Default::default() };
+        outbox.push(0, Operation::SendMessage(message));
+        let refusal = |reason: &str, head: u64| {
+            let metadata = [("room_id", "r".to_owned()), ("head_seq", head.to_string())]
+                .map(|(key, value)| (key.to_owned(), value));
+            let code = Code::OutOfRange.into();
+            Answer::Error(v1::Error {
+                code,
+                reason: reason.to_owned(),
+                metadata: metadata.into(),
+                ..Default::default()
+            })
+        };
+        let rooms = Rooms::new([]);
+        let next = |outbox: &mut Outbox| {
+            let (id, frame) = outbox.next_frame(1, &rooms).unwrap();
+            outbox.sent(id, SECOND);
+            match frame.operation.unwrap() {
+                Operation::SendMessage(message) => message.after_seq,
+                Operation::ListEvents(_) => None,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(next(&mut outbox), Some(26));
+        assert_eq!(reply(&mut outbox, 0, refusal("cursor_ahead", 6)), None);
+        assert_eq!(next(&mut outbox), Some(6));
+        // It is restored once more while it is paged.
+        assert_eq!(reply(&mut outbox, 0, refusal("catch_up_first", 400)), None);
+        assert_eq!(next(&mut outbox), None);
+        assert_eq!(reply(&mut outbox, 0, refusal("cursor_ahead", 6)), None);
+        assert_eq!(next(&mut outbox), Some(6));
+        // A refusal that says nothing new is final.
+        assert!(reply(&mut outbox, 0, refusal("cursor_ahead", 6)).is_some());
     }
 
     #[test]
