@@ -6,7 +6,8 @@
  *
  * @module
  */
-export { Client, type ClientOptions, type ClientSlices, type NewRoom, type Sending, type Sent } from "./client.js";
+export type { ClientOptions, ClientSlices, NewRoom, Sending, Sent } from "./client/api.js";
+export { Client } from "./client/client.js";
 export {
   ClosedError,
   ConfigurationError,
@@ -22,18 +23,18 @@ export {
   UnauthenticatedError,
   UnavailableError,
 } from "./errors.js";
-export { type EventsOptions, type RoomCursor, RoomEvents, type RoomItem } from "./events.js";
+export { type EventsOptions, type RoomCursor, RoomEvents, type RoomItem } from "./client/events.js";
 export type { Command, CommandError, CommandState, Draft, OutgoingMessage, Target } from "./queue/command.js";
 export { DiscardedError } from "./queue/queue.js";
 export { type ChatMessage, type MessageState, isSameEmoji, type PendingChange } from "./room/message.js";
-export type { Unread } from "./lists.js";
+export type { Unread } from "./client/lists.js";
 export type { MemberEvent, MessageEdit, ReadEvent, RoomChanges, TypingEvent } from "./room/events.js";
 export type { RoomInfo, RoomMember, RoomReceipt } from "./room/info.js";
 export { Room, type RoomSlices } from "./room/room.js";
 export type { OperationName, RequestOf, ResponseOf } from "./session/operations.js";
 export type { ConnectionState, TokenProvider } from "./session/session.js";
 export { IndexedDbStorage } from "./storage/indexeddb.js";
-export type { StartOptions } from "./startup.js";
+export type { StartOptions } from "./client/startup.js";
 export { MemoryStorage } from "./storage/memory.js";
 export type { StorageState } from "./storage/steady.js";
 export { type Storage, StorageError, type Store } from "./storage/store.js";

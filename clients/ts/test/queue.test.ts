@@ -4,6 +4,8 @@ import { deleteDB, openDB } from "idb";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { Client, DiscardedError, IndexedDbStorage, MemoryStorage, type Storage, type Store, TransportError, v1 } from "../src/index.js";
+// Loaded before the clocks are not those of the machine.
+import "../src/cache/cache.js";
 import { type FakeConnection, FakeTransport } from "./fake.js";
 
 const clients: Client[] = [];
@@ -45,6 +47,8 @@ async function until(check: () => void | Promise<void>) {
 
 async function welcome(transport: FakeTransport) {
   await settle();
+  // A storage that does not answer is waited for a moment.
+  if (transport.connections.length === 0) await settle(1_000);
   transport.last.welcome([{ roomId: "r", seq: 4n }]);
   await settle();
   return transport.last;

@@ -63,7 +63,7 @@ describe.each(Object.entries(STORAGES))("a store in %s", (_, create) => {
     const keys = ["a/b", "..", "__proto__", "constructor", "🙂", "line\nbreak", '"', ""].filter((key) => key !== "");
     const entry = Uint8Array.from({ length: 256 }, (_, byte) => byte);
     await before.write(keys.map((roomId) => ({ collection: "rooms", key: roomId, value: { roomId, entry } })));
-    await before.write([{ collection: "messages", key: "r", value: { roomId: "r", from: 1, to: 3, hasOlder: false, events: [entry, new Uint8Array()] } }]);
+    await before.write([{ collection: "messages", key: "r", value: { roomId: "r", epoch: "1", from: 1, to: 3, hasOlder: false, events: [entry, new Uint8Array()], writtenAt: 1 } }]);
     await before.close();
     const after = await storage.open();
     for (const key of keys) expect(await after.read("rooms", key)).toEqual({ roomId: key, entry });

@@ -73,6 +73,8 @@ interface CommandOf<Kind extends CommandKind> {
   readonly id: string;
   readonly kind: Kind;
   readonly payload: Payloads[Kind];
+  /** Who issued it, where that was known: nobody else sends it. */
+  readonly userId?: string;
   /** The room that it changes; none for messages to a person and for changes without a room. */
   readonly roomId?: string;
   /** Of a message to a person with whom there may be no room yet. */

@@ -10,6 +10,8 @@ export type TabMessage =
   | { type: "changed"; command: Command }
   /** It is gone: carried out, replaced, or discarded. */
   | { type: "removed"; id: string; isDiscarded: boolean }
+  /** The user signed out: what is stored is erased, commands too unless they are kept. */
+  | { type: "erased"; keepUnsent: boolean }
   | { type: "confirmed"; command: Command; answer: Uint8Array }
   | { type: "refused"; command: Command; error: SentError };
 

@@ -3,7 +3,7 @@ import { ClosedError, ParlanceError, RefusedError } from "../errors.js";
 import { randomId } from "../random.js";
 import type { Session } from "../session/session.js";
 import { SteadyStore, type StorageState } from "../storage/steady.js";
-import type { Change, Storage, Store } from "../storage/store.js";
+import { type Change, COLLECTIONS, type Storage, type Store } from "../storage/store.js";
 import { coalesce } from "./coalesce.js";
 import { type Command, isPending, laneOf, type NewCommand } from "./command.js";
 import { decodeError, encodeError, type TabMessage } from "./messages.js";
@@ -19,7 +19,7 @@ const EVENT_MS = 10_000;
 const DISCARDED_MS = 24 * 3_600_000;
 
 /** What the queue needs of a session. */
-export type Wire = Pick<Session, "state" | "call" | "online" | "head" | "on">;
+export type Wire = Pick<Session, "state" | "userId" | "call" | "online" | "head" | "on">;
 
 interface QueueEvents {
   /** A command was added, has changed, or is gone. */
@@ -29,6 +29,12 @@ interface QueueEvents {
   /** A command was refused for good. */
   failed: Command;
   storage: StorageState;
+  /** Whether this tab owns the queue, and what else the tabs share, changed. */
+  owner: boolean;
+  /** It is about to end: the last moment to write. */
+  ends: void;
+  /** In another tab the user signed out. */
+  erased: void;
 }
 
 /** A command that the queue has taken. */
@@ -80,7 +86,11 @@ export class CommandQueue extends Emitter<QueueEvents> {
     this.#store.on("state", (state) => this.emit("storage", state));
     this.#sharedAs = storage.sharedAs;
     this.#tabs = new Tabs(storage.sharedAs, runtime);
-    this.#tabs.on("owner", (isOwner) => (isOwner ? void this.#load() : this.#handOver()));
+    this.#tabs.on("owner", (isOwner) => {
+      if (isOwner) void this.#load();
+      else this.#handOver();
+      this.emit("owner", isOwner);
+    });
     this.#tabs.on("message", (message) => this.#receive(message));
     wire.on("state", (state) => state.status === "closed" && this.#end(state.error ?? new ClosedError("the client was closed")));
     // The owner reads the store when it becomes it.
@@ -91,6 +101,11 @@ export class CommandQueue extends Emitter<QueueEvents> {
   /** The storage under the queue, for what else is kept in it. */
   get store(): SteadyStore {
     return this.#store;
+  }
+
+  /** Whether this tab owns the queue. */
+  get isOwner(): boolean {
+    return this.#tabs.isOwner;
   }
 
   /** All commands that are not done with, in the order in which they were issued. */
@@ -118,7 +133,9 @@ export class CommandQueue extends Emitter<QueueEvents> {
     }
     // Never the same: it is their order.
     this.#writtenAt = Math.max(Date.now(), this.#writtenAt + 1);
-    const entry: Entry = { command: { ...next, id, writtenAt: this.#writtenAt, state: "waiting" } as Command, isStored: false };
+    const { userId } = this.#wire;
+    const command = { ...next, id, writtenAt: this.#writtenAt, state: "waiting", ...(userId !== "" && { userId }) } as Command;
+    const entry: Entry = { command, isStored: false };
     this.#entries.set(id, entry);
     const done = this.#waiters.add(id);
     this.#announce(entry.command);
@@ -159,6 +176,18 @@ export class CommandQueue extends Emitter<QueueEvents> {
     for (const { command } of this.#entries.values()) {
       if (command.state === "confirmed" && command.roomId === roomId && (command.seq ?? 0) <= seq) this.#remove(command.id);
     }
+  }
+
+  /** Forgets what another user has left, as far as it is known by now who is the user. */
+  dropForeign(): void {
+    for (const { command } of [...this.#entries.values()]) if (this.#isForeign(command)) void this.discard(command.id);
+  }
+
+  /** Ends it, and erases what is stored, in all collections but that of commands if these are kept. */
+  async erase(keepUnsent: boolean): Promise<void> {
+    this.#end(new ClosedError("the client was closed"), { type: "erased", keepUnsent });
+    await this.#store.clear(COLLECTIONS.filter((collection) => collection !== "commands" || !keepUnsent));
+    await this.#store.close();
   }
 
   /** Ends it. What is on its way stays in the storage. */
@@ -203,6 +232,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     const known = this.#entries.get(stored.id);
     if (!known) {
       if (this.#goneWhileLoading.has(stored.id)) return;
+      if (this.#isForeign(stored)) return void this.#store.write([{ collection: "commands", key: stored.id, value: undefined }]);
       this.#entries.set(stored.id, { command: stored, isStored: true });
       this.emit("change", stored);
     } else if (known.command.afterSeq === undefined && stored.afterSeq !== undefined) {
@@ -237,6 +267,8 @@ export class CommandQueue extends Emitter<QueueEvents> {
     const { id } = entry.command;
     try {
       await this.#wire.online(signal);
+      if (this.#isForeign(entry.command)) return await this.discard(id);
+      signal.throwIfAborted();
       const isDiscarded = !(await this.#claim(entry, signal));
       signal.throwIfAborted();
       if (isDiscarded) return this.#dropLocally(id);
@@ -315,6 +347,11 @@ export class CommandQueue extends Emitter<QueueEvents> {
     this.#waiters.reject(command.id, error);
   }
 
+  #isForeign({ userId }: Command): boolean {
+    const own = this.#wire.userId;
+    return userId !== undefined && own !== "" && userId !== own;
+  }
+
   /** Another tab owns the queue now: it sends what was under way again. */
   #handOver(): void {
     for (const { running } of this.#entries.values()) running?.abort();
@@ -327,6 +364,10 @@ export class CommandQueue extends Emitter<QueueEvents> {
         if (!this.#tabs.isOwner) break;
         this.#tabs.post({ type: "accepted", id: message.command.id });
         this.#pump();
+        break;
+      case "erased":
+        if (!message.keepUnsent) for (const id of [...this.#entries.keys()]) this.#dropLocally(id);
+        this.emit("erased", undefined);
         break;
       case "accepted":
         this.#cancel(`accept/${message.id}`);
@@ -396,9 +437,11 @@ export class CommandQueue extends Emitter<QueueEvents> {
     return error instanceof ClosedError || (state.status === "closed" && error === state.error);
   }
 
-  #end(error: Error): void {
+  #end(error: Error, last?: TabMessage): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.emit("ends", undefined);
+    if (last) this.#tabs.post(last);
     this.#tabs.close();
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#waiters.rejectAll(error);

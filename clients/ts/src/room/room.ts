@@ -12,7 +12,7 @@ import { editOf, memberEventOf, type RoomChanges } from "./events.js";
 import { infoOf, membersOf, receiptsOf, type RoomInfo, type RoomMember, type RoomReceipt, stableList, stableObject, valuesOf } from "./info.js";
 import { type ChatMessage, messageOf, type MessageState, targetOf } from "./message.js";
 import { Quotes } from "./quotes.js";
-import { Timeline } from "./timeline.js";
+import { Timeline, type Window } from "./timeline.js";
 
 /** At most one typing signal in this time is sent, however much is typed. */
 const TYPING_EVERY_MS = 3_000;
@@ -86,6 +86,8 @@ export class Room extends Emitter<RoomEvents> {
   readonly #dirty = new Set<keyof RoomSlices>();
   #isTouched = false;
   #knowsReceipts = false;
+  /** It began with messages of an earlier client. */
+  #isRestored = false;
   #typedAt = 0;
 
   /** @internal */
@@ -120,6 +122,7 @@ export class Room extends Emitter<RoomEvents> {
    * at once. Returns a function that ends it. As long as `messages` is subscribed to, they are kept.
    */
   subscribe(slice: keyof RoomSlices, listener: () => void): () => void {
+    if (slice === "messages" && this.#timeline.isLoaded) this.#used();
     return this.#slices.subscribe(slice, listener);
   }
 
@@ -201,7 +204,7 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Messages that are loaded, and after them those of one's own that are on their way. */
   get messages(): readonly ChatMessage[] {
-    if (this.#timeline.isLoaded) this.#client.looked(this);
+    if (this.#timeline.isLoaded) this.#used();
     return this.getSnapshot("messages");
   }
 
@@ -418,6 +421,18 @@ export class Room extends Emitter<RoomEvents> {
     return this.#slices.isWatched("messages") || this.hasListeners("change");
   }
 
+  /** @internal Its newest messages, as far as they can be stored; null where none are loaded. */
+  get end(): Window | undefined | null {
+    return this.#timeline.isLoaded ? this.#timeline.end : null;
+  }
+
+  /** @internal Shows messages of an earlier client; events up to `reached` have been received since. */
+  restore(window: Window, reached: number): void {
+    this.#timeline.restore(window, reached);
+    this.#isRestored = true;
+    this.#client.looked(this);
+  }
+
   /** @internal Lets go of its messages. */
   release(): void {
     if (!this.#timeline.isLoaded) return;
@@ -473,6 +488,14 @@ export class Room extends Emitter<RoomEvents> {
       isAtEnd: !this.#timeline.hasNewer,
       values: valuesOf(state),
     }));
+  }
+
+  /** Its messages are shown. Those of an earlier client came without receipts. */
+  #used(): void {
+    this.#client.looked(this);
+    if (!this.#isRestored || this.#knowsReceipts) return;
+    this.#knowsReceipts = true;
+    if (this.#client.state.status === "online") void this.#loadReceipts();
   }
 
   async #loads(load: Promise<void>): Promise<void> {

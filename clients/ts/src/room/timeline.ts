@@ -19,6 +19,15 @@ export interface Source {
   listEvents(bounds: { fromSeq: number; toSeq: number; pageSize: number }): Promise<{ events: Event[]; nextFromSeq: bigint }>;
 }
 
+/** A part of a room's messages without holes. */
+export interface Window {
+  /** Everything of the log from here to `to` is in `messages`. */
+  readonly from: number;
+  readonly to: number;
+  readonly hasOlder: boolean;
+  readonly messages: readonly ChatMessage[];
+}
+
 /**
  * A window on a room's messages, without holes: up to the end of the room, or to somewhere before
  * it. Loads are carried out in turn; events that are received meanwhile are applied after each.
@@ -42,6 +51,8 @@ export class Timeline {
   /** Counts releases: a load that began before one is dropped. */
   #generation = 0;
   #meanwhile: (Event | Gap)[] = [];
+  /** Nothing was loaded since it was restored: what a gap hides may have changed any of its messages. */
+  #isRestored = false;
 
   constructor(source: Source, changed: () => void, window = WINDOW) {
     this.#source = source;
@@ -74,6 +85,21 @@ export class Timeline {
   /** The message of a seq, if it is in the window. */
   find(seq: number): ChatMessage | undefined {
     return this.#messages[this.#indexOf(seq)];
+  }
+
+  /** The window, where it reaches the end of the room as far as it was received; undefined elsewhere. */
+  get end(): Window | undefined {
+    if (this.#to === undefined || !this.#live) return undefined;
+    return { from: this.#from, to: this.#to, hasOlder: this.#hasOlder, messages: this.#messages };
+  }
+
+  /** Begins with a window of an earlier client. What events up to `reached` have added since is loaded. */
+  restore({ from, to, hasOlder, messages }: Window, reached: number): void {
+    if (this.#to !== undefined || this.#waiting > 0) return;
+    [this.#messages, this.#from, this.#to, this.#hasOlder] = [messages, from, to, hasOlder];
+    this.#live = this.#isRestored = true;
+    if (reached > to) this.#fill(reached);
+    this.#changed();
   }
 
   /** Notes the message that is looked at: it is the last one to leave the window. */
@@ -183,8 +209,10 @@ export class Timeline {
     }
     const to = Number(gap.toSeq);
     if (!this.#live || to <= this.#to) return;
+    const isLost = gap.reason === GapReason.NOT_MEMBER || gap.reason === GapReason.RETENTION;
+    if (isLost && this.#isRestored) return void this.loadLatest().catch(() => {});
     // Not to be had: what follows follows on it.
-    if (gap.reason === GapReason.NOT_MEMBER || gap.reason === GapReason.RETENTION) this.#to = to;
+    if (isLost) this.#to = to;
     else this.#fill(to);
   }
 
@@ -240,6 +268,7 @@ export class Timeline {
   #reset(events: Event[], from: number, to: number, hasOlder: boolean): void {
     this.#messages = events.flatMap(shown);
     [this.#from, this.#to, this.#hasOlder] = [from, to, hasOlder];
+    this.#isRestored = false;
   }
 
   #dropOldest(keep = this.#window): void {

@@ -13,21 +13,22 @@ export interface HostListener {
   offline(): void;
   /** The page is shown again: it may have been frozen meanwhile. */
   shown(): void;
+  /** The page is hidden, and may end without another word. */
+  hidden(): void;
 }
 
 /** The events of a browser. In Node there are none. */
 export const browserEvents: HostEvents = {
   isOffline: () => globalThis.navigator?.onLine === false,
-  watch({ online, offline, shown }) {
-    const visible = () => {
-      if (globalThis.document?.visibilityState !== "hidden") shown();
-    };
+  watch({ online, offline, shown, hidden }) {
+    const visible = () => (globalThis.document?.visibilityState === "hidden" ? hidden() : shown());
     // Workers have no document, and Node has no global events.
     const page = "addEventListener" in globalThis ? globalThis : undefined;
     const targets: [EventTarget | undefined, string, () => void][] = [
       [page, "online", online],
       [page, "offline", offline],
       [page, "pageshow", shown],
+      [page, "pagehide", hidden],
       [globalThis.document, "visibilitychange", visible],
       [globalThis.document, "resume", shown],
     ];

@@ -33,13 +33,19 @@ export class Positions {
   readonly #rooms = new Map<string, Position>();
   readonly #promised = new Map<string, Promised>();
 
-  /** Resumes from cursors of an earlier client. */
+  /** Resumes from cursors of an earlier client, the latest active room last, where nothing was handed over yet. */
   seed(cursors: Iterable<Cursor>): void {
     for (const { roomId, seq, epoch } of cursors) {
       const position = this.#position(roomId);
+      if (position.cursor !== undefined) continue;
       position.cursor = seq;
       position.epoch = epoch;
     }
+  }
+
+  clear(): void {
+    this.#rooms.clear();
+    this.#promised.clear();
   }
 
   /** Cursors for hello, the most recently active rooms first. Rooms beyond the limit begin with a gap, which is exact too. */

@@ -28,6 +28,8 @@ const MAX_FRAME_BYTES = 128 * 1024;
 export interface SessionOptions {
   transport: Transport;
   token: TokenProvider;
+  /** Whose session it is to be, where that is known. */
+  userId?: string | undefined;
   /** Names this device among those of its user. */
   deviceId?: string | undefined;
   /** Where rooms resume. */
@@ -63,14 +65,14 @@ export class Session extends Emitter<SessionEvents> {
     this.#host = options.host ?? browserEvents;
     this.#calls = new Calls(this.#positions, this.#clock);
     this.#calls.onTokenRefused = (error) => this.#phase.name === "linked" && this.#ended(this.#phase.link, error);
-    this.resumeFrom(options.cursors ?? []);
+    this.resumeFrom(options.cursors ?? [], options.userId);
   }
 
   get state(): ConnectionState {
     return this.#state;
   }
 
-  /** Whose session it is; empty before the first welcome. */
+  /** Whose session it is; empty while nobody has said it. */
   get userId(): string {
     return this.#calls.user;
   }
@@ -87,6 +89,7 @@ export class Session extends Emitter<SessionEvents> {
       online: () => this.#networkChanged(),
       offline: () => this.#wentOffline(),
       shown: () => this.wake(),
+      hidden: () => this.emit("hidden", undefined),
     });
     this.#connect();
   }
@@ -103,8 +106,9 @@ export class Session extends Emitter<SessionEvents> {
     this.#set({ status: "closed", error });
   }
 
-  /** Makes rooms resume from these cursors. Only before the start. */
-  resumeFrom(cursors: Iterable<Cursor>): void {
+  /** Makes rooms resume from these cursors of a user, where nothing of them was handed over yet. */
+  resumeFrom(cursors: Iterable<Cursor>, userId = ""): void {
+    this.#calls.user ||= userId;
     this.#positions.seed(cursors);
   }
 
@@ -300,6 +304,7 @@ export class Session extends Emitter<SessionEvents> {
 
   #welcomed(link: Link, welcome: Welcome): void {
     const now = this.#clock.now();
+    if (this.#calls.user !== "" && this.#calls.user !== welcome.userId) return this.#replaced(link, welcome.userId);
     link.welcomedAt = now;
     link.liveness.welcomed();
     this.#positions.welcomed(welcome, now);
@@ -317,6 +322,15 @@ export class Session extends Emitter<SessionEvents> {
       maxBytes: this.#maxFrameBytes,
       maxInFlight: welcome.limits?.maxInFlight ?? 0,
     });
+  }
+
+  /** The token is another user's: nothing that was received is theirs, and the hello was not either. */
+  #replaced(link: Link, userId: string): void {
+    this.#positions.clear();
+    this.#calls.user = userId;
+    this.emit("replaced", userId);
+    link.drained = true;
+    this.#ended(link, undefined);
   }
 
   #replied(link: Link, reply: Reply): void {

@@ -22,6 +22,10 @@ export interface SessionEvents {
   /** Events that exist and are not handed over. */
   gap: Gap;
   signal: Signal;
+  /** The page is hidden, and may end without another word. */
+  hidden: void;
+  /** It is another user's session from now on: nothing that was handed over before is theirs. */
+  replaced: string;
 }
 
 /** What the session does now. Every change of it is one of the transitions of `Session`. */

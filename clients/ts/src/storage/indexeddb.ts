@@ -1,4 +1,4 @@
-import { type IDBPDatabase, type IDBPTransaction, openDB } from "idb";
+import type { IDBPDatabase, IDBPTransaction } from "idb";
 
 import { type Change, COLLECTIONS, KEY, type Storage, StorageError, type Store, STORE_VERSION } from "./store.js";
 import { commandOf, type Version1Message } from "./version1.js";
@@ -17,6 +17,8 @@ export class IndexedDbStorage implements Storage {
 
   async open(blocked?: (why: Error) => void): Promise<Store> {
     if (typeof indexedDB === "undefined") throw new StorageError("this runtime has no IndexedDB");
+    // Loaded where it is used.
+    const { openDB } = await import("idb");
     const losses: ((why: Error) => void)[] = [];
     let loss: Error | undefined;
     const lose = (why: string) => {

@@ -1,6 +1,6 @@
 import { Emitter } from "../emitter.js";
 import { backoff } from "../random.js";
-import { type Change, type Collection, type Records, type Storage, StorageError, type Store } from "./store.js";
+import { type Change, type Collection, KEY, type Records, type Storage, StorageError, type Store } from "./store.js";
 
 /** Nothing waits longer than this for a storage. */
 const PATIENCE_MS = 1_500;
@@ -21,6 +21,8 @@ export type StorageState =
 
 interface StoreEvents {
   state: StorageState;
+  /** What was written before may be lost. */
+  renewed: void;
 }
 
 interface Work {
@@ -29,6 +31,8 @@ interface Work {
   run: (store: Store) => Promise<void>;
   failures: number;
   done: () => void;
+  /** Of a copy of what the server has: tried once. */
+  isCopy?: boolean;
 }
 
 /**
@@ -75,6 +79,25 @@ export class SteadyStore extends Emitter<StoreEvents> {
       this.#add({ changes, run: (store) => store.write(changes), failures: 0, done }),
     );
     return this.wait(written);
+  }
+
+  /** Writes what is only a copy of the server's: tried once, whatever else there is to write. Returns whether it is durable. */
+  writeCopy(changes: readonly Change[]): Promise<boolean> {
+    return new Promise((resolve) => {
+      const run = (store: Store) => store.write(changes).then(() => resolve(true));
+      this.#add({ run, failures: 0, done: () => resolve(false), isCopy: true });
+    });
+  }
+
+  /** Deletes all records of collections. Resolves as {@link write} does. */
+  clear(collections: readonly Collection[]): Promise<void> {
+    const clear = async (store: Store) => {
+      for (const collection of collections) {
+        const records = (await store.readAll(collection)) as unknown as Record<string, string>[];
+        await store.write(records.map((record) => ({ collection, key: record[KEY[collection]], value: undefined }) as Change));
+      }
+    };
+    return this.wait(this.#run(clear));
   }
 
   /** {@link Store.update}; undefined for `late` where it would be waited for too long. */
@@ -168,8 +191,11 @@ export class SteadyStore extends Emitter<StoreEvents> {
     const store = await Promise.race([(this.#store ??= this.#open()), givenUp]);
     const timer = setTimeout(() => this.#giveUp(new StorageError("the storage does not answer")), HANGS_MS);
     try {
-      if (this.#wasLost) await Promise.race([this.#rewrite(store), givenUp]);
-      this.#wasLost = false;
+      if (this.#wasLost) {
+        await Promise.race([this.#rewrite(store), givenUp]);
+        this.#wasLost = false;
+        this.emit("renewed", undefined);
+      }
       const merged = batch.flatMap(({ changes }) => changes ?? []);
       await Promise.race([batch.length === 1 ? batch[0]?.run(store) : store.write(merged), givenUp]);
     } finally {
@@ -182,6 +208,10 @@ export class SteadyStore extends Emitter<StoreEvents> {
     else this.#drop();
     for (const work of batch) work.failures++;
     const [first] = batch;
+    if (first?.isCopy) {
+      this.#work.splice(0, 1);
+      return first.done();
+    }
     // On a fresh store, by itself, it fails again: it is this one that cannot be stored.
     if (batch.length > 1 || !first || first.failures < 3) return;
     this.#work.splice(0, 1);

@@ -9,9 +9,9 @@ export interface Records {
   commands: Command | Discarded;
   /** How far each room has been received, by room id. */
   cursors: StoredCursor;
-  /** Each room as the inbox last had it, by room id. */
+  /** Each room that one is a member of, as it was last, by room id. */
   rooms: StoredRoom;
-  /** The newest messages of each room, by room id. */
+  /** The newest messages of the rooms that were looked at last, by room id. */
   messages: StoredMessages;
   /** Facts about the store itself, by name. */
   meta: StoredFact;
@@ -40,12 +40,16 @@ export interface StoredRoom {
 
 export interface StoredMessages {
   readonly roomId: string;
+  /** The room's epoch that the seqs belong to, decimal. */
+  readonly epoch: string;
   /** The log from here to `to` is complete: there are no other messages in between. */
   readonly from: number;
   readonly to: number;
   readonly hasOlder: boolean;
   /** Encoded `parlance.v1.Event`s of the messages in their present form, by seq. */
   readonly events: readonly Uint8Array[];
+  /** When, in milliseconds since 1970: those that were written last are kept. */
+  readonly writtenAt: number;
 }
 
 export interface StoredFact {

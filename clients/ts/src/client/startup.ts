@@ -1,5 +1,5 @@
-import { closedBy, TransportError } from "./errors.js";
-import type { Session } from "./session/session.js";
+import { closedBy, TransportError } from "../errors.js";
+import type { Session } from "../session/session.js";
 
 /** When to give up a start. Giving it up closes the client. */
 export interface StartOptions {
@@ -9,15 +9,21 @@ export interface StartOptions {
   signal?: AbortSignal;
 }
 
+/** A session starts after this long, whatever else is not ready. */
+const PREPARE_MS = 1_000;
+
 /** The one start of a client, which settles exactly once. */
 export class Startup {
   readonly #session: Session;
+  readonly #prepare: () => Promise<void> | undefined;
+  #preparing: Promise<void> | undefined;
   readonly #done: Promise<void>;
   #resolve = () => {};
   #reject: (error: unknown) => void = () => {};
 
-  constructor(session: Session) {
-    this.#session = session;
+  /** The result of `prepare` is waited for before the session starts, but not for long. */
+  constructor(session: Session, prepare: () => Promise<void> | undefined) {
+    [this.#session, this.#prepare] = [session, prepare];
     this.#done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -50,8 +56,17 @@ export class Startup {
       signal?.removeEventListener("abort", give);
     };
     this.#done.then(settled, settled);
-    this.#session.start();
+    this.#begin();
     return this.#done;
+  }
+
+  #begin(): void {
+    if (this.#preparing) return;
+    const start = () => this.#session.start();
+    this.#preparing = this.#prepare();
+    if (!this.#preparing) return start();
+    const cancel = this.#session.clock.after(PREPARE_MS, start);
+    this.#preparing.then(start, start).finally(cancel);
   }
 
   #giveUp(reason: unknown): unknown {

@@ -1,11 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 
-import { ParlanceError } from "./errors.js";
-import { type Cursor, CursorSchema, type Event, type Gap, GapReason, GapSchema } from "./gen/chat_pb.js";
-import type { Session } from "./session/session.js";
+import { ParlanceError } from "../errors.js";
+import { type Cursor, CursorSchema, type Event, type Gap, GapReason, GapSchema } from "../gen/chat_pb.js";
+import type { Session } from "../session/session.js";
+import { Acknowledger } from "./acknowledger.js";
 
-/** Handled items are acknowledged together after this long. */
-const ACKNOWLEDGE_MS = 1_000;
 /** Items that wait in memory for a handler that is slower than the rooms. */
 const MAX_WAITING = 10_000;
 const PAGE = 200;
@@ -188,43 +187,6 @@ export async function* eventsOf(session: Session, gap: Gap, signal?: AbortSignal
     for (const [, item] of items.sort(([a], [b]) => (a < b ? -1 : 1))) yield item;
     fromSeq = page.nextFromSeq;
   } while (fromSeq !== 0n && fromSeq <= toSeq);
-}
-
-/** Acknowledges what was handled: once in a while, only the last of each room, and one call for each at a time. */
-class Acknowledger {
-  readonly #session: Session;
-  readonly #handled = new Map<string, bigint>();
-  readonly #sending = new Set<string>();
-  #cancel: (() => void) | undefined;
-
-  constructor(session: Session) {
-    this.#session = session;
-    session.on("state", ({ status }) => status === "closed" && this.#cancel?.());
-  }
-
-  handled(roomId: string, seq: bigint): void {
-    this.#handled.set(roomId, seq);
-    this.#later();
-  }
-
-  flush(): void {
-    this.#cancel?.();
-    this.#cancel = undefined;
-    for (const [roomId, seq] of this.#handled) if (!this.#sending.has(roomId)) void this.#send(roomId, seq);
-  }
-
-  async #send(roomId: string, seq: bigint): Promise<void> {
-    this.#handled.delete(roomId);
-    this.#sending.add(roomId);
-    // Refused, or closed: what is not acknowledged comes again.
-    await this.#session.call("acknowledgeDelivery", { roomId, seq }).catch(() => {});
-    this.#sending.delete(roomId);
-    if (this.#handled.size > 0) this.#later();
-  }
-
-  #later(): void {
-    if (this.#session.state.status !== "closed") this.#cancel ??= this.#session.clock.after(ACKNOWLEDGE_MS, () => this.flush());
-  }
 }
 
 function fromRoomCursor({ roomId, seq, epoch }: RoomCursor): Cursor {

@@ -1,6 +1,6 @@
-import type { RoomInfo } from "./room/info.js";
-import type { Room } from "./room/room.js";
-import { RoomKind } from "./gen/chat_pb.js";
+import type { RoomInfo } from "../room/info.js";
+import type { Room } from "../room/room.js";
+import { RoomKind } from "../gen/chat_pb.js";
 
 /** Unread messages over all rooms that are listed. */
 export interface Unread {

@@ -1,6 +1,6 @@
-import type { InboxEntry } from "./gen/chat_pb.js";
-import { backoff } from "./random.js";
-import type { Session } from "./session/session.js";
+import type { InboxEntry } from "../gen/chat_pb.js";
+import { backoff } from "../random.js";
+import type { Session } from "../session/session.js";
 
 const PAGE = 200;
 /** Rooms of which something is not known are asked for after this long, together. */
