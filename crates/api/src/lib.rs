@@ -31,7 +31,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dashmap::DashSet;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use parlance_core::evict::survivors;
 use parlance_core::plant::{self, Plant};
@@ -53,7 +52,7 @@ pub use limits::Sizes;
 use crate::auth::{Auth, Caller};
 use crate::cluster::{Cluster, Pace, SignalRoom};
 use crate::hub::Hub;
-use crate::map::Seeded;
+use crate::map::Map;
 use crate::marks::Marks;
 use crate::profiles::Profiles;
 use crate::rooms::Rooms;
@@ -131,7 +130,7 @@ pub struct Api {
     marks: Arc<Marks>,
     profiles: Arc<Profiles>,
     rates: Option<DefaultKeyedRateLimiter<UserId>>,
-    known_users: DashSet<UserId, Seeded>,
+    known_users: Map<UserId, ()>,
     /// Turns for opening a session.
     opening: Semaphore,
     departure: Departure,
@@ -182,7 +181,7 @@ impl Api {
         let burst = |rate: NonZeroU32| rate.saturating_mul(NonZeroU32::MIN.saturating_add(1));
         let rates =
             parts.user_rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst(rate))));
-        let (known_users, opening) = (DashSet::default(), Semaphore::new(sizes.opening));
+        let (known_users, opening) = (Map::default(), Semaphore::new(sizes.opening));
         let api = Self {
             parts,
             hub,
@@ -314,7 +313,7 @@ impl Api {
     }
 
     pub(crate) fn is_known(&self, user: &UserId) -> bool {
-        self.known_users.contains(user)
+        self.known_users.contains_key(user)
     }
 
     pub(crate) fn remember(&self, user: &UserId) {
@@ -322,9 +321,9 @@ impl Api {
         let known = self.known_users.len();
         if known > limit {
             let mut survives = survivors(known, limit);
-            self.known_users.retain(|_| survives());
+            self.known_users.retain(|_, ()| survives());
         }
-        self.known_users.insert(user.clone());
+        self.known_users.insert(user.clone(), ());
     }
 
     /// Waits until someone without a session is offline; no longer than the node runs.

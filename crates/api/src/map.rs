@@ -1,7 +1,8 @@
-//! Maps shared by tasks. Their hashers are seeded as everything random is, so that a
-//! simulation goes through them in the same order each time.
+//! Maps shared by tasks. Their hashers are seeded as everything random is, and their shards are as
+//! many on every machine, so that a simulation goes through them in the same order each time.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
+use std::ops::Deref;
 
 use dashmap::DashMap;
 use foldhash::SharedSeed;
@@ -9,7 +10,26 @@ use foldhash::quality::{FoldHasher, SeedableRandomState};
 
 use crate::random;
 
-pub(crate) type Map<K, V> = DashMap<K, V, Seeded>;
+/// Enough that tasks on many processors seldom wait for each other. Not a multiple of the number of
+/// processors, on which the order of iteration would depend.
+const SHARDS: usize = 64;
+
+/// A map shared by tasks.
+pub(crate) struct Map<K, V>(DashMap<K, V, Seeded>);
+
+impl<K: Eq + Hash, V> Default for Map<K, V> {
+    fn default() -> Self {
+        Self(DashMap::with_hasher_and_shard_amount(Seeded::default(), SHARDS))
+    }
+}
+
+impl<K, V> Deref for Map<K, V> {
+    type Target = DashMap<K, V, Seeded>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
 
 /// For what stays on one task.
 pub(crate) type HashMap<K, V> = std::collections::HashMap<K, V, Seeded>;

@@ -1,6 +1,8 @@
 //! Whole nodes of Parlance in one thread: their clocks, their network, their store and
 //! their registry are simulated, and all that is random follows from one number, the seed.
-//! The same seed comes to the same run, line by line.
+//! The same seed comes to the same run, line by line, on every machine. So everything that is
+//! simulated defines its order: `select!` is `biased`, maps have seeded hashers and a fixed number
+//! of shards, and no two tasks act on a change of the same `watch`, which wakes in random order.
 //!
 //! A run is traffic in bad weather, then a few acts that aim at what chance rarely hits,
 //! then silence. After that everyone must have everything: [`check`] says what that means.

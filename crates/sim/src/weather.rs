@@ -10,6 +10,9 @@ use crate::trace::Trace;
 /// Longest that a call is stalled, milliseconds.
 const STALL_MS: u64 = 10_000;
 
+/// Of a thousand calls to a store that is well, those that take several times as long as others.
+const TAIL: u64 = 60;
+
 /// How often things go wrong by themselves, each in a thousand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Faults {
@@ -152,6 +155,8 @@ impl Weather {
         }
         if self.dice.chance(self.faults().slow) {
             self.dice.millis(100, 1_500)
+        } else if self.dice.chance(TAIL) {
+            self.dice.millis(6, 50)
         } else {
             self.dice.millis(1, 6)
         }

@@ -1,10 +1,11 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlance_api::Sizes;
 use parlance_core::{RoomId, UserId};
 use parlance_proto::v1::client_frame::Operation;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 
 use crate::Kind;
@@ -43,7 +44,9 @@ pub struct World {
     /// The place whose clock is wrong by minutes, if there is one.
     wrong_clock: Option<usize>,
     /// Whether nodes that die are replaced.
-    replace: watch::Sender<bool>,
+    replace: AtomicBool,
+    /// Wakes those who wait for that. Unlike a watch, it wakes them in the order in which they came.
+    replaces: Notify,
     clients: Mutex<Vec<Handle>>,
     complaints: Mutex<Vec<String>>,
 }
@@ -72,7 +75,8 @@ impl World {
             wide,
             places: Mutex::new(vec![None; places]),
             wrong_clock: (wide && seed % 7 == 3).then_some(0),
-            replace: watch::Sender::new(true),
+            replace: AtomicBool::new(true),
+            replaces: Notify::new(),
             clients: Mutex::default(),
             complaints: Mutex::default(),
         });
@@ -110,8 +114,10 @@ impl World {
             node.crash();
             let mine = world.forget(place, &node);
             sleep(world.weather.dice().millis(200, 9_000)).await;
-            let mut replace = world.replace.subscribe();
-            if mine && replace.wait_for(|replace| *replace).await.is_ok() {
+            if mine {
+                while !world.replace.load(Ordering::Relaxed) {
+                    world.replaces.notified().await;
+                }
                 world.start(place);
             }
         });
@@ -119,7 +125,8 @@ impl World {
 
     /// Whether nodes that die are replaced from now on, those that are dead already included.
     pub fn replace(&self, replace: bool) {
-        self.replace.send_replace(replace);
+        self.replace.store(replace, Ordering::Relaxed);
+        self.replaces.notify_waiters();
     }
 
     fn forget(&self, place: usize, node: &Node) -> bool {

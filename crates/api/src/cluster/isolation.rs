@@ -62,6 +62,7 @@ impl Cluster {
                         tracing::info!("connected to redis again, taking clients");
                     }
                     tokio::select! {
+                        biased;
                         away = health.wait_for(|health| *health == Health::Away) => drop(away),
                         never = self.leave_notes(&departure) => match never {},
                     }
@@ -69,6 +70,7 @@ impl Cluster {
                     // Nobody looks after a node that was never seen.
                     let patience = if was_connected { self.isolation } else { Duration::ZERO };
                     tokio::select! {
+                        biased;
                         back = health.wait_for(|health| *health == Health::Connected) => drop(back),
                         never = self.watch_notes(patience, &departure) => match never {},
                     }

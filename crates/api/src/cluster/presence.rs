@@ -9,7 +9,6 @@ use parlance_core::UserId;
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
 use parlance_delivery::SharedFrame;
 use parlance_proto::v1;
-use parlance_registry::Health;
 use parlance_store::StoreError;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -64,15 +63,18 @@ impl Cluster {
 
     /// Those of `users` who are nowhere, once that can be asked.
     async fn offline(&self, users: Vec<UserId>) -> Vec<UserId> {
-        let mut health = self.health.clone();
         loop {
             if let Ok(online) = self.registry.online(&users).await {
                 let offline = users.into_iter().zip(online).filter(|(_, online)| !online);
                 return offline.map(|(user, _)| user).collect();
             }
             sleep(Duration::from_secs(1)).await;
-            if health.wait_for(|health| *health == Health::Connected).await.is_err() {
-                return Vec::new();
+            // A watch wakes those who wait for it in any order; this waits with the clock.
+            while self.is_away() {
+                if self.health.has_changed().is_err() {
+                    return Vec::new();
+                }
+                sleep(Duration::from_secs(1)).await;
             }
         }
     }

@@ -384,7 +384,7 @@ impl Hub {
 
     /// Drops the rings of rooms in which nothing has happened for a while.
     pub(crate) fn trim(&self) {
-        for feed in &self.feeds {
+        for feed in self.feeds.iter() {
             feed.trim();
         }
     }
