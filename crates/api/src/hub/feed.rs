@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parlance_core::plant::{self, Plant};
 use parlance_core::{Body, Chunk, Entry, Event, Mark, Overlay, RoomId, SeqRange, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
@@ -179,7 +180,7 @@ impl Feed {
         let known = match self.known() {
             None => match self.load(store).await? {
                 // What somebody else has read meanwhile may be from before this was asked.
-                Some(Loaded { state, fresh: false }) => Some(state),
+                Some(Loaded { state, fresh: false }) if !plant::is(Plant::DiscardReread) => Some(state),
                 _ => None,
             },
             known => known,

@@ -5,7 +5,6 @@ mod inbox;
 mod messages;
 pub(crate) mod parse;
 mod rooms;
-mod server;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -78,7 +77,6 @@ impl Api {
                 Reply::AcknowledgeDelivery(self.acknowledge_delivery(caller, r).await?)
             }
             Operation::SetRoomHidden(r) => Reply::SetRoomHidden(self.set_room_hidden(caller, r).await?),
-            Operation::GetServer(_) => Reply::GetServer(self.get_server()),
             Operation::ListReceipts(r) => Reply::ListReceipts(self.list_receipts(caller, r).await?),
         })
     }
