@@ -93,6 +93,7 @@ export const Code = {
   InvalidArgument: 3,
   DeadlineExceeded: 4,
   ResourceExhausted: 8,
+  FailedPrecondition: 9,
   OutOfRange: 11,
   Unavailable: 14,
   Unauthenticated: 16,

@@ -81,6 +81,8 @@ interface CommandOf<Kind extends CommandKind> {
   readonly toUser?: string;
   /** The highest seq of the room that was known when it first went out. */
   readonly afterSeq?: number;
+  /** The epoch of the room that the seqs in it belong to, where that was known. */
+  readonly epoch?: number;
   /** When it was issued, in milliseconds since 1970; unique in its queue, and its order. */
   readonly writtenAt: number;
   readonly state: CommandState;

@@ -1,13 +1,15 @@
 import { Emitter } from "../emitter.js";
 import { ClosedError, ParlanceError, RefusedError } from "../errors.js";
+import { GapReason } from "../gen/chat_pb.js";
 import { randomId } from "../random.js";
-import type { Session } from "../session/session.js";
 import { SteadyStore, type StorageState } from "../storage/steady.js";
 import { type Change, COLLECTIONS, type Storage, type Store } from "../storage/store.js";
+import { Carrier, type Wire } from "./carrier.js";
 import { coalesce } from "./coalesce.js";
 import { type Command, isPending, laneOf, type NewCommand } from "./command.js";
 import { decodeError, encodeError, type TabMessage } from "./messages.js";
-import { type Answer, decodeAnswer, encodeAnswer, eventOf, operationOf } from "./request.js";
+import { type Answer, decodeAnswer, encodeAnswer, eventOf } from "./request.js";
+import { fateOf, ROOM_RESTORED, roomRestored } from "./restored.js";
 import { browserTabs, type TabRuntime, Tabs } from "./tabs.js";
 import { Waiters } from "./waiters.js";
 
@@ -17,9 +19,6 @@ const ACCEPT_MS = 3_000;
 const EVENT_MS = 10_000;
 /** A discarded command is remembered this long, for tabs that were frozen meanwhile. */
 const DISCARDED_MS = 24 * 3_600_000;
-
-/** What the queue needs of a session. */
-export type Wire = Pick<Session, "state" | "userId" | "call" | "online" | "head" | "on">;
 
 interface QueueEvents {
   /** A command was added, has changed, or is gone. */
@@ -65,6 +64,7 @@ export class DiscardedError extends ParlanceError {
 export class CommandQueue extends Emitter<QueueEvents> {
   readonly #wire: Wire;
   readonly #store: SteadyStore;
+  readonly #carrier: Carrier;
   readonly #tabs: Tabs<TabMessage>;
   readonly #sharedAs: string | undefined;
   readonly #entries = new Map<string, Entry>();
@@ -83,6 +83,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     super();
     this.#wire = wire;
     this.#store = new SteadyStore(storage, (store) => this.#rewrite(store));
+    this.#carrier = new Carrier(wire, this.#store);
     this.#store.on("state", (state) => this.emit("storage", state));
     this.#sharedAs = storage.sharedAs;
     this.#tabs = new Tabs(storage.sharedAs, runtime);
@@ -93,6 +94,13 @@ export class CommandQueue extends Emitter<QueueEvents> {
     });
     this.#tabs.on("message", (message) => this.#receive(message));
     wire.on("state", (state) => state.status === "closed" && this.#end(state.error ?? new ClosedError("the client was closed")));
+    // Before anything of the last connection is sent again.
+    wire.on("welcome", () => this.#restored());
+    wire.on("gap", ({ roomId, reason }) => {
+      if (reason !== GapReason.RESTORED) return;
+      this.#seen.delete(roomId);
+      this.#restored();
+    });
     // The owner reads the store when it becomes it.
     this.#tabs.start();
     if (!this.#tabs.isOwner) void this.#load();
@@ -134,7 +142,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     // Never the same: it is their order.
     this.#writtenAt = Math.max(Date.now(), this.#writtenAt + 1);
     const { userId } = this.#wire;
-    const command = { ...next, id, writtenAt: this.#writtenAt, state: "waiting", ...(userId !== "" && { userId }) } as Command;
+    const command = { ...next, id, writtenAt: this.#writtenAt, state: "waiting", ...(userId !== "" && { userId }), ...this.#carrier.epochOf(next.roomId) } as Command;
     const entry: Entry = { command, isStored: false };
     this.#entries.set(id, entry);
     const done = this.#waiters.add(id);
@@ -180,7 +188,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
 
   /** Forgets what another user has left, as far as it is known by now who is the user. */
   dropForeign(): void {
-    for (const { command } of [...this.#entries.values()]) if (this.#isForeign(command)) void this.discard(command.id);
+    for (const { command } of [...this.#entries.values()]) if (this.#carrier.isForeign(command)) void this.discard(command.id);
   }
 
   /** Ends it, and erases what is stored, in all collections but that of commands if these are kept. */
@@ -220,6 +228,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
       });
       if (forgotten.length > 0) void this.#store.write(forgotten);
       this.#sort();
+      this.#restored();
       if (--this.#loading === 0) this.#goneWhileLoading.clear();
       this.#pump();
     });
@@ -232,12 +241,12 @@ export class CommandQueue extends Emitter<QueueEvents> {
     const known = this.#entries.get(stored.id);
     if (!known) {
       if (this.#goneWhileLoading.has(stored.id)) return;
-      if (this.#isForeign(stored)) return void this.#store.write([{ collection: "commands", key: stored.id, value: undefined }]);
+      if (this.#carrier.isForeign(stored)) return void this.#store.write([{ collection: "commands", key: stored.id, value: undefined }]);
       this.#entries.set(stored.id, { command: stored, isStored: true });
       this.emit("change", stored);
     } else if (known.command.afterSeq === undefined && stored.afterSeq !== undefined) {
       // Another tab has sent it already.
-      known.command = { ...known.command, afterSeq: stored.afterSeq };
+      known.command = { ...known.command, afterSeq: stored.afterSeq, ...(stored.epoch !== undefined && { epoch: stored.epoch }) };
     }
   }
 
@@ -267,15 +276,16 @@ export class CommandQueue extends Emitter<QueueEvents> {
     const { id } = entry.command;
     try {
       await this.#wire.online(signal);
-      if (this.#isForeign(entry.command)) return await this.discard(id);
+      if (this.#carrier.isForeign(entry.command)) return await this.discard(id);
+      if (this.#carrier.isOutdated(entry.command) && fateOf(entry.command) !== "send") return this.#restored();
       signal.throwIfAborted();
-      const isDiscarded = !(await this.#claim(entry, signal));
+      const claimed = await this.#carrier.claim(entry.command);
       signal.throwIfAborted();
-      if (isDiscarded) return this.#dropLocally(id);
-      const operation = operationOf(entry.command);
-      const value = await this.#wire.call(operation.case, operation.value, signal);
+      if (!claimed) return this.#dropLocally(id);
+      entry.command = claimed;
+      this.#announce(claimed);
       // Too late to be taken back.
-      this.#confirm(entry, { case: operation.case, value } as Answer);
+      this.#confirm(entry, await this.#carrier.send(claimed, signal));
     } catch (error) {
       if (signal.aborted || this.#isEndOfSession(error)) return;
       this.#refuse(entry, error);
@@ -285,24 +295,25 @@ export class CommandQueue extends Emitter<QueueEvents> {
     }
   }
 
-  /**
-   * Notes in the storage that it goes out, and what is known of its room: whoever sends it again, now
-   * or after a restart, says the same. Returns false where it was discarded in another tab.
-   */
-  async #claim(entry: Entry, signal: AbortSignal): Promise<boolean> {
-    const { id, roomId } = entry.command;
-    const head = roomId === undefined ? undefined : this.#wire.head(roomId);
-    const afterSeq = entry.command.afterSeq ?? (head ? Number(head) : undefined);
-    const claimed = { ...entry.command, state: "sending", ...(afterSeq !== undefined && { afterSeq }) } as Command;
-    const { late, value } = await this.#store.update("commands", id, (current) => {
-      if (current?.state === "discarded") return current;
-      return current?.afterSeq === undefined ? claimed : { ...claimed, afterSeq: current.afterSeq };
-    });
-    if (signal.aborted) return true;
-    if (!late && value?.state === "discarded") return false;
-    entry.command = late || !value ? claimed : (value as Command);
-    this.#announce(entry.command);
-    return true;
+  /** Rooms may have been restored from a backup: what was issued before is looked at again. */
+  #restored(): void {
+    if (!this.#tabs.isOwner) return;
+    for (const entry of [...this.#entries.values()]) {
+      const { command, running } = entry;
+      if (!this.#carrier.isOutdated(command)) continue;
+      running?.abort();
+      const fate = fateOf(command);
+      if (fate === "fail") this.#refuse(entry, roomRestored(command.roomId ?? ""));
+      else if (fate === "drop") this.#forget(command.id);
+    }
+  }
+
+  /** Drops a command in all tabs and the storage, as if another one had cancelled it. */
+  #forget(id: string): void {
+    this.#remove(id);
+    this.#tabs.post({ type: "removed", id, isDiscarded: false });
+    this.#waiters.resolve(id, undefined);
+    void this.#store.write([{ collection: "commands", key: id, value: undefined }]);
   }
 
   #confirm(entry: Entry, answer: Answer): void {
@@ -345,11 +356,6 @@ export class CommandQueue extends Emitter<QueueEvents> {
     else this.#remove(command.id);
     this.emit("failed", command);
     this.#waiters.reject(command.id, error);
-  }
-
-  #isForeign({ userId }: Command): boolean {
-    const own = this.#wire.userId;
-    return userId !== undefined && own !== "" && userId !== own;
   }
 
   /** Another tab owns the queue now: it sends what was under way again. */
@@ -463,7 +469,8 @@ export class CommandQueue extends Emitter<QueueEvents> {
 }
 
 /** Whether there is something to show it on. Others are told to their caller, and forgotten. */
-function staysWhenFailed({ kind }: Command): boolean {
+function staysWhenFailed({ kind, error }: Command): boolean {
+  if (error?.reason === ROOM_RESTORED) return false;
   return kind === "send" || kind === "edit" || kind === "delete" || kind === "react" || kind === "unreact";
 }
 

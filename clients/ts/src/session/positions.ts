@@ -10,7 +10,10 @@ const MAX_BROKEN_PROMISES = 3;
 interface Position {
   /** Handed over up to here; undefined until anything was. */
   cursor: bigint | undefined;
+  /** Of what was handed over. */
   epoch: bigint;
+  /** As the server said last: a gap follows where it is another one. */
+  serverEpoch: bigint;
   /** The highest seq that is known to exist. */
   head: bigint;
   /** The membership has ended. */
@@ -66,7 +69,9 @@ export class Positions {
       // A changed epoch is learnt from the gap that follows: a connection lost in between
       // would hide it.
       position.epoch ||= epoch;
-      if (seq > position.head) position.head = seq;
+      position.serverEpoch = epoch;
+      // Of another epoch, what was known to exist may not.
+      if (seq > position.head || (epoch !== 0n && epoch !== position.epoch)) position.head = seq;
     }
   }
 
@@ -90,6 +95,7 @@ export class Positions {
   gap(gap: Gap, now: number): Gap | undefined {
     const position = this.#position(gap.roomId);
     position.epoch = gap.epoch || position.epoch;
+    position.serverEpoch = gap.epoch || position.serverEpoch;
     if (gap.reason === GapReason.RESTORED) {
       // Seqs mean other events now: nothing held before counts.
       position.cursor = gap.toSeq;
@@ -136,6 +142,11 @@ export class Positions {
     return this.#rooms.get(roomId)?.epoch ?? 0n;
   }
 
+  /** The same as the server said it last: where they differ, the room was restored from a backup. */
+  serverEpoch(roomId: string): bigint {
+    return this.#rooms.get(roomId)?.serverEpoch ?? 0n;
+  }
+
   /** The answer to a message told its seq: its event comes, too. */
   learn(roomId: string, seq: bigint, now: number): void {
     const position = this.#position(roomId);
@@ -157,7 +168,7 @@ export class Positions {
 
   #position(roomId: string): Position {
     let position = this.#rooms.get(roomId);
-    if (!position) this.#rooms.set(roomId, (position = { cursor: undefined, epoch: 0n, head: 0n, hasLeft: false }));
+    if (!position) this.#rooms.set(roomId, (position = { cursor: undefined, epoch: 0n, serverEpoch: 0n, head: 0n, hasLeft: false }));
     return position;
   }
 }

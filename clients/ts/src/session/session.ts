@@ -155,9 +155,14 @@ export class Session extends Emitter<SessionEvents> {
     return this.#positions.cursor(roomId);
   }
 
-  /** The epoch of a room, 0 where unknown. */
+  /** The epoch of what was handed over of a room, 0 where unknown. */
   epoch(roomId: string): bigint {
     return this.#positions.epoch(roomId);
+  }
+
+  /** The epoch of a room by the last welcome or gap, 0 before. Another one than {@link epoch}: it was restored from a backup. */
+  serverEpoch(roomId: string): bigint {
+    return this.#positions.serverEpoch(roomId);
   }
 
   /** The machine or the page was asleep: tries at once, and doubts a connection from before. */
