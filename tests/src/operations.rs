@@ -28,7 +28,7 @@ const fn operation(
 
 /// Every unary call there is; a test compares the list with the contract.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 31] = [
+pub static OPERATIONS: [Operation; 32] = [
     operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
     operation("ChatService/GetMessage", Method::GET, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4}"#),
     operation("ChatService/ListMessages", Method::GET, "/v1/rooms/ROOM/messages", "{}"),
@@ -60,6 +60,7 @@ pub static OPERATIONS: [Operation; 31] = [
     operation("InboxService/AcknowledgeDelivery", Method::POST, "/v1/rooms/ROOM/delivered", r#"{"seq": 4, "requestId": "op"}"#),
     operation("InboxService/ListReceipts", Method::GET, "/v1/rooms/ROOM/receipts", "{}"),
     operation("InboxService/SetRoomHidden", Method::POST, "/v1/rooms/ROOM/hidden", r#"{"hidden": true, "requestId": "op"}"#),
+    operation("ServerService/GetServer", Method::GET, "/v1/server", "{}"),
 ];
 
 /// Variants of those calls that others may make.

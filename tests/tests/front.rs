@@ -93,7 +93,7 @@ async fn reflection_lists_the_services() {
     let answer = answers.into_inner().next().await.unwrap().unwrap();
     let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else { panic!() };
     let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
-    for service in ["ChatService", "UserService", "RoomService", "InboxService"] {
+    for service in ["ChatService", "UserService", "RoomService", "InboxService", "ServerService"] {
         assert!(names.contains(&format!("parlance.v1.{service}")), "{names:?}");
     }
 }

@@ -32,6 +32,20 @@ async fn server_for(signer: &Signer, options: &[&str]) -> (Server, TempDir) {
     (server, dir)
 }
 
+#[tokio::test]
+async fn anyone_learns_how_to_sign_in_and_the_limits() {
+    let (keyed, _dir) = server_for(&Signer::Hs256(SECRET.to_vec()), &[]).await;
+    let local = Server::start().await;
+    for (server, expected) in [(&keyed, "SIGN_IN_TOKEN"), (&local, "SIGN_IN_NAME")] {
+        let answer = server.http().get("/v1/server").answer().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let told = answer.json();
+        assert_eq!(told["signIn"], expected);
+        assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
+        assert!(told["limits"]["maxTextBytes"].as_u64().unwrap() > 0, "{told}");
+    }
+}
+
 /// What a token comes to: a stream through each door, a unary call, a REST call.
 async fn check(server: &Server, token: &str, expected: Result<(), &str>) {
     let expected = expected.map_err(|reason| (Code::Unauthenticated, reason.to_owned()));

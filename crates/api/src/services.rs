@@ -12,6 +12,7 @@ use parlance_delivery::{Deliveries, Outlet};
 use parlance_proto::server::chat_service_server::{ChatService, ChatServiceServer};
 use parlance_proto::server::inbox_service_server::{InboxService, InboxServiceServer};
 use parlance_proto::server::room_service_server::{RoomService, RoomServiceServer};
+use parlance_proto::server::server_service_server::{ServerService, ServerServiceServer};
 use parlance_proto::server::user_service_server::{UserService, UserServiceServer};
 use parlance_proto::v1;
 use tokio::time::timeout;
@@ -52,6 +53,11 @@ impl Services {
     /// `InboxService`, likewise.
     pub fn inbox(&self) -> InboxServiceServer<Self> {
         InboxServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
+    }
+
+    /// `ServerService`, likewise.
+    pub fn server(&self) -> ServerServiceServer<Self> {
+        ServerServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
     }
 
     /// Opens a session for whoever `authorization` names, fed from `inbound`. Events may go
@@ -219,6 +225,16 @@ impl InboxService for Services {
         acknowledge_delivery(AcknowledgeDeliveryRequest) -> AcknowledgeDeliveryResponse;
         list_receipts(ListReceiptsRequest) -> ListReceiptsResponse;
         set_room_hidden(SetRoomHiddenRequest) -> SetRoomHiddenResponse;
+    }
+}
+
+#[async_trait]
+impl ServerService for Services {
+    async fn get_server(
+        &self,
+        _: Request<v1::GetServerRequest>,
+    ) -> Result<Response<v1::GetServerResponse>, Status> {
+        Ok(Response::new(self.0.get_server()))
     }
 }
 

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use futures::future::MapOk;
 use futures::stream::Empty;
 use futures::{StreamExt, TryFutureExt, stream};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body as HttpBody, Frame};
 use parlance_proto::error::with_details;
 use parlance_proto::v1;
@@ -37,6 +37,12 @@ pub fn opened(session: Deliveries) -> tonic::Response<Nothing> {
     let mut response = tonic::Response::new(stream::empty());
     response.extensions_mut().insert(Opened(Arc::new(Mutex::new(Some(session)))));
     response
+}
+
+/// gRPC, and not in the clothes of a browser's request, which is sent in other words.
+pub fn is_native(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind == b"application/grpc" || kind.starts_with(b"application/grpc+")
 }
 
 /// One of tonic's servers; what its streams hand out is sent from here.

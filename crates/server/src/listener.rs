@@ -11,6 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parlance_api::Departure;
+use parlance_http2::{Connection, KeepAlive, Opened, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -22,8 +23,6 @@ use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
 use crate::edge::limits as edge;
-use crate::first_bytes::{Opened, Version};
-use crate::http2::{Connection, KeepAlive};
 use crate::tls::Tls;
 
 /// How long a connection may take to say what it speaks, and an HTTP/1 request its

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use parlance_api::services::Services;
 use parlance_bridge::{Bridge, ChatBackend};
+use parlance_delivery::grpc::is_native;
 use parlance_proto::error::with_details;
 use parlance_proto::{DESCRIPTOR, ERROR_DETAILS_DESCRIPTOR};
 use tokio_util::sync::CancellationToken;
@@ -59,7 +60,8 @@ pub(crate) fn node(
     let chat = Routes::new(services.chat())
         .add_service(services.users())
         .add_service(services.rooms())
-        .add_service(services.inbox());
+        .add_service(services.inbox())
+        .add_service(services.server());
     let services_alone = chat.clone().prepare().into_axum_router();
     let for_edges = chat.clone().add_service(health.clone()).prepare().into_axum_router().fallback(unknown);
     // Without configured keys, pages in a browser on this machine must not reach it either.
@@ -120,17 +122,11 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     kind.starts_with(b"application/grpc")
 }
 
-/// gRPC, and not in the clothes of a browser's request, which is sent in other words.
-pub(crate) fn is_native_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    kind == b"application/grpc" || kind.starts_with(b"application/grpc+")
-}
-
 /// A call of gRPC's own has no origin, and nobody caches its answer. Every connection would
 /// keep these headers, to say them shorter the next time.
 fn without_cors(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    if is_native_grpc(headers) {
+    if is_native(headers) {
         headers.remove(header::VARY);
         headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
     }

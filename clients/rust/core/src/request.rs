@@ -78,6 +78,7 @@ requests! {
     AcknowledgeDelivery: AcknowledgeDeliveryRequest -> AcknowledgeDeliveryResponse,
     ListReceipts: ListReceiptsRequest -> ListReceiptsResponse,
     SetRoomHidden: SetRoomHiddenRequest -> SetRoomHiddenResponse,
+    GetServer: GetServerRequest -> GetServerResponse,
 }
 
 /// What makes a mutation safe to repeat.
@@ -147,6 +148,7 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         | Operation::SendTyping(_)
         | Operation::GetUser(_)
         | Operation::ListUsers(_)
+        | Operation::GetServer(_)
         | Operation::GetPresence(_)
         | Operation::GetRoom(_)
         | Operation::ListRooms(_)

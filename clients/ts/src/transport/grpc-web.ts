@@ -10,6 +10,7 @@ import {
   InboxService,
   type Reply,
   RoomService,
+  ServerService,
   type ServerFrame,
   ServerFrameSchema,
   SubscribeRequestSchema,
@@ -23,7 +24,7 @@ import { serverUrl } from "./url.js";
 
 /** The unary call of each operation: they share their names. */
 const METHODS = new Map<string, DescMethodUnary>();
-for (const service of [ChatService, UserService, RoomService, InboxService] as DescService[]) {
+for (const service of [ChatService, UserService, RoomService, InboxService, ServerService] as DescService[]) {
   for (const method of service.methods) if (method.methodKind === "unary") METHODS.set(method.localName, method as DescMethodUnary);
 }
 

@@ -46,18 +46,10 @@ export type SignInMode = "name" | "token";
 
 /** How the server wants to be signed in to. Rejects if it cannot be reached. */
 export async function signInMode(signal?: AbortSignal): Promise<SignInMode> {
-  // No call without a token says so. This one creates nobody, since no id has a slash: it is refused
-  // for that where a name is enough, and otherwise for the missing token.
-  const response = await postUser({ userId: "/" }, signal);
-  await response.body?.cancel();
-  if (response.status === 401) return "token";
-  if (response.status === 400) return "name";
-  throw new TypeError(`unexpected status ${response.status}`);
-}
-
-function postUser(user: { userId: string; name?: string }, signal?: AbortSignal): Promise<Response> {
-  const headers = { "content-type": "application/json" };
-  return fetch("v1/users", { method: "POST", headers, body: JSON.stringify(user), ...(signal && { signal }) });
+  const response = await fetch("v1/server", signal ? { signal } : {});
+  if (!response.ok) throw new TypeError(`unexpected status ${response.status}`);
+  const { signIn } = (await response.json()) as { signIn?: unknown };
+  return signIn === "SIGN_IN_NAME" ? "name" : "token";
 }
 
 /** A token behind the `#` of the address, from a page that signs people in. It does not stay there. */
@@ -70,7 +62,8 @@ export function tokenFromAddress(): string | undefined {
 
 /** A person of this name, and a token for them: in local mode anyone may be anyone. */
 export async function localUser(userId: string, name: string): Promise<{ userId: string; token: string }> {
-  const response = await postUser({ userId, name });
+  const headers = { "content-type": "application/json" };
+  const response = await fetch("v1/users", { method: "POST", headers, body: JSON.stringify({ userId, name }) });
   const body = await response.json().catch(() => ({}));
   if (response.status === 401 || (response.ok && !body.token)) throw new NeedsToken("this server asks for a token");
   if (!response.ok) throw new Error(body.error?.message ?? texts.signIn.answered(response.status));

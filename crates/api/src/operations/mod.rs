@@ -5,6 +5,7 @@ mod inbox;
 mod messages;
 pub(crate) mod parse;
 mod rooms;
+mod server;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -77,6 +78,7 @@ impl Api {
                 Reply::AcknowledgeDelivery(self.acknowledge_delivery(caller, r).await?)
             }
             Operation::SetRoomHidden(r) => Reply::SetRoomHidden(self.set_room_hidden(caller, r).await?),
+            Operation::GetServer(_) => Reply::GetServer(self.get_server()),
             Operation::ListReceipts(r) => Reply::ListReceipts(self.list_receipts(caller, r).await?),
         })
     }

@@ -31,6 +31,9 @@ use super::parting::parting;
 /// The stream that every WebSocket becomes.
 const CHAT: &str = "/parlance.v1.ChatService/Chat";
 
+/// What is answered before anyone signs in.
+const GET_SERVER: &str = "/parlance.v1.ServerService/GetServer";
+
 /// The nodes behind the bridge.
 ///
 /// The bridge has left nothing of the headers but those of the contract; the token among
@@ -111,7 +114,9 @@ impl ChatBackend for Upstream {
     }
 
     async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status> {
-        signed(&headers)?;
+        if path != GET_SERVER {
+            signed(&headers)?;
+        }
         let path = PathAndQuery::from_str(path).map_err(|error| Status::internal(error.to_string()))?;
         let call = Call { headers, path, request };
         let (route, is_read) = (self.nodes.route(None), call.is_read());
@@ -186,6 +191,7 @@ mod tests {
             "GetMessage",
             "GetPresence",
             "GetRoom",
+            "GetServer",
             "GetUser",
             "ListEvents",
             "ListInbox",

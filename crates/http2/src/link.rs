@@ -10,14 +10,14 @@ use h2::{Error, RecvStream};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::bell::Bell;
+use crate::bell::Bell;
 
 /// A request, and the way to answer it.
-pub(super) type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
+pub(crate) type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
 
 /// A connection, between the task that drives it and whoever has something for its only
 /// stream.
-pub(super) struct Link<S> {
+pub(crate) struct Link<S> {
     ends: Mutex<Ends<S>>,
     /// Rung by HTTP/2 for whatever there is to do.
     bell: Arc<Bell>,
@@ -34,16 +34,16 @@ struct Ends<S> {
 }
 
 /// Counts a response as under way.
-pub(super) struct Counted<S>(Arc<Link<S>>);
+pub(crate) struct Counted<S>(Arc<Link<S>>);
 
 /// A connection that somebody else than its task writes to, until this is dropped.
-pub(super) struct Writing<'l, S> {
+pub(crate) struct Writing<'l, S> {
     link: &'l Link<S>,
     ends: MutexGuard<'l, Ends<S>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    pub(super) fn new(connection: Connection<S, Bytes>) -> Arc<Self> {
+    pub(crate) fn new(connection: Connection<S, Bytes>) -> Arc<Self> {
         let bell = Arc::new(Bell::default());
         let ends = Ends { connection: Some(connection), accepted: VecDeque::new() };
         let (waker, streams) = (Waker::from(bell.clone()), AtomicUsize::new(0));
@@ -55,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     /// Drives the connection until there is a request. None at its end.
-    pub(super) async fn accept(&self) -> Option<Result<Accepted, Error>> {
+    pub(crate) async fn accept(&self) -> Option<Result<Accepted, Error>> {
         poll_fn(|cx| {
             self.bell.wakes(cx.waker());
             let mut ends = self.lock();
@@ -68,26 +68,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     /// Takes no more requests, and ends once all are answered.
-    pub(super) fn shut_down(&self) {
+    pub(crate) fn shut_down(&self) {
         if let Some(connection) = &mut self.lock().connection {
             connection.graceful_shutdown();
         }
     }
 
     /// Ends it, whatever is under way.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         // Dropped after it is unlocked: streams are told, and may look.
         let _closed = self.lock().connection.take();
     }
 
-    pub(super) fn count(self: &Arc<Self>) -> Counted<S> {
+    pub(crate) fn count(self: &Arc<Self>) -> Counted<S> {
         self.streams.fetch_add(1, Ordering::Relaxed);
         Counted(self.clone())
     }
 
     /// Takes over from the task, for what is then given to the connection's only stream. Where
     /// there are more, the task writes what many of them were given in one go.
-    pub(super) fn write(&self) -> Option<Writing<'_, S>> {
+    pub(crate) fn write(&self) -> Option<Writing<'_, S>> {
         if self.streams.load(Ordering::Relaxed) > 1 {
             return None;
         }
@@ -99,7 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 }
 
 impl<S> Counted<S> {
-    pub(super) fn link(&self) -> &Link<S> {
+    pub(crate) fn link(&self) -> &Link<S> {
         &self.0
     }
 }
@@ -119,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Ends<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Writing<'_, S> {
     /// Writes what there is.
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         // Whatever it rang for is done here: what was given to any stream is written, and what
         // came is read.
         self.link.bell.forget();

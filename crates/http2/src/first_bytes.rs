@@ -12,31 +12,37 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a peer speaks.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Version {
+pub enum Version {
+    /// Any version before 2.
     Http1,
+    /// HTTP/2, whether agreed on before or not.
     Http2,
 }
 
 /// Whether a peer was heard since somebody asked.
 #[derive(Debug, Default)]
-pub(crate) struct Heard(AtomicBool);
+pub struct Heard(AtomicBool);
 
 impl Heard {
-    pub(crate) fn take(&self) -> bool {
+    /// Whether it was heard since this was last called.
+    pub fn take(&self) -> bool {
         self.0.swap(false, Ordering::Relaxed)
     }
 }
 
 /// A connection whose first bytes were looked at, and are read again.
-pub(crate) struct Opened<S> {
+pub struct Opened<S> {
     first: Bytes,
     io: S,
     heard: Arc<Heard>,
 }
 
 impl<S: AsyncRead + Unpin> Opened<S> {
-    /// Reads until it is clear what the peer speaks. Fails if it ends before.
-    pub(crate) async fn new(mut io: S) -> Result<(Version, Self)> {
+    /// Reads until it is clear what the peer speaks.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if it ends before, and those of `io`.
+    pub async fn new(mut io: S) -> Result<(Version, Self)> {
         let mut first = BytesMut::with_capacity(PREFACE.len());
         let version = loop {
             if first == PREFACE {
@@ -52,7 +58,8 @@ impl<S: AsyncRead + Unpin> Opened<S> {
         Ok((version, Self { first: first.freeze(), io, heard: Arc::default() }))
     }
 
-    pub(crate) fn heard(&self) -> Arc<Heard> {
+    /// Notes when the peer is heard, from the end of its first bytes on.
+    pub fn heard(&self) -> Arc<Heard> {
         self.heard.clone()
     }
 }

@@ -9,7 +9,7 @@ use futures::task::AtomicWaker;
 /// HTTP/2 wakes whoever drives a connection for all that is given it to send. Who sends it
 /// at once hushes the bell before, and has not woken anybody for nothing.
 #[derive(Default)]
-pub(super) struct Bell {
+pub(crate) struct Bell {
     task: AtomicWaker,
     hushed: AtomicBool,
     /// Since it was hushed.
@@ -18,23 +18,23 @@ pub(super) struct Bell {
 
 impl Bell {
     /// Whom to wake.
-    pub(super) fn wakes(&self, task: &Waker) {
+    pub(crate) fn wakes(&self, task: &Waker) {
         self.task.register(task);
     }
 
     /// Wakes nobody from now on. One hushes it at a time.
-    pub(super) fn hush(&self) {
+    pub(crate) fn hush(&self) {
         self.rung.store(false, Ordering::SeqCst);
         self.hushed.store(true, Ordering::SeqCst);
     }
 
     /// Forgets that it rang: what it rang for is looked at after this.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.rung.store(false, Ordering::SeqCst);
     }
 
     /// Wakes again, and for what has rung it meanwhile.
-    pub(super) fn unhush(&self) {
+    pub(crate) fn unhush(&self) {
         // A ring in between sees either that it is not hushed, or is seen here.
         self.hushed.store(false, Ordering::SeqCst);
         if self.rung.load(Ordering::SeqCst) {
@@ -43,7 +43,7 @@ impl Bell {
     }
 
     /// Wakes the task, hushed or not.
-    pub(super) fn ring(&self) {
+    pub(crate) fn ring(&self) {
         self.task.wake();
     }
 }

@@ -1,19 +1,24 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::{get, post};
+use bytes::Bytes;
 use futures::stream;
 use h2::client::{ResponseFuture, SendRequest};
+use h2::server::Builder;
+use h2::{Error, RecvStream};
 use http_body::Frame;
-use parlance_delivery::{Delivery, SharedFrame, Source};
+use parlance_delivery::{Delivery, Outlet, SharedFrame, Source};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy, duplex, split};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use super::*;
-use crate::first_bytes::Opened;
+use crate::{Connection, KeepAlive, Opened};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 

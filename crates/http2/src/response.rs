@@ -10,12 +10,12 @@ use http_body::Body as _;
 use parlance_delivery::{Push, Source};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::bell::Bell;
-use super::link::Counted;
+use crate::bell::Bell;
+use crate::link::Counted;
 
 /// The body of a response on its way to the peer, between its own task and those who have
 /// something for the client while that waits.
-pub(super) struct Response<S> {
+pub(crate) struct Response<S> {
     ends: Mutex<Ends>,
     link: Counted<S>,
     /// Rung by HTTP/2 when the stream may send or is reset.
@@ -33,7 +33,7 @@ struct Ends {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Response<S> {
-    pub(super) fn new(stream: SendStream<Bytes>, body: Body, link: Counted<S>) -> Arc<Self> {
+    pub(crate) fn new(stream: SendStream<Bytes>, body: Body, link: Counted<S>) -> Arc<Self> {
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(bell.clone());
         let ends = Ends { stream, body, waiting: None, is_idle: false, waker };
@@ -41,7 +41,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Response<S> {
     }
 
     /// Sends all of it. Fails if the stream or the connection ends before.
-    pub(super) async fn send(&self) -> Result<(), Error> {
+    pub(crate) async fn send(&self) -> Result<(), Error> {
         poll_fn(|cx| {
             self.bell.wakes(cx.waker());
             self.ends.lock().unwrap_or_else(PoisonError::into_inner).poll_send(cx)

@@ -6,7 +6,7 @@ use h2::{Reason, RecvStream};
 use http_body::{Body, Frame};
 
 /// The body of a request.
-pub(super) struct Incoming {
+pub(crate) struct Incoming {
     stream: RecvStream,
     /// Only trailers can follow.
     is_read: bool,

@@ -1,0 +1,16 @@
+use parlance_proto::v1;
+
+use crate::{Api, contract_limits};
+
+impl Api {
+    /// What anyone may know, signed in or not.
+    pub(crate) fn get_server(&self) -> v1::GetServerResponse {
+        let sign_in = if self.auth().is_local() { v1::SignIn::Name } else { v1::SignIn::Token };
+        v1::GetServerResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            sign_in: sign_in.into(),
+            limits: Some(contract_limits()),
+            server_time: Some(parlance_proto::convert::timestamp(self.clock().now())),
+        }
+    }
+}

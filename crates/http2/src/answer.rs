@@ -1,0 +1,86 @@
+use std::future::poll_fn;
+use std::sync::{Arc, Weak};
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Error, RecvStream, SendStream};
+use http::{HeaderName, Request, header};
+use http_body::Body as _;
+use parlance_delivery::grpc::is_native;
+use parlance_delivery::{Outlet, Push};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower::ServiceExt;
+
+use crate::incoming::Incoming;
+use crate::link::{Accepted, Counted};
+use crate::response::Response;
+
+/// Headers that speak of an HTTP/1 connection, and may not be said in HTTP/2.
+const OF_CONNECTIONS: [HeaderName; 5] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// Calls the app for one request, and sends what it answers.
+///
+/// No `async fn`: a stream that is open for hours need not hold room for how it was opened.
+pub(crate) fn answer<S>(
+    (request, respond): Accepted,
+    app: Router,
+    counted: Counted<S>,
+) -> impl Future<Output = ()> + Send
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let outlet = is_native(request.headers()).then(Outlet::default);
+    let call = Box::pin(call(request, respond, app, outlet.clone()));
+    async move {
+        let begun = call.await;
+        let sent = match begun {
+            Some(Ok((stream, Some(body)))) => {
+                let response = Response::new(stream, body, counted);
+                if let Some(outlet) = outlet {
+                    outlet.connect(Arc::downgrade(&response) as Weak<dyn Push>);
+                }
+                response.send().await
+            }
+            Some(begun) => begun.map(drop),
+            None => return,
+        };
+        if let Err(error) = sent {
+            tracing::debug!(%error, "a response was not sent to its end");
+        }
+    }
+}
+
+/// Has the app answer, if the peer still wants it, and begins to send that: the body is
+/// still to come, if there is one.
+async fn call(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    app: Router,
+    outlet: Option<Outlet>,
+) -> Option<Result<(SendStream<Bytes>, Option<Body>), Error>> {
+    let mut request = request.map(|body| Body::new(Incoming::from(body)));
+    if let Some(outlet) = outlet {
+        request.extensions_mut().insert(outlet);
+    }
+    let answer = tokio::select! {
+        biased;
+        answer = app.oneshot(request) => answer,
+        _ = poll_fn(|cx| respond.poll_reset(cx)) => return None,
+    };
+    let Ok(answer) = answer;
+    let (mut head, body) = answer.into_parts();
+    for name in OF_CONNECTIONS {
+        head.headers.remove(name);
+    }
+    let body = (!body.is_end_stream()).then_some(body);
+    let stream = respond.send_response(http::Response::from_parts(head, ()), body.is_none());
+    Some(stream.map(|stream| (stream, body)))
+}
