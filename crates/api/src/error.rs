@@ -74,6 +74,20 @@ pub enum Error {
     Contention,
 }
 
+impl From<parlance_rooms::Error> for Error {
+    fn from(error: parlance_rooms::Error) -> Self {
+        use parlance_rooms::Error as Room;
+        match error {
+            Room::RoomNotFound => Self::RoomNotFound,
+            Room::UserNotFound(user) => Self::UserNotFound(user),
+            Room::Refused { room, refusal } => Self::Refused { room, refusal },
+            Room::Draining => Self::Draining,
+            Room::Contention => Self::Contention,
+            Room::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 impl From<Error> for Failure {
     /// The one place where errors become codes and reasons. `docs/errors.md` lists
     /// them.

@@ -6,26 +6,19 @@
 #![warn(missing_docs)]
 
 pub mod auth;
-mod clock;
-mod cluster;
-mod departure;
 mod error;
-mod hub;
 mod limits;
-mod map;
 mod marks;
 mod operations;
-mod own_task;
-mod past;
 #[cfg(test)]
 mod planted;
 mod profiles;
-pub mod random;
-mod rooms;
 pub mod services;
 mod session;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -43,19 +36,18 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use clock::BoundedClock;
-pub use cluster::Recovery;
-pub use departure::Departure;
 pub use error::Error;
 pub use limits::Sizes;
 
+pub use parlance_cluster::limits::{ISOLATION, PRESENCE_GRACE, RECOVERY_READS};
+
 use crate::auth::{Auth, Caller};
-use crate::cluster::{Cluster, Pace, SignalRoom};
-use crate::hub::Hub;
-use crate::map::Map;
 use crate::marks::Marks;
 use crate::profiles::Profiles;
-use crate::rooms::Rooms;
+use parlance_cluster::{Cluster, Departure, Pace, Recovery, SignalRoom};
+use parlance_hub::Hub;
+use parlance_rooms::Rooms;
+use parlance_runtime::map::Map;
 
 /// How often idle state is dropped.
 const TRIM_EVERY: Duration = Duration::from_secs(10);
@@ -90,16 +82,6 @@ pub struct Parts {
     /// Sizes of pages and caches; [`Sizes::PRODUCTION`] unless something is tested.
     pub sizes: &'static Sizes,
 }
-
-/// Reads a second that find the news of 10,000 active rooms in five seconds.
-pub const RECOVERY_READS: u32 = limits::RECOVERY_READS;
-
-/// How long someone counts as online after their last session has ended.
-pub const PRESENCE_GRACE: Duration = limits::PRESENCE_GRACE;
-
-/// Long enough for most outages of one node's way to the registry, and short enough for others to
-/// go on looking for what it writes.
-pub const ISOLATION: Duration = limits::ISOLATION;
 
 /// What a node holds for sessions and callers: back to what it was at the start, but for rooms
 /// that stay loaded a while, once all of them have gone.
@@ -151,18 +133,19 @@ impl Api {
         let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
         let (store, registry) = (parts.store.clone(), parts.registry.clone());
         let sizes = parts.sizes;
-        let hub = Arc::new(Hub::new(store.clone(), registry.clone(), tasks.clone(), sizes));
+        let hub = Arc::new(Hub::new(store.clone(), registry.clone(), tasks.clone(), &sizes.hub));
         let reconnect_spread = parts.reconnect_spread;
         let departure = Departure::new(shutdown, reconnect_spread);
         let (reads_per_second, isolation) = (parts.recovery_reads, parts.isolation);
         let presence_grace = parts.presence_grace;
         let pace = Pace { reads_per_second, isolation, reconnect_spread, presence_grace };
-        let cluster = Arc::new(Cluster::new(registry.clone(), store.clone(), hub.clone(), pace, sizes));
+        let cluster =
+            Arc::new(Cluster::new(registry.clone(), store.clone(), hub.clone(), pace, &sizes.cluster));
         let clock = parts.clock.clone();
         let marks = Arc::new(Marks::new(store.clone(), cluster.clone(), tasks.clone()));
         let profiles = Profiles::new(store.clone(), cluster.clone(), tasks.clone(), end.clone(), sizes);
         let profiles = Arc::new(profiles);
-        let rooms = Rooms::new(rooms::Parts {
+        let rooms = Rooms::new(parlance_rooms::Parts {
             store,
             hub: hub.clone(),
             cluster: cluster.clone(),
@@ -170,7 +153,7 @@ impl Api {
             clock,
             departure: departure.clone(),
             tasks: tasks.clone(),
-            sizes,
+            sizes: &sizes.rooms,
         });
         let inbound = cluster.clone().receive(rooms.clone(), registry.notices(), tasks.clone(), end.clone());
         tasks.spawn(inbound);
@@ -366,23 +349,6 @@ async fn trim(api: Arc<Api>) {
                     rates.retain_recent();
                 }
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::testing::{TestNode, user};
-
-    #[tokio::test]
-    async fn a_full_list_of_known_users_keeps_a_part() {
-        let node = TestNode::start();
-        for number in 0..20 {
-            let id = user(&format!("user-{number}"));
-            node.api.remember(&id);
-            assert!(node.api.is_known(&id));
-            let known = node.api.known_users.len();
-            assert!(known >= 3.min(number + 1) && known <= 4, "{known}");
         }
     }
 }

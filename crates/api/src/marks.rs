@@ -7,9 +7,9 @@ use parlance_proto::v1;
 use parlance_store::{Store, StoreError};
 use tokio_util::task::TaskTracker;
 
-use crate::cluster::{Cluster, SignalRoom};
-use crate::map::Map;
-use crate::own_task::run_to_end;
+use parlance_cluster::{Cluster, SignalRoom};
+use parlance_runtime::map::Map;
+use parlance_runtime::own_task::run_to_end;
 
 /// Moves members' cursors, one write at a time for each: what comes while one is under way
 /// shares the next.
@@ -144,8 +144,8 @@ mod tests {
 
     use super::*;
     use crate::Error;
-    use crate::hub::{Terms, Waken};
     use crate::testing::{TestNode, caller, group, soon, user};
+    use parlance_hub::{Terms, Waken};
 
     #[tokio::test]
     async fn a_mark_that_is_given_up_leaves_nothing_behind() {

@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Sizes;
-use crate::cluster::Cluster;
 use crate::limits::{MAX_PROFILE_ROOMS, PROFILE_EVERY};
-use crate::map::Map;
 use crate::operations::user_to_proto;
+use parlance_cluster::Cluster;
+use parlance_runtime::map::Map;
 
 /// Announces profiles that have changed, each in a task of its own.
 pub(crate) struct Profiles {
@@ -99,8 +99,8 @@ mod tests {
     use v1::server_frame::Frame;
 
     use super::*;
-    use crate::hub::Waken;
     use crate::testing::{Conversation, TestNode, caller, group, soon, user};
+    use parlance_hub::Waken;
 
     async fn rename(node: &TestNode, name: &str) {
         let request = v1::UpdateUserRequest {

@@ -28,9 +28,9 @@ use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
 use crate::auth::{Auth, Caller};
-use crate::hub::{Listening, Mailbox};
 use crate::session::Session;
 use crate::{Api, Parts, Sizes};
+use parlance_hub::{Listening, Mailbox};
 
 /// The embedded store, with faults.
 pub(crate) struct ControlledStore {

@@ -85,7 +85,7 @@ pub enum Kind {
 /// # Errors
 /// If no runtime can be had.
 pub fn run(seed: u64, kind: Kind, keep_trace: bool) -> std::io::Result<Report> {
-    parlance_api::random::simulate(seed);
+    parlance_runtime::random::simulate(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     Ok(runtime.block_on(simulate(seed, kind, keep_trace)))
 }

@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use parlance_api::auth::Auth;
 use parlance_api::services::Services;
-use parlance_api::{Api, BoundedClock, PRESENCE_GRACE, Parts, RECOVERY_READS, Sizes, Usage};
+use parlance_api::{Api, PRESENCE_GRACE, Parts, RECOVERY_READS, Sizes, Usage};
 use parlance_core::{ClockMonitor, UserId};
 use parlance_registry::{NodeId, Registry as _};
+use parlance_runtime::BoundedClock;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{BEGIN, SimulatedClock};

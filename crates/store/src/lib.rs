@@ -9,6 +9,8 @@ mod dynamo;
 mod embedded;
 mod hex;
 mod identity;
+mod limits;
+pub mod past;
 mod record;
 mod room_ids;
 mod store;

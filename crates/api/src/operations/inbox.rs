@@ -8,12 +8,12 @@ use prost::Message as _;
 
 use super::{Access, parse};
 use crate::auth::Caller;
-use crate::cluster::SignalRoom;
 use crate::limits::MAX_PAGE_BYTES;
 use crate::operations::rooms::room_to_proto;
-use crate::own_task::run_to_end;
-use crate::past::as_of;
 use crate::{Api, Error};
+use parlance_cluster::SignalRoom;
+use parlance_runtime::own_task::run_to_end;
+use parlance_store::past::as_of;
 
 /// Events at the end of a room among which its last message is looked for.
 const LAST_MESSAGE_SCAN: usize = 50;

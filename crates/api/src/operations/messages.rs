@@ -8,8 +8,8 @@ use super::parse;
 use super::rooms::Asked;
 use crate::auth::Caller;
 use crate::limits::{MAX_PAGE_BYTES, TYPING};
-use crate::past::as_of;
 use crate::{Api, Error};
+use parlance_store::past::as_of;
 
 impl Api {
     pub(crate) async fn send_message(

@@ -21,10 +21,10 @@ use v1::client_frame::Operation;
 use v1::reply::Result as Reply;
 
 use crate::auth::Caller;
-use crate::cluster::SignalRoom;
 use crate::limits::OPERATION_TIMEOUT;
-use crate::past::Until;
 use crate::{Api, Error};
+use parlance_cluster::SignalRoom;
+use parlance_store::past::Until;
 
 /// A room that the caller may read, and what of it.
 pub(crate) struct Access {
@@ -93,19 +93,10 @@ impl Api {
         Ok(Access { room: stored, member })
     }
 
-    /// The room, if `user` is a member of it as far as this node knows (see [`Hub::as_member`]) and
-    /// it is known here up to `seq`. Further on it may have reached the client by way of another
-    /// node: that is for the store to say.
-    ///
-    /// [`Hub::as_member`]: crate::hub::Hub::as_member
-    pub(crate) fn known_room(&self, user: &UserId, room: &RoomId, seq: u64) -> Option<SignalRoom> {
-        let known = self.hub().as_member(user, room).filter(|known| seq <= known.head)?;
-        Some(SignalRoom { room: room.clone(), head: known.end })
-    }
-
-    /// The same, or by the store, which refuses who is no member.
+    /// The room as far as this node knows it (see [`parlance_cluster::Cluster::known_room`]), or by the
+    /// store, which refuses who is no member.
     async fn room_of_member(&self, user: &UserId, room: &RoomId, seq: u64) -> Result<SignalRoom, Error> {
-        if let Some(known) = self.known_room(user, room, seq) {
+        if let Some(known) = self.cluster.known_room(user, room, seq) {
             return Ok(known);
         }
         let access = self.access(user, room).await?;

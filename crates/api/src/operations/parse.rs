@@ -6,7 +6,7 @@ use parlance_proto::v1;
 
 use crate::Error;
 use crate::auth::ME;
-use crate::map::HashMap;
+use parlance_runtime::map::HashMap;
 
 /// A position that the client says it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

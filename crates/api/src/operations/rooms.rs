@@ -9,7 +9,8 @@ use parlance_store::{StoreError, StoredRoom, UserRoom};
 
 use super::parse;
 use crate::auth::Caller;
-use crate::{Api, Error, random};
+use crate::{Api, Error};
+use parlance_runtime::random;
 
 impl Api {
     pub(crate) async fn create_room(
@@ -274,8 +275,7 @@ impl Api {
 
     /// Submits a command, and hides direct rooms from those who are not in them.
     pub(crate) async fn submit(&self, room: &RoomId, command: Command) -> Result<Outcome, Error> {
-        let result = self.rooms().submit(room, command).await;
-        match result {
+        match self.rooms().submit(room, command).await.map_err(Error::from) {
             Err(Error::Refused { refusal: parlance_core::Refusal::NotMember, .. })
                 if room.as_str().starts_with('d') =>
             {

@@ -7,8 +7,9 @@ use parlance_store::User;
 use super::parse;
 use crate::auth::{Caller, ME};
 use crate::limits::LOCAL_TOKEN;
-use crate::own_task::run_to_end;
-use crate::{Api, Error, random};
+use crate::{Api, Error};
+use parlance_runtime::own_task::run_to_end;
+use parlance_runtime::random;
 
 impl Api {
     /// `caller` may be missing in local mode only.

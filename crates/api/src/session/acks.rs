@@ -14,9 +14,9 @@ use parlance_proto::v1;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::SignalRoom;
 use crate::limits::{ACK_RETRY, ACK_TRIES, ACK_WINDOW, ACK_WRITES};
 use crate::{Api, Error};
+use parlance_cluster::SignalRoom;
 
 /// See the [module](self) documentation. Stores what waits when it is dropped, which must be
 /// while the session still listens to its rooms: otherwise each room is read first.
@@ -79,7 +79,7 @@ impl Acks {
     pub(super) fn take(&mut self, request: &v1::AcknowledgeDeliveryRequest) -> Taken {
         // What this node cannot decide without the store goes there, refusals included.
         let Ok(room) = RoomId::parse(&request.room_id) else { return Taken::First(None) };
-        if request.seq == 0 || self.api.known_room(&self.user, &room, request.seq).is_none() {
+        if request.seq == 0 || self.api.cluster().known_room(&self.user, &room, request.seq).is_none() {
             return Taken::First(None);
         }
         let windows = self.windows.get_or_insert_default();
@@ -234,7 +234,7 @@ impl State {
         let waiting = self.rooms.iter_mut().filter(|(_, ack)| ack.seq > ack.stored);
         let due = waiting.map(|(room, ack)| {
             ack.stored = ack.seq;
-            Due { room: room.clone(), seq: ack.seq, known: api.known_room(user, room, ack.seq) }
+            Due { room: room.clone(), seq: ack.seq, known: api.cluster().known_room(user, room, ack.seq) }
         });
         due.collect()
     }
@@ -243,8 +243,8 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::Listening;
     use crate::testing::{TestNode, group, soon, user};
+    use parlance_hub::Listening;
 
     struct Device {
         node: TestNode,

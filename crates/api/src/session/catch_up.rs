@@ -16,12 +16,12 @@ use super::OpenSession;
 use super::online::Online;
 use super::stream::{RoomStream, Source, Step, gap};
 use crate::auth::Caller;
-use crate::hub::{Attach, Feed, Hub, Listening, Mailbox, RoomState};
 use crate::limits::{UNREADABLE_RETRY, UNREADABLE_RETRY_MAX};
-use crate::map::HashMap;
 use crate::operations::parse::Cursor;
-use crate::own_task::in_own_task;
 use crate::{Api, Error, Sizes};
+use parlance_hub::{Attach, Feed, Hub, Listening, Mailbox, RoomState};
+use parlance_runtime::map::HashMap;
+use parlance_runtime::own_task::in_own_task;
 
 impl Api {
     /// Fills a new session with the rooms of its user, each from where the client has
@@ -191,7 +191,7 @@ impl OpenSession {
             Ok(Some((subscription, row))) => {
                 self.unreadable.remove(room);
                 if row.member.is_active() || cursor.is_some() {
-                    let sizes = self.hub.sizes();
+                    let sizes = self.online.api().sizes();
                     open_room(self, &row, subscription, cursor, sizes);
                 }
             }
@@ -302,8 +302,8 @@ pub(super) fn plan(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::Waken;
     use crate::testing::{TestNode, caller, group, soon, user};
+    use parlance_hub::Waken;
 
     async fn rooms(node: &TestNode, count: usize) -> Vec<RoomId> {
         node.store.answer_all();

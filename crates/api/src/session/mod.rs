@@ -34,15 +34,13 @@ use self::acks::{Acks, Taken};
 use self::online::Online;
 use self::stream::RoomStream;
 use crate::auth::Caller;
-use crate::hub::{Hub, Mailbox};
-use crate::limits::{
-    BAD_FRAMES, DRAIN_GRACE, HELLO_TIMEOUT, LEAVE_SLACK, MAX_IN_FLIGHT, PRESENCE_ROOMS, QUEUE_KEPT,
-    UNREADABLE_RETRY,
-};
-use crate::map::HashMap;
+use crate::limits::{BAD_FRAMES, HELLO_TIMEOUT, MAX_IN_FLIGHT, QUEUE_KEPT, UNREADABLE_RETRY};
 use crate::operations::parse::{self, Cursor};
-use crate::own_task::in_own_task;
 use crate::{Api, Error};
+use parlance_cluster::limits::{DRAIN_GRACE, LEAVE_SLACK, PRESENCE_ROOMS};
+use parlance_hub::{Hub, Mailbox};
+use parlance_runtime::map::HashMap;
+use parlance_runtime::own_task::in_own_task;
 
 /// Longest correlation id of a frame, bytes.
 const MAX_FRAME_ID: usize = 64;
@@ -114,7 +112,7 @@ enum Turn {
     Reply(Result<SharedFrame, JoinError>),
     /// Boxed: a session would hold room for several of these 150 bytes while it waits.
     Inbound(Option<Result<Box<v1::ClientFrame>, Status>>),
-    Waken(crate::hub::Waken),
+    Waken(parlance_hub::Waken),
 }
 
 impl Turn {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use parlance_core::{RoomId, UserId};
 
 use crate::Api;
-use crate::cluster::SignalRoom;
+use parlance_cluster::SignalRoom;
 
 /// The user of a session, registered here as online until a while after this is dropped.
 pub(super) struct Online {

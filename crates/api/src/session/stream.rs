@@ -9,10 +9,10 @@ use v1::server_frame::Frame;
 use super::catch_up::plan;
 use super::{OpenSession, Session};
 use crate::Error;
-use crate::cluster::SignalRoom;
-use crate::hub::{Attach, Feed, Hub, Listening, Subscription, Waken};
 use crate::operations::parse::Cursor;
-use crate::own_task::in_own_task;
+use parlance_cluster::SignalRoom;
+use parlance_hub::{Attach, Feed, Hub, Listening, Subscription, Waken};
+use parlance_runtime::own_task::in_own_task;
 
 /// Where a session is in one room, and what is to come.
 pub(crate) struct RoomStream {
@@ -84,7 +84,7 @@ impl RoomStream {
         if seq >= joined {
             return false;
         }
-        let visibility = subscription.feed().known().map_or(Visibility::SinceJoined, |room| room.visibility);
+        let visibility = subscription.known().map_or(Visibility::SinceJoined, |room| room.visibility);
         let last = match &self.source {
             Source::Live(_) => Interval::starting_at(joined),
             // Opened later, the past stays closed to them.
@@ -109,10 +109,14 @@ impl RoomStream {
         }
     }
 
-    pub(crate) fn subscription(&self) -> &Arc<Subscription> {
+    fn listening(&self) -> &Listening {
         match &self.source {
             Source::Live(listening) | Source::Past(listening) => listening,
         }
+    }
+
+    pub(crate) fn subscription(&self) -> &Arc<Subscription> {
+        self.listening()
     }
 
     /// Everything up to here was handed out or named as a gap.
@@ -122,7 +126,7 @@ impl RoomStream {
 
     /// Where the client would go on from if it connected again.
     fn position(&self) -> Cursor {
-        let epoch = self.subscription().feed().known().map_or(0, |room| room.epoch);
+        let epoch = self.subscription().known().map_or(0, |room| room.epoch);
         Cursor { seq: self.cursor(), epoch }
     }
 
@@ -160,7 +164,7 @@ impl RoomStream {
     ) -> Result<Progress, Error> {
         // Until it is known to be there again.
         self.subscription().set_at_head(false);
-        let feed = self.subscription().feed().clone();
+        let feed = self.listening().feed().clone();
         let to = match self.plan.front() {
             Some(Step::Gap(gap)) => {
                 self.move_to(self.cursor().max(gap.to_seq));
@@ -177,7 +181,7 @@ impl RoomStream {
             None => u64::MAX,
         };
         let (until, catches_up) = (self.until(), self.cursor() < self.began_at);
-        let Some(fetched) = hub.fetch(self.subscription(), to, until, catches_up).await? else {
+        let Some(fetched) = self.listening().fetch(to, until, catches_up).await? else {
             return Ok(Progress::More);
         };
         if self.until() != until {
@@ -266,7 +270,7 @@ impl Session {
                 Box::pin(open.attach(&attach)).await;
             }
             Waken::Room(subscription) => {
-                let room = subscription.feed().room();
+                let room = subscription.room();
                 let Some(stream) = open.rooms.get_mut(room) else { return };
                 let hub = self.api.hub();
                 match stream.advance(hub, &self.caller.user, &mut self.out).await {
@@ -342,7 +346,9 @@ impl OpenSession {
         }
         let (cursor, plan) = match (known, row) {
             // As on hello: not all that they have seen on another device, or long ago.
-            (None, Some(row)) => plan(listening.feed(), &row, state, None, self.hub.sizes().max_catch_up),
+            (None, Some(row)) => {
+                plan(listening.feed(), &row, state, None, self.online.api().sizes().max_catch_up)
+            }
             (known, _) => {
                 let cursor = known.unwrap_or(0);
                 (cursor, steps_after(listening.feed(), &member, state.visibility, cursor))
@@ -393,8 +399,8 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::hub::Terms;
     use crate::testing::{Conversation, TestNode, add, caller, remove, say, user};
+    use parlance_hub::Terms;
 
     /// As on hello: what they have seen long ago, or on another device, is not pushed again.
     #[tokio::test]

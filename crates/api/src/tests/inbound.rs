@@ -1,0 +1,114 @@
+//! What other nodes publish, as it arrives at a node.
+
+use futures::FutureExt;
+use parlance_cluster::envelope::{self, Content};
+use parlance_core::RoomId;
+use parlance_hub::{Mailbox, Terms, Waken};
+use parlance_proto::cluster::v1::Forward;
+use parlance_proto::v1;
+use parlance_registry::Notice;
+use parlance_store::Store as _;
+
+use super::receive;
+use crate::testing::{TestNode, add, caller, group, remove, say, soon, user};
+
+fn signals(mailbox: &Mailbox) -> usize {
+    let mut signals = 0;
+    while let Some(waken) = mailbox.next().now_or_never() {
+        signals += usize::from(matches!(waken, Waken::Signal(_)));
+    }
+    signals
+}
+
+/// Alice types, and has read the room up to `seq`: two signals.
+async fn type_and_mark(node: &TestNode, room: &RoomId, seq: u64) {
+    let alice = caller("alice");
+    let request = v1::SendTypingRequest { room_id: room.to_string() };
+    node.api.send_typing(&alice, request).await.unwrap();
+    let request = v1::MarkReadRequest { room_id: room.to_string(), seq, ..Default::default() };
+    node.api.mark_read(&alice, request).await.unwrap();
+}
+
+#[tokio::test]
+async fn former_members_get_no_signals() {
+    let (node, room) = TestNode::with_group().await;
+    add(&node.api, &room, "carol").await;
+    let (carol, _at_carol) = node.live("carol", &room).await;
+    let (bob, at_bob) = node.live("bob", &room).await;
+    type_and_mark(&node, &room, 3).await;
+    assert_eq!((signals(&carol), signals(&bob)), (2, 2));
+    // One session of bob's has not come to the removal, another one is there for the past.
+    let removed = remove(&node.api, &room, "bob").await;
+    assert_eq!(at_bob.removed_at(), removed);
+    let past = node.api.hub().open(&user("bob"), None);
+    let _at_past = node.api.hub().subscribe(&room, &past).await.unwrap().unwrap();
+    type_and_mark(&node, &room, 4).await;
+    assert_eq!((signals(&carol), signals(&bob), signals(&past)), (2, 0, 0));
+}
+
+/// The removal lies in a hole that this node has delivered past; its hint comes after that.
+#[tokio::test]
+async fn a_late_hint_of_a_removal_is_honoured() {
+    let (node, room) = TestNode::with_group().await;
+    let (bob, at_bob) = node.live("bob", &room).await;
+    let other = node.other();
+    for text in ["1", "2", "3"] {
+        say(&other, &room, text).await;
+    }
+    let removed = remove(&other, &room, "bob").await;
+    let head = say(&other, &room, "without bob").await;
+    // As many as are read at once, and the last one.
+    node.api.hub().refresh(at_bob.feed()).await.unwrap();
+    assert_eq!((at_bob.feed().known().unwrap().head, at_bob.removed_at()), (head, 0));
+
+    let chunk = node.store.chunk(&room, removed).await.unwrap().unwrap();
+    let stored = node.store.room(&room).await.unwrap().unwrap();
+    let hint = envelope::chunk(&room, Terms::from(&stored.info), &chunk);
+    receive(&node, [Notice::Payload(envelope::encode(hint))]).await;
+    soon(async {
+        while at_bob.removed_at() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(at_bob.removed_at(), removed);
+    type_and_mark(&node, &room, head - 2).await;
+    assert_eq!(signals(&bob), 0);
+}
+
+/// Both reach the room in this order, so the second shows that the first was not carried out.
+#[tokio::test]
+async fn commands_of_nodes_without_a_fleet_are_not_carried_out() {
+    let node = TestNode::start();
+    node.store.answer_all();
+    let creation = group("first");
+    let (room, actor) = (creation.info.id.clone(), creation.info.created_by.clone());
+    node.api.rooms().create(creation).await.unwrap();
+    let head = node.store.room(&room).await.unwrap().unwrap().head().seq();
+    let send = |text: &str| {
+        Content::Forward(Forward {
+            id: 1,
+            node_id: "another".to_owned(),
+            room_id: room.as_str().to_owned(),
+            user_id: actor.as_str().to_owned(),
+            client_message_id: text.to_owned(),
+            text: text.to_owned(),
+            head_seq: head,
+            ..Forward::default()
+        })
+    };
+    let unverified = Notice::Unverified(envelope::encode(send("unverified")));
+    let verified = Notice::Payload(envelope::encode(send("verified")));
+    receive(&node, [unverified, verified]).await;
+    let chunk = soon(async {
+        loop {
+            if let Some(chunk) = node.store.chunk(&room, head + 1).await.unwrap() {
+                return chunk;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(chunk.events().len(), 1);
+    assert_eq!(chunk.events()[0].request.as_str(), "verified");
+}

@@ -1,0 +1,36 @@
+//! Tests of a whole node on a store that they control.
+
+mod hub;
+mod inbound;
+mod past;
+mod recovery;
+mod rooms;
+
+use parlance_registry::Notice;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::testing::{TestNode, user};
+
+#[tokio::test]
+async fn a_full_list_of_known_users_keeps_a_part() {
+    let node = TestNode::start();
+    for number in 0..20 {
+        let id = user(&format!("user-{number}"));
+        node.api.remember(&id);
+        assert!(node.api.is_known(&id));
+        let known = node.api.known_users.len();
+        assert!(known >= 3.min(number + 1) && known <= 4, "{known}");
+    }
+}
+
+/// Has `notices` reach the node, as from its registry.
+async fn receive(node: &TestNode, notices: impl IntoIterator<Item = Notice>) {
+    let (sender, receiver) = mpsc::channel(8);
+    for notice in notices {
+        sender.send(notice).await.unwrap();
+    }
+    drop(sender);
+    let (cluster, rooms, tasks) = (node.api.cluster.clone(), node.api.rooms.clone(), node.api.tasks.clone());
+    cluster.receive(rooms, receiver, tasks, CancellationToken::new()).await;
+}

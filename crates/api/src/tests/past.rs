@@ -1,0 +1,69 @@
+//! Messages as they stood at an earlier seq.
+
+use parlance_core::{Body, Entry, RoomId, SeqRange};
+use parlance_proto::v1;
+
+use parlance_store::past::{Until, as_of_within};
+use parlance_store::{Store as _, StoreError};
+
+use crate::testing::{TestNode, caller, group};
+
+/// A message at the first seq, as many others as `between`, and at last an edit of the first.
+async fn edited(between: usize) -> (TestNode, RoomId, u64, Vec<Entry>) {
+    let node = TestNode::start();
+    node.store.answer_all();
+    let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
+    let alice = caller("alice");
+    let mut seqs = Vec::new();
+    for number in 0..=between {
+        let request = v1::SendMessageRequest {
+            text: "as sent".into(),
+            client_message_id: format!("message-{number}"),
+            target: Some(v1::send_message_request::Target::RoomId(room.to_string())),
+            ..Default::default()
+        };
+        seqs.push(node.api.send_message(&alice, request).await.unwrap().seq);
+    }
+    for seq in [seqs[0], seqs[between]] {
+        let request = v1::EditMessageRequest {
+            room_id: room.to_string(),
+            seq,
+            text: "edited".into(),
+            request_id: format!("edit-{seq}"),
+            ..Default::default()
+        };
+        node.api.edit_message(&alice, request).await.unwrap();
+    }
+    let (from, to) = (seqs[0], seqs[between]);
+    let entries = node.store.read(&room, SeqRange { from, to }, 100, false).await.unwrap();
+    (node, room, to, entries)
+}
+
+fn texts(entries: &[Entry]) -> Vec<(&str, bool)> {
+    let text = |entry: &Entry| entry.overlay.as_ref().is_some_and(|overlay| overlay.deleted);
+    let messages = entries.iter().filter_map(|entry| match &entry.event.body {
+        Body::Message(message) => Some((message.text.as_str(), text(entry))),
+        _ => None,
+    });
+    messages.collect()
+}
+
+#[tokio::test]
+async fn what_is_folded_is_bounded() {
+    let (node, room, left, entries) = edited(4).await;
+    assert_eq!(texts(&entries)[0], ("edited", false));
+    let until = Until::Left(left);
+    let sent = [("as sent", false); 5];
+    let within = as_of_within(node.store.as_ref(), &room, until, entries.clone(), 5).await.unwrap();
+    assert_eq!(texts(&within), sent);
+    let reads = node.store.reads();
+    let beyond = as_of_within(node.store.as_ref(), &room, until, entries.clone(), 4).await.unwrap();
+    assert_eq!(texts(&beyond), [&[("", true)], &sent[1..]].concat(), "no form is shown");
+    assert!(beyond.iter().all(|entry| entry.overlay.as_ref().is_none_or(|now| now.changed <= left)));
+    assert_eq!(node.store.reads() - reads, 1, "what is withheld is not read for");
+    // A member was too early, and may see what it is now.
+    let early = as_of_within(node.store.as_ref(), &room, Until::Head(left), entries.clone(), 4).await;
+    assert_eq!(early, Err(StoreError::Overloaded));
+    let now = Until::Head(left + 2);
+    assert_eq!(as_of_within(node.store.as_ref(), &room, now, entries.clone(), 4).await, Ok(entries));
+}

@@ -1,0 +1,60 @@
+//! What nodes tell each other (`proto/cluster/cluster.proto`), as bytes.
+
+use bytes::Bytes;
+use parlance_core::{Chunk, RoomId, UserId};
+use parlance_delivery::SharedFrame;
+pub use parlance_proto::cluster::v1::envelope::Content;
+use parlance_proto::cluster::v1::{ChunkHint, Envelope, HeadHint, SignalHint};
+use parlance_proto::convert;
+use prost::Message;
+
+use parlance_hub::{SignalTarget, Terms};
+
+/// `content` in an envelope.
+pub fn encode(content: Content) -> Bytes {
+    Envelope { content: Some(content) }.encode_to_vec().into()
+}
+
+/// `None` for what a later version says.
+pub(crate) fn decode(payload: Bytes) -> Option<Content> {
+    Envelope::decode(payload).ok()?.content
+}
+
+/// A chunk of `room` was committed.
+pub fn chunk(room: &RoomId, terms: Terms, chunk: &Chunk) -> Content {
+    Content::Chunk(ChunkHint {
+        room_id: room.as_str().to_owned(),
+        history_visibility: convert::visibility(terms.visibility).into(),
+        floor_seq: terms.floor,
+        epoch: terms.epoch,
+        chunk: Some(convert::chunk(chunk)),
+    })
+}
+
+pub(crate) fn head<'a>(room: &RoomId, head: u64, users: impl Iterator<Item = &'a UserId>) -> Content {
+    Content::Head(head_hint(room.as_str().to_owned(), head, users))
+}
+
+pub(crate) fn head_hint<'a>(
+    room_id: String,
+    head_seq: u64,
+    users: impl Iterator<Item = &'a UserId>,
+) -> HeadHint {
+    HeadHint { room_id, head_seq, user_ids: users.map(|user| user.as_str().to_owned()).collect() }
+}
+
+/// Where a room is by a chunk that is not to be believed, or cannot be interpreted: then anywhere.
+pub(crate) fn head_after(room_id: String, chunk: Option<&Chunk>) -> HeadHint {
+    let head = chunk.map_or(u64::MAX, |chunk| chunk.head().seq());
+    head_hint(room_id, head, chunk.into_iter().flat_map(Chunk::concerned))
+}
+
+pub(crate) fn signal(to: &SignalTarget<'_>, frame: &SharedFrame) -> Content {
+    Content::Signal(SignalHint {
+        room_ids: to.rooms.iter().map(|room| room.as_str().to_owned()).collect(),
+        except_user_id: to.except.map(|user| user.as_str().to_owned()).unwrap_or_default(),
+        frame: frame.proto().clone(),
+        user_ids: to.users.iter().map(|user| user.as_str().to_owned()).collect(),
+        in_large_rooms: to.in_large_rooms,
+    })
+}

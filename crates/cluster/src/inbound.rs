@@ -1,0 +1,192 @@
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use parlance_core::{RoomId, UserId};
+use parlance_delivery::SharedFrame;
+use parlance_proto::cluster::v1::{HeadHint, SignalHint};
+use parlance_proto::convert;
+use parlance_proto::v1::ServerFrame;
+use parlance_proto::v1::server_frame::Frame;
+use parlance_registry::Notice;
+use parlance_store::StoreError;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cluster::Cluster;
+use crate::commands::RoomCommands;
+use crate::envelope::{self, Content};
+use parlance_hub::SignalTarget;
+
+impl Cluster {
+    /// Takes what reaches this node, until `shutdown` or the end of `notices`. What is for a room is
+    /// handed to `rooms`.
+    pub async fn receive(
+        self: Arc<Self>,
+        rooms: impl RoomCommands,
+        mut notices: mpsc::Receiver<Notice>,
+        tasks: TaskTracker,
+        shutdown: CancellationToken,
+    ) {
+        loop {
+            let notice = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                notice = notices.recv() => notice,
+            };
+            match notice {
+                Some(Notice::Payload(payload)) => {
+                    if let Some(content) = envelope::decode(payload) {
+                        self.take(&rooms, &tasks, content);
+                    }
+                }
+                Some(Notice::Unverified(payload)) => {
+                    if let Some(content) = envelope::decode(payload) {
+                        self.take_unverified(&rooms, &tasks, content);
+                    }
+                }
+                Some(Notice::Missed) => self.look_for_missed("missed", None),
+                // Cut off it goes on writing, without telling anyone, until its clients have left.
+                Some(Notice::NodeLost(node)) => {
+                    tracing::warn!(%node, "a node is gone");
+                    self.look_for_missed("node_lost", Some(self.lost_node_writes));
+                }
+                Some(Notice::UsersGone(users)) => self.report_gone(users, &tasks, &shutdown),
+                Some(Notice::Swept) => self.report_here(&tasks, &shutdown),
+                None => return,
+            }
+        }
+    }
+
+    fn take(self: &Arc<Self>, rooms: &impl RoomCommands, tasks: &TaskTracker, content: Content) {
+        match content {
+            Content::Chunk(hint) => {
+                let Ok(room) = RoomId::parse(&hint.room_id) else { return };
+                let Some(chunk) = hint.chunk.and_then(convert::chunk_from) else {
+                    // It may be of a later version: the store knows.
+                    return self.follow_up(tasks, envelope::head_after(hint.room_id, None));
+                };
+                self.audiences.observe(&room, &chunk);
+                if let Err(users) = self.hub.observe(&room, &chunk) {
+                    metrics::counter!("parlance_hints_unverified_total").increment(1);
+                    let head = chunk.head().seq();
+                    self.follow_up(tasks, envelope::head_hint(hint.room_id, head, users.iter()));
+                }
+                rooms.observe(&room, chunk);
+            }
+            Content::Head(hint) => self.follow_up(tasks, hint),
+            Content::Signal(hint) => self.take_signal(hint),
+            Content::Forward(forward) => rooms.decide_forwarded(forward),
+            Content::Forwarded(forwarded) => rooms.forwarded(forwarded),
+            Content::Contended(contended) => rooms.contended(&contended),
+        }
+    }
+
+    /// Takes hints only: commands of a node that may be of another fleet are not carried out, and
+    /// their answers not believed.
+    fn take_unverified(self: &Arc<Self>, rooms: &impl RoomCommands, tasks: &TaskTracker, content: Content) {
+        match content {
+            // Where the room is by now, the store says.
+            Content::Chunk(hint) => {
+                let chunk = hint.chunk.and_then(convert::chunk_from);
+                self.follow_up(tasks, envelope::head_after(hint.room_id, chunk.as_ref()));
+            }
+            Content::Head(_) | Content::Signal(_) => self.take(rooms, tasks, content),
+            Content::Forward(_) | Content::Forwarded(_) | Content::Contended(_) => {
+                metrics::counter!("parlance_commands_unverified_total").increment(1);
+                tracing::debug!("ignoring a command of a node that does not say which fleet it is of");
+            }
+        }
+    }
+
+    fn follow_up(self: &Arc<Self>, tasks: &TaskTracker, hint: HeadHint) {
+        let cluster = self.clone();
+        tasks.spawn(async move {
+            // A few at a time; the others wait, and may find it done.
+            let _permit = cluster.hints.acquire().await;
+            if let Err(error) = cluster.read_head(hint).await {
+                tracing::warn!(%error, "cannot look at a room that has gone on");
+                cluster.look_for_missed("hint_failed", None);
+            }
+        });
+    }
+
+    /// A room is said to be further than it is known here: reads where it is.
+    async fn read_head(&self, hint: HeadHint) -> Result<(), StoreError> {
+        let Ok(room) = RoomId::parse(&hint.room_id) else { return Ok(()) };
+        if let Some(feed) = self.hub.feed(&room)
+            && feed.known().is_none_or(|known| known.head < hint.head_seq)
+        {
+            self.hub.refresh(&feed).await?;
+        }
+        let users = hint.user_ids.iter().filter_map(|user| UserId::parse(user).ok());
+        let here: Vec<UserId> = users.filter(|user| self.hub.is_here(user)).collect();
+        let room = &room;
+        stream::iter(here)
+            .map(Ok)
+            .try_for_each_concurrent(self.sizes.hint_concurrency, |user| async move {
+                match self.store.member(room, &user).await? {
+                    Some(member) if member.is_active() => {
+                        self.hub.attach(&user, room, member.changed_at());
+                    }
+                    Some(member) => self.hub.removed(&user, room, member.changed_at()),
+                    None => {}
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    fn take_signal(&self, hint: SignalHint) {
+        let except = match hint.except_user_id.as_str() {
+            "" => None,
+            id => match UserId::parse(id) {
+                Ok(except) => Some(except),
+                Err(_) => return,
+            },
+        };
+        let Some(frame) = signal_of(&hint) else { return };
+        let rooms: Vec<RoomId> = hint.room_ids.iter().filter_map(|room| RoomId::parse(room).ok()).collect();
+        let users: Vec<UserId> = hint.user_ids.iter().filter_map(|user| UserId::parse(user).ok()).collect();
+        let in_large_rooms = hint.in_large_rooms;
+        let to = SignalTarget { rooms: &rooms, users: &users, except: except.as_ref(), in_large_rooms };
+        self.hub.signal(&to, &frame);
+    }
+}
+
+/// The frame of a hint. Events, gaps and answers are for the sessions alone to make.
+fn signal_of(hint: &SignalHint) -> Option<SharedFrame> {
+    let frame = SharedFrame::from_encoded(&hint.frame);
+    let is_signal = matches!(frame.decode_frame(), Ok(ServerFrame { frame: Some(Frame::Signal(_)) }));
+    is_signal.then_some(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_proto::v1;
+    use prost::Message;
+
+    use super::*;
+
+    fn passes(frame: Option<Frame>) -> bool {
+        let frame = ServerFrame { frame }.encode_to_vec().into();
+        signal_of(&SignalHint { frame, ..SignalHint::default() }).is_some()
+    }
+
+    #[test]
+    fn hints_carry_signals_only() {
+        assert!(passes(Some(Frame::Signal(v1::Signal::default()))));
+        for frame in [
+            Frame::Welcome(v1::Welcome::default()),
+            Frame::Event(v1::Event::default()),
+            Frame::Gap(v1::Gap::default()),
+            Frame::Reply(v1::Reply::default()),
+            Frame::Draining(v1::Draining::default()),
+        ] {
+            assert!(!passes(Some(frame.clone())), "{frame:?}");
+        }
+        assert!(!passes(None), "a frame of a later version");
+        let garbage = SignalHint { frame: vec![0xff; 8].into(), ..SignalHint::default() };
+        assert!(signal_of(&garbage).is_none());
+    }
+}

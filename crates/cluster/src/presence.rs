@@ -1,0 +1,120 @@
+//! Presence of users whose node is gone, or was taken for gone: the node that removes their
+//! registrations reports them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use parlance_core::UserId;
+use parlance_core::limits::MAX_SIGNAL_MEMBERS;
+use parlance_delivery::SharedFrame;
+use parlance_proto::v1;
+use parlance_store::StoreError;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cluster::Cluster;
+use crate::limits::{GONE_AT_ONCE, PRESENCE_ROOMS};
+use crate::signal_room::SignalRoom;
+
+impl Cluster {
+    /// Tells others that `users` are offline, if they do not come back within the grace.
+    pub(crate) fn report_gone(
+        self: &Arc<Self>,
+        users: Vec<UserId>,
+        tasks: &TaskTracker,
+        end: &CancellationToken,
+    ) {
+        let cluster = self.clone();
+        let reporting = async move {
+            sleep(cluster.presence_grace).await;
+            let gone = cluster.offline(users).await;
+            cluster.report_each(gone, false).await;
+        };
+        tasks.spawn(end.clone().run_until_cancelled_owned(reporting));
+    }
+
+    /// Tells others that the users here are online: they may have been told that they are not.
+    pub(crate) fn report_here(self: &Arc<Self>, tasks: &TaskTracker, end: &CancellationToken) {
+        let cluster = self.clone();
+        let reporting = async move { cluster.report_each(cluster.hub.users(), true).await };
+        tasks.spawn(end.clone().run_until_cancelled_owned(reporting));
+    }
+
+    async fn report_each(&self, users: Vec<UserId>, online: bool) {
+        stream::iter(users)
+            .for_each_concurrent(GONE_AT_ONCE, |user| async move {
+                if let Err(error) = self.report(&user, online).await {
+                    tracing::warn!(%error, online, "cannot report presence");
+                }
+            })
+            .await;
+    }
+
+    async fn report(&self, user: &UserId, online: bool) -> Result<(), StoreError> {
+        let rooms = self.rooms_to_tell(user).await?;
+        self.signal(&rooms, &presence(user, online), Some(user)).await;
+        // A user who has come back meanwhile was announced before this signal.
+        if !online && self.registry.online(std::slice::from_ref(user)).await == Ok(vec![true]) {
+            self.signal(&rooms, &presence(user, true), Some(user)).await;
+        }
+        Ok(())
+    }
+
+    /// Those of `users` who are nowhere, once that can be asked.
+    async fn offline(&self, users: Vec<UserId>) -> Vec<UserId> {
+        loop {
+            if let Ok(online) = self.registry.online(&users).await {
+                let offline = users.into_iter().zip(online).filter(|(_, online)| !online);
+                return offline.map(|(user, _)| user).collect();
+            }
+            sleep(Duration::from_secs(1)).await;
+            // A watch wakes those who wait for it in any order; this waits with the clock.
+            while self.is_away() {
+                if self.health.has_changed().is_err() {
+                    return Vec::new();
+                }
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+
+    /// The rooms that hear of the presence of `user`, with their members at hand.
+    async fn rooms_to_tell(&self, user: &UserId) -> Result<Vec<SignalRoom>, StoreError> {
+        let mut rooms = Vec::new();
+        let mut after = None;
+        loop {
+            self.reads.take().await;
+            let page = self.store.rooms_of(user, after.as_ref(), self.sizes.rooms_page).await?;
+            after = page.last().map(|last| last.room.clone());
+            for user_room in page.iter().filter(|room| room.member.is_active()) {
+                self.reads.take().await;
+                let Some(stored) = self.store.room(&user_room.room).await? else { continue };
+                let room = SignalRoom::from(&stored);
+                if room.head.member_count() > MAX_SIGNAL_MEMBERS {
+                    continue;
+                }
+                if self.audiences.known(&room.room, room.head.seq()).is_none() {
+                    self.reads.take().await;
+                    let page = self.sizes.members_page;
+                    self.audiences.of(self.store.as_ref(), &room.room, room.head, page).await?;
+                }
+                rooms.push(room);
+                if rooms.len() == PRESENCE_ROOMS {
+                    return Ok(rooms);
+                }
+            }
+            if page.len() < self.sizes.rooms_page {
+                return Ok(rooms);
+            }
+        }
+    }
+}
+
+fn presence(user: &UserId, online: bool) -> SharedFrame {
+    SharedFrame::signal(v1::signal::Signal::Presence(v1::Presence {
+        user_id: user.as_str().to_owned(),
+        online,
+    }))
+}

@@ -1,0 +1,200 @@
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, stream};
+use parlance_core::limits::{MAX_LOOKUP_MEMBERS, MAX_OVERLAP_MEMBERS, MAX_SIGNAL_MEMBERS};
+use parlance_core::plant::{self, Plant};
+use parlance_core::{Chunk, Head, RoomId, RoomInfo, UserId};
+use parlance_delivery::SharedFrame;
+use parlance_registry::To;
+use parlance_store::StoreError;
+use prost::Message;
+
+use crate::cluster::Cluster;
+use crate::envelope::{self, encode};
+use crate::limits::MAX_HINT_BYTES;
+use crate::signal_room::SignalRoom;
+use parlance_hub::{SignalTarget, Terms};
+use parlance_runtime::random;
+
+impl Cluster {
+    /// A chunk was committed: by this node, or it was read from the store.
+    pub fn committed(&self, room: &RoomId, chunk: &Chunk) {
+        self.audiences.fold(room, chunk);
+    }
+
+    /// Nobody knows whether `chunk` was committed. If it was, those whose membership it changes are
+    /// to hear of it with whatever is told of the room next.
+    pub fn may_have_committed(&self, room: &RoomId, chunk: &Chunk) {
+        if self.registry.is_shared() {
+            let users = chunk.concerned().cloned().collect();
+            self.note_written(room, |written| written.not_told(0, users));
+        }
+    }
+
+    /// Tells the nodes of the room's members of a chunk that this node has committed.
+    /// What cannot be told now is told later.
+    pub async fn publish(&self, info: &RoomInfo, chunk: &Chunk) {
+        if !self.registry.is_shared() {
+            return;
+        }
+        let (room, terms) = (&info.id, Terms::from(info));
+        let users = chunk.concerned().cloned().collect();
+        if self.written.get(room).is_some_and(|written| written.untold.is_some()) {
+            // It does not continue what they know.
+            return self.announce(room, chunk.head(), users).await;
+        }
+        let mut content = envelope::chunk(room, terms, chunk);
+        if let envelope::Content::Chunk(hint) = &content
+            && hint.encoded_len() > MAX_HINT_BYTES
+        {
+            content = envelope::head(room, chunk.head().seq(), users.iter());
+        }
+        self.tell_room(room, chunk.head(), users, content).await;
+    }
+
+    /// Tells them where a room is: for what was committed before and may not have been
+    /// published. `users` are those whose membership may have changed, beside those who could
+    /// not be told before.
+    pub async fn announce(&self, room: &RoomId, head: Head, mut users: BTreeSet<UserId>) {
+        if self.registry.is_shared() {
+            if let Some(untold) = self.written.get(room).and_then(|written| written.untold.clone()) {
+                users.extend(untold.users);
+            }
+            let content = envelope::head(room, head.seq(), users.iter());
+            self.tell_room(room, head, users, content).await;
+        }
+    }
+
+    async fn tell_room(
+        &self,
+        room: &RoomId,
+        head: Head,
+        users: BTreeSet<UserId>,
+        content: envelope::Content,
+    ) {
+        if plant::is(Plant::DropPublish) && random::bits().is_multiple_of(4) {
+            return;
+        }
+        let told = self.try_tell_room(room, head, &users, content).await;
+        if told.is_ok() {
+            self.note_written(room, |written| written.told(head.seq(), &users));
+            return;
+        }
+        metrics::counter!("parlance_publishes_failed_total").increment(1);
+        // First noted, then announced again: the task that announces looks for it at once.
+        if self.note_written(room, |written| written.not_told(head.seq(), users)) {
+            self.registry.report_unpublished();
+        }
+        self.announce_again();
+    }
+
+    async fn try_tell_room(
+        &self,
+        room: &RoomId,
+        head: Head,
+        users: &BTreeSet<UserId>,
+        content: envelope::Content,
+    ) -> Result<(), Unpublished> {
+        if self.is_away() {
+            return Err(Unpublished);
+        }
+        let mut users: Vec<UserId> = users.iter().cloned().collect();
+        if head.member_count() <= MAX_OVERLAP_MEMBERS {
+            let members = self.audiences.of(self.store.as_ref(), room, head, self.sizes.members_page).await?;
+            users.extend(members);
+            users.sort_unstable();
+            users.dedup();
+        }
+        let by_room = head.member_count() > MAX_LOOKUP_MEMBERS;
+        let to = To { users: &users, room: by_room.then_some(room) };
+        Ok(self.registry.publish(to, encode(content)).await?)
+    }
+
+    /// Tells everyone in `rooms` something of the moment, here and on other nodes, but not
+    /// the sessions of `except`, if given. Rooms that are too large for signals are left out.
+    pub async fn signal(&self, rooms: &[SignalRoom], frame: &SharedFrame, except: Option<&UserId>) {
+        let ids: Vec<RoomId> = rooms.iter().map(|room| room.room.clone()).collect();
+        self.hub.signal(&SignalTarget { rooms: &ids, except, ..SignalTarget::default() }, frame);
+        if !self.registry.is_shared() || self.is_away() {
+            return;
+        }
+        let mut users: Vec<UserId> = Vec::new();
+        let mut told = Vec::with_capacity(rooms.len());
+        for room in rooms.iter().filter(|room| room.head.member_count() <= MAX_SIGNAL_MEMBERS) {
+            let members = match self.audiences.known(&room.room, room.head.seq()) {
+                Some(members) => members,
+                // A signal is not worth holding up what was missed.
+                None if self.reads.try_take() => {
+                    match self
+                        .audiences
+                        .of(self.store.as_ref(), &room.room, room.head, self.sizes.members_page)
+                        .await
+                    {
+                        Ok(members) => members,
+                        Err(_) => continue,
+                    }
+                }
+                None => continue,
+            };
+            users.extend(members.into_iter().filter(|user| Some(user) != except));
+            told.push(room.room.clone());
+        }
+        users.sort_unstable();
+        users.dedup();
+        let to = SignalTarget { rooms: &told, except, ..SignalTarget::default() };
+        // Best effort: signals may be lost.
+        let _ = self
+            .registry
+            .publish(To { users: &users, room: None }, encode(envelope::signal(&to, frame)))
+            .await;
+    }
+
+    /// Sends a signal to all sessions of `user`, on all nodes.
+    pub async fn signal_user(&self, user: &UserId, frame: &SharedFrame) {
+        let users = std::slice::from_ref(user);
+        let to = SignalTarget { users, ..SignalTarget::default() };
+        self.hub.signal(&to, frame);
+        if self.registry.is_shared() && !self.is_away() {
+            // Best effort: signals may be lost.
+            let _ =
+                self.registry.publish(To { users, room: None }, encode(envelope::signal(&to, frame))).await;
+        }
+    }
+
+    /// Sends a signal to all sessions of `user` and of those who share one of `rooms` with them:
+    /// one hint to each node, whose feeds know which sessions are in the rooms. Reads nothing.
+    pub async fn signal_contacts(&self, user: &UserId, rooms: &[RoomId], frame: &SharedFrame) {
+        let users = std::slice::from_ref(user);
+        let to = SignalTarget { rooms, users, except: None, in_large_rooms: true };
+        self.hub.signal(&to, frame);
+        if !self.registry.is_shared() || self.is_away() {
+            return;
+        }
+        let payload = encode(envelope::signal(&to, frame));
+        let others = self.registry.nodes().into_iter().filter(|node| node != self.registry.node());
+        stream::iter(others)
+            .for_each_concurrent(self.sizes.recovery_concurrency, |node| {
+                let payload = payload.clone();
+                async move {
+                    // Best effort: signals may be lost.
+                    let _ = self.registry.tell(&node, payload).await;
+                }
+            })
+            .await;
+    }
+}
+
+/// Not everyone was told.
+struct Unpublished;
+
+impl From<StoreError> for Unpublished {
+    fn from(_: StoreError) -> Self {
+        Self
+    }
+}
+
+impl From<parlance_registry::RegistryError> for Unpublished {
+    fn from(_: parlance_registry::RegistryError) -> Self {
+        Self
+    }
+}

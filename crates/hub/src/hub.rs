@@ -1,0 +1,412 @@
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::mapref::entry::Entry;
+use parlance_core::limits::{MAX_LOOKUP_MEMBERS, MAX_SIGNAL_MEMBERS};
+use parlance_core::{Body, Chunk, Event, Member, RoomId, UserId};
+use parlance_delivery::{Outlet, SharedFrame};
+use parlance_registry::Registry;
+use parlance_runtime::map::Map;
+use parlance_store::{Store, StoreError, UserRoom};
+use tokio::time::{Instant, sleep};
+use tokio_util::task::TaskTracker;
+
+use crate::feed::{Feed, Loaded};
+use crate::limits::{REFRESH_AGAIN, REFRESH_TRIES, Sizes};
+use crate::linger::{Linger, Lingering};
+use crate::mailbox::Attach;
+use crate::ring::{Fetched, Verified};
+use crate::state::{RoomState, Terms};
+use crate::subscription::{Mailbox, Subscription};
+
+/// The sessions that a signal is for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SignalTarget<'a> {
+    /// Those of members of these rooms.
+    pub rooms: &'a [RoomId],
+    /// Those of these users.
+    pub users: &'a [UserId],
+    /// Not those of this user.
+    pub except: Option<&'a UserId>,
+    /// Rooms with more members than most signals are sent to are not left out.
+    pub in_large_rooms: bool,
+}
+
+/// Rooms with sessions on this node, and the sessions of each user.
+pub struct Hub {
+    store: Arc<dyn Store>,
+    registry: Arc<dyn Registry>,
+    tasks: TaskTracker,
+    sizes: &'static Sizes,
+    feeds: Map<RoomId, Arc<Feed>>,
+    users: Map<UserId, Vec<Arc<Mailbox>>>,
+    lingering: Arc<Lingering>,
+    next_session: AtomicU64,
+}
+
+impl Hub {
+    /// A hub of no sessions. Its work runs in `tasks`.
+    pub fn new(
+        store: Arc<dyn Store>,
+        registry: Arc<dyn Registry>,
+        tasks: TaskTracker,
+        sizes: &'static Sizes,
+    ) -> Self {
+        let (feeds, users, lingering) = (Map::default(), Map::default(), Arc::default());
+        let next_session = AtomicU64::new(1);
+        Self { store, registry, tasks, sizes, feeds, users, lingering, next_session }
+    }
+
+    /// A mailbox for a new session of `user`. From now on the session hears of rooms
+    /// that its user is added to.
+    pub fn open(&self, user: &UserId, outlet: Option<Outlet>) -> Arc<Mailbox> {
+        let session = self.next_session.fetch_add(1, Ordering::Relaxed);
+        let mailbox = Arc::new(Mailbox::new(session, user.clone(), outlet));
+        self.users.entry(user.clone()).or_default().push(mailbox.clone());
+        mailbox
+    }
+
+    /// The session of `mailbox` has ended.
+    pub fn close(&self, mailbox: &Mailbox) {
+        if let Entry::Occupied(mut mailboxes) = self.users.entry(mailbox.user().clone()) {
+            mailboxes.get_mut().retain(|other| other.session() != mailbox.session());
+            if mailboxes.get().is_empty() {
+                mailboxes.remove();
+            }
+        }
+    }
+
+    /// Subscribes a session to a room, and then learns where the room is: whatever is
+    /// committed after that wakes the session, whatever came before is read.
+    ///
+    /// `None` where there is no such room.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn subscribe(
+        self: &Arc<Self>,
+        room: &RoomId,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Option<(Listening, RoomState)>, StoreError> {
+        // Under the map's lock, or the feed could be dropped as idle in between.
+        let (feed, subscription) = {
+            let new = || Arc::new(Feed::new(room.clone(), self.sizes));
+            let feed = self.feeds.entry(room.clone()).or_insert_with(new);
+            (feed.clone(), feed.subscribe(mailbox))
+        };
+        let listening = Listening { hub: self.clone(), feed, subscription };
+        let feed = listening.feed();
+        let Some(Loaded { state, mut fresh }) = feed.load(self.store.as_ref()).await? else {
+            return Ok(None);
+        };
+        if self.registry.is_shared() {
+            let mut current = feed.is_live();
+            // What others wrote before this user was registered here, or before this node
+            // followed the room, nobody has told us.
+            if state.end.member_count() > MAX_LOOKUP_MEMBERS && self.follow(feed.clone()).await {
+                (fresh, current) = (false, false);
+            }
+            if !fresh && !current {
+                self.refresh(feed).await?;
+            }
+        }
+        let state = feed.known().unwrap_or(state);
+        Ok(Some((listening, state)))
+    }
+
+    fn unsubscribe(&self, Listening { feed, subscription, .. }: &Listening) {
+        feed.unsubscribe(subscription);
+        let removed = self.feeds.remove_if(feed.room(), |_, other| other.is_idle());
+        if let Some((_, feed)) = removed
+            && self.registry.is_shared()
+        {
+            let registry = self.registry.clone();
+            self.tasks.spawn(async move { feed.unfollow(registry.as_ref()).await });
+        }
+    }
+
+    /// Has what is published to the room as such reach this node; in a task of its own, so
+    /// that it is either done or not.
+    async fn follow(&self, feed: Arc<Feed>) -> bool {
+        let registry = self.registry.clone();
+        let followed = self.tasks.spawn(async move { feed.follow(registry.as_ref()).await });
+        followed.await.unwrap_or(false)
+    }
+
+    /// Looks where the store has the room, and delivers what is new here.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn refresh(self: &Arc<Self>, feed: &Feed) -> Result<(), StoreError> {
+        feed.refresh(self.store.as_ref(), |terms, chunk| self.deliver(feed.room(), terms, chunk)).await
+    }
+
+    /// The room `room`, if `user` has a live session here and is a member as far as this node
+    /// knows. Reads nothing.
+    ///
+    /// As old as what the sessions are handed: mostly the time that a hint takes. A hint that is
+    /// lost is made up for by recovery, which compares every room here with the store, and while
+    /// the registry is away does so again and again. So this is for what changes nothing for
+    /// others but a signal or a receipt: someone who was removed can send those for as long as
+    /// they still get the room's messages here, and no longer. `None` says nothing: then the
+    /// store is to be asked.
+    pub fn as_member(&self, user: &UserId, room: &RoomId) -> Option<RoomState> {
+        let feed = self.feed(room)?;
+        self.users.get(user).and_then(|mailboxes| feed.as_member(&mailboxes))
+    }
+
+    /// The feed of a room that has sessions here.
+    pub fn feed(&self, room: &RoomId) -> Option<Arc<Feed>> {
+        self.feeds.get(room).map(|feed| feed.clone())
+    }
+
+    /// Rooms with sessions here, the most recently active first.
+    pub fn rooms_by_activity(&self) -> Vec<Arc<Feed>> {
+        let mut rooms: Vec<(Option<Instant>, Arc<Feed>)> =
+            self.feeds.iter().map(|feed| (feed.last_delivery(), feed.clone())).collect();
+        rooms.sort_by(|(a, left), (b, right)| b.cmp(a).then_with(|| left.room().cmp(right.room())));
+        rooms.into_iter().map(|(_, feed)| feed).collect()
+    }
+
+    /// How many rooms have sessions here, and how many users.
+    pub fn usage(&self) -> (usize, usize) {
+        (self.feeds.len(), self.users.len())
+    }
+
+    /// Whether `user` has a session here, or had one a moment ago.
+    pub fn is_here(&self, user: &UserId) -> bool {
+        self.users.contains_key(user) || self.lingering.contains(user)
+    }
+
+    /// Notes from which rooms `user`, whose session has ended, is removed.
+    pub fn linger(&self, user: &UserId) -> Linger {
+        self.lingering.begin(user.clone())
+    }
+
+    /// Users with sessions here.
+    pub fn users(&self) -> Vec<UserId> {
+        let mut users: Vec<UserId> = self.users.iter().map(|entry| entry.key().clone()).collect();
+        users.sort();
+        users
+    }
+
+    /// `user` is a member of `room`, by the event `joined`: those of their sessions that do
+    /// not know yet are told.
+    pub fn joined(&self, user: &UserId, room: &RoomId, joined: u64) {
+        let Some(mailboxes) = self.users.get(user).map(|mailboxes| mailboxes.clone()) else { return };
+        let feed = self.feed(room);
+        for mailbox in mailboxes {
+            // Who was removed and came back meanwhile has a listener of the time before.
+            let known = feed.as_ref().and_then(|feed| feed.joined(mailbox.session()));
+            if known.is_none_or(|known| known < joined) {
+                mailbox.attach(Attach { room: room.clone(), joined });
+            }
+        }
+    }
+
+    /// The row of `user` in `room`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
+        self.store.member(room, user).await
+    }
+
+    /// The room `room` among those of `user`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
+        self.store.user_room(user, room).await
+    }
+
+    /// The head of `room` in the store.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn stored_head(&self, room: &RoomId) -> Result<Option<u64>, StoreError> {
+        Ok(self.store.room(room).await?.map(|stored| stored.head().seq()))
+    }
+
+    /// A chunk of `room` is committed: by this node, or it was read from the store.
+    pub fn deliver(self: &Arc<Self>, room: &RoomId, terms: Terms, chunk: &Chunk) {
+        self.fold_members(room, chunk, |event| {
+            // Who is there when the room begins sees it from its first event on.
+            if chunk.first_seq() == 1 { 1 } else { event.seq }
+        });
+        let Some(feed) = self.feed(room) else { return };
+        feed.deliver(&self.tasks, terms, chunk);
+        self.follow_growth(feed, chunk);
+    }
+
+    /// Another node says that it has committed a chunk of `room`. Delivers it if it continues the
+    /// log that is known here.
+    ///
+    /// Otherwise nothing of it is believed: returns the users here whose membership it may have
+    /// changed; with the room's head, their rows are to be read from the store.
+    ///
+    /// # Errors
+    /// Those users.
+    pub fn observe(self: &Arc<Self>, room: &RoomId, chunk: &Chunk) -> Result<(), Vec<UserId>> {
+        let verified = match self.feed(room) {
+            Some(feed) => feed.verify(chunk),
+            None => {
+                // Sessions that are attached read their rows; when they joined is not known here.
+                self.fold_members(room, chunk, |_| 0);
+                return Ok(());
+            }
+        };
+        match verified {
+            Verified::Next(terms) => self.deliver(room, terms, chunk),
+            Verified::Delivered => {}
+            Verified::Passed => {
+                let changed = self.members_changed_here(chunk);
+                return if changed.is_empty() { Ok(()) } else { Err(changed) };
+            }
+            Verified::No => return Err(self.members_changed_here(chunk)),
+        }
+        Ok(())
+    }
+
+    /// Who of those here came or went by the events of a chunk.
+    fn members_changed_here(&self, chunk: &Chunk) -> Vec<UserId> {
+        chunk.concerned().filter(|user| self.is_here(user)).cloned().collect()
+    }
+
+    /// Attaches sessions of those who were added, and notes who of the lingering was removed.
+    fn fold_members(&self, room: &RoomId, chunk: &Chunk, joined: impl Fn(&Event) -> u64) {
+        for event in chunk.events() {
+            match &event.body {
+                Body::MemberAdded { user, .. } => {
+                    let Some(mailboxes) = self.users.get(user) else { continue };
+                    for mailbox in mailboxes.iter() {
+                        mailbox.attach(Attach { room: room.clone(), joined: joined(event) });
+                    }
+                }
+                Body::MemberRemoved { user } => self.lingering.note(user, room),
+                _ => {}
+            }
+        }
+    }
+
+    /// `user` is a member of `room` by the event `joined`, as the store says: all of their sessions
+    /// are told, those behind an earlier removal included.
+    pub fn attach(&self, user: &UserId, room: &RoomId, joined: u64) {
+        let Some(mailboxes) = self.users.get(user).map(|mailboxes| mailboxes.clone()) else { return };
+        for mailbox in mailboxes {
+            mailbox.attach(Attach { room: room.clone(), joined });
+        }
+    }
+
+    /// `user` left `room` by the event `seq`, as the store says: what they get of it from now on
+    /// is as of then.
+    pub fn removed(&self, user: &UserId, room: &RoomId, seq: u64) {
+        self.lingering.note(user, room);
+        if let Some(feed) = self.feed(room) {
+            feed.removed(user, seq);
+        }
+    }
+
+    /// After a delivery: whether what follows will reach this node.
+    fn follow_growth(self: &Arc<Self>, feed: Arc<Feed>, chunk: &Chunk) {
+        let removed = chunk.events().iter().any(
+            |event| matches!(&event.body, Body::MemberRemoved { user } if self.users.contains_key(user)),
+        );
+        if removed && self.registry.is_shared() {
+            // Maybe the only member here: what came right after it was told to nobody here.
+            self.refresh_soon(feed.clone());
+        }
+        let grows = chunk.head().member_count() > MAX_LOOKUP_MEMBERS;
+        if grows && self.registry.is_shared() && !feed.is_followed() {
+            // It outgrows being looked up member by member: until then both ways are used.
+            let hub = self.clone();
+            self.tasks.spawn(async move {
+                if hub.follow(feed.clone()).await {
+                    hub.refresh_soon(feed);
+                }
+            });
+        }
+    }
+
+    fn refresh_soon(self: &Arc<Self>, feed: Arc<Feed>) {
+        let hub = self.clone();
+        self.tasks.spawn(async move {
+            for _ in 0..REFRESH_TRIES {
+                let Err(error) = hub.refresh(&feed).await else { return };
+                tracing::warn!(%error, "cannot look where a room is, trying again");
+                sleep(REFRESH_AGAIN).await;
+            }
+        });
+    }
+
+    /// Sends a signal to the sessions here that it is for, each once.
+    pub fn signal(&self, to: &SignalTarget<'_>, frame: &SharedFrame) {
+        let mut told = std::collections::BTreeSet::new();
+        let mut tell = |mailbox: &Mailbox| {
+            if to.except != Some(mailbox.user()) && told.insert(mailbox.session()) {
+                mailbox.signal(frame.clone());
+            }
+        };
+        for user in to.users {
+            let mailboxes = self.users.get(user).map(|mailboxes| mailboxes.clone()).unwrap_or_default();
+            mailboxes.iter().for_each(|mailbox| tell(mailbox));
+        }
+        let most = if to.in_large_rooms { u64::MAX } else { MAX_SIGNAL_MEMBERS };
+        for room in to.rooms {
+            let feed = self.feed(room);
+            feed.iter().flat_map(|feed| feed.listeners(most)).for_each(|mailbox| tell(&mailbox));
+        }
+    }
+
+    /// Drops the rings of rooms in which nothing has happened for a while.
+    pub fn trim(&self) {
+        for feed in self.feeds.iter() {
+            feed.trim();
+        }
+    }
+}
+
+/// A session's subscription to a room, which ends when this is dropped.
+pub struct Listening {
+    hub: Arc<Hub>,
+    feed: Arc<Feed>,
+    subscription: Arc<Subscription>,
+}
+
+impl Listening {
+    /// The feed of the room.
+    #[inline]
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    /// What follows on the cursor, up to `to`; as of `until` for who is no longer a member.
+    /// `catches_up` is who comes for the past: they get messages as they are now. `None` where the
+    /// session is to look again.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn fetch(
+        &self,
+        to: u64,
+        until: Option<u64>,
+        catches_up: bool,
+    ) -> Result<Option<Fetched>, StoreError> {
+        self.feed.fetch(&self.hub.store, &self.subscription, to, until, catches_up).await
+    }
+}
+
+impl Deref for Listening {
+    type Target = Arc<Subscription>;
+
+    fn deref(&self) -> &Arc<Subscription> {
+        &self.subscription
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.hub.unsubscribe(self);
+    }
+}

@@ -1,0 +1,178 @@
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use parlance_core::SeqRange;
+use parlance_store::past::{Until, as_of};
+use parlance_store::{Store, StoreError};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::frame::{Frame, Piece, following};
+use crate::limits::Sizes;
+use crate::ring::Fetched;
+use crate::tail::Tail;
+
+/// Reads a room from the store for sessions that are behind the ring: one at a time, and the
+/// others find what it read.
+#[derive(Default)]
+pub(crate) struct Pages(Mutex<Cached>);
+
+impl Pages {
+    /// What follows on `cursor` up to `to` or the head.
+    pub(crate) async fn read<L: Default>(
+        &self,
+        store: &dyn Store,
+        tail: &Tail<L>,
+        cursor: u64,
+        to: u64,
+    ) -> Result<Fetched, StoreError> {
+        let sizes = tail.sizes();
+        let mut pages = self.0.lock().await;
+        let changes = tail.state().ring.changes;
+        if pages.changes != changes {
+            *pages = Cached::as_of(changes);
+        }
+        let Some(room) = tail.known() else { return Ok(Fetched::default()) };
+        if let Some(pieces) = pages.following(cursor, to, sizes) {
+            return Ok(Fetched::new(pieces, room.head));
+        }
+        // Whole pages, so that sessions at different places find what another has read.
+        let start = page_start(cursor + 1, sizes);
+        let end = room.head.min(start + sizes.store_page as u64 - 1);
+        let frames =
+            read_range(store, tail, SeqRange { from: start, to: end }, Until::Head(room.head)).await?;
+        let mut found = following(frames.iter(), cursor, to, sizes.room_batch);
+        pages.insert(start, frames, sizes);
+        if found.is_empty() && end < room.head.min(to) {
+            // None of this page is kept any more: look for what is.
+            let range = SeqRange { from: end + 1, to: room.head };
+            let rest = read_range(store, tail, range, Until::Head(room.head)).await?;
+            found = following(rest.iter(), cursor, to, sizes.room_batch);
+        }
+        Ok(Fetched::new(found, room.head))
+    }
+
+    /// Drops everything if nothing was taken for `idle`.
+    pub(crate) fn trim(&self, idle: Duration) {
+        if let Ok(mut pages) = self.0.try_lock() {
+            pages.trim(idle);
+        }
+    }
+}
+
+/// What follows on `cursor` up to `to`, as it stood at `until`. Few ask for it, and each for another
+/// past: it is not kept.
+pub(crate) async fn read_past<L: Default>(
+    store: &dyn Store,
+    tail: &Tail<L>,
+    cursor: u64,
+    to: u64,
+    until: u64,
+) -> Result<Fetched, StoreError> {
+    let frames = read_range(store, tail, SeqRange { from: cursor + 1, to }, Until::Left(until)).await?;
+    Ok(Fetched::new(following(frames.iter(), cursor, to, tail.sizes().room_batch), to))
+}
+
+/// Frames of `range` as messages stood at `until`: a session that takes them may not yet
+/// know of a removal after that.
+async fn read_range<L: Default>(
+    store: &dyn Store,
+    tail: &Tail<L>,
+    range: SeqRange,
+    until: Until,
+) -> Result<Vec<Frame>, StoreError> {
+    metrics::counter!("parlance_feed_store_reads_total").increment(1);
+    let room = tail.room();
+    let entries = store.read(room, range, tail.sizes().store_page, false).await?;
+    let entries = as_of(store, room, until, entries).await?;
+    Ok(entries.iter().map(|entry| Frame::new(room, entry)).collect())
+}
+
+/// Pages of frames read from the store, for sessions that are behind the ring. Those read
+/// last are kept.
+#[derive(Default)]
+struct Cached {
+    /// As of this many changes; read anew after another one.
+    changes: u64,
+    /// Oldest read first.
+    pages: VecDeque<Page>,
+    bytes: usize,
+    /// When a session last took something from them.
+    used: Option<Instant>,
+}
+
+struct Page {
+    start: u64,
+    frames: Vec<Frame>,
+    bytes: usize,
+}
+
+/// Where the page begins that holds `seq`.
+fn page_start(seq: u64, sizes: &Sizes) -> u64 {
+    seq - (seq - 1) % sizes.store_page as u64
+}
+
+impl Cached {
+    fn as_of(changes: u64) -> Self {
+        Self { changes, ..Self::default() }
+    }
+
+    /// What follows on `cursor`, if the page that holds it was read and reaches so far.
+    fn following(&mut self, cursor: u64, to: u64, sizes: &Sizes) -> Option<Vec<Piece>> {
+        let start = page_start(cursor + 1, sizes);
+        let page = self.pages.iter().find(|page| page.start == start)?;
+        let pieces = following(page.frames.iter(), cursor, to, sizes.room_batch);
+        self.used = Some(Instant::now());
+        pieces.first().is_some_and(|piece| piece.first == cursor + 1).then_some(pieces)
+    }
+
+    /// Drops everything if nothing was taken for `idle`.
+    fn trim(&mut self, idle: Duration) {
+        if self.used.is_some_and(|used| used.elapsed() >= idle) {
+            *self = Self::default();
+        }
+    }
+
+    fn insert(&mut self, start: u64, frames: Vec<Frame>, sizes: &Sizes) {
+        // One that ended at what was the head then.
+        if let Some(at) = self.pages.iter().position(|page| page.start == start)
+            && let Some(stale) = self.pages.remove(at)
+        {
+            self.bytes -= stale.bytes;
+        }
+        let bytes = frames.iter().map(Frame::bytes).sum();
+        self.bytes += bytes;
+        self.used = Some(Instant::now());
+        self.pages.push_back(Page { start, frames, bytes });
+        while self.bytes > sizes.pages_bytes && self.pages.len() > 1 {
+            let Some(oldest) = self.pages.pop_front() else { break };
+            self.bytes -= oldest.bytes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_begin_at_fixed_places() {
+        let starts = [1, 3, 4, 6, 7].map(|seq| page_start(seq, &Sizes::SMALL));
+        assert_eq!(starts, [1, 1, 4, 4, 7]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pages_are_dropped_when_nobody_takes_from_them() {
+        let (idle, sizes) = (Duration::from_secs(15), &Sizes::SMALL);
+        let mut pages = Cached::default();
+        pages.insert(1, Vec::new(), sizes);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        pages.following(0, u64::MAX, sizes);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        pages.trim(idle);
+        assert_eq!(pages.pages.len(), 1);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        pages.trim(idle);
+        assert_eq!(pages.pages.len(), 0);
+    }
+}

@@ -1,0 +1,196 @@
+use std::collections::VecDeque;
+
+use parlance_core::{Chunk, Entry, Mark, Overlay, RoomId, UserId};
+use parlance_delivery::SharedFrame;
+use parlance_proto::{convert, v1};
+use tokio::time::Instant;
+
+use crate::frame::{Frame, Piece, following};
+use crate::limits::Sizes;
+use crate::state::{RoomState, Terms};
+
+/// Where a room is, and its last frames.
+#[derive(Default)]
+pub(crate) struct Ring {
+    /// Unknown until it is loaded or something is delivered.
+    pub(crate) room: Option<RoomState>,
+    /// By rising seq, ending at the head.
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    /// The last message that was edited or reacted to since it was put there.
+    pub(crate) changed_to: u64,
+    /// Every chunk from this seq on was delivered here, one after the other.
+    pub(crate) whole_from: u64,
+    /// Counts changes to messages that were sent before: pages read earlier are stale.
+    pub(crate) changes: u64,
+    /// `None` if it is long ago.
+    pub(crate) last_delivery: Option<Instant>,
+}
+
+/// What a published chunk is to a feed.
+pub(crate) enum Verified {
+    /// The next one of the room's log, which has these terms then.
+    Next(Terms),
+    /// It was delivered.
+    Delivered,
+    /// The room is known to be further, but not by way of this chunk.
+    Passed,
+    /// Of another log, past a hole, or not to be interpreted: the store has to be read.
+    No,
+}
+
+/// What follows on a cursor: nothing yet, if there are no pieces.
+#[derive(Default)]
+pub struct Fetched {
+    /// By rising seq; the first follows on the cursor unless older ones are gone.
+    pub pieces: Vec<Piece>,
+    /// They end before the head.
+    pub more: bool,
+}
+
+impl Fetched {
+    pub(crate) fn new(pieces: Vec<Piece>, head: u64) -> Self {
+        let more = pieces.last().is_some_and(|last| last.last < head);
+        Self { pieces, more }
+    }
+}
+
+impl Ring {
+    /// Compares a chunk that another node has published with what is known of the room's log.
+    pub(crate) fn verify(&self, chunk: &Chunk) -> Verified {
+        let Some(known) = self.room else { return Verified::No };
+        if chunk.head().seq() <= known.head {
+            let delivered = chunk.first_seq() >= self.whole_from;
+            return if delivered { Verified::Delivered } else { Verified::Passed };
+        }
+        // What a later version may have changed beside the log is read, too.
+        if !chunk.continues(&known.end) || chunk.changes_unknown() {
+            return Verified::No;
+        }
+        // What stands beside the log is for the store to say.
+        let mut terms = known.terms();
+        terms.fold(chunk);
+        Verified::Next(terms)
+    }
+
+    /// A chunk is committed. The next in line goes to the frames, old ones are dropped; past a hole they
+    /// start anew. Returns whether it is new.
+    pub(crate) fn append(&mut self, room: &RoomId, sizes: &Sizes, terms: Terms, chunk: &Chunk) -> bool {
+        let head = chunk.head();
+        let known = self.room.map(|room| room.head);
+        if known.is_some_and(|known| head.seq() <= known) {
+            return false;
+        }
+        let follows = known.is_some_and(|known| chunk.first_seq() == known + 1);
+        if !follows {
+            self.whole_from = chunk.first_seq();
+        }
+        if !follows || chunk.changes_unknown() {
+            // Messages may have been edited or deleted in what is missing, or cannot be interpreted.
+            self.clear();
+            self.changes += 1;
+        }
+        self.room = Some(RoomState::at(head, terms));
+        for frame in Frame::of_chunk(room, chunk) {
+            self.bytes += frame.bytes();
+            self.frames.push_back(frame);
+        }
+        for event in chunk.events() {
+            if let Some(target) = event.body.target() {
+                self.changes += 1;
+                self.changed_to = self.changed_to.max(target);
+            }
+            if let parlance_core::Body::MessageDeleted { target } = event.body {
+                self.redact(room, target);
+            }
+        }
+        while self.frames.len() > sizes.ring_events || self.bytes > sizes.ring_bytes {
+            let Some(frame) = self.frames.pop_front() else { break };
+            self.bytes -= frame.bytes();
+        }
+        self.last_delivery = Some(Instant::now());
+        true
+    }
+
+    /// What follows on `cursor` up to `to`, about `batch` frames. `None` where they are not here.
+    pub(crate) fn following(&self, cursor: u64, to: u64, batch: usize) -> Option<Fetched> {
+        let head = self.room?.head;
+        if cursor >= head.min(to) {
+            return Some(Fetched::default());
+        }
+        let first = self.frames.front()?.seq;
+        if cursor + 1 < first {
+            return None;
+        }
+        let skip = (cursor + 1 - first) as usize;
+        let pieces = following(self.frames.range(skip..), cursor, to, batch);
+        Some(Fetched::new(pieces, head))
+    }
+
+    /// The event at `seq`, and the messages after it, by rising seq. `None` where the frames do not
+    /// reach back that far.
+    pub(crate) fn messages_after(&self, seq: u64) -> Option<(SharedFrame, Vec<SharedFrame>)> {
+        let skip = usize::try_from(seq.checked_sub(self.frames.front()?.seq)?).ok()?;
+        let at = self.frames.get(skip)?.frame.clone();
+        let messages = self.frames.range(skip + 1..).filter(|frame| frame.text_of == Some(frame.seq));
+        Some((at, messages.map(|frame| frame.frame.clone()).collect()))
+    }
+
+    /// Drops all frames.
+    pub(crate) fn clear(&mut self) {
+        self.frames = VecDeque::new();
+        self.bytes = 0;
+    }
+
+    /// Takes the text of a deleted message out of what sessions that are behind will
+    /// get.
+    fn redact(&mut self, room: &RoomId, target: u64) {
+        let deleted = Overlay { deleted: true, ..Overlay::default() };
+        // Where the run begins that the frame is in.
+        let mut run = None;
+        for at in 0..self.frames.len() {
+            run = if self.frames[at].run.is_some() { Some(at) } else { run };
+            let frame = &mut self.frames[at];
+            if frame.text_of != Some(target) {
+                continue;
+            }
+            let Some(event) = event_in(&frame.frame).and_then(convert::event_from) else { continue };
+            let redacted = Frame::new(room, &Entry::merge(event, Some(deleted.clone())));
+            self.bytes = self.bytes + redacted.bytes() - frame.bytes();
+            *frame = redacted;
+            // Its frames go out one by one from now on: of the last that begins before this
+            // one, whether it reaches so far or not.
+            if let Some(run) = run {
+                self.frames[run].run = None;
+            }
+        }
+    }
+}
+
+/// The mark at the event in `at`, and the one at the last of `messages` that `user` sent.
+pub(crate) fn marks(
+    at: &SharedFrame,
+    messages: &[SharedFrame],
+    user: &UserId,
+) -> Option<(Mark, Option<Mark>)> {
+    let own = messages
+        .iter()
+        .rev()
+        .filter_map(event_in)
+        .find(|event| {
+            event.actor_id == user.as_str() && matches!(event.body, Some(v1::event::Body::Message(_)))
+        })
+        .map(|event| mark_at(&event));
+    Some((mark_at(&event_in(at)?), own))
+}
+
+fn mark_at(event: &v1::Event) -> Mark {
+    Mark { seq: event.seq, message_count: event.message_count, deleted_count: event.deleted_count }
+}
+
+fn event_in(frame: &SharedFrame) -> Option<v1::Event> {
+    match frame.decode_frame().ok()?.frame? {
+        v1::server_frame::Frame::Event(event) => Some(event),
+        _ => None,
+    }
+}

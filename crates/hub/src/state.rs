@@ -1,0 +1,60 @@
+use parlance_core::{Body, Chunk, Head, RoomInfo, Visibility};
+use parlance_store::StoredRoom;
+
+/// What a session needs to know of a room.
+#[derive(Debug, Clone, Copy)]
+pub struct RoomState {
+    /// The last seq.
+    pub head: u64,
+    /// The same with the nonce that tells this log from any other.
+    pub end: Head,
+    /// How much of the past is open to those who join.
+    pub visibility: Visibility,
+    /// The first seq that is kept.
+    pub floor: u64,
+    /// Changes on a restore.
+    pub epoch: u64,
+}
+
+/// What is told of a room with each chunk.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// How much of the past is open to those who join.
+    pub visibility: Visibility,
+    /// The first seq that is kept.
+    pub floor: u64,
+    /// Changes on a restore.
+    pub epoch: u64,
+}
+
+impl From<&RoomInfo> for Terms {
+    fn from(info: &RoomInfo) -> Self {
+        Self { visibility: info.settings.visibility, floor: info.floor, epoch: info.epoch }
+    }
+}
+
+impl Terms {
+    /// As they are after `chunk`.
+    pub(crate) fn fold(&mut self, chunk: &Chunk) {
+        for event in chunk.events() {
+            if let Body::RoomChanged { settings } = &event.body {
+                self.visibility = settings.visibility;
+            }
+        }
+    }
+}
+
+impl RoomState {
+    pub(crate) fn of(stored: &StoredRoom) -> Self {
+        Self::at(stored.head(), Terms::from(&stored.info))
+    }
+
+    pub(crate) fn at(head: Head, terms: Terms) -> Self {
+        let Terms { visibility, floor, epoch } = terms;
+        Self { head: head.seq(), end: head, visibility, floor, epoch }
+    }
+
+    pub(crate) fn terms(self) -> Terms {
+        Terms { visibility: self.visibility, floor: self.floor, epoch: self.epoch }
+    }
+}

@@ -1,0 +1,202 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parlance_core::RoomId;
+use parlance_delivery::Outlet;
+use parlance_runtime::map::HashMap;
+
+use crate::mailbox::{self, Wakes};
+use crate::state::RoomState;
+use crate::tail::Tail;
+
+/// What waits for one session.
+pub type Mailbox = mailbox::Mailbox<Subscription>;
+
+/// The next thing to do for a session.
+pub type Waken = mailbox::Waken<Subscription>;
+
+/// The subscriptions to a room, by session.
+pub(crate) type Listeners = HashMap<u64, Arc<Subscription>>;
+
+/// One session in one room.
+pub struct Subscription {
+    tail: Arc<Tail<Listeners>>,
+    mailbox: Arc<Mailbox>,
+    /// It waits in the mailbox already.
+    queued: AtomicBool,
+    /// Of a member, who is registered here.
+    live: AtomicBool,
+    /// Everything up to here was handed out or named as a gap. Moved by the session while it
+    /// is polled, and otherwise by whoever pushes to its connection.
+    cursor: AtomicU64,
+    /// The session has handed out all there was, and goes on with what happens.
+    at_head: AtomicBool,
+    /// Somebody is about to push what there is.
+    pushing: AtomicBool,
+    /// The event that made the user a member, the last time as far as known: changes of
+    /// messages before it may have to be handed out without their content.
+    joined: AtomicU64,
+    /// The event that removed the user, delivered here and maybe not yet handed out; 0 for a
+    /// member.
+    removed_at: AtomicU64,
+    /// The room's head before the user's row was read, which says that they are a member.
+    confirmed_at: AtomicU64,
+}
+
+impl Subscription {
+    pub(crate) fn new(tail: Arc<Tail<Listeners>>, mailbox: Arc<Mailbox>) -> Self {
+        let (queued, live, cursor) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
+        let (at_head, pushing) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (joined, removed_at, confirmed_at) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self { tail, mailbox, queued, live, cursor, at_head, pushing, joined, removed_at, confirmed_at }
+    }
+
+    /// The event that made the user a member, the last time as far as known; 0 if it is not.
+    #[inline]
+    pub fn joined(&self) -> u64 {
+        self.joined.load(Ordering::Acquire)
+    }
+
+    /// Notes the event that made the user a member.
+    pub fn set_joined(&self, seq: u64) {
+        self.joined.store(seq, Ordering::Release);
+    }
+
+    /// The event that removed the user, delivered here and maybe not yet handed out; 0 for a
+    /// member.
+    #[inline]
+    pub fn removed_at(&self) -> u64 {
+        self.removed_at.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_removed_at(&self, seq: u64) {
+        self.removed_at.store(seq, Ordering::Release);
+    }
+
+    /// Everything up to here was handed out or named as a gap.
+    #[inline]
+    pub fn cursor(&self) -> u64 {
+        self.cursor.load(Ordering::Acquire)
+    }
+
+    /// Everything up to `seq` is handed out or named as a gap.
+    #[inline]
+    pub fn move_to(&self, seq: u64) {
+        self.cursor.store(seq, Ordering::Release);
+    }
+
+    /// Notes whether the session has handed out all there was: then what follows is pushed past it.
+    #[inline]
+    pub fn set_at_head(&self, at_head: bool) {
+        self.at_head.store(at_head, Ordering::Release);
+    }
+
+    /// What is new can be pushed past the session; it need not be woken.
+    pub(crate) fn is_pushable(&self) -> bool {
+        self.at_head.load(Ordering::Acquire) && self.mailbox.outlet().is_some_and(Outlet::is_connected)
+    }
+
+    /// Whether nobody else is about to push.
+    pub(crate) fn begin_push(&self) -> bool {
+        !self.pushing.swap(true, Ordering::SeqCst)
+    }
+
+    /// Nobody is about to push any more.
+    pub(crate) fn end_push(&self) {
+        self.pushing.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether the session has handed out all there was, and goes on with what happens.
+    pub(crate) fn is_at_head(&self) -> bool {
+        self.at_head.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn tail(&self) -> &Tail<Listeners> {
+        &self.tail
+    }
+
+    /// The room.
+    #[inline]
+    pub fn room(&self) -> &RoomId {
+        self.tail.room()
+    }
+
+    /// The room as far as known here.
+    pub fn known(&self) -> Option<RoomState> {
+        self.tail.known()
+    }
+
+    pub(crate) fn session(&self) -> u64 {
+        self.mailbox.session()
+    }
+
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// The session's user is a member, by their row, read when the room's head was at least
+    /// `head`: from now on, whatever is committed in the room is told to this node.
+    pub fn now_live(&self, head: u64) {
+        self.confirm(head);
+        self.live.store(true, Ordering::SeqCst);
+    }
+
+    /// The user's row was read when the room's head was at least `head`.
+    pub(crate) fn confirm(&self, head: u64) {
+        self.confirmed_at.fetch_max(head, Ordering::AcqRel);
+    }
+
+    /// The user is a member again by the event `joined`: a removal before it is not the end.
+    pub fn rejoined(&self, joined: u64) {
+        let earlier = |removed_at: u64| (removed_at < joined).then_some(0);
+        let _ = self.removed_at.fetch_update(Ordering::AcqRel, Ordering::Acquire, earlier);
+    }
+
+    /// Whether the user is a member as far as the log is known here, where every chunk from
+    /// `whole_from` on was delivered. A removal in a hole before that is noted by nobody until
+    /// the session comes to it.
+    pub(crate) fn confirms_member(&self, whole_from: u64) -> bool {
+        self.is_live() && self.removed_at() == 0 && self.follows_from(whole_from)
+    }
+
+    /// Whether the user counts as a member, and may have been removed in a hole before `whole_from`.
+    pub(crate) fn is_unconfirmed(&self, whole_from: u64) -> bool {
+        self.is_live() && !self.follows_from(whole_from)
+    }
+
+    /// Whether the session knows of all removals before `whole_from`.
+    fn follows_from(&self, whole_from: u64) -> bool {
+        let known = self.cursor().max(self.confirmed_at.load(Ordering::Acquire));
+        known + 1 >= whole_from
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.load(Ordering::SeqCst)
+    }
+
+    /// Has the session look at the room.
+    pub fn wake(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::SeqCst) {
+            self.mailbox.room(self.clone());
+        }
+    }
+}
+
+impl Wakes for Subscription {
+    fn looked_at(&self) {
+        self.queued.store(false, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+impl Subscription {
+    /// It waits in the mailbox.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.queued.load(Ordering::SeqCst)
+    }
+
+    /// Somebody is about to push what there is.
+    pub(crate) fn is_pushing(&self) -> bool {
+        self.pushing.load(Ordering::SeqCst)
+    }
+}

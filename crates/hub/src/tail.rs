@@ -1,0 +1,61 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parlance_core::RoomId;
+
+use crate::limits::Sizes;
+use crate::ring::{Fetched, Ring};
+use crate::state::RoomState;
+
+/// The end of a room's log as it is known here, shared by the room's feed and the subscriptions
+/// to it, which are the `Listeners`.
+pub(crate) struct Tail<Listeners> {
+    room: RoomId,
+    sizes: &'static Sizes,
+    /// The last seq that was delivered here.
+    delivered: AtomicU64,
+    state: Mutex<State<Listeners>>,
+}
+
+/// Under one lock: who listens sees each chunk, or is told of it.
+#[derive(Default)]
+pub(crate) struct State<Listeners> {
+    pub(crate) ring: Ring,
+    pub(crate) listeners: Listeners,
+}
+
+impl<Listeners: Default> Tail<Listeners> {
+    pub(crate) fn new(room: RoomId, sizes: &'static Sizes) -> Self {
+        Self { room, sizes, delivered: AtomicU64::new(0), state: Mutex::default() }
+    }
+
+    pub(crate) fn room(&self) -> &RoomId {
+        &self.room
+    }
+
+    pub(crate) fn sizes(&self) -> &'static Sizes {
+        self.sizes
+    }
+
+    /// The room as far as known; what was loaded once.
+    pub(crate) fn known(&self) -> Option<RoomState> {
+        self.state().ring.room
+    }
+
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_delivered(&self, seq: u64) {
+        self.delivered.store(seq, Ordering::SeqCst);
+    }
+
+    /// What follows on `cursor` up to `to`; `None` where the ring does not hold it.
+    pub(crate) fn following(&self, cursor: u64, to: u64) -> Option<Fetched> {
+        self.state().ring.following(cursor, to, self.sizes.room_batch)
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State<Listeners>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,68 @@
+//! Appends what was decided, delivers and publishes it.
+
+use parlance_core::plant::{self, Plant};
+use parlance_core::{Append, Chunk, Room, RoomInfo};
+use parlance_hub::Terms;
+use parlance_store::AppendError;
+use tokio::time::{Instant, sleep};
+
+use super::Actor;
+use crate::limits::MAX_RACES;
+
+impl Actor {
+    /// Appends until it is known what became of it, and delivers.
+    pub(super) async fn append(&mut self, append: Append, after: Room) -> Result<(), AppendError> {
+        let store = &self.shared.store;
+        // Until the answer is there the room is not to be used.
+        let before = self.room.take();
+        self.last_append = Some(Instant::now());
+        let mut result = store.append(&self.id, append.clone()).await;
+        let mut unanswered = false;
+        for _ in 0..MAX_RACES {
+            if result != Err(AppendError::Unknown) {
+                break;
+            }
+            unanswered = true;
+            result = match store.chunk(&self.id, append.chunk.first_seq()).await {
+                Ok(Some(chunk)) if chunk.nonce() == append.chunk.nonce() => Ok(()),
+                Ok(Some(_)) => Err(AppendError::HeadMoved),
+                Ok(None) => store.append(&self.id, append.clone()).await,
+                Err(error) => Err(error.into()),
+            };
+        }
+        match result {
+            Ok(()) => {
+                self.shared.hub.deliver(&self.id, Terms::from(after.info()), &append.chunk);
+                self.shared.cluster.committed(&self.id, &append.chunk);
+                // Before anyone is answered: a sender without an answer repeats.
+                if plant::is(Plant::AckBeforePublish) {
+                    self.publish_later(after.info().clone(), append.chunk);
+                } else {
+                    self.shared.cluster.publish(after.info(), &append.chunk).await;
+                }
+                self.room = Some(after);
+                Ok(())
+            }
+            Err(AppendError::HeadMoved) => {
+                self.room = before;
+                Err(AppendError::HeadMoved)
+            }
+            Err(error) => {
+                if unanswered {
+                    // It may be there, and nobody was told.
+                    self.shared.find_out(&self.id, &append.chunk);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// For a planted bug: others are told when the sender has long been answered.
+    fn publish_later(&self, info: RoomInfo, chunk: Chunk) {
+        let cluster = self.shared.cluster.clone();
+        self.shared.tasks.spawn(async move {
+            sleep(std::time::Duration::from_millis(500)).await;
+            cluster.publish(&info, &chunk).await;
+        });
+    }
+}

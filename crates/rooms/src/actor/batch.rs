@@ -1,0 +1,185 @@
+//! Decides what waits, in as few appends as it fits in.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use parlance_core::plant::{self, Plant};
+use parlance_core::{Creation, Decision, Draft, Need, Outcome, Room, Settings, Title, Topic, Visibility};
+use parlance_runtime::random;
+use parlance_store::{AppendError, StoreError};
+
+use super::Actor;
+use super::load::Loaded;
+use super::waiting::{Waiting, answer_all};
+use crate::error::Error;
+use crate::messages::{Decided, PendingCommand};
+
+impl Actor {
+    /// Decides as many of `commands` as fit into one append, appends, delivers, answers.
+    /// On an error those not answered are still in `commands`.
+    pub(super) async fn serve_some(
+        &mut self,
+        commands: &mut VecDeque<PendingCommand>,
+    ) -> Result<(), AppendError> {
+        let Some(room) = self.load().await? else {
+            self.serve_without_room(commands).await?;
+            return Ok(());
+        };
+        let mut draft = room.draft();
+        let mut waiting: Vec<Waiting> = Vec::new();
+        while let Some(pending) = commands.pop_front() {
+            match self.is_obsolete(&mut draft, &pending).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    pending.answer(Err(Error::Contention));
+                    continue;
+                }
+                Err(error) => {
+                    commands.push_front(pending);
+                    self.give_back(commands, waiting);
+                    return self.behind(error).await;
+                }
+            }
+            match self.decide(&mut draft, &pending).await {
+                Ok(result) => {
+                    self.set_decided(&pending, result.is_ok());
+                    waiting.push(Waiting { pending, result });
+                }
+                // It concerns nobody else: what it needed cannot be read.
+                Err(AppendError::Store(error @ StoreError::Damaged(_))) => {
+                    pending.answer(Err(Error::Store(error)));
+                }
+                Err(error) => {
+                    commands.push_front(pending);
+                    self.give_back(commands, waiting);
+                    return self.behind(error).await;
+                }
+            }
+            if !draft.has_room() {
+                break;
+            }
+        }
+        if plant::is(Plant::AckBeforeCommit) {
+            answer_all(std::mem::take(&mut waiting));
+        }
+        let appended = match draft.finish(random::nonce()) {
+            (Some(append), after) => self.append(append, after).await,
+            (None, loaded) => {
+                self.room = Some(loaded);
+                self.confirm(&waiting).await
+            }
+        };
+        match appended {
+            Ok(()) => {
+                self.publish_repeats(&waiting).await;
+                answer_all(waiting);
+                Ok(())
+            }
+            Err(error) => {
+                self.give_back(commands, waiting);
+                self.behind(error).await
+            }
+        }
+    }
+
+    /// Who repeats a request may do so because the node that carried it out died before
+    /// it told others.
+    async fn publish_repeats(&self, waiting: &[Waiting]) {
+        let Some(room) = &self.room else { return };
+        let repeats =
+            waiting.iter().filter(|waiting| matches!(waiting.result, Ok(Outcome { is_repeat: true, .. })));
+        let mut users = BTreeSet::new();
+        let mut any = false;
+        for repeat in repeats {
+            any = true;
+            users.extend(repeat.pending.command.concerned().cloned());
+        }
+        if any {
+            self.shared.cluster.announce(&self.id, room.head(), users).await;
+        }
+    }
+
+    /// A refusal, or finding nothing to change, may come of not knowing the latest: an
+    /// append would have noticed, without one the head is looked up. A repeat is true
+    /// in any case.
+    async fn confirm(&self, waiting: &[Waiting]) -> Result<(), AppendError> {
+        if waiting.iter().all(|waiting| matches!(waiting.result, Ok(Outcome { is_repeat: true, .. }))) {
+            return Ok(());
+        }
+        let stored = self.shared.store.room(&self.id).await?;
+        let head = self.room.as_ref().map(Room::head);
+        if stored.map(|stored| stored.head()) == head { Ok(()) } else { Err(AppendError::HeadMoved) }
+    }
+
+    /// There is no room yet. The first message to a person creates it; what was asked
+    /// before that, knowing its id, fails.
+    async fn serve_without_room(&self, commands: &mut VecDeque<PendingCommand>) -> Result<(), StoreError> {
+        while let Some(pending) = commands.pop_front() {
+            let Some(other) = &pending.direct_with else {
+                pending.answer(Err(Error::RoomNotFound));
+                continue;
+            };
+            match self.shared.store.user(other).await {
+                Ok(Some(_)) => {
+                    let (actor, now) = (&pending.command.actor, self.shared.clock.now());
+                    let creation = Creation::direct(actor, other, direct_settings(), random::nonce(), now);
+                    commands.push_front(pending);
+                    // Within the actor's own task, which nobody cancels.
+                    self.shared.clone().create_and_announce(creation).await?;
+                    return Ok(());
+                }
+                Ok(None) => {
+                    let nobody = Error::UserNotFound(other.to_string());
+                    pending.answer(Err(nobody));
+                }
+                Err(error) => {
+                    commands.push_front(pending);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a command was forwarded under another membership of its actor than the one
+    /// now: whoever forwarded it may have refused it since. Or the one before it was not decided
+    /// here.
+    async fn is_obsolete(&self, draft: &mut Draft, pending: &PendingCommand) -> Result<bool, AppendError> {
+        let Decided::ForAnother(origin) = &pending.decided else { return Ok(false) };
+        let actor = &pending.command.actor;
+        let decided = || self.decided_for.get(&(origin.node.clone(), actor.clone()));
+        if origin.previous != 0 && decided() != Some(&origin.previous) {
+            return Ok(true);
+        }
+        if draft.room_mut().member(actor).is_none()
+            && let Loaded::Ahead = self.satisfy(draft.room_mut(), Need::Member(actor.clone())).await?
+        {
+            return Err(AppendError::HeadMoved);
+        }
+        let row = draft.room_mut().member(actor).and_then(Option::as_ref);
+        Ok(!row.is_some_and(|row| row.is_active() && row.changed_at() <= origin.head))
+    }
+
+    /// Decides one command, loading what it needs.
+    async fn decide(
+        &self,
+        draft: &mut Draft,
+        pending: &PendingCommand,
+    ) -> Result<Result<Outcome, Error>, AppendError> {
+        loop {
+            let need = match draft.decide(&pending.command, self.shared.clock.now()) {
+                Ok(Decision::Done(outcome)) => return Ok(Ok(outcome)),
+                Ok(Decision::Need(need)) => need,
+                Err(refusal) => return Ok(Err(Error::Refused { room: self.id.clone(), refusal })),
+            };
+            match self.satisfy(draft.room_mut(), need).await? {
+                Loaded::Into(()) => {}
+                Loaded::Ahead => return Err(AppendError::HeadMoved),
+            }
+        }
+    }
+}
+
+/// A direct room has none of its own.
+fn direct_settings() -> Settings {
+    Settings { title: Title::default(), topic: Topic::default(), visibility: Visibility::SinceJoined }
+}

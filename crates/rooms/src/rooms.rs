@@ -1,0 +1,85 @@
+use std::sync::Arc;
+
+use parlance_core::{Command, Creation, Outcome, RoomId, UserId};
+use parlance_store::{Created, StoredRoom};
+use tokio::sync::oneshot;
+
+use crate::actor::Actor;
+use crate::error::Error;
+use crate::messages::{Decided, PendingCommand, RoomMessage};
+use crate::shared::{Parts, Shared};
+
+/// See the [crate] documentation. Clones are of the same rooms.
+#[derive(Clone)]
+pub struct Rooms {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Rooms {
+    /// Rooms without an actor: each gets one when it is first needed.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            shared: Shared::new(parts, |room, shared, inbox| Box::pin(Actor::new(room, shared).run(inbox))),
+        }
+    }
+
+    /// How many rooms are loaded, and how many sends wait for another node.
+    pub fn usage(&self) -> (usize, usize) {
+        (self.shared.actors.len(), self.shared.forwards.waiting())
+    }
+
+    /// Carries out a command. Commands of one caller are decided in the order of their
+    /// calls, wherever they are decided.
+    ///
+    /// # Errors
+    /// Why it was not carried out.
+    pub async fn submit(&self, room: &RoomId, command: Command) -> Result<Outcome, Error> {
+        self.decide(room, command, None).await
+    }
+
+    /// Carries out a command in the direct room of its actor and `other`, which is
+    /// created first if it is not there. In the same order: nothing is waited for here.
+    ///
+    /// # Errors
+    /// Why it was not carried out.
+    pub async fn submit_to(&self, other: UserId, command: Command) -> Result<Outcome, Error> {
+        let room = RoomId::direct(&command.actor, &other);
+        self.decide(&room, command, Some(other)).await
+    }
+
+    async fn decide(
+        &self,
+        room: &RoomId,
+        command: Command,
+        direct_with: Option<UserId>,
+    ) -> Result<Outcome, Error> {
+        self.check_departure()?;
+        let (reply, answer) = oneshot::channel();
+        let pending = PendingCommand { command, direct_with, decided: Decided::Anywhere, reply };
+        self.shared.post(room, RoomMessage::Command(pending)).await;
+        match answer.await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Draining),
+        }
+    }
+
+    /// Stores a new room, or returns the one that is there.
+    ///
+    /// # Errors
+    /// Why it was not carried out.
+    pub async fn create(&self, creation: Creation) -> Result<Created<StoredRoom>, Error> {
+        self.check_departure()?;
+        self.shared.create(creation).await
+    }
+
+    /// Refuses what other nodes would not hear of: they look for what a node writes that is cut
+    /// off only until its clients should have left.
+    fn check_departure(&self) -> Result<(), Error> {
+        if self.shared.departure.is_complete() { Err(Error::Draining) } else { Ok(()) }
+    }
+
+    /// Lets the actors end once what they were asked is done.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+}

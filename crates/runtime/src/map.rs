@@ -1,0 +1,56 @@
+//! Maps shared by tasks. Their hashers are seeded as everything random is, and their shards are as
+//! many on every machine, so that a simulation goes through them in the same order each time.
+
+use std::hash::{BuildHasher, Hash};
+use std::ops::Deref;
+
+use dashmap::DashMap;
+use foldhash::SharedSeed;
+use foldhash::quality::{FoldHasher, SeedableRandomState};
+
+use crate::random;
+
+/// Enough that tasks on many processors seldom wait for each other. Not a multiple of the number of
+/// processors, on which the order of iteration would depend.
+const SHARDS: usize = 64;
+
+/// A map shared by tasks.
+pub struct Map<K, V>(DashMap<K, V, Seeded>);
+
+impl<K: Eq + Hash, V> Default for Map<K, V> {
+    fn default() -> Self {
+        Self(DashMap::with_hasher_and_shard_amount(Seeded::default(), SHARDS))
+    }
+}
+
+impl<K, V> Deref for Map<K, V> {
+    type Target = DashMap<K, V, Seeded>;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+/// For what stays on one task.
+pub type HashMap<K, V> = std::collections::HashMap<K, V, Seeded>;
+
+/// A hasher that nobody outside can predict.
+#[derive(Clone)]
+pub struct Seeded(SeedableRandomState);
+
+static SHARED: SharedSeed = SharedSeed::from_u64(0x1d8e_4e27_c47d_124f);
+
+impl Default for Seeded {
+    fn default() -> Self {
+        Self(SeedableRandomState::with_seed(random::bits(), &SHARED))
+    }
+}
+
+impl BuildHasher for Seeded {
+    type Hasher = FoldHasher<'static>;
+
+    fn build_hasher(&self) -> FoldHasher<'static> {
+        self.0.build_hasher()
+    }
+}

@@ -1,0 +1,77 @@
+//! Messages as they stood at an earlier seq.
+
+use parlance_core::plant::{self, Plant};
+use parlance_core::{Entry, PastForms, RoomId};
+
+use crate::limits::{MAX_PAST_EVENTS, PAST_PAGE};
+use crate::store::{Store, StoreError};
+
+/// The last seq that a reader may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Of a member: the room's head when they were authorised.
+    Head(u64),
+    /// Of a former member: where they left.
+    Left(u64),
+}
+
+impl Until {
+    /// That seq.
+    pub fn seq(self) -> u64 {
+        match self {
+            Self::Head(seq) | Self::Left(seq) => seq,
+        }
+    }
+}
+
+/// `entries` as they stood at `until`. Reads the log only where a message was changed after that: for
+/// members, in a race with a change.
+///
+/// Messages too far back to be folded are withheld from former members: they are shown as deleted.
+/// Members are to ask again, as of a later head.
+///
+/// # Errors
+/// Those of the store, and [`StoreError::Overloaded`] for a member who is to ask again.
+pub async fn as_of(
+    store: &dyn Store,
+    room: &RoomId,
+    until: Until,
+    entries: Vec<Entry>,
+) -> Result<Vec<Entry>, StoreError> {
+    as_of_within(store, room, until, entries, MAX_PAST_EVENTS).await
+}
+
+/// The same, where no more than `max_events` are folded.
+///
+/// # Errors
+/// Those of [`as_of`].
+pub async fn as_of_within(
+    store: &dyn Store,
+    room: &RoomId,
+    until: Until,
+    entries: Vec<Entry>,
+    max_events: u64,
+) -> Result<Vec<Entry>, StoreError> {
+    let Some(mut past) = PastForms::of(&entries, until.seq()) else { return Ok(entries) };
+    if plant::is(Plant::PresentForm) {
+        return Ok(entries);
+    }
+    let earliest = (until.seq() + 1).saturating_sub(max_events);
+    if past.needed().is_some_and(|needed| needed.from < earliest) {
+        if let Until::Head(_) = until {
+            return Err(StoreError::Overloaded);
+        }
+        metrics::counter!("parlance_past_forms_withheld_total").increment(1);
+        past.withhold_before(earliest);
+    }
+    if let Some(needed) = past.needed() {
+        let mut at = needed.from;
+        while at <= needed.to {
+            let chunks = store.chunks_after(room, at - 1, PAST_PAGE).await?;
+            let Some(last) = chunks.last() else { break };
+            at = last.head().seq() + 1;
+            chunks.iter().flat_map(parlance_core::Chunk::events).for_each(|event| past.fold(event));
+        }
+    }
+    Ok(past.put(entries))
+}
