@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{Emoji, RequestId, Role, Text, Timestamp, Title, Topic, UserId};
+use crate::{Emoji, RequestId, Role, RoomKind, Settings, Text, Timestamp, UserId};
 
 /// One entry of a room's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,35 +179,4 @@ pub struct Message {
     pub text: Text,
     /// The message it answers.
     pub reply_to: Option<u64>,
-}
-
-/// What a room is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RoomKind {
-    /// Two people; nobody joins or leaves.
-    Direct,
-    /// By invitation.
-    Group,
-    /// Open to anyone signed in.
-    Channel,
-}
-
-/// What owner and admins may change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Title.
-    pub title: Title,
-    /// Topic.
-    pub topic: Topic,
-    /// How much of the past members may read.
-    pub visibility: Visibility,
-}
-
-/// How much of the past a member may read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Visibility {
-    /// What happened while being a member.
-    SinceJoined,
-    /// Everything up to leaving.
-    All,
 }

@@ -10,6 +10,7 @@ pub mod evict;
 pub mod limits;
 pub mod plant;
 
+mod caller;
 mod chunk;
 mod clock;
 mod event;
@@ -18,12 +19,14 @@ mod inbox;
 mod member;
 mod overlay;
 mod room;
+mod settings;
 mod text;
 mod time;
 
+pub use caller::Caller;
 pub use chunk::{Chunk, Head, Nonce};
 pub use clock::{Clock, ClockMonitor, ClockOffset, SystemClock, TimeSource};
-pub use event::{Body, Event, Message, RoomKind, Settings, Unknown, Visibility};
+pub use event::{Body, Event, Message, Unknown};
 pub use ids::{DeviceId, IdError, RequestId, RoomId, RoomIdKey, UserId};
 pub use inbox::{Cursors, Mark, Unread};
 pub use member::{Interval, Member, Role, SeqRange, Standing, visible_ranges};
@@ -32,5 +35,6 @@ pub use room::{
     Action, Append, Command, Creation, Decision, Draft, Hole, Need, NewRoom, Outcome, Refusal, Room,
     RoomInfo, SettingsChange,
 };
+pub use settings::{RoomKind, Settings, Visibility};
 pub use text::{Emoji, Name, Text, TextError, Title, Topic};
 pub use time::Timestamp;

@@ -1,5 +1,7 @@
 //! Every number that bounds something, with its reason.
 
+use std::time::Duration;
+
 /// Largest text of a message, bytes. Four pages of prose; a message stays below a
 /// quarter of a chunk.
 pub const MAX_TEXT_BYTES: usize = 16 * 1024;
@@ -111,3 +113,9 @@ pub const MAX_LOOKUP_MEMBERS: u64 = 256;
 /// Members up to which both ways are used. A room grows by far less than the difference
 /// in one chunk: every node that looked while it was small hears of it while it grows.
 pub const MAX_OVERLAP_MEMBERS: u64 = 512;
+
+/// How far clocks may differ when a token is judged, seconds.
+pub const CLOCK_SKEW: u64 = 60;
+
+/// Longer than any session; instants too far away cannot be told.
+pub const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

@@ -119,7 +119,7 @@ async fn write(store: Arc<dyn Store>, mut room: Room, owner: UserId, mut random:
     loop {
         let mut draft = room.draft();
         for _ in 0..1 + random.below(size.events) {
-            if !draft.has_room() {
+            if !draft.can_take_more() {
                 break;
             }
             let action = action(&mut random, room.head().seq(), size.text_bytes);

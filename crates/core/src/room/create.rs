@@ -1,4 +1,5 @@
-use super::{Append, Room, RoomInfo};
+use super::draft::Append;
+use super::state::{Room, RoomInfo};
 use crate::{
     Body, Chunk, Event, Head, Mark, Member, Nonce, RequestId, Role, RoomId, RoomKind, Settings, Timestamp,
     Unknown, UserId,

@@ -1,7 +1,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::{Action, Command, Outcome, Refusal};
+use super::command::{Action, Command, Outcome, Refusal};
 use crate::limits::{MAX_RECENT_REQUESTS, MAX_REPEAT_CHECK, REPEAT_WINDOW_MS};
 use crate::plant::{self, Plant};
 use crate::{Body, Emoji, Event, RequestId, Role, Timestamp, UserId};

@@ -116,7 +116,7 @@ proptest! {
         solo.fill(300);
         let mut draft = solo.room.draft();
         for (n, kind) in kinds.iter().cycle().enumerate() {
-            if !draft.has_room() {
+            if !draft.can_take_more() {
                 break;
             }
             let command = command("ann", &format!("r{n}"), None, kind.action(n));

@@ -1,5 +1,4 @@
 //! Decides what waits, in as few appends as it fits in.
-
 use std::collections::{BTreeSet, VecDeque};
 
 use parlance_core::plant::{self, Plant};
@@ -54,7 +53,7 @@ impl Actor {
                     return self.behind(error).await;
                 }
             }
-            if !draft.has_room() {
+            if !draft.can_take_more() {
                 break;
             }
         }

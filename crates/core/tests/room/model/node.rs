@@ -150,7 +150,7 @@ impl Node {
         let head = draft.room_mut().head().seq();
         let mut answers = Vec::new();
         for attempt in &self.queue {
-            if !draft.has_room() {
+            if !draft.can_take_more() {
                 met.count("a full draft");
                 break;
             }

@@ -1,0 +1,153 @@
+//! Who is a member, and in which role.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use super::stop::Stop;
+use super::view::{View, at_least};
+use crate::limits::MAX_MEMBERS;
+use crate::room::command::Refusal;
+use crate::{Body, Member, Role, RoomKind, Standing, UserId};
+
+/// `user` joins, whose row is `actor`.
+pub(super) fn join(view: View<'_>, user: &UserId, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
+    let standing = actor.map_or(Standing::Free, |actor| actor.standing);
+    let refusal = match view.room.info.kind {
+        RoomKind::Direct => Refusal::DirectRoom,
+        _ if actor.is_some_and(Member::is_active) => return Ok(Vec::new()),
+        RoomKind::Group => Refusal::NotJoinable,
+        RoomKind::Channel if view.member_count >= MAX_MEMBERS => Refusal::RoomFull,
+        RoomKind::Channel if standing == Standing::Removed => Refusal::Removed,
+        RoomKind::Channel if standing == Standing::Banned => Refusal::Banned,
+        // Whoever comes back to an abandoned channel finds it theirs. A stranger does not: its past
+        // is not theirs to open.
+        RoomKind::Channel => {
+            let is_back = actor.is_some() && view.member_count == 0;
+            let role = if is_back { Role::Owner } else { Role::Member };
+            return Ok(vec![Body::MemberAdded { user: user.clone(), role }]);
+        }
+    };
+    Err(refusal.into())
+}
+
+pub(super) fn add(view: View<'_>, actor: &Member, users: &[UserId]) -> Result<Vec<Body>, Stop> {
+    view.not_direct()?;
+    at_least(actor, Role::Admin)?;
+    let mut bodies: Vec<Body> = Vec::with_capacity(users.len());
+    for user in users.iter().collect::<BTreeSet<_>>() {
+        let member = view.row(user)?;
+        if member.is_some_and(|member| member.standing == Standing::Banned) {
+            return Err(Refusal::TargetBanned(user.clone()).into());
+        }
+        if !member.is_some_and(Member::is_active) {
+            bodies.push(Body::MemberAdded { user: user.clone(), role: Role::Member });
+        }
+    }
+    if view.member_count + bodies.len() as u64 > MAX_MEMBERS {
+        return Err(Refusal::RoomFull.into());
+    }
+    Ok(bodies)
+}
+
+pub(super) fn remove(view: View<'_>, actor: &Member, user: &UserId) -> Result<Vec<Body>, Stop> {
+    view.not_direct()?;
+    if *user == actor.user {
+        return leave(view, actor);
+    }
+    at_least(actor, Role::Admin)?;
+    let Some(member) = view.row(user)?.filter(|member| member.is_active()) else {
+        return Ok(Vec::new());
+    };
+    if member.role >= actor.role {
+        return Err(Refusal::NeedsRole("owner").into());
+    }
+    Ok(vec![Body::MemberRemoved { user: user.clone() }])
+}
+
+/// A member is removed first: whoever follows the membership need not know of bans.
+pub(super) fn ban(view: View<'_>, actor: &Member, user: &UserId) -> Result<Vec<Body>, Stop> {
+    view.not_direct()?;
+    at_least(actor, Role::Admin)?;
+    let Some(member) = view.row(user)? else {
+        return Err(Refusal::TargetNotMember(user.clone()).into());
+    };
+    let mut bodies = Vec::with_capacity(2);
+    if member.is_active() {
+        if member.role >= actor.role {
+            return Err(Refusal::NeedsRole("owner").into());
+        }
+        bodies.push(Body::MemberRemoved { user: user.clone() });
+    }
+    if member.standing != Standing::Banned {
+        bodies.push(Body::MemberBanned { user: user.clone() });
+    }
+    Ok(bodies)
+}
+
+pub(super) fn unban(view: View<'_>, actor: &Member, user: &UserId) -> Result<Vec<Body>, Stop> {
+    view.not_direct()?;
+    at_least(actor, Role::Admin)?;
+    let member = view.row(user)?;
+    if member.is_none_or(|member| member.standing != Standing::Banned) {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Body::MemberUnbanned { user: user.clone() }])
+}
+
+pub(super) fn set_role(view: View<'_>, actor: &Member, user: &UserId, role: Role) -> Result<Vec<Body>, Stop> {
+    view.not_direct()?;
+    at_least(actor, Role::Owner)?;
+    let Some(member) = view.row(user)?.filter(|member| member.is_active()) else {
+        return Err(Refusal::TargetNotMember(user.clone()).into());
+    };
+    if member.role == role {
+        return Ok(Vec::new());
+    }
+    if *user == actor.user {
+        // Stepping down would leave the room without an owner.
+        return Err(Refusal::OwnerLeaves.into());
+    }
+    let mut bodies = vec![Body::RoleChanged { user: user.clone(), role }];
+    if role == Role::Owner {
+        bodies.push(Body::RoleChanged { user: actor.user.clone(), role: Role::Admin });
+    }
+    Ok(bodies)
+}
+
+/// Makes `user` the owner, and whoever is that now an admin.
+pub(super) fn set_owner(view: View<'_>, user: &UserId) -> Result<Vec<Body>, Stop> {
+    view.not_direct()?;
+    let Some(member) = view.row(user)?.filter(|member| member.is_active()) else {
+        return Err(Refusal::TargetNotMember(user.clone()).into());
+    };
+    let others = view.members()?.filter(|other| other.user != *user);
+    let mut owners: Vec<&UserId> =
+        others.filter(|other| other.role == Role::Owner).map(|other| &other.user).collect();
+    owners.sort_unstable();
+    let mut bodies = Vec::with_capacity(2);
+    if member.role != Role::Owner {
+        bodies.push(Body::RoleChanged { user: user.clone(), role: Role::Owner });
+    }
+    bodies
+        .extend(owners.into_iter().map(|owner| Body::RoleChanged { user: owner.clone(), role: Role::Admin }));
+    Ok(bodies)
+}
+
+pub(super) fn leave(view: View<'_>, actor: &Member) -> Result<Vec<Body>, Stop> {
+    view.not_direct()?;
+    let mut bodies = Vec::with_capacity(2);
+    if actor.role == Role::Owner && view.member_count > 1 {
+        let user = successor(view, actor)?.clone();
+        bodies.push(Body::RoleChanged { user, role: Role::Owner });
+    }
+    bodies.push(Body::MemberRemoved { user: actor.user.clone() });
+    Ok(bodies)
+}
+
+/// Who becomes the owner when `owner` leaves: the longest-standing admin, else the
+/// longest-standing member; of those who joined together, the first by id.
+fn successor<'r>(view: View<'r>, owner: &Member) -> Result<&'r UserId, Stop> {
+    let others = view.members()?.filter(|member| member.user != owner.user);
+    let first = others.min_by_key(|member| (Reverse(member.role), member.changed_at(), &member.user));
+    first.map(|member| &member.user).ok_or_else(|| Refusal::OwnerLeaves.into())
+}

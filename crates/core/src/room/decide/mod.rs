@@ -1,0 +1,74 @@
+//! What a command comes to: pure functions of a room's state, a file for each family of commands.
+
+mod change;
+mod members;
+mod send;
+mod settings;
+mod stop;
+mod view;
+
+pub(super) use stop::Stop;
+pub(super) use view::View;
+
+use super::command::{Action, Command, Need, Outcome, Refusal};
+use super::requests::Seen;
+use crate::{Body, Member, RoomKind, Timestamp};
+
+/// What becomes of a command.
+pub(super) enum Verdict {
+    /// Append these; none where there is nothing to change.
+    Change(Vec<Body>),
+    /// It was carried out before.
+    Repeat(Outcome),
+}
+
+/// Decides `command`. `newest` is the time up to which the log is taken to reach.
+pub(super) fn decide(view: View<'_>, command: &Command, newest: Timestamp) -> Result<Verdict, Stop> {
+    let room = view.room;
+    let actor = view.row(&command.actor)?;
+    // Whoever never was a member learns nothing, neither of repeats nor, from a
+    // cursor that lies ahead, of the head. A channel is open to be joined.
+    let joins = matches!(command.action, Action::Join) && room.info.kind == RoomKind::Channel;
+    let for_app = matches!(command.action, Action::SetOwner { .. });
+    if actor.is_none() && !joins && !for_app {
+        return Err(Refusal::NotMember.into());
+    }
+    // The app acts whether its user is a member or not.
+    let left = actor.filter(|actor| !actor.is_active() && !for_app).map(Member::changed_at);
+    match room.requests.check(command, view.head, left, room.info.floor, newest)? {
+        Seen::Before(outcome) => return Ok(Verdict::Repeat(outcome)),
+        Seen::LookFurther => return Err(Need::Older { before: room.requests.after() + 1 }.into()),
+        Seen::Never => {}
+    }
+    change_of(view, command, actor).map(Verdict::Change)
+}
+
+/// The events that a command comes to which was not carried out before.
+fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
+    match &command.action {
+        Action::Join => return members::join(view, &command.actor, actor),
+        Action::SetOwner { user } => return members::set_owner(view, user),
+        _ => {}
+    }
+    let Some(actor) = actor.filter(|actor| actor.is_active()) else {
+        return match command.action {
+            Action::Leave => Ok(Vec::new()),
+            _ => Err(Refusal::NotMember.into()),
+        };
+    };
+    match &command.action {
+        Action::Join | Action::SetOwner { .. } => Ok(Vec::new()),
+        Action::Send { text, reply_to } => send::send(view, actor, text, *reply_to),
+        Action::Edit { target, text } => change::edit(view, actor, *target, text),
+        Action::Delete { target } => change::delete(view, actor, *target),
+        Action::React { target, emoji } => change::react(view, actor, *target, emoji),
+        Action::Unreact { target, emoji } => change::unreact(view, actor, *target, emoji),
+        Action::Add { users } => members::add(view, actor, users),
+        Action::Remove { user } => members::remove(view, actor, user),
+        Action::Ban { user } => members::ban(view, actor, user),
+        Action::Unban { user } => members::unban(view, actor, user),
+        Action::SetRole { user, role } => members::set_role(view, actor, user, *role),
+        Action::Leave => members::leave(view, actor),
+        Action::Update(change) => settings::update(view, actor, change),
+    }
+}

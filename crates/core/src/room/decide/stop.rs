@@ -1,0 +1,21 @@
+use crate::room::command::{Need, Refusal};
+
+/// Why a command is not decided, for now or at all.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Something must be loaded first.
+    Need(Need),
+    Refused(Refusal),
+}
+
+impl From<Need> for Stop {
+    fn from(need: Need) -> Self {
+        Self::Need(need)
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}

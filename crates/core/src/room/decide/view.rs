@@ -1,0 +1,61 @@
+use super::stop::Stop;
+use crate::room::command::{Need, Refusal};
+use crate::room::state::Room;
+use crate::{Member, Overlay, Role, RoomKind, SeqRange, UserId, visible_ranges};
+
+/// What a command is decided on: a room with the events of a draft folded in.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'r> {
+    pub(crate) room: &'r Room,
+    /// The last seq, those of the draft included.
+    pub(crate) head: u64,
+    /// The last seq before the draft.
+    pub(crate) base: u64,
+    pub(crate) member_count: u64,
+}
+
+impl<'r> View<'r> {
+    /// The row of `user`, loaded.
+    pub(super) fn row(&self, user: &UserId) -> Result<Option<&'r Member>, Stop> {
+        match self.room.members.get(user) {
+            Some(row) => Ok(row.as_ref()),
+            None => Err(Need::Member(user.clone()).into()),
+        }
+    }
+
+    /// The rows of all who are members now, loaded.
+    pub(super) fn members(&self) -> Result<impl Iterator<Item = &'r Member> + use<'r>, Stop> {
+        if self.room.all_members_at != Some(self.base) {
+            return Err(Need::Members.into());
+        }
+        Ok(self.room.members.values().flatten().filter(|member| member.is_active()))
+    }
+
+    /// The message at `seq`, loaded, if `actor` may see it.
+    pub(super) fn message(&self, actor: &Member, seq: u64) -> Result<&'r (UserId, Overlay), Stop> {
+        let visible = visible_ranges(actor, self.room.info.settings.visibility, self.head);
+        if seq < self.room.info.floor || !visible.iter().any(|range: &SeqRange| range.contains(seq)) {
+            return Err(Refusal::MessageNotFound(seq).into());
+        }
+        match self.room.messages.get(&seq) {
+            Some(Some(message)) => Ok(message),
+            Some(None) => Err(Refusal::MessageNotFound(seq).into()),
+            None => Err(Need::Message(seq).into()),
+        }
+    }
+
+    pub(super) fn not_direct(&self) -> Result<(), Refusal> {
+        if self.room.info.kind == RoomKind::Direct { Err(Refusal::DirectRoom) } else { Ok(()) }
+    }
+}
+
+pub(super) fn at_least(member: &Member, role: Role) -> Result<(), Refusal> {
+    if member.role >= role {
+        return Ok(());
+    }
+    Err(Refusal::NeedsRole(match role {
+        Role::Owner => "owner",
+        Role::Admin => "admin",
+        Role::Member => "member",
+    }))
+}

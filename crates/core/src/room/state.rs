@@ -1,0 +1,243 @@
+use super::layered::Layered;
+use super::requests::Requests;
+use crate::evict::survivors;
+use crate::limits::RoomSizes;
+use crate::{
+    Body, Chunk, Event, Head, Member, Overlay, RoomId, RoomKind, Settings, Standing, Timestamp, UserId,
+};
+
+/// A room beside its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomInfo {
+    /// The room.
+    pub id: RoomId,
+    /// The kind.
+    pub kind: RoomKind,
+    /// The settings now.
+    pub settings: Settings,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// Who began it.
+    pub created_by: UserId,
+    /// First seq kept; 1 while everything is.
+    pub floor: u64,
+    /// Changes when the room is restored from a backup.
+    pub epoch: u64,
+    /// Both people of a direct room.
+    pub direct_pair: Option<(UserId, UserId)>,
+}
+
+/// What a node knows of a room: the state folded from its log, as far as loaded.
+/// Cheap to clone once it is settled.
+#[derive(Debug, Clone)]
+pub struct Room {
+    pub(super) info: RoomInfo,
+    pub(super) head: Head,
+    pub(super) last_at: Timestamp,
+    /// Rows that are loaded; `None` for who was never a member.
+    pub(super) members: Layered<UserId, Option<Member>>,
+    /// The rows of all members were loaded at this head.
+    pub(super) all_members_at: Option<u64>,
+    /// Messages that are loaded: sender and present form; `None` for seqs that hold
+    /// no message.
+    pub(super) messages: Layered<u64, Option<(UserId, Overlay)>>,
+    pub(super) requests: Requests,
+    pub(super) sizes: &'static RoomSizes,
+}
+
+/// A chunk does not follow on the head: something in between is missing, or it is of another log.
+/// Or it does, and this version cannot tell what it changed: the room is to be loaded again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the chunk at {first} does not follow on the head {head}")]
+pub struct Hole {
+    /// The room's head.
+    pub head: u64,
+    /// First seq of the chunk.
+    pub first: u64,
+}
+
+impl Room {
+    /// A room as it was stored: what stands beside the log, and the log's last chunk.
+    pub fn load(info: RoomInfo, tail: &Chunk) -> Self {
+        let mut room = Self {
+            info,
+            head: tail.head(),
+            last_at: Timestamp::default(),
+            members: Layered::new(),
+            all_members_at: None,
+            messages: Layered::new(),
+            requests: Requests::starting_at(tail.first_seq() - 1),
+            sizes: &RoomSizes::PRODUCTION,
+        };
+        for event in tail.events() {
+            room.fold(event);
+        }
+        room
+    }
+
+    /// Has the room keep no more than `sizes` loaded.
+    #[must_use]
+    pub fn keeping(mut self, sizes: &'static RoomSizes) -> Self {
+        self.sizes = sizes;
+        self
+    }
+
+    /// What stands beside the log.
+    pub fn info(&self) -> &RoomInfo {
+        &self.info
+    }
+
+    /// The end of the last chunk applied.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The row of `user`, if it is loaded.
+    pub fn member(&self, user: &UserId) -> Option<&Option<Member>> {
+        self.members.get(user)
+    }
+
+    /// Takes the next chunk of the log, as it was read from the store. An old one is ignored; one
+    /// past a hole is an error, and the room unchanged.
+    pub fn apply(&mut self, chunk: &Chunk) -> Result<(), Hole> {
+        // Chunks of older versions do not name their predecessor.
+        let forked = chunk.previous().is_some_and(|previous| previous != self.head.nonce());
+        self.apply_if(chunk, chunk.first_seq() == self.head.seq() + 1 && !forked)
+    }
+
+    /// Takes the next chunk as another node has published it: only if it continues the very log
+    /// that this state was folded from.
+    pub fn observe(&mut self, chunk: &Chunk) -> Result<(), Hole> {
+        self.apply_if(chunk, chunk.continues(&self.head))
+    }
+
+    fn apply_if(&mut self, chunk: &Chunk, follows: bool) -> Result<(), Hole> {
+        let head = self.head.seq();
+        if chunk.head().seq() <= head {
+            return Ok(());
+        }
+        if !follows || chunk.changes_unknown() {
+            return Err(Hole { head, first: chunk.first_seq() });
+        }
+        for event in chunk.events() {
+            self.fold(event);
+        }
+        self.head = chunk.head();
+        Ok(())
+    }
+
+    /// Gives the room the row of `user`, read at or after its head.
+    ///
+    /// Returns whether the row may be used: one that knows of a later change than the
+    /// room's head would mix two moments, and the room must catch up first.
+    pub fn load_member(&mut self, user: UserId, row: Option<Member>) -> bool {
+        if row.as_ref().is_some_and(|row| row.changed_at() > self.head.seq()) {
+            return false;
+        }
+        self.members.insert(user, row);
+        true
+    }
+
+    /// Gives the room the rows of all members, read at or after its head. Those that are loaded
+    /// stay as they are: they may hold what is decided and not stored yet. Returns whether the rows
+    /// may be used, as for one member.
+    pub fn load_all_members(&mut self, rows: Vec<Member>) -> bool {
+        for row in rows {
+            if self.members.get(&row.user).is_none() && !self.load_member(row.user.clone(), Some(row)) {
+                return false;
+            }
+        }
+        self.all_members_at = Some(self.head.seq());
+        true
+    }
+
+    /// Gives the room the message at `seq`: its sender and present form, or `None`
+    /// where there is none. Returns whether it may be used, as for a member.
+    pub fn load_message(&mut self, seq: u64, message: Option<(UserId, Overlay)>) -> bool {
+        if message.as_ref().is_some_and(|(_, overlay)| overlay.changed > self.head.seq()) {
+            return false;
+        }
+        self.messages.insert(seq, message);
+        true
+    }
+
+    /// Gives the room events right before those whose requests it remembers, by rising
+    /// seq.
+    pub fn load_older(&mut self, events: &[Event]) {
+        self.requests.push_older(events);
+    }
+
+    /// Makes what has happened part of what copies share, and forgets what is loaded
+    /// beyond the limits: it is loaded again when needed. Cheap where there is no copy.
+    pub fn settle(&mut self) {
+        let RoomSizes { members: most_members, messages: most_messages } = *self.sizes;
+        let all_members_at = &mut self.all_members_at;
+        self.members.settle(|members| {
+            if members.len() > most_members {
+                *all_members_at = None;
+            }
+            let mut survives = survivors(members.len(), most_members);
+            members.retain(|_, _| survives());
+        });
+        self.messages.settle(|messages| {
+            while messages.len() > most_messages {
+                messages.pop_first();
+            }
+        });
+        self.requests.settle();
+    }
+
+    fn set_standing(&mut self, user: &UserId, standing: Standing) {
+        if let Some(Some(member)) = self.members.get_mut(user) {
+            member.standing = standing;
+        }
+    }
+
+    /// Folds one event into the state; the head moves by whole chunks, in `apply`.
+    pub(super) fn fold(&mut self, event: &Event) {
+        self.last_at = self.last_at.max(event.at);
+        match &event.body {
+            Body::RoomCreated { kind, settings } => {
+                self.info.kind = *kind;
+                self.info.settings = settings.clone();
+            }
+            Body::RoomChanged { settings } => self.info.settings = settings.clone(),
+            Body::MemberAdded { user, role } => {
+                // A row that is not loaded stays so: whoever needs it reads it.
+                if let Some(row) = self.members.get_mut(user) {
+                    match row {
+                        Some(member) if member.is_active() => {}
+                        Some(member) => member.rejoin(*role, event.seq),
+                        None => *row = Some(Member::joined(user.clone(), *role, event.seq)),
+                    }
+                }
+            }
+            Body::MemberRemoved { user } => {
+                if let Some(Some(member)) = self.members.get_mut(user) {
+                    let standing = if event.actor == *user { Standing::Free } else { Standing::Removed };
+                    member.leave(event.seq, standing, &self.info.settings);
+                }
+            }
+            Body::MemberBanned { user } => self.set_standing(user, Standing::Banned),
+            Body::MemberUnbanned { user } => self.set_standing(user, Standing::Free),
+            Body::RoleChanged { user, role } => {
+                if let Some(Some(member)) = self.members.get_mut(user) {
+                    member.role = *role;
+                }
+            }
+            Body::Message(_) => {
+                self.messages.insert(event.seq, Some((event.actor.clone(), Overlay::default())));
+            }
+            Body::Other => {}
+            Body::MessageEdited { target, .. }
+            | Body::MessageDeleted { target }
+            | Body::ReactionAdded { target, .. }
+            | Body::ReactionRemoved { target, .. } => {
+                if let Some(Some((_, overlay))) = self.messages.get_mut(target) {
+                    overlay.apply(event);
+                }
+            }
+        }
+        self.requests.push(event);
+    }
+}
