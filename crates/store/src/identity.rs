@@ -1,8 +1,9 @@
 use parlance_core::{Clock as _, SystemClock};
-use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::error::StoreError;
 use crate::hex::hex;
-use crate::{StoreError, StoredRoom};
+use crate::random::random;
+use crate::store::StoredRoom;
 
 /// What tells one store from any other, its copies and restored backups included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,14 +41,6 @@ impl Identity {
 
 fn random_id() -> Result<String, StoreError> {
     Ok(hex(&random::<16>()?))
-}
-
-/// Bytes that nobody can guess.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
-    let mut bytes = [0; N];
-    let unavailable = |_| StoreError::Failed("the operating system has no random bytes".into());
-    SystemRandom::new().fill(&mut bytes).map_err(unavailable)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

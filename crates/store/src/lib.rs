@@ -7,15 +7,18 @@
 
 mod dynamo;
 mod embedded;
+mod error;
 mod hex;
 mod identity;
 mod limits;
 pub mod past;
+mod random;
 mod record;
 mod room_ids;
 mod store;
 
 pub use dynamo::{Dynamo, DynamoOptions, OtherFleet, TableOptions, TableReport};
 pub use embedded::{Durability, Embedded, OpenError, Options};
+pub use error::{AppendError, StoreError};
 pub use room_ids::RoomIds;
-pub use store::{AppendError, Created, Store, StoreError, StoredRoom, User, UserRoom};
+pub use store::{Created, Store, StoredRoom, User, UserRoom};

@@ -3,8 +3,9 @@
 use parlance_core::plant::{self, Plant};
 use parlance_core::{Entry, PastForms, RoomId};
 
+use crate::error::StoreError;
 use crate::limits::{MAX_PAST_EVENTS, PAST_PAGE};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// The last seq that a reader may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 use parlance_core::RoomIdKey;
 
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::hex::hex;
-use crate::identity::random;
+use crate::random::random;
 
 /// How ids of groups and channels are made in a store. Created once; copies and restored backups
 /// keep it, since repeats of earlier requests must find their rooms there too.

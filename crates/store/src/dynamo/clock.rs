@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use parlance_core::{ClockMonitor, ClockOffset, TimeSource, Timestamp};
 
-use super::options::ATTEMPT_TIMEOUT;
+use crate::limits::ATTEMPT_TIMEOUT;
 
 /// Resolution of the `Date` header.
 const RESOLUTION_MS: u64 = 1_000;

@@ -8,43 +8,41 @@ mod clock;
 mod cursors;
 mod error;
 mod fleet;
+mod handle;
 mod hidden;
 mod identity;
 mod item;
 mod log;
 mod members;
 mod messages;
+mod names;
 mod note;
 mod options;
 mod profiles;
 mod read_mark;
 mod room_ids;
 mod rooms;
+mod stored_room;
 mod tables;
 mod transaction;
 mod units;
 mod user_rooms;
 mod users;
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
-use parlance_core::{
-    Append, Body, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange,
-    Timestamp, UserId,
-};
-use tokio::sync::OnceCell;
 
 use self::calls::Range;
 pub use self::fleet::OtherFleet;
+pub use self::handle::Dynamo;
 use self::item::text;
 pub use self::options::DynamoOptions;
-use self::tables::Names;
 pub use self::tables::{TableOptions, TableReport};
-use crate::identity::Identity;
 use crate::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom};
+use async_trait::async_trait;
+use parlance_core::{
+    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
+    UserId,
+};
 
 /// Two messages of everyday length that come 10 ms apart then share a write unit. What is
 /// said after a pause does not wait.
@@ -54,77 +52,6 @@ const GATHER: Duration = Duration::from_millis(20);
 const BEFORE_IDS: char = '!';
 /// Lies behind every character of an id.
 const BEHIND_IDS: char = '\u{7f}';
-
-/// The tables on DynamoDB. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Dynamo {
-    client: Client,
-    tables: Names,
-    /// Once it is settled.
-    identity: Arc<OnceCell<Identity>>,
-}
-
-impl Dynamo {
-    /// A store of the tables that `options` name. Nothing is asked of the service yet:
-    /// [`Self::check_tables`] does.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] where the settings lack a region.
-    pub async fn connect(options: &DynamoOptions) -> Result<Self, StoreError> {
-        units::describe();
-        let client = Box::pin(options.client()).await?;
-        Ok(Self { client, tables: Names::new(&options.table_prefix), identity: Arc::default() })
-    }
-
-    /// The epoch that no room is below, once the identity is settled.
-    fn epoch(&self) -> u64 {
-        self.identity.get().map_or(0, |identity| identity.epoch)
-    }
-
-    /// A room and its tail.
-    async fn stored_room(
-        &self,
-        operation: &'static str,
-        id: &RoomId,
-    ) -> Result<Option<StoredRoom>, StoreError> {
-        let mut tail = self.tail(operation, id).await?;
-        // After the tail, so that it is not older.
-        let item = self.get(operation, &self.tables.rooms, rooms::room_key(id)).await?;
-        if tail.is_none() && item.is_some() {
-            // Created in between, or not whole.
-            tail = self.tail(operation, id).await?;
-        }
-        match (item, tail) {
-            (None, None) => Ok(None),
-            (Some(item), Some(tail)) => {
-                let mut info = rooms::room(id, &item)?;
-                // A transaction becomes visible item by item: the log is never behind.
-                for event in tail.events() {
-                    if let Body::RoomChanged { settings } = &event.body {
-                        info.settings = settings.clone();
-                    }
-                }
-                Ok(Some(Identity::raise(self.epoch(), StoredRoom { info, tail })))
-            }
-            // Not a fresh start: a room is created together with its first chunk.
-            (Some(_), None) => Err(StoreError::Damaged(format!("room {id} has no log"))),
-            (None, Some(_)) => self.appearing_room(operation, id).await,
-        }
-    }
-
-    /// A room whose log is there, and whose item was not yet a moment ago.
-    async fn appearing_room(
-        &self,
-        operation: &'static str,
-        id: &RoomId,
-    ) -> Result<Option<StoredRoom>, StoreError> {
-        let item = self.get_settled(operation, &self.tables.rooms, rooms::room_key(id)).await?;
-        let item = item.ok_or_else(|| StoreError::Damaged(format!("room {id} has a log and no item")))?;
-        let tail = self.tail(operation, id).await?;
-        let tail = tail.ok_or_else(|| StoreError::Damaged(format!("room {id} has no log")))?;
-        Ok(Some(Identity::raise(self.epoch(), StoredRoom { info: rooms::room(id, &item)?, tail })))
-    }
-}
 
 #[async_trait]
 impl Store for Dynamo {

@@ -11,7 +11,8 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use parlance_core::{ClockMonitor, SystemClock};
 
 use super::clock::AnswerDates;
-use crate::StoreError;
+use crate::error::StoreError;
+use crate::limits::ATTEMPT_TIMEOUT;
 
 /// Tries of one call, the first included. More would only add to what the service has
 /// too much of; the caller is told to come back later.
@@ -24,9 +25,6 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// One try. The service answers in milliseconds, a page of a megabyte in tens of them.
-pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// All tries together: shorter than what a client waits for its answer.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);

@@ -19,27 +19,6 @@ const CREATION_TIMEOUT: Duration = Duration::from_secs(120);
 
 const POLL: Duration = Duration::from_millis(500);
 
-/// The names of the tables.
-#[derive(Debug, Clone)]
-pub(super) struct Names {
-    pub(super) users: String,
-    pub(super) rooms: String,
-    pub(super) messages: String,
-    pub(super) user_rooms: String,
-}
-
-impl Names {
-    pub(super) fn new(prefix: &str) -> Self {
-        let name = |table| format!("{prefix}{table}");
-        Self {
-            users: name("users"),
-            rooms: name("rooms"),
-            messages: name("messages"),
-            user_rooms: name("user_rooms"),
-        }
-    }
-}
-
 /// What creating tables may be told.
 #[derive(Debug, Clone, Default)]
 pub struct TableOptions {

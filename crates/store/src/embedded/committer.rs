@@ -5,7 +5,8 @@ use fjall::PersistMode;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::keys;
-use super::open::Opened;
+use super::opened::Opened;
+use super::options::Durability;
 use super::recovery::SyncedMark;
 use super::tables::{self, Commits, Tables};
 use super::transaction::{Lately, Transaction, Writes};
@@ -17,17 +18,6 @@ const QUEUE: usize = 4_096;
 /// Operations of one group. At 500 bytes each a batch is some 250 KB: it is written
 /// in the time that the sync takes anyway.
 const GROUP: usize = 512;
-
-/// When a write counts as done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// Once the device has it (fdatasync). What Parlance promises.
-    #[default]
-    Synced,
-    /// Once the operating system has it: a power cut loses acknowledged messages. For
-    /// measuring only.
-    Buffered,
-}
 
 /// The operation, run by the committer. What it returns is called once its group is
 /// durable, or failed.

@@ -13,11 +13,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::fault::Fault;
 use super::journal;
-use super::open::Fault;
-
-/// Version of the layout of keys and records. Another one is refused.
-pub(super) const FORMAT: u32 = 1;
+use super::keys::FORMAT;
 
 /// Checks the format, or says which it is of a store about to be created.
 pub(super) fn check_format(dir: &Path, engine_exists: bool) -> Result<(), Fault> {

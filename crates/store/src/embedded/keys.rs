@@ -12,6 +12,9 @@
 
 use parlance_core::RoomId;
 
+/// Version of the layout of keys and records. Another one is refused.
+pub(super) const FORMAT: u32 = 1;
+
 /// Where each table keeps the number of the last commit that wrote to it: before all ids,
 /// which are not empty.
 pub(super) const COMMIT: [u8; 1] = [0];

@@ -4,6 +4,7 @@
 mod append;
 mod committer;
 mod directory;
+mod fault;
 #[cfg(test)]
 mod golden;
 mod identity;
@@ -12,6 +13,8 @@ mod keys;
 #[cfg(test)]
 mod later;
 mod open;
+mod opened;
+mod options;
 mod recovery;
 mod room_ids;
 mod tables;
@@ -31,8 +34,8 @@ use parlance_proto::storage::v1::{CursorsRecord, UserRecord};
 use tokio::sync::Semaphore;
 
 use self::committer::Committer;
-pub use self::committer::Durability;
-pub use self::open::{OpenError, Options};
+pub use self::fault::OpenError;
+pub use self::options::{Durability, Options};
 use self::tables::{Table, Tables};
 use self::view::View;
 use crate::identity::Identity;

@@ -1,81 +1,19 @@
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use fjall::{LsmError, PersistMode};
+use fjall::PersistMode;
 
-use super::committer::Durability;
-use super::directory::{self, FORMAT};
+use super::directory;
+use super::fault::{Fault, OpenError};
 use super::identity;
-use super::journal::{self, Journals, ScanError};
+use super::journal::{self, Journals};
+use super::opened::Opened;
+use super::options::Options;
 use super::recovery::{Cut, SyncedMark};
 use super::room_ids;
 use super::tables::{self, Commits, Tables};
-use crate::RoomIds;
-use crate::identity::Identity;
-
-/// How the store is opened.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// When a write counts as done.
-    pub durability: Durability,
-    /// Memory that each of the 6 tables fills with writes before it moves them to disk,
-    /// bytes. While one is being moved the next fills: with 16 MiB, the default, a busy
-    /// log takes about twice that and quiet tables next to nothing. Fixed when the
-    /// store is created.
-    pub write_buffer_bytes: u64,
-    /// Memory for what was read from disk, bytes; 64 MiB by default. What the rooms in
-    /// use need is mostly held above the store.
-    pub cache_bytes: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { durability: Durability::Synced, write_buffer_bytes: 16 << 20, cache_bytes: 64 << 20 }
-    }
-}
-
-/// Why the store cannot be opened. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has it open.
-    #[error("the data directory {0} is in use by another process")]
-    Locked(PathBuf),
-    /// It was written in another layout.
-    #[error("the data is in format {found}, this version reads {FORMAT}")]
-    Format {
-        /// The version found.
-        found: u32,
-    },
-    /// Acknowledged writes cannot be read.
-    #[error("acknowledged data is damaged: {what}; nothing was changed, restore {dir} from a backup")]
-    Damaged {
-        /// The data directory.
-        dir: PathBuf,
-        /// What was found.
-        what: String,
-    },
-    /// The file system did not answer.
-    #[error("cannot open the data directory {dir}")]
-    Io {
-        /// The data directory.
-        dir: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
-
-/// An open store.
-pub(super) struct Opened {
-    pub(super) tables: Arc<Tables>,
-    pub(super) commits: Commits,
-    pub(super) synced: SyncedMark,
-    pub(super) identity: Identity,
-    pub(super) room_ids: RoomIds,
-}
 
 pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
     let fault = |fault| match fault {
@@ -85,46 +23,6 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         Fault::Io(source) => OpenError::Io { dir: dir.to_owned(), source },
     };
     open_dir(dir, options).map_err(fault)
-}
-
-/// An [`OpenError`] that does not name the directory yet.
-pub(super) enum Fault {
-    Locked,
-    Format(u32),
-    Damaged(String),
-    Io(io::Error),
-}
-
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<ScanError> for Fault {
-    fn from(error: ScanError) -> Self {
-        match error {
-            ScanError::Io(error) => Self::Io(error),
-            ScanError::Damaged(what) => Self::Damaged(what),
-        }
-    }
-}
-
-impl From<fjall::Error> for Fault {
-    fn from(error: fjall::Error) -> Self {
-        use io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
-
-        match error {
-            fjall::Error::Locked => Self::Locked,
-            // Not these: offsets and lengths that it read, or files that should be there.
-            fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error))
-                if !matches!(error.kind(), InvalidData | InvalidInput | NotFound | UnexpectedEof) =>
-            {
-                Self::Io(error)
-            }
-            error => Self::Damaged(error.to_string()),
-        }
-    }
 }
 
 fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {

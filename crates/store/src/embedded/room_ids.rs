@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use super::directory;
-use super::open::Fault;
+use super::fault::Fault;
 use crate::RoomIds;
 
 const NAME: &str = "room-ids";

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Snapshot};
 
 use super::keys;
-use super::open::Options;
+use super::options::Options;
 use crate::StoreError;
 
 /// One of the tables; see [`super::keys`] for what is in them.

@@ -1,0 +1,37 @@
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::Client;
+use tokio::sync::OnceCell;
+
+use super::names::Names;
+use super::options::DynamoOptions;
+use super::units;
+use crate::error::StoreError;
+use crate::identity::Identity;
+
+/// The tables on DynamoDB. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Dynamo {
+    pub(super) client: Client,
+    pub(super) tables: Names,
+    /// Once it is settled.
+    pub(super) identity: Arc<OnceCell<Identity>>,
+}
+
+impl Dynamo {
+    /// A store of the tables that `options` name. Nothing is asked of the service yet:
+    /// [`Self::check_tables`] does.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where the settings lack a region.
+    pub async fn connect(options: &DynamoOptions) -> Result<Self, StoreError> {
+        units::describe();
+        let client = Box::pin(options.client()).await?;
+        Ok(Self { client, tables: Names::new(&options.table_prefix), identity: Arc::default() })
+    }
+
+    /// The epoch that no room is below, once the identity is settled.
+    pub(super) fn epoch(&self) -> u64 {
+        self.identity.get().map_or(0, |identity| identity.epoch)
+    }
+}

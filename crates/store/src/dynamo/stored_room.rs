@@ -1,0 +1,53 @@
+use parlance_core::{Body, RoomId};
+
+use super::handle::Dynamo;
+use super::rooms;
+use crate::error::StoreError;
+use crate::identity::Identity;
+use crate::store::StoredRoom;
+
+impl Dynamo {
+    /// A room and its tail.
+    pub(super) async fn stored_room(
+        &self,
+        operation: &'static str,
+        id: &RoomId,
+    ) -> Result<Option<StoredRoom>, StoreError> {
+        let mut tail = self.tail(operation, id).await?;
+        // After the tail, so that it is not older.
+        let item = self.get(operation, &self.tables.rooms, rooms::room_key(id)).await?;
+        if tail.is_none() && item.is_some() {
+            // Created in between, or not whole.
+            tail = self.tail(operation, id).await?;
+        }
+        match (item, tail) {
+            (None, None) => Ok(None),
+            (Some(item), Some(tail)) => {
+                let mut info = rooms::room(id, &item)?;
+                // A transaction becomes visible item by item: the log is never behind.
+                for event in tail.events() {
+                    if let Body::RoomChanged { settings } = &event.body {
+                        info.settings = settings.clone();
+                    }
+                }
+                Ok(Some(Identity::raise(self.epoch(), StoredRoom { info, tail })))
+            }
+            // Not a fresh start: a room is created together with its first chunk.
+            (Some(_), None) => Err(StoreError::Damaged(format!("room {id} has no log"))),
+            (None, Some(_)) => self.appearing_room(operation, id).await,
+        }
+    }
+
+    /// A room whose log is there, and whose item was not yet a moment ago.
+    async fn appearing_room(
+        &self,
+        operation: &'static str,
+        id: &RoomId,
+    ) -> Result<Option<StoredRoom>, StoreError> {
+        let item = self.get_settled(operation, &self.tables.rooms, rooms::room_key(id)).await?;
+        let item = item.ok_or_else(|| StoreError::Damaged(format!("room {id} has a log and no item")))?;
+        let tail = self.tail(operation, id).await?;
+        let tail = tail.ok_or_else(|| StoreError::Damaged(format!("room {id} has no log")))?;
+        Ok(Some(Identity::raise(self.epoch(), StoredRoom { info: rooms::room(id, &item)?, tail })))
+    }
+}

@@ -1,0 +1,31 @@
+/// How the store is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// When a write counts as done.
+    pub durability: Durability,
+    /// Memory that each of the 6 tables fills with writes before it moves them to disk,
+    /// bytes. While one is being moved the next fills: with 16 MiB, the default, a busy
+    /// log takes about twice that and quiet tables next to nothing. Fixed when the
+    /// store is created.
+    pub write_buffer_bytes: u64,
+    /// Memory for what was read from disk, bytes; 64 MiB by default. What the rooms in
+    /// use need is mostly held above the store.
+    pub cache_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { durability: Durability::Synced, write_buffer_bytes: 16 << 20, cache_bytes: 64 << 20 }
+    }
+}
+
+/// When a write counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Once the device has it (fdatasync). What Parlance promises.
+    #[default]
+    Synced,
+    /// Once the operating system has it: a power cut loses acknowledged messages. For
+    /// measuring only.
+    Buffered,
+}
