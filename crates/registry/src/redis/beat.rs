@@ -8,9 +8,9 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::Shared;
+use super::cause::Cause;
 use super::frame;
 use super::link::Link;
-use super::recovery::Cause;
 
 impl Shared {
     /// Renews the lease and sends heartbeats to this node itself, until one of them fails.

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Shared;
+use super::cause::Cause;
 use super::frame::{Frame, parse_beat};
-use super::recovery::Cause;
 use crate::Notice;
 
 /// What sorts the messages that reach this node, and notices those that do not.

@@ -6,10 +6,10 @@ use fred::types::Value;
 use parlance_core::{ClockOffset, TimeSource};
 
 use super::Shared;
+use super::cause::Failure;
 use super::link::Link;
 use super::nodes::Leases;
 use super::options::ConnectError;
-use super::recovery::Failure;
 use crate::Notice;
 
 /// The leases of the nodes where a user is, as they are kept.

@@ -11,8 +11,8 @@ use futures::future::join_all;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
+use super::cause::Cause;
 use super::options::RedisOptions;
-use super::recovery::Cause;
 use super::script::Script;
 
 /// How many messages may wait between the client's task and ours, which only sorts them.

@@ -6,6 +6,7 @@
 //! registered again, the own heartbeat heard, and then [`Notice::Missed`].
 
 mod beat;
+mod cause;
 mod counts;
 mod eviction;
 mod frame;
@@ -19,32 +20,31 @@ mod options;
 mod record;
 mod recovery;
 mod script;
+mod shared;
 mod sweep;
 mod tell;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fred::interfaces::FredResult;
-use fred::types::config::Config;
 use parlance_core::{RoomId, UserId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::numbering::{Arrivals, Sent};
+use crate::numbering::Arrivals;
 use crate::{Health, NodeId, Notice, Registry, RegistryError, To};
-use counts::{Change, Counts};
+use counts::Counts;
 use keys::Keys;
-use link::Link;
 use nodes::Nodes;
 use notices::Notices;
 pub use options::{ConnectError, Difference, RedisOptions};
 use record::FleetRecord;
 use script::Scripts;
+use shared::Shared;
 
 /// The registry of many nodes, in Redis 7 or what speaks like it: one server, Sentinel or
 /// a cluster.
@@ -54,40 +54,6 @@ use script::Scripts;
 pub struct Redis {
     registry: Arc<Shared>,
     keeper: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What calls and the task that keeps the link share.
-#[derive(Debug)]
-struct Shared {
-    node: NodeId,
-    options: RedisOptions,
-    servers: Config,
-    keys: Keys,
-    fleet: FleetRecord,
-    scripts: Scripts,
-    users: Counts<UserId>,
-    rooms: Counts<RoomId>,
-    nodes: Nodes,
-    /// Leases that ended and have to be cleared up after.
-    ended: watch::Sender<Vec<String>>,
-    /// How many leases this node has lost.
-    leases_lost: AtomicU32,
-    /// One of them while others could clear up after it: reported once connected again.
-    swept: AtomicBool,
-    /// The last heartbeat sent.
-    beats: AtomicU64,
-    notices: Arc<Notices>,
-    health: watch::Sender<Health>,
-    warning: watch::Sender<Option<String>>,
-    /// A registration came into effect late, or was gone: reported with the next heartbeat.
-    missed: AtomicBool,
-    /// Numbers of what was published. Locked for a few map accesses, once per publication.
-    sent: Mutex<Sent>,
-    /// Numbers of what has arrived. Only one task at a time locks it.
-    arrivals: Mutex<Arrivals>,
-    /// While connected.
-    link: RwLock<Option<Arc<Link>>>,
-    closing: CancellationToken,
 }
 
 impl Redis {
@@ -139,70 +105,6 @@ impl Drop for Redis {
             keeper.abort();
             self.registry.disconnect();
         }
-    }
-}
-
-impl Shared {
-    fn link(&self) -> Result<Arc<Link>, RegistryError> {
-        let link = self.link.read().unwrap_or_else(PoisonError::into_inner);
-        link.clone().ok_or(RegistryError::Unavailable)
-    }
-
-    fn sent(&self) -> MutexGuard<'_, Sent> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn arrivals(&self) -> MutexGuard<'_, Arrivals> {
-        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn sender(&self) -> frame::Sender<'_> {
-        frame::Sender { node: &self.node, fleet: self.options.fleet, key: &self.options.key }
-    }
-
-    /// Publishes `payload` to each of `channels`, numbered. What is given a number and is not sent
-    /// leaves a gap, which receivers notice.
-    async fn send(&self, link: &Link, channels: Vec<String>, payload: &Bytes) -> FredResult<()> {
-        let mut messages = Vec::with_capacity(channels.len());
-        {
-            let mut sent = self.sent();
-            for channel in channels {
-                let number = sent.next(&channel);
-                let frame = frame::envelope(self.sender(), &channel, number, payload);
-                messages.push((channel, frame));
-            }
-        }
-        link.publish(messages).await
-    }
-
-    /// Whether this node is subscribed to the channel of a room.
-    fn follows(&self, channel: &str) -> bool {
-        self.keys.room_of(channel).is_some_and(|room| self.rooms.is_held(&room))
-    }
-
-    /// From here on nothing goes through Redis, and nobody waits for it.
-    fn disconnect(&self) {
-        *self.link.write().unwrap_or_else(PoisonError::into_inner) = None;
-        self.set_health(Health::Away);
-        self.users.lost();
-        self.rooms.lost();
-    }
-
-    /// Whether others hold the key too; `false` if nobody had to be asked.
-    async fn answered(&self, change: Change) -> Result<bool, RegistryError> {
-        match change {
-            Change::Settled => Ok(false),
-            Change::Told(others) => match tokio::time::timeout(self.options.command_timeout, others).await {
-                Ok(Ok(others)) => Ok(others),
-                _ => Err(RegistryError::Unavailable),
-            },
-            Change::Away => Err(RegistryError::Unavailable),
-        }
-    }
-
-    fn set_health(&self, now: Health) {
-        self.health.send_if_modified(|health| std::mem::replace(health, now) != now);
-        metrics::gauge!("parlance_registry_connected").set(f64::from(u8::from(now == Health::Connected)));
     }
 }
 

@@ -1,0 +1,119 @@
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use bytes::Bytes;
+use fred::interfaces::FredResult;
+use fred::types::config::Config;
+use parlance_core::{RoomId, UserId};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::counts::{Change, Counts};
+use super::frame;
+use super::keys::Keys;
+use super::link::Link;
+use super::nodes::Nodes;
+use super::notices::Notices;
+use super::options::RedisOptions;
+use super::record::FleetRecord;
+use super::script::Scripts;
+use crate::numbering::{Arrivals, Sent};
+use crate::{Health, NodeId, RegistryError};
+
+/// What calls and the task that keeps the link share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) node: NodeId,
+    pub(super) options: RedisOptions,
+    pub(super) servers: Config,
+    pub(super) keys: Keys,
+    pub(super) fleet: FleetRecord,
+    pub(super) scripts: Scripts,
+    pub(super) users: Counts<UserId>,
+    pub(super) rooms: Counts<RoomId>,
+    pub(super) nodes: Nodes,
+    /// Leases that ended and have to be cleared up after.
+    pub(super) ended: watch::Sender<Vec<String>>,
+    /// How many leases this node has lost.
+    pub(super) leases_lost: AtomicU32,
+    /// One of them while others could clear up after it: reported once connected again.
+    pub(super) swept: AtomicBool,
+    /// The last heartbeat sent.
+    pub(super) beats: AtomicU64,
+    pub(super) notices: Arc<Notices>,
+    pub(super) health: watch::Sender<Health>,
+    pub(super) warning: watch::Sender<Option<String>>,
+    /// A registration came into effect late, or was gone: reported with the next heartbeat.
+    pub(super) missed: AtomicBool,
+    /// Numbers of what was published. Locked for a few map accesses, once per publication.
+    pub(super) sent: Mutex<Sent>,
+    /// Numbers of what has arrived. Only one task at a time locks it.
+    pub(super) arrivals: Mutex<Arrivals>,
+    /// While connected.
+    pub(super) link: RwLock<Option<Arc<Link>>>,
+    pub(super) closing: CancellationToken,
+}
+
+impl Shared {
+    pub(super) fn link(&self) -> Result<Arc<Link>, RegistryError> {
+        let link = self.link.read().unwrap_or_else(PoisonError::into_inner);
+        link.clone().ok_or(RegistryError::Unavailable)
+    }
+
+    pub(super) fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn arrivals(&self) -> MutexGuard<'_, Arrivals> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn sender(&self) -> frame::Sender<'_> {
+        frame::Sender { node: &self.node, fleet: self.options.fleet, key: &self.options.key }
+    }
+
+    /// Publishes `payload` to each of `channels`, numbered. What is given a number and is not sent
+    /// leaves a gap, which receivers notice.
+    pub(super) async fn send(&self, link: &Link, channels: Vec<String>, payload: &Bytes) -> FredResult<()> {
+        let mut messages = Vec::with_capacity(channels.len());
+        {
+            let mut sent = self.sent();
+            for channel in channels {
+                let number = sent.next(&channel);
+                let frame = frame::envelope(self.sender(), &channel, number, payload);
+                messages.push((channel, frame));
+            }
+        }
+        link.publish(messages).await
+    }
+
+    /// Whether this node is subscribed to the channel of a room.
+    pub(super) fn follows(&self, channel: &str) -> bool {
+        self.keys.room_of(channel).is_some_and(|room| self.rooms.is_held(&room))
+    }
+
+    /// From here on nothing goes through Redis, and nobody waits for it.
+    pub(super) fn disconnect(&self) {
+        *self.link.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.set_health(Health::Away);
+        self.users.lost();
+        self.rooms.lost();
+    }
+
+    /// Whether others hold the key too; `false` if nobody had to be asked.
+    pub(super) async fn answered(&self, change: Change) -> Result<bool, RegistryError> {
+        match change {
+            Change::Settled => Ok(false),
+            Change::Told(others) => match tokio::time::timeout(self.options.command_timeout, others).await {
+                Ok(Ok(others)) => Ok(others),
+                _ => Err(RegistryError::Unavailable),
+            },
+            Change::Away => Err(RegistryError::Unavailable),
+        }
+    }
+
+    pub(super) fn set_health(&self, now: Health) {
+        self.health.send_if_modified(|health| std::mem::replace(health, now) != now);
+        metrics::gauge!("parlance_registry_connected").set(f64::from(u8::from(now == Health::Connected)));
+    }
+}
