@@ -11,6 +11,7 @@ use crate::meters::Meters;
 use crate::openapi;
 use crate::options::Options;
 use crate::rest::{self, Routes};
+use crate::shared::Shared;
 use crate::ws;
 
 /// The bridge in front of one backend.
@@ -19,16 +20,6 @@ use crate::ws;
 /// that it has not ended after [`Options::shutdown_grace`] are closed.
 pub struct Bridge {
     shared: Arc<Shared>,
-}
-
-/// What every request needs.
-pub(crate) struct Shared {
-    pub(crate) backend: Arc<dyn ChatBackend>,
-    pub(crate) options: Options,
-    pub(crate) shutdown: CancellationToken,
-    pub(crate) connections: TaskTracker,
-    pub(crate) routes: Routes,
-    pub(crate) meters: Arc<Meters>,
 }
 
 impl Bridge {

@@ -15,6 +15,7 @@ mod meters;
 mod openapi;
 mod options;
 mod rest;
+mod shared;
 mod ws;
 
 pub use backend::ChatBackend;

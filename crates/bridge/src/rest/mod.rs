@@ -20,8 +20,8 @@ use prost_reflect::DynamicMessage;
 use tonic::Code;
 
 use crate::answer::{Refusal, json_response};
-use crate::bridge::Shared;
 use crate::headers;
+use crate::shared::Shared;
 
 use routes::Lookup;
 pub(crate) use routes::{Route, Routes};

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use parlance_proto::error::Failure;
 use parlance_proto::json::UnknownFields;
-use parlance_proto::v1::ClientFrame;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
@@ -18,12 +16,9 @@ use super::close::Ending;
 use super::form::{self, Form};
 use super::link::{Happened, Link};
 use super::outbound::Step;
+use super::session::InboundSender;
 use super::timers::{Due, Timers};
 use crate::options::Options;
-
-/// To the backend. Boxed, since a channel reserves 32 places at once, and a frame is
-/// 150 bytes.
-pub(super) type InboundSender = mpsc::Sender<Box<ClientFrame>>;
 
 /// One connection: the task that carries frames both ways until either end has enough.
 struct Connection<S> {

@@ -3,25 +3,25 @@ use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
-use futures::stream::{self, BoxStream};
+use futures::stream;
 use http::header::{
     ALLOW, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use parlance_delivery::{Delivery, Outlet};
+use parlance_delivery::Outlet;
 use parlance_proto::error::Failure;
 use parlance_proto::json::UnknownFields;
 use parlance_proto::v1::ClientFrame;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tonic::{Code, Status};
+use tonic::Code;
 
-use super::connection::InboundSender;
+use super::session::{InboundSender, Session};
 use super::subprotocol::{Offer, PROTOCOL};
 use crate::answer::Refusal;
-use crate::bridge::Shared;
+use crate::shared::Shared;
 use crate::{headers, limits};
 
 /// A request that is a proper WebSocket handshake.
@@ -35,9 +35,6 @@ pub(super) struct Handshake {
     /// 101, to be sent once the backend has accepted.
     pub(super) response: Response,
 }
-
-/// What the backend pushes.
-pub(super) type Session = BoxStream<'static, Result<Delivery, Status>>;
 
 /// Checks a handshake as RFC 6455, 4.2.1 asks.
 pub(super) fn check(mut request: Request) -> Result<Handshake, Refusal> {

@@ -6,8 +6,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::form::Form;
-use super::handshake::Session;
 use super::outbound::{Outbound, Step};
+use super::session::Session;
 use super::socket::Socket;
 use crate::meters::Meters;
 

@@ -7,6 +7,7 @@ mod form;
 mod handshake;
 mod link;
 mod outbound;
+mod session;
 mod socket;
 mod subprotocol;
 mod timers;
@@ -23,7 +24,7 @@ use parlance_delivery::{Outlet, Push};
 
 use self::link::Link;
 use self::socket::Socket;
-use crate::bridge::Shared;
+use crate::shared::Shared;
 
 /// Makes a request into a stream; what the backend refuses is refused before the upgrade,
 /// with the HTTP status of its reason.

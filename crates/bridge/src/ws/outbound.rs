@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tonic::Status;
 
 use super::form::Form;
-use super::handshake::Session;
+use super::session::Session;
 use super::socket::Socket;
 use crate::limits::{BYTES_PER_TURN, GATHER_BYTES, GATHERED};
 use crate::meters::Meters;

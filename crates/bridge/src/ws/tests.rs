@@ -20,8 +20,8 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::serve;
-use super::handshake::Session;
 use super::link::Link;
+use super::session::Session;
 use super::socket::Socket;
 use crate::limits;
 use crate::meters::Meters;

@@ -1,10 +1,9 @@
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use dynoxide::Database;
 
-use super::free;
 use super::worker::Worker;
 
 /// The DynamoDB API without faults. Ends when it is dropped.
@@ -42,4 +41,9 @@ impl Emulator {
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
+}
+
+/// Any free port of loopback.
+pub(super) fn free() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }

@@ -35,9 +35,10 @@ mod tally;
 mod worker;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 pub use self::emulator::Emulator;
+use self::emulator::free;
 pub use self::plan::{ANY, Fault, Plan};
 pub use self::proxy::Proxy;
 pub use self::tally::Tally;
@@ -93,9 +94,4 @@ impl Dynamodb {
     pub fn tally(&self) -> Tally {
         self.proxy.tally()
     }
-}
-
-/// Any free port of loopback.
-fn free() -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }

@@ -1,24 +1,24 @@
 //! Options of `parlance serve`: flags before environment before file before defaults.
 
 mod address;
+mod check;
 mod effective;
 mod node;
 mod options;
+mod tls_files;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::{Origin, data_dir, keys, tls};
+use crate::origin::Origin;
 
 pub use node::{Identity, Node, RedisConfig, StoreConfig};
-pub use options::{OnOff, Options, RoleName, StoreName};
-
-/// What the names of the tables begin with unless told otherwise.
-pub const TABLE_PREFIX: &str = "parlance_";
+pub use options::{OnOff, Options, RoleName, StoreName, TABLE_PREFIX};
+pub use tls_files::TlsFiles;
 
 /// Longer than anything that is waited for at a busy start, shorter than a person's patience.
 const WATCHDOG_SECONDS: u32 = 30;
@@ -44,15 +44,6 @@ pub struct Config {
     pub watchdog: Option<NonZeroU32>,
     /// What to log.
     pub log: String,
-}
-
-/// A certificate and its key, each in PEM.
-#[derive(Debug, Clone)]
-pub struct TlsFiles {
-    /// Of this server, and those that vouch for it.
-    pub certificate: PathBuf,
-    /// Of the certificate.
-    pub key: PathBuf,
 }
 
 /// What a process is.
@@ -98,28 +89,6 @@ impl Options {
         };
         ensure!(max_connections > 0, "max-connections must be at least 1");
         Ok(Config { listen, tls, admin_listen, role, allowed_origins, max_connections, drain, watchdog, log })
-    }
-}
-
-impl Config {
-    /// Looks at what the options name, as a start does before it opens anything: key files,
-    /// certificates, the address of Redis, the data directory.
-    ///
-    /// # Errors
-    /// What a start would refuse.
-    pub async fn check(&self) -> anyhow::Result<()> {
-        if let Some(files) = &self.tls {
-            tls::check(files).await?;
-        }
-        let Role::Node(node) = &self.role else { return Ok(()) };
-        keys::configured(&node.identity)?;
-        if let Some(redis) = &node.redis {
-            redis.options().validate()?;
-        }
-        if matches!(node.store, StoreConfig::Embedded { .. }) {
-            data_dir::inspect(&node.data_dir)?;
-        }
-        Ok(())
     }
 }
 

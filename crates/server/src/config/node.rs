@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use parlance_registry::RedisOptions;
 
-use super::options::{OnOff, Options, StoreName};
+use super::options::{OnOff, Options, StoreName, TABLE_PREFIX};
 
 /// A node: what keeps rooms and sessions.
 #[derive(Debug, Clone)]
@@ -122,7 +122,7 @@ impl StoreConfig {
     fn new(options: &Options) -> anyhow::Result<Self> {
         if options.store == Some(StoreName::Dynamodb) {
             ensure!(options.sync.is_none(), "sync is for --store embedded: dynamodb always writes durably");
-            let table_prefix = options.table_prefix.clone().unwrap_or_else(|| super::TABLE_PREFIX.into());
+            let table_prefix = options.table_prefix.clone().unwrap_or_else(|| TABLE_PREFIX.into());
             return Ok(Self::Dynamodb { table_prefix });
         }
         ensure!(options.table_prefix.is_none(), "table-prefix goes with --store dynamodb");

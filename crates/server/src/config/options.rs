@@ -17,6 +17,9 @@ const TOKENS: &str = "Tokens";
 const LIMITS: &str = "Limits";
 const OPERATION: &str = "Operation";
 
+/// What the names of the tables begin with unless told otherwise.
+pub const TABLE_PREFIX: &str = "parlance_";
+
 /// The options as they are given: in the file under the names of the flags, or with underscores
 /// in place of hyphens.
 #[derive(Debug, Clone, Default, Args, Deserialize)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use http::uri::{Authority, Scheme, Uri};
 use http::{Request, Response};
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
@@ -11,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tonic::body::Body;
+use tower::BoxError;
 
 use super::limits::{CONNECT_TIMEOUT, CONNECTION_WINDOW, PING_EVERY, PING_TIMEOUT, STREAM_WINDOW};
 
@@ -116,4 +118,13 @@ impl hyper::body::Body for Answer {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// Says whom the request is for.
+pub(super) fn address(request: &mut Request<Body>, node: SocketAddr) -> Result<(), BoxError> {
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(Authority::try_from(node.to_string())?);
+    *request.uri_mut() = Uri::from_parts(parts)?;
+    Ok(())
 }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use anyhow::{Context as _, bail};
-use http::uri::{Authority, Scheme, Uri};
 use http::{Request, Response};
 use parlance_proto::error::Failure;
 use tokio::sync::watch;
@@ -21,7 +20,7 @@ use super::choice::{self, Candidate, Standing};
 use super::limits::{
     CONNECT_AGAIN, CONNECT_AGAIN_AT_MOST, FIRST_PROBE, LINKS_PER_NODE, NODE_WITHIN, RESOLVE_EVERY,
 };
-use super::link::{Answer, Link, Sent};
+use super::link::{Answer, Link, Sent, address};
 use super::probe::{keep_probing, probe};
 use crate::readiness::{Need, Readiness};
 
@@ -173,15 +172,6 @@ impl Route {
     }
 }
 
-/// Says whom the request is for.
-pub(super) fn address(request: &mut Request<Body>, node: SocketAddr) -> Result<(), BoxError> {
-    let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(Authority::try_from(node.to_string())?);
-    *request.uri_mut() = Uri::from_parts(parts)?;
-    Ok(())
-}
-
 impl Service<Request<Body>> for Route {
     type Response = Response<Answer>;
     type Error = BoxError;
@@ -277,7 +267,7 @@ async fn run_link(nodes: &Nodes, address: SocketAddr) -> anyhow::Result<()> {
         ended = &mut driver => if let Err(error) = ended {
             tracing::warn!(%address, %error, "a link broke");
         },
-        never = keep_probing(nodes, &listed.link) => match never {},
+        never = keep_probing(&listed.link, |standing| nodes.set(&listed.link, standing)) => match never {},
     }
     Ok(())
 }

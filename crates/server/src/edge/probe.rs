@@ -13,8 +13,7 @@ use tower::{BoxError, service_fn};
 
 use super::choice::Standing;
 use super::limits::{PROBE_EVERY, PROBE_LATE};
-use super::link::{Answer, Link, Sent};
-use super::nodes::{Nodes, address};
+use super::link::{Answer, Link, Sent, address};
 
 /// Asks the node at the other end whether it takes new sessions.
 ///
@@ -33,19 +32,19 @@ pub(crate) async fn probe(link: &Link) -> Result<Standing, Status> {
 }
 
 /// Probes `link` again and again, and records what it finds.
-pub(crate) async fn keep_probing(nodes: &Nodes, link: &Link) -> Infallible {
+pub(crate) async fn keep_probing(link: &Link, record: impl Fn(Standing)) -> Infallible {
     loop {
         sleep(PROBE_EVERY).await;
         let mut answer = pin!(probe(link));
         let found = match timeout(PROBE_LATE, &mut answer).await {
             Ok(found) => found,
             Err(_) => {
-                nodes.set(link, Standing::Late);
+                record(Standing::Late);
                 answer.await
             }
         };
         // An error is followed by the end of the connection, or by an answer.
-        nodes.set(link, found.unwrap_or(Standing::Late));
+        record(found.unwrap_or(Standing::Late));
     }
 }
 

@@ -1,0 +1,24 @@
+use super::{Config, Role, StoreConfig};
+use crate::{data_dir, keys, tls};
+
+impl Config {
+    /// Looks at what the options name, as a start does before it opens anything: key files,
+    /// certificates, the address of Redis, the data directory.
+    ///
+    /// # Errors
+    /// What a start would refuse.
+    pub async fn check(&self) -> anyhow::Result<()> {
+        if let Some(files) = &self.tls {
+            tls::check(files).await?;
+        }
+        let Role::Node(node) = &self.role else { return Ok(()) };
+        keys::configured(&node.identity)?;
+        if let Some(redis) = &node.redis {
+            redis.options().validate()?;
+        }
+        if matches!(node.store, StoreConfig::Embedded { .. }) {
+            data_dir::inspect(&node.data_dir)?;
+        }
+        Ok(())
+    }
+}
