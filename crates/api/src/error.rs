@@ -69,6 +69,9 @@ pub enum Error {
     /// The registry cannot be asked who is online.
     #[error("who is online is not known at the moment")]
     RegistryAway,
+    /// What a session was refused, in the terms of the contract.
+    #[error("{}", .0.message)]
+    Session(Failure),
     /// The race for a room's head was lost again and again.
     #[error("the room is busy")]
     Contention,
@@ -84,6 +87,24 @@ impl From<parlance_rooms::Error> for Error {
             Room::Draining => Self::Draining,
             Room::Contention => Self::Contention,
             Room::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<parlance_sessions::Error> for Error {
+    fn from(error: parlance_sessions::Error) -> Self {
+        use parlance_sessions::Error as Session;
+        match error {
+            Session::Field(field, description) => Self::Field(field, description),
+            Session::HelloRequired => Self::HelloRequired,
+            Session::HelloRepeated => Self::HelloRepeated,
+            Session::HelloTimeout => Self::HelloTimeout,
+            Session::UnknownOperation => Self::UnknownOperation,
+            Session::TokenExpired => Self::TokenExpired,
+            Session::Abusive => Self::Abusive,
+            Session::Draining => Self::Draining,
+            Session::Store(error) => Self::Store(error),
+            Session::Operation(failure) => Self::Session(failure),
         }
     }
 }
@@ -135,6 +156,7 @@ impl From<Error> for Failure {
                 Self::new(Unavailable, "unavailable", "the store cannot be used now")
                     .retry_after(Duration::from_secs(1))
             }
+            Error::Session(failure) => failure,
             Error::Contention => failure(Unavailable, "contention").retry_after(Duration::from_millis(200)),
         }
     }

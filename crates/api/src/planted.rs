@@ -1,5 +1,4 @@
 //! Tests of a single node can fail: each planted bug that they are for fails one.
-
 use std::process::{Command, Stdio};
 
 use parlance_core::plant::Plant;
@@ -19,15 +18,9 @@ fn passes_with(bug: Plant, test: &str) -> bool {
 #[test]
 fn planted_bugs_fail_the_tests_that_are_for_them() {
     let tests = [
-        (
-            Plant::RereadPage,
-            "session::catch_up::tests::a_session_has_all_rooms_although_its_user_is_added_to_others",
-        ),
+        (Plant::RereadPage, "tests::catch_up::a_session_has_all_rooms_although_its_user_is_added_to_others"),
         (Plant::CreateInCaller, "tests::rooms::members_learn_of_a_room_whose_creator_hangs_up"),
-        (
-            Plant::OneBadRoom,
-            "session::catch_up::tests::an_unreadable_room_is_a_gap_and_is_opened_once_it_can_be_read",
-        ),
+        (Plant::OneBadRoom, "tests::catch_up::an_unreadable_room_is_a_gap_and_is_opened_once_it_can_be_read"),
         (Plant::PresentForm, "tests::hub::a_missed_removal_ends_what_a_session_sees"),
     ];
     assert_eq!(tests.map(|(bug, _)| bug), Plant::SINGLE_NODE);

@@ -1,11 +1,12 @@
 //! Tells open sessions of changed profiles.
-
 use std::sync::Arc;
 
 use dashmap::mapref::entry::Entry;
+use parlance_cluster::Cluster;
 use parlance_core::{RoomId, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_proto::v1::signal::Signal;
+use parlance_runtime::map::Map;
 use parlance_store::{Store, StoreError};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -13,9 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Sizes;
 use crate::limits::{MAX_PROFILE_ROOMS, PROFILE_EVERY};
-use crate::operations::user_to_proto;
-use parlance_cluster::Cluster;
-use parlance_runtime::map::Map;
+use crate::operations::views::user_to_proto;
 
 /// Announces profiles that have changed, each in a task of its own.
 pub(crate) struct Profiles {

@@ -1,11 +1,11 @@
 //! The gRPC services: each call authenticated, limited in rate and time, and handed to
 //! its operation.
-
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
+use parlance_core::Caller;
 use parlance_core::limits::MAX_FRAME_BYTES;
 use parlance_delivery::grpc::{self, Nothing, opened};
 use parlance_delivery::{Deliveries, Outlet};
@@ -15,13 +15,13 @@ use parlance_proto::server::room_service_server::{RoomService, RoomServiceServer
 use parlance_proto::server::server_service_server::{ServerService, ServerServiceServer};
 use parlance_proto::server::user_service_server::{UserService, UserServiceServer};
 use parlance_proto::v1;
+use parlance_sessions::{Inbound, Session};
 use tokio::time::timeout;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use crate::auth::{Caller, TokenProblem};
+use crate::auth::TokenProblem;
 use crate::limits::OPERATION_TIMEOUT;
-use crate::session::{Inbound, Session};
 use crate::{Api, Error};
 
 /// An [`Api`] as gRPC services.
@@ -82,7 +82,14 @@ impl Services {
         subscribe_only: bool,
         outlet: Option<Outlet>,
     ) -> Deliveries {
-        Box::pin(Session::stream(self.0.clone(), caller, inbound, subscribe_only, outlet))
+        Box::pin(Session::stream(
+            self.0.sessions().clone(),
+            self.0.clone(),
+            caller,
+            inbound,
+            subscribe_only,
+            outlet,
+        ))
     }
 
     fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Error> {

@@ -1,266 +1,30 @@
 //! A node on a store whose answers tests control.
-
-use std::collections::HashSet;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, NewRoom, Overlay, RoomId, RoomIdKey,
-    RoomKind, SeqRange, Settings, SystemClock, Timestamp, UserId, Visibility,
+    Caller, Creation, NewRoom, RoomId, RoomIdKey, RoomKind, Settings, SystemClock, Timestamp, UserId,
+    Visibility,
 };
 use parlance_delivery::{Deliveries, Frames};
+use parlance_faults::ControlledStore;
+use parlance_hub::{Listening, Mailbox};
 use parlance_proto::v1;
 use parlance_registry::{Local, NodeId};
-use parlance_store::{
-    AppendError, Created, Embedded, Options, RoomIds, Store, StoreError, StoredRoom, User, UserRoom,
-};
+use parlance_sessions::Session;
+use parlance_store::{RoomIds, Store};
 use tempfile::TempDir;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
-use crate::auth::{Auth, Caller};
-use crate::session::Session;
+use crate::auth::Auth;
 use crate::{Api, Parts, Sizes};
-use parlance_hub::{Listening, Mailbox};
-
-/// The embedded store, with faults.
-pub(crate) struct ControlledStore {
-    inner: Embedded,
-    /// Rooms that cannot be read.
-    pub(crate) damaged: Mutex<HashSet<RoomId>>,
-    /// Messages that cannot be read.
-    pub(crate) damaged_messages: Mutex<HashSet<(RoomId, u64)>>,
-    /// Rooms that come to be when a room is next read.
-    pub(crate) meanwhile: Mutex<Vec<Creation>>,
-    /// Events up to here are no longer kept.
-    pub(crate) trimmed: AtomicU64,
-    /// Writes that are committed and not answered yet.
-    pub(crate) committed: Semaphore,
-    /// Answers to writes that are given.
-    pub(crate) answers: Semaphore,
-    /// What happens right after the next page of a user's rooms was read.
-    pub(crate) after_page: Mutex<Option<BoxFuture<'static, ()>>>,
-    /// What happens right after the next room was read.
-    pub(crate) after_room: Mutex<Option<BoxFuture<'static, ()>>>,
-    /// Reads of rooms, logs and rows so far.
-    reads: AtomicUsize,
-    /// Users are not stored, and nobody is answered.
-    pub(crate) stalls_users: AtomicBool,
-    /// Times that rows of several members were read in one.
-    row_batches: AtomicUsize,
-    /// Moves of cursors that are still to fail.
-    failing_advances: AtomicUsize,
-}
-
-impl ControlledStore {
-    fn check(&self, room: &RoomId) -> Result<(), StoreError> {
-        if self.damaged.lock().unwrap().contains(room) {
-            return Err(StoreError::Damaged(format!("room {room}")));
-        }
-        Ok(())
-    }
-
-    async fn answer(&self) {
-        self.committed.add_permits(1);
-        self.answers.acquire().await.unwrap().forget();
-    }
-
-    /// Never ready at once, however fast the disk is.
-    async fn begin_read(&self) {
-        self.reads.fetch_add(1, Ordering::SeqCst);
-        tokio::task::yield_now().await;
-    }
-
-    pub(crate) fn reads(&self) -> usize {
-        self.reads.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn row_batches(&self) -> usize {
-        self.row_batches.load(Ordering::SeqCst)
-    }
-
-    /// Has as many moves of cursors fail.
-    pub(crate) fn fail_advances(&self, count: usize) {
-        self.failing_advances.store(count, Ordering::SeqCst);
-    }
-
-    /// Answers all writes at once.
-    pub(crate) fn answer_all(&self) {
-        self.answers.add_permits(1_000);
-    }
-}
-
-#[async_trait]
-impl Store for ControlledStore {
-    async fn identity(&self) -> Result<String, StoreError> {
-        self.inner.identity().await
-    }
-
-    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
-        self.inner.room_ids().await
-    }
-
-    async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
-        let created = self.inner.create_room(creation).await;
-        self.answer().await;
-        created
-    }
-
-    async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError> {
-        self.inner.append(room, append).await
-    }
-
-    async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {
-        self.begin_read().await;
-        self.check(room)?;
-        let meanwhile = std::mem::take(&mut *self.meanwhile.lock().unwrap());
-        for creation in meanwhile {
-            self.inner.create_room(creation).await?;
-        }
-        let stored = self.inner.room(room).await;
-        let work = self.after_room.lock().unwrap().take();
-        if let Some(work) = work {
-            work.await;
-        }
-        stored
-    }
-
-    async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError> {
-        self.begin_read().await;
-        self.inner.chunk(room, first_seq).await
-    }
-
-    async fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Result<Vec<Chunk>, StoreError> {
-        self.begin_read().await;
-        self.check(room)?;
-        self.inner.chunks_after(room, head.max(self.trimmed.load(Ordering::SeqCst)), limit).await
-    }
-
-    async fn events_before(&self, room: &RoomId, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
-        self.begin_read().await;
-        let trimmed = self.trimmed.load(Ordering::SeqCst);
-        let mut events = self.inner.events_before(room, seq, limit).await?;
-        events.retain(|event| event.seq > trimmed);
-        Ok(events)
-    }
-
-    async fn read(
-        &self,
-        room: &RoomId,
-        range: SeqRange,
-        limit: usize,
-        latest: bool,
-    ) -> Result<Vec<Entry>, StoreError> {
-        self.begin_read().await;
-        self.check(room)?;
-        let is_damaged = |(of, seq): &(RoomId, u64)| of == room && range.contains(*seq);
-        if self.damaged_messages.lock().unwrap().iter().any(is_damaged) {
-            return Err(StoreError::Damaged(format!("a message of room {room}")));
-        }
-        let from = range.from.max(self.trimmed.load(Ordering::SeqCst) + 1);
-        self.inner.read(room, SeqRange { from, ..range }, limit, latest).await
-    }
-
-    async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError> {
-        self.begin_read().await;
-        self.inner.overlay(room, seq).await
-    }
-
-    async fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError> {
-        self.inner.count_deleted(room, range).await
-    }
-
-    async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
-        self.begin_read().await;
-        self.inner.member(room, user).await
-    }
-
-    async fn members(
-        &self,
-        room: &RoomId,
-        after: Option<&UserId>,
-        limit: usize,
-    ) -> Result<Vec<Member>, StoreError> {
-        self.begin_read().await;
-        self.inner.members(room, after, limit).await
-    }
-
-    async fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Member>, StoreError> {
-        self.begin_read().await;
-        self.row_batches.fetch_add(1, Ordering::SeqCst);
-        self.inner.members_by_id(room, users).await
-    }
-
-    async fn rooms_of(
-        &self,
-        user: &UserId,
-        after: Option<&RoomId>,
-        limit: usize,
-    ) -> Result<Vec<UserRoom>, StoreError> {
-        self.begin_read().await;
-        let page = self.inner.rooms_of(user, after, limit).await;
-        let work = self.after_page.lock().unwrap().take();
-        if let Some(work) = work {
-            work.await;
-        }
-        page
-    }
-
-    async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
-        self.begin_read().await;
-        self.inner.user_room(user, room).await
-    }
-
-    async fn advance(
-        &self,
-        user: &UserId,
-        room: &RoomId,
-        to: Cursors,
-    ) -> Result<Option<Cursors>, StoreError> {
-        let fail = |left: usize| left.checked_sub(1);
-        if self.failing_advances.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fail).is_ok() {
-            return Err(StoreError::Overloaded);
-        }
-        let cursors = self.inner.advance(user, room, to).await;
-        self.answer().await;
-        cursors
-    }
-
-    async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
-        if self.stalls_users.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
-        }
-        self.inner.create_user(user).await
-    }
-
-    async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
-        self.inner.user(id).await
-    }
-    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
-        self.inner.set_hidden(user, room, hidden).await
-    }
-
-    async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
-        self.inner.users(after, limit).await
-    }
-
-    async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
-        self.inner.rename_user(id, name, at).await
-    }
-
-    async fn failed(&self) -> String {
-        self.inner.failed().await
-    }
-}
 
 /// A node with nobody beside it.
 pub(crate) struct TestNode {
@@ -289,21 +53,7 @@ impl TestNode {
 
     fn start_from(room_ids: RoomIds, presence_grace: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(ControlledStore {
-            inner: Embedded::open(folder.path(), Options::default()).unwrap(),
-            damaged: Mutex::default(),
-            damaged_messages: Mutex::default(),
-            meanwhile: Mutex::default(),
-            trimmed: AtomicU64::new(0),
-            after_page: Mutex::default(),
-            after_room: Mutex::default(),
-            committed: Semaphore::new(0),
-            answers: Semaphore::new(0),
-            reads: AtomicUsize::new(0),
-            stalls_users: AtomicBool::new(false),
-            row_batches: AtomicUsize::new(0),
-            failing_advances: AtomicUsize::new(0),
-        });
+        let store = Arc::new(ControlledStore::open(folder.path()).unwrap());
         let parts = Parts { presence_grace, ..parts(store.clone(), room_ids.clone(), &Sizes::SMALL) };
         Self { api: Api::start(parts, CancellationToken::new()), store, room_ids, _folder: folder }
     }
@@ -427,15 +177,25 @@ impl Conversation {
     pub(crate) async fn open(api: &Arc<Api>, caller: Caller) -> Self {
         let (requests, inbound) = mpsc::channel(8);
         let inbound = ReceiverStream::new(inbound).boxed();
-        let deliveries: Deliveries = Session::stream(api.clone(), caller, inbound, false, None).boxed();
+        let deliveries: Deliveries =
+            Session::stream(api.sessions().clone(), api.clone(), caller, inbound, false, None).boxed();
         let mut conversation = Self { requests, frames: deliveries.into(), heads: Vec::new() };
         conversation.send(Operation::Hello(v1::Hello::default())).await;
         loop {
-            if let Frame::Welcome(welcome) = conversation.next().await {
-                conversation.heads = welcome.heads;
-                return conversation;
+            match conversation.next().await {
+                Frame::Welcome(welcome) => {
+                    conversation.heads = welcome.heads;
+                    return conversation;
+                }
+                Frame::Reply(refused) => panic!("{refused:?}"),
+                _ => {}
             }
         }
+    }
+
+    /// Of the rooms that it has not caught up in.
+    pub(crate) fn heads(&self) -> &[v1::Cursor] {
+        &self.heads
     }
 
     /// Takes what was there before the session.

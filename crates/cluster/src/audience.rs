@@ -1,10 +1,10 @@
 use imbl::OrdSet;
 use parlance_core::{Body, Chunk, Head, RoomId, UserId};
+use parlance_runtime::map::Map;
 use parlance_store::{Store, StoreError};
 use tokio::time::Instant;
 
 use crate::limits::AUDIENCE_IDLE;
-use parlance_runtime::map::Map;
 
 /// Who is to hear of what happens in the rooms that are written here: their members, as
 /// of a head.

@@ -1,8 +1,8 @@
 //! What nodes tell each other (`proto/cluster/cluster.proto`), as bytes.
-
 use bytes::Bytes;
 use parlance_core::{Chunk, RoomId, UserId};
 use parlance_delivery::SharedFrame;
+
 pub use parlance_proto::cluster::v1::envelope::Content;
 use parlance_proto::cluster::v1::{ChunkHint, Envelope, HeadHint, SignalHint};
 use parlance_proto::convert;

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 use parlance_core::{RoomId, UserId};
 use parlance_delivery::SharedFrame;
+use parlance_hub::SignalTarget;
 use parlance_proto::cluster::v1::{HeadHint, SignalHint};
 use parlance_proto::convert;
 use parlance_proto::v1::ServerFrame;
@@ -16,7 +17,6 @@ use tokio_util::task::TaskTracker;
 use crate::cluster::Cluster;
 use crate::commands::RoomCommands;
 use crate::envelope::{self, Content};
-use parlance_hub::SignalTarget;
 
 impl Cluster {
     /// Takes what reaches this node, until `shutdown` or the end of `notices`. What is for a room is

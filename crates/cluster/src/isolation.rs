@@ -3,7 +3,6 @@
 //! Nodes that reach the registry change a note in the store again and again. One that does not
 //! watches it: while it changes, others are connected, and clients are better off with them. If
 //! nobody changes it, the registry is away for all, and there is nowhere better to go.
-
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! Presence of users whose node is gone, or was taken for gone: the node that removes their
 //! registrations reports them.
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,13 @@ use crate::limits::{GONE_AT_ONCE, PRESENCE_ROOMS};
 use crate::signal_room::SignalRoom;
 
 impl Cluster {
+    /// Tells those who share one of `rooms` with `user` that they came or went.
+    pub async fn signal_presence(&self, user: &UserId, online: bool, rooms: &[SignalRoom]) {
+        let presence = v1::Presence { user_id: user.as_str().to_owned(), online };
+        let frame = SharedFrame::signal(v1::signal::Signal::Presence(presence));
+        self.signal(rooms, &frame, Some(user)).await;
+    }
+
     /// Tells others that `users` are offline, if they do not come back within the grace.
     pub(crate) fn report_gone(
         self: &Arc<Self>,
@@ -54,10 +60,10 @@ impl Cluster {
 
     async fn report(&self, user: &UserId, online: bool) -> Result<(), StoreError> {
         let rooms = self.rooms_to_tell(user).await?;
-        self.signal(&rooms, &presence(user, online), Some(user)).await;
+        self.signal_presence(user, online, &rooms).await;
         // A user who has come back meanwhile was announced before this signal.
         if !online && self.registry.online(std::slice::from_ref(user)).await == Ok(vec![true]) {
-            self.signal(&rooms, &presence(user, true), Some(user)).await;
+            self.signal_presence(user, true, &rooms).await;
         }
         Ok(())
     }
@@ -110,11 +116,4 @@ impl Cluster {
             }
         }
     }
-}
-
-fn presence(user: &UserId, online: bool) -> SharedFrame {
-    SharedFrame::signal(v1::signal::Signal::Presence(v1::Presence {
-        user_id: user.as_str().to_owned(),
-        online,
-    }))
 }

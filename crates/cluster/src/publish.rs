@@ -5,7 +5,9 @@ use parlance_core::limits::{MAX_LOOKUP_MEMBERS, MAX_OVERLAP_MEMBERS, MAX_SIGNAL_
 use parlance_core::plant::{self, Plant};
 use parlance_core::{Chunk, Head, RoomId, RoomInfo, UserId};
 use parlance_delivery::SharedFrame;
+use parlance_hub::{SignalTarget, Terms};
 use parlance_registry::To;
+use parlance_runtime::random;
 use parlance_store::StoreError;
 use prost::Message;
 
@@ -13,8 +15,6 @@ use crate::cluster::Cluster;
 use crate::envelope::{self, encode};
 use crate::limits::MAX_HINT_BYTES;
 use crate::signal_room::SignalRoom;
-use parlance_hub::{SignalTarget, Terms};
-use parlance_runtime::random;
 
 impl Cluster {
     /// A chunk was committed: by this node, or it was read from the store.

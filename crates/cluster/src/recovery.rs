@@ -3,7 +3,6 @@
 //! After it, and again and again while it lasts, the rooms and users of this node are
 //! compared with the store: most recently active rooms first, so many reads a second.
 //! What this node wrote and may not have published is announced once more.
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,6 +12,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream;
 use parlance_core::{RoomId, UserId};
+use parlance_hub::{Feed, Terms};
 use parlance_store::StoreError;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,6 @@ use crate::cluster::Cluster;
 use crate::limits::{FIND_OUT_AFTER, FIND_OUT_TRIES, LAST_WORDS_WITHIN, RECOVERY_AGAIN, REPORT_UNPUBLISHED};
 use crate::missed::MissedState;
 use crate::written::Written;
-use parlance_hub::{Feed, Terms};
 
 /// How far a node is with finding what it missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

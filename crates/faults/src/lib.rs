@@ -6,7 +6,9 @@ pub mod dynamodb;
 
 mod certificate;
 pub mod redis;
+mod store;
 mod tcp;
 
 pub use certificate::Certificate;
+pub use store::ControlledStore;
 pub use tcp::TcpProxy;

@@ -1,5 +1,4 @@
 //! Writes what is new in a room to the connections of sessions that wait for it.
-
 use std::sync::Arc;
 
 use parlance_core::Visibility;

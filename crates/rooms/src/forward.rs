@@ -13,7 +13,6 @@
 //!
 //! The commands of one user keep their order. While the home decides their sends, their other commands
 //! wait; and the home leaves a send undecided if it has not decided the one before.
-
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 

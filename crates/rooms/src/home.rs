@@ -1,5 +1,4 @@
 //! The node that decides for a room when several want to.
-
 use parlance_core::RoomId;
 use parlance_registry::NodeId;
 

@@ -1,5 +1,4 @@
 //! What other nodes ask of the rooms here.
-
 use parlance_cluster::RoomCommands;
 use parlance_cluster::envelope::{self, Content};
 use parlance_core::{Action, Chunk, Command, RequestId, RoomId, Text, UserId};

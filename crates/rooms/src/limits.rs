@@ -1,5 +1,4 @@
 //! Bounds of rooms' actors, each with its reason.
-
 use std::time::Duration;
 
 use parlance_core::limits::RoomSizes;

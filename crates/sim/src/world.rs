@@ -284,7 +284,11 @@ impl World {
 /// Mostly small ones, so that few rows and events reach every boundary; of these some push all
 /// that was missed on hello and some push next to nothing.
 fn sizes(seed: u64) -> &'static Sizes {
-    const PUSH_ALL: Sizes = Sizes { max_catch_up: Sizes::PRODUCTION.max_catch_up, ..Sizes::SMALL };
+    const PUSH_ALL: Sizes = {
+        let mut sizes = Sizes::SMALL;
+        sizes.sessions.max_catch_up = Sizes::PRODUCTION.sessions.max_catch_up;
+        sizes
+    };
     match seed % 5 {
         0 => &Sizes::PRODUCTION,
         1 => &Sizes::SMALL,

@@ -1,16 +1,20 @@
 //! What a token claims, read as its standards have it: RFC 7519, and for scopes RFC 8693
 //! (`scope`) beside what common issuers make of it (`scp`, lists).
-
+use parlance_core::limits::CLOCK_SKEW;
 use parlance_core::{IdError, UserId};
 use serde_json::{Map, Value};
-
-use super::Expectations;
 
 /// The id that stands for the caller.
 pub(crate) const ME: &str = "me";
 
-/// How far clocks may differ, seconds.
-pub(super) const CLOCK_SKEW: u64 = 60;
+/// What must hold for a token beside its signature.
+#[derive(Debug, Clone, Default)]
+pub struct Expectations {
+    /// The audience that must be named.
+    pub audience: Option<String>,
+    /// The issuer that must have signed.
+    pub issuer: Option<String>,
+}
 
 /// Why a token is refused. Holds nothing of the token's signature or key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,53 +2,30 @@
 
 mod claims;
 mod provider;
-
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use parlance_core::{Timestamp, UserId};
+use parlance_core::{Caller, Timestamp, UserId};
 use ring::hmac;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub(crate) use self::claims::ME;
-pub use self::claims::TokenProblem;
-use self::claims::{CLOCK_SKEW, Claims, Refused};
+use self::claims::{Claims, Refused};
+pub use self::claims::{Expectations, TokenProblem};
 use crate::Error;
 use crate::limits::REFUSED_TOKENS_LOGGED;
 
 /// Issuer of the tokens that a server in local mode makes itself.
 const LOCAL_ISSUER: &str = "parlance-local";
 
-/// Longer than any session; instants too far away cannot be told.
-const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
 /// Longest token that is looked at, bytes: a token with many claims stays below.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// Bytes of a fingerprint: enough to tell the few keys of one place apart.
 const FINGERPRINT_BYTES: usize = 8;
-
-/// Who is calling.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// The subject of the token.
-    pub user: UserId,
-    /// Acts for the app's own backend: may create, list and change users.
-    pub is_service: bool,
-    /// When the token ends, seconds since the Unix epoch.
-    pub expires_at: u64,
-}
-
-impl Caller {
-    /// How long the token still holds, from `now` on; for one that never ends, ten years.
-    pub fn remaining(&self, now: Timestamp) -> Duration {
-        let end = Duration::from_secs(self.expires_at.saturating_add(CLOCK_SKEW));
-        end.saturating_sub(Duration::from_millis(now.0)).min(FOR_EVER)
-    }
-}
 
 /// The claims of tokens that are made here.
 #[derive(Serialize)]
@@ -67,15 +44,6 @@ pub enum Key {
     Secret(Vec<u8>),
     /// A public key in PEM: RS256 to RS512, ES256, ES384 or EdDSA, by its kind.
     PublicPem(Vec<u8>),
-}
-
-/// What must hold for a token beside its signature.
-#[derive(Debug, Clone, Default)]
-pub struct Expectations {
-    /// The audience that must be named.
-    pub audience: Option<String>,
-    /// The issuer that must have signed.
-    pub issuer: Option<String>,
 }
 
 /// Why a key cannot be used.
@@ -303,6 +271,8 @@ fn signature_only(algorithms: Vec<Algorithm>) -> Validation {
 
 #[cfg(test)]
 mod tests {
+    use parlance_core::limits::CLOCK_SKEW;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);

@@ -1,6 +1,5 @@
 //! The cryptography behind `jsonwebtoken`, on ring: the crate's own choices bring a
 //! second TLS-grade library or an RSA implementation with a known timing leak.
-
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};

@@ -1,19 +1,19 @@
 use futures::{StreamExt, TryStreamExt};
+use parlance_cluster::SignalRoom;
+use parlance_core::Caller;
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
 use parlance_core::{Body, Cursors, Head, Mark, Member, Refusal, RoomId, Unread, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
+use parlance_runtime::own_task::run_to_end;
 use parlance_store::UserRoom;
+use parlance_store::past::as_of;
 use prost::Message as _;
 
+use super::views::room_to_proto;
 use super::{Access, parse};
-use crate::auth::Caller;
 use crate::limits::MAX_PAGE_BYTES;
-use crate::operations::rooms::room_to_proto;
 use crate::{Api, Error};
-use parlance_cluster::SignalRoom;
-use parlance_runtime::own_task::run_to_end;
-use parlance_store::past::as_of;
 
 /// Events at the end of a room among which its last message is looked for.
 const LAST_MESSAGE_SCAN: usize = 50;
@@ -245,6 +245,6 @@ impl Api {
     }
 
     async fn advance(&self, user: &UserId, room: &SignalRoom, to: Cursors) -> Result<Cursors, Error> {
-        self.marks().advance_and_signal(user, room, to).await?.ok_or(Error::RoomNotFound)
+        self.sessions.marks().advance_and_signal(user, room, to).await?.ok_or(Error::RoomNotFound)
     }
 }

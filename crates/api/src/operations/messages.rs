@@ -1,15 +1,15 @@
+use parlance_core::Caller;
 use parlance_core::{Action, Body, Command, Entry, RoomId, SeqRange};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
+use parlance_store::past::as_of;
 use prost::Message as _;
 use v1::send_message_request::Target;
 
 use super::parse;
 use super::rooms::Asked;
-use crate::auth::Caller;
 use crate::limits::{MAX_PAGE_BYTES, TYPING};
 use crate::{Api, Error};
-use parlance_store::past::as_of;
 
 impl Api {
     pub(crate) async fn send_message(

@@ -9,27 +9,73 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod users;
+pub(crate) mod views;
 
-pub(crate) use self::users::user_to_proto;
+use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parlance_cluster::SignalRoom;
+use parlance_core::Caller;
 use parlance_core::plant::{self, Plant};
-use parlance_core::{RoomId, UserId};
+use parlance_core::{Cursors, RoomId, UserId};
+use parlance_proto::error::Failure;
 use parlance_proto::v1;
+use parlance_sessions::{NotAcknowledged, Operations};
+use parlance_store::past::Until;
 use parlance_store::{StoreError, StoredRoom};
 use tokio::time::timeout;
 use v1::client_frame::Operation;
 use v1::reply::Result as Reply;
 
-use crate::auth::Caller;
 use crate::limits::OPERATION_TIMEOUT;
 use crate::{Api, Error};
-use parlance_cluster::SignalRoom;
-use parlance_store::past::Until;
 
 /// A room that the caller may read, and what of it.
 pub(crate) struct Access {
     pub(crate) room: StoredRoom,
     pub(crate) member: Option<parlance_core::Member>,
+}
+
+impl Operations for Api {
+    fn check_rate(&self, caller: &Caller) -> Result<(), Failure> {
+        Ok(Self::check_rate(self, caller)?)
+    }
+
+    fn execute(
+        self: Arc<Self>,
+        caller: Caller,
+        operation: Operation,
+    ) -> BoxFuture<'static, Result<Reply, Failure>> {
+        async move { Ok(Self::execute(&self, &caller, operation).await?) }.boxed()
+    }
+
+    fn ensure_user<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<(), Failure>> {
+        async move { Ok(Self::ensure_user(self, caller).await?) }.boxed()
+    }
+
+    fn remember(&self, user: &UserId) {
+        Self::remember(self, user);
+    }
+
+    fn acknowledge<'a>(
+        &'a self,
+        user: &'a UserId,
+        room: &'a RoomId,
+        seq: u64,
+    ) -> BoxFuture<'a, Result<Cursors, NotAcknowledged>> {
+        async move {
+            Self::acknowledge(self, user, room, seq).await.map_err(|error| match error {
+                Error::Store(error) => NotAcknowledged::Store(error),
+                refusal => NotAcknowledged::Refused(refusal.to_string()),
+            })
+        }
+        .boxed()
+    }
+
+    fn failure(&self, error: parlance_sessions::Error) -> Failure {
+        Error::from(error).into()
+    }
 }
 
 impl Api {

@@ -1,19 +1,9 @@
 //! From request fields to core types; what is wrong names the field.
-
-use parlance_core::limits::{MAX_CURSORS, MAX_PAGE_SIZE, PAGE_SIZE};
+use parlance_core::limits::{MAX_PAGE_SIZE, PAGE_SIZE};
 use parlance_core::{Emoji, Name, RequestId, RoomId, Text, Title, Topic, UserId};
-use parlance_proto::v1;
 
 use crate::Error;
 use crate::auth::ME;
-use parlance_runtime::map::HashMap;
-
-/// A position that the client says it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cursor {
-    pub(crate) seq: u64,
-    pub(crate) epoch: u64,
-}
 
 pub(crate) fn field(name: &str, description: impl ToString) -> Error {
     Error::Field(name.to_owned(), description.to_string())
@@ -96,19 +86,4 @@ pub(crate) fn next_page_token<T>(page: &[T], size: usize, id: impl FnOnce(&T) ->
         Some(last) if page.len() == size => id(last).to_owned(),
         _ => String::new(),
     }
-}
-
-pub(crate) fn cursors(cursors: &[v1::Cursor]) -> Result<HashMap<RoomId, Cursor>, Error> {
-    if cursors.len() > MAX_CURSORS {
-        return Err(field("hello.cursors", format!("must be at most {MAX_CURSORS}")));
-    }
-    let mut parsed = HashMap::with_capacity_and_hasher(cursors.len(), Default::default());
-    for (index, cursor) in cursors.iter().enumerate() {
-        let name = format!("hello.cursors[{index}].room_id");
-        let room = RoomId::parse(&cursor.room_id).map_err(|error| field(&name, error))?;
-        if parsed.insert(room, Cursor { seq: cursor.seq, epoch: cursor.epoch }).is_some() {
-            return Err(field(&name, "is named twice"));
-        }
-    }
-    Ok(parsed)
 }

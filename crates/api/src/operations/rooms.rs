@@ -1,16 +1,17 @@
 use futures::StreamExt;
+use parlance_core::Caller;
 use parlance_core::limits::MAX_MEMBERS_PER_REQUEST;
 use parlance_core::{
     Action, Command, Creation, NewRoom, Outcome, RequestId, Role, RoomId, RoomKind, Settings, SettingsChange,
     UserId, Visibility,
 };
 use parlance_proto::{convert, v1};
-use parlance_store::{StoreError, StoredRoom, UserRoom};
+use parlance_runtime::random;
+use parlance_store::{StoreError, UserRoom};
 
 use super::parse;
-use crate::auth::Caller;
+use super::views::{room_to_proto, seen_by};
 use crate::{Api, Error};
-use parlance_runtime::random;
 
 impl Api {
     pub(crate) async fn create_room(
@@ -318,23 +319,6 @@ fn visibility(field: &'static str, given: v1::HistoryVisibility) -> Result<Visib
     convert::visibility_from(given).ok_or_else(|| {
         parse::field(field, "must be HISTORY_VISIBILITY_SINCE_JOINED or HISTORY_VISIBILITY_ALL")
     })
-}
-
-pub(crate) fn room_to_proto(room: &StoredRoom) -> v1::Room {
-    convert::room(&room.info, room.head())
-}
-
-/// The room as far as `member` may know of it: not how it went on after they left.
-fn seen_by(room: &StoredRoom, member: &parlance_core::Member) -> v1::Room {
-    let mut seen = room_to_proto(room);
-    if !member.is_active() {
-        seen.head_seq = member.changed_at();
-        seen.message_count = 0;
-        seen.member_count = 0;
-        // In rows from before it was kept: neither title nor topic, which may be of later.
-        seen.settings = Some(member.left_with.as_ref().map(convert::settings).unwrap_or_default());
-    }
-    seen
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 use parlance_proto::v1;
 
-use crate::{Api, contract_limits};
+use parlance_sessions::contract_limits;
+
+use crate::Api;
 
 impl Api {
     /// What anyone may know, signed in or not.

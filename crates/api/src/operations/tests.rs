@@ -1,5 +1,4 @@
 //! What each operation asks of DynamoDB, exactly. The table in `docs/performance.md` says the same.
-
 use std::sync::Arc;
 
 use parlance_faults::dynamodb::{Dynamodb, Tally};

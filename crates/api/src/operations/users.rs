@@ -1,15 +1,17 @@
 use futures::{StreamExt, TryStreamExt};
+use parlance_core::Caller;
 use parlance_core::limits::MAX_PRESENCE_USERS;
 use parlance_core::{Name, UserId};
-use parlance_proto::{convert, v1};
+use parlance_proto::v1;
+use parlance_runtime::own_task::run_to_end;
+use parlance_runtime::random;
 use parlance_store::User;
 
 use super::parse;
-use crate::auth::{Caller, ME};
+use super::views::user_to_proto;
+use crate::auth::ME;
 use crate::limits::LOCAL_TOKEN;
 use crate::{Api, Error};
-use parlance_runtime::own_task::run_to_end;
-use parlance_runtime::random;
 
 impl Api {
     /// `caller` may be missing in local mode only.
@@ -155,15 +157,6 @@ impl Api {
         let now = self.clock().now();
         let user = User { id, name, created_at: now, updated_at: now };
         Ok(self.store().create_user(user).await?.into_parts())
-    }
-}
-
-pub(crate) fn user_to_proto(user: &User) -> v1::User {
-    v1::User {
-        user_id: user.id.as_str().to_owned(),
-        name: user.name.as_str().to_owned(),
-        created_at: Some(convert::timestamp(user.created_at)),
-        updated_at: Some(convert::timestamp(user.updated_at)),
     }
 }
 

@@ -1,5 +1,4 @@
 //! Sessions of a node that has missed a part of a room's log.
-
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 

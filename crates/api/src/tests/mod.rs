@@ -1,11 +1,14 @@
 //! Tests of a whole node on a store that they control.
 
+mod catch_up;
+mod comebacks;
 mod hub;
 mod inbound;
+mod marks;
+mod online;
 mod past;
 mod recovery;
 mod rooms;
-
 use parlance_registry::Notice;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

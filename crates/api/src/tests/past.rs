@@ -1,8 +1,6 @@
 //! Messages as they stood at an earlier seq.
-
 use parlance_core::{Body, Entry, RoomId, SeqRange};
 use parlance_proto::v1;
-
 use parlance_store::past::{Until, as_of_within};
 use parlance_store::{Store as _, StoreError};
 

@@ -1,5 +1,4 @@
 //! What a node finds that nobody told.
-
 use parlance_proto::v1;
 use parlance_registry::Notice;
 use v1::event::Body;

@@ -1,11 +1,10 @@
 //! Rooms on a node whose store is in the way.
-
 use parlance_core::{Action, Command, RequestId, Text};
+use parlance_hub::Waken;
+use parlance_rooms::Error;
 use parlance_store::StoreError;
 
 use crate::testing::{TestNode, group, say, soon, user};
-use parlance_hub::Waken;
-use parlance_rooms::Error;
 
 #[tokio::test]
 async fn members_learn_of_a_room_whose_creator_hangs_up() {

@@ -1,5 +1,4 @@
 //! Appends what was decided, delivers and publishes it.
-
 use parlance_core::plant::{self, Plant};
 use parlance_core::{Append, Chunk, Room, RoomInfo};
 use parlance_hub::Terms;

@@ -1,5 +1,4 @@
 //! Races for a room's head, and who decides when they are lost.
-
 use std::collections::VecDeque;
 
 use parlance_registry::NodeId;

@@ -1,5 +1,4 @@
 //! Loads the room, what a decision needs, and what others have appended.
-
 use parlance_core::limits::{MAX_PAGE_SIZE, MAX_RECENT_REQUESTS};
 use parlance_core::plant::{self, Plant};
 use parlance_core::{Body, Chunk, Member, Need, Overlay, Room, SeqRange, UserId};

@@ -6,7 +6,6 @@ mod contention;
 mod load;
 mod order;
 mod waiting;
-
 use std::collections::VecDeque;
 use std::sync::Arc;
 

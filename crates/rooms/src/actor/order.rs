@@ -1,5 +1,4 @@
 //! The commands of one user are decided in the order of their calls, wherever that is.
-
 use std::collections::{HashSet, VecDeque};
 
 use parlance_core::UserId;

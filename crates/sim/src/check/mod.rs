@@ -23,7 +23,7 @@ pub fn everything(world: &World) -> Vec<String> {
     let mut violations = Vec::new();
     log::check(&tables, &mut violations);
     let truth = Truth::of(&tables);
-    streams::check(&truth, &history, world.sizes.max_catch_up, &mut violations);
+    streams::check(&truth, &history, world.sizes.sessions.max_catch_up, &mut violations);
     let clients = history.sessions.iter().map(|session| session.client).collect::<BTreeSet<_>>().len();
     let open = history.sessions.iter().filter(|session| session.is_open()).count();
     if open < clients {

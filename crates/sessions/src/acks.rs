@@ -4,27 +4,34 @@
 //! within the window is answered at once, and the last of it is stored when the window ends, when
 //! the session ends or when the node begins to drain; where the store fails then, it is tried again
 //! for a while. A crash loses what waits: its devices catch up with a few seconds more than they need.
-
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{StreamExt, stream};
+use parlance_cluster::SignalRoom;
 use parlance_core::{Cursors, Mark, RoomId, UserId};
 use parlance_proto::v1;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::{ACK_RETRY, ACK_TRIES, ACK_WINDOW, ACK_WRITES};
-use crate::{Api, Error};
-use parlance_cluster::SignalRoom;
+use crate::operations::{NotAcknowledged, Operations};
+use crate::sessions::Sessions;
 
 /// See the [module](self) documentation. Stores what waits when it is dropped, which must be
 /// while the session still listens to its rooms: otherwise each room is read first.
-pub(super) struct Acks {
-    api: Arc<Api>,
+pub(crate) struct Acks {
+    server: Server,
     user: UserId,
     /// `None` in sessions that have acknowledged nothing yet.
     windows: Option<Arc<Windows>>,
+}
+
+/// What stores an acknowledgement.
+#[derive(Clone)]
+struct Server {
+    sessions: Arc<Sessions>,
+    operations: Arc<dyn Operations>,
 }
 
 /// Rooms in whose window the session is.
@@ -58,13 +65,13 @@ struct Due {
 }
 
 /// An acknowledgement that is stored before it is answered.
-pub(super) struct First {
+pub(crate) struct First {
     windows: Arc<Windows>,
     room: RoomId,
 }
 
 /// How an acknowledgement is answered.
-pub(super) enum Taken {
+pub(crate) enum Taken {
     /// At once; it is stored later.
     Waits(v1::AcknowledgeDeliveryResponse),
     /// When it is stored: as any other operation.
@@ -72,14 +79,17 @@ pub(super) enum Taken {
 }
 
 impl Acks {
-    pub(super) fn new(api: &Arc<Api>, user: &UserId) -> Self {
-        Self { api: api.clone(), user: user.clone(), windows: None }
+    pub(crate) fn new(sessions: &Arc<Sessions>, operations: &Arc<dyn Operations>, user: &UserId) -> Self {
+        let server = Server { sessions: sessions.clone(), operations: operations.clone() };
+        Self { server, user: user.clone(), windows: None }
     }
 
-    pub(super) fn take(&mut self, request: &v1::AcknowledgeDeliveryRequest) -> Taken {
+    pub(crate) fn take(&mut self, request: &v1::AcknowledgeDeliveryRequest) -> Taken {
         // What this node cannot decide without the store goes there, refusals included.
         let Ok(room) = RoomId::parse(&request.room_id) else { return Taken::First(None) };
-        if request.seq == 0 || self.api.cluster().known_room(&self.user, &room, request.seq).is_none() {
+        if request.seq == 0
+            || self.server.sessions.cluster.known_room(&self.user, &room, request.seq).is_none()
+        {
             return Taken::First(None);
         }
         let windows = self.windows.get_or_insert_default();
@@ -91,8 +101,8 @@ impl Acks {
         }
         state.rooms.insert(room.clone(), Ack { seq: request.seq, stored: request.seq, delivered: 0 });
         if !std::mem::replace(&mut state.is_served, true) {
-            let (windows, api, user) = (windows.clone(), self.api.clone(), self.user.clone());
-            self.api.tasks().spawn(windows.serve(api, user));
+            let (windows, server, user) = (windows.clone(), self.server.clone(), self.user.clone());
+            self.server.sessions.tasks.spawn(windows.serve(server, user));
         }
         drop(state);
         Taken::First(Some(First { windows: windows.clone(), room }))
@@ -103,23 +113,23 @@ impl Drop for Acks {
     fn drop(&mut self) {
         let Some(windows) = self.windows.take() else { return };
         windows.closed.cancel();
-        let due = windows.due(&self.api, &self.user);
+        let due = windows.due(&self.server, &self.user);
         if due.is_empty() {
             return;
         }
-        let (api, user) = (self.api.clone(), self.user.clone());
-        self.api.tasks().spawn(async move { windows.store_all(&api, &user, due).await });
+        let (server, user) = (self.server.clone(), self.user.clone());
+        self.server.sessions.tasks.spawn(async move { windows.store_all(&server, &user, due).await });
     }
 }
 
 impl First {
     /// It is stored, and the cursor is at `delivered`.
-    pub(super) fn stored(self, delivered: u64) {
+    pub(crate) fn stored(self, delivered: u64) {
         self.windows.stored(&self.room, delivered);
     }
 
     /// It was not stored: the end of the window tries again.
-    pub(super) fn failed(self) {
+    pub(crate) fn failed(self) {
         self.windows.not_stored(&self.room);
     }
 }
@@ -130,14 +140,14 @@ impl Windows {
     }
 
     /// Stores what waits at the end of each window, until there was one in which nothing came.
-    async fn serve(self: Arc<Self>, api: Arc<Api>, user: UserId) {
-        let (leaving, mut is_draining) = (api.departure().token(), false);
+    async fn serve(self: Arc<Self>, server: Server, user: UserId) {
+        let (leaving, mut is_draining) = (server.sessions.departure.token(), false);
         loop {
             let is_end = tokio::select! {
                 biased;
                 // The rest is stored by whoever closed it.
                 () = self.closed.cancelled() => return,
-                () = api.end.cancelled() => true,
+                () = server.sessions.end.cancelled() => true,
                 // At once, for devices that reconnect elsewhere.
                 () = leaving.cancelled(), if !is_draining => {
                     is_draining = true;
@@ -145,7 +155,7 @@ impl Windows {
                 }
                 () = sleep(ACK_WINDOW) => false,
             };
-            if !self.end_window(&api, &user).await || is_end {
+            if !self.end_window(&server, &user).await || is_end {
                 return;
             }
         }
@@ -153,7 +163,7 @@ impl Windows {
 
     /// Stores what waits, and closes the windows in which nothing came. Returns whether some are
     /// open.
-    async fn end_window(&self, api: &Api, user: &UserId) -> bool {
+    async fn end_window(&self, server: &Server, user: &UserId) -> bool {
         let due = {
             let mut state = self.state();
             state.rooms.retain(|_, ack| ack.seq > ack.stored);
@@ -161,52 +171,52 @@ impl Windows {
             if !state.is_served {
                 return false;
             }
-            state.due(api, user)
+            state.due(server, user)
         };
-        self.store(api, user, due).await;
+        self.store(server, user, due).await;
         true
     }
 
-    fn due(&self, api: &Api, user: &UserId) -> Vec<Due> {
-        self.state().due(api, user)
+    fn due(&self, server: &Server, user: &UserId) -> Vec<Due> {
+        self.state().due(server, user)
     }
 
     /// Stores what a session leaves behind: it was answered, and nobody else will.
-    async fn store_all(&self, api: &Api, user: &UserId, mut due: Vec<Due>) {
+    async fn store_all(&self, server: &Server, user: &UserId, mut due: Vec<Due>) {
         let mut delay = ACK_RETRY;
         for _ in 1..ACK_TRIES {
-            self.store(api, user, due).await;
-            due = self.due(api, user);
+            self.store(server, user, due).await;
+            due = self.due(server, user);
             if due.is_empty() {
                 return;
             }
             // A node that ends tries at once, and once more.
-            let _ = timeout(delay, api.end.cancelled()).await;
+            let _ = timeout(delay, server.sessions.end.cancelled()).await;
             delay *= 2;
         }
-        self.store(api, user, due).await;
-        let lost = self.due(api, user).len();
+        self.store(server, user, due).await;
+        let lost = self.due(server, user).len();
         if lost > 0 {
             tracing::warn!(%user, rooms = lost, "cannot store acknowledgements, giving up");
         }
     }
 
-    async fn store(&self, api: &Api, user: &UserId, due: Vec<Due>) {
+    async fn store(&self, server: &Server, user: &UserId, due: Vec<Due>) {
         stream::iter(due)
             .for_each_concurrent(ACK_WRITES, |Due { room, seq, known }| async move {
                 let stored = match known {
                     Some(known) => {
                         let to = Cursors { delivered: seq, read: Mark::default() };
-                        api.marks().advance_and_signal(user, &known, to).await.map_err(Into::into)
+                        server.sessions.marks().advance_and_signal(user, &known, to).await.map_err(Into::into)
                     }
-                    None => api.acknowledge(user, &room, seq).await.map(Some),
+                    None => server.operations.acknowledge(user, &room, seq).await.map(Some),
                 };
                 match stored {
                     Ok(cursors) => self.stored(&room, cursors.map_or(0, |cursors| cursors.delivered)),
                     Err(error) => {
                         tracing::debug!(%room, %error, "cannot store an acknowledgement");
                         // Anything else is a refusal: they are no member any more.
-                        if matches!(error, Error::Store(_)) {
+                        if matches!(error, NotAcknowledged::Store(_)) {
                             self.not_stored(&room);
                         }
                     }
@@ -230,11 +240,15 @@ impl Windows {
 
 impl State {
     /// What is to be stored now, and counts as stored from here on.
-    fn due(&mut self, api: &Api, user: &UserId) -> Vec<Due> {
+    fn due(&mut self, server: &Server, user: &UserId) -> Vec<Due> {
         let waiting = self.rooms.iter_mut().filter(|(_, ack)| ack.seq > ack.stored);
         let due = waiting.map(|(room, ack)| {
             ack.stored = ack.seq;
-            Due { room: room.clone(), seq: ack.seq, known: api.cluster().known_room(user, room, ack.seq) }
+            Due {
+                room: room.clone(),
+                seq: ack.seq,
+                known: server.sessions.cluster.known_room(user, room, ack.seq),
+            }
         });
         due.collect()
     }
@@ -242,9 +256,11 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use parlance_hub::Listening;
+    use parlance_store::Store as _;
+
     use super::*;
     use crate::testing::{TestNode, group, soon, user};
-    use parlance_hub::Listening;
 
     struct Device {
         node: TestNode,
@@ -258,11 +274,11 @@ mod tests {
         async fn start() -> Self {
             let node = TestNode::start();
             node.store.answers.add_permits(1);
-            let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
-            let mailbox = node.api.hub().open(&user("bob"), None);
-            let (listening, state) = node.api.hub().subscribe(&room, &mailbox).await.unwrap().unwrap();
+            let room = node.rooms.create(group("first")).await.unwrap().into_parts().0.info.id;
+            let mailbox = node.sessions.hub.open(&user("bob"), None);
+            let (listening, state) = node.sessions.hub.subscribe(&room, &mailbox).await.unwrap().unwrap();
             listening.now_live(state.head);
-            let acks = Acks::new(&node.api, &user("bob"));
+            let acks = Acks::new(&node.sessions, &node.operations, &user("bob"));
             Self { node, room, acks, listening }
         }
 
@@ -273,7 +289,7 @@ mod tests {
             match self.acks.take(&request) {
                 Taken::Waits(response) => Some(response.delivered_seq),
                 Taken::First(first) => {
-                    let stored = self.node.api.acknowledge(&user("bob"), &self.room, seq).await;
+                    let stored = self.node.operations.acknowledge(&user("bob"), &self.room, seq).await;
                     match (first, stored) {
                         (Some(first), Ok(cursors)) => first.stored(cursors.delivered),
                         (Some(first), Err(_)) => first.failed(),
@@ -285,7 +301,7 @@ mod tests {
         }
 
         async fn stored(&self) -> u64 {
-            let row = self.node.api.store().user_room(&user("bob"), &self.room).await.unwrap();
+            let row = self.node.store.user_room(&user("bob"), &self.room).await.unwrap();
             row.unwrap().cursors.delivered
         }
 
@@ -297,7 +313,7 @@ mod tests {
 
         async fn end_window(&self) -> bool {
             let windows = self.acks.windows.as_ref().unwrap();
-            windows.end_window(&self.node.api, &user("bob")).await
+            windows.end_window(&self.acks.server, &user("bob")).await
         }
     }
 
@@ -322,7 +338,7 @@ mod tests {
     #[tokio::test]
     async fn a_session_that_ends_stores_what_waits_and_reads_nothing_for_it() {
         let mut device = Device::start().await;
-        let tasks = device.node.api.usage().tasks;
+        let tasks = device.node.sessions.tasks.len();
         device.node.store.answer_all();
         assert_eq!(device.acknowledge(1).await, None);
         assert_eq!(device.acknowledge(3).await, Some(3));
@@ -331,13 +347,13 @@ mod tests {
         drop(acks);
         drop(listening);
         soon(async {
-            while node.api.usage().tasks > tasks {
+            while node.sessions.tasks.len() > tasks {
                 tokio::task::yield_now().await;
             }
         })
         .await;
         assert_eq!(node.store.reads(), reads);
-        let row = node.api.store().user_room(&user("bob"), &room).await.unwrap().unwrap();
+        let row = node.store.user_room(&user("bob"), &room).await.unwrap().unwrap();
         assert_eq!(row.cursors.delivered, 3);
     }
 
@@ -352,9 +368,7 @@ mod tests {
         drop(acks);
         drop(listening);
         soon(async {
-            while node.api.store().user_room(&user("bob"), &room).await.unwrap().unwrap().cursors.delivered
-                < 3
-            {
+            while node.store.user_room(&user("bob"), &room).await.unwrap().unwrap().cursors.delivered < 3 {
                 tokio::task::yield_now().await;
             }
         })
@@ -366,7 +380,7 @@ mod tests {
     async fn answers_never_move_back() {
         let mut device = Device::start().await;
         device.node.store.answer_all();
-        device.node.api.acknowledge(&user("bob"), &device.room, 3).await.unwrap();
+        device.node.operations.acknowledge(&user("bob"), &device.room, 3).await.unwrap();
         assert_eq!(device.acknowledge(1).await, None, "which the store answers with 3");
         assert_eq!(device.acknowledge(2).await, Some(3));
     }
@@ -377,7 +391,7 @@ mod tests {
         device.node.store.answer_all();
         assert_eq!(device.acknowledge(1).await, None);
         assert_eq!(device.acknowledge(3).await, Some(3));
-        device.node.api.departure().shutdown().cancel();
+        device.node.sessions.departure.shutdown().cancel();
         soon(async {
             while device.stored().await < 3 {
                 tokio::task::yield_now().await;

@@ -1,27 +1,26 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use parlance_cluster::SignalRoom;
 use parlance_core::{Interval, Member, Role, UserId, Visibility, visible_ranges};
 use parlance_delivery::{Delivery, SharedFrame};
+use parlance_hub::{Hub, Listening, Subscription};
 use parlance_proto::v1;
+use parlance_runtime::own_task::in_own_task;
+use parlance_store::StoreError;
 use v1::server_frame::Frame;
 
-use super::catch_up::plan;
-use super::{OpenSession, Session};
-use crate::Error;
-use crate::operations::parse::Cursor;
-use parlance_cluster::SignalRoom;
-use parlance_hub::{Attach, Feed, Hub, Listening, Subscription, Waken};
-use parlance_runtime::own_task::in_own_task;
+use crate::cursor::Cursor;
+use crate::plan::{Step, gap_frame, steps_after};
 
 /// Where a session is in one room, and what is to come.
 pub(crate) struct RoomStream {
-    pub(super) source: Source,
+    pub(crate) source: Source,
     /// To be gone through before what is live.
-    pub(super) plan: VecDeque<Step>,
+    pub(crate) plan: VecDeque<Step>,
     /// The event that made the user a member, the last time as far as known. A removal
     /// before it is not the end.
-    pub(super) since: u64,
+    pub(crate) since: u64,
     /// Where the room was when this began. Messages up to there come as they are by then.
     began_at: u64,
     /// Memberships before the last one; mostly none.
@@ -30,7 +29,7 @@ pub(crate) struct RoomStream {
     left_open: Option<Visibility>,
 }
 
-pub(super) enum Source {
+pub(crate) enum Source {
     /// A member: goes on with what happens.
     Live(Listening),
     /// Once a member: ends with the plan.
@@ -39,23 +38,14 @@ pub(super) enum Source {
 
 impl Source {
     /// Of a member by their row, read when the room's head was at least `head`.
-    pub(super) fn live(listening: Listening, head: u64) -> Self {
+    pub(crate) fn live(listening: Listening, head: u64) -> Self {
         listening.now_live(head);
         Self::Live(listening)
     }
 }
 
-/// A part of a room's past.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Step {
-    /// Hand out everything up to this seq.
-    Through(u64),
-    /// Name these as a gap.
-    Gap(v1::Gap),
-}
-
 /// What became of a room after one batch.
-enum Progress {
+pub(crate) enum Progress {
     /// There may be more at once.
     More,
     /// Nothing until it wakes again.
@@ -65,7 +55,7 @@ enum Progress {
 }
 
 impl RoomStream {
-    pub(super) fn new(source: Source, plan: VecDeque<Step>, member: &Member, began_at: u64) -> Self {
+    pub(crate) fn new(source: Source, plan: VecDeque<Step>, member: &Member, began_at: u64) -> Self {
         let (last, earlier) = match member.intervals.split_last() {
             Some((last, earlier)) => (*last, earlier),
             None => (Interval::starting_at(0), &[][..]),
@@ -120,12 +110,12 @@ impl RoomStream {
     }
 
     /// Everything up to here was handed out or named as a gap.
-    pub(super) fn cursor(&self) -> u64 {
+    pub(crate) fn cursor(&self) -> u64 {
         self.subscription().cursor()
     }
 
     /// Where the client would go on from if it connected again.
-    fn position(&self) -> Cursor {
+    pub(crate) fn position(&self) -> Cursor {
         let epoch = self.subscription().known().map_or(0, |room| room.epoch);
         Cursor { seq: self.cursor(), epoch }
     }
@@ -135,7 +125,7 @@ impl RoomStream {
     }
 
     /// The room, for telling those in it something of the moment.
-    pub(super) fn signal_room(&self) -> Option<SignalRoom> {
+    pub(crate) fn signal_room(&self) -> Option<SignalRoom> {
         let Source::Live(listening) = &self.source else { return None };
         let feed = listening.feed();
         let known = feed.known()?;
@@ -143,7 +133,7 @@ impl RoomStream {
     }
 
     /// Only what happens is still to come.
-    fn follows(&self) -> bool {
+    pub(crate) fn follows(&self) -> bool {
         self.plan.is_empty() && matches!(self.source, Source::Live(_))
     }
 
@@ -156,12 +146,12 @@ impl RoomStream {
     }
 
     /// Hands out at most one batch.
-    async fn advance(
+    pub(crate) async fn advance(
         &mut self,
         hub: &Arc<Hub>,
         user: &UserId,
         out: &mut VecDeque<Delivery>,
-    ) -> Result<Progress, Error> {
+    ) -> Result<Progress, StoreError> {
         // Until it is known to be there again.
         self.subscription().set_at_head(false);
         let feed = self.listening().feed().clone();
@@ -246,189 +236,15 @@ impl RoomStream {
     }
 }
 
-pub(super) fn gap_frame(feed: &Feed, from: u64, to: u64, reason: v1::GapReason) -> SharedFrame {
-    Frame::Gap(gap(feed, from, to, reason)).into()
-}
-
-pub(super) fn gap(feed: &Feed, from: u64, to: u64, reason: v1::GapReason) -> v1::Gap {
-    v1::Gap {
-        room_id: feed.room().as_str().to_owned(),
-        from_seq: from,
-        to_seq: to,
-        reason: reason.into(),
-        epoch: feed.known().map_or(0, |room| room.epoch),
-    }
-}
-
-impl Session {
-    /// Something waits in the mailbox.
-    pub(super) async fn woken(&mut self, waken: Waken) {
-        let Some(open) = &mut self.open else { return };
-        match waken {
-            Waken::Signal(frame) => self.out.push_back(frame.into()),
-            Waken::Attach(attach) => {
-                Box::pin(open.attach(&attach)).await;
-            }
-            Waken::Room(subscription) => {
-                let room = subscription.room();
-                let Some(stream) = open.rooms.get_mut(room) else { return };
-                let hub = self.api.hub();
-                match stream.advance(hub, &self.caller.user, &mut self.out).await {
-                    Err(error) => {
-                        let cursor = stream.position();
-                        let room = room.clone();
-                        open.rooms.remove(&room);
-                        open.postpone(room, Some(cursor), &error);
-                        open.retry_later();
-                    }
-                    // Behind the other rooms that wait.
-                    Ok(Progress::More) => subscription.wake(),
-                    Ok(Progress::UpToDate) => stream.subscription().set_at_head(stream.follows()),
-                    Ok(Progress::Over) => {
-                        open.left.insert(room.clone(), stream.cursor());
-                        open.rooms.remove(room);
-                        open.online.left(room);
-                    }
-                }
-            }
-        }
-        for gap in open.notices.drain(..) {
-            self.out.push_back(SharedFrame::from(Frame::Gap(gap)).into());
-        }
-    }
-}
-
-impl OpenSession {
-    /// The user was added to a room, by what has reached this node: that may be old, and
-    /// they removed since. Their row says what is true now.
-    pub(super) async fn attach(&mut self, attach: &Attach) {
-        if let Some(cursor) = self.unreadable.get(&attach.room).copied() {
-            self.open_unreadable(&attach.room, cursor).await;
-            self.retry_later();
-            return;
-        }
-        if let Some(stream) = self.rooms.get_mut(&attach.room) {
-            // Known from the start of the session, or not yet come to the removal.
-            if matches!(stream.source, Source::Live(_)) {
-                stream.since = stream.since.max(attach.joined);
-                stream.subscription().rejoined(attach.joined);
-                return;
-            }
-        }
-        let (hub, mailbox, room) = (self.hub.clone(), self.mailbox.clone(), attach.room.clone());
-        let subscribed = in_own_task(async move {
-            let Some((listening, state)) = hub.subscribe(&room, &mailbox).await? else { return Ok(None) };
-            // After that: a removal that the row does not know yet comes with the stream.
-            let Some(member) = hub.member(&room, mailbox.user()).await? else { return Ok(None) };
-            // How far they had the room when they were members before.
-            let returns = member.intervals.len() > 1 && state.visibility != Visibility::All;
-            let row = if returns { hub.user_room(mailbox.user(), &room).await? } else { None };
-            Ok::<_, Error>(Some((listening, state, member, row)))
-        })
-        .await;
-        let earlier = self.rooms.get(&attach.room).map(RoomStream::cursor);
-        let known = earlier.or_else(|| self.left.get(&attach.room).copied());
-        let subscribed = match subscribed {
-            Ok(subscribed) => subscribed,
-            Err(error) => {
-                // The next try goes on from here: nothing more of an earlier membership till then.
-                self.rooms.remove(&attach.room);
-                self.postpone(attach.room.clone(), known.map(|seq| Cursor { seq, epoch: 0 }), &error);
-                self.retry_later();
-                return;
-            }
-        };
-        let Some((listening, state, member, row)) = subscribed else { return };
-        let member = row.as_ref().map_or(member, |row| row.member.clone());
-        // Who has left, and did not know of the room here, is done with it.
-        if known.is_none() && !member.is_active() {
-            return;
-        }
-        let (cursor, plan) = match (known, row) {
-            // As on hello: not all that they have seen on another device, or long ago.
-            (None, Some(row)) => {
-                plan(listening.feed(), &row, state, None, self.online.api().sizes().max_catch_up)
-            }
-            (known, _) => {
-                let cursor = known.unwrap_or(0);
-                (cursor, steps_after(listening.feed(), &member, state.visibility, cursor))
-            }
-        };
-        listening.move_to(cursor);
-        listening.wake();
-        let source =
-            if member.is_active() { Source::live(listening, state.head) } else { Source::Past(listening) };
-        self.left.remove(&attach.room);
-        let stream = RoomStream::new(source, plan, &member, state.head);
-        self.rooms.insert(attach.room.clone(), stream);
-    }
-}
-
-/// What a session at `at` is to get of a room that its user came to, left or came back to
-/// meanwhile, before it goes on with what happens.
-fn steps_after(feed: &Feed, member: &Member, visibility: Visibility, at: u64) -> VecDeque<Step> {
-    let mut plan = VecDeque::new();
-    let mut at = at;
-    let changed = member.changed_at();
-    if visibility == Visibility::All && member.is_active() {
-        // All of it is open, and there to be paged.
-        if at + 1 < changed {
-            plan.push_back(Step::Gap(gap(feed, at + 1, changed - 1, v1::GapReason::TooLong)));
-        }
-        return plan;
-    }
-    for range in visible_ranges(member, visibility, changed) {
-        if range.to <= at {
-            continue;
-        }
-        if at + 1 < range.from {
-            plan.push_back(Step::Gap(gap(feed, at + 1, range.from - 1, v1::GapReason::NotMember)));
-        }
-        plan.push_back(Step::Through(range.to));
-        at = range.to;
-    }
-    // A member's last range goes on live.
-    if member.is_active() && matches!(plan.back(), Some(Step::Through(_))) {
-        plan.pop_back();
-    }
-    plan
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering;
 
-    use super::*;
-    use crate::testing::{Conversation, TestNode, add, caller, remove, say, user};
     use parlance_hub::Terms;
+    use parlance_store::Store as _;
 
-    /// As on hello: what they have seen long ago, or on another device, is not pushed again.
-    #[tokio::test]
-    async fn whoever_comes_back_is_pushed_what_follows_the_new_membership_only() {
-        let (node, room) = TestNode::with_group().await;
-        for text in ["1", "2", "3", "4", "5"] {
-            say(&node.api, &room, text).await;
-        }
-        remove(&node.api, &room, "bob").await;
-        say(&node.api, &room, "without bob").await;
-        // A session that knows nothing of the room.
-        let mut at_bob = Conversation::open(&node.api, caller("bob")).await;
-        let added = add(&node.api, &room, "bob").await;
-        let last = say(&node.api, &room, "welcome back").await;
-        let (mut events, mut gap_to) = (Vec::new(), 0);
-        while events.last() != Some(&last) {
-            match at_bob.next().await {
-                Frame::Event(event) => events.push(event.seq),
-                Frame::Gap(gap) => {
-                    assert!(events.is_empty(), "{gap:?} after {events:?}");
-                    assert_eq!(gap.from_seq, gap_to + 1);
-                    gap_to = gap.to_seq;
-                }
-                _ => {}
-            }
-        }
-        assert_eq!((gap_to, events), (added - 1, vec![added, last]));
-    }
+    use super::*;
+    use crate::testing::{TestNode, say, user};
 
     /// What a session was to get is trimmed before it came to it: a gap says so, and it goes on.
     #[tokio::test]
@@ -436,9 +252,9 @@ mod tests {
         let (node, room) = TestNode::with_group().await;
         let mut head = 0;
         for number in 0..9 {
-            head = say(&node.api, &room, &format!("heard {number}")).await;
+            head = say(&node.rooms, &room, &format!("heard {number}")).await;
         }
-        let hub = node.api.hub();
+        let hub = &node.sessions.hub;
         let mailbox = hub.open(&user("bob"), None);
         let (listening, _) = hub.subscribe(&room, &mailbox).await.unwrap().unwrap();
         let member = hub.member(&room, &user("bob")).await.unwrap().unwrap();
@@ -447,8 +263,8 @@ mod tests {
 
         // The floor moves up to 7, as the node learns with the next chunk.
         let other = node.other();
-        say(&other, &room, "unheard").await;
-        let stored = node.api.store().room(&room).await.unwrap().unwrap();
+        say(&other.rooms, &room, "unheard").await;
+        let stored = node.store.room(&room).await.unwrap().unwrap();
         node.store.trimmed.store(6, Ordering::SeqCst);
         let terms = Terms { floor: 7, ..Terms::from(&stored.info) };
         hub.deliver(&room, terms, &stored.tail);

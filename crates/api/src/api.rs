@@ -1,0 +1,298 @@
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
+use parlance_cluster::{Cluster, Departure, Pace, Recovery};
+use parlance_core::evict::survivors;
+use parlance_core::plant::{self, Plant};
+use parlance_core::{Caller, Clock, UserId};
+use parlance_hub::Hub;
+use parlance_registry::Registry;
+use parlance_rooms::Rooms;
+use parlance_runtime::map::Map;
+use parlance_sessions::Sessions;
+use parlance_store::{RoomIds, Store};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Auth;
+use crate::error::Error;
+use crate::limits::{Sizes, TRIM_EVERY};
+use crate::profiles::Profiles;
+
+/// What an [`Api`] is made of.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// How ids of rooms are made in `store`.
+    pub room_ids: RoomIds,
+    /// Who is online.
+    pub registry: Arc<dyn Registry>,
+    /// Who is calling.
+    pub auth: Auth,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Operations a second that one user may ask for, and a burst of twice as many.
+    /// `None`: no limit.
+    pub user_rate: Option<NonZeroU32>,
+    /// Over which time a node that ends spreads the reconnects of its sessions.
+    pub reconnect_spread: Duration,
+    /// How long a node keeps its sessions when it is cut off from the registry and others are not;
+    /// [`crate::ISOLATION`] is a good time. The same for all nodes: this is how long they look for what
+    /// such a node writes.
+    pub isolation: Duration,
+    /// Reads of the store a second that are spent on looking for what other nodes wrote
+    /// and this one was not told; [`crate::RECOVERY_READS`] is a good number.
+    pub recovery_reads: u32,
+    /// How long someone counts as online after their last session has ended; [`crate::PRESENCE_GRACE`]
+    /// unless something is tested.
+    pub presence_grace: Duration,
+    /// Sizes of pages and caches; [`Sizes::PRODUCTION`] unless something is tested.
+    pub sizes: &'static Sizes,
+}
+
+/// What a node holds for sessions and callers: back to what it was at the start, but for rooms
+/// that stay loaded a while, once all of them have gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Rooms that sessions listen to.
+    pub rooms: usize,
+    /// Users with sessions.
+    pub users: usize,
+    /// Rooms with an actor.
+    pub actors: usize,
+    /// Sends that wait for another node's answer.
+    pub forwarded: usize,
+    /// Marks that are being moved.
+    pub marks: usize,
+    /// Sessions that are being opened.
+    pub opening: usize,
+    /// Tasks that the node waits for when it ends.
+    pub tasks: usize,
+}
+
+/// The heart of a node. See the [crate] documentation.
+pub struct Api {
+    pub(crate) parts: Parts,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) rooms: Rooms,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) profiles: Arc<Profiles>,
+    pub(crate) rates: Option<DefaultKeyedRateLimiter<UserId>>,
+    pub(crate) known_users: Map<UserId, ()>,
+    pub(crate) departure: Departure,
+    /// Ends what sessions rest on, once they are gone.
+    pub(crate) end: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Api {
+    /// Starts a node. It sends its sessions elsewhere when `shutdown` is cancelled.
+    pub fn start(parts: Parts, shutdown: CancellationToken) -> Arc<Self> {
+        if cfg!(debug_assertions)
+            && let Ok(name) = std::env::var("PARLANCE_PLANT")
+        {
+            tracing::warn!(%name, "a bug is planted");
+            plant::plant(Plant::named(&name));
+        }
+        let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
+        let (store, registry) = (parts.store.clone(), parts.registry.clone());
+        let sizes = parts.sizes;
+        let hub = Arc::new(Hub::new(store.clone(), registry.clone(), tasks.clone(), &sizes.hub));
+        let reconnect_spread = parts.reconnect_spread;
+        let departure = Departure::new(shutdown, reconnect_spread);
+        let (reads_per_second, isolation) = (parts.recovery_reads, parts.isolation);
+        let presence_grace = parts.presence_grace;
+        let pace = Pace { reads_per_second, isolation, reconnect_spread, presence_grace };
+        let cluster =
+            Arc::new(Cluster::new(registry.clone(), store.clone(), hub.clone(), pace, &sizes.cluster));
+        let clock = parts.clock.clone();
+        let profiles = Profiles::new(store.clone(), cluster.clone(), tasks.clone(), end.clone(), sizes);
+        let profiles = Arc::new(profiles);
+        let sessions = Sessions::new(parlance_sessions::Parts {
+            store: store.clone(),
+            hub: hub.clone(),
+            cluster: cluster.clone(),
+            registry: registry.clone(),
+            clock: clock.clone(),
+            departure: departure.clone(),
+            tasks: tasks.clone(),
+            end: end.clone(),
+            reconnect_spread,
+            presence_grace,
+            sizes: &sizes.sessions,
+        });
+        let rooms = Rooms::new(parlance_rooms::Parts {
+            store,
+            hub: hub.clone(),
+            cluster: cluster.clone(),
+            registry: registry.clone(),
+            clock,
+            departure: departure.clone(),
+            tasks: tasks.clone(),
+            sizes: &sizes.rooms,
+        });
+        let inbound = cluster.clone().receive(rooms.clone(), registry.notices(), tasks.clone(), end.clone());
+        tasks.spawn(inbound);
+        tasks.spawn(cluster.clone().recover(end.clone()));
+        if registry.is_shared() {
+            tasks.spawn(cluster.clone().watch_isolation(departure.clone(), end.clone()));
+        }
+        let burst = |rate: NonZeroU32| rate.saturating_mul(NonZeroU32::MIN.saturating_add(1));
+        let rates =
+            parts.user_rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst(rate))));
+        let known_users = Map::default();
+        let api = Self {
+            parts,
+            hub,
+            cluster,
+            rooms,
+            sessions,
+            profiles,
+            rates,
+            known_users,
+            departure,
+            end,
+            tasks,
+        };
+        let api = Arc::new(api);
+        api.tasks.spawn(trim(api.clone()));
+        api
+    }
+
+    /// Ends what still runs: to be called once no more calls come in.
+    pub async fn stop(&self) {
+        self.departure.shutdown().cancel();
+        self.end.cancel();
+        self.rooms.close();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.cluster.last_words().await;
+    }
+
+    /// The id of this node, new at every start.
+    pub fn node_id(&self) -> &str {
+        self.parts.registry.node().as_str()
+    }
+
+    /// What this node holds at the moment for sessions and callers.
+    pub fn usage(&self) -> Usage {
+        let (rooms, users) = self.hub.usage();
+        let (actors, forwarded) = self.rooms.usage();
+        Usage {
+            rooms,
+            users,
+            actors,
+            forwarded,
+            marks: self.sessions.marks().under_way(),
+            opening: self.sessions.being_opened(),
+            tasks: self.tasks.len(),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.parts.store.as_ref()
+    }
+
+    pub(crate) fn room_ids(&self) -> &RoomIds {
+        &self.parts.room_ids
+    }
+
+    pub(crate) fn registry(&self) -> &dyn Registry {
+        self.parts.registry.as_ref()
+    }
+
+    pub(crate) fn auth(&self) -> &Auth {
+        &self.parts.auth
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.parts.clock.as_ref()
+    }
+
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// How far this node is with finding what it was not told.
+    pub fn recovery(&self) -> Recovery {
+        self.cluster.recovery()
+    }
+
+    pub(crate) fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
+    pub(crate) fn sizes(&self) -> &'static Sizes {
+        self.parts.sizes
+    }
+
+    pub(crate) fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
+    }
+
+    pub(crate) fn profiles(&self) -> &Arc<Profiles> {
+        &self.profiles
+    }
+
+    /// What sends sessions to other nodes.
+    pub fn departure(&self) -> &Departure {
+        &self.departure
+    }
+
+    /// Whether other nodes reach the registry and this one does not, and each change.
+    pub fn is_alone(&self) -> watch::Receiver<bool> {
+        self.cluster.alone()
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    pub(crate) fn check_rate(&self, caller: &Caller) -> Result<(), Error> {
+        let Some(rates) = &self.rates else { return Ok(()) };
+        rates.check_key(&caller.user).map_err(|not_until| {
+            let wait = not_until.wait_time_from(governor::clock::DefaultClock::default().now());
+            Error::RateLimited(wait)
+        })
+    }
+
+    pub(crate) fn is_known(&self, user: &UserId) -> bool {
+        self.known_users.contains_key(user)
+    }
+
+    pub(crate) fn remember(&self, user: &UserId) {
+        let limit = self.sizes().known_users;
+        let known = self.known_users.len();
+        if known > limit {
+            let mut survives = survivors(known, limit);
+            self.known_users.retain(|_, ()| survives());
+        }
+        self.known_users.insert(user.clone(), ());
+    }
+}
+
+async fn trim(api: Arc<Api>) {
+    let mut tick = tokio::time::interval(TRIM_EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            () = api.end.cancelled() => return,
+            _ = tick.tick() => {
+                api.hub.trim();
+                api.cluster.trim();
+                metrics::gauge!("parlance_tasks").set(api.tasks.len() as f64);
+                if let Some(rates) = &api.rates {
+                    rates.retain_recent();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What is kept, in the terms of the contract.
+use parlance_core::Member;
+use parlance_proto::{convert, v1};
+use parlance_store::{StoredRoom, User};
+
+pub(crate) fn user_to_proto(user: &User) -> v1::User {
+    v1::User {
+        user_id: user.id.as_str().to_owned(),
+        name: user.name.as_str().to_owned(),
+        created_at: Some(convert::timestamp(user.created_at)),
+        updated_at: Some(convert::timestamp(user.updated_at)),
+    }
+}
+
+pub(crate) fn room_to_proto(room: &StoredRoom) -> v1::Room {
+    convert::room(&room.info, room.head())
+}
+
+/// The room as far as `member` may know of it: not how it went on after they left.
+pub(crate) fn seen_by(room: &StoredRoom, member: &Member) -> v1::Room {
+    let mut seen = room_to_proto(room);
+    if !member.is_active() {
+        seen.head_seq = member.changed_at();
+        seen.message_count = 0;
+        seen.member_count = 0;
+        // In rows from before it was kept: neither title nor topic, which may be of later.
+        seen.settings = Some(member.left_with.as_ref().map(convert::settings).unwrap_or_default());
+    }
+    seen
+}

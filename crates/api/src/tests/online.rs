@@ -1,0 +1,90 @@
+//! Who is told that someone came or went.
+use std::time::Duration;
+
+use parlance_proto::v1;
+use v1::server_frame::Frame;
+use v1::signal::Signal;
+
+use crate::testing::{Conversation, TestNode, caller, user};
+
+/// Until the test ends it.
+const LONG: Duration = Duration::from_secs(3_600);
+
+fn presence(frames: Vec<Frame>) -> Vec<bool> {
+    let online = |frame| match frame {
+        Frame::Signal(v1::Signal { signal: Some(Signal::Presence(presence)) }) => Some(presence.online),
+        _ => None,
+    };
+    frames.into_iter().filter_map(online).collect()
+}
+
+async fn next_presence(of: &mut Conversation) -> bool {
+    loop {
+        if let [online] = presence(vec![of.next().await])[..] {
+            return online;
+        }
+    }
+}
+
+async fn with_bob(node: &TestNode, creator: &str) -> String {
+    let request = v1::CreateRoomRequest {
+        kind: v1::RoomKind::Group.into(),
+        member_ids: vec!["bob".to_owned()],
+        request_id: "create".to_owned(),
+        ..Default::default()
+    };
+    node.api.create_room(&caller(creator), request).await.unwrap().room.unwrap().room_id
+}
+
+async fn remove_bob(node: &TestNode, by: &str, room_id: &str) {
+    let request = v1::RemoveMemberRequest {
+        room_id: room_id.to_owned(),
+        user_id: "bob".to_owned(),
+        request_id: "remove".to_owned(),
+        ..Default::default()
+    };
+    node.api.remove_member(&caller(by), request).await.unwrap();
+}
+
+async fn node() -> TestNode {
+    let node = TestNode::start_with_grace(LONG);
+    node.store.answer_all();
+    for id in ["alice", "bob", "carol"] {
+        node.api.ensure_user(&caller(id)).await.unwrap();
+    }
+    node
+}
+
+#[tokio::test]
+async fn a_session_that_follows_within_the_grace_signals_nothing() {
+    let node = node().await;
+    with_bob(&node, "alice").await;
+    let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+    let at_bob = Conversation::open(&node.api, caller("bob")).await;
+    assert!(next_presence(&mut at_alice).await);
+    drop(at_bob);
+    assert_eq!(node.api.registry().online(&[user("bob")]).await, Ok(vec![true]), "within the grace");
+    let at_bob = Conversation::open(&node.api, caller("bob")).await;
+    // The end of the first session comes first.
+    drop(at_bob);
+    node.api.end.cancel();
+    assert!(!next_presence(&mut at_alice).await);
+    assert_eq!(node.api.registry().online(&[user("bob")]).await, Ok(vec![false]));
+    assert!(presence(at_alice.waiting()).is_empty(), "no more than that");
+}
+
+#[tokio::test]
+async fn rooms_left_within_the_grace_are_not_told_of_the_end() {
+    let node = node().await;
+    let (shared, _other) = (with_bob(&node, "alice").await, with_bob(&node, "carol").await);
+    let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+    let mut at_carol = Conversation::open(&node.api, caller("carol")).await;
+    let at_bob = Conversation::open(&node.api, caller("bob")).await;
+    assert!(next_presence(&mut at_alice).await && next_presence(&mut at_carol).await);
+    drop(at_bob);
+    remove_bob(&node, "alice", &shared).await;
+    node.api.end.cancel();
+    assert!(!next_presence(&mut at_carol).await);
+    // All rooms are told at once.
+    assert!(presence(at_alice.waiting()).is_empty());
+}

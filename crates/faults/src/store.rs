@@ -1,0 +1,272 @@
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use parlance_core::{
+    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
+    UserId,
+};
+use parlance_store::{
+    AppendError, Created, Embedded, OpenError, Options, RoomIds, Store, StoreError, StoredRoom, User,
+    UserRoom,
+};
+use tokio::sync::Semaphore;
+
+/// The embedded store, with faults.
+pub struct ControlledStore {
+    inner: Embedded,
+    /// Rooms that cannot be read.
+    pub damaged: Mutex<HashSet<RoomId>>,
+    /// Messages that cannot be read.
+    pub damaged_messages: Mutex<HashSet<(RoomId, u64)>>,
+    /// Rooms that come to be when a room is next read.
+    pub meanwhile: Mutex<Vec<Creation>>,
+    /// Events up to here are no longer kept.
+    pub trimmed: AtomicU64,
+    /// Writes that are committed and not answered yet.
+    pub committed: Semaphore,
+    /// Answers to writes that are given.
+    pub answers: Semaphore,
+    /// What happens right after the next page of a user's rooms was read.
+    pub after_page: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// What happens right after the next room was read.
+    pub after_room: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// Reads of rooms, logs and rows so far.
+    reads: AtomicUsize,
+    /// Users are not stored, and nobody is answered.
+    pub stalls_users: AtomicBool,
+    /// Times that rows of several members were read in one.
+    row_batches: AtomicUsize,
+    /// Moves of cursors that are still to fail.
+    failing_advances: AtomicUsize,
+}
+
+impl ControlledStore {
+    /// The embedded store in `folder`.
+    ///
+    /// # Errors
+    /// Why it cannot be opened.
+    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+        Ok(Self {
+            inner: Embedded::open(folder, Options::default())?,
+            damaged: Mutex::default(),
+            damaged_messages: Mutex::default(),
+            meanwhile: Mutex::default(),
+            trimmed: AtomicU64::new(0),
+            after_page: Mutex::default(),
+            after_room: Mutex::default(),
+            committed: Semaphore::new(0),
+            answers: Semaphore::new(0),
+            reads: AtomicUsize::new(0),
+            stalls_users: AtomicBool::new(false),
+            row_batches: AtomicUsize::new(0),
+            failing_advances: AtomicUsize::new(0),
+        })
+    }
+
+    fn check(&self, room: &RoomId) -> Result<(), StoreError> {
+        if self.damaged.lock().unwrap_or_else(PoisonError::into_inner).contains(room) {
+            return Err(StoreError::Damaged(format!("room {room}")));
+        }
+        Ok(())
+    }
+
+    async fn answer(&self) {
+        self.committed.add_permits(1);
+        if let Ok(answer) = self.answers.acquire().await {
+            answer.forget();
+        }
+    }
+
+    /// Never ready at once, however fast the disk is.
+    async fn begin_read(&self) {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+    }
+
+    /// Reads of rooms, logs and rows so far.
+    pub fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    /// Times that rows of several members were read in one.
+    pub fn row_batches(&self) -> usize {
+        self.row_batches.load(Ordering::SeqCst)
+    }
+
+    /// Has as many moves of cursors fail.
+    pub fn fail_advances(&self, count: usize) {
+        self.failing_advances.store(count, Ordering::SeqCst);
+    }
+
+    /// Answers all writes at once.
+    pub fn answer_all(&self) {
+        self.answers.add_permits(1_000);
+    }
+}
+
+#[async_trait]
+impl Store for ControlledStore {
+    async fn identity(&self) -> Result<String, StoreError> {
+        self.inner.identity().await
+    }
+
+    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
+        self.inner.room_ids().await
+    }
+
+    async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
+        let created = self.inner.create_room(creation).await;
+        self.answer().await;
+        created
+    }
+
+    async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError> {
+        self.inner.append(room, append).await
+    }
+
+    async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {
+        self.begin_read().await;
+        self.check(room)?;
+        let meanwhile = std::mem::take(&mut *self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner));
+        for creation in meanwhile {
+            self.inner.create_room(creation).await?;
+        }
+        let stored = self.inner.room(room).await;
+        let work = self.after_room.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(work) = work {
+            work.await;
+        }
+        stored
+    }
+
+    async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError> {
+        self.begin_read().await;
+        self.inner.chunk(room, first_seq).await
+    }
+
+    async fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Result<Vec<Chunk>, StoreError> {
+        self.begin_read().await;
+        self.check(room)?;
+        self.inner.chunks_after(room, head.max(self.trimmed.load(Ordering::SeqCst)), limit).await
+    }
+
+    async fn events_before(&self, room: &RoomId, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.begin_read().await;
+        let trimmed = self.trimmed.load(Ordering::SeqCst);
+        let mut events = self.inner.events_before(room, seq, limit).await?;
+        events.retain(|event| event.seq > trimmed);
+        Ok(events)
+    }
+
+    async fn read(
+        &self,
+        room: &RoomId,
+        range: SeqRange,
+        limit: usize,
+        latest: bool,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.begin_read().await;
+        self.check(room)?;
+        let is_damaged = |(of, seq): &(RoomId, u64)| of == room && range.contains(*seq);
+        if self.damaged_messages.lock().unwrap_or_else(PoisonError::into_inner).iter().any(is_damaged) {
+            return Err(StoreError::Damaged(format!("a message of room {room}")));
+        }
+        let from = range.from.max(self.trimmed.load(Ordering::SeqCst) + 1);
+        self.inner.read(room, SeqRange { from, ..range }, limit, latest).await
+    }
+
+    async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError> {
+        self.begin_read().await;
+        self.inner.overlay(room, seq).await
+    }
+
+    async fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError> {
+        self.inner.count_deleted(room, range).await
+    }
+
+    async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
+        self.begin_read().await;
+        self.inner.member(room, user).await
+    }
+
+    async fn members(
+        &self,
+        room: &RoomId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Member>, StoreError> {
+        self.begin_read().await;
+        self.inner.members(room, after, limit).await
+    }
+
+    async fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Member>, StoreError> {
+        self.begin_read().await;
+        self.row_batches.fetch_add(1, Ordering::SeqCst);
+        self.inner.members_by_id(room, users).await
+    }
+
+    async fn rooms_of(
+        &self,
+        user: &UserId,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<UserRoom>, StoreError> {
+        self.begin_read().await;
+        let page = self.inner.rooms_of(user, after, limit).await;
+        let work = self.after_page.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(work) = work {
+            work.await;
+        }
+        page
+    }
+
+    async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
+        self.begin_read().await;
+        self.inner.user_room(user, room).await
+    }
+
+    async fn advance(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        to: Cursors,
+    ) -> Result<Option<Cursors>, StoreError> {
+        let fail = |left: usize| left.checked_sub(1);
+        if self.failing_advances.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fail).is_ok() {
+            return Err(StoreError::Overloaded);
+        }
+        let cursors = self.inner.advance(user, room, to).await;
+        self.answer().await;
+        cursors
+    }
+
+    async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
+        if self.stalls_users.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        self.inner.create_user(user).await
+    }
+
+    async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        self.inner.user(id).await
+    }
+    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
+        self.inner.set_hidden(user, room, hidden).await
+    }
+
+    async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
+        self.inner.users(after, limit).await
+    }
+
+    async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
+        self.inner.rename_user(id, name, at).await
+    }
+
+    async fn failed(&self) -> String {
+        self.inner.failed().await
+    }
+}

@@ -1,0 +1,124 @@
+//! What a session is to get of each room when it opens.
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use parlance_core::plant::{self, Plant};
+use parlance_core::{Caller, RoomId};
+use parlance_delivery::Outlet;
+use parlance_hub::{Listening, RoomState};
+use parlance_proto::v1;
+use parlance_runtime::map::HashMap;
+use parlance_store::{StoreError, UserRoom};
+
+use crate::cursor::Cursor;
+use crate::error::Error;
+use crate::online::Online;
+use crate::open::OpenSession;
+use crate::operations::Operations;
+use crate::sessions::Sessions;
+use crate::subscribe::subscribe;
+
+impl Sessions {
+    /// Fills a new session with the rooms of its user, each from where the client has
+    /// it. Returns it with the heads.
+    pub(crate) async fn catch_up(
+        &self,
+        operations: &Arc<dyn Operations>,
+        online: Online,
+        caller: &Caller,
+        mut cursors: HashMap<RoomId, Cursor>,
+        outlet: Option<Outlet>,
+    ) -> Result<(OpenSession, Vec<v1::Cursor>), Error> {
+        let user = &caller.user;
+        let size = self.sizes.rooms_page;
+        let mut open = OpenSession::new(operations, user, outlet, online);
+        let mut heads = Vec::new();
+        let mut after: Option<RoomId> = None;
+        loop {
+            let page = self.store.rooms_of(user, after.as_ref(), size).await?;
+            let Some(last) = page.last() else {
+                if after.is_none() {
+                    operations.ensure_user(caller).await.map_err(Error::Operation)?;
+                }
+                break;
+            };
+            // Whoever is or was somewhere is a user.
+            operations.remember(user);
+            let last = last.room.clone();
+            let is_last = page.len() < size;
+            let mut subscribed = HashMap::default();
+            for (room, subscription) in self.subscribe_page(&open, page, &cursors).await {
+                match subscription {
+                    Ok(Some(subscription)) => drop(subscribed.insert(room, subscription)),
+                    Ok(None) => {}
+                    Err(error) => {
+                        if plant::is(Plant::OneBadRoom) {
+                            return Err(error.into());
+                        }
+                        open.postpone(room.clone(), cursors.remove(&room), &error);
+                    }
+                }
+            }
+            // Those rows may be older than the subscriptions: read again, now that nothing can
+            // slip through in between. The same rows may take more than one page now: the user
+            // may have been added to rooms between them.
+            let mut from = after.clone();
+            while !subscribed.is_empty() {
+                let again = self.store.rooms_of(user, from.as_ref(), size).await?;
+                let is_end = again.len() < size || plant::is(Plant::RereadPage);
+                from = again.last().map(|last| last.room.clone());
+                for user_room in again {
+                    let Some(subscription) = subscribed.remove(&user_room.room) else { continue };
+                    let cursor = cursors.remove(&user_room.room);
+                    if let Some(head) = open.open_room(&user_room, subscription, cursor) {
+                        heads.push(head);
+                    }
+                }
+                if is_end {
+                    break;
+                }
+            }
+            if is_last {
+                break;
+            }
+            after = Some(last);
+        }
+        // Rooms that are not this user's: whether they exist is not theirs to know.
+        for (room, cursor) in cursors {
+            let gap = v1::Gap {
+                room_id: room.as_str().to_owned(),
+                from_seq: cursor.seq.saturating_add(1),
+                to_seq: 0,
+                reason: v1::GapReason::NotMember.into(),
+                epoch: 0,
+            };
+            open.notices.push(gap);
+        }
+        open.retry_later();
+        Ok((open, heads))
+    }
+
+    /// Subscribes to the rooms of a page that concern the session, some at a time.
+    async fn subscribe_page(
+        &self,
+        open: &OpenSession,
+        page: Vec<UserRoom>,
+        cursors: &HashMap<RoomId, Cursor>,
+    ) -> Vec<(RoomId, Result<Option<(Listening, RoomState)>, StoreError>)> {
+        // Who has left and says nothing of the room is done with it.
+        let concerned: Vec<RoomId> = page
+            .into_iter()
+            .filter(|row| row.member.is_active() || cursors.contains_key(&row.room))
+            .map(|row| row.room)
+            .collect();
+        stream::iter(concerned)
+            .map(|room| async move {
+                let cursor = cursors.get(&room).copied();
+                let subscribed = subscribe(&self.hub, &open.mailbox, &room, cursor).await;
+                (room, subscribed)
+            })
+            .buffer_unordered(self.sizes.subscribe_concurrency)
+            .collect()
+            .await
+    }
+}

@@ -1,0 +1,87 @@
+//! The frames of a client.
+use std::future::poll_fn;
+use std::task::Poll;
+
+use parlance_delivery::SharedFrame;
+use parlance_proto::error::Failure;
+use parlance_proto::v1;
+use tokio::task::unconstrained;
+use tonic::Status;
+use v1::client_frame::Operation;
+use v1::server_frame::Frame;
+
+use crate::acks::Taken;
+use crate::error::Error;
+use crate::limits::MAX_FRAME_ID;
+use crate::session::{Session, Stage};
+
+impl Session {
+    pub(crate) async fn frame(&mut self, frame: Box<v1::ClientFrame>) -> Result<(), Status> {
+        let v1::ClientFrame { mut request_id, operation } = *frame;
+        let operation = match operation {
+            _ if request_id.len() > MAX_FRAME_ID => {
+                request_id.clear();
+                let message = format!("must be at most {MAX_FRAME_ID} bytes");
+                Err(Error::Field("request_id".into(), message))
+            }
+            None => Err(Error::UnknownOperation),
+            Some(Operation::Hello(_)) if self.open.is_some() => Err(Error::HelloRepeated),
+            // Boxed, as all that a session rarely does: it would hold room for it while it waits.
+            Some(Operation::Hello(hello)) => match Box::pin(self.hello(hello)).await {
+                Ok(()) => return Ok(()),
+                // There is no second try on a stream that only listens.
+                Err(error) if self.subscribe_only => return Err(self.refusal(error)),
+                Err(error) => Err(error),
+            },
+            Some(_) if self.open.is_none() => Err(Error::HelloRequired),
+            Some(_) if self.stage == Stage::Leaving => Err(Error::Draining),
+            Some(operation) => Ok(operation),
+        };
+        match operation {
+            Ok(operation) => {
+                let acks = self.open.as_mut().and_then(|open| open.acks.as_mut());
+                let first = match (&operation, acks) {
+                    (Operation::AcknowledgeDelivery(request), Some(acks)) => match acks.take(request) {
+                        Taken::Waits(response) => {
+                            let result = self.operations.check_rate(&self.caller);
+                            let result = result.map(|()| v1::reply::Result::AcknowledgeDelivery(response));
+                            self.out.push_back(reply(request_id, result).into());
+                            return Ok(());
+                        }
+                        Taken::First(first) => first,
+                    },
+                    _ => None,
+                };
+                let execution = self.operations.clone().execute(self.caller.clone(), operation);
+                let mut answer = Box::pin(async move {
+                    let result = execution.await;
+                    match (first, &result) {
+                        (Some(first), Ok(v1::reply::Result::AcknowledgeDelivery(stored))) => {
+                            first.stored(stored.delivered_seq);
+                        }
+                        (Some(first), _) => first.failed(),
+                        (None, _) => {}
+                    }
+                    reply(request_id, result)
+                });
+                // Begun here, so that what one client asks gets in line in its order.
+                match unconstrained(poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx)))).await {
+                    Poll::Ready(reply) => self.out.push_back(reply.into()),
+                    Poll::Pending => drop(self.in_flight.spawn(answer)),
+                }
+            }
+            Err(error) => {
+                self.out.push_back(reply(request_id, Err(self.operations.failure(error))).into());
+                if self.bad_frames.check().is_err() {
+                    return Err(self.refusal(Error::Abusive));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn reply(request_id: String, result: Result<v1::reply::Result, Failure>) -> SharedFrame {
+    let result = result.unwrap_or_else(|error| v1::reply::Result::Error(error.into()));
+    Frame::Reply(v1::Reply { request_id, result: Some(result) }).into()
+}

@@ -1,0 +1,162 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parlance_cluster::{Cluster, SignalRoom};
+use parlance_core::limits::MAX_SIGNAL_MEMBERS;
+use parlance_core::{Cursors, RoomId, UserId};
+use parlance_delivery::SharedFrame;
+use parlance_proto::v1;
+use parlance_runtime::map::Map;
+use parlance_runtime::own_task::run_to_end;
+use parlance_store::{Store, StoreError};
+use tokio_util::task::TaskTracker;
+
+/// Moves members' cursors, one write at a time for each: what comes while one is under way
+/// shares the next.
+pub struct Marks {
+    store: Arc<dyn Store>,
+    cluster: Arc<Cluster>,
+    tasks: TaskTracker,
+    slots: Map<(UserId, RoomId), Arc<Slot>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    wanted: Mutex<Cursors>,
+    /// Where the cursors were after the last write; held while one is under way.
+    written: tokio::sync::Mutex<Option<Cursors>>,
+}
+
+/// Removes a slot that is no longer used from the map, also where its user is cancelled. To be
+/// dropped after the slot.
+struct Cleanup<'m> {
+    slots: &'m Map<(UserId, RoomId), Arc<Slot>>,
+    key: (UserId, RoomId),
+}
+
+impl Drop for Cleanup<'_> {
+    fn drop(&mut self) {
+        // Nobody else can take it while the map is locked.
+        self.slots.remove_if(&self.key, |_, slot| Arc::strong_count(slot) == 1);
+    }
+}
+
+impl Slot {
+    fn wanted(&self) -> MutexGuard<'_, Cursors> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Marks {
+    /// Moves cursors in `store`. Its work runs in `tasks`.
+    pub fn new(store: Arc<dyn Store>, cluster: Arc<Cluster>, tasks: TaskTracker) -> Self {
+        Self { store, cluster, tasks, slots: Map::default() }
+    }
+
+    /// How many are being moved.
+    pub fn under_way(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Moves a member's cursors forward to `to` and sends the room a receipt. Returns the stored
+    /// cursors; `None` for someone who never was a member.
+    ///
+    /// Completes even if the caller is dropped, so that every stored mark is signalled.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn advance_and_signal(
+        self: &Arc<Self>,
+        user: &UserId,
+        room: &SignalRoom,
+        to: Cursors,
+    ) -> Result<Option<Cursors>, StoreError> {
+        let (marks, user, room) = (self.clone(), user.clone(), room.clone());
+        let moving = async move {
+            let cursors = marks.advance(&user, &room.room, to).await?;
+            if let Some(cursors) = cursors {
+                marks.signal(&user, room, to, cursors).await;
+            }
+            Ok(cursors)
+        };
+        run_to_end(&self.tasks, moving).await
+    }
+
+    /// Signals the room what `to` has moved, unless another device was further; and the user's other
+    /// devices what was read.
+    async fn signal(&self, user: &UserId, room: SignalRoom, to: Cursors, cursors: Cursors) {
+        let read = (to.read.seq == cursors.read.seq && to.read.seq != 0).then_some(to.read);
+        let receipt = v1::Receipt {
+            room_id: room.room.as_str().to_owned(),
+            user_id: user.as_str().to_owned(),
+            delivered_seq: if to.delivered == cursors.delivered { to.delivered } else { 0 },
+            read_seq: read.map_or(0, |read| read.seq),
+            message_count: read.map(|read| read.message_count),
+        };
+        if receipt.delivered_seq == 0 && read.is_none() {
+            return;
+        }
+        let frame = SharedFrame::signal(v1::signal::Signal::Receipt(receipt));
+        if read.is_some() && room.head.member_count() > MAX_SIGNAL_MEMBERS {
+            return self.cluster.signal_user(user, &frame).await;
+        }
+        let except = if read.is_some() { None } else { Some(user) };
+        self.cluster.signal(&[room], &frame, except).await;
+    }
+
+    /// Moves a member's cursors forward to `to`; returns where they are then, once that is
+    /// stored. `None` for who never was a member.
+    async fn advance(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        to: Cursors,
+    ) -> Result<Option<Cursors>, StoreError> {
+        let key = (user.clone(), room.clone());
+        let cleanup = Cleanup { slots: &self.slots, key };
+        let slot = self.slots.entry(cleanup.key.clone()).or_default().clone();
+        self.advance_in(&slot, user, room, to).await
+    }
+
+    async fn advance_in(
+        &self,
+        slot: &Slot,
+        user: &UserId,
+        room: &RoomId,
+        to: Cursors,
+    ) -> Result<Option<Cursors>, StoreError> {
+        slot.wanted().advance(to);
+        let mut written = slot.written.lock().await;
+        if let Some(cursors) = *written
+            && cursors.delivered >= to.delivered
+            && cursors.read.seq >= to.read.seq
+        {
+            return Ok(Some(cursors));
+        }
+        let wanted = *slot.wanted();
+        *written = self.store.advance_stored(user, room, wanted).await?;
+        Ok(*written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TestNode, group, soon, user};
+
+    #[tokio::test]
+    async fn a_mark_that_is_given_up_leaves_nothing_behind() {
+        let node = TestNode::start();
+        node.store.answers.add_permits(1);
+        let (room, _) = node.rooms.create(group("first")).await.unwrap().into_parts();
+        soon(node.store.committed.acquire()).await.unwrap().forget();
+        let marks = node.sessions.marks().clone();
+        let to = Cursors { delivered: 1, ..Cursors::default() };
+        let marking =
+            tokio::spawn(async move { marks.advance(&user("bob"), &room.info.id, to).await.map(drop) });
+        soon(node.store.committed.acquire()).await.unwrap().forget();
+        assert_eq!(node.sessions.marks().slots.len(), 1);
+        marking.abort();
+        assert!(marking.await.unwrap_err().is_cancelled());
+        assert_eq!(node.sessions.marks().slots.len(), 0);
+    }
+}

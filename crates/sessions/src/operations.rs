@@ -1,0 +1,56 @@
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use parlance_core::{Caller, Cursors, RoomId, UserId};
+use parlance_proto::error::Failure;
+use parlance_proto::v1;
+use parlance_store::StoreError;
+use v1::client_frame::Operation;
+use v1::reply::Result as Reply;
+
+use crate::error::Error;
+
+/// What sessions have carried out, by whoever knows the operations.
+pub trait Operations: Send + Sync + 'static {
+    /// Counts an operation of `caller`, unless there were too many.
+    ///
+    /// # Errors
+    /// Too many.
+    fn check_rate(&self, caller: &Caller) -> Result<(), Failure>;
+
+    /// Carries out one operation, and counts it.
+    fn execute(
+        self: Arc<Self>,
+        caller: Caller,
+        operation: Operation,
+    ) -> BoxFuture<'static, Result<Reply, Failure>>;
+
+    /// Stores `caller` as a user unless they are one.
+    fn ensure_user<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// `user` is known to be one.
+    fn remember(&self, user: &UserId);
+
+    /// Stores that `user` has received `room` up to `seq`, if they are a member. Returns where their
+    /// cursors are then.
+    fn acknowledge<'a>(
+        &'a self,
+        user: &'a UserId,
+        room: &'a RoomId,
+        seq: u64,
+    ) -> BoxFuture<'a, Result<Cursors, NotAcknowledged>>;
+
+    /// The terms of the contract for what a session refuses.
+    fn failure(&self, error: Error) -> Failure;
+}
+
+/// Why an acknowledgement was not stored.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum NotAcknowledged {
+    /// The store could not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// They may not acknowledge that.
+    #[error("{0}")]
+    Refused(String),
+}

@@ -1,0 +1,132 @@
+//! What of a room's past a session is to get, and what is named as a gap.
+use std::collections::VecDeque;
+
+use parlance_core::{Member, Visibility, visible_ranges};
+use parlance_delivery::SharedFrame;
+use parlance_hub::{Feed, RoomState};
+use parlance_proto::v1;
+use parlance_store::UserRoom;
+use v1::server_frame::Frame;
+
+use crate::cursor::Cursor;
+
+/// A part of a room's past.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Step {
+    /// Hand out everything up to this seq.
+    Through(u64),
+    /// Name these as a gap.
+    Gap(v1::Gap),
+}
+
+/// What is to be handed out of a room and named as gaps, and the position to begin
+/// from. Together they leave nothing out.
+pub(crate) fn plan(
+    feed: &Feed,
+    user_room: &UserRoom,
+    state: RoomState,
+    cursor: Option<Cursor>,
+    max_catch_up: u64,
+) -> (u64, VecDeque<Step>) {
+    use v1::GapReason::{AcknowledgedElsewhere, NotMember, Restored, Retention, TooLong};
+
+    // The row may know of a change whose chunk is about to be delivered.
+    let head = state.head.max(user_room.member.changed_at());
+    let ranges = visible_ranges(&user_room.member, state.visibility, head);
+    let mut plan = VecDeque::new();
+    let mut at = match cursor {
+        // What the client has of the room is not of this log, or no longer in it.
+        Some(cursor) if cursor.seq > head || (cursor.epoch != 0 && cursor.epoch != state.epoch) => {
+            // How far it went on without them is not theirs to know.
+            let end =
+                if user_room.member.is_active() { head } else { ranges.last().map_or(0, |last| last.to) };
+            plan.push_back(Step::Gap(gap(feed, 1, end, Restored)));
+            return (end, plan);
+        }
+        Some(cursor) => cursor.seq,
+        None => 0,
+    };
+    let start = at;
+    let name = |plan: &mut VecDeque<Step>, at: &mut u64, to: u64, reason| {
+        if *at < to {
+            plan.push_back(Step::Gap(gap(feed, *at + 1, to, reason)));
+            *at = to;
+        }
+    };
+    name(&mut plan, &mut at, state.floor.saturating_sub(1), Retention);
+    if cursor.is_none() {
+        let first = ranges.first().map_or(1, |range| range.from);
+        let delivered = user_room.cursors.delivered.min(head);
+        // What was before one's time is no news to page, unless all of it is open.
+        name(&mut plan, &mut at, first.saturating_sub(1).min(delivered), NotMember);
+        name(&mut plan, &mut at, delivered, AcknowledgedElsewhere);
+    }
+    let mut pushed: u64 = ranges.iter().map(|range| range.to.saturating_sub(at.max(range.from - 1))).sum();
+    for range in &ranges {
+        if range.to <= at {
+            continue;
+        }
+        name(&mut plan, &mut at, range.from - 1, NotMember);
+        if pushed > max_catch_up {
+            let skip = (pushed - max_catch_up).min(range.to - at);
+            let to = at + skip;
+            name(&mut plan, &mut at, to, TooLong);
+            pushed -= skip;
+        }
+        if at < range.to {
+            plan.push_back(Step::Through(range.to));
+            at = range.to;
+        }
+    }
+    // A member's last range goes on live.
+    if user_room.member.is_active()
+        && let Some(Step::Through(_)) = plan.back()
+    {
+        plan.pop_back();
+    }
+    (start, plan)
+}
+
+/// What a session at `at` is to get of a room that its user came to, left or came back to
+/// meanwhile, before it goes on with what happens.
+pub(crate) fn steps_after(feed: &Feed, member: &Member, visibility: Visibility, at: u64) -> VecDeque<Step> {
+    let mut plan = VecDeque::new();
+    let mut at = at;
+    let changed = member.changed_at();
+    if visibility == Visibility::All && member.is_active() {
+        // All of it is open, and there to be paged.
+        if at + 1 < changed {
+            plan.push_back(Step::Gap(gap(feed, at + 1, changed - 1, v1::GapReason::TooLong)));
+        }
+        return plan;
+    }
+    for range in visible_ranges(member, visibility, changed) {
+        if range.to <= at {
+            continue;
+        }
+        if at + 1 < range.from {
+            plan.push_back(Step::Gap(gap(feed, at + 1, range.from - 1, v1::GapReason::NotMember)));
+        }
+        plan.push_back(Step::Through(range.to));
+        at = range.to;
+    }
+    // A member's last range goes on live.
+    if member.is_active() && matches!(plan.back(), Some(Step::Through(_))) {
+        plan.pop_back();
+    }
+    plan
+}
+
+pub(crate) fn gap_frame(feed: &Feed, from: u64, to: u64, reason: v1::GapReason) -> SharedFrame {
+    Frame::Gap(gap(feed, from, to, reason)).into()
+}
+
+pub(crate) fn gap(feed: &Feed, from: u64, to: u64, reason: v1::GapReason) -> v1::Gap {
+    v1::Gap {
+        room_id: feed.room().as_str().to_owned(),
+        from_seq: from,
+        to_seq: to,
+        reason: reason.into(),
+        epoch: feed.known().map_or(0, |room| room.epoch),
+    }
+}

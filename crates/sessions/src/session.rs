@@ -1,0 +1,235 @@
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use parlance_cluster::limits::{DRAIN_GRACE, LEAVE_SLACK};
+use parlance_core::Caller;
+use parlance_delivery::{Delivery, Outlet, SharedFrame};
+use parlance_hub::Waken;
+use parlance_proto::error::Failure;
+use parlance_proto::v1;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+use v1::server_frame::Frame;
+
+use crate::error::Error;
+use crate::limits::{BAD_FRAMES, HELLO_TIMEOUT, MAX_IN_FLIGHT, QUEUE_KEPT};
+use crate::open::OpenSession;
+use crate::operations::Operations;
+use crate::sessions::Sessions;
+
+/// What comes from the client; an error ends the session.
+pub type Inbound = BoxStream<'static, Result<v1::ClientFrame, Status>>;
+
+/// One session of `Chat` or `Subscribe`. See the [crate] documentation.
+pub struct Session {
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) operations: Arc<dyn Operations>,
+    pub(crate) caller: Caller,
+    inbound: Inbound,
+    /// Its connection, if that can be pushed to.
+    pub(crate) outlet: Option<Outlet>,
+    /// The client has finished sending. What is under way is still answered.
+    inbound_ended: bool,
+    /// It gets events even so: a `Subscribe` stream.
+    pub(crate) subscribe_only: bool,
+    /// Operations under way, each a task: see [`in_own_task`](parlance_runtime::own_task::in_own_task).
+    pub(crate) in_flight: JoinSet<SharedFrame>,
+    /// Ready to go out.
+    pub(crate) out: VecDeque<Delivery>,
+    pub(crate) open: Option<OpenSession>,
+    /// Rings for hello, then at the end of the token, then when [`Stage`] says.
+    clock: Pin<Box<Sleep>>,
+    /// One of its own: what all sessions look at, all of them would lock.
+    shutdown: CancellationToken,
+    pub(crate) stage: Stage,
+    pub(crate) bad_frames: DefaultDirectRateLimiter,
+    /// Whose turn it is, the client's frames or the mailbox: neither starves the other.
+    mailbox_first: bool,
+    ended: bool,
+}
+
+/// How near to its end a session is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Stage {
+    /// Nowhere near.
+    Serving,
+    /// Told to leave; it goes on as before until the deadline, so that clients move when
+    /// they were told to, and not all at once.
+    Told,
+    /// What is under way is answered until the deadline, and nothing more is taken.
+    Leaving,
+}
+
+enum Turn {
+    Drain,
+    Deadline,
+    Reply(Result<SharedFrame, JoinError>),
+    /// Boxed: a session would hold room for several of these 150 bytes while it waits.
+    Inbound(Option<Result<Box<v1::ClientFrame>, Status>>),
+    Waken(Waken),
+}
+
+impl Turn {
+    fn inbound(frame: Option<Result<v1::ClientFrame, Status>>) -> Self {
+        Self::Inbound(frame.map(|frame| frame.map(Box::new)))
+    }
+}
+
+impl Session {
+    /// The frames of a new session. Dropping the stream closes the session.
+    pub fn stream(
+        sessions: Arc<Sessions>,
+        operations: Arc<dyn Operations>,
+        caller: Caller,
+        inbound: Inbound,
+        subscribe_only: bool,
+        outlet: Option<Outlet>,
+    ) -> impl Stream<Item = Result<Delivery, Status>> + Send + 'static {
+        let burst = NonZeroU32::new(BAD_FRAMES).unwrap_or(NonZeroU32::MIN);
+        metrics::gauge!("parlance_sessions").increment(1.0);
+        let session = Self {
+            clock: Box::pin(sleep(HELLO_TIMEOUT)),
+            shutdown: sessions.departure.token(),
+            sessions,
+            operations,
+            caller,
+            inbound,
+            outlet,
+            inbound_ended: false,
+            subscribe_only,
+            in_flight: JoinSet::new(),
+            out: VecDeque::new(),
+            open: None,
+            stage: Stage::Serving,
+            bad_frames: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(burst)),
+            mailbox_first: false,
+            ended: false,
+        };
+        futures::stream::unfold(session, |mut session| async move {
+            let item = session.next().await?;
+            Some((item, session))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Result<Delivery, Status>> {
+        loop {
+            if let Some(delivery) = self.out.pop_front() {
+                return Some(Ok(delivery));
+            }
+            if self.ended {
+                return None;
+            }
+            if self.out.capacity() > QUEUE_KEPT {
+                self.out.shrink_to_fit();
+            }
+            let turn = self.turn().await;
+            if let Err(error) = self.take(turn).await {
+                self.ended = true;
+                return Some(Err(error));
+            }
+        }
+    }
+
+    /// Waits for the next thing to do. Cancel-safe: nothing is taken unless returned.
+    async fn turn(&mut self) -> Turn {
+        let can_take = !self.inbound_ended && self.in_flight.len() < MAX_IN_FLIGHT;
+        self.mailbox_first = !self.mailbox_first;
+        let mailbox_first = self.mailbox_first;
+        let open = self.open.as_ref();
+        let waken = async {
+            match open {
+                Some(open) => open.mailbox.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.shutdown.cancelled(), if self.stage == Stage::Serving => Turn::Drain,
+            () = self.clock.as_mut() => Turn::Deadline,
+            Some(reply) = self.in_flight.join_next(), if !self.in_flight.is_empty() => Turn::Reply(reply),
+            turn = async {
+                if mailbox_first {
+                    tokio::select! {
+                        biased;
+                        waken = waken => Turn::Waken(waken),
+                        frame = self.inbound.next(), if can_take => Turn::inbound(frame),
+                    }
+                } else {
+                    tokio::select! {
+                        biased;
+                        frame = self.inbound.next(), if can_take => Turn::inbound(frame),
+                        waken = waken => Turn::Waken(waken),
+                    }
+                }
+            } => turn,
+        }
+    }
+
+    async fn take(&mut self, turn: Turn) -> Result<(), Status> {
+        match turn {
+            Turn::Reply(Ok(reply)) => self.out.push_back(reply.into()),
+            Turn::Reply(Err(error)) => {
+                tracing::error!(%error, "an operation ended without an answer");
+                return Err(Failure::new(Code::Internal, "internal", "an operation failed").into());
+            }
+            Turn::Waken(waken) => self.woken(waken).await,
+            Turn::Inbound(Some(Ok(frame))) => self.frame(frame).await?,
+            Turn::Inbound(Some(Err(status))) => return Err(status),
+            Turn::Inbound(None) => self.inbound_ended = true,
+            Turn::Drain => self.drain(),
+            Turn::Deadline if self.stage == Stage::Leaving => self.ended = true,
+            Turn::Deadline if self.stage == Stage::Told => {
+                self.stage = Stage::Leaving;
+                self.ring_in(DRAIN_GRACE);
+            }
+            Turn::Deadline if self.open.is_none() => return Err(self.refusal(Error::HelloTimeout)),
+            Turn::Deadline => return Err(self.refusal(Error::TokenExpired)),
+        }
+        // Whoever has finished, client or server, what was asked is still answered.
+        let finished = self.stage == Stage::Leaving || (self.inbound_ended && !self.subscribe_only);
+        self.ended |= finished && self.in_flight.is_empty();
+        Ok(())
+    }
+
+    /// Says when to come back, each session at another time, and goes on until then.
+    fn drain(&mut self) {
+        self.stage = Stage::Told;
+        let spread = (self.sessions.reconnect_spread.as_millis() as u64).max(1);
+        let share = self.open.as_ref().map_or(0, |open| open.mailbox.session());
+        // Sessions are numbered one after the other: a stride that shares no factor
+        // with the spread visits all of it.
+        let delay = Duration::from_millis(share.wrapping_mul(1_571) % spread);
+        let draining = v1::Draining { reconnect_after: delay.try_into().ok() };
+        self.tell(Frame::Draining(draining));
+        // Whoever has not said hello has nothing to stay for.
+        let stay = if self.open.is_some() { delay + LEAVE_SLACK } else { Duration::ZERO };
+        self.ring_in(stay);
+    }
+
+    pub(crate) fn tell(&mut self, frame: Frame) {
+        self.out.push_back(SharedFrame::from(frame).into());
+    }
+
+    /// What a session that ends for `error` ends with.
+    pub(crate) fn refusal(&self, error: Error) -> Status {
+        self.operations.failure(error).into()
+    }
+
+    pub(crate) fn ring_in(&mut self, delay: Duration) {
+        self.clock.as_mut().reset(Instant::now() + delay);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        metrics::gauge!("parlance_sessions").decrement(1.0);
+    }
+}

@@ -1,0 +1,29 @@
+use std::sync::Arc;
+
+use parlance_core::RoomId;
+use parlance_hub::{Hub, Listening, Mailbox, RoomState};
+use parlance_store::StoreError;
+
+use crate::cursor::Cursor;
+
+/// Subscribes to a room, and reads where it is as far as the client knows it.
+pub(crate) async fn subscribe(
+    hub: &Arc<Hub>,
+    mailbox: &Arc<Mailbox>,
+    room: &RoomId,
+    cursor: Option<Cursor>,
+) -> Result<Option<(Listening, RoomState)>, StoreError> {
+    let Some((listening, mut state)) = hub.subscribe(room, mailbox).await? else { return Ok(None) };
+    // The client comes from where more is known than has reached this node.
+    if cursor.is_some_and(|cursor| cursor.seq > state.head) {
+        hub.refresh(listening.feed()).await?;
+        state = listening.feed().known().unwrap_or(state);
+    }
+    // To have a client drop what it holds takes the store's own word.
+    if cursor.is_some_and(|cursor| cursor.seq > state.head)
+        && let Some(stored) = hub.stored_head(room).await?
+    {
+        state.head = state.head.max(stored);
+    }
+    Ok(Some((listening, state)))
+}
