@@ -1,11 +1,13 @@
-import { Client, type ConnectionState, IndexedDbStorage, MemoryStorage, type Room, type Storage, UnauthenticatedError, v1 } from "@parlance/client";
+import { Client, type Command, type ConnectionState, IndexedDbStorage, type Room, UnauthenticatedError, v1 } from "@parlance/client";
 import { createContext } from "svelte";
 
 import { Drafts } from "./drafts";
 import { type Identity, localUser } from "./identity";
+import { Mentions } from "./mentions.svelte";
 import { People, type Person } from "./people.svelte";
 import { Rooms } from "./rooms.svelte";
 import { type Place, route } from "./route.svelte";
+import { texts } from "./texts";
 
 /** In local mode everyone meets in one channel. It belongs to a user of its own: the same one whoever comes first. */
 export const LOBBY = "lobby";
@@ -16,10 +18,13 @@ export class Chat {
   readonly client: Client;
   readonly people: People;
   readonly drafts: Drafts;
+  readonly mentions: Mentions;
   readonly isLocal: boolean;
   readonly #rooms: Rooms;
   /** Where the connection stands. */
   state = $state.raw<ConnectionState>({ status: "idle" });
+  /** What is on its way outlives the page. */
+  isDurable = $state(true);
   /** What went wrong last, to be told. */
   problem = $state<string>();
   /** What is to be confirmed. */
@@ -43,16 +48,19 @@ export class Chat {
       // Where the page is, which may be below a path of a proxy.
       url: new URL(".", location.href).href,
       token: token === undefined ? async () => (await localUser(userId, "")).token : token,
-      storage: messageStorage(userId),
+      storage: new IndexedDbStorage(userId),
       deviceId: "web",
     });
     this.people = new People(this.client, () => this.state.status === "online");
     this.#rooms = new Rooms(this.client);
     this.drafts = new Drafts(userId);
+    this.mentions = new Mentions(this.client, userId);
     this.client.on("state", (state) => {
       this.state = state;
       if (state.status === "closed" && state.error instanceof UnauthenticatedError) refused(state.error);
     });
+    this.client.on("storage", ({ status }) => (this.isDurable = status !== "memory"));
+    this.client.on("failed", (command) => this.#failed(command));
     // Whoever comes into a room is someone to talk to.
     this.client.on("event", ({ body }) => {
       if (body.case === "memberAdded") this.people.meet(body.value.userId);
@@ -110,8 +118,8 @@ export class Chat {
 
   /** Copies a text. */
   copy(text: string): Promise<true | undefined> {
-    return this.attempt("Could not copy", async () => {
-      if (!navigator.clipboard) throw new Error("the browser allows it on https pages only");
+    return this.attempt(texts.failures.copy, async () => {
+      if (!navigator.clipboard) throw new Error(texts.failures.copyNeedsHttps);
       await navigator.clipboard.writeText(text);
       return true as const;
     });
@@ -119,8 +127,8 @@ export class Chat {
 
   /** What a room is called. */
   titleOf(room: Room): string {
-    if (room.kind === v1.RoomKind.DIRECT) return room.peerId ? this.people.name(room.peerId) : "…";
-    return room.title || "Untitled";
+    if (room.kind === v1.RoomKind.DIRECT) return room.peerId ? this.people.name(room.peerId) : texts.place.unknownPeer;
+    return room.title || texts.place.untitled;
   }
 
   /** The same for a search through all of them: nobody is asked for a name. */
@@ -144,33 +152,34 @@ export class Chat {
     try {
       return await work();
     } catch (error) {
-      this.problem = `${what}: ${error instanceof Error ? error.message : error}`;
+      this.problem = texts.app.problem(what, error instanceof Error ? error.message : String(error));
       return undefined;
     }
   }
 
+  /** A change was refused: where it is not seen, it is told. */
+  #failed({ kind, roomId, toUser, error }: Command): void {
+    if (kind !== "send" && kind !== "edit" && kind !== "delete" && kind !== "react" && kind !== "unreact") return;
+    const { place } = route;
+    if (place && ("room" in place ? place.room === roomId : place.person === toUser)) return;
+    const room = roomId === undefined ? undefined : this.client.room(roomId);
+    const title = room ? this.titleOf(room) : this.people.name(toUser ?? "");
+    this.problem = texts.message.notSentIn(title, error?.message ?? "");
+  }
+
   async #joinLobby(): Promise<void> {
-    await this.attempt("The lobby is closed", async () => {
-      const { token } = await localUser(LOBBY, "Lobby");
+    await this.attempt(texts.failures.lobby, async () => {
+      const { token } = await localUser(LOBBY, texts.app.lobby);
       const response = await fetch("v1/rooms", {
         method: "POST",
         headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
-        body: JSON.stringify({ kind: "ROOM_KIND_CHANNEL", settings: { title: "Lobby" }, requestId: LOBBY }),
+        body: JSON.stringify({ kind: "ROOM_KIND_CHANNEL", settings: { title: texts.app.lobby }, requestId: LOBBY }),
       });
       const { room } = await response.json();
       await this.client.call("joinRoom", { roomId: room.roomId });
       await this.client.refresh();
       if (route.isEmpty) route.open({ room: room.roomId }, { instead: true });
     });
-  }
-}
-
-/** Where messages on their way are kept; as long as the page, where the browser allows no more. */
-function messageStorage(userId: string): Storage {
-  try {
-    return new IndexedDbStorage(userId);
-  } catch {
-    return new MemoryStorage();
   }
 }
 

@@ -4,6 +4,7 @@ import type { Chat } from "./chat.svelte";
 import { route } from "./route.svelte";
 import { shared } from "./storage";
 import { mentionsOf } from "./text";
+import { texts } from "./texts";
 
 const KEY = "parlance:notifications";
 /** What was written longer ago is history that comes now. */
@@ -35,7 +36,7 @@ export class Notifications {
   /** Asks for consent, where it was not given yet. */
   async turn(on: boolean): Promise<void> {
     if (on && (await Notification.requestPermission()) !== "granted") {
-      this.#chat.problem = "The browser does not allow notifications for this page: its settings can change that.";
+      this.#chat.problem = texts.account.notAllowed;
       return;
     }
     this.isOn = on;
@@ -44,7 +45,7 @@ export class Notifications {
 
   #show(room: Room, senderId: string, text: string): void {
     const sender = this.#chat.people.name(senderId);
-    const title = room.kind === v1.RoomKind.DIRECT ? sender : `${sender} in ${this.#chat.titleOf(room)}`;
+    const title = room.kind === v1.RoomKind.DIRECT ? sender : texts.notifications.inRoom(sender, this.#chat.titleOf(room));
     // One for each room: the latest.
     let shown: Notification;
     try {

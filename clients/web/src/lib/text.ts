@@ -54,6 +54,8 @@ export function plainText(text: string, names: Names): string {
 
 /** Whether someone is mentioned in it. */
 export function mentionsOf(text: string, userId: string): boolean {
+  // Asked of every message.
+  if (!text.includes(`@${userId}`)) return false;
   return mentions(text, (id) => id === userId).some((piece) => "mention" in piece);
 }
 

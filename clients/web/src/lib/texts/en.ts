@@ -1,4 +1,4 @@
-import type { MessageState } from "@parlance/client";
+import type { MessageState, PendingChange } from "@parlance/client";
 
 import { grammar } from "./grammar";
 
@@ -13,6 +13,8 @@ export const en = {
     titleWithUnread: (count: number) => `(${count > 999 ? "999+" : number(count)}) Parlance`,
     signedOut: "You were signed out: the token is not valid any more.",
     problem: (what: string, why: string) => `${what}: ${why}`,
+    /** The room in which everyone meets in local mode. */
+    lobby: "Lobby",
   },
 
   signIn: {
@@ -38,11 +40,14 @@ export const en = {
     connected: "Connected",
     connecting: "Connecting…",
     none: "No connection",
+    noNetwork: "Offline, this device has no network",
     retrying: "Offline, trying again",
     retryingIn: (seconds: number) => `Offline, trying again in ${number(seconds)} s`,
     closed: (why: string) => `Closed: ${why}`,
     signedOut: "signed out",
     offlineBanner: "No connection. What you write is sent when it is back.",
+    /** The browser keeps nothing over a reload. */
+    offlineBannerOfPage: "No connection. What you write is sent when it is back, if this page stays open.",
     closedBanner: "The connection is closed. Reload the page.",
   },
 
@@ -52,6 +57,9 @@ export const en = {
     members,
     membersAndTopic: (count: number, topic: string) => `${members(count)} · ${topic}`,
     you: (name: string) => `${name} (you)`,
+    names: list,
+    /** Of several people with one name, each has the id too. */
+    nameAndId: (name: string, userId: string) => (userId ? `${name} (${userId})` : name),
     admin: "Admin",
     owner: "Owner",
     isTyping: (names: readonly string[]) => `${list(names)} ${names.length === 1 ? "is" : "are"} typing…`,
@@ -77,7 +85,7 @@ export const en = {
     empty: "No messages yet.",
     jumpToUnread: "Jump to unread",
     loading: "Loading…",
-    newCount: (count: number) => `${count} new`,
+    newCount: (count: number) => `${number(count)} new`,
     latest: "Latest",
     newLine: "New",
     saysNow: (name: string, text: string) => `${name}: ${text}`,
@@ -103,6 +111,16 @@ export const en = {
     deleteForEveryone: "Delete this message for everyone?",
     replyingTo: "Replying to",
     earlier: "an earlier message",
+    saving: "Saving…",
+    /** A change that was refused; the reason follows. */
+    notChanged: {
+      edit: (why: string) => `Change not saved: ${why}`,
+      delete: (why: string) => `Not deleted: ${why}`,
+      react: (why: string) => `Reaction not saved: ${why}`,
+      unreact: (why: string) => `Reaction not removed: ${why}`,
+    } satisfies Record<PendingChange["kind"], (why: string) => string>,
+    /** One that was made in a conversation which is not open. */
+    notSentIn: (title: string, why: string) => `Not sent in ${title}: ${why}`,
     reaction: (emoji: string, count: number, names: string) => `${emoji} ${number(count)}, ${names}`,
     states: {
       sending: "Sending",
@@ -111,7 +129,7 @@ export const en = {
       delivered: "Delivered",
       read: "Read",
     } satisfies Record<MessageState, string>,
-    readBy: (names: readonly string[]) => `Read by ${names.join(", ")}`,
+    readBy: (names: readonly string[]) => `Read by ${list(names)}`,
   },
 
   /** What happened in a room beside its messages. */
@@ -180,6 +198,10 @@ export const en = {
     askRemove: (name: string, title: string) => `Remove ${name} from ${title}?`,
     askLeave: (title: string) => `Leave ${title}?`,
     askLeaveForGood: (title: string) => `Leave ${title}? You can come back only if someone adds you.`,
+    leaveAsOwner: (title: string) => `Leave ${title}`,
+    aboutLeaveAsOwner: "You are the owner. Who is to be the owner after you?",
+    newOwner: "New owner",
+    anyOwner: "The longest-standing admin, or else member",
   },
 
   account: {
@@ -197,19 +219,28 @@ export const en = {
     rooms: "Rooms",
     people: "People",
     find: "Find",
+    findKeys: "Ctrl K",
+    findKeysOfMac: "⌘K",
     empty: "No conversations yet. Begin one with the pen above.",
     channel: "Channel",
-    unread: (count: string) => `${count} unread`,
+    /** On a badge. */
+    count: (count: number) => (count > 999 ? "999+" : number(count)),
+    unread: "unread",
+    mentioned: "you are mentioned",
     typing: "typing…",
     draft: (text: string) => `Draft: ${text}`,
     fromYou: (text: string) => `You: ${text}`,
     from: (name: string, text: string) => `${name}: ${text}`,
   },
 
+  notifications: {
+    inRoom: (sender: string, title: string) => `${sender} in ${title}`,
+  },
+
   switcher: {
     label: "Find a conversation or a person",
     found: "Found",
-    none: "Nothing of that name.",
+    none: "No conversation or person of that name. Messages are not searched.",
   },
 
   dialogs: {
@@ -228,13 +259,12 @@ export const en = {
     groupAbout: "For those who are invited.",
     channel: "Channel",
     channelAbout: "Open: whoever has the link may join.",
-    directIsForOne: "A direct message is for one person: more are a group.",
-    open: "Open",
     create: "Create",
     people: "People",
     nameOrId: "Name or id",
     nobody: (userId: string) => `There is nobody with the id ${userId}.`,
     addById: (userId: string) => `Add ${userId} by id`,
+    openById: (userId: string) => `Write to ${userId} by id`,
   },
 
   /** Keys, and what they do. */
@@ -256,8 +286,6 @@ export const en = {
   /** What could not be done; the reason follows. */
   failures: {
     change: "Could not change it",
-    delete: "Could not delete",
-    react: "Could not react",
     load: "Could not load",
     loadMembers: "Could not load the members",
     loadMessages: "Not loaded",
@@ -271,6 +299,7 @@ export const en = {
     create: "Could not create it",
     add: "Could not add them",
     lobby: "The lobby is closed",
+    handOver: "Could not hand it over",
   },
 
   ui: {

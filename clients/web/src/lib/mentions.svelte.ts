@@ -1,0 +1,20 @@
+import type { Client } from "@parlance/client";
+import { SvelteMap } from "svelte/reactivity";
+
+import { mentionsOf } from "./text";
+
+/** Where one was named last in each room, of what was received. */
+export class Mentions {
+  readonly #seqs = new SvelteMap<string, number>();
+
+  constructor(client: Client, userId: string) {
+    client.on("message", ({ roomId, seq, senderId, text }) => {
+      if (seq !== undefined && senderId !== userId && mentionsOf(text, userId)) this.#seqs.set(roomId, seq);
+    });
+  }
+
+  /** The seq of the last message in a room that names one; 0 for none. */
+  in(roomId: string): number {
+    return this.#seqs.get(roomId) ?? 0;
+  }
+}
