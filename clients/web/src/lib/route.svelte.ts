@@ -1,3 +1,5 @@
+import { layers } from "./layers.svelte";
+
 /** What is open, as the address says behind its `#`. */
 export type Place = { room: string } | { person: string } | undefined;
 
@@ -25,7 +27,7 @@ class Route {
 
   /** Opens a place; `instead` of the present one, so that "back" does not return to it. */
   open(place: Place, { instead = false } = {}): void {
-    history[instead ? "replaceState" : "pushState"](null, "", addressOf(place));
+    layers.go(addressOf(place), instead);
     this.place = place;
   }
 }
