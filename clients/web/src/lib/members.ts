@@ -1,6 +1,7 @@
 import { type Room, v1 } from "@parlance/client";
 
 import type { Chat } from "./chat.svelte";
+import { route } from "./route.svelte";
 import { texts } from "./texts";
 
 const TYPE = "application/x-parlance-person";
@@ -40,4 +41,15 @@ export async function drop(event: DragEvent, room: Room, chat: Chat): Promise<vo
 
 export async function addMembers(chat: Chat, room: Room, userIds: string[]): Promise<void> {
   await chat.attempt(texts.failures.add, () => chat.client.call("addMembers", { roomId: room.id, userIds }));
+}
+
+/** Leaves a room, handing it over to someone first if they are named, and goes where one chooses another. */
+export async function leaveRoom(chat: Chat, room: Room, newOwner?: string): Promise<void> {
+  if (newOwner !== undefined) {
+    const request = { roomId: room.id, userId: newOwner, role: v1.Role.OWNER };
+    const isHandedOver = await chat.attempt(texts.failures.handOver, () => chat.client.call("setRole", request).then(() => true));
+    if (!isHandedOver) return;
+  }
+  const left = await chat.attempt(texts.failures.leave, () => room.leave().then(() => true));
+  if (left) route.open(undefined);
 }
