@@ -124,3 +124,26 @@ test("nobody is shown as there while one is not", async () => {
   server.cut = false;
   await header.getByText("online").waitFor();
 });
+
+test("a change that is made without a connection is seen at once, and carried out after a reload", async () => {
+  cut();
+  await until("it says so", () => status(alice), isOffline);
+  await composer(alice).press("ArrowUp");
+  await until("the text is there to be changed", () => composer(alice).inputValue(), (text) => text === "hello");
+  await say(alice, "hello, Bob");
+  await message(alice, "hello, Bob").getByTestId("saving").waitFor();
+  server.cut = false;
+  await alice.reload();
+  await message(bob, "hello, Bob").getByText("(edited)").waitFor();
+  await message(alice, "hello, Bob").getByTestId("saving").waitFor({ state: "detached" });
+});
+
+test("without a network that is what it says", async () => {
+  await alice.context().setOffline(true);
+  await until("it says so", () => status(alice), (text) => text!.trim() === "Offline, this device has no network");
+  await say(alice, "from a tunnel");
+  await message(alice, "from a tunnel").locator("[data-state=sending]").waitFor();
+  await alice.context().setOffline(false);
+  await until("it is back", () => status(alice), isOnline);
+  await message(bob, "from a tunnel").waitFor();
+});

@@ -187,3 +187,206 @@ test("what went wrong in one place is not told in another, and covers nothing th
   await entry(page, "Room 0").click();
   await problem.waitFor({ state: "detached" });
 });
+
+test("a person that was just scrolled to can be dragged at once", async () => {
+  const many = await crowd({ rooms: 30, people: 300, directory: true, role: "ROLE_OWNER" });
+  const page = await signedIn(many);
+  await entry(page, "Room 29").click();
+  await composer(page).waitFor();
+  const { x, y, width, height } = (await lists(page).boundingBox())!;
+  const middle = { x: x + width / 2, y: y + height / 2 };
+  await page.mouse.move(middle.x, middle.y);
+  await page.mouse.wheel(0, 6_000);
+  const under = () =>
+    page.evaluate((y) => {
+      const rows = [...document.querySelectorAll<HTMLElement>("[data-key^='@person-']")];
+      return rows.find((row) => row.getBoundingClientRect().top <= y && row.getBoundingClientRect().bottom >= y)?.dataset["key"];
+    }, middle.y);
+  const key = await until("somebody is there", under, (found) => found !== undefined);
+  await page.mouse.down();
+  const room = (await page.getByTestId("timeline").boundingBox())!;
+  await page.mouse.move(room.x + room.width / 2, room.y + room.height / 2, { steps: 5 });
+  await page.mouse.up();
+  await until("they are added", () => many.calls.get("addMembers") ?? 0, (count) => count === 1);
+  expect(many.requests.get("addMembers")).toMatchObject({ userIds: [key!.slice(1)] });
+});
+
+test("a message that was just scrolled to can be clicked at once", async () => {
+  const few = await crowd({ rooms: 1, people: 2 });
+  for (let said = 0; said < 40; said += 1) few.say(few.rooms[0]!, `number ${said}`);
+  const page = await signedIn(few);
+  await entry(page, "Room 0").click();
+  await page.getByTestId("unread-line").waitFor();
+  await page.getByTestId("timeline").hover();
+  const offset = () => page.getByTestId("timeline").evaluate((box) => box.scrollTop);
+  const before = await offset();
+  await page.mouse.wheel(0, 300);
+  await until("it is scrolled", offset, (now) => now > before);
+  const under = await page.evaluate(() => {
+    const { left, top, width, height } = document.querySelector("[data-testid=timeline]")!.getBoundingClientRect();
+    return document.elementFromPoint(left + width / 2, top + height / 2)?.closest("[data-seq]")?.tagName;
+  });
+  expect(under).toBe("ARTICLE");
+});
+
+test("a change that is refused stays with its message, and says why", async () => {
+  const few = await crowd({ rooms: 2, people: 2 });
+  const page = await signedIn(few);
+  await entry(page, "Room 1").click();
+  few.say(few.rooms[1]!, "my own", Crowd.USER);
+  await message(page, "my own").waitFor();
+  const failed = page.getByTestId("failed-change");
+  const edit = async (text: string) => {
+    await composer(page).press("ArrowUp");
+    await until("the text is there to be changed", () => composer(page).inputValue(), (value) => value !== "");
+    await composer(page).fill(text);
+    await composer(page).press("Enter");
+  };
+
+  few.refused.add("editMessage");
+  await edit("changed");
+  await failed.getByText("Change not saved: not here").waitFor();
+  await message(page, "my own").waitFor();
+  // Its text is taken up again.
+  await failed.getByRole("button", { name: "Edit" }).click();
+  await until("the text is there again", () => composer(page).inputValue(), (value) => value === "changed");
+  await failed.waitFor({ state: "detached" });
+  await composer(page).press("Enter");
+  await failed.getByRole("button", { name: "Try again" }).waitFor();
+  few.refused.delete("editMessage");
+  await failed.getByRole("button", { name: "Try again" }).click();
+  await failed.waitFor({ state: "detached" });
+  await message(page, "changed").waitFor();
+
+  few.refused.add("deleteMessage");
+  await message(page, "changed").hover();
+  await page.getByRole("button", { name: "More" }).click();
+  await page.getByRole("menuitem", { name: "Delete" }).click();
+  await page.getByRole("alertdialog").getByRole("button", { name: "Delete" }).click();
+  await failed.getByText("Not deleted: not here").waitFor();
+  await failed.getByRole("button", { name: "Discard" }).click();
+  await failed.waitFor({ state: "detached" });
+});
+
+test("a reaction and its removal before the answer are carried out in order, or not at all", async () => {
+  const few = await crowd({ rooms: 1, people: 2 });
+  const page = await signedIn(few);
+  await entry(page, "Room 0").click();
+  await message(page, "message 9").hover();
+  await page.getByRole("button", { name: "React" }).click();
+  await page.getByPlaceholder("Search emoji").fill("tada");
+  few.held.add("addReaction");
+  await page.getByPlaceholder("Search emoji").press("Enter");
+  const mine = page.getByRole("button", { name: /^🎉 1/ });
+  await mine.click();
+  await mine.waitFor({ state: "detached" });
+  expect(few.calls.get("removeReaction")).toBeUndefined();
+  few.release("addReaction");
+  await until("it is taken back", () => few.calls.get("removeReaction"), (count) => count === 1);
+  expect(few.calls.get("addReaction")).toBe(1);
+});
+
+test("back closes what lies over the page, and nothing stays of it in the history", async () => {
+  const few = await crowd({ rooms: 3, people: 3, directory: true });
+  const page = await signedIn(few);
+  for (const room of ["Room 1", "Room 2"]) {
+    await entry(page, room).click();
+    await page.getByRole("heading", { level: 2, name: room }).waitFor();
+  }
+  await composer(page).waitFor();
+  const here = page.url();
+  const dialog = page.getByRole("dialog");
+  const isIn = (room: string) => page.getByRole("heading", { level: 2, name: room }).waitFor();
+
+  // Closed by "back", one is where one was.
+  await page.keyboard.press("Control+k");
+  await dialog.waitFor();
+  await page.goBack();
+  await dialog.waitFor({ state: "detached" });
+  expect(page.url()).toBe(here);
+  await page.getByRole("button", { name: "Details", exact: true }).click();
+  await page.getByRole("button", { name: "Leave" }).click();
+  await page.getByRole("alertdialog").waitFor();
+  await page.goBack();
+  await page.getByRole("alertdialog").waitFor({ state: "detached" });
+  expect(few.calls.has("leaveRoom")).toBe(false);
+  expect(page.url()).toBe(here);
+
+  // Closed by itself, twice, it is not gone back to.
+  for (let time = 0; time < 2; time += 1) {
+    await page.getByRole("button", { name: "New conversation" }).click();
+    await dialog.waitFor();
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+    await until("its entry is left", () => page.evaluate(() => history.state), (state) => state === null);
+  }
+  await page.goBack();
+  await isIn("Room 1");
+
+  // From it to another place: that takes its place.
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("Room 0");
+  await page.keyboard.press("Enter");
+  await isIn("Room 0");
+  expect(await page.evaluate(() => history.state)).toBeNull();
+  await page.goBack();
+  await isIn("Room 1");
+});
+
+test("an owner hands a room over when leaving it", async () => {
+  const few = await crowd({ rooms: 2, people: 2, directory: true, role: "ROLE_OWNER" });
+  const page = await signedIn(few);
+  await entry(page, "Room 1").click();
+  await page.getByRole("button", { name: "Details", exact: true }).click();
+  await page.getByRole("complementary").getByText("Ada 0").waitFor();
+  const leave = async (choose: (dialog: ReturnType<Page["getByRole"]>) => Promise<unknown>) => {
+    await page.getByRole("button", { name: "Leave" }).click();
+    const dialog = page.getByRole("dialog", { name: /^Leave / });
+    await dialog.getByText("You are the owner.").waitFor();
+    await choose(dialog);
+    await dialog.getByRole("button", { name: "Leave" }).click();
+    await page.getByText("Choose a conversation").waitFor();
+  };
+  await leave((dialog) => dialog.getByLabel("New owner").selectOption({ label: "Ada 0" }));
+  expect(few.requests.get("setRole")).toMatchObject({ roomId: "room-1", userId: "person-0", role: "ROLE_OWNER" });
+  expect([...few.calls.keys()].indexOf("setRole")).toBeLessThan([...few.calls.keys()].indexOf("leaveRoom"));
+
+  // Or the server chooses.
+  await entry(page, "Room 0").click();
+  await page.getByRole("button", { name: "Details", exact: true }).click();
+  await page.getByRole("complementary").getByText("Ada 0").waitFor();
+  await leave((dialog) => dialog.getByText("The longest-standing admin, or else member").waitFor({ state: "attached" }));
+  expect(few.calls.get("setRole")).toBe(1);
+  expect(few.calls.get("leaveRoom")).toBe(2);
+});
+
+test("a direct conversation is with the one who is picked", async () => {
+  const few = await crowd({ rooms: 1, people: 20, directory: true });
+  const page = await signedIn(few);
+  await page.getByRole("button", { name: "New conversation" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("button", { name: "Ada 10" }).waitFor();
+  expect(await dialog.getByRole("checkbox").count()).toBe(0);
+  await dialog.getByRole("button", { name: "Bela 11" }).click();
+  await page.getByRole("heading", { level: 2, name: "Bela 11" }).waitFor();
+  // By the first one of a search.
+  await page.getByRole("button", { name: "New conversation" }).click();
+  await dialog.getByLabel("People", { exact: true }).first().fill("chidi 1");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { level: 2, name: "Chidi 12" }).waitFor();
+});
+
+test("where one is named has a badge until it is read", async () => {
+  const few = await crowd({ rooms: 3, people: 2 });
+  const page = await signedIn(few);
+  await entry(page, "Room 2").waitFor();
+  const badge = (room: string) => entry(page, room).getByTestId("mention-badge");
+  few.say(few.rooms[1]!, "ask @me, please");
+  few.say(few.rooms[1]!, "or somebody else");
+  few.say(few.rooms[0]!, "ask @met");
+  await badge("Room 1").waitFor();
+  await entry(page, "Room 0").getByText("ask @met").waitFor();
+  expect(await badge("Room 0").count()).toBe(0);
+  await entry(page, "Room 1").click();
+  await badge("Room 1").waitFor({ state: "detached" });
+});

@@ -19,6 +19,8 @@ export interface CrowdOptions {
   unread?: number;
   /** Whether everyone may list the people, as in local mode. */
   directory?: boolean;
+  /** What the user is in all rooms. */
+  role?: "ROLE_MEMBER" | "ROLE_ADMIN" | "ROLE_OWNER";
   /** The path that it is below of, as behind a proxy: `/chat`. */
   prefix?: string;
 }
@@ -42,10 +44,15 @@ export class Crowd {
   readonly rooms: readonly CrowdRoom[];
   /** Calls by the name of their operation. */
   readonly calls = new Map<string, number>();
+  /** The last request of each operation. */
+  readonly requests = new Map<string, Json>();
   /** What the server's clock is ahead of the real one, in milliseconds. */
   skewMs = 0;
   /** Operations that are not allowed. */
   readonly refused = new Set<string>();
+  /** Operations that are not answered until {@link release}. */
+  readonly held = new Set<string>();
+  readonly #waiting: (() => void)[] = [];
   readonly #options: CrowdOptions;
   readonly #http: HttpServer;
   readonly #sockets = new Set<WebSocket>();
@@ -117,6 +124,12 @@ export class Crowd {
     this.#send({ signal: { receipt: { roomId: room.id, userId: Crowd.USER, readSeq: room.head, deliveredSeq: room.head, messageCount: room.head } } });
   }
 
+  /** Answers what was held of an operation. */
+  release(name: string): void {
+    this.held.delete(name);
+    for (const answer of this.#waiting.splice(0)) answer();
+  }
+
   #send(frame: Json): void {
     const text = JSON.stringify(frame);
     for (const socket of this.#sockets) socket.send(text);
@@ -125,8 +138,14 @@ export class Crowd {
   #answer(socket: WebSocket, { requestId, ...operation }: { requestId: string } & Record<string, Json>): void {
     const [name, request] = Object.entries(operation)[0]!;
     this.calls.set(name, (this.calls.get(name) ?? 0) + 1);
+    this.requests.set(name, request);
     const say = (frame: Json) => socket.send(JSON.stringify(frame));
     if (name === "hello") return say({ welcome: this.#welcome() });
+    if (this.held.has(name)) return void this.#waiting.push(() => this.#reply(say, name, requestId, request));
+    this.#reply(say, name, requestId, request);
+  }
+
+  #reply(say: (frame: Json) => void, name: string, requestId: string, request: Json): void {
     const result = this.refused.has(name) ? undefined : this.#result(name, request);
     say({ reply: { requestId, ...(result === undefined ? { error: { code: 7, reason: "permission_denied", message: "not here" } } : { [name]: result }) } });
   }
@@ -161,6 +180,12 @@ export class Crowd {
         return { members: [this.#member(Crowd.USER), this.#member("person-0")] };
       case "listReceipts":
         return { receipts: [] };
+      case "editMessage": {
+        const { seq: targetSeq, text } = request;
+        room.head += 1;
+        this.#send({ event: { ...this.#event(room, room.head), actorId: Crowd.USER, messageEdited: { targetSeq, text } } });
+        return { outcome: { seq: room.head } };
+      }
       case "markRead":
         room.read = Number(request["seq"]);
         return { read: { seq: room.read, messageCount: room.read } };
@@ -216,7 +241,7 @@ export class Crowd {
   }
 
   #member(userId: string): Json {
-    return { userId, role: "ROLE_MEMBER", active: true };
+    return { userId, role: userId === Crowd.USER ? (this.#options.role ?? "ROLE_MEMBER") : "ROLE_MEMBER", active: true };
   }
 
   get #now(): number {

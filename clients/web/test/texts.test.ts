@@ -1,21 +1,16 @@
-import { readFileSync } from "node:fs";
-
 import { expect, test } from "vitest";
 
-import type { ChatMessage } from "@parlance/client";
 import { type Emoji, matchingEmoji } from "../src/lib/emoji";
 import { beginningOf } from "../src/lib/folding.svelte";
 import { isOfInputMethod } from "../src/lib/keys";
 import { bytesLeft } from "../src/lib/limits";
 import { Loader } from "../src/lib/loader";
 import { linesOf, type Note } from "../src/lib/notes";
-import { messageAt } from "../src/lib/quotes";
 import { PageStorage } from "../src/lib/storage";
 import { plainText } from "../src/lib/text";
 import { chosen } from "../src/lib/texts";
 import { grammar } from "../src/lib/texts/grammar";
 import { narrowTimeOf } from "../src/lib/time";
-import { Toggles } from "../src/lib/toggles";
 import { emojiFile } from "../vite.config";
 
 test("dates are written in the language of the texts, in the reader's own form of it", () => {
@@ -109,30 +104,6 @@ test("plain text has the names of those who are mentioned", () => {
   expect(plainText("ask @bob. Or @carol, bob@bob.com?", names)).toBe("ask @Bob Martin. Or @carol, bob@bob.com?");
 });
 
-test("a message is found by its seq among those with and without one", () => {
-  const message = (seq: number | undefined) => ({ seq }) as ChatMessage;
-  const messages = [2, 3, 7, undefined].map(message);
-  expect([1, 2, 3, 4, 7, 8].map((seq) => messageAt(messages, seq)?.seq)).toEqual([undefined, 2, 3, undefined, 7, undefined]);
-});
-
-test("what is toggled while the last turn is under way is turned back, in order", async () => {
-  const toggles = new Toggles();
-  const done: boolean[] = [];
-  const waiting: (() => void)[] = [];
-  const work = (on: boolean) => new Promise<void>((resolve) => waiting.push(() => (done.push(on), resolve())));
-  const both = [toggles.toggle("👍", false, work), toggles.toggle("👍", false, work)];
-  while (done.length < 2) {
-    await Promise.resolve();
-    waiting.shift()?.();
-  }
-  await Promise.all(both);
-  expect(done).toEqual([true, false]);
-  // What is confirmed counts again.
-  const third = toggles.toggle("👍", true, async (on) => done.push(on));
-  await third;
-  expect(done).toEqual([true, false, false]);
-});
-
 test("notes of one kind make one line, and of many people only some are named", () => {
   const note = (seq: number, actorId: string, what: Note["what"]): Note => ({ seq, at: new Date(0), actorId, what });
   const added = (seq: number, userId: string) => note(seq, "ann", { kind: "added", userId });
@@ -150,18 +121,4 @@ test("notes of one kind make one line, and of many people only some are named", 
   expect(lines).toEqual(["ANN created the conversation", "ANN added B, C, D, E, and 2 others", "B and C left", "ANN made D an admin"]);
   const many = Array.from({ length: 20 }, (_, index) => note(index, "ann", { kind: index % 2 ? "added" : "removed", userId: "b" }));
   expect(linesOf(many, (userId) => userId)).toHaveLength(7);
-});
-
-test("no text is written into a template", () => {
-  // A word between tags, or in an attribute that is read out or shown.
-  const TEXT = />\s*[A-Z][a-z]+[^<{]*</;
-  const ATTRIBUTE = /\s(?:aria-label|title|placeholder|label)="[^"{]*[a-zA-Z][^"]*"/;
-  for (const name of ["SignIn", "App", "room/Composer", "room/Conversation", "room/Details", "room/EmojiPicker", "room/FirstMessage",
-    "room/Header", "room/MessageActions", "room/MessageRow", "room/MessageText", "room/Outside", "room/Place", "room/Quote",
-    "room/Timeline", "room/Typing", "ui/Modal", "ui/Problem", "ChatApp", "sidebar/AccountMenu", "sidebar/ConnectionStatus",
-    "dialogs/AddPeople", "dialogs/Confirm", "dialogs/EditRoom", "dialogs/Help", "dialogs/NewConversation", "dialogs/PeoplePicker"]) {
-    const source = readFileSync(new URL(`../src/${name}.svelte`, import.meta.url), "utf8");
-    const template = source.replace(/<script[\s\S]*?<\/script>/g, "").replace(/<style>[\s\S]*/, "").replace(/<!--[\s\S]*?-->/g, "");
-    expect.soft([name, TEXT.exec(template)?.[0], ATTRIBUTE.exec(template)?.[0]]).toEqual([name, undefined, undefined]);
-  }
 });
