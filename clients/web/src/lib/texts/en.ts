@@ -85,7 +85,7 @@ export const en = {
     empty: "No messages yet.",
     jumpToUnread: "Jump to unread",
     loading: "Loading…",
-    newCount: (count: number) => `${number(count)} new`,
+    newCount: (count: number) => `${count} new`,
     latest: "Latest",
     newLine: "New",
     saysNow: (name: string, text: string) => `${name}: ${text}`,
