@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { completed, matching, unfinished } from "../src/lib/completion";
+import type { Note } from "../src/lib/notes";
 import { rowsOf } from "../src/lib/rows";
 import { isJumbo, mentionsOf, piecesOf } from "../src/lib/text";
 
@@ -83,7 +84,7 @@ describe("rows", () => {
     message(undefined, "ann", at(2, 4)),
   ];
   const where = (mark: "startsDay" | "startsUnread" | "continues", readSeq?: number) =>
-    rowsOf(messages, { readSeq, userId: "ann", isBeginning: false }).flatMap((row, index) => (row[mark] ? [index] : []));
+    rowsOf(messages, { readSeq, userId: "ann", isBeginning: false, isEnd: true }).flatMap((row, index) => (row[mark] ? [index] : []));
 
   test("a day begins, a sender goes on", () => {
     expect(where("startsDay")).toEqual([0, 3]);
@@ -98,6 +99,31 @@ describe("rows", () => {
     expect(where("continues", 7)).toEqual([1]);
     // Of a page in the middle, nobody knows whether it begins with what is new.
     expect(where("startsUnread", 1)).toEqual([]);
-    expect(rowsOf(messages, { readSeq: 1, userId: "ann", isBeginning: true })[0]!.startsUnread).toBe(true);
+    expect(rowsOf(messages, { readSeq: 1, userId: "ann", isBeginning: true, isEnd: true })[0]!.startsUnread).toBe(true);
+  });
+
+  const reader = { readSeq: undefined, userId: "ann" };
+  const note = (seq: number): Note => ({ seq, at: at(1, 0), actorId: "bob", what: { kind: "created" } });
+
+  test("what was noted beyond the ends of what is loaded is left out", () => {
+    const sent = messages.slice(0, -1);
+    const noted = (isBeginning: boolean, isEnd: boolean) =>
+      rowsOf(sent, { ...reader, isBeginning, isEnd }, [1, 6, 10].map(note)).map(({ before, after }) => [...before, ...after].map(({ seq }) => seq));
+    expect(noted(true, true)).toEqual([[1], [], [], [], [6], [], [10]]);
+    expect(noted(false, false)).toEqual([[], [], [], [], [6], [], []]);
+  });
+
+  test("rows that are as they were are the same objects", () => {
+    const ends = { ...reader, isBeginning: false, isEnd: true };
+    const [six, nine] = [note(6), note(9)];
+    const few = rowsOf(messages.slice(1, 6), ends, [six]);
+    const more = rowsOf(messages, ends, [six], few);
+    // The first one has another before it now.
+    expect(more.map((row) => few.includes(row))).toEqual([false, false, true, true, true, true, false, false]);
+    expect(more).toEqual(rowsOf(messages, ends, [six]));
+    const changed = messages.with(3, message(5, "bob", at(2, 0)));
+    const after = rowsOf(changed, ends, [six, nine], more);
+    expect(after).toEqual(rowsOf(changed, ends, [six, nine]));
+    expect(after.map((row) => more.includes(row))).toEqual([true, true, true, false, false, true, true, false]);
   });
 });

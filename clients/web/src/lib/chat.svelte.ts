@@ -50,6 +50,8 @@ export class Chat {
       token: token === undefined ? async () => (await localUser(userId, "")).token : token,
       storage: new IndexedDbStorage(userId),
       deviceId: "web",
+      // Nothing of anybody else is shown.
+      userId,
     });
     this.people = new People(this.client, () => this.state.status === "online");
     this.#rooms = new Rooms(this.client);
@@ -73,6 +75,11 @@ export class Chat {
     void this.people.load().then(() => this.people.expect(this.#rooms.direct.keys()));
     // Who has somewhere to be and is not in it has left it.
     if (this.isLocal && this.rooms.length === 0) await this.#joinLobby();
+  }
+
+  /** Erases what the browser keeps. What was not sent yet waits for the same person. */
+  async signOut(): Promise<void> {
+    await this.client.signOut({ keepUnsent: true });
   }
 
   close(): void {

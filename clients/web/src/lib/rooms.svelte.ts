@@ -1,5 +1,10 @@
 import type { Client, Room } from "@parlance/client";
 
+import { Pace } from "./pace";
+
+/** Looking through all rooms for those of two costs more than what happens in one. */
+const INDEX_EVERY_MS = 250;
+
 /**
  * The rooms that one is in, for what lists, counts or searches all of them. What happens in one room is
  * nothing to the others: all that comes at about the same time is taken at once.
@@ -15,6 +20,7 @@ export class Rooms {
   /** They have been read once. */
   isLoaded = $state(false);
   readonly #client: Client;
+  readonly #indexing = new Pace(INDEX_EVERY_MS, () => this.#index());
   readonly #offs: readonly (() => void)[];
 
   constructor(client: Client) {
@@ -33,6 +39,7 @@ export class Rooms {
 
   close(): void {
     for (const off of this.#offs) off();
+    this.#indexing.stop();
   }
 
   #draw(): void {
@@ -40,7 +47,12 @@ export class Rooms {
     this.unread = unread.messages;
     if (!isSame(rooms, this.all)) this.all = rooms;
     if (!isSame(hiddenRooms, this.hidden)) this.hidden = hiddenRooms;
-    // Whose room it is, may be known later than that it is there.
+    this.#indexing.soon();
+  }
+
+  /** Whose room it is, may be known later than that it is there. */
+  #index(): void {
+    const { rooms, hiddenRooms } = this.#client;
     const direct = [...rooms, ...hiddenRooms].filter(({ peerId }) => peerId !== "");
     const isKnown = direct.length === this.direct.size && direct.every((room) => this.direct.get(room.peerId) === room);
     if (!isKnown) this.direct = new Map(direct.map((room) => [room.peerId, room]));

@@ -27,18 +27,24 @@ export interface Reader {
   readonly readSeq: number | undefined;
   /** There is nothing before the first message. */
   readonly isBeginning: boolean;
+  /** There is nothing after the last message. */
+  readonly isEnd: boolean;
 }
 
 const NONE: readonly Note[] = [];
 
-/** One row for each message: what stands before it belongs to it, so that rows and messages count alike. */
+/**
+ * One row for each message: what stands before it belongs to it, so that rows and messages count alike. Rows
+ * of `known` that are as they were are the same objects: what is new costs, not what is there.
+ */
 export function rowsOf(
   messages: readonly ChatMessage[],
-  { userId, readSeq, isBeginning }: Reader,
+  { userId, readSeq, isBeginning, isEnd }: Reader,
   notes: readonly Note[] = [],
+  known: readonly Row[] = [],
 ): Row[] {
-  const isNew = ({ seq = 0, senderId }: ChatMessage) => readSeq !== undefined && seq > readSeq && senderId !== userId;
-  let unread = messages.findIndex(isNew);
+  const isNew = ({ seq = 0, senderId }: ChatMessage) => seq > readSeq! && senderId !== userId;
+  let unread = readSeq === undefined ? -1 : messages.findIndex(isNew);
   // Before the first of a page, there may be more of it.
   if (unread === 0 && !isBeginning) unread = -1;
   let noted = 0;
@@ -47,12 +53,23 @@ export function rowsOf(
     while (noted < notes.length && notes[noted]!.seq < seq) noted += 1;
     return from === noted ? NONE : notes.slice(from, noted);
   };
+  // What was noted before the first message belongs to messages that are not loaded.
+  if (!isBeginning) notesUpTo(messages[0]?.seq ?? Infinity);
+  const knownFrom = known.length === 0 ? -1 : messages.indexOf(known[0]!.message);
   return messages.map((message, index) => {
     const before = messages[index - 1];
     const notesBefore = notesUpTo(message.seq ?? Infinity);
-    const notesAfter = index === messages.length - 1 ? notesUpTo(Infinity) : NONE;
-    const startsDay = !before || dayOf(before.at) !== dayOf(message.at);
+    const notesAfter = index === messages.length - 1 && isEnd ? notesUpTo(Infinity) : NONE;
     const startsUnread = index === unread;
+    const old = knownFrom < 0 ? undefined : known[index - knownFrom];
+    const isSame =
+      old?.message === message &&
+      known[index - knownFrom - 1]?.message === before &&
+      old.startsUnread === startsUnread &&
+      areSame(old.before, notesBefore) &&
+      areSame(old.after, notesAfter);
+    if (isSame) return old;
+    const startsDay = !before || dayOf(before.at) !== dayOf(message.at);
     const continues =
       !startsDay &&
       !startsUnread &&
@@ -62,4 +79,8 @@ export function rowsOf(
       message.at.getTime() - before.at.getTime() < TOGETHER_MS;
     return { message, startsDay, startsUnread, continues, before: notesBefore, after: notesAfter };
   });
+}
+
+function areSame(some: readonly Note[], others: readonly Note[]): boolean {
+  return some === others || (some.length === others.length && some.every((note, index) => note === others[index]));
 }
