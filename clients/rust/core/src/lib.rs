@@ -37,6 +37,7 @@ mod random;
 mod request;
 mod rooms;
 mod session;
+pub mod state;
 
 pub use code::Code;
 pub use encoding::Encoding;

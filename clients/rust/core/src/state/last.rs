@@ -1,0 +1,62 @@
+//! The last message of a room.
+
+use std::sync::Arc;
+
+use parlance_proto::v1;
+
+use super::changes::{Changed, Early};
+use super::message::{Message, target_of};
+
+/// Changes that wait for a message that is not there.
+const MAX_EARLY: usize = 64;
+
+/// The last message of a room.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LastMessage {
+    held: Option<Changed>,
+    /// Changes to later messages: they were received before the message was.
+    early: Early,
+}
+
+impl Default for LastMessage {
+    fn default() -> Self {
+        Self { held: None, early: Early::new(MAX_EARLY) }
+    }
+}
+
+impl LastMessage {
+    pub(super) fn message(&self) -> Option<&Arc<Message>> {
+        self.held.as_ref().map(Changed::now)
+    }
+
+    /// Takes an event as it is received.
+    pub(super) fn event(&mut self, event: &v1::Event) {
+        if let Some(message) = Message::of(event) {
+            return self.read(message, event.seq);
+        }
+        let Some(target) = target_of(event) else { return };
+        let seq = self.seq();
+        match &mut self.held {
+            Some(held) if target == seq => held.change(event),
+            _ if target > seq => self.early.keep(event),
+            _ => {}
+        }
+    }
+
+    /// Takes a message in the form that it had when all changes up to `as_of` were made.
+    pub(super) fn read(&mut self, message: Message, as_of: u64) {
+        let (seq, held) = (message.seq, self.seq());
+        if seq < held || !self.early.is_enough(as_of) {
+            return;
+        }
+        match &mut self.held {
+            Some(held) if held.now().seq == seq => held.read(message),
+            held => *held = Some(Changed::new(message, self.early.take(seq))),
+        }
+        self.early.drop_before(seq);
+    }
+
+    fn seq(&self) -> u64 {
+        self.message().map_or(0, |message| message.seq)
+    }
+}

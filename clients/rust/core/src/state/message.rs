@@ -1,0 +1,132 @@
+//! Messages as they are now.
+
+use parlance_proto::v1;
+use parlance_proto::v1::event::Body;
+
+/// A message as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its place in the room.
+    pub seq: u64,
+    /// Who sent it.
+    pub sender_id: String,
+    /// The sender's id for it.
+    pub client_message_id: String,
+    /// Its text; empty once it is deleted.
+    pub text: String,
+    /// When it was sent, milliseconds since 1970.
+    pub at_millis: i64,
+    /// When its text was last replaced, milliseconds since 1970.
+    pub edited_at_millis: Option<i64>,
+    /// Whether it was deleted.
+    pub is_deleted: bool,
+    /// The message that it answers.
+    pub reply_to_seq: Option<u64>,
+    /// Reactions, in the order of their emoji.
+    pub reactions: Vec<Reaction>,
+    /// The event that last changed it; 0 if none did.
+    pub changed_seq: u64,
+}
+
+/// A reaction, and who has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reaction {
+    /// The emoji.
+    pub emoji: String,
+    /// Those who reacted with it, the first one first.
+    pub user_ids: Vec<String>,
+}
+
+impl Message {
+    /// The message of an event, in the form of the log or the present one.
+    pub(super) fn of(event: &v1::Event) -> Option<Self> {
+        let Some(Body::Message(message)) = &event.body else { return None };
+        let reactions = message
+            .reactions
+            .iter()
+            .map(|reaction| Reaction { emoji: reaction.emoji.clone(), user_ids: reaction.user_ids.clone() });
+        Some(Self {
+            seq: event.seq,
+            sender_id: event.actor_id.clone(),
+            client_message_id: event.request_id.clone(),
+            text: message.text.clone(),
+            at_millis: event.at.as_ref().map_or(0, millis),
+            edited_at_millis: message.edited_at.as_ref().map(millis),
+            is_deleted: message.deleted,
+            reply_to_seq: Some(message.reply_to_seq).filter(|seq| *seq != 0),
+            reactions: reactions.collect(),
+            changed_seq: message.changed_seq,
+        })
+    }
+
+    /// Takes a change to this message, unless it is in there already. Returns whether it was
+    /// not.
+    pub(super) fn change(&mut self, event: &v1::Event) -> bool {
+        if event.seq <= self.changed_seq {
+            return false;
+        }
+        match &event.body {
+            Some(Body::MessageEdited(edited)) if !self.is_deleted => {
+                self.text.clone_from(&edited.text);
+                self.edited_at_millis = Some(event.at.as_ref().map_or(0, millis));
+            }
+            Some(Body::MessageDeleted(_)) => {
+                self.text.clear();
+                self.reactions.clear();
+                self.is_deleted = true;
+            }
+            Some(Body::ReactionAdded(added)) => self.react(&added.emoji, &event.actor_id),
+            Some(Body::ReactionRemoved(removed)) => self.unreact(&removed.emoji, &event.actor_id),
+            _ => return false,
+        }
+        self.changed_seq = event.seq;
+        true
+    }
+
+    pub(super) fn react(&mut self, emoji: &str, user_id: &str) {
+        let place = match self.reactions.iter().position(|reaction| is_same_emoji(&reaction.emoji, emoji)) {
+            Some(place) => place,
+            None => {
+                let place = self.reactions.partition_point(|reaction| reaction.emoji.as_str() < emoji);
+                self.reactions.insert(place, Reaction { emoji: emoji.to_owned(), user_ids: Vec::new() });
+                place
+            }
+        };
+        let users = &mut self.reactions[place].user_ids;
+        users.retain(|user| user != user_id);
+        users.push(user_id.to_owned());
+    }
+
+    pub(super) fn unreact(&mut self, emoji: &str, user_id: &str) {
+        for reaction in &mut self.reactions {
+            if is_same_emoji(&reaction.emoji, emoji) {
+                reaction.user_ids.retain(|user| user != user_id);
+            }
+        }
+        self.reactions.retain(|reaction| !reaction.user_ids.is_empty());
+    }
+}
+
+/// The message that an event changes; `None` for events that change none.
+pub(super) fn target_of(event: &v1::Event) -> Option<u64> {
+    Some(match event.body.as_ref()? {
+        Body::MessageEdited(edited) => edited.target_seq,
+        Body::MessageDeleted(deleted) => deleted.target_seq,
+        Body::ReactionAdded(added) => added.target_seq,
+        Body::ReactionRemoved(removed) => removed.target_seq,
+        _ => return None,
+    })
+}
+
+/// Whether two reactions are one: variation selectors do not count, since keyboards differ in
+/// them.
+pub(super) fn is_same_emoji(one: &str, other: &str) -> bool {
+    let plain = |emoji: &str| -> Vec<char> {
+        emoji.chars().filter(|character| !matches!(character, '\u{fe0e}' | '\u{fe0f}')).collect()
+    };
+    one == other || plain(one) == plain(other)
+}
+
+pub(super) fn millis(at: &prost_types::Timestamp) -> i64 {
+    at.seconds.saturating_mul(1_000).saturating_add(i64::from(at.nanos) / 1_000_000)
+}
