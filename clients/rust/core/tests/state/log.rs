@@ -44,7 +44,7 @@ pub(crate) enum Told {
     Welcome(u64),
     Event(v1::Event),
     Gap(v1::Gap),
-    Inbox(v1::InboxEntry, u64),
+    Inbox(Box<v1::InboxEntry>, u64),
     Read(ReadMark, u64),
     Receipt(&'static str, Receipt, u64),
     Members(Vec<(String, v1::Role)>, u64, u64),
@@ -383,7 +383,7 @@ impl Log {
             hidden: self.is_hidden,
             ..Default::default()
         };
-        self.sources.inbox.push(Told::Inbox(entry, self.order));
+        self.sources.inbox.push(Told::Inbox(Box::new(entry), self.order));
     }
 
     fn list_members(&mut self) {
