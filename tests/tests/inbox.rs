@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use parlance_proto::v1::{self, InboxEntry};
-use parlance_tests::{Conversation, Person, Server, for_each_door, fresh, text_of};
+use parlance_tests::{Conversation, Door, Person, Server, for_each_door, fresh, text_of};
 
 async fn entry(conversation: &mut Conversation, room: &str) -> InboxEntry {
     let inbox = conversation.call(v1::ListInboxRequest::default()).await.unwrap().entries;
@@ -13,6 +13,28 @@ async fn entry(conversation: &mut Conversation, room: &str) -> InboxEntry {
 async fn mark_read(conversation: &mut Conversation, room: &str, seq: u64) -> u64 {
     let request = v1::MarkReadRequest { room_id: room.to_owned(), seq, request_id: fresh("mark") };
     conversation.call(request).await.unwrap().unread_count
+}
+
+/// Not only the present membership counts: what one saw in an earlier one is still there to see.
+#[tokio::test]
+async fn the_last_message_of_an_earlier_membership_is_shown_to_who_comes_back() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.group(&[&bob]).await;
+    let hide = v1::UpdateRoomRequest {
+        room_id: room.clone(),
+        history_visibility: Some(v1::HistoryVisibility::SinceJoined.into()),
+        request_id: fresh("hide"),
+        ..Default::default()
+    };
+    alice.rooms().update_room(hide).await.unwrap();
+    alice.say(&room, "seen").await;
+    alice.remove(&room, &bob).await;
+    alice.say(&room, "missed").await;
+    alice.add(&room, &bob).await;
+    let mut at_bob = bob.connect(Door::Grpc).await;
+    let last = entry(&mut at_bob, &room).await.last_message.expect("a message is near");
+    assert_eq!(text_of(&last), "seen");
 }
 
 /// Unread is the head's message count less the count at one's mark, wherever it is told.

@@ -2,7 +2,7 @@ use futures::{StreamExt, TryStreamExt};
 use parlance_cluster::SignalRoom;
 use parlance_core::Caller;
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
-use parlance_core::{Body, Cursors, Head, Mark, Member, Refusal, RoomId, Unread, UserId};
+use parlance_core::{Body, Cursors, Entry, Head, Mark, Member, Refusal, RoomId, Unread, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
 use parlance_runtime::own_task::run_to_end;
@@ -86,14 +86,7 @@ impl Api {
         });
         let room_proto = room_to_proto(&room);
         let access = Access { room, member: Some(member) };
-        let last_message = match access.visible()?.pop() {
-            Some(range) => {
-                let tail = self.store().read(id, range, LAST_MESSAGE_SCAN, true).await?;
-                let tail = as_of(self.store(), id, access.until()?, tail).await?;
-                tail.into_iter().rev().find(|entry| matches!(entry.event.body, Body::Message(_)))
-            }
-            None => None,
-        };
+        let last_message = self.last_message(id, &access).await?;
         Ok(Some(v1::InboxEntry {
             room: Some(room_proto),
             membership: access.member.as_ref().map(convert::member),
@@ -104,6 +97,21 @@ impl Api {
             peer_id: peer.unwrap_or_default(),
             hidden,
         }))
+    }
+
+    /// The last message that is visible, if it is among the last [`LAST_MESSAGE_SCAN`] visible events.
+    async fn last_message(&self, id: &RoomId, access: &Access) -> Result<Option<Entry>, Error> {
+        let mut left = LAST_MESSAGE_SCAN;
+        for range in access.visible()?.into_iter().rev() {
+            let tail = self.store().read(id, range, left, true).await?;
+            left = left.saturating_sub(tail.len());
+            let tail = as_of(self.store(), id, access.until()?, tail).await?;
+            let last = tail.into_iter().rev().find(|entry| matches!(entry.event.body, Body::Message(_)));
+            if last.is_some() || left == 0 {
+                return Ok(last);
+            }
+        }
+        Ok(None)
     }
 
     pub(crate) async fn set_room_hidden(

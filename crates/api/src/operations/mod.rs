@@ -133,8 +133,10 @@ impl Api {
     /// lies within the membership that is read after it. A membership that began in between is left
     /// out: the settings read before it may open more of the past to it than those it began with.
     pub(crate) async fn access(&self, caller: &UserId, room: &RoomId) -> Result<Access, Error> {
-        let stored = self.store().room(room).await?.ok_or(Error::RoomNotFound)?;
+        let stored = self.store().room(room).await?;
+        // Read in any case: how long it takes must not say whether two people have a direct room.
         let member = self.store().member(room, caller).await?;
+        let stored = stored.ok_or(Error::RoomNotFound)?;
         let member = member.and_then(|member| member.as_of(stored.head().seq()));
         Ok(Access { room: stored, member })
     }

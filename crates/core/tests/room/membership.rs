@@ -3,7 +3,7 @@
 use parlance_core::limits::MAX_INTERVALS;
 use parlance_core::{
     Action, Body, Creation, Interval, Mark, Member, NewRoom, Refusal, Role, Room, RoomId, RoomKind, SeqRange,
-    Timestamp, Visibility, visible_ranges,
+    SettingsChange, Timestamp, Visibility, visible_ranges,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -135,15 +135,32 @@ fn the_successor_is_chosen_as_the_same_append_leaves_the_room() {
 #[test]
 fn an_empty_channel_belongs_to_the_first_who_comes_back() {
     let mut solo = Solo::channel();
+    let hide = SettingsChange { visibility: Some(Visibility::SinceJoined), ..SettingsChange::default() };
+    solo.does("ann", Action::Update(hide)).unwrap();
+    for user in ["bob", "cat", "ann"] {
+        solo.does(user, Action::Leave).unwrap();
+    }
+    for _ in 0..2 {
+        let refused = solo.does("eve", Action::Join);
+        assert_eq!(refused, Err(Refusal::NotJoinable), "its past is not a stranger's to open");
+    }
+    solo.does("cat", Action::Join).unwrap();
+    solo.does("ann", Action::Join).unwrap();
+    assert_eq!(solo.store.members[&user("cat")].role, Role::Owner);
+    assert_eq!(solo.store.members[&user("ann")].role, Role::Member);
+}
+
+#[test]
+fn an_empty_channel_whose_past_is_open_belongs_to_the_first_who_joins() {
+    let mut solo = Solo::channel();
+    let show = SettingsChange { visibility: Some(Visibility::All), ..SettingsChange::default() };
+    solo.does("ann", Action::Update(show)).unwrap();
     for user in ["bob", "cat", "ann"] {
         solo.does(user, Action::Leave).unwrap();
     }
     solo.does("eve", Action::Join).unwrap();
-    assert_eq!(solo.store.members[&user("eve")].role, Role::Member, "its past is not a stranger's to open");
-    solo.does("eve", Action::Leave).unwrap();
-    solo.does("cat", Action::Join).unwrap();
     solo.does("ann", Action::Join).unwrap();
-    assert_eq!(solo.store.members[&user("cat")].role, Role::Owner);
+    assert_eq!(solo.store.members[&user("eve")].role, Role::Owner);
     assert_eq!(solo.store.members[&user("ann")].role, Role::Member);
 }
 

@@ -7,7 +7,7 @@ use super::stop::Stop;
 use super::view::{View, at_least};
 use crate::limits::MAX_MEMBERS;
 use crate::room::command::Refusal;
-use crate::{Body, Member, Role, RoomKind, Standing, UserId};
+use crate::{Body, Member, Role, RoomKind, Standing, UserId, Visibility};
 
 /// `user` joins, whose row is `actor`.
 pub(super) fn join(view: View<'_>, user: &UserId, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
@@ -19,15 +19,21 @@ pub(super) fn join(view: View<'_>, user: &UserId, actor: Option<&Member>) -> Res
         RoomKind::Channel if view.member_count >= MAX_MEMBERS => Refusal::RoomFull,
         RoomKind::Channel if standing == Standing::Removed => Refusal::Removed,
         RoomKind::Channel if standing == Standing::Banned => Refusal::Banned,
-        // Whoever comes back to an abandoned channel finds it theirs. A stranger does not: its past
-        // is not theirs to open.
+        // An owner could open the past of an abandoned channel, which is not for a stranger to read.
+        RoomKind::Channel if view.member_count == 0 && actor.is_none() && !shows_all(view) => {
+            Refusal::NotJoinable
+        }
+        // Whoever is alone in a channel owns it.
         RoomKind::Channel => {
-            let is_back = actor.is_some() && view.member_count == 0;
-            let role = if is_back { Role::Owner } else { Role::Member };
+            let role = if view.member_count == 0 { Role::Owner } else { Role::Member };
             return Ok(vec![Body::MemberAdded { user: user.clone(), role }]);
         }
     };
     Err(refusal.into())
+}
+
+fn shows_all(view: View<'_>) -> bool {
+    view.room.info.settings.visibility == Visibility::All
 }
 
 pub(super) fn add(view: View<'_>, actor: &Member, users: &[UserId]) -> Result<Vec<Body>, Stop> {

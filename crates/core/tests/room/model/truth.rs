@@ -128,9 +128,13 @@ impl Truth {
             Body::MemberAdded { user, role } if mine(user) => {
                 let alone = self.active().count() == 0;
                 let free = self.standing(user) == Standing::Free;
+                let shows_all =
+                    self.settings.as_ref().is_some_and(|settings| settings.visibility == Visibility::All);
+                let stranger_opens = alone && !shows_all && !self.members.contains_key(user);
                 self.kind == Some(RoomKind::Channel)
                     && actor.is_none()
                     && free
+                    && !stranger_opens
                     && (*role == Role::Owner) == alone
             }
             Body::MemberAdded { user, role } => {
