@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::mapref::entry::Entry;
-use parlance_core::limits::{MAX_LOOKUP_MEMBERS, MAX_SIGNAL_MEMBERS};
+use parlance_core::limits::MAX_LOOKUP_MEMBERS;
 use parlance_core::{Body, Chunk, Event, Member, RoomId, UserId};
-use parlance_delivery::{Outlet, SharedFrame};
+use parlance_delivery::Outlet;
 use parlance_registry::Registry;
 use parlance_runtime::map::Map;
 use parlance_store::{Store, StoreError, UserRoom};
@@ -20,19 +20,6 @@ use crate::ring::{Fetched, Verified};
 use crate::state::{RoomState, Terms};
 use crate::subscription::{Mailbox, Subscription};
 
-/// The sessions that a signal is for.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SignalTarget<'a> {
-    /// Those of members of these rooms.
-    pub rooms: &'a [RoomId],
-    /// Those of these users.
-    pub users: &'a [UserId],
-    /// Not those of this user.
-    pub except: Option<&'a UserId>,
-    /// Rooms with more members than most signals are sent to are not left out.
-    pub in_large_rooms: bool,
-}
-
 /// Rooms with sessions on this node, and the sessions of each user.
 pub struct Hub {
     store: Arc<dyn Store>,
@@ -40,7 +27,7 @@ pub struct Hub {
     tasks: TaskTracker,
     sizes: &'static Sizes,
     feeds: Map<RoomId, Arc<Feed>>,
-    users: Map<UserId, Vec<Arc<Mailbox>>>,
+    pub(crate) users: Map<UserId, Vec<Arc<Mailbox>>>,
     lingering: Arc<Lingering>,
     next_session: AtomicU64,
 }
@@ -338,25 +325,6 @@ impl Hub {
                 sleep(REFRESH_AGAIN).await;
             }
         });
-    }
-
-    /// Sends a signal to the sessions here that it is for, each once.
-    pub fn signal(&self, to: &SignalTarget<'_>, frame: &SharedFrame) {
-        let mut told = std::collections::BTreeSet::new();
-        let mut tell = |mailbox: &Mailbox| {
-            if to.except != Some(mailbox.user()) && told.insert(mailbox.session()) {
-                mailbox.signal(frame.clone());
-            }
-        };
-        for user in to.users {
-            let mailboxes = self.users.get(user).map(|mailboxes| mailboxes.clone()).unwrap_or_default();
-            mailboxes.iter().for_each(|mailbox| tell(mailbox));
-        }
-        let most = if to.in_large_rooms { u64::MAX } else { MAX_SIGNAL_MEMBERS };
-        for room in to.rooms {
-            let feed = self.feed(room);
-            feed.iter().flat_map(|feed| feed.listeners(most)).for_each(|mailbox| tell(&mailbox));
-        }
     }
 
     /// Drops the rings of rooms in which nothing has happened for a while.

@@ -1,0 +1,95 @@
+use parlance_core::RoomIdKey;
+use parlance_store::RoomIds;
+
+use super::*;
+use crate::testing::{TestNode, caller, group, user};
+
+fn request(id: &str) -> v1::CreateRoomRequest {
+    let kind = v1::RoomKind::Group.into();
+    v1::CreateRoomRequest { kind, request_id: id.to_owned(), ..Default::default() }
+}
+
+#[tokio::test]
+async fn repeats_find_rooms_whose_ids_were_made_without_a_key() {
+    let alice = caller("alice");
+    let key = RoomIdKey::new([7; RoomIdKey::BYTES]);
+    let node = TestNode::start_with(RoomIds { key: key.clone(), some_unkeyed: true });
+    node.store.answer_all();
+    let old = group("first");
+    let old_id = old.info.id.clone();
+    node.api.rooms().create(old).await.unwrap();
+
+    let repeat = node.api.create_room(&alice, request("first")).await.unwrap();
+    assert_eq!((repeat.is_repeat, repeat.room.unwrap().room_id), (true, old_id.to_string()));
+    let second = RequestId::parse("second").unwrap();
+    let expected = RoomId::created(&key, &alice.user, &second);
+    for is_repeat in [false, true] {
+        let created = node.api.create_room(&alice, request("second")).await.unwrap();
+        assert_eq!((created.is_repeat, created.room.unwrap().room_id), (is_repeat, expected.to_string()));
+    }
+}
+
+/// Has `by` set the title.
+async fn rename(api: &Api, by: &str, room_id: &str, title: &str) {
+    let request = v1::UpdateRoomRequest {
+        room_id: room_id.to_owned(),
+        title: Some(title.to_owned()),
+        request_id: title.to_owned(),
+        ..Default::default()
+    };
+    api.update_room(&caller(by), request).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_repeated_creation_shows_who_has_left_nothing_of_later() {
+    let node = TestNode::start();
+    node.store.answer_all();
+    for id in ["alice", "bob"] {
+        node.api.ensure_user(&caller(id)).await.unwrap();
+    }
+    let with_bob = v1::CreateRoomRequest { member_ids: vec!["bob".to_owned()], ..request("first") };
+    let created = node.api.create_room(&caller("alice"), with_bob.clone()).await.unwrap().room.unwrap();
+    rename(&node.api, "alice", &created.room_id, "before").await;
+    let room_id = created.room_id.clone();
+    let leave = v1::LeaveRoomRequest { room_id, request_id: "leave".to_owned(), ..Default::default() };
+    node.api.leave_room(&caller("alice"), leave).await.unwrap();
+    rename(&node.api, "bob", &created.room_id, "after").await;
+
+    let again = node.api.create_room(&caller("alice"), with_bob).await.unwrap();
+    let room = again.room.unwrap();
+    assert_eq!((again.is_repeat, room.settings.unwrap().title.as_str()), (true, "before"));
+    let in_it = node.api.access(&user("bob"), &RoomId::parse(&created.room_id).unwrap()).await.unwrap();
+    assert!(room.head_seq < in_it.room.head().seq());
+}
+
+#[tokio::test]
+async fn lists_show_nothing_from_after_a_removal_that_comes_between_their_reads() {
+    for include_left in [None, Some(false), Some(true)] {
+        let node = TestNode::start();
+        node.store.answer_all();
+        let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
+        rename(&node.api, "alice", room.as_str(), "before").await;
+        let (api, room_id) = (node.api.clone(), room.to_string());
+        let work = async move {
+            let remove = v1::RemoveMemberRequest {
+                room_id: room_id.clone(),
+                user_id: "bob".to_owned(),
+                request_id: "remove".to_owned(),
+                ..Default::default()
+            };
+            api.remove_member(&caller("alice"), remove).await.unwrap();
+            rename(&api, "alice", &room_id, "after").await;
+        };
+        *node.store.after_page.lock().unwrap() = Some(Box::pin(work));
+        let Some(include_left) = include_left else {
+            let inbox = node.api.list_inbox(&caller("bob"), Default::default()).await.unwrap();
+            assert_eq!(inbox.entries, []);
+            continue;
+        };
+        let request = v1::ListRoomsRequest { include_left, ..Default::default() };
+        let listed = node.api.list_rooms(&caller("bob"), request).await.unwrap().rooms;
+        let titles: Vec<String> =
+            listed.into_iter().map(|room| room.settings.unwrap_or_default().title).collect();
+        assert_eq!(titles, if include_left { vec!["before"] } else { vec![] });
+    }
+}
