@@ -21,6 +21,7 @@ impl FleetTag {
         Self(tag)
     }
 
+    #[cfg(any(feature = "redis", test))]
     pub(crate) fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {
         Self(bytes)
     }

@@ -1,5 +1,5 @@
 //! Who is online where, and delivery between nodes: the [`Registry`] trait, [`Local`]
-//! for a single node, and Redis for many.
+//! for a single node, and Redis for many (feature `redis`).
 //!
 //! Everything here is a hint. What a registry loses, it says ([`Notice::Missed`]), and
 //! whoever listens compares with the store.
@@ -9,10 +9,12 @@ mod fleet;
 mod limits;
 mod local;
 pub mod numbering;
+#[cfg(feature = "redis")]
 mod redis;
 mod registry;
 
 pub use fleet::{FleetKey, FleetTag, Seal};
 pub use local::Local;
+#[cfg(feature = "redis")]
 pub use redis::{ConnectError, Difference, Redis, RedisOptions};
 pub use registry::{Health, NodeId, Notice, Registry, RegistryError, To};

@@ -3,9 +3,12 @@
 
 mod admin;
 mod backend;
+#[cfg_attr(not(feature = "cluster"), path = "cluster/absent.rs")]
+mod cluster;
 pub mod config;
 mod data_dir;
 mod edge;
+pub mod features;
 mod guard;
 mod keys;
 mod listener;
@@ -14,7 +17,6 @@ mod origin;
 mod readiness;
 mod routes;
 mod server;
-mod tables_claim;
 mod tls;
 mod web;
 

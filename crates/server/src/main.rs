@@ -12,7 +12,7 @@ use crate::cli::{Command, chat, config, restored, serve, tables, token};
 /// A chat backend: rooms, messages, history, inbox and presence over gRPC, grpc-web,
 /// WebSocket and REST.
 #[derive(Parser)]
-#[command(name = "parlance", version, max_term_width = 100)]
+#[command(name = "parlance", version = parlance_server::features::VERSION, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -1,22 +1,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use parlance_api::auth::Auth;
 use parlance_api::services::Services;
 use parlance_api::{Api, Parts};
 use parlance_cluster::Departure;
 use parlance_core::{Clock, ClockMonitor, SystemClock};
-use parlance_registry::{FleetKey, FleetTag, Local, NodeId, Redis, Registry};
+use parlance_registry::{Local, NodeId, Registry};
 use parlance_runtime::BoundedClock;
-use parlance_store::{Durability, Dynamo, DynamoOptions, Embedded, Store};
+use parlance_store::{Durability, Embedded, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cluster::TablesClaim;
 use crate::config::{self, Identity, StoreConfig};
 use crate::readiness::{Readiness, watch_clock, watch_registry, watch_store, watch_warning};
-use crate::tables_claim::TablesClaim;
-use crate::{data_dir, keys};
+use crate::{cluster, data_dir, keys};
 
 /// A running node: what keeps rooms and sessions.
 pub(crate) struct Node {
@@ -45,18 +45,13 @@ impl Node {
         report_tokens(&auth, &config.identity);
         let monitor = Arc::new(ClockMonitor::new(Arc::new(SystemClock)));
         let clock: Arc<dyn Clock> = Arc::new(BoundedClock::new(monitor.clone()));
-        let Opened { store, embedded, dynamo } = open_store(config, &monitor).await?;
+        let Opened { store, embedded, claim } = open_store(config, &monitor, &clock).await?;
         let identity = store.identity().await.context("cannot settle the identity of the store")?;
         let room_ids = store.room_ids().await.context("cannot read how ids of rooms are made")?;
         tracing::info!(%identity, "the store is open");
-        let claim = match (dynamo, &config.redis) {
-            (Some(store), Some(redis)) => {
-                let claim = TablesClaim { store, prefix: redis.prefix.clone(), clock: clock.clone() };
-                claim.start().await?;
-                Some(Arc::new(claim))
-            }
-            _ => None,
-        };
+        if let Some(claim) = &claim {
+            claim.start().await?;
+        }
         let registry = join(config, &identity, room_ids.key.as_bytes(), &auth, &monitor).await?;
         let parts = Parts {
             store: store.clone(),
@@ -129,14 +124,18 @@ fn report_tokens(auth: &Auth, identity: &Identity) {
     }
 }
 
-/// A store, and which one it is.
+/// A store, and what belongs to the kind that it is.
 struct Opened {
     store: Arc<dyn Store>,
     embedded: Option<Arc<Embedded>>,
-    dynamo: Option<Dynamo>,
+    claim: Option<Arc<TablesClaim>>,
 }
 
-async fn open_store(config: &config::Node, clock: &Arc<ClockMonitor>) -> anyhow::Result<Opened> {
+async fn open_store(
+    config: &config::Node,
+    monitor: &Arc<ClockMonitor>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Opened> {
     match &config.store {
         StoreConfig::Embedded { sync } => {
             let durability = if *sync { Durability::Synced } else { Durability::Buffered };
@@ -144,24 +143,12 @@ async fn open_store(config: &config::Node, clock: &Arc<ClockMonitor>) -> anyhow:
             let options = parlance_store::Options { durability, ..parlance_store::Options::default() };
             let open = move || Embedded::open(&dir, options);
             let store = Arc::new(tokio::task::spawn_blocking(open).await??);
-            Ok(Opened { store: store.clone(), embedded: Some(store), dynamo: None })
+            Ok(Opened { store: store.clone(), embedded: Some(store), claim: None })
         }
         StoreConfig::Dynamodb { table_prefix } => {
-            let (table_prefix, clock) = (table_prefix.clone(), clock.clone());
-            let options = DynamoOptions { table_prefix, clock, ..DynamoOptions::default() };
-            let store = Dynamo::connect(&options).await?;
-            let report = store.check_tables().await.context("cannot look at the tables in dynamodb")?;
-            for warning in &report.warnings {
-                tracing::warn!("{warning}");
-            }
-            if !report.problems.is_empty() {
-                let problems = report.problems.join("; ");
-                bail!("the tables in dynamodb will not do: {problems}. See `parlance tables create`");
-            }
-            if config.redis.is_none() {
-                tracing::warn!("without redis this node hears late of what others on these tables write");
-            }
-            Ok(Opened { store: Arc::new(store.clone()), embedded: None, dynamo: Some(store) })
+            let (store, claim) =
+                cluster::open_tables(table_prefix, config.redis.as_ref(), monitor, clock).await?;
+            Ok(Opened { store, embedded: None, claim })
         }
     }
 }
@@ -177,12 +164,8 @@ async fn join(
     match &config.redis {
         None => Ok(Arc::new(Local::new(node))),
         Some(redis) => {
-            let mut options = redis.options();
-            options.clock = clock.clone();
-            options.signing_key = Some(auth.key_fingerprint(&redis.prefix));
-            options.fleet = FleetTag::of(store_identity, &redis.prefix);
-            options.key = FleetKey::derive(secret, options.fleet);
-            Ok(Redis::connect(node, options).await?)
+            let signing_key = auth.key_fingerprint(&redis.prefix);
+            cluster::join(node, redis, store_identity, secret, signing_key, clock).await
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Where rooms, members, messages and users are kept: the [`Store`] trait, and behind it
-//! the [`Embedded`] engine for one node and [`Dynamo`] for many.
+//! the [`Embedded`] engine for one node and, with the feature `dynamodb`, `Dynamo` for many.
 //!
 //! The log of a room is kept in chunks; appending one is conditional on the head that
 //! it follows. Everything that a reader is given is durable.
 #![warn(missing_docs)]
 
+#[cfg(feature = "dynamodb")]
 mod dynamo;
 mod embedded;
 mod error;
@@ -17,6 +18,7 @@ mod record;
 mod room_ids;
 mod store;
 
+#[cfg(feature = "dynamodb")]
 pub use dynamo::{Dynamo, DynamoOptions, OtherFleet, TableOptions, TableReport};
 pub use embedded::{Durability, Embedded, OpenError, Options};
 pub use error::{AppendError, StoreError};

@@ -9,6 +9,7 @@ pub(crate) mod chat;
 pub(crate) mod config;
 pub(crate) mod restored;
 pub(crate) mod serve;
+#[cfg_attr(not(feature = "cluster"), path = "no_tables.rs")]
 pub(crate) mod tables;
 pub(crate) mod token;
 mod watchdog;

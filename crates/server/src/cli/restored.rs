@@ -3,7 +3,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use parlance_server::config::TABLE_PREFIX;
-use parlance_store::{Dynamo, DynamoOptions, Embedded, Options};
+use parlance_server::features::require_cluster;
+use parlance_store::{Embedded, Options};
 
 /// A copied data directory, and copied tables, are noticed without this. A restored volume or
 /// items that were put back into the same tables are not. Stop all nodes first.
@@ -35,18 +36,16 @@ enum Engine {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let epoch = match arguments.store {
         Engine::Embedded => {
             let dir = arguments.data_dir.join("store");
             anyhow::ensure!(dir.is_dir(), "there is no store in {}", arguments.data_dir.display());
             Embedded::open(&dir, Options::default())?.restored().context("cannot write the identity")?
         }
-        Engine::Dynamodb => runtime.block_on(async {
-            let table_prefix = arguments.table_prefix.clone();
-            let store = Dynamo::connect(&DynamoOptions { table_prefix, ..DynamoOptions::default() }).await?;
-            store.restored().await.context("cannot write the identity")
-        })?,
+        Engine::Dynamodb => {
+            require_cluster("--store dynamodb")?;
+            super::tables::restored(&arguments.table_prefix)?
+        }
     };
     println!("the epoch is {epoch} now: clients drop what they hold and read anew");
     Ok(())

@@ -89,7 +89,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
     let (address, admin) = (server.address(), server.admin_address());
     let mut out = std::io::stdout().lock();
-    writeln!(out, "parlance {} serves", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "parlance {} serves", parlance_server::features::VERSION)?;
     writeln!(out)?;
     let s = if config.tls.is_some() { "s" } else { "" };
     let url = format!("http{s}://{address}");

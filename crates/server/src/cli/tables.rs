@@ -35,6 +35,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(ask(arguments))
 }
 
+/// Raises the epoch of the store in these tables. Returns the new one.
+pub(crate) fn restored(table_prefix: &str) -> anyhow::Result<u64> {
+    let table_prefix = table_prefix.to_owned();
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let store = Dynamo::connect(&DynamoOptions { table_prefix, ..DynamoOptions::default() }).await?;
+        store.restored().await.context("cannot write the identity")
+    })
+}
+
 async fn ask(arguments: &Arguments) -> anyhow::Result<()> {
     let options = DynamoOptions { table_prefix: arguments.table_prefix.clone(), ..DynamoOptions::default() };
     let (store, clock) = (Dynamo::connect(&options).await?, options.clock);

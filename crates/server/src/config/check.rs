@@ -1,5 +1,5 @@
 use super::{Config, Role, StoreConfig};
-use crate::{data_dir, keys, tls};
+use crate::{cluster, data_dir, keys, tls};
 
 impl Config {
     /// Looks at what the options name, as a start does before it opens anything: key files,
@@ -14,7 +14,7 @@ impl Config {
         let Role::Node(node) = &self.role else { return Ok(()) };
         keys::configured(&node.identity)?;
         if let Some(redis) = &node.redis {
-            redis.options().validate()?;
+            cluster::check_redis(redis)?;
         }
         if matches!(node.store, StoreConfig::Embedded { .. }) {
             data_dir::inspect(&node.data_dir)?;

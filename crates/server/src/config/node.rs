@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use parlance_registry::RedisOptions;
 
 use super::options::{OnOff, Options, StoreName, TABLE_PREFIX};
+use crate::features::require_cluster;
 
 /// A node: what keeps rooms and sessions.
 #[derive(Debug, Clone)]
@@ -121,6 +121,7 @@ impl Node {
 impl StoreConfig {
     fn new(options: &Options) -> anyhow::Result<Self> {
         if options.store == Some(StoreName::Dynamodb) {
+            require_cluster("--store dynamodb")?;
             ensure!(options.sync.is_none(), "sync is for --store embedded: dynamodb always writes durably");
             let table_prefix = options.table_prefix.clone().unwrap_or_else(|| TABLE_PREFIX.into());
             return Ok(Self::Dynamodb { table_prefix });
@@ -131,14 +132,6 @@ impl StoreConfig {
 }
 
 impl RedisConfig {
-    /// For the registry.
-    pub(crate) fn options(&self) -> RedisOptions {
-        let mut options = RedisOptions::new(&self.url);
-        options.prefix.clone_from(&self.prefix);
-        options.shards = self.shards;
-        options
-    }
-
     fn new(options: &Options) -> anyhow::Result<Option<Self>> {
         let Some(url) = options.redis.clone() else {
             ensure!(options.redis_prefix.is_none(), "redis-prefix goes with --redis");
@@ -146,6 +139,7 @@ impl RedisConfig {
             ensure!(options.isolation_seconds.is_none(), "isolation-seconds goes with --redis");
             return Ok(None);
         };
+        require_cluster("--redis")?;
         let prefix = options.redis_prefix.clone().unwrap_or_else(|| "parlance:".into());
         let seconds = options.isolation_seconds.map(|seconds| Duration::from_secs(seconds.into()));
         let isolation = seconds.unwrap_or(parlance_api::ISOLATION);

@@ -26,6 +26,7 @@ pub(crate) enum Need {
     /// Nodes to ask, for an edge.
     Nodes,
     /// Tables that no other fleet serves.
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "without a cluster nothing claims them"))]
     Tables,
     /// A clock that agrees with those of store and registry.
     Clock,

@@ -1,0 +1,53 @@
+//! In place of [`cluster`](crate::cluster) where it is not built in. The configuration refuses what would
+//! lead here; each of these refuses it once more.
+
+use std::sync::Arc;
+
+use parlance_core::{Clock, ClockMonitor};
+use parlance_registry::{NodeId, Registry};
+use parlance_store::Store;
+
+use crate::config::RedisConfig;
+use crate::features::not_built_in;
+use crate::readiness::Readiness;
+
+/// A claim that nobody can make.
+pub(crate) enum TablesClaim {}
+
+impl TablesClaim {
+    pub(crate) async fn start(&self) -> anyhow::Result<()> {
+        match *self {}
+    }
+
+    pub(crate) async fn keep(self: Arc<Self>, _readiness: Readiness) {
+        match *self {}
+    }
+
+    pub(crate) async fn stop(&self, _registry: &dyn Registry) {
+        match *self {}
+    }
+}
+
+pub(crate) async fn open_tables(
+    _table_prefix: &str,
+    _redis: Option<&RedisConfig>,
+    _monitor: &Arc<ClockMonitor>,
+    _clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(Arc<dyn Store>, Option<Arc<TablesClaim>>)> {
+    Err(not_built_in("DynamoDB"))
+}
+
+pub(crate) fn check_redis(_redis: &RedisConfig) -> anyhow::Result<()> {
+    Err(not_built_in("Redis"))
+}
+
+pub(crate) async fn join(
+    _node: NodeId,
+    _redis: &RedisConfig,
+    _store_identity: &str,
+    _secret: &[u8],
+    _signing_key: String,
+    _clock: &Arc<ClockMonitor>,
+) -> anyhow::Result<Arc<dyn Registry>> {
+    Err(not_built_in("Redis"))
+}

@@ -1,0 +1,71 @@
+//! What only the nodes of a cluster need: the store and the registry that they share.
+
+mod tables_claim;
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use parlance_core::{Clock, ClockMonitor};
+use parlance_registry::{FleetKey, FleetTag, NodeId, Redis, RedisOptions, Registry};
+use parlance_store::{Dynamo, DynamoOptions, Store};
+
+use crate::config::RedisConfig;
+
+pub(crate) use tables_claim::TablesClaim;
+
+/// Opens the store in DynamoDB, and with Redis what claims its tables.
+pub(crate) async fn open_tables(
+    table_prefix: &str,
+    redis: Option<&RedisConfig>,
+    monitor: &Arc<ClockMonitor>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(Arc<dyn Store>, Option<Arc<TablesClaim>>)> {
+    let (table_prefix, monitor) = (table_prefix.to_owned(), monitor.clone());
+    let options = DynamoOptions { table_prefix, clock: monitor, ..DynamoOptions::default() };
+    let store = Dynamo::connect(&options).await?;
+    let report = store.check_tables().await.context("cannot look at the tables in dynamodb")?;
+    for warning in &report.warnings {
+        tracing::warn!("{warning}");
+    }
+    if !report.problems.is_empty() {
+        let problems = report.problems.join("; ");
+        bail!("the tables in dynamodb will not do: {problems}. See `parlance tables create`");
+    }
+    if redis.is_none() {
+        tracing::warn!("without redis this node hears late of what others on these tables write");
+    }
+    let claim = redis.map(|redis| {
+        let (store, prefix) = (store.clone(), redis.prefix.clone());
+        Arc::new(TablesClaim { store, prefix, clock: clock.clone() })
+    });
+    Ok((Arc::new(store), claim))
+}
+
+/// Checks what can be checked of the settings for Redis without connecting.
+pub(crate) fn check_redis(redis: &RedisConfig) -> anyhow::Result<()> {
+    Ok(redis_options(redis).validate()?)
+}
+
+/// Joins the other nodes. `secret` is the store's, `signing_key` the fingerprint of the key for tokens.
+pub(crate) async fn join(
+    node: NodeId,
+    redis: &RedisConfig,
+    store_identity: &str,
+    secret: &[u8],
+    signing_key: String,
+    clock: &Arc<ClockMonitor>,
+) -> anyhow::Result<Arc<dyn Registry>> {
+    let mut options = redis_options(redis);
+    options.clock = clock.clone();
+    options.signing_key = Some(signing_key);
+    options.fleet = FleetTag::of(store_identity, &redis.prefix);
+    options.key = FleetKey::derive(secret, options.fleet);
+    Ok(Redis::connect(node, options).await?)
+}
+
+fn redis_options(redis: &RedisConfig) -> RedisOptions {
+    let mut options = RedisOptions::new(&redis.url);
+    options.prefix.clone_from(&redis.prefix);
+    options.shards = redis.shards;
+    options
+}
