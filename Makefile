@@ -48,7 +48,7 @@ unit: build ## unit, property, contract, crash and end-to-end tests
 
 shared: build $(TOOLS)/ready ## what holds for one node with its own store, on DynamoDB and Redis
 	PARLANCE_TEST_STORE=dynamodb $(CARGO) nextest run --locked --workspace --no-fail-fast \
-		-E 'package(parlance-tests) & binary(/^($(BOTH))$$/)'
+		-E 'package(parlance-tests) & test(/^($(BOTH))::/)'
 
 doc-examples: build
 	$(CARGO) test --locked --workspace --doc --quiet

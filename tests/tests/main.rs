@@ -1,0 +1,46 @@
+//! All end-to-end tests in one binary: linking one for each file took longer than most of them run.
+
+mod bad_frames;
+mod bad_ids;
+mod bad_input;
+mod changes;
+mod chat;
+mod clock;
+mod cluster;
+mod edge;
+mod exactly_once;
+mod first_use;
+mod fleet;
+mod front;
+mod hidden;
+mod identity;
+mod inbox;
+mod isolation;
+mod load_balancers;
+mod never_reads;
+mod origins;
+mod permissions;
+mod profiles;
+mod rest;
+mod resume;
+mod seam;
+mod shutdown;
+mod slow_reader;
+mod slow_redis;
+mod strangers;
+mod tls;
+mod tokens;
+mod versions;
+mod visibility;
+
+/// Cargo finds files beside this one by themselves only where each is a binary of its own.
+#[test]
+fn every_file_of_tests_is_part_of_this_binary() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+    let files = std::fs::read_dir(folder).expect("the folder of the tests");
+    let names = files.map(|file| file.expect("its files").file_name().to_string_lossy().into_owned());
+    let modules = names.filter_map(|name| name.strip_suffix(".rs").map(str::to_owned));
+    for module in modules.filter(|module| module != "main") {
+        assert!(include_str!("main.rs").contains(&format!("\nmod {module};\n")), "there is no `mod {module};`");
+    }
+}
