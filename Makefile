@@ -92,29 +92,29 @@ browser: build $(TOOLS)/ready ## the web app, in Chromium
 	cd $(WEB) && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
 
 replay-few: build ## a few rooms through a server that is killed in the middle
-	./target/debug/parlance-bench replay tests/data/irc --kill
-	if [ -d $(DIR) ]; then ./target/debug/parlance-bench replay $(DIR) --rooms 1 --kill; fi
+	./target/debug/parlance-trials replay tests/data/irc --kill
+	if [ -d $(DIR) ]; then ./target/debug/parlance-trials replay $(DIR) --rooms 1 --kill; fi
 
 replay: ## replay all logs in DIR against a server of its own, with a kill -9 in the middle
-	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
-	./target/release/parlance-bench replay $(DIR) --kill
+	$(CARGO) build --release --locked -p parlance-server -p parlance-trials
+	./target/release/parlance-trials replay $(DIR) --kill
 
 # A planted bug needs a build that lets it be planted.
 torture: $(TOOLS)/ready ## a cluster under faults, every promise checked: SEED=, DURATION= seconds, PLANT= a bug to find
 ifdef PLANT
-	$(CARGO) build --locked -p parlance-server -p parlance-bench
-	./target/debug/parlance-bench torture --seed $(SEED) --plant $(PLANT)
+	$(CARGO) build --locked --workspace --all-targets
+	./target/debug/parlance-trials torture --seed $(SEED) --plant $(PLANT)
 else
-	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
-	./target/release/parlance-bench torture --seed $(SEED) --duration $(DURATION)
+	$(CARGO) build --release --locked -p parlance-server -p parlance-trials
+	./target/release/parlance-trials torture --seed $(SEED) --duration $(DURATION)
 endif
 
 torture-few: build $(TOOLS)/ready ## the same for half a minute, as part of the tests
-	./target/debug/parlance-bench torture --seed $(SEED) --duration 30
+	./target/debug/parlance-trials torture --seed $(SEED) --duration 30
 
-torture-planted: $(TOOLS)/ready ## plants every known bug in turn; fails unless each is found
-	$(CARGO) build --locked -p parlance-server -p parlance-bench
-	./target/debug/parlance-bench torture --seed $(SEED) --planted
+torture-planted: build $(TOOLS)/ready ## plants every known bug in turn; fails unless each is found
+	$(CARGO) build --locked --workspace --all-targets
+	./target/debug/parlance-trials torture --seed $(SEED) --planted
 
 fleet: $(TOOLS)/ready ## what several nodes cost, as quoted in docs/performance.md
 	$(CARGO) build --release --locked -p parlance-server -p parlance-bench

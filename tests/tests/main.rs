@@ -41,6 +41,9 @@ fn every_file_of_tests_is_part_of_this_binary() {
     let names = files.map(|file| file.expect("its files").file_name().to_string_lossy().into_owned());
     let modules = names.filter_map(|name| name.strip_suffix(".rs").map(str::to_owned));
     for module in modules.filter(|module| module != "main") {
-        assert!(include_str!("main.rs").contains(&format!("\nmod {module};\n")), "there is no `mod {module};`");
+        assert!(
+            include_str!("main.rs").contains(&format!("\nmod {module};\n")),
+            "there is no `mod {module};`"
+        );
     }
 }

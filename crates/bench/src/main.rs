@@ -1,18 +1,12 @@
-//! `parlance-bench`: replays real conversations and checks every message, and measures.
+//! `parlance-bench`: measures, and starts a cluster to try things on.
 // The output of these commands is their purpose: tables on stdout, progress on stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
-// Memberships are lists of ranges, often of one.
-#![allow(clippy::single_range_in_vec_init, reason = "such a list is meant")]
 
 mod cluster;
 mod fleet;
 mod measure;
 mod peers;
 mod processes;
-mod replay;
-mod seeded;
-mod server_process;
-mod torture;
 
 use std::process::ExitCode;
 
@@ -21,8 +15,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Replays real conversations through a Parlance server and checks that every message
-/// arrived everywhere, once and in order; or measures how fast it is.
+/// Measures how fast a Parlance server is; or starts a cluster to try things on.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -32,10 +25,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Replay(replay::Args),
     Measure(measure::Args),
     Fleet(fleet::Args),
-    Torture(torture::Args),
     Cluster(cluster::Args),
     /// A counterpart of `measure`, in a process of its own.
     #[command(hide = true)]
@@ -51,13 +42,11 @@ enum Command {
 async fn main() -> ExitCode {
     let command = async {
         match Cli::parse().command {
-            Command::Replay(args) => Box::pin(replay::run(args)).await,
             Command::Measure(args) => Box::pin(measure::run(args)).await,
             Command::Fleet(args) => Box::pin(fleet::run(args)).await,
             Command::Cluster(args) => Box::pin(cluster::run(args)).await,
             Command::Hold(hold) => Box::pin(measure::hold(hold)).await,
             Command::Bare { kind } => measure::bare(kind).await,
-            Command::Torture(args) => Box::pin(torture::run(args)).await,
         }
     };
     // Interrupted, too, it ends the servers that it started: they go with the future.

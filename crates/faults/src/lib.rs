@@ -1,4 +1,4 @@
-//! Faults on purpose, for tests and for `parlance-bench torture`: real servers started on
+//! Faults on purpose, for tests and for `parlance-trials torture`: real servers started on
 //! loopback, and proxies in front of them that cut, delay, refuse and lie.
 #![warn(missing_docs)]
 

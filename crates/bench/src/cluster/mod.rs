@@ -12,7 +12,7 @@ use parlance_faults::redis::RedisServer;
 
 use self::front::{Front, PickPort, any_port, free_port};
 use self::nodes::{Nodes, Shared};
-use crate::server_process::server_program;
+use parlance_testbed::server_program;
 
 /// Starts a cluster to try things on: Redis, the DynamoDB API, nodes, and nginx in front.
 ///

@@ -10,8 +10,8 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, interval, sleep};
 
 use super::front::PickPort;
-use crate::server_process::{get, spawn};
-use crate::torture::token;
+use parlance_testbed::token;
+use parlance_testbed::{get, spawn};
 
 /// The first node's port, and its operators'; the others follow.
 const FIRST: u16 = 8081;

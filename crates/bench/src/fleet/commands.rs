@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use super::Effort;
 use super::people::{create, open_deaf, room};
 use crate::measure::raw::send_many;
-use crate::torture::Cluster;
+use parlance_testbed::Cluster;
 
 /// Members of the largest room that are connected.
 const CONNECTED: usize = 300;

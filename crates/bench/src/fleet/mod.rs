@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::server_process::server_program;
-use crate::torture::{Cluster, Options};
+use parlance_testbed::server_program;
+use parlance_testbed::{Cluster, Options};
 
 /// Measures a fleet: starts Redis, a DynamoDB API server and nodes of its own.
 ///

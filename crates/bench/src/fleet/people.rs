@@ -6,7 +6,7 @@ use parlance_client::transport::{Dialer, Door};
 use parlance_client::{Config, Session, Update, Updates};
 
 use crate::measure::raw::Creator;
-use crate::torture::{Cluster, Unary, token};
+use parlance_testbed::{Cluster, Unary, token};
 
 /// Things that are set up at a time.
 const AT_ONCE: usize = 32;

@@ -9,7 +9,7 @@ use super::Effort;
 use super::people::{create, open_deaf, room};
 use crate::measure::raw::send_many;
 use crate::measure::text;
-use crate::torture::Cluster;
+use parlance_testbed::Cluster;
 
 const WRITE_UNITS: &str = "parlance_dynamodb_write_units_total";
 const READ_UNITS: &str = "parlance_dynamodb_read_units_total";

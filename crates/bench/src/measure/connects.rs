@@ -13,7 +13,7 @@ use super::results::{Goal, Results};
 use super::series::Series;
 use super::{Effort, progress};
 use crate::processes;
-use crate::server_process::ServerProcess;
+use parlance_testbed::ServerProcess;
 
 /// Who comes and goes, and how many of them do so at a time.
 const USERS: usize = 1_000;

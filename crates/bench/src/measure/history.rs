@@ -11,8 +11,8 @@ use super::results::{Goal, Results};
 use super::series::{Series, quantile};
 use super::{Effort, many_nodes, progress, raw};
 use crate::fleet::people;
-use crate::seeded::Seeded;
-use crate::server_process::ServerProcess;
+use parlance_testbed::Seeded;
+use parlance_testbed::ServerProcess;
 
 /// Messages of the room that a long one is compared with.
 const SHORT: u64 = 1_000;

@@ -12,7 +12,7 @@ use super::raw::{Creator, create_users, send_many};
 use super::results::{Goal, Results};
 use super::series::Series;
 use super::{Effort, progress};
-use crate::server_process::ServerProcess;
+use parlance_testbed::ServerProcess;
 
 /// Resident memory is settled when it moves less than this share of itself between two
 /// looks, or at the deadline.

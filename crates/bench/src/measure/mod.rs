@@ -24,7 +24,7 @@ pub(crate) use self::load::Bare;
 pub(crate) use self::many_nodes::soak::{Hold, hold};
 use self::results::Results;
 pub(crate) use self::series::quantile;
-use crate::server_process::server_program;
+use parlance_testbed::server_program;
 
 /// Measures a server beside what the same machine does without it.
 ///

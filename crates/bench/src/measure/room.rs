@@ -12,7 +12,7 @@ use super::load::{At, Bare, BareSender, BareServer, Listeners, Trust, Way};
 use super::raw::{Creator, answer, connect, create_users, message};
 use super::{Effort, text};
 use crate::processes;
-use crate::server_process::{ServerProcess, free_ports};
+use parlance_testbed::{ServerProcess, free_ports};
 
 /// Messages that the sender has unacknowledged at a time, when all goes as fast as it can.
 pub(super) const PIPELINE: usize = 64;

@@ -19,7 +19,7 @@ use super::series::{Series, quantile};
 use super::{Effort, progress, text};
 use crate::peers::Peer;
 use crate::processes;
-use crate::server_process::ServerProcess;
+use parlance_testbed::ServerProcess;
 
 pub(super) const SENDERS: usize = 256;
 pub(super) const ROOMS: usize = 64;

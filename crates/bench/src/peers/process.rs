@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, interval, timeout};
 
 use crate::processes;
-use crate::server_process::free_ports;
+use parlance_testbed::free_ports;
 
 /// How long a server may take until it accepts connections, or until it has ended.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::Effort;
 use crate::processes;
-use crate::torture::{Cluster, Options};
+use parlance_testbed::{Cluster, Options};
 
 pub(super) async fn start(effort: &Effort, nodes: u8) -> Result<Cluster> {
     let options = Options { program: &effort.server, nodes, embedded: false, plant: None };

@@ -16,7 +16,7 @@ use crate::measure::raw::send_many;
 use crate::measure::results::{Goal, Results};
 use crate::measure::series::Series;
 use crate::measure::{Effort, progress};
-use crate::torture::token;
+use parlance_testbed::token;
 
 /// A process may have fewer descriptors than there are sockets.
 const NODES: usize = 6;

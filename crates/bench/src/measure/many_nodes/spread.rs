@@ -14,7 +14,7 @@ use crate::measure::raw::{answer, connect, message};
 use crate::measure::results::{Goal, Results};
 use crate::measure::series::Series;
 use crate::measure::{Effort, progress, text};
-use crate::torture::{Cluster, token};
+use parlance_testbed::{Cluster, token};
 
 const NODES: [usize; 3] = [1, 2, 4];
 

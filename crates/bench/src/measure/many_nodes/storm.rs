@@ -17,7 +17,7 @@ use crate::fleet::people::{create, open_deaf, open_through, room};
 use crate::measure::results::{Goal, Results};
 use crate::measure::series::Series;
 use crate::measure::{Effort, text};
-use crate::torture::Cluster;
+use parlance_testbed::Cluster;
 
 /// Members of a room that are on the node that dies; one more sends from another.
 const ROOM: usize = 50;

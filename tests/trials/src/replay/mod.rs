@@ -1,4 +1,4 @@
-//! `parlance-bench replay`: real conversations through a real server, every message
+//! `parlance-trials replay`: real conversations through a real server, every message
 //! accounted for.
 
 mod escape;
@@ -31,7 +31,7 @@ use self::report::Report;
 use self::room::Played;
 use self::run::{Run, lock};
 use self::verifier::Tally;
-use crate::server_process::{ServerProcess, server_program};
+use parlance_testbed::{ServerProcess, server_program};
 
 /// How long deliveries may stand still before what is missing counts as lost.
 const SETTLE: Duration = Duration::from_secs(30);

@@ -7,23 +7,19 @@ use parlance_proto::v1::SendMessageRequest;
 use parlance_proto::v1::send_message_request::Target;
 use tokio::time::Instant;
 
-use super::cluster::Cluster;
-use super::token;
-use super::unary::Unary;
 use super::world::{self, Kind, World};
+use parlance_testbed::{Cluster, Unary, token};
 
 const TABLE_PREFIX: &str = "stranger_";
 
-impl Cluster {
-    /// Starts a node of another fleet. It is refused, unless Redis has forgotten whose it is: then the
-    /// users of the direct rooms write there, for as long as `length`.
-    pub(super) async fn visit(&self, world: &World, length: Duration) -> Result<()> {
-        self.create_tables(TABLE_PREFIX).await?;
-        let Ok(mut stranger) = Box::pin(self.start_node(0, TABLE_PREFIX)).await else { return Ok(()) };
-        let said = converse(stranger.address(), world, length).await;
-        stranger.end().await?;
-        said
-    }
+/// Starts a node of another fleet. It is refused, unless Redis has forgotten whose it is: then the
+/// users of the direct rooms write there, for as long as `length`.
+pub(super) async fn visit(cluster: &Cluster, world: &World, length: Duration) -> Result<()> {
+    cluster.create_tables(TABLE_PREFIX).await?;
+    let Ok(mut stranger) = Box::pin(cluster.start_node(0, TABLE_PREFIX)).await else { return Ok(()) };
+    let said = converse(stranger.address(), world, length).await;
+    stranger.end().await?;
+    said
 }
 
 async fn converse(address: &str, world: &World, length: Duration) -> Result<()> {
@@ -31,7 +27,7 @@ async fn converse(address: &str, world: &World, length: Duration) -> Result<()> 
     let until = Instant::now() + length;
     let direct = || world.rooms.iter().filter(|room| room.kind == Kind::Direct);
     for user in direct().flat_map(|room| &room.members) {
-        unary.create_user(&token::token(&world::name(*user))?, &world::name(*user)).await?;
+        unary.create_user(&token(&world::name(*user))?, &world::name(*user)).await?;
     }
     let mut number = 0;
     while Instant::now() < until && direct().next().is_some() {
@@ -43,7 +39,7 @@ async fn converse(address: &str, world: &World, length: Duration) -> Result<()> 
                 text: "of another fleet".to_owned(),
                 ..Default::default()
             };
-            unary.send(&token::token(&world::name(room.members[0]))?, request).await?;
+            unary.send(&token(&world::name(room.members[0]))?, request).await?;
         }
     }
     Ok(())

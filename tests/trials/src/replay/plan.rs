@@ -12,7 +12,7 @@ use parlance_client::transport::Door;
 use super::escape::{display_name, user_id};
 use super::log::{self, Line};
 use super::unsendable::{Reason, Unsendable};
-use crate::seeded::Seeded;
+use parlance_testbed::Seeded;
 
 /// A user by its place in [`Plan::users`].
 pub(super) type User = usize;

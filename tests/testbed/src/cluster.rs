@@ -1,4 +1,4 @@
-//! What is tortured: nodes, Redis and a store behind them, and proxies in between.
+//! A cluster: nodes, Redis and a store behind them, and proxies in between.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,11 @@ use parlance_faults::redis::RedisServer;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
-use super::client::NodeAddresses;
-use super::node::Node;
-use super::token;
+use crate::node::Node;
+use crate::token;
 
 /// The connections of a node's clients come in so many shares.
-pub(crate) const SHARES: u8 = 3;
+pub const SHARES: u8 = 3;
 
 const TABLE_PREFIX: &str = "torture_";
 
@@ -23,13 +22,20 @@ const TABLE_PREFIX: &str = "torture_";
 /// by default, since a run has many of these.
 const DRAIN_SECONDS: &str = "4";
 
+/// Where a node is reached: straight, and through proxies that break on purpose.
+#[derive(Debug, Clone)]
+pub struct NodeAddresses {
+    pub direct: String,
+    pub shares: Vec<String>,
+}
+
 #[derive(Debug)]
-pub(crate) struct Cluster {
-    pub(crate) nodes: Vec<Mutex<Node>>,
+pub struct Cluster {
+    pub nodes: Vec<Mutex<Node>>,
     /// By node, those of its shares of clients.
-    pub(crate) client_proxies: Vec<Vec<TcpProxy>>,
+    pub client_proxies: Vec<Vec<TcpProxy>>,
     /// None: one node with its embedded store.
-    pub(crate) shared: Option<Shared>,
+    pub shared: Option<Shared>,
     addresses: Vec<NodeAddresses>,
     program: PathBuf,
     environment: Vec<(String, String)>,
@@ -39,24 +45,24 @@ pub(crate) struct Cluster {
 
 /// What the nodes share.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) redis: Mutex<RedisServer>,
+pub struct Shared {
+    pub redis: Mutex<RedisServer>,
     /// Each node's way to Redis.
-    pub(crate) redis_proxies: Vec<TcpProxy>,
-    pub(crate) dynamodb: Dynamodb,
+    pub redis_proxies: Vec<TcpProxy>,
+    pub dynamodb: Dynamodb,
 }
 
 /// How a cluster is made.
 #[derive(Debug)]
-pub(crate) struct Options<'a> {
-    pub(crate) program: &'a Path,
-    pub(crate) nodes: u8,
-    pub(crate) embedded: bool,
-    pub(crate) plant: Option<&'static str>,
+pub struct Options<'a> {
+    pub program: &'a Path,
+    pub nodes: u8,
+    pub embedded: bool,
+    pub plant: Option<&'static str>,
 }
 
 impl Cluster {
-    pub(crate) async fn start(options: &Options<'_>) -> Result<Self> {
+    pub async fn start(options: &Options<'_>) -> Result<Self> {
         let secret = tempfile::NamedTempFile::new()?;
         std::fs::write(secret.path(), token::SECRET)?;
         let mut environment = Vec::new();
@@ -88,18 +94,18 @@ impl Cluster {
     }
 
     /// A further node like this one, with tables of that prefix.
-    pub(super) async fn start_node(&self, like: usize, table_prefix: &str) -> Result<Node> {
+    pub async fn start_node(&self, like: usize, table_prefix: &str) -> Result<Node> {
         let arguments = self.arguments(like, table_prefix);
         Node::start(&self.program, &arguments, &self.environment).await
     }
 
     /// A further node of this fleet.
-    pub(super) async fn start_like_the_others(&self) -> Result<Node> {
+    pub async fn start_like_the_others(&self) -> Result<Node> {
         self.start_node(0, TABLE_PREFIX).await
     }
 
     /// Creates the tables of another fleet.
-    pub(super) async fn create_tables(&self, table_prefix: &str) -> Result<()> {
+    pub async fn create_tables(&self, table_prefix: &str) -> Result<()> {
         create_tables(&self.program, table_prefix, &self.environment).await
     }
 
@@ -129,17 +135,17 @@ impl Cluster {
         Ok(())
     }
 
-    pub(super) fn addresses(&self) -> &[NodeAddresses] {
+    pub fn addresses(&self) -> &[NodeAddresses] {
         &self.addresses
     }
 
     /// `host:port` of a node's doors.
-    pub(crate) fn address(&self, node: usize) -> &str {
+    pub fn address(&self, node: usize) -> &str {
         &self.addresses[node].direct
     }
 
     /// A counter, summed over its labels and the nodes.
-    pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
+    pub async fn metric(&self, name: &str) -> Result<f64> {
         let mut sum = 0.0;
         for node in &self.nodes {
             sum += node.lock().await.metric(name).await?;
@@ -148,7 +154,7 @@ impl Cluster {
     }
 
     /// Has everything work again, and checks that every node is still there.
-    pub(crate) async fn heal(&self) -> Result<()> {
+    pub async fn heal(&self) -> Result<()> {
         self.client_proxies.iter().flatten().for_each(TcpProxy::pass);
         if let Some(shared) = &self.shared {
             shared.redis_proxies.iter().for_each(TcpProxy::pass);
@@ -161,13 +167,13 @@ impl Cluster {
     }
 
     /// Ends everything in good order.
-    pub(crate) async fn end(self) -> Result<()> {
+    pub async fn end(self) -> Result<()> {
         let ends = self.nodes.into_iter().map(|node| async move { node.into_inner().end().await });
         futures::future::try_join_all(ends).await.map(drop)
     }
 
     /// What the nodes logged last.
-    pub(crate) async fn last_words(&self) -> String {
+    pub async fn last_words(&self) -> String {
         let mut words = String::new();
         for (index, node) in self.nodes.iter().enumerate() {
             words.push_str(&format!("node {index}, {}\n", node.lock().await.last_words()));

@@ -27,7 +27,7 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A running server.
 #[derive(Debug)]
-pub(crate) struct ServerProcess {
+pub struct ServerProcess {
     program: PathBuf,
     arguments: Vec<String>,
     address: String,
@@ -39,7 +39,7 @@ pub(crate) struct ServerProcess {
 
 impl ServerProcess {
     /// Starts `program` in local mode, without limits per user, and waits until it serves.
-    pub(crate) async fn start(program: &Path, extra: &[&str]) -> Result<Self> {
+    pub async fn start(program: &Path, extra: &[&str]) -> Result<Self> {
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -67,19 +67,19 @@ impl ServerProcess {
     }
 
     /// `host:port` of its doors.
-    pub(crate) fn address(&self) -> &str {
+    pub fn address(&self) -> &str {
         &self.address
     }
 
     /// Kills it without warning and starts it again on the same ports and data.
-    pub(crate) async fn kill_and_restart(&mut self) -> Result<()> {
+    pub async fn kill_and_restart(&mut self) -> Result<()> {
         self.child.kill().await.context("cannot kill the server")?;
         self.child = spawn(&self.program, &self.arguments, &[], self.folder.path())?;
         self.wait_until_healthy().await
     }
 
     /// Asks it to stop and waits for it to exit with 0.
-    pub(crate) async fn stop(mut self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             return Err(self.died(status));
         }
@@ -96,17 +96,17 @@ impl ServerProcess {
     }
 
     /// Its process id.
-    pub(crate) fn pid(&self) -> Result<u32> {
+    pub fn pid(&self) -> Result<u32> {
         self.child.id().context("the server is not running")
     }
 
     /// A counter, summed over its labels.
-    pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
+    pub async fn metric(&self, name: &str) -> Result<f64> {
         metric(&self.arguments, name).await
     }
 
     /// Resident memory now, bytes.
-    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+    pub fn resident_bytes(&self) -> Result<u64> {
         resident_bytes(self.pid()?)
     }
 
@@ -135,7 +135,7 @@ impl ServerProcess {
     }
 
     /// The end of its log.
-    pub(crate) fn last_words(&self) -> String {
+    pub fn last_words(&self) -> String {
         last_words(self.folder.path())
     }
 }
@@ -160,7 +160,7 @@ pub(crate) fn last_words(folder: &Path) -> String {
 const LOG: &str = "server.log";
 
 /// Starts a server that logs into `folder`.
-pub(crate) fn spawn(
+pub fn spawn(
     program: &Path,
     arguments: &[String],
     environment: &[(String, String)],
@@ -193,7 +193,7 @@ pub(crate) async fn is_healthy(address: &str) -> bool {
 }
 
 /// The body of a page.
-pub(crate) async fn get(address: &str, path: &str) -> Result<String> {
+pub async fn get(address: &str, path: &str) -> Result<String> {
     let mut socket = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n");
     socket.write_all(request.as_bytes()).await?;
@@ -216,7 +216,7 @@ pub(crate) async fn metric(arguments: &[String], name: &str) -> Result<f64> {
 
 /// Two ports of [`PORTS`] on which nobody listens, from a place that differs from run to
 /// run.
-pub(crate) fn free_ports() -> Result<(u16, u16)> {
+pub fn free_ports() -> Result<(u16, u16)> {
     let size = PORTS.end - PORTS.start;
     let first = (SystemClock.now().0 as u32 ^ std::process::id().wrapping_mul(7919)) % u32::from(size);
     let ports = (0..size).map(|step| PORTS.start + (first as u16 + step) % size);
@@ -229,7 +229,7 @@ pub(crate) fn free_ports() -> Result<(u16, u16)> {
 }
 
 /// The server to start: as told, or `parlance` beside this program.
-pub(crate) fn server_program(told: Option<PathBuf>) -> Result<PathBuf> {
+pub fn server_program(told: Option<PathBuf>) -> Result<PathBuf> {
     let program = match told {
         Some(program) => program,
         None => std::env::current_exe()?.with_file_name("parlance"),

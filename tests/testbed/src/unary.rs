@@ -19,17 +19,17 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// A connection to one node, on which every user may call.
 #[derive(Debug, Clone)]
-pub(crate) struct Unary {
+pub struct Unary {
     channel: Channel,
 }
 
 impl Unary {
-    pub(crate) async fn connect(address: &str) -> Result<Self> {
+    pub async fn connect(address: &str) -> Result<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
         Ok(Self { channel: endpoint.connect().await.context("cannot connect to a node")? })
     }
 
-    pub(crate) async fn create_user(&self, token: &str, user: &str) -> Result<()> {
+    pub async fn create_user(&self, token: &str, user: &str) -> Result<()> {
         let request = v1::CreateUserRequest {
             user_id: user.to_owned(),
             name: user.to_owned(),
@@ -42,7 +42,7 @@ impl Unary {
         patiently(token, request, call).await.map(drop).context("cannot create a user")
     }
 
-    pub(crate) async fn create_room(&self, token: &str, request: v1::CreateRoomRequest) -> Result<v1::Room> {
+    pub async fn create_room(&self, token: &str, request: v1::CreateRoomRequest) -> Result<v1::Room> {
         let call = |request| {
             let mut rooms = RoomServiceClient::new(self.channel.clone());
             async move { rooms.create_room(request).await }
@@ -51,7 +51,7 @@ impl Unary {
         created.room.context("no room in the answer")
     }
 
-    pub(crate) async fn send(
+    pub async fn send(
         &self,
         token: &str,
         request: v1::SendMessageRequest,
@@ -63,7 +63,7 @@ impl Unary {
         patiently(token, request, call).await.context("cannot send")
     }
 
-    pub(crate) async fn list_events(
+    pub async fn list_events(
         &self,
         token: &str,
         request: v1::ListEventsRequest,
@@ -75,7 +75,7 @@ impl Unary {
         patiently(token, request, call).await.context("cannot read a room back")
     }
 
-    pub(crate) async fn list_inbox(
+    pub async fn list_inbox(
         &self,
         token: &str,
         request: v1::ListInboxRequest,

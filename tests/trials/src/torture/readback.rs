@@ -9,8 +9,8 @@ use parlance_proto::v1::event::Body;
 use parlance_proto::v1::send_message_request::Target;
 
 use super::history::{InboxRecord, LogBody, LogEvent, RoomHistory, Text, print};
-use super::unary::Unary;
 use super::world::{self, Kind, OpId, PlannedRoom, User, World};
+use parlance_testbed::Unary;
 
 /// Calls at a time.
 const AT_ONCE: usize = 16;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::{Instant, interval};
 
-use super::cluster::Cluster;
-use super::node::Node;
+use parlance_testbed::Cluster;
+use parlance_testbed::Node;
 
 /// Rooms stay loaded for a minute, connections to the store are kept for a minute and a half, and
 /// the slowest timer that trims is ten seconds.

@@ -1,13 +1,11 @@
-//! `parlance-bench torture`: a cluster of real nodes on a real Redis and a DynamoDB API,
+//! `parlance-trials torture`: a cluster of real nodes on a real Redis and a DynamoDB API,
 //! clients that talk through every door, faults on a seeded schedule, and a checker that
 //! goes through everything that happened.
 
 mod account;
 mod check;
 mod client;
-mod cluster;
 mod history;
-mod node;
 mod profile;
 mod readback;
 mod report;
@@ -16,8 +14,6 @@ mod schedule;
 mod script;
 mod stranger;
 mod strike;
-pub(crate) mod token;
-mod unary;
 mod world;
 
 use std::path::PathBuf;
@@ -26,15 +22,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use parlance_core::plant::Plant;
+use parlance_testbed::{Cluster, Options, server_program};
 
-pub(crate) use self::cluster::{Cluster, Options};
 use self::profile::Profile;
 use self::report::Report;
 use self::run::Plan;
 use self::schedule::Class;
-pub(crate) use self::token::token;
-pub(crate) use self::unary::Unary;
-use crate::server_process::server_program;
 
 /// Tortures a cluster and checks every promise.
 ///

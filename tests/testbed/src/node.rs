@@ -1,4 +1,4 @@
-//! One node under torture: a process that is killed, paused and asked to end, and comes
+//! One node of a cluster: a process that is killed, paused and asked to end, and comes
 //! back on the same ports.
 
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
-pub(crate) struct Node {
+pub struct Node {
     program: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -27,11 +27,7 @@ pub(crate) struct Node {
 
 impl Node {
     /// Starts a node and waits until it serves.
-    pub(crate) async fn start(
-        program: &Path,
-        extra: &[String],
-        environment: &[(String, String)],
-    ) -> Result<Self> {
+    pub async fn start(program: &Path, extra: &[String], environment: &[(String, String)]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("parlance-torture-").tempdir()?;
         let (listen, admin) = free_ports()?;
         let address = format!("127.0.0.1:{listen}");
@@ -47,37 +43,37 @@ impl Node {
         Ok(node)
     }
 
-    pub(crate) fn address(&self) -> &str {
+    pub fn address(&self) -> &str {
         &self.address
     }
 
-    pub(crate) fn pid(&self) -> Result<u32> {
+    pub fn pid(&self) -> Result<u32> {
         self.child.id().context("the node is not running")
     }
 
     /// A counter, summed over its labels.
-    pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
+    pub async fn metric(&self, name: &str) -> Result<f64> {
         metric(&self.arguments, name).await
     }
 
     /// Resident memory, bytes.
-    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+    pub fn resident_bytes(&self) -> Result<u64> {
         resident_bytes(self.pid()?)
     }
 
     /// Open file descriptors.
-    pub(crate) fn descriptors(&self) -> Result<u64> {
+    pub fn descriptors(&self) -> Result<u64> {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid()?))?.count() as u64)
     }
 
     /// SIGKILL.
-    pub(crate) async fn kill(&mut self) -> Result<()> {
+    pub async fn kill(&mut self) -> Result<()> {
         self.expect_alive()?;
         self.child.kill().await.context("cannot kill a node")
     }
 
     /// SIGTERM, and the wait for its end in good order.
-    pub(crate) async fn end(&mut self) -> Result<()> {
+    pub async fn end(&mut self) -> Result<()> {
         self.expect_alive()?;
         self.signal("TERM").await?;
         match timeout(STOP_DEADLINE, self.child.wait()).await {
@@ -91,14 +87,14 @@ impl Node {
     }
 
     /// Starts again what has ended.
-    pub(crate) async fn start_again(&mut self) -> Result<()> {
+    pub async fn start_again(&mut self) -> Result<()> {
         self.child = spawn(&self.program, &self.arguments, &self.environment, self.folder.path())?;
         self.wait_until_healthy().await
     }
 
     /// `name` as `kill` knows it: signals other than SIGKILL need unsafe code or a
     /// dependency.
-    pub(crate) async fn signal(&self, name: &str) -> Result<()> {
+    pub async fn signal(&self, name: &str) -> Result<()> {
         let pid = self.pid()?;
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().await?;
         ensure!(sent.success(), "cannot signal a node");
@@ -106,14 +102,14 @@ impl Node {
     }
 
     /// A node that ended by itself is a failure whatever else holds.
-    pub(crate) fn expect_alive(&mut self) -> Result<()> {
+    pub fn expect_alive(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             Some(status) => bail!("a node ended by itself with {status}\n{}", self.last_words()),
             None => Ok(()),
         }
     }
 
-    pub(crate) fn last_words(&self) -> String {
+    pub fn last_words(&self) -> String {
         last_words(self.folder.path())
     }
 

@@ -7,18 +7,18 @@ use parlance_core::{Clock as _, SystemClock};
 use ring::hmac;
 
 /// Any secret of at least 32 bytes does: it guards a run on loopback.
-pub(crate) const SECRET: &str = "the-secret-of-a-run-that-lasts-minutes";
+pub const SECRET: &str = "the-secret-of-a-run-that-lasts-minutes";
 
 /// Longer than any run.
 const LIFETIME: u64 = 7 * 24 * 3600;
 
 /// A token for `user`.
-pub(crate) fn token(user: &str) -> Result<String> {
+pub fn token(user: &str) -> Result<String> {
     signed(user, SECRET)
 }
 
 /// A token for `user`, signed with `secret`.
-pub(crate) fn signed(user: &str, secret: &str) -> Result<String> {
+pub fn signed(user: &str, secret: &str) -> Result<String> {
     let now = SystemClock.now().0 / 1_000;
     let claims = serde_json::json!({ "sub": user, "exp": now + LIFETIME }).to_string();
     let header = URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256","typ":"JWT"}"#);

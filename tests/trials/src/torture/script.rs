@@ -4,7 +4,7 @@
 use std::hash::{Hash, Hasher};
 
 use super::world::User;
-use crate::seeded::Seeded;
+use parlance_testbed::Seeded;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Step {

@@ -6,7 +6,7 @@ use parlance_client::transport::Door;
 use parlance_proto::v1;
 
 use super::history::{RoomIndex, Text};
-use crate::seeded::Seeded;
+use parlance_testbed::Seeded;
 
 /// A user by its place in the world; each has one client.
 pub(super) type User = u16;

@@ -14,14 +14,15 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, sleep_until};
 
 use super::client::{Client, Control, Counts, Phase, Stage, Standing, Start};
-use super::cluster::{Cluster, SHARES};
 use super::history::{At, ClientHistory, FaultRecord, History};
 use super::profile::Profile;
 use super::schedule::{self, Fault, Setting};
 use super::script::{self, Script};
-use super::unary::Unary;
 use super::world::{self, World};
-use super::{check, readback, token};
+use super::{check, readback};
+use parlance_testbed::Unary;
+use parlance_testbed::token;
+use parlance_testbed::{Cluster, SHARES};
 
 /// Once all is healed: how long nothing may move before what is missing counts as lost,
 /// and how long it may take in all.
@@ -204,7 +205,7 @@ async fn strike(
     struck: &Struck,
 ) {
     let from = stage.now();
-    let result = Box::pin(cluster.strike(fault, &stage.world, controls)).await;
+    let result = Box::pin(super::strike::strike(cluster, fault, &stage.world, controls)).await;
     let to = stage.now();
     let mut struck = struck.lock().unwrap_or_else(PoisonError::into_inner);
     match result {

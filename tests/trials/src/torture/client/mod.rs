@@ -24,7 +24,7 @@ use self::rooms::Rooms;
 use super::history::{At, ClientHistory};
 use super::script::Script;
 use super::world::{self, User, World};
-use crate::seeded::Seeded;
+use parlance_testbed::{NodeAddresses, Seeded};
 
 /// From dialling to the welcome: long enough that a crowd which comes back to a slow
 /// machine is not sent to the end of the line again.
@@ -41,13 +41,6 @@ pub(super) struct Stage {
     /// Operations that a client has unanswered at most.
     pub(super) in_flight: usize,
     pub(super) counts: Counts,
-}
-
-/// Where a node is reached: straight, and through proxies that break on purpose.
-#[derive(Debug, Clone)]
-pub(super) struct NodeAddresses {
-    pub(super) direct: String,
-    pub(super) shares: Vec<String>,
 }
 
 /// What has happened so far, for progress and the table.

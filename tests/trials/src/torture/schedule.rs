@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 
 use super::history::At;
 use super::world::User;
-use crate::seeded::Seeded;
+use parlance_testbed::Seeded;
 
 /// One fault. Times are milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,0 +1,16 @@
+//! Servers as child processes, for tests and measurements: one alone ([`ServerProcess`]), or a
+//! [`Cluster`] with Redis, a DynamoDB API and proxies that fail on request.
+
+mod cluster;
+mod node;
+mod seeded;
+mod server_process;
+pub mod token;
+mod unary;
+
+pub use cluster::{Cluster, NodeAddresses, Options, SHARES, Shared};
+pub use node::Node;
+pub use seeded::Seeded;
+pub use server_process::{ServerProcess, free_ports, get, server_program, spawn};
+pub use token::token;
+pub use unary::Unary;

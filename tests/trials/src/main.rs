@@ -1,0 +1,63 @@
+//! `parlance-trials`: real servers under faults, and real conversations through them, with every
+//! message accounted for.
+// The output of these commands is their purpose: tables on stdout, progress on stderr.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
+// Memberships are lists of ranges, often of one.
+#![allow(clippy::single_range_in_vec_init, reason = "such a list is meant")]
+
+mod replay;
+mod torture;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Replays real conversations through a Parlance server and checks that every message arrived
+/// everywhere, once and in order; or tortures a cluster and checks every promise.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Replay(replay::Args),
+    Torture(torture::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let command = async {
+        match Cli::parse().command {
+            Command::Replay(args) => Box::pin(replay::run(args)).await,
+            Command::Torture(args) => Box::pin(torture::run(args)).await,
+        }
+    };
+    // Interrupted, too, it ends the servers that it started: they go with the future.
+    let result = tokio::select! {
+        result = command => result,
+        interrupted = interrupted() => interrupted,
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("parlance-trials: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn interrupted() -> Result<bool> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = ctrl_c() => interrupted?,
+        _ = terminated.recv() => {}
+    }
+    bail!("interrupted")
+}
