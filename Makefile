@@ -22,7 +22,7 @@ DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
-# Without DynamoDB and Redis and with less optimisation: in half the time of `make release`.
+# Without DynamoDB and Redis and with less optimisation: faster to build than `make release`.
 run: web ## build and start a server, and say what to open
 	$(CARGO) build --profile quick --locked -p parlance-server --no-default-features
 	./target/quick/parlance serve

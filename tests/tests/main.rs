@@ -1,4 +1,4 @@
-//! All end-to-end tests in one binary: linking one for each file took longer than most of them run.
+//! All end-to-end tests in one binary, which is linked once.
 
 mod bad_frames;
 mod bad_ids;
