@@ -94,7 +94,6 @@ impl Sessions {
             };
             open.notices.push(gap);
         }
-        open.retry_later();
         Ok((open, heads))
     }
 

@@ -26,6 +26,7 @@ mod sessions;
 mod subscribe;
 #[cfg(test)]
 mod testing;
+mod unreadable;
 
 pub use error::Error;
 pub use limits::{Sizes, contract_limits};

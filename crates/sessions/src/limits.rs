@@ -60,8 +60,8 @@ pub(crate) const ACK_TRIES: usize = 6;
 /// How long they wait after the first try that fails.
 pub(crate) const ACK_RETRY: Duration = Duration::from_millis(500);
 
-/// How long a session waits before it first retries rooms that could not be read; doubled each
-/// time.
+/// How long a session waits before it first retries a room that could not be read; doubled each
+/// time that this room fails.
 pub(crate) const UNREADABLE_RETRY: Duration = Duration::from_secs(1);
 
 /// And at most: damage stays until an operator repairs it, and each retry costs a few reads.

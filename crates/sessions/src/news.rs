@@ -25,15 +25,18 @@ impl Session {
                         let room = room.clone();
                         open.rooms.remove(&room);
                         open.postpone(room, Some(cursor), &error);
-                        open.retry_later();
                     }
                     // Behind the other rooms that wait.
                     Ok(Progress::More) => subscription.wake(),
-                    Ok(Progress::UpToDate) => stream.subscription().set_at_head(stream.follows()),
+                    Ok(Progress::UpToDate) => {
+                        stream.subscription().set_at_head(stream.follows());
+                        open.unreadable.forget(room);
+                    }
                     Ok(Progress::Over) => {
                         open.left.insert(room.clone(), stream.cursor());
                         open.rooms.remove(room);
                         open.online.left(room);
+                        open.unreadable.forget(room);
                     }
                 }
             }

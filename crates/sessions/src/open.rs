@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use parlance_core::{RoomId, UserId, Visibility};
 use parlance_delivery::Outlet;
@@ -8,17 +7,15 @@ use parlance_proto::v1;
 use parlance_runtime::map::HashMap;
 use parlance_runtime::own_task::in_own_task;
 use parlance_store::{StoreError, UserRoom};
-use tokio::time::sleep;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::acks::Acks;
 use crate::cursor::Cursor;
-use crate::limits::{UNREADABLE_RETRY, UNREADABLE_RETRY_MAX};
 use crate::online::Online;
 use crate::operations::Operations;
 use crate::plan::{plan, steps_after};
 use crate::room_stream::{RoomStream, Source};
 use crate::subscribe::subscribe;
+use crate::unreadable::Unreadable;
 
 /// What a session has once hello was said. Dropping it takes the session out of
 /// everything that knows it.
@@ -28,11 +25,8 @@ pub(crate) struct OpenSession {
     pub(crate) rooms: HashMap<RoomId, RoomStream>,
     /// Where the session was in rooms that its user has left meanwhile.
     pub(crate) left: HashMap<RoomId, u64>,
-    /// Rooms that could not be read yet, and where the client is in them.
-    unreadable: HashMap<RoomId, Option<Cursor>>,
-    /// Has them tried again after a while.
-    retry: Option<AbortOnDropHandle<()>>,
-    retry_delay: Duration,
+    /// Rooms that could not be read yet.
+    pub(crate) unreadable: Unreadable,
     /// Gaps to name once, right after the welcome.
     pub(crate) notices: Vec<v1::Gap>,
     /// `None` once the session ends.
@@ -52,9 +46,7 @@ impl OpenSession {
             mailbox: online.sessions().hub.open(user, outlet),
             rooms: HashMap::default(),
             left: HashMap::default(),
-            unreadable: HashMap::default(),
-            retry: None,
-            retry_delay: UNREADABLE_RETRY,
+            unreadable: Unreadable::default(),
             notices: Vec::new(),
             acks: Some(Acks::new(online.sessions(), operations, user)),
             online,
@@ -71,26 +63,14 @@ impl OpenSession {
         tracing::error!(%room, user = %self.mailbox.user(), %error, "cannot read a room, retrying");
         metrics::counter!("parlance_unreadable_rooms_total").increment(1);
         self.notices.push(unreadable(&room, cursor));
-        self.unreadable.insert(room, cursor);
+        self.unreadable.add(room, cursor);
     }
 
-    /// Has the rooms that could not be read tried again, later each time.
-    pub(crate) fn retry_later(&mut self) {
-        if self.unreadable.is_empty() {
-            self.retry_delay = UNREADABLE_RETRY;
-            self.retry = None;
-            return;
+    /// Has the rooms tried again whose time has come.
+    pub(crate) fn retry_due(&mut self) {
+        for room in self.unreadable.take_due() {
+            self.mailbox.attach(Attach { room, joined: 0 });
         }
-        let delay = self.retry_delay;
-        self.retry_delay = (delay * 2).min(UNREADABLE_RETRY_MAX);
-        let mailbox = self.mailbox.clone();
-        let rooms: Vec<RoomId> = self.unreadable.keys().cloned().collect();
-        self.retry = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-            sleep(delay).await;
-            for room in rooms {
-                mailbox.attach(Attach { room, joined: 0 });
-            }
-        })));
     }
 
     /// Tries again to open a room that could not be read.
@@ -104,22 +84,24 @@ impl OpenSession {
         .await;
         match opened {
             Ok(Some((subscription, row))) => {
-                self.unreadable.remove(room);
+                self.unreadable.reopened(room);
                 if row.member.is_active() || cursor.is_some() {
                     self.open_room(&row, subscription, cursor);
                 }
             }
-            Ok(None) => drop(self.unreadable.remove(room)),
-            Err(error) => tracing::warn!(%room, %error, "still cannot read a room, retrying"),
+            Ok(None) => self.unreadable.forget(room),
+            Err(error) => {
+                tracing::warn!(%room, %error, "still cannot read a room, retrying");
+                self.unreadable.failed_again(room);
+            }
         }
     }
 
     /// The user was added to a room, by what has reached this node: that may be old, and
     /// they removed since. Their row says what is true now.
     pub(crate) async fn attach(&mut self, attach: &Attach) {
-        if let Some(cursor) = self.unreadable.get(&attach.room).copied() {
+        if let Some(cursor) = self.unreadable.cursor(&attach.room) {
             self.open_unreadable(&attach.room, cursor).await;
-            self.retry_later();
             return;
         }
         if let Some(stream) = self.rooms.get_mut(&attach.room) {
@@ -149,7 +131,6 @@ impl OpenSession {
                 // The next try goes on from here: nothing more of an earlier membership till then.
                 self.rooms.remove(&attach.room);
                 self.postpone(attach.room.clone(), known.map(|seq| Cursor { seq, epoch: 0 }), &error);
-                self.retry_later();
                 return;
             }
         };

@@ -75,6 +75,8 @@ enum Turn {
     /// Boxed: a session would hold room for several of these 150 bytes while it waits.
     Inbound(Option<Result<Box<v1::ClientFrame>, Status>>),
     Waken(Waken),
+    /// Rooms that could not be read are due.
+    Retry,
 }
 
 impl Turn {
@@ -143,10 +145,14 @@ impl Session {
         let can_take = !self.inbound_ended && self.in_flight.len() < MAX_IN_FLIGHT;
         self.mailbox_first = !self.mailbox_first;
         let mailbox_first = self.mailbox_first;
-        let open = self.open.as_ref();
+        let open = self.open.as_mut();
         let waken = async {
             match open {
-                Some(open) => open.mailbox.next().await,
+                Some(OpenSession { mailbox, unreadable, .. }) => tokio::select! {
+                    biased;
+                    () = unreadable.ring() => Turn::Retry,
+                    waken = mailbox.next() => Turn::Waken(waken),
+                },
                 None => std::future::pending().await,
             }
         };
@@ -159,14 +165,14 @@ impl Session {
                 if mailbox_first {
                     tokio::select! {
                         biased;
-                        waken = waken => Turn::Waken(waken),
+                        turn = waken => turn,
                         frame = self.inbound.next(), if can_take => Turn::inbound(frame),
                     }
                 } else {
                     tokio::select! {
                         biased;
                         frame = self.inbound.next(), if can_take => Turn::inbound(frame),
-                        waken = waken => Turn::Waken(waken),
+                        turn = waken => turn,
                     }
                 }
             } => turn,
@@ -181,6 +187,11 @@ impl Session {
                 return Err(Failure::new(Code::Internal, "internal", "an operation failed").into());
             }
             Turn::Waken(waken) => self.woken(waken).await,
+            Turn::Retry => {
+                if let Some(open) = &mut self.open {
+                    open.retry_due();
+                }
+            }
             Turn::Inbound(Some(Ok(frame))) => self.frame(frame).await?,
             Turn::Inbound(Some(Err(status))) => return Err(status),
             Turn::Inbound(None) => self.inbound_ended = true,

@@ -1,0 +1,180 @@
+//! Rooms of a session that could not be read, and when each is tried again.
+use std::future::pending;
+use std::pin::Pin;
+use std::time::Duration;
+
+use parlance_core::RoomId;
+use parlance_runtime::map::HashMap;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::cursor::Cursor;
+use crate::limits::{UNREADABLE_RETRY, UNREADABLE_RETRY_MAX};
+
+/// Each room backs off by its own failures; one timer serves them all.
+#[derive(Default)]
+pub(crate) struct Unreadable {
+    rooms: HashMap<RoomId, Waiting>,
+    /// How long rooms waited that were opened since and are not known to be readable to their end.
+    reopened: HashMap<RoomId, Duration>,
+    /// Rings when the first of them is due.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+struct Waiting {
+    /// Where the client is in the room.
+    cursor: Option<Cursor>,
+    /// How long it waits after this failure.
+    delay: Duration,
+    /// `None` while it is tried.
+    due: Option<Instant>,
+}
+
+impl Unreadable {
+    /// `room` cannot be read: it is tried again after a while, longer if it failed right before.
+    pub(crate) fn add(&mut self, room: RoomId, cursor: Option<Cursor>) {
+        let delay = self.reopened.remove(&room).map_or(UNREADABLE_RETRY, next_delay);
+        self.rooms.insert(room, Waiting { cursor, delay, due: Some(Instant::now() + delay) });
+        self.set_timer();
+    }
+
+    /// Where the client is in `room`, if that is one of these.
+    pub(crate) fn cursor(&self, room: &RoomId) -> Option<Option<Cursor>> {
+        self.rooms.get(room).map(|waiting| waiting.cursor)
+    }
+
+    /// `room` was tried again in vain.
+    pub(crate) fn failed_again(&mut self, room: &RoomId) {
+        if let Some(waiting) = self.rooms.get_mut(room) {
+            waiting.delay = next_delay(waiting.delay);
+            waiting.due = Some(Instant::now() + waiting.delay);
+        }
+        self.set_timer();
+    }
+
+    /// `room` was opened; what is further back may still be unreadable.
+    pub(crate) fn reopened(&mut self, room: &RoomId) {
+        if let Some(waiting) = self.rooms.remove(room) {
+            self.reopened.insert(room.clone(), waiting.delay);
+        }
+        self.set_timer();
+    }
+
+    /// `room` was read to its end, or is no longer of concern.
+    pub(crate) fn forget(&mut self, room: &RoomId) {
+        if !self.reopened.is_empty() {
+            self.reopened.remove(room);
+        }
+        if self.rooms.remove(room).is_some() {
+            self.set_timer();
+        }
+    }
+
+    /// Waits until rooms are to be tried again. Cancel-safe.
+    pub(crate) async fn ring(&mut self) {
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().await,
+            None => pending().await,
+        }
+    }
+
+    /// The rooms that are to be tried now.
+    pub(crate) fn take_due(&mut self) -> Vec<RoomId> {
+        let now = Instant::now();
+        let mut due = Vec::new();
+        for (room, waiting) in &mut self.rooms {
+            if waiting.due.take_if(|at| *at <= now).is_some() {
+                due.push(room.clone());
+            }
+        }
+        self.set_timer();
+        due
+    }
+
+    fn set_timer(&mut self) {
+        let first = self.rooms.values().filter_map(|waiting| waiting.due).min();
+        match (first, &mut self.timer) {
+            (None, timer) => *timer = None,
+            (Some(first), Some(timer)) if timer.deadline() == first && !timer.is_elapsed() => {}
+            (Some(first), timer) => *timer = Some(Box::pin(sleep_until(first))),
+        }
+    }
+}
+
+fn next_delay(delay: Duration) -> Duration {
+    (delay * 2).min(UNREADABLE_RETRY_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(number: usize) -> RoomId {
+        RoomId::parse(&format!("room-{number}")).unwrap()
+    }
+
+    /// Waits for the next round; returns how long that took, and which rooms it is for.
+    async fn round(rooms: &mut Unreadable) -> (Duration, Vec<RoomId>) {
+        let begun = Instant::now();
+        rooms.ring().await;
+        let mut due = rooms.take_due();
+        due.sort();
+        // The timer of the runtime counts in milliseconds.
+        (Duration::from_secs(begun.elapsed().as_secs_f64().round() as u64), due)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_rooms_are_tried_as_soon_as_one_would_be() {
+        let mut rooms = Unreadable::default();
+        let all: Vec<RoomId> = (0..10).map(room).collect();
+        for room in &all {
+            rooms.add(room.clone(), None);
+        }
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            assert_eq!(round(&mut rooms).await, (Duration::from_secs(seconds), all.clone()));
+            for room in &all {
+                rooms.failed_again(room);
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_room_that_fails_for_the_first_time_waits_for_no_other() {
+        let mut rooms = Unreadable::default();
+        rooms.add(room(1), None);
+        for _ in 0..6 {
+            round(&mut rooms).await;
+            rooms.failed_again(&room(1));
+        }
+        rooms.add(room(2), None);
+        assert_eq!(round(&mut rooms).await, (UNREADABLE_RETRY, vec![room(2)]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_of_others_put_nothing_off() {
+        let mut rooms = Unreadable::default();
+        rooms.add(room(0), None);
+        for number in 1..4 {
+            tokio::time::advance(Duration::from_millis(300)).await;
+            rooms.add(room(number), None);
+        }
+        let begun = Instant::now();
+        rooms.ring().await;
+        assert_eq!(rooms.take_due(), [room(0)]);
+        assert!(begun.elapsed() <= Duration::from_millis(110), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_room_that_opens_and_fails_again_backs_off_until_it_is_read_to_its_end() {
+        let mut rooms = Unreadable::default();
+        rooms.add(room(1), None);
+        for seconds in [1, 2, 4] {
+            assert_eq!(round(&mut rooms).await, (Duration::from_secs(seconds), vec![room(1)]));
+            rooms.reopened(&room(1));
+            rooms.add(room(1), None);
+        }
+        rooms.reopened(&room(1));
+        rooms.forget(&room(1));
+        rooms.add(room(1), None);
+        assert_eq!(round(&mut rooms).await, (UNREADABLE_RETRY, vec![room(1)]));
+    }
+}
