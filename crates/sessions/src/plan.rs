@@ -34,12 +34,11 @@ pub(crate) fn plan(
     let head = state.head.max(user_room.member.changed_at());
     let ranges = visible_ranges(&user_room.member, state.visibility, head);
     let mut plan = VecDeque::new();
+    // How far it went on without them is not theirs to know.
+    let end = if user_room.member.is_active() { head } else { ranges.last().map_or(0, |last| last.to) };
     let mut at = match cursor {
         // What the client has of the room is not of this log, or no longer in it.
-        Some(cursor) if cursor.seq > head || (cursor.epoch != 0 && cursor.epoch != state.epoch) => {
-            // How far it went on without them is not theirs to know.
-            let end =
-                if user_room.member.is_active() { head } else { ranges.last().map_or(0, |last| last.to) };
+        Some(cursor) if cursor.seq > end || (cursor.epoch != 0 && cursor.epoch != state.epoch) => {
             plan.push_back(Step::Gap(gap(feed, 1, end, Restored)));
             return (end, plan);
         }
@@ -53,7 +52,7 @@ pub(crate) fn plan(
             *at = to;
         }
     };
-    name(&mut plan, &mut at, state.floor.saturating_sub(1), Retention);
+    name(&mut plan, &mut at, state.floor.saturating_sub(1).min(end), Retention);
     if cursor.is_none() {
         let first = ranges.first().map_or(1, |range| range.from);
         let delivered = user_room.cursors.delivered.min(head);
@@ -128,5 +127,51 @@ pub(crate) fn gap(feed: &Feed, from: u64, to: u64, reason: v1::GapReason) -> v1:
         to_seq: to,
         reason: reason.into(),
         epoch: feed.known().map_or(0, |room| room.epoch),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_core::{Action, Command, RequestId};
+
+    use super::*;
+    use crate::testing::{TestNode, say, user};
+
+    /// Whatever position the client names: how far the room went on is in no answer.
+    #[tokio::test]
+    async fn a_former_members_plan_is_the_same_wherever_the_room_is_now() {
+        let (node, room) = TestNode::with_group().await;
+        say(&node.rooms, &room, "before").await;
+        let command = Command {
+            actor: user("alice"),
+            request: RequestId::parse("remove").unwrap(),
+            after: None,
+            action: Action::Remove { user: user("bob") },
+        };
+        let left = node.rooms.submit(&room, command).await.unwrap().last;
+        for number in 0..4 {
+            say(&node.rooms, &room, &format!("after {number}")).await;
+        }
+        let hub = &node.sessions.hub;
+        let mailbox = hub.open(&user("bob"), None);
+        let (listening, state) = hub.subscribe(&room, &mailbox).await.unwrap().unwrap();
+        let row = hub.user_room(&user("bob"), &room).await.unwrap().unwrap();
+        assert_eq!(state.head, left + 4);
+        let plan_at = |seq, head, floor| {
+            let state = RoomState { head, floor, ..state };
+            plan(listening.feed(), &row, state, Some(Cursor { seq, epoch: state.epoch }), 100)
+        };
+        for seq in 0..=state.head + 2 {
+            for later in left + 1..=state.head {
+                assert_eq!(plan_at(seq, later, 1), plan_at(seq, left, 1), "cursor {seq}, head {later}");
+                // All that was theirs is gone, and some of the rest.
+                let all_gone = plan_at(seq, state.head, left + 1);
+                assert_eq!(plan_at(seq, state.head, later), all_gone, "cursor {seq}, floor {later}");
+            }
+        }
+        // They have all that was theirs, and a cursor beyond that is not of this log.
+        assert_eq!(plan_at(left, state.head, 1), (left, VecDeque::new()));
+        let restored = Step::Gap(gap(listening.feed(), 1, left, v1::GapReason::Restored));
+        assert_eq!(plan_at(left + 1, state.head, 1), (left, VecDeque::from([restored])));
     }
 }
