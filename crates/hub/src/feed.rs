@@ -146,9 +146,11 @@ impl Feed {
     }
 
     /// Whether a member listens here: then what is committed is told to this node, and
-    /// the room is known as it is.
-    pub(crate) fn is_live(&self) -> bool {
-        self.tail.state().listeners.values().any(|subscription| subscription.is_live())
+    /// the room is known as it is. The session of someone who was removed may stay for long, if its
+    /// client does not read, and has nothing told to this node any more.
+    pub(crate) fn has_member(&self) -> bool {
+        let state = self.tail.state();
+        state.listeners.values().any(|one| one.confirms_member(state.ring.whole_from))
     }
 
     /// The room, if one of the sessions of `mailboxes`, all of one user, says that they are a

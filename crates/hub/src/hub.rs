@@ -88,7 +88,7 @@ impl Hub {
             return Ok(None);
         };
         if self.registry.is_shared() {
-            let mut current = feed.is_live();
+            let mut current = feed.has_member();
             // What others wrote before this user was registered here, or before this node
             // followed the room, nobody has told us.
             if state.end.member_count() > MAX_LOOKUP_MEMBERS && self.follow(feed.clone()).await {

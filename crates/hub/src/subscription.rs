@@ -170,6 +170,7 @@ impl Subscription {
         known + 1 >= whole_from
     }
 
+    /// Of a member when it began, who may have been removed since.
     pub(crate) fn is_live(&self) -> bool {
         self.live.load(Ordering::SeqCst)
     }

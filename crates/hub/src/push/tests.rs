@@ -184,6 +184,25 @@ async fn whoever_cannot_be_pushed_to_looks_for_themselves() {
     assert!(removed.is_woken());
 }
 
+/// Other nodes tell this one of a room for as long as a member is registered here.
+#[tokio::test]
+async fn the_session_of_who_was_removed_does_not_keep_a_room_current() {
+    let feed = feed();
+    let former = listener(&feed, 1);
+    former.connection.is_busy.store(true, Ordering::SeqCst);
+    former.subscription.now_live(0);
+    deliver(&feed, vec![event()]);
+    assert!(feed.has_member());
+    let user = former.subscription.mailbox().user().clone();
+    deliver(&feed, vec![Body::MemberRemoved { user }]);
+    assert!(!feed.has_member());
+
+    let member = listener(&feed, 2);
+    assert!(!feed.has_member(), "not before their row was read");
+    member.subscription.now_live(feed.delivered());
+    assert!(feed.has_member());
+}
+
 #[tokio::test]
 async fn a_push_that_panics_has_the_others_look_for_themselves() {
     let feed = feed();
