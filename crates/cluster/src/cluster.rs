@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::audience::Audiences;
 use crate::budget::Budget;
 use crate::departure;
+use crate::follow_ups::FollowUps;
 use crate::limits::{LOST_NODE_SLACK, MAX_UNTOLD_USERS, RECOVERY_BURST, Sizes, WRITTEN_KEPT};
 use crate::missed::Missed;
 use crate::signal_room::SignalRoom;
@@ -28,8 +29,9 @@ pub struct Cluster {
     pub(crate) health: watch::Receiver<Health>,
     /// Reads of the store that are spent on looking for what was missed.
     pub(crate) reads: Budget,
-    /// Head hints that are followed up at the same time.
+    /// Rooms that are followed up at the same time.
     pub(crate) hints: Arc<Semaphore>,
+    pub(crate) follow_ups: FollowUps,
     pub(crate) missed: Missed,
     /// Whether other nodes reach the registry and this one does not.
     pub(crate) alone: watch::Sender<bool>,
@@ -74,6 +76,7 @@ impl Cluster {
             health,
             reads: Budget::new(pace.reads_per_second, RECOVERY_BURST),
             hints: Arc::new(Semaphore::new(sizes.head_hints)),
+            follow_ups: FollowUps::default(),
             missed: Missed::default(),
             alone: watch::Sender::new(false),
             isolation: pace.isolation,

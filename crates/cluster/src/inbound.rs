@@ -99,29 +99,38 @@ impl Cluster {
         }
     }
 
+    /// Looks at the room of `hint`, one look at a time for each room.
     fn follow_up(self: &Arc<Self>, tasks: &TaskTracker, hint: HeadHint) {
+        let Ok(room) = RoomId::parse(&hint.room_id) else { return };
+        if !self.follow_ups.begin(&room, &hint) {
+            return;
+        }
         let cluster = self.clone();
         tasks.spawn(async move {
-            // A few at a time; the others wait, and may find it done.
-            let _permit = cluster.hints.acquire().await;
-            if let Err(error) = cluster.read_head(hint).await {
-                tracing::warn!(%error, "cannot look at a room that has gone on");
-                cluster.look_for_missed("hint_failed", None);
+            let mut hint = Some(hint);
+            while let Some(said) = hint {
+                // A few rooms at a time; the others wait, and may find it done.
+                let permit = cluster.hints.acquire().await;
+                let read = cluster.read_head(&room, said).await;
+                drop(permit);
+                if let Err(error) = read {
+                    tracing::warn!(%error, "cannot look at a room that has gone on");
+                    cluster.look_for_missed("hint_failed", None);
+                }
+                hint = cluster.follow_ups.next(&room);
             }
         });
     }
 
     /// A room is said to be further than it is known here: reads where it is.
-    async fn read_head(&self, hint: HeadHint) -> Result<(), StoreError> {
-        let Ok(room) = RoomId::parse(&hint.room_id) else { return Ok(()) };
-        if let Some(feed) = self.hub.feed(&room)
+    async fn read_head(&self, room: &RoomId, hint: HeadHint) -> Result<(), StoreError> {
+        if let Some(feed) = self.hub.feed(room)
             && feed.known().is_none_or(|known| known.head < hint.head_seq)
         {
             self.hub.refresh(&feed).await?;
         }
         let users = hint.user_ids.iter().filter_map(|user| UserId::parse(user).ok());
         let here: Vec<UserId> = users.filter(|user| self.hub.is_here(user)).collect();
-        let room = &room;
         stream::iter(here)
             .map(Ok)
             .try_for_each_concurrent(self.sizes.hint_concurrency, |user| async move {

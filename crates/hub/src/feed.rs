@@ -24,7 +24,7 @@ use crate::tail::Tail;
 pub struct Feed {
     tail: Arc<Tail<Listeners>>,
     pages: Pages,
-    refreshes: Refreshes,
+    refreshes: Refreshes<StoreError>,
     confirming: Confirming,
     following: Following,
 }

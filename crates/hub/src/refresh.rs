@@ -7,25 +7,38 @@ use tokio::sync::Mutex;
 use crate::state::{RoomState, Terms};
 
 /// Looks at where the store has the room, one at a time. Whoever asks while one is under
-/// way needs the next one: what that finds was there when they asked.
-#[derive(Default)]
-pub(crate) struct Refreshes {
+/// way needs the next one: what that finds was there when they asked. They all get what comes of
+/// it, a failure too: a store that does not answer is not waited for by each of them in turn.
+pub(crate) struct Refreshes<E> {
     begun: AtomicU64,
-    finished: Mutex<u64>,
+    finished: Mutex<Finished<E>>,
 }
 
-impl Refreshes {
+/// The last refresh that has ended, and what came of it.
+struct Finished<E> {
+    refresh: u64,
+    outcome: Result<(), E>,
+}
+
+impl<E> Default for Refreshes<E> {
+    fn default() -> Self {
+        let finished = Mutex::new(Finished { refresh: 0, outcome: Ok(()) });
+        Self { begun: AtomicU64::new(0), finished }
+    }
+}
+
+impl<E: Clone> Refreshes<E> {
     /// Has `refresh` look, unless somebody else has looked since this was called.
-    pub(crate) async fn run<E>(&self, refresh: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+    pub(crate) async fn run(&self, refresh: impl Future<Output = Result<(), E>>) -> Result<(), E> {
         let asked = self.begun.load(Ordering::SeqCst);
         let mut finished = self.finished.lock().await;
-        if *finished > asked {
-            return Ok(());
+        if finished.refresh > asked {
+            return finished.outcome.clone();
         }
         let this = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        refresh.await?;
-        *finished = this;
-        Ok(())
+        let outcome = refresh.await;
+        *finished = Finished { refresh: this, outcome: outcome.clone() };
+        outcome
     }
 }
 
@@ -55,4 +68,34 @@ pub(crate) async fn news(
         news.push((Terms::from(&stored.info), stored.tail));
     }
     Ok(news)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::future::join_all;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    async fn unanswered(reads: &AtomicU64) -> Result<(), &'static str> {
+        reads.fetch_add(1, Ordering::SeqCst);
+        sleep(TIMEOUT).await;
+        Err("no answer")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_shares_a_failure() {
+        let (refreshes, reads) = (Refreshes::default(), AtomicU64::new(0));
+        let begun = Instant::now();
+        let outcomes = join_all((0..20).map(|_| refreshes.run(unanswered(&reads)))).await;
+        assert!(outcomes.iter().all(Result::is_err));
+        // The one under way when the others asked, and one for all of them.
+        assert_eq!((reads.load(Ordering::SeqCst), begun.elapsed()), (2, 2 * TIMEOUT));
+        // It is not the answer to who asks afterwards.
+        assert_eq!(refreshes.run(async { Ok(()) }).await, Ok(()));
+    }
 }

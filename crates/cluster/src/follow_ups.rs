@@ -1,0 +1,73 @@
+use std::collections::BTreeSet;
+
+use dashmap::mapref::entry::Entry;
+use parlance_core::RoomId;
+use parlance_proto::cluster::v1::HeadHint;
+use parlance_runtime::map::Map;
+
+/// Rooms that are followed up on the word that they have gone on, one at a time each: a room that
+/// cannot be read takes no more than one place, however many hints of it arrive. With what was said
+/// of them meanwhile.
+#[derive(Default)]
+pub(crate) struct FollowUps(Map<RoomId, Option<HeadHint>>);
+
+impl FollowUps {
+    /// Whether `hint` begins a follow-up. Otherwise the one under way takes it along.
+    pub(crate) fn begin(&self, room: &RoomId, hint: &HeadHint) -> bool {
+        match self.0.entry(room.clone()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(None);
+                true
+            }
+            Entry::Occupied(mut occupied) => {
+                match occupied.get_mut() {
+                    Some(waiting) => merge(waiting, hint),
+                    none => *none = Some(hint.clone()),
+                }
+                false
+            }
+        }
+    }
+
+    /// What was said of `room` since, which is to be looked at now. `None` ends the follow-up.
+    pub(crate) fn next(&self, room: &RoomId) -> Option<HeadHint> {
+        let Entry::Occupied(mut occupied) = self.0.entry(room.clone()) else { return None };
+        let waiting = occupied.get_mut().take();
+        if waiting.is_none() {
+            occupied.remove();
+        }
+        waiting
+    }
+}
+
+/// The furthest head, and everyone whose membership may have changed.
+fn merge(waiting: &mut HeadHint, hint: &HeadHint) {
+    waiting.head_seq = waiting.head_seq.max(hint.head_seq);
+    let known: BTreeSet<&String> = waiting.user_ids.iter().collect();
+    let new: Vec<String> = hint.user_ids.iter().filter(|user| !known.contains(user)).cloned().collect();
+    waiting.user_ids.extend(new);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(head_seq: u64, users: &[&str]) -> HeadHint {
+        let user_ids = users.iter().map(|user| (*user).to_owned()).collect();
+        HeadHint { room_id: "room".to_owned(), head_seq, user_ids }
+    }
+
+    #[test]
+    fn a_room_is_followed_up_once_at_a_time() {
+        let (room, other) = (RoomId::parse("room").unwrap(), RoomId::parse("other").unwrap());
+        let follow_ups = FollowUps::default();
+        assert!(follow_ups.begin(&room, &hint(3, &["alice"])));
+        for more in [hint(7, &["bob"]), hint(5, &["carol", "bob"])] {
+            assert!(!follow_ups.begin(&room, &more));
+        }
+        assert!(follow_ups.begin(&other, &hint(1, &[])), "others are not held up");
+        assert_eq!(follow_ups.next(&room), Some(hint(7, &["bob", "carol"])));
+        assert_eq!(follow_ups.next(&room), None);
+        assert!(follow_ups.begin(&room, &hint(8, &[])), "it has ended");
+    }
+}
