@@ -40,6 +40,17 @@ impl FollowUps {
     }
 }
 
+/// Ends a follow-up that panics: its room would never be looked at again.
+pub(crate) struct EndsWithPanic<'a>(pub(crate) &'a FollowUps, pub(crate) &'a RoomId);
+
+impl Drop for EndsWithPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.0.remove(self.1);
+        }
+    }
+}
+
 /// The furthest head, and everyone whose membership may have changed.
 fn merge(waiting: &mut HeadHint, hint: &HeadHint) {
     waiting.head_seq = waiting.head_seq.max(hint.head_seq);
@@ -69,5 +80,17 @@ mod tests {
         assert_eq!(follow_ups.next(&room), Some(hint(7, &["bob", "carol"])));
         assert_eq!(follow_ups.next(&room), None);
         assert!(follow_ups.begin(&room, &hint(8, &[])), "it has ended");
+    }
+
+    #[test]
+    fn a_follow_up_that_panics_has_ended() {
+        let (room, follow_ups) = (RoomId::parse("room").unwrap(), FollowUps::default());
+        assert!(follow_ups.begin(&room, &hint(1, &[])));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _ends = EndsWithPanic(&follow_ups, &room);
+            panic!("planned");
+        }));
+        assert!(panicked.is_err());
+        assert!(follow_ups.begin(&room, &hint(2, &[])));
     }
 }

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::cluster::Cluster;
 use crate::commands::RoomCommands;
 use crate::envelope::{self, Content};
+use crate::follow_ups::EndsWithPanic;
 
 impl Cluster {
     /// Takes what reaches this node, until `shutdown` or the end of `notices`. What is for a room is
@@ -107,6 +108,7 @@ impl Cluster {
         }
         let cluster = self.clone();
         tasks.spawn(async move {
+            let _ends = EndsWithPanic(&cluster.follow_ups, &room);
             let mut hint = Some(hint);
             while let Some(said) = hint {
                 // A few rooms at a time; the others wait, and may find it done.
