@@ -1,5 +1,6 @@
 //! The service's clock: each answer says what time it is.
 
+use super::limits::ATTEMPT_TIMEOUT;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,8 +9,6 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use parlance_core::{ClockMonitor, ClockOffset, TimeSource, Timestamp};
-
-use crate::limits::ATTEMPT_TIMEOUT;
 
 /// Resolution of the `Date` header.
 const RESOLUTION_MS: u64 = 1_000;

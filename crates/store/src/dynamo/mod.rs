@@ -12,6 +12,7 @@ mod handle;
 mod hidden;
 mod identity;
 mod item;
+mod limits;
 mod log;
 mod members;
 mod messages;

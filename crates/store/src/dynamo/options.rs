@@ -11,8 +11,8 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use parlance_core::{ClockMonitor, SystemClock};
 
 use super::clock::AnswerDates;
+use super::limits::ATTEMPT_TIMEOUT;
 use crate::error::StoreError;
-use crate::limits::ATTEMPT_TIMEOUT;
 
 /// Tries of one call, the first included. More would only add to what the service has
 /// too much of; the caller is told to come back later.
