@@ -214,7 +214,7 @@ pub(crate) async fn metric(arguments: &[String], name: &str) -> Result<f64> {
     values.map(|line| Ok(line.rsplit(' ').next().context("no value")?.parse::<f64>()?)).sum()
 }
 
-/// Two ports of [`PORTS`] on which nobody listens, from a place that differs from run to
+/// Two ports of `PORTS` on which nobody listens, from a place that differs from run to
 /// run.
 pub fn free_ports() -> Result<(u16, u16)> {
     let size = PORTS.end - PORTS.start;

@@ -70,7 +70,7 @@ impl Draft {
         }
     }
 
-    /// The state so far; what a [`Need`] asks for is loaded into it.
+    /// The state so far; what a [`Need`](crate::Need) asks for is loaded into it.
     pub fn room_mut(&mut self) -> &mut Room {
         &mut self.room
     }
