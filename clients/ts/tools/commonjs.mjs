@@ -14,6 +14,8 @@ await build({
   format: "cjs",
   platform: "neutral",
   target: "es2022",
+  // What is loaded where it is used is required then: an import() would not see the names that a CommonJS module exports.
+  supported: { "dynamic-import": false },
   sourcemap: true,
 });
 for (const file of files.filter((file) => file.endsWith(".d.ts"))) await cp(join(dist, file), join(cjs, file));
