@@ -44,13 +44,11 @@ pub enum Plant {
     FromTheFuture,
     /// The clock of a node is believed, however wrong it is.
     TrustClock,
-    /// Of two reads of where a room is, the older one counts if it came first.
-    DiscardReread,
 }
 
 impl Plant {
     /// All that the simulation finds.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 13] = [
         Self::AckBeforeCommit,
         Self::SkipFence,
         Self::MiddleOfChunk,
@@ -64,7 +62,6 @@ impl Plant {
         Self::UncountedLoss,
         Self::FromTheFuture,
         Self::TrustClock,
-        Self::DiscardReread,
     ];
 
     /// Those that tests of a single node find; the others are found by the simulation.
@@ -91,7 +88,6 @@ impl Plant {
             Self::UncountedLoss => "uncounted-loss",
             Self::FromTheFuture => "from-the-future",
             Self::TrustClock => "trust-clock",
-            Self::DiscardReread => "discard-reread",
         }
     }
 

@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use parlance_core::plant::{self, Plant};
 use parlance_core::{Body, Chunk, Event, Mark, RoomId, UserId};
 use parlance_registry::Registry;
 use parlance_runtime::own_task::in_own_task;
@@ -114,7 +113,7 @@ impl Feed {
             let known = match self.known() {
                 None => match self.load(store).await? {
                     // What somebody else has read meanwhile may be from before this was asked.
-                    Some(Loaded { state, fresh: false }) if !plant::is(Plant::DiscardReread) => Some(state),
+                    Some(Loaded { state, fresh: false }) => Some(state),
                     _ => None,
                 },
                 known => known,

@@ -55,5 +55,4 @@ plants! {
     uncounted_loss_is_found: UncountedLoss;
     from_the_future_is_found: FromTheFuture;
     trust_clock_is_found: TrustClock;
-    discard_reread_is_found: DiscardReread;
 }

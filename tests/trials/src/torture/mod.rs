@@ -97,7 +97,6 @@ async fn find_all(args: &Args) -> Result<bool> {
         Plant::UncountedLoss,
         Plant::FromTheFuture,
         Plant::TrustClock,
-        Plant::DiscardReread,
     ];
     for plant in Plant::ALL.into_iter().filter(|plant| !elsewhere.contains(plant)) {
         println!("\n=== planted: {}", plant.name());

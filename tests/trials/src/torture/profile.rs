@@ -139,7 +139,7 @@ impl Profile {
             // simulation.
             Plant::UncountedLoss | Plant::LateRegistration => {}
             // Takes a node whose clock is wrong, or a moment that is hardly ever met: see the simulation.
-            Plant::TrustClock | Plant::DiscardReread => {}
+            Plant::TrustClock => {}
             // Seen by tests of a single node.
             Plant::RereadPage | Plant::CreateInCaller | Plant::OneBadRoom => {}
             Plant::ForgetRepeatCheck => {
