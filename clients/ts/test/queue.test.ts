@@ -3,10 +3,11 @@ import "fake-indexeddb/auto";
 import { deleteDB, openDB } from "idb";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import { Client, DiscardedError, IndexedDbStorage, MemoryStorage, type Storage, type Store, TransportError, v1 } from "../src/index.js";
+import { Client, DiscardedError, IndexedDbStorage, MemoryStorage, type Storage, TransportError, v1 } from "../src/index.js";
 // Loaded before the clocks are not those of the machine.
 import "../src/cache/cache.js";
 import { type FakeConnection, FakeTransport } from "./fake.js";
+import { altered, never } from "./storages.js";
 
 const clients: Client[] = [];
 beforeEach(() => {
@@ -74,18 +75,6 @@ async function stored(storage: Storage) {
   await store.close();
   return commands.sort((a, b) => a.writtenAt - b.writtenAt);
 }
-
-/** A storage, with other ways to do some of it. */
-function altered(change: (store: Store) => Partial<Store>, storage = new MemoryStorage()): Storage {
-  return {
-    open: async () => {
-      const store = await storage.open();
-      return { ...store, ...change(store) };
-    },
-  };
-}
-
-const never = () => new Promise<never>(() => {});
 
 /** The room with a page of messages loaded. */
 async function loaded(client: Client, transport: FakeTransport) {

@@ -1,31 +1,16 @@
 import "fake-indexeddb/auto";
 
-import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { appendFile, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 
 import { openDB } from "idb";
-import { afterAll, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
-import { IndexedDbStorage, MemoryStorage, type Storage, StorageError, type Store } from "../src/index.js";
+import { IndexedDbStorage, StorageError, type Store } from "../src/index.js";
 import { FileStorage } from "../src/node.js";
 import type { Command } from "../src/queue/command.js";
 import type { Change } from "../src/storage/store.js";
-
-const folders: string[] = [];
-afterAll(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))));
-
-async function folder(): Promise<string> {
-  const created = await mkdtemp(path.join(tmpdir(), "parlance-store-"));
-  folders.push(created);
-  return created;
-}
-
-const STORAGES: Record<string, () => Promise<Storage>> = {
-  memory: async () => new MemoryStorage(),
-  IndexedDB: async () => new IndexedDbStorage(`${Math.random()}`),
-  files: async () => new FileStorage(await folder()),
-};
+import { folder, STORAGES } from "./storages.js";
 
 const command = (id: string, text = id): Command => ({ id, kind: "send", roomId: "r", payload: { text }, writtenAt: 1, state: "waiting" });
 const put = (id: string, text?: string): Change => ({ collection: "commands", key: id, value: command(id, text) });
