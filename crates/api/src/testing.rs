@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
-use parlance_core::{
-    Caller, Creation, NewRoom, RoomId, RoomIdKey, RoomKind, Settings, SystemClock, Timestamp, UserId,
-    Visibility,
-};
+use parlance_core::{Caller, RoomId, RoomIdKey, SystemClock};
 use parlance_delivery::{Deliveries, Frames};
 use parlance_faults::ControlledStore;
+pub(crate) use parlance_faults::fixture::{group, soon, user};
 use parlance_hub::{Listening, Mailbox};
 use parlance_proto::v1;
 use parlance_registry::{Local, NodeId};
@@ -138,30 +136,6 @@ pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Si
 
 pub(crate) fn caller(id: &str) -> Caller {
     Caller { user: user(id), is_service: false, expires_at: u64::MAX }
-}
-
-pub(crate) fn user(id: &str) -> UserId {
-    UserId::parse(id).unwrap()
-}
-
-/// A group of alice and bob; its id depends on `request`.
-pub(crate) fn group(request: &str) -> Creation {
-    let settings = Settings {
-        title: parlance_core::Title::default(),
-        topic: parlance_core::Topic::default(),
-        visibility: Visibility::SinceJoined,
-    };
-    let request = parlance_core::RequestId::parse(request).unwrap();
-    let others = [user("bob")];
-    let creator = user("alice");
-    let id = RoomId::created_unkeyed(&creator, &request);
-    let new = NewRoom { id, creator: &creator, request: &request, kind: RoomKind::Group, settings };
-    Creation::shared(new, &others, [1; 16], Timestamp(1))
-}
-
-/// What `future` comes to, or a failure if it takes too long.
-pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.unwrap()
 }
 
 /// A client in the same process, in a session of its own.

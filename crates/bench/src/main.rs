@@ -10,10 +10,8 @@ mod processes;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use tokio::signal::ctrl_c;
-use tokio::signal::unix::{SignalKind, signal};
+use parlance_testbed::run_command;
 
 /// Measures how fast a Parlance server is; or starts a cluster to try things on.
 #[derive(Debug, Parser)]
@@ -49,26 +47,5 @@ async fn main() -> ExitCode {
             Command::Bare { kind } => measure::bare(kind).await,
         }
     };
-    // Interrupted, too, it ends the servers that it started: they go with the future.
-    let result = tokio::select! {
-        result = command => result,
-        interrupted = interrupted() => interrupted,
-    };
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("parlance-bench: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn interrupted() -> Result<bool> {
-    let mut terminated = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = ctrl_c() => interrupted?,
-        _ = terminated.recv() => {}
-    }
-    bail!("interrupted")
+    run_command("parlance-bench", command).await
 }

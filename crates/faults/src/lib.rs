@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod dynamodb;
+pub mod fixture;
 
 mod certificate;
 pub mod redis;

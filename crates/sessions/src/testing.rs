@@ -6,11 +6,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlance_cluster::limits::{ISOLATION, RECOVERY_READS};
 use parlance_cluster::{Cluster, Departure, Pace, SignalRoom};
-use parlance_core::{
-    Action, Caller, Command, Creation, Cursors, Mark, NewRoom, RequestId, RoomId, RoomKind, Settings,
-    SystemClock, Text, Timestamp, UserId, Visibility,
-};
+use parlance_core::{Action, Caller, Command, Cursors, Mark, RequestId, RoomId, SystemClock, Text, UserId};
 use parlance_faults::ControlledStore;
+pub(crate) use parlance_faults::fixture::{group, soon, user};
 use parlance_hub::Hub;
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
@@ -148,28 +146,4 @@ pub(crate) async fn say(rooms: &Rooms, room: &RoomId, text: &str) -> u64 {
         action: Action::Send { text: Text::parse(text).unwrap(), reply_to: None },
     };
     rooms.submit(room, command).await.unwrap().first
-}
-
-pub(crate) fn user(id: &str) -> UserId {
-    UserId::parse(id).unwrap()
-}
-
-/// A group of alice and bob; its id depends on `request`.
-pub(crate) fn group(request: &str) -> Creation {
-    let settings = Settings {
-        title: parlance_core::Title::default(),
-        topic: parlance_core::Topic::default(),
-        visibility: Visibility::SinceJoined,
-    };
-    let request = parlance_core::RequestId::parse(request).unwrap();
-    let others = [user("bob")];
-    let creator = user("alice");
-    let id = RoomId::created_unkeyed(&creator, &request);
-    let new = NewRoom { id, creator: &creator, request: &request, kind: RoomKind::Group, settings };
-    Creation::shared(new, &others, [1; 16], Timestamp(1))
-}
-
-/// What `future` comes to, or a failure if it takes too long.
-pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.unwrap()
 }

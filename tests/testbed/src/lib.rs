@@ -2,6 +2,7 @@
 //! [`Cluster`] with Redis, a DynamoDB API and proxies that fail on request.
 
 mod cluster;
+mod command;
 mod node;
 mod seeded;
 mod server_process;
@@ -9,6 +10,7 @@ pub mod token;
 mod unary;
 
 pub use cluster::{Cluster, NodeAddresses, Options, SHARES, Shared};
+pub use command::run_command;
 pub use node::Node;
 pub use seeded::Seeded;
 pub use server_process::{ServerProcess, free_ports, get, server_program, spawn};

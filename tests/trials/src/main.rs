@@ -10,10 +10,8 @@ mod torture;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use tokio::signal::ctrl_c;
-use tokio::signal::unix::{SignalKind, signal};
+use parlance_testbed::run_command;
 
 /// Replays real conversations through a Parlance server and checks that every message arrived
 /// everywhere, once and in order; or tortures a cluster and checks every promise.
@@ -38,26 +36,5 @@ async fn main() -> ExitCode {
             Command::Torture(args) => Box::pin(torture::run(args)).await,
         }
     };
-    // Interrupted, too, it ends the servers that it started: they go with the future.
-    let result = tokio::select! {
-        result = command => result,
-        interrupted = interrupted() => interrupted,
-    };
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("parlance-trials: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn interrupted() -> Result<bool> {
-    let mut terminated = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = ctrl_c() => interrupted?,
-        _ = terminated.recv() => {}
-    }
-    bail!("interrupted")
+    run_command("parlance-trials", command).await
 }

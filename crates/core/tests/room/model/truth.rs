@@ -128,9 +128,7 @@ impl Truth {
             Body::MemberAdded { user, role } if mine(user) => {
                 let alone = self.active().count() == 0;
                 let free = self.standing(user) == Standing::Free;
-                let shows_all =
-                    self.settings.as_ref().is_some_and(|settings| settings.visibility == Visibility::All);
-                let stranger_opens = alone && !shows_all && !self.members.contains_key(user);
+                let stranger_opens = alone && !self.shows_all() && !self.members.contains_key(user);
                 self.kind == Some(RoomKind::Channel)
                     && actor.is_none()
                     && free
@@ -173,6 +171,10 @@ impl Truth {
         }
     }
 
+    fn shows_all(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.visibility == Visibility::All)
+    }
+
     fn standing(&self, user: &UserId) -> Standing {
         self.members.get(user).map(|member| member.standing).unwrap_or_default()
     }
@@ -180,8 +182,7 @@ impl Truth {
     /// The message, if the event's actor is a member and it lies in their history.
     fn sees(&self, event: &Event, target: u64) -> Option<&Sent> {
         let member = self.members.get(&event.actor).filter(|member| is_active(member))?;
-        let all = self.settings.as_ref().is_some_and(|settings| settings.visibility == Visibility::All);
-        let visible = all
+        let visible = self.shows_all()
             || member
                 .intervals
                 .iter()
