@@ -46,8 +46,6 @@ export class Crowd {
   readonly calls = new Map<string, number>();
   /** The last request of each operation. */
   readonly requests = new Map<string, Json>();
-  /** Pages are handed out, and nobody is let in. */
-  isAway = false;
   /** What the server's clock is ahead of the real one, in milliseconds. */
   skewMs = 0;
   /** Operations that are not allowed. */
@@ -78,7 +76,6 @@ export class Crowd {
     });
     const handleProtocols = () => "parlance.v1";
     new WebSocketServer({ server: this.#http, path: `${prefix}/ws`, handleProtocols }).on("connection", (socket) => {
-      if (this.isAway) return socket.terminate();
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
       socket.on("message", (data) => this.#answer(socket, JSON.parse(String(data))));
@@ -125,12 +122,6 @@ export class Crowd {
   readElsewhere(room: CrowdRoom): void {
     room.read = room.head;
     this.#send({ signal: { receipt: { roomId: room.id, userId: Crowd.USER, readSeq: room.head, deliveredSeq: room.head, messageCount: room.head } } });
-  }
-
-  /** Ends all connections, and lets nobody in. */
-  goAway(): void {
-    this.isAway = true;
-    for (const socket of this.#sockets) socket.terminate();
   }
 
   /** Answers what was held of an operation. */

@@ -66,8 +66,8 @@ impl Examination {
 /// The reason of a refusal: a seq lies beyond the head of its room.
 pub(crate) const CURSOR_AHEAD: &str = "cursor_ahead";
 
-/// Moves `operation` to the end of its room where a restored backup ends before its
-/// `after_seq`: what is older than the operation cannot hold it. Returns whether that is so.
+/// Lowers the `after_seq` of `operation` to the end of its room, where a restored backup ends before
+/// it. A backup is older than the operation, so it cannot hold it. Returns whether anything changed.
 pub(crate) fn restamp(failure: &Failure, operation: &mut Operation) -> bool {
     let head = failure.metadata.get("head_seq").and_then(|head| head.parse().ok());
     let (Some(head), CURSOR_AHEAD) = (head, failure.reason.as_str()) else { return false };

@@ -101,7 +101,7 @@ function afterEvent(room: RoomState, event: Event, self: string): RoomState {
   const counter = seq === room.marks.coveredTo + 1 ? room.memberCount : countHole(room.memberCount, seq - 1);
   const deletes = body.case === "messageDeleted" ? Number(body.value.targetSeq) : undefined;
   let marks = coverEvent(room.marks, { seq, messageCount, deletedCount: Number(event.deletedCount), deletes });
-  // Whoever answers has read.
+  // Sending marks the room read.
   if (body.case === "message" && actorId === self) marks = moveMark(marks, { seq, messageCount, deletedCount: Number(event.deletedCount) }, head);
   const next: RoomState = {
     ...room,

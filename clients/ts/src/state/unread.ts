@@ -105,7 +105,7 @@ export function coverSnapshot(marks: Marks, head: Head, mark: ReadMark, unreadCo
   return { ...next, base: { readSeq: mark.seq, headSeq: head.seq, deleted } };
 }
 
-/** The message count at a seq up to the mark is one more bound of what was read. */
+/** A message count at a seq up to the mark: at least so many messages were read. */
 function countAt(marks: Marks, seq: number, messageCount: number): Marks {
   if (marks.isExact || seq > marks.readSeq) return marks;
   return { ...marks, readCount: Math.max(marks.readCount, messageCount), isExact: seq === marks.readSeq };

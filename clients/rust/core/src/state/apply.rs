@@ -107,9 +107,9 @@ impl Room {
         self.enter(if epoch == 0 { self.info.stream_epoch } else { epoch })
     }
 
-    /// Enters an epoch; 0 for the present one. Seqs of another epoch mean other events: nothing
-    /// that has one stays, but for what is shown until it is known again. Returns false for an
-    /// epoch that is over.
+    /// Enters an epoch; 0 for the present one. Seqs of another epoch mean other events, so what has
+    /// one is dropped, except for what is shown until it is known again. Returns false for an epoch
+    /// that is over.
     fn enter(&mut self, epoch: u64) -> bool {
         if self.is_over(epoch) {
             return false;
@@ -174,7 +174,7 @@ impl Room {
         let held = info.membership.value;
         match &event.body {
             Some(Body::Message(_)) => {
-                // Whoever answers has read.
+                // Sending marks the room read.
                 if event.actor_id == user {
                     info.marks.advance(mark, info.head);
                 }

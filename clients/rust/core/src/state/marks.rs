@@ -138,7 +138,7 @@ impl Marks {
         self.base = Base { read_seq: mark.seq, head_seq: head.seq, deleted };
     }
 
-    /// The message count at a seq up to the mark is one more bound of what was read.
+    /// A message count at a seq up to the mark: at least so many messages were read.
     fn count_at(&mut self, seq: u64, message_count: u64) {
         if !self.is_exact && seq <= self.read_seq {
             self.read_count = self.read_count.max(message_count);

@@ -28,7 +28,7 @@ pub struct Message {
     pub changed_seq: u64,
 }
 
-/// A reaction, and who has it.
+/// An emoji, and the users who reacted with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reaction {
     /// The emoji.

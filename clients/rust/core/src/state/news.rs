@@ -44,7 +44,7 @@ pub enum News<'a> {
     Open { room_id: &'a str, is_open: bool },
     /// Someone types, until then by the caller's clock.
     Typing { room_id: &'a str, user_id: &'a str, until: Duration },
-    /// Time has passed: whoever was to type until now does so no longer.
+    /// The caller's clock. Signals of typing that end before it are over.
     Time(Duration),
     /// Someone is online, or not.
     Presence { user_id: &'a str, is_online: bool, order: u64 },
