@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from "node:util";
+
 import type { Page } from "playwright-core";
 import { beforeEach, expect, test } from "vitest";
 
@@ -31,13 +33,14 @@ test("what is written without a connection is sent when it is back, once and in 
   await alice.getByText("No connection. What you write is sent when it is back.").waitFor();
   for (const text of ["one", "two", "three"]) await say(alice, text);
   await message(alice, "three").locator("[data-state=sending]").waitFor();
-  expect(await texts(alice)).toEqual(["hello", "one", "two", "three"]);
+  const all = ["hello", "one", "two", "three"];
+  await until("all are there in order", () => texts(alice), (shown) => isDeepStrictEqual(shown, all));
   server.cut = false;
   await until("it is back", () => status(alice), isOnline);
   await message(bob, "three").waitFor();
-  expect(await texts(bob)).toEqual(["hello", "one", "two", "three"]);
+  expect(await texts(bob)).toEqual(all);
   await until("all are sent", () => alice.locator("[data-state=sending]").count(), (count) => count === 0);
-  expect(await texts(alice)).toEqual(["hello", "one", "two", "three"]);
+  expect(await texts(alice)).toEqual(all);
 });
 
 test("and also when the page was closed meanwhile", async () => {

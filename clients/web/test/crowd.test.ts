@@ -220,8 +220,9 @@ test("a message that was just scrolled to can be clicked at once", async () => {
   await page.getByTestId("timeline").hover();
   const offset = () => page.getByTestId("timeline").evaluate((box) => box.scrollTop);
   const before = await offset();
-  await page.mouse.wheel(0, 300);
-  await until("it is scrolled", offset, (now) => now > before);
+  // While it still goes to what is new, that goes before the wheel.
+  const scroll = () => page.mouse.wheel(0, 100).then(offset);
+  await until("it is scrolled", scroll, (now) => now > before);
   const under = await page.evaluate(() => {
     const { left, top, width, height } = document.querySelector("[data-testid=timeline]")!.getBoundingClientRect();
     return document.elementFromPoint(left + width / 2, top + height / 2)?.closest("[data-seq]")?.tagName;

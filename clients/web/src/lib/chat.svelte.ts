@@ -53,7 +53,7 @@ export class Chat {
       // Nothing of anybody else is shown.
       userId,
     });
-    this.people = new People(this.client, () => this.state.status === "online");
+    this.people = new People(this.client, userId, () => this.state.status === "online");
     this.#rooms = new Rooms(this.client);
     this.drafts = new Drafts(userId);
     this.mentions = new Mentions(this.client, userId);
@@ -79,6 +79,7 @@ export class Chat {
 
   /** Erases what the browser keeps. What was not sent yet waits for the same person. */
   async signOut(): Promise<void> {
+    this.people.forget();
     await this.client.signOut({ keepUnsent: true });
   }
 

@@ -3,6 +3,7 @@ import { SvelteMap, SvelteSet } from "svelte/reactivity";
 
 import { Lookups } from "./lookups";
 import { Pace } from "./pace";
+import { shared } from "./storage";
 
 /** Of a server without a directory for everyone, those that were met are known. */
 const DIRECTORY = 1_000;
@@ -12,6 +13,10 @@ const TOGETHER = 100;
 const TAKE_EVERY_MS = 100;
 /** Everyone who sees that someone is added would ask at the same moment: each asks within this time. */
 const SPREAD_MS = 3_000;
+
+/** Names that are kept over reloads: of those shown last. */
+const KEPT = 500;
+const KEEP_EVERY_MS = 1_000;
 
 export interface Person {
   readonly userId: string;
@@ -27,6 +32,11 @@ export class People {
   readonly #isConnected: () => boolean;
   /** Empty where someone was met and not asked for yet, or has none. */
   readonly #names = new SvelteMap<string, string>();
+  /** Where the names of those who were shown are kept: rooms are there before the server has said who is in them. */
+  readonly #key: string;
+  readonly #kept: ReadonlyMap<string, string>;
+  readonly #shown = new Set<string>();
+  readonly #keeping = new Pace(KEEP_EVERY_MS, () => this.#keep());
   /** When the profile was last changed, in milliseconds: answers and signals come in any order. */
   readonly #updated = new Map<string, number>();
   readonly #lookups = new Lookups((userId) => this.#ask(userId));
@@ -40,8 +50,10 @@ export class People {
   #wanted: string[] = [];
 
   /** `isConnected` is read where it is drawn: without a connection nobody is known to be there. */
-  constructor(client: Client, isConnected: () => boolean) {
+  constructor(client: Client, userId: string, isConnected: () => boolean) {
     [this.#client, this.#isConnected] = [client, isConnected];
+    this.#key = `parlance:names:${userId}`;
+    this.#kept = namesIn(shared.get(this.#key));
     client.on("user", (user) => this.#rename(user));
     client.on("presence", ({ userId, online }) => (online ? this.#online.add(userId) : this.#online.delete(userId)));
   }
@@ -64,12 +76,13 @@ export class People {
   /** The name of someone who is shown; their id until it is known. */
   name(userId: string): string {
     this.#lookups.want(userId, this.#justMet.delete(userId) ? Math.random() * SPREAD_MS : 0);
+    this.#shown.add(userId);
     return this.nameIfKnown(userId);
   }
 
   /** The same for a search through many: nobody is asked. */
   nameIfKnown(userId: string): string {
-    return this.#names.get(userId) || userId;
+    return this.#names.get(userId) || this.#kept.get(userId) || userId;
   }
 
   /** Someone of this id is known; nobody is asked. */
@@ -118,9 +131,16 @@ export class People {
     this.#lookups.mayWant(userIds);
   }
 
+  /** Ends it, and erases what is kept over reloads. */
+  forget(): void {
+    this.close();
+    shared.remove(this.#key);
+  }
+
   close(): void {
     this.#lookups.stop();
     this.#taking.stop();
+    this.#keeping.stop();
   }
 
   #rename({ userId, name, updatedAt }: v1.User): void {
@@ -142,8 +162,18 @@ export class People {
     }
     this.#arrived.clear();
     if (!isNew) return;
+    this.#keeping.soon();
     const people = [...this.#names].map(([userId, name]) => ({ userId, name: name || userId }));
     this.all = people.sort((a, b) => compare(a.name, b.name));
+  }
+
+  #keep(): void {
+    const shown = [...this.#shown].slice(-KEPT);
+    const names = shown.flatMap((userId) => {
+      const name = this.nameIfKnown(userId);
+      return name === userId ? [] : [[userId, name]];
+    });
+    shared.set(this.#key, JSON.stringify(names));
   }
 
   async #ask(userId: string): Promise<void> {
@@ -168,5 +198,17 @@ export class People {
         this.#client.watchPresence(wanted.slice(from, from + TOGETHER)).catch(() => {});
       }
     });
+  }
+}
+
+/** What another version, or another program, may have written there. */
+function namesIn(stored: string | undefined): ReadonlyMap<string, string> {
+  try {
+    const names = JSON.parse(stored ?? "[]") as unknown;
+    if (!Array.isArray(names)) return new Map();
+    const isName = (one: unknown): one is [string, string] => Array.isArray(one) && typeof one[0] === "string" && typeof one[1] === "string";
+    return new Map(names.filter(isName));
+  } catch {
+    return new Map();
   }
 }

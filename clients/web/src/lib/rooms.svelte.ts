@@ -1,4 +1,4 @@
-import type { Client, Room } from "@parlance/client";
+import { type Client, type Room, v1 } from "@parlance/client";
 
 import { Pace } from "./pace";
 
@@ -20,6 +20,8 @@ export class Rooms {
   /** They have been read once. */
   isLoaded = $state(false);
   readonly #client: Client;
+  /** Of a room it is not known yet whether it is one of two, or with whom. */
+  #hasUnknown = false;
   readonly #indexing = new Pace(INDEX_EVERY_MS, () => this.#index());
   readonly #offs: readonly (() => void)[];
 
@@ -45,15 +47,20 @@ export class Rooms {
   #draw(): void {
     const { rooms, hiddenRooms, unread } = this.#client;
     this.unread = unread.messages;
+    const isOther = rooms.length !== this.all.length || hiddenRooms.length !== this.hidden.length;
     if (!isSame(rooms, this.all)) this.all = rooms;
     if (!isSame(hiddenRooms, this.hidden)) this.hidden = hiddenRooms;
-    this.#indexing.soon();
+    // Someone with whom there is a room now is no longer listed as someone without one.
+    if (isOther || this.#hasUnknown) this.#index();
+    else this.#indexing.soon();
   }
 
   /** Whose room it is, may be known later than that it is there. */
   #index(): void {
     const { rooms, hiddenRooms } = this.#client;
-    const direct = [...rooms, ...hiddenRooms].filter(({ peerId }) => peerId !== "");
+    const all = [...rooms, ...hiddenRooms];
+    this.#hasUnknown = all.some(({ kind, peerId }) => peerId === "" && (kind === v1.RoomKind.DIRECT || kind === v1.RoomKind.UNSPECIFIED));
+    const direct = all.filter(({ peerId }) => peerId !== "");
     const isKnown = direct.length === this.direct.size && direct.every((room) => this.direct.get(room.peerId) === room);
     if (!isKnown) this.direct = new Map(direct.map((room) => [room.peerId, room]));
   }
