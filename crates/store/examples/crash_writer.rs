@@ -183,7 +183,7 @@ async fn decide(store: &Arc<dyn Store>, id: &RoomId, draft: &mut Draft, command:
                 draft.room_mut().load_message(seq, message)
             }
             Need::Members => panic!("no owner leaves here"),
-            Need::Older { before } => panic!("asked for what is before {before}"),
+            Need::Older { before } | Need::Past { before, .. } => panic!("asked for what is before {before}"),
         };
         if !loaded {
             // It changed after this room's head: the append would be refused anyway.

@@ -138,7 +138,8 @@ impl Api {
             has_more,
             next_seq,
             head_seq: until.seq(),
-            floor_seq: access.room.info.floor,
+            // A former member does not learn from it how far the room has gone on.
+            floor_seq: access.room.info.floor.min(until.seq() + 1),
         })
     }
 

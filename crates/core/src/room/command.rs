@@ -125,7 +125,7 @@ pub struct Outcome {
     pub last: u64,
     /// When it was decided.
     pub at: Timestamp,
-    /// Messages in the room up to its last event.
+    /// Messages in the room up to its last event; 0 where nothing had to change.
     pub message_count: u64,
     /// It was carried out before, and this is where.
     pub is_repeat: bool,
@@ -154,6 +154,16 @@ pub enum Need {
     /// that end right before this seq.
     Older {
         /// First seq that is remembered already.
+        before: u64,
+    },
+    /// Older events, for what a former member asked: [`crate::Room::load_past`] with those that end
+    /// right before this seq.
+    Past {
+        /// The former member.
+        user: UserId,
+        /// The end of their membership.
+        left: u64,
+        /// First seq that is remembered already; right after `left` at first.
         before: u64,
     },
 }
@@ -222,13 +232,13 @@ pub enum Refusal {
     /// More has happened since `after_seq` than a repeat is looked for in.
     #[error("too much has happened since after_seq; page the room and try again with a later one")]
     CatchUpFirst {
-        /// The head; for whoever was removed since, the removal.
+        /// The head; for a former member, the end of their membership.
         head: u64,
     },
     /// The part of the log that would tell is gone.
     #[error("the log since after_seq is no longer kept: whether this was carried out is unknown")]
     OutcomeUnknown {
-        /// First seq kept.
+        /// First seq kept; for a former member at most the one after the end of their membership.
         floor: u64,
     },
     /// The id stands for something else already.

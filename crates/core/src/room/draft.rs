@@ -97,7 +97,8 @@ impl Draft {
             Err(Stop::Need(need)) => return Ok(Decision::Need(need)),
             Err(Stop::Refused(refusal)) => return Err(refusal),
         };
-        let at = now.max(self.room.last_at);
+        // Where nothing changes, the answer says nothing of the log.
+        let at = if bodies.is_empty() { now } else { now.max(self.room.last_at) };
         let first = self.next_seq();
         for body in bodies {
             self.push(command, at, body);
@@ -107,7 +108,7 @@ impl Draft {
             first: if changed { first } else { 0 },
             last: if changed { self.next_seq() - 1 } else { 0 },
             at,
-            message_count: self.message_count,
+            message_count: if changed { self.message_count } else { 0 },
             is_repeat: false,
         }))
     }

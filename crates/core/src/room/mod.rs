@@ -5,6 +5,7 @@ mod command;
 mod create;
 mod decide;
 mod draft;
+mod former;
 mod layered;
 mod requests;
 mod state;

@@ -56,6 +56,16 @@ enum Kind {
     Other,
 }
 
+impl Done {
+    /// The answer to `command`, which has the same id.
+    fn repeated_by(&self, command: &Command) -> Result<Seen, Refusal> {
+        if !self.kind.is_of(command) {
+            return Err(Refusal::RequestIdReused);
+        }
+        Ok(Seen::Before(Outcome { is_repeat: true, ..self.outcome }))
+    }
+}
+
 impl Kind {
     /// The kind of a request that comes to this event alone.
     fn of_event(event: &Event) -> Self {
@@ -137,36 +147,26 @@ impl Requests {
         self.after
     }
 
-    /// Whether the actor has asked this before, as far as is remembered and has to be.
-    /// `left` is where the actor's membership ended, if it has: nothing of theirs stands
-    /// after it, and nothing after it can be paged by them. `newest` is the time at which the
-    /// log ends, not the clock of this node.
+    /// Whether the actor has asked this before, as far as is remembered and has to be. `newest` is
+    /// the time at which the log ends, not the clock of this node.
     pub(super) fn check(
         &self,
         command: &Command,
         head: u64,
-        left: Option<u64>,
         floor: u64,
         newest: Timestamp,
     ) -> Result<Seen, Refusal> {
         if plant::is(Plant::ForgetRepeatCheck) {
             return Ok(Seen::Never);
         }
-        if let Some(done) = self.get(&(command.actor.clone(), command.request.clone())) {
-            if !done.kind.is_of(command) {
-                return Err(Refusal::RequestIdReused);
-            }
-            return Ok(Seen::Before(Outcome { is_repeat: true, ..done.outcome }));
+        if let Some(done) = self.done(command) {
+            return done.repeated_by(command);
         }
         match command.after {
-            // First: how far the room went on without them is not theirs to know.
-            Some(after) if left.is_some_and(|left| after >= left) => Ok(Seen::Never),
             Some(after) if after > head => Err(Refusal::CursorAhead { after, head }),
             Some(after) if after >= self.after => Ok(Seen::Never),
             Some(after) if after + 1 < floor => Err(Refusal::OutcomeUnknown { floor }),
-            Some(after) if head - after > MAX_REPEAT_CHECK => {
-                Err(Refusal::CatchUpFirst { head: left.unwrap_or(head) })
-            }
+            Some(after) if head - after > MAX_REPEAT_CHECK => Err(Refusal::CatchUpFirst { head }),
             Some(_) => Ok(Seen::LookFurther),
             None => {
                 let covers_all = self.after < floor;
@@ -176,6 +176,33 @@ impl Requests {
                 Ok(if covers_all || covers_window || full { Seen::Never } else { Seen::LookFurther })
             }
         }
+    }
+
+    /// The same for an actor whose membership ended at `left`. The answer follows from the log up to
+    /// there alone: neither where the room's head is now nor what happens to be remembered may show in it.
+    pub(super) fn check_former(&self, command: &Command, left: u64, floor: u64) -> Result<Seen, Refusal> {
+        let from = match command.after {
+            Some(after) if after >= left => return Ok(Seen::Never),
+            Some(after) if left - after > MAX_REPEAT_CHECK => {
+                return Err(Refusal::CatchUpFirst { head: left });
+            }
+            Some(after) => after,
+            None => left.saturating_sub(MAX_REPEAT_CHECK),
+        };
+        // Everything after this that is kept counts.
+        let searched = from.max(floor.saturating_sub(1)).min(left);
+        if let Some(done) = self.done(command)
+            && (searched + 1..=left).contains(&done.outcome.last)
+        {
+            return done.repeated_by(command);
+        }
+        if self.after > searched {
+            return Ok(Seen::LookFurther);
+        }
+        if command.after.is_some() && searched > from {
+            return Err(Refusal::OutcomeUnknown { floor: searched + 1 });
+        }
+        Ok(Seen::Never)
     }
 
     /// Remembers the next event of the log.
@@ -246,6 +273,17 @@ impl Requests {
         }
         self.after = older.after;
         self.oldest = older.oldest.or(self.oldest);
+    }
+
+    fn done(&self, command: &Command) -> Option<&Done> {
+        self.get(&(command.actor.clone(), command.request.clone()))
+    }
+
+    /// Forgets the requests of everyone but `user`.
+    pub(super) fn keep_only(&mut self, user: &UserId) {
+        let settled = Arc::make_mut(&mut self.settled);
+        settled.by_key.retain(|(other, _), _| other == user);
+        settled.by_seq.retain(|(_, _, (other, _))| other == user);
     }
 
     fn get(&self, key: &Key) -> Option<&Done> {

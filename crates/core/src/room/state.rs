@@ -1,3 +1,4 @@
+use super::former::Former;
 use super::layered::Layered;
 use super::requests::Requests;
 use crate::evict::survivors;
@@ -42,6 +43,7 @@ pub struct Room {
     /// no message.
     pub(super) messages: Layered<u64, Option<(UserId, Overlay)>>,
     pub(super) requests: Requests,
+    pub(super) former: Option<Former>,
     pub(super) sizes: &'static RoomSizes,
 }
 
@@ -67,6 +69,7 @@ impl Room {
             all_members_at: None,
             messages: Layered::new(),
             requests: Requests::starting_at(tail.first_seq() - 1),
+            former: None,
             sizes: &RoomSizes::PRODUCTION,
         };
         for event in tail.events() {

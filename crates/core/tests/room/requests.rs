@@ -212,12 +212,17 @@ fn whoever_was_removed_pages_up_to_that_and_no_further() {
     let mut solo = Solo::group();
     let hello = command("cat", "r1", Some(4), send("hello"));
     let first = solo.ask(&hello).unwrap();
-    let left = solo.does("ann", remove("cat")).unwrap().last;
+    solo.does("ann", remove("cat")).unwrap();
     check_repeat(&mut solo, &hello, first);
+    solo.does("ann", add(&["cat"])).unwrap();
+    solo.fill(MAX_REPEAT_CHECK as usize);
+    let left = solo.does("ann", remove("cat")).unwrap().last;
     solo.fill(MAX_REPEAT_CHECK as usize);
     let ask = |solo: &mut Solo, after| solo.ask(&command("cat", "r2", Some(after), send("hello?")));
     for _ in 0..2 {
-        assert_eq!(ask(&mut solo, left - 1), Err(Refusal::CatchUpFirst { head: left }));
+        let most = left - MAX_REPEAT_CHECK;
+        assert_eq!(ask(&mut solo, most - 1), Err(Refusal::CatchUpFirst { head: left }));
+        assert_eq!(ask(&mut solo, most), Err(Refusal::NotMember), "it is looked for as far as that");
         // They have seen everything that they may: a later cursor will never come.
         assert_eq!(ask(&mut solo, left), Err(Refusal::NotMember));
         assert_eq!(ask(&mut solo, u64::MAX), Err(Refusal::NotMember), "the head is not theirs to know");
@@ -242,6 +247,122 @@ fn below_the_floor_absence_proves_nothing() {
     assert_eq!(ask(&mut solo, 4), Err(Refusal::OutcomeUnknown { floor: 6 }));
     // All that came after 5 is kept, and it is not there.
     assert!(!ask(&mut solo, 5).unwrap().is_repeat);
+}
+
+/// What a former member is answered, by a node that has followed the room and by one that loads it.
+fn answers(solo: &mut Solo, after: Option<u64>, action: &Action, request: &str) -> Vec<String> {
+    let ask = |solo: &mut Solo| format!("{:?}", solo.ask(&command("cat", request, after, action.clone())));
+    let warm = ask(solo);
+    solo.reload();
+    vec![warm, ask(solo)]
+}
+
+/// A group that cat wrote to, with `before` messages of others after that, and then left.
+fn left_by_cat(before: usize) -> (Solo, u64) {
+    let mut solo = Solo::group();
+    solo.ask(&command("cat", "r1", Some(4), send("hello"))).unwrap();
+    solo.ask(&command("cat", "r2", None, react(5, "👍"))).unwrap();
+    solo.fill(before);
+    let left = solo.does("ann", remove("cat")).unwrap().last;
+    (solo, left)
+}
+
+#[test]
+fn former_member_is_answered_the_same_wherever_the_head_is() {
+    let limit = MAX_REPEAT_CHECK as usize;
+    let actions = [
+        send("hello"),
+        edit(5, "hullo"),
+        Action::Delete { target: 5 },
+        react(5, "👍"),
+        unreact(5, "👍"),
+        rename("red"),
+        add(&["dan"]),
+        remove("bob"),
+        Action::Ban { user: user("bob") },
+        Action::Unban { user: user("bob") },
+        set_role("bob", Role::Admin),
+        Action::Join,
+        Action::Leave,
+    ];
+    for before in [0, 3, limit + 1] {
+        let (mut solo, left) = left_by_cat(before);
+        let afters =
+            [None, Some(0), Some(4), Some(6), Some(left - 1), Some(left), Some(left + 1), Some(u64::MAX)];
+        let all = |solo: &mut Solo| {
+            let mut all = Vec::new();
+            for after in afters {
+                for action in &actions {
+                    for request in ["r1", "r2", "new"] {
+                        for answer in answers(solo, after, action, request) {
+                            all.push((after, action.clone(), request, answer));
+                        }
+                    }
+                }
+            }
+            all
+        };
+        let at_once = all(&mut solo);
+        for (after, action, request, answers) in at_once.chunks(2).map(|pair| {
+            let (after, action, request, _) = &pair[0];
+            (after, action, request, [&pair[0].3, &pair[1].3])
+        }) {
+            assert_eq!(answers[0], answers[1], "{before}: {request} {action:?} after {after:?}, loaded anew");
+        }
+        for more in [1, 3, limit] {
+            solo.fill(more);
+            for (now, then) in all(&mut solo).into_iter().zip(&at_once) {
+                assert_eq!(now, *then, "{before} messages before, {more} more after");
+            }
+        }
+    }
+}
+
+#[test]
+fn former_member_still_learns_what_they_did_long_ago() {
+    let (mut solo, _) = left_by_cat(3);
+    solo.fill(MAX_REPEAT_CHECK as usize + 10);
+    for _ in 0..2 {
+        solo.reload();
+        for after in [None, Some(4)] {
+            let hello = solo.ask(&command("cat", "r1", after, send("hello"))).unwrap();
+            assert_eq!((hello.first, hello.last, hello.message_count, hello.is_repeat), (5, 5, 1, true));
+            let other = solo.ask(&command("cat", "r1", after, rename("red")));
+            assert_eq!(other, Err(Refusal::RequestIdReused));
+        }
+        assert_eq!(solo.ask(&command("cat", "r2", None, react(5, "👍"))).unwrap().first, 6);
+    }
+    // Nothing between their end and what the node remembers was read.
+    let needs = &solo.needs;
+    assert!(needs.iter().all(|need| !matches!(need, Need::Older { .. })), "{needs:?}");
+}
+
+#[test]
+fn former_member_does_not_learn_how_far_the_log_was_cut() {
+    let mut solo = Solo::group();
+    let left = solo.does("ann", remove("cat")).unwrap().last;
+    solo.fill(3);
+    solo.now += 1;
+    solo.does("bob", send("hi")).unwrap();
+    solo.store.retire(parlance_core::Timestamp(1));
+    solo.reload();
+    let refused = solo.ask(&command("cat", "r1", Some(0), send("hello?")));
+    assert_eq!(refused, Err(Refusal::OutcomeUnknown { floor: left + 1 }));
+    assert_eq!(solo.ask(&command("cat", "r1", None, send("hello?"))), Err(Refusal::NotMember));
+}
+
+/// Who was removed by the very append that decides their next command.
+#[test]
+fn former_member_of_the_same_draft() {
+    let mut solo = Solo::group();
+    let hello = command("cat", "r1", Some(4), send("hello"));
+    let first = solo.ask(&hello).unwrap();
+    solo.fill(3);
+    solo.reload();
+    let again = Outcome { is_repeat: true, ..first };
+    let (outcomes, _) = solo.append(&[command("ann", "r1", Some(5), remove("cat")), hello.clone()]).unwrap();
+    assert_eq!(outcomes[1], again);
+    assert_eq!(solo.ask(&hello), Ok(again));
 }
 
 /// Sends again without `after`, this long after the first time, to another node.

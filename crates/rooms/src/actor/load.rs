@@ -47,6 +47,12 @@ impl Actor {
                 // Nothing there although the floor is lower: the floor has moved.
                 !older.is_empty()
             }
+            Need::Past { user, left, before } => {
+                let limit = self.shared.sizes.older_page.min(MAX_RECENT_REQUESTS);
+                let older = store.events_before(&self.id, before, limit).await?;
+                room.load_past(&user, left, before, &older);
+                !older.is_empty()
+            }
         };
         Ok(if usable { Loaded::Into(()) } else { Loaded::Ahead })
     }

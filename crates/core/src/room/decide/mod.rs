@@ -35,7 +35,11 @@ pub(super) fn decide(view: View<'_>, command: &Command, newest: Timestamp) -> Re
     }
     // The app acts whether its user is a member or not.
     let left = actor.filter(|actor| !actor.is_active() && !for_app).map(Member::changed_at);
-    match room.requests.check(command, view.head, left, room.info.floor, newest)? {
+    let seen = match left {
+        Some(left) => room.check_former(command, left)?,
+        None => room.requests.check(command, view.head, room.info.floor, newest)?,
+    };
+    match seen {
         Seen::Before(outcome) => return Ok(Verdict::Repeat(outcome)),
         Seen::LookFurther => return Err(Need::Older { before: room.requests.after() + 1 }.into()),
         Seen::Never => {}

@@ -58,6 +58,11 @@ pub(crate) fn serve(store: &Store, room: &mut Room, need: &Need) -> bool {
             room.load_older(&page);
             !page.is_empty()
         }
+        Need::Past { user, left, before } => {
+            let page = store.page_before(*before, 2);
+            room.load_past(user, *left, *before, &page);
+            !page.is_empty()
+        }
     }
 }
 
@@ -132,7 +137,7 @@ impl Node {
             let mut draft = self.room(store, now).draft();
             match self.decide_on(&mut draft, store, clock, met) {
                 Ok(answers) => return (draft, answers),
-                Err(Need::Older { .. }) => self.room = None,
+                Err(Need::Older { .. } | Need::Past { .. }) => self.room = None,
                 Err(_) => self.catch_up(store, now),
             }
         }
@@ -164,7 +169,7 @@ impl Node {
                         assert!(needs < 100, "{need:?} is never met");
                         if !serve(store, draft.room_mut(), &need) {
                             met.count(match need {
-                                Need::Older { .. } => "older events that retention took",
+                                Need::Older { .. } | Need::Past { .. } => "older events that retention took",
                                 Need::Message(_) => "a message too new for the room",
                                 Need::Member(_) | Need::Members => "a row too new for the room",
                             });
