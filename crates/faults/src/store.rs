@@ -13,13 +13,15 @@ use parlance_store::{
     AppendError, Created, Embedded, OpenError, Options, RoomIds, Store, StoreError, StoredRoom, User,
     UserRoom,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// The embedded store, with faults.
 pub struct ControlledStore {
     inner: Embedded,
     /// Rooms that cannot be read.
     pub damaged: Mutex<HashSet<RoomId>>,
+    /// Rooms whose reads are not answered, for as long as they are in here.
+    hanging: watch::Sender<HashSet<RoomId>>,
     /// Messages that cannot be read.
     pub damaged_messages: Mutex<HashSet<(RoomId, u64)>>,
     /// Rooms that come to be when a room is next read.
@@ -53,6 +55,7 @@ impl ControlledStore {
         Ok(Self {
             inner: Embedded::open(folder, Options::default())?,
             damaged: Mutex::default(),
+            hanging: watch::Sender::default(),
             damaged_messages: Mutex::default(),
             meanwhile: Mutex::default(),
             trimmed: AtomicU64::new(0),
@@ -85,6 +88,21 @@ impl ControlledStore {
     async fn begin_read(&self) {
         self.reads.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
+    }
+
+    async fn begin_read_of(&self, room: &RoomId) {
+        self.begin_read().await;
+        let _ = self.hanging.subscribe().wait_for(|hanging| !hanging.contains(room)).await;
+    }
+
+    /// Leaves reads of `room` unanswered.
+    pub fn hang(&self, room: &RoomId) {
+        self.hanging.send_modify(|hanging| _ = hanging.insert(room.clone()));
+    }
+
+    /// Answers reads of `room` again, those that wait included.
+    pub fn answer_reads(&self, room: &RoomId) {
+        self.hanging.send_modify(|hanging| _ = hanging.remove(room));
     }
 
     /// Reads of rooms, logs and rows so far.
@@ -129,7 +147,7 @@ impl Store for ControlledStore {
     }
 
     async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {
-        self.begin_read().await;
+        self.begin_read_of(room).await;
         self.check(room)?;
         let meanwhile = std::mem::take(&mut *self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner));
         for creation in meanwhile {
@@ -144,18 +162,18 @@ impl Store for ControlledStore {
     }
 
     async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError> {
-        self.begin_read().await;
+        self.begin_read_of(room).await;
         self.inner.chunk(room, first_seq).await
     }
 
     async fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Result<Vec<Chunk>, StoreError> {
-        self.begin_read().await;
+        self.begin_read_of(room).await;
         self.check(room)?;
         self.inner.chunks_after(room, head.max(self.trimmed.load(Ordering::SeqCst)), limit).await
     }
 
     async fn events_before(&self, room: &RoomId, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
-        self.begin_read().await;
+        self.begin_read_of(room).await;
         let trimmed = self.trimmed.load(Ordering::SeqCst);
         let mut events = self.inner.events_before(room, seq, limit).await?;
         events.retain(|event| event.seq > trimmed);
@@ -169,7 +187,7 @@ impl Store for ControlledStore {
         limit: usize,
         latest: bool,
     ) -> Result<Vec<Entry>, StoreError> {
-        self.begin_read().await;
+        self.begin_read_of(room).await;
         self.check(room)?;
         let is_damaged = |(of, seq): &(RoomId, u64)| of == room && range.contains(*seq);
         if self.damaged_messages.lock().unwrap_or_else(PoisonError::into_inner).iter().any(is_damaged) {
@@ -180,7 +198,7 @@ impl Store for ControlledStore {
     }
 
     async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError> {
-        self.begin_read().await;
+        self.begin_read_of(room).await;
         self.inner.overlay(room, seq).await
     }
 
@@ -189,7 +207,7 @@ impl Store for ControlledStore {
     }
 
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
-        self.begin_read().await;
+        self.begin_read_of(room).await;
         self.inner.member(room, user).await
     }
 
@@ -199,12 +217,12 @@ impl Store for ControlledStore {
         after: Option<&UserId>,
         limit: usize,
     ) -> Result<Vec<Member>, StoreError> {
-        self.begin_read().await;
+        self.begin_read_of(room).await;
         self.inner.members(room, after, limit).await
     }
 
     async fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Member>, StoreError> {
-        self.begin_read().await;
+        self.begin_read_of(room).await;
         self.row_batches.fetch_add(1, Ordering::SeqCst);
         self.inner.members_by_id(room, users).await
     }
@@ -225,7 +243,7 @@ impl Store for ControlledStore {
     }
 
     async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
-        self.begin_read().await;
+        self.begin_read_of(room).await;
         self.inner.user_room(user, room).await
     }
 

@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use parlance_core::{Body, Chunk, Event, Mark, RoomId, UserId};
 use parlance_registry::Registry;
-use parlance_runtime::own_task::in_own_task;
 use parlance_store::{Store, StoreError};
 use tokio::task::unconstrained;
 use tokio::time::Instant;
@@ -248,29 +247,32 @@ impl Feed {
         self.tail.delivered()
     }
 
-    /// What follows on the cursor of `subscription`, up to `to` or the head: from the ring if it
-    /// reaches back that far, from the store otherwise. For who is no longer a member `until` is
-    /// the last seq they may see, and messages come in the form of then. `catches_up` is who comes
-    /// for the past: they get messages as they are now.
+    /// What follows on the cursor of `subscription`, up to `to` or the head, as far as the ring
+    /// reaches back. `None` where the log has to be read. `catches_up` is who comes for the past:
+    /// they get messages as they are now.
+    pub(crate) fn recent(&self, subscription: &Subscription, to: u64, catches_up: bool) -> Option<Fetched> {
+        let cursor = subscription.cursor();
+        // What is in the ring is as it was decided, or deleted; it has no hole.
+        let is_present = !catches_up || self.tail.state().ring.changed_to <= cursor;
+        if is_present { self.tail.following(cursor, to) } else { None }
+    }
+
+    /// Reads what follows on the cursor of `subscription`, up to `to` or the head, from the store.
+    /// For who is no longer a member `until` is the last seq they may see, and messages come in the
+    /// form of then.
     ///
     /// `None` after a hole in which the user may have been removed: their row is read, and the
     /// session is to look again.
-    pub(crate) async fn fetch(
+    pub(crate) fn read(
         self: &Arc<Self>,
         store: &Arc<dyn Store>,
         subscription: &Arc<Subscription>,
         to: u64,
         until: Option<u64>,
-        catches_up: bool,
-    ) -> Result<Option<Fetched>, StoreError> {
-        let cursor = subscription.cursor();
-        // What is in the ring is as it was decided, or deleted; it has no hole.
-        let is_present = !catches_up || self.tail.state().ring.changed_to <= cursor;
-        if is_present && let Some(fetched) = self.tail.following(cursor, to) {
-            return Ok(Some(fetched));
-        }
+    ) -> impl Future<Output = Result<Option<Fetched>, StoreError>> + Send + use<> {
         let (feed, store, subscription) = (self.clone(), store.clone(), subscription.clone());
-        in_own_task(async move {
+        let cursor = subscription.cursor();
+        async move {
             let (store, tail) = (store.as_ref(), &feed.tail);
             let Some(until) = until else {
                 let fetched = feed.pages.read(store, tail, cursor, to).await?;
@@ -282,8 +284,7 @@ impl Feed {
                 return Ok(Some(fetched));
             };
             read_past(store, tail, cursor, to.min(until), until).await.map(Some)
-        })
-        .await
+        }
     }
 }
 

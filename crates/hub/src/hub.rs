@@ -349,19 +349,25 @@ impl Listening {
         &self.feed
     }
 
-    /// What follows on the cursor, up to `to`; as of `until` for who is no longer a member.
-    /// `catches_up` is who comes for the past: they get messages as they are now. `None` where the
-    /// session is to look again.
+    /// What follows on the cursor, up to `to`, as far as it is in memory. `None` where it has to be
+    /// [read](Self::read). `catches_up` is who comes for the past: they get messages as they are now.
+    pub fn recent(&self, to: u64, catches_up: bool) -> Option<Fetched> {
+        self.feed.recent(&self.subscription, to, catches_up)
+    }
+
+    /// Reads what follows on the cursor, up to `to`, from the store; as of `until` for who is no
+    /// longer a member. `None` where the session is to look again.
+    ///
+    /// To be awaited in a task of its own: it may wait in line for other sessions' reads of the room.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn fetch(
+    pub fn read(
         &self,
         to: u64,
         until: Option<u64>,
-        catches_up: bool,
-    ) -> Result<Option<Fetched>, StoreError> {
-        self.feed.fetch(&self.hub.store, &self.subscription, to, until, catches_up).await
+    ) -> impl Future<Output = Result<Option<Fetched>, StoreError>> + Send + use<> {
+        self.feed.read(&self.hub.store, &self.subscription, to, until)
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parlance_core::RoomId;
+use parlance_core::{RoomId, UserId};
 use parlance_delivery::Outlet;
 use parlance_runtime::map::HashMap;
 
@@ -128,6 +128,11 @@ impl Subscription {
 
     pub(crate) fn session(&self) -> u64 {
         self.mailbox.session()
+    }
+
+    /// Whose it is.
+    pub fn user(&self) -> &UserId {
+        self.mailbox.user()
     }
 
     pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {

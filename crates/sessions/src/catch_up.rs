@@ -9,9 +9,11 @@ use parlance_hub::{Listening, RoomState};
 use parlance_proto::v1;
 use parlance_runtime::map::HashMap;
 use parlance_store::{StoreError, UserRoom};
+use tokio::time::{Instant, timeout_at};
 
 use crate::cursor::Cursor;
 use crate::error::Error;
+use crate::limits::{ROOM_PATIENCE, ROOMS_PATIENCE};
 use crate::online::Online;
 use crate::open::OpenSession;
 use crate::operations::Operations;
@@ -34,6 +36,7 @@ impl Sessions {
         let mut open = OpenSession::new(operations, user, outlet, online);
         let mut heads = Vec::new();
         let mut after: Option<RoomId> = None;
+        let until = Instant::now() + ROOMS_PATIENCE;
         loop {
             let page = self.store.rooms_of(user, after.as_ref(), size).await?;
             let Some(last) = page.last() else {
@@ -47,7 +50,7 @@ impl Sessions {
             let last = last.room.clone();
             let is_last = page.len() < size;
             let mut subscribed = HashMap::default();
-            for (room, subscription) in self.subscribe_page(&open, page, &cursors).await {
+            for (room, subscription) in self.subscribe_page(&open, page, &cursors, until).await {
                 match subscription {
                     Ok(Some(subscription)) => drop(subscribed.insert(room, subscription)),
                     Ok(None) => {}
@@ -97,12 +100,14 @@ impl Sessions {
         Ok((open, heads))
     }
 
-    /// Subscribes to the rooms of a page that concern the session, some at a time.
+    /// Subscribes to the rooms of a page that concern the session, some at a time. One that does
+    /// not answer soon, or by `until`, counts as one that cannot be read.
     async fn subscribe_page(
         &self,
         open: &OpenSession,
         page: Vec<UserRoom>,
         cursors: &HashMap<RoomId, Cursor>,
+        until: Instant,
     ) -> Vec<(RoomId, Result<Option<(Listening, RoomState)>, StoreError>)> {
         // Who has left and says nothing of the room is done with it.
         let concerned: Vec<RoomId> = page
@@ -113,8 +118,10 @@ impl Sessions {
         stream::iter(concerned)
             .map(|room| async move {
                 let cursor = cursors.get(&room).copied();
-                let subscribed = subscribe(&self.hub, &open.mailbox, &room, cursor).await;
-                (room, subscribed)
+                let soon = until.min(Instant::now() + ROOM_PATIENCE);
+                let subscribed = timeout_at(soon, subscribe(&self.hub, &open.mailbox, &room, cursor)).await;
+                let unanswered = || StoreError::Unreachable("a room, when a session opened".to_owned());
+                (room, subscribed.unwrap_or_else(|_| Err(unanswered())))
             })
             .buffer_unordered(self.sizes.subscribe_concurrency)
             .collect()

@@ -60,6 +60,17 @@ pub(crate) const ACK_TRIES: usize = 6;
 /// How long they wait after the first try that fails.
 pub(crate) const ACK_RETRY: Duration = Duration::from_millis(500);
 
+/// Reads of rooms' logs of one session that are under way: a room that the store does not answer for
+/// holds up no other, and what is read waits in memory for a client that does not read.
+pub(crate) const LOG_READS: usize = 4;
+
+/// How long a session that opens waits for one of its rooms before it goes on without it: many times
+/// what a read takes.
+pub(crate) const ROOM_PATIENCE: Duration = Duration::from_millis(500);
+
+/// And for all of them; those that are left then are opened while the session is served.
+pub(crate) const ROOMS_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How long a session waits before it first retries a room that could not be read; doubled each
 /// time that this room fails.
 pub(crate) const UNREADABLE_RETRY: Duration = Duration::from_secs(1);

@@ -1,46 +1,38 @@
-//! What waits in a session's mailbox.
+//! What waits in a session's mailbox, and what was read for its rooms.
 use parlance_delivery::SharedFrame;
 use parlance_hub::Waken;
 use parlance_proto::v1::server_frame::Frame;
 
-use crate::room_stream::Progress;
-use crate::session::Session;
+use crate::open::OpenSession;
+use crate::session::{Session, Turn};
+
+impl OpenSession {
+    /// Waits for the next thing to do for the session's rooms. Cancel-safe.
+    pub(crate) async fn turn(&mut self) -> Turn {
+        tokio::select! {
+            biased;
+            () = self.unreadable.ring() => Turn::Retry,
+            opened = self.opening.next() => Turn::Opened(opened),
+            read = self.log_reads.next() => Turn::LogRead(read),
+            waken = self.mailbox.next() => Turn::Waken(waken),
+        }
+    }
+}
 
 impl Session {
     /// Something waits in the mailbox.
-    pub(crate) async fn woken(&mut self, waken: Waken) {
+    pub(crate) fn woken(&mut self, waken: Waken) {
         let Some(open) = &mut self.open else { return };
         match waken {
             Waken::Signal(frame) => self.out.push_back(frame.into()),
-            Waken::Attach(attach) => {
-                Box::pin(open.attach(&attach)).await;
-            }
-            Waken::Room(subscription) => {
-                let room = subscription.room();
-                let Some(stream) = open.rooms.get_mut(room) else { return };
-                let hub = &self.sessions.hub;
-                match stream.advance(hub, &self.caller.user, &mut self.out).await {
-                    Err(error) => {
-                        let cursor = stream.position();
-                        let room = room.clone();
-                        open.rooms.remove(&room);
-                        open.postpone(room, Some(cursor), &error);
-                    }
-                    // Behind the other rooms that wait.
-                    Ok(Progress::More) => subscription.wake(),
-                    Ok(Progress::UpToDate) => {
-                        stream.subscription().set_at_head(stream.follows());
-                        open.unreadable.forget(room);
-                    }
-                    Ok(Progress::Over) => {
-                        open.left.insert(room.clone(), stream.cursor());
-                        open.rooms.remove(room);
-                        open.online.left(room);
-                        open.unreadable.forget(room);
-                    }
-                }
-            }
+            Waken::Attach(attach) => open.attach(attach),
+            Waken::Room(subscription) => open.advance(subscription.room(), &mut self.out),
         }
+    }
+
+    /// Names the gaps that have come up.
+    pub(crate) fn tell_gaps(&mut self) {
+        let Some(open) = &mut self.open else { return };
         for gap in open.notices.drain(..) {
             self.out.push_back(SharedFrame::from(Frame::Gap(gap)).into());
         }

@@ -1,20 +1,21 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parlance_core::{RoomId, UserId, Visibility};
-use parlance_delivery::Outlet;
+use parlance_core::{RoomId, UserId};
+use parlance_delivery::{Delivery, Outlet};
 use parlance_hub::{Attach, Hub, Listening, Mailbox, RoomState};
 use parlance_proto::v1;
 use parlance_runtime::map::HashMap;
-use parlance_runtime::own_task::in_own_task;
 use parlance_store::{StoreError, UserRoom};
 
 use crate::acks::Acks;
 use crate::cursor::Cursor;
+use crate::log_reads::{LogRead, LogReads};
 use crate::online::Online;
+use crate::opening::{Added, Opened, Opening, Subscribed, open_added, open_again};
 use crate::operations::Operations;
 use crate::plan::{plan, steps_after};
-use crate::room_stream::{RoomStream, Source};
-use crate::subscribe::subscribe;
+use crate::room_stream::{Progress, RoomStream, Source};
 use crate::unreadable::Unreadable;
 
 /// What a session has once hello was said. Dropping it takes the session out of
@@ -27,6 +28,9 @@ pub(crate) struct OpenSession {
     pub(crate) left: HashMap<RoomId, u64>,
     /// Rooms that could not be read yet.
     pub(crate) unreadable: Unreadable,
+    /// Rooms that are being opened.
+    pub(crate) opening: Opening,
+    pub(crate) log_reads: LogReads,
     /// Gaps to name once, right after the welcome.
     pub(crate) notices: Vec<v1::Gap>,
     /// `None` once the session ends.
@@ -47,6 +51,8 @@ impl OpenSession {
             rooms: HashMap::default(),
             left: HashMap::default(),
             unreadable: Unreadable::default(),
+            opening: Opening::new(online.sessions().sizes.subscribe_concurrency),
+            log_reads: LogReads::default(),
             notices: Vec::new(),
             acks: Some(Acks::new(online.sessions(), operations, user)),
             online,
@@ -69,39 +75,14 @@ impl OpenSession {
     /// Has the rooms tried again whose time has come.
     pub(crate) fn retry_due(&mut self) {
         for room in self.unreadable.take_due() {
-            self.mailbox.attach(Attach { room, joined: 0 });
-        }
-    }
-
-    /// Tries again to open a room that could not be read.
-    async fn open_unreadable(&mut self, room: &RoomId, cursor: Option<Cursor>) {
-        let (hub, mailbox, id) = (self.hub.clone(), self.mailbox.clone(), room.clone());
-        let opened = in_own_task(async move {
-            let Some(subscription) = subscribe(&hub, &mailbox, &id, cursor).await? else { return Ok(None) };
-            let row = hub.user_room(mailbox.user(), &id).await?;
-            Ok::<_, StoreError>(row.map(|row| (subscription, row)))
-        })
-        .await;
-        match opened {
-            Ok(Some((subscription, row))) => {
-                self.unreadable.reopened(room);
-                if row.member.is_active() || cursor.is_some() {
-                    self.open_room(&row, subscription, cursor);
-                }
-            }
-            Ok(None) => self.unreadable.forget(room),
-            Err(error) => {
-                tracing::warn!(%room, %error, "still cannot read a room, retrying");
-                self.unreadable.failed_again(room);
-            }
+            self.attach(Attach { room, joined: 0 });
         }
     }
 
     /// The user was added to a room, by what has reached this node: that may be old, and
     /// they removed since. Their row says what is true now.
-    pub(crate) async fn attach(&mut self, attach: &Attach) {
-        if let Some(cursor) = self.unreadable.cursor(&attach.room) {
-            self.open_unreadable(&attach.room, cursor).await;
+    pub(crate) fn attach(&mut self, attach: Attach) {
+        if self.opening.look_again(&attach) {
             return;
         }
         if let Some(stream) = self.rooms.get_mut(&attach.room) {
@@ -112,29 +93,70 @@ impl OpenSession {
                 return;
             }
         }
-        let (hub, mailbox, room) = (self.hub.clone(), self.mailbox.clone(), attach.room.clone());
-        let subscribed = in_own_task(async move {
-            let Some((listening, state)) = hub.subscribe(&room, &mailbox).await? else { return Ok(None) };
-            // After that: a removal that the row does not know yet comes with the stream.
-            let Some(member) = hub.member(&room, mailbox.user()).await? else { return Ok(None) };
-            // How far they had the room when they were members before.
-            let returns = member.intervals.len() > 1 && state.visibility != Visibility::All;
-            let row = if returns { hub.user_room(mailbox.user(), &room).await? } else { None };
-            Ok::<_, StoreError>(Some((listening, state, member, row)))
-        })
-        .await;
-        let earlier = self.rooms.get(&attach.room).map(RoomStream::cursor);
-        let known = earlier.or_else(|| self.left.get(&attach.room).copied());
-        let subscribed = match subscribed {
-            Ok(subscribed) => subscribed,
+        self.opening.add(attach.room);
+        self.open_next();
+    }
+
+    /// Begins to open rooms, as many as may be at a time.
+    fn open_next(&mut self) {
+        while let Some(room) = self.opening.next_waiting() {
+            let (hub, mailbox) = (self.hub.clone(), self.mailbox.clone());
+            match self.unreadable.cursor(&room) {
+                Some(cursor) => self.opening.read(room.clone(), open_again(hub, mailbox, room, cursor)),
+                None => self.opening.read(room.clone(), open_added(hub, mailbox, room)),
+            }
+        }
+    }
+
+    /// A room that is being opened was read, or cannot be.
+    pub(crate) fn opened(&mut self, room: RoomId, opened: Opened) {
+        match opened {
+            Opened::Again(cursor, read) => self.opened_again(&room, cursor, read),
+            Opened::Added(read) => self.opened_added(&room, read),
+        }
+        if let Some(attach) = self.opening.done(room) {
+            self.attach(attach);
+        }
+        self.open_next();
+    }
+
+    fn opened_again(
+        &mut self,
+        room: &RoomId,
+        cursor: Option<Cursor>,
+        read: Result<Option<(Subscribed, UserRoom)>, StoreError>,
+    ) {
+        match read {
+            Ok(Some((subscribed, row))) => {
+                self.unreadable.reopened(room);
+                if row.member.is_active() || cursor.is_some() {
+                    self.open_room(&row, subscribed, cursor);
+                }
+            }
+            Ok(None) => self.unreadable.forget(room),
+            Err(error) => {
+                tracing::warn!(%room, %error, "still cannot read a room, retrying");
+                self.unreadable.failed_again(room);
+            }
+        }
+    }
+
+    fn opened_added(&mut self, room: &RoomId, read: Result<Option<Added>, StoreError>) {
+        // Of an earlier membership: its end is still to be handed out, was, or cannot be read.
+        let earlier = self.rooms.get(room).map(RoomStream::cursor);
+        let unreadable = || self.unreadable.cursor(room).flatten().map(|cursor| cursor.seq);
+        let known = earlier.or_else(|| self.left.get(room).copied()).or_else(unreadable);
+        let added = match read {
+            Ok(Some(added)) => added,
+            Ok(None) => return,
             Err(error) => {
                 // The next try goes on from here: nothing more of an earlier membership till then.
-                self.rooms.remove(&attach.room);
-                self.postpone(attach.room.clone(), known.map(|seq| Cursor { seq, epoch: 0 }), &error);
+                self.rooms.remove(room);
+                self.postpone(room.clone(), known.map(|seq| Cursor { seq, epoch: 0 }), &error);
                 return;
             }
         };
-        let Some((listening, state, member, row)) = subscribed else { return };
+        let Added { subscribed: (listening, state), member, row } = added;
         let member = row.as_ref().map_or(member, |row| row.member.clone());
         // Who has left, and did not know of the room here, is done with it.
         if known.is_none() && !member.is_active() {
@@ -152,9 +174,76 @@ impl OpenSession {
         listening.wake();
         let source =
             if member.is_active() { Source::live(listening, state.head) } else { Source::Past(listening) };
-        self.left.remove(&attach.room);
+        self.left.remove(room);
+        self.unreadable.reopened(room);
         let stream = RoomStream::new(source, plan, &member, state.head);
-        self.rooms.insert(attach.room.clone(), stream);
+        self.rooms.insert(room.clone(), stream);
+    }
+
+    /// Something has happened in a room.
+    pub(crate) fn advance(&mut self, room: &RoomId, out: &mut VecDeque<Delivery>) {
+        let Some(stream) = self.rooms.get_mut(room) else { return };
+        let progress = stream.advance(self.mailbox.user(), out);
+        self.progress(room, progress, false);
+    }
+
+    /// What a room's stream needed was read, or cannot be.
+    pub(crate) fn log_read(&mut self, read: LogRead, out: &mut VecDeque<Delivery>) {
+        let LogRead { subscription, found } = read;
+        let room = subscription.room();
+        if let Some(stream) = self.rooms.get_mut(room).filter(|stream| stream.is_of(&subscription)) {
+            let woken = stream.end_wait();
+            match found {
+                Ok(found) => {
+                    let progress = stream.take(found, self.mailbox.user(), out);
+                    self.progress(room, progress, woken);
+                }
+                Err(error) => {
+                    let cursor = stream.position();
+                    self.rooms.remove(room);
+                    self.postpone(room.clone(), Some(cursor), &error);
+                }
+            }
+        }
+        self.read_next();
+    }
+
+    /// `room` has come this far; `woken` if something has happened since this was looked at.
+    fn progress(&mut self, room: &RoomId, progress: Progress, woken: bool) {
+        let Some(stream) = self.rooms.get(room) else { return };
+        match progress {
+            // Behind the other rooms that wait.
+            Progress::More => stream.subscription().wake(),
+            Progress::UpToDate => {
+                stream.subscription().set_at_head(stream.follows());
+                if woken {
+                    stream.subscription().wake();
+                }
+                self.unreadable.forget(room);
+            }
+            Progress::Over => {
+                self.left.insert(room.clone(), stream.cursor());
+                self.rooms.remove(room);
+                self.online.left(room);
+                self.unreadable.forget(room);
+            }
+            Progress::Needs(needs) => {
+                self.log_reads.add(stream.subscription().clone(), needs);
+                self.read_next();
+            }
+            Progress::Waits => {}
+        }
+    }
+
+    /// Begins to read what rooms need, as many as may be at a time.
+    fn read_next(&mut self) {
+        while let Some((subscription, needs)) = self.log_reads.next_waiting() {
+            // A stream that was replaced meanwhile is done with.
+            let stream = self.rooms.get(subscription.room());
+            if let Some(stream) = stream.filter(|stream| stream.is_of(&subscription)) {
+                self.log_reads.begin(&self.hub, stream, needs);
+            }
+        }
     }
 
     /// Goes on with a room from where the client has it. Returns the room's head for a member.

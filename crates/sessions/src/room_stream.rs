@@ -4,13 +4,12 @@ use std::sync::Arc;
 use parlance_cluster::SignalRoom;
 use parlance_core::{Interval, Member, Role, UserId, Visibility, visible_ranges};
 use parlance_delivery::{Delivery, SharedFrame};
-use parlance_hub::{Hub, Listening, Subscription};
+use parlance_hub::{Fetched, Listening, Subscription};
 use parlance_proto::v1;
-use parlance_runtime::own_task::in_own_task;
-use parlance_store::StoreError;
 use v1::server_frame::Frame;
 
 use crate::cursor::Cursor;
+use crate::log_reads::{Found, Needs};
 use crate::plan::{Step, gap_frame, steps_after};
 
 /// Where a session is in one room, and what is to come.
@@ -27,6 +26,17 @@ pub(crate) struct RoomStream {
     earlier: Box<[Interval]>,
     /// How much of the past was open when they left, of who has.
     left_open: Option<Visibility>,
+    waits: Waits,
+}
+
+/// Whether what the stream needs is being read, or in line for that.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+enum Waits {
+    #[default]
+    No,
+    Yes,
+    /// And something has happened in the room meanwhile.
+    Woken,
 }
 
 pub(crate) enum Source {
@@ -52,6 +62,10 @@ pub(crate) enum Progress {
     UpToDate,
     /// The user is no longer a member.
     Over,
+    /// Nothing until this is read.
+    Needs(Needs),
+    /// Nothing until what it needs is read.
+    Waits,
 }
 
 impl RoomStream {
@@ -61,8 +75,8 @@ impl RoomStream {
             None => (Interval::starting_at(0), &[][..]),
         };
         let since = member.changed_at();
-        let stream =
-            Self { source, plan, since, began_at, earlier: earlier.into(), left_open: last.visibility };
+        let (earlier, left_open) = (earlier.into(), last.visibility);
+        let stream = Self { source, plan, since, began_at, earlier, left_open, waits: Waits::No };
         stream.subscription().set_joined(last.joined);
         stream
     }
@@ -99,7 +113,7 @@ impl RoomStream {
         }
     }
 
-    fn listening(&self) -> &Listening {
+    pub(crate) fn listening(&self) -> &Listening {
         match &self.source {
             Source::Live(listening) | Source::Past(listening) => listening,
         }
@@ -107,6 +121,11 @@ impl RoomStream {
 
     pub(crate) fn subscription(&self) -> &Arc<Subscription> {
         self.listening()
+    }
+
+    /// Whether this is the stream of `subscription`, and not one that has replaced it.
+    pub(crate) fn is_of(&self, subscription: &Arc<Subscription>) -> bool {
+        Arc::ptr_eq(self.subscription(), subscription)
     }
 
     /// Everything up to here was handed out or named as a gap.
@@ -145,48 +164,98 @@ impl RoomStream {
         }
     }
 
-    /// Hands out at most one batch.
-    pub(crate) async fn advance(
-        &mut self,
-        hub: &Arc<Hub>,
-        user: &UserId,
-        out: &mut VecDeque<Delivery>,
-    ) -> Result<Progress, StoreError> {
+    /// Hands out at most one batch of what is in memory. Never waits: what has to be read is
+    /// [taken](Self::take) later.
+    pub(crate) fn advance(&mut self, user: &UserId, out: &mut VecDeque<Delivery>) -> Progress {
+        if self.waits != Waits::No {
+            self.waits = Waits::Woken;
+            return Progress::Waits;
+        }
         // Until it is known to be there again.
         self.subscription().set_at_head(false);
-        let feed = self.listening().feed().clone();
         let to = match self.plan.front() {
             Some(Step::Gap(gap)) => {
                 self.move_to(self.cursor().max(gap.to_seq));
                 out.push_back(SharedFrame::from(Frame::Gap(gap.clone())).into());
                 self.step_done();
-                return Ok(Progress::More);
+                return Progress::More;
             }
             Some(Step::Through(to)) if *to <= self.cursor() => {
                 self.step_done();
-                return Ok(Progress::More);
+                return Progress::More;
             }
             Some(Step::Through(to)) => *to,
-            None if matches!(self.source, Source::Past(_)) => return Ok(Progress::Over),
+            None if matches!(self.source, Source::Past(_)) => return Progress::Over,
             None => u64::MAX,
         };
         let (until, catches_up) = (self.until(), self.cursor() < self.began_at);
-        let Some(fetched) = self.listening().fetch(to, until, catches_up).await? else {
-            return Ok(Progress::More);
-        };
-        if self.until() != until {
-            // Removed meanwhile: what was read may hold forms from after that.
-            return Ok(Progress::More);
+        match self.listening().recent(to, catches_up) {
+            Some(fetched) => self.hand_out(fetched, to, user, out),
+            None => self.needs(Needs::Log { to, until }),
         }
+    }
+
+    fn needs(&mut self, needs: Needs) -> Progress {
+        self.waits = Waits::Yes;
+        Progress::Needs(needs)
+    }
+
+    /// What the stream needed was read, or cannot be. Returns whether something has happened in the
+    /// room meanwhile.
+    pub(crate) fn end_wait(&mut self) -> bool {
+        std::mem::take(&mut self.waits) == Waits::Woken
+    }
+
+    /// Goes on with what was read.
+    pub(crate) fn take(&mut self, found: Found, user: &UserId, out: &mut VecDeque<Delivery>) -> Progress {
+        match found {
+            // Removed meanwhile: what was read may hold forms from after that.
+            Found::Log { until, .. } if self.until() != until => Progress::More,
+            Found::Log { fetched: None, .. } => Progress::More,
+            Found::Log { fetched: Some(fetched), to, .. } => self.hand_out(fetched, to, user, out),
+            Found::Membership(member) => {
+                if let Some(member) = member {
+                    self.rejoin(&member);
+                }
+                Progress::More
+            }
+        }
+    }
+
+    /// Goes on behind a membership that has ended, as the row of the user says.
+    fn rejoin(&mut self, member: &Member) {
+        let feed = self.listening().feed();
+        let mut plan = steps_after(feed, member, Visibility::SinceJoined, self.cursor());
+        // The last membership goes on live, to its end if that is there.
+        if matches!(plan.back(), Some(Step::Through(_))) {
+            plan.pop_back();
+        }
+        self.plan = plan;
+        if let Some((last, earlier)) = member.intervals.split_last() {
+            // They may have been added once more since the row was read.
+            self.since = self.since.max(last.joined);
+            self.earlier = earlier.into();
+            self.subscription().set_joined(last.joined);
+        }
+    }
+
+    fn hand_out(
+        &mut self,
+        fetched: Fetched,
+        to: u64,
+        user: &UserId,
+        out: &mut VecDeque<Delivery>,
+    ) -> Progress {
+        let feed = self.listening().feed().clone();
         if fetched.pieces.is_empty() {
             if self.plan.is_empty() || feed.known().is_none_or(|room| room.floor <= to) {
-                return Ok(Progress::UpToDate);
+                return Progress::UpToDate;
             }
             // All of the step is gone from the log.
             let reason = v1::GapReason::Retention;
             out.push_back(gap_frame(&feed, self.cursor() + 1, to, reason).into());
             self.move_to(to);
-            return Ok(Progress::More);
+            return Progress::More;
         }
         for piece in fetched.pieces {
             if piece.first > self.cursor() + 1 {
@@ -202,7 +271,7 @@ impl RoomStream {
             // A removal within the plan is one of an earlier membership.
             if piece.removes.as_ref() == Some(user) && self.plan.is_empty() {
                 if self.cursor() > self.since {
-                    return Ok(Progress::Over);
+                    return Progress::Over;
                 }
                 // A membership that has ended, and is followed by another.
                 let joined = self.subscription().joined();
@@ -214,25 +283,11 @@ impl RoomStream {
                 let hidden = feed.known().is_some_and(|room| room.visibility == Visibility::SinceJoined);
                 if hidden && self.cursor() + 1 < self.since {
                     // They may have come and gone more than once.
-                    let (hub, room, member) = (hub.clone(), feed.room().clone(), user.clone());
-                    let member = in_own_task(async move { hub.member(&room, &member).await }).await?;
-                    if let Some(member) = member {
-                        self.plan = steps_after(&feed, &member, Visibility::SinceJoined, self.cursor());
-                        // The last membership goes on live, to its end if that is there.
-                        if matches!(self.plan.back(), Some(Step::Through(_))) {
-                            self.plan.pop_back();
-                        }
-                        if let Some((last, earlier)) = member.intervals.split_last() {
-                            self.since = last.joined;
-                            self.earlier = earlier.into();
-                            self.subscription().set_joined(last.joined);
-                        }
-                    }
-                    return Ok(Progress::More);
+                    return self.needs(Needs::Membership);
                 }
             }
         }
-        Ok(if fetched.more || !self.plan.is_empty() { Progress::More } else { Progress::UpToDate })
+        if fetched.more || !self.plan.is_empty() { Progress::More } else { Progress::UpToDate }
     }
 }
 
@@ -270,7 +325,14 @@ mod tests {
         hub.deliver(&room, terms, &stored.tail);
         let (mut out, mut frames) = (VecDeque::new(), Vec::new());
         for _ in 0..20 {
-            let progress = stream.advance(hub, &user("bob"), &mut out).await.unwrap();
+            let progress = match stream.advance(&user("bob"), &mut out) {
+                Progress::Needs(Needs::Log { to, until }) => {
+                    let fetched = stream.listening().read(to, until).await.unwrap();
+                    stream.end_wait();
+                    stream.take(Found::Log { to, until, fetched }, &user("bob"), &mut out)
+                }
+                progress => progress,
+            };
             frames.extend(out.drain(..).flat_map(|delivery| delivery.frames().to_vec()));
             if matches!(progress, Progress::UpToDate) {
                 break;

@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use parlance_cluster::limits::{DRAIN_GRACE, LEAVE_SLACK};
-use parlance_core::Caller;
+use parlance_core::{Caller, RoomId};
 use parlance_delivery::{Delivery, Outlet, SharedFrame};
 use parlance_hub::Waken;
 use parlance_proto::error::Failure;
@@ -21,7 +21,9 @@ use v1::server_frame::Frame;
 
 use crate::error::Error;
 use crate::limits::{BAD_FRAMES, HELLO_TIMEOUT, MAX_IN_FLIGHT, QUEUE_KEPT};
+use crate::log_reads::LogRead;
 use crate::open::OpenSession;
+use crate::opening::Opened;
 use crate::operations::Operations;
 use crate::sessions::Sessions;
 
@@ -68,7 +70,7 @@ pub(crate) enum Stage {
     Leaving,
 }
 
-enum Turn {
+pub(crate) enum Turn {
     Drain,
     Deadline,
     Reply(Result<SharedFrame, JoinError>),
@@ -77,6 +79,10 @@ enum Turn {
     Waken(Waken),
     /// Rooms that could not be read are due.
     Retry,
+    /// A room that is being opened was read.
+    Opened(Box<(RoomId, Opened)>),
+    /// What a room's stream needs was read.
+    LogRead(Box<LogRead>),
 }
 
 impl Turn {
@@ -148,11 +154,7 @@ impl Session {
         let open = self.open.as_mut();
         let waken = async {
             match open {
-                Some(OpenSession { mailbox, unreadable, .. }) => tokio::select! {
-                    biased;
-                    () = unreadable.ring() => Turn::Retry,
-                    waken = mailbox.next() => Turn::Waken(waken),
-                },
+                Some(open) => open.turn().await,
                 None => std::future::pending().await,
             }
         };
@@ -186,10 +188,21 @@ impl Session {
                 tracing::error!(%error, "an operation ended without an answer");
                 return Err(Failure::new(Code::Internal, "internal", "an operation failed").into());
             }
-            Turn::Waken(waken) => self.woken(waken).await,
+            Turn::Waken(waken) => self.woken(waken),
             Turn::Retry => {
                 if let Some(open) = &mut self.open {
                     open.retry_due();
+                }
+            }
+            Turn::Opened(opened) => {
+                if let Some(open) = &mut self.open {
+                    let (room, opened) = *opened;
+                    open.opened(room, opened);
+                }
+            }
+            Turn::LogRead(read) => {
+                if let Some(open) = &mut self.open {
+                    open.log_read(*read, &mut self.out);
                 }
             }
             Turn::Inbound(Some(Ok(frame))) => self.frame(frame).await?,
@@ -204,6 +217,7 @@ impl Session {
             Turn::Deadline if self.open.is_none() => return Err(self.refusal(Error::HelloTimeout)),
             Turn::Deadline => return Err(self.refusal(Error::TokenExpired)),
         }
+        self.tell_gaps();
         // Whoever has finished, client or server, what was asked is still answered.
         let finished = self.stage == Stage::Leaving || (self.inbound_ended && !self.subscribe_only);
         self.ended |= finished && self.in_flight.is_empty();

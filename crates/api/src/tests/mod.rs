@@ -2,6 +2,7 @@
 
 mod catch_up;
 mod comebacks;
+mod hanging;
 mod hub;
 mod inbound;
 mod marks;

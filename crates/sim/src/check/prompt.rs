@@ -35,6 +35,7 @@ pub(super) fn check(truth: &Truth, history: &History, weather: &Weather, violati
                 && session.closed.is_none_or(|closed| closed > to);
             if !is_there
                 || !was_member(room, &session.user, sent.seq)
+                || is_done_with(room, history, session, &sent.room_id, sent.seq)
                 || !weather.was_fine(&session.node, from, to)
             {
                 continue;
@@ -52,6 +53,20 @@ pub(super) fn check(truth: &Truth, history: &History, weather: &Weather, violati
 fn was_member(room: &RoomTruth, user: &UserId, seq: u64) -> bool {
     let intervals = room.members.get(user).map(|member| member.intervals.as_slice()).unwrap_or_default();
     intervals.iter().any(|interval| interval.joined <= seq && interval.left.is_none_or(|left| seq <= left))
+}
+
+/// Whether the session is of someone who had left by when it was opened, and said nothing of the
+/// room: they get nothing of it, not even what a late answer is about.
+fn is_done_with(room: &RoomTruth, history: &History, session: &Session, id: &str, seq: u64) -> bool {
+    let member = room.members.get(&session.user);
+    let interval = member.and_then(|member| {
+        member.intervals.iter().find(|interval| interval.left.is_some_and(|left| seq <= left))
+    });
+    let Some(left) = interval.and_then(|interval| interval.left) else { return false };
+    let is_named = session.cursors.iter().any(|(room, _)| room.as_str() == id);
+    let left_at =
+        history.sessions.iter().filter_map(|other| when(other, id, left)).filter(|at| *at > 0).min();
+    !is_named && left_at.is_some_and(|at| at < session.opened)
 }
 
 /// When a session got, or passed, an event.

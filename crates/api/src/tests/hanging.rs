@@ -1,0 +1,189 @@
+//! A room whose reads the store does not answer holds up nothing but itself.
+use parlance_core::RoomId;
+use parlance_hub::Terms;
+use parlance_proto::v1;
+use parlance_store::Store as _;
+use v1::client_frame::Operation;
+use v1::server_frame::Frame;
+
+use crate::testing::{Conversation, TestNode, add, caller, group, remove, say};
+
+/// A node with two groups of alice and bob.
+async fn two_rooms() -> (TestNode, RoomId, RoomId) {
+    let (node, hanging) = TestNode::with_group().await;
+    let other = node.api.rooms().create(group("second")).await.unwrap().into_parts().0.info.id;
+    (node, hanging, other)
+}
+
+/// Bob, who has caught up in all of his rooms.
+async fn caught_up(node: &TestNode) -> Conversation {
+    let mut bob = Conversation::open(&node.api, caller("bob")).await;
+    bob.catch_up().await;
+    bob
+}
+
+/// Bob gets what is said in `room`, says something there and marks it read; meanwhile nothing
+/// comes of any other room.
+async fn is_served(node: &TestNode, bob: &mut Conversation, room: &RoomId, text: &str) {
+    let said = say(&node.api, room, text).await;
+    let Frame::Event(event) = bob.next().await else { panic!("not an event") };
+    assert_eq!((event.room_id.as_str(), event.seq), (room.as_str(), said));
+    let send = v1::SendMessageRequest {
+        text: format!("{text}, answered"),
+        client_message_id: text.replace(' ', "-"),
+        target: Some(v1::send_message_request::Target::RoomId(room.to_string())),
+        ..Default::default()
+    };
+    let mark = v1::MarkReadRequest { room_id: room.to_string(), seq: said + 1, ..Default::default() };
+    for operation in [Operation::SendMessage(send), Operation::MarkRead(mark)] {
+        let reply = bob.call(operation).await;
+        assert!(!matches!(reply, v1::reply::Result::Error(_)), "{reply:?}");
+    }
+    for frame in bob.waiting() {
+        if let Frame::Event(event) = frame {
+            assert_eq!(event.room_id, room.as_str());
+        }
+    }
+}
+
+/// Takes what comes of `room` up to `last`: nothing is left out, and nothing comes twice. Returns what
+/// came as an event.
+async fn events_to(bob: &mut Conversation, room: &RoomId, after: u64, last: u64) -> Vec<u64> {
+    let (mut at, mut seqs) = (after, Vec::new());
+    while at < last {
+        match bob.next().await {
+            Frame::Event(event) if event.room_id == room.as_str() => {
+                assert_eq!(event.seq, at + 1);
+                at = event.seq;
+                seqs.push(at);
+            }
+            Frame::Gap(gap) if gap.room_id == room.as_str() => {
+                assert_eq!(gap.from_seq, at + 1, "{gap:?}");
+                at = gap.to_seq;
+            }
+            _ => {}
+        }
+    }
+    seqs
+}
+
+#[tokio::test]
+async fn a_session_opens_without_a_room_that_hangs_and_gets_it_later() {
+    let (node, hanging, other) = two_rooms().await;
+    node.store.hang(&hanging);
+    // Nothing of it is known here either.
+    let mut bob = Conversation::open(&node.api, caller("bob")).await;
+    let heads: Vec<_> = bob.heads().iter().map(|head| head.room_id.as_str()).collect();
+    assert_eq!(heads, [other.as_str()]);
+    let Frame::Gap(gap) = bob.next().await else { panic!("not a gap") };
+    assert_eq!((gap.room_id.as_str(), gap.reason()), (hanging.as_str(), v1::GapReason::Unreadable));
+    bob.catch_up().await;
+    is_served(&node, &mut bob, &other, "still there").await;
+
+    node.store.answer_reads(&hanging);
+    let last = say(&node.api, &hanging, "read again").await;
+    assert!(events_to(&mut bob, &hanging, 0, last).await.ends_with(&[last]));
+}
+
+#[tokio::test]
+async fn a_room_that_hangs_when_it_is_joined_holds_up_no_other() {
+    let (node, hanging, other) = two_rooms().await;
+    remove(&node.api, &hanging, "bob").await;
+    let mut bob = caught_up(&node).await;
+    // The room is in memory where it is written, and its members' rows are not.
+    node.store.hang(&hanging);
+    let joined = add(&node.api, &hanging, "bob").await;
+    is_served(&node, &mut bob, &other, "joined").await;
+    let last = say(&node.api, &hanging, "welcome").await;
+    is_served(&node, &mut bob, &other, "still joined").await;
+
+    node.store.answer_reads(&hanging);
+    assert_eq!(events_to(&mut bob, &hanging, 0, last).await, [joined, last]);
+}
+
+#[tokio::test]
+async fn a_member_who_is_removed_while_a_room_opens_gets_nothing_of_after_that() {
+    let (node, hanging, other) = two_rooms().await;
+    remove(&node.api, &hanging, "bob").await;
+    let mut bob = caught_up(&node).await;
+    node.store.hang(&hanging);
+    let joined = add(&node.api, &hanging, "bob").await;
+    is_served(&node, &mut bob, &other, "joined").await;
+    let request = v1::RemoveMemberRequest {
+        room_id: hanging.to_string(),
+        user_id: "bob".to_owned(),
+        request_id: "remove-again".to_owned(),
+        ..Default::default()
+    };
+    let removed = node.api.remove_member(&caller("alice"), request).await.unwrap().outcome.unwrap().seq;
+    say(&node.api, &hanging, "without bob").await;
+    is_served(&node, &mut bob, &other, "removed").await;
+
+    node.store.answer_reads(&hanging);
+    // The last word on it: that they are no member any more, or nothing at all.
+    let added = add_again(&node, &hanging).await;
+    let mut seqs = Vec::new();
+    while seqs.last() != Some(&added) {
+        if let Frame::Event(event) = bob.next().await {
+            seqs.push(event.seq);
+        }
+    }
+    seqs.retain(|seq| *seq != joined && *seq != removed);
+    assert_eq!(seqs, [added]);
+}
+
+async fn add_again(node: &TestNode, room: &RoomId) -> u64 {
+    let request = v1::AddMembersRequest {
+        room_id: room.to_string(),
+        user_ids: vec!["bob".to_owned()],
+        request_id: "add-again".to_owned(),
+        ..Default::default()
+    };
+    node.api.add_members(&caller("alice"), request).await.unwrap().outcome.unwrap().seq
+}
+
+#[tokio::test]
+async fn a_hole_that_cannot_be_read_holds_up_no_other_room() {
+    let (node, hanging, other) = two_rooms().await;
+    let mut bob = caught_up(&node).await;
+    let begun = node.api.hub().feed(&hanging).unwrap().known().unwrap().head;
+    // More than the ring holds, and only the last of it arrives.
+    let elsewhere = node.other();
+    let mut last = 0;
+    let mut tails = Vec::new();
+    for text in ["1", "2", "3", "4", "5"] {
+        last = say(&elsewhere, &hanging, text).await;
+        tails.push(node.store.room(&hanging).await.unwrap().unwrap());
+    }
+    node.store.hang(&hanging);
+    // What is delivered while the hole is read is not forgotten.
+    for (stored, text) in tails[3..].iter().zip(["past a hole", "further past a hole"]) {
+        node.api.hub().deliver(&hanging, Terms::from(&stored.info), &stored.tail);
+        is_served(&node, &mut bob, &other, text).await;
+    }
+
+    node.store.answer_reads(&hanging);
+    assert_eq!(events_to(&mut bob, &hanging, begun, last).await, Vec::from_iter(begun + 1..=last));
+}
+
+#[tokio::test]
+async fn a_room_that_hangs_when_it_is_tried_again_holds_up_no_other() {
+    let (node, hanging, other) = two_rooms().await;
+    node.store.damaged.lock().unwrap().insert(hanging.clone());
+    let mut bob = Conversation::open(&node.api, caller("bob")).await;
+    let Frame::Gap(gap) = bob.next().await else { panic!("not a gap") };
+    assert_eq!(gap.room_id, hanging.as_str());
+    bob.catch_up().await;
+    node.store.hang(&hanging);
+    node.store.damaged.lock().unwrap().clear();
+    let reads = node.store.reads();
+    while node.store.reads() == reads {
+        assert!(bob.waiting().is_empty());
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    is_served(&node, &mut bob, &other, "tried again").await;
+
+    node.store.answer_reads(&hanging);
+    let last = say(&node.api, &hanging, "read again").await;
+    assert!(events_to(&mut bob, &hanging, 0, last).await.ends_with(&[last]));
+}
