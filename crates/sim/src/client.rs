@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use parlance_core::{RoomId, UserId};
-use parlance_delivery::Frames;
+use parlance_delivery::{Frames, Outlet};
 use parlance_proto::v1;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -17,6 +17,7 @@ use v1::server_frame::Frame;
 use crate::dice::lock;
 use crate::history::{Answer, Seen, Session};
 use crate::node::{Node, authorization};
+use crate::pushed::PushedConnection;
 use crate::world::World;
 
 /// How long a client waits for an answer before it looks for another node.
@@ -24,6 +25,9 @@ const PATIENCE: Duration = Duration::from_millis(3_000);
 
 /// Longer than any simulation.
 pub(crate) const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Of a thousand connections, those that are WebSockets; the others are gRPC streams.
+const WEB_SOCKETS: u64 = 500;
 
 /// Attempts after which it gives up.
 const ATTEMPTS: u32 = 40;
@@ -64,6 +68,8 @@ pub(crate) struct Client {
 struct Connection {
     node: Node,
     frames: Frames,
+    /// How it is pushed to, if it is a WebSocket.
+    pushed: Option<Arc<PushedConnection>>,
     to_node: mpsc::UnboundedSender<v1::ClientFrame>,
     session: usize,
     /// Hello is answered.
@@ -135,7 +141,18 @@ impl Client {
         let (to_node, mut from_client) = mpsc::unbounded_channel::<v1::ClientFrame>();
         let inbound =
             futures::stream::poll_fn(move |cx| from_client.poll_recv(cx).map(|frame| frame.map(Ok)));
-        let frames = node.services.open(Some(&self.authorization), inbound, None).ok()?.into();
+        let pushed = self
+            .world
+            .weather
+            .dice()
+            .chance(WEB_SOCKETS)
+            .then(|| PushedConnection::new(self.world.pushed.clone()));
+        let outlet = pushed.as_ref().map(|pushed| {
+            let (outlet, connection) = (Outlet::default(), Arc::downgrade(pushed));
+            outlet.connect(connection);
+            outlet
+        });
+        let frames = node.services.open(Some(&self.authorization), inbound, outlet).ok()?.into();
         let cursors = self.cursors.iter().map(|(room, seq)| v1::Cursor {
             room_id: room.as_str().to_owned(),
             seq: *seq,
@@ -165,6 +182,7 @@ impl Client {
         Some(Connection {
             node,
             frames,
+            pushed,
             to_node,
             session,
             open: false,
@@ -394,9 +412,12 @@ async fn next(
 ) -> Option<Result<parlance_delivery::SharedFrame, tonic::Status>> {
     sleep_until(connection.read_from).await;
     fence.pass().await;
-    let Connection { frames, patience, .. } = connection;
+    let Connection { frames, pushed, patience, .. } = connection;
     poll_fn(|cx| {
-        let frame = Pin::new(&mut *frames).poll_next(cx);
+        let frame = match pushed {
+            Some(pushed) => pushed.poll_frame(frames, cx),
+            None => Pin::new(&mut *frames).poll_next(cx),
+        };
         match patience {
             Some(0) => Poll::Ready(None),
             Some(left) => {

@@ -4,6 +4,8 @@
 //! simulated defines its order: `select!` is `biased`, maps have seeded hashers and a fixed number
 //! of shards, and no two tasks act on a change of the same `watch`, which wakes in random order.
 //!
+//! Some clients are WebSockets that nodes push to past the session, the others are gRPC streams.
+//!
 //! A run is traffic in bad weather, then a few acts that aim at what chance rarely hits,
 //! then silence. After that everyone must have everything: [`check`] says what that means.
 #![warn(missing_docs)]
@@ -32,8 +34,10 @@ pub mod world;
 mod asks;
 mod calls;
 mod client;
+mod pushed;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::script::Script;
 use crate::world::World;
@@ -64,6 +68,8 @@ pub struct Size {
     pub events: u64,
     /// Events that sessions got.
     pub deliveries: usize,
+    /// Frames that were pushed to connections past their sessions.
+    pub pushed: usize,
     /// Simulated milliseconds.
     pub millis: u64,
 }
@@ -121,6 +127,7 @@ fn size(world: &Arc<World>) -> Size {
         operations: history.asked.len(),
         events: tables.rooms.values().map(store::RoomRow::head).sum(),
         deliveries: seen.filter(|(_, seen)| matches!(seen, history::Seen::Event(_))).count(),
+        pushed: world.pushed.load(Ordering::Relaxed),
         millis: world.trace.now(),
     }
 }

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub struct World {
     pub sizes: &'static Sizes,
     /// More goes wrong, and more is checked.
     pub wide: bool,
+    /// Frames that were pushed to connections past their sessions.
+    pub pushed: Arc<AtomicUsize>,
     places: Mutex<Vec<Option<Node>>>,
     /// The place whose clock is wrong by minutes, if there is one.
     wrong_clock: Option<usize>,
@@ -73,6 +75,7 @@ impl World {
             dice: Dice::new(seed),
             sizes: if wide { sizes(seed) } else { &Sizes::PRODUCTION },
             wide,
+            pushed: Arc::default(),
             places: Mutex::new(vec![None; places]),
             wrong_clock: (wide && seed % 7 == 3).then_some(0),
             replace: AtomicBool::new(true),

@@ -4,9 +4,11 @@
 use parlance_sim::{Kind, run};
 
 fn check(seeds: std::ops::Range<u64>, kind: Kind) {
+    let mut pushed = 0;
     for seed in seeds {
         let report = run(seed, kind, false).unwrap();
         assert!(report.size.deliveries > 0, "seed {seed}: nothing happened");
+        pushed += report.size.pushed;
         let kind = match kind {
             Kind::Everyday => "",
             Kind::Wide => " --wide",
@@ -18,6 +20,7 @@ fn check(seeds: std::ops::Range<u64>, kind: Kind) {
             report.violations
         );
     }
+    assert!(pushed > 0, "nothing was pushed to connections past their sessions");
 }
 
 /// So many seeds each, for the test runner to spread over processors.
