@@ -32,6 +32,7 @@ impl Script {
             12 => self.slow_store(&stage).await,
             13 => self.outcome_not_found_out(&stage).await,
             14 | 15 => self.comes_before_the_removal(&stage).await,
+            16 => self.last_hint_lost(&stage).await,
             17 => self.late_registration(&stage).await,
             18 => self.registration_lost(&stage).await,
             19 => self.added_and_spoken_to(&stage).await,
@@ -74,6 +75,14 @@ impl Script {
             clients.iter().filter(|_| away).for_each(|client| self.world.tell(*client, Do::Prefer(None)));
         }
         node.1.fence.arm(None);
+    }
+
+    /// A message is written and answered for, its hint is lost, and then nobody says anything more.
+    async fn last_hint_lost(&self, stage: &Stage) {
+        let dice = &self.world.dice;
+        self.world.weather.set(Faults { payload_lost: 1_000, ..Faults::NONE });
+        self.say_as(stage.owners, &stage.room, true);
+        sleep(dice.millis(30, 200)).await;
     }
 
     async fn hint_lost_before_removal(&self, stage: &Stage) {
