@@ -6,7 +6,7 @@ use parlance_hub::Hub;
 use parlance_registry::{Health, Registry};
 use parlance_runtime::map::Map;
 use parlance_store::Store;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::audience::Audiences;
@@ -15,6 +15,7 @@ use crate::departure;
 use crate::follow_ups::FollowUps;
 use crate::limits::{LOST_NODE_SLACK, MAX_UNTOLD_USERS, RECOVERY_BURST, Sizes, WRITTEN_KEPT};
 use crate::missed::Missed;
+use crate::places::Places;
 use crate::signal_room::SignalRoom;
 use crate::written::Written;
 
@@ -30,7 +31,7 @@ pub struct Cluster {
     /// Reads of the store that are spent on looking for what was missed.
     pub(crate) reads: Budget,
     /// Rooms that are followed up at the same time.
-    pub(crate) hints: Arc<Semaphore>,
+    pub(crate) hints: Arc<Places>,
     pub(crate) follow_ups: FollowUps,
     pub(crate) missed: Missed,
     /// Whether other nodes reach the registry and this one does not.
@@ -75,7 +76,7 @@ impl Cluster {
             written: Map::default(),
             health,
             reads: Budget::new(pace.reads_per_second, RECOVERY_BURST),
-            hints: Arc::new(Semaphore::new(sizes.head_hints)),
+            hints: Arc::new(Places::new(sizes.head_hints, sizes.stalled_hints)),
             follow_ups: FollowUps::default(),
             missed: Missed::default(),
             alone: watch::Sender::new(false),

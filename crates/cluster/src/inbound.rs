@@ -112,10 +112,7 @@ impl Cluster {
             let mut hint = Some(hint);
             while let Some(said) = hint {
                 // A few rooms at a time; the others wait, and may find it done.
-                let permit = cluster.hints.acquire().await;
-                let read = cluster.read_head(&room, said).await;
-                drop(permit);
-                if let Err(error) = read {
+                if let Err(error) = cluster.hints.run(cluster.read_head(&room, said)).await {
                     tracing::warn!(%error, "cannot look at a room that has gone on");
                     cluster.look_for_missed("hint_failed", None);
                 }

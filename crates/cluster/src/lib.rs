@@ -19,6 +19,7 @@ mod inbound;
 mod isolation;
 pub mod limits;
 mod missed;
+mod places;
 mod presence;
 mod publish;
 mod recovery;

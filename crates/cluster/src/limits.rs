@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Sizes {
     /// Rooms that are followed up at the same time on the word that they have gone on.
     pub head_hints: usize,
+    /// Those among them that the store keeps waiting, and that no others wait for.
+    pub stalled_hints: usize,
     /// Members' rows that are read at the same time on one such word.
     pub hint_concurrency: usize,
     /// Members of a room that are read at once.
@@ -23,6 +25,7 @@ impl Sizes {
     /// What a server runs with.
     pub const PRODUCTION: Self = Self {
         head_hints: 64,
+        stalled_hints: 512,
         hint_concurrency: 16,
         members_page: 1_000,
         rooms_page: 200,
@@ -30,9 +33,19 @@ impl Sizes {
     };
 
     /// Three of everything.
-    pub const SMALL: Self =
-        Self { head_hints: 3, hint_concurrency: 3, members_page: 3, rooms_page: 3, recovery_concurrency: 3 };
+    pub const SMALL: Self = Self {
+        head_hints: 3,
+        stalled_hints: 3,
+        hint_concurrency: 3,
+        members_page: 3,
+        rooms_page: 3,
+        recovery_concurrency: 3,
+    };
 }
+
+/// After what time work does not keep other work waiting any longer: the store usually answers
+/// within a hundredth of it.
+pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(1);
 
 /// Reads a second that a node spends on comparing with the store after trouble: 10,000
 /// active rooms in five seconds. On DynamoDB each is one read unit.
