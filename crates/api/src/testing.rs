@@ -10,7 +10,7 @@ use parlance_faults::ControlledStore;
 pub(crate) use parlance_faults::fixture::{group, soon, user};
 use parlance_hub::{Listening, Mailbox};
 use parlance_proto::v1;
-use parlance_registry::{Local, NodeId};
+use parlance_registry::{Local, NodeId, Registry};
 use parlance_sessions::Session;
 use parlance_store::{RoomIds, Store};
 use tempfile::TempDir;
@@ -47,6 +47,15 @@ impl TestNode {
     /// The same, where ids of rooms are made this way.
     pub(crate) fn start_with(room_ids: RoomIds) -> Self {
         Self::start_from(room_ids, Duration::ZERO)
+    }
+
+    /// The same, with `registry`.
+    pub(crate) fn start_with_registry(registry: Arc<dyn Registry>) -> Self {
+        let room_ids = RoomIds { key: RoomIdKey::new([7; RoomIdKey::BYTES]), some_unkeyed: false };
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(ControlledStore::open(folder.path()).unwrap());
+        let parts = Parts { registry, ..parts(store.clone(), room_ids.clone(), &Sizes::SMALL) };
+        Self { api: Api::start(parts, CancellationToken::new()), store, room_ids, _folder: folder }
     }
 
     fn start_from(room_ids: RoomIds, presence_grace: Duration) -> Self {

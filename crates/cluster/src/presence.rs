@@ -68,22 +68,41 @@ impl Cluster {
         Ok(())
     }
 
+    /// Returns whether `user` is online on any node, once the registry is reachable again. `None` if
+    /// it ends first.
+    pub async fn online_after_outage(&self, user: &UserId) -> Option<bool> {
+        // Until the registry is healthy it may still hold registrations that have ended here.
+        self.registry_back().await?;
+        self.online_once_reachable(std::slice::from_ref(user)).await?.first().copied()
+    }
+
     /// Those of `users` who are nowhere, once that can be asked.
     async fn offline(&self, users: Vec<UserId>) -> Vec<UserId> {
+        let Some(online) = self.online_once_reachable(&users).await else { return Vec::new() };
+        let offline = users.into_iter().zip(online).filter(|(_, online)| !online);
+        offline.map(|(user, _)| user).collect()
+    }
+
+    async fn online_once_reachable(&self, users: &[UserId]) -> Option<Vec<bool>> {
         loop {
-            if let Ok(online) = self.registry.online(&users).await {
-                let offline = users.into_iter().zip(online).filter(|(_, online)| !online);
-                return offline.map(|(user, _)| user).collect();
+            if let Ok(online) = self.registry.online(users).await {
+                return Some(online);
+            }
+            self.registry_back().await?;
+        }
+    }
+
+    /// Waits a second, and on while the registry is away. `None` if it ends first.
+    async fn registry_back(&self) -> Option<()> {
+        sleep(Duration::from_secs(1)).await;
+        // A watch wakes those who wait for it in any order; this waits with the clock.
+        while self.is_away() {
+            if self.health.has_changed().is_err() {
+                return None;
             }
             sleep(Duration::from_secs(1)).await;
-            // A watch wakes those who wait for it in any order; this waits with the clock.
-            while self.is_away() {
-                if self.health.has_changed().is_err() {
-                    return Vec::new();
-                }
-                sleep(Duration::from_secs(1)).await;
-            }
         }
+        Some(())
     }
 
     /// The rooms that hear of the presence of `user`, with their members at hand.

@@ -178,6 +178,11 @@ impl Hub {
         users
     }
 
+    /// Whether `user` has a session here.
+    pub fn has_session(&self, user: &UserId) -> bool {
+        self.users.contains_key(user)
+    }
+
     /// `user` is a member of `room`, by the event `joined`: those of their sessions that do
     /// not know yet are told.
     pub fn joined(&self, user: &UserId, room: &RoomId, joined: u64) {

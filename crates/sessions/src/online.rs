@@ -9,8 +9,18 @@ use crate::sessions::Sessions;
 pub(crate) struct Online {
     sessions: Arc<Sessions>,
     user: UserId,
-    came: bool,
+    arrival: Arrival,
     rooms: Vec<SignalRoom>,
+}
+
+/// What the registry answered when a session was registered.
+enum Arrival {
+    /// The user was offline before, on every node.
+    First,
+    /// The user was online already.
+    Further,
+    /// The registry was out of reach.
+    Unconfirmed,
 }
 
 impl Online {
@@ -21,8 +31,12 @@ impl Online {
         // In a task of its own, so that the session is counted once or not at all.
         let registered = sessions.tasks.spawn(async move {
             // Out of reach, the registry makes up for it.
-            let came = registering.registry.connect(&user).await == Ok(true);
-            Self { sessions: registering, user, came, rooms: Vec::new() }
+            let arrival = match registering.registry.connect(&user).await {
+                Ok(true) => Arrival::First,
+                Ok(false) => Arrival::Further,
+                Err(_) => Arrival::Unconfirmed,
+            };
+            Self { sessions: registering, user, arrival, rooms: Vec::new() }
         });
         registered.await.ok()
     }
@@ -39,12 +53,25 @@ impl Online {
     /// Tells `rooms` of it, and of the leaving when it comes to that.
     pub(crate) fn announce(&mut self, rooms: Vec<SignalRoom>) {
         self.rooms = rooms;
-        if self.came {
-            let (cluster, user, rooms) =
-                (self.sessions.cluster.clone(), self.user.clone(), self.rooms.clone());
-            self.sessions.tasks.spawn(async move { cluster.signal_presence(&user, true, &rooms).await });
+        if matches!(self.arrival, Arrival::Further) {
+            return;
         }
+        let unconfirmed = matches!(self.arrival, Arrival::Unconfirmed);
+        let (sessions, user, rooms) = (self.sessions.clone(), self.user.clone(), self.rooms.clone());
+        self.sessions.tasks.spawn(async move {
+            sessions.cluster.signal_presence(&user, true, &rooms).await;
+            // Other nodes were out of reach.
+            if unconfirmed && online_after_outage(&sessions, &user).await == Some(true) {
+                sessions.cluster.signal_presence(&user, true, &rooms).await;
+            }
+        });
     }
+}
+
+/// Returns whether `user` is online on any node, once that can be asked. `None` if this node ends
+/// first.
+async fn online_after_outage(sessions: &Sessions, user: &UserId) -> Option<bool> {
+    sessions.end.run_until_cancelled(sessions.cluster.online_after_outage(user)).await.flatten()
 }
 
 impl Drop for Online {
@@ -55,9 +82,21 @@ impl Drop for Online {
         let linger = sessions.hub.linger(&user);
         self.sessions.tasks.spawn(async move {
             sessions.presence_grace().await;
-            if sessions.registry.disconnect(&user).await == Ok(true) {
-                rooms.retain(|told| !linger.has_left(&told.room));
-                sessions.cluster.signal_presence(&user, false, &rooms).await;
+            let disconnected = sessions.registry.disconnect(&user).await;
+            // A session that has opened here meanwhile announces itself.
+            let unconfirmed = disconnected.is_err() && !sessions.hub.has_session(&user);
+            if disconnected != Ok(true) && !unconfirmed {
+                return;
+            }
+            rooms.retain(|room| !linger.has_left(&room.room));
+            sessions.cluster.signal_presence(&user, false, &rooms).await;
+            if !unconfirmed {
+                return;
+            }
+            // Only sessions on this node were reached, and the user may be online on another.
+            if let Some(online) = online_after_outage(&sessions, &user).await {
+                rooms.retain(|room| !linger.has_left(&room.room));
+                sessions.cluster.signal_presence(&user, online, &rooms).await;
             }
         });
     }

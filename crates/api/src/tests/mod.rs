@@ -7,6 +7,7 @@ mod hub;
 mod inbound;
 mod marks;
 mod online;
+mod outage;
 mod past;
 mod recovery;
 mod rooms;

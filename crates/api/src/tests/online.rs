@@ -18,7 +18,7 @@ fn presence(frames: Vec<Frame>) -> Vec<bool> {
     frames.into_iter().filter_map(online).collect()
 }
 
-async fn next_presence(of: &mut Conversation) -> bool {
+pub(super) async fn next_presence(of: &mut Conversation) -> bool {
     loop {
         if let [online] = presence(vec![of.next().await])[..] {
             return online;
@@ -26,7 +26,7 @@ async fn next_presence(of: &mut Conversation) -> bool {
     }
 }
 
-async fn with_bob(node: &TestNode, creator: &str) -> String {
+pub(super) async fn with_bob(node: &TestNode, creator: &str) -> String {
     let request = v1::CreateRoomRequest {
         kind: v1::RoomKind::Group.into(),
         member_ids: vec!["bob".to_owned()],

@@ -1,0 +1,154 @@
+//! Presence while the registry is out of reach.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parlance_core::{RoomId, UserId};
+use parlance_registry::{Health, Local, NodeId, Notice, Registry, RegistryError, To};
+use tokio::sync::{mpsc, watch};
+
+use super::online::{next_presence, with_bob};
+use crate::testing::{Conversation, TestNode, caller, user};
+
+/// A shared registry that tests disconnect. It counts sessions all the same.
+struct Outage {
+    local: Local,
+    health: watch::Sender<Health>,
+    /// Users are online on another node too.
+    elsewhere: AtomicBool,
+    published: mpsc::UnboundedSender<(Vec<UserId>, Bytes)>,
+}
+
+impl Outage {
+    fn check<T>(&self, value: T) -> Result<T, RegistryError> {
+        match *self.health.borrow() {
+            Health::Connected => Ok(value),
+            Health::Away => Err(RegistryError::Unavailable),
+        }
+    }
+}
+
+#[async_trait]
+impl Registry for Outage {
+    fn node(&self) -> &NodeId {
+        self.local.node()
+    }
+
+    async fn connect(&self, user: &UserId) -> Result<bool, RegistryError> {
+        self.check(self.local.connect(user).await?)
+    }
+
+    async fn disconnect(&self, user: &UserId) -> Result<bool, RegistryError> {
+        self.check(self.local.disconnect(user).await?)
+    }
+
+    async fn online(&self, users: &[UserId]) -> Result<Vec<bool>, RegistryError> {
+        let elsewhere = self.elsewhere.load(Ordering::SeqCst);
+        let online = self.local.online(users).await?;
+        self.check(online.into_iter().map(|here| here || elsewhere).collect())
+    }
+
+    async fn publish(&self, to: To<'_>, payload: Bytes) -> Result<(), RegistryError> {
+        self.check(())?;
+        let _ = self.published.send((to.users.to_vec(), payload));
+        Ok(())
+    }
+
+    async fn tell(&self, _: &NodeId, _: Bytes) -> Result<(), RegistryError> {
+        self.check(())
+    }
+
+    async fn follow(&self, _: &RoomId) -> Result<(), RegistryError> {
+        self.check(())
+    }
+
+    async fn unfollow(&self, _: &RoomId) {}
+
+    fn nodes(&self) -> Vec<NodeId> {
+        self.local.nodes()
+    }
+
+    fn notices(&self) -> mpsc::Receiver<Notice> {
+        self.local.notices()
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    async fn close(&self) {}
+}
+
+type Published = mpsc::UnboundedReceiver<(Vec<UserId>, Bytes)>;
+
+async fn start() -> (TestNode, Arc<Outage>, Published) {
+    let (published, receiver) = mpsc::unbounded_channel();
+    let registry = Arc::new(Outage {
+        local: Local::new(NodeId::from_random(1)),
+        health: watch::Sender::new(Health::Connected),
+        elsewhere: AtomicBool::new(false),
+        published,
+    });
+    let node = TestNode::start_with_registry(registry.clone());
+    node.store.answer_all();
+    for id in ["alice", "bob"] {
+        node.api.ensure_user(&caller(id)).await.unwrap();
+    }
+    with_bob(&node, "alice").await;
+    (node, registry, receiver)
+}
+
+/// Ends the outage and waits until other nodes with alice are told of bob.
+async fn recover(registry: &Outage, published: &mut Published) {
+    while published.try_recv().is_ok() {}
+    registry.health.send_replace(Health::Connected);
+    let told = async {
+        loop {
+            let (users, payload) = published.recv().await.unwrap();
+            if users == [user("alice")] && payload.windows(3).any(|some| some == b"bob") {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.unwrap();
+}
+
+#[tokio::test]
+async fn going_offline_in_an_outage_is_signalled_here_at_once_and_elsewhere_after_it() {
+    let (node, registry, mut published) = start().await;
+    let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+    let at_bob = Conversation::open(&node.api, caller("bob")).await;
+    assert!(next_presence(&mut at_alice).await);
+    registry.health.send_replace(Health::Away);
+    drop(at_bob);
+    assert!(!next_presence(&mut at_alice).await, "during the outage");
+    recover(&registry, &mut published).await;
+    assert!(!next_presence(&mut at_alice).await, "after the outage");
+}
+
+#[tokio::test]
+async fn user_online_on_another_node_is_signalled_online_after_an_outage() {
+    let (node, registry, mut published) = start().await;
+    let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+    let at_bob = Conversation::open(&node.api, caller("bob")).await;
+    assert!(next_presence(&mut at_alice).await);
+    registry.health.send_replace(Health::Away);
+    drop(at_bob);
+    assert!(!next_presence(&mut at_alice).await, "during the outage");
+    registry.elsewhere.store(true, Ordering::SeqCst);
+    recover(&registry, &mut published).await;
+    assert!(next_presence(&mut at_alice).await, "after the outage");
+}
+
+#[tokio::test]
+async fn coming_online_in_an_outage_is_signalled_here_at_once_and_elsewhere_after_it() {
+    let (node, registry, mut published) = start().await;
+    let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+    registry.health.send_replace(Health::Away);
+    let _at_bob = Conversation::open(&node.api, caller("bob")).await;
+    assert!(next_presence(&mut at_alice).await, "during the outage");
+    recover(&registry, &mut published).await;
+    assert!(next_presence(&mut at_alice).await, "after the outage");
+}
