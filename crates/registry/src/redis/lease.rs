@@ -1,4 +1,5 @@
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::FredResult;
@@ -31,6 +32,7 @@ impl Shared {
             Value::from(verb),
             Value::from(self.lease()),
             Value::Integer(self.options.lease.as_millis() as i64),
+            Value::Integer(self.newcomer_wait().as_millis() as i64),
         ];
         for (name, value) in self.fleet.fields() {
             args.extend([Value::from(name), Value::from(value)]);
@@ -55,29 +57,58 @@ impl Shared {
         Ok(leases)
     }
 
+    fn newcomer_wait(&self) -> Duration {
+        match self.holds_prefix.load(Ordering::SeqCst) {
+            true => Duration::ZERO,
+            false => self.options.newcomer_wait,
+        }
+    }
+
     /// Renews the lease, if it is still held. Returns whether it is.
+    ///
+    /// If Redis was wiped it takes another at once, before another fleet does.
     pub(super) async fn renew(&self, link: &Link) -> FredResult<bool> {
-        Ok(self.ask_leases(link, "renew").await?.held)
+        let leases = self.ask_leases(link, "renew").await?;
+        let is_wiped = !leases.recorded || !leases.differs.is_empty();
+        if !leases.held && is_wiped && self.holds_prefix.load(Ordering::SeqCst) {
+            self.leases_lost.fetch_add(1, Ordering::SeqCst);
+            self.ask_leases(link, "take").await?;
+        }
+        Ok(leases.held)
     }
 
     /// Renews the lease or takes another: what is kept under one that ended is being
     /// cleared up by others, unless Redis was `wiped`.
     pub(super) async fn take_lease(&self, link: &Link, ever_held: bool, wiped: bool) -> Result<(), Failure> {
         if ever_held {
-            if self.renew(link).await? {
+            if self.ask_leases(link, "renew").await?.held {
+                self.holds_prefix.store(true, Ordering::SeqCst);
                 return Ok(());
             }
             self.leases_lost.fetch_add(1, Ordering::SeqCst);
             self.swept.fetch_or(!wiped, Ordering::SeqCst);
         }
-        self.refuse(self.ask_leases(link, "take").await?.differs)
+        let leases = self.ask_leases(link, "take").await?;
+        self.refuse(leases.differs)?;
+        if !leases.held {
+            return Err(Error::new(ErrorKind::Unknown, "the prefix was claimed anew").into());
+        }
+        self.holds_prefix.store(true, Ordering::SeqCst);
+        Ok(())
     }
 
     /// Records what this node's fleet has in common; fails if nodes that have something else in
     /// common hold leases. Returns whether Redis is new, or was wiped.
     pub(super) async fn claim_prefix(&self, link: &Link) -> Result<bool, Failure> {
-        let leases = self.ask_leases(link, "claim").await?;
-        self.refuse(leases.differs)?;
+        let leases = loop {
+            let leases = self.ask_leases(link, "claim").await?;
+            self.refuse(leases.differs.clone())?;
+            if leases.wait.is_zero() {
+                break leases;
+            }
+            tracing::info!(wait = ?leases.wait, "no lease under this prefix, waiting for nodes that may have lost theirs");
+            tokio::time::sleep(leases.wait).await;
+        };
         let (key, wanted) = self.keys.layout();
         if leases.recorded {
             // For nodes of earlier versions, which know nothing else.
@@ -100,7 +131,10 @@ impl Shared {
 
     fn refuse(&self, differs: Vec<(String, String)>) -> Result<(), Failure> {
         match self.fleet.refusal(differs, &self.options) {
-            Some(refusal) => Err(Failure::Refused(refusal)),
+            Some(refusal) => {
+                self.holds_prefix.store(false, Ordering::SeqCst);
+                Err(Failure::Refused(refusal))
+            }
             None => Ok(()),
         }
     }

@@ -30,6 +30,8 @@ pub(super) struct Leases {
     pub(super) differs: Vec<(String, String)>,
     /// Whether this node's fleet is recorded.
     pub(super) recorded: bool,
+    /// How long this node has to wait before it takes the first lease.
+    pub(super) wait: Duration,
 }
 
 impl Leases {
@@ -42,7 +44,8 @@ impl Leases {
         let differs = parts.next().map(strings).unwrap_or_default();
         let differs = differs.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
         let recorded = parts.next().and_then(|recorded| recorded.as_i64()) == Some(1);
-        Self { held, alive, ended, left, now, differs, recorded }
+        let wait = parts.next().and_then(|wait| wait.as_u64()).unwrap_or(0);
+        Self { held, alive, ended, left, now, differs, recorded, wait: Duration::from_millis(wait) }
     }
 }
 
@@ -151,7 +154,8 @@ mod tests {
     fn leases(alive: &[&str], ended: &[&str], left: &[&str]) -> Leases {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let (alive, ended, left) = (owned(alive), owned(ended), owned(left));
-        Leases { held: true, alive, ended, left, now: None, differs: Vec::new(), recorded: true }
+        let wait = Duration::ZERO;
+        Leases { held: true, alive, ended, left, now: None, differs: Vec::new(), recorded: true, wait }
     }
 
     fn nodes(patience: Duration) -> Nodes {

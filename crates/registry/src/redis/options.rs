@@ -54,6 +54,9 @@ pub struct RedisOptions {
     pub heartbeat: Duration,
     /// Not hearing oneself for this long is having lost Redis.
     pub unheard: Duration,
+    /// How long a fleet that is new to the prefix waits before it takes the first lease: longer than a
+    /// heartbeat, within which nodes whose leases Redis has lost claim them again.
+    pub newcomer_wait: Duration,
     /// How long one round of registering all users and followed rooms again takes: within
     /// two rounds a registration that Redis has lost is noticed and repaired.
     pub refresh: Duration,
@@ -94,6 +97,7 @@ impl RedisOptions {
             lease: Duration::from_secs(10),
             heartbeat: Duration::from_secs(1),
             unheard: Duration::from_secs(3),
+            newcomer_wait: Duration::from_millis(1_500),
             refresh: Duration::from_secs(30),
             command_timeout: Duration::from_millis(500),
             connect_timeout: Duration::from_secs(2),

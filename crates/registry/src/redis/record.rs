@@ -13,6 +13,7 @@ const LAYOUT: &str = "layout";
 /// | `store` | the [`FleetTag`](crate::FleetTag): a digest of the store's identity and the prefix |
 /// | `signing-key` | fingerprint of the key that tokens are verified with |
 /// | `layout` | over how many buckets and shards users are spread |
+/// | `claimed` | when the fleet was recorded, in ms by the clock of Redis |
 #[derive(Debug)]
 pub(super) struct FleetRecord(Vec<(&'static str, String)>);
 

@@ -71,14 +71,19 @@ impl Shared {
             }
             tokio::select! {
                 () = self.closing.cancelled() => {}
-                () = tokio::time::sleep(backoff.next()) => {}
+                () = tokio::time::sleep(backoff.next(self.options.heartbeat)) => {}
             }
         }
     }
 
     async fn recover(self: &Arc<Self>, ever_held: &mut bool) -> Result<Recovered, Failure> {
         let (link, mut lifeline) = Link::open(&self.servers, &self.options).await?;
-        let wiped = self.claim_prefix(&link).await?;
+        let wiped = tokio::select! {
+            biased;
+            () = self.closing.cancelled() => return Err(Error::new_canceled().into()),
+            cause = lifeline.broken() => return Err(Failure::Lost(cause)),
+            claimed = self.claim_prefix(&link) => claimed?,
+        };
         let (inbox, heard) = Inbox::new(Arc::clone(self));
         let inbox = Task(tokio::spawn(inbox.sort(link.messages())));
         tokio::select! {
@@ -179,8 +184,8 @@ impl Shared {
     }
 }
 
-/// How long to wait before the next try: twice as long each time, and never the same for
-/// all nodes.
+/// How long to wait before the next try: twice as long each time up to a heartbeat, after which a
+/// newcomer may take the prefix, and never the same for all nodes.
 #[derive(Debug, Default)]
 struct Backoff {
     tries: u32,
@@ -194,8 +199,8 @@ impl Backoff {
         }
     }
 
-    fn next(&mut self) -> Duration {
-        let most = Duration::from_millis(50 << self.tries.min(6)).min(Duration::from_secs(2));
+    fn next(&mut self, most: Duration) -> Duration {
+        let most = Duration::from_millis(50 << self.tries.min(6)).min(most);
         self.tries += 1;
         let random = RandomState::new().hash_one(self.tries) as u32;
         most.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))

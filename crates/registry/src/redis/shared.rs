@@ -36,6 +36,9 @@ pub(super) struct Shared {
     pub(super) ended: watch::Sender<Vec<String>>,
     /// How many leases this node has lost.
     pub(super) leases_lost: AtomicU32,
+    /// Whether the prefix is this fleet's as far as this node knows: it has held a lease, and was not
+    /// refused since.
+    pub(super) holds_prefix: AtomicBool,
     /// One of them while others could clear up after it: reported once connected again.
     pub(super) swept: AtomicBool,
     /// The last heartbeat sent.

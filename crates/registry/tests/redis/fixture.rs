@@ -15,6 +15,7 @@ pub(crate) fn options(url: String) -> RedisOptions {
         lease: Duration::from_millis(2_500),
         heartbeat: Duration::from_millis(200),
         unheard: Duration::from_millis(1_000),
+        newcomer_wait: Duration::from_millis(700),
         connect_timeout: Duration::from_secs(1),
         // Few, to be cleared up in no time.
         buckets: 256,

@@ -10,6 +10,7 @@ mod support;
 mod clock;
 mod deployments;
 mod fixture;
+mod fleets;
 mod losses;
 mod metrics;
 mod slowness;

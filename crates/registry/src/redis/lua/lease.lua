@@ -1,16 +1,20 @@
--- KEYS: the nodes, the fleet. ARGV: what to do, the lease, its length in ms, then names and values
--- that all nodes of a fleet have in common.
+-- KEYS: the nodes, the fleet. ARGV: what to do, the lease, its length in ms, the wait of a newcomer
+-- in ms, then names and values that all nodes of a fleet have in common.
 --   claim: record the fleet, unless nodes of earlier versions are there that record none
 --   renew: only if it is there and has not ended
---   take:  in any case
+--   take:  if the wait is over
 --   leave: say goodbye, so that nobody takes it for lost
 --   look:  nothing
 -- While other nodes hold leases, nobody takes or renews one whose fleet is recorded with other
 -- values. Once they hold none, their record is replaced.
+-- Redis may have lost the leases of a fleet that is alive. So a newcomer takes the first lease only
+-- when its fleet has been recorded for the length of the wait, and replaces no younger record. A
+-- fleet that held the prefix has a wait of 0, and replaces the record of a newcomer.
 -- Returns whether the lease is held, the leases that are held, those that ended, those that said
 -- goodbye in the last minute, the time of Redis in ms, names and values of the record that differ,
--- and whether the fleet is recorded.
+-- whether the fleet is recorded, and the rest of the wait in ms.
 local nodes, fleet, verb, lease, length = KEYS[1], KEYS[2], ARGV[1], ARGV[2], tonumber(ARGV[3])
+local wait, names = tonumber(ARGV[4]), 5
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ends = tonumber(redis.call('ZSCORE', nodes, lease) or 0)
@@ -21,7 +25,7 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', nodes, string.format('(%.0f', 
   others = others or string.match(name, '^[^.]*') ~= own
 end
 local differs, missing, recorded = {}, {}, false
-for at = 4, #ARGV, 2 do
+for at = names, #ARGV, 2 do
   local name, value = ARGV[at], ARGV[at + 1]
   local found = redis.call('HGET', fleet, name)
   recorded = recorded or found
@@ -34,20 +38,31 @@ for at = 4, #ARGV, 2 do
   end
 end
 
+local function rest()
+  if others then return 0 end
+  local claimed = tonumber(redis.call('HGET', fleet, 'claimed') or 0)
+  -- The clock of Redis may have been set back.
+  return claimed > now and wait or math.max(0, claimed + wait - now)
+end
+
 local joins = verb == 'take' or (verb == 'renew' and held) or (verb == 'claim' and (recorded or not others))
 if joins and #differs > 0 then
-  if others then
+  if others or rest() > 0 then
     joins, held = false, false
   else
     redis.call('DEL', fleet)
-    missing, differs = {}, {}
-    for at = 4, #ARGV do missing[#missing + 1] = ARGV[at] end
+    recorded, missing, differs = false, {}, {}
+    for at = names, #ARGV do missing[#missing + 1] = ARGV[at] end
   end
 end
 if joins then
+  if not recorded then
+    missing[#missing + 1] = 'claimed'
+    missing[#missing + 1] = string.format('%.0f', now)
+  end
   if #missing > 0 then redis.call('HSET', fleet, unpack(missing)) end
   recorded = true
-  if verb ~= 'claim' then
+  if verb == 'renew' or (verb == 'take' and rest() == 0) then
     redis.call('ZADD', nodes, string.format('%.0f', now + length), lease)
     held = true
   end
@@ -71,5 +86,5 @@ for at = 1, #over, 2 do
   end
 end
 return {
-  held and 1 or 0, alive, ended, left, string.format('%.0f', now), differs, recorded and 1 or 0
+  held and 1 or 0, alive, ended, left, string.format('%.0f', now), differs, recorded and 1 or 0, rest()
 }
