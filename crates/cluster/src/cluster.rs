@@ -1,4 +1,5 @@
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlance_core::{RoomId, UserId};
@@ -34,6 +35,8 @@ pub struct Cluster {
     pub(crate) hints: Arc<Places>,
     pub(crate) follow_ups: FollowUps,
     pub(crate) missed: Missed,
+    /// Users who came or went while the registry was out of reach.
+    pub(crate) unreported: Mutex<BTreeSet<UserId>>,
     /// Whether other nodes reach the registry and this one does not.
     pub(crate) alone: watch::Sender<bool>,
     /// How long a node that is alone in being cut off keeps its sessions.
@@ -79,6 +82,7 @@ impl Cluster {
             hints: Arc::new(Places::new(sizes.head_hints, sizes.stalled_hints)),
             follow_ups: FollowUps::default(),
             missed: Missed::default(),
+            unreported: Mutex::default(),
             alone: watch::Sender::new(false),
             isolation: pace.isolation,
             presence_grace: pace.presence_grace,
@@ -114,8 +118,12 @@ impl Cluster {
 
     /// The room, if `user` is a member of it as far as this node knows (see [`Hub::as_member`]) and
     /// it is known here up to `seq`. Further on it may have reached the client by way of another
-    /// node: that is for the store to say.
+    /// node: that is for the store to say. So is a room in which something may have been missed and
+    /// that could not be compared with the store since.
     pub fn known_room(&self, user: &UserId, room: &RoomId, seq: u64) -> Option<SignalRoom> {
+        if self.missed.uncompared.contains_room(room) {
+            return None;
+        }
         let known = self.hub.as_member(user, room).filter(|known| seq <= known.head)?;
         Some(SignalRoom { room: room.clone(), head: known.end })
     }

@@ -18,6 +18,7 @@ use crate::cluster::Cluster;
 use crate::commands::RoomCommands;
 use crate::envelope::{self, Content};
 use crate::follow_ups::EndsWithPanic;
+use crate::uncompared::Target;
 
 impl Cluster {
     /// Takes what reaches this node, until `shutdown` or the end of `notices`. What is for a room is
@@ -112,32 +113,42 @@ impl Cluster {
             let mut hint = Some(hint);
             while let Some(said) = hint {
                 // A few rooms at a time; the others wait, and may find it done.
-                if let Err(error) = cluster.hints.run(cluster.read_head(&room, said)).await {
-                    tracing::warn!(%error, "cannot look at a room that has gone on");
-                    cluster.look_for_missed("hint_failed", None);
+                let users = cluster.users_here(&said);
+                let read = cluster.hints.run(cluster.read_head(&room, said.head_seq, &users)).await;
+                if let Err(error) = read {
+                    tracing::warn!(%error, "cannot read a room that has gone on, retrying");
+                    metrics::counter!("parlance_recoveries_total", "cause" => "hint_failed").increment(1);
+                    cluster.missed.uncompared.defer(Target::Room(room.clone()));
+                    for user in users {
+                        cluster.missed.uncompared.defer(Target::User(user));
+                    }
                 }
                 hint = cluster.follow_ups.next(&room);
             }
         });
     }
 
+    /// The users of `hint` who are here.
+    fn users_here(&self, hint: &HeadHint) -> Vec<UserId> {
+        let users = hint.user_ids.iter().filter_map(|user| UserId::parse(user).ok());
+        users.filter(|user| self.hub.is_here(user)).collect()
+    }
+
     /// A room is said to be further than it is known here: reads where it is.
-    async fn read_head(&self, room: &RoomId, hint: HeadHint) -> Result<(), StoreError> {
+    async fn read_head(&self, room: &RoomId, head: u64, here: &[UserId]) -> Result<(), StoreError> {
         if let Some(feed) = self.hub.feed(room)
-            && feed.known().is_none_or(|known| known.head < hint.head_seq)
+            && feed.known().is_none_or(|known| known.head < head)
         {
             self.hub.refresh(&feed).await?;
         }
-        let users = hint.user_ids.iter().filter_map(|user| UserId::parse(user).ok());
-        let here: Vec<UserId> = users.filter(|user| self.hub.is_here(user)).collect();
         stream::iter(here)
             .map(Ok)
             .try_for_each_concurrent(self.sizes.hint_concurrency, |user| async move {
-                match self.store.member(room, &user).await? {
+                match self.store.member(room, user).await? {
                     Some(member) if member.is_active() => {
-                        self.hub.attach(&user, room, member.changed_at());
+                        self.hub.attach(user, room, member.changed_at());
                     }
-                    Some(member) => self.hub.removed(&user, room, member.changed_at()),
+                    Some(member) => self.hub.removed(user, room, member.changed_at()),
                     None => {}
                 }
                 Ok(())

@@ -24,6 +24,7 @@ mod presence;
 mod publish;
 mod recovery;
 mod signal_room;
+mod uncompared;
 mod written;
 
 pub use cluster::{Cluster, Pace};

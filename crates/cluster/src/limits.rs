@@ -57,6 +57,13 @@ pub(crate) const RECOVERY_BURST: u32 = 200;
 /// How long it rests before it compares again, while the registry is away.
 pub(crate) const RECOVERY_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long one read may take when a room or a user is compared: longer than a slow store does.
+pub(crate) const COMPARED_WITHIN: Duration = Duration::from_secs(10);
+
+/// The longest pause before a room that could not be compared is compared again: a room that can be
+/// read again waits no longer, and one that cannot costs little.
+pub(crate) const RETRY_AT_MOST: Duration = Duration::from_secs(16);
+
 /// How long publishing may fail before other nodes are informed: a single failure is made up for
 /// within a second or two.
 pub(crate) const REPORT_UNPUBLISHED: Duration = Duration::from_secs(3);
@@ -117,6 +124,9 @@ pub const PRESENCE_ROOMS: usize = 50;
 /// Users whose nodes are gone whose rooms are read at the same time, to tell those who are in
 /// them: as much of the budget for recovery as a few rooms take, which matter more.
 pub(crate) const GONE_AT_ONCE: usize = 8;
+
+/// Users whom the registry is asked about at once after an outage: a lookup of a few milliseconds.
+pub(crate) const USERS_AT_ONCE: usize = 500;
 
 /// How long a session stays behind the time at which its client was told to leave: a
 /// client that leaves by itself is quicker, and one that does not is ended.

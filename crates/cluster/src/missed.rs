@@ -4,6 +4,8 @@ use std::sync::atomic::AtomicUsize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::uncompared::Uncompared;
+
 /// What has to be looked for.
 #[derive(Default)]
 pub(crate) struct Missed {
@@ -11,6 +13,7 @@ pub(crate) struct Missed {
     pub(crate) wake: Notify,
     /// Rooms and users still to be compared with the store in this round.
     pub(crate) left: AtomicUsize,
+    pub(crate) uncompared: Uncompared,
 }
 
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! Presence of users whose node is gone, or was taken for gone: the node that removes their
 //! registrations reports them.
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cluster::Cluster;
-use crate::limits::{GONE_AT_ONCE, PRESENCE_ROOMS};
+use crate::limits::{GONE_AT_ONCE, PRESENCE_ROOMS, USERS_AT_ONCE};
 use crate::signal_room::SignalRoom;
 
 impl Cluster {
@@ -68,12 +68,34 @@ impl Cluster {
         Ok(())
     }
 
-    /// Returns whether `user` is online on any node, once the registry is reachable again. `None` if
-    /// it ends first.
-    pub async fn online_after_outage(&self, user: &UserId) -> Option<bool> {
+    /// The registry was out of reach when `user` came or went. Reports whether they are online once it
+    /// is back: other nodes were out of reach too, and the user may be online there.
+    pub fn report_after_outage(self: &Arc<Self>, user: UserId, tasks: &TaskTracker, end: &CancellationToken) {
+        let mut unreported = self.unreported.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_waited_for = !unreported.is_empty();
+        unreported.insert(user);
+        if is_waited_for {
+            return;
+        }
+        let cluster = self.clone();
+        let reporting = async move { cluster.report_unreported().await };
+        tasks.spawn(end.clone().run_until_cancelled_owned(reporting));
+    }
+
+    async fn report_unreported(&self) {
         // Until the registry is healthy it may still hold registrations that have ended here.
-        self.registry_back().await?;
-        self.online_once_reachable(std::slice::from_ref(user)).await?.first().copied()
+        if self.registry_back().await.is_none() {
+            return;
+        }
+        let users = std::mem::take(&mut *self.unreported.lock().unwrap_or_else(PoisonError::into_inner));
+        let users: Vec<UserId> = users.into_iter().collect();
+        for users in users.chunks(USERS_AT_ONCE) {
+            let Some(online) = self.online_once_reachable(users).await else { return };
+            for state in [true, false] {
+                let in_state = users.iter().zip(&online).filter(|(_, online)| **online == state);
+                self.report_each(in_state.map(|(user, _)| user.clone()).collect(), state).await;
+            }
+        }
     }
 
     /// Those of `users` who are nowhere, once that can be asked.

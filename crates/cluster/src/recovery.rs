@@ -1,7 +1,8 @@
 //! Finding what nobody told: one way for every trouble with the registry.
 //!
 //! After it, and again and again while it lasts, the rooms and users of this node are
-//! compared with the store: most recently active rooms first, so many reads a second.
+//! compared with the store: most recently active rooms first, so many reads a second. One that cannot
+//! be compared is tried again by itself.
 //! What this node wrote and may not have published is announced once more.
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,16 +19,20 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
-use crate::limits::{FIND_OUT_AFTER, FIND_OUT_TRIES, LAST_WORDS_WITHIN, RECOVERY_AGAIN, REPORT_UNPUBLISHED};
+use crate::limits::{
+    COMPARED_WITHIN, FIND_OUT_AFTER, FIND_OUT_TRIES, LAST_WORDS_WITHIN, RECOVERY_AGAIN, REPORT_UNPUBLISHED,
+};
 use crate::missed::MissedState;
+use crate::uncompared::Target;
 use crate::written::Written;
 
 /// How far a node is with finding what it missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovery {
-    /// Nothing that was published lately may be missing here.
+    /// Nothing that was published lately may be missing here, in no room.
     pub settled: bool,
-    /// Rooms and users that are still to be compared with the store.
+    /// Rooms and users that are still to be compared with the store, those that could not be among
+    /// them.
     pub left: usize,
 }
 
@@ -80,8 +85,9 @@ impl Cluster {
     /// How far this node is with finding what it was not told.
     pub fn recovery(&self) -> Recovery {
         let missed = self.missed();
-        let settled = missed.asked == missed.done && !self.is_away();
-        Recovery { settled, left: self.missed.left.load(Ordering::Relaxed) }
+        let failed = self.missed.uncompared.len();
+        let settled = missed.asked == missed.done && !self.is_away() && failed == 0;
+        Recovery { settled, left: self.missed.left.load(Ordering::Relaxed) + failed }
     }
 
     /// Looks for what was missed whenever something may have been.
@@ -107,6 +113,29 @@ impl Cluster {
             biased;
             () = shutdown.cancelled() => {}
             () = rounds => {}
+            () = self.retry_uncompared() => {}
+        }
+    }
+
+    /// Compares what could not be compared, each by itself.
+    async fn retry_uncompared(&self) {
+        loop {
+            let due = self.missed.uncompared.due().await;
+            stream::iter(due)
+                .for_each_concurrent(self.sizes.recovery_concurrency, |target| async {
+                    let compared = match &target {
+                        // Where nobody is, nobody misses anything.
+                        Target::Room(room) => match self.hub.feed(room) {
+                            Some(feed) => self.compare_room(feed).await,
+                            None => true,
+                        },
+                        Target::User(user) => {
+                            !self.hub.has_session(user) || self.compare_user(user.clone()).await
+                        }
+                    };
+                    self.missed.uncompared.note(target, compared);
+                })
+                .await;
         }
     }
 
@@ -166,14 +195,27 @@ impl Cluster {
             // Those that were heard of since are most likely whole.
             rooms.sort_by_key(|room| room.last_delivery().is_some_and(|at| at > asked_at));
         }
-        let users = self.hub.users();
+        let mut users = self.hub.users();
+        let uncompared = &self.missed.uncompared;
+        rooms.retain(|feed| !uncompared.defers(&Target::Room(feed.room().clone())));
+        users.retain(|user| !uncompared.defers(&Target::User(user.clone())));
         self.missed.left.store(rooms.len() + users.len(), Ordering::Relaxed);
-        let failed_rooms = self.compare_each(asked, rooms, |room| self.compare_room(room)).await;
-        let failed_users = self.compare_each(asked, users, |user| self.compare_user(user)).await;
+        let compare_room = |feed: Arc<Feed>| async {
+            let target = Target::Room(feed.room().clone());
+            uncompared.note(target, self.compare_room(feed).await)
+        };
+        let failed_rooms = self.compare_each(asked, rooms, compare_room).await;
+        let compare_user = |user: UserId| async {
+            let target = Target::User(user.clone());
+            uncompared.note(target, self.compare_user(user).await)
+        };
+        let failed_users = self.compare_each(asked, users, compare_user).await;
         if failed_rooms + failed_users > 0 {
-            tracing::warn!(failed_rooms, failed_users, "cannot compare with the store; trying again");
-            sleep(RECOVERY_AGAIN).await;
-            return false;
+            tracing::warn!(
+                failed_rooms,
+                failed_users,
+                "cannot compare with the store, retrying each by itself"
+            );
         }
         self.goes_on(asked)
     }
@@ -184,41 +226,44 @@ impl Cluster {
         missed.cut_short || missed.asked == asked
     }
 
-    /// Compares some at a time, until there is new trouble. Returns how many failed.
+    /// Compares some at a time, until there is new trouble. Returns how many failed: `compare` returns
+    /// whether it did.
     async fn compare_each<T, F>(&self, asked: u64, all: Vec<T>, compare: impl Fn(T) -> F) -> usize
     where
-        F: Future<Output = Result<(), StoreError>>,
+        F: Future<Output = bool>,
     {
         stream::iter(all)
             .take_while(|_| std::future::ready(self.goes_on(asked)))
             .map(compare)
             .buffer_unordered(self.sizes.recovery_concurrency)
-            .fold(0, |failed, result| {
+            .fold(0, |all_failed, failed| {
                 self.missed.left.fetch_sub(1, Ordering::Relaxed);
-                std::future::ready(failed + usize::from(result.is_err()))
+                std::future::ready(all_failed + usize::from(failed))
             })
             .await
     }
 
-    async fn compare_room(&self, feed: Arc<Feed>) -> Result<(), StoreError> {
+    /// Returns whether the store answered in time.
+    async fn compare_room(&self, feed: Arc<Feed>) -> bool {
         self.reads.take().await;
-        self.hub.refresh(&feed).await
+        matches!(timeout(COMPARED_WITHIN, self.hub.refresh(&feed)).await, Ok(Ok(())))
     }
 
-    /// Finds rooms that the user was added to.
-    async fn compare_user(&self, user: UserId) -> Result<(), StoreError> {
+    /// Finds rooms that the user was added to. Returns whether the store answered in time.
+    async fn compare_user(&self, user: UserId) -> bool {
         let size = self.sizes.rooms_page;
         let mut after: Option<RoomId> = None;
         loop {
             self.reads.take().await;
-            let page = self.store.rooms_of(&user, after.as_ref(), size).await?;
+            let read = timeout(COMPARED_WITHIN, self.store.rooms_of(&user, after.as_ref(), size));
+            let Ok(Ok(page)) = read.await else { return false };
             after = page.last().map(|last| last.room.clone());
             let is_last = page.len() < size;
             for user_room in page.iter().filter(|room| room.member.is_active()) {
                 self.hub.joined(&user, &user_room.room, user_room.member.changed_at());
             }
             if is_last {
-                return Ok(());
+                return true;
             }
         }
     }

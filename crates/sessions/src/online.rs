@@ -60,18 +60,11 @@ impl Online {
         let (sessions, user, rooms) = (self.sessions.clone(), self.user.clone(), self.rooms.clone());
         self.sessions.tasks.spawn(async move {
             sessions.cluster.signal_presence(&user, true, &rooms).await;
-            // Other nodes were out of reach.
-            if unconfirmed && online_after_outage(&sessions, &user).await == Some(true) {
-                sessions.cluster.signal_presence(&user, true, &rooms).await;
+            if unconfirmed {
+                sessions.cluster.report_after_outage(user, &sessions.tasks, &sessions.end);
             }
         });
     }
-}
-
-/// Returns whether `user` is online on any node, once that can be asked. `None` if this node ends
-/// first.
-async fn online_after_outage(sessions: &Sessions, user: &UserId) -> Option<bool> {
-    sessions.end.run_until_cancelled(sessions.cluster.online_after_outage(user)).await.flatten()
 }
 
 impl Drop for Online {
@@ -90,13 +83,8 @@ impl Drop for Online {
             }
             rooms.retain(|room| !linger.has_left(&room.room));
             sessions.cluster.signal_presence(&user, false, &rooms).await;
-            if !unconfirmed {
-                return;
-            }
-            // Only sessions on this node were reached, and the user may be online on another.
-            if let Some(online) = online_after_outage(&sessions, &user).await {
-                rooms.retain(|room| !linger.has_left(&room.room));
-                sessions.cluster.signal_presence(&user, online, &rooms).await;
+            if unconfirmed {
+                sessions.cluster.report_after_outage(user, &sessions.tasks, &sessions.end);
             }
         });
     }

@@ -1,11 +1,18 @@
 //! What a node finds that nobody told.
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlance_cluster::envelope::{self, Content};
+use parlance_core::RoomId;
+use parlance_hub::{Listening, Mailbox};
+use parlance_proto::cluster::v1::HeadHint;
 use parlance_proto::v1;
 use parlance_registry::Notice;
 use v1::event::Body;
 use v1::server_frame::Frame;
 
 use super::receive;
-use crate::testing::{Conversation, TestNode, add, caller, remove, say};
+use crate::testing::{Conversation, TestNode, add, caller, group, remove, say, user};
 
 /// All hints of it are lost: the session is still that of the membership before.
 #[tokio::test]
@@ -43,4 +50,74 @@ async fn whoever_was_removed_and_added_again_hears_the_room_again() {
     }
     let (removed, added) = (removed.to_string(), added.to_string());
     assert_eq!(got, [removed.as_str(), "gap 5-8", &added, "welcome back", "live"]);
+}
+
+const ROOMS: usize = 20;
+
+/// A node where bob listens to some rooms.
+async fn with_rooms() -> (TestNode, Vec<RoomId>, Vec<(Arc<Mailbox>, Listening)>) {
+    let node = TestNode::start();
+    node.store.answer_all();
+    let (mut rooms, mut listening) = (Vec::new(), Vec::new());
+    for number in 0..ROOMS {
+        let created = node.api.rooms().create(group(&format!("room-{number}"))).await.unwrap();
+        let room = created.into_parts().0.info.id;
+        listening.push(node.live("bob", &room).await);
+        rooms.push(room);
+    }
+    (node, rooms, listening)
+}
+
+/// Reads of a node that is told of trouble, and what it says of the first two of its rooms.
+async fn reads_in_a_minute(node: &TestNode, rooms: &[RoomId], notices: Vec<Notice>) -> usize {
+    let before = node.store.reads();
+    receive(node, notices).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let recovery = node.api.recovery();
+    assert!(!recovery.settled);
+    assert_eq!(recovery.left, 1);
+    let known = |room| node.api.cluster().known_room(&user("bob"), room, 1).is_some();
+    assert_eq!((known(&rooms[0]), known(&rooms[1])), (false, true), "what the store has to be asked for");
+    node.store.reads() - before
+}
+
+async fn settles(node: &TestNode, room: &RoomId) {
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    assert!(node.api.recovery().settled);
+    assert!(node.api.cluster().known_room(&user("bob"), room, 1).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_that_cannot_be_read_is_retried_alone() {
+    let (node, rooms, _listening) = with_rooms().await;
+    node.store.damaged.lock().unwrap().insert(rooms[0].clone());
+    let reads = reads_in_a_minute(&node, &rooms, vec![Notice::Missed]).await;
+    assert!(reads < ROOMS + 20, "{reads}");
+    node.store.damaged.lock().unwrap().clear();
+    settles(&node, &rooms[0]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_whose_read_hangs_is_retried_alone() {
+    let (node, rooms, _listening) = with_rooms().await;
+    node.store.hang(&rooms[0]);
+    let reads = reads_in_a_minute(&node, &rooms, vec![Notice::Missed]).await;
+    assert!(reads < ROOMS + 20, "{reads}");
+    node.store.answer_reads(&rooms[0]);
+    settles(&node, &rooms[0]).await;
+}
+
+/// The room goes on elsewhere, and this node hears of each message.
+#[tokio::test(start_paused = true)]
+async fn hints_of_a_room_that_cannot_be_read_have_no_other_room_compared() {
+    let (node, rooms, _listening) = with_rooms().await;
+    node.store.damaged.lock().unwrap().insert(rooms[0].clone());
+    let hint = |head_seq| {
+        let hint = HeadHint { room_id: rooms[0].to_string(), head_seq, ..HeadHint::default() };
+        Notice::Payload(envelope::encode(Content::Head(hint)))
+    };
+    let reads = reads_in_a_minute(&node, &rooms, (100..108).map(hint).collect()).await;
+    assert!(reads < ROOMS, "{reads}");
+    node.store.damaged.lock().unwrap().clear();
+    settles(&node, &rooms[0]).await;
 }
