@@ -18,6 +18,7 @@ use crate::limits::{LOST_NODE_SLACK, MAX_UNTOLD_USERS, RECOVERY_BURST, Sizes, WR
 use crate::missed::Missed;
 use crate::places::Places;
 use crate::signal_room::SignalRoom;
+use crate::unsettled::Unsettled;
 use crate::written::Written;
 
 /// See the [crate] documentation.
@@ -37,6 +38,7 @@ pub struct Cluster {
     pub(crate) missed: Missed,
     /// Users who came or went while the registry was out of reach.
     pub(crate) unreported: Mutex<BTreeSet<UserId>>,
+    pub(crate) unsettled: Unsettled,
     /// Whether other nodes reach the registry and this one does not.
     pub(crate) alone: watch::Sender<bool>,
     /// How long a node that is alone in being cut off keeps its sessions.
@@ -83,6 +85,7 @@ impl Cluster {
             follow_ups: FollowUps::default(),
             missed: Missed::default(),
             unreported: Mutex::default(),
+            unsettled: Unsettled::default(),
             alone: watch::Sender::new(false),
             isolation: pace.isolation,
             presence_grace: pace.presence_grace,

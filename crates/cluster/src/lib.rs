@@ -25,6 +25,7 @@ mod publish;
 mod recovery;
 mod signal_room;
 mod uncompared;
+mod unsettled;
 mod written;
 
 pub use cluster::{Cluster, Pace};

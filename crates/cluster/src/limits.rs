@@ -72,8 +72,12 @@ pub(crate) const REPORT_UNPUBLISHED: Duration = Duration::from_secs(3);
 /// one that is given up stays under way.
 pub(crate) const FIND_OUT_AFTER: Duration = Duration::from_secs(3);
 
-/// How often it does so if the store does not answer then either.
-pub(crate) const FIND_OUT_TRIES: usize = 20;
+/// And how often at least while the write may still arrive. What arrives late is delivered within this
+/// time; each time is one read.
+pub(crate) const FIND_OUT_AT_LEAST: Duration = Duration::from_secs(60);
+
+/// How long it goes on if the store does not answer then either.
+pub(crate) const FIND_OUT_FOR: Duration = Duration::from_secs(60);
 
 /// How long a node that alone is cut off from the registry keeps its sessions: others read all of
 /// their rooms again and again meanwhile.

@@ -19,9 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
-use crate::limits::{
-    COMPARED_WITHIN, FIND_OUT_AFTER, FIND_OUT_TRIES, LAST_WORDS_WITHIN, RECOVERY_AGAIN, REPORT_UNPUBLISHED,
-};
+use crate::limits::{COMPARED_WITHIN, LAST_WORDS_WITHIN, RECOVERY_AGAIN, REPORT_UNPUBLISHED};
 use crate::missed::MissedState;
 use crate::uncompared::Target;
 use crate::written::Written;
@@ -276,7 +274,7 @@ impl Cluster {
         stream::iter(rooms)
             .for_each_concurrent(self.sizes.recovery_concurrency, |room| async move {
                 self.reads.take().await;
-                if let Err(error) = self.announce_stored(&room).await {
+                if let Err(error) = self.announce_stored(&room, None).await {
                     tracing::warn!(%error, "cannot announce a room; trying again");
                     self.note_written(&room, |written| written.not_told(0, BTreeSet::new()));
                     self.announce_again();
@@ -285,26 +283,22 @@ impl Cluster {
             .await;
     }
 
-    async fn announce_stored(&self, room: &RoomId) -> Result<(), StoreError> {
-        if let Some(stored) = self.store.room(room).await? {
-            // For the sessions here, who may not have been told either.
-            self.hub.deliver(room, Terms::from(&stored.info), &stored.tail);
+    /// Delivers the end of a room as it is stored, and announces it unless it was `announced` before.
+    /// Returns the head; 0 where there is no room.
+    pub(crate) async fn announce_stored(
+        &self,
+        room: &RoomId,
+        announced: Option<u64>,
+    ) -> Result<u64, StoreError> {
+        let Some(stored) = self.store.room(room).await? else { return Ok(0) };
+        let head = stored.head();
+        // For the sessions here, who may not have been told either.
+        self.hub.deliver(room, Terms::from(&stored.info), &stored.tail);
+        if announced != Some(head.seq()) {
             let users = stored.tail.concerned().cloned().collect();
-            self.announce(room, stored.head(), users).await;
+            self.announce(room, head, users).await;
         }
-        Ok(())
-    }
-
-    /// The store did not say whether it wrote something to `room`, and who asked may not ask
-    /// again. Tells everyone where the room is, once what is under way has come to an end.
-    pub async fn find_out(self: Arc<Self>, room: RoomId) {
-        for _ in 0..FIND_OUT_TRIES {
-            sleep(FIND_OUT_AFTER).await;
-            match self.announce_stored(&room).await {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(%error, "cannot find out what became of an append"),
-            }
-        }
+        Ok(head.seq())
     }
 
     /// This node ends: what other nodes could not be told so far they are told now, or have to look

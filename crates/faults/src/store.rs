@@ -1,7 +1,8 @@
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -44,9 +45,15 @@ pub struct ControlledStore {
     row_batches: AtomicUsize,
     /// Moves of cursors that are still to fail.
     failing_advances: AtomicUsize,
+    /// Appends that timed out and are to be carried out late; `None` while all are answered.
+    held: Mutex<Option<Vec<(RoomId, Append)>>>,
+    calls: Mutex<BTreeMap<&'static str, usize>>,
 }
 
 impl ControlledStore {
+    /// How long an append that timed out may still be carried out.
+    pub const LATE_APPEND: Duration = Duration::from_secs(300);
+
     /// The embedded store in `folder`.
     ///
     /// # Errors
@@ -67,6 +74,8 @@ impl ControlledStore {
             stalls_users: AtomicBool::new(false),
             row_batches: AtomicUsize::new(0),
             failing_advances: AtomicUsize::new(0),
+            held: Mutex::default(),
+            calls: Mutex::default(),
         })
     }
 
@@ -85,13 +94,14 @@ impl ControlledStore {
     }
 
     /// Never ready at once, however fast the disk is.
-    async fn begin_read(&self) {
+    async fn begin_read(&self, call: &'static str) {
+        self.count(call);
         self.reads.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
     }
 
-    async fn begin_read_of(&self, room: &RoomId) {
-        self.begin_read().await;
+    async fn begin_read_of(&self, room: &RoomId, call: &'static str) {
+        self.begin_read(call).await;
         let _ = self.hanging.subscribe().wait_for(|hanging| !hanging.contains(room)).await;
     }
 
@@ -120,6 +130,28 @@ impl ControlledStore {
         self.failing_advances.store(count, Ordering::SeqCst);
     }
 
+    /// Has appends time out, and keeps them, until they are carried out late.
+    pub fn hold_appends(&self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+    }
+
+    /// Carries out the appends that timed out. Repeats of one are carried out once.
+    pub async fn land_appends(&self) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for (room, append) in held.into_iter().flatten() {
+            let _ = self.inner.append(&room, append).await;
+        }
+    }
+
+    /// Calls so far by their names.
+    pub fn calls(&self) -> BTreeMap<&'static str, usize> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, call: &'static str) {
+        *self.calls.lock().unwrap_or_else(PoisonError::into_inner).entry(call).or_default() += 1;
+    }
+
     /// Answers all writes at once.
     pub fn answer_all(&self) {
         self.answers.add_permits(1_000);
@@ -143,11 +175,20 @@ impl Store for ControlledStore {
     }
 
     async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError> {
+        self.count("append");
+        if let Some(held) = &mut *self.held.lock().unwrap_or_else(PoisonError::into_inner) {
+            held.push((room.clone(), append));
+            return Err(AppendError::Unknown);
+        }
         self.inner.append(room, append).await
     }
 
+    fn late_append(&self) -> Duration {
+        Self::LATE_APPEND
+    }
+
     async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {
-        self.begin_read_of(room).await;
+        self.begin_read_of(room, "room").await;
         self.check(room)?;
         let meanwhile = std::mem::take(&mut *self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner));
         for creation in meanwhile {
@@ -162,18 +203,18 @@ impl Store for ControlledStore {
     }
 
     async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError> {
-        self.begin_read_of(room).await;
+        self.begin_read_of(room, "chunk").await;
         self.inner.chunk(room, first_seq).await
     }
 
     async fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Result<Vec<Chunk>, StoreError> {
-        self.begin_read_of(room).await;
+        self.begin_read_of(room, "chunks_after").await;
         self.check(room)?;
         self.inner.chunks_after(room, head.max(self.trimmed.load(Ordering::SeqCst)), limit).await
     }
 
     async fn events_before(&self, room: &RoomId, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
-        self.begin_read_of(room).await;
+        self.begin_read_of(room, "events_before").await;
         let trimmed = self.trimmed.load(Ordering::SeqCst);
         let mut events = self.inner.events_before(room, seq, limit).await?;
         events.retain(|event| event.seq > trimmed);
@@ -187,7 +228,7 @@ impl Store for ControlledStore {
         limit: usize,
         latest: bool,
     ) -> Result<Vec<Entry>, StoreError> {
-        self.begin_read_of(room).await;
+        self.begin_read_of(room, "read").await;
         self.check(room)?;
         let is_damaged = |(of, seq): &(RoomId, u64)| of == room && range.contains(*seq);
         if self.damaged_messages.lock().unwrap_or_else(PoisonError::into_inner).iter().any(is_damaged) {
@@ -198,7 +239,7 @@ impl Store for ControlledStore {
     }
 
     async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError> {
-        self.begin_read_of(room).await;
+        self.begin_read_of(room, "overlay").await;
         self.inner.overlay(room, seq).await
     }
 
@@ -207,7 +248,7 @@ impl Store for ControlledStore {
     }
 
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
-        self.begin_read_of(room).await;
+        self.begin_read_of(room, "member").await;
         self.inner.member(room, user).await
     }
 
@@ -217,12 +258,12 @@ impl Store for ControlledStore {
         after: Option<&UserId>,
         limit: usize,
     ) -> Result<Vec<Member>, StoreError> {
-        self.begin_read_of(room).await;
+        self.begin_read_of(room, "members").await;
         self.inner.members(room, after, limit).await
     }
 
     async fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Member>, StoreError> {
-        self.begin_read_of(room).await;
+        self.begin_read_of(room, "members_by_id").await;
         self.row_batches.fetch_add(1, Ordering::SeqCst);
         self.inner.members_by_id(room, users).await
     }
@@ -233,7 +274,7 @@ impl Store for ControlledStore {
         after: Option<&RoomId>,
         limit: usize,
     ) -> Result<Vec<UserRoom>, StoreError> {
-        self.begin_read().await;
+        self.begin_read("rooms_of").await;
         let page = self.inner.rooms_of(user, after, limit).await;
         let work = self.after_page.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(work) = work {
@@ -243,7 +284,7 @@ impl Store for ControlledStore {
     }
 
     async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
-        self.begin_read_of(room).await;
+        self.begin_read_of(room, "user_room").await;
         self.inner.user_room(user, room).await
     }
 
@@ -263,6 +304,7 @@ impl Store for ControlledStore {
     }
 
     async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
+        self.count("create_user");
         if self.stalls_users.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
@@ -270,8 +312,10 @@ impl Store for ControlledStore {
     }
 
     async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        self.count("user");
         self.inner.user(id).await
     }
+
     async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
         self.inner.set_hidden(user, room, hidden).await
     }

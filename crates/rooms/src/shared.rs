@@ -65,10 +65,11 @@ impl Shared {
         Arc::new(Self { parts, start, actors, is_closed, forwards })
     }
 
-    /// Has someone look later whether `chunk` was written to `room`.
+    /// Has someone look later whether `chunk` was written to `room`, and deliver it.
     pub(crate) fn find_out(&self, room: &RoomId, chunk: &Chunk) {
         self.cluster.may_have_committed(room, chunk);
-        self.tasks.spawn(self.cluster.clone().find_out(room.clone()));
+        let shutdown = self.departure.shutdown().clone();
+        self.tasks.spawn(self.cluster.clone().find_out(room.clone(), chunk.first_seq(), shutdown));
     }
 
     /// Stores a new room and announces it, or returns the one that is there. Runs to its end

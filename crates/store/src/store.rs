@@ -117,6 +117,12 @@ pub trait Store: Send + Sync + 'static {
         Duration::ZERO
     }
 
+    /// How long a write to the log whose answer did not come may still be carried out. Zero where
+    /// nothing lies between the process and its store.
+    fn late_append(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// A room and its last chunk.
     async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError>;
 

@@ -5,6 +5,8 @@ mod provider;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use parlance_core::{Caller, Timestamp, UserId};
@@ -182,8 +184,8 @@ impl Auth {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenProblem::TooLong(MAX_TOKEN_BYTES).into());
         }
-        let token = token.trim();
-        let token = jsonwebtoken::decode::<Map<String, Value>>(token, &self.decoding, &self.validation);
+        let encoded = token.trim();
+        let token = jsonwebtoken::decode::<Map<String, Value>>(encoded, &self.decoding, &self.validation);
         let token = token.map_err(|error| match error.kind() {
             ErrorKind::InvalidSignature => TokenProblem::Signature,
             ErrorKind::InvalidAlgorithm => TokenProblem::Algorithm(self.algorithms()),
@@ -193,10 +195,26 @@ impl Auth {
         // RFC 7797, 6: a payload that is not in base64url is no token's, whether that is called
         // critical or not.
         let is_encoded = token.header.extras.get("b64").is_ok_and(|b64| b64 != Some(false));
-        if token.header.crit.is_some() || !is_encoded {
+        check_critical(encoded)?;
+        if !is_encoded {
             return Err(TokenProblem::Critical.into());
         }
         Claims::check(&token.claims, &self.expectations, now)
+    }
+}
+
+/// Refuses a token whose header has `crit`, whatever that is. It must name extensions: `null` and an
+/// empty list, which read like none, make the header malformed.
+fn check_critical(token: &str) -> Result<(), TokenProblem> {
+    let header = token.split('.').next().unwrap_or_default();
+    let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| TokenProblem::Malformed)?;
+    let header: Map<String, Value> = serde_json::from_slice(&header).map_err(|_| TokenProblem::Malformed)?;
+    match header.get("crit") {
+        None => Ok(()),
+        Some(Value::Array(names)) if !names.is_empty() && names.iter().all(Value::is_string) => {
+            Err(TokenProblem::Critical)
+        }
+        Some(_) => Err(TokenProblem::Type("crit", "a list of names")),
     }
 }
 
@@ -323,6 +341,31 @@ mod tests {
         assert_eq!(refused(&signed(&Header::new(Algorithm::HS512))), "alg: want HS256");
         let critical = Header { crit: Some(vec!["b64".to_owned()]), ..Header::default() };
         assert_eq!(refused(&signed(&critical)), "crit: names extensions that are not supported");
+    }
+
+    #[test]
+    fn crit_must_be_a_list_of_names() {
+        let auth = Auth::local(&[7; 32]);
+        let claims = OwnClaims { sub: "alice", exp: u64::MAX, scope: "", iss: LOCAL_ISSUER };
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+        let verify = |header: &str| {
+            let claims = serde_json::to_vec(&claims).unwrap();
+            let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+            let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()));
+            match auth.verify(Some(&format!("Bearer {signed}.{signature}")), NOW) {
+                Ok(caller) => caller.user.to_string(),
+                Err(Error::TokenInvalid(problem)) => problem.to_string(),
+                Err(other) => panic!("{header}: {other:?}"),
+            }
+        };
+        assert_eq!(verify(r#"{"alg":"HS256"}"#), "alice");
+        let malformed = ["crit: must be a list of names", "not a JSON web token"];
+        for crit in ["null", "[]", r#""b64""#, "true", "{}", "1", "[null]", r#"["b64",1]"#] {
+            let answer = verify(&format!(r#"{{"alg":"HS256","crit":{crit}}}"#));
+            assert!(malformed.contains(&answer.as_str()), "{crit}: {answer}");
+        }
+        let named = verify(r#"{"alg":"HS256","crit":["exp"]}"#);
+        assert_eq!(named, "crit: names extensions that are not supported");
     }
 
     #[test]

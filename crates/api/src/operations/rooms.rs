@@ -1,13 +1,15 @@
+use std::collections::BTreeSet;
+
 use futures::StreamExt;
 use parlance_core::Caller;
 use parlance_core::limits::MAX_MEMBERS_PER_REQUEST;
 use parlance_core::{
-    Action, Command, Creation, NewRoom, Outcome, RequestId, Role, RoomId, RoomKind, Settings, SettingsChange,
-    UserId, Visibility,
+    Action, Body, Command, Creation, NewRoom, Outcome, RequestId, Role, RoomId, RoomKind, Settings,
+    SettingsChange, UserId, Visibility,
 };
 use parlance_proto::{convert, v1};
 use parlance_runtime::random;
-use parlance_store::{StoreError, UserRoom};
+use parlance_store::{StoreError, StoredRoom, UserRoom};
 
 use super::parse;
 use super::views::{room_to_proto, seen_by};
@@ -31,6 +33,7 @@ impl Api {
         self.existing_users(&others).await?;
         let settings = settings(kind, request.settings.as_ref())?;
         let now = self.clock().now();
+        let asked = others.iter().chain([&caller.user]).cloned().collect::<BTreeSet<_>>();
         let creation = if kind == RoomKind::Direct {
             let [other] = others.as_slice() else {
                 return Err(parse::field("member_ids", "a direct room has exactly one other member"));
@@ -47,6 +50,10 @@ impl Api {
         };
         let (room, is_repeat) = self.rooms().create(creation).await?.into_parts();
         let room = if is_repeat {
+            if kind != RoomKind::Direct && !self.was_created_as(&room, kind, &asked).await? {
+                let refusal = parlance_core::Refusal::RequestIdReused;
+                return Err(Error::Refused { room: room.info.id, refusal });
+            }
             // It may have gone on without them.
             let member = self.store().member(&room.info.id, &caller.user).await?;
             seen_by(&room, &member.ok_or(Error::RoomNotFound)?)
@@ -54,6 +61,36 @@ impl Api {
             room_to_proto(&room)
         };
         Ok(v1::CreateRoomResponse { room: Some(room), is_repeat })
+    }
+
+    /// Whether `room` was created with this kind and these members. As for other requests, texts and
+    /// settings are not compared.
+    async fn was_created_as(
+        &self,
+        room: &StoredRoom,
+        kind: RoomKind,
+        members: &BTreeSet<UserId>,
+    ) -> Result<bool, Error> {
+        if room.info.kind != kind {
+            return Ok(false);
+        }
+        // The tail of a new room is its first chunk.
+        let first = if room.tail.first_seq() == 1 {
+            Some(room.tail.clone())
+        } else {
+            self.store().chunk(&room.info.id, 1).await?
+        };
+        // Where it is no longer kept, nothing speaks against it.
+        let Some(first) = first else { return Ok(true) };
+        let created = first.events().first().map(|event| &event.request);
+        let added = first.events().iter().filter(|event| Some(&event.request) == created);
+        let added: BTreeSet<UserId> = added
+            .filter_map(|event| match &event.body {
+                Body::MemberAdded { user, .. } => Some(user.clone()),
+                _ => None,
+            })
+            .collect();
+        Ok(added == *members)
     }
 
     /// The id of the group or channel that `creator` asks for in `request`; of the room that it

@@ -1,11 +1,12 @@
 use futures::{StreamExt, TryStreamExt};
 use parlance_core::Caller;
 use parlance_core::limits::MAX_PRESENCE_USERS;
-use parlance_core::{Name, UserId};
+use parlance_core::{Name, RequestId, UserId};
 use parlance_proto::v1;
 use parlance_runtime::own_task::run_to_end;
 use parlance_runtime::random;
 use parlance_store::User;
+use ring::digest::{SHA256, digest};
 
 use super::parse;
 use super::views::user_to_proto;
@@ -21,7 +22,13 @@ impl Api {
         request: v1::CreateUserRequest,
     ) -> Result<v1::CreateUserResponse, Error> {
         let id = if request.user_id.is_empty() {
-            made_up_id(&request.name)
+            let caller = caller.map_or("", |caller| caller.user.as_str());
+            let ending = if request.request_id.is_empty() {
+                u32::from_be_bytes(random::bytes()).into()
+            } else {
+                ending_of(caller, &parse::request_id("request_id", &request.request_id)?)
+            };
+            made_up_id(&request.name, ending)
         } else {
             parse::new_user_id("user_id", &request.user_id)?
         };
@@ -160,13 +167,19 @@ impl Api {
     }
 }
 
+/// The end of the id that the server chooses for the request `id` of `caller`: the same for each repeat.
+fn ending_of(caller: &str, id: &RequestId) -> u64 {
+    let asked = digest(&SHA256, format!("created user\0{caller}\0{}", id.as_str()).as_bytes());
+    asked.as_ref().iter().take(6).fold(0, |ending, byte| ending << 8 | u64::from(*byte))
+}
+
 /// An id that still tells a person whom it stands for: `alice-3f9a1c20`.
-fn made_up_id(name: &str) -> UserId {
+fn made_up_id(name: &str, ending: u64) -> UserId {
     let letters = name.chars().filter(char::is_ascii_alphanumeric).take(24);
     let mut id: String = letters.map(|c| c.to_ascii_lowercase()).collect();
     if id.is_empty() {
         id.push_str("user");
     }
-    id.push_str(&format!("-{:08x}", u32::from_be_bytes(random::bytes())));
+    id.push_str(&format!("-{ending:08x}"));
     UserId::parse(&id).unwrap_or_else(|error| unreachable!("{id}: {error}"))
 }

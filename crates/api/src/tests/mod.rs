@@ -11,6 +11,7 @@ mod outage;
 mod past;
 mod recovery;
 mod rooms;
+mod strangers;
 use parlance_registry::Notice;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

@@ -1,8 +1,12 @@
 //! Rooms on a node whose store is in the way.
-use parlance_core::{Action, Command, RequestId, Text};
+use std::time::Duration;
+
+use parlance_core::{Action, Command, RequestId, RoomId, Text};
+use parlance_faults::ControlledStore;
 use parlance_hub::Waken;
 use parlance_rooms::Error;
-use parlance_store::StoreError;
+use parlance_store::{Store as _, StoreError};
+use tokio::time::{Instant, sleep};
 
 use crate::testing::{TestNode, group, say, soon, user};
 
@@ -78,4 +82,73 @@ async fn a_damaged_message_fails_its_own_command_only() {
     assert!(matches!(bad, Error::Store(StoreError::Damaged(_))), "{bad}");
     let seqs = [before, good, after].map(|outcome| outcome.unwrap().first);
     assert_eq!(seqs, [whole + 1, whole + 2, whole + 3]);
+}
+
+/// Does `work`, which is done in other threads, before the paused time goes on: it waits for blocking
+/// tasks, and for no other thread.
+async fn while_time_stands(work: impl AsyncFnOnce() + Send + 'static) {
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || runtime.block_on(work())).await.unwrap();
+}
+
+/// Whether the room's feed knows of `head` within `limit`.
+async fn delivered_within(node: &TestNode, room: &RoomId, head: u64, limit: Duration) -> bool {
+    let known = || node.api.hub().feed(room).and_then(|feed| feed.known()).map_or(0, |known| known.head);
+    let deadline = Instant::now() + limit;
+    while known() < head && Instant::now() < deadline {
+        sleep(Duration::from_secs(1)).await;
+        // As long as reads of the node itself take.
+        let (store, room) = (node.store.clone(), room.clone());
+        while_time_stands(async move || drop(store.room(&room).await)).await;
+    }
+    known() >= head
+}
+
+/// Sends into a store that does not answer.
+async fn send_unanswered(node: &TestNode, room: &RoomId, id: &str) {
+    let action = Action::Send { text: Text::parse("late").unwrap(), reply_to: None };
+    let request = RequestId::parse(id).unwrap();
+    let command = Command { actor: user("alice"), request, after: None, action };
+    node.store.hold_appends();
+    assert_eq!(node.api.rooms().submit(room, command).await, Err(Error::Contention));
+}
+
+#[tokio::test(start_paused = true)]
+async fn append_that_lands_minutes_later_is_delivered_within_a_minute() {
+    let (node, room) = TestNode::with_group().await;
+    let (_mailbox, _listening) = node.live("bob", &room).await;
+    let head = || async { node.store.room(&room).await.unwrap().unwrap().head().seq() };
+    for wait in [0, 1, 4, 100, 280] {
+        let before = head().await;
+        send_unanswered(&node, &room, &format!("late-{wait}")).await;
+        sleep(Duration::from_secs(wait)).await;
+        let store = node.store.clone();
+        while_time_stands(async move || store.land_appends().await).await;
+        let limit = Duration::from_secs(61);
+        let expected = head().await;
+        assert_eq!(expected, before + 1, "it landed");
+        assert!(delivered_within(&node, &room, expected, limit).await, "landed after {wait} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn append_that_never_lands_is_looked_for_no_longer_than_it_could() {
+    let (node, room) = TestNode::with_group().await;
+    send_unanswered(&node, &room, "late").await;
+    let before = node.store.reads();
+    sleep(2 * ControlledStore::LATE_APPEND).await;
+    let looked = node.store.reads() - before;
+    assert!((5..=12).contains(&looked), "{looked} reads");
+    let before = node.store.reads();
+    sleep(ControlledStore::LATE_APPEND).await;
+    assert_eq!(node.store.reads(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn node_that_ends_does_not_wait_for_what_may_land() {
+    let (node, room) = TestNode::with_group().await;
+    send_unanswered(&node, &room, "late").await;
+    let begun = Instant::now();
+    node.api.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }

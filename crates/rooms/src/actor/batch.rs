@@ -19,6 +19,7 @@ impl Actor {
         &mut self,
         commands: &mut VecDeque<PendingCommand>,
     ) -> Result<(), AppendError> {
+        let is_fresh = self.room.is_none();
         let Some(room) = self.load().await? else {
             self.serve_without_room(commands).await?;
             return Ok(());
@@ -39,9 +40,9 @@ impl Actor {
                 }
             }
             match self.decide(&mut draft, &pending).await {
-                Ok(result) => {
+                Ok((result, row_read)) => {
                     self.set_decided(&pending, result.is_ok());
-                    waiting.push(Waiting { pending, result });
+                    waiting.push(Waiting { pending, result, row_read });
                 }
                 // It concerns nobody else: what it needed cannot be read.
                 Err(AppendError::Store(error @ StoreError::Damaged(_))) => {
@@ -64,7 +65,7 @@ impl Actor {
             (Some(append), after) => self.append(append, after).await,
             (None, loaded) => {
                 self.room = Some(loaded);
-                self.confirm(&waiting).await
+                self.confirm(&waiting, is_fresh).await
             }
         };
         match appended {
@@ -98,10 +99,21 @@ impl Actor {
     }
 
     /// A refusal, or finding nothing to change, may come of not knowing the latest: an
-    /// append would have noticed, without one the head is looked up. A repeat is true
-    /// in any case.
-    async fn confirm(&self, waiting: &[Waiting]) -> Result<(), AppendError> {
+    /// append would have noticed, without one the head is looked up, unless the room was just read. A
+    /// repeat is true in any case.
+    ///
+    /// Someone who never was a member costs one read of the room and one of their row, whether the room
+    /// is loaded, is not, or does not exist: how long their answer takes must not say which.
+    async fn confirm(&self, waiting: &[Waiting], is_fresh: bool) -> Result<(), AppendError> {
         if waiting.iter().all(|waiting| matches!(waiting.result, Ok(Outcome { is_repeat: true, .. }))) {
+            return Ok(());
+        }
+        if let Some(room) = &self.room {
+            for stranger in waiting.iter().filter(|waiting| !waiting.row_read && waiting.is_stranger(room)) {
+                self.shared.store.member(&self.id, &stranger.pending.command.actor).await?;
+            }
+        }
+        if is_fresh {
             return Ok(());
         }
         let stored = self.shared.store.room(&self.id).await?;
@@ -114,7 +126,14 @@ impl Actor {
     async fn serve_without_room(&self, commands: &mut VecDeque<PendingCommand>) -> Result<(), StoreError> {
         while let Some(pending) = commands.pop_front() {
             let Some(other) = &pending.direct_with else {
-                pending.answer(Err(Error::RoomNotFound));
+                // As for a room that is there: see `confirm`.
+                match self.shared.store.member(&self.id, &pending.command.actor).await {
+                    Ok(_) => pending.answer(Err(Error::RoomNotFound)),
+                    Err(error) => {
+                        commands.push_front(pending);
+                        return Err(error);
+                    }
+                }
                 continue;
             };
             match self.shared.store.user(other).await {
@@ -158,18 +177,22 @@ impl Actor {
         Ok(!row.is_some_and(|row| row.is_active() && row.changed_at() <= origin.head))
     }
 
-    /// Decides one command, loading what it needs.
+    /// Decides one command, loading what it needs. Says whether the actor's row was read.
     async fn decide(
         &self,
         draft: &mut Draft,
         pending: &PendingCommand,
-    ) -> Result<Result<Outcome, Error>, AppendError> {
+    ) -> Result<(Result<Outcome, Error>, bool), AppendError> {
+        let mut row_read = false;
         loop {
             let need = match draft.decide(&pending.command, self.shared.clock.now()) {
-                Ok(Decision::Done(outcome)) => return Ok(Ok(outcome)),
+                Ok(Decision::Done(outcome)) => return Ok((Ok(outcome), row_read)),
                 Ok(Decision::Need(need)) => need,
-                Err(refusal) => return Ok(Err(Error::Refused { room: self.id.clone(), refusal })),
+                Err(refusal) => {
+                    return Ok((Err(Error::Refused { room: self.id.clone(), refusal }), row_read));
+                }
             };
+            row_read |= matches!(&need, Need::Member(user) if *user == pending.command.actor);
             match self.satisfy(draft.room_mut(), need).await? {
                 Loaded::Into(()) => {}
                 Loaded::Ahead => return Err(AppendError::HeadMoved),

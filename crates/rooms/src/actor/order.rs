@@ -68,7 +68,7 @@ impl Actor {
 
     /// Puts commands that were decided for an append that did not happen back in line.
     pub(super) fn give_back(&mut self, commands: &mut VecDeque<PendingCommand>, waiting: Vec<Waiting>) {
-        for Waiting { pending, result } in waiting.into_iter().rev() {
+        for Waiting { pending, result, .. } in waiting.into_iter().rev() {
             if let (Decided::ForAnother(origin), true) = (&pending.decided, result.is_ok()) {
                 let key = (origin.node.clone(), pending.command.actor.clone());
                 self.decided_for.insert(key, origin.previous);

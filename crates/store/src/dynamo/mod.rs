@@ -36,6 +36,7 @@ use self::calls::Range;
 pub use self::fleet::OtherFleet;
 pub use self::handle::Dynamo;
 use self::item::text;
+use self::limits::LATE_REQUEST;
 pub use self::options::DynamoOptions;
 pub use self::tables::{TableOptions, TableReport};
 use crate::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom};
@@ -75,6 +76,10 @@ impl Store for Dynamo {
 
     fn gather(&self) -> Duration {
         GATHER
+    }
+
+    fn late_append(&self) -> Duration {
+        LATE_REQUEST
     }
 
     async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError> {

@@ -1,8 +1,9 @@
 use parlance_core::RoomIdKey;
+use parlance_proto::error::Failure;
 use parlance_store::RoomIds;
 
 use super::*;
-use crate::testing::{TestNode, caller, group, user};
+use crate::testing::{TestNode, add, caller, group, remove, user};
 
 fn request(id: &str) -> v1::CreateRoomRequest {
     let kind = v1::RoomKind::Group.into();
@@ -19,7 +20,9 @@ async fn repeats_find_rooms_whose_ids_were_made_without_a_key() {
     let old_id = old.info.id.clone();
     node.api.rooms().create(old).await.unwrap();
 
-    let repeat = node.api.create_room(&alice, request("first")).await.unwrap();
+    node.api.ensure_user(&caller("bob")).await.unwrap();
+    let with_bob = v1::CreateRoomRequest { member_ids: vec!["bob".to_owned()], ..request("first") };
+    let repeat = node.api.create_room(&alice, with_bob).await.unwrap();
     assert_eq!((repeat.is_repeat, repeat.room.unwrap().room_id), (true, old_id.to_string()));
     let second = RequestId::parse("second").unwrap();
     let expected = RoomId::created(&key, &alice.user, &second);
@@ -91,5 +94,73 @@ async fn lists_show_nothing_from_after_a_removal_that_comes_between_their_reads(
         let titles: Vec<String> =
             listed.into_iter().map(|room| room.settings.unwrap_or_default().title).collect();
         assert_eq!(titles, if include_left { vec!["before"] } else { vec![] });
+    }
+}
+
+/// What `request` is answered: the room's id and whether it was there, or why it is refused.
+async fn created(api: &Api, request: v1::CreateRoomRequest) -> Result<(String, bool), String> {
+    let created = api.create_room(&caller("alice"), request).await;
+    let response = created.map_err(|error| Failure::from(error).reason)?;
+    Ok((response.room.unwrap().room_id, response.is_repeat))
+}
+
+#[tokio::test]
+async fn room_is_created_again_only_as_it_was() {
+    let (node, _) = TestNode::with_group().await;
+    let first = v1::CreateRoomRequest {
+        kind: v1::RoomKind::Group.into(),
+        member_ids: vec!["bob".into()],
+        request_id: "mine".into(),
+        ..Default::default()
+    };
+    let (id, _) = created(&node.api, first.clone()).await.unwrap();
+    let title = Some(v1::RoomSettings { title: "blue".into(), ..Default::default() });
+    let same = [
+        first.clone(),
+        v1::CreateRoomRequest {
+            member_ids: vec!["bob".into(), "bob".into(), "alice".into()],
+            ..first.clone()
+        },
+        v1::CreateRoomRequest { settings: title, ..first.clone() },
+    ];
+    let other = [
+        v1::CreateRoomRequest { kind: v1::RoomKind::Channel.into(), ..first.clone() },
+        v1::CreateRoomRequest { member_ids: vec![], ..first.clone() },
+        v1::CreateRoomRequest { member_ids: vec!["carol".into()], ..first.clone() },
+        v1::CreateRoomRequest { member_ids: vec!["bob".into(), "carol".into()], ..first },
+    ];
+    // At once, and when the room has gone on with others in it.
+    for _ in 0..2 {
+        for request in same.clone() {
+            assert_eq!(created(&node.api, request).await, Ok((id.clone(), true)));
+        }
+        for request in other.clone() {
+            let refused = created(&node.api, request.clone()).await;
+            assert_eq!(refused, Err("request_id_reused".to_owned()), "{request:?}");
+        }
+        let room = RoomId::parse(&id).unwrap();
+        add(&node.api, &room, "carol").await;
+        remove(&node.api, &room, "bob").await;
+    }
+}
+
+#[tokio::test]
+async fn user_without_an_id_is_created_once() {
+    let node = TestNode::start();
+    let create = |name: &str, request: &str| {
+        let request =
+            v1::CreateUserRequest { name: name.into(), request_id: request.into(), ..Default::default() };
+        let api = node.api.clone();
+        async move {
+            let created = api.create_user(None, request).await.unwrap();
+            (created.user.unwrap().user_id, created.is_repeat)
+        }
+    };
+    let (id, is_repeat) = create("Ann", "first").await;
+    assert!(!is_repeat && id.starts_with("ann-"), "{id}");
+    assert_eq!(create("Ann", "first").await, (id.clone(), true));
+    for (name, request) in [("Ann", "second"), ("Bob", "first"), ("Ann", ""), ("Ann", "")] {
+        let (other, is_repeat) = create(name, request).await;
+        assert!(!is_repeat && other != id, "{other}");
     }
 }

@@ -1,0 +1,209 @@
+//! What someone who never was a member learns of a room: nothing, not even by how long it takes.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parlance_core::RoomId;
+use parlance_proto::error::Failure;
+use parlance_proto::v1;
+use v1::client_frame::Operation;
+
+use crate::Api;
+use crate::testing::{TestNode, caller, user};
+
+/// Every operation on a room that is refused to strangers, in rooms of this kind.
+fn operations(room_id: &str, kind: v1::RoomKind) -> Vec<Operation> {
+    let room_id = || room_id.to_owned();
+    let request_id = || "request".to_owned();
+    let user_id = || "bob".to_owned();
+    let mut all = vec![
+        Operation::SendMessage(v1::SendMessageRequest {
+            text: "hello".into(),
+            client_message_id: request_id(),
+            target: Some(v1::send_message_request::Target::RoomId(room_id())),
+            ..Default::default()
+        }),
+        Operation::SendMessage(v1::SendMessageRequest {
+            text: "hello".into(),
+            client_message_id: request_id(),
+            target: Some(v1::send_message_request::Target::RoomId(room_id())),
+            after_seq: Some(u64::MAX),
+            reply_to_seq: 4,
+        }),
+        Operation::EditMessage(v1::EditMessageRequest {
+            room_id: room_id(),
+            seq: 4,
+            text: "hullo".into(),
+            request_id: request_id(),
+            ..Default::default()
+        }),
+        Operation::DeleteMessage(v1::DeleteMessageRequest {
+            room_id: room_id(),
+            seq: 4,
+            request_id: request_id(),
+            ..Default::default()
+        }),
+        Operation::AddReaction(v1::AddReactionRequest {
+            room_id: room_id(),
+            seq: 4,
+            emoji: "👍".into(),
+            request_id: request_id(),
+            ..Default::default()
+        }),
+        Operation::RemoveReaction(v1::RemoveReactionRequest {
+            room_id: room_id(),
+            seq: 4,
+            emoji: "👍".into(),
+            request_id: request_id(),
+            ..Default::default()
+        }),
+        Operation::SendTyping(v1::SendTypingRequest { room_id: room_id() }),
+        Operation::MarkRead(v1::MarkReadRequest { room_id: room_id(), seq: 1, ..Default::default() }),
+        Operation::AcknowledgeDelivery(v1::AcknowledgeDeliveryRequest {
+            room_id: room_id(),
+            seq: 1,
+            ..Default::default()
+        }),
+        Operation::SetRoomHidden(v1::SetRoomHiddenRequest {
+            room_id: room_id(),
+            hidden: true,
+            ..Default::default()
+        }),
+        Operation::ListReceipts(v1::ListReceiptsRequest { room_id: room_id(), ..Default::default() }),
+        Operation::GetMessage(v1::GetMessageRequest { room_id: room_id(), seq: 4 }),
+        Operation::ListMessages(v1::ListMessagesRequest { room_id: room_id(), ..Default::default() }),
+        Operation::ListEvents(v1::ListEventsRequest { room_id: room_id(), ..Default::default() }),
+        Operation::ListMembers(v1::ListMembersRequest { room_id: room_id(), ..Default::default() }),
+        Operation::UpdateRoom(v1::UpdateRoomRequest {
+            room_id: room_id(),
+            title: Some("red".into()),
+            request_id: request_id(),
+            ..Default::default()
+        }),
+        Operation::AddMembers(v1::AddMembersRequest {
+            room_id: room_id(),
+            user_ids: vec![user_id()],
+            request_id: request_id(),
+            ..Default::default()
+        }),
+        Operation::RemoveMember(v1::RemoveMemberRequest {
+            room_id: room_id(),
+            user_id: user_id(),
+            request_id: request_id(),
+            ..Default::default()
+        }),
+        Operation::BanMember(v1::BanMemberRequest {
+            room_id: room_id(),
+            user_id: user_id(),
+            request_id: request_id(),
+            ..Default::default()
+        }),
+        Operation::UnbanMember(v1::UnbanMemberRequest {
+            room_id: room_id(),
+            user_id: user_id(),
+            request_id: request_id(),
+            ..Default::default()
+        }),
+        Operation::SetRole(v1::SetRoleRequest {
+            room_id: room_id(),
+            user_id: user_id(),
+            role: v1::Role::Admin.into(),
+            request_id: request_id(),
+            ..Default::default()
+        }),
+        Operation::LeaveRoom(v1::LeaveRoomRequest {
+            room_id: room_id(),
+            request_id: request_id(),
+            ..Default::default()
+        }),
+    ];
+    if kind != v1::RoomKind::Channel {
+        all.push(Operation::GetRoom(v1::GetRoomRequest { room_id: room_id() }));
+        all.push(Operation::JoinRoom(v1::JoinRoomRequest {
+            room_id: room_id(),
+            request_id: request_id(),
+            ..Default::default()
+        }));
+    }
+    all
+}
+
+/// Carol's answer, and the calls of the store that it took.
+async fn answer(
+    node: &TestNode,
+    api: &Arc<Api>,
+    operation: Operation,
+) -> (Failure, BTreeMap<&'static str, usize>) {
+    let before = node.store.calls();
+    let failure = api.execute(&caller("carol"), operation).await.unwrap_err().into();
+    let mut calls = node.store.calls();
+    for (call, count) in &mut calls {
+        *count -= before.get(call).copied().unwrap_or(0);
+    }
+    calls.retain(|_, count| *count > 0);
+    (failure, calls)
+}
+
+/// Compares rooms that are there, loaded and not, with rooms that are not.
+async fn check(kind: v1::RoomKind) {
+    let (node, _) = TestNode::with_group().await;
+    let request = v1::CreateRoomRequest {
+        kind: kind.into(),
+        member_ids: vec!["bob".into()],
+        request_id: "create".into(),
+        ..Default::default()
+    };
+    let room = node.api.create_room(&caller("alice"), request).await.unwrap().room.unwrap().room_id;
+    let missing = match kind {
+        v1::RoomKind::Direct => RoomId::direct(&user("alice"), &user("dora")).to_string(),
+        _ => format!("{}{}", &room[..1], "0".repeat(room.len() - 1)),
+    };
+    let pairs = operations(&room, kind).into_iter().zip(operations(&missing, kind));
+    for (there, not_there) in pairs {
+        // Nodes that know carol, and nothing of the rooms.
+        let (fresh, other) = (node.other(), node.other());
+        for api in [&fresh, &other] {
+            api.remember(&user("carol"));
+            api.remember(&user("bob"));
+        }
+        let (refused, expected) = answer(&node, &other, not_there.clone()).await;
+        assert_eq!(refused.reason, "room_not_found", "{not_there:?}");
+        for what in ["not loaded", "loaded", "loaded with the stranger's row"] {
+            if what == "loaded" {
+                let text = v1::SendMessageRequest {
+                    text: "hello".into(),
+                    client_message_id: format!("{}", node.store.reads()),
+                    target: Some(v1::send_message_request::Target::RoomId(room.clone())),
+                    ..Default::default()
+                };
+                fresh.send_message(&caller("alice"), text).await.unwrap();
+            }
+            let (failure, calls) = answer(&node, &fresh, there.clone()).await;
+            assert_eq!(calls, expected, "{kind:?}, {what}: {there:?}");
+            let reason = if kind == v1::RoomKind::Direct { "room_not_found" } else { "not_member" };
+            assert!([reason, "not_joinable"].contains(&failure.reason.as_str()), "{what}: {failure:?}");
+            if kind == v1::RoomKind::Direct {
+                assert_eq!(failure, refused, "{there:?}");
+            }
+        }
+        let (_, again) = answer(&node, &other, not_there).await;
+        assert_eq!(again, expected, "once more");
+        for api in [fresh, other] {
+            api.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn direct_rooms_of_others_cost_what_missing_ones_do() {
+    check(v1::RoomKind::Direct).await;
+}
+
+#[tokio::test]
+async fn groups_of_others_cost_what_missing_ones_do() {
+    check(v1::RoomKind::Group).await;
+}
+
+#[tokio::test]
+async fn channels_of_others_cost_what_missing_ones_do() {
+    check(v1::RoomKind::Channel).await;
+}
