@@ -137,3 +137,17 @@ async fn health_readiness_and_metrics_are_told() {
     assert!(text.lines().any(|line| line == "parlance_sessions 1"), "{text}");
     assert_eq!(doors.get("/metrics").answer().await.status, 404, "metrics are for operators");
 }
+
+#[tokio::test]
+async fn wrong_paths_are_answered_with_the_right_ones() {
+    let server = Server::start().await;
+    let http = server.http();
+    let upgrade = [("connection", "upgrade"), ("upgrade", "WebSocket")];
+    for (headers, named) in [(&upgrade[..], "/ws"), (&[], "/v1")] {
+        let request = headers.iter().fold(http.get("/chat"), |it, (name, value)| it.header(name, value));
+        let answer = request.answer().await;
+        assert_eq!(answer.status, 404);
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(text.contains(named), "{text}");
+    }
+}

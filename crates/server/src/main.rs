@@ -29,6 +29,10 @@ fn without_empty_variables(command: Clap) -> Clap {
     command.mut_args(unset).mut_subcommands(without_empty_variables)
 }
 
+/// What builds for tests, and those who run them, know besides: which bug is planted, and where the
+/// server is.
+const OF_TESTS: [&str; 2] = ["PARLANCE_PLANT", "PARLANCE_BIN"];
+
 /// Variables named as ours are, of which none of the commands knows. A misspelt one would leave a
 /// setting at its default without a word.
 fn unknown_variables(command: &Clap) -> Vec<String> {
@@ -41,7 +45,7 @@ fn unknown_variables(command: &Clap) -> Vec<String> {
     let is_ours =
         |name: &str| name.starts_with("PARLANCE_") && !name.contains("_SERVICE_") && !name.contains("_PORT");
     let set = std::env::vars_os().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name);
-    let unknown = set.filter(|name| !known.contains(name) && name != "PARLANCE_PLANT");
+    let unknown = set.filter(|name| !known.contains(name) && OF_TESTS.iter().all(|other| name != other));
     unknown.filter_map(|name| name.into_string().ok()).filter(|name| is_ours(name)).collect()
 }
 

@@ -63,7 +63,8 @@ pub(crate) fn node(
         .add_service(services.inbox())
         .add_service(services.server());
     let services_alone = chat.clone().prepare().into_axum_router();
-    let for_edges = chat.clone().add_service(health.clone()).prepare().into_axum_router().fallback(unknown);
+    let for_edges =
+        chat.clone().add_service(health.clone()).prepare().into_axum_router().fallback(unknown_to_grpc);
     // Without configured keys, pages in a browser on this machine must not reach it either.
     let for_edges = for_edges.layer(middleware::from_fn_with_state(common.guard.clone(), guard::check));
     let grpc = chat
@@ -74,7 +75,7 @@ pub(crate) fn node(
         .into_axum_router()
         .layer(GrpcWebLayer::new());
     if !doors {
-        let app = with_common(grpc.fallback(unknown), common);
+        let app = with_common(grpc.fallback(unknown_to_grpc), common);
         return Ok(NodeRoutes { app, for_edges, bridge: None });
     }
     let backend = InProcess::new(services.clone(), services_alone);
@@ -106,15 +107,34 @@ async fn not_at_an_edge(headers: HeaderMap) -> Response {
         let message = "this is an edge for websocket and rest; grpc and grpc-web are served by the api nodes";
         return tonic::Status::unimplemented(message).into_http();
     }
-    StatusCode::NOT_FOUND.into_response()
+    not_found(&headers)
 }
 
 /// Nothing is here: told in the terms of whoever asks.
 async fn unknown(headers: HeaderMap) -> Response {
+    if is_grpc(&headers) { no_such_service() } else { not_found(&headers) }
+}
+
+/// The same where nothing else is served.
+async fn unknown_to_grpc(headers: HeaderMap) -> Response {
     if is_grpc(&headers) {
-        return tonic::Status::unimplemented("no such service").into_http();
+        return no_such_service();
     }
-    StatusCode::NOT_FOUND.into_response()
+    (StatusCode::NOT_FOUND, "gRPC alone is served here\n").into_response()
+}
+
+fn no_such_service() -> Response {
+    tonic::Status::unimplemented("no such service").into_http()
+}
+
+fn not_found(headers: &HeaderMap) -> Response {
+    let upgrade = headers.get(header::UPGRADE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let message = if upgrade.eq_ignore_ascii_case(b"websocket") {
+        "there is no WebSocket at this path: connect to /ws\n"
+    } else {
+        "there is nothing at this path: REST is under /v1, described by /openapi.json\n"
+    };
+    (StatusCode::NOT_FOUND, message).into_response()
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
