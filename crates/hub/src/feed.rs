@@ -89,7 +89,8 @@ impl Feed {
         let Some(stored) = store.room(self.room()).await? else { return Ok(None) };
         let mut known = self.tail.state();
         let ring = &mut known.ring;
-        // What was delivered or read meanwhile may be newer, or older.
+        // What was delivered or read meanwhile may be newer, or older. If it is older, the rest is about
+        // to be delivered by who wrote it here; what other nodes wrote has to be read (`Hub::subscribe`).
         let fresh = ring.room.is_none();
         let state = *ring.room.get_or_insert_with(|| RoomState::of(&stored));
         if fresh {
