@@ -31,6 +31,14 @@ impl Cluster {
         }
     }
 
+    /// Nobody knows whether `users` were told that their membership has changed. They are, with what is
+    /// published of the room next.
+    pub fn may_be_untold(&self, room: &RoomId, users: BTreeSet<UserId>) {
+        if self.registry.is_shared() && !users.is_empty() {
+            self.note_written(room, |written| written.not_told(0, users));
+        }
+    }
+
     /// Tells the nodes of the room's members of a chunk that this node has committed.
     /// What cannot be told now is told later.
     pub async fn publish(&self, info: &RoomInfo, chunk: &Chunk) {

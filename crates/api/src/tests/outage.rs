@@ -13,7 +13,7 @@ use super::online::{next_presence, with_bob};
 use crate::testing::{Conversation, TestNode, caller, user};
 
 /// A shared registry that tests disconnect. It counts sessions all the same.
-struct Outage {
+pub(super) struct Outage {
     local: Local,
     health: watch::Sender<Health>,
     /// Users are online on another node too.
@@ -81,9 +81,9 @@ impl Registry for Outage {
     async fn close(&self) {}
 }
 
-type Published = mpsc::UnboundedReceiver<(Vec<UserId>, Bytes)>;
+pub(super) type Published = mpsc::UnboundedReceiver<(Vec<UserId>, Bytes)>;
 
-async fn start() -> (TestNode, Arc<Outage>, Published) {
+pub(super) async fn start() -> (TestNode, Arc<Outage>, Published) {
     let (published, receiver) = mpsc::unbounded_channel();
     let registry = Arc::new(Outage {
         local: Local::new(NodeId::from_random(1)),

@@ -4,11 +4,14 @@ use std::time::Duration;
 use parlance_core::{Action, Command, RequestId, RoomId, Text};
 use parlance_faults::ControlledStore;
 use parlance_hub::Waken;
+use parlance_proto::cluster::v1::{Envelope, envelope::Content};
 use parlance_rooms::Error;
 use parlance_store::{Store as _, StoreError};
+use prost::Message as _;
 use tokio::time::{Instant, sleep};
 
-use crate::testing::{TestNode, group, say, soon, user};
+use super::outage;
+use crate::testing::{TestNode, add, caller, group, say, soon, user};
 
 #[tokio::test]
 async fn members_learn_of_a_room_whose_creator_hangs_up() {
@@ -151,4 +154,25 @@ async fn node_that_ends_does_not_wait_for_what_may_land() {
     let begun = Instant::now();
     node.api.stop().await;
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn next_message_tells_of_who_was_added_by_a_node_that_died() {
+    let (node, _registry, mut published) = outage::start().await;
+    node.api.ensure_user(&caller("carol")).await.unwrap();
+    // What this node writes, nobody is told of.
+    let dead = node.other();
+    let room = dead.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
+    add(&dead, &room, "carol").await;
+    while published.try_recv().is_ok() {}
+    let mut said = Vec::new();
+    for text in ["one", "two"] {
+        say(&node.api, &room, text).await;
+        let (users, payload) = published.try_recv().unwrap();
+        assert_eq!(users, [user("alice"), user("bob"), user("carol")]);
+        said.push(Envelope::decode(payload).unwrap().content.unwrap());
+    }
+    assert!(matches!(&said[0], Content::Head(hint) if hint.user_ids == ["carol"]), "{said:?}");
+    assert!(matches!(&said[1], Content::Chunk(_)), "once is enough: {said:?}");
+    dead.stop().await;
 }

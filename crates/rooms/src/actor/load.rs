@@ -73,6 +73,7 @@ impl Actor {
                 // What nobody has told this node, if its writer died: a repeat of it is
                 // answered without another append.
                 self.shared.hub.deliver(&self.id, Terms::from(&stored.info), &stored.tail);
+                self.perhaps_untold.extend(stored.tail.concerned().cloned());
             }
             self.room =
                 stored.map(|stored| Room::load(stored.info, &stored.tail).keeping(&self.shared.sizes.room));
@@ -110,6 +111,7 @@ impl Actor {
                 }
                 self.shared.hub.deliver(&self.id, Terms::from(room.info()), chunk);
                 self.shared.cluster.committed(&self.id, chunk);
+                self.perhaps_untold.extend(chunk.concerned().cloned());
             }
             room.settle();
             let read: usize = chunks.iter().map(|chunk| chunk.events().len()).sum();

@@ -6,7 +6,7 @@ mod contention;
 mod load;
 mod order;
 mod waiting;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use parlance_core::limits::MAX_CHUNK_EVENTS;
@@ -32,6 +32,9 @@ pub(crate) struct Actor {
     /// When this node, as the room's home, last had the others hand on to it.
     requested_at: Option<Instant>,
     last_append: Option<Instant>,
+    /// Users whose membership was changed by what was read from the store: the node that wrote it may
+    /// have died before it told others. They hear of the room with what is appended next.
+    perhaps_untold: BTreeSet<UserId>,
     /// Users whose sends the home is deciding, and what they have asked since.
     held: HashMap<UserId, VecDeque<PendingCommand>>,
     /// The send of each user of another node that was decided here last.
@@ -47,6 +50,7 @@ impl Actor {
             forward_until: None,
             requested_at: None,
             last_append: None,
+            perhaps_untold: BTreeSet::new(),
             held: HashMap::default(),
             decided_for: HashMap::default(),
         }
