@@ -14,6 +14,7 @@ mod cluster;
 mod commands;
 mod departure;
 pub mod envelope;
+mod find_out;
 mod follow_ups;
 mod inbound;
 mod isolation;

@@ -1,14 +1,7 @@
-//! Appends whose outcome the store did not report.
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parlance_core::RoomId;
 use parlance_runtime::map::Map;
-use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
-
-use crate::cluster::Cluster;
-use crate::limits::{FIND_OUT_AFTER, FIND_OUT_AT_LEAST, FIND_OUT_FOR};
 
 /// Rooms with an append whose outcome is unknown, each with the watch that was begun last.
 #[derive(Default)]
@@ -19,64 +12,17 @@ pub(crate) struct Unsettled {
 
 impl Unsettled {
     /// Begins a watch, which replaces the one before it.
-    fn begin(&self, room: &RoomId) -> u64 {
+    pub(crate) fn begin(&self, room: &RoomId) -> u64 {
         let watch = self.begun.fetch_add(1, Ordering::Relaxed);
         self.rooms.insert(room.clone(), watch);
         watch
     }
 
-    fn is_current(&self, room: &RoomId, watch: u64) -> bool {
+    pub(crate) fn is_current(&self, room: &RoomId, watch: u64) -> bool {
         self.rooms.get(room).is_some_and(|current| *current == watch)
     }
 
-    fn end(&self, room: &RoomId, watch: u64) {
+    pub(crate) fn end(&self, room: &RoomId, watch: u64) {
         self.rooms.remove_if(room, |_, current| *current == watch);
-    }
-}
-
-impl Cluster {
-    /// The store did not report whether it wrote the chunk that begins at `first_seq`, and whoever asked may
-    /// not ask again. Reads the room until a chunk stands there, or none can any more, and delivers and
-    /// announces what it finds. At `shutdown` it reads once more and ends.
-    pub async fn find_out(self: Arc<Self>, room: RoomId, first_seq: u64, shutdown: CancellationToken) {
-        let watch = self.unsettled.begin(&room);
-        let begun = Instant::now();
-        let (late_until, give_up) = (begun + self.store.late_append(), begun + FIND_OUT_FOR);
-        let mut pause = FIND_OUT_AFTER;
-        let mut announced = None;
-        loop {
-            let is_last = tokio::select! {
-                biased;
-                () = shutdown.cancelled() => {
-                    sleep(FIND_OUT_AFTER).await;
-                    true
-                }
-                () = sleep(pause) => false,
-            };
-            if !self.unsettled.is_current(&room, watch) {
-                return;
-            }
-            let now = Instant::now();
-            self.reads.take().await;
-            let ends = match self.announce_stored(&room, announced).await {
-                Ok(head) => {
-                    announced = Some(head);
-                    // The key of a chunk is written once: what stands there settles it.
-                    head >= first_seq || now >= late_until
-                }
-                Err(error) => {
-                    tracing::warn!(%room, %error, "cannot find out what became of an append");
-                    now >= give_up.max(late_until)
-                }
-            };
-            if ends || is_last {
-                break;
-            }
-            pause = (pause * 2).min(FIND_OUT_AT_LEAST);
-            if now < late_until {
-                pause = pause.min(late_until - now);
-            }
-        }
-        self.unsettled.end(&room, watch);
     }
 }

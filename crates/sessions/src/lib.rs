@@ -16,6 +16,7 @@ mod hello;
 mod limits;
 mod log_reads;
 mod marks;
+mod needs;
 mod news;
 mod online;
 mod open;

@@ -2,28 +2,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parlance_core::Member;
-use parlance_hub::{Fetched, Hub, Subscription};
+use parlance_hub::{Hub, Subscription};
 use parlance_store::StoreError;
 
 use crate::limits::LOG_READS;
+use crate::needs::{Found, Needs};
 use crate::room_stream::RoomStream;
 use crate::tasks::Tasks;
-
-/// What a room's stream needs of the store before it goes on.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Needs {
-    /// The log after its position, up to `to`; of who is no longer a member as of `until`.
-    Log { to: u64, until: Option<u64> },
-    /// The row of the user: when they were a member.
-    Membership,
-}
-
-/// What the store says.
-pub(crate) enum Found {
-    Log { to: u64, until: Option<u64>, fetched: Option<Fetched> },
-    Membership(Option<Member>),
-}
 
 /// A read that has ended, and whose it is.
 pub(crate) struct LogRead {

@@ -9,7 +9,7 @@ use parlance_proto::v1;
 use v1::server_frame::Frame;
 
 use crate::cursor::Cursor;
-use crate::log_reads::{Found, Needs};
+use crate::needs::{Found, Needs};
 use crate::plan::{Step, gap_frame, steps_after};
 
 /// Where a session is in one room, and what is to come.

@@ -6,6 +6,7 @@ mod create;
 mod decide;
 mod draft;
 mod former;
+mod former_requests;
 mod layered;
 mod requests;
 mod state;
