@@ -1,5 +1,7 @@
 //! Fleets that share a prefix by mistake, and a Redis that has lost what it knew of them.
 
+use std::time::Duration;
+
 use parlance_faults::redis::RedisServer;
 use parlance_registry::{ConnectError, Difference, FleetTag, Health, Notice, Redis, RedisOptions, Registry};
 
@@ -9,6 +11,12 @@ use crate::support::node_id;
 /// A fleet on another store with the same prefix.
 fn foreign(own: &RedisOptions) -> RedisOptions {
     RedisOptions { fleet: FleetTag::of("foreign", &own.prefix), ..own.clone() }
+}
+
+/// Options of the fleet that holds the prefix. Newcomers wait so long that it is there first on a busy
+/// machine, too.
+fn holder(url: String) -> RedisOptions {
+    RedisOptions { newcomer_wait: Duration::from_secs(4), ..options(url) }
 }
 
 fn stranger(options: &RedisOptions) -> ConnectError {
@@ -22,7 +30,7 @@ fn stranger(options: &RedisOptions) -> ConnectError {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wiped_prefix_stays_with_the_fleet_that_held_it() {
     let server = RedisServer::start().await.unwrap();
-    let own = options(server.url());
+    let own = holder(server.url());
     let mut nodes = started(2, &own).await;
     // The newcomer is there before the others have renewed their leases.
     server.flushall().await.unwrap();
@@ -36,7 +44,7 @@ async fn wiped_prefix_stays_with_the_fleet_that_held_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn empty_redis_goes_to_the_fleet_that_held_it_before_the_restart() {
     let mut server = RedisServer::start().await.unwrap();
-    let own = options(server.url());
+    let own = holder(server.url());
     let mut node = Node::start(&own).await;
     server.kill().await.unwrap();
     node.becomes(Health::Away).await;
