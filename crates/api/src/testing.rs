@@ -35,35 +35,35 @@ pub(crate) struct TestNode {
 impl TestNode {
     /// A node with small pages.
     pub(crate) fn start() -> Self {
-        Self::start_with_grace(Duration::ZERO)
+        Self::start_from(keyed(), |parts| parts)
     }
 
     /// The same, where someone counts as online for so long after their last session has ended.
     pub(crate) fn start_with_grace(presence_grace: Duration) -> Self {
-        let room_ids = RoomIds { key: RoomIdKey::new([7; RoomIdKey::BYTES]), some_unkeyed: false };
-        Self::start_from(room_ids, presence_grace)
+        Self::start_from(keyed(), |parts| Parts { presence_grace, ..parts })
     }
 
     /// The same, where ids of rooms are made this way.
     pub(crate) fn start_with(room_ids: RoomIds) -> Self {
-        Self::start_from(room_ids, Duration::ZERO)
+        Self::start_from(room_ids, |parts| parts)
     }
 
     /// The same, with `registry`.
     pub(crate) fn start_with_registry(registry: Arc<dyn Registry>) -> Self {
-        let room_ids = RoomIds { key: RoomIdKey::new([7; RoomIdKey::BYTES]), some_unkeyed: false };
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(ControlledStore::open(folder.path()).unwrap());
-        let parts = Parts { registry, ..parts(store.clone(), room_ids.clone(), &Sizes::SMALL) };
-        Self { api: Api::start(parts, CancellationToken::new()), store, room_ids, _folder: folder }
+        Self::start_from(keyed(), |parts| Parts { registry, ..parts })
     }
 
-    fn start_from(room_ids: RoomIds, presence_grace: Duration) -> Self {
+    fn start_from(room_ids: RoomIds, change: impl FnOnce(Parts) -> Parts) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(ControlledStore::open(folder.path()).unwrap());
-        let parts = Parts { presence_grace, ..parts(store.clone(), room_ids.clone(), &Sizes::SMALL) };
+        let parts = change(parts(store.clone(), room_ids.clone(), &Sizes::SMALL));
         Self { api: Api::start(parts, CancellationToken::new()), store, room_ids, _folder: folder }
     }
+}
+
+/// Ids of rooms as they are made in a new store.
+fn keyed() -> RoomIds {
+    RoomIds { key: RoomIdKey::new([7; RoomIdKey::BYTES]), some_unkeyed: false }
 }
 
 impl TestNode {
@@ -106,10 +106,15 @@ pub(crate) async fn say(api: &Api, room: &RoomId, text: &str) -> u64 {
 
 /// Alice removes someone; returns the seq of that.
 pub(crate) async fn remove(api: &Api, room: &RoomId, whom: &str) -> u64 {
+    remove_by(api, room, whom, &format!("remove-{whom}")).await
+}
+
+/// The same by the request `id`: who is removed once more takes another one.
+pub(crate) async fn remove_by(api: &Api, room: &RoomId, whom: &str, id: &str) -> u64 {
     let request = v1::RemoveMemberRequest {
         room_id: room.to_string(),
         user_id: whom.to_owned(),
-        request_id: format!("remove-{whom}"),
+        request_id: id.to_owned(),
         ..Default::default()
     };
     api.remove_member(&caller("alice"), request).await.unwrap().outcome.unwrap().seq
@@ -117,10 +122,15 @@ pub(crate) async fn remove(api: &Api, room: &RoomId, whom: &str) -> u64 {
 
 /// Alice adds someone; returns the seq of that.
 pub(crate) async fn add(api: &Api, room: &RoomId, whom: &str) -> u64 {
+    add_by(api, room, whom, &format!("add-{whom}")).await
+}
+
+/// The same by the request `id`: who is added once more takes another one.
+pub(crate) async fn add_by(api: &Api, room: &RoomId, whom: &str, id: &str) -> u64 {
     let request = v1::AddMembersRequest {
         room_id: room.to_string(),
         user_ids: vec![whom.to_owned()],
-        request_id: format!("add-{whom}"),
+        request_id: id.to_owned(),
         ..Default::default()
     };
     api.add_members(&caller("alice"), request).await.unwrap().outcome.unwrap().seq

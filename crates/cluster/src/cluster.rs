@@ -33,7 +33,7 @@ pub struct Cluster {
     /// Reads of the store that are spent on looking for what was missed.
     pub(crate) reads: Budget,
     /// Rooms that are followed up at the same time.
-    pub(crate) hints: Arc<Places>,
+    pub(crate) hints: Places,
     pub(crate) follow_ups: FollowUps,
     pub(crate) missed: Missed,
     /// Users who came or went while the registry was out of reach.
@@ -81,7 +81,7 @@ impl Cluster {
             written: Map::default(),
             health,
             reads: Budget::new(pace.reads_per_second, RECOVERY_BURST),
-            hints: Arc::new(Places::new(sizes.head_hints, sizes.stalled_hints)),
+            hints: Places::new(sizes.head_hints, sizes.stalled_hints),
             follow_ups: FollowUps::default(),
             missed: Missed::default(),
             unreported: Mutex::default(),

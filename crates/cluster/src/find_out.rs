@@ -9,9 +9,9 @@ use crate::cluster::Cluster;
 use crate::limits::{FIND_OUT_AFTER, FIND_OUT_AT_LEAST, FIND_OUT_FOR};
 
 impl Cluster {
-    /// The store did not report whether it wrote the chunk that begins at `first_seq`, and whoever asked may
-    /// not ask again. Reads the room until a chunk stands there, or none can any more, and delivers and
-    /// announces what it finds. At `shutdown` it reads once more and ends.
+    /// Finds out what became of an append whose outcome the store did not report; its sender may never
+    /// repeat it. Reads the room until a chunk begins at `first_seq` or the append can no longer land, and
+    /// delivers and announces what it finds. At `shutdown` it reads once more and ends.
     pub async fn find_out(self: Arc<Self>, room: RoomId, first_seq: u64, shutdown: CancellationToken) {
         let watch = self.unsettled.begin(&room);
         let begun = Instant::now();

@@ -5,8 +5,8 @@ use tokio::time::timeout;
 
 use crate::limits::STALLED_AFTER;
 
-/// Places for work of which some may hang. Work that has not ended after [`STALLED_AFTER`] makes
-/// room for other work, while there are few enough of its kind.
+/// Limits how much work runs at the same time. Work that takes longer than [`STALLED_AFTER`] gives its
+/// place to other work and goes on in one of the places for stalled work, once one of these is free.
 pub(crate) struct Places {
     prompt: Semaphore,
     stalled: Semaphore,

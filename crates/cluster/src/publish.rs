@@ -22,19 +22,10 @@ impl Cluster {
         self.audiences.fold(room, chunk);
     }
 
-    /// Nobody knows whether `chunk` was committed. If it was, those whose membership it changes are
-    /// to hear of it with whatever is told of the room next.
-    pub fn may_have_committed(&self, room: &RoomId, chunk: &Chunk) {
-        if self.registry.is_shared() {
-            let users = chunk.concerned().cloned().collect();
-            self.note_written(room, |written| written.not_told(0, users));
-        }
-    }
-
-    /// Nobody knows whether `users` were told that their membership has changed. They are, with what is
-    /// published of the room next.
+    /// Something may have been committed to `room` that nobody was told of. What is published of the
+    /// room next has other nodes read the store, and informs `users`, whose membership it may have changed.
     pub fn may_be_untold(&self, room: &RoomId, users: BTreeSet<UserId>) {
-        if self.registry.is_shared() && !users.is_empty() {
+        if self.registry.is_shared() {
             self.note_written(room, |written| written.not_told(0, users));
         }
     }

@@ -121,17 +121,7 @@ impl Cluster {
             let due = self.missed.uncompared.due().await;
             stream::iter(due)
                 .for_each_concurrent(self.sizes.recovery_concurrency, |target| async {
-                    let compared = match &target {
-                        // Where nobody is, nobody misses anything.
-                        Target::Room(room) => match self.hub.feed(room) {
-                            Some(feed) => self.compare_room(feed).await,
-                            None => true,
-                        },
-                        Target::User(user) => {
-                            !self.hub.has_session(user) || self.compare_user(user.clone()).await
-                        }
-                    };
-                    self.missed.uncompared.note(target, compared);
+                    self.compare_one(target).await;
                 })
                 .await;
         }
@@ -193,21 +183,15 @@ impl Cluster {
             // Those that were heard of since are most likely whole.
             rooms.sort_by_key(|room| room.last_delivery().is_some_and(|at| at > asked_at));
         }
-        let mut users = self.hub.users();
-        let uncompared = &self.missed.uncompared;
-        rooms.retain(|feed| !uncompared.defers(&Target::Room(feed.room().clone())));
-        users.retain(|user| !uncompared.defers(&Target::User(user.clone())));
+        let rooms: Vec<_> = rooms.iter().map(|feed| Target::Room(feed.room().clone())).collect();
+        let users: Vec<_> = self.hub.users().into_iter().map(Target::User).collect();
+        let [rooms, users] = [rooms, users].map(|mut targets| {
+            targets.retain(|target| !self.missed.uncompared.defers(target));
+            targets
+        });
         self.missed.left.store(rooms.len() + users.len(), Ordering::Relaxed);
-        let compare_room = |feed: Arc<Feed>| async {
-            let target = Target::Room(feed.room().clone());
-            uncompared.note(target, self.compare_room(feed).await)
-        };
-        let failed_rooms = self.compare_each(asked, rooms, compare_room).await;
-        let compare_user = |user: UserId| async {
-            let target = Target::User(user.clone());
-            uncompared.note(target, self.compare_user(user).await)
-        };
-        let failed_users = self.compare_each(asked, users, compare_user).await;
+        let failed_rooms = self.compare_each(asked, rooms).await;
+        let failed_users = self.compare_each(asked, users).await;
         if failed_rooms + failed_users > 0 {
             tracing::warn!(
                 failed_rooms,
@@ -224,15 +208,11 @@ impl Cluster {
         missed.cut_short || missed.asked == asked
     }
 
-    /// Compares some at a time, until there is new trouble. Returns how many failed: `compare` returns
-    /// whether it did.
-    async fn compare_each<T, F>(&self, asked: u64, all: Vec<T>, compare: impl Fn(T) -> F) -> usize
-    where
-        F: Future<Output = bool>,
-    {
+    /// Compares some at a time, until there is new trouble. Returns how many failed.
+    async fn compare_each(&self, asked: u64, all: Vec<Target>) -> usize {
         stream::iter(all)
             .take_while(|_| std::future::ready(self.goes_on(asked)))
-            .map(compare)
+            .map(|target| self.compare_one(target))
             .buffer_unordered(self.sizes.recovery_concurrency)
             .fold(0, |all_failed, failed| {
                 self.missed.left.fetch_sub(1, Ordering::Relaxed);
@@ -241,24 +221,37 @@ impl Cluster {
             .await
     }
 
+    /// Compares one with the store, if anybody is there who might have missed something. Returns
+    /// whether that failed and had not before.
+    async fn compare_one(&self, target: Target) -> bool {
+        let compared = match &target {
+            Target::Room(room) => match self.hub.feed(room) {
+                Some(feed) => self.compare_room(&feed).await,
+                None => true,
+            },
+            Target::User(user) => !self.hub.has_session(user) || self.compare_user(user).await,
+        };
+        self.missed.uncompared.note(target, compared)
+    }
+
     /// Returns whether the store answered in time.
-    async fn compare_room(&self, feed: Arc<Feed>) -> bool {
+    async fn compare_room(&self, feed: &Feed) -> bool {
         self.reads.take().await;
-        matches!(timeout(COMPARED_WITHIN, self.hub.refresh(&feed)).await, Ok(Ok(())))
+        matches!(timeout(COMPARED_WITHIN, self.hub.refresh(feed)).await, Ok(Ok(())))
     }
 
     /// Finds rooms that the user was added to. Returns whether the store answered in time.
-    async fn compare_user(&self, user: UserId) -> bool {
+    async fn compare_user(&self, user: &UserId) -> bool {
         let size = self.sizes.rooms_page;
         let mut after: Option<RoomId> = None;
         loop {
             self.reads.take().await;
-            let read = timeout(COMPARED_WITHIN, self.store.rooms_of(&user, after.as_ref(), size));
+            let read = timeout(COMPARED_WITHIN, self.store.rooms_of(user, after.as_ref(), size));
             let Ok(Ok(page)) = read.await else { return false };
             after = page.last().map(|last| last.room.clone());
             let is_last = page.len() < size;
             for user_room in page.iter().filter(|room| room.member.is_active()) {
-                self.hub.joined(&user, &user_room.room, user_room.member.changed_at());
+                self.hub.joined(user, &user_room.room, user_room.member.changed_at());
             }
             if is_last {
                 return true;

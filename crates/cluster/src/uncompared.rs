@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::limits::{RECOVERY_AGAIN, RETRY_AT_MOST};
 
-/// What is compared with the store.
+/// A room or a user here, which is compared with the store.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Target {
     Room(RoomId),

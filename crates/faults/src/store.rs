@@ -42,7 +42,6 @@ pub struct ControlledStore {
     /// Users are not stored, and nobody is answered.
     pub stalls_users: AtomicBool,
     /// Times that rows of several members were read in one.
-    row_batches: AtomicUsize,
     /// Moves of cursors that are still to fail.
     failing_advances: AtomicUsize,
     /// Appends that timed out and are to be carried out late; `None` while all are answered.
@@ -72,7 +71,6 @@ impl ControlledStore {
             answers: Semaphore::new(0),
             reads: AtomicUsize::new(0),
             stalls_users: AtomicBool::new(false),
-            row_batches: AtomicUsize::new(0),
             failing_advances: AtomicUsize::new(0),
             held: Mutex::default(),
             calls: Mutex::default(),
@@ -122,7 +120,7 @@ impl ControlledStore {
 
     /// Times that rows of several members were read in one.
     pub fn row_batches(&self) -> usize {
-        self.row_batches.load(Ordering::SeqCst)
+        self.calls().get("members_by_id").copied().unwrap_or(0)
     }
 
     /// Has as many moves of cursors fail.
@@ -264,7 +262,6 @@ impl Store for ControlledStore {
 
     async fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Member>, StoreError> {
         self.begin_read_of(room, "members_by_id").await;
-        self.row_batches.fetch_add(1, Ordering::SeqCst);
         self.inner.members_by_id(room, users).await
     }
 

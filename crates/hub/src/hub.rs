@@ -163,7 +163,7 @@ impl Hub {
 
     /// Whether `user` has a session here, or had one a moment ago.
     pub fn is_here(&self, user: &UserId) -> bool {
-        self.users.contains_key(user) || self.lingering.contains(user)
+        self.has_session(user) || self.lingering.contains(user)
     }
 
     /// Notes from which rooms `user`, whose session has ended, is removed.

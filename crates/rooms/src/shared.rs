@@ -67,7 +67,7 @@ impl Shared {
 
     /// Has someone look later whether `chunk` was written to `room`, and deliver it.
     pub(crate) fn find_out(&self, room: &RoomId, chunk: &Chunk) {
-        self.cluster.may_have_committed(room, chunk);
+        self.cluster.may_be_untold(room, chunk.concerned().cloned().collect());
         let shutdown = self.departure.shutdown().clone();
         self.tasks.spawn(self.cluster.clone().find_out(room.clone(), chunk.first_seq(), shutdown));
     }

@@ -12,7 +12,7 @@ impl OpenSession {
         tokio::select! {
             biased;
             () = self.unreadable.ring() => Turn::Retry,
-            opened = self.opening.next() => Turn::Opened(opened),
+            opened = self.opening.tasks.next() => Turn::Opened(opened),
             read = self.log_reads.next() => Turn::LogRead(read),
             waken = self.mailbox.next() => Turn::Waken(waken),
         }

@@ -10,6 +10,7 @@ use parlance_store::{StoreError, UserRoom};
 
 use crate::acks::Acks;
 use crate::cursor::Cursor;
+use crate::limits::LOG_READS;
 use crate::log_reads::{LogRead, LogReads};
 use crate::online::Online;
 use crate::opening::{Added, Opened, Opening, Subscribed, open_added, open_again};
@@ -52,7 +53,7 @@ impl OpenSession {
             left: HashMap::default(),
             unreadable: Unreadable::default(),
             opening: Opening::new(online.sessions().sizes.subscribe_concurrency),
-            log_reads: LogReads::default(),
+            log_reads: LogReads::new(LOG_READS),
             notices: Vec::new(),
             acks: Some(Acks::new(online.sessions(), operations, user)),
             online,
@@ -99,7 +100,7 @@ impl OpenSession {
 
     /// Begins to open rooms, as many as may be at a time.
     fn open_next(&mut self) {
-        while let Some(room) = self.opening.next_waiting() {
+        while let Some(room) = self.opening.tasks.next_waiting() {
             let (hub, mailbox) = (self.hub.clone(), self.mailbox.clone());
             match self.unreadable.cursor(&room) {
                 Some(cursor) => self.opening.read(room.clone(), open_again(hub, mailbox, room, cursor)),
@@ -228,7 +229,7 @@ impl OpenSession {
                 self.unreadable.forget(room);
             }
             Progress::Needs(needs) => {
-                self.log_reads.add(stream.subscription().clone(), needs);
+                self.log_reads.add((stream.subscription().clone(), needs));
                 self.read_next();
             }
             Progress::Waits => {}

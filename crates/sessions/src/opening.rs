@@ -1,5 +1,4 @@
 //! Rooms that a session opens while it goes on with the others.
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parlance_core::{Member, RoomId, Visibility};
@@ -11,11 +10,9 @@ use crate::cursor::Cursor;
 use crate::subscribe::subscribe;
 use crate::tasks::Tasks;
 
-/// Some rooms are read at a time; the others wait in line.
+/// Rooms that are being read, or wait in line for that.
 pub(crate) struct Opening {
-    tasks: Tasks<Box<(RoomId, Opened)>>,
-    /// Not begun yet.
-    waiting: VecDeque<RoomId>,
+    pub(crate) tasks: Tasks<RoomId, Box<(RoomId, Opened)>>,
     /// All of them, and the event that added the user to each since, if there was one: then the room
     /// is looked at again.
     rooms: HashMap<RoomId, Option<u64>>,
@@ -41,7 +38,7 @@ pub(crate) struct Added {
 
 impl Opening {
     pub(crate) fn new(at_once: usize) -> Self {
-        Self { tasks: Tasks::new(at_once), waiting: VecDeque::new(), rooms: HashMap::default() }
+        Self { tasks: Tasks::new(at_once), rooms: HashMap::default() }
     }
 
     /// Whether the room is being opened. If so, it is looked at again after that.
@@ -54,21 +51,11 @@ impl Opening {
     /// Puts `room` in line.
     pub(crate) fn add(&mut self, room: RoomId) {
         self.rooms.insert(room.clone(), None);
-        self.waiting.push_back(room);
-    }
-
-    /// The next room to be read, if there may be one more.
-    pub(crate) fn next_waiting(&mut self) -> Option<RoomId> {
-        if self.tasks.is_full() { None } else { self.waiting.pop_front() }
+        self.tasks.add(room);
     }
 
     pub(crate) fn read(&mut self, room: RoomId, read: impl Future<Output = Opened> + Send + 'static) {
         self.tasks.spawn(async move { Box::new((room, read.await)) });
-    }
-
-    /// Waits for the next room that was read. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Box<(RoomId, Opened)> {
-        self.tasks.next().await
     }
 
     /// `room` was dealt with. Returns the look that was asked for meanwhile.

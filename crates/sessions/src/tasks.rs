@@ -1,22 +1,31 @@
+use std::collections::VecDeque;
 use std::future::pending;
 
 use tokio::task::JoinSet;
 
-/// A bounded number of reads of the store at a time, each in a task of its own, so that a session
-/// goes on meanwhile. Takes no memory while there are none; dropping it ends them.
-pub(crate) struct Tasks<T> {
+/// Reads of the store that a session waits for while it goes on: so many at a time, each in a task of
+/// its own; the others wait in line. Takes no memory while there are none; dropping it ends them.
+pub(crate) struct Tasks<W, T> {
     at_once: usize,
+    /// Not begun yet.
+    waiting: VecDeque<W>,
     running: Option<JoinSet<T>>,
 }
 
-impl<T: Send + 'static> Tasks<T> {
+impl<W, T: Send + 'static> Tasks<W, T> {
     pub(crate) fn new(at_once: usize) -> Self {
-        Self { at_once, running: None }
+        Self { at_once, waiting: VecDeque::new(), running: None }
     }
 
-    /// Whether no more may be spawned for now.
-    pub(crate) fn is_full(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| running.len() >= self.at_once)
+    /// Puts a read in line.
+    pub(crate) fn add(&mut self, read: W) {
+        self.waiting.push_back(read);
+    }
+
+    /// The next read to [begin](Self::spawn), if there may be one more.
+    pub(crate) fn next_waiting(&mut self) -> Option<W> {
+        let is_full = self.running.as_ref().is_some_and(|running| running.len() >= self.at_once);
+        if is_full { None } else { self.waiting.pop_front() }
     }
 
     pub(crate) fn spawn(&mut self, task: impl Future<Output = T> + Send + 'static) {

@@ -74,14 +74,15 @@ impl Api {
         if room.info.kind != kind {
             return Ok(false);
         }
-        // The tail of a new room is its first chunk.
+        let stored;
         let first = if room.tail.first_seq() == 1 {
-            Some(room.tail.clone())
+            &room.tail
         } else {
-            self.store().chunk(&room.info.id, 1).await?
+            stored = self.store().chunk(&room.info.id, 1).await?;
+            // Where it is no longer kept, nothing speaks against it.
+            let Some(first) = &stored else { return Ok(true) };
+            first
         };
-        // Where it is no longer kept, nothing speaks against it.
-        let Some(first) = first else { return Ok(true) };
         let created = first.events().first().map(|event| &event.request);
         let added = first.events().iter().filter(|event| Some(&event.request) == created);
         let added: BTreeSet<UserId> = added

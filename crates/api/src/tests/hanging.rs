@@ -6,7 +6,7 @@ use parlance_store::Store as _;
 use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
-use crate::testing::{Conversation, TestNode, add, caller, group, remove, say};
+use crate::testing::{Conversation, TestNode, add, add_by, caller, group, remove, remove_by, say, soon};
 
 /// A node with two groups of alice and bob.
 async fn two_rooms() -> (TestNode, RoomId, RoomId) {
@@ -15,15 +15,15 @@ async fn two_rooms() -> (TestNode, RoomId, RoomId) {
     (node, hanging, other)
 }
 
-/// Bob, who has caught up in all of his rooms.
+/// A session of bob that has caught up in all rooms.
 async fn caught_up(node: &TestNode) -> Conversation {
     let mut bob = Conversation::open(&node.api, caller("bob")).await;
     bob.catch_up().await;
     bob
 }
 
-/// Bob gets what is said in `room`, says something there and marks it read; meanwhile nothing
-/// comes of any other room.
+/// Checks that bob receives a message of `room`, and can answer it and mark it read, and that no event
+/// of another room comes meanwhile.
 async fn is_served(node: &TestNode, bob: &mut Conversation, room: &RoomId, text: &str) {
     let said = say(&node.api, room, text).await;
     let Frame::Event(event) = bob.next().await else { panic!("not an event") };
@@ -46,8 +46,8 @@ async fn is_served(node: &TestNode, bob: &mut Conversation, room: &RoomId, text:
     }
 }
 
-/// Takes what comes of `room` up to `last`: nothing is left out, and nothing comes twice. Returns what
-/// came as an event.
+/// Receives all of `room` from `after` to `last`, each seq once, as an event or in a gap. Returns the seqs
+/// of the events.
 async fn events_to(bob: &mut Conversation, room: &RoomId, after: u64, last: u64) -> Vec<u64> {
     let (mut at, mut seqs) = (after, Vec::new());
     while at < last {
@@ -85,8 +85,17 @@ async fn a_session_opens_without_a_room_that_hangs_and_gets_it_later() {
     assert!(events_to(&mut bob, &hanging, 0, last).await.ends_with(&[last]));
 }
 
-#[tokio::test]
-async fn a_room_that_hangs_when_it_is_joined_holds_up_no_other() {
+/// Bob was added to a room that hangs, and is served in the other one.
+struct Joining {
+    node: TestNode,
+    hanging: RoomId,
+    other: RoomId,
+    bob: Conversation,
+    /// By which event he was added.
+    joined: u64,
+}
+
+async fn joining() -> Joining {
     let (node, hanging, other) = two_rooms().await;
     remove(&node.api, &hanging, "bob").await;
     let mut bob = caught_up(&node).await;
@@ -94,6 +103,12 @@ async fn a_room_that_hangs_when_it_is_joined_holds_up_no_other() {
     node.store.hang(&hanging);
     let joined = add(&node.api, &hanging, "bob").await;
     is_served(&node, &mut bob, &other, "joined").await;
+    Joining { node, hanging, other, bob, joined }
+}
+
+#[tokio::test]
+async fn a_room_that_hangs_when_it_is_joined_holds_up_no_other() {
+    let Joining { node, hanging, other, mut bob, joined } = joining().await;
     let last = say(&node.api, &hanging, "welcome").await;
     is_served(&node, &mut bob, &other, "still joined").await;
 
@@ -103,25 +118,14 @@ async fn a_room_that_hangs_when_it_is_joined_holds_up_no_other() {
 
 #[tokio::test]
 async fn a_member_who_is_removed_while_a_room_opens_gets_nothing_of_after_that() {
-    let (node, hanging, other) = two_rooms().await;
-    remove(&node.api, &hanging, "bob").await;
-    let mut bob = caught_up(&node).await;
-    node.store.hang(&hanging);
-    let joined = add(&node.api, &hanging, "bob").await;
-    is_served(&node, &mut bob, &other, "joined").await;
-    let request = v1::RemoveMemberRequest {
-        room_id: hanging.to_string(),
-        user_id: "bob".to_owned(),
-        request_id: "remove-again".to_owned(),
-        ..Default::default()
-    };
-    let removed = node.api.remove_member(&caller("alice"), request).await.unwrap().outcome.unwrap().seq;
+    let Joining { node, hanging, other, mut bob, joined } = joining().await;
+    let removed = remove_by(&node.api, &hanging, "bob", "remove-again").await;
     say(&node.api, &hanging, "without bob").await;
     is_served(&node, &mut bob, &other, "removed").await;
 
     node.store.answer_reads(&hanging);
     // The last word on it: that they are no member any more, or nothing at all.
-    let added = add_again(&node, &hanging).await;
+    let added = add_by(&node.api, &hanging, "bob", "add-again").await;
     let mut seqs = Vec::new();
     while seqs.last() != Some(&added) {
         if let Frame::Event(event) = bob.next().await {
@@ -130,16 +134,6 @@ async fn a_member_who_is_removed_while_a_room_opens_gets_nothing_of_after_that()
     }
     seqs.retain(|seq| *seq != joined && *seq != removed);
     assert_eq!(seqs, [added]);
-}
-
-async fn add_again(node: &TestNode, room: &RoomId) -> u64 {
-    let request = v1::AddMembersRequest {
-        room_id: room.to_string(),
-        user_ids: vec!["bob".to_owned()],
-        request_id: "add-again".to_owned(),
-        ..Default::default()
-    };
-    node.api.add_members(&caller("alice"), request).await.unwrap().outcome.unwrap().seq
 }
 
 #[tokio::test]
@@ -156,7 +150,7 @@ async fn a_hole_that_cannot_be_read_holds_up_no_other_room() {
         tails.push(node.store.room(&hanging).await.unwrap().unwrap());
     }
     node.store.hang(&hanging);
-    // What is delivered while the hole is read is not forgotten.
+    // Events that are delivered while the hole is being read must come, too.
     for (stored, text) in tails[3..].iter().zip(["past a hole", "further past a hole"]) {
         node.api.hub().deliver(&hanging, Terms::from(&stored.info), &stored.tail);
         is_served(&node, &mut bob, &other, text).await;
@@ -177,10 +171,13 @@ async fn a_room_that_hangs_when_it_is_tried_again_holds_up_no_other() {
     node.store.hang(&hanging);
     node.store.damaged.lock().unwrap().clear();
     let reads = node.store.reads();
-    while node.store.reads() == reads {
-        assert!(bob.waiting().is_empty());
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    soon(async {
+        while node.store.reads() == reads {
+            assert!(bob.waiting().is_empty());
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     is_served(&node, &mut bob, &other, "tried again").await;
 
     node.store.answer_reads(&hanging);

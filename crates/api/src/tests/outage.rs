@@ -1,7 +1,6 @@
-//! Presence while the registry is out of reach.
+//! Presence while the registry is out of reach, and the registry that is.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use parlance_registry::{Health, Local, NodeId, Notice, Registry, RegistryError, 
 use tokio::sync::{mpsc, watch};
 
 use super::online::{next_presence, with_bob};
-use crate::testing::{Conversation, TestNode, caller, user};
+use crate::testing::{Conversation, TestNode, caller, soon, user};
 
 /// A shared registry that tests disconnect. It counts sessions all the same.
 pub(super) struct Outage {
@@ -112,31 +111,31 @@ async fn recover(registry: &Outage, published: &mut Published) {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), told).await.unwrap();
+    soon(told).await;
 }
 
-#[tokio::test]
-async fn going_offline_in_an_outage_is_signalled_here_at_once_and_elsewhere_after_it() {
-    let (node, registry, mut published) = start().await;
+/// An outage in which bob goes offline, and what alice's session hears of him.
+async fn bob_leaves() -> (TestNode, Arc<Outage>, Published, Conversation) {
+    let (node, registry, published) = start().await;
     let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
     let at_bob = Conversation::open(&node.api, caller("bob")).await;
     assert!(next_presence(&mut at_alice).await);
     registry.health.send_replace(Health::Away);
     drop(at_bob);
     assert!(!next_presence(&mut at_alice).await, "during the outage");
+    (node, registry, published, at_alice)
+}
+
+#[tokio::test]
+async fn going_offline_in_an_outage_is_signalled_here_at_once_and_elsewhere_after_it() {
+    let (_node, registry, mut published, mut at_alice) = bob_leaves().await;
     recover(&registry, &mut published).await;
     assert!(!next_presence(&mut at_alice).await, "after the outage");
 }
 
 #[tokio::test]
 async fn user_online_on_another_node_is_signalled_online_after_an_outage() {
-    let (node, registry, mut published) = start().await;
-    let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
-    let at_bob = Conversation::open(&node.api, caller("bob")).await;
-    assert!(next_presence(&mut at_alice).await);
-    registry.health.send_replace(Health::Away);
-    drop(at_bob);
-    assert!(!next_presence(&mut at_alice).await, "during the outage");
+    let (_node, registry, mut published, mut at_alice) = bob_leaves().await;
     registry.elsewhere.store(true, Ordering::SeqCst);
     recover(&registry, &mut published).await;
     assert!(next_presence(&mut at_alice).await, "after the outage");

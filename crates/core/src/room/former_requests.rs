@@ -8,24 +8,26 @@ use crate::{Event, UserId};
 impl Room {
     /// Whether the actor of `command`, whose membership ended at `left`, has asked this before.
     pub(super) fn check_former(&self, command: &Command, left: u64) -> Result<Seen, Stop> {
-        let floor = self.info.floor;
-        if self.requests.after() <= left {
-            return match self.requests.check_former(command, left, floor)? {
-                Seen::LookFurther => Err(Need::Older { before: self.requests.after() + 1 }.into()),
-                seen => Ok(seen),
-            };
-        }
-        // What lies between their end and what the room remembers need not be read.
-        let loaded = self.former.as_ref().filter(|former| former.is_of(&command.actor, left));
         let nothing = Requests::starting_at(left);
-        let requests = loaded.map_or(&nothing, |former| &former.requests);
-        match requests.check_former(command, left, floor)? {
-            Seen::LookFurther => {
-                let (user, before) = (command.actor.clone(), requests.after() + 1);
-                Err(Need::Past { user, left, before }.into())
-            }
-            seen => Ok(seen),
+        let is_remembered = self.requests.after() <= left;
+        let requests = if is_remembered {
+            &self.requests
+        } else {
+            // What lies between their end and what the room remembers need not be read.
+            let loaded = self.former.as_ref().filter(|former| former.is_of(&command.actor, left));
+            loaded.map_or(&nothing, |former| &former.requests)
+        };
+        let seen = requests.check_former(command, left, self.info.floor)?;
+        if !matches!(seen, Seen::LookFurther) {
+            return Ok(seen);
         }
+        let before = requests.after() + 1;
+        Err(if is_remembered {
+            Need::Older { before }
+        } else {
+            Need::Past { user: command.actor.clone(), left, before }
+        }
+        .into())
     }
 
     /// Gives the room events right before `before`, by rising seq, for [`Need::Past`]. One former member's

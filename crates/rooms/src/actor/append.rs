@@ -33,8 +33,10 @@ impl Actor {
             Ok(()) => {
                 self.shared.hub.deliver(&self.id, Terms::from(after.info()), &append.chunk);
                 self.shared.cluster.committed(&self.id, &append.chunk);
-                let users = std::mem::take(&mut self.perhaps_untold);
-                self.shared.cluster.may_be_untold(&self.id, users);
+                if !self.perhaps_untold.is_empty() {
+                    let users = std::mem::take(&mut self.perhaps_untold);
+                    self.shared.cluster.may_be_untold(&self.id, users);
+                }
                 // Before anyone is answered: a sender without an answer repeats.
                 if plant::is(Plant::AckBeforePublish) {
                     self.publish_later(after.info().clone(), append.chunk);

@@ -1,8 +1,11 @@
 //! Decides what waits, in as few appends as it fits in.
 use std::collections::{BTreeSet, VecDeque};
 
+use futures::future::try_join_all;
 use parlance_core::plant::{self, Plant};
-use parlance_core::{Creation, Decision, Draft, Need, Outcome, Room, Settings, Title, Topic, Visibility};
+use parlance_core::{
+    Creation, Decision, Draft, Need, Outcome, Room, Settings, Title, Topic, UserId, Visibility,
+};
 use parlance_runtime::random;
 use parlance_store::{AppendError, StoreError};
 
@@ -109,9 +112,9 @@ impl Actor {
             return Ok(());
         }
         if let Some(room) = &self.room {
-            for stranger in waiting.iter().filter(|waiting| !waiting.row_read && waiting.is_stranger(room)) {
-                self.shared.store.member(&self.id, &stranger.pending.command.actor).await?;
-            }
+            let strangers = waiting.iter().filter(|waiting| !waiting.row_read && waiting.is_stranger(room));
+            let actors: BTreeSet<&UserId> = strangers.map(|waiting| &waiting.pending.command.actor).collect();
+            try_join_all(actors.into_iter().map(|actor| self.shared.store.member(&self.id, actor))).await?;
         }
         if is_fresh {
             return Ok(());

@@ -1,7 +1,7 @@
 //! Loads the room, what a decision needs, and what others have appended.
 use parlance_core::limits::{MAX_PAGE_SIZE, MAX_RECENT_REQUESTS};
 use parlance_core::plant::{self, Plant};
-use parlance_core::{Body, Chunk, Member, Need, Overlay, Room, SeqRange, UserId};
+use parlance_core::{Body, Chunk, Event, Member, Need, Overlay, Room, SeqRange, UserId};
 use parlance_hub::Terms;
 use parlance_store::StoreError;
 
@@ -41,20 +41,23 @@ impl Actor {
                 room.load_message(seq, message)
             }
             Need::Older { before } => {
-                let limit = self.shared.sizes.older_page.min(MAX_RECENT_REQUESTS);
-                let older = store.events_before(&self.id, before, limit).await?;
+                let older = self.older(before).await?;
                 room.load_older(&older);
                 // Nothing there although the floor is lower: the floor has moved.
                 !older.is_empty()
             }
             Need::Past { user, left, before } => {
-                let limit = self.shared.sizes.older_page.min(MAX_RECENT_REQUESTS);
-                let older = store.events_before(&self.id, before, limit).await?;
+                let older = self.older(before).await?;
                 room.load_past(&user, left, before, &older);
                 !older.is_empty()
             }
         };
         Ok(if usable { Loaded::Into(()) } else { Loaded::Ahead })
+    }
+
+    async fn older(&self, before: u64) -> Result<Vec<Event>, StoreError> {
+        let limit = self.shared.sizes.older_page.min(MAX_RECENT_REQUESTS);
+        self.shared.store.events_before(&self.id, before, limit).await
     }
 
     async fn message(&self, seq: u64) -> Result<Option<(UserId, Overlay)>, StoreError> {
