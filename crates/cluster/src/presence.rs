@@ -18,8 +18,17 @@ use crate::limits::{GONE_AT_ONCE, PRESENCE_ROOMS, USERS_AT_ONCE};
 use crate::signal_room::SignalRoom;
 
 impl Cluster {
-    /// Tells those who share one of `rooms` with `user` that they came or went.
+    /// Tells those who share one of `rooms` with `user` that they came or went. If the opposite has become
+    /// true meanwhile, tells them that too: another node may have sent it before this.
     pub async fn signal_presence(&self, user: &UserId, online: bool, rooms: &[SignalRoom]) {
+        self.signal_once(user, online, rooms).await;
+        let is_certain = online && self.hub.has_session(user);
+        if !is_certain && self.registry.online(std::slice::from_ref(user)).await == Ok(vec![!online]) {
+            self.signal_once(user, !online, rooms).await;
+        }
+    }
+
+    async fn signal_once(&self, user: &UserId, online: bool, rooms: &[SignalRoom]) {
         let presence = v1::Presence { user_id: user.as_str().to_owned(), online };
         let frame = SharedFrame::signal(v1::signal::Signal::Presence(presence));
         self.signal(rooms, &frame, Some(user)).await;
@@ -61,10 +70,6 @@ impl Cluster {
     async fn report(&self, user: &UserId, online: bool) -> Result<(), StoreError> {
         let rooms = self.rooms_to_tell(user).await?;
         self.signal_presence(user, online, &rooms).await;
-        // A user who has come back meanwhile was announced before this signal.
-        if !online && self.registry.online(std::slice::from_ref(user)).await == Ok(vec![true]) {
-            self.signal_presence(user, true, &rooms).await;
-        }
         Ok(())
     }
 

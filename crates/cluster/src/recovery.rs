@@ -277,12 +277,17 @@ impl Cluster {
     }
 
     /// Delivers the end of a room as it is stored, and announces it unless it was `announced` before.
-    /// Returns the head; 0 where there is no room.
+    /// Returns the head; 0 where there is no room. A room that hangs holds up no others.
     pub(crate) async fn announce_stored(
         &self,
         room: &RoomId,
         announced: Option<u64>,
     ) -> Result<u64, StoreError> {
+        let announcing = timeout(COMPARED_WITHIN, self.announce_end(room, announced));
+        announcing.await.unwrap_or_else(|_| Err(StoreError::Unreachable("a room to announce".to_owned())))
+    }
+
+    async fn announce_end(&self, room: &RoomId, announced: Option<u64>) -> Result<u64, StoreError> {
         let Some(stored) = self.store.room(room).await? else { return Ok(0) };
         let head = stored.head();
         // For the sessions here, who may not have been told either.

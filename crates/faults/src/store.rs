@@ -25,6 +25,8 @@ pub struct ControlledStore {
     hanging: watch::Sender<HashSet<RoomId>>,
     /// Messages that cannot be read.
     pub damaged_messages: Mutex<HashSet<(RoomId, u64)>>,
+    /// Users whose rows cannot be read, in no room.
+    pub damaged_rows: Mutex<HashSet<UserId>>,
     /// Rooms that come to be when a room is next read.
     pub meanwhile: Mutex<Vec<Creation>>,
     /// Events up to here are no longer kept.
@@ -63,6 +65,7 @@ impl ControlledStore {
             damaged: Mutex::default(),
             hanging: watch::Sender::default(),
             damaged_messages: Mutex::default(),
+            damaged_rows: Mutex::default(),
             meanwhile: Mutex::default(),
             trimmed: AtomicU64::new(0),
             after_page: Mutex::default(),
@@ -247,6 +250,9 @@ impl Store for ControlledStore {
 
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
         self.begin_read_of(room, "member").await;
+        if self.damaged_rows.lock().unwrap_or_else(PoisonError::into_inner).contains(user) {
+            return Err(StoreError::Damaged(format!("a member of room {room}")));
+        }
         self.inner.member(room, user).await
     }
 

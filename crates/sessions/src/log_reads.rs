@@ -31,10 +31,16 @@ impl LogReads {
                 });
             }
             Needs::Membership => {
-                let hub = hub.clone();
+                let (hub, since) = (hub.clone(), stream.since);
                 self.spawn(async move {
                     let member = hub.member(subscription.room(), subscription.user()).await;
-                    Box::new(LogRead { found: member.map(Found::Membership), subscription })
+                    let found = member.and_then(|member| match member {
+                        Some(member) if member.changed_at() >= since => Ok(Found::Membership(member)),
+                        // Without the membership that began at `since`, the time before it would not be
+                        // known to be closed.
+                        _ => Err(StoreError::Unreachable("the latest membership".to_owned())),
+                    });
+                    Box::new(LogRead { found, subscription })
                 });
             }
         }

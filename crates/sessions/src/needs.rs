@@ -12,6 +12,11 @@ pub(crate) enum Needs {
 
 /// What the store says.
 pub(crate) enum Found {
-    Log { to: u64, until: Option<u64>, fetched: Option<Fetched> },
-    Membership(Option<Member>),
+    Log {
+        to: u64,
+        until: Option<u64>,
+        fetched: Option<Fetched>,
+    },
+    /// As of the membership that the stream knows of, or a later one.
+    Membership(Member),
 }

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
 use parlance_cluster::SignalRoom;
+use parlance_cluster::limits::PRESENCE_ROOMS;
+use parlance_core::limits::MAX_SIGNAL_MEMBERS;
 use parlance_core::{RoomId, UserId};
 
 use crate::sessions::Sessions;
@@ -10,7 +12,8 @@ pub(crate) struct Online {
     sessions: Arc<Sessions>,
     user: UserId,
     arrival: Arrival,
-    rooms: Vec<SignalRoom>,
+    /// The rooms that are told, once there are any to tell.
+    rooms: Option<Vec<SignalRoom>>,
 }
 
 /// What the registry answered when a session was registered.
@@ -36,7 +39,7 @@ impl Online {
                 Ok(false) => Arrival::Further,
                 Err(_) => Arrival::Unconfirmed,
             };
-            Self { sessions: registering, user, arrival, rooms: Vec::new() }
+            Self { sessions: registering, user, arrival, rooms: None }
         });
         registered.await.ok()
     }
@@ -47,17 +50,33 @@ impl Online {
 
     /// The user has left `room`: those in it are not told of the session's end.
     pub(crate) fn left(&mut self, room: &RoomId) {
-        self.rooms.retain(|told| told.room != *room);
+        if let Some(told) = &mut self.rooms {
+            told.retain(|told| told.room != *room);
+        }
+    }
+
+    /// The session has come to `room` since the others were told: tells it, too, that the user is online.
+    pub(crate) fn entered(&mut self, room: SignalRoom) {
+        let Some(told) = &mut self.rooms else { return };
+        let is_told = told.iter().any(|told| told.room == room.room);
+        if is_told || told.len() >= PRESENCE_ROOMS || room.head.member_count() > MAX_SIGNAL_MEMBERS {
+            return;
+        }
+        told.push(room.clone());
+        let (sessions, user) = (self.sessions.clone(), self.user.clone());
+        self.sessions.tasks.spawn(async move {
+            sessions.cluster.signal_presence(&user, true, &[room]).await;
+        });
     }
 
     /// Tells `rooms` of it, and of the leaving when it comes to that.
     pub(crate) fn announce(&mut self, rooms: Vec<SignalRoom>) {
-        self.rooms = rooms;
+        self.rooms = Some(rooms.clone());
         if matches!(self.arrival, Arrival::Further) {
             return;
         }
         let unconfirmed = matches!(self.arrival, Arrival::Unconfirmed);
-        let (sessions, user, rooms) = (self.sessions.clone(), self.user.clone(), self.rooms.clone());
+        let (sessions, user) = (self.sessions.clone(), self.user.clone());
         self.sessions.tasks.spawn(async move {
             sessions.cluster.signal_presence(&user, true, &rooms).await;
             if unconfirmed {
@@ -71,7 +90,7 @@ impl Drop for Online {
     /// The registration outlives the session by the grace: whoever reloads a page never was away.
     fn drop(&mut self) {
         let (sessions, user) = (self.sessions.clone(), self.user.clone());
-        let mut rooms = std::mem::take(&mut self.rooms);
+        let mut rooms = self.rooms.take().unwrap_or_default();
         let linger = sessions.hub.linger(&user);
         self.sessions.tasks.spawn(async move {
             sessions.presence_grace().await;

@@ -132,6 +132,7 @@ impl OpenSession {
                 self.unreadable.reopened(room);
                 if row.member.is_active() || cursor.is_some() {
                     self.open_room(&row, subscribed, cursor);
+                    self.entered(room);
                 }
             }
             Ok(None) => self.unreadable.forget(room),
@@ -179,6 +180,14 @@ impl OpenSession {
         self.unreadable.reopened(room);
         let stream = RoomStream::new(source, plan, &member, state.head);
         self.rooms.insert(room.clone(), stream);
+        self.entered(room);
+    }
+
+    /// Those in `room` learn that the user is online, if they have not before.
+    fn entered(&mut self, room: &RoomId) {
+        if let Some(room) = self.rooms.get(room).and_then(RoomStream::signal_room) {
+            self.online.entered(room);
+        }
     }
 
     /// Something has happened in a room.

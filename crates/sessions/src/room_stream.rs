@@ -214,9 +214,7 @@ impl RoomStream {
             Found::Log { fetched: None, .. } => Progress::More,
             Found::Log { fetched: Some(fetched), to, .. } => self.hand_out(fetched, to, user, out),
             Found::Membership(member) => {
-                if let Some(member) = member {
-                    self.rejoin(&member);
-                }
+                self.rejoin(&member);
                 Progress::More
             }
         }

@@ -1,6 +1,7 @@
 //! Who is told that someone came or went.
 use std::time::Duration;
 
+use parlance_core::RoomId;
 use parlance_proto::v1;
 use v1::server_frame::Frame;
 use v1::signal::Signal;
@@ -87,4 +88,36 @@ async fn rooms_left_within_the_grace_are_not_told_of_the_end() {
     assert!(!next_presence(&mut at_carol).await);
     // All rooms are told at once.
     assert!(presence(at_alice.waiting()).is_empty());
+}
+
+#[tokio::test]
+async fn rooms_of_an_open_session_are_told_from_when_they_are_opened() {
+    let node = node().await;
+    let mut at_bob = Conversation::open(&node.api, caller("bob")).await;
+    let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+    let mut at_carol = Conversation::open(&node.api, caller("carol")).await;
+    with_bob(&node, "alice").await;
+    // Both sessions come to the room.
+    at_alice.next().await;
+    at_bob.next().await;
+    assert!(next_presence(&mut at_alice).await, "whoever adds someone learns whether they are online");
+    drop(at_bob);
+    node.api.end.cancel();
+    assert!(!next_presence(&mut at_alice).await);
+    assert!(presence(at_carol.waiting()).is_empty(), "they share no room");
+}
+
+#[tokio::test]
+async fn a_room_that_could_not_be_read_is_told_when_it_can() {
+    let node = node().await;
+    let room = RoomId::parse(&with_bob(&node, "alice").await).unwrap();
+    let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+    at_alice.catch_up().await;
+    node.store.hang(&room);
+    let at_bob = Conversation::open(&node.api, caller("bob")).await;
+    node.store.answer_reads(&room);
+    assert!(next_presence(&mut at_alice).await);
+    drop(at_bob);
+    node.api.end.cancel();
+    assert!(!next_presence(&mut at_alice).await);
 }

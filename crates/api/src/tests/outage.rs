@@ -1,6 +1,7 @@
 //! Presence while the registry is out of reach, and the registry that is.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,7 +10,9 @@ use parlance_registry::{Health, Local, NodeId, Notice, Registry, RegistryError, 
 use tokio::sync::{mpsc, watch};
 
 use super::online::{next_presence, with_bob};
-use crate::testing::{Conversation, TestNode, caller, soon, user};
+use super::receive;
+use super::rooms::delivered_within;
+use crate::testing::{Conversation, TestNode, caller, group, say, soon, user};
 
 /// A shared registry that tests disconnect. It counts sessions all the same.
 pub(super) struct Outage {
@@ -150,4 +153,36 @@ async fn coming_online_in_an_outage_is_signalled_here_at_once_and_elsewhere_afte
     assert!(next_presence(&mut at_alice).await, "during the outage");
     recover(&registry, &mut published).await;
     assert!(next_presence(&mut at_alice).await, "after the outage");
+}
+
+#[tokio::test]
+async fn a_user_who_comes_back_elsewhere_while_others_are_told_of_the_end_is_signalled_online_again() {
+    let (node, registry, _published) = start().await;
+    let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
+    let at_bob = Conversation::open(&node.api, caller("bob")).await;
+    assert!(next_presence(&mut at_alice).await);
+    // The signal of the other node, sent before that of this one, is on its way somewhere.
+    registry.elsewhere.store(true, Ordering::SeqCst);
+    drop(at_bob);
+    assert!(!next_presence(&mut at_alice).await);
+    assert!(next_presence(&mut at_alice).await, "the last word is what is true");
+}
+
+/// What was written here is announced after an outage. A room that hangs then does not keep the node from
+/// finding what it misses later.
+#[tokio::test(start_paused = true)]
+async fn a_room_that_cannot_be_announced_does_not_end_recovery() {
+    let (node, registry, _published) = start().await;
+    let create = |name: &'static str| node.api.rooms().create(group(name));
+    let hanging = create("hanging").await.unwrap().into_parts().0.info.id;
+    let whole = create("whole").await.unwrap().into_parts().0.info.id;
+    let (_mailbox, _listening) = node.live("bob", &whole).await;
+    node.store.hang(&hanging);
+    for text in ["first", "second"] {
+        registry.health.send_replace(Health::Away);
+        let said = say(&node.other(), &whole, text).await;
+        registry.health.send_replace(Health::Connected);
+        receive(&node, [Notice::Missed]).await;
+        assert!(delivered_within(&node, &whole, said, Duration::from_secs(60)).await, "{text}");
+    }
 }

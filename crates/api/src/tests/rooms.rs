@@ -1,11 +1,12 @@
 //! Rooms on a node whose store is in the way.
 use std::time::Duration;
 
-use parlance_core::{Action, Command, RequestId, RoomId, Text};
+use parlance_core::{Action, Command, Refusal, RequestId, Role, RoomId, Text};
 use parlance_faults::ControlledStore;
 use parlance_hub::Waken;
 use parlance_proto::cluster::v1::{Envelope, envelope::Content};
 use parlance_rooms::Error;
+use parlance_runtime::random;
 use parlance_store::{Store as _, StoreError};
 use prost::Message as _;
 use tokio::time::{Instant, sleep};
@@ -57,6 +58,43 @@ async fn creating_a_room_again_tells_members_who_were_not_told() {
     assert_eq!(attach.room, room.info.id);
 }
 
+/// The row of someone who is no member cannot be read: neither members nor other strangers suffer.
+#[tokio::test]
+async fn a_damaged_row_of_a_stranger_fails_their_own_command_only() {
+    let (node, room) = TestNode::with_group().await;
+    let missing = RoomId::parse(&format!("{}{}", &room.as_str()[..1], "0".repeat(room.as_str().len() - 1)));
+    let rooms = node.api.rooms();
+    let command = |actor: &str, action| Command {
+        actor: user(actor),
+        request: RequestId::parse(&random::bits().to_string()).unwrap(),
+        after: None,
+        action,
+    };
+    let text = |text| Text::parse(text).unwrap();
+    let hello = |actor| command(actor, Action::Send { text: text("hello"), reply_to: None });
+    let unchanged = Action::SetRole { user: user("bob"), role: Role::Member };
+    for room in [room, missing.unwrap()] {
+        let refused = |error| match error {
+            Error::RoomNotFound | Error::Refused { refusal: Refusal::NotMember, .. } => {}
+            other => panic!("{other:?}"),
+        };
+        // From now on their rows are known here, where there is a room.
+        for stranger in ["carol", "dora"] {
+            refused(rooms.submit(&room, hello(stranger)).await.unwrap_err());
+        }
+        node.store.damaged_rows.lock().unwrap().insert(user("carol"));
+        let (carol, dora, alice) = tokio::join!(
+            rooms.submit(&room, hello("carol")),
+            rooms.submit(&room, hello("dora")),
+            rooms.submit(&room, command("alice", unchanged.clone())),
+        );
+        assert!(matches!(carol, Err(Error::Store(StoreError::Damaged(_)))), "{carol:?}");
+        refused(dora.unwrap_err());
+        assert!(matches!(alice, Ok(_) | Err(Error::RoomNotFound)), "{alice:?}");
+        node.store.damaged_rows.lock().unwrap().clear();
+    }
+}
+
 /// What one command needs cannot be read: those that are decided beside it do not suffer.
 #[tokio::test]
 async fn a_damaged_message_fails_its_own_command_only() {
@@ -95,7 +133,7 @@ async fn while_time_stands(work: impl AsyncFnOnce() + Send + 'static) {
 }
 
 /// Whether the room's feed knows of `head` within `limit`.
-async fn delivered_within(node: &TestNode, room: &RoomId, head: u64, limit: Duration) -> bool {
+pub(super) async fn delivered_within(node: &TestNode, room: &RoomId, head: u64, limit: Duration) -> bool {
     let known = || node.api.hub().feed(room).and_then(|feed| feed.known()).map_or(0, |known| known.head);
     let deadline = Instant::now() + limit;
     while known() < head && Instant::now() < deadline {

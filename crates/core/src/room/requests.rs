@@ -120,8 +120,6 @@ impl Kind {
             | (Self::Unban(whom), Action::Unban { user }) => whom == user,
             (Self::SetRole(whom, which), Action::SetRole { user, role }) => whom == user && which == role,
             (Self::SetRole(whom, Role::Owner), Action::SetOwner { user }) => whom == user,
-            // They were the owner, beside another one.
-            (Self::SetRole(whom, Role::Admin), Action::SetOwner { user }) => whom != user,
             _ => false,
         }
     }

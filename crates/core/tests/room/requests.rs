@@ -139,7 +139,8 @@ fn one_id_for_two_operations_of_a_kind() {
     check(&[], ban("bob"), &[ban("cat"), remove("bob"), unban("bob")]);
     check(&[ban("bob")], unban("bob"), &[unban("cat"), ban("bob")]);
     let admin = |id| set_role(id, Role::Admin);
-    check(&[], admin("bob"), &[admin("cat"), set_role("bob", Role::Member), Action::Leave]);
+    let choose = Action::SetOwner { user: user("cat") };
+    check(&[], admin("bob"), &[admin("cat"), set_role("bob", Role::Member), Action::Leave, choose]);
     check(&[], set_role("bob", Role::Owner), &[admin("ann"), admin("bob"), Action::Leave]);
     check(&ask, react(5, "👍"), &[react(5, "🎉"), unreact(5, "👍")]);
     check(&[], rename("red"), &[Action::Leave, add(&["dan"])]);

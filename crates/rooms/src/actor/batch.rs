@@ -1,11 +1,9 @@
 //! Decides what waits, in as few appends as it fits in.
 use std::collections::{BTreeSet, VecDeque};
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use parlance_core::plant::{self, Plant};
-use parlance_core::{
-    Creation, Decision, Draft, Need, Outcome, Room, Settings, Title, Topic, UserId, Visibility,
-};
+use parlance_core::{Creation, Decision, Draft, Need, Outcome, Room, Settings, Title, Topic, Visibility};
 use parlance_runtime::random;
 use parlance_store::{AppendError, StoreError};
 
@@ -30,28 +28,14 @@ impl Actor {
         let mut draft = room.draft();
         let mut waiting: Vec<Waiting> = Vec::new();
         while let Some(pending) = commands.pop_front() {
-            match self.is_obsolete(&mut draft, &pending).await {
-                Ok(false) => {}
-                Ok(true) => {
-                    pending.answer(Err(Error::Contention));
-                    continue;
-                }
-                Err(error) => {
-                    commands.push_front(pending);
-                    self.give_back(commands, waiting);
-                    return self.behind(error).await;
-                }
-            }
-            match self.decide(&mut draft, &pending).await {
+            match self.decide_one(&mut draft, &pending).await {
                 Ok((result, row_read)) => {
                     self.set_decided(&pending, result.is_ok());
                     waiting.push(Waiting { pending, result, row_read });
                 }
-                // It concerns nobody else: what it needed cannot be read.
-                Err(AppendError::Store(error @ StoreError::Damaged(_))) => {
-                    pending.answer(Err(Error::Store(error)));
-                }
-                Err(error) => {
+                // Not to be decided here, or what it needs cannot be read: it concerns nobody else.
+                Err(Undecided::Alone(error)) => pending.answer(Err(error)),
+                Err(Undecided::All(error)) => {
                     commands.push_front(pending);
                     self.give_back(commands, waiting);
                     return self.behind(error).await;
@@ -68,7 +52,7 @@ impl Actor {
             (Some(append), after) => self.append(append, after).await,
             (None, loaded) => {
                 self.room = Some(loaded);
-                self.confirm(&waiting, is_fresh).await
+                self.confirm(&mut waiting, is_fresh).await
             }
         };
         match appended {
@@ -107,14 +91,20 @@ impl Actor {
     ///
     /// Someone who never was a member costs one read of the room and one of their row, whether the room
     /// is loaded, is not, or does not exist: how long their answer takes must not say which.
-    async fn confirm(&self, waiting: &[Waiting], is_fresh: bool) -> Result<(), AppendError> {
+    async fn confirm(&self, waiting: &mut [Waiting], is_fresh: bool) -> Result<(), AppendError> {
         if waiting.iter().all(|waiting| matches!(waiting.result, Ok(Outcome { is_repeat: true, .. }))) {
             return Ok(());
         }
         if let Some(room) = &self.room {
-            let strangers = waiting.iter().filter(|waiting| !waiting.row_read && waiting.is_stranger(room));
-            let actors: BTreeSet<&UserId> = strangers.map(|waiting| &waiting.pending.command.actor).collect();
-            try_join_all(actors.into_iter().map(|actor| self.shared.store.member(&self.id, actor))).await?;
+            let strangers =
+                waiting.iter_mut().filter(|waiting| !waiting.row_read && waiting.is_stranger(room));
+            join_all(strangers.map(|waiting| async {
+                // It concerns nobody else if the row cannot be read.
+                if let Err(error) = self.shared.store.member(&self.id, &waiting.pending.command.actor).await {
+                    waiting.result = Err(Error::Store(error));
+                }
+            }))
+            .await;
         }
         if is_fresh {
             return Ok(());
@@ -127,18 +117,17 @@ impl Actor {
     /// There is no room yet. The first message to a person creates it; what was asked
     /// before that, knowing its id, fails.
     async fn serve_without_room(&self, commands: &mut VecDeque<PendingCommand>) -> Result<(), StoreError> {
-        while let Some(pending) = commands.pop_front() {
-            let Some(other) = &pending.direct_with else {
-                // As for a room that is there: see `confirm`.
-                match self.shared.store.member(&self.id, &pending.command.actor).await {
-                    Ok(_) => pending.answer(Err(Error::RoomNotFound)),
-                    Err(error) => {
-                        commands.push_front(pending);
-                        return Err(error);
-                    }
-                }
-                continue;
-            };
+        loop {
+            let first_message = commands.iter().position(|pending| pending.direct_with.is_some());
+            let others = commands.drain(..first_message.unwrap_or(commands.len()));
+            // As for a room that is there: see `confirm`.
+            join_all(others.map(|pending| async {
+                let row = self.shared.store.member(&self.id, &pending.command.actor).await;
+                pending.answer(Err(row.map_or_else(Error::Store, |_| Error::RoomNotFound)));
+            }))
+            .await;
+            let Some(pending) = commands.pop_front() else { return Ok(()) };
+            let Some(other) = &pending.direct_with else { continue };
             match self.shared.store.user(other).await {
                 Ok(Some(_)) => {
                     let (actor, now) = (&pending.command.actor, self.shared.clock.now());
@@ -158,7 +147,17 @@ impl Actor {
                 }
             }
         }
-        Ok(())
+    }
+
+    async fn decide_one(
+        &self,
+        draft: &mut Draft,
+        pending: &PendingCommand,
+    ) -> Result<(Result<Outcome, Error>, bool), Undecided> {
+        if self.is_obsolete(draft, pending).await? {
+            return Err(Undecided::Alone(Error::Contention));
+        }
+        Ok(self.decide(draft, pending).await?)
     }
 
     /// Whether a command was forwarded under another membership of its actor than the one
@@ -200,6 +199,23 @@ impl Actor {
                 Loaded::Into(()) => {}
                 Loaded::Ahead => return Err(AppendError::HeadMoved),
             }
+        }
+    }
+}
+
+/// Why a command was not decided.
+enum Undecided {
+    /// It concerns this one alone.
+    Alone(Error),
+    /// It concerns all that are to be decided.
+    All(AppendError),
+}
+
+impl From<AppendError> for Undecided {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Store(error @ StoreError::Damaged(_)) => Self::Alone(Error::Store(error)),
+            error => Self::All(error),
         }
     }
 }

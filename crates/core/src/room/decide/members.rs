@@ -131,7 +131,8 @@ pub(super) fn set_owner(view: View<'_>, user: &UserId) -> Result<Vec<Body>, Stop
         others.filter(|other| other.role == Role::Owner).map(|other| &other.user).collect();
     owners.sort_unstable();
     let mut bodies = Vec::with_capacity(2);
-    if member.role != Role::Owner {
+    // Of an owner beside others too: by this event a repeat is recognised.
+    if member.role != Role::Owner || !owners.is_empty() {
         bodies.push(Body::RoleChanged { user: user.clone(), role: Role::Owner });
     }
     bodies
