@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use imbl::OrdSet;
 use parlance_core::{Body, Chunk, Head, RoomId, UserId};
 use parlance_runtime::map::Map;
@@ -54,12 +56,15 @@ impl Audiences {
         audience.head = chunk.head();
     }
 
-    /// The members of `room` at `head` or later; read if they are not known.
+    /// The members of `room` at `head` or later; read if they are not known. `changed` are users whose
+    /// membership has changed lately: a list may hold their rows as they were before, if it is read
+    /// while the change is half visible.
     pub(crate) async fn of(
         &self,
         store: &dyn Store,
         room: &RoomId,
         head: Head,
+        changed: &BTreeSet<UserId>,
         page_size: usize,
     ) -> Result<OrdSet<UserId>, StoreError> {
         if let Some(known) = self.known(room, head.seq()) {
@@ -75,6 +80,13 @@ impl Audiences {
             if is_last {
                 break;
             }
+        }
+        if !changed.is_empty() {
+            let changed: Vec<UserId> = changed.iter().cloned().collect();
+            let settled = store.members_by_id(room, &changed).await?;
+            let settled = settled.into_iter().filter(|row| row.is_active()).map(|row| row.user);
+            changed.iter().for_each(|user| _ = members.remove(user));
+            members.extend(settled);
         }
         // Rows may be newer than `head`: chunks folded in later say nothing else than they do.
         let audience = Audience { head, members: members.clone(), used: Instant::now() };

@@ -18,7 +18,7 @@ impl Cluster {
         let (late_until, give_up) = (begun + self.store.late_append(), begun + FIND_OUT_FOR);
         let mut pause = FIND_OUT_AFTER;
         let mut announced = None;
-        loop {
+        let is_there = loop {
             let is_last = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => {
@@ -44,12 +44,16 @@ impl Cluster {
                 }
             };
             if ends || is_last {
-                break;
+                break announced != Some(0);
             }
             pause = (pause * 2).min(FIND_OUT_AT_LEAST);
             if now < late_until {
                 pause = pause.min(late_until - now);
             }
+        };
+        if !is_there {
+            // It was never created: nobody is to be told of anything.
+            self.written.remove(&room);
         }
         self.unsettled.end(&room, watch);
     }

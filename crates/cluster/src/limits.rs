@@ -98,6 +98,10 @@ pub(crate) const NOTES_IN_ISOLATION: u32 = 9;
 /// nodes that leave notes by turns may take two.
 pub(crate) const QUIET_LOOKS: u32 = 3;
 
+/// How long reading who is to be told of a chunk may take. After that every node is told where the room
+/// is, which costs more and needs no such read: the sender waits for it.
+pub(crate) const AUDIENCE_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long the rooms written here are remembered, to be announced again after trouble:
 /// longer than trouble takes to be noticed.
 pub(crate) const WRITTEN_KEPT: Duration = Duration::from_secs(60);

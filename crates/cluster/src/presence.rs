@@ -1,5 +1,6 @@
 //! Presence of users whose node is gone, or was taken for gone: the node that removes their
 //! registrations reports them.
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -149,8 +150,8 @@ impl Cluster {
                 }
                 if self.audiences.known(&room.room, room.head.seq()).is_none() {
                     self.reads.take().await;
-                    let page = self.sizes.members_page;
-                    self.audiences.of(self.store.as_ref(), &room.room, room.head, page).await?;
+                    let (store, page) = (self.store.as_ref(), self.sizes.members_page);
+                    self.audiences.of(store, &room.room, room.head, &BTreeSet::new(), page).await?;
                 }
                 rooms.push(room);
                 if rooms.len() == PRESENCE_ROOMS {

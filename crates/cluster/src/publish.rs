@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use futures::{StreamExt, stream};
 use parlance_core::limits::{MAX_LOOKUP_MEMBERS, MAX_OVERLAP_MEMBERS, MAX_SIGNAL_MEMBERS};
 use parlance_core::plant::{self, Plant};
@@ -10,10 +11,11 @@ use parlance_registry::To;
 use parlance_runtime::random;
 use parlance_store::StoreError;
 use prost::Message;
+use tokio::time::timeout;
 
 use crate::cluster::Cluster;
 use crate::envelope::{self, encode};
-use crate::limits::MAX_HINT_BYTES;
+use crate::limits::{AUDIENCE_WITHIN, MAX_HINT_BYTES};
 use crate::signal_room::SignalRoom;
 
 impl Cluster {
@@ -25,8 +27,8 @@ impl Cluster {
     /// Something may have been committed to `room` that nobody was told of. What is published of the
     /// room next has other nodes read the store, and informs `users`, whose membership it may have changed.
     pub fn may_be_untold(&self, room: &RoomId, users: BTreeSet<UserId>) {
-        if self.registry.is_shared() {
-            self.note_written(room, |written| written.not_told(0, users));
+        if self.registry.is_shared() && self.note_written(room, |written| written.not_told(0, users)) {
+            self.registry.report_unpublished();
         }
     }
 
@@ -97,15 +99,24 @@ impl Cluster {
         if self.is_away() {
             return Err(Unpublished);
         }
-        let mut users: Vec<UserId> = users.iter().cloned().collect();
+        let mut told: Vec<UserId> = users.iter().cloned().collect();
         if head.member_count() <= MAX_OVERLAP_MEMBERS {
-            let members = self.audiences.of(self.store.as_ref(), room, head, self.sizes.members_page).await?;
-            users.extend(members);
-            users.sort_unstable();
-            users.dedup();
+            let page = self.sizes.members_page;
+            let reading = self.audiences.of(self.store.as_ref(), room, head, users, page);
+            match timeout(AUDIENCE_WITHIN, reading).await {
+                Ok(Ok(members)) => told.extend(members),
+                unread => {
+                    let unanswered = || Err(StoreError::Unreachable("the members of a room".to_owned()));
+                    let error = unread.unwrap_or_else(|_| unanswered()).err().map(|error| error.to_string());
+                    tracing::warn!(%room, error, "cannot read a room's members, telling all nodes");
+                    return self.tell_all_nodes(encode(envelope::head(room, head.seq(), users.iter()))).await;
+                }
+            }
+            told.sort_unstable();
+            told.dedup();
         }
         let by_room = head.member_count() > MAX_LOOKUP_MEMBERS;
-        let to = To { users: &users, room: by_room.then_some(room) };
+        let to = To { users: &told, room: by_room.then_some(room) };
         Ok(self.registry.publish(to, encode(content)).await?)
     }
 
@@ -124,11 +135,9 @@ impl Cluster {
                 Some(members) => members,
                 // A signal is not worth holding up what was missed.
                 None if self.reads.try_take() => {
-                    match self
-                        .audiences
-                        .of(self.store.as_ref(), &room.room, room.head, self.sizes.members_page)
-                        .await
-                    {
+                    let (store, page) = (self.store.as_ref(), self.sizes.members_page);
+                    let read = self.audiences.of(store, &room.room, room.head, &BTreeSet::new(), page).await;
+                    match read {
                         Ok(members) => members,
                         Err(_) => continue,
                     }
@@ -169,28 +178,26 @@ impl Cluster {
         if !self.registry.is_shared() || self.is_away() {
             return;
         }
-        let payload = encode(envelope::signal(&to, frame));
+        // Best effort: signals may be lost.
+        let _ = self.tell_all_nodes(encode(envelope::signal(&to, frame))).await;
+    }
+
+    /// Sends `payload` to every other node. Fails if it could not be sent to one of them.
+    async fn tell_all_nodes(&self, payload: Bytes) -> Result<(), Unpublished> {
         let others = self.registry.nodes().into_iter().filter(|node| node != self.registry.node());
-        stream::iter(others)
-            .for_each_concurrent(self.sizes.recovery_concurrency, |node| {
+        let told = stream::iter(others)
+            .map(|node| {
                 let payload = payload.clone();
-                async move {
-                    // Best effort: signals may be lost.
-                    let _ = self.registry.tell(&node, payload).await;
-                }
+                async move { self.registry.tell(&node, payload).await }
             })
-            .await;
+            .buffer_unordered(self.sizes.recovery_concurrency);
+        let failed = told.filter(|told| std::future::ready(told.is_err())).count().await;
+        if failed == 0 { Ok(()) } else { Err(Unpublished) }
     }
 }
 
 /// Not everyone was told.
 struct Unpublished;
-
-impl From<StoreError> for Unpublished {
-    fn from(_: StoreError) -> Self {
-        Self
-    }
-}
 
 impl From<parlance_registry::RegistryError> for Unpublished {
     fn from(_: parlance_registry::RegistryError) -> Self {

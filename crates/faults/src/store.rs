@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -24,9 +24,15 @@ pub struct ControlledStore {
     /// Rooms whose reads are not answered, for as long as they are in here.
     hanging: watch::Sender<HashSet<RoomId>>,
     /// Messages that cannot be read.
-    pub damaged_messages: Mutex<HashSet<(RoomId, u64)>>,
+    pub unreadable_messages: Mutex<HashMap<(RoomId, u64), StoreError>>,
     /// Users whose rows cannot be read, in no room.
     pub damaged_rows: Mutex<HashSet<UserId>>,
+    /// Rooms whose lists of members cannot be read.
+    pub damaged_lists: Mutex<HashSet<RoomId>>,
+    /// The next list of members, as it was before a change that is half visible.
+    pub stale_list: Mutex<Option<Vec<Member>>>,
+    /// As many creations of rooms fail.
+    pub failing_creations: AtomicUsize,
     /// Rooms that come to be when a room is next read.
     pub meanwhile: Mutex<Vec<Creation>>,
     /// Events up to here are no longer kept.
@@ -64,7 +70,10 @@ impl ControlledStore {
             inner: Embedded::open(folder, Options::default())?,
             damaged: Mutex::default(),
             hanging: watch::Sender::default(),
-            damaged_messages: Mutex::default(),
+            unreadable_messages: Mutex::default(),
+            damaged_lists: Mutex::default(),
+            stale_list: Mutex::default(),
+            failing_creations: AtomicUsize::new(0),
             damaged_rows: Mutex::default(),
             meanwhile: Mutex::default(),
             trimmed: AtomicU64::new(0),
@@ -170,6 +179,10 @@ impl Store for ControlledStore {
     }
 
     async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
+        let fail = |left: usize| left.checked_sub(1);
+        if self.failing_creations.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fail).is_ok() {
+            return Err(StoreError::Overloaded);
+        }
         let created = self.inner.create_room(creation).await;
         self.answer().await;
         created
@@ -231,9 +244,10 @@ impl Store for ControlledStore {
     ) -> Result<Vec<Entry>, StoreError> {
         self.begin_read_of(room, "read").await;
         self.check(room)?;
-        let is_damaged = |(of, seq): &(RoomId, u64)| of == room && range.contains(*seq);
-        if self.damaged_messages.lock().unwrap_or_else(PoisonError::into_inner).iter().any(is_damaged) {
-            return Err(StoreError::Damaged(format!("a message of room {room}")));
+        let unreadable = self.unreadable_messages.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let in_range = |(of, seq): &(RoomId, u64)| of == room && range.contains(*seq);
+        if let Some((_, error)) = unreadable.into_iter().find(|(message, _)| in_range(message)) {
+            return Err(error);
         }
         let from = range.from.max(self.trimmed.load(Ordering::SeqCst) + 1);
         self.inner.read(room, SeqRange { from, ..range }, limit, latest).await
@@ -263,6 +277,12 @@ impl Store for ControlledStore {
         limit: usize,
     ) -> Result<Vec<Member>, StoreError> {
         self.begin_read_of(room, "members").await;
+        if self.damaged_lists.lock().unwrap_or_else(PoisonError::into_inner).contains(room) {
+            return Err(StoreError::Damaged(format!("the members of room {room}")));
+        }
+        if let Some(stale) = self.stale_list.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Ok(stale);
+        }
         self.inner.members(room, after, limit).await
     }
 

@@ -44,7 +44,7 @@ impl Confirming {
                     let room = tail.room().clone();
                     one.mailbox().attach(Attach { room, joined: row.changed_at() });
                 } else {
-                    one.set_removed_at(row.changed_at());
+                    one.removed(row.changed_at());
                 }
             }
             one.confirm(head);

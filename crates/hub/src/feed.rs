@@ -179,7 +179,7 @@ impl Feed {
     pub(crate) fn removed(&self, user: &UserId, seq: u64) {
         for one in self.tail.state().listeners.values().filter(|one| one.mailbox().user() == user) {
             if one.joined() < seq {
-                one.set_removed_at(seq);
+                one.removed(seq);
                 one.wake();
             }
         }
@@ -291,12 +291,16 @@ impl Feed {
 
 /// A session of who was removed may be behind, and not come to the removal for long.
 fn note_membership(listeners: &Listeners, event: &Event) {
-    let (user, removed_at) = match &event.body {
-        Body::MemberRemoved { user } => (user, event.seq),
-        Body::MemberAdded { user, .. } => (user, 0),
+    let (user, is_removed) = match &event.body {
+        Body::MemberRemoved { user } => (user, true),
+        Body::MemberAdded { user, .. } => (user, false),
         _ => return,
     };
     for subscription in listeners.values().filter(|one| one.mailbox().user() == user) {
-        subscription.set_removed_at(removed_at);
+        if is_removed {
+            subscription.removed(event.seq);
+        } else {
+            subscription.added(event.seq);
+        }
     }
 }

@@ -36,9 +36,9 @@ pub struct Subscription {
     /// The event that made the user a member, the last time as far as known: changes of
     /// messages before it may have to be handed out without their content.
     joined: AtomicU64,
-    /// The event that removed the user, delivered here and maybe not yet handed out; 0 for a
-    /// member.
-    removed_at: AtomicU64,
+    /// The last event known that added or removed the user, delivered here and maybe not yet handed
+    /// out: twice its seq, and one more for a removal.
+    last_change: AtomicU64,
     /// The room's head before the user's row was read, which says that they are a member.
     confirmed_at: AtomicU64,
 }
@@ -47,8 +47,8 @@ impl Subscription {
     pub(crate) fn new(tail: Arc<Tail<Listeners>>, mailbox: Arc<Mailbox>) -> Self {
         let (queued, live, cursor) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
         let (at_head, pushing) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (joined, removed_at, confirmed_at) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self { tail, mailbox, queued, live, cursor, at_head, pushing, joined, removed_at, confirmed_at }
+        let (joined, last_change, confirmed_at) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self { tail, mailbox, queued, live, cursor, at_head, pushing, joined, last_change, confirmed_at }
     }
 
     /// The event that made the user a member, the last time as far as known; 0 if it is not.
@@ -66,11 +66,23 @@ impl Subscription {
     /// member.
     #[inline]
     pub fn removed_at(&self) -> u64 {
-        self.removed_at.load(Ordering::Acquire)
+        let change = self.last_change.load(Ordering::Acquire);
+        if change & 1 == 1 { change >> 1 } else { 0 }
     }
 
-    pub(crate) fn set_removed_at(&self, seq: u64) {
-        self.removed_at.store(seq, Ordering::Release);
+    /// The user was removed by the event `seq`. Nothing if that was followed by a return that is known
+    /// here: a row says so that was read a while ago.
+    pub(crate) fn removed(&self, seq: u64) {
+        self.changed(seq << 1 | 1);
+    }
+
+    /// The user is a member by the event `seq`: a removal before it is not the end.
+    pub fn added(&self, seq: u64) {
+        self.changed(seq << 1);
+    }
+
+    fn changed(&self, change: u64) {
+        self.last_change.fetch_max(change, Ordering::AcqRel);
     }
 
     /// Everything up to here was handed out or named as a gap.
@@ -151,12 +163,6 @@ impl Subscription {
         self.confirmed_at.fetch_max(head, Ordering::AcqRel);
     }
 
-    /// The user is a member again by the event `joined`: a removal before it is not the end.
-    pub fn rejoined(&self, joined: u64) {
-        let earlier = |removed_at: u64| (removed_at < joined).then_some(0);
-        let _ = self.removed_at.fetch_update(Ordering::AcqRel, Ordering::Acquire, earlier);
-    }
-
     /// Whether the user is a member as far as the log is known here, where every chunk from
     /// `whole_from` on was delivered. A removal in a hole before that is noted by nobody until
     /// the session comes to it.
@@ -204,5 +210,27 @@ impl Subscription {
     /// Somebody is about to push what there is.
     pub(crate) fn is_pushing(&self) -> bool {
         self.pushing.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows that were read before a return are applied after it.
+    #[test]
+    fn a_removal_before_the_last_addition_is_not_the_end() {
+        let mailbox = Arc::new(Mailbox::new(1, UserId::parse("bob").unwrap(), None));
+        let tail = Arc::new(Tail::new(RoomId::parse("room").unwrap(), &crate::Sizes::SMALL));
+        let bob = Subscription::new(tail, mailbox);
+        assert_eq!(bob.removed_at(), 0);
+        bob.removed(15);
+        assert_eq!(bob.removed_at(), 15);
+        bob.added(16);
+        bob.removed(15);
+        assert_eq!(bob.removed_at(), 0);
+        bob.removed(17);
+        bob.added(16);
+        assert_eq!(bob.removed_at(), 17);
     }
 }

@@ -48,3 +48,7 @@ pub(crate) const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a node that did not answer is not asked to decide: until its lease has ended.
 pub(crate) const SILENT_FOR: Duration = Duration::from_secs(10);
+
+/// Commands that may fail one after the other because of what each of them needs from the store: each has
+/// waited for it, and so have those behind it. After that all fail.
+pub(crate) const FAILED_ALONE: usize = 3;

@@ -90,7 +90,7 @@ impl OpenSession {
             // Known from the start of the session, or not yet come to the removal.
             if matches!(stream.source, Source::Live(_)) {
                 stream.since = stream.since.max(attach.joined);
-                stream.subscription().rejoined(attach.joined);
+                stream.subscription().added(attach.joined);
                 return;
             }
         }

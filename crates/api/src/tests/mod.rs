@@ -2,6 +2,7 @@
 
 mod catch_up;
 mod comebacks;
+mod half_visible;
 mod hanging;
 mod hub;
 mod inbound;
@@ -12,6 +13,7 @@ mod past;
 mod recovery;
 mod rooms;
 mod strangers;
+mod unpublished;
 use parlance_registry::Notice;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

@@ -1,6 +1,6 @@
 //! Presence while the registry is out of reach, and the registry that is.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +21,8 @@ pub(super) struct Outage {
     /// Users are online on another node too.
     elsewhere: AtomicBool,
     published: mpsc::UnboundedSender<(Vec<UserId>, Bytes)>,
+    /// How often other nodes were made to read the store.
+    pub(super) reports: AtomicUsize,
 }
 
 impl Outage {
@@ -62,6 +64,10 @@ impl Registry for Outage {
         self.check(())
     }
 
+    fn report_unpublished(&self) {
+        self.reports.fetch_add(1, Ordering::SeqCst);
+    }
+
     async fn follow(&self, _: &RoomId) -> Result<(), RegistryError> {
         self.check(())
     }
@@ -92,6 +98,7 @@ pub(super) async fn start() -> (TestNode, Arc<Outage>, Published) {
         health: watch::Sender::new(Health::Connected),
         elsewhere: AtomicBool::new(false),
         published,
+        reports: AtomicUsize::new(0),
     });
     let node = TestNode::start_with_registry(registry.clone());
     node.store.answer_all();

@@ -97,13 +97,19 @@ async fn a_damaged_row_of_a_stranger_fails_their_own_command_only() {
 
 /// What one command needs cannot be read: those that are decided beside it do not suffer.
 #[tokio::test]
-async fn a_damaged_message_fails_its_own_command_only() {
+async fn an_unreadable_message_fails_its_own_command_only() {
+    for error in [StoreError::Damaged("a message".into()), StoreError::Overloaded] {
+        check_unreadable_message(error).await;
+    }
+}
+
+async fn check_unreadable_message(error: StoreError) {
     let (node, room) = TestNode::with_group().await;
     // By another node: the room's actor here begins with the last one.
     let other = node.other();
-    let damaged = say(&other, &room, "damaged").await;
+    let unreadable = say(&other, &room, "damaged").await;
     let whole = say(&other, &room, "whole").await;
-    node.store.damaged_messages.lock().unwrap().insert((room.clone(), damaged));
+    node.store.unreadable_messages.lock().unwrap().insert((room.clone(), unreadable), error.clone());
     let command = |id: &str, action| Command {
         actor: user("alice"),
         request: RequestId::parse(id).unwrap(),
@@ -115,12 +121,11 @@ async fn a_damaged_message_fails_its_own_command_only() {
     // All of them are waiting when the room's actor begins.
     let (before, bad, good, after) = tokio::join!(
         rooms.submit(&room, command("1", Action::Send { text: text("before"), reply_to: None })),
-        rooms.submit(&room, command("2", Action::Edit { target: damaged, text: text("y") })),
+        rooms.submit(&room, command("2", Action::Edit { target: unreadable, text: text("y") })),
         rooms.submit(&room, command("3", Action::Edit { target: whole, text: text("z") })),
         rooms.submit(&room, command("4", Action::Send { text: text("after"), reply_to: None })),
     );
-    let bad = bad.unwrap_err();
-    assert!(matches!(bad, Error::Store(StoreError::Damaged(_))), "{bad}");
+    assert_eq!(bad.unwrap_err(), Error::Store(error));
     let seqs = [before, good, after].map(|outcome| outcome.unwrap().first);
     assert_eq!(seqs, [whole + 1, whole + 2, whole + 3]);
 }

@@ -11,6 +11,7 @@ use super::Actor;
 use super::load::Loaded;
 use super::waiting::{Waiting, answer_all};
 use crate::error::Error;
+use crate::limits::FAILED_ALONE;
 use crate::messages::{Decided, PendingCommand};
 
 impl Actor {
@@ -35,6 +36,10 @@ impl Actor {
                 }
                 // Not to be decided here, or what it needs cannot be read: it concerns nobody else.
                 Err(Undecided::Alone(error)) => pending.answer(Err(error)),
+                Err(Undecided::All(AppendError::Store(error))) if self.failed_alone < FAILED_ALONE => {
+                    self.failed_alone += 1;
+                    pending.answer(Err(Error::Store(error)));
+                }
                 Err(Undecided::All(error)) => {
                     commands.push_front(pending);
                     self.give_back(commands, waiting);
@@ -207,7 +212,7 @@ impl Actor {
 enum Undecided {
     /// It concerns this one alone.
     Alone(Error),
-    /// It concerns all that are to be decided.
+    /// It may concern all that are to be decided.
     All(AppendError),
 }
 

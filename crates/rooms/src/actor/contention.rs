@@ -16,6 +16,7 @@ impl Actor {
     /// Serves what was waiting, in as few appends as it fits in.
     pub(super) async fn serve(&mut self, mut commands: VecDeque<PendingCommand>) {
         let mut races = 0;
+        self.failed_alone = 0;
         while !commands.is_empty() {
             self.forward_to_home(&mut commands);
             if commands.is_empty() {

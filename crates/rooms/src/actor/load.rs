@@ -34,7 +34,10 @@ impl Actor {
                         break;
                     }
                 }
-                room.load_all_members(rows)
+                self.settle_rows(&mut rows).await?;
+                // A change that is half visible, in rows of others than those.
+                let is_whole = rows.len() as u64 == room.head().member_count();
+                is_whole && room.load_all_members(rows)
             }
             Need::Message(seq) => {
                 let message = self.message(seq).await?;
@@ -53,6 +56,18 @@ impl Actor {
             }
         };
         Ok(if usable { Loaded::Into(()) } else { Loaded::Ahead })
+    }
+
+    /// Reads rows again that a list may hold as they were before a change whose chunk can be seen already.
+    async fn settle_rows(&self, rows: &mut Vec<Member>) -> Result<(), StoreError> {
+        if self.perhaps_untold.is_empty() {
+            return Ok(());
+        }
+        let users: Vec<UserId> = self.perhaps_untold.iter().cloned().collect();
+        let settled = self.shared.store.members_by_id(&self.id, &users).await?;
+        rows.retain(|row| !self.perhaps_untold.contains(&row.user));
+        rows.extend(settled.into_iter().filter(Member::is_active));
+        Ok(())
     }
 
     async fn older(&self, before: u64) -> Result<Vec<Event>, StoreError> {

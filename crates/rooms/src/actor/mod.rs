@@ -35,6 +35,8 @@ pub(crate) struct Actor {
     /// Users whose membership was changed by what was read from the store: the node that wrote it may
     /// have died before it told others. They hear of the room with what is appended next.
     perhaps_untold: BTreeSet<UserId>,
+    /// Commands of those being served that failed because the store did not read what they needed.
+    failed_alone: usize,
     /// Users whose sends the home is deciding, and what they have asked since.
     held: HashMap<UserId, VecDeque<PendingCommand>>,
     /// The send of each user of another node that was decided here last.
@@ -51,6 +53,7 @@ impl Actor {
             requested_at: None,
             last_append: None,
             perhaps_untold: BTreeSet::new(),
+            failed_alone: 0,
             held: HashMap::default(),
             decided_for: HashMap::default(),
         }
