@@ -77,10 +77,9 @@ impl Profiles {
         let mut after: Option<RoomId> = None;
         while rooms.len() < MAX_PROFILE_ROOMS {
             let page = self.store.rooms_of(user, after.as_ref(), size).await?;
-            let is_last = page.len() < size;
-            after = page.last().map(|last| last.room.clone());
-            rooms.extend(page.into_iter().filter(|row| row.member.is_active()).map(|row| row.room));
-            if is_last {
+            rooms.extend(page.rows.into_iter().filter(|row| row.member.is_active()).map(|row| row.room));
+            after = page.next;
+            if after.is_none() {
                 break;
             }
         }

@@ -140,8 +140,8 @@ impl Cluster {
         loop {
             self.reads.take().await;
             let page = self.store.rooms_of(user, after.as_ref(), self.sizes.rooms_page).await?;
-            after = page.last().map(|last| last.room.clone());
-            for user_room in page.iter().filter(|room| room.member.is_active()) {
+            after = page.next;
+            for user_room in page.rows.iter().filter(|room| room.member.is_active()) {
                 self.reads.take().await;
                 let Some(stored) = self.store.room(&user_room.room).await? else { continue };
                 let room = SignalRoom::from(&stored);
@@ -158,7 +158,7 @@ impl Cluster {
                     return Ok(rooms);
                 }
             }
-            if page.len() < self.sizes.rooms_page {
+            if after.is_none() {
                 return Ok(rooms);
             }
         }

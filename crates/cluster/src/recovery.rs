@@ -248,12 +248,11 @@ impl Cluster {
             self.reads.take().await;
             let read = timeout(COMPARED_WITHIN, self.store.rooms_of(user, after.as_ref(), size));
             let Ok(Ok(page)) = read.await else { return false };
-            after = page.last().map(|last| last.room.clone());
-            let is_last = page.len() < size;
-            for user_room in page.iter().filter(|room| room.member.is_active()) {
+            after = page.next;
+            for user_room in page.rows.iter().filter(|room| room.member.is_active()) {
                 self.hub.joined(user, &user_room.room, user_room.member.changed_at());
             }
-            if is_last {
+            if after.is_none() {
                 return true;
             }
         }

@@ -12,7 +12,7 @@ use parlance_core::{
 };
 use parlance_store::{
     AppendError, Created, Embedded, OpenError, Options, RoomIds, Store, StoreError, StoredRoom, User,
-    UserRoom,
+    UserRoom, UserRooms,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -27,6 +27,8 @@ pub struct ControlledStore {
     pub unreadable_messages: Mutex<HashMap<(RoomId, u64), StoreError>>,
     /// Users whose rows cannot be read, in no room.
     pub damaged_rows: Mutex<HashSet<UserId>>,
+    /// Rooms of users whose rows there cannot be read.
+    pub damaged_user_rooms: Mutex<HashSet<(UserId, RoomId)>>,
     /// Rooms whose lists of members cannot be read.
     pub damaged_lists: Mutex<HashSet<RoomId>>,
     /// The next list of members, as it was before a change that is half visible.
@@ -71,6 +73,7 @@ impl ControlledStore {
             damaged: Mutex::default(),
             hanging: watch::Sender::default(),
             unreadable_messages: Mutex::default(),
+            damaged_user_rooms: Mutex::default(),
             damaged_lists: Mutex::default(),
             stale_list: Mutex::default(),
             failing_creations: AtomicUsize::new(0),
@@ -94,6 +97,13 @@ impl ControlledStore {
             return Err(StoreError::Damaged(format!("room {room}")));
         }
         Ok(())
+    }
+
+    fn with_damage(&self, user: &UserId, mut page: UserRooms) -> UserRooms {
+        let damaged = self.damaged_user_rooms.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let hit = page.rows.extract_if(.., |row| damaged.contains(&(user.clone(), row.room.clone())));
+        page.damaged.extend(hit.map(|row| row.room));
+        page
     }
 
     async fn answer(&self) {
@@ -296,9 +306,9 @@ impl Store for ControlledStore {
         user: &UserId,
         after: Option<&RoomId>,
         limit: usize,
-    ) -> Result<Vec<UserRoom>, StoreError> {
+    ) -> Result<UserRooms, StoreError> {
         self.begin_read("rooms_of").await;
-        let page = self.inner.rooms_of(user, after, limit).await;
+        let page = self.inner.rooms_of(user, after, limit).await.map(|page| self.with_damage(user, page));
         let work = self.after_page.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(work) = work {
             work.await;
@@ -308,6 +318,10 @@ impl Store for ControlledStore {
 
     async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
         self.begin_read_of(room, "user_room").await;
+        let key = (user.clone(), room.clone());
+        if self.damaged_user_rooms.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
+            return Err(StoreError::Damaged(format!("the row of a user in room {room}")));
+        }
         self.inner.user_room(user, room).await
     }
 

@@ -39,18 +39,15 @@ impl Sessions {
         let until = Instant::now() + ROOMS_PATIENCE;
         loop {
             let page = self.store.rooms_of(user, after.as_ref(), size).await?;
-            let Some(last) = page.last() else {
-                if after.is_none() {
-                    operations.ensure_user(caller).await.map_err(Error::Operation)?;
-                }
-                break;
-            };
-            // Whoever is or was somewhere is a user.
-            operations.remember(user);
-            let last = last.room.clone();
-            let is_last = page.len() < size;
+            if after.is_none() && page.rows.is_empty() && page.damaged.is_empty() {
+                operations.ensure_user(caller).await.map_err(Error::Operation)?;
+            } else {
+                // Whoever is or was somewhere is a user.
+                operations.remember(user);
+            }
+            open.postpone_damaged(page.damaged, &mut cursors);
             let mut subscribed = HashMap::default();
-            for (room, subscription) in self.subscribe_page(&open, page, &cursors, until).await {
+            for (room, subscription) in self.subscribe_page(&open, page.rows, &cursors, until).await {
                 match subscription {
                     Ok(Some(subscription)) => drop(subscribed.insert(room, subscription)),
                     Ok(None) => {}
@@ -68,9 +65,11 @@ impl Sessions {
             let mut from = after.clone();
             while !subscribed.is_empty() {
                 let again = self.store.rooms_of(user, from.as_ref(), size).await?;
-                let is_end = again.len() < size || plant::is(Plant::RereadPage);
-                from = again.last().map(|last| last.room.clone());
-                for user_room in again {
+                let is_end = again.next.is_none() || plant::is(Plant::RereadPage);
+                from = again.next;
+                let damaged = again.damaged.into_iter().filter(|room| subscribed.remove(room).is_some());
+                open.postpone_damaged(damaged.collect(), &mut cursors);
+                for user_room in again.rows {
                     let Some(subscription) = subscribed.remove(&user_room.room) else { continue };
                     let cursor = cursors.remove(&user_room.room);
                     if let Some(head) = open.open_room(&user_room, subscription, cursor) {
@@ -81,10 +80,10 @@ impl Sessions {
                     break;
                 }
             }
-            if is_last {
+            after = page.next;
+            if after.is_none() {
                 break;
             }
-            after = Some(last);
         }
         // Rooms that are not this user's: whether they exist is not theirs to know.
         for (room, cursor) in cursors {

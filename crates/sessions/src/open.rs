@@ -73,6 +73,15 @@ impl OpenSession {
         self.unreadable.add(room, cursor);
     }
 
+    /// The same for rooms of which the rows of the user are damaged.
+    pub(crate) fn postpone_damaged(&mut self, rooms: Vec<RoomId>, cursors: &mut HashMap<RoomId, Cursor>) {
+        for room in rooms {
+            let error = StoreError::Damaged("the row of the user".to_owned());
+            let cursor = cursors.remove(&room);
+            self.postpone(room, cursor, &error);
+        }
+    }
+
     /// Has the rooms tried again whose time has come.
     pub(crate) fn retry_due(&mut self) {
         for room in self.unreadable.take_due() {

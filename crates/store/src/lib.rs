@@ -23,4 +23,4 @@ pub use dynamo::{Dynamo, DynamoOptions, OtherFleet, TableOptions, TableReport};
 pub use embedded::{Durability, Embedded, OpenError, Options};
 pub use error::{AppendError, StoreError};
 pub use room_ids::RoomIds;
-pub use store::{Created, Store, StoredRoom, User, UserRoom};
+pub use store::{Created, Store, StoredRoom, User, UserRoom, UserRooms};

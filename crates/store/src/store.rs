@@ -51,6 +51,42 @@ pub struct UserRoom {
     pub hidden: Mark,
 }
 
+/// A page of the rooms of one user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserRooms {
+    /// By rising room id.
+    pub rows: Vec<UserRoom>,
+    /// Rooms whose rows lie among those and cannot be read. The others do not suffer.
+    pub damaged: Vec<RoomId>,
+    /// What the next page is after; `None` if this is the last.
+    pub next: Option<RoomId>,
+}
+
+impl UserRooms {
+    /// A page of at most `limit` rows. Fails if one of them could not be had for another reason than
+    /// that it is damaged.
+    pub fn from_rows(
+        rows: impl IntoIterator<Item = (RoomId, Result<UserRoom, StoreError>)>,
+        limit: usize,
+    ) -> Result<Self, StoreError> {
+        let (mut page, mut count, mut last) = (Self::default(), 0, None);
+        for (room, row) in rows {
+            count += 1;
+            last = Some(room.clone());
+            match row {
+                Ok(row) => page.rows.push(row),
+                Err(StoreError::Damaged(what)) => {
+                    tracing::error!(%room, what, "cannot read a row of a user's room");
+                    page.damaged.push(room);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        page.next = last.filter(|_| count >= limit);
+        Ok(page)
+    }
+}
+
 impl UserRoom {
     /// Whether the room, now at `head`, is left out of the lists of its user: they have hidden it
     /// since they last joined or left, and there was no message after that.
@@ -178,7 +214,7 @@ pub trait Store: Send + Sync + 'static {
         user: &UserId,
         after: Option<&RoomId>,
         limit: usize,
-    ) -> Result<Vec<UserRoom>, StoreError>;
+    ) -> Result<UserRooms, StoreError>;
 
     /// One room of a user.
     async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError>;

@@ -38,7 +38,7 @@ async fn a_restart_keeps_everything() {
             store.chunks_after(id, 0, 100).await.unwrap(),
             store.read(id, everything, 100, false).await.unwrap(),
             store.members(id, None, 10).await.unwrap(),
-            store.rooms_of(&bob, None, 10).await.unwrap(),
+            store.rooms_of(&bob, None, 10).await.unwrap().rows,
             store.users(None, 10).await.unwrap(),
         )
     };

@@ -27,8 +27,8 @@ impl Api {
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, RoomId::parse)?;
         let page = self.store().rooms_of(&caller.user, after.as_ref(), size).await?;
-        let mut next_page_token = parse::next_page_token(&page, size, |last| last.room.as_str());
-        let active = page.into_iter().filter(|room| room.member.is_active());
+        let mut next_page_token = page.next.map(|next| next.to_string()).unwrap_or_default();
+        let active = page.rows.into_iter().filter(|room| room.member.is_active());
         let mut looked_up = futures::stream::iter(active)
             .map(|row| async {
                 let room = row.room.clone();
@@ -36,7 +36,7 @@ impl Api {
             })
             .buffered(self.sizes().inbox_concurrency);
         let mut entries: Vec<v1::InboxEntry> = Vec::new();
-        let mut unreadable_room_ids = Vec::new();
+        let mut unreadable_room_ids: Vec<String> = page.damaged.iter().map(RoomId::to_string).collect();
         let mut bytes = 0;
         while let Some((room, entry)) = looked_up.next().await {
             let entry = match entry {

@@ -133,15 +133,16 @@ impl Api {
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, RoomId::parse)?;
         let page = self.store().rooms_of(&caller.user, after.as_ref(), size).await?;
-        let next_page_token = parse::next_page_token(&page, size, |last| last.room.as_str());
-        let listed = page.into_iter().filter(|row| request.include_left || row.member.is_active());
+        let next_page_token = page.next.map(|next| next.to_string()).unwrap_or_default();
+        let listed = page.rows.into_iter().filter(|row| request.include_left || row.member.is_active());
         let mut looked_up = futures::stream::iter(listed)
             .map(|row| async move {
                 let id = row.room.clone();
                 (id, self.listed(row, request.include_left, request.include_hidden).await)
             })
             .buffered(self.sizes().inbox_concurrency);
-        let (mut rooms, mut unreadable_room_ids) = (Vec::new(), Vec::new());
+        let mut rooms = Vec::new();
+        let mut unreadable_room_ids: Vec<String> = page.damaged.iter().map(RoomId::to_string).collect();
         while let Some((id, room)) = looked_up.next().await {
             match room {
                 Ok(room) => rooms.extend(room),

@@ -4,7 +4,7 @@ use parlance_proto::v1;
 use parlance_store::Store as _;
 use v1::server_frame::Frame;
 
-use crate::testing::{Conversation, TestNode, caller, group, say, soon};
+use crate::testing::{Conversation, TestNode, caller, group, say, soon, user};
 
 async fn rooms(node: &TestNode, count: usize) -> Vec<RoomId> {
     node.store.answer_all();
@@ -37,6 +37,51 @@ async fn a_session_has_all_rooms_although_its_user_is_added_to_others() {
     let missing: Vec<_> =
         rooms.iter().filter(|room| !heads.iter().any(|head| head == room.as_str())).collect();
     assert_eq!(missing, Vec::<&RoomId>::new());
+}
+
+#[tokio::test]
+async fn a_room_in_which_the_row_of_the_user_is_damaged_is_left_out_alone() {
+    let node = TestNode::start();
+    let rooms = rooms(&node, 10).await;
+    let damaged = &rooms[4];
+    let of_bob = (user("bob"), damaged.clone());
+    node.store.damaged_user_rooms.lock().unwrap().insert(of_bob.clone());
+    let mut bob = Conversation::open(&node.api, caller("bob")).await;
+    assert_eq!(bob.heads().len(), 9);
+    let Frame::Gap(gap) = bob.next().await else { panic!("not a gap") };
+    assert_eq!((gap.room_id.as_str(), gap.reason()), (damaged.as_str(), v1::GapReason::Unreadable));
+    bob.catch_up().await;
+
+    let (mut listed, mut in_inbox, mut unreadable) = (0, 0, Vec::new());
+    let mut page_token = String::new();
+    loop {
+        let request =
+            v1::ListInboxRequest { page_size: 3, page_token: page_token.clone(), ..Default::default() };
+        let inbox = node.api.list_inbox(&caller("bob"), request).await.unwrap();
+        let request = v1::ListRoomsRequest { page_size: 3, page_token, ..Default::default() };
+        let rooms = node.api.list_rooms(&caller("bob"), request).await.unwrap();
+        assert_eq!(inbox.next_page_token, rooms.next_page_token);
+        assert_eq!(inbox.unreadable_room_ids, rooms.unreadable_room_ids);
+        in_inbox += inbox.entries.len();
+        listed += rooms.rooms.len();
+        unreadable.extend(rooms.unreadable_room_ids);
+        page_token = rooms.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((listed, in_inbox, unreadable), (9, 9, vec![damaged.to_string()]));
+
+    node.store.damaged_user_rooms.lock().unwrap().remove(&of_bob);
+    let said = say(&node.api, damaged, "whole again").await;
+    loop {
+        if let Frame::Event(event) = bob.next().await
+            && event.seq == said
+        {
+            assert_eq!(event.room_id, damaged.as_str());
+            return;
+        }
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use parlance_core::{
     Append, Chunk, Clock as _, ClockMonitor, ClockOffset, Creation, Cursors, Entry, Event, Mark, Member,
     Name, Overlay, RoomId, SeqRange, TimeSource, Timestamp, UserId,
 };
-use parlance_store::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom};
+use parlance_store::{
+    AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom, UserRooms,
+};
 use tokio::time::sleep;
 
 use super::{MemoryStore, Tables};
@@ -219,7 +221,7 @@ impl Store for NodeStore {
         user: &UserId,
         after: Option<&RoomId>,
         limit: usize,
-    ) -> Result<Vec<UserRoom>, StoreError> {
+    ) -> Result<UserRooms, StoreError> {
         self.read(|tables| tables.rooms_of(user, after, limit)).await
     }
 

@@ -5,7 +5,9 @@ use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
     UserId,
 };
-use parlance_store::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom};
+use parlance_store::{
+    AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom, UserRooms,
+};
 
 use super::Tables;
 use crate::dice::lock;
@@ -95,7 +97,7 @@ impl Store for MemoryStore {
         user: &UserId,
         after: Option<&RoomId>,
         limit: usize,
-    ) -> Result<Vec<UserRoom>, StoreError> {
+    ) -> Result<UserRooms, StoreError> {
         Ok(self.tables().rooms_of(user, after, limit))
     }
 

@@ -6,7 +6,7 @@ use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, RoomIdKey, RoomInfo,
     SeqRange, Timestamp, UserId,
 };
-use parlance_store::{AppendError, Created, RoomIds, StoredRoom, User, UserRoom};
+use parlance_store::{AppendError, Created, RoomIds, StoredRoom, User, UserRoom, UserRooms};
 
 /// Everything that is stored, as plain values. Each method is one moment.
 pub struct Tables {
@@ -220,10 +220,12 @@ impl Tables {
         Some(UserRoom { room: room.clone(), member: self.member(room, user)?, cursors, hidden })
     }
 
-    pub(super) fn rooms_of(&self, user: &UserId, after: Option<&RoomId>, limit: usize) -> Vec<UserRoom> {
+    pub(super) fn rooms_of(&self, user: &UserId, after: Option<&RoomId>, limit: usize) -> UserRooms {
         let of_user = self.cursors.keys().filter(|(owner, _)| owner == user).map(|(_, room)| room);
         let rooms = of_user.filter(|room| after.is_none_or(|after| *room > after));
-        rooms.filter_map(|room| self.user_room(user, room)).take(limit).collect()
+        let rows: Vec<_> = rooms.filter_map(|room| self.user_room(user, room)).take(limit).collect();
+        let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.room.clone());
+        UserRooms { rows, damaged: Vec::new(), next }
     }
 
     pub(super) fn set_hidden(&mut self, user: &UserId, room: &RoomId, hidden: Mark) -> bool {

@@ -39,7 +39,7 @@ use self::item::text;
 use self::limits::LATE_REQUEST;
 pub use self::options::DynamoOptions;
 pub use self::tables::{TableOptions, TableReport};
-use crate::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom};
+use crate::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom, UserRooms};
 use async_trait::async_trait;
 use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
@@ -156,7 +156,7 @@ impl Store for Dynamo {
         user: &UserId,
         after: Option<&RoomId>,
         limit: usize,
-    ) -> Result<Vec<UserRoom>, StoreError> {
+    ) -> Result<UserRooms, StoreError> {
         let low = after.map_or_else(String::new, |room| room.to_string());
         let range = Range {
             operation: "rooms_of",
@@ -167,7 +167,9 @@ impl Store for Dynamo {
             high: text(&BEHIND_IDS.to_string()),
             backwards: false,
         };
-        self.run(&range, limit).await?.iter().map(|item| user_rooms::user_room(user, item)).collect()
+        let items = self.run(&range, limit).await?;
+        let rows = items.iter().map(|item| user_rooms::user_room(user, item));
+        UserRooms::from_rows(rows.collect::<Result<Vec<_>, _>>()?, limit)
     }
 
     async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {

@@ -73,9 +73,16 @@ pub(super) fn row(user: &UserId, room: &RoomId, item: &Item) -> Result<Row, Stor
 }
 
 /// A row of [`crate::Store::rooms_of`].
-pub(super) fn user_room(user: &UserId, item: &Item) -> Result<UserRoom, StoreError> {
+/// A room of a list, and its row as far as that can be read.
+pub(super) fn user_room(
+    user: &UserId,
+    item: &Item,
+) -> Result<(RoomId, Result<UserRoom, StoreError>), StoreError> {
     let room = get_text(item, ROOM).and_then(|id| RoomId::parse(id).ok());
     let room = room.ok_or_else(|| damaged("a key of user_rooms", user))?;
-    let Row { member, cursors, hidden, .. } = row(user, &room, item)?;
-    Ok(UserRoom { room, member, cursors, hidden })
+    let row = row(user, &room, item).map(|row| {
+        let Row { member, cursors, hidden, .. } = row;
+        UserRoom { room: room.clone(), member, cursors, hidden }
+    });
+    Ok((room, row))
 }

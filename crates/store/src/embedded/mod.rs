@@ -42,7 +42,7 @@ use crate::identity::Identity;
 use crate::record::{
     self, Place, carry_unknown, decode_chunk, decode_place, decode_user, encode_place, encode_user,
 };
-use crate::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom};
+use crate::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom, UserRooms};
 
 /// Reads that run at the same time, each on a thread of its own. More would only queue
 /// for the disk.
@@ -238,7 +238,7 @@ impl Store for Embedded {
         user: &UserId,
         after: Option<&RoomId>,
         limit: usize,
-    ) -> Result<Vec<UserRoom>, StoreError> {
+    ) -> Result<UserRooms, StoreError> {
         let (user, after) = (user.clone(), after.cloned());
         self.view(move |view| view.rooms_of(&user, after.as_ref(), limit)).await
     }

@@ -9,7 +9,7 @@ use super::tables::{Table, Tables, damaged};
 use crate::record::{
     Place, decode_chunk, decode_member, decode_overlay, decode_place, decode_room, decode_user,
 };
-use crate::{StoreError, StoredRoom, User, UserRoom};
+use crate::{StoreError, StoredRoom, User, UserRoom, UserRooms};
 
 /// One moment of the store, in which every commit is there as a whole or not at all.
 /// Only synced commits are: the engine applies a batch to its tables after its journal
@@ -171,13 +171,14 @@ impl View {
         user: &UserId,
         after: Option<&RoomId>,
         limit: usize,
-    ) -> Result<Vec<UserRoom>, StoreError> {
+    ) -> Result<UserRooms, StoreError> {
         let after = after.map(|room| keys::pair(user.as_str(), room.as_str()));
-        self.page(Table::UserRooms, &keys::id(user.as_str()), after, limit, |key, value| {
+        let rows = self.page(Table::UserRooms, &keys::id(user.as_str()), after, limit, |key, value| {
             let room = keys::last_id(key).and_then(|id| RoomId::parse(id).ok());
             let room = room.ok_or_else(|| StoreError::Damaged("a key of user_rooms".into()))?;
-            self.with_member(user, room, value)
-        })
+            Ok((room.clone(), self.with_member(user, room, value)))
+        })?;
+        UserRooms::from_rows(rows, limit)
     }
 
     fn with_member(&self, user: &UserId, room: RoomId, place: &[u8]) -> Result<UserRoom, StoreError> {

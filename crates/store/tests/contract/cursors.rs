@@ -112,7 +112,7 @@ pub(crate) async fn who_never_joined_has_no_cursors(store: AnyStore) {
 /// Whether `who` has hidden the room.
 async fn is_hidden(node: &Node, who: &UserId) -> bool {
     let row = node.store.user_room(who, node.id()).await.unwrap().unwrap();
-    assert_eq!(node.store.rooms_of(who, None, 10).await.unwrap()[0].hidden, row.hidden);
+    assert_eq!(node.store.rooms_of(who, None, 10).await.unwrap().rows[0].hidden, row.hidden);
     row.is_hidden(node.room.head())
 }
 

@@ -245,7 +245,7 @@ pub(crate) async fn a_refused_append_leaves_nothing(store: AnyStore) {
     assert_eq!(after, before);
     assert_eq!(store.overlay(node.id(), message).await.unwrap(), None);
     assert_eq!(store.member(node.id(), &bob).await.unwrap(), None);
-    assert_eq!(store.rooms_of(&bob, None, 10).await.unwrap(), []);
+    assert_eq!(store.rooms_of(&bob, None, 10).await.unwrap().rows, []);
 }
 
 pub(crate) async fn rooms_are_written_side_by_side(store: AnyStore) {

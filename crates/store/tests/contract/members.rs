@@ -39,7 +39,7 @@ pub(crate) async fn membership_is_kept_by_interval(store: AnyStore) {
     let members = store.members(node.id(), None, 10).await.unwrap();
     let active: Vec<(&UserId, bool)> = members.iter().map(|row| (&row.user, row.is_active())).collect();
     assert_eq!(active, [(&alice, true), (&bob, false)]);
-    assert_eq!(store.rooms_of(&bob, None, 10).await.unwrap()[0].member, members[1]);
+    assert_eq!(store.rooms_of(&bob, None, 10).await.unwrap().rows[0].member, members[1]);
     assert_eq!(node.stored().await.head().member_count(), 1);
 }
 
@@ -120,7 +120,7 @@ pub(crate) async fn rooms_of_a_user_are_paged_by_id(store: AnyStore) {
     Node::create(&store, group(&bob, &[&alicia])).await;
 
     let page = async |after: Option<&RoomId>, limit| {
-        let rooms = store.rooms_of(&alice, after, limit).await.unwrap();
+        let rooms = store.rooms_of(&alice, after, limit).await.unwrap().rows;
         assert!(rooms.iter().all(|room| room.member.user == alice && room.member.role == Role::Owner));
         rooms.into_iter().map(|room| room.room).collect::<Vec<_>>()
     };
@@ -128,7 +128,7 @@ pub(crate) async fn rooms_of_a_user_are_paged_by_id(store: AnyStore) {
     assert_eq!(page(None, 2).await, ids[..2]);
     assert_eq!(page(Some(&ids[1]), 3).await, ids[2..5]);
     assert_eq!(page(Some(&ids[8]), 3).await, []);
-    assert_eq!(store.rooms_of(&alicia, None, 100).await.unwrap().len(), 10);
+    assert_eq!(store.rooms_of(&alicia, None, 100).await.unwrap().rows.len(), 10);
 }
 
 pub(crate) async fn one_room_of_a_user(store: AnyStore) {
@@ -138,5 +138,5 @@ pub(crate) async fn one_room_of_a_user(store: AnyStore) {
     let room = store.user_room(&bob, node.id()).await.unwrap().unwrap();
     assert_eq!(room.room, *node.id());
     assert_eq!(Some(room.member.clone()), store.member(node.id(), &bob).await.unwrap());
-    assert_eq!(store.rooms_of(&bob, None, 10).await.unwrap(), [room]);
+    assert_eq!(store.rooms_of(&bob, None, 10).await.unwrap().rows, [room]);
 }

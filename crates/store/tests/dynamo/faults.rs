@@ -142,7 +142,7 @@ async fn many_throttles_are_an_overload_and_nothing_is_stored() {
     dynamodb.plan().clear();
     assert_eq!(node.stored().await.head(), node.room.head());
     assert_eq!(store.overlay(node.id(), message).await.unwrap(), None);
-    assert_eq!(store.rooms_of(&alice, None, 10).await.unwrap().len(), 1);
+    assert_eq!(store.rooms_of(&alice, None, 10).await.unwrap().rows.len(), 1);
 }
 
 #[tokio::test]

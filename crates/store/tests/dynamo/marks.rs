@@ -52,7 +52,7 @@ async fn a_mark_in_the_middle_of_a_chunk_hides_nothing_behind_it() {
     let reached = store.advance(&bob, node.id(), to).await.unwrap().unwrap();
     assert_eq!((reached.read.seq, reached.read.message_count), (first + 3, 5));
     // Known from the whole list only as stored.
-    let listed = store.rooms_of(&bob, None, 10).await.unwrap();
+    let listed = store.rooms_of(&bob, None, 10).await.unwrap().rows;
     assert_eq!(listed[0].cursors.read.seq, first);
 }
 
