@@ -21,6 +21,7 @@ use crate::auth::Auth;
 use crate::error::Error;
 use crate::limits::{Sizes, TRIM_EVERY};
 use crate::profiles::Profiles;
+use crate::turns::Turns;
 
 /// What an [`Api`] is made of.
 pub struct Parts {
@@ -83,6 +84,7 @@ pub struct Api {
     pub(crate) profiles: Arc<Profiles>,
     pub(crate) rates: Option<DefaultKeyedRateLimiter<UserId>>,
     pub(crate) known_users: Map<UserId, ()>,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) departure: Departure,
     /// Ends what sessions rest on, once they are gone.
     pub(crate) end: CancellationToken,
@@ -154,6 +156,7 @@ impl Api {
             profiles,
             rates,
             known_users,
+            turns: Arc::default(),
             departure,
             end,
             tasks,

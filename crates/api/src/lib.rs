@@ -21,6 +21,7 @@ pub mod services;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use api::{Api, Parts, Usage};
 pub use error::Error;

@@ -200,7 +200,8 @@ impl Conversation {
         }
     }
 
-    async fn send(&self, operation: Operation) {
+    /// Sends an operation, whose answer may come later.
+    pub(crate) async fn send(&self, operation: Operation) {
         let frame = v1::ClientFrame { request_id: "request".into(), operation: Some(operation) };
         self.requests.send(Ok(frame)).await.unwrap();
     }

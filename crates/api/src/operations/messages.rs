@@ -38,9 +38,13 @@ impl Api {
                 if other == caller.user {
                     return Err(parse::field("to_user", "a direct room is between two people"));
                 }
-                self.ensure_user(caller).await?;
                 let room = RoomId::direct(&caller.user, &other);
-                (room, self.rooms().submit_to(other, command).await?)
+                let turn = self.turn_as_user(caller, &room).await?;
+                let submitted = match turn {
+                    Some(turn) => turn.begin(Box::pin(self.rooms().submit_to(other, command))).await,
+                    None => self.rooms().submit_to(other, command).await,
+                };
+                (room, submitted?)
             }
         };
         Ok(v1::SendMessageResponse {

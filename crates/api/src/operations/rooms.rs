@@ -13,6 +13,7 @@ use parlance_store::{StoreError, StoredRoom, UserRoom};
 
 use super::parse;
 use super::views::{room_to_proto, seen_by};
+use crate::turns::Turn;
 use crate::{Api, Error};
 
 impl Api {
@@ -217,9 +218,16 @@ impl Api {
         }
         let users: Vec<UserId> =
             request.user_ids.iter().map(|id| parse::user_id("user_ids", id)).collect::<Result<_, _>>()?;
-        self.existing_users(&users).await?;
+        let room = parse::room_id(&request.room_id)?;
+        let turn = if users.iter().all(|user| self.is_known(user)) {
+            None
+        } else {
+            let turn = self.turns.take(&caller.user, &room).await;
+            self.existing_users(&users).await?;
+            Some(turn)
+        };
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
-        let outcome = self.change(caller, asked, Action::Add { users }).await?;
+        let outcome = self.change_in_turn(turn, caller, asked, Action::Add { users }).await?;
         Ok(v1::AddMembersResponse { outcome: Some(outcome) })
     }
 
@@ -279,9 +287,9 @@ impl Api {
         caller: &Caller,
         request: v1::JoinRoomRequest,
     ) -> Result<v1::JoinRoomResponse, Error> {
-        self.ensure_user(caller).await?;
+        let turn = self.turn_as_user(caller, &parse::room_id(&request.room_id)?).await?;
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
-        let outcome = self.change(caller, asked, Action::Join).await?;
+        let outcome = self.change_in_turn(turn, caller, asked, Action::Join).await?;
         Ok(v1::JoinRoomResponse { outcome: Some(outcome) })
     }
 
@@ -302,6 +310,17 @@ impl Api {
         asked: Asked<'_>,
         action: Action,
     ) -> Result<v1::Outcome, Error> {
+        self.change_in_turn(None, caller, asked, action).await
+    }
+
+    /// The same in `turn`, if one was taken.
+    async fn change_in_turn(
+        &self,
+        turn: Option<Turn>,
+        caller: &Caller,
+        asked: Asked<'_>,
+        action: Action,
+    ) -> Result<v1::Outcome, Error> {
         let room = parse::room_id(asked.room)?;
         let command = Command {
             actor: caller.user.clone(),
@@ -309,13 +328,41 @@ impl Api {
             after: asked.after,
             action,
         };
-        let outcome = self.submit(&room, command).await?;
+        let outcome = self.submit_in_turn(turn, &room, command).await?;
         Ok(convert::outcome(&outcome))
+    }
+
+    /// A turn in `room`, if the caller is not known here to be a user, which they are from now on; if they
+    /// are, none is needed.
+    pub(super) async fn turn_as_user(&self, caller: &Caller, room: &RoomId) -> Result<Option<Turn>, Error> {
+        if self.is_known(&caller.user) {
+            return Ok(self.turns.behind(&caller.user, room).await);
+        }
+        let turn = self.turns.take(&caller.user, room).await;
+        self.ensure_user(caller).await?;
+        Ok(Some(turn))
     }
 
     /// Submits a command, and hides direct rooms from those who are not in them.
     pub(crate) async fn submit(&self, room: &RoomId, command: Command) -> Result<Outcome, Error> {
-        match self.rooms().submit(room, command).await.map_err(Error::from) {
+        self.submit_in_turn(None, room, command).await
+    }
+
+    async fn submit_in_turn(
+        &self,
+        turn: Option<Turn>,
+        room: &RoomId,
+        command: Command,
+    ) -> Result<Outcome, Error> {
+        let turn = match turn {
+            None => self.turns.behind(&command.actor, room).await,
+            taken => taken,
+        };
+        let submitted = match turn {
+            Some(turn) => turn.begin(Box::pin(self.rooms().submit(room, command))).await,
+            None => self.rooms().submit(room, command).await,
+        };
+        match submitted.map_err(Error::from) {
             Err(Error::Refused { refusal: parlance_core::Refusal::NotMember, .. })
                 if room.as_str().starts_with('d') =>
             {

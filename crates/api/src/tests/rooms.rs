@@ -5,14 +5,17 @@ use parlance_core::{Action, Command, Refusal, RequestId, Role, RoomId, Text};
 use parlance_faults::ControlledStore;
 use parlance_hub::Waken;
 use parlance_proto::cluster::v1::{Envelope, envelope::Content};
+use parlance_proto::v1;
 use parlance_rooms::Error;
 use parlance_runtime::random;
 use parlance_store::{Store as _, StoreError};
 use prost::Message as _;
 use tokio::time::{Instant, sleep};
+use v1::client_frame::Operation;
+use v1::server_frame::Frame;
 
 use super::outage;
-use crate::testing::{TestNode, add, caller, group, say, soon, user};
+use crate::testing::{Conversation, TestNode, add, caller, group, say, soon, user};
 
 #[tokio::test]
 async fn members_learn_of_a_room_whose_creator_hangs_up() {
@@ -56,6 +59,41 @@ async fn creating_a_room_again_tells_members_who_were_not_told() {
     assert!(is_repeat);
     let Waken::Attach(attach) = soon(mailbox.next()).await else { panic!("not an attach") };
     assert_eq!(attach.room, room.info.id);
+}
+
+/// What one stream asks is decided in that order, although the first needs a look at a user first.
+#[tokio::test]
+async fn a_message_after_an_addition_is_seen_by_who_was_added() {
+    let (node, room) = TestNode::with_group().await;
+    let other = node.other();
+    let mut alice = Conversation::open(&node.api, caller("alice")).await;
+    alice.catch_up().await;
+    for round in 0..5 {
+        let newcomer = format!("newcomer-{round}");
+        // A user whom this node does not know yet.
+        other.ensure_user(&caller(&newcomer)).await.unwrap();
+        let add = v1::AddMembersRequest {
+            room_id: room.to_string(),
+            user_ids: vec![newcomer.clone()],
+            request_id: newcomer.clone(),
+            ..Default::default()
+        };
+        let welcome = v1::SendMessageRequest {
+            text: format!("welcome {newcomer}"),
+            client_message_id: format!("welcome-{round}"),
+            target: Some(v1::send_message_request::Target::RoomId(room.to_string())),
+            ..Default::default()
+        };
+        alice.send(Operation::AddMembers(add)).await;
+        alice.send(Operation::SendMessage(welcome)).await;
+        let mut kinds = Vec::new();
+        while kinds.len() < 2 {
+            if let Frame::Event(event) = alice.next().await {
+                kinds.push(matches!(event.body, Some(v1::event::Body::Message(_))));
+            }
+        }
+        assert_eq!(kinds, [false, true], "{newcomer} is a member, then welcomed");
+    }
 }
 
 /// The row of someone who is no member cannot be read: neither members nor other strangers suffer.

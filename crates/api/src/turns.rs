@@ -1,0 +1,114 @@
+//! The order of what one user asks in one room, where some of it waits for reads of its own first.
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+use futures::future::BoxFuture;
+use parlance_core::{RoomId, UserId};
+use parlance_runtime::map::Map;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+type Key = (UserId, RoomId);
+
+/// A room decides commands in the order in which they get in line there. One that reads something before
+/// takes a turn, and what the same user asks in the same room after it waits behind it.
+#[derive(Default)]
+pub(crate) struct Turns {
+    taken: Map<Key, Arc<Mutex<()>>>,
+    /// How many are taken or waited for: mostly none, and nothing needs to be looked up.
+    count: AtomicUsize,
+}
+
+/// A turn that ends when it is dropped.
+pub(crate) struct Turn {
+    turns: Arc<Turns>,
+    key: Key,
+    guard: Option<OwnedMutexGuard<()>>,
+}
+
+impl Turns {
+    /// Takes a turn, behind those that are taken: for a command that is not in line at once.
+    pub(crate) async fn take(self: &Arc<Self>, user: &UserId, room: &RoomId) -> Turn {
+        let key = (user.clone(), room.clone());
+        self.count.fetch_add(1, Ordering::SeqCst);
+        let lock = self.taken.entry(key.clone()).or_default().clone();
+        let mut turn = Turn { turns: self.clone(), key, guard: None };
+        turn.guard = Some(lock.lock_owned().await);
+        turn
+    }
+
+    /// Waits for the turns that are taken, if there are any.
+    pub(crate) async fn behind(self: &Arc<Self>, user: &UserId, room: &RoomId) -> Option<Turn> {
+        if self.count.load(Ordering::SeqCst) == 0 || !self.taken.contains_key(&(user.clone(), room.clone())) {
+            return None;
+        }
+        Some(self.take(user, room).await)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.guard = None;
+        self.turns.count.fetch_sub(1, Ordering::SeqCst);
+        // Whoever waits for it has it from the map, under the same lock.
+        self.turns.taken.remove_if(&self.key, |_, lock| Arc::strong_count(lock) == 1);
+    }
+}
+
+impl Turn {
+    /// Gets `command` in line, which it is after the first poll, and ends the turn.
+    pub(crate) async fn begin<T>(self, mut command: BoxFuture<'_, T>) -> T {
+        let begun = poll_fn(|cx| Poll::Ready(command.as_mut().poll(cx))).await;
+        drop(self);
+        match begun {
+            Poll::Ready(result) => result,
+            Poll::Pending => command.await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use parlance_faults::fixture::user;
+
+    use super::*;
+
+    #[test]
+    fn turns_of_one_user_in_one_room_follow_each_other() {
+        let (turns, red, blue) = (Arc::new(Turns::default()), room("red"), room("blue"));
+        let alice = user("alice");
+        assert!(turns.behind(&alice, &red).now_or_never().unwrap().is_none());
+        let first = turns.take(&alice, &red).now_or_never().unwrap();
+        let mut second = Box::pin(turns.behind(&alice, &red));
+        let mut third = Box::pin(turns.take(&alice, &red));
+        assert!(second.as_mut().now_or_never().is_none() && third.as_mut().now_or_never().is_none());
+        assert!(turns.behind(&alice, &blue).now_or_never().unwrap().is_none(), "another room");
+        assert!(turns.behind(&user("bob"), &red).now_or_never().unwrap().is_none(), "another user");
+        drop(first);
+        assert!(third.as_mut().now_or_never().is_none());
+        let second = second.now_or_never().unwrap();
+        assert!(second.is_some());
+        drop(second);
+        assert!(third.as_mut().now_or_never().is_some());
+        drop(third);
+        assert_eq!((turns.taken.len(), turns.count.load(Ordering::SeqCst)), (0, 0));
+    }
+
+    /// Who gives up while waiting keeps nobody.
+    #[test]
+    fn a_turn_that_is_given_up_is_none() {
+        let (turns, red, alice) = (Arc::new(Turns::default()), room("red"), user("alice"));
+        let first = turns.take(&alice, &red).now_or_never().unwrap();
+        let mut second = Box::pin(turns.take(&alice, &red));
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(second);
+        drop(first);
+        assert_eq!((turns.taken.len(), turns.count.load(Ordering::SeqCst)), (0, 0));
+    }
+
+    fn room(id: &str) -> RoomId {
+        RoomId::parse(id).unwrap()
+    }
+}
