@@ -45,6 +45,8 @@ pub struct ControlledStore {
     pub answers: Semaphore,
     /// What happens right after the next page of a user's rooms was read.
     pub after_page: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// What happens right after the next list of members was read.
+    pub after_list: Mutex<Option<BoxFuture<'static, ()>>>,
     /// What happens right after the next room was read.
     pub after_room: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Reads of rooms, logs and rows so far.
@@ -81,6 +83,7 @@ impl ControlledStore {
             meanwhile: Mutex::default(),
             trimmed: AtomicU64::new(0),
             after_page: Mutex::default(),
+            after_list: Mutex::default(),
             after_room: Mutex::default(),
             committed: Semaphore::new(0),
             answers: Semaphore::new(0),
@@ -293,7 +296,12 @@ impl Store for ControlledStore {
         if let Some(stale) = self.stale_list.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Ok(stale);
         }
-        self.inner.members(room, after, limit).await
+        let list = self.inner.members(room, after, limit).await;
+        let work = self.after_list.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(work) = work {
+            work.await;
+        }
+        list
     }
 
     async fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Member>, StoreError> {

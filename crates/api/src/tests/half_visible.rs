@@ -44,6 +44,36 @@ async fn who_was_removed_does_not_become_the_owner() {
     assert_eq!(active, [("carol", Role::Owner)]);
 }
 
+/// In a large room that takes seconds, and others write meanwhile.
+#[tokio::test]
+async fn the_members_are_read_once_although_the_room_goes_on() {
+    let (node, room) = TestNode::with_group().await;
+    for id in ["carol", "dora"] {
+        node.api.ensure_user(&caller(id)).await.unwrap();
+        add(&node.api, &room, id).await;
+    }
+    let other = node.other();
+    let goes_on = {
+        let (other, room) = (other.clone(), room.clone());
+        async move {
+            say(&other, &room, "meanwhile").await;
+            let admin = Action::SetRole { user: user("dora"), role: Role::Admin };
+            submit(&other, &room, "dora", "alice", admin).await;
+            remove(&other, &room, "bob").await;
+        }
+    };
+    let third = node.other();
+    say(&third, &room, "hello").await;
+    *node.store.after_list.lock().unwrap() = Some(Box::pin(goes_on));
+    let lists = || node.store.calls().get("members").copied().unwrap_or(0);
+    let before = lists();
+    submit(&third, &room, "leave", "alice", Action::Leave).await;
+    assert_eq!(lists() - before, 1);
+    let rows = rows(&node, &room).await;
+    let active = rows.iter().filter(|row| row.is_active()).map(|row| (row.user.as_str(), row.role));
+    assert_eq!(active.collect::<Vec<_>>(), [("carol", Role::Member), ("dora", Role::Owner)]);
+}
+
 #[tokio::test]
 async fn who_was_just_added_is_told() {
     let (node, _registry, mut published) = start().await;

@@ -35,6 +35,11 @@ impl Actor {
                     waiting.push(Waiting { pending, result, row_read });
                 }
                 // Not to be decided here, or what it needs cannot be read: it concerns nobody else.
+                Err(Undecided::NeedsRoster) => {
+                    commands.push_front(pending);
+                    self.give_back(commands, waiting);
+                    return Ok(self.read_roster().await?);
+                }
                 Err(Undecided::Alone(error)) => pending.answer(Err(error)),
                 Err(Undecided::All(AppendError::Store(error))) if self.failed_alone < FAILED_ALONE => {
                     self.failed_alone += 1;
@@ -162,7 +167,7 @@ impl Actor {
         if self.is_obsolete(draft, pending).await? {
             return Err(Undecided::Alone(Error::Contention));
         }
-        Ok(self.decide(draft, pending).await?)
+        self.decide(draft, pending).await
     }
 
     /// Whether a command was forwarded under another membership of its actor than the one
@@ -189,7 +194,7 @@ impl Actor {
         &self,
         draft: &mut Draft,
         pending: &PendingCommand,
-    ) -> Result<(Result<Outcome, Error>, bool), AppendError> {
+    ) -> Result<(Result<Outcome, Error>, bool), Undecided> {
         let mut row_read = false;
         loop {
             let need = match draft.decide(&pending.command, self.shared.clock.now()) {
@@ -200,9 +205,10 @@ impl Actor {
                 }
             };
             row_read |= matches!(&need, Need::Member(user) if *user == pending.command.actor);
-            match self.satisfy(draft.room_mut(), need).await? {
+            match self.satisfy(draft.room_mut(), need).await.map_err(AppendError::from)? {
                 Loaded::Into(()) => {}
-                Loaded::Ahead => return Err(AppendError::HeadMoved),
+                Loaded::Ahead => return Err(AppendError::HeadMoved.into()),
+                Loaded::NeedsRoster => return Err(Undecided::NeedsRoster),
             }
         }
     }
@@ -210,6 +216,8 @@ impl Actor {
 
 /// Why a command was not decided.
 enum Undecided {
+    /// All members are to be read first.
+    NeedsRoster,
     /// It concerns this one alone.
     Alone(Error),
     /// It may concern all that are to be decided.

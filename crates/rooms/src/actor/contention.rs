@@ -22,7 +22,9 @@ impl Actor {
             if commands.is_empty() {
                 return;
             }
+            let waiting = commands.len();
             match self.serve_some(&mut commands).await {
+                Ok(()) if commands.len() == waiting => {}
                 Ok(()) => races = 0,
                 Err(AppendError::HeadMoved) if races < MAX_RACES => {
                     metrics::counter!("parlance_races_lost_total").increment(1);

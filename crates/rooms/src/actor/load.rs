@@ -1,4 +1,6 @@
 //! Loads the room, what a decision needs, and what others have appended.
+use std::collections::BTreeMap;
+
 use parlance_core::limits::{MAX_PAGE_SIZE, MAX_RECENT_REQUESTS};
 use parlance_core::plant::{self, Plant};
 use parlance_core::{Body, Chunk, Event, Member, Need, Overlay, Room, SeqRange, UserId};
@@ -6,12 +8,15 @@ use parlance_hub::Terms;
 use parlance_store::StoreError;
 
 use super::Actor;
+use super::roster::Roster;
 
 /// What loading something for a draft came to.
 pub(super) enum Loaded {
     Into(()),
     /// The store knows of later changes than the room: catch up, and decide anew.
     Ahead,
+    /// All members are to be [read](Actor::read_roster) first.
+    NeedsRoster,
 }
 
 impl Actor {
@@ -22,23 +27,10 @@ impl Actor {
                 let row = store.member(&self.id, &user).await?;
                 room.load_member(user, row)
             }
-            Need::Members => {
-                let (mut rows, mut after) = (Vec::new(), None);
-                loop {
-                    let page = store.members(&self.id, after.as_ref(), MAX_PAGE_SIZE).await?;
-                    let is_last = page.len() < MAX_PAGE_SIZE;
-                    after = page.last().map(|last| last.user.clone());
-                    // Nobody asks for those who left.
-                    rows.extend(page.into_iter().filter(Member::is_active));
-                    if is_last {
-                        break;
-                    }
-                }
-                self.settle_rows(&mut rows).await?;
-                // A change that is half visible, in rows of others than those.
-                let is_whole = rows.len() as u64 == room.head().member_count();
-                is_whole && room.load_all_members(rows)
-            }
+            Need::Members => match &self.roster {
+                Some(roster) => self.load_roster(room, roster).await?,
+                None => return Ok(Loaded::NeedsRoster),
+            },
             Need::Message(seq) => {
                 let message = self.message(seq).await?;
                 room.load_message(seq, message)
@@ -58,16 +50,34 @@ impl Actor {
         Ok(if usable { Loaded::Into(()) } else { Loaded::Ahead })
     }
 
-    /// Reads rows again that a list may hold as they were before a change whose chunk can be seen already.
-    async fn settle_rows(&self, rows: &mut Vec<Member>) -> Result<(), StoreError> {
-        if self.perhaps_untold.is_empty() {
-            return Ok(());
+    pub(super) async fn read_roster(&mut self) -> Result<(), StoreError> {
+        let (mut rows, mut after) = (BTreeMap::new(), None);
+        loop {
+            let page = self.shared.store.members(&self.id, after.as_ref(), MAX_PAGE_SIZE).await?;
+            let is_last = page.len() < MAX_PAGE_SIZE;
+            after = page.last().map(|last| last.user.clone());
+            // Nobody asks for those who left.
+            rows.extend(page.into_iter().filter(Member::is_active).map(|row| (row.user.clone(), row)));
+            if is_last {
+                break;
+            }
         }
-        let users: Vec<UserId> = self.perhaps_untold.iter().cloned().collect();
-        let settled = self.shared.store.members_by_id(&self.id, &users).await?;
-        rows.retain(|row| !self.perhaps_untold.contains(&row.user));
-        rows.extend(settled.into_iter().filter(Member::is_active));
+        // Of a change whose chunk can be seen already, a list may hold the rows from before.
+        self.roster = Some(Roster { rows, changed: self.perhaps_untold.clone() });
         Ok(())
+    }
+
+    /// Gives `room` the rows of all members. Returns whether they are as of its head.
+    async fn load_roster(&self, room: &mut Room, roster: &Roster) -> Result<bool, StoreError> {
+        let mut rows = roster.rows.clone();
+        let changed: Vec<UserId> = roster.changed.iter().cloned().collect();
+        changed.iter().for_each(|user| _ = rows.remove(user));
+        if !changed.is_empty() {
+            let read = self.shared.store.members_by_id(&self.id, &changed).await?;
+            rows.extend(read.into_iter().filter(Member::is_active).map(|row| (row.user.clone(), row)));
+        }
+        let is_whole = rows.len() as u64 == room.head().member_count();
+        Ok(is_whole && room.load_all_members(rows.into_values().collect()))
     }
 
     async fn older(&self, before: u64) -> Result<Vec<Event>, StoreError> {
@@ -86,6 +96,8 @@ impl Actor {
     /// The room, from the store if it is not loaded. `None` where there is none.
     pub(super) async fn load(&mut self) -> Result<Option<&mut Room>, StoreError> {
         if self.room.is_none() {
+            // What has changed since it was read is not known.
+            self.roster = None;
             let stored = self.shared.store.room(&self.id).await?;
             if let Some(stored) = &stored {
                 // What nobody has told this node, if its writer died: a repeat of it is
@@ -130,6 +142,7 @@ impl Actor {
                 self.shared.hub.deliver(&self.id, Terms::from(room.info()), chunk);
                 self.shared.cluster.committed(&self.id, chunk);
                 self.perhaps_untold.extend(chunk.concerned().cloned());
+                self.roster.iter_mut().for_each(|roster| roster.note(chunk));
             }
             room.settle();
             let read: usize = chunks.iter().map(|chunk| chunk.events().len()).sum();

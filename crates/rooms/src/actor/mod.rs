@@ -5,6 +5,7 @@ mod batch;
 mod contention;
 mod load;
 mod order;
+mod roster;
 mod waiting;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use parlance_runtime::map::HashMap;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use self::roster::Roster;
 use crate::limits::{FORWARD_FOR, ROOM_IDLE};
 use crate::messages::{PendingCommand, RoomMessage};
 use crate::shared::Shared;
@@ -35,6 +37,8 @@ pub(crate) struct Actor {
     /// Users whose membership was changed by what was read from the store: the node that wrote it may
     /// have died before it told others. They hear of the room with what is appended next.
     perhaps_untold: BTreeSet<UserId>,
+    /// All members, while commands are served of which one needs them.
+    roster: Option<Roster>,
     /// Commands of those being served that failed because the store did not read what they needed.
     failed_alone: usize,
     /// Users whose sends the home is deciding, and what they have asked since.
@@ -53,6 +57,7 @@ impl Actor {
             requested_at: None,
             last_append: None,
             perhaps_untold: BTreeSet::new(),
+            roster: None,
             failed_alone: 0,
             held: HashMap::default(),
             decided_for: HashMap::default(),
@@ -119,5 +124,6 @@ impl Actor {
             }
         }
         self.serve(commands).await;
+        self.roster = None;
     }
 }
