@@ -10,7 +10,7 @@ use prost_reflect::{
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::error::Failure;
-use crate::{DESCRIPTOR, v1};
+use crate::{DESCRIPTOR, known_names, v1};
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     DescriptorPool::decode(DESCRIPTOR)
@@ -106,14 +106,22 @@ pub fn read(
         // What is no JSON at all is not for a field to blame.
         let is_json = || serde_json::from_slice::<IgnoredAny>(json).is_ok();
         if let Some(name) = unknown_name(&error.to_string()).filter(|_| is_json()) {
+            let known = known_names::fields(descriptor, &field).map(|names| format!(": {names}"));
+            let description = format!("is not a field that this server knows{}", known.unwrap_or_default());
             let field = if field.is_empty() { name } else { format!("{field}.{name}") };
-            let failure = Failure::field(field, "is not a field that this server knows");
+            let failure = Failure::field(field, description);
             return Failure { reason: "unknown_field".to_owned(), ..failure };
         }
-        let mut failure = Failure::new(tonic::Code::InvalidArgument, "malformed_json", error.to_string());
+        let mut description = error.to_string();
+        if description.starts_with("unrecognized enum value")
+            && let Some(values) = known_names::values(descriptor, &field)
+        {
+            description = format!("{description}; must be one of {values}");
+        }
+        let mut failure = Failure::new(tonic::Code::InvalidArgument, "malformed_json", description.clone());
         if !field.is_empty() {
-            failure.message = format!("{field}: {error}");
-            failure.fields.push((field, error.to_string()));
+            failure.message = format!("{field}: {description}");
+            failure.fields.push((field, description));
         }
         failure
     })
@@ -294,6 +302,17 @@ mod tests {
         assert_eq!(broken.reason, "malformed_json");
         let known = br#"{"sendMessage": {"text": "a", "room_id": "r"}}"#;
         assert!(read_client_frame(known, UnknownFields::Refuse).is_ok());
+    }
+
+    #[test]
+    fn wrong_names_are_answered_with_the_right_ones() {
+        let failure = |json: &str| read_client_frame(json.as_bytes(), UnknownFields::Refuse).unwrap_err();
+        let role = failure(r#"{"setRole": {"role": "KING"}}"#);
+        assert!(role.message.ends_with("must be one of ROLE_MEMBER, ROLE_ADMIN, ROLE_OWNER"), "{role:?}");
+        let field = failure(r#"{"hello": {"cursors": [{"room": "r"}]}}"#);
+        assert!(field.message.ends_with("knows: roomId, seq, epoch"), "{field:?}");
+        let operation = failure(r#"{"foretell": {}}"#);
+        assert!(operation.message.ends_with("this server knows"), "too many to name: {operation:?}");
     }
 
     #[test]

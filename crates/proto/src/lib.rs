@@ -7,6 +7,7 @@ pub mod convert;
 pub mod error;
 pub mod event;
 pub mod json;
+mod known_names;
 
 /// `package parlance.v1`: messages and clients.
 #[allow(missing_docs, clippy::large_enum_variant, clippy::doc_markdown)]
