@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use imbl::OrdSet;
 use parlance_core::limits::{MAX_LOOKUP_MEMBERS, MAX_OVERLAP_MEMBERS, MAX_SIGNAL_MEMBERS};
 use parlance_core::plant::{self, Plant};
 use parlance_core::{Chunk, Head, RoomId, RoomInfo, UserId};
@@ -128,24 +129,28 @@ impl Cluster {
         if !self.registry.is_shared() || self.is_away() {
             return;
         }
-        let mut users: Vec<UserId> = Vec::new();
-        let mut told = Vec::with_capacity(rooms.len());
-        for room in rooms.iter().filter(|room| room.head.member_count() <= MAX_SIGNAL_MEMBERS) {
-            let members = match self.audiences.known(&room.room, room.head.seq()) {
-                Some(members) => members,
-                // A signal is not worth holding up what was missed.
-                None if self.reads.try_take() => {
-                    let (store, page) = (self.store.as_ref(), self.sizes.members_page);
-                    let read = self.audiences.of(store, &room.room, room.head, &BTreeSet::new(), page).await;
-                    match read {
-                        Ok(members) => members,
-                        Err(_) => continue,
-                    }
-                }
-                None => continue,
-            };
+        let small = rooms.iter().filter(|room| room.head.member_count() <= MAX_SIGNAL_MEMBERS);
+        let (mut users, mut told): (Vec<UserId>, Vec<RoomId>) = (Vec::new(), Vec::new());
+        let mut unknown = Vec::new();
+        let mut add = |room: RoomId, members: OrdSet<UserId>| {
             users.extend(members.into_iter().filter(|user| Some(user) != except));
-            told.push(room.room.clone());
+            told.push(room);
+        };
+        for room in small {
+            match self.audiences.known(&room.room, room.head.seq()) {
+                Some(members) => add(room.room.clone(), members),
+                None => unknown.push(room.clone()),
+            }
+        }
+        if !unknown.is_empty() {
+            let mut read = stream::iter(unknown)
+                .map(|room| async move { (self.signal_audience(&room).await, room.room) })
+                .buffer_unordered(self.sizes.hint_concurrency);
+            while let Some((members, room)) = read.next().await {
+                if let Some(members) = members {
+                    add(room, members);
+                }
+            }
         }
         users.sort_unstable();
         users.dedup();
@@ -155,6 +160,16 @@ impl Cluster {
             .registry
             .publish(To { users: &users, room: None }, encode(envelope::signal(&to, frame)))
             .await;
+    }
+
+    /// Reads the members of `room`. A signal is not worth holding up what was missed: `None` where they
+    /// cannot be read, or not now.
+    async fn signal_audience(&self, room: &SignalRoom) -> Option<OrdSet<UserId>> {
+        if !self.reads.try_take() {
+            return None;
+        }
+        let (store, page) = (self.store.as_ref(), self.sizes.members_page);
+        self.audiences.of(store, &room.room, room.head, &BTreeSet::new(), page).await.ok()
     }
 
     /// Sends a signal to all sessions of `user`, on all nodes.

@@ -1,8 +1,11 @@
 //! A room whose reads the store does not answer holds up nothing but itself.
+use std::time::Duration;
+
 use parlance_core::RoomId;
 use parlance_hub::Terms;
 use parlance_proto::v1;
 use parlance_store::Store as _;
+use tokio::time::Instant;
 use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
@@ -183,4 +186,24 @@ async fn a_room_that_hangs_when_it_is_tried_again_holds_up_no_other() {
     node.store.answer_reads(&hanging);
     let last = say(&node.api, &hanging, "read again").await;
     assert!(events_to(&mut bob, &hanging, 0, last).await.ends_with(&[last]));
+}
+
+/// However many of its rooms hang, a session opens soon.
+#[tokio::test(start_paused = true)]
+async fn a_session_opens_within_seconds_although_all_of_its_rooms_hang() {
+    let node = TestNode::start();
+    node.store.answer_all();
+    // Half a second for each, three at a time, would be ten.
+    for number in 0..60 {
+        let created = node.api.rooms().create(group(&format!("room-{number}"))).await.unwrap();
+        node.store.hang(&created.into_parts().0.info.id);
+    }
+    let begun = Instant::now();
+    let mut bob = Conversation::open(&node.api, caller("bob")).await;
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    assert_eq!(bob.heads().len(), 0);
+    for _ in 0..60 {
+        let Frame::Gap(gap) = bob.next().await else { panic!("not a gap") };
+        assert_eq!(gap.reason(), v1::GapReason::Unreadable);
+    }
 }
