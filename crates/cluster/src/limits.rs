@@ -102,6 +102,9 @@ pub(crate) const QUIET_LOOKS: u32 = 3;
 /// is, which costs more and needs no such read: the sender waits for it.
 pub(crate) const AUDIENCE_WITHIN: Duration = Duration::from_secs(2);
 
+/// After how long every node that held sessions is known to all others: several heartbeats.
+pub(crate) const NODES_KNOWN_AFTER: Duration = Duration::from_secs(3);
+
 /// How long the rooms written here are remembered, to be announced again after trouble:
 /// longer than trouble takes to be noticed.
 pub(crate) const WRITTEN_KEPT: Duration = Duration::from_secs(60);

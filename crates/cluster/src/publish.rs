@@ -77,10 +77,18 @@ impl Cluster {
         if plant::is(Plant::DropPublish) && random::bits().is_multiple_of(4) {
             return;
         }
-        let told = self.try_tell_room(room, head, &users, content).await;
-        if told.is_ok() {
-            self.note_written(room, |written| written.told(head.seq(), &users));
-            return;
+        match self.try_tell_room(room, head, &users, content).await {
+            Ok(Told::Members) => {
+                self.note_written(room, |written| written.told(head.seq(), &users));
+                return;
+            }
+            Ok(Told::KnownNodes) => {
+                if self.note_written(room, |written| written.told_known_nodes(head.seq(), users)) {
+                    self.registry.report_unpublished();
+                }
+                return self.announce_again();
+            }
+            Err(Unpublished) => {}
         }
         metrics::counter!("parlance_publishes_failed_total").increment(1);
         // First noted, then announced again: the task that announces looks for it at once.
@@ -96,7 +104,7 @@ impl Cluster {
         head: Head,
         users: &BTreeSet<UserId>,
         content: envelope::Content,
-    ) -> Result<(), Unpublished> {
+    ) -> Result<Told, Unpublished> {
         if self.is_away() {
             return Err(Unpublished);
         }
@@ -110,7 +118,8 @@ impl Cluster {
                     let unanswered = || Err(StoreError::Unreachable("the members of a room".to_owned()));
                     let error = unread.unwrap_or_else(|_| unanswered()).err().map(|error| error.to_string());
                     tracing::warn!(%room, error, "cannot read a room's members, telling all nodes");
-                    return self.tell_all_nodes(encode(envelope::head(room, head.seq(), users.iter()))).await;
+                    let payload = encode(envelope::head(room, head.seq(), users.iter()));
+                    return self.tell_all_nodes(payload).await.map(|()| Told::KnownNodes);
                 }
             }
             told.sort_unstable();
@@ -118,7 +127,8 @@ impl Cluster {
         }
         let by_room = head.member_count() > MAX_LOOKUP_MEMBERS;
         let to = To { users: &told, room: by_room.then_some(room) };
-        Ok(self.registry.publish(to, encode(content)).await?)
+        self.registry.publish(to, encode(content)).await?;
+        Ok(Told::Members)
     }
 
     /// Tells everyone in `rooms` something of the moment, here and on other nodes, but not
@@ -209,6 +219,14 @@ impl Cluster {
         let failed = told.filter(|told| std::future::ready(told.is_err())).count().await;
         if failed == 0 { Ok(()) } else { Err(Unpublished) }
     }
+}
+
+/// Who was told of a room.
+enum Told {
+    /// The nodes of its members, as the registry says now.
+    Members,
+    /// All nodes that are known here, as of a second or so ago: there may be newer ones.
+    KnownNodes,
 }
 
 /// Not everyone was told.

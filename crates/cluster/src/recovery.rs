@@ -67,7 +67,7 @@ impl Cluster {
 
     /// Has other nodes informed if publishing fails for a while although the registry is there.
     fn report_unpublished(&self) {
-        if self.written.iter().all(|written| written.untold.is_none()) {
+        if !self.written.iter().any(|written| written.is_untold()) {
             self.missed().unpublished_since = None;
             return;
         }

@@ -3,6 +3,8 @@ use std::collections::BTreeSet;
 use parlance_core::UserId;
 use tokio::time::Instant;
 
+use crate::limits::NODES_KNOWN_AFTER;
+
 /// A room that was written here.
 #[derive(Debug, Clone)]
 pub(crate) struct Written {
@@ -17,6 +19,8 @@ pub(crate) struct Untold {
     pub(crate) head: u64,
     /// Users whose membership may have changed. Later chunks are not published to removed users.
     pub(crate) users: BTreeSet<UserId>,
+    /// Since when all nodes that were known then are told of this head.
+    pub(crate) nodes_told: Option<Instant>,
 }
 
 impl Written {
@@ -36,6 +40,27 @@ impl Written {
         let untold = self.untold.get_or_insert_default();
         untold.head = untold.head.max(head);
         untold.users.extend(users);
+        untold.nodes_told = None;
+    }
+
+    /// All nodes that are known were told that the room is at `head`. That is enough once it is done again,
+    /// after a time in which a node that was there becomes known.
+    pub(crate) fn told_known_nodes(&mut self, head: u64, users: BTreeSet<UserId>) {
+        let told = self.untold.as_ref().filter(|untold| untold.head >= head).and_then(|it| it.nodes_told);
+        if told.is_some_and(|at| at.elapsed() >= NODES_KNOWN_AFTER) {
+            self.at = Instant::now();
+            self.untold = None;
+            return;
+        }
+        self.not_told(head, users);
+        if let Some(untold) = &mut self.untold {
+            untold.nodes_told = told.or_else(|| Some(Instant::now()));
+        }
+    }
+
+    /// Whether others have to find out for themselves, if this lasts.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.untold.as_ref().is_some_and(|untold| untold.nodes_told.is_none())
     }
 }
 
@@ -52,11 +77,30 @@ mod tests {
         let mut written = Written { at: Instant::now(), untold: None };
         written.not_told(4, users(["bob"]));
         written.told(5, &users([]));
-        assert_eq!(written.untold, Some(Untold { head: 4, users: users(["bob"]) }));
+        let untold = |head, users| Some(Untold { head, users, nodes_told: None });
+        assert_eq!(written.untold, untold(4, users(["bob"])));
         written.not_told(6, users(["carol"]));
         written.told(5, &users(["bob", "carol"]));
-        assert_eq!(written.untold, Some(Untold { head: 6, users: users([]) }), "of an older head");
+        assert_eq!(written.untold, untold(6, users([])), "of an older head");
         written.told(6, &users([]));
+        assert_eq!(written.untold, None);
+    }
+
+    /// A node that has just begun is not known to all others.
+    #[tokio::test(start_paused = true)]
+    async fn nodes_that_are_known_are_told_twice() {
+        let mut written = Written { at: Instant::now(), untold: None };
+        written.told_known_nodes(4, users(["bob"]));
+        assert!(written.untold.is_some() && !written.is_untold());
+        written.told_known_nodes(5, users([]));
+        tokio::time::advance(NODES_KNOWN_AFTER / 2).await;
+        written.told_known_nodes(5, users(["bob"]));
+        assert!(written.untold.is_some(), "too soon");
+        tokio::time::advance(NODES_KNOWN_AFTER / 2).await;
+        written.told_known_nodes(6, users([]));
+        assert!(written.untold.is_some(), "of a newer head");
+        tokio::time::advance(NODES_KNOWN_AFTER).await;
+        written.told_known_nodes(6, users(["bob"]));
         assert_eq!(written.untold, None);
     }
 }
