@@ -50,7 +50,7 @@ async fn main() -> Result<(), Error> {
         store,
         room_ids,
         registry: Arc::new(Local::new(NodeId::from_random(1))),
-        auth: Auth::local(b"instructions"),
+        auth: Arc::new(Auth::local(b"instructions")),
         clock: Arc::new(SystemClock),
         user_rate: None,
         reconnect_spread: Duration::ZERO,

@@ -2,11 +2,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use parlance_cluster::{Cluster, Departure, Pace, Recovery};
 use parlance_core::evict::survivors;
 use parlance_core::plant::{self, Plant};
-use parlance_core::{Caller, Clock, UserId};
+use parlance_core::{Clock, UserId};
 use parlance_hub::Hub;
 use parlance_registry::Registry;
 use parlance_rooms::Rooms;
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
-use crate::error::Error;
+use crate::gate::Gate;
 use crate::limits::{Sizes, TRIM_EVERY};
 use crate::profiles::Profiles;
 use crate::turns::Turns;
@@ -32,7 +31,7 @@ pub struct Parts {
     /// Who is online.
     pub registry: Arc<dyn Registry>,
     /// Who is calling.
-    pub auth: Auth,
+    pub auth: Arc<Auth>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Operations a second that one user may ask for, and a burst of twice as many.
@@ -82,7 +81,7 @@ pub struct Api {
     pub(crate) rooms: Rooms,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) profiles: Arc<Profiles>,
-    pub(crate) rates: Option<DefaultKeyedRateLimiter<UserId>>,
+    pub(crate) gate: Gate,
     pub(crate) known_users: Map<UserId, ()>,
     pub(crate) turns: Arc<Turns>,
     pub(crate) departure: Departure,
@@ -143,9 +142,7 @@ impl Api {
         if registry.is_shared() {
             tasks.spawn(cluster.clone().watch_isolation(departure.clone(), end.clone()));
         }
-        let burst = |rate: NonZeroU32| rate.saturating_mul(NonZeroU32::MIN.saturating_add(1));
-        let rates =
-            parts.user_rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst(rate))));
+        let gate = Gate::new(parts.auth.clone(), parts.user_rate, parts.clock.clone());
         let known_users = Map::default();
         let api = Self {
             parts,
@@ -154,7 +151,7 @@ impl Api {
             rooms,
             sessions,
             profiles,
-            rates,
+            gate,
             known_users,
             turns: Arc::default(),
             departure,
@@ -209,7 +206,7 @@ impl Api {
     }
 
     pub(crate) fn auth(&self) -> &Auth {
-        &self.parts.auth
+        self.gate.auth()
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -259,14 +256,6 @@ impl Api {
         &self.tasks
     }
 
-    pub(crate) fn check_rate(&self, caller: &Caller) -> Result<(), Error> {
-        let Some(rates) = &self.rates else { return Ok(()) };
-        rates.check_key(&caller.user).map_err(|not_until| {
-            let wait = not_until.wait_time_from(governor::clock::DefaultClock::default().now());
-            Error::RateLimited(wait)
-        })
-    }
-
     pub(crate) fn is_known(&self, user: &UserId) -> bool {
         self.known_users.contains_key(user)
     }
@@ -292,9 +281,7 @@ async fn trim(api: Arc<Api>) {
                 api.hub.trim();
                 api.cluster.trim();
                 metrics::gauge!("parlance_tasks").set(api.tasks.len() as f64);
-                if let Some(rates) = &api.rates {
-                    rates.retain_recent();
-                }
+                api.gate.trim();
             }
         }
     }

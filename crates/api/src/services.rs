@@ -16,12 +16,11 @@ use parlance_proto::server::server_service_server::{ServerService, ServerService
 use parlance_proto::server::user_service_server::{UserService, UserServiceServer};
 use parlance_proto::v1;
 use parlance_sessions::{Inbound, Session};
-use tokio::time::timeout;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::auth::TokenProblem;
-use crate::limits::OPERATION_TIMEOUT;
+use crate::gate::{Admitted, Call};
 use crate::{Api, Error};
 
 /// An [`Api`] as gRPC services.
@@ -71,7 +70,7 @@ impl Services {
         inbound: impl Stream<Item = Result<v1::ClientFrame, Status>> + Send + 'static,
         outlet: Option<Outlet>,
     ) -> Result<Deliveries, Status> {
-        let caller = self.0.auth().verify(authorization, self.0.clock().now())?;
+        let caller = self.0.gate.identify(authorization)?;
         Ok(self.session(caller, inbound.boxed(), false, outlet))
     }
 
@@ -93,27 +92,26 @@ impl Services {
     }
 
     fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Error> {
-        let header = metadata.get("authorization").map(|value| value.to_str());
-        let header = header.transpose().map_err(|_| Error::TokenInvalid(TokenProblem::NotBearer))?;
-        self.0.auth().verify(header, self.0.clock().now())
+        self.0.gate.identify(authorization(metadata)?)
     }
 
     /// What every unary call has in common.
-    async fn call<'a, Q, A, F>(
+    async fn call<'a, Q: Call, A, F>(
         &'a self,
         request: Request<Q>,
-        operation: impl FnOnce(Caller, Q) -> F,
+        operation: impl FnOnce(Admitted, Q) -> F,
     ) -> Result<Response<A>, Status>
     where
         F: Future<Output = Result<A, Error>> + 'a,
     {
         let caller = self.caller(request.metadata())?;
-        self.0.check_rate(&caller)?;
-        match timeout(OPERATION_TIMEOUT, operation(caller, request.into_inner())).await {
-            Ok(result) => Ok(Response::new(result?)),
-            Err(_) => Err(Error::Timeout.into()),
-        }
+        Ok(Response::new(self.0.gate.pass(caller, request.into_inner(), operation).await?))
     }
+}
+
+fn authorization(metadata: &MetadataMap) -> Result<Option<&str>, Error> {
+    let header = metadata.get("authorization").map(|value| value.to_str());
+    header.transpose().map_err(|_| Error::TokenInvalid(TokenProblem::NotBearer))
 }
 
 /// The unary calls of one service, each to the operation of the same name.
@@ -183,19 +181,11 @@ impl UserService for Services {
         &self,
         request: Request<v1::CreateUserRequest>,
     ) -> Result<Response<v1::CreateUserResponse>, Status> {
-        // In local mode the first call of all has no token yet.
-        let caller = match self.caller(request.metadata()) {
-            Err(Error::TokenMissing) if self.0.auth().is_local() => None,
-            caller => Some(caller?),
-        };
-        if let Some(caller) = &caller {
-            self.0.check_rate(caller)?;
-        }
-        let creating = self.0.create_user(caller.as_ref(), request.into_inner());
-        match timeout(OPERATION_TIMEOUT, creating).await {
-            Ok(result) => Ok(Response::new(result?)),
-            Err(_) => Err(Error::Timeout.into()),
-        }
+        let caller = self.0.gate.identify_or_first(authorization(request.metadata())?)?;
+        let creating = self.0.gate.pass_first(caller, request.into_inner(), |caller, request| async move {
+            self.0.create_user(caller.as_ref(), request).await
+        });
+        Ok(Response::new(creating.await?))
     }
 
     unary! {
@@ -241,6 +231,7 @@ impl ServerService for Services {
         &self,
         _: Request<v1::GetServerRequest>,
     ) -> Result<Response<v1::GetServerResponse>, Status> {
+        // Whoever is about to sign in asks for this.
         Ok(Response::new(self.0.get_server()))
     }
 }
@@ -251,7 +242,10 @@ mod tests {
 
     use tonic::Code;
 
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::limits::OPERATION_TIMEOUT;
     use crate::testing::TestNode;
 
     /// Time goes by itself while everything waits.

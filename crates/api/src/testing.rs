@@ -22,6 +22,7 @@ use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
 use crate::auth::Auth;
+use crate::gate::Admitted;
 use crate::{Api, Parts, Sizes};
 
 /// A node with nobody beside it.
@@ -142,7 +143,7 @@ pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Si
         store,
         room_ids,
         registry: Arc::new(Local::new(NodeId::from_random(1))),
-        auth: Auth::local(b"test"),
+        auth: Arc::new(Auth::local(b"test")),
         clock: Arc::new(SystemClock),
         user_rate: None::<NonZeroU32>,
         reconnect_spread: Duration::ZERO,
@@ -153,8 +154,8 @@ pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Si
     }
 }
 
-pub(crate) fn caller(id: &str) -> Caller {
-    Caller { user: user(id), is_service: false, expires_at: u64::MAX }
+pub(crate) fn caller(id: &str) -> Admitted {
+    Caller { user: user(id), is_service: false, expires_at: u64::MAX }.into()
 }
 
 /// A client in the same process, in a session of its own.
@@ -167,11 +168,12 @@ pub(crate) struct Conversation {
 
 impl Conversation {
     /// Says hello, and waits for the welcome.
-    pub(crate) async fn open(api: &Arc<Api>, caller: Caller) -> Self {
+    pub(crate) async fn open(api: &Arc<Api>, caller: Admitted) -> Self {
         let (requests, inbound) = mpsc::channel(8);
         let inbound = ReceiverStream::new(inbound).boxed();
         let deliveries: Deliveries =
-            Session::stream(api.sessions().clone(), api.clone(), caller, inbound, false, None).boxed();
+            Session::stream(api.sessions().clone(), api.clone(), (*caller).clone(), inbound, false, None)
+                .boxed();
         let mut conversation = Self { requests, frames: deliveries.into(), heads: Vec::new() };
         conversation.send(Operation::Hello(v1::Hello::default())).await;
         loop {

@@ -57,7 +57,7 @@ impl Node {
             store: store.clone(),
             room_ids,
             registry: registry.clone(),
-            auth,
+            auth: Arc::new(auth),
             clock,
             user_rate: config.user_rate,
             reconnect_spread: spread,

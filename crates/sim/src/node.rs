@@ -63,7 +63,7 @@ impl Node {
             room_ids,
             store: Arc::new(store),
             registry: registry.clone(),
-            auth: Auth::local(SECRET),
+            auth: Arc::new(Auth::local(SECRET)),
             clock: Arc::new(BoundedClock::new(monitor)),
             user_rate: None,
             reconnect_spread: Duration::from_secs(2),

@@ -1,6 +1,5 @@
 use futures::{StreamExt, TryStreamExt};
 use parlance_cluster::SignalRoom;
-use parlance_core::Caller;
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
 use parlance_core::{Body, Cursors, Entry, Head, Mark, Member, Refusal, RoomId, Unread, UserId};
 use parlance_delivery::SharedFrame;
@@ -12,6 +11,7 @@ use prost::Message as _;
 
 use super::views::room_to_proto;
 use super::{Access, parse};
+use crate::gate::Admitted;
 use crate::limits::MAX_PAGE_BYTES;
 use crate::{Api, Error};
 
@@ -21,7 +21,7 @@ const LAST_MESSAGE_SCAN: usize = 50;
 impl Api {
     pub(crate) async fn list_inbox(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::ListInboxRequest,
     ) -> Result<v1::ListInboxResponse, Error> {
         let size = parse::page_size(request.page_size)?;
@@ -116,7 +116,7 @@ impl Api {
 
     pub(crate) async fn set_room_hidden(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::SetRoomHiddenRequest,
     ) -> Result<v1::SetRoomHiddenResponse, Error> {
         let id = parse::room_id(&request.room_id)?;
@@ -138,7 +138,7 @@ impl Api {
 
     pub(crate) async fn mark_read(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::MarkReadRequest,
     ) -> Result<v1::MarkReadResponse, Error> {
         let id = parse::room_id(&request.room_id)?;
@@ -190,7 +190,7 @@ impl Api {
 
     pub(crate) async fn acknowledge_delivery(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::AcknowledgeDeliveryRequest,
     ) -> Result<v1::AcknowledgeDeliveryResponse, Error> {
         let room = parse::room_id(&request.room_id)?;
@@ -206,7 +206,7 @@ impl Api {
 
     pub(crate) async fn list_receipts(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::ListReceiptsRequest,
     ) -> Result<v1::ListReceiptsResponse, Error> {
         let id = parse::room_id(&request.room_id)?;

@@ -1,4 +1,3 @@
-use parlance_core::Caller;
 use parlance_core::{Action, Body, Command, Entry, RoomId, SeqRange};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
@@ -8,13 +7,14 @@ use v1::send_message_request::Target;
 
 use super::parse;
 use super::rooms::Asked;
+use crate::gate::Admitted;
 use crate::limits::{MAX_PAGE_BYTES, TYPING};
 use crate::{Api, Error};
 
 impl Api {
     pub(crate) async fn send_message(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::SendMessageRequest,
     ) -> Result<v1::SendMessageResponse, Error> {
         let text = parse::text(&request.text)?;
@@ -58,7 +58,7 @@ impl Api {
 
     pub(crate) async fn get_message(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::GetMessageRequest,
     ) -> Result<v1::GetMessageResponse, Error> {
         let room = parse::room_id(&request.room_id)?;
@@ -77,7 +77,7 @@ impl Api {
 
     pub(crate) async fn list_messages(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::ListMessagesRequest,
     ) -> Result<v1::ListMessagesResponse, Error> {
         let room = parse::room_id(&request.room_id)?;
@@ -149,7 +149,7 @@ impl Api {
 
     pub(crate) async fn list_events(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::ListEventsRequest,
     ) -> Result<v1::ListEventsResponse, Error> {
         let room = parse::room_id(&request.room_id)?;
@@ -205,7 +205,7 @@ impl Api {
 
     pub(crate) async fn edit_message(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::EditMessageRequest,
     ) -> Result<v1::EditMessageResponse, Error> {
         let action = Action::Edit { target: parse::seq(request.seq)?, text: parse::text(&request.text)? };
@@ -215,7 +215,7 @@ impl Api {
 
     pub(crate) async fn delete_message(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::DeleteMessageRequest,
     ) -> Result<v1::DeleteMessageResponse, Error> {
         let action = Action::Delete { target: parse::seq(request.seq)? };
@@ -225,7 +225,7 @@ impl Api {
 
     pub(crate) async fn add_reaction(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::AddReactionRequest,
     ) -> Result<v1::AddReactionResponse, Error> {
         let action = Action::React { target: parse::seq(request.seq)?, emoji: parse::emoji(&request.emoji)? };
@@ -235,7 +235,7 @@ impl Api {
 
     pub(crate) async fn remove_reaction(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::RemoveReactionRequest,
     ) -> Result<v1::RemoveReactionResponse, Error> {
         let action =
@@ -246,7 +246,7 @@ impl Api {
 
     pub(crate) async fn send_typing(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::SendTypingRequest,
     ) -> Result<v1::SendTypingResponse, Error> {
         let room = parse::room_id(&request.room_id)?;

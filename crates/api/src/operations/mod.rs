@@ -24,11 +24,9 @@ use parlance_proto::v1;
 use parlance_sessions::{NotAcknowledged, Operations};
 use parlance_store::past::Until;
 use parlance_store::{StoreError, StoredRoom};
-use tokio::time::timeout;
 use v1::client_frame::Operation;
 use v1::reply::Result as Reply;
 
-use crate::limits::OPERATION_TIMEOUT;
 use crate::{Api, Error};
 
 /// A room that the caller may read, and what of it.
@@ -39,7 +37,7 @@ pub(crate) struct Access {
 
 impl Operations for Api {
     fn check_rate(&self, caller: &Caller) -> Result<(), Failure> {
-        Ok(Self::check_rate(self, caller)?)
+        Ok(self.gate.check_rate(caller)?)
     }
 
     fn execute(
@@ -81,51 +79,63 @@ impl Operations for Api {
 impl Api {
     /// Carries out one operation of a session.
     pub(crate) async fn execute(&self, caller: &Caller, operation: Operation) -> Result<Reply, Error> {
-        self.check_rate(caller)?;
-        match timeout(OPERATION_TIMEOUT, self.dispatch(caller, operation)).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::Timeout),
+        let caller = caller.clone();
+        macro_rules! carry_out {
+            ($($name:ident $method:ident;)*) => {
+                match operation {
+                    $(
+                        Operation::$name(request) => Reply::$name(
+                            self.gate.pass(caller, request, move |caller, request| async move {
+                                self.$method(&caller, request).await
+                            }).await?,
+                        ),
+                    )*
+                    Operation::CreateUser(request) => Reply::CreateUser(
+                        self.gate.pass(caller, request, move |caller, request| async move {
+                            self.create_user(Some(&caller), request).await
+                        }).await?,
+                    ),
+                    Operation::GetServer(request) => Reply::GetServer(
+                        self.gate.pass(caller, request, move |_, _| async move {
+                            Ok(self.get_server())
+                        }).await?,
+                    ),
+                    // The session itself answers it.
+                    Operation::Hello(_) => return Err(Error::HelloRepeated),
+                }
+            };
         }
-    }
-
-    async fn dispatch(&self, caller: &Caller, operation: Operation) -> Result<Reply, Error> {
-        Ok(match operation {
-            // The session itself answers it.
-            Operation::Hello(_) => return Err(Error::HelloRepeated),
-            Operation::SendMessage(r) => Reply::SendMessage(self.send_message(caller, r).await?),
-            Operation::GetMessage(r) => Reply::GetMessage(self.get_message(caller, r).await?),
-            Operation::ListMessages(r) => Reply::ListMessages(self.list_messages(caller, r).await?),
-            Operation::ListEvents(r) => Reply::ListEvents(self.list_events(caller, r).await?),
-            Operation::EditMessage(r) => Reply::EditMessage(self.edit_message(caller, r).await?),
-            Operation::DeleteMessage(r) => Reply::DeleteMessage(self.delete_message(caller, r).await?),
-            Operation::AddReaction(r) => Reply::AddReaction(self.add_reaction(caller, r).await?),
-            Operation::RemoveReaction(r) => Reply::RemoveReaction(self.remove_reaction(caller, r).await?),
-            Operation::SendTyping(r) => Reply::SendTyping(self.send_typing(caller, r).await?),
-            Operation::GetUser(r) => Reply::GetUser(self.get_user(caller, r).await?),
-            Operation::ListUsers(r) => Reply::ListUsers(self.list_users(caller, r).await?),
-            Operation::UpdateUser(r) => Reply::UpdateUser(self.update_user(caller, r).await?),
-            Operation::GetPresence(r) => Reply::GetPresence(self.get_presence(caller, r).await?),
-            Operation::CreateUser(r) => Reply::CreateUser(self.create_user(Some(caller), r).await?),
-            Operation::CreateRoom(r) => Reply::CreateRoom(self.create_room(caller, r).await?),
-            Operation::GetRoom(r) => Reply::GetRoom(self.get_room(caller, r).await?),
-            Operation::UpdateRoom(r) => Reply::UpdateRoom(self.update_room(caller, r).await?),
-            Operation::ListRooms(r) => Reply::ListRooms(self.list_rooms(caller, r).await?),
-            Operation::AddMembers(r) => Reply::AddMembers(self.add_members(caller, r).await?),
-            Operation::RemoveMember(r) => Reply::RemoveMember(self.remove_member(caller, r).await?),
-            Operation::ListMembers(r) => Reply::ListMembers(self.list_members(caller, r).await?),
-            Operation::SetRole(r) => Reply::SetRole(self.set_role(caller, r).await?),
-            Operation::JoinRoom(r) => Reply::JoinRoom(self.join_room(caller, r).await?),
-            Operation::LeaveRoom(r) => Reply::LeaveRoom(self.leave_room(caller, r).await?),
-            Operation::BanMember(r) => Reply::BanMember(self.ban_member(caller, r).await?),
-            Operation::UnbanMember(r) => Reply::UnbanMember(self.unban_member(caller, r).await?),
-            Operation::ListInbox(r) => Reply::ListInbox(self.list_inbox(caller, r).await?),
-            Operation::MarkRead(r) => Reply::MarkRead(self.mark_read(caller, r).await?),
-            Operation::AcknowledgeDelivery(r) => {
-                Reply::AcknowledgeDelivery(self.acknowledge_delivery(caller, r).await?)
-            }
-            Operation::SetRoomHidden(r) => Reply::SetRoomHidden(self.set_room_hidden(caller, r).await?),
-            Operation::GetServer(_) => Reply::GetServer(self.get_server()),
-            Operation::ListReceipts(r) => Reply::ListReceipts(self.list_receipts(caller, r).await?),
+        Ok(carry_out! {
+            SendMessage send_message;
+            GetMessage get_message;
+            ListMessages list_messages;
+            ListEvents list_events;
+            EditMessage edit_message;
+            DeleteMessage delete_message;
+            AddReaction add_reaction;
+            RemoveReaction remove_reaction;
+            SendTyping send_typing;
+            GetUser get_user;
+            ListUsers list_users;
+            UpdateUser update_user;
+            GetPresence get_presence;
+            CreateRoom create_room;
+            GetRoom get_room;
+            UpdateRoom update_room;
+            ListRooms list_rooms;
+            AddMembers add_members;
+            RemoveMember remove_member;
+            ListMembers list_members;
+            SetRole set_role;
+            JoinRoom join_room;
+            LeaveRoom leave_room;
+            BanMember ban_member;
+            UnbanMember unban_member;
+            ListInbox list_inbox;
+            MarkRead mark_read;
+            AcknowledgeDelivery acknowledge_delivery;
+            SetRoomHidden set_room_hidden;
+            ListReceipts list_receipts;
         })
     }
 

@@ -13,13 +13,14 @@ use parlance_store::{StoreError, StoredRoom, UserRoom};
 
 use super::parse;
 use super::views::{room_to_proto, seen_by};
+use crate::gate::Admitted;
 use crate::turns::Turn;
 use crate::{Api, Error};
 
 impl Api {
     pub(crate) async fn create_room(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::CreateRoomRequest,
     ) -> Result<v1::CreateRoomResponse, Error> {
         self.ensure_user(caller).await?;
@@ -110,7 +111,7 @@ impl Api {
 
     pub(crate) async fn get_room(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::GetRoomRequest,
     ) -> Result<v1::GetRoomResponse, Error> {
         let id = parse::room_id(&request.room_id)?;
@@ -128,7 +129,7 @@ impl Api {
 
     pub(crate) async fn list_rooms(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::ListRoomsRequest,
     ) -> Result<v1::ListRoomsResponse, Error> {
         let size = parse::page_size(request.page_size)?;
@@ -176,7 +177,7 @@ impl Api {
 
     pub(crate) async fn list_members(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::ListMembersRequest,
     ) -> Result<v1::ListMembersResponse, Error> {
         let id = parse::room_id(&request.room_id)?;
@@ -191,7 +192,7 @@ impl Api {
 
     pub(crate) async fn update_room(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::UpdateRoomRequest,
     ) -> Result<v1::UpdateRoomResponse, Error> {
         let visibility = match request.history_visibility {
@@ -210,7 +211,7 @@ impl Api {
 
     pub(crate) async fn add_members(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::AddMembersRequest,
     ) -> Result<v1::AddMembersResponse, Error> {
         if request.user_ids.is_empty() || request.user_ids.len() > MAX_MEMBERS_PER_REQUEST {
@@ -233,7 +234,7 @@ impl Api {
 
     pub(crate) async fn remove_member(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::RemoveMemberRequest,
     ) -> Result<v1::RemoveMemberResponse, Error> {
         let user = parse::user_id("user_id", &request.user_id)?;
@@ -244,7 +245,7 @@ impl Api {
 
     pub(crate) async fn ban_member(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::BanMemberRequest,
     ) -> Result<v1::BanMemberResponse, Error> {
         let user = parse::user_id("user_id", &request.user_id)?;
@@ -255,7 +256,7 @@ impl Api {
 
     pub(crate) async fn unban_member(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::UnbanMemberRequest,
     ) -> Result<v1::UnbanMemberResponse, Error> {
         let user = parse::user_id("user_id", &request.user_id)?;
@@ -266,7 +267,7 @@ impl Api {
 
     pub(crate) async fn set_role(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::SetRoleRequest,
     ) -> Result<v1::SetRoleResponse, Error> {
         let user = parse::user_id("user_id", &request.user_id)?;
@@ -284,7 +285,7 @@ impl Api {
 
     pub(crate) async fn join_room(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::JoinRoomRequest,
     ) -> Result<v1::JoinRoomResponse, Error> {
         let turn = self.turn_as_user(caller, &parse::room_id(&request.room_id)?).await?;
@@ -295,7 +296,7 @@ impl Api {
 
     pub(crate) async fn leave_room(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::LeaveRoomRequest,
     ) -> Result<v1::LeaveRoomResponse, Error> {
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
@@ -306,7 +307,7 @@ impl Api {
     /// Carries out an action that answers with where it stands in the log.
     pub(crate) async fn change(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         asked: Asked<'_>,
         action: Action,
     ) -> Result<v1::Outcome, Error> {
@@ -317,7 +318,7 @@ impl Api {
     async fn change_in_turn(
         &self,
         turn: Option<Turn>,
-        caller: &Caller,
+        caller: &Admitted,
         asked: Asked<'_>,
         action: Action,
     ) -> Result<v1::Outcome, Error> {

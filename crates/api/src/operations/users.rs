@@ -11,6 +11,7 @@ use ring::digest::{SHA256, digest};
 use super::parse;
 use super::views::user_to_proto;
 use crate::auth::ME;
+use crate::gate::Admitted;
 use crate::limits::LOCAL_TOKEN;
 use crate::{Api, Error};
 
@@ -18,7 +19,7 @@ impl Api {
     /// `caller` may be missing in local mode only.
     pub(crate) async fn create_user(
         &self,
-        caller: Option<&Caller>,
+        caller: Option<&Admitted>,
         request: v1::CreateUserRequest,
     ) -> Result<v1::CreateUserResponse, Error> {
         let id = if request.user_id.is_empty() {
@@ -50,7 +51,7 @@ impl Api {
 
     pub(crate) async fn get_user(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::GetUserRequest,
     ) -> Result<v1::GetUserResponse, Error> {
         let id = parse::user_or_me(&caller.user, &request.user_id)?;
@@ -63,7 +64,7 @@ impl Api {
 
     pub(crate) async fn list_users(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::ListUsersRequest,
     ) -> Result<v1::ListUsersResponse, Error> {
         if !self.auth().is_local() && !caller.is_service {
@@ -78,7 +79,7 @@ impl Api {
 
     pub(crate) async fn update_user(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         request: v1::UpdateUserRequest,
     ) -> Result<v1::UpdateUserResponse, Error> {
         let id = parse::user_or_me(&caller.user, &request.user_id)?;
@@ -111,7 +112,7 @@ impl Api {
 
     pub(crate) async fn get_presence(
         &self,
-        _caller: &Caller,
+        _caller: &Admitted,
         request: v1::GetPresenceRequest,
     ) -> Result<v1::GetPresenceResponse, Error> {
         if request.user_ids.len() > MAX_PRESENCE_USERS {

@@ -1,0 +1,228 @@
+//! The one way in. Every call over every door passes here, in this order: who it is, their limits, a
+//! deadline, a span, the audit log, the metrics.
+//!
+//! Operations take an [`Admitted`] caller, which nothing else makes, and a request that has a row in
+//! [`calls`]: an operation that went past the gate would not compile.
+
+mod calls;
+use std::num::NonZeroU32;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use governor::clock::Clock as _;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use parlance_core::{Caller, Clock, UserId};
+use parlance_proto::error::Failure;
+use tokio::time::{Instant, timeout};
+use tracing::Instrument;
+
+pub(crate) use self::calls::Call;
+use self::calls::{Class, Operation};
+use crate::Error;
+use crate::auth::Auth;
+use crate::limits::OPERATION_TIMEOUT;
+
+pub(crate) struct Gate {
+    auth: Arc<Auth>,
+    rates: Option<DefaultKeyedRateLimiter<UserId>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A caller whose call has passed the gate.
+pub(crate) struct Admitted(Caller);
+
+impl Deref for Admitted {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+impl From<Caller> for Admitted {
+    fn from(caller: Caller) -> Self {
+        Self(caller)
+    }
+}
+
+impl Gate {
+    /// `user_rate` calls a second of each user, and a burst of twice as many; `None` is no limit.
+    pub(crate) fn new(auth: Arc<Auth>, user_rate: Option<NonZeroU32>, clock: Arc<dyn Clock>) -> Self {
+        let burst = |rate: NonZeroU32| rate.saturating_mul(NonZeroU32::MIN.saturating_add(1));
+        let quota = |rate| Quota::per_second(rate).allow_burst(burst(rate));
+        Self { auth, rates: user_rate.map(|rate| RateLimiter::keyed(quota(rate))), clock }
+    }
+
+    pub(crate) fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// Who calls.
+    pub(crate) fn identify(&self, authorization: Option<&str>) -> Result<Caller, Error> {
+        self.auth.verify(authorization, self.clock.now())
+    }
+
+    /// The same where, in local mode, the first call of all has no token yet.
+    pub(crate) fn identify_or_first(&self, authorization: Option<&str>) -> Result<Option<Caller>, Error> {
+        match self.identify(authorization) {
+            Err(Error::TokenMissing) if self.auth.is_local() => Ok(None),
+            caller => caller.map(Some),
+        }
+    }
+
+    pub(crate) fn check_rate(&self, caller: &Caller) -> Result<(), Error> {
+        let Some(rates) = &self.rates else { return Ok(()) };
+        rates.check_key(&caller.user).map_err(|not_until| {
+            let wait = not_until.wait_time_from(governor::clock::DefaultClock::default().now());
+            Error::RateLimited(wait)
+        })
+    }
+
+    /// Forgets users who have not called for a while.
+    pub(crate) fn trim(&self) {
+        if let Some(rates) = &self.rates {
+            rates.retain_recent();
+        }
+    }
+
+    /// Has `carry_out` answer `request` for `caller`.
+    pub(crate) async fn pass<Q: Call, T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        caller: Caller,
+        request: Q,
+        carry_out: impl FnOnce(Admitted, Q) -> F,
+    ) -> Result<T, Error> {
+        let operation = Q::operation();
+        if let Err(refused) = self.check_rate(&caller) {
+            count_failure(operation, &refused);
+            return Err(refused);
+        }
+        let audited = Audited::of(operation, &caller);
+        let span = tracing::debug_span!("call", operation = operation.name, user = %caller.user);
+        let begun = Instant::now();
+        let carrying_out = carry_out(Admitted(caller), request).instrument(span);
+        let result = timeout(OPERATION_TIMEOUT, carrying_out).await.unwrap_or(Err(Error::Timeout));
+        measure(operation, begun, &result);
+        if let Some(audited) = audited {
+            audited.log(operation, &result);
+        }
+        result
+    }
+
+    /// The same for a call that may have no caller yet: see [`Self::identify_or_first`].
+    pub(crate) async fn pass_first<Q: Call, T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        caller: Option<Caller>,
+        request: Q,
+        carry_out: impl FnOnce(Option<Admitted>, Q) -> F,
+    ) -> Result<T, Error> {
+        match caller {
+            Some(caller) => {
+                self.pass(caller, request, |caller, request| carry_out(Some(caller), request)).await
+            }
+            None => {
+                let begun = Instant::now();
+                let carrying_out = carry_out(None, request);
+                let result = timeout(OPERATION_TIMEOUT, carrying_out).await.unwrap_or(Err(Error::Timeout));
+                measure(Q::operation(), begun, &result);
+                result
+            }
+        }
+    }
+}
+
+fn measure<T>(operation: &Operation, begun: Instant, result: &Result<T, Error>) {
+    operation.meters().seconds.record(begun.elapsed());
+    match result {
+        Ok(_) => operation.meters().succeeded.increment(1),
+        Err(error) => count_failure(operation, error),
+    }
+}
+
+fn count_failure(operation: &Operation, error: &Error) {
+    let reason = Failure::from(error.clone()).reason;
+    metrics::counter!("parlance_calls_total", "operation" => operation.name, "code" => reason).increment(1);
+}
+
+/// Who decides about others is on record, and whatever the app's own backend changes. What is said is not.
+struct Audited {
+    user: UserId,
+    is_service: bool,
+}
+
+impl Audited {
+    fn of(operation: &Operation, caller: &Caller) -> Option<Self> {
+        let is_app = caller.is_service && operation.class == Class::Change;
+        let is_audited = operation.class == Class::Authority || is_app;
+        is_audited.then(|| Self { user: caller.user.clone(), is_service: caller.is_service })
+    }
+
+    fn log<T>(&self, operation: &Operation, result: &Result<T, Error>) {
+        let Self { user, is_service } = self;
+        let refused = result.as_ref().err().map(|error| Failure::from(error.clone()).reason);
+        tracing::info!(target: "parlance::audit", operation = operation.name, %user, is_service, refused);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use parlance_core::SystemClock;
+    use parlance_faults::fixture::user;
+    use parlance_proto::v1;
+
+    use super::*;
+
+    fn gate(user_rate: Option<NonZeroU32>) -> Gate {
+        Gate::new(Arc::new(Auth::local(b"test")), user_rate, Arc::new(SystemClock))
+    }
+
+    fn alice() -> Caller {
+        Caller { user: user("alice"), is_service: false, expires_at: u64::MAX }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_ends_in_time_whatever_it_waits_for() {
+        let request = v1::GetRoomRequest::default();
+        let gate = gate(None);
+        let never = gate.pass(alice(), request, |_, _| std::future::pending::<Result<(), Error>>());
+        let ended = timeout(OPERATION_TIMEOUT + Duration::from_secs(1), never).await.expect("it ends");
+        assert_eq!(ended, Err(Error::Timeout));
+    }
+
+    #[tokio::test]
+    async fn limits_come_before_the_operation() {
+        let gate = gate(NonZeroU32::new(1));
+        let mut carried_out = 0;
+        for _ in 0..5 {
+            let passed = gate.pass(alice(), v1::GetRoomRequest::default(), |caller, _| {
+                carried_out += 1;
+                let user = caller.user.clone();
+                async move { Ok(user) }
+            });
+            let passed = passed.await;
+            assert!(matches!(passed, Ok(_) | Err(Error::RateLimited(_))), "{passed:?}");
+        }
+        assert_eq!(carried_out, 2, "a burst of twice the rate");
+    }
+
+    #[test]
+    fn decisions_about_others_are_audited_and_what_people_say_is_not() {
+        let service = Caller { is_service: true, ..alice() };
+        let audited = |operation, caller: &Caller| Audited::of(operation, caller).is_some();
+        assert!(audited(v1::BanMemberRequest::operation(), &alice()));
+        assert!(!audited(v1::SendMessageRequest::operation(), &alice()));
+        assert!(audited(v1::SendMessageRequest::operation(), &service));
+        assert!(!audited(v1::ListRoomsRequest::operation(), &service));
+    }
+
+    #[test]
+    fn only_the_first_call_in_local_mode_has_no_token() {
+        let local = gate(None);
+        assert_eq!(local.identify(None), Err(Error::TokenMissing));
+        assert_eq!(local.identify_or_first(None), Ok(None));
+        assert!(local.identify_or_first(Some("Bearer nonsense")).is_err());
+    }
+}
