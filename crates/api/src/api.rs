@@ -13,6 +13,7 @@ use parlance_runtime::map::Map;
 use parlance_sessions::Sessions;
 use parlance_store::{RoomIds, Store};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -163,14 +164,17 @@ impl Api {
         api
     }
 
-    /// Ends what still runs: to be called once no more calls come in.
-    pub async fn stop(&self) {
+    /// Ends what still runs: to be called once no more calls come in. Returns whether all of it ended by
+    /// `deadline`.
+    pub async fn stop(&self, deadline: Duration) -> bool {
         self.departure.shutdown().cancel();
         self.end.cancel();
         self.rooms.close();
         self.tasks.close();
-        self.tasks.wait().await;
+        let ended = timeout(deadline, self.tasks.wait()).await.is_ok();
+        // Whatever else still hangs.
         self.cluster.last_words().await;
+        ended
     }
 
     /// The id of this node, new at every start.

@@ -35,6 +35,10 @@ pub struct Cluster {
     /// Rooms that are followed up at the same time.
     pub(crate) hints: Places,
     pub(crate) follow_ups: FollowUps,
+    /// Rooms and users that are compared with the store at the same time.
+    pub(crate) comparing: Places,
+    /// Rooms that are announced again at the same time.
+    pub(crate) announcing: Places,
     pub(crate) missed: Missed,
     /// Users who came or went while the registry was out of reach.
     pub(crate) unreported: Mutex<BTreeSet<UserId>>,
@@ -83,6 +87,8 @@ impl Cluster {
             reads: Budget::new(pace.reads_per_second, RECOVERY_BURST),
             hints: Places::new(sizes.head_hints, sizes.stalled_hints),
             follow_ups: FollowUps::default(),
+            comparing: Places::new(sizes.recovery_concurrency, sizes.stalled_hints),
+            announcing: Places::new(sizes.recovery_concurrency, sizes.stalled_hints),
             missed: Missed::default(),
             unreported: Mutex::default(),
             unsettled: Unsettled::default(),

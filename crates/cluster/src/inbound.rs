@@ -93,7 +93,9 @@ impl Cluster {
                 let chunk = hint.chunk.and_then(convert::chunk_from);
                 self.follow_up(tasks, envelope::head_after(hint.room_id, chunk.as_ref()));
             }
-            Content::Head(_) | Content::Signal(_) => self.take(rooms, tasks, content),
+            Content::Head(_) => self.take(rooms, tasks, content),
+            // Clients take it for the server's word.
+            Content::Signal(_) => metrics::counter!("parlance_signals_unverified_total").increment(1),
             Content::Forward(_) | Content::Forwarded(_) | Content::Contended(_) => {
                 metrics::counter!("parlance_commands_unverified_total").increment(1);
                 tracing::debug!("ignoring a command of a node that does not say which fleet it is of");

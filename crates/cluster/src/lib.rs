@@ -8,6 +8,7 @@
 //! implements [`RoomCommands`]. Knows nothing of the actors that decide, or of sessions.
 #![warn(missing_docs)]
 
+mod announce;
 mod audience;
 mod budget;
 mod cluster;

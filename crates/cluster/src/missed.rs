@@ -11,6 +11,8 @@ use crate::uncompared::Uncompared;
 pub(crate) struct Missed {
     pub(crate) state: Mutex<MissedState>,
     pub(crate) wake: Notify,
+    /// Something was committed that others could not be told.
+    pub(crate) unpublished: Notify,
     /// Rooms and users still to be compared with the store in this round.
     pub(crate) left: AtomicUsize,
     pub(crate) uncompared: Uncompared,
@@ -26,8 +28,6 @@ pub(crate) struct MissedState {
     pub(crate) done: u64,
     /// A node that was lost may still be writing: look again until then.
     pub(crate) again_until: Option<Instant>,
-    /// Something was committed that others could not be told.
-    pub(crate) unpublished: bool,
     /// Since when publishing has failed, until everything is published or others are informed.
     pub(crate) unpublished_since: Option<Instant>,
     /// The last round was cut short: the next one is not.

@@ -95,6 +95,8 @@ impl Uncompared {
                 let due: Vec<Target> = due
                     .map(|(target, entry)| {
                         entry.is_stale = false;
+                        // Under way until it is noted what came of it.
+                        entry.due = now + UNDER_WAY;
                         target.clone()
                     })
                     .collect();
@@ -118,6 +120,9 @@ impl Uncompared {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Longer than a try takes.
+const UNDER_WAY: Duration = Duration::from_secs(3_600);
 
 fn backoff(failures: u32) -> Duration {
     match failures.checked_sub(1) {

@@ -7,7 +7,7 @@ use parlance_api::services::Services;
 use parlance_api::{Api, Parts};
 use parlance_cluster::Departure;
 use parlance_core::{Clock, ClockMonitor, SystemClock};
-use parlance_registry::{Local, NodeId, Registry};
+use parlance_registry::{Health, Local, NodeId, Registry};
 use parlance_runtime::BoundedClock;
 use parlance_store::{Durability, Embedded, Store};
 use tokio_util::sync::CancellationToken;
@@ -96,15 +96,17 @@ impl Node {
 
     /// Finishes what is under way, once nothing new comes in, and closes the store.
     pub(crate) async fn stop(&self, deadline: Duration) {
-        if tokio::time::timeout(deadline, self.api.stop()).await.is_err() {
+        if !self.api.stop(deadline).await {
             tracing::warn!("rooms did not end in time");
         }
         self.end.cancel();
         self.watches.close();
         self.watches.wait().await;
+        // A node that does not reach the registry does not know who else there is.
+        let knows_others = *self.registry.health().borrow() == Health::Connected;
         self.registry.close().await;
         // Which nodes are left is known best once this one has left.
-        if let Some(claim) = &self.claim {
+        if let Some(claim) = self.claim.as_ref().filter(|_| knows_others) {
             claim.stop(self.registry.as_ref()).await;
         }
         if let Some(store) = &self.embedded {

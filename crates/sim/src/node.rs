@@ -104,7 +104,7 @@ impl Node {
 
     /// Ends it once its sessions are gone.
     pub async fn stop(&self) {
-        self.api.stop().await;
+        self.api.stop(Duration::from_secs(3_600)).await;
         self.registry.close().await;
     }
 }

@@ -3,8 +3,9 @@
 use futures::FutureExt;
 use parlance_cluster::envelope::{self, Content};
 use parlance_core::RoomId;
+use parlance_delivery::SharedFrame;
 use parlance_hub::{Mailbox, Terms, Waken};
-use parlance_proto::cluster::v1::Forward;
+use parlance_proto::cluster::v1::{Forward, SignalHint};
 use parlance_proto::v1;
 use parlance_registry::Notice;
 use parlance_store::Store as _;
@@ -111,4 +112,24 @@ async fn commands_of_nodes_without_a_fleet_are_not_carried_out() {
     .await;
     assert_eq!(chunk.events().len(), 1);
     assert_eq!(chunk.events()[0].request.as_str(), "verified");
+}
+
+/// Clients take a signal for the server's word.
+#[tokio::test]
+async fn signals_of_nodes_without_a_fleet_reach_nobody() {
+    let (node, room) = TestNode::with_group().await;
+    let bob = node.api.hub().open(&user("bob"), None);
+    let profile = v1::User { user_id: "alice".to_owned(), name: "Mallory".to_owned(), ..Default::default() };
+    let frame = SharedFrame::signal(v1::signal::Signal::UserUpdated(profile));
+    let hint = SignalHint {
+        room_ids: vec![room.to_string()],
+        user_ids: vec!["bob".to_owned()],
+        frame: frame.proto().clone(),
+        ..SignalHint::default()
+    };
+    let signal = || envelope::encode(Content::Signal(hint.clone()));
+    receive(&node, [Notice::Unverified(signal())]).await;
+    assert_eq!(signals(&bob), 0);
+    receive(&node, [Notice::Payload(signal())]).await;
+    assert_eq!(signals(&bob), 1);
 }

@@ -21,6 +21,8 @@ pub(super) struct Outage {
     /// Users are online on another node too.
     elsewhere: AtomicBool,
     published: mpsc::UnboundedSender<(Vec<UserId>, Bytes)>,
+    /// As many publishes fail.
+    pub(super) failing_publishes: AtomicUsize,
     /// How often other nodes were made to read the store.
     pub(super) reports: AtomicUsize,
 }
@@ -56,6 +58,10 @@ impl Registry for Outage {
 
     async fn publish(&self, to: To<'_>, payload: Bytes) -> Result<(), RegistryError> {
         self.check(())?;
+        let fail = |left: usize| left.checked_sub(1);
+        if self.failing_publishes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fail).is_ok() {
+            return Err(RegistryError::Unavailable);
+        }
         let _ = self.published.send((to.users.to_vec(), payload));
         Ok(())
     }
@@ -98,6 +104,7 @@ pub(super) async fn start() -> (TestNode, Arc<Outage>, Published) {
         health: watch::Sender::new(Health::Connected),
         elsewhere: AtomicBool::new(false),
         published,
+        failing_publishes: AtomicUsize::new(0),
         reports: AtomicUsize::new(0),
     });
     let node = TestNode::start_with_registry(registry.clone());

@@ -12,6 +12,7 @@ use v1::event::Body;
 use v1::server_frame::Frame;
 
 use super::receive;
+use super::rooms::delivered_within;
 use crate::testing::{Conversation, TestNode, add, caller, group, remove, say, user};
 
 /// All hints of it are lost: the session is still that of the membership before.
@@ -120,4 +121,16 @@ async fn hints_of_a_room_that_cannot_be_read_have_no_other_room_compared() {
     assert!(reads < ROOMS, "{reads}");
     node.store.damaged.lock().unwrap().clear();
     settles(&node, &rooms[0]).await;
+}
+
+/// Of those, three at a time would take ten seconds each.
+#[tokio::test(start_paused = true)]
+async fn rooms_that_hang_do_not_hold_up_others_that_are_compared() {
+    let (node, rooms, _listening) = with_rooms().await;
+    let (whole, hanging) = rooms.split_first().unwrap();
+    hanging.iter().take(5).for_each(|room| node.store.hang(room));
+    let said = say(&node.other(), whole, "unheard").await;
+    // The last one is compared first, mostly.
+    receive(&node, [Notice::Missed]).await;
+    assert!(delivered_within(&node, whole, said, Duration::from_secs(9)).await);
 }

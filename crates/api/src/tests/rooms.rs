@@ -45,7 +45,7 @@ async fn room_that_is_asked_while_the_node_ends_does_not_keep_it() {
     let command = Command { actor: user("alice"), request, after: None, action };
     node.api.rooms().submit(&room.info.id, command).await.unwrap();
     assert_eq!(node.api.rooms().usage(), (0, 0));
-    soon(node.api.stop()).await;
+    soon(node.api.stop(Duration::from_secs(3_600))).await;
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn node_that_ends_does_not_wait_for_what_may_land() {
     let (node, room) = TestNode::with_group().await;
     send_unanswered(&node, &room, "late").await;
     let begun = Instant::now();
-    node.api.stop().await;
+    node.api.stop(Duration::from_secs(3_600)).await;
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
@@ -255,5 +255,5 @@ async fn next_message_tells_of_who_was_added_by_a_node_that_died() {
     }
     assert!(matches!(&said[0], Content::Head(hint) if hint.user_ids == ["carol"]), "{said:?}");
     assert!(matches!(&said[1], Content::Chunk(_)), "once is enough: {said:?}");
-    dead.stop().await;
+    dead.stop(Duration::from_secs(3_600)).await;
 }

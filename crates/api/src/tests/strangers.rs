@@ -1,6 +1,7 @@
 //! What someone who never was a member learns of a room: nothing, not even by how long it takes.
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlance_core::RoomId;
 use parlance_proto::error::Failure;
@@ -188,7 +189,7 @@ async fn check(kind: v1::RoomKind) {
         let (_, again) = answer(&node, &other, not_there).await;
         assert_eq!(again, expected, "once more");
         for api in [fresh, other] {
-            api.stop().await;
+            api.stop(Duration::from_secs(3_600)).await;
         }
     }
 }

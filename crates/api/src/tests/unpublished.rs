@@ -5,18 +5,20 @@ use std::time::Duration;
 use parlance_core::RoomId;
 use parlance_faults::ControlledStore;
 use parlance_faults::fixture::group;
+use parlance_registry::Notice;
 use parlance_rooms::Error;
 use parlance_store::StoreError;
 use tokio::time::sleep;
 
 use super::outage::{Outage, start};
-use crate::testing::{TestNode, say, user};
+use super::receive;
+use crate::testing::{TestNode, say, soon, user};
 
 /// Checks that other nodes are not made to read the store, neither now nor when this node ends.
 async fn leaves_others_alone(node: &TestNode, registry: &Outage) {
     sleep(Duration::from_secs(60)).await;
     assert_eq!(registry.reports.load(Ordering::SeqCst), 0);
-    node.api.stop().await;
+    node.api.stop(Duration::from_secs(3_600)).await;
     assert_eq!(registry.reports.load(Ordering::SeqCst), 0, "at its end");
 }
 
@@ -40,6 +42,49 @@ async fn a_room_that_was_never_created_is_not_announced_for_ever() {
     assert_eq!(failed.unwrap_err(), Error::Store(StoreError::Overloaded));
     sleep(ControlledStore::LATE_APPEND).await;
     leaves_others_alone(&node, &registry).await;
+}
+
+/// However long it takes to compare all that is here with the store.
+#[tokio::test]
+async fn a_publish_that_failed_is_made_up_for_while_rooms_are_compared() {
+    let (node, registry, mut published) = start().await;
+    let mut hanging = Vec::new();
+    for number in 0..5 {
+        let created = node.api.rooms().create(group(&format!("hanging-{number}"))).await.unwrap();
+        let room = created.into_parts().0.info.id;
+        hanging.push(node.live("bob", &room).await);
+        node.store.hang(&room);
+    }
+    let whole = node.api.rooms().create(group("whole")).await.unwrap().into_parts().0.info.id;
+    while published.try_recv().is_ok() {}
+    receive(&node, [Notice::Missed]).await;
+    // The round has begun, and what was written here is announced once more.
+    let id = whole.as_str().as_bytes();
+    let is_of_whole = |payload: &[u8]| payload.windows(id.len()).any(|some| some == id);
+    while !is_of_whole(&soon(published.recv()).await.unwrap().1) {}
+    registry.failing_publishes.store(1, Ordering::SeqCst);
+    say(&node.api, &whole, "hello").await;
+    soon(published.recv()).await.unwrap();
+    assert!(!node.api.recovery().settled, "long before the end of that");
+}
+
+/// Whatever else does not end.
+#[tokio::test(start_paused = true)]
+async fn last_words_are_said_although_a_room_hangs() {
+    let (node, registry, _published) = start().await;
+    let hanging = node.api.rooms().create(group("hanging")).await.unwrap().into_parts().0.info.id;
+    let whole = node.api.rooms().create(group("whole")).await.unwrap().into_parts().0.info.id;
+    node.store.hold_appends();
+    node.store.hang(&hanging);
+    let api = node.api.clone();
+    let never = tokio::spawn(async move { say(&api, &hanging, "hello").await });
+    sleep(Duration::from_secs(1)).await;
+    node.store.land_appends().await;
+    registry.failing_publishes.store(usize::MAX, Ordering::SeqCst);
+    say(&node.api, &whole, "hello").await;
+    assert!(!node.api.stop(Duration::from_secs(10)).await, "a room does not end");
+    assert!(registry.reports.load(Ordering::SeqCst) > 0, "others have to read the store");
+    never.abort();
 }
 
 /// More than are remembered: others have to find out for themselves.

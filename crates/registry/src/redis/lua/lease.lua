@@ -41,8 +41,12 @@ end
 local function rest()
   if others then return 0 end
   local claimed = tonumber(redis.call('HGET', fleet, 'claimed') or 0)
-  -- The clock of Redis may have been set back.
-  return claimed > now and wait or math.max(0, claimed + wait - now)
+  if claimed > now then
+    -- The clock of Redis was set back: the wait begins anew, and passes.
+    claimed = now
+    redis.call('HSET', fleet, 'claimed', string.format('%.0f', now))
+  end
+  return math.max(0, claimed + wait - now)
 end
 
 local joins = verb == 'take' or (verb == 'renew' and held) or (verb == 'claim' and (recorded or not others))

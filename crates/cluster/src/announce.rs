@@ -1,0 +1,109 @@
+//! Telling other nodes what they could not be told when it was written here.
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, stream};
+use parlance_core::RoomId;
+use parlance_hub::Terms;
+use parlance_store::StoreError;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::cluster::Cluster;
+use crate::limits::{COMPARED_WITHIN, LAST_WORDS_WITHIN, RECOVERY_AGAIN, REPORT_UNPUBLISHED};
+use crate::written::Written;
+
+impl Cluster {
+    /// Something was committed that others could not be told.
+    pub(crate) fn announce_again(&self) {
+        let mut missed = self.missed();
+        missed.unpublished_since.get_or_insert_with(Instant::now);
+        drop(missed);
+        self.missed.unpublished.notify_one();
+    }
+
+    /// Announces what could not be published, soon and again and again. By itself: comparing all that is
+    /// here with the store may take minutes.
+    pub(crate) async fn announce_untold(&self) {
+        loop {
+            self.missed.unpublished.notified().await;
+            // Once the registry is back, a round announces everything.
+            if !self.is_away() {
+                self.announce_written(|written| written.untold.is_some()).await;
+                self.report_unpublished();
+            }
+            sleep(RECOVERY_AGAIN).await;
+        }
+    }
+
+    /// Has other nodes informed if publishing fails for a while although the registry is there.
+    pub(crate) fn report_unpublished(&self) {
+        if !self.written.iter().any(|written| written.is_untold()) {
+            self.missed().unpublished_since = None;
+            return;
+        }
+        let mut missed = self.missed();
+        if missed.unpublished_since.is_some_and(|since| since.elapsed() >= REPORT_UNPUBLISHED) {
+            missed.unpublished_since = Some(Instant::now());
+            drop(missed);
+            tracing::warn!("cannot publish for a while, having other nodes read the store");
+            self.registry.report_unpublished();
+        }
+    }
+
+    /// Tells other nodes where the rooms are that were written here.
+    pub(crate) async fn announce_written(&self, which: impl Fn(&Written) -> bool) {
+        let written = self.written.iter().filter(|entry| which(entry.value()));
+        let mut rooms: Vec<RoomId> = written.map(|entry| entry.key().clone()).collect();
+        rooms.sort();
+        stream::iter(rooms)
+            // Of these, few are under way: one that hangs holds up no others.
+            .for_each_concurrent(
+                self.sizes.recovery_concurrency + self.sizes.stalled_hints,
+                |room| async move {
+                    self.reads.take().await;
+                    if let Err(error) = self.announcing.run(self.announce_stored(&room, None)).await {
+                        tracing::warn!(%error, "cannot announce a room; trying again");
+                        self.note_written(&room, |written| written.not_told(0, BTreeSet::new()));
+                        self.announce_again();
+                    }
+                },
+            )
+            .await;
+    }
+
+    /// Delivers the end of a room as it is stored, and announces it unless it was `announced` before.
+    /// Returns the head; 0 where there is no room. A room that hangs holds up no others.
+    pub(crate) async fn announce_stored(
+        &self,
+        room: &RoomId,
+        announced: Option<u64>,
+    ) -> Result<u64, StoreError> {
+        let announcing = timeout(COMPARED_WITHIN, self.announce_end(room, announced));
+        announcing.await.unwrap_or_else(|_| Err(StoreError::Unreachable("a room to announce".to_owned())))
+    }
+
+    async fn announce_end(&self, room: &RoomId, announced: Option<u64>) -> Result<u64, StoreError> {
+        let Some(stored) = self.store.room(room).await? else { return Ok(0) };
+        let head = stored.head();
+        // For the sessions here, who may not have been told either.
+        self.hub.deliver(room, Terms::from(&stored.info), &stored.tail);
+        if announced != Some(head.seq()) {
+            let users = stored.tail.concerned().cloned().collect();
+            self.announce(room, head, users).await;
+        }
+        Ok(head.seq())
+    }
+
+    /// This node ends: what other nodes could not be told so far they are told now, or have to look
+    /// for themselves.
+    pub async fn last_words(&self) {
+        if !self.written.iter().any(|written| written.untold.is_some()) {
+            return;
+        }
+        let announced = self.announce_written(|written| written.untold.is_some());
+        let in_time = timeout(LAST_WORDS_WITHIN, announced).await.is_ok();
+        if !in_time || self.written.iter().any(|written| written.untold.is_some()) {
+            tracing::warn!("other nodes were not told of everything, having them read the store");
+            self.registry.report_unpublished();
+        }
+    }
+}
