@@ -73,7 +73,6 @@ openapi: build $(TOOLS)/ready ## what /openapi.json says, and the server by it
 # Over grpc-web each change of a room waits for the answer to the one before: thousands take minutes.
 SHORT := --skip absence --skip gap-races
 
-# Over gRPC the Rust client gives up after one fresh token that is refused, where the protocol grants a second.
 # Each generated and checked in its own way, and then all held against the same promises.
 clients: build $(TOOLS)/clients ## the clients in other languages, against the server that was built
 	cd clients/ts && npm run --silent build && npm run --silent check && npm run --silent size && npm run --silent docs
@@ -84,7 +83,7 @@ clients: build $(TOOLS)/clients ## the clients in other languages, against the s
 	PARLANCE_TRANSPORT=grpc-web tools/conformance $(SHORT) $(DEBUG_SERVER) -- node clients/ts/examples/lines.mjs
 	tools/conformance $(DEBUG_SERVER) -- node clients/node/chat.js --lines
 	tools/conformance $(DEBUG_SERVER) -- $(TOOLS)/venv/bin/python clients/python/chat.py --lines
-	tools/conformance --skip stale-token $(DEBUG_SERVER) -- target/debug/examples/lines
+	tools/conformance $(DEBUG_SERVER) -- target/debug/examples/lines
 	PARLANCE_TRANSPORT=websocket tools/conformance $(DEBUG_SERVER) -- target/debug/examples/lines
 
 browser: build $(TOOLS)/ready ## the web app, in Chromium

@@ -23,7 +23,7 @@ const PAGE_SIZE: u32 = 200;
 async fn main() -> Result<(), Box<dyn Error>> {
     let room = env::var("PARLANCE_ROOM")?;
     let (given, fresh) = mpsc::unbounded_channel();
-    let tokens = Tokens { first: env::var("PARLANCE_TOKEN")?, fresh: Mutex::new(fresh) };
+    let tokens = Tokens { last: Mutex::new(env::var("PARLANCE_TOKEN")?), fresh: Mutex::new(fresh) };
     let mut config = Config::with_tokens(Dialer::new(door()?, env::var("PARLANCE_SERVER")?), tokens);
     config.cursors = vec![v1::Cursor { room_id: room.clone(), seq: 0, epoch: 0 }];
     let (session, updates) = Session::start(config);
@@ -51,21 +51,22 @@ fn door() -> Result<Door, String> {
     }
 }
 
-/// The first token until it is refused, then those that the input gives.
+/// A token until it is refused, then those that the input gives.
 struct Tokens {
-    first: String,
+    last: Mutex<String>,
     fresh: Mutex<mpsc::UnboundedReceiver<String>>,
 }
 
 #[async_trait]
 impl TokenProvider for Tokens {
     async fn token(&self, refused: bool) -> Result<String, String> {
-        let mut fresh = self.fresh.lock().await;
+        let mut last = self.last.lock().await;
         if refused {
             println!("token");
-            return fresh.recv().await.ok_or_else(|| "the input has ended".to_owned());
+            let fresh = self.fresh.lock().await.recv().await;
+            *last = fresh.ok_or_else(|| "the input has ended".to_owned())?;
         }
-        Ok(self.first.clone())
+        Ok(last.clone())
     }
 }
 

@@ -30,8 +30,8 @@
 //! # }
 //! ```
 //!
-//! A service whose tokens expire gives a [`TokenProvider`]; only a token that is refused
-//! when it was fresh ends a session. A [`CursorStore`] keeps how far the application has
+//! A service whose tokens expire gives a [`TokenProvider`]; a session ends only where two
+//! fresh ones in a row are refused. A [`CursorStore`] keeps how far the application has
 //! each room, so that a restart goes on there:
 //!
 //! ```no_run

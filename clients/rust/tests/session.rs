@@ -112,15 +112,17 @@ async fn a_final_refusal_reaches_the_caller() {
 }
 
 #[tokio::test]
-async fn a_refused_token_ends_the_session() {
+async fn refused_tokens_end_the_session() {
     let mut fake = Fake::start(Door::Grpc).await;
     let (session, mut updates) = fake.session();
     let sending = tokio::spawn(async move { session.send_message(Message::to_room("r", "hi")).await });
-    let peer = fake.accept_silently().await;
-    peer.fail(Status::unauthenticated("expired")).await;
-    // It may have been refused in passing: it is tried once more, after a while.
-    let Update::Disconnected { retry_in, .. } = next(&mut updates).await else { panic!() };
-    assert!(retry_in >= Duration::from_secs(2));
+    // It may have been refused in passing: it is tried once more at once, and again after a while.
+    for at_once in [true, false] {
+        let peer = fake.accept_silently().await;
+        peer.fail(Status::unauthenticated("expired")).await;
+        let Update::Disconnected { retry_in, .. } = next(&mut updates).await else { panic!() };
+        assert_eq!(retry_in < Duration::from_secs(1), at_once);
+    }
     let peer = fake.accept_silently().await;
     peer.fail(Status::unauthenticated("expired")).await;
     let Update::Stopped(error) = next(&mut updates).await else { panic!() };
@@ -135,8 +137,10 @@ async fn an_error_that_ends_the_stream_decides_whether_to_come_back() {
         let (session, mut updates) = fake.session();
         let (peer, _) = fake.accept().await;
         peer.fail(Status::resource_exhausted("too many bad frames")).await;
+        let (peer, _) = fake.accept().await;
+        peer.fail(Status::unauthenticated("revoked")).await;
         for _ in 0..2 {
-            let (peer, _) = fake.accept().await;
+            let peer = fake.accept_silently().await;
             peer.fail(Status::unauthenticated("revoked")).await;
         }
         let mut failures = Vec::new();
@@ -145,7 +149,10 @@ async fn an_error_that_ends_the_stream_decides_whether_to_come_back() {
                 failures.push(error.failure().unwrap().code);
             }
         }
-        assert_eq!(failures, [Code::ResourceExhausted, Code::Unauthenticated, Code::Unauthenticated]);
+        assert_eq!(
+            failures,
+            [Code::ResourceExhausted, Code::Unauthenticated, Code::Unauthenticated, Code::Unauthenticated]
+        );
         let error = within(session.send_message(Message::to_room("r", "hi"))).await.unwrap_err();
         assert_eq!(error, ClientError::SessionEnded);
     }

@@ -116,7 +116,7 @@ impl Error {
     }
 
     /// Whether a Parlance server refused the identity: the only kind of error that can end
-    /// a session, once a fresh token was refused too.
+    /// a session, once fresh tokens were refused too.
     pub fn refuses_identity(&self) -> bool {
         self.failure().is_some_and(|failure| {
             // A proxy's refusal gives no reason of the contract, and passes.

@@ -154,6 +154,6 @@ pub enum Update {
         retry_in: Duration,
     },
     /// The session is over and this is the last update: it was closed, or its identity was
-    /// refused and that of a fresh token too.
+    /// refused and that of two fresh tokens too.
     Stopped(Error),
 }

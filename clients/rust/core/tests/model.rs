@@ -508,14 +508,21 @@ proptest! {
 }
 
 #[test]
-fn a_second_refusal_of_the_identity_ends_it_and_no_other_does() {
+fn a_third_refusal_of_the_identity_ends_it_and_no_other_does() {
     let mut world = World::new(1);
     let go = |world: &mut World| {
         for step in [Step::Network, Step::Network, Step::Serve, Step::Deliver, Step::Deliver] {
             world.step(step);
         }
     };
-    for code in [Code::NotFound, Code::Internal, Code::Unauthenticated, Code::PermissionDenied] {
+    let refusals = [
+        Code::NotFound,
+        Code::Internal,
+        Code::Unauthenticated,
+        Code::PermissionDenied,
+        Code::Unauthenticated,
+    ];
+    for code in refusals {
         world.step(Step::RefuseHello(code));
         go(&mut world);
         assert!(!world.core.is_ended());

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use parlance_client_core::{Core, Error, Input, Options, Output, Update};
+use parlance_client_core::{Code, Core, Error, Input, Options, Output, Update};
 use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
@@ -20,6 +20,7 @@ struct Session {
     sent: Vec<v1::ClientFrame>,
     answers: Vec<(u64, Result<Answer, Error>)>,
     disconnected: Vec<(Option<Error>, Duration)>,
+    stopped: Option<Error>,
     connects: Vec<Duration>,
     token_requests: Vec<bool>,
 }
@@ -33,6 +34,7 @@ impl Session {
             sent: Vec::new(),
             answers: Vec::new(),
             disconnected: Vec::new(),
+            stopped: None,
             connects: Vec::new(),
             token_requests: Vec::new(),
         };
@@ -62,6 +64,21 @@ impl Session {
     fn lose(&mut self) {
         let connection = self.connection;
         self.input(Input::Lost { connection, error: None });
+    }
+
+    /// The server takes the token not, or not any more.
+    fn refuse_token(&mut self) {
+        let (code, reason) = (Code::Unauthenticated.into(), "token_expired".to_owned());
+        let error = v1::Error { code, reason, ..Default::default() };
+        let (connection, error) = (self.connection, Some(error.into()));
+        self.input(Input::Lost { connection, error });
+    }
+
+    /// Ticks once, at the next time that is asked for; returns how long that takes.
+    fn wait(&mut self) -> Duration {
+        let waited = self.core.timeout().unwrap() - self.now;
+        self.pass(waited);
+        waited
     }
 
     fn call(&mut self, id: u64) {
@@ -103,6 +120,7 @@ impl Session {
                     Output::Update { update: Update::Disconnected { error, retry_in }, .. } => {
                         self.disconnected.push((error, retry_in));
                     }
+                    Output::Update { update: Update::Stopped(error), .. } => self.stopped = Some(error),
                     Output::Update { .. } | Output::Disconnect => {}
                 }
             }
@@ -238,4 +256,46 @@ fn a_typing_signal_is_not_kept_for_later() {
     let typing = Operation::SendTyping(v1::SendTypingRequest::default());
     session.input(Input::Call { id: 1, operation: typing });
     assert!(matches!(&session.answers[..], [(1, Err(Error::Io(_)))]));
+}
+
+#[test]
+fn a_second_fresh_token_is_tried_some_seconds_after_the_first_was_refused() {
+    let mut session = Session::start();
+    session.refuse_token();
+    assert!(session.wait() < SECOND, "the first one at once");
+    session.refuse_token();
+    // No wake hurries it: whatever refuses the tokens needs time to pass.
+    session.input(Input::Wake);
+    assert_eq!(session.connects.len(), 2);
+    assert!(session.wait() > SECOND * 2);
+    session.connect();
+    assert_eq!((session.token_requests, session.stopped), (vec![false, true, true], None));
+}
+
+#[test]
+fn a_session_ends_once_two_fresh_tokens_were_refused() {
+    let mut session = Session::open();
+    session.pass(SECOND * 12);
+    session.call(1);
+    for _ in 0..2 {
+        session.refuse_token();
+        session.wait();
+    }
+    assert_eq!(session.stopped, None);
+    session.refuse_token();
+    let error = session.stopped.unwrap();
+    assert!(error.refuses_identity());
+    assert_eq!(session.answers, [(1, Err(error))]);
+}
+
+#[test]
+fn tokens_that_are_welcomed_and_refused_within_seconds_end_nothing_and_make_no_storm() {
+    let mut session = Session::start();
+    while session.now < SECOND * 61 {
+        session.connect();
+        session.refuse_token();
+        session.wait();
+    }
+    assert_eq!(session.stopped, None);
+    assert!(session.connects.len() < 25, "{} connections in a minute", session.connects.len());
 }

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 #[async_trait]
 pub trait TokenProvider: Send + Sync + 'static {
     /// The token to sign in with now. `refused` says that the server did not take the last
-    /// one: then a cached token is of no use. If the fresh one is refused too, the session
-    /// ends.
+    /// one: then a cached token is of no use. If the fresh one is refused too, another one is
+    /// asked for some seconds later; the session ends where that is refused as well.
     ///
     /// # Errors
     /// There is none to be had for now, and why; the session tries again later. The same

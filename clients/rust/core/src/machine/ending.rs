@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::token::Refusal;
 use super::{Core, Link, Open, not_connected};
 use crate::backoff;
 use crate::session::{Output, Update};
@@ -10,10 +11,6 @@ use crate::{Code, Error, Failure};
 /// A connection that lasted this long was a good one. Delays go on doubling until then, so
 /// that a server that welcomes and hangs up is not stormed.
 const STABLE: Duration = Duration::from_secs(10);
-
-/// How long to wait between a refused token and the next one. A refusal may pass by itself, for
-/// example once a clock is right or a new key was read.
-const REFUSAL_PAUSE: Duration = Duration::from_secs(4);
 
 impl Core {
     /// The delay that a draining server asked for is over, on the old connection.
@@ -39,11 +36,14 @@ impl Core {
             }
         }
         let mut asked = Duration::ZERO;
+        let mut pause = Duration::ZERO;
         if let Some(error) = &error {
-            if error.refuses_identity() && self.token.is_fresh {
-                return self.end(error);
+            if error.wants_fresh_token() {
+                match self.token.refused(error.refuses_identity()) {
+                    Refusal::Final => return self.end(error),
+                    Refusal::TryFresh { after } => pause = self.random.jittered(after),
+                }
             }
-            self.token.want_fresh |= error.wants_fresh_token();
             asked = error.retry_after().unwrap_or_default();
             if error.blames_a_frame() && was_greeting {
                 self.limits.cursor_bytes = self.limits.cursors_sent / 2;
@@ -53,11 +53,9 @@ impl Core {
                 self.answer(id, Err(error.clone()));
             }
         }
-        let mut delay = self.next_delay();
-        if self.token.want_fresh {
-            delay = delay.max(self.random.jittered(REFUSAL_PAUSE));
-        }
-        self.rest(error, delay, asked);
+        let delay = self.next_delay();
+        // No wake cuts the pause short.
+        self.rest(error, delay, asked.max(pause));
     }
 
     /// Leaves the connection, if there is one; returns how it was.
@@ -67,7 +65,7 @@ impl Core {
         let Link::Open(open) = link else { return None };
         if self.is_stable(&open) {
             self.failures = 0;
-            self.token.is_fresh = false;
+            self.token.proved();
         }
         Some(open)
     }

@@ -3,6 +3,7 @@
 mod ending;
 mod opening;
 mod serving;
+mod token;
 
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use crate::outbox::Outbox;
 use crate::random::Random;
 use crate::rooms::Rooms;
 use crate::session::{CallId, Input, Options, Output, Update};
+
+use token::Token;
 
 /// How long a token may take.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -88,14 +91,6 @@ struct Open {
     probed: Option<Duration>,
     /// An error that answers no call: over WebSocket, why the close that follows.
     last_words: Option<Error>,
-}
-
-#[derive(Debug, Default)]
-struct Token {
-    /// The last one was refused.
-    want_fresh: bool,
-    /// The current one was asked for as a fresh one, and has not proved itself yet.
-    is_fresh: bool,
 }
 
 #[derive(Debug)]

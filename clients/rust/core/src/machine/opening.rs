@@ -19,7 +19,7 @@ impl Core {
     }
 
     pub(super) fn connect(&mut self, token: String) {
-        self.token.is_fresh |= std::mem::take(&mut self.token.want_fresh);
+        self.token.want_fresh = false;
         self.connection += 1;
         self.link = Link::Connecting { since: self.now };
         let address = self.address % self.options.addresses.len();
@@ -64,6 +64,7 @@ impl Core {
     pub(super) fn open(&mut self, welcome: v1::Welcome) {
         self.rooms.connected(&welcome);
         self.outbox.reconnected();
+        self.token.accepted();
         let limits = welcome.limits.unwrap_or_default();
         let allowed = |limit: u32| if limit == 0 { usize::MAX } else { limit as usize };
         self.limits.frame_bytes = allowed(limits.max_frame_bytes);
