@@ -39,6 +39,28 @@ async fn redis_is_wiped() {
     assert!(recoveries("lease") >= 3);
 }
 
+/// Somebody has put values of another kind where users are kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_another_kind_keep_nobody_from_being_registered() {
+    const SPOIL: &str =
+        "for _, key in ipairs(redis.call('KEYS', '*u:{*')) do redis.call('SET', key, 'x') end";
+    let server = RedisServer::start().await.unwrap();
+    let nodes = started(2, &RedisOptions { refresh: DEADLINE, ..options(server.url()) }).await;
+    // One bucket or another of those is taken by whoever comes next, and by the two who are here.
+    let before = users(2_000);
+    for opened in futures::future::join_all(before.iter().map(|user| nodes[0].registry.connect(user))).await {
+        opened.unwrap();
+    }
+    server.command(&["EVAL", SPOIL, "0"]).await.unwrap();
+    let (came, payload) = (user(), payload());
+    nodes[0].registry.publish(to_user(&came), payload).await.unwrap();
+    assert_eq!(nodes[1].registry.connect(&came).await, Ok(true));
+    assert_eq!(nodes[0].registry.online(&[came]).await, Ok(vec![true]));
+    for node in &nodes {
+        assert_eq!(node.health(), Health::Connected);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eviction_of_registrations_is_warned_of() {
     let server = RedisServer::start().await.unwrap();

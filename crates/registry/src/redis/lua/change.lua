@@ -10,7 +10,12 @@ local older = node .. '.'
 local answer = {}
 for at, bucket in ipairs(KEYS) do
   local on, user = ARGV[2 * at + 1] == '1', ARGV[2 * at + 2]
-  local held = redis.call('HGET', bucket, user)
+  local held = redis.pcall('HGET', bucket, user)
+  if type(held) == 'table' then
+    -- Somebody else has put something else there. Others must not suffer, and nothing of ours is in it.
+    redis.call('DEL', bucket)
+    held = false
+  end
   local others, found = {}, ''
   for other in string.gmatch(held or '', '[^,]+') do
     if other == lease then

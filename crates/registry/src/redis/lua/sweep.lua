@@ -5,7 +5,9 @@ local ended = {}
 for _, lease in ipairs(ARGV) do ended[lease] = true end
 local swept, gone = 0, {}
 for _, bucket in ipairs(KEYS) do
-  local users = redis.call('HGETALL', bucket)
+  local users = redis.pcall('HGETALL', bucket)
+  -- A key that somebody else has put there holds nobody.
+  if users.err then users = {} end
   for at = 1, #users, 2 do
     local kept, held = {}, 0
     for lease in string.gmatch(users[at + 1], '[^,]+') do
