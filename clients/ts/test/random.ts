@@ -27,6 +27,11 @@ export class Random {
     return all[this.int(0, all.length - 1)] as T;
   }
 
+  /** The elements of a list in another order. */
+  shuffle<T>(list: readonly T[]): T[] {
+    return list.map((element) => [this.next(), element] as const).sort(([a], [b]) => a - b).map(([, element]) => element);
+  }
+
   /** All elements of all lists; those of one list stay in their order. */
   interleave<T>(lists: readonly (readonly T[])[]): T[] {
     const rest = lists.map((list) => [...list]).filter((list) => list.length > 0);
@@ -37,5 +42,16 @@ export class Random {
       if (rest[at]!.length === 0) rest.splice(at, 1);
     }
     return result;
+  }
+}
+
+/** Runs a check with many seeds, and names the one that failed. */
+export function seeds(runs: number, check: (random: Random) => void): void {
+  for (let seed = 1; seed <= runs; seed++) {
+    try {
+      check(new Random(seed));
+    } catch (error) {
+      throw new Error(`seed ${seed}: ${error}`, { cause: error });
+    }
   }
 }

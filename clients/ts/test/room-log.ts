@@ -1,7 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 
 import { v1 } from "../src/index.js";
-import { isSameEmoji } from "../src/room/message.js";
 import type { Input } from "../src/state/inputs.js";
 import type { Random } from "./random.js";
 
@@ -86,7 +85,7 @@ export class RoomLog {
   /** One step of anyone. */
   step(): void {
     const { random } = this;
-    const message = random.pick(this.messages.slice(-6));
+    const message = random.pick(random.chance(0.3) ? this.messages : this.messages.slice(-6));
     const actor = random.pick([...this.members.keys()]);
     switch (random.int(0, 9)) {
       case 0: {
@@ -106,11 +105,9 @@ export class RoomLog {
       }
       case 3:
         if (!message || message.deleted) return;
-        message.text = `edited ${this.head}`;
-        return this.#change(message, { case: "messageEdited", value: { targetSeq: message.event.seq, text: message.text } }, actor);
+        return this.#change(message, { case: "messageEdited", value: { targetSeq: message.event.seq, text: `edited ${this.head}` } }, actor);
       case 4:
         if (!message || message.deleted) return;
-        Object.assign(message, { text: "", deleted: true, reactions: [] });
         return this.#change(message, { case: "messageDeleted", value: { targetSeq: message.event.seq } }, actor);
       case 5:
         if (!message || message.deleted) return;
@@ -140,6 +137,20 @@ export class RoomLog {
       ...(last && { lastMessage: shown(last) }),
     });
     return { type: "inbox", roomId: this.id, entry, order };
+  }
+
+  /** A message as a server has it that knows the log up to `head`. */
+  formAt(seq: number, head = this.head): v1.Event | undefined {
+    const event = this.events[seq - 1];
+    if (event?.body.case !== "message" || seq > head) return undefined;
+    const said: Said = { event, text: event.body.value.text, deleted: false, changedSeq: 0, reactions: [] };
+    for (const later of this.events.slice(seq, head)) fold(said, later);
+    return shown(said);
+  }
+
+  /** Messages as they are now, in the form of a {@link ChatMessage}. */
+  get shown() {
+    return this.messages.map(({ event, text, deleted, changedSeq, reactions }) => ({ seq: Number(event.seq), text, deleted, changedSeq, reactions }));
   }
 
   memberList(): Input {
@@ -179,16 +190,29 @@ export class RoomLog {
   }
 
   #change(message: Said, body: MessageInitShape<typeof v1.EventSchema>["body"], actorId: string): void {
-    message.changedSeq = Number(this.add(body, actorId).seq);
+    fold(message, this.add(body, actorId));
   }
 
   #react(message: Said, emoji: string, userId: string): void {
-    const held = message.reactions.find((reaction) => isSameEmoji(reaction.emoji, emoji));
-    const isThere = held?.userIds.includes(userId);
-    const others = message.reactions.filter((reaction) => reaction !== held);
-    const userIds = (held?.userIds ?? []).filter((id) => id !== userId).concat(isThere ? [] : userId);
-    message.reactions = [...others, ...(userIds.length > 0 ? [{ emoji, userIds }] : [])].sort((a, b) => (a.emoji < b.emoji ? -1 : 1));
+    const isThere = message.reactions.find((reaction) => reaction.emoji === emoji)?.userIds.includes(userId);
     this.#change(message, { case: isThere ? "reactionRemoved" : "reactionAdded", value: { targetSeq: message.event.seq, emoji } }, userId);
+  }
+}
+
+/** A message after a later event, as a server folds it. */
+function fold(message: Said, { seq, actorId, body }: v1.Event): void {
+  if (!("value" in body) || !body.value || !("targetSeq" in body.value) || body.value.targetSeq !== message.event.seq) return;
+  message.changedSeq = Number(seq);
+  if (body.case === "messageEdited") message.text = body.value.text;
+  else if (body.case === "messageDeleted") Object.assign(message, { text: "", deleted: true, reactions: [] });
+  else if ("emoji" in body.value) {
+    const { emoji } = body.value;
+    const users = new Set(message.reactions.find((reaction) => reaction.emoji === emoji)?.userIds);
+    if (body.case === "reactionAdded") users.add(actorId);
+    else users.delete(actorId);
+    const others = message.reactions.filter((reaction) => reaction.emoji !== emoji);
+    const reactions = users.size > 0 ? [...others, { emoji, userIds: [...users].sort() }] : others;
+    message.reactions = reactions.sort((a, b) => (a.emoji < b.emoji ? -1 : 1));
   }
 }
 

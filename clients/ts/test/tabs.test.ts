@@ -4,6 +4,8 @@ import { create } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { DiscardedError, IndexedDbStorage, v1 } from "../src/index.js";
+// Loaded before the clocks are not those of the machine.
+import "../src/storage/indexeddb-store.js";
 import { CommandQueue } from "../src/queue/queue.js";
 import { Session } from "../src/session/session.js";
 import { FakeBrowser } from "./browser.js";

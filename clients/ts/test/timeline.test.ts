@@ -3,6 +3,7 @@ import { beforeEach, expect, test, vi } from "vitest";
 
 import { v1 } from "../src/index.js";
 import { type Source, Timeline } from "../src/room/timeline.js";
+import { type ChangesByMessage, changesAfterEvent, UNCHANGED } from "../src/state/changes.js";
 import { message } from "./fake.js";
 import { Random } from "./random.js";
 
@@ -11,7 +12,8 @@ let log: v1.Event[];
 let source: Source;
 let held: (() => void)[] | undefined;
 let timeline: Timeline;
-let changes: number;
+let changes: ChangesByMessage;
+let emitted: number;
 let calls: string[];
 
 const hold = () => (held ? new Promise<void>((resolve) => held!.push(resolve)) : Promise.resolve());
@@ -22,7 +24,7 @@ const release = () => {
 };
 
 beforeEach(() => {
-  [log, held, changes, calls] = [[], undefined, 0, []];
+  [log, held, changes, emitted, calls] = [[], undefined, UNCHANGED, 0, []];
   source = {
     async listMessages({ beforeSeq = 0, afterSeq = 0, pageSize }: { beforeSeq?: number; afterSeq?: number; pageSize: number }) {
       calls.push("messages");
@@ -39,18 +41,23 @@ beforeEach(() => {
       const all = log.filter(({ seq }) => seq >= fromSeq && seq <= toSeq);
       const events = all.slice(0, pageSize);
       await hold();
-      return { events, nextFromSeq: all.length > pageSize ? events.at(-1)!.seq + 1n : 0n };
+      return { events, nextFromSeq: all.length > pageSize ? events.at(-1)!.seq + 1n : 0n, headSeq: BigInt(log.length) };
     },
+    changesOf: (seq) => changes.get(seq),
   };
-  timeline = new Timeline(source, () => changes++);
+  timeline = new Timeline(source, () => emitted++);
 });
 
 /** Something happens; `told` says whether one is told. */
 function happens(body: v1.Event["body"], told = true): v1.Event {
   const event = create(v1.EventSchema, { ...message("r", BigInt(log.length + 1), ""), body });
   log.push(event);
-  if (told) timeline.event(event);
+  if (told) receives(event);
   return event;
+}
+function receives(event: v1.Event): void {
+  changes = changesAfterEvent(changes, event);
+  timeline.event(event);
 }
 const says = (text: string, told = true) => happens({ case: "message", value: create(v1.MessageSchema, { text }) }, told);
 const gap = (fromSeq: number, toSeq: number, reason = v1.GapReason.TOO_LONG) =>
@@ -124,10 +131,11 @@ test("what may not be read is passed over", async () => {
   says("0");
   await timeline.loadLatest();
   says("secret", false);
+  log[1] = { ...log[1]!, body: { case: undefined } };
   gap(2, 2, v1.GapReason.NOT_MEMBER);
+  await settle();
   says("2");
   expect(texts()).toEqual(["0", "2"]);
-  expect(calls).toEqual(["messages"]);
 });
 
 test("changes apply once, in whatever order they become known", async () => {
@@ -136,21 +144,19 @@ test("changes apply once, in whatever order they become known", async () => {
   const targetSeq = seq;
   happens({ case: "messageEdited", value: create(v1.MessageEditedSchema, { targetSeq, text: "hello" }) });
   const liked = happens({ case: "reactionAdded", value: create(v1.ReactionAddedSchema, { targetSeq, emoji: "👍" }) });
-  timeline.event(liked);
+  receives(liked);
   expect(timeline.messages[0]).toMatchObject({ text: "hello", reactions: [{ emoji: "👍", userIds: ["bob"] }] });
   happens({ case: "reactionRemoved", value: create(v1.ReactionRemovedSchema, { targetSeq, emoji: "👍" }) });
   expect(timeline.messages[0]!.reactions).toEqual([]);
-  for (const emoji of ["👍\uFE0F", "👍"]) {
-    happens({ case: "reactionAdded", value: create(v1.ReactionAddedSchema, { targetSeq, emoji }) });
-  }
+  happens({ case: "reactionAdded", value: create(v1.ReactionAddedSchema, { targetSeq, emoji: "👍\uFE0F" }) });
   expect(timeline.messages[0]!.reactions).toEqual([{ emoji: "👍\uFE0F", userIds: ["bob"] }]);
   happens({ case: "reactionRemoved", value: create(v1.ReactionRemovedSchema, { targetSeq, emoji: "👍" }) });
   expect(timeline.messages[0]!.reactions).toEqual([]);
   happens({ case: "messageDeleted", value: create(v1.MessageDeletedSchema, { targetSeq }) });
   expect(timeline.messages[0]).toMatchObject({ text: "", deleted: true });
-  const before = changes;
-  timeline.event(liked);
-  expect(changes).toBe(before);
+  const before = emitted;
+  receives(liked);
+  expect(emitted).toBe(before);
 });
 
 test("a page that has a change in it is not changed by it again", async () => {
@@ -158,7 +164,7 @@ test("a page that has a change in it is not changed by it again", async () => {
   happens({ case: "messageEdited", value: create(v1.MessageEditedSchema, { targetSeq: 1n, text: "older" }) }, false);
   if (sent.body.case === "message") Object.assign(sent.body.value, { text: "newer", changedSeq: 5n });
   await timeline.loadLatest();
-  timeline.event(log[1]!);
+  receives(log[1]!);
   expect(texts()).toEqual(["newer"]);
 });
 

@@ -137,7 +137,7 @@ export class StateCache {
       this.#written.delete(roomId);
       return before || !this.#isNamed ? removal(roomId) : [];
     }
-    const entry = encodeRoom(room, session.userId);
+    const entry = encodeRoom(room, rooms.infoOf(roomId), session.userId);
     const cursor = cursorOf(session, roomId);
     const end = rooms.get(roomId)?.end;
     const changes: Change[] = [];
@@ -177,9 +177,6 @@ export class StateCache {
       return this.#writeAll();
     }
     const last = read({ cursors, messages, rooms });
-    for (const [roomId, { bytes, cursor, window }] of last.rooms) {
-      this.#written.set(roomId, { entry: bytes, cursor, messages: window?.messages, to: window?.to ?? 0 });
-    }
     this.#isNamed = this.#isRestoring = true;
     this.#show(owner, last.rooms);
     this.#isRestoring = false;
@@ -192,9 +189,11 @@ export class StateCache {
     const isCurrent = (cursor: Cursor) => [0n, cursor.epoch].includes(session.epoch(cursor.roomId));
     session.resumeFrom([...last.values()].flatMap(({ cursor }) => (cursor && isCurrent(cursor) ? [cursor] : [])), userId);
     if (rooms.confirmed.userId === "") rooms.apply({ type: "welcome", userId, heads: [] });
-    for (const [roomId, { entry, cursor, window }] of last) {
+    for (const [roomId, { entry, bytes, cursor, window }] of last) {
       rooms.apply({ type: "inbox", roomId, entry, order: 0 });
-      if (window && cursor && isCurrent(cursor)) rooms.of(roomId).restore(window, Number(session.cursor(roomId)));
+      let messages: readonly unknown[] | undefined = window?.messages;
+      if (window && cursor && isCurrent(cursor)) messages = rooms.of(roomId).restore(window, Number(session.cursor(roomId))) ?? messages;
+      this.#written.set(roomId, { entry: bytes, cursor, messages, to: window?.to ?? 0 });
     }
     rooms.complete();
     // What the server has said before may have left out one of these.

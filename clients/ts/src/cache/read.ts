@@ -1,7 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 
 import { type Cursor, CursorSchema, type InboxEntry } from "../gen/chat_pb.js";
-import type { Window } from "../room/timeline.js";
+import type { StoredWindow } from "../room/timeline.js";
 import type { Change, StoredCursor, StoredMessages, StoredRoom } from "../storage/store.js";
 import { decodeMessages, decodeRoom } from "./records.js";
 
@@ -22,7 +22,7 @@ export interface LastRoom {
   readonly bytes: Uint8Array;
   readonly cursor: Cursor | undefined;
   /** Of the epoch of the cursor. */
-  readonly window: Window | undefined;
+  readonly window: StoredWindow | undefined;
 }
 
 /** Puts records together to rooms, the latest active one last. What cannot be read or used is to be removed. */

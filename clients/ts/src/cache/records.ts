@@ -2,11 +2,11 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 
 import { type Event, EventSchema, type InboxEntry, InboxEntrySchema } from "../gen/chat_pb.js";
-import { type ChatMessage, messageOf } from "../room/message.js";
-import type { Window } from "../room/timeline.js";
-import { isHidden, type RoomState } from "../state/room-state.js";
-import { unreadOf } from "../state/unread.js";
-import { countOf } from "../state/versioned.js";
+// Values of what the page loads first come from there: a module that both import would be one more to load for every page.
+import type { RoomInfo } from "../room/info.js";
+import type { ChatMessage } from "../room/message.js";
+import type { StoredWindow, Window } from "../room/timeline.js";
+import type { RoomState } from "../state/room-state.js";
 import type { StoredMessages } from "../storage/store.js";
 
 /** Messages that are stored of a room: the newest, as far as they fit into {@link MAX_BYTES}. */
@@ -18,28 +18,27 @@ const MAX_BYTES = 256 * 1024;
 const encoded = new WeakMap<ChatMessage, Uint8Array>();
 
 /** A room as an entry of the inbox, encoded. Read back through the reducer, it is valid at the room's head. */
-export function encodeRoom(room: RoomState, userId: string): Uint8Array {
-  const { id: roomId, kind, settings, membership, memberCount, head, marks, last } = room;
-  const { isMember: active, role } = membership.value;
+export function encodeRoom({ epoch, since, marks }: RoomState, info: RoomInfo, userId: string): Uint8Array {
+  const { id: roomId, kind, title, topic, role, isMember: active, lastMessage } = info;
   return toBinary(
     InboxEntrySchema,
     create(InboxEntrySchema, {
       room: {
         roomId,
         kind,
-        settings: settings.value,
-        createdAt: timestampFromMs(room.since),
-        headSeq: BigInt(head.seq),
-        messageCount: BigInt(head.messageCount),
-        memberCount: BigInt(countOf(memberCount)),
-        epoch: BigInt(room.epoch),
+        settings: { title, topic },
+        createdAt: timestampFromMs(since),
+        headSeq: BigInt(info.headSeq),
+        messageCount: BigInt(info.messageCount),
+        memberCount: BigInt(info.memberCount),
+        epoch: BigInt(epoch),
       },
       membership: { userId, role, active },
-      ...(last.message && { lastMessage: eventOf(last.message) }),
-      unreadCount: BigInt(unreadOf(marks, head).count),
+      ...(lastMessage && { lastMessage: eventOf(lastMessage) }),
+      unreadCount: BigInt(info.unreadCount),
       read: { seq: BigInt(marks.readSeq), messageCount: BigInt(marks.readCount) },
-      peerId: room.peerId,
-      hidden: isHidden(room),
+      peerId: info.peerId,
+      hidden: info.isHidden,
     }),
   );
 }
@@ -66,15 +65,10 @@ export function encodeMessages(roomId: string, epoch: string, { from, to, hasOld
 }
 
 /** Throws what cannot be decoded, or is no window. */
-export function decodeMessages({ roomId, from, to, hasOlder, events }: StoredMessages): Window {
-  const messages = events.map((bytes) => {
-    const event = fromBinary(EventSchema, bytes);
-    if (event.body.case !== "message" || event.roomId !== roomId) throw new TypeError("not a message of the room");
-    const message = messageOf(event, event.body.value);
-    encoded.set(message, bytes);
-    return message;
-  });
-  const isSorted = messages.every(({ seq = 0 }, at) => seq > (messages[at - 1]?.seq ?? from - 1) && seq <= to);
+export function decodeMessages({ roomId, from, to, hasOlder, events }: StoredMessages): StoredWindow {
+  const messages = events.map((bytes) => fromBinary(EventSchema, bytes));
+  if (messages.some((event) => event.body.case !== "message" || event.roomId !== roomId)) throw new TypeError("not messages of the room");
+  const isSorted = messages.every(({ seq }, at) => seq > (messages[at - 1]?.seq ?? from - 1) && seq <= to);
   if (!isSorted || !Number.isSafeInteger(from) || !Number.isSafeInteger(to)) throw new TypeError("not a window of messages");
   return { from, to, hasOlder, messages };
 }

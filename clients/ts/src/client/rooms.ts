@@ -3,6 +3,7 @@ import type { Draft, NewCommand } from "../queue/command.js";
 import { type Confirmed, project, type Projection } from "../queue/project.js";
 import type { CommandQueue } from "../queue/queue.js";
 import type { RoomChanges } from "../room/events.js";
+import { infoOf, type RoomInfo, valuesOf } from "../room/info.js";
 import { type Owner, Room } from "../room/room.js";
 import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
 import type { ConnectionState, Session } from "../session/session.js";
@@ -161,6 +162,12 @@ export class Rooms implements Owner {
 
   stateOf(roomId: string): RoomState {
     return this.#confirmed.rooms.get(roomId) ?? emptyRoom(roomId);
+  }
+
+  /** What is confirmed of a room, as it is shown. */
+  infoOf(roomId: string): RoomInfo {
+    const state = this.stateOf(roomId);
+    return infoOf(state, valuesOf(state));
   }
 
   nextOrder(): number {

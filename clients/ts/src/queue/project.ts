@@ -1,4 +1,4 @@
-import { type ChatMessage, type PendingChange, withoutReaction, withReaction } from "../room/message.js";
+import { type ChatMessage, type PendingChange, positionOf, withoutReaction, withReaction } from "../room/message.js";
 import { type Command, type CommandFor, isPending } from "./command.js";
 
 /** What the queue changes of a room, apart from its messages. */
@@ -50,9 +50,9 @@ function projectMessages({ messages, isAtEnd, roomId, userId }: Confirmed, comma
   let result = messages;
   for (const command of commands) {
     if (!changesMessage(command)) continue;
-    const at = indexOf(result, command.payload.seq);
-    const before = at === undefined ? undefined : result[at];
-    if (at === undefined || before === undefined) continue;
+    const at = positionOf(result, command.payload.seq);
+    const before = result[at];
+    if (!before) continue;
     const after = applied(before, command, userId);
     if (after !== before) result = result.with(at, after);
   }
@@ -126,19 +126,6 @@ function isOwnRemoval(command: Command, userId: string): boolean {
 /** Messages that are not deleted, after one seq and up to another. */
 function countBetween(messages: readonly ChatMessage[], after: number, to: number): number {
   return messages.filter(({ seq, deleted }) => seq !== undefined && seq > after && seq <= to && !deleted).length;
-}
-
-/** Position of a seq; messages are sorted by it. */
-function indexOf(messages: readonly ChatMessage[], seq: number): number | undefined {
-  let [low, high] = [0, messages.length - 1];
-  while (low <= high) {
-    const middle = (low + high) >> 1;
-    const at = messages[middle]?.seq ?? Number.POSITIVE_INFINITY;
-    if (at === seq) return middle;
-    if (at < seq) low = middle + 1;
-    else high = middle - 1;
-  }
-  return undefined;
 }
 
 /** A message on its way, as it is shown. */

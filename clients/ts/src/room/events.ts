@@ -1,4 +1,5 @@
 import type { Event, Role } from "../gen/chat_pb.js";
+import type { MessageChange } from "../state/changes.js";
 import type { RoomInfo } from "./info.js";
 import type { ChatMessage } from "./message.js";
 
@@ -49,9 +50,8 @@ export interface RoomChanges {
   room: RoomInfo;
 }
 
-export function editOf({ roomId, actorId, body }: Event, target: number): MessageEdit {
-  const kind = body.case === "messageEdited" ? "text" : body.case === "messageDeleted" ? "deleted" : "reactions";
-  return { roomId, seq: target, kind, userId: actorId };
+export function editOf(roomId: string, { target, kind, userId }: MessageChange): MessageEdit {
+  return { roomId, seq: target, kind: kind === "text" || kind === "deleted" ? kind : "reactions", userId };
 }
 
 export function memberEventOf({ roomId, seq, actorId, body }: Event): MemberEvent | undefined {

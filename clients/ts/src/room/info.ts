@@ -69,7 +69,7 @@ export function infoOf(state: RoomState, values: RoomValues): RoomInfo {
     ...values,
     memberSince: new Date(state.since),
     messageCount: state.head.messageCount,
-    lastMessage: state.last.message,
+    lastMessage: state.last,
   };
 }
 

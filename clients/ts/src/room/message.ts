@@ -71,51 +71,36 @@ export function messageOf(event: Event, message: Message): ChatMessage {
   };
 }
 
-/** The message that an event changes; undefined for events that change none. */
-export function targetOf({ body }: Event): number | undefined {
-  switch (body.case) {
-    case "messageEdited":
-    case "messageDeleted":
-    case "reactionAdded":
-    case "reactionRemoved":
-      return Number(body.value.targetSeq);
-    default:
-      return undefined;
+/** Position of a seq among messages by rising seq; -1 where it is not. */
+export function positionOf(messages: readonly ChatMessage[], seq: number): number {
+  let [low, high] = [0, messages.length - 1];
+  while (low <= high) {
+    const middle = (low + high) >> 1;
+    const at = messages[middle]?.seq ?? Number.POSITIVE_INFINITY;
+    if (at === seq) return middle;
+    if (at < seq) low = middle + 1;
+    else high = middle - 1;
   }
-}
-
-/** The message after an event that changes it. What it contains already changes nothing. */
-export function changed(message: ChatMessage, event: Event): ChatMessage {
-  const changedSeq = Number(event.seq);
-  if (changedSeq <= message.changedSeq) return message;
-  const { body, actorId } = event;
-  switch (body.case) {
-    case "messageEdited":
-      return message.deleted ? message : { ...message, changedSeq, text: body.value.text, editedAt: date(event.at) };
-    case "messageDeleted":
-      return { ...message, changedSeq, text: "", deleted: true, reactions: [] };
-    case "reactionAdded":
-      return { ...message, changedSeq, reactions: withReaction(message.reactions, body.value.emoji, actorId) };
-    case "reactionRemoved":
-      return { ...message, changedSeq, reactions: withoutReaction(message.reactions, body.value.emoji, actorId) };
-    default:
-      return message;
-  }
+  return -1;
 }
 
 type Reactions = ChatMessage["reactions"];
 
 /** Whether two reactions are one: variation selectors do not count, since keyboards differ in them. */
 export function isSameEmoji(a: string, b: string): boolean {
-  const compared = (emoji: string) => emoji.replace(/[\uFE0E\uFE0F]/g, "");
-  return compared(a) === compared(b);
+  return comparedEmoji(a) === comparedEmoji(b);
+}
+
+export function comparedEmoji(emoji: string): string {
+  return emoji.replace(/[\uFE0E\uFE0F]/g, "");
 }
 
 export function withReaction(reactions: Reactions, emoji: string, userId: string): Reactions {
   const others = reactions.filter((reaction) => !isSameEmoji(reaction.emoji, emoji));
   const known = reactions.find((reaction) => isSameEmoji(reaction.emoji, emoji)) ?? { emoji, userIds: [] };
-  const with_ = [...others, { ...known, userIds: [...known.userIds.filter((id) => id !== userId), userId] }];
-  return with_.sort((a, b) => (a.emoji < b.emoji ? -1 : 1));
+  // In the order in which the server has them.
+  const userIds = [...known.userIds.filter((id) => id !== userId), userId].sort();
+  return [...others, { ...known, userIds }].sort((a, b) => (a.emoji < b.emoji ? -1 : 1));
 }
 
 export function withoutReaction(reactions: Reactions, emoji: string, userId: string): Reactions {

@@ -10,9 +10,10 @@ import type { RoomInput } from "../state/inputs.js";
 import type { RoomState } from "../state/room-state.js";
 import { editOf, memberEventOf, type RoomChanges } from "./events.js";
 import { infoOf, membersOf, receiptsOf, type RoomInfo, type RoomMember, type RoomReceipt, stableList, stableObject, valuesOf } from "./info.js";
-import { type ChatMessage, messageOf, type MessageState, targetOf } from "./message.js";
+import { changeOf } from "../state/changes.js";
+import { type ChatMessage, messageOf, type MessageState } from "./message.js";
 import { Quotes } from "./quotes.js";
-import { Timeline, type Window } from "./timeline.js";
+import { type StoredWindow, Timeline, type Window } from "./timeline.js";
 
 /** At most one typing signal in this time is sent, however much is typed. */
 const TYPING_EVERY_MS = 3_000;
@@ -95,22 +96,24 @@ export class Room extends Emitter<RoomEvents> {
     super();
     this.#client = client;
     this.id = id;
+    const changesOf = (seq: number) => this.#state.changes.get(seq);
     this.#timeline = new Timeline(
       {
-        listMessages: ({ beforeSeq, afterSeq, pageSize }) =>
-          client.call("listMessages", {
-            roomId: id,
-            beforeSeq: BigInt(beforeSeq ?? 0),
-            afterSeq: afterSeq === undefined ? undefined : BigInt(afterSeq),
-            pageSize,
-          }),
-        listEvents: ({ fromSeq, toSeq, pageSize }) =>
-          client.call("listEvents", { roomId: id, fromSeq: BigInt(fromSeq), toSeq: BigInt(toSeq), pageSize }),
+        listMessages: ({ beforeSeq, afterSeq, pageSize }) => {
+          const bounds = { beforeSeq: BigInt(beforeSeq ?? 0), afterSeq: afterSeq === undefined ? undefined : BigInt(afterSeq) };
+          return this.#history(client.call("listMessages", { roomId: id, ...bounds, pageSize }), ({ messages }) => messages);
+        },
+        listEvents: ({ fromSeq, toSeq, pageSize }) => {
+          const bounds = { fromSeq: BigInt(fromSeq), toSeq: BigInt(toSeq) };
+          return this.#history(client.call("listEvents", { roomId: id, ...bounds, pageSize }), ({ events }) => events);
+        },
+        changesOf,
       },
       () => this.#touch(),
     );
     this.#quotes = new Quotes(
       async (seq) => (await client.call("getMessage", { roomId: id, seq: BigInt(seq) })).message,
+      changesOf,
       () => this.#touch(),
     );
   }
@@ -374,18 +377,19 @@ export class Room extends Emitter<RoomEvents> {
 
   /** @internal An event that is in the state already. */
   event(event: Event): void {
+    const change = changeOf(event);
     this.#timeline.event(event);
-    this.#quotes.event(event);
-    const target = targetOf(event);
+    if (change) this.#quotes.change(change);
     const member = memberEventOf(event);
     if (event.body.case === "message") this.#happened("message", messageOf(event, event.body.value));
-    else if (target !== undefined) this.#happened("edited", editOf(event, target));
+    else if (change) this.#happened("edited", editOf(this.id, change));
     else if (member) this.#happened("member", member);
   }
 
   /** @internal */
   gap(gap: Gap, before: RoomState): void {
     this.#timeline.gap(gap);
+    this.#quotes.missed();
     const { epoch, members } = this.#state;
     if (epoch !== before.epoch) {
       this.#quotes.clear();
@@ -426,11 +430,12 @@ export class Room extends Emitter<RoomEvents> {
     return this.#timeline.isLoaded ? this.#timeline.end : null;
   }
 
-  /** @internal Shows messages of an earlier client; events up to `reached` have been received since. */
-  restore(window: Window, reached: number): void {
-    this.#timeline.restore(window, reached);
+  /** @internal Shows messages of an earlier client; events up to `reached` have been received since. Returns them, unless others are there. */
+  restore(window: StoredWindow, reached: number): readonly ChatMessage[] | undefined {
+    const messages = this.#timeline.restore(window, reached);
     this.#isRestored = true;
     this.#client.looked(this);
+    return messages;
   }
 
   /** @internal Lets go of its messages. */
@@ -501,6 +506,14 @@ export class Room extends Emitter<RoomEvents> {
   async #loads(load: Promise<void>): Promise<void> {
     this.#client.looked(this);
     await load;
+  }
+
+  /** What is read of the past is taken into the state, too. */
+  async #history<Page>(asked: Promise<Page>, eventsOf: (page: Page) => readonly Event[]): Promise<Page> {
+    const epoch = this.#state.streamEpoch;
+    const page = await asked;
+    this.#client.apply({ type: "history", roomId: this.id, events: eventsOf(page), epoch });
+    return page;
   }
 
   /** How far the others are; from then on receipts tell. */

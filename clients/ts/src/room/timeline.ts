@@ -1,36 +1,42 @@
-import { type Event, type Gap, GapReason } from "../gen/chat_pb.js";
-import { type ChatMessage, changed, messageOf, targetOf } from "./message.js";
+import { type Event, type Gap, GapReason, type ListMessagesResponse } from "../gen/chat_pb.js";
+import { changed, changeOf, type MessageChange, type MessageChanges, messageWith, withForm } from "../state/changes.js";
+import { type ChatMessage, messageOf, positionOf } from "./message.js";
 
 const PAGE = 50;
 const EVENTS_PAGE = 200;
 /** Of a longer hole only the end is loaded; what is in it is loaded by scrolling back. */
 const LONGEST_FILL = 2_000;
+/** Answers in a row that may know less of the room than was pushed. */
+const MAX_TRIES = 5;
 /** Messages that are held at most. */
 const WINDOW = 5_000;
 
+type Page = Pick<ListMessagesResponse, "messages" | "hasMore" | "nextSeq" | "headSeq">;
+
 /** The calls that a timeline makes. */
 export interface Source {
-  listMessages(bounds: { beforeSeq?: number; afterSeq?: number; pageSize: number }): Promise<{
-    messages: Event[];
-    hasMore: boolean;
-    nextSeq: bigint;
-    headSeq: bigint;
-  }>;
-  listEvents(bounds: { fromSeq: number; toSeq: number; pageSize: number }): Promise<{ events: Event[]; nextFromSeq: bigint }>;
+  listMessages(bounds: { beforeSeq?: number; afterSeq?: number; pageSize: number }): Promise<Page>;
+  listEvents(bounds: { fromSeq: number; toSeq: number; pageSize: number }): Promise<{ events: Event[]; nextFromSeq: bigint; headSeq: bigint }>;
+  /** What is known to have changed a message, whatever form it comes in. */
+  changesOf(seq: number): MessageChanges | undefined;
 }
 
 /** A part of a room's messages without holes. */
-export interface Window {
+export interface Window<Message = ChatMessage> {
   /** Everything of the log from here to `to` is in `messages`. */
   readonly from: number;
   readonly to: number;
   readonly hasOlder: boolean;
-  readonly messages: readonly ChatMessage[];
+  readonly messages: readonly Message[];
 }
+
+/** One that was stored, in the forms that its messages had then. */
+export type StoredWindow = Window<Event>;
 
 /**
  * A window on a room's messages, without holes: up to the end of the room, or to somewhere before
- * it. Loads are carried out in turn; events that are received meanwhile are applied after each.
+ * it. Loads are carried out in turn; events that are received meanwhile are applied after each, but
+ * for changes of messages: these apply at once, since no form that comes later undoes them.
  */
 export class Timeline {
   readonly #source: Source;
@@ -50,9 +56,15 @@ export class Timeline {
   #isBusy = false;
   /** Counts releases: a load that began before one is dropped. */
   #generation = 0;
+  /** Counts restores of the room: a load that began before one loads the end instead. */
+  #epoch = 0;
+  /** Its messages are of an epoch that is over. */
+  #isPast = false;
+  /** The last event that was received or missed: whatever a page says of the end, the room goes on to here. */
+  #reached = 0;
+  /** The last event that was missed. */
+  #missedTo = 0;
   #meanwhile: (Event | Gap)[] = [];
-  /** Nothing was loaded since it was restored: what a gap hides may have changed any of its messages. */
-  #isRestored = false;
 
   constructor(source: Source, changed: () => void, window = WINDOW) {
     this.#source = source;
@@ -84,22 +96,24 @@ export class Timeline {
 
   /** The message of a seq, if it is in the window. */
   find(seq: number): ChatMessage | undefined {
-    return this.#messages[this.#indexOf(seq)];
+    return this.#messages[positionOf(this.#messages, seq)];
   }
 
   /** The window, where it reaches the end of the room as far as it was received; undefined elsewhere. */
   get end(): Window | undefined {
-    if (this.#to === undefined || !this.#live) return undefined;
+    if (this.#to === undefined || !this.#live || this.#isPast) return undefined;
     return { from: this.#from, to: this.#to, hasOlder: this.#hasOlder, messages: this.#messages };
   }
 
   /** Begins with a window of an earlier client. What events up to `reached` have added since is loaded. */
-  restore({ from, to, hasOlder, messages }: Window, reached: number): void {
-    if (this.#to !== undefined || this.#waiting > 0) return;
-    [this.#messages, this.#from, this.#to, this.#hasOlder] = [messages, from, to, hasOlder];
-    this.#live = this.#isRestored = true;
+  restore({ from, to, hasOlder, messages }: StoredWindow, reached: number): readonly ChatMessage[] | undefined {
+    if (this.#to !== undefined || this.#waiting > 0) return undefined;
+    [this.#messages, this.#from, this.#to, this.#hasOlder] = [this.#shown(messages), from, to, hasOlder];
+    this.#live = true;
+    this.#reached = Math.max(this.#reached, reached);
     if (reached > to) this.#fill(reached);
     this.#changed();
+    return this.#messages;
   }
 
   /** Notes the message that is looked at: it is the last one to leave the window. */
@@ -121,15 +135,7 @@ export class Timeline {
 
   /** Loads a message with those around it. */
   jumpTo(seq: number): Promise<void> {
-    return this.#load(async () => {
-      const end = seq + PAGE / 2;
-      const page = await this.#source.listMessages({ beforeSeq: end + 1, pageSize: PAGE });
-      const head = Number(page.headSeq);
-      return () => {
-        this.#reset(page.messages, Number(page.nextSeq), Math.min(end, head), page.hasMore);
-        [this.#live, this.#place] = [end >= head, seq];
-      };
-    });
+    return this.#load(() => this.#around(seq));
   }
 
   /** Loads a page before the window. */
@@ -140,7 +146,7 @@ export class Timeline {
       const page = await this.#source.listMessages({ beforeSeq: this.#from, pageSize: PAGE });
       return () => {
         this.#place = this.#messages[0]?.seq;
-        this.#messages = [...page.messages.flatMap(shown), ...this.#messages];
+        this.#messages = [...this.#taken(page), ...this.#messages];
         this.#from = Number(page.nextSeq);
         this.#hasOlder = page.hasMore;
         this.#dropNewest();
@@ -156,90 +162,96 @@ export class Timeline {
       const page = await this.#source.listMessages({ afterSeq: to, pageSize: PAGE });
       return () => {
         this.#place = this.#messages.at(-1)?.seq;
-        this.#messages = [...this.#messages, ...page.messages.flatMap(shown)];
-        this.#live = !page.hasMore;
-        this.#to = this.#live ? Math.max(to, Number(page.headSeq)) : Number(page.nextSeq);
+        this.#messages = [...this.#messages, ...this.#taken(page)];
+        this.#to = page.hasMore ? Number(page.nextSeq) : Math.max(to, Number(page.headSeq));
         this.#dropOldest();
+        this.#reach(!page.hasMore);
       };
     });
   }
 
   /** Takes an event of the room. */
   event(event: Event): void {
+    const change = changeOf(event);
+    if (change) this.#change(change);
+    this.#reached = Math.max(this.#reached, Number(event.seq));
     if (this.#isBusy) this.#meanwhile.push(event);
     else this.#apply(event);
   }
 
   /** Takes a gap: events that are not pushed. */
   gap(gap: Gap): void {
+    if (gap.reason === GapReason.RESTORED) return this.#restart();
+    this.#missedTo = Math.max(this.#missedTo, Number(gap.toSeq));
+    this.#reached = Math.max(this.#reached, this.#missedTo);
     if (this.#isBusy) this.#meanwhile.push(gap);
     else this.#skip(gap);
   }
 
   #apply(event: Event): void {
     const seq = Number(event.seq);
-    const target = targetOf(event);
-    if (target !== undefined) this.#change(target, event);
     if (this.#to === undefined || !this.#live || seq <= this.#to) return;
     if (seq > this.#to + 1) {
       this.#fill(seq - 1);
       this.#meanwhile.push(event);
       return;
     }
-    const messages = shown(event);
-    if (messages.length > 0 && this.#messages.length >= this.#window && this.#isBack()) {
+    const isMessage = event.body.case === "message";
+    if (isMessage && this.#messages.length >= this.#window && this.#isBack()) {
       // The reader is far from the end: the window stays where it is.
       this.#live = false;
       this.#changed();
       return;
     }
     this.#to = seq;
-    if (messages.length === 0) return;
-    this.#messages = [...this.#messages, ...messages];
+    if (!isMessage) return;
+    this.#messages = [...this.#messages, ...this.#shown([event])];
     // Many at once, so that it is seldom.
     if (this.#messages.length > this.#window) this.#dropOldest(Math.ceil(this.#window * 0.8));
     this.#changed();
   }
 
-  #skip(gap: Gap): void {
-    if (this.#to === undefined) return;
-    if (gap.reason === GapReason.RESTORED) {
-      void this.loadLatest().catch(() => {});
-      return;
-    }
-    const to = Number(gap.toSeq);
-    if (!this.#live || to <= this.#to) return;
-    const isLost = gap.reason === GapReason.NOT_MEMBER || gap.reason === GapReason.RETENTION;
-    if (isLost && this.#isRestored) return void this.loadLatest().catch(() => {});
+  #skip({ fromSeq, toSeq, reason }: Gap): void {
+    const to = Number(toSeq);
+    if (this.#to === undefined || to === 0) return;
+    const isLost = reason === GapReason.NOT_MEMBER || reason === GapReason.RETENTION;
+    if (this.#live && to <= this.#to) return;
+    if (this.#live && !isLost) return this.#fill(to);
     // Not to be had: what follows follows on it.
-    if (isLost) this.#to = to;
-    else this.#fill(to);
+    if (this.#live) this.#to = to;
+    this.#refresh(Number(fromSeq), isLost ? Infinity : to);
+  }
+
+  /** The room was restored from a backup: seqs mean other events from now on. */
+  #restart(): void {
+    this.#epoch++;
+    [this.#reached, this.#missedTo, this.#meanwhile] = [0, 0, []];
+    if (this.#to === undefined) return;
+    this.#isPast = true;
+    void this.loadLatest().catch(() => {});
+  }
+
+  /** Loads what events that were missed may have changed of the messages that are there. */
+  #refresh(from: number, to: number): void {
+    const refreshed = this.#load(async () => {
+      if (this.#to === undefined) return undefined;
+      if (to - from >= LONGEST_FILL) return this.#place === undefined ? this.#latest() : this.#around(this.#place);
+      const { events } = await this.#events(from, to);
+      return () => this.#takeChanges(events);
+    });
+    refreshed.catch(() => {});
   }
 
   /** Loads what is missing up to a seq, before what was received after it. */
   #fill(to: number): void {
     const filled = this.#load(async () => {
-      let from = (this.#to ?? to) + 1;
+      const from = (this.#to ?? to) + 1;
       if (!this.#live || from > to) return undefined;
       if (to - from >= LONGEST_FILL) return this.#latest();
-      const events: Event[] = [];
-      let isWhole = true;
-      try {
-        while (from !== 0 && from <= to) {
-          const page = await this.#source.listEvents({ fromSeq: from, toSeq: to, pageSize: EVENTS_PAGE });
-          events.push(...page.events);
-          from = Number(page.nextFromSeq);
-        }
-      } catch {
-        // Refused for good: it ends before the hole, and says that there is more.
-        isWhole = false;
-      }
+      const { events, isWhole } = await this.#events(from, to);
       return () => {
-        this.#messages = [...this.#messages, ...events.flatMap(shown)];
-        for (const event of events) {
-          const target = targetOf(event);
-          if (target !== undefined) this.#change(target, event);
-        }
+        this.#messages = [...this.#messages, ...this.#shown(events)];
+        this.#takeChanges(events);
         [this.#to, this.#live] = [isWhole ? to : (Number(events.at(-1)?.seq ?? 0) || this.#to), isWhole];
         this.#dropOldest();
       };
@@ -247,28 +259,92 @@ export class Timeline {
     filled.catch(() => {});
   }
 
+  /** Reads a part of the log, as far as it is to be had. */
+  async #events(from: number, to: number): Promise<{ events: Event[]; isWhole: boolean }> {
+    const events: Event[] = [];
+    let [next, tries] = [from, 0];
+    try {
+      while (next <= to && tries < MAX_TRIES) {
+        const page = await this.#source.listEvents({ fromSeq: next, toSeq: to, pageSize: EVENTS_PAGE });
+        events.push(...page.events);
+        const head = Number(page.headSeq) || to;
+        // Where less is known than was pushed, the rest is asked for again.
+        tries = head < to ? tries + 1 : 0;
+        next = Number(page.nextFromSeq) || Math.max(next, Math.min(head, to) + 1);
+      }
+    } catch {
+      // Refused for good: it ends before the hole, and says that there is more.
+    }
+    return { events, isWhole: next > to };
+  }
+
   async #latest(): Promise<() => void> {
     const page = await this.#source.listMessages({ pageSize: PAGE });
     return () => {
-      this.#reset(page.messages, Number(page.nextSeq), Number(page.headSeq), page.hasMore);
-      [this.#live, this.#place] = [true, undefined];
+      this.#reset(page, Number(page.headSeq));
+      this.#place = undefined;
+      this.#reach(true);
     };
   }
 
-  #change(target: number, event: Event): void {
-    const at = this.#indexOf(target);
+  async #around(seq: number): Promise<() => void> {
+    const end = seq + PAGE / 2;
+    const page = await this.#source.listMessages({ beforeSeq: end + 1, pageSize: PAGE });
+    const head = Number(page.headSeq);
+    return () => {
+      this.#reset(page, Math.min(end, head));
+      this.#place = seq;
+      this.#reach(end >= head);
+    };
+  }
+
+  /** It reaches the end that a page told of. Where more than that was received, the rest is loaded. */
+  #reach(isEnd: boolean): void {
+    this.#live = isEnd;
+    if (!isEnd || this.#to === undefined || this.#reached <= this.#to) return;
+    // So far behind that another page would be, too.
+    if (this.#reached - this.#to >= LONGEST_FILL) this.#live = false;
+    else this.#fill(this.#reached);
+  }
+
+  #takeChanges(events: readonly Event[]): void {
+    for (const event of events) {
+      const change = changeOf(event);
+      if (change) this.#change(change);
+    }
+  }
+
+  #change(change: MessageChange): void {
+    const at = positionOf(this.#messages, change.target);
     const message = this.#messages[at];
-    if (!message) return;
-    const after = changed(message, event);
+    if (!message || this.#isPast) return;
+    const after = changed(message, change);
     if (after === message) return;
     this.#messages = this.#messages.with(at, after);
     this.#changed();
   }
 
-  #reset(events: Event[], from: number, to: number, hasOlder: boolean): void {
-    this.#messages = events.flatMap(shown);
-    [this.#from, this.#to, this.#hasOlder] = [from, to, hasOlder];
-    this.#isRestored = false;
+  /** The messages among events, as they are known by now. */
+  #shown(events: readonly Event[]): ChatMessage[] {
+    return events.flatMap((event) => {
+      if (event.body.case !== "message") return [];
+      const form = messageOf(event, event.body.value);
+      const seq = Number(event.seq);
+      const [held, changes] = [this.#isPast ? undefined : this.find(seq), this.#source.changesOf(seq)];
+      return [held ? withForm(held, form, changes) : messageWith(form, changes)];
+    });
+  }
+
+  #taken({ messages, headSeq }: Page): ChatMessage[] {
+    const head = Number(headSeq);
+    // It was read before what was missed, which may have changed its messages.
+    if (head < this.#missedTo && this.#missedTo - head < LONGEST_FILL) this.#refresh(head + 1, this.#missedTo);
+    return this.#shown(messages);
+  }
+
+  #reset(page: Page, to: number): void {
+    this.#messages = this.#taken(page);
+    [this.#from, this.#to, this.#hasOlder, this.#isPast] = [Number(page.nextSeq), to, page.hasMore, false];
   }
 
   #dropOldest(keep = this.#window): void {
@@ -290,28 +366,20 @@ export class Timeline {
     return this.#place !== undefined && this.#place < middle;
   }
 
-  #indexOf(seq: number): number {
-    let [low, high] = [0, this.#messages.length - 1];
-    while (low <= high) {
-      const middle = (low + high) >> 1;
-      const at = this.#messages[middle]?.seq ?? 0;
-      if (at === seq) return middle;
-      if (at < seq) low = middle + 1;
-      else high = middle - 1;
-    }
-    return -1;
-  }
-
   /** Carries out one load after the other. `work` reads the window in its turn, and returns how to change it. */
   #load(work: () => Promise<(() => void) | undefined>): Promise<void> {
-    const generation = this.#generation;
+    const [generation, began] = [this.#generation, this.#epoch];
     this.#waiting++;
     // What is received before its turn waits for it: a fill comes before what follows on it.
     this.#isBusy = true;
     const turn = this.#turn.then(async () => {
       try {
-        if (generation !== this.#generation) return;
-        const finish = await work();
+        let [epoch, finish] = [began, undefined as (() => void) | undefined];
+        do {
+          if (generation !== this.#generation) return;
+          epoch = this.#epoch;
+          finish = await (epoch === began ? work() : this.#latest());
+        } while (epoch !== this.#epoch);
         if (generation === this.#generation) finish?.();
       } finally {
         this.#waiting--;
@@ -333,8 +401,4 @@ export class Timeline {
     this.#isBusy ||= this.#waiting > 0;
     this.#changed();
   }
-}
-
-function shown(event: Event): ChatMessage[] {
-  return event.body.case === "message" ? [messageOf(event, event.body.value)] : [];
 }

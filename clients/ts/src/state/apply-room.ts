@@ -1,7 +1,8 @@
 import { type Event, type Gap, GapReason, type InboxEntry, type Room, RoomKind } from "../gen/chat_pb.js";
 import { date, messageOf } from "../room/message.js";
+import { changesAfterEvent } from "./changes.js";
 import type { RoomInput } from "./inputs.js";
-import { lastAfter, lastAfterEvent } from "./last-message.js";
+import { lastAfter, lastAfterChange } from "./last-message.js";
 import { membersAfterEvent, membersAfterList, membersHole } from "./members.js";
 import { receiptsAfter } from "./receipts.js";
 import { emptyRoom, type Membership, NO_TYPING, type RoomState } from "./room-state.js";
@@ -39,10 +40,12 @@ export function applyToRoom(room: RoomState, input: RoomInput, self: string): Ro
 }
 
 /** Inputs with seqs of the room's epoch. */
-function ofEpoch(room: RoomState, input: Extract<RoomInput, { type: "event" | "read" | "receipts" | "members" }>, self: string): RoomState {
+function ofEpoch(room: RoomState, input: Extract<RoomInput, { type: "event" | "history" | "read" | "receipts" | "members" }>, self: string): RoomState {
   switch (input.type) {
     case "event":
       return afterEvent(room, input.event, self);
+    case "history":
+      return input.events.reduce(withMessage, room);
     case "read":
       return withMarks(room, moveMark(room.marks, input.mark, room.head));
     case "receipts": {
@@ -104,11 +107,10 @@ function afterEvent(room: RoomState, event: Event, self: string): RoomState {
   // Sending marks the room read.
   if (body.case === "message" && actorId === self) marks = moveMark(marks, { seq, messageCount, deletedCount: Number(event.deletedCount) }, head);
   const next: RoomState = {
-    ...room,
+    ...withMessage(room, event),
     head,
     marks,
     receivedSeq: Math.max(room.receivedSeq, seq),
-    last: lastAfterEvent(room.last, event),
     memberCount: counterAfterEvent(counter, event),
     membership: membershipAfterEvent(room.membership, event, self),
     members: membersAfterEvent(room.members, event),
@@ -128,6 +130,14 @@ function afterEvent(room: RoomState, event: Event, self: string): RoomState {
     default:
       return next;
   }
+}
+
+/** What an event says of messages, whether it was pushed or read back. */
+function withMessage(room: RoomState, event: Event): RoomState {
+  const changes = changesAfterEvent(room.changes, event);
+  const { body } = event;
+  const last = body.case === "message" ? lastAfter(room.last, messageOf(event, body.value), changes) : lastAfterChange(room.last, event);
+  return last === room.last && changes === room.changes ? room : { ...room, last, changes };
 }
 
 function counterAfterEvent(counter: Counter, { seq, body }: Event): Counter {
@@ -188,7 +198,7 @@ function afterEntry(before: RoomState, entry: InboxEntry, order: number): RoomSt
     peerId: entry.peerId || room.peerId,
     marks: coverSnapshot(room.marks, { seq, messageCount }, mark, Number(unreadCount)),
     hidden: isNewest ? { isHidden: entry.hidden, messageCount, order } : room.hidden,
-    last: lastMessage?.body.case === "message" ? lastAfter(room.last, messageOf(lastMessage, lastMessage.body.value)) : room.last,
+    last: lastMessage ? withMessage(room, lastMessage).last : room.last,
     listedSeq: Math.max(room.listedSeq, seq),
   };
 }

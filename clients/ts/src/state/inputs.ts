@@ -26,6 +26,8 @@ export type RoomInput =
   /** How far others are, by a signal or a list that was asked for in `epoch`. */
   | { readonly type: "receipts"; readonly roomId: string; readonly receipts: readonly ReceiptInput[]; readonly epoch?: number }
   | { readonly type: "hidden"; readonly roomId: string; readonly hidden: boolean; readonly order: number }
+  /** Events that were read back, messages in some form, by a call that was made in `epoch`. */
+  | { readonly type: "history"; readonly roomId: string; readonly events: readonly Event[]; readonly epoch: number }
   /** Someone types until `until`, in milliseconds of the caller's clock. */
   | { readonly type: "typing"; readonly roomId: string; readonly userId: string; readonly until: number }
   | { readonly type: "typingExpired"; readonly roomId: string; readonly userId: string; readonly until: number }

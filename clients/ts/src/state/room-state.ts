@@ -1,5 +1,6 @@
 import { Role, RoomKind } from "../gen/chat_pb.js";
-import { type LastMessage, NO_MESSAGE } from "./last-message.js";
+import type { ChatMessage } from "../room/message.js";
+import { type ChangesByMessage, UNCHANGED } from "./changes.js";
 import { type Members, UNLISTED } from "./members.js";
 import { NO_RECEIPTS, type Receipts } from "./receipts.js";
 import { type Head, type Marks, UNMARKED, unreadOf } from "./unread.js";
@@ -24,7 +25,9 @@ export interface RoomState {
   readonly memberCount: Counter;
   readonly marks: Marks;
   readonly hidden: Hidden;
-  readonly last: LastMessage;
+  readonly last: ChatMessage | undefined;
+  /** What changed messages lately, apart from the forms that they come in. */
+  readonly changes: ChangesByMessage;
   readonly receipts: Receipts;
   /** Who types, and until when. */
   readonly typing: ReadonlyMap<string, number>;
@@ -67,7 +70,8 @@ export function emptyRoom(id: string): RoomState {
     memberCount: UNCOUNTED,
     marks: UNMARKED,
     hidden: { isHidden: false, messageCount: 0, order: 0 },
-    last: NO_MESSAGE,
+    last: undefined,
+    changes: UNCHANGED,
     receipts: NO_RECEIPTS,
     typing: NO_TYPING,
     members: UNLISTED,

@@ -1,10 +1,4 @@
-import type { IDBPDatabase, IDBPTransaction } from "idb";
-
-import { type Change, COLLECTIONS, KEY, type Storage, StorageError, type Store, STORE_VERSION } from "./store.js";
-import { commandOf, type Version1Message } from "./version1.js";
-
-/** The object store of version 1. */
-const OUTBOX = "outbox";
+import { type Storage, StorageError, type Store } from "./store.js";
 
 /** Stores in the browser, over reloads and crashes. */
 export class IndexedDbStorage implements Storage {
@@ -18,76 +12,7 @@ export class IndexedDbStorage implements Storage {
   async open(blocked?: (why: Error) => void): Promise<Store> {
     if (typeof indexedDB === "undefined") throw new StorageError("this runtime has no IndexedDB");
     // Loaded where it is used.
-    const { openDB } = await import("idb");
-    const losses: ((why: Error) => void)[] = [];
-    let loss: Error | undefined;
-    const lose = (why: string) => {
-      if (loss) return;
-      loss = new StorageError(why);
-      for (const listener of losses) listener(loss);
-    };
-    const database = await openDB(this.sharedAs, STORE_VERSION, {
-      upgrade: (database, from, _to, transaction) => migrate(database, from, transaction),
-      blocked: () => blocked?.(new StorageError("another tab holds an earlier version of the database open")),
-      // It is to be deleted, or upgraded by a later version: neither can begin while it is open here.
-      blocking: (_current, _blocked, event) => {
-        (event.target as IDBDatabase).close();
-        lose("the database is deleted or upgraded elsewhere");
-      },
-      terminated: () => lose("the browser closed the database"),
-    });
-    return {
-      read: (collection, key) => database.get(collection, key),
-      readAll: (collection) => database.getAll(collection),
-      write: (changes) => write(database, changes),
-      update: async (collection, key, next) => {
-        const transaction = database.transaction(collection, "readwrite");
-        const value = next(await transaction.store.get(key));
-        if (value === undefined) await transaction.store.delete(key);
-        else await transaction.store.put(value);
-        await transaction.done;
-        return value;
-      },
-      onLost: (listener) => (loss ? listener(loss) : void losses.push(listener)),
-      close: async () => database.close(),
-    };
+    const { openDatabase } = await import("./indexeddb-store.js");
+    return openDatabase(this.sharedAs, blocked);
   }
-}
-
-async function write(database: IDBPDatabase, changes: readonly Change[]): Promise<void> {
-  if (changes.length === 0) return;
-  const names = [...new Set(changes.map(({ collection }) => collection))];
-  const transaction = database.transaction(names, "readwrite");
-  const requests: Promise<unknown>[] = [transaction.done];
-  try {
-    for (const { collection, key, value } of changes) {
-      const store = transaction.objectStore(collection);
-      requests.push(value === undefined ? store.delete(key) : store.put(value));
-    }
-    await Promise.all(requests);
-  } catch (error) {
-    // One that cannot be stored takes the others with it: they are rejected too.
-    for (const request of requests) request.catch(() => {});
-    try {
-      transaction.abort();
-    } catch {
-      // It was aborted already.
-    }
-    throw error;
-  }
-}
-
-async function migrate(
-  database: IDBPDatabase,
-  from: number,
-  transaction: IDBPTransaction<unknown, string[], "versionchange">,
-): Promise<void> {
-  for (const collection of COLLECTIONS) {
-    if (!database.objectStoreNames.contains(collection)) database.createObjectStore(collection, { keyPath: KEY[collection] });
-  }
-  if (from !== 1) return;
-  // Messages that were not acknowledged.
-  const messages = (await transaction.objectStore(OUTBOX).getAll()) as Version1Message[];
-  for (const message of messages) await transaction.objectStore("commands").put(commandOf(message));
-  database.deleteObjectStore(OUTBOX);
 }

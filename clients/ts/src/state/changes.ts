@@ -1,0 +1,120 @@
+import type { Event } from "../gen/chat_pb.js";
+import { type ChatMessage, comparedEmoji, date, withoutReaction, withReaction } from "../room/message.js";
+
+/** Messages of a room whose changes are kept for forms that come later; the one that was changed first goes first. */
+const MAX_CHANGED = 128;
+
+/** What an event does to a message. */
+export interface MessageChange {
+  readonly seq: number;
+  readonly target: number;
+  readonly kind: "text" | "deleted" | "added" | "removed";
+  readonly userId: string;
+  /** The text, or the emoji. */
+  readonly value: string;
+  readonly at: Date;
+}
+
+/** Changes of one message: of those that undo each other the latest, in no order. */
+export type MessageChanges = readonly MessageChange[];
+
+/** Changes that were received in a room, by the seq of their message, the one that was changed last at the end. */
+export type ChangesByMessage = ReadonlyMap<number, MessageChanges>;
+
+export const UNCHANGED: ChangesByMessage = new Map();
+
+/** Of messages that were changed: the form that they came in, and what changed them since. */
+const origins = new WeakMap<ChatMessage, { readonly form: ChatMessage; readonly changes: MessageChanges }>();
+
+/** What an event does to a message; undefined for events that change none. */
+export function changeOf({ seq, actorId: userId, at, body }: Event): MessageChange | undefined {
+  const of = (kind: MessageChange["kind"], target: bigint, value = ""): MessageChange => {
+    return { seq: Number(seq), target: Number(target), kind, userId, value, at: date(at) };
+  };
+  switch (body.case) {
+    case "messageEdited":
+      return of("text", body.value.targetSeq, body.value.text);
+    case "messageDeleted":
+      return of("deleted", body.value.targetSeq);
+    case "reactionAdded":
+      return of("added", body.value.targetSeq, body.value.emoji);
+    case "reactionRemoved":
+      return of("removed", body.value.targetSeq, body.value.emoji);
+    default:
+      return undefined;
+  }
+}
+
+/** Keeps a change for forms of its message that do not contain it, whenever they come. */
+export function changesAfterEvent(held: ChangesByMessage, event: Event): ChangesByMessage {
+  const change = changeOf(event);
+  if (!change) return held;
+  const before = held.get(change.target) ?? [];
+  const after = withChange(before, change);
+  if (after === before) return held;
+  const changes = new Map(held);
+  // Behind the others.
+  changes.delete(change.target);
+  changes.set(change.target, after);
+  for (const target of changes.keys()) {
+    if (changes.size <= MAX_CHANGED) break;
+    changes.delete(target);
+  }
+  return changes;
+}
+
+/** A message in a form that it came in, with what changed it since. What the form contains changes nothing. */
+export function messageWith(form: ChatMessage, changes: MessageChanges = []): ChatMessage {
+  const later = changes.filter(({ seq }) => seq > form.changedSeq);
+  if (later.length === 0) return form;
+  const message = later.sort((a, b) => a.seq - b.seq).reduce(applied, form);
+  origins.set(message, { form, changes: later });
+  return message;
+}
+
+/** A message after one more change, which may be older than others. Itself if that makes no difference. */
+export function changed(message: ChatMessage, change: MessageChange): ChatMessage {
+  const { form, changes } = originOf(message);
+  if (change.seq <= form.changedSeq) return message;
+  const after = withChange(changes, change);
+  return after === changes ? message : messageWith(form, after);
+}
+
+/** A message of which another form came: the later one, with what changed it since. */
+export function withForm(message: ChatMessage, form: ChatMessage, changes: MessageChanges = []): ChatMessage {
+  const held = originOf(message);
+  const all = changes.reduce(withChange, held.changes);
+  if (form.changedSeq > held.form.changedSeq) return messageWith(form, all);
+  return all === held.changes ? message : messageWith(held.form, all);
+}
+
+function originOf(message: ChatMessage): { form: ChatMessage; changes: MessageChanges } {
+  return origins.get(message) ?? { form: message, changes: [] };
+}
+
+function withChange(changes: MessageChanges, change: MessageChange): MessageChanges {
+  const key = keyOf(change);
+  const rival = changes.find((held) => held.kind === "deleted" || keyOf(held) === key);
+  // Nothing changes a message once it is deleted.
+  if (rival && (rival.kind === "deleted" || rival.seq >= change.seq)) return changes;
+  return change.kind === "deleted" ? [change] : [...changes.filter((held) => held !== rival), change];
+}
+
+/** Changes of one key undo each other. */
+function keyOf({ kind, userId, value }: MessageChange): string {
+  return kind === "added" || kind === "removed" ? `${comparedEmoji(value)}/${userId}` : kind;
+}
+
+function applied(before: ChatMessage, { seq, kind, userId, value, at }: MessageChange): ChatMessage {
+  const message = { ...before, changedSeq: Math.max(before.changedSeq, seq) };
+  switch (kind) {
+    case "text":
+      return { ...message, text: value, editedAt: at };
+    case "deleted":
+      return { ...message, text: "", editedAt: undefined, deleted: true, reactions: [] };
+    case "added":
+      return { ...message, reactions: withReaction(message.reactions, value, userId) };
+    case "removed":
+      return { ...message, reactions: withoutReaction(message.reactions, value, userId) };
+  }
+}
