@@ -51,7 +51,7 @@ impl Cluster {
         {
             content = envelope::head(room, chunk.head().seq(), users.iter());
         }
-        self.tell_room(room, chunk.head(), users, content).await;
+        self.tell_room(room, chunk.head(), users, Author::ThisNode, content).await;
     }
 
     /// Tells them where a room is: for what was committed before and may not have been
@@ -63,7 +63,7 @@ impl Cluster {
                 users.extend(untold.users);
             }
             let content = envelope::head(room, head.seq(), users.iter());
-            self.tell_room(room, head, users, content).await;
+            self.tell_room(room, head, users, Author::MaybeAnother, content).await;
         }
     }
 
@@ -72,12 +72,13 @@ impl Cluster {
         room: &RoomId,
         head: Head,
         users: BTreeSet<UserId>,
+        author: Author,
         content: envelope::Content,
     ) {
         if plant::is(Plant::DropPublish) && random::bits().is_multiple_of(4) {
             return;
         }
-        match self.try_tell_room(room, head, &users, content).await {
+        match self.try_tell_room(room, head, &users, author, content).await {
             Ok(Told::Members) => {
                 self.note_written(room, |written| written.told(head.seq(), &users));
                 return;
@@ -103,6 +104,7 @@ impl Cluster {
         room: &RoomId,
         head: Head,
         users: &BTreeSet<UserId>,
+        author: Author,
         content: envelope::Content,
     ) -> Result<Told, Unpublished> {
         if self.is_away() {
@@ -111,7 +113,9 @@ impl Cluster {
         let mut told: Vec<UserId> = users.iter().cloned().collect();
         if head.member_count() <= MAX_OVERLAP_MEMBERS {
             let page = self.sizes.members_page;
-            let reading = self.audiences.of(self.store.as_ref(), room, head, users, page);
+            let nobody = BTreeSet::new();
+            let changed = if author == Author::ThisNode { &nobody } else { users };
+            let reading = self.audiences.of(self.store.as_ref(), room, head, changed, page);
             match timeout(AUDIENCE_WITHIN, reading).await {
                 Ok(Ok(members)) => told.extend(members),
                 unread => {
@@ -219,6 +223,15 @@ impl Cluster {
         let failed = told.filter(|told| std::future::ready(told.is_err())).count().await;
         if failed == 0 { Ok(()) } else { Err(Unpublished) }
     }
+}
+
+/// Who wrote what is told.
+#[derive(Clone, Copy, PartialEq)]
+enum Author {
+    /// This node: all of it can be read.
+    ThisNode,
+    /// Maybe another node, whose write may be half visible.
+    MaybeAnother,
 }
 
 /// Who was told of a room.
