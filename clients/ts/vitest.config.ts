@@ -1,5 +1,8 @@
 import { defineConfig } from "vitest/config";
 
+/** Sessions are recorded when it is asked for: `npm run record`. */
+const include = process.env["RECORD"] ? "test/record.ts" : "test/**/*.test.ts";
+
 export default defineConfig({
-  test: { include: ["test/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000 },
+  test: { include: [include], testTimeout: 60_000, hookTimeout: 60_000 },
 });

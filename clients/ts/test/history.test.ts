@@ -2,51 +2,20 @@ import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 
 import { v1 } from "../src/index.js";
-import { type ChatMessage, messageOf } from "../src/room/message.js";
 import { type Source, Timeline } from "../src/room/timeline.js";
-import { changed, changeOf, messageWith, withForm } from "../src/state/changes.js";
 import type { Input } from "../src/state/inputs.js";
 import { apply, emptyState, type State } from "../src/state/state.js";
 import { Random, seeds } from "./random.js";
+import { fields, Reader } from "./reader.js";
 import { RoomLog, SELF } from "./room-log.js";
 
 const event = (of: v1.Event): Input => ({ type: "event", roomId: of.roomId, event: of });
 const history = (events: v1.Event[], epoch = 1): Input => ({ type: "history", roomId: "r", events, epoch });
-const fields = ({ seq, text, deleted, changedSeq, reactions }: ChatMessage) => ({ seq, text, deleted, changedSeq, reactions });
 
 function lived(random: Random, steps: number, epoch = 1): RoomLog {
   const log = new RoomLog(random, epoch);
   for (; steps > 0; steps--) log.step();
   return log;
-}
-
-/** Takes inputs as a reader of all messages does: forms from history are held, and changed by what is pushed. */
-class Reader {
-  readonly held = new Map<number, ChatMessage>();
-  state: State = emptyState(SELF);
-
-  take(input: Input): void {
-    this.state = apply(this.state, input);
-    if (input.type !== "event" && input.type !== "history") return;
-    for (const of of input.type === "event" ? [input.event] : input.events) {
-      const change = changeOf(of);
-      const before = this.held.get(change?.target ?? Number(of.seq));
-      if (change && before) this.held.set(change.target, changed(before, change));
-      if (of.body.case !== "message") continue;
-      const form = messageOf(of, of.body.value);
-      const changes = this.state.rooms.get("r")!.changes.get(Number(of.seq));
-      this.held.set(Number(of.seq), before ? withForm(before, form, changes) : messageWith(form, changes));
-    }
-  }
-
-  get messages() {
-    return [...this.held.values()].map(fields).sort((a, b) => a.seq! - b.seq!);
-  }
-
-  get last() {
-    const { last } = this.state.rooms.get("r")!;
-    return last && fields(last);
-  }
 }
 
 test("pages of any age, pushes and repeats in any order end in the messages of the log", () => {
@@ -59,10 +28,10 @@ test("pages of any age, pushes and repeats in any order end in the messages of t
       const from = random.int(1, head);
       inputs.push(history(Array.from({ length: head - from + 1 }, (_, at) => log.formAt(from + at, head) ?? log.events[from + at - 1]!)));
     }
-    const reader = new Reader();
+    const reader = new Reader(SELF);
     random.shuffle(inputs).forEach((input) => reader.take(input));
-    expect(reader.messages).toEqual(log.shown);
-    expect(reader.last).toEqual(log.shown.at(-1));
+    expect(reader.messages("r")).toEqual(log.shown);
+    expect(reader.last("r")).toEqual(log.shown.at(-1));
   });
 });
 
@@ -76,9 +45,9 @@ test("what a gap hides is in the later form, whenever that comes, and what was p
     const older = log.events.flatMap(({ seq }) => log.formAt(Number(seq), random.int(1, log.head)) ?? []);
     // What was missed is read back as messages, or as events.
     const readBack = random.chance(0.5) ? forms : log.events.slice(from - 1, to).map((of) => log.formAt(Number(of.seq), head) ?? of);
-    const reader = new Reader();
+    const reader = new Reader(SELF);
     for (const input of random.shuffle([...pushed, ...[...readBack, ...older].map((of) => history([of]))])) reader.take(input);
-    expect(reader.messages).toEqual(log.shown);
+    expect(reader.messages("r")).toEqual(log.shown);
   });
 });
 

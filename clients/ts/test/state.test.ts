@@ -6,8 +6,8 @@ import type { Input } from "../src/state/inputs.js";
 import { isHidden, isStale, type RoomState } from "../src/state/room-state.js";
 import { apply, emptyState, type State } from "../src/state/state.js";
 import { unreadOf } from "../src/state/unread.js";
-import { countOf } from "../src/state/versioned.js";
 import { type Random, seeds } from "./random.js";
+import { viewOf } from "./reader.js";
 import { RoomLog, SELF } from "./room-log.js";
 
 const RUNS = 200;
@@ -22,21 +22,8 @@ function room(state: State): RoomState {
 
 /** In the form of {@link RoomLog.truth}. */
 function view(state: State) {
-  const { settings, memberCount, membership, head, marks, last, receipts, members, ...rest } = room(state);
-  return {
-    title: settings.value.title,
-    memberCount: countOf(memberCount),
-    role: membership.value.role,
-    isMember: membership.value.isMember,
-    headSeq: head.seq,
-    messageCount: head.messageCount,
-    readSeq: marks.readSeq,
-    unreadCount: unreadOf(marks, head).count,
-    isHidden: isHidden({ head, ...rest } as RoomState),
-    last: last && { seq: last.seq, text: last.text, deleted: last.deleted, reactions: last.reactions },
-    receipts: Object.fromEntries([...receipts.byUser].sort()),
-    members: Object.fromEntries([...members.byUser].filter(([, { isMember }]) => isMember).map(([userId, { role }]) => [userId, role]).sort()),
-  };
+  const { last } = room(state);
+  return { ...viewOf(room(state)), last: last && { seq: last.seq, text: last.text, deleted: last.deleted, reactions: last.reactions } };
 }
 
 const event = (of: v1.Event): Input => ({ type: "event", roomId: of.roomId, event: of });

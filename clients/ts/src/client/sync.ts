@@ -4,7 +4,7 @@ import type { Command } from "../queue/command.js";
 import type { CommandQueue } from "../queue/queue.js";
 import type { Answer } from "../queue/request.js";
 import { date } from "../room/message.js";
-import { receiptOf } from "../room/room.js";
+import { receiptOf } from "../room/info.js";
 import type { Session } from "../session/session.js";
 import type { ReadMark } from "../state/unread.js";
 import type { ClientEvents } from "./api.js";

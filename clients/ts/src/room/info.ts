@@ -1,5 +1,5 @@
 import type { RoomValues } from "../queue/project.js";
-import type { Role, RoomKind } from "../gen/chat_pb.js";
+import type { Receipt, Role, RoomKind } from "../gen/chat_pb.js";
 import type { Members } from "../state/members.js";
 import type { Receipts } from "../state/receipts.js";
 import { isHidden, type RoomState } from "../state/room-state.js";
@@ -71,6 +71,10 @@ export function infoOf(state: RoomState, values: RoomValues): RoomInfo {
     messageCount: state.head.messageCount,
     lastMessage: state.last,
   };
+}
+
+export function receiptOf({ userId, deliveredSeq, readSeq }: Receipt): RoomReceipt {
+  return { userId, deliveredSeq: Number(deliveredSeq), readSeq: Number(readSeq) };
 }
 
 export function receiptsOf({ byUser }: Receipts): readonly RoomReceipt[] {

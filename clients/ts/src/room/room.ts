@@ -1,6 +1,6 @@
 import { Emitter } from "../emitter.js";
 import { milliseconds } from "../errors.js";
-import { type Event, type Gap, type Receipt, type Role, RoomKind, type Typing } from "../gen/chat_pb.js";
+import { type Event, type Gap, type Role, RoomKind, type Typing } from "../gen/chat_pb.js";
 import type { Draft, NewCommand } from "../queue/command.js";
 import type { Confirmed, Projection } from "../queue/project.js";
 import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
@@ -9,7 +9,7 @@ import { Slices } from "../slices.js";
 import type { RoomInput } from "../state/inputs.js";
 import type { RoomState } from "../state/room-state.js";
 import { editOf, memberEventOf, type RoomChanges } from "./events.js";
-import { infoOf, membersOf, receiptsOf, type RoomInfo, type RoomMember, type RoomReceipt, stableList, stableObject, valuesOf } from "./info.js";
+import { infoOf, membersOf, receiptOf, receiptsOf, type RoomInfo, type RoomMember, type RoomReceipt, stableList, stableObject, valuesOf } from "./info.js";
 import { changeOf } from "../state/changes.js";
 import { type ChatMessage, messageOf, type MessageState } from "./message.js";
 import { Quotes } from "./quotes.js";
@@ -561,11 +561,6 @@ export class Room extends Emitter<RoomEvents> {
 }
 
 const SLICES: readonly (keyof RoomSlices)[] = ["info", "messages", "members", "receipts", "typing"];
-
-/** @internal */
-export function receiptOf({ userId, deliveredSeq, readSeq }: Receipt): { userId: string; deliveredSeq: number; readSeq: number } {
-  return { userId, deliveredSeq: Number(deliveredSeq), readSeq: Number(readSeq) };
-}
 
 function seqOf(message: number | ChatMessage): number {
   const seq = typeof message === "number" ? message : message.seq;
