@@ -42,6 +42,9 @@ impl Shared {
         let answer = link.run(&self.scripts.lease, vec![self.keys.nodes(), self.keys.fleet()], args).await?;
         let leases = Leases::parse(answer);
         if let Some(now) = leases.now {
+            if leases.held {
+                self.held_at.store(now.0, Ordering::SeqCst);
+            }
             let offset = ClockOffset::measure(sent, clock.uncorrected(), now, 1);
             clock.record(TimeSource::Registry, offset);
         }
@@ -81,11 +84,14 @@ impl Shared {
     /// cleared up by others, unless Redis was `wiped`.
     pub(super) async fn take_lease(&self, link: &Link, ever_held: bool, wiped: bool) -> Result<(), Failure> {
         if ever_held {
-            if self.ask_leases(link, "renew").await?.held {
+            let renewed = self.ask_leases(link, "renew").await?;
+            if renewed.held {
                 self.holds_prefix.store(true, Ordering::SeqCst);
                 return Ok(());
             }
             self.leases_lost.fetch_add(1, Ordering::SeqCst);
+            // Another node may have been there first after a wipe.
+            let wiped = wiped || renewed.claimed.0 > self.held_at.load(Ordering::SeqCst);
             self.swept.fetch_or(!wiped, Ordering::SeqCst);
         }
         let leases = self.ask_leases(link, "take").await?;

@@ -78,6 +78,7 @@ impl Redis {
             nodes: Nodes::new(node.clone(), options.lease),
             ended: watch::Sender::new(Vec::new()),
             leases_lost: AtomicU32::new(0),
+            held_at: AtomicU64::new(0),
             holds_prefix: AtomicBool::new(false),
             swept: AtomicBool::new(false),
             beats: AtomicU64::new(0),

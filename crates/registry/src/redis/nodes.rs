@@ -32,6 +32,8 @@ pub(super) struct Leases {
     pub(super) recorded: bool,
     /// How long this node has to wait before it takes the first lease.
     pub(super) wait: Duration,
+    /// Since when the fleet is recorded, by the time of Redis.
+    pub(super) claimed: Timestamp,
 }
 
 impl Leases {
@@ -44,8 +46,9 @@ impl Leases {
         let differs = parts.next().map(strings).unwrap_or_default();
         let differs = differs.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
         let recorded = parts.next().and_then(|recorded| recorded.as_i64()) == Some(1);
-        let wait = parts.next().and_then(|wait| wait.as_u64()).unwrap_or(0);
-        Self { held, alive, ended, left, now, differs, recorded, wait: Duration::from_millis(wait) }
+        let mut number = || parts.next().and_then(|number| number.as_u64()).unwrap_or(0);
+        let (wait, claimed) = (Duration::from_millis(number()), Timestamp(number()));
+        Self { held, alive, ended, left, now, differs, recorded, wait, claimed }
     }
 }
 
@@ -154,8 +157,18 @@ mod tests {
     fn leases(alive: &[&str], ended: &[&str], left: &[&str]) -> Leases {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let (alive, ended, left) = (owned(alive), owned(ended), owned(left));
-        let wait = Duration::ZERO;
-        Leases { held: true, alive, ended, left, now: None, differs: Vec::new(), recorded: true, wait }
+        let (wait, claimed) = (Duration::ZERO, Timestamp(0));
+        Leases {
+            held: true,
+            alive,
+            ended,
+            left,
+            now: None,
+            differs: Vec::new(),
+            recorded: true,
+            wait,
+            claimed,
+        }
     }
 
     fn nodes(patience: Duration) -> Nodes {

@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) ended: watch::Sender<Vec<String>>,
     /// How many leases this node has lost.
     pub(super) leases_lost: AtomicU32,
+    /// When the lease was last seen to be held, by the time of Redis in ms.
+    pub(super) held_at: AtomicU64,
     /// Whether the prefix is this fleet's as far as this node knows: it has held a lease, and was not
     /// refused since.
     pub(super) holds_prefix: AtomicBool,

@@ -39,6 +39,27 @@ async fn redis_is_wiped() {
     assert!(recoveries("lease") >= 3);
 }
 
+/// Nobody clears up after a node whose lease went with everything else: its users were never said to be
+/// offline, and need not be announced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wipe_sweeps_nobody() {
+    let server = RedisServer::start().await.unwrap();
+    let mut nodes = started(3, &options(server.url())).await;
+    server.flushall().await.unwrap();
+    let mut seen = Vec::new();
+    for node in &mut nodes {
+        while seen.last() != Some(&Notice::Missed) {
+            seen.push(tokio::time::timeout(DEADLINE, node.notices.recv()).await.unwrap().unwrap());
+        }
+        seen.push(Notice::UsersGone(Vec::new()));
+    }
+    for node in &mut nodes {
+        node.becomes(Health::Connected).await;
+        seen.extend(taken(&mut node.notices));
+    }
+    assert!(!seen.contains(&Notice::Swept), "{seen:?}");
+}
+
 /// Somebody has put values of another kind where users are kept.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_another_kind_keep_nobody_from_being_registered() {

@@ -12,7 +12,7 @@
 -- fleet that held the prefix has a wait of 0, and replaces the record of a newcomer.
 -- Returns whether the lease is held, the leases that are held, those that ended, those that said
 -- goodbye in the last minute, the time of Redis in ms, names and values of the record that differ,
--- whether the fleet is recorded, and the rest of the wait in ms.
+-- whether the fleet is recorded, the rest of the wait in ms, and since when the fleet is recorded.
 local nodes, fleet, verb, lease, length = KEYS[1], KEYS[2], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local wait, names = tonumber(ARGV[4]), 5
 local time = redis.call('TIME')
@@ -90,5 +90,6 @@ for at = 1, #over, 2 do
   end
 end
 return {
-  held and 1 or 0, alive, ended, left, string.format('%.0f', now), differs, recorded and 1 or 0, rest()
+  held and 1 or 0, alive, ended, left, string.format('%.0f', now), differs, recorded and 1 or 0, rest(),
+  redis.call('HGET', fleet, 'claimed') or '0'
 }
