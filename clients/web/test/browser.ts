@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 
 import {
@@ -12,7 +13,15 @@ import {
 } from "playwright-core";
 
 const CHROMIUM = process.env["CHROMIUM"] ?? ["/usr/bin/chromium", "/usr/bin/google-chrome"].find(existsSync) ?? "chromium";
-const ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
+const ARGUMENTS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  // A page that a test hands out is none of the server's address: Chromium would keep it from that.
+  "--disable-features=LocalNetworkAccessChecks",
+];
 
 /** The folder of a build to be tested instead of the one that is built into the server. */
 const WEB_APP = process.env["WEB_APP"];
@@ -31,6 +40,25 @@ async function serve(route: Route): Promise<void> {
   await route.fulfill({ path: path.join(WEB_APP!, pathname === "/" ? "index.html" : pathname), headers });
 }
 
+/** Hands out the files of the app as a browser that has kept them: what was loaded once is there without a server. */
+export async function keepFiles(context: BrowserContext): Promise<void> {
+  const kept = new Map<string, { status: number; headers: Record<string, string>; body: Buffer }>();
+  await context.route(({ pathname }) => FILES.test(pathname), async (route) => {
+    const { pathname } = new URL(route.request().url());
+    let file = kept.get(pathname);
+    if (!file) {
+      const answer = await route.fetch();
+      const body = WEB_APP ? await readFile(path.join(WEB_APP, pathname === "/" ? "index.html" : pathname)) : await answer.body();
+      const headers = WEB_APP && pathname !== "/" ? { "content-type": TYPES[path.extname(pathname)] ?? "application/octet-stream" } : answer.headers();
+      file = { status: 200, headers, body };
+      kept.set(pathname, file);
+    }
+    await route.fulfill(file);
+  });
+}
+
+const TYPES: Record<string, string> = { ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".json": "application/json" };
+
 /** What a page complained of, that is no fault of its own while a server is away. */
 const EXPECTED = /net::ERR_|WebSocket connection|Failed to load resource|Autofocus processing/;
 
@@ -46,10 +74,7 @@ export class People {
   }
 
   static async start(): Promise<People> {
-    const executablePath = CHROMIUM;
-    // A page that a test hands out is none of the server's address: Chromium would keep it from that.
-    const args = WEB_APP ? [...ARGUMENTS, "--disable-features=LocalNetworkAccessChecks"] : ARGUMENTS;
-    return new People(await chromium.launch({ executablePath, args }));
+    return new People(await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS }));
   }
 
   /** A window: nothing is shared with others. */
