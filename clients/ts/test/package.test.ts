@@ -1,0 +1,81 @@
+import { execFile } from "node:child_process";
+import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+import ts from "typescript";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { problemsOf, REACT, root, snippets, STRICT } from "./snippets.js";
+
+const run = promisify(execFile);
+/** Where the archive is made, and a folder with nothing in it but what was installed from it. */
+let [built, empty] = ["", ""];
+
+beforeAll(async () => {
+  built = await mkdtemp(join(tmpdir(), "parlance-built-"));
+  empty = await mkdtemp(join(tmpdir(), "parlance-empty-"));
+  await cp(join(root, "package.json"), join(built, "package.json"));
+  const dist = join(built, "dist");
+  await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", join(root, "tsconfig.build.json"), "--outDir", dist]);
+  await run(process.execPath, [join(root, "tools/commonjs.mjs"), dist]);
+  const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", empty], { cwd: built });
+  await writeFile(join(empty, "package.json"), JSON.stringify({ name: "empty", private: true }));
+  await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error", `./${stdout.trim()}`], { cwd: empty });
+}, 300_000);
+afterAll(() => Promise.all([built, empty].map((folder) => rm(folder, { recursive: true, force: true }))));
+
+/** Uses what is loaded with the package, and what it loads where it is used. Prints the names that each part exports. */
+const PROGRAM = `
+async function main(sdk, grpcWeb, node) {
+  const names = (of) => Object.keys(of).filter((name) => name !== "default" && name !== "module.exports").sort();
+  console.log(JSON.stringify([names(sdk), names(grpcWeb), names(node)]));
+  const transport = { open: () => Promise.reject(new sdk.TransportError("nobody is there")) };
+  const client = new sdk.Client({ url: "http://127.0.0.1:1", token: "t", transport, storage: new node.FileStorage("./state") });
+  client.send({ toUser: "bob", text: "later" }).catch(() => {});
+  await client.start({ timeoutMs: 500 }).then(() => { throw new Error("started"); }, (error) => {
+    if (!(error instanceof sdk.TransportError)) throw error;
+  });
+  if (client.storage.status !== "durable") throw new Error(JSON.stringify(client.storage));
+  grpcWeb.grpcWeb("http://127.0.0.1:1");
+  // Far enough to load what opens it.
+  globalThis.indexedDB = { open() { throw new Error("opened"); } };
+  await new sdk.IndexedDbStorage("x").open().then(() => { throw new Error("open"); }, (error) => {
+    if (error.message !== "opened") throw error;
+  });
+}
+`;
+
+test("required and imported, it has the same parts, and they work", async () => {
+  const parts = ["", "/grpc-web", "/node"].map((part) => `@parlance/client${part}`);
+  await writeFile(join(empty, "required.cjs"), `${PROGRAM}\nmain(${parts.map((part) => `require("${part}")`).join(", ")});`);
+  await writeFile(join(empty, "imported.mjs"), `${PROGRAM}\nawait main(${parts.map((part) => `await import("${part}")`).join(", ")});`);
+  const [required, imported] = [await run(process.execPath, ["required.cjs"], { cwd: empty }), await run(process.execPath, ["imported.mjs"], { cwd: empty })];
+  expect(JSON.parse(required.stdout)).toEqual(JSON.parse(imported.stdout));
+  expect(JSON.parse(required.stdout)[0]).toContain("Client");
+}, 60_000);
+
+test("the snippets of the documentation compile against it under strict TypeScript, and so does what requires it", () => {
+  const files = new Map([
+    [join(empty, "react.ts"), REACT],
+    ...snippets().map((code, at) => [join(empty, `snippet-${at}.mts`), code] as const),
+    [
+      join(empty, "required.cts"),
+      `import { Client, type Room } from "@parlance/client";
+import { grpcWeb } from "@parlance/client/grpc-web";
+import node = require("@parlance/client/node");
+const client = new Client({ url: "https://chat.example", token: "t", transport: grpcWeb("https://chat.example"), storage: new node.FileStorage("state") });
+export const room: Room | undefined = client.room("r");
+`,
+    ],
+  ]);
+  const problems = problemsOf(files, {
+    ...STRICT,
+    module: ts.ModuleKind.NodeNext,
+    moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    typeRoots: [join(root, "node_modules/@types")],
+    paths: { react: [join(empty, "react.ts")] },
+  });
+  expect(problems).toEqual([]);
+}, 120_000);
