@@ -5,33 +5,14 @@
 //! rules for new text become stricter. `stored` checks nothing: a row that a later version wrote
 //! under looser rules is no damage.
 
-use std::cmp::Ordering;
+mod emoji;
+mod rules;
 use std::sync::Arc;
 
-use crate::limits::{MAX_EMOJI_BYTES, MAX_NAME_BYTES, MAX_TEXT_BYTES, MAX_TOPIC_BYTES};
-
-/// Why a string is not such a text.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TextError {
-    /// It is empty or holds only white space.
-    #[error("must not be blank")]
-    Blank,
-    /// It has more than this many bytes.
-    #[error("must be at most {0} bytes")]
-    TooLong(usize),
-    /// It holds white space or a control character where none may be.
-    #[error("must not hold white space or control characters")]
-    Character,
-    /// Nothing of it is visible.
-    #[error("must hold a visible character")]
-    Invisible,
-    /// It holds a character that displays or logs act on instead of showing it.
-    #[error("must not hold the character U+{:04X}", *.0 as u32)]
-    Forbidden(char),
-    /// It is `.` or `..`, which clients fold away in a path.
-    #[error("must not be . or ..")]
-    Dots,
-}
+pub use self::emoji::Emoji;
+pub use self::rules::TextError;
+use self::rules::{bounded, no_controls, no_directions, no_overrides, not_blank, visible};
+use crate::limits::{MAX_NAME_BYTES, MAX_TEXT_BYTES, MAX_TOPIC_BYTES};
 
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident) => {
@@ -68,61 +49,6 @@ text! {
 text! {
     /// A room's topic: at most [`MAX_TOPIC_BYTES`]; may be empty.
     Topic
-}
-
-/// A reaction: 1 to [`MAX_EMOJI_BYTES`] bytes without white space. Compared without variation
-/// selectors: keyboards differ in whether they add one, and people see the same emoji.
-#[derive(Debug, Clone)]
-pub struct Emoji(Arc<str>);
-
-fn bounded(text: &str, max: usize) -> Result<(), TextError> {
-    if text.len() > max { Err(TextError::TooLong(max)) } else { Ok(()) }
-}
-
-fn not_blank(text: &str) -> Result<(), TextError> {
-    if text.trim().is_empty() { Err(TextError::Blank) } else { Ok(()) }
-}
-
-/// Refuses the first character that is forbidden.
-fn refuse(text: &str, is_forbidden: impl Fn(char) -> bool) -> Result<(), TextError> {
-    match text.chars().find(|c| is_forbidden(*c)) {
-        Some(c) => Err(TextError::Forbidden(c)),
-        None => Ok(()),
-    }
-}
-
-/// Refuses control characters but those in `allowed`, and line separators.
-fn no_controls(text: &str, allowed: &[char]) -> Result<(), TextError> {
-    let is_control = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    refuse(text, |c| is_control(c) && !allowed.contains(&c))
-}
-
-/// Refuses what overrides the direction of the letters after it. For text with lines of its own.
-fn no_overrides(text: &str) -> Result<(), TextError> {
-    refuse(text, |c| matches!(c, '\u{202d}' | '\u{202e}'))
-}
-
-/// Refuses all that embeds, overrides or isolates a direction: a name is put into sentences, and
-/// what it opens would go on after it. Marks (U+200E, U+200F, U+061C) have no such effect.
-fn no_directions(text: &str) -> Result<(), TextError> {
-    refuse(text, |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
-}
-
-fn visible(text: &str) -> Result<(), TextError> {
-    if text.chars().all(is_invisible) { Err(TextError::Invisible) } else { Ok(()) }
-}
-
-/// White space, control characters, and what Unicode calls Default_Ignorable_Code_Point, beside
-/// the blank pattern of Braille.
-fn is_invisible(c: char) -> bool {
-    c.is_whitespace()
-        || c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
-            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 impl Text {
@@ -214,71 +140,6 @@ impl Default for Title {
 impl Default for Topic {
     fn default() -> Self {
         Self("".into())
-    }
-}
-
-impl Emoji {
-    /// The emoji as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// A reaction as it is stored beside the log, maybe by a version with other rules.
-    pub fn stored(emoji: &str) -> Self {
-        Self(emoji.into())
-    }
-
-    /// The characters that count when emoji are compared: without the selectors of the text form
-    /// (U+FE0E) and the emoji form (U+FE0F).
-    fn compared(&self) -> impl Iterator<Item = char> {
-        self.0.chars().filter(|c| !matches!(c, '\u{fe0e}' | '\u{fe0f}'))
-    }
-
-    /// What is left of a reaction to a message that the reader may not see.
-    pub fn hidden() -> Self {
-        Self("".into())
-    }
-
-    /// Checks a new reaction: visible, and something that can be part of a path.
-    pub fn parse_new(emoji: &str) -> Result<Self, TextError> {
-        let parsed = Self::parse(emoji)?;
-        no_controls(emoji, &[])?;
-        no_directions(emoji)?;
-        visible(emoji)?;
-        match emoji {
-            "." | ".." => Err(TextError::Dots),
-            _ => Ok(parsed),
-        }
-    }
-
-    /// Checks a reaction that was accepted before.
-    pub fn parse(emoji: &str) -> Result<Self, TextError> {
-        bounded(emoji, MAX_EMOJI_BYTES)?;
-        not_blank(emoji)?;
-        if emoji.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(TextError::Character);
-        }
-        Ok(Self(emoji.into()))
-    }
-}
-
-impl PartialEq for Emoji {
-    fn eq(&self, other: &Self) -> bool {
-        self.compared().eq(other.compared())
-    }
-}
-
-impl Eq for Emoji {}
-
-impl Ord for Emoji {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.compared().cmp(other.compared())
-    }
-}
-
-impl PartialOrd for Emoji {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
     }
 }
 

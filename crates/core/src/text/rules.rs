@@ -1,0 +1,74 @@
+//! What may stand in a text.
+
+/// Why a string is not such a text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// It is empty or holds only white space.
+    #[error("must not be blank")]
+    Blank,
+    /// It has more than this many bytes.
+    #[error("must be at most {0} bytes")]
+    TooLong(usize),
+    /// It holds white space or a control character where none may be.
+    #[error("must not hold white space or control characters")]
+    Character,
+    /// Nothing of it is visible.
+    #[error("must hold a visible character")]
+    Invisible,
+    /// It holds a character that displays or logs act on instead of showing it.
+    #[error("must not hold the character U+{:04X}", *.0 as u32)]
+    Forbidden(char),
+    /// It is `.` or `..`, which clients fold away in a path.
+    #[error("must not be . or ..")]
+    Dots,
+}
+
+pub(super) fn bounded(text: &str, max: usize) -> Result<(), TextError> {
+    if text.len() > max { Err(TextError::TooLong(max)) } else { Ok(()) }
+}
+
+pub(super) fn not_blank(text: &str) -> Result<(), TextError> {
+    if text.trim().is_empty() { Err(TextError::Blank) } else { Ok(()) }
+}
+
+/// Refuses the first character that is forbidden.
+fn refuse(text: &str, is_forbidden: impl Fn(char) -> bool) -> Result<(), TextError> {
+    match text.chars().find(|c| is_forbidden(*c)) {
+        Some(c) => Err(TextError::Forbidden(c)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses control characters but those in `allowed`, and line separators.
+pub(super) fn no_controls(text: &str, allowed: &[char]) -> Result<(), TextError> {
+    let is_control = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    refuse(text, |c| is_control(c) && !allowed.contains(&c))
+}
+
+/// Refuses what overrides the direction of the letters after it. For text with lines of its own.
+pub(super) fn no_overrides(text: &str) -> Result<(), TextError> {
+    refuse(text, |c| matches!(c, '\u{202d}' | '\u{202e}'))
+}
+
+/// Refuses all that embeds, overrides or isolates a direction: a name is put into sentences, and
+/// what it opens would go on after it. Marks (U+200E, U+200F, U+061C) have no such effect.
+pub(super) fn no_directions(text: &str) -> Result<(), TextError> {
+    refuse(text, |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+}
+
+pub(super) fn visible(text: &str) -> Result<(), TextError> {
+    if text.chars().all(is_invisible) { Err(TextError::Invisible) } else { Ok(()) }
+}
+
+/// White space, control characters, and what Unicode calls Default_Ignorable_Code_Point, beside
+/// the blank pattern of Braille.
+fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
