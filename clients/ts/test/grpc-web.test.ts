@@ -14,8 +14,12 @@ let http: Server;
 /** Handles a call by its name. */
 let handle: (method: string, response: ServerResponse) => void;
 const called: string[] = [];
+/** What the welcome says beside the user, and the stream that it came on. */
+let welcome: MessageInitShape<typeof v1.WelcomeSchema>;
+let stream: ServerResponse;
 beforeEach(async () => {
   called.length = 0;
+  welcome = {};
   handle = () => {};
   http = createServer((request: IncomingMessage, response) => {
     const method = request.url!.split("/").at(-1)!;
@@ -23,7 +27,8 @@ beforeEach(async () => {
     called.push(method);
     if (method !== "Subscribe") return handle(method, response);
     response.writeHead(200, { "content-type": "application/grpc-web+proto" });
-    response.write(message(v1.ServerFrameSchema, { frame: { case: "welcome", value: { userId: "alice" } } }));
+    stream = response;
+    response.write(message(v1.ServerFrameSchema, { frame: { case: "welcome", value: { userId: "alice", ...welcome } } }));
   });
   await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
 });
@@ -133,7 +138,32 @@ test("an open that hangs can be aborted", async () => {
   await gone;
 });
 
-test("a stream that is silent for minutes is opened anew, whatever its calls say", async () => {
+test("a stream without its heartbeats is dead, whatever its calls say, and one with them is not", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  try {
+    welcome = { heartbeatAfter: { seconds: 25n } };
+    const connection = await open();
+    const cases: (string | undefined)[] = [];
+    const ended = (async () => {
+      for await (const { frame } of connection.frames) cases.push(frame.case);
+    })();
+    ended.catch(() => {});
+    for (let beats = 1; beats <= 3; beats++) {
+      vi.advanceTimersByTime(34_000);
+      stream.write(message(v1.ServerFrameSchema, {}));
+      await vi.waitUntil(() => cases.length === 1 + beats);
+    }
+    vi.advanceTimersByTime(36_000);
+    await expect(ended).rejects.toBeInstanceOf(TransportError);
+    expect(cases).toEqual(["welcome", undefined, undefined, undefined]);
+    connection.close();
+    await vi.waitUntil(() => vi.getTimerCount() === 0);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test("a stream of a server without heartbeats that is silent for minutes is opened anew, whatever its calls say", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   try {
     const connection = await open();

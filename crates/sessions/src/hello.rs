@@ -3,11 +3,13 @@ use parlance_cluster::limits::PRESENCE_ROOMS;
 use parlance_core::DeviceId;
 use parlance_proto::v1;
 use parlance_runtime::own_task::in_own_task;
+use tokio::time::Instant;
 use v1::server_frame::Frame;
 
 use crate::cursor;
 use crate::error::Error;
-use crate::limits::contract_limits;
+use crate::heartbeat::Heartbeat;
+use crate::limits::{HEARTBEAT, contract_limits};
 use crate::online::Online;
 use crate::room_stream::RoomStream;
 use crate::session::{Session, Stage};
@@ -37,12 +39,14 @@ impl Session {
             server_time: Some(parlance_proto::convert::timestamp(now)),
             heads,
             limits: Some(contract_limits()),
+            heartbeat_after: HEARTBEAT.try_into().ok().filter(|_| self.subscribe_only),
         };
         self.tell(Frame::Welcome(welcome));
         for gap in open.notices.drain(..) {
             self.tell(Frame::Gap(gap));
         }
         if self.stage == Stage::Serving {
+            self.heartbeat = self.subscribe_only.then(|| Box::new(Heartbeat::new(Instant::now())));
             self.ring_in(self.caller.remaining(now));
         }
         let rooms = open.rooms.values().filter_map(RoomStream::signal_room);

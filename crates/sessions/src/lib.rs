@@ -12,6 +12,7 @@ mod catch_up;
 mod cursor;
 mod error;
 mod frames;
+mod heartbeat;
 mod hello;
 mod limits;
 mod log_reads;

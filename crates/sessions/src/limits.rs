@@ -38,6 +38,11 @@ pub(crate) const MAX_IN_FLIGHT: usize = 64;
 /// How long a connection may stay silent before `hello`.
 pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// After this much silence a `Subscribe` stream carries a frame with nothing in it: below the 25 s
+/// after which clients ask something, which would cost a call, and the 30 s after which some proxies
+/// cut what is idle.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(20);
+
 /// A queue of a session that has grown past this gives all of its memory back once it is empty:
 /// catching up, or many who come at once, may have filled hundreds, and rarely do so again.
 pub(crate) const QUEUE_KEPT: usize = 4;

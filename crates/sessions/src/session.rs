@@ -20,6 +20,7 @@ use tonic::{Code, Status};
 use v1::server_frame::Frame;
 
 use crate::error::Error;
+use crate::heartbeat::Heartbeat;
 use crate::limits::{BAD_FRAMES, HELLO_TIMEOUT, MAX_IN_FLIGHT, QUEUE_KEPT};
 use crate::log_reads::LogRead;
 use crate::open::OpenSession;
@@ -47,8 +48,10 @@ pub struct Session {
     /// Ready to go out.
     pub(crate) out: VecDeque<Delivery>,
     pub(crate) open: Option<OpenSession>,
-    /// Rings for hello, then at the end of the token, then when [`Stage`] says.
+    /// Rings for hello, then at the end of the token, then when [`Stage`] says; and for heartbeats.
     clock: Pin<Box<Sleep>>,
+    /// Boxed: most sessions have none.
+    pub(crate) heartbeat: Option<Box<Heartbeat>>,
     /// One of its own: what all sessions look at, all of them would lock.
     shutdown: CancellationToken,
     pub(crate) stage: Stage,
@@ -105,6 +108,7 @@ impl Session {
         metrics::gauge!("parlance_sessions").increment(1.0);
         let session = Self {
             clock: Box::pin(sleep(HELLO_TIMEOUT)),
+            heartbeat: None,
             shutdown: sessions.departure.token(),
             sessions,
             operations,
@@ -130,6 +134,9 @@ impl Session {
     async fn next(&mut self) -> Option<Result<Delivery, Status>> {
         loop {
             if let Some(delivery) = self.out.pop_front() {
+                if let Some(heartbeat) = &mut self.heartbeat {
+                    heartbeat.sent(Instant::now());
+                }
                 return Some(Ok(delivery));
             }
             if self.ended {
@@ -209,6 +216,7 @@ impl Session {
             Turn::Inbound(Some(Err(status))) => return Err(status),
             Turn::Inbound(None) => self.inbound_ended = true,
             Turn::Drain => self.drain(),
+            Turn::Deadline if self.beat() => {}
             Turn::Deadline if self.stage == Stage::Leaving => self.ended = true,
             Turn::Deadline if self.stage == Stage::Told => {
                 self.stage = Stage::Leaving;
@@ -222,6 +230,21 @@ impl Session {
         let finished = self.stage == Stage::Leaving || (self.inbound_ended && !self.subscribe_only);
         self.ended |= finished && self.in_flight.is_empty();
         Ok(())
+    }
+
+    /// The clock has rung: returns whether for a heartbeat alone, which goes out if nothing else has
+    /// since.
+    fn beat(&mut self) -> bool {
+        let Some((is_due, next)) =
+            self.heartbeat.as_mut().and_then(|heartbeat| heartbeat.rang(Instant::now()))
+        else {
+            return false;
+        };
+        if is_due {
+            self.out.push_back(SharedFrame::default().into());
+        }
+        self.clock.as_mut().reset(next);
+        true
     }
 
     /// Says when to come back, each session at another time, and goes on until then.
@@ -249,7 +272,9 @@ impl Session {
     }
 
     pub(crate) fn ring_in(&mut self, delay: Duration) {
-        self.clock.as_mut().reset(Instant::now() + delay);
+        let deadline = Instant::now() + delay;
+        let next = self.heartbeat.as_mut().map(|heartbeat| heartbeat.set_deadline(deadline));
+        self.clock.as_mut().reset(next.unwrap_or(deadline));
     }
 }
 

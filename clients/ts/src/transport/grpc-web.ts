@@ -29,9 +29,11 @@ for (const service of [ChatService, UserService, RoomService, InboxService, Serv
 }
 
 /**
- * Probes are calls of their own, so an answer does not show that the stream works: one that is silent for this long is
- * opened anew.
+ * Probes are calls of their own, so an answer does not show that the stream works: its heartbeats do. One that is silent for
+ * this long after one was due is dead.
  */
+const HEARTBEAT_GRACE_MS = 10_000;
+/** The same where the server is too old for heartbeats: the stream is opened anew, in case. */
 const STREAM_SILENCE_MS = 5 * 60_000;
 
 /** grpc-web to `url`, which is `https://host` or `http://host:port`: events on a stream, each operation a call of its own. */
@@ -96,7 +98,7 @@ class GrpcWebConnection implements Connection {
       throw asStreamError(fromStatus(error));
     });
     if (!first.done) this.frames.push(first.value);
-    void this.#pump(events);
+    void this.#pump(events, first.done ? undefined : heartbeatMs(first.value));
   }
 
   send(frame: ClientFrame): void {
@@ -115,13 +117,14 @@ class GrpcWebConnection implements Connection {
     for (const call of this.#calls) call.abort();
   }
 
-  async #pump(events: AsyncIterator<ServerFrame>): Promise<void> {
+  async #pump(events: AsyncIterator<ServerFrame>, heartbeatMs: number | undefined): Promise<void> {
     let silent: ReturnType<typeof setTimeout> | undefined;
     // A server that drains is left at once and without an error.
     const leave = () => this.frames.push(create(ServerFrameSchema, { frame: { case: "draining", value: {} } }));
+    const fail = () => this.frames.fail(new TransportError("the stream is silent, without a heartbeat"));
     const heard = () => {
       clearTimeout(silent);
-      silent = setTimeout(leave, STREAM_SILENCE_MS);
+      silent = heartbeatMs === undefined ? setTimeout(leave, STREAM_SILENCE_MS) : setTimeout(fail, heartbeatMs + HEARTBEAT_GRACE_MS);
     };
     const stop = () => clearTimeout(silent);
     this.#end.signal.addEventListener("abort", stop, { once: true });
@@ -165,6 +168,12 @@ class GrpcWebConnection implements Connection {
       return { case: "error", value: toFrame(refusal) };
     }
   }
+}
+
+/** After how much silence a stream has a heartbeat, if it has any. */
+function heartbeatMs({ frame }: ServerFrame): number | undefined {
+  const after = frame.case === "welcome" ? frame.value.heartbeatAfter : undefined;
+  return after && Number(after.seconds) * 1_000 + after.nanos / 1e6;
 }
 
 function methodOf(name: string | undefined): DescMethodUnary {

@@ -4,6 +4,7 @@ mod catch_up;
 mod comebacks;
 mod half_visible;
 mod hanging;
+mod heartbeat;
 mod hub;
 mod inbound;
 mod marks;

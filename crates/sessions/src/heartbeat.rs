@@ -1,0 +1,67 @@
+//! Heartbeats of a stream whose client can neither ping nor be pinged.
+//!
+//! They share the session's one timer with its deadline, and a frame that is sent costs no more than
+//! reading the clock: the timer is moved when it rings.
+
+use tokio::time::Instant;
+
+use crate::limits::HEARTBEAT;
+
+/// Of a `Subscribe` stream that is open.
+pub(crate) struct Heartbeat {
+    /// When the session's timer is to ring for something else.
+    deadline: Instant,
+    /// When the last frame was handed out.
+    sent: Instant,
+}
+
+impl Heartbeat {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { deadline: now, sent: now }
+    }
+
+    /// A frame is handed out.
+    pub(crate) fn sent(&mut self, now: Instant) {
+        self.sent = now;
+    }
+
+    /// Sets the deadline, and returns when the timer has to ring.
+    pub(crate) fn set_deadline(&mut self, deadline: Instant) -> Instant {
+        self.deadline = deadline;
+        self.next()
+    }
+
+    /// The timer has rung: returns whether a heartbeat is due and when it has to ring next, or `None`
+    /// where it rang for the deadline.
+    pub(crate) fn rang(&mut self, now: Instant) -> Option<(bool, Instant)> {
+        if now >= self.deadline {
+            return None;
+        }
+        let is_due = self.sent + HEARTBEAT <= now;
+        if is_due {
+            self.sent = now;
+        }
+        Some((is_due, self.next()))
+    }
+
+    fn next(&self) -> Instant {
+        self.deadline.min(self.sent + HEARTBEAT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_timer_rings_after_the_last_frame_and_never_past_the_deadline() {
+        let begin = Instant::now();
+        let mut heartbeat = Heartbeat::new(begin);
+        assert_eq!(heartbeat.set_deadline(begin + HEARTBEAT * 2), begin + HEARTBEAT);
+        let late = begin + HEARTBEAT + HEARTBEAT / 2;
+        heartbeat.sent(begin + HEARTBEAT / 2);
+        assert_eq!(heartbeat.rang(begin + HEARTBEAT), Some((false, late)));
+        assert_eq!(heartbeat.rang(late), Some((true, begin + HEARTBEAT * 2)));
+        assert_eq!(heartbeat.rang(begin + HEARTBEAT * 2), None);
+    }
+}
