@@ -81,7 +81,9 @@ pub mod transport;
 
 pub use async_trait::async_trait;
 pub use parlance_client_core;
-pub use parlance_client_core::{Code, Error as ClientError, Failure, Request, Update, Violation};
+pub use parlance_client_core::{
+    Code, ConnectionState, Error as ClientError, Failure, Request, Update, Violation,
+};
 pub use parlance_proto::v1;
 
 pub use accounts::create_user;

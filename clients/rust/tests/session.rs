@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use fake::{DOORS, Fake, within};
 use parlance_client::transport::{Dialer, Door};
 use parlance_client::{
-    ClientError, Code, Config, CursorStore, Listener, Message, Session, TokenProvider, Update, Updates,
-    Violation, async_trait,
+    ClientError, Code, Config, ConnectionState, CursorStore, Listener, Message, Session, TokenProvider,
+    Update, Updates, Violation, async_trait,
 };
 use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
@@ -419,5 +419,29 @@ async fn a_dropped_session_closes_once_its_calls_are_answered() {
         assert!(matches!(next(&mut updates).await, Update::Connected(_)));
         assert_eq!(next(&mut updates).await, Update::Stopped(ClientError::SessionEnded));
         assert_eq!(within(updates.recv()).await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_session_says_where_it_stands() {
+    for door in DOORS {
+        let mut fake = Fake::start(door).await;
+        let (session, _updates) = fake.session();
+        let mut peer = fake.accept_silently().await;
+        peer.recv().await;
+        assert_eq!(session.state(), ConnectionState::Greeting);
+        assert!(!session.state().is_online());
+        peer.send(Frame::Welcome(v1::Welcome::default())).await;
+        let is = |awaited| session.state_is(move |state| state == awaited);
+        assert_eq!(within(is(ConnectionState::Online)).await, ConnectionState::Online);
+        let reconnect_after = Some(Duration::from_secs(600).try_into().unwrap());
+        peer.send(Frame::Draining(v1::Draining { reconnect_after })).await;
+        assert_eq!(within(is(ConnectionState::Draining)).await, ConnectionState::Draining);
+        drop(peer);
+        // It stays away for as long as it was asked to.
+        assert_eq!(within(is(ConnectionState::Waiting)).await, ConnectionState::Waiting);
+        within(session.close()).await;
+        assert_eq!(within(is(ConnectionState::Online)).await, ConnectionState::Ended);
+        assert_eq!(session.state(), ConnectionState::Ended);
     }
 }

@@ -45,4 +45,4 @@ pub use error::{Error, Failure};
 pub use machine::Core;
 pub use request::Request;
 pub use rooms::Violation;
-pub use session::{CallId, Input, Options, Output, Update};
+pub use session::{CallId, ConnectionState, Input, Options, Output, Update};

@@ -41,6 +41,34 @@ impl Default for Options {
     }
 }
 
+/// Where a session stands, see [`Core::connection_state`](crate::Core::connection_state).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectionState {
+    /// It has not begun.
+    Idle,
+    /// It waits for a token to sign in with.
+    AwaitingToken,
+    /// It connects.
+    Connecting,
+    /// It is connected, and waits for the server's welcome.
+    Greeting,
+    /// It is open.
+    Online,
+    /// It is open, on a server that is about to end: the next connection follows by itself.
+    Draining,
+    /// It has no connection, and waits before the next try.
+    Waiting,
+    /// It is over, for good.
+    Ended,
+}
+
+impl ConnectionState {
+    /// Whether operations are sent and events arrive.
+    pub fn is_online(self) -> bool {
+        matches!(self, Self::Online | Self::Draining)
+    }
+}
+
 /// What happened. What concerns a connection names it; news of an earlier one is ignored.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "each is moved once")]

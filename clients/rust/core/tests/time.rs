@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use parlance_client_core::{Code, Core, Error, Input, Options, Output, Update};
+use parlance_client_core::{Code, ConnectionState, Core, Error, Input, Options, Output, Update};
 use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
@@ -298,4 +298,32 @@ fn tokens_that_are_welcomed_and_refused_within_seconds_end_nothing_and_make_no_s
     }
     assert_eq!(session.stopped, None);
     assert!(session.connects.len() < 25, "{} connections in a minute", session.connects.len());
+}
+
+#[test]
+fn every_state_of_a_session_can_be_seen() {
+    let mut core = Core::new(Options::default());
+    let mut seen = vec![core.connection_state()];
+    let frame = |frame| v1::ServerFrame { frame: Some(frame) };
+    let reconnect_after = Some((SECOND * 5).try_into().unwrap());
+    let inputs = [
+        Input::Start,
+        Input::Token(Ok("token".to_owned())),
+        Input::Connected { connection: 1 },
+        Input::Received { connection: 1, frame: frame(Frame::Welcome(v1::Welcome::default())) },
+        Input::Received { connection: 1, frame: frame(Frame::Draining(v1::Draining { reconnect_after })) },
+        Input::Lost { connection: 1, error: None },
+        Input::Wake,
+        Input::Close,
+    ];
+    for input in inputs {
+        core.handle(SECOND, input);
+        seen.push(core.connection_state());
+    }
+    use ConnectionState::*;
+    // A wake does not hurry what the server asked for.
+    let expected = [Idle, AwaitingToken, Connecting, Greeting, Online, Draining, Waiting, Waiting, Ended];
+    assert_eq!(seen, expected);
+    let online: Vec<_> = seen.into_iter().filter(|state| state.is_online()).collect();
+    assert_eq!(online, [Online, Draining]);
 }

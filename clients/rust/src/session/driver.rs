@@ -3,11 +3,11 @@ use std::future::pending;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use parlance_client_core::{CallId, Core, Input, Options, Output};
+use parlance_client_core::{CallId, ConnectionState, Core, Input, Options, Output};
 use parlance_proto::v1::ClientFrame;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::cursors::Processed;
@@ -40,6 +40,7 @@ pub(super) struct Driver {
     has_handles: bool,
     updates: mpsc::Sender<Item>,
     processed: Processed,
+    state: watch::Sender<ConnectionState>,
     answers: HashMap<CallId, oneshot::Sender<Result<Answer, ClientError>>>,
     closing: Vec<oneshot::Sender<()>>,
     link: Link,
@@ -67,6 +68,7 @@ impl Driver {
         commands: mpsc::UnboundedReceiver<Command>,
         updates: mpsc::Sender<Item>,
         processed: Processed,
+        state: watch::Sender<ConnectionState>,
     ) {
         let mut cursors = std::mem::take(&mut config.cursors);
         if let Some(store) = &config.cursor_store {
@@ -87,6 +89,7 @@ impl Driver {
             has_handles: true,
             updates,
             processed,
+            state,
             answers: HashMap::new(),
             closing: Vec::new(),
             link: Link::default(),
@@ -210,6 +213,8 @@ impl Driver {
                 }
             }
         }
+        let state = self.core.connection_state();
+        self.state.send_if_modified(|last| std::mem::replace(last, state) != state);
     }
 
     fn connected(&mut self, opened: Result<Connection, ClientError>) -> Input {

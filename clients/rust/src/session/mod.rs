@@ -10,12 +10,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parlance_client_core::CallId;
+use parlance_client_core::{CallId, ConnectionState};
 use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
 use parlance_proto::v1::send_message_request::Target;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::transport::Dialer;
 use crate::{ClientError, Request};
@@ -127,6 +127,7 @@ impl From<Message> for v1::SendMessageRequest {
 pub struct Session {
     commands: mpsc::UnboundedSender<driver::Command>,
     calls: Arc<AtomicU64>,
+    state: watch::Receiver<ConnectionState>,
 }
 
 impl Session {
@@ -143,8 +144,23 @@ impl Session {
         let (commands, waiting) = mpsc::unbounded_channel();
         let (updates, queue) = mpsc::channel(config.update_queue.max(1));
         let processed = cursors::Processed::default();
-        tokio::spawn(driver::Driver::start(config, waiting, updates, processed.clone()));
-        (Self { commands, calls: Arc::default() }, Updates::new(queue, processed))
+        let (state, states) = watch::channel(ConnectionState::Idle);
+        tokio::spawn(driver::Driver::start(config, waiting, updates, processed.clone(), state));
+        (Self { commands, calls: Arc::default(), state: states }, Updates::new(queue, processed))
+    }
+
+    /// Where the session stands now. It is ahead of the updates, which wait for the application.
+    pub fn state(&self) -> ConnectionState {
+        *self.state.borrow()
+    }
+
+    /// Waits until the session stands where `is_awaited` says, or has ended, and returns where it
+    /// stands then. States that last only for a moment may be missed.
+    pub async fn state_is(&self, mut is_awaited: impl FnMut(ConnectionState) -> bool) -> ConnectionState {
+        let mut states = self.state.clone();
+        let awaited = states.wait_for(|state| is_awaited(*state) || *state == ConnectionState::Ended).await;
+        // Without a driver it has ended.
+        awaited.map_or(ConnectionState::Ended, |state| *state)
     }
 
     /// As [`Session::start`], with callbacks in place of a stream.

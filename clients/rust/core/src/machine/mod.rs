@@ -14,7 +14,7 @@ use crate::Error;
 use crate::outbox::Outbox;
 use crate::random::Random;
 use crate::rooms::Rooms;
-use crate::session::{CallId, Input, Options, Output, Update};
+use crate::session::{CallId, ConnectionState, Input, Options, Output, Update};
 
 use token::Token;
 
@@ -146,6 +146,20 @@ impl Core {
                     [open.leave_at, self.outbox.next_due(), self.answer_due(), self.silence_due(open)];
                 times.into_iter().flatten().min()
             }
+        }
+    }
+
+    /// Where the session stands after what was passed in.
+    pub fn connection_state(&self) -> ConnectionState {
+        match &self.link {
+            Link::Idle => ConnectionState::Idle,
+            Link::Resting { .. } => ConnectionState::Waiting,
+            Link::Token { .. } => ConnectionState::AwaitingToken,
+            Link::Connecting { .. } => ConnectionState::Connecting,
+            Link::Greeting { .. } => ConnectionState::Greeting,
+            Link::Open(Open { leave_at: Some(_), .. }) => ConnectionState::Draining,
+            Link::Open(_) => ConnectionState::Online,
+            Link::Ended => ConnectionState::Ended,
         }
     }
 
