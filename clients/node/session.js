@@ -27,6 +27,9 @@ const ANSWER_TIMEOUT_MS = 25_000;
 const MAX_FRESH_TOKENS = 3;
 const TOKEN_DELAY_MS = 2_000;
 
+/** How long a fresh token may take. */
+const TOKEN_TIMEOUT_MS = 30_000;
+
 /** Bytes that a frame may have, until the server tells. */
 const MAX_FRAME_BYTES = 128 * 1024;
 
@@ -141,8 +144,33 @@ export class Session {
         const retryInMs = Math.max(askedMs, backoff(failures++));
         await this.#onUpdate({ $typeName: "disconnected", reason: error.message, retryInMs });
         await sleep(retryInMs, undefined, { signal: this.#end.signal }).catch(() => {});
-        if (refusals > 0 && this.#freshToken) this.#token = await this.#freshToken();
+        if (refusals > 0 && this.#freshToken) await this.#renewToken(this.#freshToken);
       }
+    }
+  }
+
+  /**
+   * Asks for a fresh token until there is one. The old one is of no use, and that there is none
+   * for now ends no session.
+   * @param {() => Promise<string>} freshToken
+   */
+  async #renewToken(freshToken) {
+    const end = this.#end.signal;
+    for (let failures = 0; !end.aborted; failures++) {
+      const over = new AbortController();
+      try {
+        const late = sleep(TOKEN_TIMEOUT_MS, undefined, { signal: AbortSignal.any([end, over.signal]) }).then(() => {
+          throw new Error("it takes too long");
+        });
+        this.#token = await Promise.race([freshToken(), late]);
+        return;
+      } catch (error) {
+        if (end.aborted) return;
+        console.error("parlance: no fresh token, asking again:", error);
+      } finally {
+        over.abort();
+      }
+      await sleep(backoff(failures), undefined, { signal: end }).catch(() => {});
     }
   }
 

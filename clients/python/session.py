@@ -30,6 +30,9 @@ ANSWER_TIMEOUT = 25.0
 MAX_FRESH_TOKENS = 3
 TOKEN_DELAY = 2.0
 
+# How long a fresh token may take, in seconds.
+TOKEN_TIMEOUT = 30.0
+
 # Bytes that a frame may have, until the server tells.
 MAX_FRAME_BYTES = 128 * 1024
 
@@ -130,7 +133,21 @@ class Session:
             await self._on_update(Disconnected(reason, delay))
             await asyncio.sleep(delay)
             if refusals:
-                self._token = await self._fresh_token()
+                await self._renew_token()
+
+    async def _renew_token(self) -> None:
+        """Asks for a fresh token until there is one. The old one is of no use, and that there is
+        none for now ends no session."""
+        failures = 0
+        while True:
+            try:
+                async with asyncio.timeout(TOKEN_TIMEOUT):
+                    self._token = await self._fresh_token()
+                return
+            except Exception as error:
+                log.warning("no fresh token, asking again: %r", error)
+            await asyncio.sleep(backoff(failures))
+            failures += 1
 
     async def run_while(self, work: Coroutine[None, None, None]) -> None:
         """Runs until `work` is done. Raises `Refused` when the session ends before."""

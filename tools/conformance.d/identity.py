@@ -73,6 +73,19 @@ async def stale_token(stage: Stage) -> None:
     await stage.all_see()
 
 
+@case("a fresh token is asked for, and there is none at first", 100, signed=True, starts=True, idle=True)
+async def token_hangs(stage: Stage) -> None:
+    """As from a sign-in service that hangs: a client waits 30 s for it, and asks again."""
+    alice, bob = stage.clients
+    stage.first_token = soon_over_for_alice
+    alice.fresh_token = lambda: sign("alice", 3_600) if len(alice.asked) > 1 else None
+    await stage.start()
+    stage.say(bob, *(f"b{number}" for number in range(10)))
+    await alice.until("it asks for another token", lambda: bool(alice.asked))
+    stage.say(alice, *(f"a{number}" for number in range(10)))
+    await stage.all_see()
+
+
 @case("no token is good: no storm, and no end before a fresh one was refused", 60, signed=True, starts=True, idle=True, checks=False)
 async def no_good_token(stage: Stage) -> None:
     alice, bob = stage.clients

@@ -100,7 +100,7 @@ class Client:
         self.ready = self.restored = 0
         # When it asked for a token, and what it is given.
         self.asked: list[float] = []
-        self.fresh_token: Callable[[], str] | None = None
+        self.fresh_token: Callable[[], str | None] | None = None
         # What is waited for, to be told where it does not come.
         self.awaited = ""
         self._said = asyncio.Event()
@@ -125,7 +125,8 @@ class Client:
                 case ["token"]:
                     self.asked.append(time.monotonic())
                     assert self.fresh_token, f"{self.name} asks for another token for no reason"
-                    self._process.stdin.write(f"token {self.fresh_token()}\n".encode())
+                    if token := self.fresh_token():
+                        self._process.stdin.write(f"token {token}\n".encode())
                 case ["event", seq, user, text]:
                     self.events.append((int(seq), user, text))
                 case ["sent", message, seq]:
