@@ -151,3 +151,10 @@ export function toFrame(error: RefusedError): ErrorMessage {
 export function milliseconds(duration: { seconds: bigint; nanos: number }): number {
   return Number(duration.seconds) * 1000 + duration.nanos / 1e6;
 }
+
+/** Rejected, and no unhandled rejection where nobody waits for it. */
+export function rejected(error: unknown): Promise<never> {
+  const promise = Promise.reject(error);
+  promise.catch(() => {});
+  return promise;
+}

@@ -25,12 +25,13 @@ export {
 } from "./errors.js";
 export { type EventsOptions, type RoomCursor, RoomEvents, type RoomItem } from "./client/events.js";
 export type { Command, CommandError, CommandState, Draft, OutgoingMessage, Target } from "./queue/command.js";
-export { DiscardedError } from "./queue/queue.js";
+export { DiscardedError } from "./queue/api.js";
 export { type ChatMessage, type MessageState, isSameEmoji, type PendingChange } from "./room/message.js";
 export type { Unread } from "./client/lists.js";
 export type { MemberEvent, MessageEdit, ReadEvent, RoomChanges, TypingEvent } from "./room/events.js";
 export type { RoomInfo, RoomMember, RoomReceipt } from "./room/info.js";
-export { Room, type RoomSlices } from "./room/room.js";
+export { Room } from "./room/room.js";
+export type { RoomSlices } from "./room/snapshots.js";
 export type { OperationName, RequestOf, ResponseOf } from "./session/operations.js";
 export type { ConnectionState, TokenProvider } from "./session/session.js";
 export { IndexedDbStorage } from "./storage/indexeddb.js";

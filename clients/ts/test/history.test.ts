@@ -2,7 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 
 import { v1 } from "../src/index.js";
-import { type Source, Timeline } from "../src/room/timeline.js";
+import type { Source } from "../src/room/source.js";
+import { Timeline } from "../src/room/timeline.js";
 import type { Input } from "../src/state/inputs.js";
 import { apply, emptyState, type State } from "../src/state/state.js";
 import { Random, seeds } from "./random.js";

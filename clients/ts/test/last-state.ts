@@ -188,9 +188,13 @@ export function open(storage: Storage, transport: FakeTransport, options: Partia
 
 /** Waits until a client has read its storage, however long that takes: its clock stands still. */
 export async function started(client: Client) {
+  await standStill(() => client.storage.status !== "opening" && client.state.status !== "idle");
+}
+
+async function standStill(until: () => boolean) {
   const deadline = process.hrtime.bigint() + 20_000_000_000n;
-  while (client.state.status === "idle" && process.hrtime.bigint() < deadline) await new Promise((resolve) => setImmediate(resolve));
-  expect(client.state.status).not.toBe("idle");
+  while (!until() && process.hrtime.bigint() < deadline) await new Promise((resolve) => setImmediate(resolve));
+  expect(until()).toBe(true);
 }
 
 /** A transport without anyone behind it. */
@@ -208,6 +212,7 @@ export async function firstVisit(server: FakeServer, storage: Storage, visit: (c
   for (let count = 1; count <= 3; count++) server.say("r", `${count}`);
   server.say("other", "elsewhere");
   const client = open(storage, server.transport);
+  await started(client);
   await until(() => expect(rows(client)).toHaveLength(2));
   await client.room("r")!.loadLatest();
   server.say("r", "4", "alice");

@@ -2,7 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import { beforeEach, expect, test, vi } from "vitest";
 
 import { v1 } from "../src/index.js";
-import { type Source, Timeline } from "../src/room/timeline.js";
+import type { Source } from "../src/room/source.js";
+import { Timeline } from "../src/room/timeline.js";
 import { type ChangesByMessage, changesAfterEvent, UNCHANGED } from "../src/state/changes.js";
 import { message } from "./fake.js";
 import { Random } from "./random.js";

@@ -1,4 +1,4 @@
-import { closedBy, TransportError } from "../errors.js";
+import { closedBy, rejected, TransportError } from "../errors.js";
 import type { Session } from "../session/session.js";
 
 /** When to give up a start. Giving it up closes the client. */
@@ -80,11 +80,4 @@ export class Startup {
     const cause = state.status === "waiting" ? state.error : undefined;
     return new TransportError(`not connected within ${timeoutMs} ms${cause ? `: ${cause.message}` : ""}`, { cause });
   }
-}
-
-/** Rejected, and no unhandled rejection where nobody waits for it. */
-function rejected(error: unknown): Promise<never> {
-  const promise = Promise.reject(error);
-  promise.catch(() => {});
-  return promise;
 }

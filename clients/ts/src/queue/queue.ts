@@ -1,16 +1,19 @@
 import { Emitter } from "../emitter.js";
-import { ClosedError, ParlanceError, RefusedError } from "../errors.js";
+import { ClosedError, RefusedError, rejected } from "../errors.js";
 import { GapReason } from "../gen/chat_pb.js";
 import { randomId } from "../random.js";
-import { SteadyStore, type StorageState } from "../storage/steady.js";
+import { SteadyStore } from "../storage/steady.js";
 import { type Change, COLLECTIONS, type Storage, type Store } from "../storage/store.js";
+import { DiscardedError, type QueueEvents, type Submitted } from "./api.js";
 import { Carrier, type Wire } from "./carrier.js";
 import { coalesce } from "./coalesce.js";
-import { type Command, isPending, laneOf, type NewCommand } from "./command.js";
+import type { Command, NewCommand } from "./command.js";
+import { Entries, type Entry } from "./entries.js";
 import { decodeError, encodeError, type TabMessage } from "./messages.js";
 import { type Answer, decodeAnswer, encodeAnswer, eventOf } from "./request.js";
-import { fateOf, ROOM_RESTORED, roomRestored } from "./restored.js";
+import { fateOf, roomRestored, staysWhenFailed } from "./restored.js";
 import { browserTabs, type TabRuntime, Tabs } from "./tabs.js";
+import { Timers } from "./timers.js";
 import { Waiters } from "./waiters.js";
 
 /** The owner of the queue answers another tab within this time, or is frozen. */
@@ -19,43 +22,6 @@ const ACCEPT_MS = 3_000;
 const EVENT_MS = 10_000;
 /** A discarded command is remembered this long, for tabs that were frozen meanwhile. */
 const DISCARDED_MS = 24 * 3_600_000;
-
-interface QueueEvents {
-  /** A command was added, has changed, or is gone. */
-  change: Command;
-  /** A command was carried out, in this tab or another. */
-  confirmed: { command: Command; answer: Answer };
-  /** A command was refused for good. */
-  failed: Command;
-  storage: StorageState;
-  /** Whether this tab owns the queue, and what else the tabs share, changed. */
-  owner: boolean;
-  /** It is about to end: the last moment to write. */
-  ends: void;
-  /** In another tab the user signed out. */
-  erased: void;
-}
-
-/** A command that the queue has taken. */
-export interface Submitted {
-  /** Its id: what `retry` and `discard` take, also after a restart. */
-  id: string;
-  /** Resolves once it is carried out; with undefined where another command cancelled it. */
-  done: Promise<Answer | undefined>;
-}
-
-interface Entry {
-  command: Command;
-  /** Stored, as far as the storage answers in time: only then it may go out. */
-  isStored: boolean;
-  /** It is being carried out by this tab. */
-  running?: AbortController;
-}
-
-/** A command was discarded before it was carried out. */
-export class DiscardedError extends ParlanceError {
-  override name = "DiscardedError";
-}
 
 /**
  * Everything that changes something, on its way to the server: stored, in order for each room, over
@@ -67,29 +33,28 @@ export class CommandQueue extends Emitter<QueueEvents> {
   readonly #carrier: Carrier;
   readonly #tabs: Tabs<TabMessage>;
   readonly #sharedAs: string | undefined;
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new Entries();
   readonly #waiters = new Waiters();
   /** How far the events of rooms have been seen. */
   readonly #seen = new Map<string, number>();
-  readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
+  readonly #timers = new Timers();
   /** Ids that are gone while the store is read: it may still have them. */
   readonly #goneWhileLoading = new Set<string>();
   #loading = 0;
   #isLoaded = false;
-  #writtenAt = 0;
   #isClosed = false;
 
   constructor(wire: Wire, storage: Storage, runtime: TabRuntime = browserTabs()) {
     super();
-    this.#wire = wire;
+    [this.#wire, this.#sharedAs] = [wire, storage.sharedAs];
     this.#store = new SteadyStore(storage, (store) => this.#rewrite(store));
     this.#carrier = new Carrier(wire, this.#store);
     this.#store.on("state", (state) => this.emit("storage", state));
-    this.#sharedAs = storage.sharedAs;
     this.#tabs = new Tabs(storage.sharedAs, runtime);
     this.#tabs.on("owner", (isOwner) => {
       if (isOwner) void this.#load();
-      else this.#handOver();
+      // It sends what was under way again.
+      else for (const { running } of this.#entries.all()) running?.abort();
       this.emit("owner", isOwner);
     });
     this.#tabs.on("message", (message) => this.#receive(message));
@@ -118,7 +83,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
 
   /** All commands that are not done with, in the order in which they were issued. */
   get commands(): readonly Command[] {
-    return [...this.#entries.values()].map(({ command }) => command);
+    return this.#entries.all().map(({ command }) => command);
   }
 
   /** Takes a command. One that is queued under the same id is not taken twice. */
@@ -139,12 +104,10 @@ export class CommandQueue extends Emitter<QueueEvents> {
       void this.#store.write(forget);
       return { id, done: Promise.resolve(undefined) };
     }
-    // Never the same: it is their order.
-    this.#writtenAt = Math.max(Date.now(), this.#writtenAt + 1);
     const { userId } = this.#wire;
-    const command = { ...next, id, writtenAt: this.#writtenAt, state: "waiting", ...(userId !== "" && { userId }), ...this.#carrier.epochOf(next.roomId) } as Command;
+    const command = { ...next, id, writtenAt: this.#entries.nextTime(), state: "waiting", ...(userId !== "" && { userId }), ...this.#carrier.epochOf(next.roomId) } as Command;
     const entry: Entry = { command, isStored: false };
-    this.#entries.set(id, entry);
+    this.#entries.set(entry);
     const done = this.#waiters.add(id);
     this.#announce(entry.command);
     void this.#hand(entry, forget);
@@ -181,14 +144,14 @@ export class CommandQueue extends Emitter<QueueEvents> {
   /** The events of a room have been applied up to here. */
   observed(roomId: string, seq: number): void {
     this.#seen.set(roomId, seq);
-    for (const { command } of this.#entries.values()) {
+    for (const { command } of this.#entries.all()) {
       if (command.state === "confirmed" && command.roomId === roomId && (command.seq ?? 0) <= seq) this.#remove(command.id);
     }
   }
 
   /** Forgets what another user has left, as far as it is known by now who is the user. */
   dropForeign(): void {
-    for (const { command } of [...this.#entries.values()]) if (this.#carrier.isForeign(command)) void this.discard(command.id);
+    for (const { command } of this.#entries.all()) if (this.#carrier.isForeign(command)) void this.discard(command.id);
   }
 
   /** Ends it, and erases what is stored, in all collections but that of commands if these are kept. */
@@ -212,7 +175,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     if (this.#isClosed || this.#entries.get(command.id) !== entry) return;
     if (this.#tabs.isOwner) return this.#pump();
     this.#tabs.post({ type: "submitted", command });
-    this.#after(`accept/${command.id}`, ACCEPT_MS, () => this.#tabs.takeOver());
+    this.#timers.set(`accept/${command.id}`, ACCEPT_MS, () => this.#tabs.takeOver());
   }
 
   /** Reads what earlier pages and other tabs have left. */
@@ -227,7 +190,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
         return isOld ? [{ collection: "commands", key: record.id, value: undefined }] : [];
       });
       if (forgotten.length > 0) void this.#store.write(forgotten);
-      this.#sort();
+      this.#entries.sort();
       this.#restored();
       if (--this.#loading === 0) this.#goneWhileLoading.clear();
       this.#pump();
@@ -242,7 +205,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     if (!known) {
       if (this.#goneWhileLoading.has(stored.id)) return;
       if (this.#carrier.isForeign(stored)) return void this.#store.write([{ collection: "commands", key: stored.id, value: undefined }]);
-      this.#entries.set(stored.id, { command: stored, isStored: true });
+      this.#entries.set({ command: stored, isStored: true });
       this.emit("change", stored);
     } else if (known.command.afterSeq === undefined && stored.afterSeq !== undefined) {
       // Another tab has sent it already.
@@ -250,24 +213,10 @@ export class CommandQueue extends Emitter<QueueEvents> {
     }
   }
 
-  #sort(): void {
-    const sorted = [...this.#entries].sort(([a, { command: x }], [b, { command: y }]) => x.writtenAt - y.writtenAt || (a < b ? -1 : 1));
-    this.#entries.clear();
-    for (const [id, entry] of sorted) this.#entries.set(id, entry);
-    this.#writtenAt = Math.max(this.#writtenAt, sorted.at(-1)?.[1].command.writtenAt ?? 0);
-  }
-
   /** Starts the first command of each lane, where none is under way. */
   #pump(): void {
     if (!this.#isLoaded || this.#isClosed || !this.#tabs.isOwner) return;
-    const lanes = new Set<string>();
-    for (const entry of [...this.#entries.values()]) {
-      if (!isPending(entry.command)) continue;
-      const lane = laneOf(entry.command);
-      if (lanes.has(lane)) continue;
-      lanes.add(lane);
-      if (!entry.running && entry.isStored) void this.#carryOut(entry);
-    }
+    for (const entry of this.#entries.firstOfLanes()) if (!entry.running && entry.isStored) void this.#carryOut(entry);
   }
 
   async #carryOut(entry: Entry): Promise<void> {
@@ -298,7 +247,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
   /** Rooms may have been restored from a backup: what was issued before is looked at again. */
   #restored(): void {
     if (!this.#tabs.isOwner) return;
-    for (const entry of [...this.#entries.values()]) {
+    for (const entry of this.#entries.all()) {
       const { command, running } = entry;
       if (!this.#carrier.isOutdated(command)) continue;
       running?.abort();
@@ -337,7 +286,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     const { id, roomId = "", seq } = command;
     if (seq === undefined || (this.#seen.get(roomId) ?? 0) >= seq) return this.#remove(id);
     this.emit("change", command);
-    this.#after(`event/${id}`, EVENT_MS, () => this.#remove(id));
+    this.#timers.set(`event/${id}`, EVENT_MS, () => this.#remove(id));
   }
 
   #refuse(entry: Entry, error: unknown): void {
@@ -358,11 +307,6 @@ export class CommandQueue extends Emitter<QueueEvents> {
     this.#waiters.reject(command.id, error);
   }
 
-  /** Another tab owns the queue now: it sends what was under way again. */
-  #handOver(): void {
-    for (const { running } of this.#entries.values()) running?.abort();
-  }
-
   #receive(message: TabMessage): void {
     switch (message.type) {
       case "submitted":
@@ -372,11 +316,11 @@ export class CommandQueue extends Emitter<QueueEvents> {
         this.#pump();
         break;
       case "erased":
-        if (!message.keepUnsent) for (const id of [...this.#entries.keys()]) this.#dropLocally(id);
+        if (!message.keepUnsent) for (const id of this.#entries.ids()) this.#dropLocally(id);
         this.emit("erased", undefined);
         break;
       case "accepted":
-        this.#cancel(`accept/${message.id}`);
+        this.#timers.cancel(`accept/${message.id}`);
         break;
       case "changed":
         this.#adopt(message.command);
@@ -401,9 +345,9 @@ export class CommandQueue extends Emitter<QueueEvents> {
   #adopt(command: Command): void {
     const known = this.#entries.get(command.id);
     if (known?.running) return;
-    this.#cancel(`accept/${command.id}`);
-    this.#entries.set(command.id, { command, isStored: true });
-    if (!known) this.#sort();
+    this.#timers.cancel(`accept/${command.id}`);
+    this.#entries.set({ command, isStored: true });
+    if (!known) this.#entries.sort();
     this.emit("change", command);
   }
 
@@ -423,15 +367,15 @@ export class CommandQueue extends Emitter<QueueEvents> {
     if (!entry) return;
     this.#entries.delete(id);
     if (this.#loading > 0) this.#goneWhileLoading.add(id);
-    this.#cancel(`event/${id}`);
-    this.#cancel(`accept/${id}`);
+    this.#timers.cancel(`event/${id}`);
+    this.#timers.cancel(`accept/${id}`);
     this.emit("change", entry.command);
     this.#pump();
   }
 
   /** Puts everything into a store that may have lost it. */
   async #rewrite(store: Store): Promise<void> {
-    for (const { command } of [...this.#entries.values()]) {
+    for (const { command } of this.#entries.all()) {
       if (command.state === "confirmed") continue;
       await store.update("commands", command.id, (current) => (current?.state === "discarded" ? current : command));
     }
@@ -449,33 +393,8 @@ export class CommandQueue extends Emitter<QueueEvents> {
     this.emit("ends", undefined);
     if (last) this.#tabs.post(last);
     this.#tabs.close();
-    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.cancelAll();
     this.#waiters.rejectAll(error);
   }
 
-  #after(name: string, ms: number, then: () => void): void {
-    this.#cancel(name);
-    const run = () => {
-      this.#timers.delete(name);
-      then();
-    };
-    this.#timers.set(name, setTimeout(run, ms));
-  }
-
-  #cancel(name: string): void {
-    clearTimeout(this.#timers.get(name));
-    this.#timers.delete(name);
-  }
-}
-
-/** Whether there is something to show it on. Others are told to their caller, and forgotten. */
-function staysWhenFailed({ kind, error }: Command): boolean {
-  if (error?.reason === ROOM_RESTORED) return false;
-  return kind === "send" || kind === "edit" || kind === "delete" || kind === "react" || kind === "unreact";
-}
-
-function rejected(error: Error): Promise<never> {
-  const outcome = Promise.reject(error);
-  outcome.catch(() => {});
-  return outcome;
 }

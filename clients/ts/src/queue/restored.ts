@@ -28,3 +28,9 @@ export function roomRestored(roomId: string): RefusedError {
   const message = "the room was restored from a backup: what this would change may be something else now";
   return refused({ code: Code.FailedPrecondition, reason: ROOM_RESTORED, message, metadata: { room_id: roomId } });
 }
+
+/** Whether there is something to show it on. Others are told to their caller, and forgotten. */
+export function staysWhenFailed({ kind, error }: Command): boolean {
+  if (error?.reason === ROOM_RESTORED) return false;
+  return kind === "send" || kind === "edit" || kind === "delete" || kind === "react" || kind === "unreact";
+}

@@ -1,121 +1,45 @@
-import { Emitter } from "../emitter.js";
-import { milliseconds } from "../errors.js";
-import { type Event, type Gap, type Role, RoomKind, type Typing } from "../gen/chat_pb.js";
-import type { Draft, NewCommand } from "../queue/command.js";
-import type { Confirmed, Projection } from "../queue/project.js";
-import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
-import type { ConnectionState } from "../session/session.js";
-import { Slices } from "../slices.js";
-import type { RoomInput } from "../state/inputs.js";
+import type { Event, Gap, Typing as TypingSignal } from "../gen/chat_pb.js";
+import type { Projection } from "../queue/project.js";
+import { changeOf } from "../state/changes.js";
 import type { RoomState } from "../state/room-state.js";
 import { editOf, memberEventOf, type RoomChanges } from "./events.js";
-import { infoOf, membersOf, receiptOf, receiptsOf, type RoomInfo, type RoomMember, type RoomReceipt, stableList, stableObject, valuesOf } from "./info.js";
-import { changeOf } from "../state/changes.js";
+import { type RoomInfo, type RoomMember, type RoomReceipt, valuesOf } from "./info.js";
 import { type ChatMessage, messageOf, type MessageState } from "./message.js";
+import type { Owner } from "./owner.js";
 import { Quotes } from "./quotes.js";
+import { RoomReads } from "./reads.js";
+import { type RoomSlices, Snapshots } from "./snapshots.js";
 import { type StoredWindow, Timeline, type Window } from "./timeline.js";
-
-/** At most one typing signal in this time is sent, however much is typed. */
-const TYPING_EVERY_MS = 3_000;
-/** A typing signal without an end is shown for this long. */
-const TYPING_MS = 5_000;
-const PAGE = 200;
-
-/** @internal Whose room it is. */
-export interface Owner {
-  readonly userId: string;
-  readonly state: ConnectionState;
-  call<Name extends OperationName>(name: Name, request: RequestOf<Name>): Promise<ResponseOf<Name>>;
-  send(draft: Draft): Promise<{ readonly seq: number }>;
-  /** Queues a change. Resolves once it is carried out. */
-  submit(command: NewCommand): Promise<unknown>;
-  refresh(): Promise<void>;
-  /** What is confirmed of a room. */
-  stateOf(roomId: string): RoomState;
-  apply(input: RoomInput): void;
-  /** Of an observation that is newer than all before. */
-  nextOrder(): number;
-  /** Lays commands that are on their way over what is confirmed. */
-  project(confirmed: Confirmed): Projection;
-  happened<Name extends keyof RoomChanges>(name: Name, change: RoomChanges[Name]): void;
-  hasListeners(name: keyof RoomChanges): boolean;
-  /** Something of it changed; it says so itself at the end of the task. */
-  touched(room: Room): void;
-  /** Its messages are looked at: of rooms that nobody watches, those looked at last keep theirs. */
-  looked(room: Room): void;
-}
-
-interface RoomEvents extends RoomChanges {
-  /** Anything of the room changed: messages, unread count, title, who types. At most once for all that is received at once. */
-  change: Room;
-}
-
-/** Immutable values of a room: each is replaced when it changes, and identical until then. */
-export interface RoomSlices {
-  info: RoomInfo;
-  /** {@link Room.messages}. */
-  messages: readonly ChatMessage[];
-  /** {@link Room.members}. */
-  members: readonly RoomMember[];
-  receipts: readonly RoomReceipt[];
-  /** Ids of those who type, oneself left out. */
-  typing: readonly string[];
-}
+import { Typing } from "./typing.js";
+import { RoomValues } from "./values.js";
 
 /** A room that one is or was a member of: a view of the client's state, always current. */
-export class Room extends Emitter<RoomEvents> {
+export class Room extends RoomValues {
   readonly id: string;
   readonly #client: Owner;
   readonly #timeline: Timeline;
   readonly #quotes: Quotes;
-  readonly #slices = new Slices<RoomSlices>((name) => this.getSnapshot(name));
-  readonly #values: { [Name in keyof RoomSlices]: RoomSlices[Name] | undefined } = {
-    info: undefined,
-    messages: undefined,
-    members: undefined,
-    receipts: undefined,
-    typing: undefined,
-  };
-  /** What receipts and members were made of. */
-  readonly #sources = new Map<keyof RoomSlices, unknown>();
+  readonly #reads: RoomReads;
+  readonly #typing: Typing;
+  readonly #snapshots: Snapshots;
   #emittedInfo: RoomInfo | undefined;
   /** Something that is in {@link info} may have changed. */
   #isInfoTouched = false;
-  readonly #expiries = new Map<string, ReturnType<typeof setTimeout>>();
-  #projection: Projection | undefined;
-  /** Slices that have to be read again. */
-  readonly #dirty = new Set<keyof RoomSlices>();
   #isTouched = false;
   #knowsReceipts = false;
   /** It began with messages of an earlier client. */
   #isRestored = false;
-  #typedAt = 0;
 
   /** @internal */
   constructor(client: Owner, id: string) {
     super();
     this.#client = client;
     this.id = id;
-    const changesOf = (seq: number) => this.#state.changes.get(seq);
-    this.#timeline = new Timeline(
-      {
-        listMessages: ({ beforeSeq, afterSeq, pageSize }) => {
-          const bounds = { beforeSeq: BigInt(beforeSeq ?? 0), afterSeq: afterSeq === undefined ? undefined : BigInt(afterSeq) };
-          return this.#history(client.call("listMessages", { roomId: id, ...bounds, pageSize }), ({ messages }) => messages);
-        },
-        listEvents: ({ fromSeq, toSeq, pageSize }) => {
-          const bounds = { fromSeq: BigInt(fromSeq), toSeq: BigInt(toSeq) };
-          return this.#history(client.call("listEvents", { roomId: id, ...bounds, pageSize }), ({ events }) => events);
-        },
-        changesOf,
-      },
-      () => this.#touch(),
-    );
-    this.#quotes = new Quotes(
-      async (seq) => (await client.call("getMessage", { roomId: id, seq: BigInt(seq) })).message,
-      changesOf,
-      () => this.#touch(),
-    );
+    this.#reads = new RoomReads(client, id);
+    this.#timeline = new Timeline(this.#reads, () => this.#touch());
+    this.#quotes = new Quotes((seq) => this.#reads.message(seq), this.#reads.changesOf, () => this.#touch());
+    this.#typing = new Typing(client, id, (userId, isTyping) => this.#happened("typing", { roomId: id, userId, isTyping }));
+    this.#snapshots = new Snapshots(() => this.#state, () => this.#project());
   }
 
   // === Values ===
@@ -126,83 +50,12 @@ export class Room extends Emitter<RoomEvents> {
    */
   subscribe(slice: keyof RoomSlices, listener: () => void): () => void {
     if (slice === "messages" && this.#timeline.isLoaded) this.#used();
-    return this.#slices.subscribe(slice, listener);
+    return this.#snapshots.subscribe(slice, listener);
   }
 
   /** A value of the room: frozen, and identical until it changes. */
   getSnapshot<Name extends keyof RoomSlices>(slice: Name): RoomSlices[Name] {
-    const held = this.#values[slice];
-    if (held !== undefined && !this.#dirty.delete(slice)) return held;
-    return (this.#values[slice] = this.#readers[slice](held));
-  }
-
-  /** Everything but the messages. */
-  get info(): RoomInfo {
-    return this.getSnapshot("info");
-  }
-
-  get kind(): RoomKind {
-    return this.info.kind;
-  }
-
-  get title(): string {
-    return this.info.title;
-  }
-
-  get topic(): string {
-    return this.info.topic;
-  }
-
-  /** In a direct room: the other one. */
-  get peerId(): string {
-    return this.info.peerId;
-  }
-
-  get memberCount(): number {
-    return this.info.memberCount;
-  }
-
-  /** One's own role. */
-  get role(): Role {
-    return this.info.role;
-  }
-
-  /** One is a member now. */
-  get isMember(): boolean {
-    return this.info.isMember;
-  }
-
-  /** One has hidden it, and there was no message since. */
-  get isHidden(): boolean {
-    return this.info.isHidden;
-  }
-
-  /** Since when one is a member, as far as known; at least since when the room exists. */
-  get memberSince(): Date {
-    return this.info.memberSince;
-  }
-
-  /** Seq of the last event. */
-  get headSeq(): number {
-    return this.info.headSeq;
-  }
-
-  get messageCount(): number {
-    return this.info.messageCount;
-  }
-
-  /** How far one has read, on any device. */
-  get readSeq(): number {
-    return this.info.readSeq;
-  }
-
-  /** Messages after one's read mark that are not deleted. */
-  get unreadCount(): number {
-    return this.info.unreadCount;
-  }
-
-  get lastMessage(): ChatMessage | undefined {
-    return this.info.lastMessage;
+    return this.#snapshots.read(slice);
   }
 
   /** Messages that are loaded, and after them those of one's own that are on their way. */
@@ -292,15 +145,7 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Loads all members, and keeps them up to date from then on. */
   async loadMembers(): Promise<readonly RoomMember[]> {
-    const { head, streamEpoch } = this.#state;
-    const members: { userId: string; role: Role }[] = [];
-    let pageToken = "";
-    do {
-      const page = await this.#client.call("listMembers", { roomId: this.id, pageSize: PAGE, pageToken });
-      members.push(...page.members.filter(({ active }) => active).map(({ userId, role }) => ({ userId, role })));
-      pageToken = page.nextPageToken;
-    } while (pageToken);
-    this.#client.apply({ type: "members", roomId: this.id, members, seq: head.seq, epoch: streamEpoch });
+    await this.#reads.members();
     return this.members;
   }
 
@@ -331,9 +176,7 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Signals that one is typing: call it at every key. */
   startTyping(): void {
-    if (Date.now() - this.#typedAt < TYPING_EVERY_MS || this.#client.state.status !== "online") return;
-    this.#typedAt = Date.now();
-    this.#client.call("sendTyping", { roomId: this.id }).catch(() => {});
+    this.#typing.send();
   }
 
   /** Marks the room read, up to a message or to its end. */
@@ -360,7 +203,7 @@ export class Room extends Emitter<RoomEvents> {
     this.#isInfoTouched ||= before.head !== after.head || before.marks !== after.marks || before.settings !== after.settings;
     this.#isInfoTouched ||= before.membership !== after.membership || before.memberCount !== after.memberCount || before.hidden !== after.hidden;
     this.#isInfoTouched ||= before.last !== after.last || before.kind !== after.kind || before.peerId !== after.peerId;
-    if (before.typing !== after.typing) this.#typingChanged(before, after);
+    if (before.typing !== after.typing) this.#typing.changed(before.typing, after.typing);
     if (before.receipts !== after.receipts) {
       for (const [userId, { delivered, read }] of after.receipts.byUser) {
         if (before.receipts.byUser.get(userId) !== after.receipts.byUser.get(userId)) {
@@ -400,14 +243,8 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   /** @internal */
-  types({ userId, expiresAfter }: Typing): void {
-    const duration = expiresAfter ? milliseconds(expiresAfter) : TYPING_MS;
-    const until = Date.now() + duration;
-    this.#client.apply({ type: "typing", roomId: this.id, userId, until });
-    if (!this.#state.typing.has(userId)) return;
-    clearTimeout(this.#expiries.get(userId));
-    const expire = () => this.#client.apply({ type: "typingExpired", roomId: this.id, userId, until });
-    this.#expiries.set(userId, setTimeout(expire, duration));
+  types(signal: TypingSignal): void {
+    this.#typing.received(signal);
   }
 
   /** @internal While there was no connection there were no signals. */
@@ -422,7 +259,7 @@ export class Room extends Emitter<RoomEvents> {
 
   /** @internal Somebody subscribed to its messages or changes. */
   get isWatched(): boolean {
-    return this.#slices.isWatched("messages") || this.hasListeners("change");
+    return this.#snapshots.isWatched("messages") || this.hasListeners("change");
   }
 
   /** @internal Its newest messages, as far as they can be stored; null where none are loaded. */
@@ -458,41 +295,12 @@ export class Room extends Emitter<RoomEvents> {
       this.#emittedInfo = info;
     } else this.#emittedInfo = undefined;
     this.#isInfoTouched = false;
-    this.#slices.notify();
+    this.#snapshots.notify();
     this.emit("change", this);
   }
 
   get #state(): RoomState {
     return this.#client.stateOf(this.id);
-  }
-
-  /** The value of each slice; `held` where nothing of it changed. */
-  readonly #readers: { [Name in keyof RoomSlices]: (held: RoomSlices[Name] | undefined) => RoomSlices[Name] } = {
-    info: (held) => stableObject(held, infoOf(this.#state, this.#projected().values)),
-    messages: (held) => stableList(held, this.#projected().messages),
-    typing: (held) => stableList(held, [...this.#state.typing.keys()]),
-    receipts: (held) => this.#derived("receipts", held, this.#state.receipts, receiptsOf),
-    members: (held) => this.#derived("members", held, this.#state.members, membersOf),
-  };
-
-  /** Made anew only of another source. */
-  #derived<Source, Value>(name: keyof RoomSlices, held: Value | undefined, source: Source, make: (source: Source) => Value): Value {
-    if (held !== undefined && this.#sources.get(name) === source) return held;
-    this.#sources.set(name, source);
-    return Object.freeze(make(source));
-  }
-
-  #projected(): Projection {
-    if (this.#projection) return this.#projection;
-    const state = this.#state;
-    return (this.#projection = this.#client.project({
-      roomId: this.id,
-      userId: this.#client.userId,
-      peerId: state.peerId,
-      messages: this.#timeline.messages,
-      isAtEnd: !this.#timeline.hasNewer,
-      values: valuesOf(state),
-    }));
   }
 
   /** Its messages are shown. Those of an earlier client came without receipts. */
@@ -508,40 +316,22 @@ export class Room extends Emitter<RoomEvents> {
     await load;
   }
 
-  /** What is read of the past is taken into the state, too. */
-  async #history<Page>(asked: Promise<Page>, eventsOf: (page: Page) => readonly Event[]): Promise<Page> {
-    const epoch = this.#state.streamEpoch;
-    const page = await asked;
-    this.#client.apply({ type: "history", roomId: this.id, events: eventsOf(page), epoch });
-    return page;
+  #project(): Projection {
+    const state = this.#state;
+    return this.#client.project({
+      roomId: this.id,
+      userId: this.#client.userId,
+      peerId: state.peerId,
+      messages: this.#timeline.messages,
+      isAtEnd: !this.#timeline.hasNewer,
+      values: valuesOf(state),
+    });
   }
 
   /** How far the others are; from then on receipts tell. */
-  async #loadReceipts(): Promise<void> {
+  #loadReceipts(): Promise<void> {
     this.#knowsReceipts = true;
-    try {
-      let pageToken = "";
-      do {
-        const epoch = this.#state.streamEpoch;
-        const page = await this.#client.call("listReceipts", { roomId: this.id, pageSize: PAGE, pageToken });
-        this.#client.apply({ type: "receipts", roomId: this.id, receipts: page.receipts.map(receiptOf), epoch });
-        pageToken = page.nextPageToken;
-      } while (pageToken);
-    } catch {
-      // Not a member any more, or closed: there is nobody to ask for.
-    }
-  }
-
-  #typingChanged(before: RoomState, after: RoomState): void {
-    for (const userId of after.typing.keys()) {
-      if (!before.typing.has(userId)) this.#happened("typing", { roomId: this.id, userId, isTyping: true });
-    }
-    for (const userId of before.typing.keys()) {
-      if (after.typing.has(userId)) continue;
-      clearTimeout(this.#expiries.get(userId));
-      this.#expiries.delete(userId);
-      this.#happened("typing", { roomId: this.id, userId, isTyping: false });
-    }
+    return this.#reads.receipts();
   }
 
   #happened<Name extends keyof RoomChanges>(name: Name, change: RoomChanges[Name]): void {
@@ -551,16 +341,13 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Emits once for all that is received in one task. */
   #touch(): void {
-    this.#projection = undefined;
-    for (const slice of SLICES) this.#dirty.add(slice);
+    this.#snapshots.touch();
     this.#client.touched(this);
     if (this.#isTouched) return;
     this.#isTouched = true;
     queueMicrotask(() => this.flush());
   }
 }
-
-const SLICES: readonly (keyof RoomSlices)[] = ["info", "messages", "members", "receipts", "typing"];
 
 function seqOf(message: number | ChatMessage): number {
   const seq = typeof message === "number" ? message : message.seq;

@@ -1,25 +1,13 @@
-import { type Event, type Gap, GapReason, type ListMessagesResponse } from "../gen/chat_pb.js";
-import { changed, changeOf, type MessageChange, type MessageChanges, messageWith, withForm } from "../state/changes.js";
+import { type Event, type Gap, GapReason } from "../gen/chat_pb.js";
+import { changed, changeOf, type MessageChange, messageWith, withForm } from "../state/changes.js";
 import { type ChatMessage, messageOf, positionOf } from "./message.js";
+import { type Page, readEvents, type Source } from "./source.js";
 
 const PAGE = 50;
-const EVENTS_PAGE = 200;
 /** Of a longer hole only the end is loaded; what is in it is loaded by scrolling back. */
 const LONGEST_FILL = 2_000;
-/** Answers in a row that may know less of the room than was pushed. */
-const MAX_TRIES = 5;
 /** Messages that are held at most. */
 const WINDOW = 5_000;
-
-type Page = Pick<ListMessagesResponse, "messages" | "hasMore" | "nextSeq" | "headSeq">;
-
-/** The calls that a timeline makes. */
-export interface Source {
-  listMessages(bounds: { beforeSeq?: number; afterSeq?: number; pageSize: number }): Promise<Page>;
-  listEvents(bounds: { fromSeq: number; toSeq: number; pageSize: number }): Promise<{ events: Event[]; nextFromSeq: bigint; headSeq: bigint }>;
-  /** What is known to have changed a message, whatever form it comes in. */
-  changesOf(seq: number): MessageChanges | undefined;
-}
 
 /** A part of a room's messages without holes. */
 export interface Window<Message = ChatMessage> {
@@ -236,7 +224,7 @@ export class Timeline {
     const refreshed = this.#load(async () => {
       if (this.#to === undefined) return undefined;
       if (to - from >= LONGEST_FILL) return this.#place === undefined ? this.#latest() : this.#around(this.#place);
-      const { events } = await this.#events(from, to);
+      const { events } = await readEvents(this.#source, from, to);
       return () => this.#takeChanges(events);
     });
     refreshed.catch(() => {});
@@ -248,7 +236,7 @@ export class Timeline {
       const from = (this.#to ?? to) + 1;
       if (!this.#live || from > to) return undefined;
       if (to - from >= LONGEST_FILL) return this.#latest();
-      const { events, isWhole } = await this.#events(from, to);
+      const { events, isWhole } = await readEvents(this.#source, from, to);
       return () => {
         this.#messages = [...this.#messages, ...this.#shown(events)];
         this.#takeChanges(events);
@@ -257,25 +245,6 @@ export class Timeline {
       };
     });
     filled.catch(() => {});
-  }
-
-  /** Reads a part of the log, as far as it is to be had. */
-  async #events(from: number, to: number): Promise<{ events: Event[]; isWhole: boolean }> {
-    const events: Event[] = [];
-    let [next, tries] = [from, 0];
-    try {
-      while (next <= to && tries < MAX_TRIES) {
-        const page = await this.#source.listEvents({ fromSeq: next, toSeq: to, pageSize: EVENTS_PAGE });
-        events.push(...page.events);
-        const head = Number(page.headSeq) || to;
-        // Where less is known than was pushed, the rest is asked for again.
-        tries = head < to ? tries + 1 : 0;
-        next = Number(page.nextFromSeq) || Math.max(next, Math.min(head, to) + 1);
-      }
-    } catch {
-      // Refused for good: it ends before the hole, and says that there is more.
-    }
-    return { events, isWhole: next > to };
   }
 
   async #latest(): Promise<() => void> {

@@ -1,0 +1,65 @@
+import { type Command, isPending, laneOf } from "./command.js";
+
+/** A command in the queue of this tab. */
+export interface Entry {
+  command: Command;
+  /** Stored, as far as the storage answers in time: only then it may go out. */
+  isStored: boolean;
+  /** It is being carried out by this tab. */
+  running?: AbortController;
+}
+
+/** The commands of a queue, in the order in which they were issued. */
+export class Entries {
+  readonly #entries = new Map<string, Entry>();
+  #writtenAt = 0;
+
+  get(id: string): Entry | undefined {
+    return this.#entries.get(id);
+  }
+
+  has(id: string): boolean {
+    return this.#entries.has(id);
+  }
+
+  /** Puts it behind the others, or in the place of what has its id. */
+  set(entry: Entry): void {
+    this.#entries.set(entry.command.id, entry);
+  }
+
+  delete(id: string): void {
+    this.#entries.delete(id);
+  }
+
+  /** Those that are there now, whatever becomes of them meanwhile. */
+  all(): readonly Entry[] {
+    return [...this.#entries.values()];
+  }
+
+  ids(): readonly string[] {
+    return [...this.#entries.keys()];
+  }
+
+  /** When a new command was issued: never the same time twice, since it is their order. */
+  nextTime(): number {
+    return (this.#writtenAt = Math.max(Date.now(), this.#writtenAt + 1));
+  }
+
+  /** Puts them into their order again, after those of other tabs or pages were added. */
+  sort(): void {
+    const sorted = [...this.#entries].sort(([a, { command: x }], [b, { command: y }]) => x.writtenAt - y.writtenAt || (a < b ? -1 : 1));
+    this.#entries.clear();
+    for (const [id, entry] of sorted) this.#entries.set(id, entry);
+    this.#writtenAt = Math.max(this.#writtenAt, sorted.at(-1)?.[1].command.writtenAt ?? 0);
+  }
+
+  /** The first command of each lane that is to be carried out. */
+  firstOfLanes(): readonly Entry[] {
+    const first = new Map<string, Entry>();
+    for (const entry of this.#entries.values()) {
+      const lane = laneOf(entry.command);
+      if (isPending(entry.command) && !first.has(lane)) first.set(lane, entry);
+    }
+    return [...first.values()];
+  }
+}

@@ -1,0 +1,32 @@
+import type { Draft, NewCommand } from "../queue/command.js";
+import type { Confirmed, Projection } from "../queue/project.js";
+import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
+import type { ConnectionState } from "../session/session.js";
+import type { RoomInput } from "../state/inputs.js";
+import type { RoomState } from "../state/room-state.js";
+import type { RoomChanges } from "./events.js";
+import type { Room } from "./room.js";
+
+/** @internal Whose room it is. */
+export interface Owner {
+  readonly userId: string;
+  readonly state: ConnectionState;
+  call<Name extends OperationName>(name: Name, request: RequestOf<Name>): Promise<ResponseOf<Name>>;
+  send(draft: Draft): Promise<{ readonly seq: number }>;
+  /** Queues a change. Resolves once it is carried out. */
+  submit(command: NewCommand): Promise<unknown>;
+  refresh(): Promise<void>;
+  /** What is confirmed of a room. */
+  stateOf(roomId: string): RoomState;
+  apply(input: RoomInput): void;
+  /** Of an observation that is newer than all before. */
+  nextOrder(): number;
+  /** Lays commands that are on their way over what is confirmed. */
+  project(confirmed: Confirmed): Projection;
+  happened<Name extends keyof RoomChanges>(name: Name, change: RoomChanges[Name]): void;
+  hasListeners(name: keyof RoomChanges): boolean;
+  /** Something of it changed; it says so itself at the end of the task. */
+  touched(room: Room): void;
+  /** Its messages are looked at: of rooms that nobody watches, those looked at last keep theirs. */
+  looked(room: Room): void;
+}

@@ -1,0 +1,71 @@
+import type { Event, Role } from "../gen/chat_pb.js";
+import type { MessageChanges } from "../state/changes.js";
+import { receiptOf } from "./info.js";
+import type { Owner } from "./owner.js";
+import type { Source } from "./source.js";
+
+const PAGE = 200;
+
+/** What is read of a room by calls; it is taken into the state as of the epoch that it was asked for in. */
+export class RoomReads implements Source {
+  readonly #client: Owner;
+  readonly #roomId: string;
+
+  constructor(client: Owner, roomId: string) {
+    [this.#client, this.#roomId] = [client, roomId];
+  }
+
+  readonly listMessages: Source["listMessages"] = ({ beforeSeq, afterSeq, pageSize }) => {
+    const bounds = { beforeSeq: BigInt(beforeSeq ?? 0), afterSeq: afterSeq === undefined ? undefined : BigInt(afterSeq) };
+    return this.#history(this.#client.call("listMessages", { roomId: this.#roomId, ...bounds, pageSize }), ({ messages }) => messages);
+  };
+
+  readonly listEvents: Source["listEvents"] = ({ fromSeq, toSeq, pageSize }) => {
+    const bounds = { fromSeq: BigInt(fromSeq), toSeq: BigInt(toSeq) };
+    return this.#history(this.#client.call("listEvents", { roomId: this.#roomId, ...bounds, pageSize }), ({ events }) => events);
+  };
+
+  readonly changesOf = (seq: number): MessageChanges | undefined => this.#client.stateOf(this.#roomId).changes.get(seq);
+
+  async message(seq: number): Promise<Event | undefined> {
+    return (await this.#client.call("getMessage", { roomId: this.#roomId, seq: BigInt(seq) })).message;
+  }
+
+  /** All members. */
+  async members(): Promise<void> {
+    const roomId = this.#roomId;
+    const { head, streamEpoch } = this.#client.stateOf(roomId);
+    const members: { userId: string; role: Role }[] = [];
+    let pageToken = "";
+    do {
+      const page = await this.#client.call("listMembers", { roomId, pageSize: PAGE, pageToken });
+      members.push(...page.members.filter(({ active }) => active).map(({ userId, role }) => ({ userId, role })));
+      pageToken = page.nextPageToken;
+    } while (pageToken);
+    this.#client.apply({ type: "members", roomId, members, seq: head.seq, epoch: streamEpoch });
+  }
+
+  /** How far the others are. */
+  async receipts(): Promise<void> {
+    const roomId = this.#roomId;
+    try {
+      let pageToken = "";
+      do {
+        const epoch = this.#client.stateOf(roomId).streamEpoch;
+        const page = await this.#client.call("listReceipts", { roomId, pageSize: PAGE, pageToken });
+        this.#client.apply({ type: "receipts", roomId, receipts: page.receipts.map(receiptOf), epoch });
+        pageToken = page.nextPageToken;
+      } while (pageToken);
+    } catch {
+      // Not a member any more, or closed: there is nobody to ask for.
+    }
+  }
+
+  async #history<Page>(asked: Promise<Page>, eventsOf: (page: Page) => readonly Event[]): Promise<Page> {
+    const roomId = this.#roomId;
+    const epoch = this.#client.stateOf(roomId).streamEpoch;
+    const page = await asked;
+    this.#client.apply({ type: "history", roomId, events: eventsOf(page), epoch });
+    return page;
+  }
+}

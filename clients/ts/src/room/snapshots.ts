@@ -1,0 +1,76 @@
+import type { Projection } from "../queue/project.js";
+import { Slices } from "../slices.js";
+import type { RoomState } from "../state/room-state.js";
+import { infoOf, membersOf, receiptsOf, type RoomInfo, type RoomMember, type RoomReceipt, stableList, stableObject } from "./info.js";
+import type { ChatMessage } from "./message.js";
+
+/** Immutable values of a room: each is replaced when it changes, and identical until then. */
+export interface RoomSlices {
+  info: RoomInfo;
+  /** {@link Room.messages}. */
+  messages: readonly ChatMessage[];
+  /** {@link Room.members}. */
+  members: readonly RoomMember[];
+  receipts: readonly RoomReceipt[];
+  /** Ids of those who type, oneself left out. */
+  typing: readonly string[];
+}
+
+const SLICES: readonly (keyof RoomSlices)[] = ["info", "messages", "members", "receipts", "typing"];
+
+/** The values of a room, each made when it is read and kept until something of it changes. */
+export class Snapshots extends Slices<RoomSlices> {
+  readonly #state: () => RoomState;
+  readonly #project: () => Projection;
+  readonly #values: { [Name in keyof RoomSlices]: RoomSlices[Name] | undefined } = {
+    info: undefined,
+    messages: undefined,
+    members: undefined,
+    receipts: undefined,
+    typing: undefined,
+  };
+  /** What receipts and members were made of. */
+  readonly #sources = new Map<keyof RoomSlices, unknown>();
+  #projection: Projection | undefined;
+  /** Slices that have to be read again. */
+  readonly #dirty = new Set<keyof RoomSlices>();
+
+  /** `project` lays commands that are on their way over what is confirmed. */
+  constructor(state: () => RoomState, project: () => Projection) {
+    super((name) => this.read(name));
+    [this.#state, this.#project] = [state, project];
+  }
+
+  /** A value: frozen, and identical until it changes. */
+  read<Name extends keyof RoomSlices>(slice: Name): RoomSlices[Name] {
+    const held = this.#values[slice];
+    if (held !== undefined && !this.#dirty.delete(slice)) return held;
+    return (this.#values[slice] = this.#readers[slice](held));
+  }
+
+  /** Something changed. */
+  touch(): void {
+    this.#projection = undefined;
+    for (const slice of SLICES) this.#dirty.add(slice);
+  }
+
+  /** The value of each slice; `held` where nothing of it changed. */
+  readonly #readers: { [Name in keyof RoomSlices]: (held: RoomSlices[Name] | undefined) => RoomSlices[Name] } = {
+    info: (held) => stableObject(held, infoOf(this.#state(), this.#projected().values)),
+    messages: (held) => stableList(held, this.#projected().messages),
+    typing: (held) => stableList(held, [...this.#state().typing.keys()]),
+    receipts: (held) => this.#derived("receipts", held, this.#state().receipts, receiptsOf),
+    members: (held) => this.#derived("members", held, this.#state().members, membersOf),
+  };
+
+  /** Made anew only of another source. */
+  #derived<Source, Value>(name: keyof RoomSlices, held: Value | undefined, source: Source, make: (source: Source) => Value): Value {
+    if (held !== undefined && this.#sources.get(name) === source) return held;
+    this.#sources.set(name, source);
+    return Object.freeze(make(source));
+  }
+
+  #projected(): Projection {
+    return (this.#projection ??= this.#project());
+  }
+}

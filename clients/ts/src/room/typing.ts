@@ -1,0 +1,52 @@
+import { milliseconds } from "../errors.js";
+import type { Typing as Signal } from "../gen/chat_pb.js";
+import type { RoomState } from "../state/room-state.js";
+import type { Owner } from "./owner.js";
+
+/** At most one typing signal in this time is sent, however much is typed. */
+const TYPING_EVERY_MS = 3_000;
+/** A typing signal without an end is shown for this long. */
+const TYPING_MS = 5_000;
+
+/** Who types in a room: one's own signals, and how long those of others last. */
+export class Typing {
+  readonly #client: Owner;
+  readonly #roomId: string;
+  readonly #happened: (userId: string, isTyping: boolean) => void;
+  readonly #expiries = new Map<string, ReturnType<typeof setTimeout>>();
+  #typedAt = 0;
+
+  constructor(client: Owner, roomId: string, happened: (userId: string, isTyping: boolean) => void) {
+    [this.#client, this.#roomId, this.#happened] = [client, roomId, happened];
+  }
+
+  /** Signals that one is typing, but not too often. */
+  send(): void {
+    if (Date.now() - this.#typedAt < TYPING_EVERY_MS || this.#client.state.status !== "online") return;
+    this.#typedAt = Date.now();
+    this.#client.call("sendTyping", { roomId: this.#roomId }).catch(() => {});
+  }
+
+  /** Takes a signal of someone. */
+  received({ userId, expiresAfter }: Signal): void {
+    const duration = expiresAfter ? milliseconds(expiresAfter) : TYPING_MS;
+    const until = Date.now() + duration;
+    const roomId = this.#roomId;
+    this.#client.apply({ type: "typing", roomId, userId, until });
+    if (!this.#client.stateOf(roomId).typing.has(userId)) return;
+    clearTimeout(this.#expiries.get(userId));
+    const expire = () => this.#client.apply({ type: "typingExpired", roomId, userId, until });
+    this.#expiries.set(userId, setTimeout(expire, duration));
+  }
+
+  /** The state of the room is not as it was. */
+  changed(before: RoomState["typing"], after: RoomState["typing"]): void {
+    for (const userId of after.keys()) if (!before.has(userId)) this.#happened(userId, true);
+    for (const userId of before.keys()) {
+      if (after.has(userId)) continue;
+      clearTimeout(this.#expiries.get(userId));
+      this.#expiries.delete(userId);
+      this.#happened(userId, false);
+    }
+  }
+}

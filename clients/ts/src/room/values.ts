@@ -1,0 +1,87 @@
+import { Emitter } from "../emitter.js";
+import type { Role, RoomKind } from "../gen/chat_pb.js";
+import type { RoomChanges } from "./events.js";
+import type { RoomInfo } from "./info.js";
+import type { ChatMessage } from "./message.js";
+import type { Room } from "./room.js";
+import type { RoomSlices } from "./snapshots.js";
+
+interface RoomEvents extends RoomChanges {
+  /** Anything of the room changed: messages, unread count, title, who types. At most once for all that is received at once. */
+  change: Room;
+}
+
+/** The values of a room by name; see {@link RoomInfo}. */
+export abstract class RoomValues extends Emitter<RoomEvents> {
+  /** A value of the room: frozen, and identical until it changes. */
+  abstract getSnapshot<Name extends keyof RoomSlices>(slice: Name): RoomSlices[Name];
+
+  /** Everything but the messages. */
+  get info(): RoomInfo {
+    return this.getSnapshot("info");
+  }
+
+  get kind(): RoomKind {
+    return this.info.kind;
+  }
+
+  get title(): string {
+    return this.info.title;
+  }
+
+  get topic(): string {
+    return this.info.topic;
+  }
+
+  /** In a direct room: the other one. */
+  get peerId(): string {
+    return this.info.peerId;
+  }
+
+  get memberCount(): number {
+    return this.info.memberCount;
+  }
+
+  /** One's own role. */
+  get role(): Role {
+    return this.info.role;
+  }
+
+  /** One is a member now. */
+  get isMember(): boolean {
+    return this.info.isMember;
+  }
+
+  /** One has hidden it, and there was no message since. */
+  get isHidden(): boolean {
+    return this.info.isHidden;
+  }
+
+  /** Since when one is a member, as far as known; at least since when the room exists. */
+  get memberSince(): Date {
+    return this.info.memberSince;
+  }
+
+  /** Seq of the last event. */
+  get headSeq(): number {
+    return this.info.headSeq;
+  }
+
+  get messageCount(): number {
+    return this.info.messageCount;
+  }
+
+  /** How far one has read, on any device. */
+  get readSeq(): number {
+    return this.info.readSeq;
+  }
+
+  /** Messages after one's read mark that are not deleted. */
+  get unreadCount(): number {
+    return this.info.unreadCount;
+  }
+
+  get lastMessage(): ChatMessage | undefined {
+    return this.info.lastMessage;
+  }
+}
