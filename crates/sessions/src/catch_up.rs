@@ -85,6 +85,9 @@ impl Sessions {
                 break;
             }
         }
+        if !open.notices.is_empty() {
+            tracing::warn!(%user, rooms = open.notices.len(), "opened a session without rooms that cannot be read, retrying them");
+        }
         // Rooms that are not this user's: whether they exist is not theirs to know.
         for (room, cursor) in cursors {
             let gap = v1::Gap {

@@ -67,7 +67,12 @@ impl OpenSession {
     /// `room` cannot be read now: it is named as a gap and tried again, and the session goes on
     /// with the others.
     pub(crate) fn postpone(&mut self, room: RoomId, cursor: Option<Cursor>, error: &StoreError) {
-        tracing::error!(%room, user = %self.mailbox.user(), %error, "cannot read a room, retrying");
+        if let StoreError::Damaged(_) = error {
+            tracing::error!(%room, user = %self.mailbox.user(), %error, "cannot read a room, retrying");
+        } else {
+            // In a slow store that is said of every room of every session.
+            tracing::debug!(%room, user = %self.mailbox.user(), %error, "cannot read a room, retrying");
+        }
         metrics::counter!("parlance_unreadable_rooms_total").increment(1);
         self.notices.push(unreadable(&room, cursor));
         self.unreadable.add(room, cursor);
@@ -146,7 +151,7 @@ impl OpenSession {
             }
             Ok(None) => self.unreadable.forget(room),
             Err(error) => {
-                tracing::warn!(%room, %error, "still cannot read a room, retrying");
+                tracing::debug!(%room, %error, "still cannot read a room, retrying");
                 self.unreadable.failed_again(room);
             }
         }

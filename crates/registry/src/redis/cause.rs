@@ -63,9 +63,15 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn log(&self) {
+    /// What came of the last of so many `tries`. In a long outage every one says the same: the first of
+    /// them, and ever fewer later ones, are enough.
+    pub(super) fn log(&self, tries: u32) {
+        let is_news = tries == 0 || tries.is_power_of_two();
         match self {
-            Self::Redis(error) => tracing::warn!(%error, "redis cannot be used, trying again"),
+            Self::Redis(error) if is_news => {
+                tracing::warn!(%error, tries, "redis cannot be used, trying again")
+            }
+            Self::Redis(error) => tracing::debug!(%error, "redis cannot be used, trying again"),
             Self::Lost(cause) => tracing::warn!(cause = cause.as_str(), "redis was lost again, trying again"),
             Self::Refused(error) => tracing::error!(%error, "redis may not be used"),
         }

@@ -98,7 +98,7 @@ impl RedisOptions {
             heartbeat: Duration::from_secs(1),
             unheard: Duration::from_secs(3),
             newcomer_wait: Duration::from_millis(1_500),
-            refresh: Duration::from_secs(30),
+            refresh: Duration::from_secs(10),
             command_timeout: Duration::from_millis(500),
             connect_timeout: Duration::from_secs(2),
             waiting_notices: 65_536,

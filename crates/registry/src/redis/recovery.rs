@@ -63,7 +63,7 @@ impl Shared {
                             first_try = Some(tried);
                         }
                         (failure, tried) => {
-                            failure.log();
+                            failure.log(backoff.tries);
                             drop(tried.map(|tried| tried.send(Ok(()))));
                         }
                     }
