@@ -50,8 +50,8 @@ impl TestNode {
     }
 
     /// The same, with `registry`.
-    pub(crate) fn start_with_registry(registry: Arc<dyn Registry>) -> Self {
-        Self::start_from(keyed(), |parts| Parts { registry, ..parts })
+    pub(crate) fn start_with_registry(registry: Arc<dyn Registry>, presence_grace: Duration) -> Self {
+        Self::start_from(keyed(), |parts| Parts { registry, presence_grace, ..parts })
     }
 
     fn start_from(room_ids: RoomIds, change: impl FnOnce(Parts) -> Parts) -> Self {

@@ -35,6 +35,10 @@ impl Sizes {
 /// Deep enough to fill a commit group from one connection.
 pub(crate) const MAX_IN_FLIGHT: usize = 64;
 
+/// How long a node that ends waits for those who have just left it to open a session on another one,
+/// before it says that they are offline: ten times what that mostly takes.
+pub(crate) const MOVING: Duration = Duration::from_secs(2);
+
 /// How long a connection may stay silent before `hello`.
 pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::limits::Sizes;
+use crate::limits::{MOVING, Sizes};
 use crate::marks::Marks;
 
 /// What sessions are served with.
@@ -80,12 +80,18 @@ impl Sessions {
         self.opening.acquire().await.ok()
     }
 
-    /// Waits until someone without a session is offline; no longer than the node runs.
+    /// Waits until someone without a session is offline. When the node ends, that is as soon as they have
+    /// had the time to open one on another node.
     pub(crate) async fn presence_grace(&self) {
+        let grace = self.parts.presence_grace;
         tokio::select! {
             biased;
-            () = self.end.cancelled() => {}
-            () = tokio::time::sleep(self.parts.presence_grace) => {}
+            () = self.end.cancelled() => {
+                if self.registry.is_shared() {
+                    tokio::time::sleep(grace.min(MOVING)).await;
+                }
+            }
+            () = tokio::time::sleep(grace) => {}
         }
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Outage {
     health: watch::Sender<Health>,
     /// Users are online on another node too.
     elsewhere: AtomicBool,
+    /// And were when their last session here was taken off the list.
+    stay_elsewhere: AtomicBool,
     published: mpsc::UnboundedSender<(Vec<UserId>, Bytes)>,
     /// As many publishes fail.
     pub(super) failing_publishes: AtomicUsize,
@@ -47,7 +49,8 @@ impl Registry for Outage {
     }
 
     async fn disconnect(&self, user: &UserId) -> Result<bool, RegistryError> {
-        self.check(self.local.disconnect(user).await?)
+        let is_last = self.local.disconnect(user).await?;
+        self.check(is_last && !self.stay_elsewhere.load(Ordering::SeqCst))
     }
 
     async fn online(&self, users: &[UserId]) -> Result<Vec<bool>, RegistryError> {
@@ -98,16 +101,21 @@ impl Registry for Outage {
 pub(super) type Published = mpsc::UnboundedReceiver<(Vec<UserId>, Bytes)>;
 
 pub(super) async fn start() -> (TestNode, Arc<Outage>, Published) {
+    start_with_grace(Duration::ZERO).await
+}
+
+async fn start_with_grace(presence_grace: Duration) -> (TestNode, Arc<Outage>, Published) {
     let (published, receiver) = mpsc::unbounded_channel();
     let registry = Arc::new(Outage {
         local: Local::new(NodeId::from_random(1)),
         health: watch::Sender::new(Health::Connected),
         elsewhere: AtomicBool::new(false),
+        stay_elsewhere: AtomicBool::new(false),
         published,
         failing_publishes: AtomicUsize::new(0),
         reports: AtomicUsize::new(0),
     });
-    let node = TestNode::start_with_registry(registry.clone());
+    let node = TestNode::start_with_registry(registry.clone(), presence_grace);
     node.store.answer_all();
     for id in ["alice", "bob"] {
         node.api.ensure_user(&caller(id)).await.unwrap();
@@ -199,4 +207,20 @@ async fn a_room_that_cannot_be_announced_does_not_end_recovery() {
         receive(&node, [Notice::Missed]).await;
         assert!(delivered_within(&node, &whole, said, Duration::from_secs(60)).await, "{text}");
     }
+}
+
+/// The node ends, and its last client opens a session on another one.
+#[tokio::test]
+async fn moving_to_another_node_signals_nothing_although_this_one_ends() {
+    let (node, registry, mut published) = start_with_grace(Duration::from_secs(5)).await;
+    let at_bob = Conversation::open(&node.api, caller("bob")).await;
+    // The last field says that he is online.
+    while !soon(published.recv()).await.unwrap().1.ends_with(b"bob\x10\x01") {}
+    drop(at_bob);
+    node.api.end.cancel();
+    tokio::task::yield_now().await;
+    registry.stay_elsewhere.store(true, Ordering::SeqCst);
+    node.api.stop(Duration::from_secs(20)).await;
+    let rest: Vec<_> = std::iter::from_fn(|| published.try_recv().ok()).collect();
+    assert!(rest.is_empty(), "{rest:?}");
 }

@@ -133,7 +133,11 @@ fn one_id_for_two_operations_of_a_kind() {
         }
     };
     let ask = [send("hello")];
-    check(&[], add(&["dan"]), &[add(&["eve"]), ban("dan"), remove("dan"), Action::Join, rename("red")]);
+    check(
+        &[],
+        add(&["dan"]),
+        &[add(&["dan", "eve"]), add(&["eve"]), ban("dan"), remove("dan"), Action::Join, rename("red")],
+    );
     check(&[], add(&["bob", "dan", "eve"]), &[add(&["dan"]), add(&["bob"])]);
     check(&[], remove("bob"), &[remove("cat"), ban("bob"), add(&["bob"]), Action::Leave]);
     check(&[], ban("bob"), &[ban("cat"), remove("bob"), unban("bob")]);

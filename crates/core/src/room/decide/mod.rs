@@ -12,7 +12,7 @@ pub(super) use view::View;
 
 use super::command::{Action, Command, Need, Outcome, Refusal};
 use super::requests::Seen;
-use crate::{Body, Member, RoomKind, Timestamp};
+use crate::{Body, Interval, Member, RoomKind, Timestamp};
 
 /// What becomes of a command.
 pub(super) enum Verdict {
@@ -40,11 +40,29 @@ pub(super) fn decide(view: View<'_>, command: &Command, newest: Timestamp) -> Re
         None => room.requests.check(command, view.head, room.info.floor, newest)?,
     };
     match seen {
-        Seen::Before(outcome) => return Ok(Verdict::Repeat(outcome)),
+        Seen::Before(outcome) => {
+            were_members(view, command, &outcome)?;
+            return Ok(Verdict::Repeat(outcome));
+        }
         Seen::LookFurther => return Err(Need::Older { before: room.requests.after() + 1 }.into()),
         Seen::Never => {}
     }
     change_of(view, command, actor).map(Verdict::Change)
+}
+
+/// Refuses a repeat that adds someone whom the first request did not: its events name those who were not
+/// members yet, so the others were then, or were not asked for.
+fn were_members(view: View<'_>, command: &Command, first: &Outcome) -> Result<(), Stop> {
+    let Action::Add { users } = &command.action else { return Ok(()) };
+    for user in users {
+        let intervals = view.row(user)?.map(|row| row.intervals.as_slice()).unwrap_or_default();
+        let was_member =
+            |at: &Interval| at.joined <= first.last && at.left.is_none_or(|left| left > first.first);
+        if !intervals.iter().any(was_member) {
+            return Err(Refusal::RequestIdReused.into());
+        }
+    }
+    Ok(())
 }
 
 /// The events that a command comes to which was not carried out before.
