@@ -229,10 +229,11 @@ impl InboxService for Services {
 impl ServerService for Services {
     async fn get_server(
         &self,
-        _: Request<v1::GetServerRequest>,
+        request: Request<v1::GetServerRequest>,
     ) -> Result<Response<v1::GetServerResponse>, Status> {
-        // Whoever is about to sign in asks for this.
-        Ok(Response::new(self.0.get_server()))
+        // Clients call this before they sign in.
+        let server = async |_, _| Ok(self.0.get_server());
+        Ok(Response::new(self.0.gate.pass_first(None, request.into_inner(), server).await?))
     }
 }
 
@@ -240,9 +241,8 @@ impl ServerService for Services {
 mod tests {
     use std::sync::atomic::Ordering;
 
-    use tonic::Code;
-
     use tokio::time::timeout;
+    use tonic::Code;
 
     use super::*;
     use crate::limits::OPERATION_TIMEOUT;

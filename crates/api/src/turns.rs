@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
-use futures::future::BoxFuture;
+use futures::future::Either;
 use parlance_core::{RoomId, UserId};
 use parlance_runtime::map::Map;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -56,16 +56,22 @@ impl Drop for Turn {
     }
 }
 
-impl Turn {
-    /// Gets `command` in line, which it is after the first poll, and ends the turn.
-    pub(crate) async fn begin<T>(self, mut command: BoxFuture<'_, T>) -> T {
+/// Gets `command` in line, which it is after the first poll, and ends the turn if there is one. Not an
+/// `async fn`: mostly there is none, and nothing needs to be held for it.
+pub(crate) fn in_line<'c, T: Send + 'c>(
+    turn: Option<Turn>,
+    command: impl Future<Output = T> + Send + 'c,
+) -> impl Future<Output = T> + Send {
+    let Some(turn) = turn else { return Either::Right(command) };
+    let mut command = Box::pin(command);
+    Either::Left(async move {
         let begun = poll_fn(|cx| Poll::Ready(command.as_mut().poll(cx))).await;
-        drop(self);
+        drop(turn);
         match begun {
             Poll::Ready(result) => result,
             Poll::Pending => command.await,
         }
-    }
+    })
 }
 
 #[cfg(test)]

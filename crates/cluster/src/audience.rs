@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use imbl::OrdSet;
 use parlance_core::{Body, Chunk, Head, RoomId, UserId};
 use parlance_runtime::map::Map;
-use parlance_store::{Store, StoreError};
+use parlance_store::{Store, StoreError, members};
 use tokio::time::Instant;
 
 use crate::limits::AUDIENCE_IDLE;
@@ -57,8 +57,7 @@ impl Audiences {
     }
 
     /// The members of `room` at `head` or later; read if they are not known. `changed` are users whose
-    /// membership has changed lately: a list may hold their rows as they were before, if it is read
-    /// while the change is half visible.
+    /// membership has changed lately: see [`members::settle`].
     pub(crate) async fn of(
         &self,
         store: &dyn Store,
@@ -70,24 +69,9 @@ impl Audiences {
         if let Some(known) = self.known(room, head.seq()) {
             return Ok(known);
         }
-        let mut members = OrdSet::new();
-        let mut after: Option<UserId> = None;
-        loop {
-            let page = store.members(room, after.as_ref(), page_size).await?;
-            after = page.last().map(|last| last.user.clone());
-            let is_last = page.len() < page_size;
-            members.extend(page.into_iter().filter(|row| row.is_active()).map(|row| row.user));
-            if is_last {
-                break;
-            }
-        }
-        if !changed.is_empty() {
-            let changed: Vec<UserId> = changed.iter().cloned().collect();
-            let settled = store.members_by_id(room, &changed).await?;
-            let settled = settled.into_iter().filter(|row| row.is_active()).map(|row| row.user);
-            changed.iter().for_each(|user| _ = members.remove(user));
-            members.extend(settled);
-        }
+        let mut rows = members::active(store, room, page_size).await?;
+        members::settle(store, room, &mut rows, changed).await?;
+        let members: OrdSet<UserId> = rows.into_keys().collect();
         // Rows may be newer than `head`: chunks folded in later say nothing else than they do.
         let audience = Audience { head, members: members.clone(), used: Instant::now() };
         self.0.insert(room.clone(), audience);

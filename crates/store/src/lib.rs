@@ -12,6 +12,7 @@ mod error;
 mod hex;
 mod identity;
 mod limits;
+pub mod members;
 pub mod past;
 mod random;
 mod record;

@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use governor::clock::Clock as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use parlance_core::{Caller, Clock, UserId};
@@ -100,10 +101,7 @@ impl Gate {
         }
         let audited = Audited::of(operation, &caller);
         let span = tracing::debug_span!("call", operation = operation.name, user = %caller.user);
-        let begun = Instant::now();
-        let carrying_out = carry_out(Admitted(caller), request).instrument(span);
-        let result = timeout(OPERATION_TIMEOUT, carrying_out).await.unwrap_or(Err(Error::Timeout));
-        measure(operation, begun, &result);
+        let result = measured(operation, carry_out(Admitted(caller), request).instrument(span)).await;
         if let Some(audited) = audited {
             audited.log(operation, &result);
         }
@@ -121,23 +119,26 @@ impl Gate {
             Some(caller) => {
                 self.pass(caller, request, |caller, request| carry_out(Some(caller), request)).await
             }
-            None => {
-                let begun = Instant::now();
-                let carrying_out = carry_out(None, request);
-                let result = timeout(OPERATION_TIMEOUT, carrying_out).await.unwrap_or(Err(Error::Timeout));
-                measure(Q::operation(), begun, &result);
-                result
-            }
+            None => measured(Q::operation(), carry_out(None, request)).await,
         }
     }
 }
 
-fn measure<T>(operation: &Operation, begun: Instant, result: &Result<T, Error>) {
-    operation.meters().seconds.record(begun.elapsed());
-    match result {
-        Ok(_) => operation.meters().succeeded.increment(1),
-        Err(error) => count_failure(operation, error),
-    }
+/// Ends `carrying_out` in time, and counts it. Not an `async fn`, which would hold it twice.
+fn measured<T>(
+    operation: &'static Operation,
+    carrying_out: impl Future<Output = Result<T, Error>>,
+) -> impl Future<Output = Result<T, Error>> {
+    let begun = Instant::now();
+    timeout(OPERATION_TIMEOUT, carrying_out).map(move |ended| {
+        let result = ended.unwrap_or(Err(Error::Timeout));
+        operation.meters().seconds.record(begun.elapsed());
+        match &result {
+            Ok(_) => operation.meters().succeeded.increment(1),
+            Err(error) => count_failure(operation, error),
+        }
+        result
+    })
 }
 
 fn count_failure(operation: &Operation, error: &Error) {

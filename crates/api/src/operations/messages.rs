@@ -9,6 +9,7 @@ use super::parse;
 use super::rooms::Asked;
 use crate::gate::Admitted;
 use crate::limits::{MAX_PAGE_BYTES, TYPING};
+use crate::turns::in_line;
 use crate::{Api, Error};
 
 impl Api {
@@ -40,11 +41,7 @@ impl Api {
                 }
                 let room = RoomId::direct(&caller.user, &other);
                 let turn = self.turn_as_user(caller, &room).await?;
-                let submitted = match turn {
-                    Some(turn) => turn.begin(Box::pin(self.rooms().submit_to(other, command))).await,
-                    None => self.rooms().submit_to(other, command).await,
-                };
-                (room, submitted?)
+                (room, in_line(turn, self.rooms().submit_to(other, command)).await?)
             }
         };
         Ok(v1::SendMessageResponse {

@@ -14,7 +14,7 @@ use parlance_store::{StoreError, StoredRoom, UserRoom};
 use super::parse;
 use super::views::{room_to_proto, seen_by};
 use crate::gate::Admitted;
-use crate::turns::Turn;
+use crate::turns::{Turn, in_line};
 use crate::{Api, Error};
 
 impl Api {
@@ -359,11 +359,7 @@ impl Api {
             None => self.turns.behind(&command.actor, room).await,
             taken => taken,
         };
-        let submitted = match turn {
-            Some(turn) => turn.begin(Box::pin(self.rooms().submit(room, command))).await,
-            None => self.rooms().submit(room, command).await,
-        };
-        match submitted.map_err(Error::from) {
+        match in_line(turn, self.rooms().submit(room, command)).await.map_err(Error::from) {
             Err(Error::Refused { refusal: parlance_core::Refusal::NotMember, .. })
                 if room.as_str().starts_with('d') =>
             {

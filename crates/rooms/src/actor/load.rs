@@ -1,11 +1,9 @@
 //! Loads the room, what a decision needs, and what others have appended.
-use std::collections::BTreeMap;
-
 use parlance_core::limits::{MAX_PAGE_SIZE, MAX_RECENT_REQUESTS};
 use parlance_core::plant::{self, Plant};
-use parlance_core::{Body, Chunk, Event, Member, Need, Overlay, Room, SeqRange, UserId};
+use parlance_core::{Body, Chunk, Event, Need, Overlay, Room, SeqRange, UserId};
 use parlance_hub::Terms;
-use parlance_store::StoreError;
+use parlance_store::{StoreError, members};
 
 use super::Actor;
 use super::roster::Roster;
@@ -51,18 +49,7 @@ impl Actor {
     }
 
     pub(super) async fn read_roster(&mut self) -> Result<(), StoreError> {
-        let (mut rows, mut after) = (BTreeMap::new(), None);
-        loop {
-            let page = self.shared.store.members(&self.id, after.as_ref(), MAX_PAGE_SIZE).await?;
-            let is_last = page.len() < MAX_PAGE_SIZE;
-            after = page.last().map(|last| last.user.clone());
-            // Nobody asks for those who left.
-            rows.extend(page.into_iter().filter(Member::is_active).map(|row| (row.user.clone(), row)));
-            if is_last {
-                break;
-            }
-        }
-        // Of a change whose chunk can be seen already, a list may hold the rows from before.
+        let rows = members::active(self.shared.store.as_ref(), &self.id, MAX_PAGE_SIZE).await?;
         self.roster = Some(Roster { rows, changed: self.perhaps_untold.clone() });
         Ok(())
     }
@@ -70,12 +57,7 @@ impl Actor {
     /// Gives `room` the rows of all members. Returns whether they are as of its head.
     async fn load_roster(&self, room: &mut Room, roster: &Roster) -> Result<bool, StoreError> {
         let mut rows = roster.rows.clone();
-        let changed: Vec<UserId> = roster.changed.iter().cloned().collect();
-        changed.iter().for_each(|user| _ = rows.remove(user));
-        if !changed.is_empty() {
-            let read = self.shared.store.members_by_id(&self.id, &changed).await?;
-            rows.extend(read.into_iter().filter(Member::is_active).map(|row| (row.user.clone(), row)));
-        }
+        members::settle(self.shared.store.as_ref(), &self.id, &mut rows, &roster.changed).await?;
         let is_whole = rows.len() as u64 == room.head().member_count();
         Ok(is_whole && room.load_all_members(rows.into_values().collect()))
     }
