@@ -14,7 +14,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut compiler = Compiler::new([&root])?;
     compiler.include_imports(true).include_source_info(true);
-    compiler.open_files(["chat.proto", "storage/storage.proto", "cluster/cluster.proto"])?;
+    compiler.open_files([
+        "chat.proto",
+        "storage/storage.proto",
+        "cluster/cluster.proto",
+        "events/events.proto",
+    ])?;
     let with_comments = compiler.file_descriptor_set();
 
     // What is served by reflection and read by the REST router: with the extension
@@ -23,6 +28,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(true);
     compiler.open_files(["chat.proto"])?;
     std::fs::write(out.join("descriptor.bin"), compiler.encode_file_descriptor_set())?;
+
+    let mut compiler = Compiler::new([&root])?;
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_files(["events/events.proto"])?;
+    std::fs::write(out.join("events_descriptor.bin"), compiler.encode_file_descriptor_set())?;
 
     tonic_prost_build::configure()
         .build_server(false)
@@ -38,6 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_client(false)
         .build_transport(false)
         .extern_path(".parlance.v1", "crate::v1")
+        .extern_path(".parlance.events.v1", "crate::events::v1")
         .codec_path("crate::codec::ServerCodec")
         .out_dir(&servers)
         .compile_fds(with_comments)?;

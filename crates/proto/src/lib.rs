@@ -34,6 +34,20 @@ pub mod cluster {
     }
 }
 
+/// `package parlance.events.v1`: what leaves to other services.
+#[allow(missing_docs, clippy::large_enum_variant)]
+pub mod events {
+    pub mod v1 {
+        tonic::include_proto!("parlance.events.v1");
+    }
+}
+
+/// The server of `package parlance.events.v1`.
+#[allow(missing_docs)]
+pub mod events_server {
+    include!(concat!(env!("OUT_DIR"), "/server/parlance.events.v1.rs"));
+}
+
 /// The servers of `package parlance.v1`.
 #[allow(missing_docs)]
 pub mod server {
@@ -42,6 +56,9 @@ pub mod server {
 
 /// The compiled contract as an encoded `FileDescriptorSet`, for reflection.
 pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
+
+/// What leaves to other services, likewise.
+pub const EVENTS_DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/events_descriptor.bin"));
 
 /// The details of errors (`google.rpc.ErrorInfo` and others), for reflection: tools show those that
 /// they can look up.

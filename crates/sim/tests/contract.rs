@@ -3,10 +3,14 @@
 
 #[path = "../../store/tests/contract/mod.rs"]
 mod contract;
+#[path = "../../store/tests/contract/feed_contract.rs"]
+mod feed_contract;
 
 use std::sync::Arc;
 
 use contract::fixture::AnyStore;
+use feed_contract::consumers::AnyConsumers;
+use feed_contract::feed::AnyFeed;
 use parlance_sim::store::MemoryStore;
 
 async fn open() -> (AnyStore, ()) {
@@ -14,3 +18,14 @@ async fn open() -> (AnyStore, ()) {
 }
 
 contract::contract!(crate::open);
+
+mod feeds {
+    use super::*;
+
+    pub(crate) async fn open() -> (AnyStore, AnyFeed, AnyConsumers, ()) {
+        let store = Arc::new(MemoryStore::default());
+        (store.clone(), store.clone(), store, ())
+    }
+
+    feed_contract::feed_contract!(crate::feeds::open);
+}

@@ -5,10 +5,13 @@
 //! it follows. Everything that a reader is given is durable.
 #![warn(missing_docs)]
 
+pub mod consumers;
 #[cfg(feature = "dynamodb")]
 mod dynamo;
 mod embedded;
 mod error;
+pub mod feed;
+mod feed_record;
 mod hex;
 mod identity;
 mod limits;

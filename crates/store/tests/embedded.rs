@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod contract;
+#[path = "contract/feed_contract.rs"]
+mod feed_contract;
 #[path = "support/files.rs"]
 mod files;
 
@@ -9,6 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use contract::fixture::{AnyStore, NOW, Node, edit, group, profile, unique, user};
+use feed_contract::consumers::AnyConsumers;
+use feed_contract::feed::AnyFeed;
 use parlance_core::{Cursors, Mark, Name, SeqRange};
 use parlance_store::{Embedded, OpenError, Options, Store, StoreError};
 use tempfile::TempDir;
@@ -24,6 +28,18 @@ async fn open() -> (AnyStore, TempDir) {
 }
 
 contract::contract!(crate::open);
+
+mod feeds {
+    use super::*;
+
+    pub(crate) async fn open() -> (AnyStore, AnyFeed, AnyConsumers, TempDir) {
+        let dir = TempDir::new().unwrap();
+        let store = Arc::new(open_in(dir.path()).unwrap());
+        (store.clone(), store.clone(), store, dir)
+    }
+
+    feed_contract::feed_contract!(crate::feeds::open);
+}
 
 #[tokio::test]
 async fn a_restart_keeps_everything() {

@@ -1,5 +1,6 @@
 //! One store in memory for all nodes, and each node's faulty way to it.
 
+mod feed;
 mod handle;
 mod memory;
 mod tables;

@@ -8,6 +8,8 @@ use parlance_core::{
 };
 use parlance_store::{AppendError, Created, RoomIds, StoredRoom, User, UserRoom, UserRooms};
 
+use super::feed::{Consumers, FeedLog};
+
 /// Everything that is stored, as plain values. Each method is one moment.
 pub struct Tables {
     /// What tells this store from its copies.
@@ -26,6 +28,10 @@ pub struct Tables {
     users: BTreeMap<UserId, User>,
     /// What a node left last for the others.
     pub note: Option<String>,
+    /// What changed, commit by commit.
+    pub(super) feed: FeedLog,
+    /// Consumers of the feed, and how far they are.
+    pub(super) consumers: Consumers,
 }
 
 impl Default for Tables {
@@ -40,6 +46,8 @@ impl Default for Tables {
             ahead_ms: 0,
             users: BTreeMap::new(),
             note: None,
+            feed: FeedLog::default(),
+            consumers: Consumers::default(),
         }
     }
 }
@@ -126,6 +134,7 @@ impl Tables {
 
     fn write(&mut self, room: &RoomId, append: Append) {
         let Some(row) = self.rooms.get_mut(room) else { return };
+        self.feed.append(room, &append);
         row.log.insert(append.chunk.first_seq(), append.chunk);
         row.members.extend(append.members.into_iter().map(|member| (member.user.clone(), member)));
         row.overlays.extend(append.overlays);
@@ -233,13 +242,18 @@ impl Tables {
         let is_there = self.cursors.contains_key(&key);
         if is_there {
             self.hidden.insert(key, Mark { deleted_count: 0, ..hidden });
+            self.feed.mark(room, user);
         }
         is_there
     }
 
     pub(super) fn advance(&mut self, user: &UserId, room: &RoomId, to: Cursors) -> Option<Cursors> {
         let cursors = self.cursors.get_mut(&(user.clone(), room.clone()))?;
+        let before = *cursors;
         cursors.advance(to);
+        if *cursors != before {
+            self.feed.mark(room, user);
+        }
         Some(*cursors)
     }
 
@@ -248,6 +262,7 @@ impl Tables {
             return Created::Existing(there.clone());
         }
         self.users.insert(user.id.clone(), user.clone());
+        self.feed.profile(&user.id);
         Created::New(user)
     }
 
@@ -264,6 +279,7 @@ impl Tables {
     pub(super) fn rename_user(&mut self, id: &UserId, name: Name, at: Timestamp) -> Option<User> {
         let user = self.users.get_mut(id)?;
         (user.name, user.updated_at) = (name, at);
+        self.feed.profile(id);
         Some(user.clone())
     }
 }

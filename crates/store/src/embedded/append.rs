@@ -84,6 +84,8 @@ fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), Sto
     };
 
     txn.put_chunk(room, &append.chunk);
+    let changed = append.members.iter().map(|member| (room.clone(), member.user.clone()));
+    txn.changes.members.extend(changed);
     for (key, row) in members {
         txn.put(Table::Members, key, row);
     }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use fjall::PersistMode;
+use parlance_core::{Clock as _, SystemClock};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::keys;
@@ -11,6 +12,8 @@ use super::recovery::SyncedMark;
 use super::tables::{self, Commits, Tables};
 use super::transaction::{Lately, Transaction, Writes};
 use crate::StoreError;
+use crate::feed::Changes;
+use crate::feed_record::encode_changes;
 
 /// Operations that wait for the committer; whoever comes when it is full waits too.
 const QUEUE: usize = 4_096;
@@ -188,14 +191,14 @@ impl Worker {
         let mut txn = Transaction::new(self.tables.clone(), std::mem::take(&mut self.lately));
         let answers: Vec<Answer> = jobs.into_iter().map(|job| job(&mut txn)).collect();
         self.lately = txn.lately;
-        let result = self.write(txn.writes);
+        let result = self.write(txn.writes, &txn.changes);
         for answer in answers {
             answer(result.clone().map_err(StoreError::Failed));
         }
         result
     }
 
-    fn write(&mut self, writes: Writes) -> Result<(), String> {
+    fn write(&mut self, writes: Writes, changes: &Changes) -> Result<(), String> {
         if writes.is_empty() {
             return Ok(());
         }
@@ -215,6 +218,9 @@ impl Worker {
             }
             batch.insert(keyspace, key, value);
         }
+        // Also where nothing changed that it names: a number that is missing is a record that is.
+        let record = encode_changes(SystemClock.now(), changes);
+        batch.insert(self.tables.feed(), keys::feed(number), record);
         batch.commit().map_err(|error| error.to_string())?;
         self.commits = commits;
         if self.durability == Durability::Synced {
@@ -222,7 +228,7 @@ impl Worker {
             // behind what is acknowledged.
             self.synced.set(&commits).map_err(|error| format!("{}: {error}", SyncedMark::NAME))?;
         }
-        self.tables.publish();
+        self.tables.publish(number);
         Ok(())
     }
 

@@ -16,6 +16,11 @@ use parlance_proto::v1;
 use prost::Message as _;
 
 use super::keys;
+use crate::consumers::{ConsumerName, ConsumerState, EventKey, Parked, RoomProgress, Walk};
+use crate::feed::{Changes, MovedHead, Position};
+use crate::feed_record::{
+    decode_changes, decode_consumer, decode_progress, encode_changes, encode_consumer, encode_progress,
+};
 use crate::record::*;
 use crate::{StoreError, User};
 
@@ -76,6 +81,7 @@ fn keys_have_the_bytes_they_always_had() {
     check_bytes("key-overlay", &keys::chunk(&room(), 7));
     check_bytes("key-member", &keys::pair(room().as_str(), "alice"));
     check_bytes("key-user-room", &keys::pair("alice", room().as_str()));
+    check_bytes("key-feed", &keys::feed(0x0102_0304_0506_0708));
 }
 
 /// One event of each kind.
@@ -183,6 +189,39 @@ fn user_item() {
         updated_at: Timestamp(1_700_000_000_456),
     };
     check("user", alice, encode_user, |bytes| decode_user(&user("alice"), bytes));
+}
+
+#[test]
+fn feed_record() {
+    let changes = Changes {
+        heads: vec![MovedHead { room: room(), first: 300, last: 302 }],
+        marks: vec![(room(), user("alice"))],
+        members: vec![(room(), user("bob"))],
+        profiles: vec![user("carol")],
+    };
+    let at = Timestamp(1_700_000_000_123);
+    let encode = |(at, changes): &(Timestamp, Changes)| encode_changes(*at, changes);
+    let decode = |bytes: &[u8]| Ok(decode_changes(bytes).unwrap());
+    check("feed-record", (at, changes), encode, decode);
+}
+
+#[test]
+fn consumer() {
+    let name = ConsumerName::parse("billing").unwrap();
+    let state = ConsumerState {
+        position: Position::numbered("0123456789abcdef", 300),
+        target: "webhook https://example.com/events".to_owned(),
+        paused: true,
+        disabled: "answers 410".to_owned(),
+        walk: Some(Walk { after: Some(room()) }),
+        created_at: Timestamp(1_700_000_000_123),
+        failing_since: Some(Timestamp(1_700_000_000_789)),
+    };
+    check("consumer", state, encode_consumer, |bytes| decode_consumer(&name, bytes));
+    let parked = Parked { reason: "400".to_owned(), since: Timestamp(1_700_000_000_456) };
+    let done = EventKey { epoch: 1_700_000_000, seq: 300 };
+    let progress = RoomProgress { done, pending: true, parked: Some(parked) };
+    check("consumer-room", progress, encode_progress, |bytes| decode_progress(&name, &room(), bytes));
 }
 
 /// The bytes of a golden file that no version so far has written.

@@ -2,13 +2,16 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | each | 0 | number of the last commit that wrote to it, 8 bytes big endian |
+//! | each but the feed | 0 | number of the last commit that wrote to it, 8 bytes big endian |
 //! | users | user id, 0 | `UserRecord` |
 //! | rooms | room id, 0 | `RoomRecord` |
 //! | log | room id, 0, first seq as 8 bytes big endian | `ChunkRecord` |
 //! | overlays | room id, 0, seq as 8 bytes big endian | `OverlayRecord` |
 //! | members | room id, 0, user id, 0 | `MemberRecord` |
 //! | user_rooms | user id, 0, room id, 0 | `CursorsRecord` |
+//! | consumers | consumer, 0 | `ConsumerRecord` |
+//! | consumers | consumer, 0, room id, 0 | `ConsumerRoomRecord` |
+//! | feed, which is apart | number of the commit, 8 bytes big endian | `FeedRecord` |
 
 use parlance_core::RoomId;
 
@@ -46,6 +49,11 @@ pub(super) fn chunk(room: &RoomId, seq: u64) -> Vec<u8> {
 /// The seq at the end of a log or overlay key.
 pub(super) fn seq(key: &[u8]) -> Option<u64> {
     key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+/// The record of a commit in the feed. These only rise, and none is written twice.
+pub(super) fn feed(commit: u64) -> [u8; 8] {
+    commit.to_be_bytes()
 }
 
 /// The last id of a key of [`id`] or [`pair`].

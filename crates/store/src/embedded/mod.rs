@@ -3,8 +3,10 @@
 
 mod append;
 mod committer;
+mod consumers;
 mod directory;
 mod fault;
+mod feed;
 #[cfg(test)]
 mod golden;
 mod identity;
@@ -265,6 +267,7 @@ impl Store for Embedded {
                 if after != before {
                     let row = carry_unknown::<CursorsRecord>(&bytes, encode_place(&after));
                     txn.put(Table::UserRooms, key, row);
+                    txn.changes.marks.push((room, user));
                 }
                 Ok(Some(after.cursors))
             })
@@ -283,6 +286,7 @@ impl Store for Embedded {
                     let place = Place { hidden, ..before };
                     let row = carry_unknown::<CursorsRecord>(&bytes, encode_place(&place));
                     txn.put(Table::UserRooms, key, row);
+                    txn.changes.marks.push((room, user));
                 }
                 Ok(true)
             })
@@ -297,6 +301,7 @@ impl Store for Embedded {
                     return Ok(Created::Existing(decode_user(&user.id, &bytes)?));
                 }
                 txn.put(Table::Users, key, encode_user(&user));
+                txn.changes.profiles.push(user.id.clone());
                 Ok(Created::New(user))
             })
             .await?
@@ -326,6 +331,7 @@ impl Store for Embedded {
                 user.name = name;
                 user.updated_at = at;
                 txn.put(Table::Users, key, carry_unknown::<UserRecord>(&bytes, encode_user(&user)));
+                txn.changes.profiles.push(id);
                 Ok(Some(user))
             })
             .await?

@@ -3,7 +3,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use fjall::compaction::Fifo;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Snapshot};
+use tokio::sync::watch;
 
 use super::keys;
 use super::options::Options;
@@ -18,16 +20,22 @@ pub(super) enum Table {
     Overlays,
     Members,
     UserRooms,
+    Consumers,
 }
 
-const ALL: [(Table, &str); 6] = [
+const ALL: [(Table, &str); 7] = [
     (Table::Users, "users"),
     (Table::Rooms, "rooms"),
     (Table::Log, "log"),
     (Table::Overlays, "overlays"),
     (Table::Members, "members"),
     (Table::UserRooms, "user_rooms"),
+    (Table::Consumers, "consumers"),
 ];
+
+/// The change feed, which is none of the tables: it holds no number of its last commit, since each
+/// commit has a record there under its number, and what is trimmed may be all of it.
+const FEED: &str = "feed";
 
 /// The number of the last commit that wrote to it, for each table.
 ///
@@ -51,10 +59,20 @@ const MAX_OPEN_FILES: usize = 256;
 /// Threads that move what was written to tables and merge them: one each.
 const WORKERS: usize = 2;
 
+/// The store after a commit.
+pub(super) struct Visible {
+    pub(super) snapshot: Snapshot,
+    /// The number of that commit.
+    pub(super) commit: u64,
+}
+
 /// The engine, and what readers may see of it.
 pub(super) struct Tables {
-    visible: ArcSwap<Snapshot>,
+    visible: ArcSwap<Visible>,
+    /// The last commit that readers see.
+    published: watch::Sender<u64>,
     keyspaces: [Keyspace; ALL.len()],
+    feed: Keyspace,
     pub(super) db: Database,
     /// Released last: until then the engine may still write.
     _lock: File,
@@ -73,13 +91,23 @@ impl Tables {
         for (_, name) in ALL {
             keyspaces.push(db.keyspace(name, create)?);
         }
+        // Whole files of it are dropped, the oldest first. That needs keys that only rise.
+        let trim = Fifo::new(options.feed_bytes, Some(options.feed_age.as_secs()));
+        let feed = db.keyspace(FEED, || create().compaction_strategy(Arc::new(trim)))?;
         let keyspaces = keyspaces.try_into().unwrap_or_else(|_| unreachable!("one for each table"));
-        let visible = ArcSwap::from_pointee(db.snapshot());
-        Ok(Self { visible, keyspaces, db, _lock: lock.try_clone()? })
+        let visible = ArcSwap::from_pointee(Visible { snapshot: db.snapshot(), commit: 0 });
+        let tables =
+            Self { visible, published: watch::Sender::new(0), keyspaces, feed, db, _lock: lock.try_clone()? };
+        tables.publish(last(&tables.commits()?));
+        Ok(tables)
     }
 
     pub(super) fn keyspace(&self, table: Table) -> &Keyspace {
         &self.keyspaces[table as usize]
+    }
+
+    pub(super) fn feed(&self) -> &Keyspace {
+        &self.feed
     }
 
     /// What each table holds.
@@ -94,17 +122,23 @@ impl Tables {
         Ok(commits)
     }
 
-    /// Lets readers see what is written now.
+    /// Lets readers see what is written now, up to `commit`.
     ///
     /// Called between commits only. The engine's own idea of what is visible moves
     /// whenever it writes a table, also while a commit is under way, and would show
     /// that commit half applied.
-    pub(super) fn publish(&self) {
-        self.visible.store(Arc::new(self.db.snapshot()));
+    pub(super) fn publish(&self, commit: u64) {
+        self.visible.store(Arc::new(Visible { snapshot: self.db.snapshot(), commit }));
+        self.published.send_replace(commit);
+    }
+
+    /// The last commit that readers see, as it changes.
+    pub(super) fn published(&self) -> watch::Receiver<u64> {
+        self.published.subscribe()
     }
 
     /// The store after the last commit that was published.
-    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+    pub(super) fn visible(&self) -> Arc<Visible> {
         self.visible.load_full()
     }
 }

@@ -8,6 +8,7 @@ use super::keys;
 use super::tables::{Table, Tables, damaged};
 use super::view::last_chunk;
 use crate::StoreError;
+use crate::feed::Changes;
 use crate::record::{decode_chunk, encode_chunk};
 
 /// What a group writes, by table and key.
@@ -49,11 +50,13 @@ pub(super) struct Transaction {
     tables: Arc<Tables>,
     pub(super) writes: Writes,
     pub(super) lately: Lately,
+    /// What the feed says of it.
+    pub(super) changes: Changes,
 }
 
 impl Transaction {
     pub(super) fn new(tables: Arc<Tables>, lately: Lately) -> Self {
-        Self { tables, writes: BTreeMap::new(), lately }
+        Self { tables, writes: BTreeMap::new(), lately, changes: Changes::default() }
     }
 
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -78,6 +81,7 @@ impl Transaction {
 
     pub(super) fn put_chunk(&mut self, room: &RoomId, chunk: &Chunk) {
         self.put(Table::Log, keys::chunk(room, chunk.first_seq()), encode_chunk(chunk));
+        self.changes.append(room, chunk.first_seq(), chunk.head().seq());
         self.lately.heads.insert(room.clone(), chunk.head());
     }
 

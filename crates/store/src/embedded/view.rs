@@ -1,11 +1,11 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use fjall::{Guard, Iter, Readable, Slice, Snapshot};
+use fjall::{Guard, Iter, Readable, Slice};
 use parlance_core::{Chunk, Entry, Event, Member, Overlay, RoomId, SeqRange, UserId};
 
 use super::keys;
-use super::tables::{Table, Tables, damaged};
+use super::tables::{Table, Tables, Visible, damaged};
 use crate::record::{
     Place, decode_chunk, decode_member, decode_overlay, decode_place, decode_room, decode_user,
 };
@@ -16,26 +16,37 @@ use crate::{StoreError, StoredRoom, User, UserRoom, UserRooms};
 /// is synced.
 pub(super) struct View {
     tables: Arc<Tables>,
-    snapshot: Arc<Snapshot>,
+    visible: Arc<Visible>,
 }
 
 impl View {
     pub(super) fn new(tables: Arc<Tables>) -> Self {
-        let snapshot = tables.snapshot();
-        Self { tables, snapshot }
+        let visible = tables.visible();
+        Self { tables, visible }
     }
 
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, StoreError> {
-        self.snapshot.get(self.tables.keyspace(table), key).map_err(damaged)
+        self.visible.snapshot.get(self.tables.keyspace(table), key).map_err(damaged)
     }
 
     fn range(&self, table: Table, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>) -> Iter {
-        self.snapshot.range::<Vec<u8>, _>(self.tables.keyspace(table), (from, to))
+        self.visible.snapshot.range::<Vec<u8>, _>(self.tables.keyspace(table), (from, to))
+    }
+
+    /// The last commit that is in here.
+    pub(super) fn commit(&self) -> u64 {
+        self.visible.commit
+    }
+
+    /// The records of the feed from commit `first` on.
+    pub(super) fn feed(&self, first: u64) -> Iter {
+        let from = Bound::Included(keys::feed(first).to_vec());
+        self.visible.snapshot.range::<Vec<u8>, _>(self.tables.feed(), (from, Bound::Unbounded))
     }
 
     /// Up to `limit` rows of `table` whose keys begin with `prefix`, from behind
     /// `after` on.
-    fn page<T>(
+    pub(super) fn page<T>(
         &self,
         table: Table,
         prefix: &[u8],

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use parlance_core::{Body, Chunk, Overlay, RequestId, RoomId, UserId};
+use parlance_store::feed::{ChangeFeed as _, FeedPage, Position};
 use parlance_store::{Embedded, Options, Store};
 
 /// Rooms that the writer writes to.
@@ -74,6 +75,7 @@ impl Promises {
                 self.check_room(&store, room).await?;
             }
             self.check_users(&store).await?;
+            self.check_feed(&store).await?;
             store.close().await;
             Ok(())
         })
@@ -128,6 +130,37 @@ impl Promises {
         let acknowledged = self.cursors.get(&(room, "owner".into())).copied().unwrap_or(0);
         if cursors.delivered < acknowledged {
             return Err(format!("room {number}: the cursor {} is behind", cursors.delivered));
+        }
+        Ok(())
+    }
+
+    /// The feed names every event that it is not trimmed before, in order, and every acknowledged one.
+    async fn check_feed(&self, store: &Embedded) -> Result<(), Broken> {
+        let mut at = Position::numbered(&store.identity().await.unwrap(), 0);
+        let mut heads: BTreeMap<String, u64> = BTreeMap::new();
+        loop {
+            let page = store.records_after(&at, 1_000).await.unwrap();
+            let FeedPage::Records { records, next } = page else {
+                return Err(format!("the feed has a hole after {at}"));
+            };
+            if records.is_empty() {
+                break;
+            }
+            for head in records.iter().flat_map(|record| &record.changes.heads) {
+                let at = heads.entry(head.room.to_string()).or_default();
+                if head.first != *at + 1 || head.last < head.first {
+                    let (first, last) = (head.first, head.last);
+                    return Err(format!("the feed names {first} to {last} after {at} of {}", head.room));
+                }
+                *at = head.last;
+            }
+            at = next;
+        }
+        for (room, checked) in &self.checked {
+            let named = heads.get(room).copied().unwrap_or(0);
+            if named != checked.head {
+                return Err(format!("the feed ends at {named} of {room}, the log at {}", checked.head));
+            }
         }
         Ok(())
     }

@@ -1,0 +1,144 @@
+//! The table of consumers in the embedded engine. What is written to it shares the commits of everything
+//! else; their records in the feed do not name it.
+
+use async_trait::async_trait;
+use parlance_core::RoomId;
+use parlance_proto::storage::v1::{ConsumerRecord, ConsumerRoomRecord};
+
+use super::tables::Table;
+use super::{Embedded, keys};
+use crate::StoreError;
+use crate::consumers::{
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, PendingPage, RoomProgress,
+};
+use crate::feed_record::{decode_consumer, decode_progress, encode_consumer, encode_progress};
+use crate::record::carry_unknown;
+
+/// Rows that one page looks at.
+const SCAN: usize = 4_096;
+
+#[async_trait]
+impl ConsumerTable for Embedded {
+    async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
+        self.view(|view| {
+            let (mut found, mut after) = (Vec::new(), None);
+            // Past all rows of the rooms of one to the next.
+            while let Some(name) = view.page(Table::Consumers, &[], after, 1, |key, _| name_of(key))?.pop() {
+                let bytes = view.get(Table::Consumers, &keys::id(name.as_str()))?;
+                if let Some(bytes) = bytes {
+                    let state = decode_consumer(&name, &bytes)?;
+                    found.push((name.clone(), state));
+                }
+                let mut end = name.as_str().as_bytes().to_vec();
+                end.push(1);
+                after = Some(end);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn consumer(&self, name: &ConsumerName) -> Result<Option<ConsumerState>, StoreError> {
+        let name = name.clone();
+        self.view(move |view| {
+            let bytes = view.get(Table::Consumers, &keys::id(name.as_str()))?;
+            bytes.map(|bytes| decode_consumer(&name, &bytes)).transpose()
+        })
+        .await
+    }
+
+    async fn progress(
+        &self,
+        name: &ConsumerName,
+        rooms: &[RoomId],
+    ) -> Result<Vec<(RoomId, RoomProgress)>, StoreError> {
+        let (name, rooms) = (name.clone(), rooms.to_vec());
+        self.view(move |view| {
+            let mut found = Vec::with_capacity(rooms.len());
+            for room in rooms {
+                let key = keys::pair(name.as_str(), room.as_str());
+                if let Some(bytes) = view.get(Table::Consumers, &key)? {
+                    let progress = decode_progress(&name, &room, &bytes)?;
+                    found.push((room, progress));
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn pending(
+        &self,
+        name: &ConsumerName,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<PendingPage, StoreError> {
+        let (name, after) = (name.clone(), after.cloned());
+        self.view(move |view| {
+            let own = keys::id(name.as_str());
+            // Behind the consumer's own row, whose key begins those of its rooms.
+            let from = match &after {
+                Some(room) => keys::pair(name.as_str(), room.as_str()),
+                None => own.clone(),
+            };
+            let rows = view.page(Table::Consumers, &own, Some(from), SCAN, |key, value| {
+                let room = keys::last_id(key).and_then(|id| RoomId::parse(id).ok());
+                let room = room.ok_or_else(|| StoreError::Damaged("a key of consumers".into()))?;
+                let progress = decode_progress(&name, &room, value)?;
+                Ok((room, progress))
+            })?;
+            let is_last = rows.len() < SCAN;
+            let mut page = PendingPage { rooms: Vec::new(), next: None };
+            for (room, progress) in rows {
+                page.next = Some(room.clone());
+                if progress.pending {
+                    page.rooms.push((room, progress));
+                    if page.rooms.len() >= limit {
+                        return Ok(page);
+                    }
+                }
+            }
+            if is_last {
+                page.next = None;
+            }
+            Ok(page)
+        })
+        .await
+    }
+
+    async fn write(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError> {
+        let name = name.clone();
+        self.committer
+            .commit(move |txn| {
+                let mut rows = Vec::with_capacity(write.rooms.len() + 1);
+                if let Some(state) = &write.state {
+                    let key = keys::id(name.as_str());
+                    let row = match txn.get(Table::Consumers, &key)? {
+                        Some(stored) => carry_unknown::<ConsumerRecord>(&stored, encode_consumer(state)),
+                        None => encode_consumer(state),
+                    };
+                    rows.push((key, row));
+                }
+                for (room, progress) in &write.rooms {
+                    let key = keys::pair(name.as_str(), room.as_str());
+                    let row = match txn.get(Table::Consumers, &key)? {
+                        Some(stored) => {
+                            carry_unknown::<ConsumerRoomRecord>(&stored, encode_progress(progress))
+                        }
+                        None => encode_progress(progress),
+                    };
+                    rows.push((key, row));
+                }
+                for (key, row) in rows {
+                    txn.put(Table::Consumers, key, row);
+                }
+                Ok(())
+            })
+            .await?
+    }
+}
+
+fn name_of(key: &[u8]) -> Result<ConsumerName, StoreError> {
+    let name = key.split(|byte| *byte == 0).next().and_then(|name| std::str::from_utf8(name).ok());
+    name.and_then(ConsumerName::parse).ok_or_else(|| StoreError::Damaged("a key of consumers".into()))
+}

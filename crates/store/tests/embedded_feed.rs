@@ -1,0 +1,155 @@
+//! The change feed of the embedded engine over restarts, trimming, and restored backups.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "support/fixture.rs"]
+#[allow(dead_code, reason = "shared with the contract")]
+mod fixture;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fixture::{AnyStore, Node, group, unique, user};
+use parlance_core::RoomId;
+use parlance_store::feed::{ChangeFeed, FeedPage, Position};
+use parlance_store::{Embedded, Options};
+use tempfile::TempDir;
+
+fn open(dir: &Path, options: Options) -> (Arc<Embedded>, AnyStore) {
+    let store = Arc::new(Embedded::open(dir, options).unwrap());
+    (store.clone(), store)
+}
+
+/// The last seqs that the feed names for `room`, after `after`; `None` where that is trimmed.
+async fn heads(feed: &Embedded, after: &Position, room: &RoomId) -> Option<Vec<u64>> {
+    let (mut heads, mut at) = (Vec::new(), after.clone());
+    loop {
+        let FeedPage::Records { records, next } = feed.records_after(&at, 100).await.unwrap() else {
+            return None;
+        };
+        if records.is_empty() {
+            return Some(heads);
+        }
+        let moved = records.iter().flat_map(|record| &record.changes.heads);
+        heads.extend(moved.filter(|head| head.room == *room).map(|head| head.last));
+        at = next;
+    }
+}
+
+#[tokio::test]
+async fn a_position_is_read_from_after_a_restart() {
+    let dir = TempDir::new().unwrap();
+    let alice = user(unique(), "alice");
+    let (feed, store) = open(dir.path(), Options::default());
+    let start = feed.tip().await.unwrap();
+    let mut node = Node::create(&store, group(&alice, &[])).await;
+    let id = node.id().clone();
+    let mut expected = vec![node.head()];
+    expected.push(node.say(&alice, "before").await);
+    let Node { store: held, room } = node;
+    drop((feed, store, held));
+
+    let (feed, store) = open(dir.path(), Options::default());
+    let mut node = Node { store, room };
+    expected.push(node.say(&alice, "after").await);
+    assert_eq!(heads(&feed, &start, &id).await, Some(expected));
+}
+
+#[tokio::test]
+async fn a_position_before_what_was_trimmed_is_refused_and_disk_space_is_bounded() {
+    const FEED_BYTES: u64 = 64 << 10;
+    let dir = TempDir::new().unwrap();
+    let alice = user(unique(), "alice");
+    let options = Options { write_buffer_bytes: 16 << 10, feed_bytes: FEED_BYTES, ..Options::default() };
+    let (feed, store) = open(dir.path(), options);
+    let start = feed.tip().await.unwrap();
+    let mut node = Node::create(&store, group(&alice, &[])).await;
+    let mut rounds = 0;
+    while heads(&feed, &start, node.id()).await.is_some() {
+        let before = feed.tip().await.unwrap();
+        let said = node.say(&alice, "hello").await;
+        assert_eq!(heads(&feed, &before, node.id()).await, Some(vec![said]), "the newest is always there");
+        rounds += 1;
+        assert!(rounds < 20_000, "nothing is trimmed");
+    }
+    // The beginning is gone for good, also after a restart, and positions go on.
+    let tip = feed.tip().await.unwrap();
+    let Node { store: held, room } = node;
+    let id = room.info().id.clone();
+    drop((feed, store, held));
+    let (feed, store) = open(dir.path(), options);
+    assert_eq!(feed.tip().await.unwrap(), tip);
+    assert_eq!(heads(&feed, &start, &id).await, None);
+    assert_eq!(heads(&feed, &tip, &id).await, Some(vec![]));
+    let mut node = Node { store, room };
+    let said = node.say(&alice, "still there").await;
+    assert_eq!(heads(&feed, &tip, &id).await, Some(vec![said]));
+}
+
+/// As after a week in which nothing was written: all of the feed may be gone.
+#[tokio::test]
+async fn a_feed_that_was_trimmed_to_nothing_goes_on() {
+    let dir = TempDir::new().unwrap();
+    let alice = user(unique(), "alice");
+    let options =
+        Options { write_buffer_bytes: 8 << 10, feed_age: Duration::from_secs(1), ..Options::default() };
+    let (feed, store) = open(dir.path(), options);
+    let start = feed.tip().await.unwrap();
+    let mut node = Node::create(&store, group(&alice, &[])).await;
+    let mut rounds = 0;
+    while heads(&feed, &start, node.id()).await.is_some() {
+        node.say(&alice, "hello").await;
+        rounds += 1;
+        assert!(rounds < 50_000, "nothing is trimmed");
+    }
+    let tip = feed.tip().await.unwrap();
+    let Node { store: held, room } = node;
+    let id = room.info().id.clone();
+    drop((feed, store, held));
+    let (feed, store) = open(dir.path(), options);
+    let mut node = Node { store, room };
+    let said = node.say(&alice, "and on").await;
+    assert_eq!(heads(&feed, &tip, &id).await, Some(vec![said]));
+}
+
+#[tokio::test]
+async fn a_position_of_before_a_restore_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let alice = user(unique(), "alice");
+    let (feed, store) = open(dir.path(), Options::default());
+    let node = Node::create(&store, group(&alice, &[])).await;
+    let position = feed.tip().await.unwrap();
+    feed.restored().unwrap();
+    drop((feed, store, node));
+    let (feed, _store) = open(dir.path(), Options::default());
+    assert_ne!(feed.tip().await.unwrap(), position);
+    assert_eq!(feed.records_after(&position, 10).await.unwrap(), FeedPage::Trimmed);
+}
+
+#[tokio::test]
+async fn a_store_of_before_there_was_a_feed_gets_one() {
+    let dir = TempDir::new().unwrap();
+    let alice = user(unique(), "alice");
+    let (feed, store) = open(dir.path(), Options::default());
+    let node = Node::create(&store, group(&alice, &[])).await;
+    let Node { store: held, room } = node;
+    let start = Position::numbered(&store.identity().await.unwrap(), 0);
+    drop((feed, store, held));
+    {
+        // What an older version writes: a commit without a record.
+        let engine = fjall::Database::builder(dir.path().join("engine")).open().unwrap();
+        let users = engine.keyspace("users", fjall::KeyspaceCreateOptions::default).unwrap();
+        let log = engine.keyspace("log", fjall::KeyspaceCreateOptions::default).unwrap();
+        let last = log.get([0]).unwrap().unwrap();
+        let next = u64::from_be_bytes(last.as_ref().try_into().unwrap()) + 1;
+        users.insert([0], next.to_be_bytes()).unwrap();
+    }
+    let (feed, store) = open(dir.path(), Options::default());
+    let tip = feed.tip().await.unwrap();
+    let mut node = Node { store, room };
+    let said = node.say(&alice, "hello").await;
+    let id = node.id();
+    assert_eq!(heads(&feed, &tip, id).await, Some(vec![said]));
+    // Not as if there was nothing in between.
+    assert_eq!(heads(&feed, &start, id).await, None);
+}
