@@ -123,7 +123,7 @@ pub trait ConsumerTable: Send + Sync + 'static {
     ) -> Result<PendingPage, StoreError>;
 
     /// Changes what is kept of a consumer. Durable once it returns.
-    async fn write(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError>;
+    async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError>;
 }
 
 /// Some of a consumer's rooms with pending events.

@@ -187,20 +187,15 @@ export class Rooms implements Owner {
     return this.#ports.emitter.hasListeners(name);
   }
 
-  touched(roomId: string): void {
-    const room = this.#rooms.get(roomId);
-    // Of a user who is replaced.
-    if (!room) return;
+  touched(room: Room): void {
     this.lists.touch(room);
-    this.onchange(roomId);
+    this.onchange(room.id);
     if (this.#emitting !== undefined || !this.#isWhole) return;
     const wait = Math.max(0, this.#emittedAt + EMIT_EVERY_MS - performance.now());
     this.#emitting = setTimeout(() => this.#emitLists(), wait);
   }
 
-  looked(roomId: string): void {
-    const room = this.#rooms.get(roomId);
-    if (!room) return;
+  looked(room: Room): void {
     this.#looked.delete(room);
     this.#looked.add(room);
     if (this.#looked.size <= KEPT_ROOMS) return;

@@ -3,15 +3,16 @@ import type { Role, RoomKind } from "../gen/chat_pb.js";
 import type { RoomChanges } from "./events.js";
 import type { RoomInfo } from "./info.js";
 import type { ChatMessage } from "./message.js";
+import type { Room } from "./room.js";
 import type { RoomSlices } from "./snapshots.js";
 
-interface RoomEvents<Room> extends RoomChanges {
+interface RoomEvents extends RoomChanges {
   /** Anything of the room changed: messages, unread count, title, who types. At most once for all that is received at once. */
   change: Room;
 }
 
 /** The values of a room by name; see {@link RoomInfo}. */
-export abstract class RoomValues<Room> extends Emitter<RoomEvents<Room>> {
+export abstract class RoomValues extends Emitter<RoomEvents> {
   /** A value of the room: frozen, and identical until it changes. */
   abstract getSnapshot<Name extends keyof RoomSlices>(slice: Name): RoomSlices[Name];
 

@@ -2,7 +2,7 @@ import { Client, type Command, type ConnectionState, IndexedDbStorage, type Room
 import { createContext } from "svelte";
 
 import { Drafts } from "./drafts";
-import { type Identity, localUser, sharedToken } from "./identity";
+import { type Identity, localUser } from "./identity";
 import { Mentions } from "./mentions.svelte";
 import { People, type Person } from "./people.svelte";
 import { Rooms } from "./rooms.svelte";
@@ -41,16 +41,13 @@ export class Chat {
   });
 
   /** `refused` is told when the server takes the token no more, and there is no other. */
-  constructor({ userId, token: first }: Identity, refused: (token: string | undefined) => void) {
+  constructor({ userId, token }: Identity, refused: (error: Error) => void) {
     this.userId = userId;
-    this.isLocal = first === undefined;
-    let token = first;
-    // Another tab may have signed in anew since.
-    const given = (isRefused: boolean) => (token = (isRefused ? sharedToken(userId) : undefined) ?? token ?? "");
+    this.isLocal = token === undefined;
     this.client = new Client({
       // Where the page is, which may be below a path of a proxy.
       url: new URL(".", location.href).href,
-      token: this.isLocal ? async () => (await localUser(userId, "")).token : ({ refused }) => given(refused),
+      token: token === undefined ? async () => (await localUser(userId, "")).token : token,
       storage: new IndexedDbStorage(userId),
       deviceId: "web",
       // Nothing of anybody else is shown.
@@ -62,7 +59,7 @@ export class Chat {
     this.mentions = new Mentions(this.client, userId);
     this.client.on("state", (state) => {
       this.state = state;
-      if (state.status === "closed" && state.error instanceof UnauthenticatedError) refused(token);
+      if (state.status === "closed" && state.error instanceof UnauthenticatedError) refused(state.error);
     });
     this.client.on("storage", ({ status }) => (this.isDurable = status !== "memory"));
     this.client.on("failed", (command) => this.#failed(command));

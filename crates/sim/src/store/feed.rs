@@ -158,7 +158,7 @@ impl ConsumerTable for MemoryStore {
         Ok(PendingPage { rooms, next })
     }
 
-    async fn write(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError> {
+    async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError> {
         let consumers = &mut self.tables().consumers;
         consumers.states.extend(write.state.map(|state| (name.clone(), state)));
         let rows = write.rooms.into_iter().map(|(room, progress)| ((name.clone(), room), progress));

@@ -106,7 +106,7 @@ impl ConsumerTable for Embedded {
         .await
     }
 
-    async fn write(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError> {
+    async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError> {
         let name = name.clone();
         self.committer
             .commit(move |txn| {

@@ -45,7 +45,7 @@ pub(crate) async fn a_consumer_is_read_as_it_was_written(table: AnyConsumers) {
         let disabled = if number == 2 { "answers 410" } else { "" }.to_owned();
         let state = ConsumerState { walk, paused, disabled, ..state(number as u64) };
         let write = ConsumerWrite { state: Some(state.clone()), rooms: Vec::new() };
-        table.write(&name, write).await.unwrap();
+        table.write_consumer(&name, write).await.unwrap();
         assert_eq!(table.consumer(&name).await.unwrap(), Some(state));
     }
 }
@@ -56,7 +56,7 @@ pub(crate) async fn consumers_are_listed_without_their_rooms(table: AnyConsumers
     for (number, name) in names.iter().enumerate() {
         let rooms = (0..20).map(|room_number| (room(room_number), progress(1, true))).collect();
         let write = ConsumerWrite { state: Some(state(number as u64)), rooms };
-        table.write(name, write).await.unwrap();
+        table.write_consumer(name, write).await.unwrap();
     }
     let listed = table.consumers().await.unwrap();
     let mut ours: Vec<_> = listed.iter().filter(|(name, _)| names.contains(name)).collect();
@@ -77,9 +77,9 @@ pub(crate) async fn pending_rooms_are_paged(table: AnyConsumers) {
             (room(number), RoomProgress { parked, ..progress(number, number % 4 == 0) })
         })
         .collect();
-    table.write(&name, ConsumerWrite { state: None, rooms: rooms.clone() }).await.unwrap();
+    table.write_consumer(&name, ConsumerWrite { state: None, rooms: rooms.clone() }).await.unwrap();
     let others = vec![(room(1), progress(1, true))];
-    table.write(&other, ConsumerWrite { state: None, rooms: others }).await.unwrap();
+    table.write_consumer(&other, ConsumerWrite { state: None, rooms: others }).await.unwrap();
     let pending: Vec<_> = rooms.iter().filter(|(_, progress)| progress.pending).cloned().collect();
     for size in [1, 3, 100] {
         let (mut found, mut after) = (Vec::new(), None);
@@ -102,9 +102,9 @@ pub(crate) async fn pending_rooms_are_paged(table: AnyConsumers) {
 pub(crate) async fn a_row_is_replaced_and_others_stay(table: AnyConsumers) {
     let name = name(unique(), "hook");
     let rooms = vec![(room(1), progress(1, true)), (room(2), progress(2, true))];
-    table.write(&name, ConsumerWrite { state: Some(state(1)), rooms }).await.unwrap();
+    table.write_consumer(&name, ConsumerWrite { state: Some(state(1)), rooms }).await.unwrap();
     let rooms = vec![(room(1), progress(9, false))];
-    table.write(&name, ConsumerWrite { state: None, rooms }).await.unwrap();
+    table.write_consumer(&name, ConsumerWrite { state: None, rooms }).await.unwrap();
     assert_eq!(table.consumer(&name).await.unwrap(), Some(state(1)));
     let page = table.pending(&name, None, 10).await.unwrap();
     assert_eq!(page.rooms, [(room(2), progress(2, true))]);

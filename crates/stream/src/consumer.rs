@@ -1,0 +1,124 @@
+//! A named consumer, which goes on where it was.
+
+mod cold;
+mod parts;
+mod run;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod work;
+
+use std::sync::Arc;
+
+use parlance_core::{RoomId, Timestamp};
+use parlance_store::consumers::{ConsumerName, ConsumerState, ConsumerWrite, Walk};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::parts::{Answer, Command, Shared};
+pub use self::parts::{Error, OnRefused, Options, Parts, Start, Status};
+pub use crate::tracker::Limits;
+
+/// Commands that wait for the consumer.
+const COMMANDS: usize = 16;
+
+/// A running consumer.
+pub struct Consumer {
+    name: ConsumerName,
+    commands: mpsc::Sender<(Command, Answer)>,
+    status: watch::Receiver<Status>,
+    task: JoinHandle<()>,
+}
+
+impl Consumer {
+    /// Starts the consumer where it was, or where it begins. It ends when `shutdown` is cancelled.
+    ///
+    /// # Errors
+    /// If the name is taken, or the store does not answer.
+    pub async fn start(parts: Parts, options: Options, shutdown: CancellationToken) -> Result<Self, Error> {
+        let state = open(&parts, &options).await?;
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let (status_sender, status) = watch::channel(Status::default());
+        let name = options.name.clone();
+        let shared = Arc::new(Shared { parts, options });
+        let task = tokio::spawn(run::Runner::new(shared, state, status_sender).run(inbox, shutdown));
+        Ok(Self { name, commands, status, task })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &ConsumerName {
+        &self.name
+    }
+
+    /// How it stands, as it changes.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Stops handing on, or goes on. What happens meanwhile is not lost, however long it takes. Going on
+    /// enables a disabled consumer.
+    ///
+    /// # Errors
+    /// If the consumer has ended, or the store does not answer.
+    pub async fn pause(&self, paused: bool) -> Result<(), Error> {
+        self.command(Command::Pause(paused)).await
+    }
+
+    /// Has a parked room go on: with the event that was refused, or `skip`ping it.
+    ///
+    /// # Errors
+    /// If the room is not parked, the consumer has ended, or the store does not answer.
+    pub async fn unpark(&self, room: RoomId, skip: bool) -> Result<(), Error> {
+        self.command(Command::Unpark { room, skip }).await
+    }
+
+    /// Hands on everything again, from the first event of every room.
+    ///
+    /// # Errors
+    /// If the consumer has ended, or the store does not answer.
+    pub async fn replay(&self) -> Result<(), Error> {
+        self.command(Command::Replay).await
+    }
+
+    async fn command(&self, command: Command) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send((command, answer)).await.map_err(|_| Error::Ended)?;
+        answered.await.map_err(|_| Error::Ended)?
+    }
+
+    /// Ends it as a crash does.
+    #[cfg(test)]
+    pub(crate) fn abort(self) {
+        self.task.abort();
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(self) {
+        // A panic in there is in the log.
+        let _ = self.task.await;
+    }
+}
+
+async fn open(parts: &Parts, options: &Options) -> Result<ConsumerState, Error> {
+    let name = &options.name;
+    if let Some(state) = parts.table.consumer(name).await? {
+        if state.target != options.target {
+            return Err(Error::NameInUse { name: name.clone(), there: state.target });
+        }
+        return Ok(state);
+    }
+    let from_beginning = options.start == Start::Beginning;
+    let state = ConsumerState {
+        position: parts.feed.tip().await?,
+        target: options.target.clone(),
+        paused: false,
+        disabled: String::new(),
+        walk: from_beginning.then(Walk::default),
+        created_at: if from_beginning { Timestamp(0) } else { parts.clock.now() },
+        failing_since: None,
+    };
+    let write = ConsumerWrite { state: Some(state.clone()), rooms: Vec::new() };
+    parts.table.write_consumer(name, write).await?;
+    Ok(state)
+}

@@ -1,0 +1,5 @@
+//! Consumers under everything that goes wrong, by seed; and mistakes, each of which is found.
+
+mod runs;
+mod trouble;
+mod world;

@@ -1,0 +1,166 @@
+//! Random runs, held against what a consumer promises.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlance_core::RoomId;
+use parlance_store::consumers::ConsumerName;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::world::{Dice, World, room};
+use crate::consumer::{Consumer, Limits, Options, Parts, Start};
+use crate::plant::{self, Plant};
+
+/// Small ones, so that every bound is reached.
+pub(super) const SMALL: Limits = Limits {
+    max_rooms: 4,
+    max_in_flight: 3,
+    hold_ms: 400,
+    backoff_ms: 20,
+    max_backoff_ms: 500,
+    park_after: 1_000,
+    away_after: 4,
+    max_away_ms: 400,
+};
+
+pub(super) fn options(start: Start) -> Options {
+    Options {
+        start,
+        effect_timeout: Duration::from_millis(200),
+        flush_every: Duration::from_millis(50),
+        limits: SMALL,
+        ..Options::new(ConsumerName::parse("hook").unwrap(), "test")
+    }
+}
+
+pub(super) async fn start(world: &Arc<World>, options: Options) -> (Consumer, CancellationToken) {
+    let parts = Parts {
+        feed: world.clone(),
+        table: world.clone(),
+        log: world.clone(),
+        sink: world.clone(),
+        clock: world.clone(),
+    };
+    let shutdown = CancellationToken::new();
+    loop {
+        match Consumer::start(parts.clone(), options.clone(), shutdown.clone()).await {
+            Ok(consumer) => return (consumer, shutdown),
+            Err(crate::consumer::Error::Store(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Lets the consumer come to an end of its work; `Err` says what is not as promised.
+pub(super) async fn settle(
+    world: &Arc<World>,
+    consumer: &Consumer,
+    from: &BTreeMap<RoomId, u64>,
+) -> Result<(), String> {
+    let mut result = Ok(());
+    // Virtual time: what is not there after minutes does not come.
+    for _ in 0..1_200 {
+        for room in world.heal() {
+            let _ = consumer.unpark(room, false).await;
+        }
+        sleep(Duration::from_millis(100)).await;
+        result = world.check(true, from);
+        if result.is_ok() {
+            return Ok(());
+        }
+    }
+    result
+}
+
+#[derive(Clone, Copy)]
+struct Run {
+    seed: u64,
+    disorderly: bool,
+    start: Start,
+}
+
+async fn run(run: Run) -> Result<(), String> {
+    let world = World::new(run.seed, run.disorderly);
+    let mut dice = Dice::new(run.seed ^ 0xd1ce);
+    for _ in 0..dice.below(6) {
+        world.append(&room(dice.below(8)), 1 + dice.below(3));
+    }
+    world.arrive(true);
+    // What was there before one that starts now is not for it.
+    tokio::time::advance(Duration::from_secs(3_600)).await;
+    let from = if run.start == Start::Now { world.heads() } else { BTreeMap::new() };
+    let (mut consumer, mut shutdown) = start(&world, options(run.start)).await;
+    for _ in 0..60 {
+        match dice.below(24) {
+            0 => {
+                // Killed: nothing is finished.
+                consumer.abort();
+                (consumer, shutdown) = start(&world, options(run.start)).await;
+            }
+            1 => {
+                shutdown.cancel();
+                consumer.ended().await;
+                (consumer, shutdown) = start(&world, options(run.start)).await;
+            }
+            2 => *world.failing.lock().unwrap() = [0, 30, 100][dice.below(3) as usize],
+            3 => drop(consumer.pause(dice.chance(50)).await),
+            4 if dice.chance(50) => {
+                // The store is stopped meanwhile.
+                consumer.abort();
+                world.restore();
+                (consumer, shutdown) = start(&world, options(run.start)).await;
+            }
+            5 if dice.chance(50) => world.trim(),
+            6 => world.poison(&room(dice.below(8))),
+            7 => sleep(Duration::from_millis(dice.below(3_000))).await,
+            8 => world.arrive(false),
+            _ => world.append(&room(dice.below(8)), 1 + dice.below(4)),
+        }
+        sleep(Duration::from_millis(dice.below(60))).await;
+        world.check(false, &from)?;
+    }
+    world.arrive(true);
+    while consumer.pause(false).await.is_err() {}
+    settle(&world, &consumer, &from).await?;
+    shutdown.cancel();
+    consumer.ended().await;
+    world.check(true, &from)
+}
+
+fn run_seed(seed: u64) -> Result<(), String> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let start = if seed.is_multiple_of(2) { Start::Beginning } else { Start::Now };
+    runtime.block_on(run(Run { seed, disorderly: !seed.is_multiple_of(3), start }))
+}
+
+#[test]
+fn events_reach_the_sink_in_order_and_completely() {
+    for seed in 0..150 {
+        run_seed(seed).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+    }
+}
+
+/// Each of the mistakes is found by one of some seeds.
+#[test]
+fn mistakes_are_found() {
+    let plants = [
+        Plant::TrustTheOrder,
+        Plant::WaitForHoles,
+        Plant::StartAtTheRecord,
+        Plant::PassTheParked,
+        Plant::GuardOnSeqAlone,
+        Plant::CheckpointTheHighest,
+        Plant::CheckpointBeforeTheEffect,
+        Plant::DropOnError,
+        Plant::SkipTheTrimmed,
+    ];
+    for planted in plants {
+        plant::plant(Some(planted));
+        let found = (0..150).any(|seed| run_seed(seed).is_err());
+        plant::plant(None);
+        assert!(found, "{planted:?} is not found");
+    }
+}

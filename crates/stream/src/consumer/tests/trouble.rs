@@ -1,0 +1,166 @@
+//! Single troubles, each with what happens.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use parlance_store::consumers::ConsumerName;
+use tokio::time::{sleep, timeout};
+
+use super::runs::{options, settle, start};
+use super::world::{World, room};
+use crate::consumer::{Consumer, Error, Limits, OnRefused, Options, Parts, Start};
+
+/// For days of virtual time: everything less often.
+fn patient(start: Start) -> Options {
+    let limits = Limits { max_rooms: 8, hold_ms: 10_000, ..Limits::PRODUCTION };
+    Options { flush_every: Duration::from_secs(60), limits, ..options(start) }
+}
+
+/// Longer than anything takes, in virtual time.
+const LONG: Duration = Duration::from_secs(3_600);
+
+async fn until(consumer: &Consumer, is_so: impl Fn(&crate::consumer::Status) -> bool) {
+    let mut status = consumer.status();
+    timeout(LONG, status.wait_for(is_so)).await.expect("it comes to that").expect("it runs");
+}
+
+async fn wait(is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(LONG, waiting).await.expect("it comes to that");
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_days_of_pause_lose_nothing_though_the_feed_is_trimmed() {
+    let world = World::new(1, false);
+    let (consumer, _shutdown) = start(&world, patient(Start::Now)).await;
+    while consumer.pause(true).await.is_err() {}
+    for number in 0..40 {
+        world.append(&room(number % 20), 2);
+        sleep(Duration::from_secs(2 * 3_600)).await;
+    }
+    assert_eq!(world.taken(), []);
+    wait(|| world.pending() == 20).await;
+    world.trim();
+    while consumer.pause(false).await.is_err() {}
+    settle(&world, &consumer, &BTreeMap::new()).await.unwrap();
+    wait(|| world.pending() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_is_away_for_a_day_gets_everything_in_order() {
+    let world = World::new(2, false);
+    let (consumer, _shutdown) = start(&world, patient(Start::Now)).await;
+    *world.failing.lock().unwrap() = 100;
+    for number in 0..48 {
+        world.append(&room(number % 10), 1);
+        sleep(Duration::from_secs(1_800)).await;
+    }
+    until(&consumer, |status| status.is_away).await;
+    assert_eq!(world.taken(), []);
+    settle(&world, &consumer, &BTreeMap::new()).await.unwrap();
+    until(&consumer, |status| !status.is_away && status.behind_since.is_none()).await;
+    // Nothing was taken before, so nothing is repeated.
+    assert_eq!(world.taken().len(), 48);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_event_parks_its_room_and_others_go_on() {
+    let world = World::new(3, false);
+    let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
+    world.append(&room(1), 1);
+    world.poison(&room(1));
+    world.append(&room(1), 3);
+    world.append(&room(2), 3);
+    wait(|| world.parked() == 1 && world.taken().len() == 4).await;
+    sleep(LONG).await;
+    assert_eq!(world.taken().len(), 4, "what follows the refused event waits");
+    let not_parked = consumer.unpark(room(2), true).await;
+    assert!(matches!(not_parked, Err(Error::NotParked(_) | Error::Store(_))), "{not_parked:?}");
+    while let Err(Error::Store(_)) = consumer.unpark(room(1), true).await {}
+    wait(|| world.taken().len() == 6).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_that_skips_goes_on_behind_the_refused_event() {
+    let world = World::new(4, false);
+    let skipping = Options { on_refused: OnRefused::Skip, ..options(Start::Now) };
+    let (_consumer, _shutdown) = start(&world, skipping).await;
+    world.poison(&room(1));
+    world.append(&room(1), 3);
+    wait(|| world.taken().len() == 2).await;
+    assert_eq!(world.parked(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_of_which_nothing_is_taken_for_days_is_disabled_until_it_is_resumed() {
+    let world = World::new(5, false);
+    let disabling =
+        Options { disable_after: Some(Duration::from_secs(5 * 24 * 3_600)), ..patient(Start::Now) };
+    let (consumer, shutdown) = start(&world, disabling.clone()).await;
+    *world.failing.lock().unwrap() = 100;
+    world.append(&room(1), 1);
+    until(&consumer, |status| status.is_away).await;
+    sleep(Duration::from_secs(4 * 24 * 3_600)).await;
+    assert_eq!(consumer.status().borrow().disabled, "");
+    sleep(Duration::from_secs(25 * 3_600)).await;
+    until(&consumer, |status| !status.disabled.is_empty()).await;
+    *world.failing.lock().unwrap() = 0;
+    sleep(LONG).await;
+    // So it is after a restart.
+    shutdown.cancel();
+    consumer.ended().await;
+    let (consumer, _shutdown) = start(&world, disabling).await;
+    sleep(LONG).await;
+    assert_eq!(world.taken(), []);
+    while consumer.pause(false).await.is_err() {}
+    settle(&world, &consumer, &BTreeMap::new()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_of_one_consumer() {
+    let world = World::new(6, false);
+    let (consumer, shutdown) = start(&world, options(Start::Now)).await;
+    let parts = Parts {
+        feed: world.clone(),
+        table: world.clone(),
+        log: world.clone(),
+        sink: world.clone(),
+        clock: world.clone(),
+    };
+    let other = Options::new(ConsumerName::parse("hook").unwrap(), "another");
+    let error = Consumer::start(parts, other, shutdown.clone()).await.err();
+    assert!(matches!(&error, Some(Error::NameInUse { there, .. }) if there == "test"), "{error:?}");
+    shutdown.cancel();
+    consumer.ended().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_hands_on_everything_again() {
+    let world = World::new(7, false);
+    world.append(&room(1), 3);
+    tokio::time::advance(Duration::from_secs(3_600)).await;
+    let (consumer, _shutdown) = start(&world, options(Start::Now)).await;
+    world.append(&room(2), 2);
+    wait(|| world.taken().len() == 2).await;
+    while consumer.replay().await.is_err() {}
+    wait(|| world.taken().len() >= 7).await;
+    settle(&world, &consumer, &BTreeMap::new()).await.unwrap();
+}
+
+/// Two that hold one lease: each hands on, in order, and nothing is skipped.
+#[tokio::test(start_paused = true)]
+async fn two_workers_of_one_consumer_repeat_and_lose_nothing() {
+    let world = World::new(8, false);
+    let (first, _) = start(&world, options(Start::Now)).await;
+    let (_second, _shutdown) = start(&world, options(Start::Now)).await;
+    for number in 0..60 {
+        world.append(&room(number % 5), 1);
+        sleep(Duration::from_millis(30)).await;
+    }
+    settle(&world, &first, &BTreeMap::new()).await.unwrap();
+    assert!(world.taken().len() >= 60);
+}

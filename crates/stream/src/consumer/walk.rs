@@ -1,0 +1,64 @@
+//! A walk over all rooms: for a consumer that begins with the first event, or that the feed no longer
+//! reaches back to. Every room that has something for it becomes pending.
+
+use std::collections::BTreeMap;
+
+use parlance_core::RoomId;
+use parlance_store::StoreError;
+use parlance_store::consumers::{ConsumerState, ConsumerWrite, EventKey, RoomProgress, Walk};
+
+use super::Shared;
+
+/// Rooms of one step, which is one write.
+const PAGE: usize = 500;
+
+impl Shared {
+    /// Goes on with a walk until it is done. What was walked stays walked.
+    pub(crate) async fn walk(&self, state: &mut ConsumerState) -> Result<(), StoreError> {
+        while let Some(walk) = state.walk.clone() {
+            let rooms = self.parts.feed.walk_rooms(walk.after.as_ref(), PAGE).await?;
+            let rows = self.parts.table.progress(&self.options.name, &rooms).await?;
+            let mut rows: BTreeMap<RoomId, RoomProgress> = rows.into_iter().collect();
+            let mut pending = Vec::new();
+            for room in &rooms {
+                let row = rows.remove(room);
+                if let Some(row) = self.walked(room, row, state).await? {
+                    pending.push((room.clone(), row));
+                }
+            }
+            let mut next = state.clone();
+            next.walk = rooms.last().map(|room| Walk { after: Some(room.clone()) });
+            let write = ConsumerWrite { state: Some(next.clone()), rooms: pending };
+            self.parts.table.write_consumer(&self.options.name, write).await?;
+            *state = next;
+        }
+        Ok(())
+    }
+
+    /// The row of a room that was walked, where it is to change.
+    async fn walked(
+        &self,
+        room: &RoomId,
+        row: Option<RoomProgress>,
+        state: &ConsumerState,
+    ) -> Result<Option<RoomProgress>, StoreError> {
+        let head = match self.parts.log.room(room).await {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(None),
+            // The work on it parks it.
+            Err(StoreError::Damaged(_)) => {
+                return Ok(Some(RoomProgress { pending: true, ..row.unwrap_or_default() }));
+            }
+            Err(error) => return Err(error),
+        };
+        let row = match row {
+            Some(row) => row,
+            None => {
+                let seq = self.start_of_walked(room, head.head, state.created_at).await?;
+                RoomProgress { done: EventKey { epoch: head.epoch, seq }, ..RoomProgress::default() }
+            }
+        };
+        let is_done = row.done.epoch == head.epoch && row.done.seq >= head.head;
+        Ok((!is_done && !row.pending).then_some(RoomProgress { pending: true, ..row }))
+    }
+}

@@ -1,0 +1,141 @@
+//! One piece of work: some events of one room, from the log to the sink.
+
+use parlance_core::{RoomId, SeqRange};
+use parlance_proto::events::v1::RoomEvent;
+use parlance_store::StoreError;
+use parlance_store::consumers::{EventKey, Parked};
+use tokio::time::timeout;
+
+use super::{OnRefused, Shared};
+use crate::event::room_event;
+use crate::plant::{self, Plant};
+use crate::sink::{Delivered, SinkError};
+use crate::tracker::{Ended, Origin, Outcome};
+
+/// What came of the work on a room.
+pub(crate) struct Worked {
+    pub(crate) room: RoomId,
+    pub(crate) ended: Ended,
+    /// The sink wants no events any more.
+    pub(crate) gone: Option<String>,
+}
+
+impl Shared {
+    /// Hands on what follows in `room`. With `gives_up` an event that is not taken now is refused.
+    pub(crate) async fn work(&self, room: &RoomId, origin: Origin, gives_up: bool) -> Worked {
+        let mut ended = Ended {
+            done: origin.done,
+            delivered: false,
+            was_pending: false,
+            outcome: Outcome::UpTo { head: 0 },
+        };
+        let mut gone = None;
+        if let Err(error) = self.try_work(room, origin, gives_up, &mut ended, &mut gone).await {
+            ended.outcome = match error {
+                StoreError::Damaged(what) => {
+                    tracing::error!(consumer = %self.options.name, %room, what, "cannot read a room, parking it");
+                    Outcome::Parked(self.parked(what))
+                }
+                error => {
+                    tracing::warn!(consumer = %self.options.name, %room, %error, "cannot read a room, retrying");
+                    Outcome::Unavailable { retry_after_ms: 0, sink: false }
+                }
+            };
+        }
+        Worked { room: room.clone(), ended, gone }
+    }
+
+    async fn try_work(
+        &self,
+        room: &RoomId,
+        origin: Origin,
+        gives_up: bool,
+        ended: &mut Ended,
+        gone: &mut Option<String>,
+    ) -> Result<(), StoreError> {
+        let Some(head) = self.parts.log.room(room).await? else { return Ok(()) };
+        let done = match origin.done {
+            Some(done) => done,
+            None => {
+                let row = self.progress(room, &head, origin).await?;
+                (ended.done, ended.was_pending) = (Some(row.done), row.pending);
+                if let Some(parked) = row.parked {
+                    ended.outcome = Outcome::Parked(parked);
+                    return Ok(());
+                }
+                row.done
+            }
+        };
+        ended.outcome = Outcome::UpTo { head: head.head };
+        let is_same = done.epoch == head.epoch || plant::is(Plant::GuardOnSeqAlone);
+        // What was restored is another history, though it may have begun as the same.
+        let mut from = if is_same { done.seq + 1 } else { 1 };
+        if plant::is(Plant::TrustTheOrder) && origin.first != u64::MAX {
+            from = origin.first;
+        }
+        let from = from.max(head.floor);
+        if from > head.head {
+            return Ok(());
+        }
+        let range = SeqRange { from, to: head.head };
+        let entries = self.parts.log.read(room, range, self.parts.sink.batch()).await?;
+        let is_whole = entries.iter().zip(from..).all(|(entry, seq)| entry.event.seq == seq);
+        if entries.is_empty() || !is_whole {
+            return Err(StoreError::Damaged(format!("the log of room {room} from {from} on is not whole")));
+        }
+        let content = self.options.content;
+        let events: Vec<RoomEvent> =
+            entries.iter().map(|entry| room_event(room, &head, entry, content)).collect();
+        let Delivered { count, error } = self.deliver(room, &events).await;
+        let key = |index: usize| EventKey { epoch: head.epoch, seq: events[index].seq };
+        if count > 0 {
+            (ended.done, ended.delivered) = (Some(key(count - 1)), true);
+        }
+        let Some(error) = error else { return Ok(()) };
+        let refused = events.get(count).map(|event| event.id.as_str()).unwrap_or_default();
+        tracing::debug!(consumer = %self.options.name, event = refused, %error, "an event was not taken");
+        let reason = error.to_string();
+        let is_refused = match error {
+            SinkError::Unavailable { retry_after, .. } => {
+                let retry_after_ms = retry_after.map_or(0, |wait| wait.as_millis() as u64);
+                ended.outcome = Outcome::Unavailable { retry_after_ms, sink: true };
+                gives_up && count == 0
+            }
+            SinkError::Gone { reason } => {
+                ended.outcome = Outcome::Unavailable { retry_after_ms: 0, sink: true };
+                *gone = Some(reason);
+                false
+            }
+            SinkError::Refused { .. } => true,
+        };
+        if !is_refused || count >= events.len() {
+            return Ok(());
+        }
+        metrics::counter!("parlance_consumer_refused_total", "consumer" => self.options.name.to_string())
+            .increment(1);
+        if self.options.on_refused == OnRefused::Skip || plant::is(Plant::PassTheParked) {
+            tracing::warn!(consumer = %self.options.name, event = refused, reason, "an event is skipped");
+            ended.done = Some(key(count));
+            ended.outcome = Outcome::UpTo { head: head.head };
+        } else {
+            tracing::warn!(consumer = %self.options.name, event = refused, reason, "a room is parked");
+            ended.outcome = Outcome::Parked(self.parked(reason));
+        }
+        Ok(())
+    }
+
+    async fn deliver(&self, room: &RoomId, events: &[RoomEvent]) -> Delivered {
+        let delivering = self.parts.sink.deliver(room, events);
+        timeout(self.options.effect_timeout, delivering).await.unwrap_or_else(|_| {
+            let reason = "no answer in time".to_owned();
+            Delivered { count: 0, error: Some(SinkError::Unavailable { reason, retry_after: None }) }
+        })
+    }
+
+    fn parked(&self, mut reason: String) -> Parked {
+        if reason.is_empty() {
+            reason.push_str("refused");
+        }
+        Parked { reason, since: self.parts.clock.now() }
+    }
+}

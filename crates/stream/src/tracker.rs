@@ -1,0 +1,398 @@
+//! Which rooms a consumer is to work on, and how far its checkpoint may go. Pure: time comes in as
+//! milliseconds of some clock that only rises.
+//!
+//! A room that has unfinished events either *holds* the checkpoint before its first record, or is saved as
+//! pending: then it is drained from the log, whatever becomes of the feed.
+
+mod flush;
+mod room;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use parlance_core::{RoomId, Timestamp};
+use parlance_store::consumers::{Parked, RoomProgress};
+use parlance_store::feed::{MovedHead, Position, Record};
+
+pub(crate) use self::room::{Ended, Millis, Origin, Outcome};
+use self::room::{Phase, Room};
+use crate::plant::{self, Plant};
+
+/// Bounds of a consumer, each with its reason.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Rooms with unfinished events that are held in memory, at some 300 bytes each; those beyond are saved as
+    /// pending.
+    pub max_rooms: usize,
+    /// Rooms that are worked on at the same time.
+    pub max_in_flight: usize,
+    /// How long a room may hold the checkpoint before it is saved as pending, milliseconds.
+    pub hold_ms: u64,
+    /// The first wait after a sink was unavailable; it doubles each time, milliseconds.
+    pub backoff_ms: u64,
+    /// The longest wait of one room, milliseconds.
+    pub max_backoff_ms: u64,
+    /// Attempts at one event, while others are taken, before its room is parked.
+    pub park_after: u32,
+    /// Failures in a row after which a sink is taken to be away, and one room at a time asks for it.
+    pub away_after: u32,
+    /// The longest wait while it is away, milliseconds.
+    pub max_away_ms: u64,
+}
+
+impl Limits {
+    /// What holds unless something is tested.
+    pub const PRODUCTION: Self = Self {
+        max_rooms: 20_000,
+        max_in_flight: 64,
+        hold_ms: 10_000,
+        backoff_ms: 500,
+        max_backoff_ms: 15 * 60 * 1_000,
+        park_after: 30,
+        away_after: 5,
+        max_away_ms: 60_000,
+    };
+}
+
+pub(crate) struct Tracker {
+    limits: Limits,
+    rooms: BTreeMap<RoomId, Room>,
+    ready: VecDeque<RoomId>,
+    waiting: BTreeSet<(Millis, RoomId)>,
+    /// Rooms that hold the checkpoint, each by its first unfinished record.
+    held: BTreeSet<(u64, RoomId)>,
+    /// Rooms whose rows are to be written.
+    unsaved: BTreeSet<RoomId>,
+    /// Records that were read, from the checkpoint on.
+    positions: VecDeque<(u64, Position)>,
+    last_record: u64,
+    /// The last record that named a room, and the one that the checkpoint is at.
+    last_moved: u64,
+    checkpoint_record: u64,
+    checkpoint: Position,
+    in_flight: usize,
+    /// Rooms in memory with unfinished events.
+    active: usize,
+    /// There may be pending rooms that are not in memory.
+    pending_elsewhere: bool,
+    /// There are some that were in memory when they were last looked for.
+    pending_again: bool,
+    paused: bool,
+    /// Failures since the sink last took something.
+    failures: u32,
+    away_until: Millis,
+}
+
+impl Tracker {
+    pub(crate) fn new(checkpoint: Position, paused: bool, limits: Limits) -> Self {
+        Self {
+            limits,
+            rooms: BTreeMap::new(),
+            ready: VecDeque::new(),
+            waiting: BTreeSet::new(),
+            held: BTreeSet::new(),
+            unsaved: BTreeSet::new(),
+            positions: VecDeque::new(),
+            last_record: 0,
+            last_moved: 0,
+            checkpoint_record: 0,
+            checkpoint,
+            in_flight: 0,
+            active: 0,
+            pending_elsewhere: true,
+            pending_again: false,
+            paused,
+            failures: 0,
+            away_until: 0,
+        }
+    }
+
+    /// Where to read on.
+    pub(crate) fn read_from(&self) -> &Position {
+        self.positions.back().map_or(&self.checkpoint, |(_, position)| position)
+    }
+
+    /// Whether there is room for more of the feed.
+    pub(crate) fn can_read(&self) -> bool {
+        self.active < self.limits.max_rooms
+    }
+
+    /// Whether pending rooms that are not in memory should be looked for.
+    pub(crate) fn wants_pending(&self) -> bool {
+        let may_work = !self.paused && (!self.is_away() || self.active == 0);
+        self.pending_elsewhere && may_work && self.active < self.limits.max_rooms.div_ceil(2)
+    }
+
+    /// Takes a record of the feed.
+    pub(crate) fn record(&mut self, record: &Record, now: Millis) {
+        self.last_record += 1;
+        self.positions.push_back((self.last_record, record.position.clone()));
+        if !record.changes.heads.is_empty() {
+            self.last_moved = self.last_record;
+        }
+        for head in &record.changes.heads {
+            self.moved(head, record.at, now);
+        }
+    }
+
+    /// The feed was read up to `position`.
+    pub(crate) fn read_to(&mut self, position: Position) {
+        if *self.read_from() != position {
+            self.last_record += 1;
+            self.positions.push_back((self.last_record, position));
+        }
+    }
+
+    fn moved(&mut self, head: &MovedHead, at: Timestamp, now: Millis) {
+        let number = self.last_record;
+        let room = self.rooms.entry(head.room.clone()).or_default();
+        // Records do not name epochs: what was restored is walked, and its rooms are not idle before they have
+        // the new one.
+        if room.done.is_some_and(|done| head.last <= done.seq) && room.phase == Phase::Idle {
+            return;
+        }
+        if plant::is(Plant::WaitForHoles) && room.done.is_some_and(|done| head.first > done.seq + 1) {
+            return;
+        }
+        room.target = room.target.max(head.last);
+        if room.done.is_none() {
+            room.origin.first = room.origin.first.min(head.first);
+            room.origin.at = room.origin.at.min(at);
+        }
+        if plant::is(Plant::TrustTheOrder) {
+            room.origin.first = head.first;
+        }
+        if room.held.is_none() && !room.saved_pending && room.phase != Phase::Parked {
+            room.held = Some(number);
+            room.held_since = now;
+            room.held_at = Some(at);
+            self.held.insert((number, head.room.clone()));
+        }
+        if room.phase == Phase::Idle {
+            room.phase = Phase::Ready;
+            self.active += 1;
+            self.ready.push_back(head.room.clone());
+        }
+    }
+
+    /// Takes a page of pending rooms; `is_last` if there are no more.
+    pub(crate) fn pending(&mut self, rows: Vec<(RoomId, RoomProgress)>, is_last: bool) {
+        for (id, row) in rows {
+            if row.parked.is_some() || self.rooms.get(&id).is_some_and(|room| room.phase != Phase::Idle) {
+                continue;
+            }
+            let room = self.rooms.entry(id.clone()).or_default();
+            room.done = Some(room.done.map_or(row.done, |done| done.max(row.done)));
+            room.saved_pending = true;
+            room.phase = Phase::Ready;
+            self.active += 1;
+            self.ready.push_back(id);
+        }
+        if is_last {
+            self.pending_elsewhere = std::mem::take(&mut self.pending_again);
+        }
+    }
+
+    /// The next room to work on, which is in flight then.
+    pub(crate) fn next(&mut self, now: Millis) -> Option<RoomId> {
+        let is_away = self.is_away();
+        let most = if is_away { 1 } else { self.limits.max_in_flight };
+        if self.paused || self.in_flight >= most || (is_away && now < self.away_until) {
+            return None;
+        }
+        while let Some((until, _)) = self.waiting.first()
+            && *until <= now
+        {
+            let Some((_, id)) = self.waiting.pop_first() else { break };
+            self.wake(id);
+        }
+        // A room may have been parked since it was put in line.
+        while let Some(id) = self.ready.pop_front() {
+            if let Some(room) = self.rooms.get_mut(&id).filter(|room| room.phase == Phase::Ready) {
+                room.phase = Phase::InFlight;
+                self.in_flight += 1;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// When [`Self::next`] may return something that it does not return now.
+    pub(crate) fn next_at(&self) -> Option<Millis> {
+        let most = if self.is_away() { 1 } else { self.limits.max_in_flight };
+        if self.paused || self.in_flight >= most {
+            return None;
+        }
+        let waiting = self.waiting.first().map(|(until, _)| *until);
+        match (self.is_away(), self.ready.is_empty()) {
+            (true, false) => Some(self.away_until),
+            (true, true) => waiting.map(|until| until.max(self.away_until)),
+            (false, _) => waiting,
+        }
+    }
+
+    /// Where to start in a room; where that is not known, what the feed said of it.
+    pub(crate) fn origin(&self, id: &RoomId) -> Option<Origin> {
+        self.rooms.get(id).map(|room| Origin { done: room.done, ..room.origin })
+    }
+
+    /// The work on a room has ended.
+    pub(crate) fn ended(&mut self, id: &RoomId, ended: Ended, now: Millis) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let Ended { done, delivered, was_pending, outcome } = ended;
+        if delivered {
+            self.taken();
+        }
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        room.saved_pending |= was_pending;
+        if let Some(done) = done {
+            if room.done.is_none_or(|before| done != before) {
+                room.attempts = 0;
+                self.unsaved.insert(id.clone());
+            }
+            room.done = Some(done);
+        }
+        match outcome {
+            Outcome::UpTo { head } => {
+                let done = room.done.map_or(0, |done| done.seq);
+                if done < head {
+                    room.phase = Phase::Ready;
+                    self.ready.push_back(id.clone());
+                } else if done < room.target && head > 0 {
+                    // The log does not show yet what the feed has named.
+                    self.wait(id, 0, now);
+                } else {
+                    self.finish(id);
+                }
+            }
+            Outcome::Unavailable { retry_after_ms, sink } => {
+                if plant::is(Plant::DropOnError) {
+                    return self.finish(id);
+                }
+                self.wait(id, retry_after_ms, now);
+                if sink {
+                    self.failures += 1;
+                    let beyond = self.failures.saturating_sub(self.limits.away_after);
+                    let wait = backoff(self.limits.backoff_ms, beyond, self.limits.max_away_ms);
+                    self.away_until = now + wait.max(retry_after_ms);
+                }
+            }
+            Outcome::Parked(parked) => self.park(id, parked),
+        }
+    }
+
+    /// Whether the attempts at the next event of a room are too many for the room not to be parked.
+    pub(crate) fn gives_up(&self, id: &RoomId) -> bool {
+        self.rooms.get(id).is_some_and(|room| room.attempts + 1 >= self.limits.park_after) && !self.is_away()
+    }
+
+    /// A parked room, as an operator wants it, goes on.
+    pub(crate) fn unpark(&mut self, id: &RoomId, row: RoomProgress) {
+        let room = self.rooms.entry(id.clone()).or_default();
+        if !matches!(room.phase, Phase::Idle | Phase::Parked) {
+            return;
+        }
+        room.done = Some(row.done);
+        room.parked = None;
+        room.attempts = 0;
+        room.saved_pending = true;
+        room.phase = Phase::Ready;
+        self.active += 1;
+        self.unsaved.insert(id.clone());
+        self.ready.push_back(id.clone());
+    }
+
+    pub(crate) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        (self.pending_elsewhere, self.pending_again) = (true, true);
+    }
+
+    /// Rooms in memory with unfinished events.
+    pub(crate) fn active(&self) -> usize {
+        self.active
+    }
+
+    /// Whether all that was read is done, as far as it is in memory.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.active == 0 && !self.pending_elsewhere
+    }
+
+    /// Whether the sink is taken to be away.
+    pub(crate) fn is_away(&self) -> bool {
+        self.failures >= self.limits.away_after
+    }
+
+    /// When the oldest event was committed that holds the checkpoint.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        let (_, id) = self.held.first()?;
+        self.rooms.get(id).and_then(|room| room.held_at)
+    }
+
+    /// The sink took something: those who waited for it need not any more.
+    fn taken(&mut self) {
+        let was_away = self.is_away();
+        self.failures = 0;
+        if was_away {
+            for (_, id) in std::mem::take(&mut self.waiting) {
+                self.wake(id);
+            }
+        }
+    }
+
+    fn wake(&mut self, id: RoomId) {
+        let waiting = self.rooms.get_mut(&id).filter(|room| matches!(room.phase, Phase::Waiting { .. }));
+        if let Some(room) = waiting {
+            room.phase = Phase::Ready;
+            self.ready.push_back(id);
+        }
+    }
+
+    fn wait(&mut self, id: &RoomId, at_least: Millis, now: Millis) {
+        let is_away = self.is_away();
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        // What fails while nothing is taken says nothing of the event.
+        room.attempts += u32::from(!is_away);
+        let wait = backoff(self.limits.backoff_ms, room.attempts, self.limits.max_backoff_ms);
+        let until = now + wait.max(at_least);
+        room.phase = Phase::Waiting { until };
+        self.waiting.insert((until, id.clone()));
+    }
+
+    /// All of a room is done that is known of.
+    fn finish(&mut self, id: &RoomId) {
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        self.active -= usize::from(room.phase.is_active());
+        room.phase = Phase::Idle;
+        room.attempts = 0;
+        if room.saved_pending {
+            room.saved_pending = false;
+            self.unsaved.insert(id.clone());
+        }
+        self.release(id);
+    }
+
+    fn park(&mut self, id: &RoomId, parked: Parked) {
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        self.active -= usize::from(room.phase.is_active());
+        room.phase = Phase::Parked;
+        if room.parked.is_none() {
+            room.parked = Some(parked);
+            self.unsaved.insert(id.clone());
+        }
+        if room.saved_pending {
+            self.release(id);
+        }
+    }
+
+    fn release(&mut self, id: &RoomId) {
+        let held = self.rooms.get_mut(id).and_then(|room| room.held.take());
+        if let Some(number) = held {
+            self.held.remove(&(number, id.clone()));
+        }
+    }
+}
+
+/// The wait before the next attempt, after `attempts`.
+fn backoff(first_ms: u64, attempts: u32, most_ms: u64) -> u64 {
+    let doubled = first_ms.saturating_mul(1 << attempts.saturating_sub(1).min(30));
+    doubled.min(most_ms)
+}

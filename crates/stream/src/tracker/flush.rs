@@ -1,0 +1,165 @@
+//! What is written of a consumer: rows of rooms and the checkpoint, together.
+
+use std::collections::BTreeSet;
+
+use parlance_core::RoomId;
+use parlance_store::consumers::RoomProgress;
+use parlance_store::feed::Position;
+
+use super::room::{Origin, Phase, Room};
+use super::{Millis, Tracker};
+use crate::plant::{self, Plant};
+
+/// Rows of one write: some 100 KB.
+const MAX_ROWS: usize = 2_000;
+
+/// Records that are kept though none of them names a room.
+const MAX_POSITIONS: usize = 4_096;
+
+/// What is to be written, all of it or nothing.
+pub(crate) struct Flush {
+    /// The checkpoint.
+    pub(crate) position: Position,
+    /// Rows of rooms.
+    pub(crate) rows: Vec<(RoomId, RoomProgress)>,
+    /// Rooms that do not hold the checkpoint any more.
+    released: BTreeSet<RoomId>,
+    /// The record that the checkpoint is at.
+    record: Option<u64>,
+}
+
+impl Tracker {
+    /// Rooms that are to be saved as pending and of which it is not known how far they are, with what is
+    /// known. To be answered by [`Self::loaded`].
+    pub(crate) fn to_load(&self, now: Millis) -> Vec<(RoomId, Origin)> {
+        let unknown = |id: &RoomId| {
+            let room = self.rooms.get(id).filter(|room| room.done.is_none())?;
+            Some((id.clone(), room.origin))
+        };
+        self.to_save(now).iter().filter_map(unknown).collect()
+    }
+
+    /// How far a room is.
+    pub(crate) fn loaded(&mut self, id: &RoomId, row: RoomProgress) {
+        let Some(room) = self.rooms.get_mut(id).filter(|room| room.done.is_none()) else { return };
+        room.done = Some(row.done);
+        room.saved_pending |= row.pending;
+        if let Some(parked) = row.parked {
+            room.parked = Some(parked.clone());
+            self.park(id, parked);
+        }
+    }
+
+    /// Rooms that hold the checkpoint and are not to do so.
+    fn to_save(&self, now: Millis) -> Vec<RoomId> {
+        let is_full = !self.can_read();
+        let is_long = |room: &Room| room.held_since.saturating_add(self.limits.hold_ms) <= now;
+        let held = self.held.iter().filter(|(_, id)| {
+            self.rooms.get(id).is_some_and(|room| {
+                room.phase != Phase::InFlight
+                    && (self.paused || is_full || room.phase == Phase::Parked || is_long(room))
+            })
+        });
+        held.take(MAX_ROWS).map(|(_, id)| id.clone()).collect()
+    }
+
+    /// What to write now; `None` if there is nothing.
+    pub(crate) fn flush(&self, now: Millis) -> Option<Flush> {
+        let mut released = self.to_save(now);
+        released.retain(|id| self.rooms.get(id).is_some_and(|room| room.done.is_some()));
+        let mut rows: Vec<(RoomId, RoomProgress)> = Vec::new();
+        let released: BTreeSet<RoomId> = released.into_iter().collect();
+        let unsaved = self.unsaved.iter().filter(|id| !released.contains(*id)).take(MAX_ROWS);
+        for (id, becomes_pending) in released.iter().map(|id| (id, true)).chain(unsaved.map(|id| (id, false)))
+        {
+            let Some(room) = self.rooms.get(id) else { continue };
+            let Some(done) = room.done else { continue };
+            let pending = becomes_pending || room.saved_pending;
+            rows.push((id.clone(), RoomProgress { done, pending, parked: room.parked.clone() }));
+        }
+        let mut first = self.held.iter().filter(|(_, id)| !released.contains(id)).map(|(number, _)| *number);
+        let first = match first.next() {
+            _ if plant::is(Plant::CheckpointBeforeTheEffect) => None,
+            Some(_)
+                if plant::is(Plant::CheckpointTheHighest)
+                    && self.rooms.values().any(|r| r.held.is_none()) =>
+            {
+                None
+            }
+            first => first,
+        };
+        let reached = match first {
+            Some(first) => self.positions.iter().rev().find(|(number, _)| *number < first),
+            None => self.positions.back(),
+        };
+        let (record, position) = match reached {
+            Some((number, position)) => (Some(*number), position.clone()),
+            None => (None, self.checkpoint.clone()),
+        };
+        // Writing moves the feed itself: what names no room is no reason to write.
+        let has_moved = self.last_moved > self.checkpoint_record || self.positions.len() > MAX_POSITIONS;
+        let is_needed = !rows.is_empty() || (has_moved && position != self.checkpoint);
+        is_needed.then_some(Flush { position, rows, released, record })
+    }
+
+    /// A flush was written.
+    pub(crate) fn flushed(&mut self, flush: &Flush) {
+        self.checkpoint = flush.position.clone();
+        if let Some(record) = flush.record {
+            self.checkpoint_record = record;
+            while self.positions.front().is_some_and(|(number, _)| *number <= record) {
+                self.positions.pop_front();
+            }
+        }
+        for (id, row) in &flush.rows {
+            let Some(room) = self.rooms.get_mut(id) else { continue };
+            let is_as_written = room.done == Some(row.done) && room.parked == row.parked;
+            if flush.released.contains(id) {
+                room.saved_pending = true;
+            }
+            if is_as_written && room.saved_pending == row.pending {
+                self.unsaved.remove(id);
+            } else {
+                self.unsaved.insert(id.clone());
+            }
+        }
+        for id in &flush.released {
+            self.release(id);
+        }
+        self.evict();
+    }
+
+    /// Forgets rooms that need not be in memory: their rows say all there is.
+    fn evict(&mut self) {
+        let most = self.limits.max_rooms;
+        let must_go = self.active >= most || self.paused;
+        if !must_go && self.rooms.len() <= 2 * most {
+            return;
+        }
+        let (unsaved, mut elsewhere, mut active) = (&self.unsaved, false, self.active);
+        self.rooms.retain(|id, room| {
+            if unsaved.contains(id) || room.held.is_some() {
+                return true;
+            }
+            match room.phase {
+                Phase::Idle | Phase::Parked => false,
+                Phase::InFlight => true,
+                Phase::Ready | Phase::Waiting { .. } => {
+                    let stays = !must_go || !room.saved_pending;
+                    if !stays {
+                        elsewhere = true;
+                        active -= 1;
+                    }
+                    stays
+                }
+            }
+        });
+        self.active = active;
+        if elsewhere {
+            (self.pending_elsewhere, self.pending_again) = (true, true);
+        }
+        let rooms = &self.rooms;
+        self.ready.retain(|id| rooms.get(id).is_some_and(|room| room.phase == Phase::Ready));
+        self.waiting.retain(|(_, id)| rooms.contains_key(id));
+    }
+}
