@@ -8,19 +8,26 @@ import { svelte } from "@sveltejs/vite-plugin-svelte";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
+import { worker } from "./vite/worker";
+
 /** Beside each file that this makes smaller, the same compressed: the server hands it out as it is. */
 function compressed(): Plugin {
   return {
     name: "compressed",
     apply: "build",
-    async closeBundle() {
-      for (const file of await readdir("dist", { recursive: true, withFileTypes: true })) {
-        if (!file.isFile()) continue;
-        const name = path.join(file.parentPath, file.name);
-        const plain = await readFile(name);
-        const gzip = gzipSync(plain, { level: 9 });
-        if (gzip.length < plain.length * 0.9) await writeFile(`${name}.gz`, gzip);
-      }
+    closeBundle: {
+      // After the service worker was written.
+      order: "post",
+      sequential: true,
+      async handler() {
+        for (const file of await readdir("dist", { recursive: true, withFileTypes: true })) {
+          if (!file.isFile()) continue;
+          const name = path.join(file.parentPath, file.name);
+          const plain = await readFile(name);
+          const gzip = gzipSync(plain, { level: 9 });
+          if (gzip.length < plain.length * 0.9) await writeFile(`${name}.gz`, gzip);
+        }
+      },
     },
   };
 }
@@ -78,7 +85,7 @@ const server = process.env["PARLANCE_URL"] ?? "http://127.0.0.1:8080";
 export default defineConfig({
   // A proxy may have the app below a path.
   base: "./",
-  plugins: [svelte({ configFile: false }), emoji(), compressed()],
+  plugins: [svelte({ configFile: false }), emoji(), worker(), compressed()],
   resolve: {
     // From its sources, so that there is one build less between a change and the page.
     alias: { "@parlance/client": fileURLToPath(new URL("../ts/src/index.ts", import.meta.url)) },

@@ -1,3 +1,16 @@
+/** Calls listeners. One that throws is not the others' business, nor the caller's: its error is that of a task of its own. */
+export function callEach(listeners: Iterable<() => void>): void {
+  for (const listener of [...listeners]) {
+    try {
+      listener();
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+}
+
 /** Tells listeners what happens, by name. */
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
@@ -16,15 +29,7 @@ export class Emitter<Events extends object> {
 
   /** @internal */
   emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
-    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
-      // One listener that fails is not the others' business, nor the connection's.
-      try {
-        (listener as (event: Events[Name]) => void)(event);
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    }
+    const listeners = [...(this.#listeners.get(name) ?? [])] as ((event: Events[Name]) => void)[];
+    callEach(listeners.map((listener) => () => listener(event)));
   }
 }

@@ -1,3 +1,5 @@
+import { callEach } from "./emitter.js";
+
 /** Named values that are replaced when they change, and those who want to know. */
 export class Slices<Values extends object> {
   readonly #read: <Name extends keyof Values>(name: Name) => Values[Name];
@@ -33,7 +35,7 @@ export class Slices<Values extends object> {
       const value = this.#read(name);
       if (value === this.#shown.get(name)) continue;
       this.#shown.set(name, value);
-      for (const listener of [...listeners]) listener();
+      callEach(listeners);
     }
   }
 }

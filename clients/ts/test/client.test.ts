@@ -338,3 +338,25 @@ test("members are listed once and followed from then on", async () => {
   await settle();
   expect(room.members).toBe(members);
 });
+
+test("a subscriber that throws keeps nobody else from being called", async () => {
+  inbox = [entry("r", 1)];
+  await start();
+  const thrown: unknown[] = [];
+  const queueMicrotask = vi.spyOn(globalThis, "queueMicrotask").mockImplementation((task) => {
+    void Promise.resolve().then(task).catch((error: unknown) => thrown.push(error));
+  });
+  const room = client.room("r")!;
+  const [others, changes] = [vi.fn(), vi.fn()];
+  room.subscribe("info", () => {
+    throw new Error("of a subscriber");
+  });
+  room.subscribe("info", others);
+  room.on("change", changes);
+  says("r", 2);
+  await settle();
+  expect(others).toHaveBeenCalled();
+  expect(changes).toHaveBeenCalled();
+  expect(thrown).toEqual([new Error("of a subscriber")]);
+  queueMicrotask.mockRestore();
+});

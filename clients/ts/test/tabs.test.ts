@@ -3,7 +3,7 @@ import "fake-indexeddb/auto";
 import { create } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import { DiscardedError, IndexedDbStorage, v1 } from "../src/index.js";
+import { DiscardedError, IndexedDbStorage, type Storage, v1 } from "../src/index.js";
 // Loaded before the clocks are not those of the machine.
 import "../src/storage/indexeddb-store.js";
 import { CommandQueue } from "../src/queue/queue.js";
@@ -34,12 +34,12 @@ async function until(check: () => void) {
   );
 }
 
-async function tab({ shared = true, head = 4n, online = true } = {}) {
+async function tab({ shared = true, head = 4n, online = true, own = storage as Storage } = {}) {
   const { runtime, freeze, die } = browser.tab();
   const transport = new FakeTransport();
   const session = new Session({ transport, token: () => "t" });
   session.start();
-  const queue = new CommandQueue(session, storage, shared ? runtime : {});
+  const queue = new CommandQueue(session, own, shared ? runtime : {});
   ends.push(() => (session.close(), void queue.close()));
   await until(() => expect(transport.connections).toHaveLength(1));
   const welcome = async () => {
@@ -156,4 +156,48 @@ test("an answer survives the way between tabs", async () => {
   await until(() => expect(first.transport.last.sent.at(-1)?.operation.case).toBe("editMessage"));
   first.transport.last.answer({ case: "editMessage", value: { outcome: create(v1.OutcomeSchema, { seq: 5n, lastSeq: 5n }) } });
   expect(await submitted.done).toMatchObject({ case: "editMessage", value: { outcome: { seq: 5n } } });
+});
+
+/** The same storage, which a tab opens when it is let. */
+function slowly(): { slow: Storage; open: () => void } {
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { slow: { sharedAs: storage.sharedAs, open: () => opened.then(() => storage.open()) }, open };
+}
+
+test("what another tab has not stored yet is not sent", async () => {
+  const { slow, open } = slowly();
+  const [first, second] = [await tab(), await tab({ own: slow })];
+  second.queue.submit(send("of the second"));
+  first.queue.submit(send("of the first"));
+  await until(() => expect(texts(first.sent())).toEqual(["of the first"]));
+  first.answer(5n);
+  await until(() => expect(first.queue.commands).toMatchObject([{ state: "confirmed" }]));
+  expect(texts(first.sent())).toEqual(["of the first"]);
+  open();
+  await until(() => expect(texts(first.sent())).toEqual(["of the first", "of the second"]));
+});
+
+test("a storage that answers late does not bring back what another tab has sent or discarded meanwhile", async () => {
+  const { slow, open } = slowly();
+  const [first, second] = [await tab(), await tab({ own: slow })];
+  const sent = second.queue.submit(send("sent"));
+  const withdrawn = second.queue.submit(send("withdrawn"));
+  await until(() => {
+    vi.advanceTimersByTime(500);
+    expect(texts(first.sent())).toEqual(["sent"]);
+  });
+  await first.queue.discard(withdrawn.id);
+  first.answer(5n);
+  expect(await sent.done).toMatchObject({ value: { seq: 5n } });
+  await expect(withdrawn.done).rejects.toBeInstanceOf(DiscardedError);
+  open();
+  await until(() => expect(second.queue.store.state.status).toBe("durable"));
+  // A page that opens later has the storage only.
+  for (const { die } of [first, second]) die();
+  const third = await tab({ shared: false });
+  await third.queue.store.write([]);
+  await until(() => expect(third.queue.store.state.status).toBe("durable"));
+  expect(third.queue.commands).toEqual([]);
+  expect(third.sent()).toEqual([]);
 });

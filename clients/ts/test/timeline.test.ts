@@ -288,3 +288,25 @@ test("a load that was asked for before the window was released does not bring it
   says("60");
   expect(texts()).toEqual(range(10, 61));
 });
+
+test("a very long gap whose end is refused is asked for once, and leaves a hole at the end", async () => {
+  says("0");
+  await timeline.loadLatest();
+  range(1, 5_000).forEach((text) => says(text, false));
+  let asked = 0;
+  const { listMessages } = source;
+  source.listMessages = () => {
+    // Without an end it would block everything, this test's own clock too.
+    if (++asked > 100) return new Promise(() => {});
+    return Promise.reject(new Error("the client was closed"));
+  };
+  gap(2, 5_000);
+  says("5001");
+  await settle();
+  expect(asked).toBe(1);
+  expect(timeline.hasNewer).toBe(true);
+  expect(texts()).toEqual(["0"]);
+  source.listMessages = listMessages;
+  await timeline.loadLatest();
+  expect(texts().at(-1)).toBe("5001");
+});

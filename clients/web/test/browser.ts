@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import path from "node:path";
 
 import {
@@ -25,7 +24,7 @@ const ARGUMENTS = [
 
 /** The folder of a build to be tested instead of the one that is built into the server. */
 const WEB_APP = process.env["WEB_APP"];
-const FILES = /^\/(|icon\.svg|manifest\.webmanifest|assets\/[^/]+)$/;
+const FILES = /^\/(|icon[^/]*|manifest\.webmanifest|assets\/[^/]+)$/;
 
 /** Hands out the files of {@link WEB_APP} as the server does its own. */
 async function serve(route: Route): Promise<void> {
@@ -40,27 +39,8 @@ async function serve(route: Route): Promise<void> {
   await route.fulfill({ path: path.join(WEB_APP!, pathname === "/" ? "index.html" : pathname), headers });
 }
 
-/** Hands out the files of the app as a browser that has kept them: what was loaded once is there without a server. */
-export async function keepFiles(context: BrowserContext): Promise<void> {
-  const kept = new Map<string, { status: number; headers: Record<string, string>; body: Buffer }>();
-  await context.route(({ pathname }) => FILES.test(pathname), async (route) => {
-    const { pathname } = new URL(route.request().url());
-    let file = kept.get(pathname);
-    if (!file) {
-      const answer = await route.fetch();
-      const body = WEB_APP ? await readFile(path.join(WEB_APP, pathname === "/" ? "index.html" : pathname)) : await answer.body();
-      const headers = WEB_APP && pathname !== "/" ? { "content-type": TYPES[path.extname(pathname)] ?? "application/octet-stream" } : answer.headers();
-      file = { status: 200, headers, body };
-      kept.set(pathname, file);
-    }
-    await route.fulfill(file);
-  });
-}
-
-const TYPES: Record<string, string> = { ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".json": "application/json" };
-
-/** What a page complained of, that is no fault of its own while a server is away. */
-const EXPECTED = /net::ERR_|WebSocket connection|Failed to load resource|Autofocus processing/;
+/** What a page complained of, that is no fault of its own while a server is away, or a test keeps it from something. */
+const EXPECTED = /Service Worker registration blocked|net::ERR_|WebSocket connection|Failed to load resource|Autofocus processing/;
 
 /** A browser with people in it, each in a window with a storage of its own. */
 export class People {
@@ -79,10 +59,12 @@ export class People {
 
   /** A window: nothing is shared with others. */
   async context(options: BrowserContextOptions = {}): Promise<BrowserContext> {
-    const context = await this.#browser.newContext({ viewport: { width: 1180, height: 760 }, locale: "en-GB", ...options });
+    // A service worker keeps the build of the server, and asks past the routes of a test.
+    const serviceWorkers = "block" as const;
+    const context = await this.#browser.newContext({ viewport: { width: 1180, height: 760 }, locale: "en-GB", serviceWorkers, ...options });
     context.setDefaultTimeout(30_000);
     this.#contexts.push(context);
-    if (WEB_APP) await context.route(({ pathname }) => FILES.test(pathname), serve);
+    if (WEB_APP && options.serviceWorkers !== "allow") await context.route(({ pathname }) => FILES.test(pathname), serve);
     context.on("console", (message) => {
       if (message.type() !== "error" && message.type() !== "warning") return;
       if (!EXPECTED.test(message.text())) this.complaints.push(message.text());

@@ -391,3 +391,15 @@ test("where one is named has a badge until it is read", async () => {
   await entry(page, "Room 1").click();
   await badge("Room 1").waitFor({ state: "detached" });
 });
+
+test("messages that are refused are not told to be none, and can be asked for again", async () => {
+  const few = await crowd({ rooms: 3, people: 3 });
+  few.refused.add("listMessages");
+  const page = await signedIn(few);
+  await entry(page, "Room 1").click();
+  await page.getByRole("alert").getByText("The messages could not be loaded.").waitFor();
+  expect(await page.getByText("No messages yet").count()).toBe(0);
+  few.refused.delete("listMessages");
+  await page.getByRole("alert").getByRole("button", { name: "Try again" }).click();
+  await message(page, "message 9").waitFor();
+});

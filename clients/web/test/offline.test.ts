@@ -1,7 +1,7 @@
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
 
-import { composer, entry, keepFiles, message, open, say, texts, until } from "./browser.js";
+import { composer, entry, message, open, say, texts, until } from "./browser.js";
 import { people, server } from "./stage.js";
 
 const status = (page: Page) => page.getByTestId("connection").textContent();
@@ -24,9 +24,14 @@ function stored(page: Page): Promise<number> {
   });
 }
 
+/** The browser has kept the app. */
+async function isKept(page: Page): Promise<void> {
+  const isControlled = () => page.evaluate(() => navigator.serviceWorker.controller?.state === "activated");
+  await until("the app is kept", isControlled, (is) => is);
+}
+
 test("without its server the app opens with its last state, and sends what is written then once the server is back", async () => {
-  const context = await people.context();
-  await keepFiles(context);
+  const context = await people.context({ serviceWorkers: "allow" });
   const [alice, bob] = await Promise.all([people.named(server.url, "Alice", context), people.named(server.url, "Bob")]);
   await open(alice, "Bob");
   await say(alice, "hello");
@@ -35,6 +40,7 @@ test("without its server the app opens with its last state, and sends what is wr
   await say(bob, "hello, Alice");
   await message(alice, "hello, Alice").waitFor();
   await until("both are stored", () => stored(alice), (count) => count === 2);
+  await isKept(alice);
   await alice.goto("about:blank");
   await server.end("SIGKILL");
 

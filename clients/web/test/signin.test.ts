@@ -3,9 +3,11 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
+import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { Server } from "../../ts/test/server.js";
+import { texts } from "../src/lib/texts";
 import { composer, message, open, say, until } from "./browser.js";
 import { people, server } from "./stage.js";
 
@@ -59,6 +61,35 @@ test("a link with a token that is followed in an open tab signs in, and leaves n
   await page.evaluate((other) => void (location.hash = `token=${other}`), token("bob", 600));
   await until("bob is there", () => name.textContent(), (text) => text === "bob");
   expect(page.url()).not.toContain("token");
+});
+
+/** Signs in by hand, for all tabs of the browser. */
+async function signInForBrowser(context: BrowserContext, sub: string): Promise<Page> {
+  const page = await context.newPage();
+  await page.goto(signed.url);
+  await page.getByLabel("Token").fill(token(sub, 600));
+  await page.getByLabel(texts.signIn.keep).check();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await page.getByTestId("connection").getByText("Online").waitFor();
+  return page;
+}
+
+test("a tab whose token has expired goes on with the one that another tab has signed in with", async () => {
+  const context = await people.context();
+  await signInForBrowser(context, "alice");
+  const page = await context.newPage();
+  await page.goto(`${signed.url}/#token=${token("alice", -600)}`);
+  await page.getByTestId("connection").getByText("Online").waitFor();
+});
+
+test("a tab whose token has expired signs out nobody else", async () => {
+  const context = await people.context();
+  const alice = await signInForBrowser(context, "alice");
+  const bob = await context.newPage();
+  await bob.goto(`${signed.url}/#token=${token("bob", -600)}`);
+  await bob.getByText("You were signed out: the token is not valid any more.").waitFor();
+  await alice.reload();
+  await alice.getByTestId("connection").getByText("Online").waitFor();
 });
 
 test("asking how to sign in creates nobody", async () => {

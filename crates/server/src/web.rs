@@ -19,17 +19,27 @@ const MISSING: &str = "<!doctype html><title>Parlance</title><p>This server was 
 /// Nothing but this server's own files runs in the page, nothing becomes markup but by the
 /// templates of the app, and nothing frames it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-                      require-trusted-types-for 'script'; trusted-types svelte-trusted-html";
+                      img-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'; require-trusted-types-for 'script'; \
+                      trusted-types svelte-trusted-html parlance-worker";
 
 /// A name in `assets/` has its content in it: it never means anything else.
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
+/// Files beside the page. Their names stay the same from build to build: browsers ask whether they have changed.
+const BESIDE: [&str; 6] =
+    ["icon.svg", "icon-180.png", "icon-512.png", "icon-maskable-512.png", "manifest.webmanifest", "sw.js"];
+
 pub(crate) fn router() -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/", get(|headers: HeaderMap| async move { page(&headers) }))
-        .route("/icon.svg", get(|headers: HeaderMap| async move { file("icon.svg", "no-cache", &headers) }))
-        .route("/assets/{name}", get(asset))
+        .route("/assets/{name}", get(asset));
+    BESIDE.into_iter().fold(router, |router, name| {
+        router.route(
+            &format!("/{name}"),
+            get(move |headers: HeaderMap| async move { file(name, "no-cache", &headers) }),
+        )
+    })
 }
 
 fn page(headers: &HeaderMap) -> Response {

@@ -187,15 +187,20 @@ export class Rooms implements Owner {
     return this.#ports.emitter.hasListeners(name);
   }
 
-  touched(room: Room): void {
+  touched(roomId: string): void {
+    const room = this.#rooms.get(roomId);
+    // Of a user who is replaced.
+    if (!room) return;
     this.lists.touch(room);
-    this.onchange(room.id);
+    this.onchange(roomId);
     if (this.#emitting !== undefined || !this.#isWhole) return;
     const wait = Math.max(0, this.#emittedAt + EMIT_EVERY_MS - performance.now());
     this.#emitting = setTimeout(() => this.#emitLists(), wait);
   }
 
-  looked(room: Room): void {
+  looked(roomId: string): void {
+    const room = this.#rooms.get(roomId);
+    if (!room) return;
     this.#looked.delete(room);
     this.#looked.add(room);
     if (this.#looked.size <= KEPT_ROOMS) return;

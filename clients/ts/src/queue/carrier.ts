@@ -1,5 +1,7 @@
+import { ClosedError } from "../errors.js";
 import type { Session } from "../session/session.js";
 import type { SteadyStore } from "../storage/steady.js";
+import type { Change } from "../storage/store.js";
 import type { Command } from "./command.js";
 import { type Answer, operationOf } from "./request.js";
 import { withoutReply } from "./restored.js";
@@ -7,13 +9,42 @@ import { withoutReply } from "./restored.js";
 /** What commands need of a session. */
 export type Wire = Pick<Session, "state" | "userId" | "call" | "online" | "head" | "epoch" | "serverEpoch" | "on">;
 
-/** Sends one command, with what was known of its room noted before that. */
+/** A command with what was noted when it was first sent, by this tab or another one. */
+export function asNoted(command: Command, { afterSeq, epoch }: Command): Command {
+  if (command.afterSeq !== undefined || afterSeq === undefined) return command;
+  return { ...command, afterSeq, ...(epoch !== undefined && { epoch }) };
+}
+
+/** Stores and sends single commands, with what was known of a room noted before. */
 export class Carrier {
   readonly #wire: Wire;
   readonly #store: SteadyStore;
+  readonly #isShared: boolean;
 
-  constructor(wire: Wire, store: SteadyStore) {
-    [this.#wire, this.#store] = [wire, store];
+  /** Of a storage that `isShared`, other tabs read and write the same commands. */
+  constructor(wire: Wire, store: SteadyStore, isShared: boolean) {
+    [this.#wire, this.#store, this.#isShared] = [wire, store, isShared];
+  }
+
+  /**
+   * Stores a command together with other changes. Before a shared storage answers, another tab may have carried it out or
+   * discarded it: `latest` is what is known of it by then.
+   */
+  async store(command: Command, changes: readonly Change[], latest: () => Command | undefined): Promise<void> {
+    const { id } = command;
+    if (!this.#isShared) return this.#store.write([...changes, { collection: "commands", key: id, value: command }]);
+    if (changes.length > 0) void this.#store.write(changes);
+    await this.#store.update("commands", id, (current) => {
+      const now = latest();
+      if (!now || now.state === "confirmed" || current?.state === "discarded") return current;
+      return current ? asNoted(now, current) : now;
+    });
+  }
+
+  /** Whether a call ended with its session, and not for anything of its own. */
+  isEndOfSession(error: unknown): boolean {
+    const { state } = this.#wire;
+    return error instanceof ClosedError || (state.status === "closed" && error === state.error);
   }
 
   /** Another user has issued it. */

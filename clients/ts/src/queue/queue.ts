@@ -5,7 +5,7 @@ import { randomId } from "../random.js";
 import { SteadyStore } from "../storage/steady.js";
 import { type Change, COLLECTIONS, type Storage, type Store } from "../storage/store.js";
 import { DiscardedError, type QueueEvents, type Submitted } from "./api.js";
-import { Carrier, type Wire } from "./carrier.js";
+import { asNoted, Carrier, type Wire } from "./carrier.js";
 import { coalesce } from "./coalesce.js";
 import type { Command, NewCommand } from "./command.js";
 import { Entries, type Entry } from "./entries.js";
@@ -48,7 +48,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     super();
     [this.#wire, this.#sharedAs] = [wire, storage.sharedAs];
     this.#store = new SteadyStore(storage, (store) => this.#rewrite(store));
-    this.#carrier = new Carrier(wire, this.#store);
+    this.#carrier = new Carrier(wire, this.#store, storage.sharedAs !== undefined);
     this.#store.on("state", (state) => this.emit("storage", state));
     this.#tabs = new Tabs(storage.sharedAs, runtime);
     this.#tabs.on("owner", (isOwner) => {
@@ -170,7 +170,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
   /** Stores a command, and has it sent by whoever owns the queue. */
   async #hand(entry: Entry, changes: readonly Change[]): Promise<void> {
     const { command } = entry;
-    await this.#store.write([...changes, { collection: "commands", key: command.id, value: command }]);
+    await this.#carrier.store(command, changes, () => this.#entries.get(command.id)?.command);
     entry.isStored = true;
     if (this.#isClosed || this.#entries.get(command.id) !== entry) return;
     if (this.#tabs.isOwner) return this.#pump();
@@ -207,10 +207,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
       if (this.#carrier.isForeign(stored)) return void this.#store.write([{ collection: "commands", key: stored.id, value: undefined }]);
       this.#entries.set({ command: stored, isStored: true });
       this.emit("change", stored);
-    } else if (known.command.afterSeq === undefined && stored.afterSeq !== undefined) {
-      // Another tab has sent it already.
-      known.command = { ...known.command, afterSeq: stored.afterSeq, ...(stored.epoch !== undefined && { epoch: stored.epoch }) };
-    }
+    } else known.command = asNoted(known.command, stored);
   }
 
   /** Starts the first command of each lane, where none is under way. */
@@ -236,7 +233,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
       // Too late to be taken back.
       this.#confirm(entry, await this.#carrier.send(claimed, signal));
     } catch (error) {
-      if (signal.aborted || this.#isEndOfSession(error)) return;
+      if (signal.aborted || this.#carrier.isEndOfSession(error)) return;
       this.#refuse(entry, error);
     } finally {
       if (entry.running === running) delete entry.running;
@@ -352,7 +349,8 @@ export class CommandQueue extends Emitter<QueueEvents> {
   }
 
   #announce(command: Command): void {
-    this.#tabs.post({ type: "changed", command });
+    // Others learn of it with its submission: what is not stored yet must not go out.
+    if (this.#tabs.isOwner) this.#tabs.post({ type: "changed", command });
     this.emit("change", command);
   }
 
@@ -381,12 +379,6 @@ export class CommandQueue extends Emitter<QueueEvents> {
     }
   }
 
-  /** Whether a call ended with its session, and not for anything of its own. */
-  #isEndOfSession(error: unknown): boolean {
-    const { state } = this.#wire;
-    return error instanceof ClosedError || (state.status === "closed" && error === state.error);
-  }
-
   #end(error: Error, last?: TabMessage): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -396,5 +388,4 @@ export class CommandQueue extends Emitter<QueueEvents> {
     this.#timers.cancelAll();
     this.#waiters.rejectAll(error);
   }
-
 }

@@ -5,7 +5,6 @@ import type { ConnectionState } from "../session/session.js";
 import type { RoomInput } from "../state/inputs.js";
 import type { RoomState } from "../state/room-state.js";
 import type { RoomChanges } from "./events.js";
-import type { Room } from "./room.js";
 
 /** @internal Whose room it is. */
 export interface Owner {
@@ -26,7 +25,7 @@ export interface Owner {
   happened<Name extends keyof RoomChanges>(name: Name, change: RoomChanges[Name]): void;
   hasListeners(name: keyof RoomChanges): boolean;
   /** Something of it changed; it says so itself at the end of the task. */
-  touched(room: Room): void;
+  touched(roomId: string): void;
   /** Its messages are looked at: of rooms that nobody watches, those looked at last keep theirs. */
-  looked(room: Room): void;
+  looked(roomId: string): void;
 }

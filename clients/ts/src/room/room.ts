@@ -14,7 +14,7 @@ import { Typing } from "./typing.js";
 import { RoomValues } from "./values.js";
 
 /** A room that one is or was a member of: a view of the client's state, always current. */
-export class Room extends RoomValues {
+export class Room extends RoomValues<Room> {
   readonly id: string;
   readonly #client: Owner;
   readonly #timeline: Timeline;
@@ -271,7 +271,7 @@ export class Room extends RoomValues {
   restore(window: StoredWindow, reached: number): readonly ChatMessage[] | undefined {
     const messages = this.#timeline.restore(window, reached);
     this.#isRestored = true;
-    this.#client.looked(this);
+    this.#client.looked(this.id);
     return messages;
   }
 
@@ -305,14 +305,14 @@ export class Room extends RoomValues {
 
   /** Its messages are shown. Those of an earlier client came without receipts. */
   #used(): void {
-    this.#client.looked(this);
+    this.#client.looked(this.id);
     if (!this.#isRestored || this.#knowsReceipts) return;
     this.#knowsReceipts = true;
     if (this.#client.state.status === "online") void this.#loadReceipts();
   }
 
   async #loads(load: Promise<void>): Promise<void> {
-    this.#client.looked(this);
+    this.#client.looked(this.id);
     await load;
   }
 
@@ -342,7 +342,7 @@ export class Room extends RoomValues {
   /** Emits once for all that is received in one task. */
   #touch(): void {
     this.#snapshots.touch();
-    this.#client.touched(this);
+    this.#client.touched(this.id);
     if (this.#isTouched) return;
     this.#isTouched = true;
     queueMicrotask(() => this.flush());

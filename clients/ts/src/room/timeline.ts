@@ -230,12 +230,15 @@ export class Timeline {
     refreshed.catch(() => {});
   }
 
-  /** Loads what is missing up to a seq, before what was received after it. */
+  /**
+   * Loads what is missing up to a seq, before what was received after it. Where that is refused it is not tried again: the
+   * window ends before the hole.
+   */
   #fill(to: number): void {
     const filled = this.#load(async () => {
       const from = (this.#to ?? to) + 1;
       if (!this.#live || from > to) return undefined;
-      if (to - from >= LONGEST_FILL) return this.#latest();
+      if (to - from >= LONGEST_FILL) return this.#latest().catch(() => () => void (this.#live = false));
       const { events, isWhole } = await readEvents(this.#source, from, to);
       return () => {
         this.#messages = [...this.#messages, ...this.#shown(events)];

@@ -14,7 +14,8 @@ export class Typing {
   readonly #roomId: string;
   readonly #happened: (userId: string, isTyping: boolean) => void;
   readonly #expiries = new Map<string, ReturnType<typeof setTimeout>>();
-  #typedAt = 0;
+  /** As `performance.now()` has it. */
+  #typedAt = Number.NEGATIVE_INFINITY;
 
   constructor(client: Owner, roomId: string, happened: (userId: string, isTyping: boolean) => void) {
     [this.#client, this.#roomId, this.#happened] = [client, roomId, happened];
@@ -22,8 +23,8 @@ export class Typing {
 
   /** Signals that one is typing, but not too often. */
   send(): void {
-    if (Date.now() - this.#typedAt < TYPING_EVERY_MS || this.#client.state.status !== "online") return;
-    this.#typedAt = Date.now();
+    if (performance.now() - this.#typedAt < TYPING_EVERY_MS || this.#client.state.status !== "online") return;
+    this.#typedAt = performance.now();
     this.#client.call("sendTyping", { roomId: this.#roomId }).catch(() => {});
   }
 

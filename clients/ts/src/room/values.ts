@@ -3,16 +3,15 @@ import type { Role, RoomKind } from "../gen/chat_pb.js";
 import type { RoomChanges } from "./events.js";
 import type { RoomInfo } from "./info.js";
 import type { ChatMessage } from "./message.js";
-import type { Room } from "./room.js";
 import type { RoomSlices } from "./snapshots.js";
 
-interface RoomEvents extends RoomChanges {
+interface RoomEvents<Room> extends RoomChanges {
   /** Anything of the room changed: messages, unread count, title, who types. At most once for all that is received at once. */
   change: Room;
 }
 
 /** The values of a room by name; see {@link RoomInfo}. */
-export abstract class RoomValues extends Emitter<RoomEvents> {
+export abstract class RoomValues<Room> extends Emitter<RoomEvents<Room>> {
   /** A value of the room: frozen, and identical until it changes. */
   abstract getSnapshot<Name extends keyof RoomSlices>(slice: Name): RoomSlices[Name];
 

@@ -13,6 +13,11 @@ const PROBE_TIMEOUT_MS = 10_000;
 const WAKE_TIMEOUT_MS = 5_000;
 /** Two checks that are further apart than this have slept in between. */
 const SLEEP_MS = 5_000;
+/**
+ * Wakes in a row after which a connection that says nothing is dead. Timers of a page in the background fire once a
+ * minute: there, each check is a wake, and a probe that was not answered by the next one is no sign of sleep.
+ */
+const MAX_SILENT_WAKES = 2;
 /** A call that waits this long is followed by a probe: its answer shows whether the connection or the call is stuck. */
 const SLOW_ANSWER_MS = 12_000;
 
@@ -29,6 +34,8 @@ export class Liveness {
   /** By when something has to be heard. */
   #deadline: number | undefined;
   #probedAt = -Infinity;
+  /** Wakes since something was heard. */
+  #silentWakes = 0;
 
   constructor(now: number, date: number) {
     this.#openedAt = now;
@@ -45,6 +52,7 @@ export class Liveness {
   heard(now: number): void {
     this.#heardAt = now;
     this.#deadline = undefined;
+    this.#silentWakes = 0;
   }
 
   /** Doubts the connection: something has to be heard within seconds. */
@@ -65,7 +73,7 @@ export class Liveness {
       // Nothing was read meanwhile: what the connection owes, it owes from now on.
       this.#heardAt = now;
       this.#deadline = undefined;
-      return "woke";
+      return this.#silentWakes++ < MAX_SILENT_WAKES ? "woke" : "dead";
     }
     if (!this.#isWelcomed) return now - this.#openedAt > OPEN_TIMEOUT_MS ? "dead" : "alive";
     if (this.#deadline !== undefined && now > this.#deadline) return "dead";

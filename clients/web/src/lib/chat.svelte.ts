@@ -2,7 +2,7 @@ import { Client, type Command, type ConnectionState, IndexedDbStorage, type Room
 import { createContext } from "svelte";
 
 import { Drafts } from "./drafts";
-import { type Identity, localUser } from "./identity";
+import { type Identity, localUser, sharedToken } from "./identity";
 import { Mentions } from "./mentions.svelte";
 import { People, type Person } from "./people.svelte";
 import { Rooms } from "./rooms.svelte";
@@ -41,13 +41,16 @@ export class Chat {
   });
 
   /** `refused` is told when the server takes the token no more, and there is no other. */
-  constructor({ userId, token }: Identity, refused: (error: Error) => void) {
+  constructor({ userId, token: first }: Identity, refused: (token: string | undefined) => void) {
     this.userId = userId;
-    this.isLocal = token === undefined;
+    this.isLocal = first === undefined;
+    let token = first;
+    // Another tab may have signed in anew since.
+    const given = (isRefused: boolean) => (token = (isRefused ? sharedToken(userId) : undefined) ?? token ?? "");
     this.client = new Client({
       // Where the page is, which may be below a path of a proxy.
       url: new URL(".", location.href).href,
-      token: token === undefined ? async () => (await localUser(userId, "")).token : token,
+      token: this.isLocal ? async () => (await localUser(userId, "")).token : ({ refused }) => given(refused),
       storage: new IndexedDbStorage(userId),
       deviceId: "web",
       // Nothing of anybody else is shown.
@@ -59,7 +62,7 @@ export class Chat {
     this.mentions = new Mentions(this.client, userId);
     this.client.on("state", (state) => {
       this.state = state;
-      if (state.status === "closed" && state.error instanceof UnauthenticatedError) refused(state.error);
+      if (state.status === "closed" && state.error instanceof UnauthenticatedError) refused(token);
     });
     this.client.on("storage", ({ status }) => (this.isDurable = status !== "memory"));
     this.client.on("failed", (command) => this.#failed(command));

@@ -25,9 +25,21 @@ export function remember(identity: Identity, storage: PageStorage): void {
   storage.set(KEY, JSON.stringify(identity));
 }
 
+/** Whoever is signed in here is so no more. */
 export function forget(): void {
   tab.remove(KEY);
   shared.remove(KEY);
+}
+
+/** A token is accepted no more. What another tab has signed in with since stays. */
+export function forgetToken(refused: string | undefined): void {
+  for (const storage of [tab, shared]) if (parsed(storage.get(KEY))?.token === refused) storage.remove(KEY);
+}
+
+/** The token that another tab has left in the browser for the same person. */
+export function sharedToken(userId: string): string | undefined {
+  const stored = parsed(shared.get(KEY));
+  return stored?.userId === userId ? stored.token : undefined;
 }
 
 /** What another version, or another program, may have written there. */

@@ -84,3 +84,11 @@ export function rowsOf(
 function areSame(some: readonly Note[], others: readonly Note[]): boolean {
   return some === others || (some.length === others.length && some.every((note, index) => note === others[index]));
 }
+
+/** Those of `all` that are in `next`, if one end of them is not; otherwise all. */
+export function overlap(all: readonly Row[], next: readonly Row[]): readonly Row[] {
+  const at = (rows: readonly Row[], row: Row | undefined) => rows.findIndex(({ message }) => message.key === row?.message.key);
+  const from = at(next, all[0]) < 0 ? at(all, next[0]) : 0;
+  const to = at(next, all.at(-1)) < 0 ? at(all, next.at(-1)) : all.length - 1;
+  return from < 0 || to < 0 ? all : all.slice(from, to + 1);
+}

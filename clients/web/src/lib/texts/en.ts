@@ -81,6 +81,7 @@ export const en = {
   },
 
   timeline: {
+    notLoaded: "The messages could not be loaded.",
     label: "Messages",
     empty: "No messages yet.",
     jumpToUnread: "Jump to unread",

@@ -1,0 +1,44 @@
+import type { ChatMessage, Room } from "@parlance/client";
+
+import type { Chat } from "../lib/chat.svelte";
+import type { Row } from "../lib/rows";
+import { plainText } from "../lib/text";
+import { texts } from "../lib/texts";
+
+/** What of a room's messages is read out to those who do not see them. */
+export class Announcements {
+  readonly #chat: Chat;
+  readonly #room: Room;
+  readonly #say: (text: string) => void;
+  /** Keys of one's own messages that are known to have been refused. */
+  #refused = new Set<string>();
+
+  constructor(chat: Chat, room: Room, say: (text: string) => void) {
+    [this.#chat, this.#room, this.#say] = [chat, room, say];
+  }
+
+  /** Reads out what the server has refused since the last time. */
+  refused(before: readonly Row[], now: readonly Row[]): void {
+    const failed: ChatMessage[] = [];
+    // Those without a seq are the last ones.
+    for (let index = now.length - 1; index >= 0 && now[index]!.message.seq === undefined; index -= 1) {
+      const { message } = now[index]!;
+      if (message.state === "failed") failed.push(message);
+    }
+    // Of an earlier visit, one knows.
+    if (before.length > 0) {
+      for (const { key, text, error = "" } of failed) if (!this.#refused.has(key)) this.#say(texts.timeline.refused(error, text));
+    }
+    this.#refused = new Set(failed.map(({ key }) => key));
+  }
+
+  /** Reads out what others write, not what is scrolled by. */
+  written(before: readonly Row[], now: readonly Row[]): void {
+    const newest = (all: readonly Row[]) => all.findLast(({ message }) => message.seq !== undefined)?.message;
+    const message = newest(now);
+    if (!message || message.seq! <= (newest(before)?.seq ?? 0)) return;
+    if (message.senderId === this.#chat.userId || this.#room.hasNewer) return;
+    const { people } = this.#chat;
+    this.#say(texts.timeline.saysNow(people.name(message.senderId), plainText(message.text, people)));
+  }
+}

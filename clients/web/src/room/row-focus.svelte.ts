@@ -1,0 +1,71 @@
+import { tick } from "svelte";
+
+import type { Row } from "../lib/rows";
+
+/** What the rows are a part of. */
+interface Surroundings {
+  readonly rows: () => readonly Row[];
+  readonly viewport: () => HTMLElement | undefined;
+  /** Scrolls to a row. */
+  show(index: number): void;
+  /** Back to writing. */
+  write(): void;
+}
+
+/** The message that the keyboard is at: the list is one stop of the tabulator, with arrows from message to message. */
+export class RowFocus {
+  readonly #around: Surroundings;
+  #key = $state<string>();
+
+  constructor(around: Surroundings) {
+    this.#around = around;
+  }
+
+  /** Where it stands; the last one where the keyboard was at none. */
+  readonly index = $derived.by(() => {
+    const rows = this.#around.rows();
+    const index = this.#key === undefined ? -1 : rows.findIndex(({ message }) => message.key === this.#key);
+    return index < 0 ? rows.length - 1 : index;
+  });
+
+  /** Rows that stay in the document, wherever it is scrolled. */
+  get mounted(): number[] {
+    return this.#key === undefined ? [] : [this.index];
+  }
+
+  /** A row has the focus. */
+  at({ message }: Row): void {
+    this.#key = message.key;
+  }
+
+  /** To the last message. */
+  async last(): Promise<void> {
+    this.#key = this.#around.rows().at(-1)?.message.key;
+    await this.#focus();
+  }
+
+  readonly pressed = (event: KeyboardEvent): void => {
+    // Keys within a row's own buttons are theirs.
+    if (!(event.target instanceof HTMLElement) || event.target.tagName !== "ARTICLE") return;
+    const rows = this.#around.rows();
+    const steps: Record<string, number> = { ArrowUp: -1, ArrowDown: 1, Home: -rows.length, End: rows.length };
+    const by = steps[event.key];
+    if (event.key === "Escape") this.#around.write();
+    else if (by !== undefined && !event.altKey) {
+      const next = this.index + by;
+      if (next >= rows.length && event.key === "ArrowDown") this.#around.write();
+      else {
+        this.#key = rows[Math.min(Math.max(next, 0), rows.length - 1)]?.message.key;
+        void this.#focus();
+      }
+    } else return;
+    event.preventDefault();
+  };
+
+  async #focus(): Promise<void> {
+    if (this.index < 0) return;
+    this.#around.show(this.index);
+    await tick();
+    this.#around.viewport()?.querySelector<HTMLElement>("article[tabindex='0']")?.focus();
+  }
+}
