@@ -65,7 +65,7 @@ async def drains(stage: Stage) -> None:
     await struck(stage, drain, None)
 
 
-@case("more happens while one is away than is pushed at once, or looked through for a repeat", 300)
+@case("more happens while one is away than is pushed at once, or looked through for a repeat", 300, loud=("bob",))
 async def absence(stage: Stage) -> None:
     alice, bob = stage.clients
     stage.say(bob, "before")
@@ -79,7 +79,7 @@ async def absence(stage: Stage) -> None:
     alice.proxy.let()
 
 
-@case("the gap of a long absence is paged while the connection breaks and others go on talking", 300)
+@case("the gap of a long absence is paged while the connection breaks and others go on talking", 300, loud=("bob",))
 async def gap_races(stage: Stage) -> None:
     alice, bob = stage.clients
     stage.say(bob, "before")

@@ -93,6 +93,8 @@ class Client:
 
     def __init__(self, name: str, user: str, command: list[str], server: Server) -> None:
         self.name, self.user, self._command = name, user, command
+        # It only makes the room long, and is free to do that by the fastest way it has.
+        self.is_loud = False
         self.proxy = Proxy(lambda: server.address)
         self.events: list[tuple[int, str, str]] = []
         self.sent: dict[str, int] = {}
@@ -108,6 +110,8 @@ class Client:
 
     async def start(self, token: str, room: str) -> None:
         environment = {"PARLANCE_SERVER": await self.proxy.start(), "PARLANCE_TOKEN": token, "PARLANCE_ROOM": room}
+        if self.is_loud:
+            environment["PARLANCE_LOUD"] = "1"
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
             *self._command, env=os.environ | environment, stdin=pipe, stdout=pipe, limit=LINE_LIMIT

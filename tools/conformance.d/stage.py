@@ -17,6 +17,8 @@ class Stage:
         self.server = Server(program, folder, case.signed)
         # "alice" and "alice/2" are two clients of one user.
         self.clients = [Client(name, name.partition("/")[0], command, self.server) for name in case.names]
+        for client in self.clients:
+            client.is_loud = client.name in case.loud
         self.said: dict[str, list[str]] = {client.user: [] for client in self.clients}
         # The tokens that clients begin with, where a case wants others.
         self.first_token: Callable[[str], str] | None = None
@@ -110,6 +112,8 @@ class Case:
     # Seconds that all of it may take.
     deadline: float
     names: tuple[str, ...] = ("alice", "bob")
+    # Those of them that only have much to say.
+    loud: tuple[str, ...] = ()
     # Tokens are signed by the driver.
     signed: bool = False
     # Spends its time waiting, so that others can run beside it.

@@ -7,9 +7,10 @@ import { WebSocket } from "ws";
 import { Client, RefusedError, v1, WebSocketTransport } from "../dist/index.js";
 import { grpcWeb } from "../dist/transport/grpc-web.js";
 
-const { PARLANCE_SERVER, PARLANCE_TOKEN, PARLANCE_ROOM, PARLANCE_TRANSPORT } = process.env;
+const { PARLANCE_SERVER, PARLANCE_TOKEN, PARLANCE_ROOM, PARLANCE_TRANSPORT, PARLANCE_LOUD } = process.env;
 const url = `http://${PARLANCE_SERVER}`;
-const transport = PARLANCE_TRANSPORT === "grpc-web" ? grpcWeb(url) : new WebSocketTransport(url, WebSocket);
+// Over grpc-web each change of a room waits for the answer to the one before: thousands take minutes.
+const transport = PARLANCE_TRANSPORT === "grpc-web" && !PARLANCE_LOUD ? grpcWeb(url) : new WebSocketTransport(url, WebSocket);
 const tokens = new EventEmitter();
 
 /** The first token, until it is refused; then what the other side gives. */

@@ -1,34 +1,12 @@
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 
-import { composer, entry, message, People, until } from "./browser.js";
-import { Crowd, type CrowdOptions } from "./crowd.js";
+import { composer, entry, message, until } from "./browser.js";
+import { Crowd } from "./crowd.js";
+import { crowd, MOST_ELEMENTS, people, signedIn } from "./crowd-stage.js";
 
-/** Elements of the whole page, however many rooms and people there are. */
-const MOST_ELEMENTS = 1_000;
 /** Rooms and people that are drawn at once. */
 const MOST_DRAWN = 60;
-
-let people: People;
-beforeAll(async () => void (people = await People.start()));
-afterAll(async () => {
-  await people?.stop();
-  expect(people.complaints).toEqual([]);
-});
-
-async function crowd(options: CrowdOptions): Promise<Crowd> {
-  const crowd = await Crowd.start(options);
-  onTestFinished(() => crowd.stop());
-  return crowd;
-}
-
-async function signedIn(crowd: Crowd): Promise<Page> {
-  const page = await (await people.context()).newPage();
-  onTestFinished(() => page.context().close());
-  await page.goto(crowd.signIn);
-  await page.getByTestId("connection").getByText("Online").waitFor();
-  return page;
-}
 
 const lists = (page: Page) => page.getByTestId("lists");
 const focused = (page: Page) => page.evaluate(() => document.activeElement?.getAttribute("data-key"));
@@ -390,16 +368,4 @@ test("where one is named has a badge until it is read", async () => {
   expect(await badge("Room 0").count()).toBe(0);
   await entry(page, "Room 1").click();
   await badge("Room 1").waitFor({ state: "detached" });
-});
-
-test("messages that are refused are not told to be none, and can be asked for again", async () => {
-  const few = await crowd({ rooms: 3, people: 3 });
-  few.refused.add("listMessages");
-  const page = await signedIn(few);
-  await entry(page, "Room 1").click();
-  await page.getByRole("alert").getByText("The messages could not be loaded.").waitFor();
-  expect(await page.getByText("No messages yet").count()).toBe(0);
-  few.refused.delete("listMessages");
-  await page.getByRole("alert").getByRole("button", { name: "Try again" }).click();
-  await message(page, "message 9").waitFor();
 });

@@ -15,6 +15,8 @@ export interface CrowdOptions {
   /** So many of the rooms are direct ones, each with one of the people. */
   direct?: number;
   people: number;
+  /** So many messages are in the latest room. */
+  long?: number;
   /** So many rooms have an unread message. */
   unread?: number;
   /** Whether everyone may list the people, as in local mode. */
@@ -29,6 +31,8 @@ interface CrowdRoom {
   readonly id: string;
   readonly title: string;
   readonly peerId: string;
+  /** What was said before the page came. */
+  readonly begin: number;
   head: number;
   read: number;
 }
@@ -60,10 +64,11 @@ export class Crowd {
 
   private constructor(options: CrowdOptions) {
     this.#options = options;
-    const { rooms, direct = 0, unread = 0, prefix = "" } = options;
+    const { rooms, direct = 0, unread = 0, long = 10, prefix = "" } = options;
     this.rooms = Array.from({ length: rooms }, (_, index) => {
       const peerId = index < direct ? `person-${index}` : "";
-      return { id: `room-${index}`, title: peerId ? "" : `Room ${index}`, peerId, head: 10, read: index >= rooms - unread ? 9 : 10 };
+      const begin = index === rooms - 1 ? long : 10;
+      return { id: `room-${index}`, title: peerId ? "" : `Room ${index}`, peerId, begin, head: begin, read: index >= rooms - unread ? begin - 1 : begin };
     });
     this.#http = createServer((request, response) => {
       const { pathname } = new URL(request.url!, "http://x");
@@ -175,7 +180,7 @@ export class Crowd {
       case "getPresence":
         return { presences: ((request["userIds"] ?? []) as string[]).map((userId) => ({ userId, online: userId.endsWith("1") })) };
       case "listMessages":
-        return { messages: this.#messages(room), hasMore: false, nextSeq: 1, headSeq: room.head };
+        return this.#messages(room, request);
       case "listMembers":
         return { members: [this.#member(Crowd.USER), this.#member("person-0")] };
       case "listReceipts":
@@ -220,9 +225,20 @@ export class Crowd {
     };
   }
 
-  #messages(room: CrowdRoom): Json[] {
-    const count = Math.min(room.head, 50);
-    return Array.from({ length: count }, (_, index) => this.#message(room, room.head - count + 1 + index, `message ${index}`, "person-0"));
+  #messages(room: CrowdRoom, { beforeSeq, afterSeq, pageSize }: Json): Json {
+    const size = Number(pageSize);
+    const isForwards = afterSeq !== undefined && !Number(beforeSeq ?? 0);
+    const from = isForwards ? Number(afterSeq) + 1 : Math.max(1, Math.min(room.head, (Number(beforeSeq ?? 0) || Infinity) - 1) - size + 1);
+    const to = Math.min(room.head, isForwards ? from + size - 1 : Number(beforeSeq ?? 0) ? Number(beforeSeq) - 1 : room.head);
+    const messages = Array.from({ length: to - from + 1 }, (_, index) => this.#message(room, from + index, this.#text(room, from + index), `person-${Math.floor((from + index) / 3) % 40}`));
+    return { messages, hasMore: isForwards ? to < room.head : from > 1, nextSeq: isForwards ? to : from, headSeq: room.head };
+  }
+
+  /** Of a long room: texts as people write them, most of them short. */
+  #text({ begin }: CrowdRoom, seq: number): string {
+    if (begin <= 10) return `message ${seq - 1}`;
+    const words = `${seq}: ${"some words that somebody has written about it ".repeat(1 + ((seq * 7) % 5))}`;
+    return seq % 17 === 0 ? `${words}\n\nhttps://example.org/${seq}\n@person-1 ${words.repeat(3)}` : words;
   }
 
   #message(room: CrowdRoom, seq: number, text: string, actorId: string): Json {
@@ -231,7 +247,7 @@ export class Crowd {
 
   #event(room: CrowdRoom, seq: number): Json {
     // What was said before the page came is hours old, the later a room the later.
-    const at = seq > 10 ? this.#now : this.#begin + this.rooms.indexOf(room) * 10_000 + seq;
+    const at = seq > room.begin ? this.#now : this.#begin + this.rooms.indexOf(room) * 10_000 + seq * (room.begin > 10 ? 1_000 : 1);
     return { roomId: room.id, seq, at: this.#at(at), actorId: "person-0", messageCount: seq };
   }
 

@@ -6,13 +6,14 @@ import { Crowd, type CrowdOptions } from "./crowd.js";
 
 /** What it costs to be in many rooms and to know many people: `npm run scale` prints a line for each. */
 const CASES: readonly CrowdOptions[] = [
-  { rooms: 300, people: 1_000, directory: true },
+  { rooms: 300, direct: 100, people: 1_000, unread: 50, long: 50_000, directory: true },
   { rooms: 2_000, direct: 500, people: 1_000, unread: 500, directory: true },
   { rooms: 2_000, direct: 1_000, people: 1_000, unread: 500 },
 ];
 
 const PER_SECOND = 100;
 const BURST_MS = 5_000;
+const SCROLL_MS = 8_000;
 /** What takes longer is not waited for. */
 const PATIENCE_MS = 120_000;
 
@@ -49,6 +50,8 @@ test.each(CASES)("$rooms rooms, $direct of them direct, $people people, $unread 
     report["switcher ms"] = Math.round(performance.now() - opened);
     await page.keyboard.press("Escape");
 
+    if (options.long) report["50,000 scrolled"] = await scrolled(page, devtools);
+
     const bursts: [string, (index: number) => (typeof crowd.rooms)[number]][] = [
       ["the open room", () => room],
       ["500 rooms", (index) => crowd.rooms[(index * 7) % Math.min(500, crowd.rooms.length)]!],
@@ -72,6 +75,33 @@ test.each(CASES)("$rooms rooms, $direct of them direct, $people people, $unread 
     await Promise.all([crowd.stop(), people.stop()]);
   }
 });
+
+/** Turns the wheel back through the history and forth again, as fast as a hand does. */
+async function scrolled(page: Page, devtools: CDPSession): Promise<Record<string, unknown>> {
+  const timeline = page.getByTestId("timeline");
+  const box = (await timeline.boundingBox())!;
+  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  const first = () => page.locator("article").evaluateAll((rows) => Math.min(...rows.map((row) => Number((row as HTMLElement).dataset["seq"]) || Infinity)));
+  const report: Record<string, unknown> = {};
+  for (const [way, by] of [["back", -1], ["forth", 1]] as const) {
+    const [before, from] = [await busy(devtools), await first()];
+    const shown = frames(page, SCROLL_MS);
+    const end = performance.now() + SCROLL_MS;
+    while (performance.now() < end) {
+      await page.mouse.wheel(0, by * 400);
+      await new Promise((resolve) => setTimeout(resolve, 16));
+    }
+    report[way] = `${await shown}, ${round(((await busy(devtools)) - before) / (SCROLL_MS / 1_000))} of a core, ${Math.abs((await first()) - from)} messages, heap ${await heap(devtools)} MiB`;
+  }
+  await timeline.evaluate((element) => element.scrollBy(0, -10_000));
+  const latest = page.getByRole("button", { name: "Latest" });
+  await latest.waitFor();
+  const begin = performance.now();
+  await latest.click();
+  await page.locator("article[data-seq='50000']").waitFor();
+  report["to the end ms"] = Math.round(performance.now() - begin);
+  return report;
+}
 
 const round = (value: number) => Math.round(value * 100) / 100;
 
@@ -98,19 +128,21 @@ async function heap(devtools: CDPSession): Promise<number> {
   return Math.round(usedSize / 1_048_576);
 }
 
-/** Frames a second, and the longest, over so many milliseconds. */
+/** Frames a second, and how long they take, over so many milliseconds. */
 function frames(page: Page, milliseconds: number): Promise<string> {
   return page.evaluate(
     (milliseconds) =>
       new Promise<string>((resolve) => {
         const start = performance.now();
-        let [count, worst, last] = [0, 0, start];
+        const times: number[] = [];
+        let last = start;
         const draw = (at: number) => {
-          count += 1;
-          worst = Math.max(worst, at - last);
+          times.push(at - last);
           last = at;
-          if (at - start < milliseconds) requestAnimationFrame(draw);
-          else resolve(`${Math.round((count / (at - start)) * 1_000)} fps, worst frame ${Math.round(worst)} ms`);
+          if (at - start < milliseconds) return requestAnimationFrame(draw);
+          times.sort((a, b) => a - b);
+          const part = (share: number) => Math.round(times[Math.min(times.length - 1, Math.floor(times.length * share))]! * 10) / 10;
+          resolve(`${Math.round((times.length / (at - start)) * 1_000)} fps, frames p50 ${part(0.5)} p95 ${part(0.95)} p99 ${part(0.99)} worst ${part(1)} ms`);
         };
         requestAnimationFrame(draw);
       }),

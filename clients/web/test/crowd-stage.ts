@@ -1,0 +1,32 @@
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, expect, onTestFinished } from "vitest";
+
+import { People } from "./browser.js";
+import { Crowd, type CrowdOptions } from "./crowd.js";
+
+/** Elements of the whole page, however many rooms and people there are. */
+export const MOST_ELEMENTS = 1_000;
+
+/** A browser for the tests of the file that imports it; no page in it may complain. */
+export let people: People;
+beforeAll(async () => void (people = await People.start()));
+afterAll(async () => {
+  await people?.stop();
+  expect(people.complaints).toEqual([]);
+});
+
+/** A server of a test's own. */
+export async function crowd(options: CrowdOptions): Promise<Crowd> {
+  const crowd = await Crowd.start(options);
+  onTestFinished(() => crowd.stop());
+  return crowd;
+}
+
+/** Its user's page. */
+export async function signedIn(crowd: Crowd): Promise<Page> {
+  const page = await (await people.context()).newPage();
+  onTestFinished(() => page.context().close());
+  await page.goto(crowd.signIn);
+  await page.getByTestId("connection").getByText("Online").waitFor();
+  return page;
+}

@@ -1,0 +1,51 @@
+import type { Page } from "playwright-core";
+import { expect, test } from "vitest";
+
+import { entry, message, until } from "./browser.js";
+import { crowd, MOST_ELEMENTS, signedIn } from "./crowd-stage.js";
+
+test("messages that are refused are not told to be none, and can be asked for again", async () => {
+  const few = await crowd({ rooms: 3, people: 3 });
+  few.refused.add("listMessages");
+  const page = await signedIn(few);
+  await entry(page, "Room 1").click();
+  await page.getByRole("alert").getByText("The messages could not be loaded.").waitFor();
+  expect(await page.getByText("No messages yet").count()).toBe(0);
+  few.refused.delete("listMessages");
+  await page.getByRole("alert").getByRole("button", { name: "Try again" }).click();
+  await message(page, "message 9").waitFor();
+});
+
+/** Seqs of the messages that are in the document, from above. */
+const seqs = (page: Page) =>
+  page.locator("article").evaluateAll((rows) =>
+    rows
+      .map((row) => ({ top: row.getBoundingClientRect().top, seq: Number((row as HTMLElement).dataset["seq"]) }))
+      .sort((a, b) => a.top - b.top)
+      .map(({ seq }) => seq),
+  );
+
+test("a room of 50,000 messages is scrolled back and forth without holes, and what is far away is let go", async () => {
+  const many = await crowd({ rooms: 300, direct: 100, people: 1_000, unread: 50, long: 50_000, directory: true });
+  const page = await signedIn(many);
+  await entry(page, "Room 299").click();
+  await message(page, "50000: some words").waitFor();
+  const timeline = page.getByTestId("timeline");
+  const inOrder = (all: number[]) => all.every((seq, index) => index === 0 || seq === all[index - 1]! + 1);
+  const scroll = async (by: number, reached: (first: number, last: number) => boolean) => {
+    const look = async () => {
+      await timeline.evaluate((element, by) => element.scrollBy(0, by), by);
+      await page.evaluate(() => new Promise(requestAnimationFrame));
+      const all = await seqs(page);
+      // One that the keyboard is at stays in the document.
+      expect(inOrder(all)).toBe(true);
+      return [all[0] ?? 0, all.at(-1) ?? 0];
+    };
+    await until("it is there", look, ([first, last]) => reached(first!, last!));
+  };
+  await scroll(-3_000, (first) => first < 49_000);
+  expect(await page.locator("*").count()).toBeLessThan(2 * MOST_ELEMENTS);
+  await scroll(6_000, (_, last) => last === 50_000);
+  await message(page, "50000: some words").waitFor();
+  expect(many.calls.get("listMessages")!).toBeGreaterThan(10);
+});
