@@ -17,7 +17,7 @@ DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 
 # One stage after the other, in the order given, whatever -j says.
 .NOTPARALLEL:
-.PHONY: run release web cluster test build lint unit shared doc-examples instructions openapi clients browser replay-few replay torture torture-few torture-planted simulate simulate-wide contract-moto fleet bench bench-quick clean help
+.PHONY: run release web cluster test build lint unit shared doc-examples instructions openapi clients browser firefox replay-few replay torture torture-few torture-planted simulate simulate-wide contract-moto fleet bench bench-quick clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -86,6 +86,9 @@ clients: build $(TOOLS)/clients ## the clients in other languages, against the s
 browser: build $(TOOLS)/ready ## the web app, in Chromium
 	cd $(WEB) && npm run --silent check
 	cd $(WEB) && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
+
+firefox: build ## the main scenario of the web app, in firefox-esr (apt install firefox-esr)
+	cd $(WEB) && PARLANCE_BIN=$(DEBUG_SERVER) npm run --silent firefox
 
 replay-few: build ## a few rooms through a server that is killed in the middle
 	./target/debug/parlance-trials replay tests/data/irc --kill

@@ -77,8 +77,8 @@ export function emojiFile(): string {
   return JSON.stringify(shown);
 }
 
-/** What is drawn or measured when it is asked for, and not at each run of the tests. */
-const asked = process.env["SCREENSHOTS"] ? "test/screenshots.ts" : process.env["SCALE"] ? "test/scale.ts" : undefined;
+/** What is drawn, measured or tried when it is asked for, and not at each run of the tests. */
+const asked = ["screenshots", "scale", "firefox"].filter((name) => process.env[name.toUpperCase()]).map((name) => `test/${name}.ts`)[0];
 
 const server = process.env["PARLANCE_URL"] ?? "http://127.0.0.1:8080";
 
