@@ -8,6 +8,7 @@ mod chat;
 mod clock;
 mod cluster;
 mod edge;
+mod events;
 mod exactly_once;
 mod first_use;
 mod fleet;

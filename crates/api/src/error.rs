@@ -72,6 +72,12 @@ pub enum Error {
     /// What a session was refused, in the terms of the contract.
     #[error("{}", .0.message)]
     Session(Failure),
+    /// The feed of events does not reach back to the cursor.
+    #[error("the cursor is too old, or of another store: begin anew with START_BEGINNING")]
+    CursorExpired,
+    /// The store of this server keeps no feed of changes.
+    #[error("this server has no feed of events")]
+    NoEvents,
     /// The race for a room's head was lost again and again.
     #[error("the room is busy")]
     Contention,
@@ -157,6 +163,8 @@ impl From<Error> for Failure {
                     .retry_after(Duration::from_secs(1))
             }
             Error::Session(failure) => failure,
+            Error::CursorExpired => failure(Code::OutOfRange, "cursor_expired"),
+            Error::NoEvents => failure(Code::Unimplemented, "no_events"),
             Error::Contention => failure(Unavailable, "contention").retry_after(Duration::from_millis(200)),
         }
     }

@@ -11,6 +11,7 @@
 mod api;
 pub mod auth;
 mod error;
+mod events;
 mod gate;
 mod limits;
 mod operations;

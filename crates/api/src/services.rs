@@ -9,6 +9,8 @@ use parlance_core::Caller;
 use parlance_core::limits::MAX_FRAME_BYTES;
 use parlance_delivery::grpc::{self, Nothing, opened};
 use parlance_delivery::{Deliveries, Outlet};
+use parlance_proto::events::v1::StreamEventsRequest;
+use parlance_proto::events_server::event_service_server::{EventService, EventServiceServer};
 use parlance_proto::server::chat_service_server::{ChatService, ChatServiceServer};
 use parlance_proto::server::inbox_service_server::{InboxService, InboxServiceServer};
 use parlance_proto::server::room_service_server::{RoomService, RoomServiceServer};
@@ -16,21 +18,34 @@ use parlance_proto::server::server_service_server::{ServerService, ServerService
 use parlance_proto::server::user_service_server::{UserService, UserServiceServer};
 use parlance_proto::v1;
 use parlance_sessions::{Inbound, Session};
+use parlance_store::feed::ChangeFeed;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::auth::TokenProblem;
+use crate::events::Events;
 use crate::gate::{Admitted, Call};
 use crate::{Api, Error};
 
 /// An [`Api`] as gRPC services.
 #[derive(Clone)]
-pub struct Services(Arc<Api>);
+pub struct Services(Arc<Api>, Option<Arc<dyn ChangeFeed>>);
 
 impl Services {
     /// The services of `api`.
     pub fn new(api: Arc<Api>) -> Self {
-        Self(api)
+        Self(api, None)
+    }
+
+    /// The same with `feed`, from which events are streamed.
+    #[must_use]
+    pub fn with_feed(self, feed: Option<Arc<dyn ChangeFeed>>) -> Self {
+        Self(self.0, feed)
+    }
+
+    /// `EventService`, likewise.
+    pub fn events(&self) -> EventServiceServer<Self> {
+        EventServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
     }
 
     /// `ChatService`, with the limits on messages set.
@@ -237,6 +252,19 @@ impl ServerService for Services {
     }
 }
 
+#[async_trait]
+impl EventService for Services {
+    type StreamEventsStream = Events;
+
+    async fn stream_events(&self, request: Request<StreamEventsRequest>) -> Result<Response<Events>, Status> {
+        let feed = self.1.clone();
+        self.call(request, move |caller, request| async move {
+            self.0.stream_events(&caller, request, feed).await
+        })
+        .await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering;
@@ -254,7 +282,7 @@ mod tests {
         let node = TestNode::start();
         node.store.stalls_users.store(true, Ordering::SeqCst);
         let request = v1::CreateUserRequest { user_id: "alice".into(), ..Default::default() };
-        let services = Services(node.api.clone());
+        let services = Services::new(node.api.clone());
         let creating = services.create_user(Request::new(request));
         let waited = timeout(OPERATION_TIMEOUT * 2, creating).await.expect("it ends");
         assert_eq!(waited.unwrap_err().code(), Code::DeadlineExceeded);

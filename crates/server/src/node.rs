@@ -9,6 +9,7 @@ use parlance_cluster::Departure;
 use parlance_core::{Clock, ClockMonitor, SystemClock};
 use parlance_registry::{Health, Local, NodeId, Registry};
 use parlance_runtime::BoundedClock;
+use parlance_store::feed::ChangeFeed;
 use parlance_store::{Durability, Embedded, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -80,7 +81,8 @@ impl Node {
         watches.spawn(end.clone().run_until_cancelled_owned(watch_clock(monitor, readiness.clone())));
         let watch = watch_store(store.clone(), readiness.clone());
         watches.spawn(end.clone().run_until_cancelled_owned(watch));
-        let services = Services::new(api.clone());
+        let feed = embedded.clone().map(|store| store as Arc<dyn ChangeFeed>);
+        let services = Services::new(api.clone()).with_feed(feed);
         Ok((Self { api, store, embedded, registry, claim, watches, end }, services))
     }
 

@@ -10,7 +10,7 @@ use parlance_api::services::Services;
 use parlance_bridge::{Bridge, ChatBackend};
 use parlance_delivery::grpc::is_native;
 use parlance_proto::error::with_details;
-use parlance_proto::{DESCRIPTOR, ERROR_DETAILS_DESCRIPTOR};
+use parlance_proto::{DESCRIPTOR, ERROR_DETAILS_DESCRIPTOR, EVENTS_DESCRIPTOR};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -54,6 +54,7 @@ pub(crate) fn node(
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR)
+            .register_encoded_file_descriptor_set(EVENTS_DESCRIPTOR)
             .register_encoded_file_descriptor_set(ERROR_DETAILS_DESCRIPTOR)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
@@ -61,7 +62,8 @@ pub(crate) fn node(
         .add_service(services.users())
         .add_service(services.rooms())
         .add_service(services.inbox())
-        .add_service(services.server());
+        .add_service(services.server())
+        .add_service(services.events());
     let services_alone = chat.clone().prepare().into_axum_router();
     let for_edges =
         chat.clone().add_service(health.clone()).prepare().into_axum_router().fallback(unknown_to_grpc);

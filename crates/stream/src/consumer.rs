@@ -1,6 +1,5 @@
 //! A named consumer, which goes on where it was.
 
-mod cold;
 mod parts;
 mod run;
 #[cfg(test)]

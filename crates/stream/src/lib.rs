@@ -5,16 +5,19 @@
 //! nothing is missing and first occurrences come in order, whatever the order of the feed.
 //!
 //! - [`consumer`]: a named consumer that goes on where it was; [`sink`]: what it hands events to
+//! - [`tail`]: a stream whose reader keeps the cursor, for `StreamEvents`
 //! - `tracker`: which rooms are to be worked on, and how far the checkpoint may go. Pure
 //! - [`event`]: events as they leave
 #![warn(missing_docs)]
 
+mod cold;
 pub mod consumer;
 pub mod event;
 pub mod log;
 mod plant;
 pub mod sink;
 
+pub mod tail;
 mod tracker;
 
 pub use consumer::{Consumer, Options, Parts, Start};

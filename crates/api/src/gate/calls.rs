@@ -2,6 +2,7 @@
 use std::sync::OnceLock;
 
 use metrics::{Counter, Histogram};
+use parlance_proto::events::v1::StreamEventsRequest;
 use parlance_proto::v1;
 
 /// What an operation does to what others see.
@@ -13,7 +14,7 @@ pub(crate) enum Class {
     Mark,
     /// It changes what is stored.
     Change,
-    /// It decides about others: who may do what, who exists.
+    /// It decides about others, who may do what, who exists, or reads what all of them say.
     Authority,
 }
 
@@ -48,6 +49,13 @@ impl Operation {
 pub(crate) trait Call {
     /// Its operation.
     fn operation() -> &'static Operation;
+}
+
+impl Call for StreamEventsRequest {
+    fn operation() -> &'static Operation {
+        static OPERATION: Operation = Operation::new("StreamEvents", Class::Authority);
+        &OPERATION
+    }
 }
 
 macro_rules! calls {

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use parlance_core::{Clock, RoomId, Timestamp};
 use parlance_store::StoreError;
-use parlance_store::consumers::{ConsumerName, ConsumerTable};
+use parlance_store::consumers::{ConsumerName, ConsumerTable, EventKey, RoomProgress};
 use parlance_store::feed::ChangeFeed;
 use tokio::sync::oneshot;
 
+use crate::cold::start_of;
 use crate::event::Content;
-use crate::log::Log;
+use crate::log::{Log, RoomHead};
 use crate::sink::EventSink;
-use crate::tracker::Limits;
+use crate::tracker::{Limits, Origin};
 
 /// What a consumer is made of.
 #[derive(Clone)]
@@ -140,4 +141,22 @@ pub(crate) type Answer = oneshot::Sender<Result<(), Error>>;
 pub(crate) struct Shared {
     pub(crate) parts: Parts,
     pub(crate) options: Options,
+}
+
+impl Shared {
+    /// How far the consumer is in `room`: by its row, or where it starts.
+    pub(crate) async fn progress(
+        &self,
+        room: &RoomId,
+        head: &RoomHead,
+        origin: Origin,
+    ) -> Result<RoomProgress, StoreError> {
+        let Parts { table, log, feed, .. } = &self.parts;
+        if let Some((_, row)) = table.progress(&self.options.name, std::slice::from_ref(room)).await?.pop() {
+            return Ok(row);
+        }
+        let seq = start_of(log.as_ref(), feed.as_ref(), room, origin.first, origin.at).await?;
+        let done = EventKey { epoch: head.epoch, seq };
+        Ok(RoomProgress { done, ..RoomProgress::default() })
+    }
 }

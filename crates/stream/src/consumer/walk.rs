@@ -8,6 +8,7 @@ use parlance_store::StoreError;
 use parlance_store::consumers::{ConsumerState, ConsumerWrite, EventKey, RoomProgress, Walk};
 
 use super::Shared;
+use crate::cold::start_of_walked;
 
 /// Rooms of one step, which is one write.
 const PAGE: usize = 500;
@@ -54,7 +55,7 @@ impl Shared {
         let row = match row {
             Some(row) => row,
             None => {
-                let seq = self.start_of_walked(room, head.head, state.created_at).await?;
+                let seq = start_of_walked(self.parts.log.as_ref(), room, head.head, state.created_at).await?;
                 RoomProgress { done: EventKey { epoch: head.epoch, seq }, ..RoomProgress::default() }
             }
         };

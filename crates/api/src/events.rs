@@ -1,0 +1,101 @@
+//! `StreamEvents`: all events of all rooms, for other services of the app.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
+use parlance_core::Caller;
+use parlance_proto::events::v1::{EventContent, StreamEventsRequest, StreamEventsResponse, StreamStart};
+use parlance_store::feed::ChangeFeed;
+use parlance_stream::event::Content;
+use parlance_stream::log::StoreLog;
+use parlance_stream::tail::{Batch, Cursor, From as Begin, Tail, TailError};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::gate::Admitted;
+use crate::{Api, Error};
+
+/// What a call is answered with.
+pub(crate) type Events = BoxStream<'static, Result<StreamEventsResponse, Status>>;
+
+/// After how long without events one without any is sent: sooner than load balancers cut an idle stream.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+impl Api {
+    /// Opens a stream of events.
+    pub(crate) async fn stream_events(
+        &self,
+        caller: &Admitted,
+        request: StreamEventsRequest,
+        feed: Option<Arc<dyn ChangeFeed>>,
+    ) -> Result<Events, Error> {
+        if !caller.is_service && !self.auth().is_local() {
+            return Err(Error::NeedsScope);
+        }
+        let from = match request.start() {
+            StreamStart::Unspecified => Begin::Now,
+            StreamStart::Beginning => Begin::Beginning,
+        };
+        let content = match request.content() {
+            EventContent::Unspecified => Content::Full,
+            EventContent::Ids => Content::Ids,
+        };
+        let cursor = match request.cursor.as_str() {
+            "" => None,
+            text => {
+                let cursor = text.parse::<Cursor>();
+                Some(cursor.map_err(|error| Error::Field("cursor".to_owned(), error.to_string()))?)
+            }
+        };
+        let feed = feed.ok_or(Error::NoEvents)?;
+        let log = Arc::new(StoreLog(self.parts.store.clone()));
+        let tail = Tail::open(feed, log, cursor, from, content).await?;
+        let caller: &Caller = caller;
+        let ends = Ends {
+            at: Instant::now() + caller.remaining(self.clock().now()),
+            draining: self.departure.token(),
+        };
+        Ok(stream::unfold(Some((tail, ends)), |open| async move {
+            let (mut tail, ends) = open?;
+            match ends.next(&mut tail).await {
+                Ok(batch) => Some((Ok(response(batch)), Some((tail, ends)))),
+                Err(error) => Some((Err(error.into()), None)),
+            }
+        })
+        .boxed())
+    }
+}
+
+/// What ends a stream.
+struct Ends {
+    /// The token does not hold any longer.
+    at: Instant,
+    draining: CancellationToken,
+}
+
+impl Ends {
+    async fn next(&self, tail: &mut Tail) -> Result<Batch, Error> {
+        tokio::select! {
+            biased;
+            () = self.draining.cancelled() => Err(Error::Draining),
+            () = sleep_until(self.at) => Err(Error::TokenExpired),
+            batch = tail.next(HEARTBEAT) => Ok(batch?),
+        }
+    }
+}
+
+impl From<TailError> for Error {
+    fn from(error: TailError) -> Self {
+        match error {
+            TailError::Expired => Self::CursorExpired,
+            TailError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+fn response(batch: Batch) -> StreamEventsResponse {
+    StreamEventsResponse { events: batch.events, cursor: batch.cursor.to_string(), resync: batch.resync }
+}

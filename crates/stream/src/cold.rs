@@ -1,0 +1,68 @@
+//! Where to start in a room of which nothing is kept.
+
+use std::time::Duration;
+
+use parlance_core::{RoomId, Timestamp};
+use parlance_store::StoreError;
+use parlance_store::feed::ChangeFeed;
+
+use crate::log::Log;
+use crate::plant::{self, Plant};
+
+/// Events that are read at once to find a moment in the past.
+const PAGE: usize = 256;
+
+/// By how much the clocks of nodes and of a consumer may differ where a moment is all there is.
+const CLOCK_MARGIN: Duration = Duration::from_secs(600);
+
+/// The event before the first one to hand on, in a room of which the feed named the events from `first` on
+/// in a record of the time `at`. Where the feed is in order nothing that was committed before is still to
+/// come; elsewhere it may.
+pub(crate) async fn start_of(
+    log: &dyn Log,
+    feed: &dyn ChangeFeed,
+    room: &RoomId,
+    first: u64,
+    at: Timestamp,
+) -> Result<u64, StoreError> {
+    let (disorder, named) = (feed.disorder(), first.saturating_sub(1));
+    if disorder.is_zero() || plant::is(Plant::StartAtTheRecord) {
+        return Ok(named);
+    }
+    let since = Timestamp(at.0.saturating_sub(millis(disorder)));
+    last_before(log, room, named, since).await
+}
+
+/// The last event of a room before a consumer was there, for one that meets the room in a walk.
+pub(crate) async fn start_of_walked(
+    log: &dyn Log,
+    room: &RoomId,
+    head: u64,
+    created_at: Timestamp,
+) -> Result<u64, StoreError> {
+    if created_at == Timestamp(0) {
+        return Ok(0);
+    }
+    let since = Timestamp(created_at.0.saturating_sub(millis(CLOCK_MARGIN)));
+    last_before(log, room, head, since).await
+}
+
+/// The last event up to `seq` that was decided before `since`; 0 if there is none.
+async fn last_before(log: &dyn Log, room: &RoomId, seq: u64, since: Timestamp) -> Result<u64, StoreError> {
+    let mut end = seq.saturating_add(1);
+    while end > 1 {
+        let events = log.before(room, end, PAGE).await?;
+        if let Some(event) = events.iter().rev().find(|event| event.at < since) {
+            return Ok(event.seq);
+        }
+        match events.first() {
+            Some(first) if first.seq < end => end = first.seq,
+            _ => break,
+        }
+    }
+    Ok(0)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,252 @@
+//! A stream of all events whose reader keeps the cursor.
+
+mod cursor;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlance_core::{RoomId, SeqRange};
+use parlance_proto::events::v1::RoomEvent;
+use parlance_store::StoreError;
+use parlance_store::consumers::EventKey;
+use parlance_store::feed::{ChangeFeed, FeedPage, Position, Record};
+use tokio::time::timeout;
+
+pub use self::cursor::Cursor;
+use self::cursor::Place;
+use crate::cold::start_of;
+use crate::event::{Content, room_event};
+use crate::log::Log;
+
+/// Records that are read at once.
+const PAGE: usize = 128;
+
+/// Rooms that are read at once in a walk.
+const ROOMS: usize = 100;
+
+/// Events of one batch: a megabyte or two.
+const BATCH: usize = 200;
+
+/// Rooms of which it is remembered how far they were sent: a repeat is left out.
+const REMEMBERED: usize = 20_000;
+
+/// Why a stream does not go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TailError {
+    /// The feed does not reach back to the cursor any more.
+    #[error("the cursor is too old, or of another store")]
+    Expired,
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Where a stream begins without a cursor, and what it does where the feed no longer reaches back to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum From {
+    /// With what happens from now on; a cursor that is too old is refused.
+    #[default]
+    Now,
+    /// With all events of all rooms; so it does with a cursor that is too old.
+    Beginning,
+}
+
+/// Some events of one room, by rising seq.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// The events; none where only the cursor has moved, or nothing happened for a while.
+    pub events: Vec<RoomEvent>,
+    /// Where to go on after them.
+    pub cursor: Cursor,
+    /// They are the first of a walk over all rooms.
+    pub resync: bool,
+}
+
+/// A stream of events.
+pub struct Tail {
+    feed: Arc<dyn ChangeFeed>,
+    log: Arc<dyn Log>,
+    from: From,
+    content: Content,
+    cursor: Cursor,
+    /// Records that were read and not sent.
+    records: VecDeque<Record>,
+    /// How far rooms were sent.
+    done: HashMap<RoomId, EventKey>,
+    /// Rooms of a walk that were read and not sent.
+    rooms: VecDeque<RoomId>,
+    resync: bool,
+}
+
+impl Tail {
+    /// A stream that goes on at `cursor`, or begins as `from` says.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn open(
+        feed: Arc<dyn ChangeFeed>,
+        log: Arc<dyn Log>,
+        cursor: Option<Cursor>,
+        from: From,
+        content: Content,
+    ) -> Result<Self, TailError> {
+        let is_new = cursor.is_none();
+        let cursor = match cursor {
+            Some(cursor) => cursor,
+            None => Cursor::at(feed.tip().await?),
+        };
+        let (records, done, rooms) = (VecDeque::new(), HashMap::new(), VecDeque::new());
+        let mut tail = Self { feed, log, from, content, cursor, records, done, rooms, resync: false };
+        if is_new && from == From::Beginning {
+            tail.walk_from(tail.cursor.position.clone());
+        }
+        Ok(tail)
+    }
+
+    /// The next events, or none after `patience`. To be called again after an error of the store. Nothing is
+    /// lost if it is dropped before it is ready.
+    ///
+    /// # Errors
+    /// Those of the store, and that the cursor is too old.
+    pub async fn next(&mut self, patience: Duration) -> Result<Batch, TailError> {
+        loop {
+            if let Some(place) = self.cursor.walk.clone() {
+                if let Some(batch) = self.walk(place).await? {
+                    return Ok(batch);
+                }
+                continue;
+            }
+            if let Some(record) = self.records.front() {
+                let record = record.clone();
+                if let Some(batch) = self.send(&record).await? {
+                    return Ok(batch);
+                }
+                // All of it was sent.
+                self.cursor = Cursor::at(record.position);
+                self.records.pop_front();
+                continue;
+            }
+            match self.feed.records_after(&self.cursor.position, PAGE).await? {
+                FeedPage::Records { records, next } if records.is_empty() && next == self.cursor.position => {
+                    if timeout(patience, self.feed.wait(&next)).await.is_err() {
+                        return Ok(self.batch(Vec::new()));
+                    }
+                }
+                FeedPage::Records { records, next } => {
+                    if records.is_empty() {
+                        self.cursor = Cursor::at(next);
+                    }
+                    self.records.extend(records);
+                }
+                FeedPage::Trimmed if self.from == From::Beginning => {
+                    let tip = self.feed.tip().await?;
+                    self.walk_from(tip);
+                }
+                FeedPage::Trimmed => return Err(TailError::Expired),
+            }
+        }
+    }
+
+    /// Sends all rooms from the first event on, and then what follows `position`.
+    fn walk_from(&mut self, position: Position) {
+        self.done.clear();
+        self.rooms.clear();
+        self.resync = true;
+        self.cursor = Cursor { position, walk: Some(Place::default()) };
+    }
+
+    /// The next events of a record's rooms; `None` once all of them were sent.
+    async fn send(&mut self, record: &Record) -> Result<Option<Batch>, TailError> {
+        for moved in &record.changes.heads {
+            let done = self.done.get(&moved.room).copied();
+            if done.is_some_and(|done| done.seq >= moved.last) {
+                continue;
+            }
+            let Some(head) = self.log.room(&moved.room).await? else { continue };
+            let from = match done {
+                Some(done) if done.epoch == head.epoch => done.seq + 1,
+                Some(_) => 1,
+                None => {
+                    let (log, feed) = (self.log.as_ref(), self.feed.as_ref());
+                    start_of(log, feed, &moved.room, moved.first, record.at).await? + 1
+                }
+            };
+            let range = SeqRange { from: from.max(head.floor), to: head.head };
+            if let Some(events) = self.read(&moved.room, range).await? {
+                if self.is_sent(record) {
+                    self.cursor = Cursor::at(record.position.clone());
+                    self.records.pop_front();
+                }
+                return Ok(Some(self.batch(events)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether all events of a record were sent.
+    fn is_sent(&self, record: &Record) -> bool {
+        let mut heads = record.changes.heads.iter();
+        heads.all(|moved| self.done.get(&moved.room).is_some_and(|done| done.seq >= moved.last))
+    }
+
+    /// The next events of a walk; `None` if it has ended, or a room had none.
+    async fn walk(&mut self, place: Place) -> Result<Option<Batch>, TailError> {
+        // A room that was begun comes first.
+        let next = match (&place.room, place.seq) {
+            (Some(room), seq) if seq > 0 => Some((room.clone(), seq)),
+            _ => {
+                if self.rooms.is_empty() {
+                    self.rooms.extend(self.feed.walk_rooms(place.room.as_ref(), ROOMS).await?);
+                }
+                self.rooms.front().map(|room| (room.clone(), 0))
+            }
+        };
+        let Some((room, sent)) = next else {
+            self.cursor.walk = None;
+            return Ok(None);
+        };
+        let head = self.log.room(&room).await?;
+        let events = match &head {
+            Some(head) => {
+                let range = SeqRange { from: (sent + 1).max(head.floor), to: head.head };
+                self.read(&room, range).await?
+            }
+            None => None,
+        };
+        if self.rooms.front() == Some(&room) {
+            self.rooms.pop_front();
+        }
+        let seq = events.as_ref().and_then(|events| events.last()).map_or(0, |event| event.seq);
+        self.cursor.walk = Some(Place { room: Some(room), seq });
+        Ok(events.map(|events| self.batch(events)))
+    }
+
+    /// Events of `range`, which are sent then; `None` if there are none.
+    async fn read(&mut self, room: &RoomId, range: SeqRange) -> Result<Option<Vec<RoomEvent>>, TailError> {
+        if range.from > range.to {
+            return Ok(None);
+        }
+        let entries = match self.log.read(room, range, BATCH).await {
+            Ok(entries) => entries,
+            Err(StoreError::Damaged(what)) => {
+                // One room that cannot be read does not stop the others; the reader sees the hole.
+                tracing::error!(%room, what, "cannot read a room, leaving it out of a stream of events");
+                metrics::counter!("parlance_stream_unreadable_rooms_total").increment(1);
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Some(head) = self.log.room(room).await? else { return Ok(None) };
+        let Some(last) = entries.last() else { return Ok(None) };
+        if self.done.len() >= REMEMBERED {
+            self.done.clear();
+        }
+        self.done.insert(room.clone(), EventKey { epoch: head.epoch, seq: last.event.seq });
+        Ok(Some(entries.iter().map(|entry| room_event(room, &head, entry, self.content)).collect()))
+    }
+
+    fn batch(&mut self, events: Vec<RoomEvent>) -> Batch {
+        Batch { events, cursor: self.cursor.clone(), resync: std::mem::take(&mut self.resync) }
+    }
+}

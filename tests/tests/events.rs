@@ -1,0 +1,228 @@
+//! Other services get every event of every room, in order, from a cursor on.
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
+
+use std::collections::BTreeMap;
+
+use parlance_proto::error::Failure;
+use parlance_proto::events::v1::event_service_client::EventServiceClient;
+use parlance_proto::events::v1::{
+    EventContent, RoomEvent, StreamEventsRequest, StreamEventsResponse, StreamStart,
+};
+use parlance_proto::v1;
+use parlance_proto::v1::event::Body;
+use parlance_tests::{Person, Server, Signer, claims, fresh, now, within};
+use tempfile::TempDir;
+use tonic::transport::Endpoint;
+use tonic::{Code, Request, Status, Streaming};
+
+const SECRET: &[u8] = b"a secret of more than 32 bytes: 0123456789";
+
+async fn open(
+    address: &str,
+    token: &str,
+    request: StreamEventsRequest,
+) -> Result<Streaming<StreamEventsResponse>, Status> {
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+    let mut request = Request::new(request);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    Ok(EventServiceClient::new(channel).stream_events(request).await?.into_inner())
+}
+
+fn from_beginning() -> StreamEventsRequest {
+    StreamEventsRequest { start: StreamStart::Beginning.into(), ..Default::default() }
+}
+
+fn from_cursor(cursor: &str) -> StreamEventsRequest {
+    StreamEventsRequest { cursor: cursor.to_owned(), ..Default::default() }
+}
+
+/// A consumer as docs/events.md describes one: it drops repeats, and refuses holes.
+#[derive(Default)]
+struct Consumer {
+    last: BTreeMap<String, (u64, u64)>,
+    events: Vec<RoomEvent>,
+    cursor: String,
+    repeats: usize,
+}
+
+impl Consumer {
+    fn take(&mut self, response: StreamEventsResponse) {
+        for event in response.events {
+            let last = self.last.entry(event.room_id.clone()).or_insert((event.epoch, 0));
+            if (event.epoch, event.seq) <= *last {
+                self.repeats += 1;
+                continue;
+            }
+            let next = if event.epoch == last.0 { last.1 + 1 } else { 1 };
+            assert_eq!(event.seq, next, "in room {} after {last:?}", event.room_id);
+            assert_eq!(event.id, format!("{}:{}:{}", event.room_id, event.epoch, event.seq));
+            *last = (event.epoch, event.seq);
+            self.events.push(event);
+        }
+        self.cursor = response.cursor;
+    }
+
+    async fn read_to(&mut self, stream: &mut Streaming<StreamEventsResponse>, room: &str, seq: u64) {
+        let reading = async {
+            while self.last.get(room).is_none_or(|(_, last)| *last < seq) {
+                self.take(stream.message().await.unwrap().expect("the stream goes on"));
+            }
+        };
+        within("the events arrive", reading).await;
+    }
+
+    fn texts(&self, room: &str) -> Vec<&str> {
+        let events = self.events.iter().filter(|event| event.room_id == room);
+        let events = events.filter_map(|event| event.event.as_ref());
+        let messages = events.filter(|event| matches!(event.body, Some(Body::Message(_))));
+        messages.map(parlance_tests::text_of).collect()
+    }
+}
+
+#[tokio::test]
+async fn all_events_of_all_rooms_arrive_in_order_and_go_on_as_they_happen() {
+    let server = Server::start_with(&["--user-rate", "0"]).await;
+    let (alice, bob) = (server.person(&fresh("alice")).await, server.person(&fresh("bob")).await);
+    let rooms = [alice.group(&[&bob]).await, alice.group(&[]).await, bob.channel().await];
+    for number in 0..20 {
+        let sender = if number % 3 == 2 { &bob } else { &alice };
+        sender.say(&rooms[number % 3], &format!("message {number}")).await;
+    }
+    let mut consumer = Consumer::default();
+    let mut stream = open(&server.address(), &alice.token, from_beginning()).await.unwrap();
+    let first = within("the walk begins", stream.message()).await.unwrap().unwrap();
+    assert!(first.resync);
+    consumer.take(first);
+    let heads = [alice.say(&rooms[0], "and on").await, alice.say(&rooms[1], "and on").await];
+    consumer.read_to(&mut stream, &rooms[0], heads[0]).await;
+    consumer.read_to(&mut stream, &rooms[1], heads[1]).await;
+    assert_eq!(consumer.texts(&rooms[0]).len(), 8);
+    let created = &consumer.events.iter().find(|event| event.room_id == rooms[2]).unwrap();
+    assert_eq!((created.r#type.as_str(), created.seq), ("parlance.room.created.v1", 1));
+}
+
+#[tokio::test]
+async fn a_killed_server_loses_nothing_of_a_stream() {
+    let mut server = Server::start_with(&["--user-rate", "0"]).await;
+    let alice = server.person(&fresh("alice")).await;
+    let room = alice.group(&[]).await;
+    let mut consumer = Consumer::default();
+    let mut stream = open(&server.address(), &alice.token, from_beginning()).await.unwrap();
+    let seq = alice.say(&room, "before").await;
+    consumer.read_to(&mut stream, &room, seq).await;
+    let mut head = 0;
+    for number in 0..3 {
+        // Not read before it is killed.
+        for text in ["one", "two", "three"] {
+            head = alice.say(&room, &format!("{text} {number}")).await;
+        }
+        server.kill().await;
+        server.start_again().await;
+        let mut stream = open(&server.address(), &alice.token, from_cursor(&consumer.cursor)).await.unwrap();
+        consumer.read_to(&mut stream, &room, head).await;
+    }
+    assert_eq!(consumer.last[&room].1, head);
+    assert_eq!(consumer.texts(&room).len(), 10);
+}
+
+#[tokio::test]
+async fn what_was_deleted_does_not_leave() {
+    let server = Server::start_with(&["--user-rate", "0"]).await;
+    let alice = server.person(&fresh("alice")).await;
+    let room = alice.group(&[]).await;
+    let secret = alice.say(&room, "a secret").await;
+    let request = v1::DeleteMessageRequest {
+        room_id: room.clone(),
+        seq: secret,
+        request_id: fresh("delete"),
+        ..Default::default()
+    };
+    alice.chat().delete_message(request).await.unwrap();
+    let last = alice.say(&room, "said").await;
+    let mut consumer = Consumer::default();
+    let mut stream = open(&server.address(), &alice.token, from_beginning()).await.unwrap();
+    consumer.read_to(&mut stream, &room, last).await;
+    assert_eq!(consumer.texts(&room), ["", "said"]);
+
+    let ids = StreamEventsRequest { content: EventContent::Ids.into(), ..from_beginning() };
+    let mut stream = open(&server.address(), &alice.token, ids).await.unwrap();
+    let mut consumer = Consumer::default();
+    consumer.read_to(&mut stream, &room, last).await;
+    let event = consumer.events.last().unwrap();
+    assert_eq!(event.r#type, "parlance.message.sent.v1");
+    let content = event.event.as_ref().unwrap();
+    assert_eq!((content.body.as_ref(), content.actor_id.as_str()), (None, alice.id.as_str()));
+}
+
+#[tokio::test]
+async fn a_cursor_that_leads_nowhere_is_refused_or_begins_anew() {
+    let server = Server::start_with(&["--user-rate", "0"]).await;
+    let alice = server.person(&fresh("alice")).await;
+    let room = alice.group(&[]).await;
+    let seq = alice.say(&room, "hello").await;
+    let other = format!("{}.7", "0".repeat(32));
+    let mut stream = open(&server.address(), &alice.token, from_cursor(&other)).await.unwrap();
+    let refused = within("it is refused", stream.message()).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), Failure::from_status(&refused).reason.as_str()),
+        (Code::OutOfRange, "cursor_expired")
+    );
+
+    let anew = StreamEventsRequest { cursor: other, ..from_beginning() };
+    let mut stream = open(&server.address(), &alice.token, anew).await.unwrap();
+    let mut consumer = Consumer::default();
+    let first = within("the walk begins", stream.message()).await.unwrap().unwrap();
+    assert!(first.resync);
+    consumer.take(first);
+    consumer.read_to(&mut stream, &room, seq).await;
+
+    let wrong = open(&server.address(), &alice.token, from_cursor("what?")).await.unwrap_err();
+    assert_eq!(
+        (wrong.code(), Failure::from_status(&wrong).reason.as_str()),
+        (Code::InvalidArgument, "invalid_field")
+    );
+}
+
+#[tokio::test]
+async fn a_stream_takes_the_service_scope() {
+    let dir = TempDir::new().unwrap();
+    let key = dir.path().join("key");
+    std::fs::write(&key, SECRET).unwrap();
+    let server = Server::start_with(&["--user-rate", "0", "--jwt-secret-file", key.to_str().unwrap()]).await;
+    let signer = Signer::Hs256(SECRET.to_vec());
+    let person = |scope: &str| -> Person {
+        let mut claims = claims("alice", now() + 3600);
+        claims["scope"] = scope.into();
+        server.person_with("alice", &signer.token(&claims))
+    };
+    let refused = open(&server.address(), &person("").token, from_beginning()).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), Failure::from_status(&refused).reason.as_str()),
+        (Code::PermissionDenied, "needs_scope")
+    );
+    let refused = open(&server.address(), "nonsense", from_beginning()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let service = person("service");
+    let room = service.group(&[]).await;
+    let mut stream = open(&server.address(), &service.token, from_beginning()).await.unwrap();
+    Consumer::default().read_to(&mut stream, &room, 1).await;
+}
+
+#[tokio::test]
+async fn a_server_that_ends_sends_its_streams_away() {
+    let mut server = Server::start_with(&["--user-rate", "0"]).await;
+    let alice = server.person(&fresh("alice")).await;
+    let mut stream = open(&server.address(), &alice.token, from_cursor("")).await.unwrap();
+    server.signal("TERM").await;
+    let ended = within("the stream ends", async {
+        loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                other => return other,
+            }
+        }
+    });
+    let ended = ended.await.unwrap_err();
+    assert_eq!(Failure::from_status(&ended).reason, "draining");
+    assert_eq!(server.exited().await.code(), Some(0));
+}
