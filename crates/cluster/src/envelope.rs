@@ -5,7 +5,7 @@ use parlance_delivery::SharedFrame;
 
 pub use parlance_proto::cluster::v1::envelope::Content;
 use parlance_proto::cluster::v1::{ChunkHint, Envelope, HeadHint, SignalHint};
-use parlance_proto::convert;
+use parlance_proto::{convert, stored};
 use prost::Message;
 
 use parlance_hub::{SignalTarget, Terms};
@@ -27,7 +27,7 @@ pub fn chunk(room: &RoomId, terms: Terms, chunk: &Chunk) -> Content {
         history_visibility: convert::visibility(terms.visibility).into(),
         floor_seq: terms.floor,
         epoch: terms.epoch,
-        chunk: Some(convert::chunk(chunk)),
+        chunk: Some(stored::chunk(chunk)),
     })
 }
 

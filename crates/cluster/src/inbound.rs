@@ -5,7 +5,7 @@ use parlance_core::{RoomId, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_hub::SignalTarget;
 use parlance_proto::cluster::v1::{HeadHint, SignalHint};
-use parlance_proto::convert;
+use parlance_proto::stored;
 use parlance_proto::v1::ServerFrame;
 use parlance_proto::v1::server_frame::Frame;
 use parlance_registry::Notice;
@@ -64,7 +64,7 @@ impl Cluster {
         match content {
             Content::Chunk(hint) => {
                 let Ok(room) = RoomId::parse(&hint.room_id) else { return };
-                let Some(chunk) = hint.chunk.and_then(convert::chunk_from) else {
+                let Some(chunk) = hint.chunk.as_ref().and_then(stored::chunk_from) else {
                     // It may be of a later version: the store knows.
                     return self.follow_up(tasks, envelope::head_after(hint.room_id, None));
                 };
@@ -90,7 +90,7 @@ impl Cluster {
         match content {
             // Where the room is by now, the store says.
             Content::Chunk(hint) => {
-                let chunk = hint.chunk.and_then(convert::chunk_from);
+                let chunk = hint.chunk.as_ref().and_then(stored::chunk_from);
                 self.follow_up(tasks, envelope::head_after(hint.room_id, chunk.as_ref()));
             }
             Content::Head(_) => self.take(rooms, tasks, content),

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use parlance_core::{Chunk, Entry, Mark, Overlay, RoomId, UserId};
+use parlance_core::{Chunk, Mark, RoomId, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
 use tokio::time::Instant;
@@ -101,7 +101,7 @@ impl Ring {
                 self.changed_to = self.changed_to.max(target);
             }
             if let parlance_core::Body::MessageDeleted { target } = event.body {
-                self.redact(room, target);
+                self.redact(target);
             }
         }
         while self.frames.len() > sizes.ring_events || self.bytes > sizes.ring_bytes {
@@ -144,8 +144,7 @@ impl Ring {
 
     /// Takes the text of a deleted message out of what sessions that are behind will
     /// get.
-    fn redact(&mut self, room: &RoomId, target: u64) {
-        let deleted = Overlay { deleted: true, ..Overlay::default() };
+    fn redact(&mut self, target: u64) {
         // Where the run begins that the frame is in.
         let mut run = None;
         for at in 0..self.frames.len() {
@@ -154,10 +153,12 @@ impl Ring {
             if frame.text_of != Some(target) {
                 continue;
             }
-            let Some(event) = event_in(&frame.frame).and_then(convert::event_from) else { continue };
-            let redacted = Frame::new(room, &Entry::merge(event, Some(deleted.clone())));
-            self.bytes = self.bytes + redacted.bytes() - frame.bytes();
-            *frame = redacted;
+            let Some(mut event) = event_in(&frame.frame) else { continue };
+            convert::redact(&mut event);
+            self.bytes -= frame.bytes();
+            frame.frame = v1::server_frame::Frame::Event(event).into();
+            frame.run = None;
+            self.bytes += frame.bytes();
             // Its frames go out one by one from now on: of the last that begins before this
             // one, whether it reaches so far or not.
             if let Some(run) = run {

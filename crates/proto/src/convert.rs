@@ -1,20 +1,14 @@
-//! Between the contract and the core types.
+//! From the core types to the contract.
 
 use parlance_core as core;
-use parlance_core::plant::{self, Plant};
-use parlance_core::{Body, Emoji, Entry, RequestId, Text, Title, Topic, Unknown, UserId};
+use parlance_core::{Body, Entry, UserId};
 use prost_types::Timestamp;
 
-use crate::storage::v1::ChunkRecord;
 use crate::v1;
 
 /// A moment as the contract has it.
 pub fn timestamp(at: core::Timestamp) -> Timestamp {
     Timestamp { seconds: (at.0 / 1000) as i64, nanos: (at.0 % 1000) as i32 * 1_000_000 }
-}
-
-fn millis(at: &Timestamp) -> core::Timestamp {
-    core::Timestamp(at.seconds as u64 * 1000 + at.nanos as u64 / 1_000_000)
 }
 
 /// A kind of room.
@@ -63,24 +57,6 @@ pub fn visibility(visibility: core::Visibility) -> v1::HistoryVisibility {
     }
 }
 
-/// A kind of room as it was stored. Any that this version does not know is closed to all but
-/// those who were added.
-pub fn stored_kind(kind: i32) -> core::RoomKind {
-    v1::RoomKind::try_from(kind).ok().and_then(room_kind_from).unwrap_or(core::RoomKind::Group)
-}
-
-/// A role as it was stored. Any that this version does not know grants nothing beyond membership.
-pub fn stored_role(role: i32) -> core::Role {
-    v1::Role::try_from(role).ok().and_then(role_from).unwrap_or(core::Role::Member)
-}
-
-/// Visibility of history as it was stored. Any that this version does not know opens nothing of
-/// the past.
-pub fn stored_visibility(visibility: i32) -> core::Visibility {
-    let known = v1::HistoryVisibility::try_from(visibility).ok().and_then(visibility_from);
-    known.unwrap_or(core::Visibility::SinceJoined)
-}
-
 /// Visibility of history, if it is said.
 pub fn visibility_from(visibility: v1::HistoryVisibility) -> Option<core::Visibility> {
     match visibility {
@@ -96,24 +72,6 @@ pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
         title: settings.title.as_str().to_owned(),
         topic: settings.topic.as_str().to_owned(),
         history_visibility: visibility(settings.visibility).into(),
-    }
-}
-
-/// Settings of an event, if they can be interpreted.
-fn settings_from(settings: &v1::RoomSettings) -> Option<core::Settings> {
-    Some(core::Settings {
-        title: Title::parse(&settings.title).ok()?,
-        topic: Topic::parse(&settings.topic).ok()?,
-        visibility: stored_visibility(settings.history_visibility),
-    })
-}
-
-/// Settings as they stand beside the log: whatever a later version lets them be.
-pub fn stored_settings(settings: &v1::RoomSettings) -> core::Settings {
-    core::Settings {
-        title: Title::stored(&settings.title),
-        topic: Topic::stored(&settings.topic),
-        visibility: stored_visibility(settings.history_visibility),
     }
 }
 
@@ -153,34 +111,12 @@ pub fn standing(standing: core::Standing) -> v1::MemberStanding {
     }
 }
 
-/// Whether someone may come back, as it was stored. What a later version says is taken for a
-/// removal: neither open to all nor closed for good.
-pub fn standing_from(standing: i32) -> core::Standing {
-    match v1::MemberStanding::try_from(standing) {
-        Ok(v1::MemberStanding::Unspecified) => core::Standing::Free,
-        Ok(v1::MemberStanding::Removed) | Err(_) => core::Standing::Removed,
-        Ok(v1::MemberStanding::Banned) => core::Standing::Banned,
-    }
-}
-
 /// An interval of membership.
 pub fn interval(interval: &core::Interval) -> v1::MembershipInterval {
     v1::MembershipInterval {
         joined_seq: interval.joined,
         left_seq: interval.left.unwrap_or(0),
         history_visibility: interval.visibility.map_or(0, |then| visibility(then).into()),
-    }
-}
-
-/// An interval as it was stored.
-pub fn interval_from(interval: &v1::MembershipInterval) -> core::Interval {
-    core::Interval {
-        joined: interval.joined_seq,
-        left: (interval.left_seq != 0).then_some(interval.left_seq),
-        visibility: match interval.history_visibility {
-            0 => None,
-            then => Some(stored_visibility(then)),
-        },
     }
 }
 
@@ -250,7 +186,7 @@ fn body(body: &Body) -> Option<v1::event::Body> {
     })
 }
 
-/// An event as it was decided. `room_id` may be empty, for storing.
+/// An event as it was decided.
 pub fn event(room_id: &str, event: &core::Event) -> v1::Event {
     v1::Event {
         room_id: room_id.to_owned(),
@@ -278,90 +214,17 @@ pub fn entry(room_id: &str, entry: &Entry) -> v1::Event {
     wire
 }
 
-/// An event as it was stored; `None` if it is damaged. What a later version wrote is not: a body
-/// that cannot be interpreted is kept as it is.
-pub fn event_from(mut wire: v1::Event) -> Option<core::Event> {
-    let known = wire.body.as_ref().and_then(body_from);
-    if plant::is(Plant::FromTheFuture) {
-        wire.raw.clear();
-        known.as_ref()?;
+/// Takes out of an event what it says of a message that was deleted since.
+pub fn redact(event: &mut v1::Event) {
+    match &mut event.body {
+        Some(v1::event::Body::Message(message)) => {
+            *message =
+                v1::Message { reply_to_seq: message.reply_to_seq, deleted: true, ..Default::default() };
+        }
+        Some(v1::event::Body::MessageEdited(edited)) => edited.text.clear(),
+        // It may be a message of a kind that a later version added.
+        None => {}
+        Some(_) => return,
     }
-    if known.is_none() || wire.has_unknown_values() {
-        wire.keep_raw();
-        if wire.raw.is_empty() {
-            return None;
-        }
-    }
-    Some(core::Event {
-        seq: wire.seq,
-        at: millis(wire.at.as_ref()?),
-        actor: UserId::parse(&wire.actor_id).ok()?,
-        request: RequestId::parse(&wire.request_id).ok()?,
-        message_count: wire.message_count,
-        deleted_count: wire.deleted_count,
-        body: known.unwrap_or(Body::Other),
-        unknown: Unknown::new(wire.raw),
-    })
-}
-
-/// A body, if it can be interpreted.
-fn body_from(wire: &v1::event::Body) -> Option<Body> {
-    use v1::event::Body as Wire;
-    Some(match wire {
-        Wire::RoomCreated(created) => Body::RoomCreated {
-            kind: stored_kind(created.kind),
-            settings: settings_from(created.settings.as_ref()?)?,
-        },
-        Wire::RoomChanged(changed) => {
-            Body::RoomChanged { settings: settings_from(changed.settings.as_ref()?)? }
-        }
-        Wire::MemberAdded(added) => {
-            Body::MemberAdded { role: stored_role(added.role), user: UserId::parse(&added.user_id).ok()? }
-        }
-        Wire::MemberRemoved(removed) => Body::MemberRemoved { user: UserId::parse(&removed.user_id).ok()? },
-        Wire::MemberBanned(banned) => Body::MemberBanned { user: UserId::parse(&banned.user_id).ok()? },
-        Wire::MemberUnbanned(unbanned) => {
-            Body::MemberUnbanned { user: UserId::parse(&unbanned.user_id).ok()? }
-        }
-        Wire::RoleChanged(changed) => {
-            Body::RoleChanged { role: stored_role(changed.role), user: UserId::parse(&changed.user_id).ok()? }
-        }
-        Wire::Message(message) => Body::Message(core::Message {
-            text: Text::parse(&message.text).ok()?,
-            reply_to: (message.reply_to_seq != 0).then_some(message.reply_to_seq),
-        }),
-        Wire::MessageEdited(edited) => {
-            Body::MessageEdited { target: edited.target_seq, text: Text::parse(&edited.text).ok()? }
-        }
-        Wire::MessageDeleted(deleted) => Body::MessageDeleted { target: deleted.target_seq },
-        Wire::ReactionAdded(added) => {
-            Body::ReactionAdded { target: added.target_seq, emoji: Emoji::parse(&added.emoji).ok()? }
-        }
-        Wire::ReactionRemoved(removed) => {
-            Body::ReactionRemoved { target: removed.target_seq, emoji: Emoji::parse(&removed.emoji).ok()? }
-        }
-    })
-}
-
-/// A chunk as it is stored and published.
-pub fn chunk(chunk: &core::Chunk) -> ChunkRecord {
-    ChunkRecord {
-        nonce: chunk.nonce().to_vec().into(),
-        previous: chunk.previous().map(|previous| previous.to_vec().into()).unwrap_or_default(),
-        events: chunk.events().iter().map(|chunk_event| event("", chunk_event)).collect(),
-        message_count: chunk.head().message_count(),
-        member_count: chunk.head().member_count(),
-    }
-}
-
-/// A chunk, if it is one.
-pub fn chunk_from(record: ChunkRecord) -> Option<core::Chunk> {
-    let nonce = record.nonce.as_ref().try_into().ok()?;
-    let previous = match record.previous.as_ref() {
-        [] => None,
-        previous => Some(previous.try_into().ok()?),
-    };
-    let events: Option<Vec<_>> = record.events.into_iter().map(event_from).collect();
-    let chunk = core::Chunk::new(nonce, events?, record.message_count, record.member_count)?;
-    Some(chunk.with_previous(previous))
+    event.raw.clear();
 }

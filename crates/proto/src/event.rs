@@ -12,7 +12,7 @@ use crate::v1;
 /// One entry of a room's log.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Event {
-    /// The room. Empty in the stored form.
+    /// The room.
     pub room_id: String,
     /// Position in the room's log.
     pub seq: u64,
@@ -67,26 +67,8 @@ pub enum Body {
 const BODY_TAGS: std::ops::RangeInclusive<u32> = 10..=21;
 
 impl Event {
-    /// Whether an enum in the body has a value that this version does not know.
-    pub(crate) fn has_unknown_values(&self) -> bool {
-        let settings = |settings: &Option<v1::RoomSettings>| {
-            settings
-                .as_ref()
-                .is_some_and(|settings| v1::HistoryVisibility::try_from(settings.history_visibility).is_err())
-        };
-        match &self.body {
-            Some(Body::RoomCreated(created)) => {
-                v1::RoomKind::try_from(created.kind).is_err() || settings(&created.settings)
-            }
-            Some(Body::RoomChanged(changed)) => settings(&changed.settings),
-            Some(Body::MemberAdded(added)) => v1::Role::try_from(added.role).is_err(),
-            Some(Body::RoleChanged(changed)) => v1::Role::try_from(changed.role).is_err(),
-            _ => false,
-        }
-    }
-
     /// Has the body encoded as it is now, whatever is made of its parts.
-    pub(crate) fn keep_raw(&mut self) {
+    fn keep_raw(&mut self) {
         if let Some(body) = &self.body
             && self.raw.is_empty()
         {
@@ -271,6 +253,11 @@ fn fields(message: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
         skip_field(wire_type, tag, &mut rest, DecodeContext::default()).ok()?;
         Some((tag, &all[..all.len() - rest.len()]))
     })
+}
+
+/// The fields of an encoded message whose numbers are `first` or above, as they are.
+pub(crate) fn fields_from(message: &[u8], first: u32) -> Vec<u8> {
+    fields(message).filter(|(number, _)| *number >= first).flat_map(|(_, field)| field).copied().collect()
 }
 
 /// The content of a length-delimited field.

@@ -8,6 +8,7 @@ pub mod error;
 pub mod event;
 pub mod json;
 mod known_names;
+pub mod stored;
 
 /// `package parlance.v1`: messages and clients.
 #[allow(missing_docs, clippy::large_enum_variant, clippy::doc_markdown)]
@@ -18,9 +19,8 @@ pub mod v1 {
 }
 
 /// `package parlance.storage.v1`: what the stores keep.
-#[allow(missing_docs)]
+#[allow(missing_docs, clippy::large_enum_variant)]
 pub mod storage {
-    // The generated code reaches the contract as `super::super::v1`.
     pub mod v1 {
         tonic::include_proto!("parlance.storage.v1");
     }

@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use parlance_core::{
     Chunk, Cursors, Emoji, Mark, Member, Name, Overlay, RoomId, RoomInfo, Text, Timestamp, Unknown, UserId,
 };
-use parlance_proto::convert;
 use parlance_proto::event::unknown_fields;
 use parlance_proto::storage::v1::{
-    ChunkRecord, CursorsRecord, MemberRecord, OverlayRecord, RoomRecord, UserRecord,
+    ChunkRecord, CursorsRecord, MemberRecord, OverlayRecord, RoomRecord, RoomSettings, UserRecord,
 };
-use parlance_proto::v1::RoomSettings;
+use parlance_proto::stored;
 use prost::Message;
 
 use crate::{StoreError, User};
@@ -54,16 +53,16 @@ struct SettingsBytes {
 }
 
 pub(crate) fn encode_chunk(chunk: &Chunk) -> Vec<u8> {
-    convert::chunk(chunk).encode_to_vec()
+    stored::chunk(chunk).encode_to_vec()
 }
 
 pub(crate) fn decode_chunk(room: &RoomId, first_seq: u64, bytes: &[u8]) -> Result<Chunk, StoreError> {
     let record = ChunkRecord::decode(bytes).ok();
-    record.and_then(|record| chunk_from(first_seq, record)).ok_or_else(|| damaged_chunk(room, first_seq))
+    record.and_then(|record| chunk_from(first_seq, &record)).ok_or_else(|| damaged_chunk(room, first_seq))
 }
 
-pub(crate) fn chunk_from(first_seq: u64, record: ChunkRecord) -> Option<Chunk> {
-    convert::chunk_from(record).filter(|chunk| chunk.first_seq() == first_seq)
+pub(crate) fn chunk_from(first_seq: u64, record: &ChunkRecord) -> Option<Chunk> {
+    stored::chunk_from(record).filter(|chunk| chunk.first_seq() == first_seq)
 }
 
 pub(crate) fn damaged_chunk(room: &RoomId, first_seq: u64) -> StoreError {
@@ -73,8 +72,8 @@ pub(crate) fn damaged_chunk(room: &RoomId, first_seq: u64) -> StoreError {
 pub(crate) fn encode_room(info: &RoomInfo) -> Vec<u8> {
     let pair = info.direct_pair.iter();
     RoomRecord {
-        kind: convert::room_kind(info.kind).into(),
-        settings: Some(convert::settings(&info.settings)),
+        kind: stored::kind(info.kind),
+        settings: Some(stored::settings(&info.settings)),
         created_at_ms: info.created_at.0,
         created_by: info.created_by.as_str().to_owned(),
         floor_seq: info.floor,
@@ -94,8 +93,8 @@ pub(crate) fn decode_room(id: &RoomId, bytes: &[u8]) -> Result<RoomInfo, StoreEr
         };
         Some(RoomInfo {
             id: id.clone(),
-            kind: convert::stored_kind(record.kind),
-            settings: convert::stored_settings(record.settings.as_ref()?),
+            kind: stored::kind_from(record.kind),
+            settings: stored::settings_from(record.settings.as_ref()?),
             created_at: Timestamp(record.created_at_ms),
             created_by: UserId::parse(&record.created_by).ok()?,
             floor: record.floor_seq,
@@ -108,10 +107,10 @@ pub(crate) fn decode_room(id: &RoomId, bytes: &[u8]) -> Result<RoomInfo, StoreEr
 
 pub(crate) fn encode_member(member: &Member) -> Vec<u8> {
     MemberRecord {
-        role: convert::role(member.role).into(),
-        intervals: member.intervals.iter().map(convert::interval).collect(),
-        standing: convert::standing(member.standing).into(),
-        left_with: member.left_with.as_ref().map(convert::settings),
+        role: stored::role(member.role),
+        intervals: member.intervals.iter().map(stored::interval).collect(),
+        standing: stored::standing(member.standing),
+        left_with: member.left_with.as_ref().map(stored::settings),
     }
     .encode_to_vec()
 }
@@ -121,10 +120,10 @@ pub(crate) fn decode_member(room: &RoomId, user: &UserId, bytes: &[u8]) -> Resul
         let record = MemberRecord::decode(bytes).ok()?;
         Some(Member {
             user: user.clone(),
-            role: convert::stored_role(record.role),
-            intervals: record.intervals.iter().map(convert::interval_from).collect(),
-            standing: convert::standing_from(record.standing),
-            left_with: record.left_with.as_ref().map(convert::stored_settings),
+            role: stored::role_from(record.role),
+            intervals: record.intervals.iter().map(stored::interval_from).collect(),
+            standing: stored::standing_from(record.standing),
+            left_with: record.left_with.as_ref().map(stored::settings_from),
         })
     };
     read().ok_or_else(|| damaged("the member row", format_args!("{user} in room {room}")))
@@ -176,7 +175,7 @@ pub(crate) fn encode_overlay(overlay: &Overlay) -> Vec<u8> {
         text: edited.map(|(text, _)| text.as_str().to_owned()),
         edited_at_ms: edited.map_or(0, |(_, at)| at.0),
         deleted: overlay.deleted,
-        reactions: convert::reactions(overlay),
+        reactions: stored::reactions(overlay),
     };
     let unknown = overlay.unknown.bytes();
     let mut bytes = Vec::with_capacity(unknown.len() + record.encoded_len());
@@ -230,7 +229,7 @@ pub(crate) fn decode_user(id: &UserId, bytes: &[u8]) -> Result<User, StoreError>
 
 #[cfg(test)]
 mod tests {
-    use parlance_proto::v1;
+    use parlance_proto::storage::v1;
 
     use super::*;
 

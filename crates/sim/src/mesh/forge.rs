@@ -4,7 +4,7 @@ use bytes::Bytes;
 use parlance_core::{Body, Chunk, Event, Message, Nonce, Text, Unknown};
 use parlance_proto::cluster::v1::envelope::Content;
 use parlance_proto::cluster::v1::{ChunkHint, Envelope};
-use parlance_proto::convert;
+use parlance_proto::stored;
 use prost::Message as _;
 
 use crate::dice::Dice;
@@ -15,7 +15,7 @@ pub(super) fn successor(payload: &Bytes, dice: &Dice) -> Option<Bytes> {
     let Envelope { content: Some(Content::Chunk(hint)) } = Envelope::decode(payload.clone()).ok()? else {
         return None;
     };
-    let chunk = convert::chunk_from(hint.chunk.clone()?)?;
+    let chunk = stored::chunk_from(hint.chunk.as_ref()?)?;
     let last = chunk.events().last()?;
     let message_count = chunk.head().message_count() + 1;
     let text = Text::parse("of another store").ok()?;
@@ -28,7 +28,7 @@ pub(super) fn successor(payload: &Bytes, dice: &Dice) -> Option<Bytes> {
     };
     let forged = Chunk::new(nonce(dice), vec![event], message_count, chunk.head().member_count())?;
     let forged = forged.with_previous(dice.chance(700).then(|| nonce(dice)));
-    let hint = ChunkHint { chunk: Some(convert::chunk(&forged)), ..hint };
+    let hint = ChunkHint { chunk: Some(stored::chunk(&forged)), ..hint };
     Some(Envelope { content: Some(Content::Chunk(hint)) }.encode_to_vec().into())
 }
 

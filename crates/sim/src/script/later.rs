@@ -4,7 +4,7 @@ use parlance_core as core;
 use parlance_core::{Append, Body, Chunk, Event, Mark, Nonce, RequestId, RoomId, Text, Unknown};
 use parlance_proto::cluster::v1::envelope::Content;
 use parlance_proto::cluster::v1::{ChunkHint, Envelope};
-use parlance_proto::{convert, v1};
+use parlance_proto::{stored, v1};
 use prost::Message;
 use prost::encoding::bytes;
 
@@ -53,7 +53,7 @@ impl Script {
         self.world.trace.line(format_args!("a later version writes {} of {room}", chunk.first_seq()));
         let hint = ChunkHint {
             room_id: room.as_str().to_owned(),
-            chunk: Some(convert::chunk(&chunk)),
+            chunk: Some(stored::chunk(&chunk)),
             ..Default::default()
         };
         let payload = Envelope { content: Some(Content::Chunk(hint)) }.encode_to_vec();

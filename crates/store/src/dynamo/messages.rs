@@ -18,8 +18,8 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use parlance_core::{Chunk, Overlay, RoomId};
-use parlance_proto::convert;
 use parlance_proto::storage::v1::ChunkRecord;
+use parlance_proto::stored;
 use prost::Message;
 
 use super::item::{self, Item, bytes, get_bytes, get_number, number, text};
@@ -45,7 +45,7 @@ pub(super) fn overlay_seq(seq: u64) -> AttributeValue {
 }
 
 pub(super) fn chunk_item(room: &RoomId, chunk: &Chunk) -> Item {
-    let ChunkRecord { nonce, previous, events, message_count, member_count } = convert::chunk(chunk);
+    let ChunkRecord { nonce, previous, events, message_count, member_count } = stored::chunk(chunk);
     let mut item = chunk_key(room, chunk.first_seq());
     item.extend(item::item([
         ("n", bytes(nonce.to_vec())),
@@ -72,7 +72,7 @@ pub(super) fn chunk(room: &RoomId, item: &Item) -> Result<Chunk, StoreError> {
             message_count: get_number(item, "c")?,
             member_count: get_number(item, "m")?,
         };
-        let chunk = chunk_from(first_seq, record)?;
+        let chunk = chunk_from(first_seq, &record)?;
         (get_number(item, "h")? == chunk.head().seq()).then_some(chunk)
     };
     read().ok_or_else(|| damaged_chunk(room, first_seq))

@@ -11,8 +11,8 @@ use parlance_core::{
     Visibility,
 };
 
-use parlance_proto::storage::v1::{MemberRecord, OverlayRecord, RoomRecord, UserRecord};
-use parlance_proto::v1;
+use parlance_proto::storage::v1::{self, MemberRecord, OverlayRecord, RoomRecord, UserRecord};
+use parlance_proto::{convert, stored};
 use prost::Message as _;
 
 use super::keys;
@@ -118,6 +118,41 @@ fn chunk() {
     let follows = chunk.clone().with_previous(Some(*b"the one before it"[..16].first_chunk().unwrap()));
     check("chunk-with-previous", follows, encode_chunk, |bytes| decode_chunk(&room(), 1, bytes));
     check("chunk", chunk, encode_chunk, |bytes| decode_chunk(&room(), 1, bytes));
+}
+
+/// What this version does not know reaches clients as it was stored.
+#[test]
+fn stored_events_read_as_events_of_the_contract() {
+    let bob = user("bob");
+    let bodies = [
+        Body::RoomCreated { kind: RoomKind::Channel, settings: settings() },
+        Body::RoomChanged { settings: settings() },
+        Body::MemberAdded { user: bob.clone(), role: Role::Owner },
+        Body::MemberRemoved { user: bob.clone() },
+        Body::MemberBanned { user: bob.clone() },
+        Body::MemberUnbanned { user: bob.clone() },
+        Body::RoleChanged { user: bob, role: Role::Admin },
+        Body::Message(Message { text: text("an answer"), reply_to: Some(5) }),
+        Body::MessageEdited { target: 5, text: text("Grüße!") },
+        Body::MessageDeleted { target: 6 },
+        Body::ReactionAdded { target: 5, emoji: emoji() },
+        Body::ReactionRemoved { target: 5, emoji: emoji() },
+    ];
+    for (seq, body) in (1..).zip(bodies) {
+        let event = Event {
+            seq,
+            at: Timestamp(1_700_000_000_123),
+            actor: user("alice"),
+            request: RequestId::parse("request-1").unwrap(),
+            message_count: 2,
+            deleted_count: 1,
+            body,
+            unknown: Unknown::default(),
+        };
+        let stored = stored::encode_event(&event);
+        assert_eq!(stored::decode_event(&stored), Some(event.clone()));
+        assert_eq!(parlance_proto::v1::Event::decode(stored), Ok(convert::event("", &event)));
+    }
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! know.
 
 use parlance_core::{Append, Chunk, Event, Member, Overlay, Room, UserId};
-use parlance_proto::{convert, v1};
+use parlance_proto::storage::v1;
+use parlance_proto::{convert, stored};
 use prost::Message;
 use prost::encoding::{bytes, int32};
 
@@ -55,7 +56,7 @@ pub(crate) fn event(actor: &UserId, seq: u64, message_count: u64, body: &[u8]) -
         ..Default::default()
     };
     let encoded = [&known.encode_to_vec(), body].concat();
-    convert::event_from(v1::Event::decode(encoded.as_slice()).unwrap()).unwrap()
+    stored::decode_event(&encoded).unwrap()
 }
 
 /// A chunk of `bodies` that continues `room`, as a node of a later version appends it. The

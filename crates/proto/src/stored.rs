@@ -1,0 +1,314 @@
+//! Between the stored form (`proto/storage/storage.proto`) and the core types.
+//!
+//! What a later version wrote is read for as much as this one knows, and kept for the rest.
+
+use bytes::Bytes;
+use parlance_core as core;
+use parlance_core::{Body, Emoji, RequestId, Text, Title, Topic, Unknown, UserId};
+use prost::Message;
+use prost_types::Timestamp;
+
+use crate::event::fields_from;
+use crate::storage::v1::event::Body as Stored;
+use crate::storage::v1::{self, ChunkRecord};
+
+/// The number of the first kind of body: what is below stands in every event.
+const FIRST_BODY: u32 = 8;
+
+/// A kind of room.
+pub fn kind(kind: core::RoomKind) -> i32 {
+    let kind = match kind {
+        core::RoomKind::Direct => v1::RoomKind::Direct,
+        core::RoomKind::Group => v1::RoomKind::Group,
+        core::RoomKind::Channel => v1::RoomKind::Channel,
+    };
+    kind.into()
+}
+
+/// A kind of room. Any that this version does not know is closed to all but those who were added.
+pub fn kind_from(kind: i32) -> core::RoomKind {
+    match v1::RoomKind::try_from(kind) {
+        Ok(v1::RoomKind::Direct) => core::RoomKind::Direct,
+        Ok(v1::RoomKind::Channel) => core::RoomKind::Channel,
+        Ok(v1::RoomKind::Group | v1::RoomKind::Unspecified) | Err(_) => core::RoomKind::Group,
+    }
+}
+
+/// A role.
+pub fn role(role: core::Role) -> i32 {
+    let role = match role {
+        core::Role::Member => v1::Role::Member,
+        core::Role::Admin => v1::Role::Admin,
+        core::Role::Owner => v1::Role::Owner,
+    };
+    role.into()
+}
+
+/// A role. Any that this version does not know grants nothing beyond membership.
+pub fn role_from(role: i32) -> core::Role {
+    match v1::Role::try_from(role) {
+        Ok(v1::Role::Admin) => core::Role::Admin,
+        Ok(v1::Role::Owner) => core::Role::Owner,
+        Ok(v1::Role::Member | v1::Role::Unspecified) | Err(_) => core::Role::Member,
+    }
+}
+
+fn visibility(visibility: core::Visibility) -> i32 {
+    let visibility = match visibility {
+        core::Visibility::SinceJoined => v1::HistoryVisibility::SinceJoined,
+        core::Visibility::All => v1::HistoryVisibility::All,
+    };
+    visibility.into()
+}
+
+/// Visibility of history. Any that this version does not know opens nothing of the past.
+fn visibility_from(visibility: i32) -> core::Visibility {
+    match v1::HistoryVisibility::try_from(visibility) {
+        Ok(v1::HistoryVisibility::All) => core::Visibility::All,
+        Ok(v1::HistoryVisibility::SinceJoined | v1::HistoryVisibility::Unspecified) | Err(_) => {
+            core::Visibility::SinceJoined
+        }
+    }
+}
+
+/// Whether someone may become a member again.
+pub fn standing(standing: core::Standing) -> i32 {
+    let standing = match standing {
+        core::Standing::Free => v1::MemberStanding::Unspecified,
+        core::Standing::Removed => v1::MemberStanding::Removed,
+        core::Standing::Banned => v1::MemberStanding::Banned,
+    };
+    standing.into()
+}
+
+/// Whether someone may become a member again. What a later version says is taken for a removal:
+/// neither open to all nor closed for good.
+pub fn standing_from(standing: i32) -> core::Standing {
+    match v1::MemberStanding::try_from(standing) {
+        Ok(v1::MemberStanding::Unspecified) => core::Standing::Free,
+        Ok(v1::MemberStanding::Banned) => core::Standing::Banned,
+        Ok(v1::MemberStanding::Removed) | Err(_) => core::Standing::Removed,
+    }
+}
+
+/// Settings.
+pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
+    v1::RoomSettings {
+        title: settings.title.as_str().to_owned(),
+        topic: settings.topic.as_str().to_owned(),
+        history_visibility: visibility(settings.visibility),
+    }
+}
+
+/// Settings beside the log: a later version may have allowed other texts.
+pub fn settings_from(settings: &v1::RoomSettings) -> core::Settings {
+    core::Settings {
+        title: Title::stored(&settings.title),
+        topic: Topic::stored(&settings.topic),
+        visibility: visibility_from(settings.history_visibility),
+    }
+}
+
+/// Settings of an event, if this version can interpret them.
+fn parse_settings(settings: Option<&v1::RoomSettings>) -> Option<core::Settings> {
+    let settings = settings?;
+    Some(core::Settings {
+        title: Title::parse(&settings.title).ok()?,
+        topic: Topic::parse(&settings.topic).ok()?,
+        visibility: visibility_from(settings.history_visibility),
+    })
+}
+
+/// A time of membership.
+pub fn interval(interval: &core::Interval) -> v1::MembershipInterval {
+    v1::MembershipInterval {
+        joined_seq: interval.joined,
+        left_seq: interval.left.unwrap_or(0),
+        history_visibility: interval.visibility.map_or(0, visibility),
+    }
+}
+
+/// A time of membership.
+pub fn interval_from(interval: &v1::MembershipInterval) -> core::Interval {
+    core::Interval {
+        joined: interval.joined_seq,
+        left: (interval.left_seq != 0).then_some(interval.left_seq),
+        visibility: match interval.history_visibility {
+            0 => None,
+            then => Some(visibility_from(then)),
+        },
+    }
+}
+
+/// Reactions, in the order of their emoji.
+pub fn reactions(overlay: &core::Overlay) -> Vec<v1::Reaction> {
+    let reactions = overlay.reactions.iter();
+    reactions
+        .map(|(emoji, users)| v1::Reaction {
+            emoji: emoji.as_str().to_owned(),
+            user_ids: users.iter().map(|user| user.as_str().to_owned()).collect(),
+        })
+        .collect()
+}
+
+/// The body of an event, unless it is of an unknown kind.
+fn body(body: &Body) -> Option<Stored> {
+    let user_id = |user: &UserId| user.as_str().to_owned();
+    Some(match body {
+        Body::Other => return None,
+        Body::RoomCreated { kind: k, settings: s } => {
+            Stored::RoomCreated(v1::RoomCreated { kind: kind(*k), settings: Some(settings(s)) })
+        }
+        Body::RoomChanged { settings: s } => {
+            Stored::RoomChanged(v1::RoomChanged { settings: Some(settings(s)) })
+        }
+        Body::MemberAdded { user, role: r } => {
+            Stored::MemberAdded(v1::MemberAdded { user_id: user_id(user), role: role(*r) })
+        }
+        Body::MemberRemoved { user } => Stored::MemberRemoved(v1::MemberRemoved { user_id: user_id(user) }),
+        Body::MemberBanned { user } => Stored::MemberBanned(v1::MemberBanned { user_id: user_id(user) }),
+        Body::MemberUnbanned { user } => {
+            Stored::MemberUnbanned(v1::MemberUnbanned { user_id: user_id(user) })
+        }
+        Body::RoleChanged { user, role: r } => {
+            Stored::RoleChanged(v1::RoleChanged { user_id: user_id(user), role: role(*r) })
+        }
+        Body::Message(message) => Stored::Message(v1::Message {
+            text: message.text.as_str().to_owned(),
+            reply_to_seq: message.reply_to.unwrap_or(0),
+        }),
+        Body::MessageEdited { target, text } => {
+            Stored::MessageEdited(v1::MessageEdited { target_seq: *target, text: text.as_str().to_owned() })
+        }
+        Body::MessageDeleted { target } => Stored::MessageDeleted(v1::MessageDeleted { target_seq: *target }),
+        Body::ReactionAdded { target, emoji } => {
+            Stored::ReactionAdded(v1::ReactionAdded { target_seq: *target, emoji: emoji.as_str().to_owned() })
+        }
+        Body::ReactionRemoved { target, emoji } => Stored::ReactionRemoved(v1::ReactionRemoved {
+            target_seq: *target,
+            emoji: emoji.as_str().to_owned(),
+        }),
+    })
+}
+
+/// A body, if this version can interpret it.
+fn body_from(body: &Stored) -> Option<Body> {
+    let user = |id: &str| UserId::parse(id).ok();
+    Some(match body {
+        Stored::RoomCreated(created) => Body::RoomCreated {
+            kind: kind_from(created.kind),
+            settings: parse_settings(created.settings.as_ref())?,
+        },
+        Stored::RoomChanged(changed) => {
+            Body::RoomChanged { settings: parse_settings(changed.settings.as_ref())? }
+        }
+        Stored::MemberAdded(added) => {
+            Body::MemberAdded { role: role_from(added.role), user: user(&added.user_id)? }
+        }
+        Stored::MemberRemoved(removed) => Body::MemberRemoved { user: user(&removed.user_id)? },
+        Stored::MemberBanned(banned) => Body::MemberBanned { user: user(&banned.user_id)? },
+        Stored::MemberUnbanned(unbanned) => Body::MemberUnbanned { user: user(&unbanned.user_id)? },
+        Stored::RoleChanged(changed) => {
+            Body::RoleChanged { role: role_from(changed.role), user: user(&changed.user_id)? }
+        }
+        Stored::Message(message) => Body::Message(core::Message {
+            text: Text::parse(&message.text).ok()?,
+            reply_to: (message.reply_to_seq != 0).then_some(message.reply_to_seq),
+        }),
+        Stored::MessageEdited(edited) => {
+            Body::MessageEdited { target: edited.target_seq, text: Text::parse(&edited.text).ok()? }
+        }
+        Stored::MessageDeleted(deleted) => Body::MessageDeleted { target: deleted.target_seq },
+        Stored::ReactionAdded(added) => {
+            Body::ReactionAdded { target: added.target_seq, emoji: Emoji::parse(&added.emoji).ok()? }
+        }
+        Stored::ReactionRemoved(removed) => {
+            Body::ReactionRemoved { target: removed.target_seq, emoji: Emoji::parse(&removed.emoji).ok()? }
+        }
+    })
+}
+
+/// Whether an enum in the body has a value that this version does not know.
+fn has_unknown_values(body: &Stored) -> bool {
+    let settings = |settings: Option<&v1::RoomSettings>| {
+        settings.is_some_and(|settings| v1::HistoryVisibility::try_from(settings.history_visibility).is_err())
+    };
+    match body {
+        Stored::RoomCreated(created) => {
+            v1::RoomKind::try_from(created.kind).is_err() || settings(created.settings.as_ref())
+        }
+        Stored::RoomChanged(changed) => settings(changed.settings.as_ref()),
+        Stored::MemberAdded(added) => v1::Role::try_from(added.role).is_err(),
+        Stored::RoleChanged(changed) => v1::Role::try_from(changed.role).is_err(),
+        _ => false,
+    }
+}
+
+/// An event, encoded.
+pub fn encode_event(event: &core::Event) -> Bytes {
+    let unknown = event.unknown.bytes();
+    let record = v1::Event {
+        seq: event.seq,
+        at: Some(Timestamp {
+            seconds: (event.at.0 / 1000) as i64,
+            nanos: (event.at.0 % 1000) as i32 * 1_000_000,
+        }),
+        actor_id: event.actor.as_str().to_owned(),
+        request_id: event.request.as_str().to_owned(),
+        message_count: event.message_count,
+        deleted_count: event.deleted_count,
+        // What is unknown includes the body.
+        body: if unknown.is_empty() { body(&event.body) } else { None },
+    };
+    let mut bytes = Vec::with_capacity(record.encoded_len() + unknown.len());
+    record.encode_raw(&mut bytes);
+    bytes.extend_from_slice(unknown);
+    bytes.into()
+}
+
+/// An event; `None` if it is damaged. A body that cannot be interpreted is kept as it is.
+pub fn decode_event(bytes: &[u8]) -> Option<core::Event> {
+    let record = v1::Event::decode(bytes).ok()?;
+    let known = record.body.as_ref().and_then(body_from);
+    let is_whole = known.is_some()
+        && record.encoded_len() == bytes.len()
+        && !record.body.as_ref().is_some_and(has_unknown_values);
+    let unknown = if is_whole { Vec::new() } else { fields_from(bytes, FIRST_BODY) };
+    if known.is_none() && unknown.is_empty() {
+        return None;
+    }
+    let at = record.at?;
+    Some(core::Event {
+        seq: record.seq,
+        at: core::Timestamp(at.seconds as u64 * 1000 + at.nanos as u64 / 1_000_000),
+        actor: UserId::parse(&record.actor_id).ok()?,
+        request: RequestId::parse(&record.request_id).ok()?,
+        message_count: record.message_count,
+        deleted_count: record.deleted_count,
+        body: known.unwrap_or(Body::Other),
+        unknown: Unknown::new(unknown),
+    })
+}
+
+/// A chunk, as it is stored and published.
+pub fn chunk(chunk: &core::Chunk) -> ChunkRecord {
+    ChunkRecord {
+        nonce: chunk.nonce().to_vec().into(),
+        previous: chunk.previous().map(|previous| previous.to_vec().into()).unwrap_or_default(),
+        events: chunk.events().iter().map(encode_event).collect(),
+        message_count: chunk.head().message_count(),
+        member_count: chunk.head().member_count(),
+    }
+}
+
+/// A chunk, if it is one.
+pub fn chunk_from(record: &ChunkRecord) -> Option<core::Chunk> {
+    let nonce = record.nonce.as_ref().try_into().ok()?;
+    let previous = match record.previous.as_ref() {
+        [] => None,
+        previous => Some(previous.try_into().ok()?),
+    };
+    let events: Option<Vec<_>> = record.events.iter().map(|event| decode_event(event)).collect();
+    let chunk = core::Chunk::new(nonce, events?, record.message_count, record.member_count)?;
+    Some(chunk.with_previous(previous))
+}
