@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use parlance_cluster::{Cluster, Departure, Pace, Recovery};
 use parlance_core::evict::survivors;
-use parlance_core::plant::{self, Plant};
 use parlance_core::{Clock, UserId};
 use parlance_hub::Hub;
 use parlance_registry::Registry;
@@ -94,12 +93,6 @@ pub struct Api {
 impl Api {
     /// Starts a node. It sends its sessions elsewhere when `shutdown` is cancelled.
     pub fn start(parts: Parts, shutdown: CancellationToken) -> Arc<Self> {
-        if cfg!(debug_assertions)
-            && let Ok(name) = std::env::var("PARLANCE_PLANT")
-        {
-            tracing::warn!(%name, "a bug is planted");
-            plant::plant(Plant::named(&name));
-        }
         let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
         let (store, registry) = (parts.store.clone(), parts.registry.clone());
         let sizes = parts.sizes;

@@ -15,8 +15,6 @@ mod events;
 mod gate;
 mod limits;
 mod operations;
-#[cfg(test)]
-mod planted;
 mod profiles;
 pub mod services;
 #[cfg(test)]

@@ -4,12 +4,10 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use imbl::OrdSet;
 use parlance_core::limits::{MAX_LOOKUP_MEMBERS, MAX_OVERLAP_MEMBERS, MAX_SIGNAL_MEMBERS};
-use parlance_core::plant::{self, Plant};
 use parlance_core::{Chunk, Head, RoomId, RoomInfo, UserId};
 use parlance_delivery::SharedFrame;
 use parlance_hub::{SignalTarget, Terms};
 use parlance_registry::To;
-use parlance_runtime::random;
 use parlance_store::StoreError;
 use prost::Message;
 use tokio::time::timeout;
@@ -75,9 +73,6 @@ impl Cluster {
         author: Author,
         content: envelope::Content,
     ) {
-        if plant::is(Plant::DropPublish) && random::bits().is_multiple_of(4) {
-            return;
-        }
         match self.try_tell_room(room, head, &users, author, content).await {
             Ok(Told::Members) => {
                 self.note_written(room, |written| written.told(head.seq(), &users));

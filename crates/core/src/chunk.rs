@@ -1,4 +1,3 @@
-use crate::plant::{self, Plant};
 use crate::{Body, Event, UserId};
 
 /// The end of a chunk: where an append may go on. Nothing else makes one, so that no
@@ -84,8 +83,7 @@ impl Chunk {
     /// Whether it is the next chunk of the very log that ends at `head`. The seq alone says so only
     /// of a chunk that was read from that log.
     pub fn continues(&self, head: &Head) -> bool {
-        let chained = self.previous.as_ref() == Some(&head.nonce) || plant::is(Plant::TrustHints);
-        chained && self.first_seq() == head.seq + 1
+        self.previous.as_ref() == Some(&head.nonce) && self.first_seq() == head.seq + 1
     }
 
     /// The events, by rising seq.

@@ -7,7 +7,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::Timestamp;
 use crate::limits::{MAX_CLOCK_OFFSET_MS, MAX_CLOCK_TOLERANCE_MS};
-use crate::plant::{self, Plant};
 
 /// Source of the current time.
 pub trait Clock: Send + Sync + 'static {
@@ -120,9 +119,6 @@ impl ClockMonitor {
     /// What has to be taken off a reading so that it is wrong by at most
     /// [`MAX_CLOCK_OFFSET_MS`].
     pub fn correction_ms(&self) -> i64 {
-        if plant::is(Plant::TrustClock) {
-            return 0;
-        }
         let (error, most) = (self.error_ms(), signed(MAX_CLOCK_OFFSET_MS));
         error - error.clamp(-most, most)
     }

@@ -8,7 +8,6 @@
 
 pub mod evict;
 pub mod limits;
-pub mod plant;
 
 mod caller;
 mod chunk;

@@ -8,8 +8,6 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use parlance_core::plant::{self, Plant};
-
 use crate::limits::{IDLE_BEATS, MAX_AHEAD, MAX_ANNOUNCED};
 
 /// A stream that begins anew gets another generation, in the bits above these of its numbers.
@@ -210,7 +208,7 @@ impl Stream {
             self.skip_arrived();
         }
         self.due = self.sent;
-        overdue && !plant::is(Plant::UncountedLoss)
+        overdue
     }
 }
 

@@ -3,7 +3,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::BoxFuture;
 use parlance_cluster::{Cluster, Departure};
-use parlance_core::plant::{self, Plant};
 use parlance_core::{Chunk, Clock, Creation, RoomId, UserId};
 use parlance_hub::{Hub, Terms};
 use parlance_registry::Registry;
@@ -76,9 +75,6 @@ impl Shared {
     /// even if the caller is dropped: whatever is committed is also delivered and published.
     pub(crate) async fn create(self: &Arc<Self>, creation: Creation) -> Result<Created<StoredRoom>, Error> {
         let creating = self.clone().create_and_announce(creation);
-        if plant::is(Plant::CreateInCaller) {
-            return Ok(creating.await?);
-        }
         Ok(run_to_end(&self.tasks, creating).await?)
     }
 

@@ -3,6 +3,7 @@
 
 mod admin;
 mod backend;
+pub mod cli;
 #[cfg_attr(not(feature = "cluster"), path = "cluster/absent.rs")]
 mod cluster;
 pub mod config;
@@ -16,6 +17,7 @@ mod node;
 mod origin;
 mod readiness;
 mod routes;
+mod seams;
 mod server;
 mod tls;
 mod web;
@@ -23,4 +25,5 @@ mod web;
 pub use keys::existing_local_key;
 pub use origin::{Origin, OriginError};
 pub use readiness::clock_error;
+pub use seams::Seams;
 pub use server::Server;

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::cluster::TablesClaim;
 use crate::config::{self, Identity, StoreConfig};
 use crate::readiness::{Readiness, watch_clock, watch_registry, watch_store, watch_warning};
+use crate::seams::Seams;
 use crate::{cluster, data_dir, keys};
 
 /// A running node: what keeps rooms and sessions.
@@ -38,6 +39,7 @@ impl Node {
         readiness: &Readiness,
         shutdown: &CancellationToken,
         spread: Duration,
+        seams: Seams,
     ) -> anyhow::Result<(Self, Services)> {
         if matches!(config.store, StoreConfig::Embedded { .. }) {
             data_dir::report(&config.data_dir)?;
@@ -47,6 +49,7 @@ impl Node {
         let monitor = Arc::new(ClockMonitor::new(Arc::new(SystemClock)));
         let clock: Arc<dyn Clock> = Arc::new(BoundedClock::new(monitor.clone()));
         let Opened { store, embedded, claim } = open_store(config, &monitor, &clock).await?;
+        let store = (seams.store)(store);
         let identity = store.identity().await.context("cannot settle the identity of the store")?;
         let room_ids = store.room_ids().await.context("cannot read how ids of rooms are made")?;
         tracing::info!(%identity, "the store is open");
@@ -54,6 +57,7 @@ impl Node {
             claim.start().await?;
         }
         let registry = join(config, &identity, room_ids.key.as_bytes(), &auth, &monitor).await?;
+        let registry = (seams.registry)(registry);
         let parts = Parts {
             store: store.clone(),
             room_ids,

@@ -18,6 +18,7 @@ use crate::listener::{Entrance, Peers};
 use crate::node::Node;
 use crate::readiness::{Readiness, follow_health};
 use crate::routes::{Common, NodeRoutes};
+use crate::seams::Seams;
 use crate::tls::Tls;
 use crate::{admin, listener, routes};
 
@@ -65,7 +66,11 @@ impl Server {
     ///
     /// # Errors
     /// What went wrong, in words for whoever started the server.
-    pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: &Config,
+        metrics: Option<PrometheusHandle>,
+        seams: Seams,
+    ) -> anyhow::Result<Self> {
         let listeners = Listeners::bind(config).await?;
         let address = listeners.clients.local_addr()?;
         let admin_address = listeners.operators.local_addr()?;
@@ -87,7 +92,7 @@ impl Server {
         let stays = Departure::new(shutdown.clone(), spread);
         let (running, app, for_edges, bridge) = match &config.role {
             Role::Node(node) => {
-                let starting = Box::pin(Node::start(node, &readiness, &shutdown, spread));
+                let starting = Box::pin(Node::start(node, &readiness, &shutdown, spread, seams));
                 let (running, services) = starting.await?;
                 let (reporter, health) = tonic_health::server::health_reporter();
                 helpers.spawn(

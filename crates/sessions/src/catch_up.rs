@@ -2,7 +2,6 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
-use parlance_core::plant::{self, Plant};
 use parlance_core::{Caller, RoomId};
 use parlance_delivery::Outlet;
 use parlance_hub::{Listening, RoomState};
@@ -51,12 +50,7 @@ impl Sessions {
                 match subscription {
                     Ok(Some(subscription)) => drop(subscribed.insert(room, subscription)),
                     Ok(None) => {}
-                    Err(error) => {
-                        if plant::is(Plant::OneBadRoom) {
-                            return Err(error.into());
-                        }
-                        open.postpone(room.clone(), cursors.remove(&room), &error);
-                    }
+                    Err(error) => open.postpone(room.clone(), cursors.remove(&room), &error),
                 }
             }
             // Those rows may be older than the subscriptions: read again, now that nothing can
@@ -65,7 +59,7 @@ impl Sessions {
             let mut from = after.clone();
             while !subscribed.is_empty() {
                 let again = self.store.rooms_of(user, from.as_ref(), size).await?;
-                let is_end = again.next.is_none() || plant::is(Plant::RereadPage);
+                let is_end = again.next.is_none();
                 from = again.next;
                 let damaged = again.damaged.into_iter().filter(|room| subscribed.remove(room).is_some());
                 open.postpone_damaged(damaged.collect(), &mut cursors);

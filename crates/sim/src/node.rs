@@ -61,8 +61,8 @@ impl Node {
         store.compare_clocks();
         let parts = Parts {
             room_ids,
-            store: Arc::new(store),
-            registry: registry.clone(),
+            store: parlance_planted::store(Arc::new(store)),
+            registry: parlance_planted::registry(registry.clone()),
             auth: Arc::new(Auth::local(SECRET)),
             clock: Arc::new(BoundedClock::new(monitor)),
             user_rate: None,

@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use parlance_core::plant::{Plant, plant};
+use parlance_planted::{Plant, plant};
 use parlance_sim::{Kind, run};
 
 /// Seeds within which a bug has to show.

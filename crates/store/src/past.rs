@@ -1,6 +1,5 @@
 //! Messages as they stood at an earlier seq.
 
-use parlance_core::plant::{self, Plant};
 use parlance_core::{Entry, PastForms, RoomId};
 
 use crate::error::StoreError;
@@ -54,9 +53,6 @@ pub async fn as_of_within(
     max_events: u64,
 ) -> Result<Vec<Entry>, StoreError> {
     let Some(mut past) = PastForms::of(&entries, until.seq()) else { return Ok(entries) };
-    if plant::is(Plant::PresentForm) {
-        return Ok(entries);
-    }
     let earliest = (until.seq() + 1).saturating_sub(max_events);
     if past.needed().is_some_and(|needed| needed.from < earliest) {
         if let Until::Head(_) = until {

@@ -17,7 +17,6 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlance_cluster::SignalRoom;
 use parlance_core::Caller;
-use parlance_core::plant::{self, Plant};
 use parlance_core::{Cursors, RoomId, UserId};
 use parlance_proto::error::Failure;
 use parlance_proto::v1;
@@ -166,7 +165,7 @@ impl Api {
 /// The id of a room that a page leaves out because it cannot be read now. A store that has failed
 /// as a whole fails the page.
 fn left_out(room: &RoomId, error: Error) -> Result<String, Error> {
-    if plant::is(Plant::OneBadRoom) || matches!(error, Error::Store(StoreError::Failed(_))) {
+    if matches!(error, Error::Store(StoreError::Failed(_))) {
         return Err(error);
     }
     tracing::error!(%room, %error, "cannot read a room, leaving it out of a page");
@@ -212,10 +211,6 @@ impl Access {
     /// What the member may read, by rising seq.
     pub(crate) fn visible(&self) -> Result<Vec<parlance_core::SeqRange>, Error> {
         let info = &self.room.info;
-        if plant::is(Plant::ReadPastHead) {
-            self.member()?;
-            return Ok(vec![parlance_core::SeqRange { from: 1, to: u64::MAX }]);
-        }
         let head = self.room.head().seq();
         let kept = parlance_core::SeqRange { from: info.floor.max(1), to: head };
         let ranges = parlance_core::visible_ranges(self.member()?, info.settings.visibility, head);

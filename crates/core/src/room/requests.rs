@@ -3,7 +3,6 @@ use std::sync::Arc;
 
 use super::command::{Action, Command, Outcome, Refusal};
 use crate::limits::{MAX_RECENT_REQUESTS, MAX_REPEAT_CHECK, REPEAT_WINDOW_MS};
-use crate::plant::{self, Plant};
 use crate::{Body, Emoji, Event, RequestId, Role, Timestamp, UserId};
 
 type Key = (UserId, RequestId);
@@ -154,9 +153,6 @@ impl Requests {
         floor: u64,
         newest: Timestamp,
     ) -> Result<Seen, Refusal> {
-        if plant::is(Plant::ForgetRepeatCheck) {
-            return Ok(Seen::Never);
-        }
         if let Some(done) = self.done(command) {
             return done.repeated_by(command);
         }

@@ -3,7 +3,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use fred::interfaces::FredResult;
 use futures::stream::{FuturesUnordered, StreamExt};
-use parlance_core::plant::{self, Plant};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
@@ -31,7 +30,6 @@ impl Shared {
                 Some(renewed) = renewing.next() => {
                     match renewed {
                         Ok(true) => renewed_at = Instant::now(),
-                        Ok(false) if plant::is(Plant::IgnoreLostLease) => renewed_at = Instant::now(),
                         Ok(false) => return Cause::Lease,
                         Err(error) => tracing::debug!(%error, "the lease was not renewed"),
                     }

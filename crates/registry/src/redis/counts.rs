@@ -3,7 +3,6 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use parlance_core::plant::{self, Plant};
 use tokio::sync::{Notify, oneshot};
 
 /// How many here hold each key, and what Redis has been told of it.
@@ -193,7 +192,6 @@ impl<K: Clone + Eq + Hash> Counts<K> {
                 // The caller may have stopped waiting.
                 late |= answer.send(answered.others).is_err();
             }
-            late &= !plant::is(Plant::LateRegistration);
             missed |= wanted && (late || gone);
             count.waiting = waiting.filter(|waiting| !waiting.then.is_empty());
             if count.waiting.is_some() || (count.holders > 0) != count.told {

@@ -1,9 +1,8 @@
 //! Appends what was decided, delivers and publishes it.
-use parlance_core::plant::{self, Plant};
-use parlance_core::{Append, Chunk, Room, RoomInfo};
+use parlance_core::{Append, Room};
 use parlance_hub::Terms;
 use parlance_store::AppendError;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::Actor;
 use crate::limits::MAX_RACES;
@@ -38,11 +37,7 @@ impl Actor {
                     self.shared.cluster.may_be_untold(&self.id, users);
                 }
                 // Before anyone is answered: a sender without an answer repeats.
-                if plant::is(Plant::AckBeforePublish) {
-                    self.publish_later(after.info().clone(), append.chunk);
-                } else {
-                    self.shared.cluster.publish(after.info(), &append.chunk).await;
-                }
+                self.shared.cluster.publish(after.info(), &append.chunk).await;
                 self.room = Some(after);
                 Ok(())
             }
@@ -58,14 +53,5 @@ impl Actor {
                 Err(error)
             }
         }
-    }
-
-    /// For a planted bug: others are told when the sender has long been answered.
-    fn publish_later(&self, info: RoomInfo, chunk: Chunk) {
-        let cluster = self.shared.cluster.clone();
-        self.shared.tasks.spawn(async move {
-            sleep(std::time::Duration::from_millis(500)).await;
-            cluster.publish(&info, &chunk).await;
-        });
     }
 }

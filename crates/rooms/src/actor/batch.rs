@@ -2,7 +2,6 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use futures::future::join_all;
-use parlance_core::plant::{self, Plant};
 use parlance_core::{Creation, Decision, Draft, Need, Outcome, Room, Settings, Title, Topic, Visibility};
 use parlance_runtime::random;
 use parlance_store::{AppendError, StoreError};
@@ -54,9 +53,6 @@ impl Actor {
             if !draft.can_take_more() {
                 break;
             }
-        }
-        if plant::is(Plant::AckBeforeCommit) {
-            answer_all(std::mem::take(&mut waiting));
         }
         let appended = match draft.finish(random::nonce()) {
             (Some(append), after) => self.append(append, after).await,

@@ -1,7 +1,6 @@
 //! Loads the room, what a decision needs, and what others have appended.
 use parlance_core::limits::{MAX_PAGE_SIZE, MAX_RECENT_REQUESTS};
-use parlance_core::plant::{self, Plant};
-use parlance_core::{Body, Chunk, Event, Need, Overlay, Room, SeqRange, UserId};
+use parlance_core::{Body, Event, Need, Overlay, Room, SeqRange, UserId};
 use parlance_hub::Terms;
 use parlance_store::{StoreError, members};
 
@@ -109,12 +108,6 @@ impl Actor {
                 }
                 return Ok(());
             }
-            if plant::is(Plant::MiddleOfChunk)
-                && let Some(half) = chunks.iter().find_map(half)
-            {
-                let _ = room.apply(&half);
-                return Ok(());
-            }
             for chunk in &chunks {
                 if room.apply(chunk).is_err() {
                     // The log itself has no hole: this was not its continuation.
@@ -133,12 +126,4 @@ impl Actor {
             }
         }
     }
-}
-
-/// For a planted bug: the first half of a chunk, as if it were one.
-fn half(chunk: &Chunk) -> Option<Chunk> {
-    let events = chunk.events().get(..chunk.events().len() / 2)?.to_vec();
-    let last = events.last()?.message_count;
-    let half = Chunk::new(*chunk.nonce(), events, last, chunk.head().member_count())?;
-    Some(half.with_previous(chunk.previous().copied()))
 }

@@ -1,23 +1,91 @@
-//! The subcommands.
+//! The command line.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "this is where we talk to whoever typed the command"
 )]
 
-pub(crate) mod chat;
-pub(crate) mod config;
-pub(crate) mod restored;
-pub(crate) mod serve;
+mod chat;
+mod config;
+mod restored;
+mod serve;
 #[cfg_attr(not(feature = "cluster"), path = "no_tables.rs")]
-pub(crate) mod tables;
-pub(crate) mod token;
+mod tables;
+mod token;
 mod watchdog;
 
-use clap::Subcommand;
+use std::process::ExitCode;
+
+use clap::builder::Resettable;
+use clap::{Arg, Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::Seams;
+
+/// A chat backend: rooms, messages, history, inbox and presence over gRPC, grpc-web,
+/// WebSocket and REST.
+#[derive(Parser)]
+#[command(name = "parlance", version = crate::features::VERSION, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Takes a variable of the environment that is empty for one that is not set: shells and
+/// manifests cannot always leave one out.
+fn without_empty_variables(command: Clap) -> Clap {
+    let is_empty = |arg: &Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    let unset = |arg: Arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg };
+    command.mut_args(unset).mut_subcommands(without_empty_variables)
+}
+
+/// Variables of those who run tests: the bug in a server that has one, and where the server is.
+const OF_TESTS: [&str; 2] = ["PARLANCE_PLANT", "PARLANCE_BIN"];
+
+/// Variables named as ours are, of which none of the commands knows. A misspelt one would leave a
+/// setting at its default without a word.
+fn unknown_variables(command: &Clap) -> Vec<String> {
+    fn known(command: &Clap) -> Vec<std::ffi::OsString> {
+        let own = command.get_arguments().filter_map(|arg| arg.get_env().map(ToOwned::to_owned));
+        own.chain(command.get_subcommands().flat_map(known)).collect()
+    }
+    let known = known(command);
+    // Kubernetes tells every container of a service `parlance` by variables of such names.
+    let is_ours =
+        |name: &str| name.starts_with("PARLANCE_") && !name.contains("_SERVICE_") && !name.contains("_PORT");
+    let set = std::env::vars_os().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name);
+    let unknown = set.filter(|name| !known.contains(name) && OF_TESTS.iter().all(|other| name != other));
+    unknown.filter_map(|name| name.into_string().ok()).filter(|name| is_ours(name)).collect()
+}
+
+/// Runs the command that was typed.
+pub fn main(seams: Seams) -> ExitCode {
+    for name in unknown_variables(&Cli::command()) {
+        warn(&format!("there is no variable {name}; see parlance serve --help"));
+    }
+    let matches = without_empty_variables(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let result = match cli.command {
+        Command::Serve(arguments) => serve::run(*arguments, seams),
+        Command::Config(arguments) => config::run(arguments),
+        Command::Tables(arguments) => tables::run(&arguments),
+        Command::Restored(arguments) => restored::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
+        Command::Chat(arguments) => chat::run(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
 
 #[derive(Subcommand)]
-pub(crate) enum Command {
+enum Command {
     /// Run the server
     Serve(Box<serve::Arguments>),
     /// Check the configuration of a server
@@ -32,10 +100,10 @@ pub(crate) enum Command {
     Chat(chat::Arguments),
 }
 
-pub(crate) fn warn(message: &str) {
+fn warn(message: &str) {
     eprintln!("warning: {message}");
 }
 
-pub(crate) fn complain(error: &anyhow::Error) {
+fn complain(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
 }

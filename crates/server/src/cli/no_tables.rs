@@ -1,7 +1,7 @@
 //! In place of `tables` where DynamoDB is not built in.
 
+use crate::features::require_cluster;
 use clap::Args;
-use parlance_server::features::require_cluster;
 
 #[derive(Args)]
 pub(crate) struct Arguments {

@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
+use crate::config::TABLE_PREFIX;
+use crate::features::require_cluster;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use parlance_server::config::TABLE_PREFIX;
-use parlance_server::features::require_cluster;
 use parlance_store::{Embedded, Options};
 
 /// A copied data directory, and copied tables, are noticed without this. A restored volume or

@@ -3,11 +3,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::{Config, Identity, Node, Options, Role, StoreConfig};
+use crate::{Seams, Server};
 use anyhow::{Context, bail};
 use clap::Args;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use parlance_server::Server;
-use parlance_server::config::{Config, Identity, Node, Options, Role, StoreConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -41,7 +41,7 @@ pub(super) fn log_filter(config: &Config) -> anyhow::Result<EnvFilter> {
     Ok(filter.add_directive("tungstenite=info".parse()?))
 }
 
-pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: Arguments, seams: Seams) -> anyhow::Result<()> {
     let config = arguments.into_config()?;
     tracing_subscriber::fmt()
         .with_env_filter(log_filter(&config)?)
@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(seconds) => Some(watchdog::start(runtime.handle(), seconds)?),
         None => None,
     };
-    let served = runtime.block_on(serve(&config));
+    let served = runtime.block_on(serve(&config, seams));
     drop(watchdog);
     served
 }
@@ -79,13 +79,13 @@ async fn keep_up(metrics: PrometheusHandle) {
     }
 }
 
-async fn serve(config: &Config) -> anyhow::Result<()> {
+async fn serve(config: &Config, seams: Seams) -> anyhow::Result<()> {
     let metrics = recorder()?;
     tokio::spawn(keep_up(metrics.clone()));
     // Before anything is served: a signal in between would otherwise end the process.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let server = Box::pin(Server::start(config, Some(metrics))).await?;
+    let server = Box::pin(Server::start(config, Some(metrics), seams)).await?;
     greet(config, &server)?;
     let failed = tokio::select! {
         _ = terminate.recv() => None,
@@ -109,7 +109,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
     let (address, admin) = (server.address(), server.admin_address());
     let mut out = std::io::stdout().lock();
-    writeln!(out, "parlance {} serves", parlance_server::features::VERSION)?;
+    writeln!(out, "parlance {} serves", crate::features::VERSION)?;
     writeln!(out)?;
     let s = if config.tls.is_some() { "s" } else { "" };
     let url = format!("http{s}://{address}");

@@ -1,7 +1,7 @@
+use crate::clock_error;
+use crate::config::TABLE_PREFIX;
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
-use parlance_server::clock_error;
-use parlance_server::config::TABLE_PREFIX;
 use parlance_store::{Dynamo, DynamoOptions, TableOptions};
 
 /// Region, credentials and endpoint come from the usual settings of AWS.

@@ -1,11 +1,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::existing_local_key;
 use anyhow::Context;
 use clap::Args;
 use parlance_api::auth::Auth;
 use parlance_core::{Clock as _, SystemClock, UserId};
-use parlance_server::existing_local_key;
 
 /// Works while the server runs, and once it has run. Servers with --jwt-secret-file or
 /// --jwt-public-key take tokens of your own backend only.

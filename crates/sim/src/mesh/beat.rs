@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use parlance_core::plant::{self, Plant};
+use parlance_planted::Plant;
+use parlance_registry::numbering::Loss;
 use parlance_registry::{Health, NodeId, Notice};
 use tokio::time::{Instant, sleep};
 
@@ -97,10 +98,6 @@ fn look(mesh: &Mesh, node: &NodeId, paused: bool) -> Found {
 
 /// Registers users again whose registration is gone.
 fn refresh(mesh: &Mesh, node: &NodeId) {
-    if plant::is(Plant::IgnoreLostLease) {
-        // It would make up for the planted bug within the half minute.
-        return;
-    }
     let mut state = mesh.state();
     let Some(slot) = state.nodes.get_mut(node) else { return };
     slot.refresh_in = slot.refresh_in.saturating_sub(1);
@@ -127,7 +124,8 @@ fn refresh(mesh: &Mesh, node: &NodeId) {
 fn count_losses(mesh: &Mesh, node: &NodeId, slot: &mut Slot) {
     let (known, follows) = (&slot.known, &slot.follows);
     let is_alive = |other: &str| known.keys().any(|node| node.as_str() == other);
-    let losses = slot.arrivals.tick(is_alive, |channel| is_followed(follows, channel));
+    let mut losses = slot.arrivals.tick(is_alive, |channel| is_followed(follows, channel));
+    losses.retain(|loss| *loss != Loss::Gap || !parlance_planted::is(Plant::UncountedLoss));
     if !losses.is_empty() || std::mem::take(&mut slot.missed) {
         mesh.weather.trouble(Some(node), HEARTBEAT);
         mesh.weather.trace().line(format_args!("{node} has missed something: {losses:?}"));
@@ -162,12 +160,9 @@ async fn recover(mesh: &Arc<Mesh>, node: &NodeId) {
     if slot.notices.try_send(Notice::Missed).is_err() {
         slot.must_recover = true;
     }
-    let held = state.holds_lease(node);
-    if !plant::is(Plant::IgnoreLostLease) || held {
-        state.end_lease(node);
-        for user in &users {
-            state.register(user, node);
-        }
+    state.end_lease(node);
+    for user in &users {
+        state.register(user, node);
     }
     state.unsubscribe_all(node);
     for room in rooms {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use parlance_core::{Body, Chunk, Event, Message, Nonce, Text, Unknown};
+use parlance_planted::Plant;
 use parlance_proto::cluster::v1::envelope::Content;
 use parlance_proto::cluster::v1::{ChunkHint, Envelope};
 use parlance_proto::stored;
@@ -27,7 +28,11 @@ pub(super) fn successor(payload: &Bytes, dice: &Dice) -> Option<Bytes> {
         ..last.clone()
     };
     let forged = Chunk::new(nonce(dice), vec![event], message_count, chunk.head().member_count())?;
-    let forged = forged.with_previous(dice.chance(700).then(|| nonce(dice)));
+    let mut previous = dice.chance(700).then(|| nonce(dice));
+    if parlance_planted::is(Plant::TrustHints) {
+        previous = Some(*chunk.nonce());
+    }
+    let forged = forged.with_previous(previous);
     let hint = ChunkHint { chunk: Some(stored::chunk(&forged)), ..hint };
     Some(Envelope { content: Some(Content::Chunk(hint)) }.encode_to_vec().into())
 }

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use parlance_core::plant::{self, Plant};
 use parlance_core::{RoomId, UserId};
+use parlance_planted::Plant;
 use parlance_registry::{Health, NodeId, Notice, Registry, RegistryError, To};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
@@ -88,7 +88,7 @@ impl NodeRegistry {
             let Some(slot) = state.nodes.get_mut(&this.node) else { return false };
             if slot.sessions.contains_key(&user) {
                 let gone = !slot.confirmed.insert(user.clone()) && !found;
-                slot.missed |= gone || late && !plant::is(Plant::LateRegistration);
+                slot.missed |= gone || late && !parlance_planted::is(Plant::LateRegistration);
                 state.register(&user, &this.node);
                 !before
             } else {
@@ -180,7 +180,7 @@ impl Registry for NodeRegistry {
             let mut state = this.mesh.state();
             let Some(slot) = state.nodes.get_mut(&this.node) else { return };
             if slot.follows.contains_key(&room) {
-                slot.missed |= late && !plant::is(Plant::LateRegistration);
+                slot.missed |= late && !parlance_planted::is(Plant::LateRegistration);
                 state.rooms.entry(room).or_default().insert(this.node.clone());
             }
         };

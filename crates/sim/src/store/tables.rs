@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use parlance_core::plant::{self, Plant};
 use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, RoomIdKey, RoomInfo,
     SeqRange, Timestamp, UserId,
@@ -125,7 +124,7 @@ impl Tables {
         match row.log.get(&first) {
             // Its own first try, whose answer was lost.
             Some(there) if there.nonce() == append.chunk.nonce() => return Ok(()),
-            Some(_) if !plant::is(Plant::SkipFence) => return Err(AppendError::HeadMoved),
+            Some(_) => return Err(AppendError::HeadMoved),
             _ => {}
         }
         self.write(room, append);

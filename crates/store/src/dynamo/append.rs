@@ -2,7 +2,6 @@
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
-use parlance_core::plant::{self, Plant};
 use parlance_core::{Append, Chunk, Creation, RoomId};
 
 use super::backoff::{MAX_CONFLICTS, pause};
@@ -56,14 +55,13 @@ impl Dynamo {
         let item = messages::chunk_item(room, chunk);
         let size = item::size(&item);
         let attempts = Attempts::default();
-        let fence = if plant::is(Plant::SkipFence) { "attribute_exists(#q) OR " } else { "" };
         for attempt in 0..MAX_CONFLICTS {
             let answer = self
                 .client
                 .put_item()
                 .table_name(&self.tables.messages)
                 .set_item(Some(item.clone()))
-                .condition_expression(format!("{fence}attribute_not_exists(#q)"))
+                .condition_expression("attribute_not_exists(#q)")
                 .expression_attribute_names("#q", messages::SEQ)
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)

@@ -1,7 +1,7 @@
 //! What a run is made of: how large a world, what its clients do, what strikes. Everything
 //! at once, or one thing that brings a certain kind of bug out.
 
-use parlance_core::plant::Plant;
+use parlance_planted::Plant;
 
 use super::history::At;
 use super::schedule::Class;
@@ -127,25 +127,22 @@ impl Profile {
                 profile.weights = JUST_SENDS;
             }
             // Who has left, and who came later, asks for what is not theirs.
-            Plant::ReadPastHead | Plant::PresentForm => {
+            Plant::ReadPastHead => {
                 profile.size = Size { clients: 36, rooms: 12, members: 10, groups_only: false };
                 profile.faults = clients_only;
                 profile.weights.churn = 10;
                 profile.weights.page = 40;
             }
-            // Takes somebody who publishes what is not true: see the simulation.
-            Plant::TrustHints | Plant::FromTheFuture => {}
-            // Takes a Redis that loses single messages, or stalls while a session opens: see the
-            // simulation.
-            Plant::UncountedLoss | Plant::LateRegistration => {}
-            // Takes a node whose clock is wrong, or a moment that is hardly ever met: see the simulation.
-            Plant::TrustClock => {}
-            // Seen by tests of a single node.
-            Plant::RereadPage | Plant::CreateInCaller | Plant::OneBadRoom => {}
             Plant::ForgetRepeatCheck => {
                 profile.faults = clients_only;
                 profile.weights.repeat = 20;
             }
+            // Those that only the simulation can make, see `Plant::REAL`.
+            Plant::TrustHints
+            | Plant::LateRegistration
+            | Plant::UncountedLoss
+            | Plant::FromTheFuture
+            | Plant::TrustClock => {}
         }
         profile
     }
