@@ -6,6 +6,7 @@ use parlance_cluster::{Cluster, Departure, Pace, Recovery};
 use parlance_core::evict::survivors;
 use parlance_core::{Clock, UserId};
 use parlance_hub::Hub;
+use parlance_inbox::{InboxView, LogInbox};
 use parlance_registry::Registry;
 use parlance_rooms::Rooms;
 use parlance_runtime::map::Map;
@@ -82,6 +83,7 @@ pub struct Api {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) profiles: Arc<Profiles>,
     pub(crate) gate: Gate,
+    pub(crate) inbox: Arc<dyn InboxView>,
     pub(crate) known_users: Map<UserId, ()>,
     pub(crate) turns: Arc<Turns>,
     pub(crate) departure: Departure,
@@ -120,6 +122,7 @@ impl Api {
             presence_grace,
             sizes: &sizes.sessions,
         });
+        let inbox = Arc::new(LogInbox::new(store.clone(), sizes.inbox_concurrency));
         let rooms = Rooms::new(parlance_rooms::Parts {
             store,
             hub: hub.clone(),
@@ -146,6 +149,7 @@ impl Api {
             sessions,
             profiles,
             gate,
+            inbox,
             known_users,
             turns: Arc::default(),
             departure,

@@ -11,8 +11,8 @@ use parlance_core::{
     UserId,
 };
 use parlance_store::{
-    AppendError, Created, Embedded, OpenError, Options, RoomIds, Store, StoreError, StoredRoom, User,
-    UserRoom, UserRooms,
+    AppendError, Created, Embedded, LogStore, MarkStore, MemberStore, OpenError, Options, RoomIds, Store,
+    StoreError, StoredRoom, User, UserRoom, UserRooms, UserStore,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -182,15 +182,7 @@ impl ControlledStore {
 }
 
 #[async_trait]
-impl Store for ControlledStore {
-    async fn identity(&self) -> Result<String, StoreError> {
-        self.inner.identity().await
-    }
-
-    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
-        self.inner.room_ids().await
-    }
-
+impl LogStore for ControlledStore {
     async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
         let fail = |left: usize| left.checked_sub(1);
         if self.failing_creations.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fail).is_ok() {
@@ -274,7 +266,10 @@ impl Store for ControlledStore {
     async fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError> {
         self.inner.count_deleted(room, range).await
     }
+}
 
+#[async_trait]
+impl MemberStore for ControlledStore {
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
         self.begin_read_of(room, "member").await;
         if self.damaged_rows.lock().unwrap_or_else(PoisonError::into_inner).contains(user) {
@@ -332,7 +327,10 @@ impl Store for ControlledStore {
         }
         self.inner.user_room(user, room).await
     }
+}
 
+#[async_trait]
+impl MarkStore for ControlledStore {
     async fn advance(
         &self,
         user: &UserId,
@@ -348,6 +346,13 @@ impl Store for ControlledStore {
         cursors
     }
 
+    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
+        self.inner.set_hidden(user, room, hidden).await
+    }
+}
+
+#[async_trait]
+impl UserStore for ControlledStore {
     async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
         self.count("create_user");
         if self.stalls_users.load(Ordering::SeqCst) {
@@ -361,16 +366,23 @@ impl Store for ControlledStore {
         self.inner.user(id).await
     }
 
-    async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
-        self.inner.set_hidden(user, room, hidden).await
-    }
-
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
         self.inner.users(after, limit).await
     }
 
     async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
         self.inner.rename_user(id, name, at).await
+    }
+}
+
+#[async_trait]
+impl Store for ControlledStore {
+    async fn identity(&self) -> Result<String, StoreError> {
+        self.inner.identity().await
+    }
+
+    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
+        self.inner.room_ids().await
     }
 
     async fn failed(&self) -> String {

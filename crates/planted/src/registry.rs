@@ -9,7 +9,7 @@ use parlance_registry::{Health, NodeId, Notice, Registry, RegistryError, To};
 use parlance_runtime::random;
 use tokio::sync::{mpsc, watch};
 
-use crate::Plant;
+use crate::plant::Plant;
 
 /// How long a publish is put off: the sender was answered, and its node can die meanwhile.
 const PUT_OFF: Duration = Duration::from_millis(500);

@@ -8,10 +8,11 @@ use parlance_core::{
     RoomId, SeqRange, Timestamp, Unknown, UserId,
 };
 use parlance_store::{
-    AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom, UserRooms,
+    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom, User,
+    UserRoom, UserRooms, UserStore,
 };
 
-use crate::Plant;
+use crate::plant::Plant;
 
 /// A store with a bug.
 pub(crate) struct PlantedStore {
@@ -81,15 +82,7 @@ fn half(chunk: &Chunk) -> Option<Chunk> {
 }
 
 #[async_trait]
-impl Store for PlantedStore {
-    async fn identity(&self) -> Result<String, StoreError> {
-        self.inner.identity().await
-    }
-
-    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
-        self.inner.room_ids().await
-    }
-
+impl LogStore for PlantedStore {
     async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
         self.inner.create_room(creation).await
     }
@@ -165,7 +158,10 @@ impl Store for PlantedStore {
     async fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError> {
         self.inner.count_deleted(room, range).await
     }
+}
 
+#[async_trait]
+impl MemberStore for PlantedStore {
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
         Ok(self.inner.member(room, user).await?.map(|member| self.member(member)))
     }
@@ -195,7 +191,10 @@ impl Store for PlantedStore {
     async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
         self.inner.user_room(user, room).await
     }
+}
 
+#[async_trait]
+impl MarkStore for PlantedStore {
     async fn advance(
         &self,
         user: &UserId,
@@ -217,7 +216,10 @@ impl Store for PlantedStore {
     async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
         self.inner.set_hidden(user, room, hidden).await
     }
+}
 
+#[async_trait]
+impl UserStore for PlantedStore {
     async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
         self.inner.create_user(user).await
     }
@@ -232,6 +234,17 @@ impl Store for PlantedStore {
 
     async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
         self.inner.rename_user(id, name, at).await
+    }
+}
+
+#[async_trait]
+impl Store for PlantedStore {
+    async fn identity(&self) -> Result<String, StoreError> {
+        self.inner.identity().await
+    }
+
+    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
+        self.inner.room_ids().await
     }
 
     async fn last_note(&self) -> Result<Option<String>, StoreError> {

@@ -291,10 +291,10 @@ impl RoomStream {
 
 #[cfg(test)]
 mod tests {
+    use parlance_store::LogStore;
     use std::sync::atomic::Ordering;
 
     use parlance_hub::Terms;
-    use parlance_store::Store as _;
 
     use super::*;
     use crate::testing::{TestNode, say, user};

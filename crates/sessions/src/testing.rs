@@ -14,7 +14,7 @@ use parlance_proto::error::Failure;
 use parlance_proto::v1;
 use parlance_registry::{Local, NodeId, Registry};
 use parlance_rooms::Rooms;
-use parlance_store::Store as _;
+
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +23,7 @@ use v1::client_frame::Operation;
 use v1::reply::Result as Reply;
 
 use crate::{Error, Marks, NotAcknowledged, Operations, Parts, Sessions, Sizes};
+use parlance_store::LogStore;
 
 /// A node with nobody beside it.
 pub(crate) struct TestNode {

@@ -1,9 +1,9 @@
 use parlance_core::{Clock as _, SystemClock};
 
+use crate::StoredRoom;
 use crate::error::StoreError;
 use crate::hex::hex;
 use crate::random::random;
-use crate::store::StoredRoom;
 
 /// What tells one store from any other, its copies and restored backups included.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod consumers;
+mod created;
 #[cfg(feature = "dynamodb")]
 mod dynamo;
 mod embedded;
@@ -15,16 +16,26 @@ mod feed_record;
 mod hex;
 mod identity;
 mod limits;
+mod log_store;
+mod mark_store;
+mod member_store;
 pub mod members;
 pub mod past;
 mod random;
 mod record;
 mod room_ids;
 mod store;
+mod until;
+mod user_store;
 
+pub use created::Created;
 #[cfg(feature = "dynamodb")]
 pub use dynamo::{Dynamo, DynamoOptions, OtherFleet, TableOptions, TableReport};
 pub use embedded::{Durability, Embedded, OpenError, Options};
 pub use error::{AppendError, StoreError};
+pub use log_store::{LogStore, StoredRoom};
+pub use mark_store::MarkStore;
+pub use member_store::{MemberStore, UserRoom, UserRooms};
 pub use room_ids::RoomIds;
-pub use store::{Created, Store, StoredRoom, User, UserRoom, UserRooms};
+pub use store::Store;
+pub use user_store::{User, UserStore};

@@ -5,24 +5,7 @@ use parlance_core::{Entry, PastForms, RoomId};
 use crate::error::StoreError;
 use crate::limits::{MAX_PAST_EVENTS, PAST_PAGE};
 use crate::store::Store;
-
-/// The last seq that a reader may see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Until {
-    /// Of a member: the room's head when they were authorised.
-    Head(u64),
-    /// Of a former member: where they left.
-    Left(u64),
-}
-
-impl Until {
-    /// That seq.
-    pub fn seq(self) -> u64 {
-        match self {
-            Self::Head(seq) | Self::Left(seq) => seq,
-        }
-    }
-}
+pub use crate::until::Until;
 
 /// `entries` as they stood at `until`. Reads the log only where a message was changed after that: for
 /// members, in a race with a change.

@@ -14,7 +14,7 @@ use contract::fixture::{AnyStore, NOW, Node, edit, group, profile, unique, user}
 use feed_contract::consumers::AnyConsumers;
 use feed_contract::feed::AnyFeed;
 use parlance_core::{Cursors, Mark, Name, SeqRange};
-use parlance_store::{Embedded, OpenError, Options, Store, StoreError};
+use parlance_store::{Embedded, OpenError, Options, Store, StoreError, UserStore};
 use tempfile::TempDir;
 
 fn open_in(dir: &Path) -> Result<Embedded, OpenError> {

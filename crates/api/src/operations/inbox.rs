@@ -1,22 +1,33 @@
 use futures::{StreamExt, TryStreamExt};
 use parlance_cluster::SignalRoom;
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
-use parlance_core::{Body, Cursors, Entry, Head, Mark, Member, Refusal, RoomId, Unread, UserId};
+use parlance_core::{Cursors, Mark, Member, Refusal, RoomId, UserId};
 use parlance_delivery::SharedFrame;
+use parlance_inbox::{InboxQuery, InboxRow, unread};
 use parlance_proto::{convert, v1};
 use parlance_runtime::own_task::run_to_end;
-use parlance_store::UserRoom;
-use parlance_store::past::as_of;
 use prost::Message as _;
 
+use super::parse;
 use super::views::room_to_proto;
-use super::{Access, parse};
 use crate::gate::Admitted;
 use crate::limits::MAX_PAGE_BYTES;
 use crate::{Api, Error};
 
-/// Events at the end of a room among which its last message is looked for.
-const LAST_MESSAGE_SCAN: usize = 50;
+fn entry_to_proto(row: InboxRow) -> v1::InboxEntry {
+    let InboxRow { room, member, cursors, unread, hidden, last_message } = row;
+    let peer = room.info.direct_pair.as_ref().map(|(a, b)| if *a == member.user { b } else { a });
+    v1::InboxEntry {
+        membership: Some(convert::member(&member)),
+        last_message: last_message.map(|entry| convert::entry(room.info.id.as_str(), &entry)),
+        unread_count: unread,
+        read: Some(convert::read_mark(cursors.read)),
+        delivered_seq: cursors.delivered,
+        peer_id: peer.map(|peer| peer.as_str().to_owned()).unwrap_or_default(),
+        hidden,
+        room: Some(room_to_proto(&room)),
+    }
+}
 
 impl Api {
     pub(crate) async fn list_inbox(
@@ -26,24 +37,19 @@ impl Api {
     ) -> Result<v1::ListInboxResponse, Error> {
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, RoomId::parse)?;
-        let page = self.store().rooms_of(&caller.user, after.as_ref(), size).await?;
+        let user = caller.user.clone();
+        let query = InboxQuery { user, after, size, include_hidden: request.include_hidden };
+        let mut page = self.inbox.page(query).await?;
         let mut next_page_token = page.next.map(|next| next.to_string()).unwrap_or_default();
-        let active = page.rows.into_iter().filter(|room| room.member.is_active());
-        let mut looked_up = futures::stream::iter(active)
-            .map(|row| async {
-                let room = row.room.clone();
-                (room, self.inbox_entry(row, request.include_hidden).await)
-            })
-            .buffered(self.sizes().inbox_concurrency);
         let mut entries: Vec<v1::InboxEntry> = Vec::new();
         let mut unreadable_room_ids: Vec<String> = page.damaged.iter().map(RoomId::to_string).collect();
         let mut bytes = 0;
-        while let Some((room, entry)) = looked_up.next().await {
-            let entry = match entry {
-                Ok(Some(entry)) => entry,
+        while let Some((room, row)) = page.rooms.next().await {
+            let entry = match row {
+                Ok(Some(row)) => entry_to_proto(row),
                 Ok(None) => continue,
                 Err(error) => {
-                    unreadable_room_ids.push(super::left_out(&room, error)?);
+                    unreadable_room_ids.push(super::left_out(&room, error.into())?);
                     continue;
                 }
             };
@@ -57,61 +63,6 @@ impl Api {
             entries.push(entry);
         }
         Ok(v1::ListInboxResponse { entries, next_page_token, unreadable_room_ids })
-    }
-
-    async fn inbox_entry(
-        &self,
-        user_room: UserRoom,
-        include_hidden: bool,
-    ) -> Result<Option<v1::InboxEntry>, Error> {
-        let id = &user_room.room.clone();
-        let Some(room) = self.store().room(id).await? else { return Ok(None) };
-        let mut row = user_room;
-        if row.cursors.read.seq < room.head().seq() {
-            // The list need not know of one's own latest messages. And it is older than the room:
-            // they may have been removed before what is in it now.
-            row = self.store().user_room(&row.member.user, id).await?.unwrap_or(row);
-        }
-        let hidden = row.is_hidden(room.head());
-        if hidden && !include_hidden {
-            return Ok(None);
-        }
-        let member = row.member.as_of(room.head().seq());
-        let Some(member) = member.filter(Member::is_active) else { return Ok(None) };
-        let cursors = row.cursors;
-        let unread_count = self.unread(id, room.head(), cursors.read).await?;
-        let peer = room.info.direct_pair.as_ref().map(|(a, b)| {
-            let peer = if *a == member.user { b } else { a };
-            peer.as_str().to_owned()
-        });
-        let room_proto = room_to_proto(&room);
-        let access = Access { room, member: Some(member) };
-        let last_message = self.last_message(id, &access).await?;
-        Ok(Some(v1::InboxEntry {
-            room: Some(room_proto),
-            membership: access.member.as_ref().map(convert::member),
-            last_message: last_message.map(|entry| convert::entry(id.as_str(), &entry)),
-            unread_count,
-            read: Some(convert::read_mark(cursors.read)),
-            delivered_seq: cursors.delivered,
-            peer_id: peer.unwrap_or_default(),
-            hidden,
-        }))
-    }
-
-    /// The last message that is visible, if it is among the last [`LAST_MESSAGE_SCAN`] visible events.
-    async fn last_message(&self, id: &RoomId, access: &Access) -> Result<Option<Entry>, Error> {
-        let mut left = LAST_MESSAGE_SCAN;
-        for range in access.visible()?.into_iter().rev() {
-            let tail = self.store().read(id, range, left, true).await?;
-            left = left.saturating_sub(tail.len());
-            let tail = as_of(self.store(), id, access.until()?, tail).await?;
-            let last = tail.into_iter().rev().find(|entry| matches!(entry.event.body, Body::Message(_)));
-            if last.is_some() || left == 0 {
-                return Ok(last);
-            }
-        }
-        Ok(None)
     }
 
     pub(crate) async fn set_room_hidden(
@@ -147,7 +98,7 @@ impl Api {
         let cursors = self.advance(&caller.user, &room, Cursors { delivered: 0, read }).await?;
         Ok(v1::MarkReadResponse {
             read: Some(convert::read_mark(cursors.read)),
-            unread_count: self.unread(&id, room.head, cursors.read).await?,
+            unread_count: unread(self.store(), &id, room.head, cursors.read).await?,
         })
     }
 
@@ -176,16 +127,6 @@ impl Api {
         let mut cursors = row.map(|row| row.cursors).unwrap_or_default();
         cursors.advance(Cursors { delivered: 0, read });
         Ok(cursors.read)
-    }
-
-    /// Messages after `read` that are not deleted.
-    async fn unread(&self, room: &RoomId, head: Head, read: Mark) -> Result<u64, Error> {
-        let unread = Unread::new(head, read);
-        let deleted = match unread.deleted_in() {
-            Some(range) => self.store().count_deleted(room, range).await?,
-            None => 0,
-        };
-        Ok(unread.less_deleted(deleted))
     }
 
     pub(crate) async fn acknowledge_delivery(

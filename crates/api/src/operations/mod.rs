@@ -196,9 +196,7 @@ impl Access {
 
     /// The last seq that the member may see.
     pub(crate) fn until(&self) -> Result<Until, Error> {
-        let head = self.room.head().seq();
-        let member = self.member()?;
-        Ok(if member.is_active() { Until::Head(head) } else { Until::Left(member.changed_at().min(head)) })
+        Ok(self.room.until(self.member()?))
     }
 
     /// Whether the member may see the message at `seq`, kept or not.
@@ -210,10 +208,6 @@ impl Access {
 
     /// What the member may read, by rising seq.
     pub(crate) fn visible(&self) -> Result<Vec<parlance_core::SeqRange>, Error> {
-        let info = &self.room.info;
-        let head = self.room.head().seq();
-        let kept = parlance_core::SeqRange { from: info.floor.max(1), to: head };
-        let ranges = parlance_core::visible_ranges(self.member()?, info.settings.visibility, head);
-        Ok(ranges.into_iter().filter_map(|range| range.intersect(kept)).collect())
+        Ok(self.room.visible_to(self.member()?))
     }
 }

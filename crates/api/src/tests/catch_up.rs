@@ -1,10 +1,11 @@
 //! Opening sessions while rooms change or cannot be read.
 use parlance_core::RoomId;
 use parlance_proto::v1;
-use parlance_store::Store as _;
+
 use v1::server_frame::Frame;
 
 use crate::testing::{Conversation, TestNode, caller, group, say, soon, user};
+use parlance_store::LogStore;
 
 async fn rooms(node: &TestNode, count: usize) -> Vec<RoomId> {
     node.store.answer_all();

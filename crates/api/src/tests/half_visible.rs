@@ -1,11 +1,11 @@
 //! Lists of members that were read while a change was half visible: its chunk, and not yet its rows.
 use parlance_core::{Action, Command, Member, RequestId, RoomId, UserId};
 use parlance_core::{Role, limits::MAX_PAGE_SIZE};
-use parlance_store::Store as _;
 
 use super::outage::start;
 use crate::Api;
 use crate::testing::{TestNode, add, caller, group, remove, say, user};
+use parlance_store::MemberStore;
 
 async fn rows(node: &TestNode, room: &RoomId) -> Vec<Member> {
     node.store.members(room, None, MAX_PAGE_SIZE).await.unwrap()

@@ -4,12 +4,13 @@ use std::time::Duration;
 use parlance_core::RoomId;
 use parlance_hub::Terms;
 use parlance_proto::v1;
-use parlance_store::Store as _;
+
 use tokio::time::Instant;
 use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
 use crate::testing::{Conversation, TestNode, add, add_by, caller, group, remove, remove_by, say, soon};
+use parlance_store::LogStore;
 
 /// A node with two groups of alice and bob.
 async fn two_rooms() -> (TestNode, RoomId, RoomId) {

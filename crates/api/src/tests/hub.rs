@@ -7,7 +7,7 @@ use parlance_core::{
     Append, Body, Chunk, Event, RequestId, RoomId, Settings, Timestamp, Unknown, Visibility,
 };
 use parlance_proto::v1;
-use parlance_store::Store;
+use parlance_store::LogStore;
 use v1::event::Body as Seen;
 use v1::server_frame::Frame;
 

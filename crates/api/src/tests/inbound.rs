@@ -8,10 +8,10 @@ use parlance_hub::{Mailbox, Terms, Waken};
 use parlance_proto::cluster::v1::{Forward, SignalHint};
 use parlance_proto::v1;
 use parlance_registry::Notice;
-use parlance_store::Store as _;
 
 use super::receive;
 use crate::testing::{TestNode, add, caller, group, remove, say, soon, user};
+use parlance_store::LogStore;
 
 fn signals(mailbox: &Mailbox) -> usize {
     let mut signals = 0;

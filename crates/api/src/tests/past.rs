@@ -2,7 +2,7 @@
 use parlance_core::{Body, Entry, RoomId, SeqRange};
 use parlance_proto::v1;
 use parlance_store::past::{Until, as_of_within};
-use parlance_store::{Store as _, StoreError};
+use parlance_store::{LogStore, StoreError};
 
 use crate::testing::{TestNode, caller, group};
 

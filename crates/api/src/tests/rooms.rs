@@ -8,7 +8,7 @@ use parlance_proto::cluster::v1::{Envelope, envelope::Content};
 use parlance_proto::v1;
 use parlance_rooms::Error;
 use parlance_runtime::random;
-use parlance_store::{Store as _, StoreError};
+use parlance_store::{LogStore, StoreError};
 use prost::Message as _;
 use tokio::time::{Instant, sleep};
 use v1::client_frame::Operation;

@@ -1,8 +1,8 @@
 use parlance_hub::Listening;
-use parlance_store::Store as _;
 
 use super::*;
 use crate::testing::{TestNode, group, soon, user};
+use parlance_store::MemberStore;
 
 struct Device {
     node: TestNode,

@@ -8,7 +8,8 @@ use parlance_core::{
 };
 use parlance_planted::Plant;
 use parlance_store::{
-    AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom, UserRooms,
+    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom, User,
+    UserRoom, UserRooms, UserStore,
 };
 use tokio::time::sleep;
 
@@ -119,15 +120,7 @@ impl NodeStore {
 }
 
 #[async_trait]
-impl Store for NodeStore {
-    async fn identity(&self) -> Result<String, StoreError> {
-        Ok(self.memory.tables().identity.clone())
-    }
-
-    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
-        Ok(self.memory.tables().room_ids.clone())
-    }
-
+impl LogStore for NodeStore {
     async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
         self.note_times(&creation.append);
         let created = self.write(|tables| tables.create(creation)).await?;
@@ -202,7 +195,10 @@ impl Store for NodeStore {
     async fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError> {
         self.read(|tables| tables.count_deleted(room, range)).await
     }
+}
 
+#[async_trait]
+impl MemberStore for NodeStore {
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
         self.read(|tables| tables.member(room, user)).await
     }
@@ -232,7 +228,10 @@ impl Store for NodeStore {
     async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
         self.read(|tables| tables.user_room(user, room)).await
     }
+}
 
+#[async_trait]
+impl MarkStore for NodeStore {
     async fn advance(
         &self,
         user: &UserId,
@@ -245,7 +244,10 @@ impl Store for NodeStore {
     async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
         self.write(|tables| tables.set_hidden(user, room, hidden)).await
     }
+}
 
+#[async_trait]
+impl UserStore for NodeStore {
     async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
         self.write(|tables| tables.create_user(user)).await
     }
@@ -260,6 +262,17 @@ impl Store for NodeStore {
 
     async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
         self.write(|tables| tables.rename_user(id, name, at)).await
+    }
+}
+
+#[async_trait]
+impl Store for NodeStore {
+    async fn identity(&self) -> Result<String, StoreError> {
+        Ok(self.memory.tables().identity.clone())
+    }
+
+    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
+        Ok(self.memory.tables().room_ids.clone())
     }
 
     async fn last_note(&self) -> Result<Option<String>, StoreError> {

@@ -6,7 +6,8 @@ use parlance_core::{
     UserId,
 };
 use parlance_store::{
-    AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom, UserRooms,
+    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom, User,
+    UserRoom, UserRooms, UserStore,
 };
 
 use super::Tables;
@@ -24,15 +25,7 @@ impl MemoryStore {
 }
 
 #[async_trait]
-impl Store for MemoryStore {
-    async fn identity(&self) -> Result<String, StoreError> {
-        Ok(self.tables().identity.clone())
-    }
-
-    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
-        Ok(self.tables().room_ids.clone())
-    }
-
+impl LogStore for MemoryStore {
     async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
         Ok(self.tables().create(creation))
     }
@@ -74,7 +67,10 @@ impl Store for MemoryStore {
     async fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError> {
         Ok(self.tables().count_deleted(room, range))
     }
+}
 
+#[async_trait]
+impl MemberStore for MemoryStore {
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
         Ok(self.tables().member(room, user))
     }
@@ -104,7 +100,10 @@ impl Store for MemoryStore {
     async fn user_room(&self, user: &UserId, room: &RoomId) -> Result<Option<UserRoom>, StoreError> {
         Ok(self.tables().user_room(user, room))
     }
+}
 
+#[async_trait]
+impl MarkStore for MemoryStore {
     async fn advance(
         &self,
         user: &UserId,
@@ -117,7 +116,10 @@ impl Store for MemoryStore {
     async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
         Ok(self.tables().set_hidden(user, room, hidden))
     }
+}
 
+#[async_trait]
+impl UserStore for MemoryStore {
     async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
         Ok(self.tables().create_user(user))
     }
@@ -132,6 +134,17 @@ impl Store for MemoryStore {
 
     async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
         Ok(self.tables().rename_user(id, name, at))
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn identity(&self) -> Result<String, StoreError> {
+        Ok(self.tables().identity.clone())
+    }
+
+    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
+        Ok(self.tables().room_ids.clone())
     }
 
     async fn last_note(&self) -> Result<Option<String>, StoreError> {

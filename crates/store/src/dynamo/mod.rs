@@ -39,7 +39,10 @@ use self::item::text;
 use self::limits::LATE_REQUEST;
 pub use self::options::DynamoOptions;
 pub use self::tables::{TableOptions, TableReport};
-use crate::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom, UserRooms};
+use crate::{
+    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom, User,
+    UserRoom, UserRooms, UserStore,
+};
 use async_trait::async_trait;
 use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
@@ -56,15 +59,7 @@ const BEFORE_IDS: char = '!';
 const BEHIND_IDS: char = '\u{7f}';
 
 #[async_trait]
-impl Store for Dynamo {
-    async fn identity(&self) -> Result<String, StoreError> {
-        Ok(self.identity.get_or_try_init(|| self.settle_identity()).await?.id.clone())
-    }
-
-    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
-        self.settle_room_ids().await
-    }
-
+impl LogStore for Dynamo {
     async fn create_room(&self, mut creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
         creation.info.epoch = creation.info.epoch.max(self.epoch());
         Box::pin(self.create(creation)).await
@@ -119,7 +114,10 @@ impl Store for Dynamo {
     async fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError> {
         self.deleted_in(room, range).await
     }
+}
 
+#[async_trait]
+impl MemberStore for Dynamo {
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
         let key = rooms::member_key(room, user);
         let item = self.get_settled("member", &self.tables.rooms, key).await?;
@@ -181,7 +179,10 @@ impl Store for Dynamo {
         let row = user_rooms::row(user, room, &item)?;
         Ok(Some(self.derived(operation, user, room, row).await?))
     }
+}
 
+#[async_trait]
+impl MarkStore for Dynamo {
     async fn advance(
         &self,
         user: &UserId,
@@ -204,7 +205,10 @@ impl Store for Dynamo {
     async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
         self.update_hidden(user, room, hidden).await
     }
+}
 
+#[async_trait]
+impl UserStore for Dynamo {
     async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
         self.put_user(user).await
     }
@@ -220,6 +224,17 @@ impl Store for Dynamo {
 
     async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
         self.update_name(id, &name, at).await
+    }
+}
+
+#[async_trait]
+impl Store for Dynamo {
+    async fn identity(&self) -> Result<String, StoreError> {
+        Ok(self.identity.get_or_try_init(|| self.settle_identity()).await?.id.clone())
+    }
+
+    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
+        self.settle_room_ids().await
     }
 
     /// Never: what the service cannot do now it can do later.

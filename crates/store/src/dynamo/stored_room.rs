@@ -2,9 +2,9 @@ use parlance_core::{Body, RoomId};
 
 use super::handle::Dynamo;
 use super::rooms;
+use crate::StoredRoom;
 use crate::error::StoreError;
 use crate::identity::Identity;
-use crate::store::StoredRoom;
 
 impl Dynamo {
     /// A room and its tail.

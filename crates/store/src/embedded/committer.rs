@@ -247,6 +247,7 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
+    use crate::UserStore;
     use std::time::Duration;
 
     use super::super::{Embedded, Options};

@@ -10,7 +10,7 @@ use parlance_core::{
 use super::keys;
 use super::tables::Table;
 use super::{Embedded, Options};
-use crate::{Store, User};
+use crate::{LogStore, MarkStore, MemberStore, User, UserStore};
 
 /// The field 1000, which holds this.
 const LATER: &[u8] = b"\xc2\x3e\x05later";

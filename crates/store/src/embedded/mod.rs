@@ -44,7 +44,10 @@ use crate::identity::Identity;
 use crate::record::{
     self, Place, carry_unknown, decode_chunk, decode_place, decode_user, encode_place, encode_user,
 };
-use crate::{AppendError, Created, RoomIds, Store, StoreError, StoredRoom, User, UserRoom, UserRooms};
+use crate::{
+    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom, User,
+    UserRoom, UserRooms, UserStore,
+};
 
 /// Reads that run at the same time, each on a thread of its own. More would only queue
 /// for the disk.
@@ -120,15 +123,7 @@ impl Embedded {
 }
 
 #[async_trait]
-impl Store for Embedded {
-    async fn identity(&self) -> Result<String, StoreError> {
-        Ok(self.identity.id.clone())
-    }
-
-    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
-        Ok(self.room_ids.clone())
-    }
-
+impl LogStore for Embedded {
     async fn create_room(&self, mut creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
         let epoch = self.identity.epoch;
         creation.info.epoch = creation.info.epoch.max(epoch);
@@ -213,7 +208,10 @@ impl Store for Embedded {
         let room = room.clone();
         self.view(move |view| view.count_deleted(&room, range)).await
     }
+}
 
+#[async_trait]
+impl MemberStore for Embedded {
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError> {
         let (room, user) = (room.clone(), user.clone());
         self.view(move |view| view.member(&room, &user)).await
@@ -249,7 +247,10 @@ impl Store for Embedded {
         let (user, room) = (user.clone(), room.clone());
         self.view(move |view| view.user_room(&user, &room)).await
     }
+}
 
+#[async_trait]
+impl MarkStore for Embedded {
     async fn advance(
         &self,
         user: &UserId,
@@ -292,7 +293,10 @@ impl Store for Embedded {
             })
             .await?
     }
+}
 
+#[async_trait]
+impl UserStore for Embedded {
     async fn create_user(&self, user: User) -> Result<Created<User>, StoreError> {
         self.committer
             .commit(move |txn| {
@@ -335,6 +339,17 @@ impl Store for Embedded {
                 Ok(Some(user))
             })
             .await?
+    }
+}
+
+#[async_trait]
+impl Store for Embedded {
+    async fn identity(&self) -> Result<String, StoreError> {
+        Ok(self.identity.id.clone())
+    }
+
+    async fn room_ids(&self) -> Result<RoomIds, StoreError> {
+        Ok(self.room_ids.clone())
     }
 
     async fn failed(&self) -> String {

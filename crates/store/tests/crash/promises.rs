@@ -3,7 +3,7 @@ use std::path::Path;
 
 use parlance_core::{Body, Chunk, Overlay, RequestId, RoomId, UserId};
 use parlance_store::feed::{ChangeFeed as _, FeedPage, Position};
-use parlance_store::{Embedded, Options, Store};
+use parlance_store::{Embedded, LogStore, MemberStore, Options, Store, UserStore};
 
 /// Rooms that the writer writes to.
 const ROOMS: u64 = 4;

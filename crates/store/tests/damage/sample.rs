@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parlance_core::{Action, Chunk, RoomId, SeqRange, UserId};
-use parlance_store::{Embedded, OpenError, Options, Store, StoreError};
+use parlance_store::{Embedded, LogStore, MemberStore, OpenError, Options, StoreError, UserStore};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::files::Files;
 use crate::notes;
 use crate::sample::{MARK, Sample};
+use parlance_store::UserStore;
 
 /// Length that the engine lays its journals out with.
 const LAID_OUT: usize = 64 << 20;
@@ -99,9 +100,6 @@ fn the_first_commit_of_all_is_cut_off() {
     });
     let (store, notes) = notes::of(|| sample.open());
     assert!(notes.contains(NOTE), "{notes}");
-    let users = crate::sample::runtime().block_on(async {
-        use parlance_store::Store;
-        store.unwrap().users(None, 10).await.unwrap()
-    });
+    let users = crate::sample::runtime().block_on(async { store.unwrap().users(None, 10).await.unwrap() });
     assert_eq!(users, []);
 }

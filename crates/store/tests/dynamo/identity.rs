@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use parlance_faults::dynamodb::Dynamodb;
-use parlance_store::{Dynamo, DynamoOptions, Store, TableOptions};
+use parlance_store::{Dynamo, DynamoOptions, LogStore, Store, TableOptions};
 use tokio::task::JoinSet;
 
 use crate::contract::fixture::{Node, group, unique, user};

@@ -82,7 +82,7 @@ async fn tables_that_are_not_there_are_the_operators_business() {
     let dynamodb = Dynamodb::start().unwrap();
     let store = Dynamo::connect(&DynamoOptions::emulator(dynamodb.endpoint())).await.unwrap();
     let user = parlance_core::UserId::parse("somebody").unwrap();
-    let Err(StoreError::Refused(why)) = parlance_store::Store::user(&store, &user).await else {
+    let Err(StoreError::Refused(why)) = parlance_store::UserStore::user(&store, &user).await else {
         panic!("there is an answer");
     };
     assert!(why.contains("ResourceNotFoundException"), "{why}");

@@ -1,0 +1,94 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parlance_core::{
+    Append, Chunk, Creation, Entry, Event, Head, Member, Overlay, RoomId, RoomInfo, SeqRange, visible_ranges,
+};
+
+use crate::created::Created;
+use crate::error::{AppendError, StoreError};
+use crate::until::Until;
+
+/// A room and where its log ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRoom {
+    /// What stands beside the log.
+    pub info: RoomInfo,
+    /// The last chunk of the log.
+    pub tail: Chunk,
+}
+
+impl StoredRoom {
+    /// The end of the log.
+    pub fn head(&self) -> Head {
+        self.tail.head()
+    }
+
+    /// The last seq that `member`, or former member, may see.
+    pub fn until(&self, member: &Member) -> Until {
+        let head = self.head().seq();
+        if member.is_active() { Until::Head(head) } else { Until::Left(member.changed_at().min(head)) }
+    }
+
+    /// What `member`, or former member, may read of what is kept, by rising seq.
+    pub fn visible_to(&self, member: &Member) -> Vec<SeqRange> {
+        let head = self.head().seq();
+        let kept = SeqRange { from: self.info.floor.max(1), to: head };
+        let ranges = visible_ranges(member, self.info.settings.visibility, head);
+        ranges.into_iter().filter_map(|range| range.intersect(kept)).collect()
+    }
+}
+
+/// Rooms and their logs.
+#[async_trait]
+pub trait LogStore: Send + Sync + 'static {
+    /// Stores a new room with its first chunk and members, or returns the one that has
+    /// this id.
+    async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError>;
+
+    /// Appends a chunk with everything that belongs to it, if the room's head is still
+    /// the one that the append expects. Sending a message moves the sender's read mark to
+    /// it; joining starts both cursors at the join.
+    async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError>;
+
+    /// How soon after an append to a room the next one should follow: what is asked in
+    /// between can share it. Zero where another write costs no more than a larger one.
+    fn gather(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// How long a write to the log whose answer did not come may still be carried out. Zero where
+    /// nothing lies between the process and its store.
+    fn late_append(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// A room and its last chunk.
+    async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError>;
+
+    /// The chunk that begins at `first_seq`.
+    async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError>;
+
+    /// Whole chunks after `head`, by rising seq, until about `limit` events.
+    async fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Result<Vec<Chunk>, StoreError>;
+
+    /// Events that end right before `seq`, by rising seq: whole chunks, until about
+    /// `limit` events. As they were decided, with nothing merged.
+    async fn events_before(&self, room: &RoomId, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError>;
+
+    /// Up to `limit` events of `range` in their present form, by rising seq: the first
+    /// ones, or with `latest` the last ones.
+    async fn read(
+        &self,
+        room: &RoomId,
+        range: SeqRange,
+        limit: usize,
+        latest: bool,
+    ) -> Result<Vec<Entry>, StoreError>;
+
+    /// The present form of the message at `seq`, where it was changed.
+    async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError>;
+
+    /// Messages of `range` that an event of `range` deleted.
+    async fn count_deleted(&self, room: &RoomId, range: SeqRange) -> Result<u64, StoreError>;
+}
