@@ -34,7 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.open_files(["events/events.proto"])?;
     std::fs::write(out.join("events_descriptor.bin"), compiler.encode_file_descriptor_set())?;
 
+    let has_grpc = std::env::var_os("CARGO_FEATURE_GRPC").is_some();
     tonic_prost_build::configure()
+        .build_client(has_grpc)
         .build_server(false)
         .build_transport(false)
         .extern_path(".parlance.v1.Event", "crate::v1::Event")

@@ -312,9 +312,17 @@ impl Conversation {
     }
 }
 
+fn in_contract(failure: parlance_client::Failure) -> Failure {
+    let mut same = Failure::new(i32::from(failure.code).into(), failure.reason, failure.message);
+    same.fields = failure.fields;
+    same.retry_after = failure.retry_after;
+    same.metadata = failure.metadata;
+    same
+}
+
 fn named(error: ClientError) -> Failure {
     match error {
-        ClientError::Status(failure) => (*failure).into(),
+        ClientError::Status(failure) => in_contract(*failure),
         other => panic!("the connection broke: {other}"),
     }
 }
@@ -322,7 +330,7 @@ fn named(error: ClientError) -> Failure {
 fn result(reply: v1::Reply) -> Result<Answer, Failure> {
     match reply.result.expect("a reply says something") {
         Answer::Error(error) => match ClientError::from(error) {
-            ClientError::Status(failure) => Err((*failure).into()),
+            ClientError::Status(failure) => Err(in_contract(*failure)),
             other => unreachable!("an error is a status: {other}"),
         },
         answer => Ok(answer),

@@ -38,6 +38,12 @@ impl From<Failure> for Refusal {
     }
 }
 
+impl From<json::Error> for Refusal {
+    fn from(error: json::Error) -> Self {
+        Failure::from(error).into()
+    }
+}
+
 impl From<Status> for Refusal {
     fn from(status: Status) -> Self {
         Failure::from_status(&status).into()

@@ -89,7 +89,7 @@ impl SharedFrame {
     /// # Errors
     /// Those of [`json::to_json`].
     pub fn to_json(&self) -> Result<Vec<u8>, Failure> {
-        json::server_frame_to_json(&self.0.proto)
+        Ok(json::server_frame_to_json(&self.0.proto)?)
     }
 
     /// The frame as it is sent in `form`: what `make` made of it the first time.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::v1;
+use crate::{json, v1};
 
 /// The domain of our reasons in `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "parlance";
@@ -123,6 +123,15 @@ impl From<Failure> for Status {
             details.set_retry_info(Some(delay));
         }
         Self::with_error_details(failure.code, failure.message, details)
+    }
+}
+
+impl From<json::Error> for Failure {
+    fn from(error: json::Error) -> Self {
+        let code = if error.reason == json::INTERNAL { Code::Internal } else { Code::InvalidArgument };
+        let mut failure = Self::new(code, error.reason, error.message);
+        failure.fields.extend(error.field);
+        failure
     }
 }
 

@@ -7,10 +7,42 @@ use prost::Message;
 use prost_reflect::{
     DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
 };
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::error::Failure;
 use crate::{DESCRIPTOR, known_names, v1};
+
+/// Why a message could not be read, or has no JSON form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// The stable reason: `malformed_json`, `unknown_field` or `unknown_operation`; `internal` where it is not for the
+    /// text to blame.
+    pub reason: &'static str,
+    /// For a developer.
+    pub message: String,
+    /// The field at fault, where there is one: path and description.
+    pub field: Option<(String, String)>,
+}
+
+/// The reason where the text is not to blame.
+pub(crate) const INTERNAL: &str = "internal";
+
+impl Error {
+    fn in_field(reason: &'static str, field: String, description: String) -> Self {
+        Self { reason, message: format!("{field}: {description}"), field: Some((field, description)) }
+    }
+
+    fn internal(message: String) -> Self {
+        Self { reason: INTERNAL, message, field: None }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.message)
+    }
+}
+
+impl std::error::Error for Error {}
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     DescriptorPool::decode(DESCRIPTOR)
@@ -43,7 +75,7 @@ pub enum UnknownFields {
 ///
 /// # Errors
 /// INVALID_ARGUMENT `malformed_json` with the path of the field at fault.
-pub fn client_frame_from_json(json: &[u8]) -> Result<v1::ClientFrame, Failure> {
+pub fn client_frame_from_json(json: &[u8]) -> Result<v1::ClientFrame, Error> {
     read_client_frame(json, UnknownFields::Ignore)
 }
 
@@ -51,16 +83,16 @@ pub fn client_frame_from_json(json: &[u8]) -> Result<v1::ClientFrame, Failure> {
 ///
 /// # Errors
 /// INVALID_ARGUMENT `malformed_json` or `unknown_field` with the path of the field at fault.
-pub fn read_client_frame(json: &[u8], unknown: UnknownFields) -> Result<v1::ClientFrame, Failure> {
+pub fn read_client_frame(json: &[u8], unknown: UnknownFields) -> Result<v1::ClientFrame, Error> {
     let message = read(&CLIENT_FRAME, json, unknown).map_err(|failure| name_operation(failure, json))?;
-    message.transcode_to().map_err(|error| Failure::new(tonic::Code::Internal, "internal", error.to_string()))
+    message.transcode_to().map_err(|error| Error::internal(error.to_string()))
 }
 
 /// A frame in which the unknown field takes the place of the operation has its own reason.
-fn name_operation(failure: Failure, json: &[u8]) -> Failure {
+fn name_operation(failure: Error, json: &[u8]) -> Error {
     let is_operation = failure.reason == "unknown_field"
         && client_frame_from_json(json).is_ok_and(|frame| frame.operation.is_none());
-    if is_operation { Failure { reason: "unknown_operation".to_owned(), ..failure } } else { failure }
+    if is_operation { Error { reason: "unknown_operation", ..failure } } else { failure }
 }
 
 /// The `requestId` of a client frame that is otherwise not readable, to answer with.
@@ -77,7 +109,7 @@ pub fn request_id_of(json: &[u8]) -> String {
 ///
 /// # Errors
 /// INVALID_ARGUMENT `malformed_json` with the path of the field at fault.
-pub fn from_json(descriptor: &MessageDescriptor, json: &[u8]) -> Result<DynamicMessage, Failure> {
+pub fn from_json(descriptor: &MessageDescriptor, json: &[u8]) -> Result<DynamicMessage, Error> {
     read(descriptor, json, UnknownFields::Ignore)
 }
 
@@ -89,7 +121,7 @@ pub fn read(
     descriptor: &MessageDescriptor,
     json: &[u8],
     unknown: UnknownFields,
-) -> Result<DynamicMessage, Failure> {
+) -> Result<DynamicMessage, Error> {
     if has_long_number(json) {
         check_numbers(json)?;
     }
@@ -109,8 +141,7 @@ pub fn read(
             let known = known_names::fields(descriptor, &field).map(|names| format!(": {names}"));
             let description = format!("is not a field that this server knows{}", known.unwrap_or_default());
             let field = if field.is_empty() { name } else { format!("{field}.{name}") };
-            let failure = Failure::field(field, description);
-            return Failure { reason: "unknown_field".to_owned(), ..failure };
+            return Error::in_field("unknown_field", field, description);
         }
         let mut description = error.to_string();
         if description.starts_with("unrecognized enum value")
@@ -118,12 +149,12 @@ pub fn read(
         {
             description = format!("{description}; must be one of {values}");
         }
-        let mut failure = Failure::new(tonic::Code::InvalidArgument, "malformed_json", description.clone());
-        if !field.is_empty() {
-            failure.message = format!("{field}: {description}");
-            failure.fields.push((field, description));
+        let reason = "malformed_json";
+        if field.is_empty() {
+            Error { reason, message: description, field: None }
+        } else {
+            Error::in_field(reason, field, description)
         }
-        failure
     })
 }
 
@@ -152,7 +183,7 @@ fn has_long_number(json: &[u8]) -> bool {
 }
 
 /// Refuses numbers beyond 64 bits, which would be read as the nearest of 64 bits.
-fn check_numbers(json: &[u8]) -> Result<(), Failure> {
+fn check_numbers(json: &[u8]) -> Result<(), Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
@@ -161,13 +192,7 @@ fn check_numbers(json: &[u8]) -> Result<(), Failure> {
         Err(error) if error.is_data() => {
             let description = "must be a number of at most 64 bits";
             let field = track.path().to_string();
-            let mut failure = Failure::new(
-                tonic::Code::InvalidArgument,
-                "malformed_json",
-                format!("{field}: {description}"),
-            );
-            failure.fields.push((field, description.to_owned()));
-            Err(failure)
+            Err(Error::in_field("malformed_json", field, description.to_owned()))
         }
         _ => Ok(()),
     }
@@ -189,28 +214,28 @@ impl<'de> Visitor<'de> for Numbers {
         f.write_str("numbers of at most 64 bits")
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Self, E> {
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Self, E> {
         Ok(self)
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Self, E> {
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Self, E> {
         Ok(self)
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Self, E> {
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Self, E> {
         Ok(self)
     }
 
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Self, E> {
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self, E> {
         const BEYOND: f64 = u64::MAX as f64;
         if number.abs() < BEYOND { Ok(self) } else { Err(E::custom("is beyond 64 bits")) }
     }
 
-    fn visit_str<E: Error>(self, _: &str) -> Result<Self, E> {
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<Self, E> {
         Ok(self)
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Self, E> {
+    fn visit_unit<E: de::Error>(self) -> Result<Self, E> {
         Ok(self)
     }
 
@@ -230,7 +255,7 @@ impl<'de> Visitor<'de> for Numbers {
 ///
 /// # Errors
 /// INTERNAL where a value has no JSON form, such as a timestamp out of range.
-pub fn to_json(message: &DynamicMessage) -> Result<Vec<u8>, Failure> {
+pub fn to_json(message: &DynamicMessage) -> Result<Vec<u8>, Error> {
     let mut json = Vec::with_capacity(256);
     let mut serializer = serde_json::Serializer::new(&mut json);
     message.serialize_with_options(&mut serializer, &SerializeOptions::new()).map_err(no_json)?;
@@ -241,7 +266,7 @@ pub fn to_json(message: &DynamicMessage) -> Result<Vec<u8>, Failure> {
 ///
 /// # Errors
 /// Those of [`to_json`], and INTERNAL where `name` is not the message's.
-pub fn typed_to_json<M: Message>(name: &str, message: &M) -> Result<Vec<u8>, Failure> {
+pub fn typed_to_json<M: Message>(name: &str, message: &M) -> Result<Vec<u8>, Error> {
     let descriptor = POOL.get_message_by_name(name).ok_or_else(|| no_json("unknown name"))?;
     let mut dynamic = DynamicMessage::new(descriptor);
     dynamic.transcode_from(message).map_err(no_json)?;
@@ -252,12 +277,12 @@ pub fn typed_to_json<M: Message>(name: &str, message: &M) -> Result<Vec<u8>, Fai
 ///
 /// # Errors
 /// Those of [`to_json`], and INTERNAL where `proto` is no server frame.
-pub fn server_frame_to_json(proto: &[u8]) -> Result<Vec<u8>, Failure> {
+pub fn server_frame_to_json(proto: &[u8]) -> Result<Vec<u8>, Error> {
     to_json(&DynamicMessage::decode(SERVER_FRAME.clone(), proto).map_err(no_json)?)
 }
 
-fn no_json(error: impl fmt::Display) -> Failure {
-    Failure::new(tonic::Code::Internal, "internal", format!("no JSON form: {error}"))
+fn no_json(error: impl fmt::Display) -> Error {
+    Error::internal(format!("no JSON form: {error}"))
 }
 
 #[cfg(test)]
@@ -266,8 +291,8 @@ mod tests {
 
     fn fails(json: &str, field: &str) {
         let failure = client_frame_from_json(json.as_bytes()).unwrap_err();
-        assert_eq!((failure.code, failure.reason.as_str()), (tonic::Code::InvalidArgument, "malformed_json"));
-        let fields: Vec<_> = failure.fields.iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(failure.reason, "malformed_json");
+        let fields: Vec<_> = failure.field.iter().map(|(field, _)| field.as_str()).collect();
         assert_eq!(fields, if field.is_empty() { vec![] } else { vec![field] }, "{failure:?}");
     }
 
@@ -285,8 +310,8 @@ mod tests {
     fn unknown_fields_are_refused_by_name_unless_ignored() {
         let check = |json: &str, field: &str| {
             let failure = read_client_frame(json.as_bytes(), UnknownFields::Refuse).unwrap_err();
-            let fields: Vec<_> = failure.fields.iter().map(|(field, _)| field.as_str()).collect();
-            assert_eq!((failure.reason.as_str(), fields), ("unknown_field", vec![field]), "{json}");
+            let fields: Vec<_> = failure.field.iter().map(|(field, _)| field.as_str()).collect();
+            assert_eq!((failure.reason, fields), ("unknown_field", vec![field]), "{json}");
             assert!(read_client_frame(json.as_bytes(), UnknownFields::Ignore).is_ok(), "{json}");
         };
         check(r#"{"sendMessage": {"text": "a", "fromUser": "alice"}}"#, "sendMessage.fromUser");
@@ -295,7 +320,7 @@ mod tests {
         let operation = read_client_frame(br#"{"requestId": "1", "foretell": {}}"#, UnknownFields::Refuse);
         let failure = operation.unwrap_err();
         assert_eq!(
-            (failure.reason.as_str(), failure.fields[0].0.as_str()),
+            (failure.reason, failure.field.as_ref().unwrap().0.as_str()),
             ("unknown_operation", "foretell")
         );
         let broken = read_client_frame(br#"{"hello": {"hello": "#, UnknownFields::Refuse).unwrap_err();

@@ -1,9 +1,13 @@
 //! The contract: generated code, conversions between it and the core types, canonical
 //! JSON, errors as statuses. Runs nothing.
+//!
+//! Without the feature `grpc` it is the messages and their JSON, and depends on no transport.
 #![warn(missing_docs)]
 
+#[cfg(feature = "grpc")]
 pub mod codec;
 pub mod convert;
+#[cfg(feature = "grpc")]
 pub mod error;
 pub mod event;
 pub mod json;
@@ -15,14 +19,14 @@ pub mod stored;
 pub mod v1 {
     pub use crate::event::{self, Event};
 
-    tonic::include_proto!("parlance.v1");
+    include!(concat!(env!("OUT_DIR"), "/parlance.v1.rs"));
 }
 
 /// `package parlance.storage.v1`: what the stores keep.
 #[allow(missing_docs, clippy::large_enum_variant)]
 pub mod storage {
     pub mod v1 {
-        tonic::include_proto!("parlance.storage.v1");
+        include!(concat!(env!("OUT_DIR"), "/parlance.storage.v1.rs"));
     }
 }
 
@@ -30,7 +34,7 @@ pub mod storage {
 #[allow(missing_docs, clippy::large_enum_variant)]
 pub mod cluster {
     pub mod v1 {
-        tonic::include_proto!("parlance.cluster.v1");
+        include!(concat!(env!("OUT_DIR"), "/parlance.cluster.v1.rs"));
     }
 }
 
@@ -38,17 +42,19 @@ pub mod cluster {
 #[allow(missing_docs, clippy::large_enum_variant)]
 pub mod events {
     pub mod v1 {
-        tonic::include_proto!("parlance.events.v1");
+        include!(concat!(env!("OUT_DIR"), "/parlance.events.v1.rs"));
     }
 }
 
 /// The server of `package parlance.events.v1`.
+#[cfg(feature = "grpc")]
 #[allow(missing_docs)]
 pub mod events_server {
     include!(concat!(env!("OUT_DIR"), "/server/parlance.events.v1.rs"));
 }
 
 /// The servers of `package parlance.v1`.
+#[cfg(feature = "grpc")]
 #[allow(missing_docs)]
 pub mod server {
     include!(concat!(env!("OUT_DIR"), "/server/parlance.v1.rs"));
@@ -62,4 +68,5 @@ pub const EVENTS_DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/e
 
 /// The details of errors (`google.rpc.ErrorInfo` and others), for reflection: tools show those that
 /// they can look up.
+#[cfg(feature = "grpc")]
 pub use tonic_types::pb::FILE_DESCRIPTOR_SET as ERROR_DETAILS_DESCRIPTOR;

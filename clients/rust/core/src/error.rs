@@ -61,16 +61,6 @@ impl From<v1::Error> for Failure {
     }
 }
 
-impl From<Failure> for parlance_proto::error::Failure {
-    fn from(failure: Failure) -> Self {
-        let mut same = Self::new(i32::from(failure.code).into(), failure.reason, failure.message);
-        same.fields = failure.fields;
-        same.retry_after = failure.retry_after;
-        same.metadata = failure.metadata;
-        same
-    }
-}
-
 /// Why an operation or a connection failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {

@@ -158,6 +158,11 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
     })
 }
 
+/// Whether an operation is of the moment only: late, it would be wrong.
+pub(crate) fn is_momentary(operation: &Operation) -> bool {
+    matches!(operation, Operation::SendTyping(_))
+}
+
 /// Makes a mutation safe to repeat, where the caller has not done so: gives it an id,
 /// and the highest head of its room that is known now, before it first goes out.
 pub(crate) fn stamp(operation: &mut Operation, rooms: &Rooms, new_id: impl FnOnce() -> String) {

@@ -99,7 +99,10 @@ impl Form {
         unknown: UnknownFields,
     ) -> Result<v1::ClientFrame, SharedFrame> {
         let (frame, request_id): (_, fn(&[u8]) -> String) = match self {
-            Self::Json => (json::read_client_frame(message, unknown), json::request_id_of),
+            Self::Json => {
+                let frame = json::read_client_frame(message, unknown);
+                (frame.map_err(Failure::from), json::request_id_of)
+            }
             Self::Binary => (v1::ClientFrame::decode(message).map_err(malformed), request_id_of),
         };
         frame.map_err(|failure| {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::core::{Core, Link, Open, not_connected};
 use super::token::Refusal;
-use super::{Core, Link, Open, not_connected};
 use crate::backoff;
 use crate::session::{Output, Update};
 use crate::{Code, Error, Failure};

@@ -1,5 +1,6 @@
 //! The session as a state machine.
 
+mod core;
 mod ending;
 mod opening;
 mod serving;
@@ -7,16 +8,12 @@ mod token;
 
 use std::time::Duration;
 
-use parlance_proto::v1::client_frame::Operation;
-use parlance_proto::v1::reply::Result as Answer;
-
 use crate::Error;
-use crate::outbox::Outbox;
-use crate::random::Random;
-use crate::rooms::Rooms;
-use crate::session::{CallId, ConnectionState, Input, Options, Output, Update};
+use crate::request::is_momentary;
+use crate::session::{ConnectionState, Input, Output};
 
-use token::Token;
+pub use self::core::Core;
+use self::core::{Link, Open, not_connected};
 
 /// How long a token may take.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,104 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the server may take to answer hello.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Largest frame before a welcome has said it: what servers allow by default.
-const DEFAULT_FRAME_BYTES: usize = 128 * 1024;
-
-/// A session without I/O; see the crate's documentation.
-#[derive(Debug)]
-pub struct Core {
-    options: Options,
-    random: Random,
-    rooms: Rooms,
-    outbox: Outbox,
-    link: Link,
-    /// The last time that was passed in: time does not run backwards.
-    now: Duration,
-    /// Numbers connections; that of the current one, if any.
-    connection: u64,
-    /// Which address comes next, counted on.
-    address: usize,
-    /// Connections in a row that were no good.
-    failures: u32,
-    token: Token,
-    limits: Limits,
-    /// Since when frames are read; `None` while they are not.
-    reading: Option<Duration>,
-    /// No more calls will come.
-    is_finishing: bool,
-    outputs: Vec<Output>,
-}
-
-#[derive(Debug)]
-enum Link {
-    /// Not started.
-    Idle,
-    /// Between two connections. The server may have asked to stay away until `not_before`.
-    Resting {
-        until: Duration,
-        not_before: Duration,
-    },
-    /// Waiting for a token.
-    Token {
-        since: Duration,
-    },
-    Connecting {
-        since: Duration,
-    },
-    /// Hello is sent.
-    Greeting {
-        since: Duration,
-    },
-    Open(Open),
-    Ended,
-}
-
-#[derive(Debug)]
-struct Open {
-    since: Duration,
-    max_in_flight: usize,
-    /// When to leave a server that is draining.
-    leave_at: Option<Duration>,
-    /// When the last frame came.
-    heard: Duration,
-    /// When the server was asked whether it is there.
-    probed: Option<Duration>,
-    /// An error that answers no call: over WebSocket, why the close that follows.
-    last_words: Option<Error>,
-}
-
-#[derive(Debug)]
-struct Limits {
-    frame_bytes: usize,
-    /// Most that the cursors of a hello may take, bytes: less after one was refused.
-    cursor_bytes: usize,
-    /// What they took last.
-    cursors_sent: usize,
-}
-
 impl Core {
-    /// A session that has not begun: the first input is [`Input::Start`].
-    pub fn new(mut options: Options) -> Self {
-        let rooms = Rooms::new(std::mem::take(&mut options.cursors));
-        let [one, two] = options.seed;
-        Self {
-            random: Random::new(one ^ two.rotate_left(32)),
-            rooms,
-            outbox: Outbox::new(format!("{one:016x}{two:016x}")),
-            link: Link::Idle,
-            now: Duration::ZERO,
-            connection: 0,
-            address: 0,
-            failures: 0,
-            token: Token::default(),
-            limits: Limits { frame_bytes: DEFAULT_FRAME_BYTES, cursor_bytes: usize::MAX, cursors_sent: 0 },
-            reading: Some(Duration::ZERO),
-            is_finishing: false,
-            outputs: Vec::new(),
-            options,
-        }
-    }
-
     /// Takes what happened at `now`, a time since any fixed moment, and returns what to do.
     pub fn handle(&mut self, now: Duration, input: Input) -> Vec<Output> {
         self.now = self.now.max(now);
@@ -241,10 +141,6 @@ impl Core {
         }
     }
 
-    fn is_connecting(&self) -> bool {
-        matches!(self.link, Link::Connecting { .. } | Link::Greeting { .. } | Link::Open(_))
-    }
-
     fn wake(&mut self) {
         match &mut self.link {
             // What the server asked for stands.
@@ -253,21 +149,4 @@ impl Core {
             _ => {}
         }
     }
-
-    fn answer(&mut self, id: CallId, result: Result<Answer, Error>) {
-        self.outputs.push(Output::Answer { id, result });
-    }
-
-    fn update(&mut self, update: Update) {
-        self.outputs.push(Output::Update { update, cursor: None });
-    }
-}
-
-/// Whether an operation is of the moment only: late, it would be wrong.
-pub(crate) fn is_momentary(operation: &Operation) -> bool {
-    matches!(operation, Operation::SendTyping(_))
-}
-
-fn not_connected() -> Error {
-    Error::Io("not connected".to_owned())
 }

@@ -7,7 +7,7 @@ use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
 use parlance_proto::v1::server_frame::Frame;
 
-use super::{Core, Link, Open};
+use super::core::{Core, Link, Open};
 use crate::rooms::Verdict;
 use crate::session::{Output, Update};
 use crate::{Code, Error, Failure};

@@ -1,0 +1,127 @@
+//! What a session is made of, without what it does.
+
+use std::time::Duration;
+
+use parlance_proto::v1::reply::Result as Answer;
+
+use super::token::Token;
+use crate::Error;
+use crate::outbox::Outbox;
+use crate::random::Random;
+use crate::rooms::Rooms;
+use crate::session::{CallId, Options, Output, Update};
+
+/// Largest frame before a welcome has said it: what servers allow by default.
+const DEFAULT_FRAME_BYTES: usize = 128 * 1024;
+
+/// A session without I/O; see the crate's documentation.
+#[derive(Debug)]
+pub struct Core {
+    pub(super) options: Options,
+    pub(super) random: Random,
+    pub(super) rooms: Rooms,
+    pub(super) outbox: Outbox,
+    pub(super) link: Link,
+    /// The last time that was passed in: time does not run backwards.
+    pub(super) now: Duration,
+    /// Numbers connections; that of the current one, if any.
+    pub(super) connection: u64,
+    /// Which address comes next, counted on.
+    pub(super) address: usize,
+    /// Connections in a row that were no good.
+    pub(super) failures: u32,
+    pub(super) token: Token,
+    pub(super) limits: Limits,
+    /// Since when frames are read; `None` while they are not.
+    pub(super) reading: Option<Duration>,
+    /// No more calls will come.
+    pub(super) is_finishing: bool,
+    pub(super) outputs: Vec<Output>,
+}
+
+#[derive(Debug)]
+pub(super) enum Link {
+    /// Not started.
+    Idle,
+    /// Between two connections. The server may have asked to stay away until `not_before`.
+    Resting {
+        until: Duration,
+        not_before: Duration,
+    },
+    /// Waiting for a token.
+    Token {
+        since: Duration,
+    },
+    Connecting {
+        since: Duration,
+    },
+    /// Hello is sent.
+    Greeting {
+        since: Duration,
+    },
+    Open(Open),
+    Ended,
+}
+
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) since: Duration,
+    pub(super) max_in_flight: usize,
+    /// When to leave a server that is draining.
+    pub(super) leave_at: Option<Duration>,
+    /// When the last frame came.
+    pub(super) heard: Duration,
+    /// When the server was asked whether it is there.
+    pub(super) probed: Option<Duration>,
+    /// An error that answers no call: over WebSocket, why the close that follows.
+    pub(super) last_words: Option<Error>,
+}
+
+#[derive(Debug)]
+pub(super) struct Limits {
+    pub(super) frame_bytes: usize,
+    /// Most that the cursors of a hello may take, bytes: less after one was refused.
+    pub(super) cursor_bytes: usize,
+    /// What they took last.
+    pub(super) cursors_sent: usize,
+}
+
+impl Core {
+    /// A session that has not begun: the first input is [`Input::Start`].
+    pub fn new(mut options: Options) -> Self {
+        let rooms = Rooms::new(std::mem::take(&mut options.cursors));
+        let [one, two] = options.seed;
+        Self {
+            random: Random::new(one ^ two.rotate_left(32)),
+            rooms,
+            outbox: Outbox::new(format!("{one:016x}{two:016x}")),
+            link: Link::Idle,
+            now: Duration::ZERO,
+            connection: 0,
+            address: 0,
+            failures: 0,
+            token: Token::default(),
+            limits: Limits { frame_bytes: DEFAULT_FRAME_BYTES, cursor_bytes: usize::MAX, cursors_sent: 0 },
+            reading: Some(Duration::ZERO),
+            is_finishing: false,
+            outputs: Vec::new(),
+            options,
+        }
+    }
+
+    pub(super) fn is_connecting(&self) -> bool {
+        matches!(self.link, Link::Connecting { .. } | Link::Greeting { .. } | Link::Open(_))
+    }
+
+    pub(super) fn answer(&mut self, id: CallId, result: Result<Answer, Error>) {
+        self.outputs.push(Output::Answer { id, result });
+    }
+
+    pub(super) fn update(&mut self, update: Update) {
+        self.outputs.push(Output::Update { update, cursor: None });
+    }
+}
+
+pub(super) fn not_connected() -> Error {
+    Error::Io("not connected".to_owned())
+}

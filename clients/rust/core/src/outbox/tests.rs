@@ -1,0 +1,163 @@
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn outbox(calls: CallId) -> Outbox {
+    let mut outbox = Outbox::new("session".to_owned());
+    for id in 0..calls {
+        outbox.push(id, Operation::GetUser(v1::GetUserRequest::default()));
+    }
+    outbox
+}
+
+fn send(outbox: &mut Outbox) -> Vec<CallId> {
+    let rooms = Rooms::new([]);
+    let mut sent = Vec::new();
+    while let Some((id, frame)) = outbox.next_frame(usize::MAX, &rooms) {
+        assert_eq!(frame.request_id, id.to_string());
+        outbox.sent(id, SECOND);
+        sent.push(id);
+    }
+    sent
+}
+
+fn reply(outbox: &mut Outbox, id: CallId, result: Answer) -> Option<(CallId, Result<Answer, Error>)> {
+    let reply = v1::Reply { request_id: id.to_string(), result: Some(result) };
+    outbox.answered(SECOND, reply, &mut Rooms::new([]), &mut Random::new(1))
+}
+
+fn refuse(outbox: &mut Outbox, id: CallId, failure: Failure) -> Option<String> {
+    let error = v1::Error {
+        code: failure.code.into(),
+        reason: failure.reason,
+        retry_delay: failure.retry_after.map(|delay| delay.try_into().unwrap()),
+        ..Default::default()
+    };
+    let (answered, result) = reply(outbox, id, Answer::Error(error))?;
+    assert_eq!(answered, id);
+    Some(result.unwrap_err().failure().unwrap().reason.clone())
+}
+
+fn done() -> Answer {
+    Answer::GetUser(v1::GetUserResponse::default())
+}
+
+#[test]
+fn what_is_not_answered_goes_out_again_in_order() {
+    let mut outbox = outbox(4);
+    assert_eq!(send(&mut outbox), [0, 1, 2, 3]);
+    assert_eq!(reply(&mut outbox, 1, done()), Some((1, Ok(done()))));
+    assert_eq!(reply(&mut outbox, 1, done()), None);
+    outbox.cancel(3);
+    outbox.reconnected();
+    assert_eq!(send(&mut outbox), [0, 2]);
+}
+
+#[test]
+fn only_passing_refusals_are_repeated() {
+    let mut outbox = outbox(4);
+    send(&mut outbox);
+    assert_eq!(refuse(&mut outbox, 3, Failure::new(Code::DeadlineExceeded, "operation_timeout", "")), None);
+    outbox.wake(SECOND * 2);
+    assert_eq!(send(&mut outbox), [3]);
+    let limit = || Failure::new(Code::ResourceExhausted, "rate_limited", "");
+    let delay = SECOND * 3;
+    assert_eq!(refuse(&mut outbox, 0, Failure { retry_after: Some(delay), ..limit() }), None);
+    assert_eq!(refuse(&mut outbox, 1, limit()).unwrap(), "rate_limited");
+    let catch_up = Failure::new(Code::FailedPrecondition, "catch_up_first", "");
+    assert_eq!(refuse(&mut outbox, 2, catch_up).unwrap(), "catch_up_first");
+
+    // Neither a new connection nor less than the delay makes it ready.
+    outbox.reconnected();
+    assert_eq!(send(&mut outbox), [3]);
+    outbox.wake(SECOND * 3);
+    assert_eq!(send(&mut outbox), [0; 0]);
+    let due = outbox.next_due().unwrap();
+    assert!((delay..delay * 2).contains(&(due - SECOND)));
+    outbox.wake(due);
+    assert_eq!(send(&mut outbox), [0]);
+}
+
+#[test]
+fn abandoned_calls_take_no_place_even_while_they_are_delayed() {
+    let mut outbox = outbox(3);
+    let rooms = Rooms::new([]);
+    let (id, _) = outbox.next_frame(1, &rooms).unwrap();
+    outbox.sent(id, SECOND);
+    assert_eq!(outbox.next_frame(1, &rooms), None);
+    let busy = Failure { retry_after: Some(SECOND * 60), ..Failure::new(Code::Unavailable, "busy", "") };
+    assert_eq!(refuse(&mut outbox, 0, busy), None);
+    let (id, _) = outbox.next_frame(1, &rooms).unwrap();
+    outbox.sent(id, SECOND);
+    outbox.cancel(id);
+    assert_eq!(outbox.next_frame(1, &rooms).unwrap().0, 2);
+    outbox.cancel(0);
+    assert_eq!(outbox.next_due(), None);
+}
+
+#[test]
+fn a_restored_room_takes_what_was_sent_to_it_before() {
+    let mut outbox = Outbox::new("session".to_owned());
+    let target = Some(v1::send_message_request::Target::RoomId("r".to_owned()));
+    let message = v1::SendMessageRequest { target, after_seq: Some(26), ..Default::default() };
+    outbox.push(0, Operation::SendMessage(message));
+    let refusal = |reason: &str, head: u64| {
+        let metadata = [("room_id", "r".to_owned()), ("head_seq", head.to_string())]
+            .map(|(key, value)| (key.to_owned(), value));
+        let code = Code::OutOfRange.into();
+        Answer::Error(v1::Error {
+            code,
+            reason: reason.to_owned(),
+            metadata: metadata.into(),
+            ..Default::default()
+        })
+    };
+    let rooms = Rooms::new([]);
+    let next = |outbox: &mut Outbox| {
+        let (id, frame) = outbox.next_frame(1, &rooms).unwrap();
+        outbox.sent(id, SECOND);
+        match frame.operation.unwrap() {
+            Operation::SendMessage(message) => message.after_seq,
+            Operation::ListEvents(_) => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(next(&mut outbox), Some(26));
+    assert_eq!(reply(&mut outbox, 0, refusal("cursor_ahead", 6)), None);
+    assert_eq!(next(&mut outbox), Some(6));
+    // It is restored once more while it is paged.
+    assert_eq!(reply(&mut outbox, 0, refusal("catch_up_first", 400)), None);
+    assert_eq!(next(&mut outbox), None);
+    assert_eq!(reply(&mut outbox, 0, refusal("cursor_ahead", 6)), None);
+    assert_eq!(next(&mut outbox), Some(6));
+    // A refusal that says nothing new is final.
+    assert!(reply(&mut outbox, 0, refusal("cursor_ahead", 6)).is_some());
+}
+
+#[test]
+fn a_call_that_the_server_hangs_up_over_is_found_and_fails() {
+    let mut outbox = outbox(3);
+    assert_eq!(send(&mut outbox), [0, 1, 2]);
+    assert_eq!(outbox.blame(), None);
+    // One at a time from now on: 0 is answered, 1 is the one.
+    outbox.reconnected();
+    assert_eq!(send(&mut outbox)[..1], [0]);
+    outbox.reconnected();
+    let rooms = Rooms::new([]);
+    let next = |outbox: &mut Outbox| {
+        let (id, _) = outbox.next_frame(usize::MAX, &rooms)?;
+        outbox.sent(id, SECOND);
+        Some(id)
+    };
+    assert_eq!((next(&mut outbox), next(&mut outbox)), (Some(0), None));
+    assert!(reply(&mut outbox, 0, done()).is_some());
+    assert_eq!((next(&mut outbox), next(&mut outbox)), (Some(1), None));
+    assert_eq!(outbox.blame(), None);
+    outbox.reconnected();
+    assert_eq!(next(&mut outbox), Some(1));
+    assert_eq!(outbox.blame(), Some(1));
+    outbox.reconnected();
+    assert_eq!(next(&mut outbox), Some(2));
+    assert!(reply(&mut outbox, 2, done()).is_some());
+    assert!(outbox.is_empty());
+}
