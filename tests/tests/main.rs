@@ -7,6 +7,7 @@ mod changes;
 mod chat;
 mod clock;
 mod cluster;
+mod commands;
 mod edge;
 mod events;
 mod exactly_once;

@@ -82,9 +82,14 @@ pub mod transport;
 pub use async_trait::async_trait;
 pub use parlance_client_core;
 pub use parlance_client_core::{
-    Code, ConnectionState, Error as ClientError, Failure, Request, Update, Violation,
+    Change, Code, Command, CommandError, CommandKind, CommandState, CommandUpdate, Commands, ConnectionState,
+    Discarded, Error as ClientError, Failure, Optimistic, Request, StorageState, StoreChange, StoredCommand,
+    Update, Violation, optimistic,
 };
 pub use parlance_proto::v1;
 
 pub use accounts::create_user;
-pub use session::{Config, CursorStore, Listener, Message, Session, TokenProvider, Updates};
+pub use session::{
+    CommandStore, Config, CursorStore, FileCommandStore, Listener, MemoryCommandStore, Message, Session,
+    Submitted, TokenProvider, Updates,
+};

@@ -91,6 +91,9 @@ pub enum Error {
     /// No token could be had to sign in with.
     #[error("no token: {0}")]
     Token(String),
+    /// The command was discarded before it was carried out.
+    #[error("the command was discarded")]
+    Discarded,
     /// The session has ended; nothing more is sent or received.
     #[error("the session has ended")]
     SessionEnded,

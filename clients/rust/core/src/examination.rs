@@ -5,7 +5,7 @@ use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
 
 use crate::Failure;
-use crate::request::{Done, Repeatable, repeatable};
+use crate::request::{Done, Repeatable, named_seq, repeatable};
 
 /// The most that a page may hold.
 const PAGE_SIZE: u32 = 200;
@@ -67,10 +67,14 @@ impl Examination {
 pub(crate) const CURSOR_AHEAD: &str = "cursor_ahead";
 
 /// Lowers the `after_seq` of `operation` to the end of its room, where a restored backup ends before
-/// it. A backup is older than the operation, so it cannot hold it. Returns whether anything changed.
+/// it. A backup is older than the operation, so it cannot hold it. One that names an event is left alone: that seq
+/// may be another event now. Returns whether anything changed.
 pub(crate) fn restamp(failure: &Failure, operation: &mut Operation) -> bool {
     let head = failure.metadata.get("head_seq").and_then(|head| head.parse().ok());
     let (Some(head), CURSOR_AHEAD) = (head, failure.reason.as_str()) else { return false };
+    if named_seq(operation).is_some() {
+        return false;
+    }
     let Some(Repeatable { after_seq: Some(after_seq), .. }) = repeatable(operation) else { return false };
     let is_beyond = after_seq.is_some_and(|after| after > head);
     if is_beyond {
@@ -151,6 +155,8 @@ mod tests {
             assert!(!restamp(&refusal(CURSOR_AHEAD), &mut send(after)));
         }
         assert!(!restamp(&refusal("invalid_field"), &mut send(Some(26))));
+        let edit = v1::EditMessageRequest { seq: 9, after_seq: Some(26), ..Default::default() };
+        assert!(!restamp(&refusal(CURSOR_AHEAD), &mut Operation::EditMessage(edit)));
         let mark = v1::MarkReadRequest { seq: 26, ..Default::default() };
         assert!(!restamp(&refusal(CURSOR_AHEAD), &mut Operation::MarkRead(mark)));
     }

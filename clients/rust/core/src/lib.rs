@@ -33,6 +33,7 @@ mod error;
 mod examination;
 mod machine;
 mod outbox;
+mod queue;
 mod random;
 mod request;
 mod rooms;
@@ -43,6 +44,11 @@ pub use code::Code;
 pub use encoding::Encoding;
 pub use error::{Error, Failure};
 pub use machine::Core;
-pub use request::Request;
+pub use queue::{
+    Command, CommandError, CommandKind, CommandState, CommandUpdate, Commands, Discarded, NewCommand,
+    Optimistic, OptimisticMessage, PendingChange, Progress, ROOM_RESTORED, StorageState, StoreChange,
+    StoredCommand, optimistic,
+};
+pub use request::{Change, Request};
 pub use rooms::Violation;
 pub use session::{CallId, ConnectionState, Input, Options, Output, Update};

@@ -19,6 +19,9 @@ pub trait Request: sealed::Sealed {
     fn response(answer: Answer) -> Option<Self::Response>;
 }
 
+/// A request that changes something: it may be queued.
+pub trait Change: Request {}
+
 mod sealed {
     pub trait Sealed {}
 }
@@ -79,6 +82,34 @@ requests! {
     ListReceipts: ListReceiptsRequest -> ListReceiptsResponse,
     SetRoomHidden: SetRoomHiddenRequest -> SetRoomHiddenResponse,
     GetServer: GetServerRequest -> GetServerResponse,
+}
+
+macro_rules! changes {
+    ($($request:ident,)*) => {
+        $(impl Change for v1::$request {})*
+    };
+}
+
+changes! {
+    SendMessageRequest,
+    EditMessageRequest,
+    DeleteMessageRequest,
+    AddReactionRequest,
+    RemoveReactionRequest,
+    UpdateRoomRequest,
+    AddMembersRequest,
+    RemoveMemberRequest,
+    SetRoleRequest,
+    JoinRoomRequest,
+    LeaveRoomRequest,
+    BanMemberRequest,
+    UnbanMemberRequest,
+    CreateRoomRequest,
+    CreateUserRequest,
+    UpdateUserRequest,
+    MarkReadRequest,
+    AcknowledgeDeliveryRequest,
+    SetRoomHiddenRequest,
 }
 
 /// What makes a mutation safe to repeat.
@@ -178,6 +209,67 @@ pub(crate) fn stamp(operation: &mut Operation, rooms: &Rooms, new_id: impl FnOnc
     if id.is_empty() {
         *id = new_id();
     }
+}
+
+/// The seq that an operation names: in another epoch it is another event.
+pub(crate) fn named_seq(operation: &Operation) -> Option<u64> {
+    Some(match operation {
+        Operation::EditMessage(request) => request.seq,
+        Operation::DeleteMessage(request) => request.seq,
+        Operation::AddReaction(request) => request.seq,
+        Operation::RemoveReaction(request) => request.seq,
+        Operation::MarkRead(request) => request.seq,
+        Operation::AcknowledgeDelivery(request) => request.seq,
+        _ => return None,
+    })
+}
+
+/// The room that a change is about, where it names one.
+pub(crate) fn room_of(operation: &Operation) -> Option<&str> {
+    Some(match operation {
+        Operation::SendMessage(request) => match &request.target {
+            Some(Target::RoomId(room)) => room,
+            _ => return None,
+        },
+        Operation::EditMessage(request) => &request.room_id,
+        Operation::DeleteMessage(request) => &request.room_id,
+        Operation::AddReaction(request) => &request.room_id,
+        Operation::RemoveReaction(request) => &request.room_id,
+        Operation::UpdateRoom(request) => &request.room_id,
+        Operation::AddMembers(request) => &request.room_id,
+        Operation::RemoveMember(request) => &request.room_id,
+        Operation::SetRole(request) => &request.room_id,
+        Operation::JoinRoom(request) => &request.room_id,
+        Operation::LeaveRoom(request) => &request.room_id,
+        Operation::BanMember(request) => &request.room_id,
+        Operation::UnbanMember(request) => &request.room_id,
+        Operation::MarkRead(request) => &request.room_id,
+        Operation::AcknowledgeDelivery(request) => &request.room_id,
+        Operation::SetRoomHidden(request) => &request.room_id,
+        _ => return None,
+    })
+}
+
+/// The last event that an answer to a change names, with its room if it says that; `None` where the change stands in no log.
+pub(crate) fn event_of(answer: &Answer) -> Option<(Option<String>, u64)> {
+    let outcome = match answer {
+        Answer::SendMessage(response) => return Some((Some(response.room_id.clone()), response.seq)),
+        Answer::EditMessage(response) => &response.outcome,
+        Answer::DeleteMessage(response) => &response.outcome,
+        Answer::AddReaction(response) => &response.outcome,
+        Answer::RemoveReaction(response) => &response.outcome,
+        Answer::UpdateRoom(response) => &response.outcome,
+        Answer::AddMembers(response) => &response.outcome,
+        Answer::RemoveMember(response) => &response.outcome,
+        Answer::SetRole(response) => &response.outcome,
+        Answer::JoinRoom(response) => &response.outcome,
+        Answer::LeaveRoom(response) => &response.outcome,
+        Answer::BanMember(response) => &response.outcome,
+        Answer::UnbanMember(response) => &response.outcome,
+        _ => return None,
+    };
+    let outcome = outcome.as_ref()?;
+    Some((None, outcome.last_seq.max(outcome.seq))).filter(|(_, seq)| *seq > 0)
 }
 
 /// What the log of a room says of a mutation that was carried out.

@@ -52,6 +52,8 @@ struct Position {
     /// Handed to the application up to here; `None` until anything was.
     cursor: Option<u64>,
     epoch: u64,
+    /// The epoch that the server said last; 0 while unknown.
+    server_epoch: u64,
     /// A gap without an end was named: whatever comes next follows it.
     open: bool,
     /// The highest seq known to exist.
@@ -117,8 +119,21 @@ impl Rooms {
             if position.epoch == 0 {
                 position.epoch = head.epoch;
             }
-            position.head = position.head.max(head.seq);
+            position.server_epoch = head.epoch;
+            // Of another epoch, what was known to exist may not.
+            let is_restored = head.epoch != 0 && head.epoch != position.epoch;
+            position.head = if is_restored { head.seq } else { position.head.max(head.seq) };
         }
+    }
+
+    /// The epoch of what the application has of a room; 0 where unknown.
+    pub(crate) fn epoch(&self, room_id: &str) -> u64 {
+        self.rooms.get(room_id).map_or(0, |position| position.epoch)
+    }
+
+    /// The epoch that a room has on the server, as far as it has said so; 0 where unknown.
+    pub(crate) fn server_epoch(&self, room_id: &str) -> u64 {
+        self.rooms.get(room_id).map_or(0, |position| position.server_epoch)
     }
 
     /// Whose session this is.
@@ -153,12 +168,15 @@ impl Rooms {
         let position = self.moving(&gap.room_id);
         if gap.epoch != 0 {
             position.epoch = gap.epoch;
+            position.server_epoch = gap.epoch;
         }
         if gap.reason() == GapReason::Restored {
             // Seqs mean other events now; nothing held before counts.
             let (epoch, moved) = (position.epoch, position.moved);
             let cursor = Some(gap.to_seq);
-            *position = Position { cursor, epoch, head: gap.to_seq, moved, ..Position::default() };
+            let server_epoch = position.server_epoch;
+            *position =
+                Position { cursor, epoch, server_epoch, head: gap.to_seq, moved, ..Position::default() };
             return Verdict { violation: None, deliver: true };
         }
         let cursor = position.cursor.unwrap_or(gap.from_seq.saturating_sub(1));

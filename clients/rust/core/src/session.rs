@@ -6,6 +6,7 @@ use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
 
+use crate::queue::{CommandUpdate, Discarded, NewCommand, StorageState, StoreChange, StoredCommand};
 use crate::{Encoding, Error, Violation};
 
 /// Names a call, from its [`Input::Call`] to its [`Output::Answer`]. Ids are chosen by the
@@ -23,6 +24,8 @@ pub struct Options {
     pub cursors: Vec<v1::Cursor>,
     /// Calls that may be on the wire at once, at most what the server allows.
     pub max_in_flight: usize,
+    /// There is a store for commands: they are read from it first, and written to it before they are sent.
+    pub has_command_store: bool,
     /// Random bits, others for each session: ids of requests begin with them, and jitter
     /// follows from them.
     pub seed: [u64; 2],
@@ -36,6 +39,7 @@ impl Default for Options {
             device_id: String::new(),
             cursors: Vec::new(),
             max_in_flight: 32,
+            has_command_store: false,
             seed: [0; 2],
         }
     }
@@ -103,8 +107,38 @@ pub enum Input {
         /// What to do.
         operation: Operation,
     },
-    /// Nobody waits for the answer of this call any more.
+    /// Nobody waits for the answer of this call any more. A command goes on without its caller.
     Cancel(CallId),
+    /// The application asks for a change that is to be carried out whatever happens meanwhile.
+    Submit {
+        /// Names the caller, as for a call.
+        id: CallId,
+        /// What to do.
+        command: NewCommand,
+    },
+    /// A command that was refused is tried again.
+    Retry {
+        /// Names the caller, as for a call.
+        id: CallId,
+        /// The command's id.
+        command: String,
+    },
+    /// A command is withdrawn.
+    Discard {
+        /// Names the caller, as for a call.
+        id: CallId,
+        /// The command's id.
+        command: String,
+    },
+    /// The answer to [`Output::Load`]: everything in the store, or why it cannot be read.
+    Loaded(Result<Vec<StoredCommand>, String>),
+    /// The answer to [`Output::Store`].
+    Stored {
+        /// As there.
+        number: u64,
+        /// Whether all of it is durable, or why it is not.
+        result: Result<(), String>,
+    },
     /// The driver stops reading frames, because the application is behind. Time limits of
     /// answers stand still.
     Pause,
@@ -151,6 +185,38 @@ pub enum Output {
         /// What the server answered, or why nothing will be.
         result: Result<Answer, Error>,
     },
+    /// A command is queued, and stored as far as the store answers in time.
+    Accepted {
+        /// The caller.
+        id: CallId,
+        /// The command's id: that of another one where that does the same.
+        command: String,
+    },
+    /// A command is done with: each caller is told, once, unless it was cancelled.
+    Settled {
+        /// The caller.
+        id: CallId,
+        /// What the server answered; `None` where another command has made it needless. Or why it was not carried out.
+        result: Result<Option<Answer>, Error>,
+    },
+    /// The answer to [`Input::Discard`].
+    Discarded {
+        /// The caller.
+        id: CallId,
+        /// What it has achieved.
+        outcome: Discarded,
+    },
+    /// Read the store, and pass what is in it in as [`Input::Loaded`]. However long that takes: nothing else is
+    /// asked of the store meanwhile.
+    Load,
+    /// Write to the store, all of it or nothing, and report as [`Input::Stored`] once it is durable, however long
+    /// that takes.
+    Store {
+        /// Names the write.
+        number: u64,
+        /// What to write.
+        changes: Vec<StoreChange>,
+    },
     /// Hand this to the application.
     Update {
         /// What to hand over.
@@ -174,6 +240,10 @@ pub enum Update {
     Gap(v1::Gap),
     /// The server sent what the protocol does not allow. The session goes on with it.
     Violation(Violation),
+    /// Something has happened to a command.
+    Command(CommandUpdate),
+    /// The store of commands works, or has ceased to.
+    Storage(StorageState),
     /// The connection is gone; the next try comes by itself.
     Disconnected {
         /// Why; `None` where the server ended it in good order.

@@ -3,12 +3,14 @@ use std::future::pending;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use parlance_client_core::{CallId, ConnectionState, Core, Input, Options, Output};
+use parlance_client_core::{
+    CallId, Commands, ConnectionState, Core, Discarded, Input, NewCommand, Options, Output, StoredCommand,
+};
 use parlance_proto::v1::ClientFrame;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::cursors::Processed;
 use super::updates::Item;
@@ -25,24 +27,36 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the handles of a session ask of its driver.
 #[derive(Debug)]
-pub(super) enum Command {
+pub(super) enum Order {
     Call { id: CallId, operation: Operation, answer: oneshot::Sender<Result<Answer, ClientError>> },
     Cancel(CallId),
+    Submit { id: CallId, command: NewCommand, accepted: oneshot::Sender<String>, settled: Settled },
+    Retry { id: CallId, command: String, settled: Settled },
+    Discard { id: CallId, command: String, answer: oneshot::Sender<Discarded> },
     Close(oneshot::Sender<()>),
 }
+
+/// Who waits for the outcome of a command.
+pub(super) type Settled = oneshot::Sender<Result<Option<Answer>, ClientError>>;
 
 /// The one task of a session: carries out what the core decides.
 pub(super) struct Driver {
     config: Config,
     core: Core,
     began: Instant,
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: mpsc::UnboundedReceiver<Order>,
     has_handles: bool,
     updates: mpsc::Sender<Item>,
     processed: Processed,
     state: watch::Sender<ConnectionState>,
+    queued: watch::Sender<Commands>,
     answers: HashMap<CallId, oneshot::Sender<Result<Answer, ClientError>>>,
+    accepted: HashMap<CallId, oneshot::Sender<String>>,
+    settled: HashMap<CallId, Settled>,
+    discarded: HashMap<CallId, oneshot::Sender<Discarded>>,
     closing: Vec<oneshot::Sender<()>>,
+    /// What is asked of the store of commands.
+    storing: Option<BoxFuture<'static, Input>>,
     link: Link,
     /// Updates that the application has no place for yet. Meanwhile nothing is read.
     undelivered: VecDeque<Item>,
@@ -65,10 +79,11 @@ struct Link {
 impl Driver {
     pub(super) async fn start(
         mut config: Config,
-        commands: mpsc::UnboundedReceiver<Command>,
+        commands: mpsc::UnboundedReceiver<Order>,
         updates: mpsc::Sender<Item>,
         processed: Processed,
         state: watch::Sender<ConnectionState>,
+        queued: watch::Sender<Commands>,
     ) {
         let mut cursors = std::mem::take(&mut config.cursors);
         if let Some(store) = &config.cursor_store {
@@ -79,6 +94,7 @@ impl Driver {
             device_id: config.device_id.clone(),
             cursors,
             max_in_flight: config.max_in_flight,
+            has_command_store: config.command_store.is_some(),
             seed: [random_number(), random_number()],
         };
         let driver = Self {
@@ -90,8 +106,13 @@ impl Driver {
             updates,
             processed,
             state,
+            queued,
             answers: HashMap::new(),
+            accepted: HashMap::new(),
+            settled: HashMap::new(),
+            discarded: HashMap::new(),
             closing: Vec::new(),
+            storing: None,
             link: Link::default(),
             undelivered: VecDeque::new(),
             is_paused: false,
@@ -121,6 +142,7 @@ impl Driver {
                     None
                 }
                 () = ready(&mut saving) => None,
+                stored = ready(&mut self.storing) => Some(stored),
                 token = ready(token) => Some(Input::Token(token)),
                 opened = ready(connecting) => Some(self.connected(opened)),
                 is_open = send(sender, unsent), if can_send => {
@@ -143,7 +165,7 @@ impl Driver {
                     Ok(None) => Input::Lost { connection, error: None },
                     Err(error) => Input::Lost { connection, error: Some(error) },
                 }),
-                command = self.commands.recv(), if self.has_handles => Some(self.command(command)),
+                command = self.commands.recv(), if self.has_handles => Some(self.order(command)),
             };
             if let Some(input) = input {
                 self.input(input);
@@ -161,7 +183,7 @@ impl Driver {
     async fn end(mut self, saving: Option<BoxFuture<'static, ()>>) {
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
-            let input = self.command(Some(command));
+            let input = self.order(Some(command));
             self.input(input);
         }
         let saves = [saving, self.save()];
@@ -171,6 +193,12 @@ impl Driver {
             }
         };
         let _ = timeout(STORE_TIMEOUT, last).await;
+        // What was queued last is stored, too.
+        let give_up = Instant::now() + STORE_TIMEOUT;
+        while let Some(storing) = self.storing.take() {
+            let Ok(stored) = timeout_at(give_up, storing).await else { break };
+            self.input(stored);
+        }
         for closed in self.closing.drain(..) {
             let _ = closed.send(());
         }
@@ -203,6 +231,40 @@ impl Driver {
                         let _ = answer.send(result);
                     }
                 }
+                Output::Accepted { id, command } => {
+                    if let Some(accepted) = self.accepted.remove(&id) {
+                        let _ = accepted.send(command);
+                    }
+                }
+                Output::Settled { id, result } => {
+                    if let Some(settled) = self.settled.remove(&id) {
+                        let _ = settled.send(result);
+                    }
+                }
+                Output::Discarded { id, outcome } => {
+                    if let Some(answer) = self.discarded.remove(&id) {
+                        let _ = answer.send(outcome);
+                    }
+                }
+                Output::Load => {
+                    let store = self.config.command_store.clone();
+                    self.storing = Some(Box::pin(async move {
+                        Input::Loaded(match store {
+                            Some(store) => store.load().await,
+                            None => Ok(Vec::<StoredCommand>::new()),
+                        })
+                    }));
+                }
+                Output::Store { number, changes } => {
+                    let store = self.config.command_store.clone();
+                    self.storing = Some(Box::pin(async move {
+                        let result = match store {
+                            Some(store) => store.write(changes).await,
+                            None => Ok(()),
+                        };
+                        Input::Stored { number, result }
+                    }));
+                }
                 Output::Update { update, cursor } => {
                     let item = (update, cursor);
                     if !self.undelivered.is_empty() {
@@ -213,6 +275,14 @@ impl Driver {
                 }
             }
         }
+        let commands = self.core.commands();
+        self.queued.send_if_modified(|last| {
+            let is_new = !last.ptr_eq(commands);
+            if is_new {
+                last.clone_from(commands);
+            }
+            is_new
+        });
         let state = self.core.connection_state();
         self.state.send_if_modified(|last| std::mem::replace(last, state) != state);
     }
@@ -230,17 +300,31 @@ impl Driver {
         }
     }
 
-    fn command(&mut self, command: Option<Command>) -> Input {
-        match command {
-            Some(Command::Call { id, operation, answer }) => {
+    fn order(&mut self, order: Option<Order>) -> Input {
+        match order {
+            Some(Order::Call { id, operation, answer }) => {
                 self.answers.insert(id, answer);
                 Input::Call { id, operation }
             }
-            Some(Command::Cancel(id)) => {
+            Some(Order::Cancel(id)) => {
                 self.answers.remove(&id);
+                self.settled.remove(&id);
                 Input::Cancel(id)
             }
-            Some(Command::Close(closed)) => {
+            Some(Order::Submit { id, command, accepted, settled }) => {
+                self.accepted.insert(id, accepted);
+                self.settled.insert(id, settled);
+                Input::Submit { id, command }
+            }
+            Some(Order::Retry { id, command, settled }) => {
+                self.settled.insert(id, settled);
+                Input::Retry { id, command }
+            }
+            Some(Order::Discard { id, command, answer }) => {
+                self.discarded.insert(id, answer);
+                Input::Discard { id, command }
+            }
+            Some(Order::Close(closed)) => {
                 self.closing.push(closed);
                 Input::Close
             }

@@ -2,6 +2,8 @@
 
 mod cursors;
 mod driver;
+mod queue;
+mod store;
 mod tokens;
 mod updates;
 
@@ -10,7 +12,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parlance_client_core::{CallId, ConnectionState};
+use parlance_client_core::{CallId, Commands, ConnectionState};
 use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
@@ -21,6 +23,8 @@ use crate::transport::Dialer;
 use crate::{ClientError, Request};
 
 pub use cursors::CursorStore;
+pub use queue::Submitted;
+pub use store::{CommandStore, FileCommandStore, MemoryCommandStore};
 pub use tokens::TokenProvider;
 pub use updates::{Listener, Updates};
 
@@ -37,6 +41,8 @@ pub struct Config {
     pub cursors: Vec<v1::Cursor>,
     /// Where cursors are kept over restarts; those that it holds are added to `cursors`.
     pub cursor_store: Option<Arc<dyn CursorStore>>,
+    /// Where commands are kept over restarts, see [`Session::submit`]. Without one they live as long as the session.
+    pub command_store: Option<Arc<dyn CommandStore>>,
     /// Updates that wait for the application. While the queue is full nothing is read
     /// from the connection, replies included, and the server holds the rest.
     pub update_queue: usize,
@@ -60,6 +66,7 @@ impl Config {
             device_id: String::new(),
             cursors: Vec::new(),
             cursor_store: None,
+            command_store: None,
             update_queue: 256,
             max_in_flight: 32,
         }
@@ -74,6 +81,7 @@ impl fmt::Debug for Config {
             .field("device_id", &self.device_id)
             .field("cursors", &self.cursors.len())
             .field("has_cursor_store", &self.cursor_store.is_some())
+            .field("has_command_store", &self.command_store.is_some())
             .field("update_queue", &self.update_queue)
             .field("max_in_flight", &self.max_in_flight)
             .finish_non_exhaustive()
@@ -125,9 +133,12 @@ impl From<Message> for v1::SendMessageRequest {
 /// and every call is answered. Keep one as long as updates are wanted.
 #[derive(Debug, Clone)]
 pub struct Session {
-    commands: mpsc::UnboundedSender<driver::Command>,
+    commands: mpsc::UnboundedSender<driver::Order>,
     calls: Arc<AtomicU64>,
     state: watch::Receiver<ConnectionState>,
+    queued: watch::Receiver<Commands>,
+    /// Begins the ids of commands.
+    prefix: Arc<str>,
 }
 
 impl Session {
@@ -145,8 +156,11 @@ impl Session {
         let (updates, queue) = mpsc::channel(config.update_queue.max(1));
         let processed = cursors::Processed::default();
         let (state, states) = watch::channel(ConnectionState::Idle);
-        tokio::spawn(driver::Driver::start(config, waiting, updates, processed.clone(), state));
-        (Self { commands, calls: Arc::default(), state: states }, Updates::new(queue, processed))
+        let (queued, queued_now) = watch::channel(Commands::new());
+        let prefix = format!("{:016x}{:016x}", random_number(), random_number()).into();
+        tokio::spawn(driver::Driver::start(config, waiting, updates, processed.clone(), state, queued));
+        let session = Self { commands, calls: Arc::default(), state: states, queued: queued_now, prefix };
+        (session, Updates::new(queue, processed))
     }
 
     /// Where the session stands now. It is ahead of the updates, which wait for the application.
@@ -207,7 +221,7 @@ impl Session {
     pub async fn operate(&self, operation: Operation) -> Result<Answer, ClientError> {
         let (answer, answered) = oneshot::channel();
         let id = self.calls.fetch_add(1, Ordering::Relaxed);
-        let call = driver::Command::Call { id, operation, answer };
+        let call = driver::Order::Call { id, operation, answer };
         self.commands.send(call).map_err(|_| ClientError::SessionEnded)?;
         let mut abandoned = Abandoned { commands: &self.commands, id: Some(id) };
         let answer = answered.await;
@@ -220,7 +234,7 @@ impl Session {
     /// follows.
     pub async fn close(&self) {
         let (closed, done) = oneshot::channel();
-        if self.commands.send(driver::Command::Close(closed)).is_ok() {
+        if self.commands.send(driver::Order::Close(closed)).is_ok() {
             // A driver that has ended meanwhile has done it.
             let _ = done.await;
         }
@@ -229,14 +243,14 @@ impl Session {
 
 /// Withdraws a call whose caller gives up.
 struct Abandoned<'a> {
-    commands: &'a mpsc::UnboundedSender<driver::Command>,
+    commands: &'a mpsc::UnboundedSender<driver::Order>,
     id: Option<CallId>,
 }
 
 impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            let _ = self.commands.send(driver::Command::Cancel(id));
+            let _ = self.commands.send(driver::Order::Cancel(id));
         }
     }
 }

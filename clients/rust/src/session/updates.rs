@@ -6,7 +6,7 @@ use parlance_proto::v1::{Cursor, Event, Gap, Signal, Welcome};
 use tokio::sync::mpsc;
 
 use super::cursors::Processed;
-use crate::{ClientError, Update, Violation};
+use crate::{ClientError, CommandUpdate, StorageState, Update, Violation};
 
 /// An update, and what the application has of the room after it.
 pub(super) type Item = (Update, Option<Cursor>);
@@ -61,6 +61,8 @@ impl Updates {
                 Update::Signal(signal) => listener.signal(signal),
                 Update::Gap(gap) => listener.gap(gap),
                 Update::Violation(violation) => listener.violation(violation),
+                Update::Command(update) => listener.command(update),
+                Update::Storage(state) => listener.storage(state),
                 Update::Disconnected { error, retry_in } => listener.disconnected(error, retry_in),
                 Update::Stopped(error) => listener.stopped(error),
             }
@@ -90,6 +92,10 @@ pub trait Listener: Send + Sync + 'static {
     fn gap(&self, gap: Gap) {}
     /// The server broke its promise.
     fn violation(&self, violation: Violation) {}
+    /// Something has happened to a command.
+    fn command(&self, update: CommandUpdate) {}
+    /// The store of commands works, or has ceased to.
+    fn storage(&self, state: StorageState) {}
     /// The connection is gone; the next try comes in `retry_in`.
     fn disconnected(&self, error: Option<ClientError>, retry_in: std::time::Duration) {}
     /// The session is over; nothing follows.

@@ -117,7 +117,7 @@ pub(super) async fn consume(
             }
             Update::Gap(gap) => lock(&streams).gap(&run, &gap),
             Update::Violation(violation) => lock(&streams).violation(&run, &violation),
-            Update::Signal(_) => {}
+            Update::Signal(_) | Update::Command(_) | Update::Storage(_) => {}
             Update::Disconnected { .. } => {
                 run.reconnects.fetch_add(1, Ordering::Relaxed);
             }

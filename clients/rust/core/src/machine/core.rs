@@ -6,10 +6,11 @@ use parlance_proto::v1::reply::Result as Answer;
 
 use super::token::Token;
 use crate::Error;
-use crate::outbox::Outbox;
+use crate::outbox::{Origin, Outbox};
+use crate::queue::{Commands, Queue, StorageState, Surroundings};
 use crate::random::Random;
 use crate::rooms::Rooms;
-use crate::session::{CallId, Options, Output, Update};
+use crate::session::{Options, Output, Update};
 
 /// Largest frame before a welcome has said it: what servers allow by default.
 const DEFAULT_FRAME_BYTES: usize = 128 * 1024;
@@ -21,6 +22,7 @@ pub struct Core {
     pub(super) random: Random,
     pub(super) rooms: Rooms,
     pub(super) outbox: Outbox,
+    pub(super) queue: Queue,
     pub(super) link: Link,
     /// The last time that was passed in: time does not run backwards.
     pub(super) now: Duration,
@@ -95,6 +97,7 @@ impl Core {
             random: Random::new(one ^ two.rotate_left(32)),
             rooms,
             outbox: Outbox::new(format!("{one:016x}{two:016x}")),
+            queue: Queue::new(options.has_command_store),
             link: Link::Idle,
             now: Duration::ZERO,
             connection: 0,
@@ -113,8 +116,28 @@ impl Core {
         matches!(self.link, Link::Connecting { .. } | Link::Greeting { .. } | Link::Open(_))
     }
 
-    pub(super) fn answer(&mut self, id: CallId, result: Result<Answer, Error>) {
-        self.outputs.push(Output::Answer { id, result });
+    /// Commands that are not done with, in the order in which they were issued.
+    pub fn commands(&self) -> &Commands {
+        self.queue.commands()
+    }
+
+    /// How the store of commands is.
+    pub fn storage(&self) -> &StorageState {
+        self.queue.storage()
+    }
+
+    pub(super) fn answer(&mut self, origin: Origin, result: Result<Answer, Error>) {
+        match origin {
+            Origin::Call(id) => self.outputs.push(Output::Answer { id, result }),
+            Origin::Command(number) => self.queue.answered(number, result, self.now, &self.rooms),
+        }
+    }
+
+    /// The queue, and what it works with.
+    pub(super) fn queue(&mut self) -> (&mut Queue, Surroundings<'_>) {
+        let is_online = matches!(self.link, Link::Open(_));
+        let Self { queue, now, rooms, outbox, random, .. } = self;
+        (queue, Surroundings { now: *now, is_online, rooms, outbox, random })
     }
 
     pub(super) fn update(&mut self, update: Update) {

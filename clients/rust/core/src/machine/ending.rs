@@ -82,6 +82,7 @@ impl Core {
 
     pub(super) fn rest(&mut self, error: Option<Error>, delay: Duration, asked: Duration) {
         self.address += 1;
+        self.queue.disconnected();
         for id in self.outbox.disconnected() {
             self.answer(id, Err(not_connected()));
         }
@@ -93,6 +94,7 @@ impl Core {
     pub(super) fn end(&mut self, error: &Error) {
         self.disconnect();
         self.link = Link::Ended;
+        self.queue.end(error, &mut self.outbox);
         for id in self.outbox.clear() {
             self.answer(id, Err(error.clone()));
         }

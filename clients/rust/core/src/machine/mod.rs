@@ -9,6 +9,7 @@ mod token;
 use std::time::Duration;
 
 use crate::Error;
+use crate::outbox::Origin;
 use crate::request::is_momentary;
 use crate::session::{ConnectionState, Input, Output};
 
@@ -35,7 +36,7 @@ impl Core {
 
     /// When to call [`Core::handle`] again at the latest, with [`Input::Tick`].
     pub fn timeout(&self) -> Option<Duration> {
-        match &self.link {
+        let link = match &self.link {
             Link::Idle | Link::Ended => None,
             Link::Resting { until, .. } => Some(*until),
             Link::Token { since } => Some(*since + TOKEN_TIMEOUT),
@@ -46,7 +47,8 @@ impl Core {
                     [open.leave_at, self.outbox.next_due(), self.answer_due(), self.silence_due(open)];
                 times.into_iter().flatten().min()
             }
-        }
+        };
+        [link, self.queue.timeout()].into_iter().flatten().min()
     }
 
     /// Where the session stands after what was passed in.
@@ -90,14 +92,36 @@ impl Core {
             Input::Lost { connection, error } if connection == self.connection && self.is_connecting() => {
                 self.lost(error);
             }
-            Input::Call { id, .. } if self.is_ended() => self.answer(id, Err(Error::SessionEnded)),
+            Input::Call { id, .. } if self.is_ended() => {
+                self.answer(Origin::Call(id), Err(Error::SessionEnded))
+            }
             Input::Call { id, operation } => {
                 if is_momentary(&operation) && !matches!(self.link, Link::Open(_)) {
-                    return self.answer(id, Err(not_connected()));
+                    return self.answer(Origin::Call(id), Err(not_connected()));
                 }
-                self.outbox.push(id, operation);
+                self.outbox.push(Origin::Call(id), operation);
             }
-            Input::Cancel(id) => self.outbox.cancel(id),
+            Input::Cancel(id) => {
+                self.outbox.cancel(Origin::Call(id));
+                self.queue.abandon(id);
+            }
+            Input::Submit { id, .. } | Input::Retry { id, .. } if self.is_ended() => {
+                self.outputs.push(Output::Settled { id, result: Err(Error::SessionEnded) });
+            }
+            Input::Submit { id, command } => self.queue.submit(id, command, &self.rooms),
+            Input::Retry { id, command } => self.queue.retry(id, &command),
+            Input::Discard { id, command } => self.queue.discard(id, &command, &mut self.outbox),
+            Input::Loaded(result) => {
+                let (queue, mut around) = self.queue();
+                queue.loaded(result, &mut around);
+                if around.is_online {
+                    queue.examine(around.rooms, around.outbox);
+                }
+            }
+            Input::Stored { number, result } => {
+                let (queue, mut around) = self.queue();
+                queue.stored(number, result, &mut around);
+            }
             Input::Pause => self.reading = None,
             Input::Resume => self.reading = Some(self.now),
             Input::Wake => self.wake(),
@@ -135,10 +159,20 @@ impl Core {
             }
             _ => {}
         }
+        self.advance_queue();
         self.send_ready();
-        if self.is_finishing && self.outbox.is_empty() && !self.is_ended() {
+        // Commands that are refused here make room for others of their room.
+        self.advance_queue();
+        if self.is_finishing && self.outbox.is_empty() && self.queue.is_idle() && !self.is_ended() {
             self.end(&Error::SessionEnded);
+            self.advance_queue();
         }
+    }
+
+    fn advance_queue(&mut self) {
+        let (queue, mut around) = self.queue();
+        let outputs = queue.advance(&mut around);
+        self.outputs.extend(outputs);
     }
 
     fn wake(&mut self) {

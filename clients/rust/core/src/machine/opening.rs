@@ -63,6 +63,8 @@ impl Core {
 
     pub(super) fn open(&mut self, welcome: v1::Welcome) {
         self.rooms.connected(&welcome);
+        // Before anything of the last connection is sent again.
+        self.queue.examine(&self.rooms, &mut self.outbox);
         self.outbox.reconnected();
         self.token.accepted();
         let limits = welcome.limits.unwrap_or_default();

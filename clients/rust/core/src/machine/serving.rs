@@ -69,7 +69,12 @@ impl Core {
         }
         if verdict.deliver {
             let cursor = self.rooms.cursor(room_id);
+            let is_restored = matches!(&update, Update::Gap(gap) if gap.reason() == v1::GapReason::Restored);
             self.outputs.push(Output::Update { update, cursor });
+            if is_restored {
+                self.queue.examine(&self.rooms, &mut self.outbox);
+            }
+            self.queue.observed(&self.rooms);
         }
     }
 

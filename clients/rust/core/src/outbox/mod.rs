@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use parlance_proto::v1;
@@ -21,27 +21,44 @@ use crate::{Code, Error, Failure};
 /// How often a connection may end over a call that was alone on it before the call fails.
 const MAX_BLAMED: u32 = 2;
 
+/// Who a call was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Origin {
+    /// The application.
+    Call(CallId),
+    /// The command queue, which numbers its calls.
+    Command(u64),
+}
+
+/// The number of a call, in the order in which they were made. It is the request id of its frame.
+type Key = u64;
+
 /// Calls that are not answered yet. Each is ready to send, on the wire, or delayed.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    calls: BTreeMap<CallId, Unanswered>,
+    calls: BTreeMap<Key, Unanswered>,
+    keys: HashMap<Origin, Key>,
+    next_key: Key,
     /// To send on this connection, in this order.
-    ready: VecDeque<CallId>,
+    ready: VecDeque<Key>,
     /// Sent on this connection, and when.
-    on_wire: BTreeMap<CallId, Duration>,
+    on_wire: BTreeMap<Key, Duration>,
     /// To send again, and when.
-    delayed: BTreeSet<(Duration, CallId)>,
+    delayed: BTreeSet<(Duration, Key)>,
     /// The server ended a connection over one of the calls up to this one: they go out one
     /// at a time, to find out which it is.
-    suspects: Option<CallId>,
+    suspects: Option<Key>,
     /// Begins the ids that this session makes: no two sessions of a user share it.
     prefix: String,
 }
 
 #[derive(Debug)]
 struct Unanswered {
+    origin: Origin,
     operation: Operation,
-    sent: bool,
+    /// It has its id, and what was known of its room.
+    is_stamped: bool,
+    was_sent: bool,
     refusals: u32,
     blamed: u32,
     /// Goes on before the call itself does.
@@ -52,6 +69,8 @@ impl Outbox {
     pub(crate) fn new(prefix: String) -> Self {
         Self {
             calls: BTreeMap::new(),
+            keys: HashMap::new(),
+            next_key: 0,
             ready: VecDeque::new(),
             on_wire: BTreeMap::new(),
             delayed: BTreeSet::new(),
@@ -64,40 +83,67 @@ impl Outbox {
         self.calls.is_empty()
     }
 
-    pub(crate) fn push(&mut self, id: CallId, operation: Operation) {
-        let call = Unanswered { operation, sent: false, refusals: 0, blamed: 0, examination: None };
-        self.calls.insert(id, call);
-        self.ready.push_back(id);
+    /// Takes a call. A mutation is made safe to repeat when it goes out.
+    pub(crate) fn push(&mut self, origin: Origin, operation: Operation) {
+        self.add(origin, operation, false);
     }
 
-    /// Forgets a call, wherever it is. One that was sent may still be carried out.
-    pub(crate) fn cancel(&mut self, id: CallId) {
-        self.calls.remove(&id);
-        self.on_wire.remove(&id);
-        self.delayed.retain(|(_, delayed)| *delayed != id);
+    /// Takes a call that was made safe to repeat before, and goes out as it is.
+    pub(crate) fn push_stamped(&mut self, origin: Origin, operation: Operation) {
+        self.add(origin, operation, true);
+    }
+
+    fn add(&mut self, origin: Origin, operation: Operation, is_stamped: bool) {
+        let key = self.next_key;
+        self.next_key += 1;
+        let call = Unanswered {
+            origin,
+            operation,
+            is_stamped,
+            was_sent: false,
+            refusals: 0,
+            blamed: 0,
+            examination: None,
+        };
+        self.calls.insert(key, call);
+        self.keys.insert(origin, key);
+        self.ready.push_back(key);
+    }
+
+    /// Forgets a call, wherever it is. Returns whether it was sent, and may still be carried out.
+    pub(crate) fn cancel(&mut self, origin: Origin) -> bool {
+        self.keys.get(&origin).copied().and_then(|key| self.forget(key)).is_some_and(|call| call.was_sent)
+    }
+
+    fn forget(&mut self, key: Key) -> Option<Unanswered> {
+        let call = self.calls.remove(&key)?;
+        self.keys.remove(&call.origin);
+        self.on_wire.remove(&key);
+        self.delayed.retain(|(_, delayed)| *delayed != key);
+        Some(call)
     }
 
     /// On a new connection everything unanswered is sent again, in order.
     pub(crate) fn reconnected(&mut self) {
         self.on_wire.clear();
-        let delayed: BTreeSet<CallId> = self.delayed.iter().map(|(_, id)| *id).collect();
+        let delayed: BTreeSet<Key> = self.delayed.iter().map(|(_, id)| *id).collect();
         self.ready = self.calls.keys().copied().filter(|id| !delayed.contains(id)).collect();
     }
 
     /// The connection is gone. Returns the calls that are of no use on a later one.
-    pub(crate) fn disconnected(&mut self) -> Vec<CallId> {
+    pub(crate) fn disconnected(&mut self) -> Vec<Origin> {
         self.on_wire.clear();
-        let momentary = self.calls.iter().filter(|(_, call)| is_momentary(&call.operation));
-        let momentary: Vec<CallId> = momentary.map(|(id, _)| *id).collect();
-        for id in &momentary {
-            self.cancel(*id);
+        let momentary = self.calls.values().filter(|call| is_momentary(&call.operation));
+        let momentary: Vec<Origin> = momentary.map(|call| call.origin).collect();
+        for origin in &momentary {
+            self.cancel(*origin);
         }
         momentary
     }
 
     /// The server ended the connection over something that it was sent. Returns the call
     /// that is to blame once that is certain enough, and forgets it.
-    pub(crate) fn blame(&mut self) -> Option<CallId> {
+    pub(crate) fn blame(&mut self) -> Option<Origin> {
         let last = *self.on_wire.last_key_value()?.0;
         self.suspects = self.suspects.max(Some(last));
         if self.on_wire.len() > 1 {
@@ -106,10 +152,7 @@ impl Outbox {
         let call = self.calls.get_mut(&last)?;
         call.blamed += 1;
         let is_certain = call.blamed >= MAX_BLAMED;
-        is_certain.then(|| {
-            self.cancel(last);
-            last
-        })
+        is_certain.then(|| self.forget(last)).flatten().map(|call| call.origin)
     }
 
     /// The next frame to send, if any may be sent with those on the wire; see
@@ -118,7 +161,7 @@ impl Outbox {
         &mut self,
         max_in_flight: usize,
         rooms: &Rooms,
-    ) -> Option<(CallId, v1::ClientFrame)> {
+    ) -> Option<(Origin, v1::ClientFrame)> {
         if self.suspects.is_some_and(|last| self.calls.range(..=last).next().is_none()) {
             self.suspects = None;
         }
@@ -130,20 +173,25 @@ impl Outbox {
             let id = self.ready.pop_front()?;
             // A cancelled one.
             let Some(call) = self.calls.get_mut(&id) else { continue };
-            if !call.sent {
-                call.sent = true;
+            if !call.is_stamped {
+                call.is_stamped = true;
                 stamp(&mut call.operation, rooms, || format!("{}-{id}", self.prefix));
             }
             let operation = match &call.examination {
                 Some(examination) => examination.page(),
                 None => call.operation.clone(),
             };
-            return Some((id, v1::ClientFrame { request_id: id.to_string(), operation: Some(operation) }));
+            let frame = v1::ClientFrame { request_id: id.to_string(), operation: Some(operation) };
+            return Some((call.origin, frame));
         }
     }
 
-    pub(crate) fn sent(&mut self, id: CallId, now: Duration) {
-        self.on_wire.insert(id, now);
+    pub(crate) fn sent(&mut self, origin: Origin, now: Duration) {
+        let Some(key) = self.keys.get(&origin) else { return };
+        self.on_wire.insert(*key, now);
+        if let Some(call) = self.calls.get_mut(key) {
+            call.was_sent = true;
+        }
     }
 
     /// When the call was sent that waits longest for its answer.
@@ -158,7 +206,7 @@ impl Outbox {
         reply: v1::Reply,
         rooms: &mut Rooms,
         random: &mut Random,
-    ) -> Option<(CallId, Result<Answer, Error>)> {
+    ) -> Option<(Origin, Result<Answer, Error>)> {
         let id = reply.request_id.parse().ok()?;
         // A second reply to the same frame means nothing.
         self.on_wire.remove(&id)?;
@@ -191,8 +239,7 @@ impl Outbox {
             }
             None => Err(Error::Protocol("the reply holds nothing that is known here".to_owned())),
         };
-        self.calls.remove(&id);
-        Some((id, answer))
+        self.forget(id).map(|call| (call.origin, answer))
     }
 
     /// When the next delayed call is due.
@@ -209,11 +256,12 @@ impl Outbox {
     }
 
     /// The session is over: returns what will not be answered.
-    pub(crate) fn clear(&mut self) -> Vec<CallId> {
+    pub(crate) fn clear(&mut self) -> Vec<Origin> {
         self.ready.clear();
         self.on_wire.clear();
         self.delayed.clear();
-        std::mem::take(&mut self.calls).into_keys().collect()
+        self.keys.clear();
+        std::mem::take(&mut self.calls).into_values().map(|call| call.origin).collect()
     }
 }
 

@@ -5,7 +5,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn outbox(calls: CallId) -> Outbox {
     let mut outbox = Outbox::new("session".to_owned());
     for id in 0..calls {
-        outbox.push(id, Operation::GetUser(v1::GetUserRequest::default()));
+        outbox.push(Origin::Call(id), Operation::GetUser(v1::GetUserRequest::default()));
     }
     outbox
 }
@@ -13,15 +13,16 @@ fn outbox(calls: CallId) -> Outbox {
 fn send(outbox: &mut Outbox) -> Vec<CallId> {
     let rooms = Rooms::new([]);
     let mut sent = Vec::new();
-    while let Some((id, frame)) = outbox.next_frame(usize::MAX, &rooms) {
+    while let Some((origin, frame)) = outbox.next_frame(usize::MAX, &rooms) {
+        let Origin::Call(id) = origin else { panic!() };
         assert_eq!(frame.request_id, id.to_string());
-        outbox.sent(id, SECOND);
+        outbox.sent(origin, SECOND);
         sent.push(id);
     }
     sent
 }
 
-fn reply(outbox: &mut Outbox, id: CallId, result: Answer) -> Option<(CallId, Result<Answer, Error>)> {
+fn reply(outbox: &mut Outbox, id: CallId, result: Answer) -> Option<(Origin, Result<Answer, Error>)> {
     let reply = v1::Reply { request_id: id.to_string(), result: Some(result) };
     outbox.answered(SECOND, reply, &mut Rooms::new([]), &mut Random::new(1))
 }
@@ -34,7 +35,7 @@ fn refuse(outbox: &mut Outbox, id: CallId, failure: Failure) -> Option<String> {
         ..Default::default()
     };
     let (answered, result) = reply(outbox, id, Answer::Error(error))?;
-    assert_eq!(answered, id);
+    assert_eq!(answered, Origin::Call(id));
     Some(result.unwrap_err().failure().unwrap().reason.clone())
 }
 
@@ -46,9 +47,9 @@ fn done() -> Answer {
 fn what_is_not_answered_goes_out_again_in_order() {
     let mut outbox = outbox(4);
     assert_eq!(send(&mut outbox), [0, 1, 2, 3]);
-    assert_eq!(reply(&mut outbox, 1, done()), Some((1, Ok(done()))));
+    assert_eq!(reply(&mut outbox, 1, done()), Some((Origin::Call(1), Ok(done()))));
     assert_eq!(reply(&mut outbox, 1, done()), None);
-    outbox.cancel(3);
+    outbox.cancel(Origin::Call(3));
     outbox.reconnected();
     assert_eq!(send(&mut outbox), [0, 2]);
 }
@@ -90,8 +91,8 @@ fn abandoned_calls_take_no_place_even_while_they_are_delayed() {
     let (id, _) = outbox.next_frame(1, &rooms).unwrap();
     outbox.sent(id, SECOND);
     outbox.cancel(id);
-    assert_eq!(outbox.next_frame(1, &rooms).unwrap().0, 2);
-    outbox.cancel(0);
+    assert_eq!(outbox.next_frame(1, &rooms).unwrap().0, Origin::Call(2));
+    outbox.cancel(Origin::Call(0));
     assert_eq!(outbox.next_due(), None);
 }
 
@@ -100,7 +101,7 @@ fn a_restored_room_takes_what_was_sent_to_it_before() {
     let mut outbox = Outbox::new("session".to_owned());
     let target = Some(v1::send_message_request::Target::RoomId("r".to_owned()));
     let message = v1::SendMessageRequest { target, after_seq: Some(26), ..Default::default() };
-    outbox.push(0, Operation::SendMessage(message));
+    outbox.push(Origin::Call(0), Operation::SendMessage(message));
     let refusal = |reason: &str, head: u64| {
         let metadata = [("room_id", "r".to_owned()), ("head_seq", head.to_string())]
             .map(|(key, value)| (key.to_owned(), value));
@@ -147,6 +148,7 @@ fn a_call_that_the_server_hangs_up_over_is_found_and_fails() {
     let next = |outbox: &mut Outbox| {
         let (id, _) = outbox.next_frame(usize::MAX, &rooms)?;
         outbox.sent(id, SECOND);
+        let Origin::Call(id) = id else { panic!() };
         Some(id)
     };
     assert_eq!((next(&mut outbox), next(&mut outbox)), (Some(0), None));
@@ -155,7 +157,7 @@ fn a_call_that_the_server_hangs_up_over_is_found_and_fails() {
     assert_eq!(outbox.blame(), None);
     outbox.reconnected();
     assert_eq!(next(&mut outbox), Some(1));
-    assert_eq!(outbox.blame(), Some(1));
+    assert_eq!(outbox.blame(), Some(Origin::Call(1)));
     outbox.reconnected();
     assert_eq!(next(&mut outbox), Some(2));
     assert!(reply(&mut outbox, 2, done()).is_some());

@@ -83,7 +83,7 @@ impl Message {
         true
     }
 
-    pub(super) fn react(&mut self, emoji: &str, user_id: &str) {
+    pub(crate) fn react(&mut self, emoji: &str, user_id: &str) {
         let place = match self.reactions.iter().position(|reaction| is_same_emoji(&reaction.emoji, emoji)) {
             Some(place) => place,
             None => {
@@ -97,7 +97,7 @@ impl Message {
         users.push(user_id.to_owned());
     }
 
-    pub(super) fn unreact(&mut self, emoji: &str, user_id: &str) {
+    pub(crate) fn unreact(&mut self, emoji: &str, user_id: &str) {
         for reaction in &mut self.reactions {
             if is_same_emoji(&reaction.emoji, emoji) {
                 reaction.user_ids.retain(|user| user != user_id);
@@ -120,7 +120,7 @@ pub(super) fn target_of(event: &v1::Event) -> Option<u64> {
 
 /// Whether two reactions are one: variation selectors do not count, since keyboards differ in
 /// them.
-pub(super) fn is_same_emoji(one: &str, other: &str) -> bool {
+pub(crate) fn is_same_emoji(one: &str, other: &str) -> bool {
     let plain = |emoji: &str| -> Vec<char> {
         emoji.chars().filter(|character| !matches!(character, '\u{fe0e}' | '\u{fe0f}')).collect()
     };

@@ -21,6 +21,7 @@ use std::time::Duration;
 use imbl::OrdMap;
 
 pub use marks::ReadMark;
+pub(crate) use message::is_same_emoji;
 pub use message::{Message, Reaction};
 pub use news::{Change, News, Parts};
 pub use people::Receipt;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use parlance_client::transport::{Dialer, Door};
-use parlance_client::{Config, Session, Updates};
+use parlance_client::{Config, Session, Update, Updates};
 use parlance_delivery::SharedFrame;
 use parlance_proto::error::{Failure, with_details};
 use parlance_proto::server::chat_service_server::ChatServiceServer;
@@ -27,6 +27,27 @@ pub(crate) const DOORS: [Door; 3] = [Door::Grpc, Door::WebSocketJson, Door::WebS
 /// A deadline for whatever a test waits for.
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("it happens in time")
+}
+
+pub(crate) async fn next(updates: &mut Updates) -> Update {
+    within(updates.recv()).await.expect("an update")
+}
+
+pub(crate) async fn next_seq(updates: &mut Updates) -> u64 {
+    loop {
+        match next(updates).await {
+            Update::Event(event) => return event.seq,
+            Update::Connected(_) | Update::Disconnected { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(crate) fn message_of(frame: v1::ClientFrame) -> (String, v1::SendMessageRequest) {
+    match frame.operation {
+        Some(Operation::SendMessage(request)) => (frame.request_id, request),
+        other => panic!("{other:?}"),
+    }
 }
 
 pub(crate) struct Fake {

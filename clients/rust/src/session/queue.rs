@@ -1,0 +1,108 @@
+//! Changes that are carried out whatever happens meanwhile.
+
+use std::marker::PhantomData;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parlance_client_core::{Change, Commands, Discarded, NewCommand};
+use parlance_proto::v1::client_frame::Operation;
+use parlance_proto::v1::reply::Result as Answer;
+use tokio::sync::oneshot;
+
+use super::{Session, driver};
+use crate::ClientError;
+
+/// A change that the queue has taken. Dropping it changes nothing: it is carried out.
+#[derive(Debug)]
+pub struct Submitted<R> {
+    /// Its id, for [`Session::retry`] and [`Session::discard`], also after a restart. That of another command where
+    /// that does the same.
+    pub id: String,
+    settled: oneshot::Receiver<Result<Option<Answer>, ClientError>>,
+    request: PhantomData<fn() -> R>,
+}
+
+impl<R: Change> Submitted<R> {
+    /// Waits until it is carried out. `None` where another command has made it needless: a reaction that was removed again,
+    /// for example.
+    ///
+    /// # Errors
+    /// The server's final refusal; [`ClientError::Discarded`]; or the end of the session, after which it is still in the
+    /// store, and carried out by the next session.
+    pub async fn done(self) -> Result<Option<R::Response>, ClientError> {
+        let Some(answer) = self.settled.await.map_err(|_| ClientError::SessionEnded)?? else {
+            return Ok(None);
+        };
+        let unexpected = || ClientError::Protocol("the answer is to another operation".to_owned());
+        R::response(answer).map(Some).ok_or_else(unexpected)
+    }
+}
+
+impl Session {
+    /// Queues a change. Returns once it is stored, as far as the store answers in time: from then on it is carried out,
+    /// once, in the order of its room, over as many connections and restarts as it takes.
+    ///
+    /// It replaces or undoes what is queued and has become needless: a lower read mark, an older edit of the same message, the
+    /// opposite reaction. [`Session::commands`] shows what is on its way, and
+    /// [`Update::Command`](crate::Update::Command) what becomes of it. A request with an id of its own that is queued under
+    /// it already is not queued twice.
+    ///
+    /// # Errors
+    /// The end of the session.
+    pub async fn submit<R: Change>(&self, request: R) -> Result<Submitted<R>, ClientError> {
+        let (id, settled) = self.submit_operation(request.into_operation()).await?;
+        Ok(Submitted { id, settled, request: PhantomData })
+    }
+
+    async fn submit_operation(
+        &self,
+        operation: Operation,
+    ) -> Result<(String, oneshot::Receiver<Result<Option<Answer>, ClientError>>), ClientError> {
+        let id = self.calls.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{id}", self.prefix);
+        let command = NewCommand { operation, id: name, written_at_millis: now_millis() };
+        let (accepted, is_accepted) = oneshot::channel();
+        let (settled, outcome) = oneshot::channel();
+        let order = driver::Order::Submit { id, command, accepted, settled };
+        self.commands.send(order).map_err(|_| ClientError::SessionEnded)?;
+        let id = is_accepted.await.map_err(|_| ClientError::SessionEnded)?;
+        Ok((id, outcome))
+    }
+
+    /// Tries a command again that was refused, and waits until it is carried out. `None` where there is none to try.
+    ///
+    /// # Errors
+    /// As for [`Submitted::done`].
+    pub async fn retry(&self, command: impl Into<String>) -> Result<Option<Answer>, ClientError> {
+        let id = self.calls.fetch_add(1, Ordering::Relaxed);
+        let (settled, outcome) = oneshot::channel();
+        let order = driver::Order::Retry { id, command: command.into(), settled };
+        self.commands.send(order).map_err(|_| ClientError::SessionEnded)?;
+        outcome.await.map_err(|_| ClientError::SessionEnded)?
+    }
+
+    /// Withdraws a command. Returns what that has achieved once the store has forgotten it: what was not on the wire is
+    /// undone.
+    ///
+    /// # Errors
+    /// The end of the session.
+    pub async fn discard(&self, command: impl Into<String>) -> Result<Discarded, ClientError> {
+        let id = self.calls.fetch_add(1, Ordering::Relaxed);
+        let (answer, outcome) = oneshot::channel();
+        let order = driver::Order::Discard { id, command: command.into(), answer };
+        self.commands.send(order).map_err(|_| ClientError::SessionEnded)?;
+        outcome.await.map_err(|_| ClientError::SessionEnded)
+    }
+
+    /// What is on its way to the server, in the order in which it was issued: a snapshot, for
+    /// [`optimistic`](parlance_client_core::optimistic).
+    pub fn commands(&self) -> Commands {
+        self.queued.borrow().clone()
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the application's clock is the only one there is")]
+fn now_millis() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
