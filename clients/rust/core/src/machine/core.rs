@@ -89,7 +89,7 @@ pub(super) struct Limits {
 }
 
 impl Core {
-    /// A session that has not begun: the first input is [`Input::Start`].
+    /// A session that has not begun: the first input is [`Input::Start`](crate::Input::Start).
     pub fn new(mut options: Options) -> Self {
         let rooms = Rooms::new(std::mem::take(&mut options.cursors));
         let [one, two] = options.seed;

@@ -65,7 +65,7 @@ impl Core {
         }
     }
 
-    /// Whether [`Update::Stopped`] was handed out: nothing follows.
+    /// Whether [`Update::Stopped`](crate::Update::Stopped) was handed out: nothing follows.
     pub fn is_ended(&self) -> bool {
         matches!(self.link, Link::Ended)
     }
