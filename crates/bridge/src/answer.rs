@@ -75,8 +75,8 @@ impl IntoResponse for Refusal {
 }
 
 /// An answer in JSON. Nothing of it may be cached: it depends on who asks, and when.
-pub(crate) fn json_response(status: StatusCode, json: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(json));
+pub(crate) fn json_response(status: StatusCode, json: impl Into<Body>) -> Response {
+    let mut response = Response::new(json.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -10,6 +10,7 @@ use http::{HeaderName, Request, header};
 use http_body::Body as _;
 use parlance_delivery::grpc::is_native;
 use parlance_delivery::{Outlet, Push};
+use parlance_peers::Peer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt;
 
@@ -33,17 +34,18 @@ pub(crate) fn answer<S>(
     (request, respond): Accepted,
     app: Router,
     counted: Counted<S>,
+    peer: Arc<Peer>,
 ) -> impl Future<Output = ()> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let outlet = is_native(request.headers()).then(Outlet::default);
-    let call = Box::pin(call(request, respond, app, outlet.clone()));
+    let call = Box::pin(call(request, respond, app, outlet.clone(), peer.clone()));
     async move {
         let begun = call.await;
         let sent = match begun {
             Some(Ok((stream, Some(body)))) => {
-                let response = Response::new(stream, body, counted);
+                let response = Response::new(stream, body, counted, peer);
                 if let Some(outlet) = outlet {
                     outlet.connect(Arc::downgrade(&response) as Weak<dyn Push>);
                 }
@@ -65,8 +67,10 @@ async fn call(
     mut respond: SendResponse<Bytes>,
     app: Router,
     outlet: Option<Outlet>,
+    peer: Arc<Peer>,
 ) -> Option<Result<(SendStream<Bytes>, Option<Body>), Error>> {
     let mut request = request.map(|body| Body::new(Incoming::from(body)));
+    request.extensions_mut().insert(peer);
     if let Some(outlet) = outlet {
         request.extensions_mut().insert(outlet);
     }

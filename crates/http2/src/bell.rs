@@ -48,6 +48,19 @@ impl Bell {
     }
 }
 
+/// Wakes the task of a [`Bell`], hushed or not.
+pub(crate) struct Loud(pub(crate) Arc<Bell>);
+
+impl Wake for Loud {
+    fn wake(self: Arc<Self>) {
+        self.0.ring();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.ring();
+    }
+}
+
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();

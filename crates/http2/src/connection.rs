@@ -1,19 +1,24 @@
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::Router;
 use h2::server::Builder;
-use h2::{Error, Ping, PingPong};
+use h2::{Error, Ping, PingPong, Reason};
+use parlance_peers::Peer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::answer;
+use crate::bell::{Bell, Loud};
 use crate::first_bytes::Heard;
+use crate::limits::ENDING;
 use crate::link::Link;
+use crate::metered::{Metered, Reading};
 
 /// Of a peer that says nothing: when it is asked whether it is there, and how long it has to
 /// answer.
@@ -25,11 +30,21 @@ pub struct KeepAlive {
     pub timeout: Duration,
 }
 
+/// What a peer is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Anyone: what it sends and holds has bounds.
+    Bounded,
+    /// A part of the same fleet.
+    Full,
+}
+
 /// A connection whose ends have agreed on how they speak. Apart from serving it, so that
 /// nothing of how it came about is held as long as it is there.
 pub struct Connection<S> {
     link: Arc<Link<S>>,
     pings: Option<PingPong>,
+    trust: Trust,
 }
 
 impl<S> Connection<S>
@@ -40,10 +55,19 @@ where
     ///
     /// # Errors
     /// What is wrong with what the peer says at first.
-    pub async fn open(stream: S, builder: &Builder) -> Result<Self, Error> {
+    pub async fn open(stream: S, builder: &Builder, trust: Trust) -> Result<Self, Error> {
+        let (bell, reading) = (Arc::new(Bell::default()), Arc::new(Reading::default()));
+        // Until it is served, this task is the one that is woken.
+        poll_fn(|cx| {
+            bell.wakes(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        let woken = Waker::from(Arc::new(Loud(bell.clone())));
+        let stream = Metered::new(stream, reading.clone(), woken, trust == Trust::Full);
         let mut connection = builder.handshake(stream).await?;
         let pings = connection.ping_pong();
-        Ok(Self { link: Link::new(connection), pings })
+        Ok(Self { link: Link::new(connection, bell, reading), pings, trust })
     }
 
     /// Serves it to its end.
@@ -53,14 +77,18 @@ where
     pub async fn serve(
         self,
         heard: Arc<Heard>,
+        peer: Arc<Peer>,
         keep_alive: &KeepAlive,
         app: Router,
         shutdown: CancellationToken,
     ) -> Result<(), Error> {
-        let Self { link, mut pings } = self;
+        let Self { link, mut pings, trust } = self;
+        let limits = peer.ledger().limits().clone();
         let mut shutdown = pin!(shutdown.cancelled_owned());
         let mut clock = pin!(sleep_until(Instant::now() + keep_alive.after));
+        let mut anonymous = pin!(sleep_until(Instant::now() + limits.anonymous_age));
         let (mut is_shut_down, mut is_asked) = (false, false);
+        let mut must_identify = trust == Trust::Bounded;
         // Those of requests that are under way; what is left of them ends with the connection.
         let mut answers = JoinSet::new();
         let ended = loop {
@@ -71,8 +99,12 @@ where
                     link.shut_down();
                 }
                 accepted = link.accept() => match accepted {
+                    Some(Ok((_, mut respond))) if is_too_much(&peer, trust, answers.len()) => {
+                        metrics::counter!("parlance_refused_streams_total").increment(1);
+                        respond.send_reset(Reason::REFUSED_STREAM);
+                    }
                     Some(Ok(accepted)) => {
-                        answers.spawn(answer(accepted, app.clone(), link.count()));
+                        answers.spawn(answer(accepted, app.clone(), link.count(), peer.clone()));
                     }
                     Some(Err(error)) => break Err(error),
                     None => break Ok(()),
@@ -81,6 +113,18 @@ where
                     // Its stream is reset; the others go on.
                     if let Err(error) = ended {
                         tracing::error!(%error, "a request ended without an answer");
+                    }
+                }
+                () = anonymous.as_mut(), if must_identify => {
+                    if peer.is_identified() {
+                        must_identify = false;
+                    } else if is_shut_down {
+                        tracing::debug!("nobody was identified on the connection");
+                        break Ok(());
+                    } else {
+                        is_shut_down = true;
+                        link.shut_down();
+                        anonymous.as_mut().reset(Instant::now() + ENDING);
                     }
                 }
                 () = clock.as_mut() => {
@@ -104,6 +148,13 @@ where
         link.close();
         ended
     }
+}
+
+/// Whether the peer holds so much, or is so little known, that one more request is refused.
+fn is_too_much(peer: &Peer, trust: Trust, under_way: usize) -> bool {
+    let is_bounded = trust == Trust::Bounded;
+    let is_anonymous = || !peer.is_identified() && under_way >= peer.ledger().limits().anonymous_streams;
+    is_bounded && (peer.held().is_full() || is_anonymous())
 }
 
 /// Sends a ping. That the peer is heard is answer enough.

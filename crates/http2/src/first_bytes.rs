@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use parlance_peers::Peer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use crate::stall::Stall;
 
 /// What a client of HTTP/2 says at first, and none of HTTP/1.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -35,6 +38,8 @@ pub struct Opened<S> {
     first: Bytes,
     io: S,
     heard: Arc<Heard>,
+    /// Ends it when the peer takes nothing for too long.
+    stall: Stall,
 }
 
 impl<S: AsyncRead + Unpin> Opened<S> {
@@ -42,7 +47,7 @@ impl<S: AsyncRead + Unpin> Opened<S> {
     ///
     /// # Errors
     /// `UnexpectedEof` if it ends before, and those of `io`.
-    pub async fn new(mut io: S) -> Result<(Version, Self)> {
+    pub async fn new(mut io: S, peer: Arc<Peer>) -> Result<(Version, Self)> {
         let mut first = BytesMut::with_capacity(PREFACE.len());
         let version = loop {
             if first == PREFACE {
@@ -55,7 +60,8 @@ impl<S: AsyncRead + Unpin> Opened<S> {
                 return Err(Error::new(ErrorKind::UnexpectedEof, "the peer has left"));
             }
         };
-        Ok((version, Self { first: first.freeze(), io, heard: Arc::default() }))
+        let (first, stall) = (first.freeze(), Stall::new(peer));
+        Ok((version, Self { first, io, heard: Arc::default(), stall }))
     }
 
     /// Notes when the peer is heard, from the end of its first bytes on.
@@ -86,7 +92,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Opened<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Opened<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.stall.check(written, cx)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -102,7 +109,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Opened<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.stall.check(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -135,7 +143,7 @@ mod tests {
                 let saying = tokio::spawn(async move {
                     peer.write_all(&said).await.unwrap();
                 });
-                match Opened::new(ours).await {
+                match Opened::new(ours, crate::tests::peer()).await {
                     Ok((version, mut opened)) => {
                         assert_eq!(Some(version), expected);
                         let mut read = Vec::new();

@@ -12,11 +12,15 @@ mod answer;
 mod bell;
 mod connection;
 mod first_bytes;
+mod frame_meter;
 mod incoming;
+mod limits;
 mod link;
+mod metered;
 mod response;
+mod stall;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{Connection, KeepAlive};
+pub use connection::{Connection, KeepAlive, Trust};
 pub use first_bytes::{Heard, Opened, Version};

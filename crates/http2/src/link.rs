@@ -1,16 +1,17 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
-use h2::{Error, RecvStream};
+use h2::{Error, Reason, RecvStream};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::bell::Bell;
+use crate::metered::{Metered, Reading};
 
 /// A request, and the way to answer it.
 pub(crate) type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
@@ -22,15 +23,18 @@ pub(crate) struct Link<S> {
     /// Rung by HTTP/2 for whatever there is to do.
     bell: Arc<Bell>,
     waker: Waker,
+    reading: Arc<Reading>,
     /// Responses that are under way.
     streams: AtomicUsize,
 }
 
 struct Ends<S> {
     /// None once it is closed.
-    connection: Option<Connection<S, Bytes>>,
-    /// Requests that came while somebody else than the task looked.
+    connection: Option<Connection<Metered<S>, Bytes>>,
+    /// Requests that came to light while somebody else than the task looked.
     accepted: VecDeque<Result<Accepted, Error>>,
+    /// The peer was told to go for what it floods us with.
+    is_sent_away: bool,
 }
 
 /// Counts a response as under way.
@@ -43,11 +47,15 @@ pub(crate) struct Writing<'l, S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    pub(crate) fn new(connection: Connection<S, Bytes>) -> Arc<Self> {
-        let bell = Arc::new(Bell::default());
-        let ends = Ends { connection: Some(connection), accepted: VecDeque::new() };
+    /// The connection whose reading `bell` and `reading` are of.
+    pub(crate) fn new(
+        connection: Connection<Metered<S>, Bytes>,
+        bell: Arc<Bell>,
+        reading: Arc<Reading>,
+    ) -> Arc<Self> {
+        let ends = Ends { connection: Some(connection), accepted: VecDeque::new(), is_sent_away: false };
         let (waker, streams) = (Waker::from(bell.clone()), AtomicUsize::new(0));
-        Arc::new(Self { ends: Mutex::new(ends), bell, waker, streams })
+        Arc::new(Self { ends: Mutex::new(ends), bell, waker, reading, streams })
     }
 
     fn lock(&self) -> MutexGuard<'_, Ends<S>> {
@@ -58,11 +66,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(crate) async fn accept(&self) -> Option<Result<Accepted, Error>> {
         poll_fn(|cx| {
             self.bell.wakes(cx.waker());
-            let mut ends = self.lock();
-            match ends.accepted.pop_front() {
-                Some(accepted) => Poll::Ready(Some(accepted)),
-                None => ends.poll_accept(&self.waker),
+            let mut ends = match self.ends.try_lock() {
+                Ok(ends) => ends,
+                Err(TryLockError::Poisoned(ends)) => ends.into_inner(),
+                // Somebody pushes, and is done in a moment. No thread waits for that.
+                Err(TryLockError::WouldBlock) => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            };
+            if let Some(accepted) = ends.accepted.pop_front() {
+                return Poll::Ready(Some(accepted));
             }
+            self.reading.resume();
+            let accepted = ends.poll_accept(&self.waker);
+            if accepted.is_pending() && self.reading.is_flooded() && !ends.is_sent_away {
+                ends.is_sent_away = true;
+                metrics::counter!("parlance_floods_total").increment(1);
+                tracing::debug!("the peer floods the connection with frames that achieve nothing");
+                if let Some(connection) = &mut ends.connection {
+                    connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                }
+                return ends.poll_accept(&self.waker);
+            }
+            accepted
         })
         .await
     }
@@ -120,9 +147,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Ends<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Writing<'_, S> {
     /// Writes what there is.
     pub(crate) fn flush(&mut self) {
-        // Whatever it rang for is done here: what was given to any stream is written, and what
-        // came is read.
+        // Whatever it rang for is done here: what was given to any stream is written. What has come is for
+        // the connection's task to read, which is woken for it all the same.
         self.link.bell.forget();
+        self.link.reading.pause();
         if let Poll::Ready(accepted) = self.ends.poll_accept(&self.link.waker) {
             self.ends.accepted.extend(accepted);
             self.link.bell.ring();

@@ -1,6 +1,6 @@
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::task::{Context, Poll, Waker, ready};
 
 use axum::body::Body;
@@ -8,10 +8,12 @@ use bytes::Bytes;
 use h2::{Error, Reason, SendStream};
 use http_body::Body as _;
 use parlance_delivery::{Push, Source};
+use parlance_peers::Peer;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::bell::Bell;
 use crate::link::Counted;
+use crate::stall::Stall;
 
 /// The body of a response on its way to the peer, between its own task and those who have
 /// something for the client while that waits.
@@ -27,16 +29,20 @@ struct Ends {
     body: Body,
     /// Waits until the peer takes it.
     waiting: Option<Bytes>,
+    /// Charged for what waits.
+    peer: Arc<Peer>,
+    stall: Stall,
     /// The body has nothing now, and everything was sent.
     is_idle: bool,
     waker: Waker,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Response<S> {
-    pub(crate) fn new(stream: SendStream<Bytes>, body: Body, link: Counted<S>) -> Arc<Self> {
+    pub(crate) fn new(stream: SendStream<Bytes>, body: Body, link: Counted<S>, peer: Arc<Peer>) -> Arc<Self> {
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(bell.clone());
-        let ends = Ends { stream, body, waiting: None, is_idle: false, waker };
+        let stall = Stall::new(peer.clone());
+        let ends = Ends { stream, body, waiting: None, peer, stall, is_idle: false, waker };
         Arc::new(Self { ends: Mutex::new(ends), link, bell })
     }
 
@@ -44,7 +50,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Response<S> {
     pub(crate) async fn send(&self) -> Result<(), Error> {
         poll_fn(|cx| {
             self.bell.wakes(cx.waker());
-            self.ends.lock().unwrap_or_else(PoisonError::into_inner).poll_send(cx)
+            match self.ends.try_lock() {
+                Ok(mut ends) => ends.poll_send(cx),
+                Err(TryLockError::Poisoned(ends)) => ends.into_inner().poll_send(cx),
+                // Somebody pushes, and is done in a moment. No thread waits for that.
+                Err(TryLockError::WouldBlock) => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            }
         })
         .await
     }
@@ -57,12 +71,17 @@ impl Ends {
             if let Poll::Ready(reset) = self.poll_reset() {
                 return Poll::Ready(reset);
             }
-            ready!(self.poll_waiting())?;
+            if self.poll_waiting()?.is_pending() {
+                ready!(self.stall.poll_elapsed(cx));
+                tracing::debug!("the peer does not take a response");
+                self.stream.send_reset(Reason::CANCEL);
+                return Poll::Ready(Ok(()));
+            }
             // Only then is something asked of the window that all streams share: what is held
             // for nothing, others may be waiting for.
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(bytes) => self.waiting = Some(bytes),
+                    Ok(bytes) => self.wait_with(bytes),
                     Err(frame) => {
                         let trailers = frame.into_trailers().unwrap_or_default();
                         return Poll::Ready(self.stream.send_trailers(trailers));
@@ -88,31 +107,54 @@ impl Ends {
         Poll::Ready(Err(reason.into()))
     }
 
-    /// Gives the stream what waits, once it takes some of it.
+    fn wait_with(&mut self, bytes: Bytes) {
+        self.peer.held().add(bytes.len());
+        self.waiting = Some(bytes);
+    }
+
+    /// Gives the stream of what waits as much as the peer takes: HTTP/2 would hold all of it.
     fn poll_waiting(&mut self) -> Poll<Result<(), Error>> {
-        let Some(bytes) = &self.waiting else { return Poll::Ready(Ok(())) };
-        if !bytes.is_empty() {
-            self.stream.reserve_capacity(1);
-            while self.stream.capacity() == 0 {
+        while let Some(bytes) = &mut self.waiting {
+            if bytes.is_empty() {
+                self.stream.send_data(Bytes::new(), false)?;
+                self.waiting = None;
+                break;
+            }
+            self.stream.reserve_capacity(bytes.len());
+            let mut capacity = self.stream.capacity();
+            while capacity == 0 {
                 match ready!(self.stream.poll_capacity(&mut Context::from_waker(&self.waker))) {
-                    Some(capacity) => drop(capacity?),
+                    Some(granted) => capacity = granted?,
                     None => return Poll::Ready(Err(Reason::CANCEL.into())),
                 }
             }
+            let piece = bytes.split_to(capacity.min(bytes.len()));
+            if bytes.is_empty() {
+                self.waiting = None;
+            }
+            self.peer.held().remove(piece.len());
+            self.stall.taken(piece.len());
+            self.stream.send_data(piece, false)?;
         }
-        let bytes = self.waiting.take().unwrap_or_default();
-        Poll::Ready(self.stream.send_data(bytes, false))
+        self.stall.end();
+        Poll::Ready(Ok(()))
     }
 
     /// Sends what `source` gives. Whether it may be asked again, then.
     fn push(&mut self, source: &mut dyn Source) -> bool {
         while let Some(delivery) = source.next() {
-            self.waiting = Some(delivery.grpc().clone());
+            self.wait_with(delivery.grpc().clone());
             if !matches!(self.poll_waiting(), Poll::Ready(Ok(()))) {
                 return false;
             }
         }
         true
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.peer.held().remove(self.waiting.as_ref().map_or(0, Bytes::len));
     }
 }
 

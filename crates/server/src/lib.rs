@@ -8,6 +8,7 @@ pub mod cli;
 mod cluster;
 pub mod config;
 mod data_dir;
+mod descriptors;
 mod edge;
 pub mod features;
 mod guard;

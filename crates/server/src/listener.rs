@@ -11,11 +11,12 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parlance_cluster::Departure;
-use parlance_http2::{Connection, KeepAlive, Opened, Version};
+use parlance_http2::{Connection, KeepAlive, Opened, Trust, Version};
+use parlance_peers::{Ledger, Peer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
@@ -30,8 +31,9 @@ use crate::tls::Tls;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Streams at the same time on one HTTP/2 connection. An app uses one or two; a proxy
-/// in front of many clients opens more connections.
-const MAX_STREAMS: u32 = 1_024;
+/// in front of many clients opens more connections. What a stream may hold, a connection may hold so
+/// many times.
+const MAX_STREAMS: u32 = 256;
 
 /// Streams that a peer may reset before they were looked at, and that we may reset for
 /// its errors: the two ways of making a server work for nothing.
@@ -40,11 +42,21 @@ const MAX_RESETS: usize = 64;
 /// How long until a listener that cannot be opened again is tried again.
 const REOPEN_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long until a connection is accepted again where that failed.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// How often that is logged.
+const COMPLAIN_AGAIN: Duration = Duration::from_secs(10);
+
+/// How long a connection of HTTP/1 may take to end, once it was asked to for want of an identity.
+const ENDING: Duration = Duration::from_secs(10);
+
 /// HTTP/2 pings, to notice peers that are gone.
 static KEEPALIVE: KeepAlive = KeepAlive { after: Duration::from_secs(30), timeout: Duration::from_secs(20) };
 
-/// Bytes that one stream holds for a peer that does not read.
-const SEND_BUFFER: usize = 64 * 1024;
+/// Bytes that one stream gives to the connection before they are written: two of HTTP/2's frames. Beyond
+/// it, what waits is charged to the peer.
+const SEND_BUFFER: usize = 32 * 1024;
 
 /// Bytes that one stream may send before they are looked at: half of the largest frame.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -72,15 +84,20 @@ pub(crate) struct Entrance {
     pub(crate) app: Router,
     pub(crate) peers: Peers,
     pub(crate) max_connections: usize,
+    /// Counts what peers hold.
+    pub(crate) ledger: Arc<Ledger>,
     /// Closes it for a while.
     pub(crate) departure: Departure,
 }
 
 /// Accepts connections until `shutdown`, and serves an app on them, HTTP/1.1 and HTTP/2.
 pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, connections: TaskTracker) {
-    let Entrance { mut listener, tls, app, peers, max_connections, departure } = entrance;
+    let Entrance { mut listener, tls, app, peers, max_connections, ledger, departure } = entrance;
     let places = Arc::new(Semaphore::new(max_connections));
     let protocols = Arc::new(Protocols::with(peers));
+    let trust = if peers == Peers::Edges { Trust::Full } else { Trust::Bounded };
+    // When it was last logged that none can be accepted.
+    let mut complained: Option<Instant> = None;
     loop {
         let place = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -95,12 +112,23 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
             }
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, mostly: the others go on, this one waits.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                // Out of descriptors, mostly: the others go on, this one waits. Its peers wait in line.
+                metrics::counter!("parlance_accept_failures_total").increment(1);
+                if complained.is_none_or(|last| last.elapsed() >= COMPLAIN_AGAIN) {
+                    complained = Some(Instant::now());
+                    tracing::warn!(%error, "cannot accept a connection, retrying");
+                }
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            }
+        };
+        let peer = match ledger.connect(address.ip()) {
+            Ok(counted) => Peer::new(address.ip(), counted),
+            Err(refused) => {
+                tracing::debug!(%address, ?refused, "too many connections of one address");
                 continue;
             }
         };
@@ -112,17 +140,25 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
             // is there, and of either protocol no room for the other.
             if let Some(stream) = Box::pin(opened(stream, tls.as_deref())).await {
                 metrics::gauge!("parlance_connections").increment(1.0);
-                match Box::pin(spoken(stream)).await {
+                match Box::pin(spoken(stream, peer.clone())).await {
                     Some((Version::Http1, stream)) => {
-                        Box::pin(http1(stream, &protocols.http1, app, shutdown)).await;
+                        Box::pin(http1(stream, peer, &protocols.http1, app, shutdown)).await;
                     }
                     Some((Version::Http2, stream)) => {
                         let heard = stream.heard();
-                        let served = match Box::pin(Connection::open(stream, &protocols.http2)).await {
-                            Ok(connection) => {
-                                Box::pin(connection.serve(heard, &KEEPALIVE, app, shutdown)).await
+                        let opened = timeout(
+                            HEADER_TIMEOUT,
+                            Box::pin(Connection::open(stream, &protocols.http2, trust)),
+                        );
+                        let served = match opened.await {
+                            Ok(Ok(connection)) => {
+                                Box::pin(connection.serve(heard, peer, &KEEPALIVE, app, shutdown)).await
                             }
-                            Err(error) => Err(error),
+                            Ok(Err(error)) => Err(error),
+                            Err(_) => {
+                                tracing::debug!("the peer does not finish its preface");
+                                Ok(())
+                            }
                         };
                         if let Err(error) = served {
                             tracing::debug!(%error, "a connection ended");
@@ -183,9 +219,9 @@ async fn opened(stream: TcpStream, tls: Option<&Tls>) -> Option<Stream> {
 }
 
 /// What the peer speaks, once it has said so.
-async fn spoken(stream: Stream) -> Option<(Version, Opened<Stream>)> {
+async fn spoken(stream: Stream, peer: Arc<Peer>) -> Option<(Version, Opened<Stream>)> {
     // Whoever connects and says nothing is not waited for.
-    match timeout(HEADER_TIMEOUT, Opened::new(stream)).await {
+    match timeout(HEADER_TIMEOUT, Opened::new(stream, peer)).await {
         Ok(Ok(spoken)) => return Some(spoken),
         Ok(Err(error)) => tracing::debug!(%error, "the peer does not say what it speaks"),
         Err(_) => tracing::debug!("the peer says nothing"),
@@ -195,21 +231,46 @@ async fn spoken(stream: Stream) -> Option<(Version, Opened<Stream>)> {
 
 async fn http1(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Arc<Peer>,
     builder: &http1::Builder,
     app: Router,
     shutdown: CancellationToken,
 ) {
-    let service = app.map_request(|request: Request<Incoming>| request.map(Body::new));
+    let anonymous_age = peer.ledger().limits().anonymous_age;
+    let of_request = peer.clone();
+    let service = app.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(of_request.clone());
+        request.map(Body::new)
+    });
     let service = TowerToHyperService::new(Unfailing(service));
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = pin!(connection);
-    let result = tokio::select! {
-        // The connection first: a request that is there already is answered, even at the end.
-        biased;
-        result = connection.as_mut() => result,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    // Boxed, since most are gone before.
+    let mut anonymous = Box::pin(sleep(anonymous_age));
+    let mut must_identify = true;
+    let result = loop {
+        tokio::select! {
+            // The connection first: a request that is there already is answered, even at the end.
+            biased;
+            result = connection.as_mut() => break result,
+            () = shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                break connection.await;
+            }
+            () = anonymous.as_mut(), if must_identify => {
+                must_identify = false;
+                if peer.is_identified() {
+                    continue;
+                }
+                connection.as_mut().graceful_shutdown();
+                match timeout(ENDING, connection.as_mut()).await {
+                    Ok(result) => break result,
+                    Err(_) => {
+                        tracing::debug!("nobody was identified on a connection");
+                        return;
+                    }
+                }
+            }
         }
     };
     if let Err(error) = result {

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cluster::TablesClaim;
 use crate::config::{self, Identity, StoreConfig};
+use crate::descriptors::Descriptors;
 use crate::readiness::{Readiness, watch_clock, watch_registry, watch_store, watch_warning};
 use crate::seams::Seams;
 use crate::{cluster, data_dir, keys};
@@ -148,7 +149,9 @@ async fn open_store(
         StoreConfig::Embedded { sync } => {
             let durability = if *sync { Durability::Synced } else { Durability::Buffered };
             let dir = config.data_dir.join(data_dir::STORE);
-            let options = parlance_store::Options { durability, ..parlance_store::Options::default() };
+            let open_files = Descriptors::raised().of_store();
+            let options =
+                parlance_store::Options { durability, open_files, ..parlance_store::Options::default() };
             let open = move || Embedded::open(&dir, options);
             let store = Arc::new(tokio::task::spawn_blocking(open).await??);
             Ok(Opened { store: store.clone(), embedded: Some(store), claim: None })

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -6,12 +7,14 @@ use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parlance_bridge::Bridge;
 use parlance_cluster::Departure;
+use parlance_peers::{Ledger, Limits, Proxies};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Identity, Role};
+use crate::descriptors::Descriptors;
 use crate::edge::Edge;
 use crate::guard::Guard;
 use crate::listener::{Entrance, Peers};
@@ -27,6 +30,9 @@ const OPERATORS: usize = 64;
 
 /// How long connections of operators may take to end, when everything else has.
 const OPERATORS_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How often what is held for peers is measured: listing descriptors takes a millisecond for thousands.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// How long the rooms of a node may take to end, once the clients are gone.
 const ROOMS_DEADLINE: Duration = Duration::from_secs(10);
@@ -71,6 +77,8 @@ impl Server {
         metrics: Option<PrometheusHandle>,
         seams: Seams,
     ) -> anyhow::Result<Self> {
+        let descriptors = Descriptors::raised();
+        let max_connections = descriptors.capped(config.max_connections);
         let listeners = Listeners::bind(config).await?;
         let address = listeners.clients.local_addr()?;
         let admin_address = listeners.operators.local_addr()?;
@@ -119,12 +127,15 @@ impl Server {
             let (shutdown, tracker) = (shutdown.clone(), connections.clone());
             connections.spawn(listener::serve(entrance, shutdown, tracker));
         };
+        let ledger = Ledger::new(Limits::production(max_connections), config.trusted_proxies.clone());
+        helpers.spawn(operators.clone().run_until_cancelled_owned(report(ledger.clone())));
         let clients = Entrance {
             listener: listeners.clients,
             tls,
             app,
             peers: Peers::Clients,
-            max_connections: config.max_connections,
+            max_connections,
+            ledger,
             departure,
         };
         if let Some(listener) = listeners.edges {
@@ -133,7 +144,8 @@ impl Server {
                 tls: None,
                 app: for_edges,
                 peers: Peers::Edges,
-                max_connections: config.max_connections,
+                max_connections,
+                ledger: of_operator(max_connections),
                 departure: stays,
             });
         }
@@ -144,6 +156,7 @@ impl Server {
             app: admin::routes(readiness.clone(), metrics),
             peers: Peers::Clients,
             max_connections: OPERATORS,
+            ledger: of_operator(OPERATORS),
             departure: Departure::new(operators.clone(), spread),
         };
         helpers.spawn(listener::serve(looking, operators.clone(), helpers.clone()));
@@ -208,6 +221,25 @@ impl Server {
         if timeout(OPERATORS_DEADLINE, self.helpers.wait()).await.is_err() {
             tracing::debug!("connections of operators that did not end in time are cut");
         }
+    }
+}
+
+/// For listeners of the operator's own network: one address may have all of it.
+fn of_operator(max_connections: usize) -> Arc<Ledger> {
+    let limits = Limits { anonymous_connections: max_connections, ..Limits::production(max_connections) };
+    Ledger::new(limits, Proxies::default())
+}
+
+/// Shows what is held for peers.
+async fn report(ledger: Arc<Ledger>) {
+    let mut tick = tokio::time::interval(REPORT_EVERY);
+    loop {
+        tick.tick().await;
+        metrics::gauge!("parlance_held_bytes").set(ledger.held() as f64);
+        if let Some(used) = Descriptors::used() {
+            metrics::gauge!("parlance_descriptors").set(used as f64);
+        }
+        metrics::gauge!("parlance_addresses").set(ledger.addresses() as f64);
     }
 }
 

@@ -7,6 +7,7 @@ mod schema;
 use std::sync::LazyLock;
 
 use axum::response::Response;
+use bytes::Bytes;
 use http::StatusCode;
 use parlance_proto::json;
 use prost_reflect::{DescriptorPool, FieldDescriptor};
@@ -36,10 +37,10 @@ const REFUSALS: [(&str, &str); 10] = [
 
 /// Serves it. The same for everyone, signed in or not: it is in the repository.
 pub(crate) async fn serve() -> Response {
-    static DOCUMENT: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
         let routes = Routes::from_contract(json::pool());
         let routes = routes.unwrap_or_else(|error| unreachable!("the bridge has read them: {error}"));
-        document(json::pool(), &routes).to_string().into_bytes()
+        document(json::pool(), &routes).to_string().into()
     });
     json_response(StatusCode::OK, DOCUMENT.clone())
 }

@@ -28,6 +28,7 @@ impl Config {
             out.node(node);
         }
         out.number("max-connections", self.max_connections);
+        out.list("trusted-proxies", self.trusted_proxies.networks().iter().map(ToString::to_string));
         out.number("drain-seconds", self.drain.as_secs());
         out.number("watchdog-seconds", self.watchdog.map_or(0, std::num::NonZeroU32::get));
         out.text("log", &self.log);
@@ -150,7 +151,12 @@ mod tests {
             edge-listen = '127.0.0.1:1'\ntls-certificate = 'c'\ntls-key = 'k'\nwatchdog-seconds = 0\nisolation-seconds = 20";
         let edge =
             "role = 'bridge'\napi-url = ['http://a:1', 'http://b:2']\nallowed-origins = ['https://c.d']";
-        for file in ["", "sync = 'off'\nlog = 'debug'\nmax-connections = 5", cluster, edge] {
+        for file in [
+            "",
+            "sync = 'off'\nlog = 'debug'\nmax-connections = 5\ntrusted-proxies = ['10.0.0.0/8', '::1']",
+            cluster,
+            edge,
+        ] {
             let config = read(file);
             let again = read(&config.effective());
             assert_eq!(format!("{again:?}"), format!("{config:?}"), "{file}");

@@ -14,6 +14,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
+use parlance_peers::Proxies;
+
+use crate::descriptors::Descriptors;
 use crate::origin::Origin;
 
 pub use node::{Identity, Node, RedisConfig, StoreConfig};
@@ -38,6 +41,8 @@ pub struct Config {
     pub allowed_origins: Vec<Origin>,
     /// Connections at the same time.
     pub max_connections: usize,
+    /// Proxies whose word on where clients are is believed.
+    pub trusted_proxies: Proxies,
     /// How long to take for sending clients elsewhere at the end.
     pub drain: Duration,
     /// Seconds without any progress after which the process aborts.
@@ -69,7 +74,10 @@ impl Options {
         let listen = options.listen.unwrap_or_else(|| loopback(8080));
         let admin_listen = options.admin_listen.unwrap_or_else(|| loopback(9090));
         let allowed_origins = origins(options.allowed_origins.as_deref().unwrap_or_default())?;
-        let max_connections = options.max_connections.unwrap_or(100_000) as usize;
+        let max_connections = options
+            .max_connections
+            .map_or_else(|| Descriptors::raised().connections(), |given| given as usize);
+        let trusted_proxies = networks(options.trusted_proxies.as_deref().unwrap_or_default())?;
         let drain = Duration::from_secs(options.drain_seconds.unwrap_or(10).into());
         let watchdog = NonZeroU32::new(options.watchdog_seconds.unwrap_or(WATCHDOG_SECONDS));
         let tls = match (options.tls_certificate.clone(), options.tls_key.clone()) {
@@ -88,7 +96,18 @@ impl Options {
             }
         };
         ensure!(max_connections > 0, "max-connections must be at least 1");
-        Ok(Config { listen, tls, admin_listen, role, allowed_origins, max_connections, drain, watchdog, log })
+        Ok(Config {
+            listen,
+            tls,
+            admin_listen,
+            role,
+            allowed_origins,
+            max_connections,
+            trusted_proxies,
+            drain,
+            watchdog,
+            log,
+        })
     }
 }
 
@@ -96,6 +115,14 @@ impl Options {
 fn origins(given: &[String]) -> anyhow::Result<Vec<Origin>> {
     let given = given.iter().filter(|origin| !origin.trim().is_empty());
     given.map(|origin| origin.parse().with_context(|| format!("allowed-origins {origin:?}"))).collect()
+}
+
+/// The proxies that are believed.
+fn networks(given: &[String]) -> anyhow::Result<Proxies> {
+    let given = given.iter().filter(|network| !network.trim().is_empty());
+    let networks =
+        given.map(|network| network.parse().with_context(|| format!("trusted-proxies {network:?}")));
+    Ok(Proxies::new(networks.collect::<anyhow::Result<_>>()?))
 }
 
 /// The nodes of an edge.
@@ -163,6 +190,7 @@ mod tests {
         assert!(refused("edge-listen = '0.0.0.0:80'").contains("without a key"));
         assert!(refused("tls-key = '/k'").contains("tls-certificate"));
         assert!(refused("jwt-issuer = 'x'").contains("jwt-issuer"));
+        assert!(refused("trusted-proxies = ['10.0.0.0/40']").contains("10.0.0.0/40"));
         assert!(refused("max-connections = 0").contains("max-connections"));
         assert!(refused("api-url = ['http://a:1']").contains("api-url"));
     }

@@ -140,10 +140,17 @@ pub struct Options {
     #[serde(alias = "user_rate")]
     pub user_rate: Option<u32>,
 
-    /// Connections at the same time; further ones wait [default: 100000]
+    /// Connections at the same time; further ones wait [default: as many as there are file
+    /// descriptors, less a reserve for the store and operators, at most 100000]
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_MAX_CONNECTIONS", value_name = "N")]
     #[serde(alias = "max_connections")]
     pub max_connections: Option<u32>,
+
+    /// Proxies in front of this server, as addresses or networks (10.0.0.0/8): only from
+    /// them is x-forwarded-for believed; comma-separated [default: none]
+    #[arg(long, help_heading = LIMITS, env = "PARLANCE_TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',')]
+    #[serde(alias = "trusted_proxies")]
+    pub trusted_proxies: Option<Vec<String>>,
 
     /// How long a node that was asked to end takes to send its clients elsewhere, in
     /// seconds: over half of it they are told to reconnect, after all of it they are cut
@@ -238,6 +245,7 @@ impl Options {
             allowed_origins: self.allowed_origins.or(file.allowed_origins),
             user_rate: self.user_rate.or(file.user_rate),
             max_connections: self.max_connections.or(file.max_connections),
+            trusted_proxies: self.trusted_proxies.or(file.trusted_proxies),
             drain_seconds: self.drain_seconds.or(file.drain_seconds),
             watchdog_seconds: self.watchdog_seconds.or(file.watchdog_seconds),
             sync: self.sync.or(file.sync),

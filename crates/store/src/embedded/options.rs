@@ -19,6 +19,9 @@ pub struct Options {
     /// How long what is in the change feed is kept; 7 days by default. It is dropped when the store next
     /// tidies up. Fixed when the store is created.
     pub feed_age: Duration,
+    /// Files of tables that the engine keeps open, at least 10; 256 by default. The rest of the process
+    /// needs its descriptors for connections.
+    pub open_files: usize,
 }
 
 impl Default for Options {
@@ -29,6 +32,7 @@ impl Default for Options {
             cache_bytes: 64 << 20,
             feed_bytes: 256 << 20,
             feed_age: Duration::from_secs(7 * 24 * 3600),
+            open_files: 256,
         }
     }
 }

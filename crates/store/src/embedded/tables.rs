@@ -52,10 +52,6 @@ pub(super) fn last(commits: &Commits) -> u64 {
 /// them: a restart replays no more than this, in two or three seconds.
 const MAX_JOURNALS: u64 = 256 << 20;
 
-/// Files of tables that the engine keeps open. The rest of the process needs its file
-/// descriptors for connections.
-const MAX_OPEN_FILES: usize = 256;
-
 /// Threads that move what was written to tables and merge them: one each.
 const WORKERS: usize = 2;
 
@@ -83,7 +79,7 @@ impl Tables {
         let db = Database::builder(path)
             .worker_threads(WORKERS)
             .max_journaling_size(MAX_JOURNALS)
-            .max_cached_files(Some(MAX_OPEN_FILES))
+            .max_cached_files(Some(options.open_files))
             .cache_size(options.cache_bytes)
             .open()?;
         let create = || KeyspaceCreateOptions::default().max_memtable_size(options.write_buffer_bytes);

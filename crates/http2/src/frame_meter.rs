@@ -1,0 +1,178 @@
+use tokio::time::Instant;
+
+use crate::limits::{
+    BYTES_PER_WINDOW_UPDATE, IDLE_FRAMES, IDLE_FRAMES_PER_SECOND, LEAST_DATA, WINDOW_UPDATES,
+};
+
+/// Bytes of a frame's header.
+const HEADER: usize = 9;
+
+/// Bytes of the preface that comes before the first frame.
+const PREFACE: usize = 24;
+
+/// Reads the headers of the frames that pass, and counts those that achieve nothing: each costs the
+/// peer 9 bytes, and us the more.
+#[derive(Debug)]
+pub(crate) struct FrameMeter {
+    /// Of a frame whose header is not complete.
+    header: [u8; HEADER],
+    read: usize,
+    /// Up to the next header.
+    skip: usize,
+    idle: Tokens,
+    window_updates: u32,
+    /// Written since the last window update was granted for it.
+    written: u64,
+}
+
+#[derive(Debug)]
+struct Tokens {
+    left: u32,
+    /// Up to when time has been turned into tokens.
+    counted: Instant,
+}
+
+impl Tokens {
+    fn spend(&mut self, now: Instant) -> bool {
+        if self.left == 0 {
+            let passed = now.saturating_duration_since(self.counted).as_millis();
+            let earned = passed * u128::from(IDLE_FRAMES_PER_SECOND) / 1_000;
+            if earned > 0 {
+                self.left = u32::try_from(earned).unwrap_or(u32::MAX).min(IDLE_FRAMES);
+                self.counted = now;
+            }
+        }
+        let Some(left) = self.left.checked_sub(1) else { return false };
+        self.left = left;
+        true
+    }
+}
+
+impl FrameMeter {
+    pub(crate) fn new(now: Instant) -> Self {
+        let idle = Tokens { left: IDLE_FRAMES, counted: now };
+        Self { header: [0; HEADER], read: 0, skip: PREFACE, idle, window_updates: 0, written: 0 }
+    }
+
+    /// So much has gone out to the peer, who may make room for as much again.
+    pub(crate) fn written(&mut self, bytes: usize) {
+        self.written += bytes as u64;
+        let granted = self.written / BYTES_PER_WINDOW_UPDATE;
+        self.written %= BYTES_PER_WINDOW_UPDATE;
+        let granted = u32::try_from(granted).unwrap_or(u32::MAX);
+        self.window_updates = self.window_updates.saturating_add(granted).min(WINDOW_UPDATES);
+    }
+
+    /// Looks at what the peer has sent. False once it was too much that achieves nothing.
+    pub(crate) fn received(&mut self, mut bytes: &[u8], now: Instant) -> bool {
+        while !bytes.is_empty() {
+            if self.skip > 0 {
+                let skipped = self.skip.min(bytes.len());
+                self.skip -= skipped;
+                bytes = &bytes[skipped..];
+                continue;
+            }
+            let taken = (HEADER - self.read).min(bytes.len());
+            self.header[self.read..self.read + taken].copy_from_slice(&bytes[..taken]);
+            self.read += taken;
+            bytes = &bytes[taken..];
+            if self.read == HEADER {
+                self.read = 0;
+                let [high, middle, low, kind, flags, ..] = self.header;
+                let length = u32::from_be_bytes([0, high, middle, low]) as usize;
+                self.skip = length;
+                if !self.allows(kind, flags, length, now) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn allows(&mut self, kind: u8, flags: u8, length: usize, now: Instant) -> bool {
+        const DATA: u8 = 0;
+        const HEADERS: u8 = 1;
+        const WINDOW_UPDATE: u8 = 8;
+        const CONTINUATION: u8 = 9;
+        const END_STREAM: u8 = 1;
+        match kind {
+            // Bounded by streams, windows and the size of headers.
+            HEADERS | CONTINUATION => true,
+            DATA if length >= LEAST_DATA || flags & END_STREAM != 0 => true,
+            WINDOW_UPDATE if self.window_updates > 0 => {
+                self.window_updates -= 1;
+                true
+            }
+            _ => self.idle.spend(now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, length: usize) -> Vec<u8> {
+        let header = [0, (length >> 8) as u8, length as u8, kind, flags, 0, 0, 0, 1];
+        [&header[..], &vec![7; length]].concat()
+    }
+
+    fn started() -> (FrameMeter, Instant) {
+        let now = Instant::now();
+        let mut meter = FrameMeter::new(now);
+        assert!(meter.received(&[b'x'; PREFACE], now));
+        (meter, now)
+    }
+
+    /// How many of a frame are allowed in a row, up to 10,000.
+    fn allowed(meter: &mut FrameMeter, frame: &[u8], now: Instant) -> u32 {
+        (0..10_000).take_while(|_| meter.received(frame, now)).count() as u32
+    }
+
+    #[test]
+    fn frames_that_achieve_nothing_have_a_rate() {
+        // PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, unknown, empty and tiny DATA.
+        for (kind, length) in [(2, 5), (3, 4), (4, 0), (6, 8), (7, 8), (8, 4), (0x55, 0), (0, 0), (0, 1)] {
+            let (mut meter, now) = started();
+            assert_eq!(allowed(&mut meter, &frame(kind, 0, length), now), IDLE_FRAMES, "{kind}");
+            let (mut meter, now) = started();
+            while meter.idle.left > 0 {
+                assert!(meter.received(&frame(kind, 0, length), now));
+            }
+            let later = now + Duration::from_secs(2);
+            assert_eq!(allowed(&mut meter, &frame(kind, 0, length), later), 2 * IDLE_FRAMES_PER_SECOND);
+        }
+    }
+
+    #[test]
+    fn requests_and_messages_are_not_counted() {
+        for (kind, flags, length) in [(1, 0, 30), (9, 0, 30), (0, 0, LEAST_DATA), (0, 1, 0)] {
+            let (mut meter, now) = started();
+            assert_eq!(allowed(&mut meter, &frame(kind, flags, length), now), 10_000, "{kind}");
+        }
+    }
+
+    #[test]
+    fn who_is_sent_much_may_make_room_often() {
+        let (mut meter, now) = started();
+        meter.written(75 * 5_000);
+        let granted = 75 * 5_000 / BYTES_PER_WINDOW_UPDATE as u32;
+        assert_eq!(allowed(&mut meter, &frame(8, 0, 4), now), (granted + IDLE_FRAMES).min(10_000));
+    }
+
+    #[test]
+    fn frames_are_found_however_they_are_cut() {
+        let frames = [frame(0, 0, 100), frame(6, 0, 8), frame(0x55, 0, 0)].concat();
+        for piece in [1, 2, 8, 9, 10, 64] {
+            let (mut meter, now) = started();
+            for _ in 0..10 {
+                for piece in frames.chunks(piece) {
+                    assert!(meter.received(piece, now));
+                }
+            }
+            assert_eq!(meter.idle.left, IDLE_FRAMES - 20, "{piece}");
+        }
+    }
+}

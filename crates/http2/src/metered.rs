@@ -1,0 +1,111 @@
+use std::io::{IoSlice, Result};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::frame_meter::FrameMeter;
+
+/// What the holder of a connection tells its stream, and is told.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    /// Whoever polls the connection only writes.
+    paused: AtomicBool,
+    /// Too much came that achieves nothing: no more is read.
+    flooded: AtomicBool,
+}
+
+impl Reading {
+    /// Has nothing be read until [`Self::resume`]: who pushes to a connection must not work for what its
+    /// peer sends.
+    pub(crate) fn pause(&self) {
+        self.paused.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn resume(&self) {
+        self.paused.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.flooded.load(Ordering::Relaxed)
+    }
+}
+
+/// The stream of a connection: reads for the connection's own task alone, and counts what comes.
+pub(crate) struct Metered<S> {
+    io: S,
+    reading: Arc<Reading>,
+    /// Wakes the connection's task for what has come, whoever writes meanwhile.
+    task: Waker,
+    /// `None` for peers that are trusted.
+    meter: Option<FrameMeter>,
+}
+
+impl<S> Metered<S> {
+    pub(crate) fn new(io: S, reading: Arc<Reading>, task: Waker, is_trusted: bool) -> Self {
+        let meter = (!is_trusted).then(|| FrameMeter::new(Instant::now()));
+        Self { io, reading, task, meter }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let Self { io, reading, task, meter } = &mut *self;
+        if reading.paused.load(Ordering::Relaxed) || reading.is_flooded() {
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let read = Pin::new(io).poll_read(&mut Context::from_waker(task), buf);
+        if read.is_ready()
+            && let Some(meter) = meter
+            && !meter.received(&buf.filled()[before..], Instant::now())
+        {
+            reading.flooded.store(true, Ordering::Relaxed);
+            buf.set_filled(before);
+            // The task has to say so.
+            task.wake_by_ref();
+            return Poll::Pending;
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Metered<S> {
+    fn written(&mut self, written: Poll<Result<usize>>) -> Poll<Result<usize>> {
+        if let (Some(meter), Poll::Ready(Ok(written))) = (&mut self.meter, &written) {
+            meter.written(*written);
+        }
+        written
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.written(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.written(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}

@@ -1,0 +1,74 @@
+use std::io::{ErrorKind, Result};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use parlance_peers::Peer;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::limits::STALL_CHECK;
+
+/// Notices that a peer takes nothing of what waits for it. Has a timer only while something waits.
+pub(crate) struct Stall {
+    peer: Arc<Peer>,
+    stalled: Option<Box<Stalled>>,
+}
+
+struct Stalled {
+    since: Instant,
+    /// Taken since then.
+    taken: usize,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Stall {
+    pub(crate) fn new(peer: Arc<Peer>) -> Self {
+        Self { peer, stalled: None }
+    }
+
+    /// Nothing waits any more.
+    pub(crate) fn end(&mut self) {
+        self.stalled = None;
+    }
+
+    /// The peer has taken so much, and more waits. A trickle does not count.
+    pub(crate) fn taken(&mut self, bytes: usize) {
+        if let Some(stalled) = &mut self.stalled {
+            stalled.taken += bytes;
+            if stalled.taken >= self.peer.ledger().limits().progress {
+                (stalled.since, stalled.taken) = (Instant::now(), 0);
+            }
+        }
+    }
+
+    /// Something waits. Ready once that has been so for too long.
+    pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let stalled = self.stalled.get_or_insert_with(|| {
+            let timer = Box::pin(sleep(STALL_CHECK.min(self.peer.patience())));
+            Box::new(Stalled { since: Instant::now(), taken: 0, timer })
+        });
+        while stalled.timer.as_mut().poll(cx).is_ready() {
+            // Looked at again each time: there is less of it when much is held for all.
+            let (now, end) = (Instant::now(), stalled.since + self.peer.patience());
+            if now >= end {
+                metrics::counter!("parlance_stalled_total").increment(1);
+                return Poll::Ready(());
+            }
+            stalled.timer.as_mut().reset(end.min(now + STALL_CHECK));
+        }
+        Poll::Pending
+    }
+
+    /// Fails what would wait for a peer that has taken nothing for too long.
+    pub(crate) fn check(
+        &mut self,
+        written: Poll<Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize>> {
+        if written.is_ready() {
+            self.end();
+            return written;
+        }
+        self.poll_elapsed(cx).map(|()| Err(ErrorKind::TimedOut.into()))
+    }
+}

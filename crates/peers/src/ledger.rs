@@ -1,0 +1,272 @@
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::limits::{IPV6_PREFIX, Limits};
+use crate::proxies::Proxies;
+
+/// What all connections of the process hold.
+#[derive(Debug)]
+pub struct Ledger {
+    limits: Limits,
+    proxies: Proxies,
+    /// Bytes of responses that wait for their peers.
+    held: AtomicUsize,
+    addresses: Mutex<HashMap<IpAddr, Address>>,
+}
+
+/// Connections of one address.
+#[derive(Debug, Default, Clone, Copy)]
+struct Address {
+    connections: usize,
+    anonymous: usize,
+}
+
+/// Why a connection is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Its address has as many as it may.
+    Connections,
+    /// Its address has as many without an identity as it may.
+    Anonymous,
+}
+
+impl Refused {
+    /// A label for metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Connections => "connections_of_address",
+            Self::Anonymous => "anonymous_connections",
+        }
+    }
+}
+
+impl Ledger {
+    /// Nothing is held. Connections of `proxies` are those of many clients: they have no limits as an
+    /// address.
+    pub fn new(limits: Limits, proxies: Proxies) -> Arc<Self> {
+        Arc::new(Self { limits, proxies, held: AtomicUsize::new(0), addresses: Mutex::default() })
+    }
+
+    /// The bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The operator's proxies.
+    pub fn proxies(&self) -> &Proxies {
+        &self.proxies
+    }
+
+    /// Bytes of responses that wait for their peers.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Whether more is held than should be.
+    pub fn is_full(&self) -> bool {
+        self.held() > self.limits.held_by_all
+    }
+
+    /// How long a peer may take nothing.
+    pub fn patience(&self, is_identified: bool) -> Duration {
+        let Limits { stalled, stalled_anonymous, stalled_when_full, .. } = self.limits;
+        let patience = if is_identified { stalled } else { stalled_anonymous };
+        if self.is_full() { patience.min(stalled_when_full) } else { patience }
+    }
+
+    /// Addresses that have connections.
+    pub fn addresses(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// A place for a connection from `address`.
+    ///
+    /// # Errors
+    /// The address has as many as it may.
+    pub fn connect(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refused> {
+        if self.proxies.contains(address) {
+            return Ok(Place { ledger: self.clone(), address: None, is_anonymous: Mutex::new(false) });
+        }
+        let address = key(address);
+        let mut addresses = self.lock();
+        let counted = addresses.entry(address).or_default();
+        let refused = if counted.connections >= self.limits.connections_of_address {
+            Some(Refused::Connections)
+        } else if counted.anonymous >= self.limits.anonymous_connections {
+            Some(Refused::Anonymous)
+        } else {
+            None
+        };
+        if let Some(refused) = refused {
+            metrics::counter!("parlance_refused_connections_total", "reason" => refused.label()).increment(1);
+            return Err(refused);
+        }
+        counted.connections += 1;
+        counted.anonymous += 1;
+        Ok(Place { ledger: self.clone(), address: Some(address), is_anonymous: Mutex::new(true) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Address>> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn release(&self, address: IpAddr, connections: usize, anonymous: usize) {
+        let mut addresses = self.lock();
+        let Some(counted) = addresses.get_mut(&address) else { return };
+        counted.connections = counted.connections.saturating_sub(connections);
+        counted.anonymous = counted.anonymous.saturating_sub(anonymous);
+        if counted.connections == 0 {
+            addresses.remove(&address);
+        }
+    }
+}
+
+/// Whom an address is counted with: itself, or of IPv6 its network.
+fn key(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let mask = u128::MAX << (128 - IPV6_PREFIX);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+        }
+        address => address,
+    }
+}
+
+/// A connection that is counted, until this is dropped.
+#[derive(Debug)]
+pub struct Place {
+    ledger: Arc<Ledger>,
+    /// `None` where addresses are not counted.
+    address: Option<IpAddr>,
+    is_anonymous: Mutex<bool>,
+}
+
+impl Place {
+    /// Somebody was identified on it.
+    pub(crate) fn identify(&self) {
+        let mut is_anonymous = self.is_anonymous.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::take(&mut *is_anonymous)
+            && let Some(address) = self.address
+        {
+            self.ledger.release(address, 0, 1);
+        }
+    }
+
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let is_anonymous = *self.is_anonymous.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(address) = self.address {
+            self.ledger.release(address, 1, usize::from(is_anonymous));
+        }
+    }
+}
+
+/// Bytes that are held for one connection, as part of what all hold.
+#[derive(Debug)]
+pub struct Held {
+    ledger: Arc<Ledger>,
+    bytes: AtomicUsize,
+}
+
+impl Held {
+    pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
+        Self { ledger, bytes: AtomicUsize::new(0) }
+    }
+
+    /// So many bytes more wait.
+    pub fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.ledger.held.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many bytes less.
+    pub fn remove(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.ledger.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the connection holds so much that it is not asked for more.
+    pub fn is_full(&self) -> bool {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        bytes > self.ledger.limits.held_by_connection || (bytes > 0 && self.ledger.is_full())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.ledger.held.fetch_sub(*self.bytes.get_mut(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger() -> Arc<Ledger> {
+        let limits = Limits { anonymous_connections: 2, connections_of_address: 3, ..Limits::production(10) };
+        Ledger::new(limits, Proxies::default())
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn one_address_has_few_connections_without_an_identity() {
+        let (ledger, one) = (ledger(), address("10.0.0.1"));
+        let first = ledger.connect(one).unwrap();
+        let _second = ledger.connect(one).unwrap();
+        assert_eq!(ledger.connect(one).unwrap_err(), Refused::Anonymous);
+        first.identify();
+        first.identify();
+        let third = ledger.connect(one).unwrap();
+        third.identify();
+        assert_eq!(ledger.connect(one).unwrap_err(), Refused::Connections);
+        let _other = ledger.connect(address("10.0.0.2")).unwrap();
+        drop(first);
+        assert!(ledger.connect(one).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_kept_of_addresses_without_connections() {
+        let ledger = ledger();
+        let place = ledger.connect(address("10.0.0.1")).unwrap();
+        place.identify();
+        assert_eq!(ledger.addresses(), 1);
+        drop(place);
+        assert_eq!(ledger.addresses(), 0);
+    }
+
+    #[test]
+    fn addresses_of_one_network_of_ipv6_count_together() {
+        assert_eq!(key(address("2001:db8::1:2:3:4")), key(address("2001:db8::ffff")));
+        assert_ne!(key(address("2001:db8::1")), key(address("2001:db8:0:1::1")));
+        assert_eq!(key(address("::ffff:10.0.0.1")), address("10.0.0.1"));
+    }
+
+    #[test]
+    fn what_is_held_is_given_back_at_the_end() {
+        let limits = Limits { held_by_connection: 10, held_by_all: 25, ..Limits::production(1) };
+        let ledger = Ledger::new(limits, Proxies::default());
+        let (one, other, idle) =
+            (Held::new(ledger.clone()), Held::new(ledger.clone()), Held::new(ledger.clone()));
+        one.add(11);
+        assert!(one.is_full() && !other.is_full());
+        other.add(9);
+        assert!(!other.is_full());
+        one.add(10);
+        assert!(other.is_full() && !idle.is_full() && ledger.is_full());
+        drop(one);
+        assert!(!other.is_full());
+        other.remove(9);
+        assert_eq!(ledger.held(), 0);
+    }
+}

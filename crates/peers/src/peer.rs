@@ -1,0 +1,63 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use crate::forwarded::client_address;
+use crate::ledger::{Held, Ledger, Place};
+
+/// The other end of one connection. In the extensions of each request on it.
+#[derive(Debug)]
+pub struct Peer {
+    address: IpAddr,
+    is_identified: AtomicBool,
+    place: Place,
+    held: Held,
+}
+
+impl Peer {
+    /// The peer at `address`, which `place` is for.
+    pub fn new(address: IpAddr, place: Place) -> Arc<Self> {
+        let held = Held::new(place.ledger().clone());
+        Arc::new(Self { address: address.to_canonical(), is_identified: AtomicBool::new(false), place, held })
+    }
+
+    /// Where the connection comes from: a client, or a proxy in front of many.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Where the client is: named by the proxies in front of it, if they are the operator's.
+    pub fn client(&self, headers: &HeaderMap) -> IpAddr {
+        client_address(self.address, headers, self.ledger().proxies())
+    }
+
+    /// A caller was identified by a request on the connection.
+    pub fn identify(&self) {
+        if !self.is_identified.swap(true, Ordering::Relaxed) {
+            self.place.identify();
+        }
+    }
+
+    /// Whether that has happened.
+    pub fn is_identified(&self) -> bool {
+        self.is_identified.load(Ordering::Relaxed)
+    }
+
+    /// What waits for the peer.
+    pub fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// What all connections hold.
+    pub fn ledger(&self) -> &Ledger {
+        self.place.ledger()
+    }
+
+    /// How long the peer may take nothing of what waits for it.
+    pub fn patience(&self) -> Duration {
+        self.ledger().patience(self.is_identified())
+    }
+}

@@ -1,0 +1,93 @@
+//! File descriptors: how many this process may have, and for what.
+
+use std::path::Path;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Kept from clients where there are few, for the store, the admin listener, Redis and DynamoDB.
+const LEAST_RESERVE: usize = 128;
+
+/// And where there are many: more than a busy store has open.
+const MOST_RESERVE: usize = 1_024;
+
+/// Connections where there are descriptors enough.
+const MAX_CONNECTIONS: usize = 100_000;
+
+/// Descriptors that this process may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Descriptors {
+    limit: usize,
+}
+
+impl Descriptors {
+    /// Raises the limit as far as this process may: a shell's 1,024 is for programs that use `select`.
+    pub(crate) fn raised() -> Self {
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        if current < maximum {
+            // Where that fails, the old limit holds.
+            let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+        }
+        let limit =
+            getrlimit(Resource::Nofile).current.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        Self { limit: limit.unwrap_or(usize::MAX) }
+    }
+
+    /// How many are kept from clients.
+    pub(crate) fn reserve(self) -> usize {
+        (self.limit / 4).clamp(LEAST_RESERVE, MOST_RESERVE)
+    }
+
+    /// Files that the store keeps open for reading.
+    pub(crate) fn of_store(self) -> usize {
+        self.reserve() / 2
+    }
+
+    /// Connections of clients for which there are descriptors. An edge has others to its nodes, few.
+    pub(crate) fn connections(self) -> usize {
+        self.limit.saturating_sub(self.reserve()).clamp(1, MAX_CONNECTIONS)
+    }
+
+    /// As many connections as are wanted, if there are descriptors for them.
+    pub(crate) fn capped(self, wanted: usize) -> usize {
+        let possible = self.limit.saturating_sub(self.reserve()).max(1);
+        if wanted > possible {
+            let limit = self.limit;
+            tracing::warn!(
+                wanted,
+                possible,
+                limit,
+                "too few descriptors for max-connections; raise ulimit -n"
+            );
+        }
+        wanted.min(possible)
+    }
+
+    /// How many are in use. `None` where the system does not say.
+    pub(crate) fn used() -> Option<usize> {
+        Some(Path::new("/proc/self/fd").read_dir().ok()?.count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(limit: usize, wanted: Option<usize>, expected: usize) {
+        let descriptors = Descriptors { limit };
+        let wanted = wanted.unwrap_or(descriptors.connections());
+        assert_eq!(descriptors.capped(wanted), expected, "{limit} {wanted:?}");
+    }
+
+    #[test]
+    fn some_are_kept_from_clients() {
+        check(256, None, 128);
+        check(1_024, None, 768);
+        check(1_024, Some(100), 100);
+        check(1_024, Some(5_000), 768);
+        check(20_000, None, 18_976);
+        check(1_000_000, None, MAX_CONNECTIONS);
+        check(1_000_000, Some(200_000), 200_000);
+        check(usize::MAX, None, MAX_CONNECTIONS);
+        check(10, None, 1);
+    }
+}
