@@ -7,6 +7,7 @@ import { DiscardedError, IndexedDbStorage, type Storage, v1 } from "../src/index
 // Loaded before the clocks are not those of the machine.
 import "../src/storage/indexeddb-store.js";
 import { CommandQueue } from "../src/queue/queue.js";
+import type { TabRuntime } from "../src/queue/tabs.js";
 import { Session } from "../src/session/session.js";
 import { FakeBrowser } from "./browser.js";
 import { FakeTransport } from "./fake.js";
@@ -34,12 +35,12 @@ async function until(check: () => void) {
   );
 }
 
-async function tab({ shared = true, head = 4n, online = true, own = storage as Storage } = {}) {
-  const { runtime, freeze, die } = browser.tab();
+async function tab({ shared = true, head = 4n, online = true, own = storage as Storage, runtime = undefined as TabRuntime | undefined } = {}) {
+  const { runtime: usual, freeze, die } = browser.tab();
   const transport = new FakeTransport();
   const session = new Session({ transport, token: () => "t" });
   session.start();
-  const queue = new CommandQueue(session, own, shared ? runtime : {});
+  const queue = new CommandQueue(session, own, shared ? (runtime ?? usual) : {});
   ends.push(() => (session.close(), void queue.close()));
   await until(() => expect(transport.connections).toHaveLength(1));
   const welcome = async () => {
@@ -156,6 +157,34 @@ test("an answer survives the way between tabs", async () => {
   await until(() => expect(first.transport.last.sent.at(-1)?.operation.case).toBe("editMessage"));
   first.transport.last.answer({ case: "editMessage", value: { outcome: create(v1.OutcomeSchema, { seq: 5n, lastSeq: 5n }) } });
   expect(await submitted.done).toMatchObject({ case: "editMessage", value: { outcome: { seq: 5n } } });
+});
+
+/** What browsers do where a page may not store anything. */
+const DENIED: Record<string, TabRuntime> = {
+  "locks that are denied": {
+    locks: { request: () => Promise.reject(new DOMException("denied", "SecurityError")) },
+    channel: () => ({ postMessage: () => {}, onmessage: null, close: () => {} }),
+  },
+  "locks that throw": {
+    locks: {
+      request: () => {
+        throw new DOMException("denied", "SecurityError");
+      },
+    },
+    channel: () => ({ postMessage: () => {}, onmessage: null, close: () => {} }),
+  },
+  "channels that are denied": {
+    locks: { request: () => new Promise(() => {}) },
+    channel: () => {
+      throw new DOMException("denied", "SecurityError");
+    },
+  },
+};
+
+test.each(Object.keys(DENIED))("with %s a tab sends on its own", async (what) => {
+  const one = await tab({ runtime: DENIED[what]! });
+  one.queue.submit(send("hello"));
+  await until(() => expect(texts(one.sent())).toEqual(["hello"]));
 });
 
 /** The same storage, which a tab opens when it is let. */

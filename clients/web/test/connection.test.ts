@@ -143,7 +143,10 @@ test("a change that is made without a connection is seen at once, and carried ou
 
 test("without a network that is what it says", async () => {
   await alice.context().setOffline(true);
-  await until("it says so", () => status(alice), (text) => text!.trim() === "Offline, this device has no network");
+  await until("it says so", () => status(alice), (text) => text!.trim() === "Offline: no network");
+  // Beside the menu, not under it.
+  const [told, menu] = await Promise.all([alice.getByTestId("connection").boundingBox(), alice.getByRole("button", { name: "Account and settings" }).boundingBox()]);
+  expect(told!.x + told!.width).toBeLessThanOrEqual(menu!.x);
   await say(alice, "from a tunnel");
   await message(alice, "from a tunnel").locator("[data-state=sending]").waitFor();
   await alice.context().setOffline(false);

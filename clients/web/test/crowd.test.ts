@@ -369,3 +369,28 @@ test("where one is named has a badge until it is read", async () => {
   await entry(page, "Room 1").click();
   await badge("Room 1").waitFor({ state: "detached" });
 });
+
+test("who leaves while the members are read is not completed, nor offered to be added while they are in", async () => {
+  const few = await crowd({ rooms: 2, people: 4, directory: true, role: "ROLE_OWNER" });
+  const page = await signedIn(few);
+  await entry(page, "Room 1").click();
+  few.held.add("listMembers");
+  await composer(page).pressSequentially("@");
+  await until("the members are asked for", () => few.calls.get("listMembers"), (count) => count === 1);
+  few.leave(few.rooms[1]!, "person-0");
+  await page.getByText("Ada 0 left").waitFor();
+  // The answer is as old as its question.
+  few.release("listMembers");
+  const options = page.getByRole("listbox").getByRole("option");
+  await until("one is left", () => options.allTextContents(), (all) => all.length === 1 && /Bela 1/.test(all[0]!));
+
+  few.calls.clear();
+  await page.getByRole("button", { name: "Details", exact: true }).click();
+  for (let person = 10; person < 40; person += 1) few.add(few.rooms[1]!, `person-${person}`);
+  await page.getByRole("button", { name: "Add people" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Dana 3").waitFor();
+  expect(await dialog.getByLabel("Bela 1").count()).toBe(0);
+  // Whatever many come and go, the list is not read for each.
+  expect(few.calls.get("listMembers")).toBeLessThan(6);
+});

@@ -123,6 +123,12 @@ export class Crowd {
     this.#send({ event });
   }
 
+  /** Somebody leaves a room. */
+  leave(room: CrowdRoom, userId: string): void {
+    room.head += 1;
+    this.#send({ event: { ...this.#event(room, room.head), actorId: userId, memberRemoved: { userId } } });
+  }
+
   /** What another device of the user's has read. */
   readElsewhere(room: CrowdRoom): void {
     room.read = room.head;
@@ -182,7 +188,7 @@ export class Crowd {
       case "listMessages":
         return this.#messages(room, request);
       case "listMembers":
-        return { members: [this.#member(Crowd.USER), this.#member("person-0")] };
+        return { members: [Crowd.USER, "person-0", "person-1"].map((userId) => this.#member(userId)) };
       case "listReceipts":
         return { receipts: [] };
       case "editMessage": {

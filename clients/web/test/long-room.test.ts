@@ -16,6 +16,16 @@ test("messages that are refused are not told to be none, and can be asked for ag
   await message(page, "message 9").waitFor();
 });
 
+test("where the rooms are refused at first, they are there later, and so are the people", async () => {
+  const few = await crowd({ rooms: 3, people: 3, directory: true });
+  few.refused.add("listInbox");
+  const page = await signedIn(few);
+  await until("it was refused", () => few.calls.get("listInbox") ?? 0, (count) => count > 0);
+  few.refused.delete("listInbox");
+  await entry(page, "Room 1").waitFor();
+  await page.getByRole("list", { name: "People" }).getByText("Chidi 2").waitFor();
+});
+
 /** Seqs of the messages that are in the document, from above. */
 const seqs = (page: Page) =>
   page.locator("article").evaluateAll((rows) =>

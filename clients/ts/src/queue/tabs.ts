@@ -35,12 +35,12 @@ export function browserTabs(): TabRuntime {
 
 /**
  * The tabs that share a storage: one of them owns it, the next one takes over when it ends. Where
- * locks or channels are missing, each tab acts as an owner: see {@link isShared}.
+ * locks or channels are missing or denied, each tab acts as an owner.
  */
 export class Tabs<Message> extends Emitter<TabEvents<Message>> {
   readonly #name: string;
-  readonly #locks: Locks | undefined;
-  readonly #channel: Channel | undefined;
+  #locks: Locks | undefined;
+  #channel: Channel | undefined;
   readonly #end = new AbortController();
   #release: (() => void) | undefined;
   #isOwner = false;
@@ -49,14 +49,13 @@ export class Tabs<Message> extends Emitter<TabEvents<Message>> {
     super();
     this.#name = `${sharedAs}:queue`;
     if (sharedAs === undefined || !runtime.locks || !runtime.channel) return;
-    this.#locks = runtime.locks;
-    this.#channel = runtime.channel(this.#name);
+    try {
+      this.#channel = runtime.channel(this.#name);
+    } catch {
+      return;
+    }
     this.#channel.onmessage = ({ data }) => this.emit("message", data as Message);
-  }
-
-  /** Whether there is one owner among the tabs. */
-  get isShared(): boolean {
-    return this.#locks !== undefined;
+    this.#locks = runtime.locks;
   }
 
   get isOwner(): boolean {
@@ -99,7 +98,14 @@ export class Tabs<Message> extends Emitter<TabEvents<Message>> {
       this.#set(false);
       this.#request({ signal: this.#end.signal });
     };
-    this.#locks?.request(this.#name, options, held).then(ended, ended);
+    // Denied, as where a page may not store anything: unlike a lock that another tab takes over.
+    const failed = (error: unknown) => {
+      if (error instanceof DOMException && error.name === "AbortError") return ended();
+      this.#locks = undefined;
+      if (!this.#end.signal.aborted) this.#set(true);
+    };
+    // One that throws is denied too.
+    new Promise((resolve) => resolve(this.#locks?.request(this.#name, options, held))).then(ended, failed);
   }
 
   #set(isOwner: boolean): void {

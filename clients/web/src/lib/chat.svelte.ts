@@ -73,9 +73,12 @@ export class Chat {
   }
 
   async start(): Promise<void> {
-    await this.client.start();
-    // Whom the directory does not name is still found by name.
-    void this.people.load().then(() => this.people.expect(this.#rooms.direct.keys()));
+    try {
+      await this.client.start();
+    } finally {
+      // Rooms that are refused at first are asked for again. Whom the directory does not name is still found by name.
+      void this.people.load().then(() => this.people.expect(this.#rooms.direct.keys()));
+    }
     // Who has somewhere to be and is not in it has left it.
     if (this.isLocal && this.rooms.length === 0) await this.#joinLobby();
   }

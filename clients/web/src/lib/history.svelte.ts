@@ -1,4 +1,4 @@
-import type { Client } from "@parlance/client";
+import { type Client, v1 } from "@parlance/client";
 
 import { type Note, noteOf } from "./notes";
 
@@ -10,7 +10,9 @@ const MOST_EVENTS = 2_000;
 export class History {
   readonly #client: Client;
   readonly #roomId: string;
-  readonly #off: () => void;
+  readonly #offs: readonly (() => void)[];
+  /** Counts restores of the room: what was asked for before one is of events that mean others now. */
+  #epoch = 0;
   /** All events from here to there have been looked at. */
   #covered: { from: number; to: number } | undefined;
   #isReading = false;
@@ -19,18 +21,26 @@ export class History {
 
   constructor(client: Client, roomId: string) {
     [this.#client, this.#roomId] = [client, roomId];
-    this.#off = client.on("event", (event) => {
-      const seq = Number(event.seq);
-      // After a gap it is read with what is in the gap.
-      if (event.roomId !== roomId || this.#covered?.to !== seq - 1) return;
-      this.#covered = { ...this.#covered, to: seq };
-      const note = noteOf(event);
-      if (note) this.#add([note]);
-    });
+    this.#offs = [client.on("event", (event) => this.#event(event)), client.on("gap", (gap) => this.#gap(gap))];
   }
 
   stop(): void {
-    this.#off();
+    for (const off of this.#offs) off();
+  }
+
+  #event(event: v1.Event): void {
+    const seq = Number(event.seq);
+    // After a gap it is read with what is in the gap.
+    if (event.roomId !== this.#roomId || this.#covered?.to !== seq - 1) return;
+    this.#covered = { ...this.#covered, to: seq };
+    const note = noteOf(event);
+    if (note) this.#add([note]);
+  }
+
+  #gap({ roomId, reason }: v1.Gap): void {
+    if (roomId !== this.#roomId || reason !== v1.GapReason.RESTORED) return;
+    this.#epoch++;
+    [this.#covered, this.notes] = [undefined, []];
   }
 
   /**
@@ -40,7 +50,7 @@ export class History {
   async cover(from: number, to: number, count: (from: number, to: number) => number): Promise<void> {
     // What is wanted then is asked for again by the next change of the room.
     if (this.#isReading || from > to) return;
-    const covered = this.#covered;
+    const [covered, epoch] = [this.#covered, this.#epoch];
     const isApart = !covered || from > covered.to + 1 || to < covered.from - 1;
     const missing = isApart ? [{ from, to }] : [{ from, to: covered.from - 1 }, { from: covered.to + 1, to }];
     this.#isReading = true;
@@ -50,6 +60,7 @@ export class History {
         const size = part.to - part.from + 1;
         if (size > 0 && count(part.from, part.to) < size) found.push(...(await this.#read(part)));
       }
+      if (epoch !== this.#epoch) return;
       if (isApart) [this.#covered, this.notes] = [{ from, to }, []];
       // Events that came meanwhile have moved the end.
       else this.#covered = { from: Math.min(from, covered.from), to: Math.max(to, this.#covered?.to ?? 0) };

@@ -9,10 +9,14 @@ interface TrustedTypes {
  */
 export function openOffline(): void {
   if (!import.meta.env.PROD || !("serviceWorker" in navigator)) return;
-  const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
-  const url = trustedTypes?.createPolicy("parlance-worker", { createScriptURL: () => "sw.js" }).createScriptURL("") ?? "sw.js";
-  const register = () => void navigator.serviceWorker.register(url as string).catch(() => {});
+  const register = async () => {
+    const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
+    const url = trustedTypes?.createPolicy("parlance-worker", { createScriptURL: () => "sw.js" }).createScriptURL("") ?? "sw.js";
+    await navigator.serviceWorker.register(url as string);
+  };
+  // Where a page may not store anything, it throws.
+  const tryTo = () => void register().catch(() => {});
   // What is on show comes first.
-  if (document.readyState === "complete") register();
-  else addEventListener("load", register, { once: true });
+  if (document.readyState === "complete") tryTo();
+  else addEventListener("load", tryTo, { once: true });
 }

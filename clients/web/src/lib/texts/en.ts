@@ -40,7 +40,7 @@ export const en = {
     connected: "Connected",
     connecting: "Connecting…",
     none: "No connection",
-    noNetwork: "Offline, this device has no network",
+    noNetwork: "Offline: no network",
     retrying: "Offline, trying again",
     retryingIn: (seconds: number) => `Offline, trying again in ${number(seconds)} s`,
     closed: (why: string) => `Closed: ${why}`,

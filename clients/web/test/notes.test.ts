@@ -1,0 +1,41 @@
+import { type Client, v1 } from "@parlance/client";
+import { expect, test } from "vitest";
+
+import { History } from "../src/lib/history.svelte";
+
+type Listener = (value: object) => void;
+
+/** A client whose answers and events come from the test. */
+function fake() {
+  const listeners = new Map<string, Listener>();
+  let answer: (page: object) => void = () => {};
+  const client = {
+    on: (name: string, listener: Listener) => (listeners.set(name, listener), () => listeners.delete(name)),
+    call: () => new Promise<object>((resolve) => (answer = resolve)),
+  } as unknown as Client;
+  const joined = (seq: number, userId: string) => ({ roomId: "r", seq: BigInt(seq), actorId: userId, body: { case: "memberAdded", value: { userId } } });
+  return {
+    history: new History(client, "r"),
+    restored: () => listeners.get("gap")?.({ roomId: "r", reason: v1.GapReason.RESTORED }),
+    answer: (...events: object[]) => answer({ events, nextFromSeq: 0n }),
+    joined,
+  };
+}
+
+test("what happened in a room before it was restored from a backup is not noted any more", async () => {
+  const { history, restored, answer, joined } = fake();
+  const covered = history.cover(1, 2, () => 0);
+  answer(joined(1, "bob"), joined(2, "carol"));
+  await covered;
+  expect(history.notes.map(({ actorId }) => actorId)).toEqual(["bob", "carol"]);
+  const late = history.cover(1, 3, () => 0);
+  restored();
+  expect(history.notes).toEqual([]);
+  answer(joined(3, "dave"));
+  await late;
+  expect(history.notes).toEqual([]);
+  const again = history.cover(1, 1, () => 0);
+  answer(joined(1, "erin"));
+  await again;
+  expect(history.notes.map(({ actorId }) => actorId)).toEqual(["erin"]);
+});
