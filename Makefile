@@ -81,7 +81,8 @@ clients: build $(TOOLS)/clients ## the clients in other languages, against the s
 	PARLANCE_TRANSPORT=grpc-web tools/conformance $(DEBUG_SERVER) -- node clients/ts/examples/lines.mjs
 	tools/conformance $(DEBUG_SERVER) -- node clients/node/chat.js --lines
 	tools/conformance $(DEBUG_SERVER) -- $(TOOLS)/venv/bin/python clients/python/chat.py --lines
-	tools/conformance $(DEBUG_SERVER) -- target/debug/examples/lines
+	queue=$$(mktemp -d) && PARLANCE_QUEUE=$$queue/queue tools/conformance $(DEBUG_SERVER) -- target/debug/examples/lines; \
+		failed=$$?; rm -rf $$queue; exit $$failed
 	PARLANCE_TRANSPORT=websocket tools/conformance $(DEBUG_SERVER) -- target/debug/examples/lines
 
 browser: build $(TOOLS)/ready ## the web app, in Chromium

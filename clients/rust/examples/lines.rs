@@ -1,18 +1,19 @@
 //! One room as plain lines, for `tools/conformance`, which says what is read and printed.
 //!
 //! `PARLANCE_TRANSPORT` chooses the connection: `grpc` (the default), `websocket` (protobuf)
-//! or `websocket-json`.
+//! or `websocket-json`. With `PARLANCE_QUEUE`, a file, messages go through the queue of commands, which is kept there.
 #![allow(clippy::print_stdout, reason = "the lines are the interface")]
 
 use std::env;
 use std::error::Error;
 use std::io::{self, BufRead};
+use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use parlance_client::transport::{Dialer, Door};
 use parlance_client::{
-    ClientError, Config, Message, Session, TokenProvider, Update, Updates, async_trait, v1,
+    ClientError, Config, FileCommandStore, Message, Session, TokenProvider, Update, Updates, async_trait, v1,
 };
 use tokio::sync::{Mutex, mpsc, watch};
 
@@ -25,6 +26,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (given, fresh) = mpsc::unbounded_channel();
     let tokens = Tokens { last: Mutex::new(env::var("PARLANCE_TOKEN")?), fresh: Mutex::new(fresh) };
     let mut config = Config::with_tokens(Dialer::new(door()?, env::var("PARLANCE_SERVER")?), tokens);
+    let queue = env::var_os("PARLANCE_QUEUE");
+    if let Some(path) = &queue {
+        // Several clients of a test have the same environment.
+        let path = format!("{}.{}", path.to_string_lossy(), std::process::id());
+        config.command_store = Some(Arc::new(FileCommandStore::new(path)));
+    }
     config.cursors = vec![v1::Cursor { room_id: room.clone(), seq: 0, epoch: 0 }];
     let (session, updates) = Session::start(config);
 
@@ -33,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (taken, waiting) = mpsc::unbounded_channel();
     tokio::spawn(take(updates, taken));
     let progress = watch::Sender::new(Progress::default());
-    let lines = Lines { room, session: session.clone(), progress };
+    let lines = Lines { room, session: session.clone(), progress, is_queued: queue.is_some() };
     tokio::select! {
         result = lines.print_all(waiting) => result?,
         result = lines.talk(given) => result?,
@@ -89,6 +96,8 @@ struct Lines {
     room: String,
     session: Session,
     progress: watch::Sender<Progress>,
+    /// Messages go through the queue of commands.
+    is_queued: bool,
 }
 
 impl Lines {
@@ -182,7 +191,14 @@ impl Lines {
 
     /// Sends a message and prints how that went.
     async fn send(&self, id: String, text: String) -> Result<(), ClientError> {
-        match self.session.send_message(Message::to_room(&self.room, text).with_id(&id)).await {
+        let message = Message::to_room(&self.room, text).with_id(&id);
+        let sent = if self.is_queued {
+            let queued = self.session.submit(v1::SendMessageRequest::from(message)).await?;
+            queued.done().await.map(|sent| sent.unwrap_or_else(|| unreachable!("nothing cancels a message")))
+        } else {
+            self.session.send_message(message).await
+        };
+        match sent {
             Ok(v1::SendMessageResponse { seq, .. }) => {
                 self.progress.send_modify(|progress| progress.own = progress.own.max(seq));
                 println!("sent {id} {seq}");

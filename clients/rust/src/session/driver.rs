@@ -1,25 +1,30 @@
 use std::collections::{HashMap, VecDeque};
-use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parlance_client_core::{
     CallId, Commands, ConnectionState, Core, Discarded, Input, NewCommand, Options, Output, StoredCommand,
 };
-use parlance_proto::v1::ClientFrame;
+use parlance_proto::v1::AcknowledgeDeliveryRequest;
 use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cursors::Processed;
+use super::link::{Link, at, ready, receive, send};
 use super::updates::Item;
 use super::{Config, random_number};
 use crate::ClientError;
-use crate::transport::{Connection, Receiver, Sender};
+use crate::transport::Connection;
 
 /// How often cursors that moved are stored.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often what was processed is acknowledged to the server: one mark stands for all before it.
+const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long a cursor store is waited for where the session needs it: to begin, and to end.
 /// Without its cursors rooms begin with a gap.
@@ -36,6 +41,16 @@ pub(super) enum Order {
     Close(oneshot::Sender<()>),
 }
 
+/// What the handles of a session share with its driver.
+pub(super) struct Application {
+    pub(super) updates: mpsc::Sender<Item>,
+    pub(super) processed: Processed,
+    pub(super) state: watch::Sender<ConnectionState>,
+    pub(super) queued: watch::Sender<Commands>,
+    /// Numbers calls.
+    pub(super) calls: Arc<AtomicU64>,
+}
+
 /// Who waits for the outcome of a command.
 pub(super) type Settled = oneshot::Sender<Result<Option<Answer>, ClientError>>;
 
@@ -46,15 +61,14 @@ pub(super) struct Driver {
     began: Instant,
     commands: mpsc::UnboundedReceiver<Order>,
     has_handles: bool,
-    updates: mpsc::Sender<Item>,
-    processed: Processed,
-    state: watch::Sender<ConnectionState>,
-    queued: watch::Sender<Commands>,
+    application: Application,
     answers: HashMap<CallId, oneshot::Sender<Result<Answer, ClientError>>>,
     accepted: HashMap<CallId, oneshot::Sender<String>>,
     settled: HashMap<CallId, Settled>,
     discarded: HashMap<CallId, oneshot::Sender<Discarded>>,
     closing: Vec<oneshot::Sender<()>>,
+    /// Processed and not acknowledged: rooms, and how far.
+    unacknowledged: HashMap<String, u64>,
     /// What is asked of the store of commands.
     storing: Option<BoxFuture<'static, Input>>,
     link: Link,
@@ -63,27 +77,11 @@ pub(super) struct Driver {
     is_paused: bool,
 }
 
-/// What the driver does for the core on the network.
-#[derive(Default)]
-struct Link {
-    token: Option<BoxFuture<'static, Result<String, String>>>,
-    connecting: Option<BoxFuture<'static, Result<Connection, ClientError>>>,
-    /// The connection, by its number.
-    number: u64,
-    sender: Option<Sender>,
-    receiver: Option<Receiver>,
-    /// At most what may be in flight, hello and a probe.
-    unsent: VecDeque<ClientFrame>,
-}
-
 impl Driver {
     pub(super) async fn start(
         mut config: Config,
         commands: mpsc::UnboundedReceiver<Order>,
-        updates: mpsc::Sender<Item>,
-        processed: Processed,
-        state: watch::Sender<ConnectionState>,
-        queued: watch::Sender<Commands>,
+        application: Application,
     ) {
         let mut cursors = std::mem::take(&mut config.cursors);
         if let Some(store) = &config.cursor_store {
@@ -103,15 +101,13 @@ impl Driver {
             config,
             commands,
             has_handles: true,
-            updates,
-            processed,
-            state,
-            queued,
+            application,
             answers: HashMap::new(),
             accepted: HashMap::new(),
             settled: HashMap::new(),
             discarded: HashMap::new(),
             closing: Vec::new(),
+            unacknowledged: HashMap::new(),
             storing: None,
             link: Link::default(),
             undelivered: VecDeque::new(),
@@ -121,12 +117,14 @@ impl Driver {
     }
 
     async fn run(mut self) {
+        let keeps_cursors = self.config.cursor_store.is_some() || self.config.acknowledge;
+        let mut acknowledge_at = Instant::now() + ACKNOWLEDGE_INTERVAL;
         let mut save_at = None;
         let mut saving = None;
-        let updates = self.updates.clone();
+        let updates = self.application.updates.clone();
         self.input(Input::Start);
         while !self.core.is_ended() {
-            if self.config.cursor_store.is_some() && save_at.is_none() {
+            if keeps_cursors && save_at.is_none() {
                 save_at = Some(Instant::now() + SAVE_INTERVAL);
             }
             let due = self.core.timeout().map(|due| self.began + due);
@@ -139,6 +137,10 @@ impl Driver {
                 () = at(save_at), if saving.is_none() => {
                     save_at = None;
                     saving = self.save();
+                    if Instant::now() >= acknowledge_at {
+                        acknowledge_at = Instant::now() + ACKNOWLEDGE_INTERVAL;
+                        self.acknowledge();
+                    }
                     None
                 }
                 () = ready(&mut saving) => None,
@@ -203,7 +205,7 @@ impl Driver {
             let _ = closed.send(());
         }
         while let Some(item) = self.undelivered.pop_front() {
-            if self.updates.send(item).await.is_err() {
+            if self.application.updates.send(item).await.is_err() {
                 return;
             }
         }
@@ -269,14 +271,16 @@ impl Driver {
                     let item = (update, cursor);
                     if !self.undelivered.is_empty() {
                         self.undelivered.push_back(item);
-                    } else if let Err(mpsc::error::TrySendError::Full(item)) = self.updates.try_send(item) {
+                    } else if let Err(mpsc::error::TrySendError::Full(item)) =
+                        self.application.updates.try_send(item)
+                    {
                         self.undelivered.push_back(item);
                     }
                 }
             }
         }
         let commands = self.core.commands();
-        self.queued.send_if_modified(|last| {
+        self.application.queued.send_if_modified(|last| {
             let is_new = !last.ptr_eq(commands);
             if is_new {
                 last.clone_from(commands);
@@ -284,7 +288,7 @@ impl Driver {
             is_new
         });
         let state = self.core.connection_state();
-        self.state.send_if_modified(|last| std::mem::replace(last, state) != state);
+        self.application.state.send_if_modified(|last| std::mem::replace(last, state) != state);
     }
 
     fn connected(&mut self, opened: Result<Connection, ClientError>) -> Input {
@@ -336,45 +340,23 @@ impl Driver {
     }
 
     /// Stores what was processed since the last time, if there is anything.
-    fn save(&self) -> Option<BoxFuture<'static, ()>> {
+    fn save(&mut self) -> Option<BoxFuture<'static, ()>> {
+        let moved = self.application.processed.take();
+        if self.config.acknowledge {
+            let moved = moved.iter().map(|cursor| (cursor.room_id.clone(), cursor.seq));
+            self.unacknowledged.extend(moved);
+        }
         let store = self.config.cursor_store.clone()?;
-        let moved = self.processed.take();
         (!moved.is_empty())
             .then(|| -> BoxFuture<'static, ()> { Box::pin(async move { store.save(moved).await }) })
     }
-}
 
-/// Waits until then; for ever without a then.
-async fn at(then: Option<Instant>) {
-    match then {
-        Some(then) => sleep_until(then).await,
-        None => pending().await,
-    }
-}
-
-/// Waits for what is under way, if anything is, and takes it away then.
-async fn ready<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
-    let Some(future) = under_way else { return pending().await };
-    let result = future.await;
-    *under_way = None;
-    result
-}
-
-/// Passes the next frame on once there is a place for it; returns whether there was.
-async fn send(sender: &Option<Sender>, unsent: &mut VecDeque<ClientFrame>) -> bool {
-    let Some(sender) = sender else { return pending().await };
-    let Some(permit) = sender.reserve().await else { return false };
-    if let Some(frame) = unsent.pop_front() {
-        permit.send(frame);
-    }
-    true
-}
-
-async fn receive(
-    receiver: &mut Option<Receiver>,
-) -> Result<Option<parlance_proto::v1::ServerFrame>, ClientError> {
-    match receiver {
-        Some(receiver) => receiver.recv().await,
-        None => pending().await,
+    fn acknowledge(&mut self) {
+        for (room_id, seq) in std::mem::take(&mut self.unacknowledged) {
+            let request = AcknowledgeDeliveryRequest { room_id, seq, ..Default::default() };
+            let id = self.application.calls.fetch_add(1, Ordering::Relaxed);
+            // Nobody waits for the answer.
+            self.input(Input::Call { id, operation: Operation::AcknowledgeDelivery(request) });
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod cursors;
 mod driver;
+mod link;
 mod queue;
 mod store;
 mod tokens;
@@ -41,6 +42,9 @@ pub struct Config {
     pub cursors: Vec<v1::Cursor>,
     /// Where cursors are kept over restarts; those that it holds are added to `cursors`.
     pub cursor_store: Option<Arc<dyn CursorStore>>,
+    /// Acknowledge to the server what was processed, every two seconds: a session without cursors then begins behind
+    /// it, and the senders see that it was delivered.
+    pub acknowledge: bool,
     /// Where commands are kept over restarts, see [`Session::submit`]. Without one they live as long as the session.
     pub command_store: Option<Arc<dyn CommandStore>>,
     /// Updates that wait for the application. While the queue is full nothing is read
@@ -66,6 +70,7 @@ impl Config {
             device_id: String::new(),
             cursors: Vec::new(),
             cursor_store: None,
+            acknowledge: false,
             command_store: None,
             update_queue: 256,
             max_in_flight: 32,
@@ -158,14 +163,19 @@ impl Session {
         let (state, states) = watch::channel(ConnectionState::Idle);
         let (queued, queued_now) = watch::channel(Commands::new());
         let prefix = format!("{:016x}{:016x}", random_number(), random_number()).into();
-        tokio::spawn(driver::Driver::start(config, waiting, updates, processed.clone(), state, queued));
-        let session = Self { commands, calls: Arc::default(), state: states, queued: queued_now, prefix };
+        let calls: Arc<AtomicU64> = Arc::default();
+        let (numbers, all_processed) = (Arc::clone(&calls), processed.clone());
+        let application =
+            driver::Application { updates, processed: all_processed, state, queued, calls: numbers };
+        tokio::spawn(driver::Driver::start(config, waiting, application));
+        let session = Self { commands, calls, state: states, queued: queued_now, prefix };
         (session, Updates::new(queue, processed))
     }
 
     /// Where the session stands now. It is ahead of the updates, which wait for the application.
     pub fn state(&self) -> ConnectionState {
-        *self.state.borrow()
+        // Without a driver it has ended, even if that came too suddenly to be said.
+        if self.state.has_changed().is_err() { ConnectionState::Ended } else { *self.state.borrow() }
     }
 
     /// Waits until the session stands where `is_awaited` says, or has ended, and returns where it
@@ -184,7 +194,7 @@ impl Session {
     #[must_use = "a session ends when its last handle is dropped"]
     pub fn start_with(config: Config, listener: impl Listener) -> Self {
         let (session, updates) = Self::start(config);
-        tokio::spawn(updates.hand_to(listener));
+        tokio::spawn(updates.hand_to(listener, session.commands.downgrade()));
         session
     }
 

@@ -3,9 +3,11 @@ use std::task::{Context, Poll};
 
 use futures::Stream;
 use parlance_proto::v1::{Cursor, Event, Gap, Signal, Welcome};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, WeakUnboundedSender};
+use tokio::sync::oneshot;
 
 use super::cursors::Processed;
+use super::driver::Order;
 use crate::{ClientError, CommandUpdate, StorageState, Update, Violation};
 
 /// An update, and what the application has of the room after it.
@@ -31,6 +33,13 @@ impl Updates {
         std::future::poll_fn(|context| self.poll_recv(context)).await
     }
 
+    /// How far the application has the room of the last update, once it has processed it: to be kept together with what
+    /// it did, in one transaction, for example, and given to the next session as [`Config::cursors`](crate::Config).
+    /// `None` where the last update was about no room.
+    pub fn cursor(&self) -> Option<&Cursor> {
+        self.current.as_ref()
+    }
+
     /// How many updates wait to be taken.
     pub fn len(&self) -> usize {
         self.queue.len()
@@ -52,8 +61,10 @@ impl Updates {
         }))
     }
 
-    /// Hands every update to a listener, until the session has ended.
-    pub(super) async fn hand_to(mut self, listener: impl Listener) {
+    /// Hands every update to a listener, until the session has ended. A listener that panics ends it: what it has not
+    /// processed is not passed over.
+    pub(super) async fn hand_to(mut self, listener: impl Listener, orders: WeakUnboundedSender<Order>) {
+        let ended = EndOfListener(orders);
         while let Some(update) = self.recv().await {
             match update {
                 Update::Connected(welcome) => listener.connected(welcome),
@@ -66,6 +77,19 @@ impl Updates {
                 Update::Disconnected { error, retry_in } => listener.disconnected(error, retry_in),
                 Update::Stopped(error) => listener.stopped(error),
             }
+        }
+        drop(ended);
+    }
+}
+
+/// Closes the session once nobody listens any more.
+struct EndOfListener(WeakUnboundedSender<Order>);
+
+impl Drop for EndOfListener {
+    fn drop(&mut self) {
+        if let Some(orders) = self.0.upgrade() {
+            let (closed, _) = oneshot::channel();
+            let _ = orders.send(Order::Close(closed));
         }
     }
 }

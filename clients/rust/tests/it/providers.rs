@@ -207,6 +207,78 @@ async fn a_listener_gets_what_the_stream_would() {
     assert_eq!((within(heard.recv()).await, within(heard.recv()).await), (Some(1), Some(2)));
 }
 
+/// Fails at the second event.
+struct Fails(mpsc::UnboundedSender<u64>);
+
+impl Listener for Fails {
+    fn event(&self, event: v1::Event) {
+        assert!(event.seq < 2, "it fails on purpose");
+        self.0.send(event.seq).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_fails_ends_the_session_and_what_it_failed_at_comes_again() {
+    let mut fake = Fake::start(Door::Grpc).await;
+    let store = Memory::default();
+    let mut config = Config::new(fake.dialer.clone(), "token");
+    config.cursor_store = Some(Arc::new(store.clone()));
+    let (seqs, mut heard) = mpsc::unbounded_channel();
+    let session = Session::start_with(config.clone(), Fails(seqs));
+    let (peer, _) = fake.accept().await;
+    peer.event(1).await;
+    peer.event(2).await;
+    assert_eq!(within(heard.recv()).await, Some(1));
+    let is_online = |state: ConnectionState| state == ConnectionState::Ended;
+    assert_eq!(within(session.state_is(is_online)).await, ConnectionState::Ended);
+    let cursor = |seq| v1::Cursor { room_id: "r".to_owned(), seq, epoch: 0 };
+    within(session.close()).await;
+    assert_eq!(*store.0.lock().unwrap(), [cursor(1)]);
+
+    let (seqs, mut heard) = mpsc::unbounded_channel();
+    let _session = Session::start_with(config, Seqs(seqs));
+    let (peer, hello) = fake.accept().await;
+    assert_eq!(hello.cursors, [cursor(1)]);
+    peer.event(2).await;
+    assert_eq!(within(heard.recv()).await, Some(2));
+}
+
+/// Fails.
+struct NoTokens;
+
+#[async_trait]
+impl TokenProvider for NoTokens {
+    async fn token(&self, _: bool) -> Result<String, String> {
+        panic!("it fails on purpose")
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_task_has_failed_says_that_it_has_ended() {
+    let fake = Fake::start(Door::Grpc).await;
+    let (session, mut updates) = Session::start(Config::with_tokens(fake.dialer.clone(), NoTokens));
+    assert_eq!(within(updates.recv()).await, None);
+    assert_eq!(session.state(), ConnectionState::Ended);
+}
+
+#[tokio::test]
+async fn what_was_processed_is_acknowledged_and_nothing_else() {
+    let mut fake = Fake::start(Door::WebSocketBinary).await;
+    let mut config = Config::new(fake.dialer.clone(), "token");
+    config.acknowledge = true;
+    let (_session, mut updates) = Session::start(config);
+    let (mut peer, _) = fake.accept().await;
+    for seq in 1..=3 {
+        peer.event(seq).await;
+        assert_eq!(next_seq(&mut updates).await, seq);
+        assert_eq!(updates.cursor().unwrap().seq, seq);
+    }
+    // The third one is still being processed.
+    let frame = peer.recv().await;
+    let Some(Operation::AcknowledgeDelivery(request)) = frame.operation else { panic!("{frame:?}") };
+    assert_eq!((request.room_id.as_str(), request.seq), ("r", 2));
+}
+
 #[tokio::test]
 async fn a_dropped_session_closes_once_its_calls_are_answered() {
     for door in DOORS {
