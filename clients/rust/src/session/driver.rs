@@ -57,7 +57,8 @@ pub(super) type Settled = oneshot::Sender<Result<Option<Answer>, ClientError>>;
 /// The one task of a session: carries out what the core decides.
 pub(super) struct Driver {
     config: Config,
-    core: Core,
+    /// Boxed: the future that holds it is moved.
+    core: Box<Core>,
     began: Instant,
     commands: mpsc::UnboundedReceiver<Order>,
     has_handles: bool,
@@ -96,7 +97,7 @@ impl Driver {
             seed: [random_number(), random_number()],
         };
         let driver = Self {
-            core: Core::new(options),
+            core: Box::new(Core::new(options)),
             began: Instant::now(),
             config,
             commands,
