@@ -3,7 +3,6 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { ClosedError, OfflineError, TransportError, UnauthenticatedError, v1 } from "../src/index.js";
 import { frameTooLarge, refused } from "../src/errors.js";
-import type { Clock } from "../src/session/clock.js";
 import { Session, type TokenProvider } from "../src/session/session.js";
 import { type FakeConnection, FakeHost, FakeTransport } from "./fake.js";
 
@@ -83,37 +82,6 @@ test("a sleep is noticed by the wall clock where the monotonic one stood still",
   expect(first.closed).toBe(false);
   await seconds(6);
   expect(first.closed).toBe(true);
-});
-
-/** A page in the background: its timers fire once a minute. */
-const throttled: Clock = {
-  now: () => performance.now(),
-  date: () => Date.now(),
-  after(ms, run) {
-    const minutes = Math.ceil((performance.now() + ms) / 60_000);
-    const timer = setTimeout(run, minutes * 60_000 - performance.now());
-    return () => clearTimeout(timer);
-  },
-};
-
-test("a connection that dies while the page is in the background is left within minutes", async () => {
-  session = new Session({ transport, host, clock: throttled, token: () => "token" });
-  const first = await online();
-  answerProbes(first);
-  await seconds(3_600);
-  expect(transport.connections).toHaveLength(1);
-  first.onsend = () => {};
-  await seconds(240);
-  expect(first.closed).toBe(true);
-  expect(transport.connections.length).toBeGreaterThan(1);
-});
-
-test("a connection that does not begin while the page is in the background is left within minutes", async () => {
-  session = new Session({ transport, host, clock: throttled, token: () => "token" });
-  session.start();
-  await settle();
-  await seconds(240);
-  expect(transport.connections.length).toBeGreaterThan(1);
 });
 
 test("a clock that is set does not end a connection with unanswered calls", async () => {
