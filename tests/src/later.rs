@@ -1,5 +1,3 @@
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use parlance_core::{
@@ -80,7 +78,8 @@ impl LaterVersion {
             });
         }
         let mut nonce = [0x1a; 16];
-        nonce[..8].copy_from_slice(&RandomState::new().hash_one(expected.seq()).to_be_bytes());
+        nonce[..8].copy_from_slice(&expected.seq().to_be_bytes());
+        nonce[8..].copy_from_slice(&std::process::id().to_be_bytes().repeat(2));
         let chunk = Chunk::new(nonce, events, message_count, member_count).expect("a chunk");
         let chunk = chunk.with_previous(Some(*expected.nonce()));
         let first = chunk.first_seq();

@@ -1,7 +1,9 @@
 //! Frames out of order, frames that are none, and peers that do not stop.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use parlance_proto::v1::client_frame::Operation as Asked;
 use parlance_proto::v1::{self, ClientFrame, Hello};

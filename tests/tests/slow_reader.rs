@@ -2,7 +2,9 @@
 //! anything, the server a bounded amount, and themselves nothing but time.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use parlance_proto::v1::GapReason;
 use parlance_tests::{DOORS, Door, Person, Server, text_of, within};

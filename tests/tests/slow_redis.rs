@@ -2,7 +2,9 @@
 //! within seconds.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use parlance_faults::TcpProxy;
 use parlance_proto::v1::GetUserRequest;

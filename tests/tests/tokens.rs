@@ -1,7 +1,9 @@
 //! Which tokens are good, and for what.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may give up, and say where")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use parlance_proto::v1;
 use parlance_tests::{

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
-use crate::limits::{FIND_OUT_AFTER, FIND_OUT_AT_LEAST, FIND_OUT_FOR};
+use crate::limits::{FIND_OUT_BACKOFF, FIND_OUT_FOR};
 
 impl Cluster {
     /// Finds out what became of an append whose outcome the store did not report; its sender may never
@@ -16,13 +16,14 @@ impl Cluster {
         let watch = self.unsettled.begin(&room);
         let begun = Instant::now();
         let (late_until, give_up) = (begun + self.store.late_append(), begun + FIND_OUT_FOR);
-        let mut pause = FIND_OUT_AFTER;
+        let mut looks = 1;
+        let mut pause = FIND_OUT_BACKOFF.first;
         let mut announced = None;
         let is_there = loop {
             let is_last = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => {
-                    sleep(FIND_OUT_AFTER).await;
+                    sleep(FIND_OUT_BACKOFF.first).await;
                     true
                 }
                 () = sleep(pause) => false,
@@ -46,7 +47,8 @@ impl Cluster {
             if ends || is_last {
                 break announced != Some(0);
             }
-            pause = (pause * 2).min(FIND_OUT_AT_LEAST);
+            looks += 1;
+            pause = FIND_OUT_BACKOFF.delay(looks);
             if now < late_until {
                 pause = pause.min(late_until - now);
             }

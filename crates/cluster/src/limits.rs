@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use parlance_core::Backoff;
+
 /// Sizes of pages and of concurrent work: parameters, so that tests and the simulation meet every
 /// boundary with a handful of rows.
 #[derive(Debug, Clone, Copy)]
@@ -60,21 +62,20 @@ pub(crate) const RECOVERY_AGAIN: Duration = Duration::from_secs(1);
 /// How long one read may take when a room or a user is compared: longer than a slow store does.
 pub(crate) const COMPARED_WITHIN: Duration = Duration::from_secs(10);
 
-/// The longest pause before a room that could not be compared is compared again: a room that can be
-/// read again waits no longer, and one that cannot costs little.
-pub(crate) const RETRY_AT_MOST: Duration = Duration::from_secs(16);
+/// Delays before a room that could not be compared is compared again: a room that can be read again waits no
+/// longer than 16 s, and one that cannot costs little.
+pub(crate) const COMPARE_BACKOFF: Backoff =
+    Backoff { first: RECOVERY_AGAIN, longest: Duration::from_secs(16) };
 
 /// How long publishing may fail before other nodes are informed: a single failure is made up for
 /// within a second or two.
 pub(crate) const REPORT_UNPUBLISHED: Duration = Duration::from_secs(3);
 
-/// How long after a write without an answer a node looks what became of it: longer than
-/// one that is given up stays under way.
-pub(crate) const FIND_OUT_AFTER: Duration = Duration::from_secs(3);
-
-/// And how often at least while the write may still arrive. What arrives late is delivered within this
-/// time; each time is one read.
-pub(crate) const FIND_OUT_AT_LEAST: Duration = Duration::from_secs(60);
+/// How long after a write without an answer a node looks what became of it, and how often at least while the
+/// write may still arrive. The first is longer than a write that is given up stays under way. What arrives late is
+/// delivered within the longest; each look is one read.
+pub(crate) const FIND_OUT_BACKOFF: Backoff =
+    Backoff { first: Duration::from_secs(3), longest: Duration::from_secs(60) };
 
 /// How long it goes on if the store does not answer then either.
 pub(crate) const FIND_OUT_FOR: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use parlance_core::{RoomId, UserId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::limits::{RECOVERY_AGAIN, RETRY_AT_MOST};
+use crate::limits::COMPARE_BACKOFF;
 
 /// A room or a user here, which is compared with the store.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,10 +125,7 @@ impl Uncompared {
 const UNDER_WAY: Duration = Duration::from_secs(3_600);
 
 fn backoff(failures: u32) -> Duration {
-    match failures.checked_sub(1) {
-        Some(earlier) => (RECOVERY_AGAIN * (1 << earlier.min(8))).min(RETRY_AT_MOST),
-        None => Duration::ZERO,
-    }
+    if failures == 0 { Duration::ZERO } else { COMPARE_BACKOFF.delay(failures) }
 }
 
 #[cfg(test)]

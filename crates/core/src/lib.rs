@@ -9,6 +9,7 @@
 pub mod evict;
 pub mod limits;
 
+mod backoff;
 mod caller;
 mod chunk;
 mod clock;
@@ -22,6 +23,7 @@ mod settings;
 mod text;
 mod time;
 
+pub use backoff::Backoff;
 pub use caller::Caller;
 pub use chunk::{Chunk, Head, Nonce};
 pub use clock::{Clock, ClockMonitor, ClockOffset, SystemClock, TimeSource};

@@ -1,6 +1,8 @@
 //! Bounds of sessions, each with its reason.
 use std::time::Duration;
 
+use parlance_core::Backoff;
+
 use parlance_core::limits::{MAX_CATCH_UP, MAX_FRAME_BYTES, MAX_TEXT_BYTES};
 use parlance_proto::v1;
 
@@ -80,12 +82,10 @@ pub(crate) const ROOM_PATIENCE: Duration = Duration::from_millis(500);
 /// And for all of them; those that are left then are opened while the session is served.
 pub(crate) const ROOMS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a session waits before it first retries a room that could not be read; doubled each
-/// time that this room fails.
-pub(crate) const UNREADABLE_RETRY: Duration = Duration::from_secs(1);
-
-/// And at most: damage stays until an operator repairs it, and each retry costs a few reads.
-pub(crate) const UNREADABLE_RETRY_MAX: Duration = Duration::from_secs(60);
+/// How long a session waits before it retries a room that could not be read, by the failures of this room:
+/// damage stays until an operator repairs it, and each retry costs a few reads.
+pub(crate) const UNREADABLE_BACKOFF: Backoff =
+    Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
 
 /// Longest correlation id of a frame, bytes.
 pub(crate) const MAX_FRAME_ID: usize = 64;

@@ -1,21 +1,20 @@
 //! Rooms of a session that could not be read, and when each is tried again.
 use std::future::pending;
 use std::pin::Pin;
-use std::time::Duration;
 
 use parlance_core::RoomId;
 use parlance_runtime::map::HashMap;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::cursor::Cursor;
-use crate::limits::{UNREADABLE_RETRY, UNREADABLE_RETRY_MAX};
+use crate::limits::UNREADABLE_BACKOFF;
 
 /// Each room backs off by its own failures; one timer serves them all.
 #[derive(Default)]
 pub(crate) struct Unreadable {
     rooms: HashMap<RoomId, Waiting>,
-    /// How long rooms waited that were opened since and are not known to be readable to their end.
-    reopened: HashMap<RoomId, Duration>,
+    /// Failures of rooms that were opened since and are not known to be readable to their end.
+    reopened: HashMap<RoomId, u32>,
     /// Rings when the first of them is due.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -23,8 +22,8 @@ pub(crate) struct Unreadable {
 struct Waiting {
     /// Where the client is in the room.
     cursor: Option<Cursor>,
-    /// How long it waits after this failure.
-    delay: Duration,
+    /// How often it has failed.
+    failures: u32,
     /// `None` while it is tried.
     due: Option<Instant>,
 }
@@ -32,8 +31,9 @@ struct Waiting {
 impl Unreadable {
     /// `room` cannot be read: it is tried again after a while, longer if it failed right before.
     pub(crate) fn add(&mut self, room: RoomId, cursor: Option<Cursor>) {
-        let delay = self.reopened.remove(&room).map_or(UNREADABLE_RETRY, next_delay);
-        self.rooms.insert(room, Waiting { cursor, delay, due: Some(Instant::now() + delay) });
+        let failures = self.reopened.remove(&room).unwrap_or_default().saturating_add(1);
+        let due = Some(Instant::now() + UNREADABLE_BACKOFF.delay(failures));
+        self.rooms.insert(room, Waiting { cursor, failures, due });
         self.set_timer();
     }
 
@@ -45,8 +45,8 @@ impl Unreadable {
     /// `room` was tried again in vain.
     pub(crate) fn failed_again(&mut self, room: &RoomId) {
         if let Some(waiting) = self.rooms.get_mut(room) {
-            waiting.delay = next_delay(waiting.delay);
-            waiting.due = Some(Instant::now() + waiting.delay);
+            waiting.failures = waiting.failures.saturating_add(1);
+            waiting.due = Some(Instant::now() + UNREADABLE_BACKOFF.delay(waiting.failures));
         }
         self.set_timer();
     }
@@ -54,7 +54,7 @@ impl Unreadable {
     /// `room` was opened; what is further back may still be unreadable.
     pub(crate) fn reopened(&mut self, room: &RoomId) {
         if let Some(waiting) = self.rooms.remove(room) {
-            self.reopened.insert(room.clone(), waiting.delay);
+            self.reopened.insert(room.clone(), waiting.failures);
         }
         self.set_timer();
     }
@@ -100,12 +100,10 @@ impl Unreadable {
     }
 }
 
-fn next_delay(delay: Duration) -> Duration {
-    (delay * 2).min(UNREADABLE_RETRY_MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn room(number: usize) -> RoomId {
@@ -146,7 +144,7 @@ mod tests {
             rooms.failed_again(&room(1));
         }
         rooms.add(room(2), None);
-        assert_eq!(round(&mut rooms).await, (UNREADABLE_RETRY, vec![room(2)]));
+        assert_eq!(round(&mut rooms).await, (UNREADABLE_BACKOFF.first, vec![room(2)]));
     }
 
     #[tokio::test(start_paused = true)]
@@ -175,6 +173,6 @@ mod tests {
         rooms.reopened(&room(1));
         rooms.forget(&room(1));
         rooms.add(room(1), None);
-        assert_eq!(round(&mut rooms).await, (UNREADABLE_RETRY, vec![room(1)]));
+        assert_eq!(round(&mut rooms).await, (UNREADABLE_BACKOFF.first, vec![room(1)]));
     }
 }

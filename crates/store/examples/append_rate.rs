@@ -7,7 +7,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use parlance_core::{
     Action, Command, Creation, Decision, NewRoom, RequestId, Room, RoomId, RoomKind, Settings, Text,

@@ -1,6 +1,8 @@
 //! What a session promises to its application, against a server that misbehaves.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use parlance_client::transport::Door;
 use parlance_client::{ClientError, Code, Message, Update, Violation};

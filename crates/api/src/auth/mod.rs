@@ -18,16 +18,10 @@ pub(crate) use self::claims::ME;
 use self::claims::{Claims, Refused};
 pub use self::claims::{Expectations, TokenProblem};
 use crate::Error;
-use crate::limits::REFUSED_TOKENS_LOGGED;
+use crate::limits::{KEY_FINGERPRINT_BYTES, MAX_TOKEN_BYTES, MIN_RSA_BYTES, REFUSED_TOKENS_LOGGED};
 
 /// Issuer of the tokens that a server in local mode makes itself.
 const LOCAL_ISSUER: &str = "parlance-local";
-
-/// Longest token that is looked at, bytes: a token with many claims stays below.
-const MAX_TOKEN_BYTES: usize = 8 * 1024;
-
-/// Bytes of a fingerprint: enough to tell the few keys of one place apart.
-const FINGERPRINT_BYTES: usize = 8;
 
 /// The claims of tokens that are made here.
 #[derive(Serialize)]
@@ -126,7 +120,7 @@ impl Auth {
         let bytes = self.decoding.try_get_as_bytes().unwrap_or_default();
         let key = hmac::Key::new(hmac::HMAC_SHA256, bytes);
         let tag = hmac::sign(&key, format!("key of tokens\0{context}").as_bytes());
-        tag.as_ref()[..FINGERPRINT_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+        tag.as_ref()[..KEY_FINGERPRINT_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Whether this server makes its own tokens.
@@ -240,9 +234,6 @@ impl RefusalLog {
 
 /// What keys in PEM begin with.
 const PEM: &[u8] = b"-----BEGIN";
-
-/// Shortest RSA key that signatures are verified with, bytes of its modulus.
-const MIN_RSA_BYTES: usize = 2048 / 8;
 
 fn public_key(pem: &[u8]) -> Result<(DecodingKey, Vec<Algorithm>), KeyError> {
     if pem.windows(PRIVATE.len()).any(|bytes| bytes == PRIVATE) {

@@ -1,6 +1,6 @@
 //! Measure 13: pages of a long history, and an inbox of many rooms.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use anyhow::Result;
 use parlance_client::transport::{Dialer, Door};

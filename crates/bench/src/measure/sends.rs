@@ -315,7 +315,7 @@ fn device_sync_p99() -> Result<f64> {
     let mut took = Vec::new();
     for _ in 0..500 {
         file.write_all(&[7; RECORD])?;
-        let began = std::time::Instant::now();
+        let began = tokio::time::Instant::now();
         file.sync_data()?;
         took.push(began.elapsed().as_secs_f64() * 1e3);
     }

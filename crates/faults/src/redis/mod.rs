@@ -9,7 +9,9 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io;
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 pub use cluster::RedisCluster;
 pub use sentinel::RedisSentinel;
@@ -17,6 +19,7 @@ pub use server::RedisServer;
 
 /// A port that is free now and will not be taken by chance: below those from which
 /// connections go out, so that a server can come back to it.
+#[expect(clippy::disallowed_methods, reason = "of a test, which nothing is to repeat")]
 fn free_port() -> io::Result<u16> {
     let random = RandomState::new();
     (0..1_000_u32)

@@ -1,5 +1,6 @@
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 use fred::interfaces::FredResult;
 use futures::stream::{FuturesUnordered, StreamExt};

@@ -1,16 +1,10 @@
 use std::convert::Infallible;
-use std::time::Duration;
 
 use fred::types::Value;
 
 use super::Shared;
 use super::link::Link;
-
-/// How often Redis is asked: it can be set anew while it runs.
-const ASK_EVERY: Duration = Duration::from_secs(60);
-
-/// And after a failure, such as a permission that is missing, more rarely.
-const ASK_AGAIN: Duration = Duration::from_secs(600);
+use crate::limits::{ASK_POLICY_AGAIN, ASK_POLICY_EVERY};
 
 impl Shared {
     /// Warns where Redis may evict registrations while it runs. They are refreshed, but until then
@@ -25,12 +19,12 @@ impl Shared {
                             "redis evicts keys without an expiry (maxmemory-policy {policy}): set noeviction"
                         )
                     }));
-                    ASK_EVERY
+                    ASK_POLICY_EVERY
                 }
-                Ok(None) => ASK_AGAIN,
+                Ok(None) => ASK_POLICY_AGAIN,
                 Err(error) => {
                     tracing::debug!(%error, "redis does not tell its maxmemory-policy");
-                    ASK_AGAIN
+                    ASK_POLICY_AGAIN
                 }
             };
             tokio::time::sleep(pause).await;

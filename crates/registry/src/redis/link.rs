@@ -14,9 +14,7 @@ use tokio::task::JoinHandle;
 use super::cause::Cause;
 use super::options::RedisOptions;
 use super::script::Script;
-
-/// How many messages may wait between the client's task and ours, which only sorts them.
-const WAITING_MESSAGES: usize = 16_384;
+use crate::limits::WAITING_MESSAGES;
 
 /// Two connections to Redis, one for commands and one to listen. Neither ever connects
 /// again: when something happens to one, both are given up, and there is a new link. So

@@ -1,15 +1,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 use fred::types::Value;
 use parlance_core::Timestamp;
 
 use super::script::strings;
 use crate::NodeId;
-
-/// How many leases that ended are remembered.
-const REMEMBERED: usize = 4_096;
+use crate::limits::REMEMBERED_NODES;
 
 /// What Redis says about all leases.
 ///
@@ -92,7 +91,7 @@ impl Nodes {
     pub(super) fn learn(&self, leases: &Leases) -> Vec<NodeId> {
         let mut known = self.known();
         known.alive = leases.alive.iter().cloned().collect();
-        if known.ended.len() > REMEMBERED {
+        if known.ended.len() > REMEMBERED_NODES {
             known.ended.clear();
         }
         known.ended.extend(leases.ended.iter().chain(&leases.left).cloned());

@@ -1,11 +1,12 @@
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fred::error::{Error, ErrorKind};
+use parlance_core::Backoff;
+use parlance_runtime::random;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use super::Shared;
 use super::cause::{Cause, Failure};
@@ -13,6 +14,7 @@ use super::inbox::Inbox;
 use super::link::{Lifeline, Link, Task};
 use super::options::ConnectError;
 use super::tell::{go_on_telling, refresh, tell_all};
+use crate::limits::{HELD_LONG, LINK_BACKOFF};
 use crate::{Health, Notice};
 
 /// A link on which everything is in place.
@@ -28,7 +30,7 @@ impl Shared {
     pub(super) async fn keep(self: Arc<Self>, first_try: oneshot::Sender<Result<(), ConnectError>>) {
         let mut first_try = Some(first_try);
         let mut ever_held = false;
-        let mut backoff = Backoff::default();
+        let mut tries = Tries::default();
         // Leases of nodes that crashed have ended by then.
         let refused_from = Instant::now() + self.options.lease + self.options.heartbeat;
         while !self.closing.is_cancelled() {
@@ -49,7 +51,7 @@ impl Shared {
                     let Some(cause) = cause else { return };
                     cause.count();
                     tracing::warn!(cause = cause.as_str(), "redis is lost for now, connecting again");
-                    backoff.lost_after(since.elapsed());
+                    tries.lost_after(since.elapsed());
                 }
                 Err(failure) => {
                     // Some may have been told before it failed.
@@ -63,7 +65,7 @@ impl Shared {
                             first_try = Some(tried);
                         }
                         (failure, tried) => {
-                            failure.log(backoff.tries);
+                            failure.log(tries.failed);
                             drop(tried.map(|tried| tried.send(Ok(()))));
                         }
                     }
@@ -71,7 +73,7 @@ impl Shared {
             }
             tokio::select! {
                 () = self.closing.cancelled() => {}
-                () = tokio::time::sleep(backoff.next(self.options.heartbeat)) => {}
+                () = tokio::time::sleep(tries.next_delay(self.options.heartbeat)) => {}
             }
         }
     }
@@ -184,25 +186,24 @@ impl Shared {
     }
 }
 
-/// How long to wait before the next try: twice as long each time up to a heartbeat, after which a
-/// newcomer may take the prefix, and never the same for all nodes.
+/// Tries in a row to get a link, and the delay before the next one.
 #[derive(Debug, Default)]
-struct Backoff {
-    tries: u32,
+struct Tries {
+    failed: u32,
 }
 
-impl Backoff {
+impl Tries {
     /// A link was lost that had held for `time`.
     fn lost_after(&mut self, time: Duration) {
-        if time > Duration::from_secs(10) {
-            self.tries = 0;
+        if time > HELD_LONG {
+            self.failed = 0;
         }
     }
 
-    fn next(&mut self, most: Duration) -> Duration {
-        let most = Duration::from_millis(50 << self.tries.min(6)).min(most);
-        self.tries += 1;
-        let random = RandomState::new().hash_one(self.tries) as u32;
-        most.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
+    /// At most `longest`: after a heartbeat a newcomer may take the prefix.
+    fn next_delay(&mut self, longest: Duration) -> Duration {
+        self.failed += 1;
+        let longest = LINK_BACKOFF.longest.min(longest);
+        Backoff { longest, ..LINK_BACKOFF }.jittered(self.failed, random::bits())
     }
 }

@@ -1,5 +1,5 @@
 use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use tokio::time::Instant;
 
 use fred::interfaces::FredResult;
 use fred::types::Value;
@@ -8,12 +8,7 @@ use parlance_core::UserId;
 use super::Shared;
 use super::link::Link;
 use crate::Notice;
-
-/// How many buckets one command goes through: about a thousand users, a millisecond.
-const BUCKETS_AT_ONCE: usize = 16;
-
-/// How long Redis is left to others after each.
-const REST: Duration = Duration::from_millis(1);
+use crate::limits::{BUCKETS_AT_ONCE, SWEEP_REST};
 
 /// After this time a node that has begun and does not go on is taken for dead.
 const PATIENCE_MS: i64 = 60_000;
@@ -55,7 +50,7 @@ impl Shared {
                 let mut answer = answer.into_array().into_iter();
                 swept += answer.next().and_then(|swept| swept.as_i64()).unwrap_or(0);
                 self.report_gone(answer);
-                tokio::time::sleep(REST).await;
+                tokio::time::sleep(SWEEP_REST).await;
                 if claimed.elapsed().as_millis() as i64 > PATIENCE_MS / 4 {
                     claimed = Instant::now();
                     for lease in &mine {

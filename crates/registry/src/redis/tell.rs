@@ -13,17 +13,7 @@ use super::Shared;
 use super::counts::{Answer, Counts, Wanted};
 use super::link::Link;
 use super::script::{Script, strings};
-
-/// How many users or rooms one command is about at most.
-const BATCH: usize = 500;
-
-/// How many batches of one kind are under way at once; what comes meanwhile goes together.
-/// Redis does one after the other: more would only have to wait there, with those of all
-/// nodes when it was lost to all of them.
-const UNDER_WAY: usize = 2;
-
-/// How many registrations are refreshed together.
-const REFRESH_BATCH: usize = 200;
+use crate::limits::{REFRESH_BATCH, TELL_BATCH, TELLS_UNDER_WAY};
 
 type Told<K> = (Vec<Wanted<K>>, FredResult<Vec<Answer>>);
 
@@ -69,7 +59,7 @@ where
                     tokio::time::sleep(pause).await;
                 }
             },
-            () = counts.untold(), if under_way.len() < UNDER_WAY => {}
+            () = counts.untold(), if under_way.len() < TELLS_UNDER_WAY => {}
         }
     }
 }
@@ -96,8 +86,8 @@ where
     K: Clone + Eq + Hash,
     W: Future<Output = Told<K>>,
 {
-    while under_way.len() < UNDER_WAY {
-        let batch = counts.take(BATCH);
+    while under_way.len() < TELLS_UNDER_WAY {
+        let batch = counts.take(TELL_BATCH);
         if batch.is_empty() {
             return;
         }

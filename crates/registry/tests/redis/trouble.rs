@@ -1,6 +1,8 @@
 //! What can happen to Redis, to the way there, and to a node.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use parlance_core::UserId;
 use parlance_faults::TcpProxy;
@@ -140,7 +142,7 @@ async fn redis_stands_still_for_longer_than_the_lease() {
     let asked = Instant::now();
     assert_eq!(sender.publish(to_user(&nodes[1].user), payload()).await, Err(RegistryError::Unavailable));
     assert!(asked.elapsed() < Duration::from_millis(100), "while away nothing is waited for");
-    tokio::time::sleep_until((stopped + options.lease).into()).await;
+    tokio::time::sleep_until(stopped + options.lease).await;
     server.resume().await.unwrap();
     all_recover(&mut nodes).await;
 }

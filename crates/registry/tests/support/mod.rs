@@ -3,7 +3,9 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use bytes::Bytes;
 use parlance_core::{RequestId, RoomId, UserId};
@@ -16,6 +18,7 @@ pub(crate) type AnyRegistry = Arc<dyn Registry>;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 
 /// A number that no other call returns.
+#[expect(clippy::disallowed_methods, reason = "of a test, which nothing is to repeat")]
 pub(crate) fn unique() -> u64 {
     RandomState::new().hash_one(0)
 }

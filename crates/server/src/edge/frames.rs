@@ -55,7 +55,9 @@ impl std::borrow::Borrow<[u8]> for Known {
 
 impl Frames {
     pub(crate) fn new() -> Self {
-        Self { parts: Default::default(), hasher: RandomState::new() }
+        #[expect(clippy::disallowed_methods, reason = "the seed of a hash table, which nothing depends on")]
+        let hasher = RandomState::new();
+        Self { parts: Default::default(), hasher }
     }
 
     /// The frame of these bytes: the one that came before, if it is remembered.

@@ -4,8 +4,9 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
 use parlance_core::{Append, Chunk, Creation, RoomId};
 
-use super::backoff::{MAX_CONFLICTS, pause};
+use super::backoff::pause;
 use super::error::{Attempts, is_conflict, store_error};
+use super::limits::MAX_CONFLICTS;
 use super::transaction::{Outcome, Transaction};
 use super::{Dynamo, item, members, messages, rooms, units};
 use crate::{AppendError, Created, StoreError, StoredRoom};

@@ -10,14 +10,12 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, Get, KeysAndAttributes, ReturnConsumedCapacity, TransactGetItem,
 };
 
-use super::backoff::{MAX_CONFLICTS, pause};
+use super::backoff::pause;
 use super::error::{Cancelled, store_error};
 use super::item::{self, Item, text};
+use super::limits::{BATCH_GET, MAX_CONFLICTS};
 use super::{Dynamo, units};
 use crate::StoreError;
-
-/// Keys that one batch or transaction may ask for.
-const BATCH: usize = 100;
 
 /// A run of items of one partition.
 pub(super) struct Range<'a> {
@@ -108,7 +106,7 @@ impl Dynamo {
         keys: &[Item],
     ) -> Result<Vec<Item>, StoreError> {
         let mut found = Vec::with_capacity(keys.len());
-        for batch in keys.chunks(BATCH) {
+        for batch in keys.chunks(BATCH_GET) {
             found.extend(self.transact_get(operation, table, batch).await?);
         }
         Ok(found)
@@ -161,7 +159,7 @@ impl Dynamo {
         keys: Vec<Item>,
     ) -> Result<Vec<Item>, StoreError> {
         let mut found = Vec::new();
-        for batch in keys.chunks(BATCH) {
+        for batch in keys.chunks(BATCH_GET) {
             let mut left = batch.to_vec();
             let mut attempt = 0;
             while !left.is_empty() {

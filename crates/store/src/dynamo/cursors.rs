@@ -6,9 +6,10 @@ use aws_sdk_dynamodb::types::{
 };
 use parlance_core::{Cursors, RoomId, UserId};
 
-use super::backoff::{MAX_CONFLICTS, pause};
+use super::backoff::pause;
 use super::error::{is_conflict, store_error};
 use super::item::{Item, number};
+use super::limits::MAX_CONFLICTS;
 use super::user_rooms::{self, DELIVERED, READ, READ_COUNT, READ_DELETED, Row};
 use super::{Dynamo, units};
 use crate::StoreError;

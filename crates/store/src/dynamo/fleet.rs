@@ -11,6 +11,7 @@ use std::time::Duration;
 use parlance_core::Timestamp;
 
 use super::item::{self, get_number, get_text, number, text};
+use super::limits::FLEET_TRIES;
 use super::{Dynamo, rooms};
 use crate::StoreError;
 use crate::record::damaged;
@@ -18,9 +19,6 @@ use crate::record::damaged;
 const OPERATION: &str = "fleet";
 /// No room has this id: it is none.
 const KEY: &str = "#fleet";
-
-/// A claim that ends while another is made is looked at once more.
-const TRIES: usize = 3;
 
 /// Another fleet that serves the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +43,7 @@ impl Dynamo {
         lease: Duration,
     ) -> Result<Option<OtherFleet>, StoreError> {
         let lease = lease.as_millis() as u64;
-        for _ in 0..TRIES {
+        for _ in 0..FLEET_TRIES {
             if let Some(found) = self.tables_claim().await? {
                 if found.prefix != prefix && found.until > now {
                     return Ok(Some(found));

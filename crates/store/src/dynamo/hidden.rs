@@ -4,9 +4,10 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use parlance_core::{Mark, RoomId, UserId};
 
-use super::backoff::{MAX_CONFLICTS, pause};
+use super::backoff::pause;
 use super::error::{is_conflict, store_error};
 use super::item::number;
+use super::limits::MAX_CONFLICTS;
 use super::user_rooms::{self, HIDDEN, HIDDEN_COUNT};
 use super::{Dynamo, units};
 use crate::StoreError;

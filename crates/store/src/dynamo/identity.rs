@@ -10,6 +10,7 @@
 use aws_sdk_dynamodb::types::TableDescription;
 
 use super::item::{self, Item, get_number, get_text, number, text};
+use super::limits::IDENTITY_TRIES;
 use super::{Dynamo, rooms};
 use crate::StoreError;
 use crate::identity::Identity;
@@ -20,16 +21,12 @@ const OPERATION: &str = "identity";
 const KEY: &str = "#store";
 const ID: &str = "identity";
 
-/// Nodes that start at the same time settle the identity together. Each try that loses meets
-/// what another has written.
-const TRIES: usize = 16;
-
 impl Dynamo {
     /// The store's identity. Creates it where there is none; renews it, and raises the epoch, where
     /// the tables are others than those it was written in.
     pub(super) async fn settle_identity(&self) -> Result<Identity, StoreError> {
         let tables = self.table_ids().await?;
-        for _ in 0..TRIES {
+        for _ in 0..IDENTITY_TRIES {
             let (old, new) = match self.get(OPERATION, &self.tables.rooms, rooms::reserved(KEY)).await? {
                 None => (None, Identity::new()?),
                 Some(item) => {
@@ -62,7 +59,7 @@ impl Dynamo {
     /// Where the service does not answer, or refuses.
     pub async fn restored(&self) -> Result<u64, StoreError> {
         let tables = self.table_ids().await?;
-        for _ in 0..TRIES {
+        for _ in 0..IDENTITY_TRIES {
             let old = self.settle_identity().await?;
             let new = Identity::after_restore(old.epoch)?;
             if self.put_identity(Some(&old), &new, &tables).await? {

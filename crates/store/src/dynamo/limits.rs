@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use parlance_core::Backoff;
 use parlance_core::limits::MAX_CLOCK_OFFSET_MS;
 
 /// One try of a call to DynamoDB. The service answers in milliseconds, a page of a megabyte in tens of them.
@@ -11,3 +12,62 @@ pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// older than five minutes, by its own clock.
 pub(crate) const LATE_REQUEST: Duration =
     Duration::from_secs(5 * 60).saturating_add(Duration::from_millis(MAX_CLOCK_OFFSET_MS));
+
+/// Tries of what meets a transaction under way on the same item, before the caller is told that the store is
+/// overloaded: they pass in milliseconds, some two seconds are spent here.
+pub(crate) const MAX_CONFLICTS: u32 = 12;
+
+/// Delays between those tries, each anything up to a bound, so that those who collided do not do so again.
+pub(crate) const CONFLICT_BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(5), longest: Duration::from_millis(320) };
+
+/// Keys that one batch or transaction may ask for.
+pub(crate) const BATCH_GET: usize = 100;
+
+/// Nodes that start at the same time settle the identity together. Each try that loses meets
+/// what another has written.
+pub(crate) const IDENTITY_TRIES: usize = 16;
+
+/// A claim that ends while another is made is looked at once more.
+pub(crate) const FLEET_TRIES: usize = 3;
+
+/// Chunks of a first page at most. What is read is charged whether it is wanted or not, and
+/// a chunk of a busy room holds as many events as a page of history: the first ones show how
+/// many more it takes.
+pub(crate) const FIRST_PAGE: usize = 2;
+
+/// Chunks of a page at most; the service ends one after a megabyte in any case.
+pub(crate) const MAX_PAGE: usize = 1_024;
+
+/// Tries of one call, the first included. More would only add to what the service has
+/// too much of; the caller is told to come back later.
+pub(crate) const MAX_ATTEMPTS: u32 = 4;
+
+/// What the wait between tries begins at, before jitter. DynamoDB's throttles pass
+/// within a few hundred milliseconds or not soon.
+pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);
+
+/// All tries together: shorter than what a client waits for its answer.
+pub(crate) const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Connections that nothing was sent on for so long are closed, before the service does.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// Events after which the result of a look is worth a write.
+pub(crate) const WORTH_STORING: usize = 100;
+
+/// How long a new table may take to become usable. Mostly it is some ten seconds.
+pub(crate) const CREATION_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Two messages of everyday length that come 10 ms apart then share a write unit. What is
+/// said after a pause does not wait.
+pub(crate) const GATHER: Duration = Duration::from_millis(20);
+
+/// And how often it is looked at meanwhile.
+pub(crate) const CREATION_POLL: Duration = Duration::from_millis(500);
+
+/// Longest wait between tries of one call.
+pub(crate) const RETRY_LONGEST: Duration = Duration::from_secs(1);
+
+/// For a new connection: the service is in the same region.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);

@@ -5,16 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::calls::{Next, Range};
 use super::item::number;
+use super::limits::{FIRST_PAGE, MAX_PAGE};
 use super::{Dynamo, messages};
 use crate::StoreError;
-
-/// Chunks of a first page at most. What is read is charged whether it is wanted or not, and
-/// a chunk of a busy room holds as many events as a page of history: the first ones show how
-/// many more it takes.
-const FIRST_PAGE: usize = 2;
-
-/// Chunks of a page at most; the service ends one after a megabyte in any case.
-const MAX_PAGE: usize = 1_024;
 
 /// What becomes of a walk after a chunk.
 #[derive(PartialEq, Eq)]

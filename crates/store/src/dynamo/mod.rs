@@ -44,14 +44,11 @@ use crate::{
     UserRoom, UserRooms, UserStore,
 };
 use async_trait::async_trait;
+use limits::GATHER;
 use parlance_core::{
     Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
     UserId,
 };
-
-/// Two messages of everyday length that come 10 ms apart then share a write unit. What is
-/// said after a pause does not wait.
-const GATHER: Duration = Duration::from_millis(20);
 
 /// Lies before every character of an id: what follows on an id begins with it or later.
 const BEFORE_IDS: char = '!';

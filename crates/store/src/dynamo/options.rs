@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -11,26 +10,11 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use parlance_core::{ClockMonitor, SystemClock};
 
 use super::clock::AnswerDates;
-use super::limits::ATTEMPT_TIMEOUT;
+use super::limits::{
+    ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, IDLE_TIMEOUT, MAX_ATTEMPTS, OPERATION_TIMEOUT, RETRY_FIRST,
+    RETRY_LONGEST,
+};
 use crate::error::StoreError;
-
-/// Tries of one call, the first included. More would only add to what the service has
-/// too much of; the caller is told to come back later.
-const MAX_ATTEMPTS: u32 = 4;
-
-/// What the wait between tries begins at, before jitter. DynamoDB's throttles pass
-/// within a few hundred milliseconds or not soon.
-const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-
-const MAX_BACKOFF: Duration = Duration::from_secs(1);
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// All tries together: shorter than what a client waits for its answer.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
-
-/// Connections that nothing was sent on for so long are closed, before the service does.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// Where the tables are. What is not given here comes from the usual AWS settings:
 /// region, credentials and endpoint from the environment, profiles, web identity, the
@@ -68,8 +52,8 @@ impl DynamoOptions {
     pub(super) async fn client(&self) -> Result<Client, StoreError> {
         let retries = RetryConfig::standard()
             .with_max_attempts(MAX_ATTEMPTS)
-            .with_initial_backoff(FIRST_BACKOFF)
-            .with_max_backoff(MAX_BACKOFF);
+            .with_initial_backoff(RETRY_FIRST)
+            .with_max_backoff(RETRY_LONGEST);
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)

@@ -7,13 +7,11 @@ use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use parlance_core::{Body, Chunk, Mark, RoomId, UserId};
 
 use super::item::number;
+use super::limits::WORTH_STORING;
 use super::log::Walk;
 use super::user_rooms::{self, EXAMINED, READ, READ_COUNT, READ_DELETED, Row};
 use super::{Dynamo, units};
 use crate::{StoreError, UserRoom};
-
-/// Events after which the result of a look is worth a write.
-const WORTH_STORING: usize = 100;
 
 /// What looking for one's own last message found.
 #[derive(Debug, Default)]

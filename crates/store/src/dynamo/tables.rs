@@ -1,7 +1,5 @@
 //! The tables themselves: creating them, and telling what is wrong with them.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification,
@@ -11,13 +9,9 @@ use tokio::time::{Instant, sleep};
 
 use super::calls::unbuilt;
 use super::error::{CallError, store_error};
+use super::limits::{CREATION_POLL, CREATION_TIMEOUT};
 use super::{Dynamo, messages, rooms, user_rooms, users};
 use crate::StoreError;
-
-/// How long a new table may take to become usable. Mostly it is some ten seconds.
-const CREATION_TIMEOUT: Duration = Duration::from_secs(120);
-
-const POLL: Duration = Duration::from_millis(500);
 
 /// What creating tables may be told.
 #[derive(Debug, Clone, Default)]
@@ -133,7 +127,7 @@ impl Dynamo {
             if Instant::now() > deadline {
                 return Err(StoreError::Refused(format!("table {name} does not become active")));
             }
-            sleep(POLL).await;
+            sleep(CREATION_POLL).await;
         }
     }
 
@@ -151,7 +145,7 @@ impl Dynamo {
                     if code(&error) == Some("ContinuousBackupsUnavailableException")
                         && Instant::now() < deadline =>
                 {
-                    sleep(POLL).await;
+                    sleep(CREATION_POLL).await;
                     continue;
                 }
                 Err(error) => return Err(store_error("update_continuous_backups", error)),

@@ -8,10 +8,11 @@ use aws_sdk_dynamodb::types::{
 };
 use parlance_core::{Mark, Member, Nonce, RoomId};
 
-use super::backoff::{MAX_CONFLICTS, pause};
+use super::backoff::pause;
 use super::calls::unbuilt;
 use super::error::{Attempts, Cancelled, store_error};
 use super::item::{self, Item, number};
+use super::limits::MAX_CONFLICTS;
 use super::{Dynamo, members, units, user_rooms};
 use crate::StoreError;
 use crate::hex::hex;

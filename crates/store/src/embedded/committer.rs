@@ -6,6 +6,7 @@ use parlance_core::{Clock as _, SystemClock};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::keys;
+use super::limits::{COMMIT_GROUP, COMMIT_QUEUE};
 use super::opened::Opened;
 use super::options::Durability;
 use super::recovery::SyncedMark;
@@ -14,13 +15,6 @@ use super::transaction::{Lately, Transaction, Writes};
 use crate::StoreError;
 use crate::feed::Changes;
 use crate::feed_record::encode_changes;
-
-/// Operations that wait for the committer; whoever comes when it is full waits too.
-const QUEUE: usize = 4_096;
-
-/// Operations of one group. At 500 bytes each a batch is some 250 KB: it is written
-/// in the time that the sync takes anyway.
-const GROUP: usize = 512;
 
 /// The operation, run by the committer. What it returns is called once its group is
 /// durable, or failed.
@@ -59,7 +53,7 @@ impl Drop for Committer {
 
 impl Committer {
     pub(super) fn start(opened: Opened, durability: Durability) -> Self {
-        let (requests, inbox) = mpsc::channel(QUEUE);
+        let (requests, inbox) = mpsc::channel(COMMIT_QUEUE);
         let (failure, failed) = watch::channel(None);
         let Opened { tables, commits, synced, .. } = opened;
         let worker = Worker {
@@ -156,8 +150,8 @@ impl Drop for Failure {
 
 impl Worker {
     fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
-        let mut group = Vec::with_capacity(GROUP);
-        while inbox.blocking_recv_many(&mut group, GROUP) > 0 {
+        let mut group = Vec::with_capacity(COMMIT_GROUP);
+        while inbox.blocking_recv_many(&mut group, COMMIT_GROUP) > 0 {
             let mut closing = None;
             let mut jobs = Vec::with_capacity(group.len());
             for request in group.drain(..) {

@@ -14,6 +14,7 @@ mod journal;
 mod keys;
 #[cfg(test)]
 mod later;
+mod limits;
 mod open;
 mod opened;
 mod options;
@@ -48,10 +49,7 @@ use crate::{
     AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom, User,
     UserRoom, UserRooms, UserStore,
 };
-
-/// Reads that run at the same time, each on a thread of its own. More would only queue
-/// for the disk.
-const READERS: usize = 16;
+use limits::READERS;
 
 /// The tables as keyspaces of one LSM store, one committer that gathers what waits and
 /// syncs once, readers who see only what is synced.

@@ -8,6 +8,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, Snapshot};
 use tokio::sync::watch;
 
 use super::keys;
+use super::limits::{ENGINE_WORKERS, MAX_JOURNAL_BYTES};
 use super::options::Options;
 use crate::StoreError;
 
@@ -48,13 +49,6 @@ pub(super) fn last(commits: &Commits) -> u64 {
     commits.iter().copied().max().unwrap_or(0)
 }
 
-/// Journals past this size make the engine move to tables what keeps the oldest of
-/// them: a restart replays no more than this, in two or three seconds.
-const MAX_JOURNALS: u64 = 256 << 20;
-
-/// Threads that move what was written to tables and merge them: one each.
-const WORKERS: usize = 2;
-
 /// The store after a commit.
 pub(super) struct Visible {
     pub(super) snapshot: Snapshot,
@@ -77,8 +71,8 @@ pub(super) struct Tables {
 impl Tables {
     pub(super) fn open(path: &Path, options: &Options, lock: &File) -> fjall::Result<Self> {
         let db = Database::builder(path)
-            .worker_threads(WORKERS)
-            .max_journaling_size(MAX_JOURNALS)
+            .worker_threads(ENGINE_WORKERS)
+            .max_journaling_size(MAX_JOURNAL_BYTES)
             .max_cached_files(Some(options.open_files))
             .cache_size(options.cache_bytes)
             .open()?;

@@ -5,6 +5,7 @@ use parlance_core::evict::survivors;
 use parlance_core::{Chunk, Head, RoomId};
 
 use super::keys;
+use super::limits::REMEMBERED_KEYS;
 use super::tables::{Table, Tables, damaged};
 use super::view::last_chunk;
 use crate::StoreError;
@@ -13,10 +14,6 @@ use crate::record::{decode_chunk, encode_chunk};
 
 /// What a group writes, by table and key.
 pub(super) type Writes = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
-
-/// Rooms whose heads are remembered, and places of people in rooms: at some 120 bytes each,
-/// 4 MB of either.
-const REMEMBERED: usize = 32_768;
 
 /// What was written lately and is read before it is written again: heads of rooms, and how
 /// far people are in theirs. Finding one in the tables takes as long as everything else
@@ -30,7 +27,7 @@ pub(super) struct Lately {
 impl Lately {
     /// Forgets a part of what has become too much.
     pub(super) fn trim(&mut self) {
-        self.trim_to(REMEMBERED);
+        self.trim_to(REMEMBERED_KEYS);
     }
 
     fn trim_to(&mut self, limit: usize) {

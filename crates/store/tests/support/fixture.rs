@@ -17,6 +17,7 @@ pub(crate) type AnyStore = Arc<dyn Store>;
 pub(crate) const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 /// A number that no other call in no other run returns.
+#[expect(clippy::disallowed_methods, reason = "of a test, which nothing is to repeat")]
 pub(crate) fn unique() -> u64 {
     RandomState::new().hash_one(0)
 }
