@@ -113,6 +113,9 @@ endif
 torture-few: build $(TOOLS)/ready ## the same for half a minute, as part of the tests
 	./target/debug/parlance-trials torture --seed $(SEED) --duration 30
 
+attack: build $(TOOLS)/ready ## hostile peers against a server of their own, as part of the tests
+	$(CARGO) nextest run --locked --workspace -E 'package(parlance-tests) & test(/^attacks::/)'
+
 torture-planted: build $(TOOLS)/ready ## plants every known bug in turn; fails unless each is found
 	$(CARGO) build --locked --workspace --all-targets
 	./target/debug/parlance-trials torture --seed $(SEED) --planted

@@ -1,5 +1,6 @@
 //! All end-to-end tests in one binary, which is linked once.
 
+mod attacks;
 mod bad_frames;
 mod bad_ids;
 mod bad_input;

@@ -25,6 +25,15 @@ pub trait ChatBackend: Send + Sync + 'static {
         outlet: Outlet,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status>;
 
+    /// Whether the call's headers say who calls, before its body is read. A backend that cannot know yet
+    /// says no, and refuses later.
+    ///
+    /// # Errors
+    /// The status of a call that is refused whatever its body is, such as UNAUTHENTICATED.
+    fn admit(&self, _headers: &HeaderMap, _path: &str) -> Result<bool, Status> {
+        Ok(false)
+    }
+
     /// Carries out a unary call: `path` is `/package.Service/Method`, request and
     /// response are encoded protobuf.
     ///

@@ -37,15 +37,14 @@ impl Limits {
     /// What a server runs with that takes `max_connections`.
     pub fn production(max_connections: usize) -> Self {
         Self {
-            // Nobody is marked as identified yet: the four are off until the gate does it.
-            anonymous_connections: max_connections,
+            anonymous_connections: (max_connections / 4).max(16),
             connections_of_address: max_connections,
-            anonymous_age: Duration::from_secs(365 * 24 * 3600),
-            anonymous_streams: usize::MAX,
+            anonymous_age: Duration::from_secs(60),
+            anonymous_streams: 100,
             held_by_connection: 1024 * 1024,
             held_by_all: 128 * 1024 * 1024,
             stalled: Duration::from_secs(60),
-            stalled_anonymous: Duration::from_secs(60),
+            stalled_anonymous: Duration::from_secs(10),
             stalled_when_full: Duration::from_secs(5),
             progress: 4 * 1024,
         }

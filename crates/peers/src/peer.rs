@@ -1,6 +1,7 @@
+use std::any::Any;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -15,13 +16,26 @@ pub struct Peer {
     is_identified: AtomicBool,
     place: Place,
     held: Held,
+    /// What the listener counts it with, as long as anything of the connection is left.
+    slot: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Peer {
     /// The peer at `address`, which `place` is for.
     pub fn new(address: IpAddr, place: Place) -> Arc<Self> {
         let held = Held::new(place.ledger().clone());
-        Arc::new(Self { address: address.to_canonical(), is_identified: AtomicBool::new(false), place, held })
+        Arc::new(Self {
+            address: address.to_canonical(),
+            is_identified: AtomicBool::new(false),
+            place,
+            held,
+            slot: OnceLock::new(),
+        })
+    }
+
+    /// Keeps `slot` until the connection and what it was upgraded to have ended.
+    pub fn keep(&self, slot: impl Any + Send + Sync) {
+        let _ = self.slot.set(Box::new(slot));
     }
 
     /// Where the connection comes from: a client, or a proxy in front of many.

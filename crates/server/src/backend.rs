@@ -31,6 +31,12 @@ impl InProcess {
 
 #[async_trait]
 impl ChatBackend for InProcess {
+    fn admit(&self, headers: &HeaderMap, path: &str) -> Result<bool, Status> {
+        let authorization = headers.get(http::header::AUTHORIZATION);
+        let authorization = authorization.map(|value| value.to_str().unwrap_or(""));
+        Ok(self.services.admit(path, authorization)?.is_some())
+    }
+
     async fn chat(
         &self,
         headers: HeaderMap,

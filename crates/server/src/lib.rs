@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod admin;
+mod admission;
 mod backend;
 pub mod cli;
 #[cfg_attr(not(feature = "cluster"), path = "cluster/absent.rs")]

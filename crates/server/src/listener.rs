@@ -132,6 +132,7 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
                 continue;
             }
         };
+        peer.keep(place);
         // A token of its own: what all connections look at, all of them would lock.
         let (protocols, tls, app) = (protocols.clone(), tls.clone(), app.clone());
         let shutdown = departure.token();
@@ -168,7 +169,6 @@ pub(crate) async fn serve(entrance: Entrance, shutdown: CancellationToken, conne
                 }
                 metrics::gauge!("parlance_connections").decrement(1.0);
             }
-            drop(place);
         });
     }
 }

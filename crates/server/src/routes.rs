@@ -18,6 +18,7 @@ use tonic_web::GrpcWebLayer;
 use tower::util::MapResponseLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use crate::admission;
 use crate::backend::InProcess;
 use crate::guard::{self, Guard};
 use crate::readiness::{Readiness, healthz, readyz};
@@ -25,6 +26,9 @@ use crate::web;
 
 /// How long a browser may remember that it may call, rather than ask each time.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
+
+/// Largest message of health and reflection, bytes: the name of a service or a symbol.
+const PROBE_BYTES: usize = 4 * 1024;
 
 /// What every listener for clients has.
 pub(crate) struct Common {
@@ -64,17 +68,22 @@ pub(crate) fn node(
         .add_service(services.inbox())
         .add_service(services.server())
         .add_service(services.events());
+    // Reflection and health are for anyone, and need no more.
+    let health = health.max_decoding_message_size(PROBE_BYTES);
+    let admit = || middleware::from_fn_with_state(services.clone(), admission::admit);
     let services_alone = chat.clone().prepare().into_axum_router();
     let for_edges =
         chat.clone().add_service(health.clone()).prepare().into_axum_router().fallback(unknown_to_grpc);
+    let for_edges = for_edges.layer(admit());
     // Without configured keys, pages in a browser on this machine must not reach it either.
     let for_edges = for_edges.layer(middleware::from_fn_with_state(common.guard.clone(), guard::check));
     let grpc = chat
         .add_service(health)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
+        .add_service(reflection().build_v1()?.max_decoding_message_size(PROBE_BYTES))
+        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(PROBE_BYTES))
         .prepare()
         .into_axum_router()
+        .layer(admit())
         .layer(GrpcWebLayer::new());
     if !doors {
         let app = with_common(grpc.fallback(unknown_to_grpc), common);

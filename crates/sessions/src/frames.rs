@@ -18,6 +18,17 @@ use crate::session::{Session, Stage};
 impl Session {
     pub(crate) async fn frame(&mut self, frame: Box<v1::ClientFrame>) -> Result<(), Status> {
         let v1::ClientFrame { mut request_id, operation } = *frame;
+        if let (Some(Operation::Hello(_)), None) = (&operation, &self.open)
+            && let Err(failure) = self.operations.check_rate(&self.caller)
+        {
+            if self.subscribe_only {
+                return Err(failure.into());
+            }
+            request_id.truncate(request_id.floor_char_boundary(MAX_FRAME_ID));
+            self.pause_for(&failure);
+            self.out.push_back(reply(request_id, Err(failure)).into());
+            return Ok(());
+        }
         let operation = match operation {
             _ if request_id.len() > MAX_FRAME_ID => {
                 request_id.clear();
@@ -62,12 +73,18 @@ impl Session {
                         (Some(first), _) => first.failed(),
                         (None, _) => {}
                     }
-                    reply(request_id, result)
+                    let refused = result.as_ref().err().filter(|error| error.retry_after.is_some()).cloned();
+                    (reply(request_id, result), refused)
                 });
                 // Begun here, so that what one client asks gets in line in its order.
                 match unconstrained(poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx)))).await {
-                    Poll::Ready(reply) => self.out.push_back(reply.into()),
-                    Poll::Pending => drop(self.in_flight.spawn(answer)),
+                    Poll::Ready((reply, refused)) => {
+                        if let Some(refused) = refused {
+                            self.pause_for(&refused);
+                        }
+                        self.out.push_back(reply.into());
+                    }
+                    Poll::Pending => drop(self.in_flight.spawn(async move { answer.await.0 })),
                 }
             }
             Err(error) => {

@@ -37,6 +37,10 @@ impl Sizes {
 /// Deep enough to fill a commit group from one connection.
 pub(crate) const MAX_IN_FLIGHT: usize = 64;
 
+/// Longest time for which a session over its rate is not read: less than what makes a client think that
+/// it is not heard.
+pub(crate) const MAX_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long a node that ends waits for those who have just left it to open a session on another one,
 /// before it says that they are offline: ten times what that mostly takes.
 pub(crate) const MOVING: Duration = Duration::from_secs(2);

@@ -21,7 +21,7 @@ use v1::server_frame::Frame;
 
 use crate::error::Error;
 use crate::heartbeat::Heartbeat;
-use crate::limits::{BAD_FRAMES, HELLO_TIMEOUT, MAX_IN_FLIGHT, QUEUE_KEPT};
+use crate::limits::{BAD_FRAMES, HELLO_TIMEOUT, MAX_IN_FLIGHT, MAX_PAUSE, QUEUE_KEPT};
 use crate::log_reads::LogRead;
 use crate::open::OpenSession;
 use crate::opening::Opened;
@@ -56,6 +56,8 @@ pub struct Session {
     shutdown: CancellationToken,
     pub(crate) stage: Stage,
     pub(crate) bad_frames: DefaultDirectRateLimiter,
+    /// Until then nothing is read of a client that is over its rate. Boxed: most never are.
+    paused: Option<Pin<Box<Sleep>>>,
     /// Whose turn it is, the client's frames or the mailbox: neither starves the other.
     mailbox_first: bool,
     ended: bool,
@@ -80,6 +82,8 @@ pub(crate) enum Turn {
     /// Boxed: a session would hold room for several of these 150 bytes while it waits.
     Inbound(Option<Result<Box<v1::ClientFrame>, Status>>),
     Waken(Waken),
+    /// The client is within its rate again.
+    Resumed,
     /// Rooms that could not be read are due.
     Retry,
     /// A room that is being opened was read.
@@ -122,6 +126,7 @@ impl Session {
             open: None,
             stage: Stage::Serving,
             bad_frames: RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(burst)),
+            paused: None,
             mailbox_first: false,
             ended: false,
         };
@@ -155,7 +160,8 @@ impl Session {
 
     /// Waits for the next thing to do. Cancel-safe: nothing is taken unless returned.
     async fn turn(&mut self) -> Turn {
-        let can_take = !self.inbound_ended && self.in_flight.len() < MAX_IN_FLIGHT;
+        let can_take = !self.inbound_ended && self.paused.is_none() && self.in_flight.len() < MAX_IN_FLIGHT;
+        let paused = self.paused.as_mut();
         self.mailbox_first = !self.mailbox_first;
         let mailbox_first = self.mailbox_first;
         let open = self.open.as_mut();
@@ -169,6 +175,7 @@ impl Session {
             biased;
             () = self.shutdown.cancelled(), if self.stage == Stage::Serving => Turn::Drain,
             () = self.clock.as_mut() => Turn::Deadline,
+            Some(()) = async { Some(paused?.as_mut().await) } => Turn::Resumed,
             Some(reply) = self.in_flight.join_next(), if !self.in_flight.is_empty() => Turn::Reply(reply),
             turn = async {
                 if mailbox_first {
@@ -196,6 +203,7 @@ impl Session {
                 return Err(Failure::new(Code::Internal, "internal", "an operation failed").into());
             }
             Turn::Waken(waken) => self.woken(waken),
+            Turn::Resumed => self.paused = None,
             Turn::Retry => {
                 if let Some(open) = &mut self.open {
                     open.retry_due();
@@ -269,6 +277,16 @@ impl Session {
     /// What a session that ends for `error` ends with.
     pub(crate) fn refusal(&self, error: Error) -> Status {
         self.operations.failure(error).into()
+    }
+
+    /// Leaves what the client sends in its socket until `failure`, if that is about its rate, says to
+    /// retry: refusing costs as much as carrying out.
+    pub(crate) fn pause_for(&mut self, failure: &Failure) {
+        if failure.reason == "rate_limited"
+            && let Some(delay) = failure.retry_after
+        {
+            self.paused = Some(Box::pin(sleep(delay.min(MAX_PAUSE))));
+        }
     }
 
     pub(crate) fn ring_in(&mut self, delay: Duration) {

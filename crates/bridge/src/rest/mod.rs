@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::ALLOW;
+use http::header::{ALLOW, AUTHORIZATION};
 use http::{HeaderValue, StatusCode};
+use parlance_peers::Peer;
 use parlance_proto::error::Failure;
 use parlance_proto::json;
 use prost::Message;
@@ -25,6 +26,9 @@ use crate::shared::Shared;
 
 use routes::Lookup;
 pub(crate) use routes::{Route, Routes};
+
+/// Answered whatever the token is.
+const GET_SERVER: &str = "/parlance.v1.ServerService/GetServer";
 
 /// Carries out one call within the request deadline.
 pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -54,9 +58,20 @@ async fn call(shared: &Shared, request: Request) -> Result<Vec<u8>, Refusal> {
             return Err(Failure::new(Code::NotFound, "unknown_path", message).into());
         }
     };
-    let message = request::read(route, bound, &parts, body).await?;
     let metadata = headers::metadata(&parts.headers, None);
+    let admitted = shared.backend.admit(&metadata, route.rpc());
+    let admitted = admitted.map_err(|status| field_names::in_json(Failure::from_status(&status)))?;
+    let peer = parts.extensions.get::<Arc<Peer>>();
+    if let Some(peer) = peer.filter(|_| admitted) {
+        peer.identify();
+    }
+    let message = request::read(route, bound, &parts, body).await?;
+    let has_token = metadata.contains_key(AUTHORIZATION);
     let answer = shared.backend.unary(metadata, route.rpc(), message.encode_to_vec().into()).await;
+    if let Some(peer) = peer.filter(|_| has_token && answer.is_ok() && route.rpc() != GET_SERVER) {
+        // A backend elsewhere has looked at the token.
+        peer.identify();
+    }
     let answer = answer.map_err(|status| field_names::in_json(Failure::from_status(&status)))?;
     let answer = DynamicMessage::decode(route.output().clone(), answer).map_err(|error| {
         tracing::error!(rpc = route.rpc(), %error, "the backend's answer cannot be decoded");

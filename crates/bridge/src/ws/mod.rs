@@ -21,6 +21,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
 use parlance_delivery::{Outlet, Push};
+use parlance_peers::Peer;
 
 use self::link::Link;
 use self::socket::Socket;
@@ -31,6 +32,7 @@ use crate::shared::Shared;
 pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     // Held from here, so that `Bridge::finished` does not miss a stream about to begin.
     let begun = shared.connections.token();
+    let peer = request.extensions().get::<Arc<Peer>>().cloned();
     let handshake = match handshake::check(request) {
         Ok(handshake) => handshake,
         Err(refusal) => return refusal.into_response(),
@@ -40,9 +42,14 @@ pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request)
         Ok(opened) => opened,
         Err(refusal) => return refusal.into_response(),
     };
+    if let Some(peer) = &peer {
+        peer.identify();
+    }
     let serving = Arc::clone(&shared);
     shared.connections.spawn(async move {
         let _open = serving.meters.open();
+        // It counts as a connection as long as it is open.
+        let _peer = peer;
         // The response below goes out at once or never.
         let upgraded = tokio::time::timeout(serving.options.request_timeout, handshake.upgrade).await;
         let Ok(Ok(upgraded)) = upgraded else {

@@ -1,0 +1,82 @@
+//! Calls of gRPC and grpc-web are admitted by their headers, before anything of their bodies is read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use parlance_api::services::Services;
+use parlance_peers::Peer;
+use tokio::time::timeout;
+use tonic::Status;
+
+/// For the head of an answer, the request's body included. Longer than an operation may take by itself.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Refuses who is nobody, notes who somebody is, and ends what takes too long.
+pub(crate) async fn admit(State(services): State<Services>, mut request: Request, next: Next) -> Response {
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let authorization = authorization.map(|value| value.to_str().unwrap_or(""));
+    match services.admit(request.uri().path(), authorization) {
+        Ok(Some(identified)) => {
+            if let Some(peer) = request.extensions().get::<Arc<Peer>>() {
+                peer.identify();
+            }
+            request.extensions_mut().insert(identified);
+        }
+        Ok(None) => {}
+        Err(status) => return status.into_http(),
+    }
+    let within = grpc_timeout(request.headers()).map_or(CALL_TIMEOUT, |asked| asked.min(CALL_TIMEOUT));
+    match timeout(within, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Status::deadline_exceeded("the call took too long").into_http(),
+    }
+}
+
+/// How long the caller waits: up to eight digits and a unit. What is none is ignored.
+fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(amount * 3_600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_has_digits_and_a_unit() {
+        let parse = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().unwrap());
+            grpc_timeout(&headers)
+        };
+        assert_eq!(parse("1S"), Some(Duration::from_secs(1)));
+        assert_eq!(parse("2M"), Some(Duration::from_secs(120)));
+        assert_eq!(parse("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
+        assert_eq!(parse("1n"), Some(Duration::from_nanos(1)));
+        for nonsense in ["", "S", "1", "-1S", "1s", "999999999S", "1.5S", "1\u{20ac}"] {
+            let parsed = nonsense.parse().map(|value| {
+                let mut headers = HeaderMap::new();
+                headers.insert("grpc-timeout", value);
+                grpc_timeout(&headers)
+            });
+            assert_eq!(parsed.ok().flatten(), None, "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Peers that want to do harm: the server lives, holds little for them, sends them away, and others are
+//! served meanwhile. Each attack is on a server of its own; `make attack` runs them alone.
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
+
+use std::time::Duration;
+
+use parlance_tests::{DOORS, Person, Server, text_of};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Longer than any patience with a peer nobody knows, on a busy machine.
+const SENT_AWAY: Duration = Duration::from_secs(60);
+
+/// What one attacker may make the server hold, bytes. Unbounded, each of these attacks took hundreds.
+const BUDGET: u64 = 64 << 20;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = &(payload.len() as u32).to_be_bytes()[1..];
+    [length, &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Headers of a request, each as a literal that nobody has to remember.
+fn headers(fields: &[(&str, &str)]) -> Vec<u8> {
+    let text = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
+    fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
+}
+
+fn get(path: &str) -> Vec<u8> {
+    headers(&[(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "127.0.0.1")])
+}
+
+/// A connection of HTTP/2 whose streams have a window of nothing.
+async fn connect(server: &Server) -> TcpStream {
+    let mut io = TcpStream::connect(server.address()).await.unwrap();
+    // It may be refused already.
+    let _ = io.write_all(&[PREFACE, &frame(4, 0, 0, &[0, 4, 0, 0, 0, 0])].concat()).await;
+    io
+}
+
+/// Reads until the server has had enough: it resets the stream, says goodbye, or is gone.
+async fn is_sent_away(io: &mut TcpStream) {
+    const RST_STREAM: u8 = 3;
+    const GOAWAY: u8 = 7;
+    let reading = async {
+        let mut header = [0; 9];
+        while io.read_exact(&mut header).await.is_ok() {
+            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
+            if matches!(header[3], RST_STREAM | GOAWAY) {
+                return;
+            }
+            if io.read_exact(&mut vec![0; length]).await.is_err() {
+                return;
+            }
+        }
+    };
+    timeout(SENT_AWAY, reading).await.expect("the attacker is sent away");
+}
+
+struct Pair {
+    alice: Person,
+    bob: Person,
+    room: String,
+}
+
+impl Pair {
+    async fn of(server: &Server) -> Self {
+        let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+        let room = alice.group(&[&bob]).await;
+        Self { alice, bob, room }
+    }
+
+    /// What one says, the other gets, over every door.
+    async fn talk(&self) {
+        for door in DOORS {
+            let sent = self.alice.say(&self.room, "still here").await;
+            let mut conversation = self.bob.resume(door, &[Person::cursor(&self.room, sent - 1)]).await;
+            let events = conversation.events_up_to(&self.room, sent).await;
+            assert_eq!(events.last().map(text_of), Some("still here"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn responses_that_nobody_reads_are_given_up() {
+    let server = Server::start().await;
+    let pair = Pair::of(&server).await;
+    let before = server.resident_bytes();
+    let mut attackers = Vec::new();
+    for _ in 0..10 {
+        let mut io = connect(&server).await;
+        for stream in 0..500 {
+            // What is refused, or ends the connection, is as good.
+            let _ = io.write_all(&frame(1, 5, 1 + 2 * stream, &get("/openapi.json"))).await;
+        }
+        attackers.push(io);
+    }
+    pair.talk().await;
+    let held = server.resident_bytes().saturating_sub(before);
+    assert!(held < BUDGET, "{} MB are held", held >> 20);
+    for io in &mut attackers {
+        is_sent_away(io).await;
+    }
+    pair.talk().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_achieve_nothing_end_the_connection() {
+    let server = Server::start().await;
+    let pair = Pair::of(&server).await;
+    for nothing in [
+        frame(0x55, 0, 0, b""),
+        frame(6, 0, 0, b"12345678"),
+        frame(2, 0, 1, &[0; 5]),
+        frame(8, 0, 0, &[0, 0, 0, 1]),
+        frame(4, 0, 0, b""),
+    ] {
+        let (mut reading, mut writing) = connect(&server).await.into_split();
+        let flood = nothing.repeat(10_000);
+        let flooding = async { while writing.write_all(&flood).await.is_ok() {} };
+        // Read, so that it is not the answers that stop it.
+        let answers = async { while reading.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {} };
+        timeout(SENT_AWAY, async { tokio::join!(flooding, answers) }).await.expect("it is sent away");
+    }
+    pair.talk().await;
+}
+
+#[tokio::test]
+async fn who_is_nobody_is_refused_before_a_body_is_read() {
+    let server = Server::start().await;
+    let pair = Pair::of(&server).await;
+    for (kind, path, expected) in [
+        ("application/grpc-web", "/parlance.v1.ChatService/SendMessage", "grpc-status: 16"),
+        ("application/grpc-web", "/parlance.v1.ChatService/Subscribe", "grpc-status: 16"),
+        ("application/json", "/v1/rooms", "HTTP/1.1 401"),
+    ] {
+        let mut io = TcpStream::connect(server.address()).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: 100000\r\n\r\n"
+        );
+        io.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let answered = async {
+            while !String::from_utf8_lossy(&answer).contains(expected) {
+                assert!(io.read_buf(&mut answer).await.unwrap() > 0, "{}", String::from_utf8_lossy(&answer));
+            }
+        };
+        timeout(SENT_AWAY, answered).await.expect("it is refused");
+    }
+    pair.talk().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_do_nothing_leave_room_for_others() {
+    let server = Server::start_with(&["--user-rate", "0", "--max-connections", "80"]).await;
+    let pair = Pair::of(&server).await;
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        idle.push(connect(&server).await);
+    }
+    // A quarter of the connections is what one address has without an identity.
+    let mut refused = 0;
+    for io in &mut idle[40..] {
+        let ended = async { while io.read(&mut [0; 256]).await.is_ok_and(|read| read > 0) {} };
+        refused += usize::from(timeout(SENT_AWAY, ended).await.is_ok());
+    }
+    assert_eq!(refused, 60);
+    drop(idle);
+    pair.talk().await;
+}
