@@ -123,7 +123,9 @@ async fn frames_that_achieve_nothing_end_the_connection() {
         let flooding = async { while writing.write_all(&flood).await.is_ok() {} };
         // Read, so that it is not the answers that stop it.
         let answers = async { while reading.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {} };
-        timeout(SENT_AWAY, async { tokio::join!(flooding, answers) }).await.expect("it is sent away");
+        timeout(SENT_AWAY, Box::pin(async { tokio::join!(flooding, answers) }))
+            .await
+            .expect("it is sent away");
     }
     pair.talk().await;
 }

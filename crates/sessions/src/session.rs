@@ -175,7 +175,10 @@ impl Session {
             biased;
             () = self.shutdown.cancelled(), if self.stage == Stage::Serving => Turn::Drain,
             () = self.clock.as_mut() => Turn::Deadline,
-            Some(()) = async { Some(paused?.as_mut().await) } => Turn::Resumed,
+            Some(()) = async {
+                paused?.as_mut().await;
+                Some(())
+            } => Turn::Resumed,
             Some(reply) = self.in_flight.join_next(), if !self.in_flight.is_empty() => Turn::Reply(reply),
             turn = async {
                 if mailbox_first {
