@@ -35,6 +35,7 @@ mod tls;
 mod tokens;
 mod versions;
 mod visibility;
+mod webhooks;
 
 /// Cargo finds files beside this one by themselves only where each is a binary of its own.
 #[test]

@@ -9,7 +9,8 @@ use prost_reflect::{
 };
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::{DESCRIPTOR, known_names, v1};
+use crate::events::v1::RoomEvent;
+use crate::{DESCRIPTOR, EVENTS_DESCRIPTOR, known_names, v1};
 
 /// Why a message could not be read, or has no JSON form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,12 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
 
 static CLIENT_FRAME: LazyLock<MessageDescriptor> = LazyLock::new(|| descriptor("parlance.v1.ClientFrame"));
 static SERVER_FRAME: LazyLock<MessageDescriptor> = LazyLock::new(|| descriptor("parlance.v1.ServerFrame"));
+
+static ROOM_EVENT: LazyLock<MessageDescriptor> = LazyLock::new(|| {
+    let pool = DescriptorPool::decode(EVENTS_DESCRIPTOR).ok();
+    let event = pool.and_then(|pool| pool.get_message_by_name("parlance.events.v1.RoomEvent"));
+    event.unwrap_or_else(|| unreachable!("it is compiled in"))
+});
 
 /// The compiled contract.
 pub fn pool() -> &'static DescriptorPool {
@@ -279,6 +286,24 @@ pub fn typed_to_json<M: Message>(name: &str, message: &M) -> Result<Vec<u8>, Err
 /// Those of [`to_json`], and INTERNAL where `proto` is no server frame.
 pub fn server_frame_to_json(proto: &[u8]) -> Result<Vec<u8>, Error> {
     to_json(&DynamicMessage::decode(SERVER_FRAME.clone(), proto).map_err(no_json)?)
+}
+
+/// An event that leaves to other services, as JSON.
+///
+/// # Errors
+/// Those of [`to_json`].
+pub fn room_event_to_json(event: &RoomEvent) -> Result<Vec<u8>, Error> {
+    let mut dynamic = DynamicMessage::new(ROOM_EVENT.clone());
+    dynamic.transcode_from(event).map_err(no_json)?;
+    to_json(&dynamic)
+}
+
+/// A moment as a JSON string.
+///
+/// # Errors
+/// Those of [`to_json`].
+pub fn timestamp_to_json(at: &prost_types::Timestamp) -> Result<Vec<u8>, Error> {
+    typed_to_json("google.protobuf.Timestamp", at)
 }
 
 fn no_json(error: impl fmt::Display) -> Error {

@@ -8,6 +8,7 @@ pub mod cli;
 #[cfg_attr(not(feature = "cluster"), path = "cluster/absent.rs")]
 mod cluster;
 pub mod config;
+mod consumers;
 mod data_dir;
 mod descriptors;
 mod edge;

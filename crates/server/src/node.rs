@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cluster::TablesClaim;
-use crate::config::{self, Identity, StoreConfig};
+use crate::config::{self, Identity, StoreConfig, Webhooks};
+use crate::consumers::Consumers;
 use crate::descriptors::Descriptors;
 use crate::readiness::{Readiness, watch_clock, watch_registry, watch_store, watch_warning};
 use crate::seams::Seams;
@@ -28,6 +29,8 @@ pub(crate) struct Node {
     embedded: Option<Arc<Embedded>>,
     registry: Arc<dyn Registry>,
     claim: Option<Arc<TablesClaim>>,
+    /// What hands events to others.
+    consumers: Consumers,
     /// What looks after it.
     watches: TaskTracker,
     end: CancellationToken,
@@ -59,6 +62,7 @@ impl Node {
         }
         let registry = join(config, &identity, room_ids.key.as_bytes(), &auth, &monitor).await?;
         let registry = (seams.registry)(registry);
+        let consumers_clock = clock.clone();
         let parts = Parts {
             store: store.clone(),
             room_ids,
@@ -86,9 +90,15 @@ impl Node {
         watches.spawn(end.clone().run_until_cancelled_owned(watch_clock(monitor, readiness.clone())));
         let watch = watch_store(store.clone(), readiness.clone());
         watches.spawn(end.clone().run_until_cancelled_owned(watch));
+        let consumers = match (&config.webhooks, &embedded) {
+            (Some(file), Some(store)) => {
+                Consumers::start(&Webhooks::read(file)?, store, &consumers_clock).await?
+            }
+            _ => Consumers::default(),
+        };
         let feed = embedded.clone().map(|store| store as Arc<dyn ChangeFeed>);
         let services = Services::new(api.clone()).with_feed(feed);
-        Ok((Self { api, store, embedded, registry, claim, watches, end }, services))
+        Ok((Self { api, store, embedded, registry, claim, consumers, watches, end }, services))
     }
 
     /// What sends its clients to other nodes.
@@ -106,6 +116,7 @@ impl Node {
         if !self.api.stop(deadline).await {
             tracing::warn!("rooms did not end in time");
         }
+        self.consumers.stop().await;
         self.end.cancel();
         self.watches.close();
         self.watches.wait().await;

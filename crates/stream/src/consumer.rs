@@ -22,7 +22,7 @@ pub use crate::tracker::Limits;
 /// Commands that wait for the consumer.
 const COMMANDS: usize = 16;
 
-/// A running consumer.
+/// A running consumer. Dropping it ends it at once, as a crash does: nothing is lost, something may be repeated.
 pub struct Consumer {
     name: ConsumerName,
     commands: mpsc::Sender<(Command, Answer)>,
@@ -86,16 +86,16 @@ impl Consumer {
         answered.await.map_err(|_| Error::Ended)?
     }
 
-    /// Ends it as a crash does.
-    #[cfg(test)]
-    pub(crate) fn abort(self) {
-        self.task.abort();
-    }
-
     /// Waits until it has ended.
-    pub async fn ended(self) {
-        // A panic in there is in the log.
-        let _ = self.task.await;
+    pub async fn ended(&self) {
+        let mut status = self.status.clone();
+        while status.changed().await.is_ok() {}
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

@@ -63,3 +63,119 @@ pub fn room_event(room: &RoomId, head: &RoomHead, entry: &Entry, content: Conten
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+    use std::path::Path;
+
+    use parlance_core::{
+        Emoji, Event, Message, Overlay, RequestId, Role, RoomKind, Settings, Text, Timestamp, Title, Topic,
+        Unknown, UserId, Visibility,
+    };
+    use parlance_proto::json::room_event_to_json;
+    use prost::Message as _;
+
+    use super::*;
+
+    /// One event of each kind, the last one of a later version.
+    fn entries() -> Vec<Entry> {
+        let bob = UserId::parse("bob").unwrap();
+        let text = |text: &str| Text::parse(text).unwrap();
+        let settings = Settings {
+            title: Title::parse("Team").unwrap(),
+            topic: Topic::default(),
+            visibility: Visibility::All,
+        };
+        let emoji = Emoji::parse("👍").unwrap();
+        let bodies = [
+            Body::RoomCreated { kind: RoomKind::Group, settings: settings.clone() },
+            Body::RoomChanged { settings },
+            Body::MemberAdded { user: bob.clone(), role: Role::Member },
+            Body::RoleChanged { user: bob.clone(), role: Role::Admin },
+            Body::Message(Message { text: text("hello"), reply_to: None }),
+            Body::Message(Message { text: text("to be deleted"), reply_to: Some(5) }),
+            Body::MessageEdited { target: 5, text: text("hello!") },
+            Body::MessageDeleted { target: 6 },
+            Body::ReactionAdded { target: 5, emoji: emoji.clone() },
+            Body::ReactionRemoved { target: 5, emoji },
+            Body::MemberRemoved { user: bob.clone() },
+            Body::MemberBanned { user: bob.clone() },
+            Body::MemberUnbanned { user: bob },
+            Body::Other,
+        ];
+        let mut later = Vec::new();
+        prost::encoding::bytes::encode(99, &b"of a later version".to_vec(), &mut later);
+        let event = |(seq, body): (u64, Body)| {
+            let is_other = body == Body::Other;
+            Event {
+                seq,
+                at: Timestamp(1_700_000_000_123),
+                actor: UserId::parse("alice").unwrap(),
+                request: RequestId::parse("request-1").unwrap(),
+                message_count: seq.saturating_sub(4).min(2),
+                deleted_count: u64::from(seq >= 8),
+                body,
+                unknown: if is_other { Unknown::new(later.clone()) } else { Unknown::default() },
+            }
+        };
+        let deleted = Overlay { changed: 8, deleted: true, ..Overlay::default() };
+        let edited = Overlay {
+            changed: 7,
+            edited: Some((text("hello!"), Timestamp(1_700_000_000_123))),
+            ..Overlay::default()
+        };
+        let entry = |event: Event| {
+            let overlay = match Entry::overlay_key(&event) {
+                Some(5) => Some(edited.clone()),
+                Some(6) => Some(deleted.clone()),
+                _ => None,
+            };
+            Entry::merge(event, overlay)
+        };
+        (1..).zip(bodies).map(event).map(entry).collect()
+    }
+
+    /// What leaves is read by others for years: these lines were written once and stay the same.
+    #[test]
+    fn events_leave_as_they_always_did() {
+        let room = RoomId::parse("room-1").unwrap();
+        let title = Title::parse("Team").unwrap();
+        let head = RoomHead { epoch: 1, head: 14, floor: 1, kind: RoomKind::Group, title };
+        let (mut json, mut hex) = (String::new(), String::new());
+        for content in [Content::Full, Content::Ids] {
+            for entry in entries() {
+                let event = room_event(&room, &head, &entry, content);
+                json.push_str(std::str::from_utf8(&room_event_to_json(&event).unwrap()).unwrap());
+                json.push('\n');
+                event.encode_to_vec().iter().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
+                hex.push('\n');
+            }
+        }
+        assert!(!json.contains("to be deleted"));
+        for (name, written) in [("events.jsonl", json), ("events.hex", hex)] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+            let golden = std::fs::read_to_string(&path).unwrap_or_default();
+            if golden != written {
+                let new = std::env::temp_dir().join(name);
+                std::fs::write(&new, &written).unwrap();
+                panic!("{} is not what is written now: {}", path.display(), new.display());
+            }
+        }
+    }
+
+    /// An event of a later version passes through byte by byte.
+    #[test]
+    fn an_event_of_a_later_version_is_passed_on() {
+        let room = RoomId::parse("room-1").unwrap();
+        let head = RoomHead { epoch: 1, head: 14, floor: 1, kind: RoomKind::Group, title: Title::default() };
+        let last = entries().pop().unwrap();
+        let event = room_event(&room, &head, &last, Content::Full);
+        assert_eq!(event.r#type, "parlance.unknown.v1");
+        let bytes = event.encode_to_vec();
+        assert!(bytes.windows(18).any(|part| part == b"of a later version"));
+        assert_eq!(RoomEvent::decode(bytes.as_slice()).unwrap(), event);
+        let ids = room_event(&room, &head, &last, Content::Ids).encode_to_vec();
+        assert!(!ids.windows(18).any(|part| part == b"of a later version"));
+    }
+}

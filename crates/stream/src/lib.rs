@@ -5,6 +5,7 @@
 //! nothing is missing and first occurrences come in order, whatever the order of the feed.
 //!
 //! - [`consumer`]: a named consumer that goes on where it was; [`sink`]: what it hands events to
+//! - [`webhook`]: a sink that posts
 //! - [`tail`]: a stream whose reader keeps the cursor, for `StreamEvents`
 //! - `tracker`: which rooms are to be worked on, and how far the checkpoint may go. Pure
 //! - [`event`]: events as they leave
@@ -19,5 +20,6 @@ pub mod sink;
 
 pub mod tail;
 mod tracker;
+pub mod webhook;
 
 pub use consumer::{Consumer, Options, Parts, Start};

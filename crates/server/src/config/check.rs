@@ -1,4 +1,4 @@
-use super::{Config, Role, StoreConfig};
+use super::{Config, Role, StoreConfig, Webhooks};
 use crate::{cluster, data_dir, keys, tls};
 
 impl Config {
@@ -15,6 +15,9 @@ impl Config {
         keys::configured(&node.identity)?;
         if let Some(redis) = &node.redis {
             cluster::check_redis(redis)?;
+        }
+        if let Some(webhooks) = &node.webhooks {
+            Webhooks::read(webhooks)?;
         }
         if matches!(node.store, StoreConfig::Embedded { .. }) {
             data_dir::inspect(&node.data_dir)?;

@@ -6,6 +6,7 @@ mod effective;
 mod node;
 mod options;
 mod tls_files;
+mod webhooks;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -22,6 +23,7 @@ use crate::origin::Origin;
 pub use node::{Identity, Node, RedisConfig, StoreConfig};
 pub use options::{OnOff, Options, RoleName, StoreName, TABLE_PREFIX};
 pub use tls_files::TlsFiles;
+pub(crate) use webhooks::{Endpoint, Webhooks};
 
 /// Longer than anything that is waited for at a busy start, shorter than a person's patience.
 const WATCHDOG_SECONDS: u32 = 30;
@@ -133,6 +135,7 @@ fn upstreams(options: &Options) -> anyhow::Result<Vec<String>> {
         ("redis", options.redis.is_some()),
         ("data-dir", options.data_dir.is_some()),
         ("edge-listen", options.edge_listen.is_some()),
+        ("webhooks", options.webhooks.is_some()),
         ("jwt-secret-file", options.jwt_secret_file.is_some()),
         ("jwt-public-key", options.jwt_public_key.is_some()),
     ];

@@ -25,6 +25,8 @@ pub struct Node {
     pub identity: Identity,
     /// Operations a second of one user.
     pub user_rate: Option<NonZeroU32>,
+    /// File with the webhooks.
+    pub webhooks: Option<PathBuf>,
 }
 
 /// What keeps everything.
@@ -95,6 +97,10 @@ impl Node {
             "the nodes of a cluster share keys: give --jwt-secret-file or --jwt-public-key. Without one, each \
              node would make its own, and none would know the tokens of another"
         );
+        ensure!(
+            !shared || options.webhooks.is_none(),
+            "webhooks are posted from the change feed, which --store dynamodb does not have yet"
+        );
         Ok(Self {
             doors,
             edge_listen: options.edge_listen,
@@ -103,6 +109,7 @@ impl Node {
             redis,
             identity,
             user_rate: NonZeroU32::new(options.user_rate.unwrap_or(100)),
+            webhooks: options.webhooks,
         })
     }
 

@@ -16,6 +16,7 @@ const CLUSTER: &str = "Cluster";
 const TOKENS: &str = "Tokens";
 const LIMITS: &str = "Limits";
 const OPERATION: &str = "Operation";
+const EVENTS: &str = "Events";
 
 /// What the names of the tables begin with unless told otherwise.
 pub const TABLE_PREFIX: &str = "parlance_";
@@ -140,6 +141,11 @@ pub struct Options {
     #[serde(alias = "user_rate")]
     pub user_rate: Option<u32>,
 
+    /// File with the webhooks that events of all rooms are posted to, see docs/events.md
+    /// [default: none]
+    #[arg(long, help_heading = EVENTS, env = "PARLANCE_WEBHOOKS", value_name = "FILE")]
+    pub webhooks: Option<PathBuf>,
+
     /// Connections at the same time; further ones wait [default: as many as there are file
     /// descriptors, less a reserve for the store and operators, at most 100000]
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_MAX_CONNECTIONS", value_name = "N")]
@@ -244,6 +250,7 @@ impl Options {
             jwt_issuer: self.jwt_issuer.or(file.jwt_issuer),
             allowed_origins: self.allowed_origins.or(file.allowed_origins),
             user_rate: self.user_rate.or(file.user_rate),
+            webhooks: self.webhooks.or(file.webhooks),
             max_connections: self.max_connections.or(file.max_connections),
             trusted_proxies: self.trusted_proxies.or(file.trusted_proxies),
             drain_seconds: self.drain_seconds.or(file.drain_seconds),

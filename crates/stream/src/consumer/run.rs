@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::work::Worked;
 use super::{Answer, Command, Error, Shared, Status};
 use crate::plant::{self, Plant};
+use crate::sink::SinkError;
 use crate::tracker::{Millis, Tracker};
 
 /// Records that are read at once.
@@ -190,10 +191,18 @@ impl Runner {
 
     fn worked(&mut self, worked: Option<Worked>) {
         // A panic is in the log; its room holds the checkpoint until the next start.
-        let Some(Worked { room, ended, gone }) = worked else { return };
-        let now = self.now();
+        let Some(Worked { room, ended, error }) = worked else { return };
+        let (now, was_away) = (self.now(), self.tracker.is_away());
         self.tracker.ended(&room, ended, now);
-        if let Some(reason) = gone {
+        let name = &self.shared.options.name;
+        match (was_away, self.tracker.is_away(), &error) {
+            (false, true, Some(error)) => {
+                tracing::warn!(consumer = %name, %error, "nothing is taken, retrying; nothing is lost meanwhile");
+            }
+            (true, false, _) => tracing::info!(consumer = %name, "events are taken again"),
+            _ => {}
+        }
+        if let Some(SinkError::Gone { reason }) = error {
             self.disable(reason);
         }
     }

@@ -16,8 +16,8 @@ use crate::tracker::{Ended, Origin, Outcome};
 pub(crate) struct Worked {
     pub(crate) room: RoomId,
     pub(crate) ended: Ended,
-    /// The sink wants no events any more.
-    pub(crate) gone: Option<String>,
+    /// Why an event was not taken.
+    pub(crate) error: Option<SinkError>,
 }
 
 impl Shared {
@@ -29,8 +29,8 @@ impl Shared {
             was_pending: false,
             outcome: Outcome::UpTo { head: 0 },
         };
-        let mut gone = None;
-        if let Err(error) = self.try_work(room, origin, gives_up, &mut ended, &mut gone).await {
+        let mut not_taken = None;
+        if let Err(error) = self.try_work(room, origin, gives_up, &mut ended, &mut not_taken).await {
             ended.outcome = match error {
                 StoreError::Damaged(what) => {
                     tracing::error!(consumer = %self.options.name, %room, what, "cannot read a room, parking it");
@@ -42,7 +42,7 @@ impl Shared {
                 }
             };
         }
-        Worked { room: room.clone(), ended, gone }
+        Worked { room: room.clone(), ended, error: not_taken }
     }
 
     async fn try_work(
@@ -51,7 +51,7 @@ impl Shared {
         origin: Origin,
         gives_up: bool,
         ended: &mut Ended,
-        gone: &mut Option<String>,
+        not_taken: &mut Option<SinkError>,
     ) -> Result<(), StoreError> {
         let Some(head) = self.parts.log.room(room).await? else { return Ok(()) };
         let done = match origin.done {
@@ -95,15 +95,15 @@ impl Shared {
         let refused = events.get(count).map(|event| event.id.as_str()).unwrap_or_default();
         tracing::debug!(consumer = %self.options.name, event = refused, %error, "an event was not taken");
         let reason = error.to_string();
+        *not_taken = Some(error.clone());
         let is_refused = match error {
             SinkError::Unavailable { retry_after, .. } => {
                 let retry_after_ms = retry_after.map_or(0, |wait| wait.as_millis() as u64);
                 ended.outcome = Outcome::Unavailable { retry_after_ms, sink: true };
                 gives_up && count == 0
             }
-            SinkError::Gone { reason } => {
+            SinkError::Gone { .. } => {
                 ended.outcome = Outcome::Unavailable { retry_after_ms: 0, sink: true };
-                *gone = Some(reason);
                 false
             }
             SinkError::Refused { .. } => true,

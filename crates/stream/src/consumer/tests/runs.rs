@@ -96,7 +96,7 @@ async fn run(run: Run) -> Result<(), String> {
         match dice.below(24) {
             0 => {
                 // Killed: nothing is finished.
-                consumer.abort();
+                drop(consumer);
                 (consumer, shutdown) = start(&world, options(run.start)).await;
             }
             1 => {
@@ -108,7 +108,7 @@ async fn run(run: Run) -> Result<(), String> {
             3 => drop(consumer.pause(dice.chance(50)).await),
             4 if dice.chance(50) => {
                 // The store is stopped meanwhile.
-                consumer.abort();
+                drop(consumer);
                 world.restore();
                 (consumer, shutdown) = start(&world, options(run.start)).await;
             }

@@ -1,0 +1,140 @@
+//! Webhooks after the Standard Webhooks specification: each event is a signed POST.
+//!
+//! An endpoint gets the events of a room one after the other. Whatever it answers but a success is tried
+//! again, with growing pauses and for days; 410 ends it, and 422 refuses one event.
+
+mod address;
+mod client;
+mod signature;
+mod url;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use parlance_core::{Clock, RoomId};
+use parlance_proto::events::v1::RoomEvent;
+use parlance_proto::json;
+
+pub use self::address::Reach;
+use self::client::Client;
+pub use self::signature::{Secret, SecretError};
+pub use self::url::{Url, UrlError};
+use crate::sink::{Delivered, EventSink, SinkError};
+
+/// How long one attempt may take: the specification asks for 15 to 30 seconds.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The longest that an endpoint may ask to be left alone.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+
+/// Where events are posted, and how.
+pub struct Webhook {
+    client: Client,
+    secrets: Vec<Secret>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Webhook {
+    /// An endpoint. Each post is signed with each of `secrets`, so that they can be exchanged one at a time.
+    pub fn new(url: Url, secrets: Vec<Secret>, reach: Reach, clock: Arc<dyn Clock>) -> Self {
+        Self { client: Client::new(url, reach), secrets, clock }
+    }
+
+    async fn post(&self, event: &RoomEvent) -> Result<(), SinkError> {
+        let body = payload(event)?;
+        let seconds = self.clock.now().0 / 1_000;
+        let signatures: Vec<String> =
+            self.secrets.iter().map(|secret| secret.sign(&event.id, seconds, &body)).collect();
+        let headers = [
+            ("webhook-id", event.id.clone()),
+            ("webhook-timestamp", seconds.to_string()),
+            ("webhook-signature", signatures.join(" ")),
+        ];
+        let posted = tokio::time::timeout(TIMEOUT, self.client.post(&headers, body)).await;
+        match posted.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
+            Ok((status, headers)) => judge(status, &headers),
+            Err(reason) => Err(SinkError::Unavailable { reason, retry_after: None }),
+        }
+    }
+}
+
+/// What an answer means.
+fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), SinkError> {
+    let reason = format!("the endpoint answers {}", status.as_u16());
+    match status {
+        status if status.is_success() => Ok(()),
+        StatusCode::GONE => Err(SinkError::Gone { reason }),
+        StatusCode::UNPROCESSABLE_ENTITY => Err(SinkError::Refused { reason }),
+        status if status.is_redirection() => {
+            let reason = format!("{reason}: redirects are not followed");
+            Err(SinkError::Unavailable { reason, retry_after: None })
+        }
+        _ => {
+            let seconds =
+                headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+            let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
+            Err(SinkError::Unavailable { reason, retry_after })
+        }
+    }
+}
+
+/// `{"type": …, "timestamp": …, "data": the event}`.
+fn payload(event: &RoomEvent) -> Result<Bytes, SinkError> {
+    let refused = |error: json::Error| SinkError::Refused { reason: error.message };
+    let data = json::room_event_to_json(event).map_err(refused)?;
+    let at = json::timestamp_to_json(&event.at.unwrap_or_default()).map_err(refused)?;
+    // Types are ours: letters, dots and underscores.
+    let start = format!(r#"{{"type":"{}","timestamp":"#, event.r#type);
+    Ok([start.as_bytes(), &at, br#","data":"#, &data, b"}"].concat().into())
+}
+
+#[async_trait]
+impl EventSink for Webhook {
+    async fn deliver(&self, _room: &RoomId, events: &[RoomEvent]) -> Delivered {
+        for (count, event) in events.iter().enumerate() {
+            if let Err(error) = self.post(event).await {
+                return Delivered { count, error: Some(error) };
+            }
+        }
+        Delivered::all(events.len())
+    }
+
+    /// Few: what was posted counts only once the call has ended.
+    fn batch(&self) -> usize {
+        5
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_apart() {
+        let judged = |status: u16, retry_after: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = retry_after {
+                headers.insert(header::RETRY_AFTER, value.parse().unwrap());
+            }
+            judge(StatusCode::from_u16(status).unwrap(), &headers)
+        };
+        for good in [200, 202, 204] {
+            assert_eq!(judged(good, None), Ok(()));
+        }
+        assert!(matches!(judged(410, None), Err(SinkError::Gone { .. })));
+        assert!(matches!(judged(422, None), Err(SinkError::Refused { .. })));
+        for later in [301, 302, 307, 400, 401, 404, 408, 429, 500, 502, 503] {
+            assert!(
+                matches!(judged(later, None), Err(SinkError::Unavailable { retry_after: None, .. })),
+                "{later}"
+            );
+        }
+        for (asked, granted) in [("7", Some(7)), ("999999", Some(3_600)), ("tomorrow", None)] {
+            let Err(SinkError::Unavailable { retry_after, .. }) = judged(503, Some(asked)) else { panic!() };
+            assert_eq!(retry_after, granted.map(Duration::from_secs));
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! HTTP/1.1 to one endpoint. Redirects are not followed, and every connection is made to an address that was
+//! looked at: a name that resolves to another one meanwhile gains nothing.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::address::Reach;
+use super::url::Url;
+
+/// How long one address may take to connect.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Connections that are kept for the next post.
+const IDLE: usize = 16;
+
+/// Bytes of an answer that are read, and dropped.
+const MAX_ANSWER: usize = 64 * 1024;
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// Whom to trust, and in which words: read once, since it takes milliseconds.
+static TLS: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+});
+
+pub(super) struct Client {
+    url: Url,
+    reach: Reach,
+    idle: Mutex<Vec<Sender>>,
+}
+
+impl Client {
+    pub(super) fn new(url: Url, reach: Reach) -> Self {
+        Self { url, reach, idle: Mutex::default() }
+    }
+
+    /// Posts `body`; what was answered, or why nothing was.
+    pub(super) async fn post(
+        &self,
+        headers: &[(&str, String)],
+        body: Bytes,
+    ) -> Result<(StatusCode, HeaderMap), String> {
+        let mut sender = match self.idle().await {
+            Some(sender) => sender,
+            None => self.connect().await?,
+        };
+        let mut request = Request::post(self.url.path())
+            .header(header::HOST, self.url.host_header())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::USER_AGENT, concat!("parlance/", env!("CARGO_PKG_VERSION")));
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
+        let response = sender.send_request(request).await.map_err(|error| format!("no answer: {error}"))?;
+        let (parts, body) = response.into_parts();
+        // What it says is not of interest, but a connection that is to be used again must be read to its end.
+        if Limited::new(body, MAX_ANSWER).collect().await.is_ok() {
+            self.keep(sender);
+        }
+        Ok((parts.status, parts.headers))
+    }
+
+    async fn idle(&self) -> Option<Sender> {
+        loop {
+            let mut sender = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            if sender.ready().await.is_ok() {
+                return Some(sender);
+            }
+        }
+    }
+
+    fn keep(&self, sender: Sender) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE && !sender.is_closed() {
+            idle.push(sender);
+        }
+    }
+
+    async fn connect(&self) -> Result<Sender, String> {
+        let Url { host, port, .. } = &self.url;
+        let found = lookup_host((host.as_str(), *port)).await;
+        let found: Vec<SocketAddr> =
+            found.map_err(|error| format!("cannot resolve {host}: {error}"))?.collect();
+        let allowed = found.iter().filter(|address| self.reach.allows(address.ip()));
+        let mut reason = match found.first() {
+            Some(address) => format!("{host} is at {}, which is no address of the internet", address.ip()),
+            None => format!("{host} has no address"),
+        };
+        for address in allowed {
+            let stream = match timeout(CONNECT, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => {
+                    reason = format!("cannot connect to {address}: {error}");
+                    continue;
+                }
+                Err(_) => {
+                    reason = format!("cannot connect to {address} in time");
+                    continue;
+                }
+            };
+            let _ = stream.set_nodelay(true);
+            if !self.url.is_tls {
+                return open(stream).await;
+            }
+            let tls = TLS.as_ref().map_err(Clone::clone)?;
+            let name = ServerName::try_from(host.clone()).map_err(|error| error.to_string())?;
+            let stream =
+                tls.connect(name, stream).await.map_err(|error| format!("no tls with {host}: {error}"))?;
+            return open(stream).await;
+        }
+        Err(reason)
+    }
+}
+
+async fn open(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Sender, String> {
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    // Ends with its sender.
+    tokio::spawn(connection);
+    Ok(sender)
+}

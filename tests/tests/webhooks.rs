@@ -1,0 +1,253 @@
+//! Events are posted to webhooks: signed, in order, and none is lost, whatever becomes of either side.
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use parlance_tests::{Server, eventually, fresh, now};
+use ring::hmac;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// What an endpoint answers.
+#[derive(Clone, PartialEq)]
+enum Mode {
+    Accept,
+    Answer(u16),
+    Redirect(String),
+    Hang,
+}
+
+struct Shared {
+    mode: Mutex<Mode>,
+    posts: Mutex<Vec<(HeaderMap, Bytes)>>,
+    accepted: Mutex<Vec<Value>>,
+}
+
+/// An endpoint on this machine.
+struct Endpoint {
+    shared: Arc<Shared>,
+    url: String,
+}
+
+impl Endpoint {
+    async fn start(mode: Mode) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let shared =
+            Arc::new(Shared { mode: Mutex::new(mode), posts: Mutex::default(), accepted: Mutex::default() });
+        let serving = shared.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let shared = serving.clone();
+                let service = service_fn(move |request| answer(shared.clone(), request));
+                let connection = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        Self { shared, url }
+    }
+
+    fn set(&self, mode: Mode) {
+        *self.shared.mode.lock().unwrap() = mode;
+    }
+
+    fn posts(&self) -> usize {
+        self.shared.posts.lock().unwrap().len()
+    }
+
+    /// Seqs of the events of a room that were accepted, repeats left out; they must be in order.
+    fn seqs(&self, room: &str) -> Vec<u64> {
+        let mut seqs: Vec<u64> = Vec::new();
+        for post in self.shared.accepted.lock().unwrap().iter().filter(|post| post["data"]["roomId"] == room)
+        {
+            let seq: u64 = post["data"]["seq"].as_str().unwrap().parse().unwrap();
+            if seqs.last().is_none_or(|last| seq > *last) {
+                assert_eq!(seq, seqs.last().copied().unwrap_or(0) + 1, "a hole");
+                seqs.push(seq);
+            }
+        }
+        seqs
+    }
+
+    async fn has_all(&self, room: &str, head: u64) {
+        eventually("all events were posted", async || (self.seqs(room).last() == Some(&head)).then_some(()))
+            .await;
+    }
+}
+
+async fn answer(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    shared.posts.lock().unwrap().push((parts.headers, body.clone()));
+    let mode = shared.mode.lock().unwrap().clone();
+    let mut response = Response::new(Empty::new());
+    match mode {
+        Mode::Accept => shared.accepted.lock().unwrap().push(serde_json::from_slice(&body).unwrap()),
+        Mode::Answer(status) => *response.status_mut() = status.try_into().unwrap(),
+        Mode::Redirect(to) => {
+            *response.status_mut() = http::StatusCode::TEMPORARY_REDIRECT;
+            response.headers_mut().insert("location", to.parse().unwrap());
+        }
+        Mode::Hang => std::future::pending().await,
+    }
+    Ok(response)
+}
+
+/// A server that posts to `endpoints`, and its file of webhooks.
+async fn server(endpoints: &[&Endpoint], more: &str) -> (Server, TempDir) {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("secret"), SECRET).unwrap();
+    let mut file = String::new();
+    for (number, endpoint) in endpoints.iter().enumerate() {
+        let url = &endpoint.url;
+        write!(file, "[[webhook]]\nname = 'hook-{number}'\nurl = '{url}'\nsecret-file = 'secret'\n{more}\n")
+            .unwrap();
+    }
+    let path = dir.path().join("webhooks.toml");
+    std::fs::write(&path, file).unwrap();
+    let server = Server::start_with(&["--user-rate", "0", "--webhooks", path.to_str().unwrap()]).await;
+    (server, dir)
+}
+
+const PRIVATE: &str = "allow-private-addresses = true";
+
+#[tokio::test]
+async fn events_are_posted_signed_and_in_order() {
+    let endpoint = Endpoint::start(Mode::Accept).await;
+    let (server, _dir) = server(&[&endpoint], PRIVATE).await;
+    let alice = server.person(&fresh("alice")).await;
+    let rooms = [alice.group(&[]).await, alice.group(&[]).await];
+    let mut heads = [0; 2];
+    for number in 0..20 {
+        heads[number % 2] = alice.say(&rooms[number % 2], &format!("message {number}")).await;
+    }
+    endpoint.has_all(&rooms[0], heads[0]).await;
+    endpoint.has_all(&rooms[1], heads[1]).await;
+    let key = STANDARD.decode(SECRET.strip_prefix("whsec_").unwrap()).unwrap();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+    for (headers, body) in endpoint.shared.posts.lock().unwrap().iter() {
+        let header = |name: &str| headers.get(name).unwrap().to_str().unwrap().to_owned();
+        let (id, at) = (header("webhook-id"), header("webhook-timestamp"));
+        let signed = [format!("{id}.{at}.").as_bytes(), body].concat();
+        let signature = STANDARD.decode(header("webhook-signature").strip_prefix("v1,").unwrap()).unwrap();
+        hmac::verify(&key, &signed, &signature).unwrap();
+        assert!(now().abs_diff(at.parse().unwrap()) < 60);
+        let post: Value = serde_json::from_slice(body).unwrap();
+        assert_eq!(post["data"]["id"], id);
+        assert_eq!(post["data"]["type"], post["type"]);
+        assert_eq!(header("content-type"), "application/json");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_server_and_an_endpoint_that_was_away_lose_nothing() {
+    let endpoint = Endpoint::start(Mode::Answer(500)).await;
+    let (mut server, _dir) = server(&[&endpoint], PRIVATE).await;
+    let alice = server.person(&fresh("alice")).await;
+    let room = alice.group(&[]).await;
+    let mut head = 0;
+    for number in 0..10 {
+        head = alice.say(&room, &format!("message {number}")).await;
+    }
+    eventually("it was tried", async || (endpoint.posts() > 0).then_some(())).await;
+    server.kill().await;
+    server.start_again().await;
+    endpoint.set(Mode::Accept);
+    endpoint.has_all(&room, head).await;
+    for round in 0..3 {
+        for number in 0..5 {
+            head = alice.say(&room, &format!("message {round} {number}")).await;
+        }
+        server.kill().await;
+        server.start_again().await;
+    }
+    endpoint.has_all(&room, head).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_never_answers_holds_nobody_up() {
+    let (hanging, working) = (Endpoint::start(Mode::Hang).await, Endpoint::start(Mode::Accept).await);
+    let (mut server, _dir) = server(&[&hanging, &working], PRIVATE).await;
+    let alice = server.person(&fresh("alice")).await;
+    let room = alice.group(&[]).await;
+    let head = alice.say(&room, "hello").await;
+    working.has_all(&room, head).await;
+    eventually("it was tried", async || (hanging.posts() > 0).then_some(())).await;
+    // Nor the end of the server.
+    server.stop().await;
+    hanging.set(Mode::Accept);
+    server.start_again().await;
+    hanging.has_all(&room, head).await;
+}
+
+#[tokio::test]
+async fn an_address_of_this_machine_is_not_posted_to_unless_that_is_allowed() {
+    let endpoint = Endpoint::start(Mode::Accept).await;
+    let (server, _dir) = server(&[&endpoint], "").await;
+    let alice = server.person(&fresh("alice")).await;
+    let room = alice.group(&[]).await;
+    alice.say(&room, "hello").await;
+    eventually("the log says why", async || {
+        server.output().contains("which is no address of the internet").then_some(())
+    })
+    .await;
+    assert_eq!(endpoint.posts(), 0);
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed_and_an_endpoint_that_is_gone_is_left_alone() {
+    let elsewhere = Endpoint::start(Mode::Accept).await;
+    let endpoint = Endpoint::start(Mode::Redirect(elsewhere.url.clone())).await;
+    let (mut server, _dir) = server(&[&endpoint], PRIVATE).await;
+    let alice = server.person(&fresh("alice")).await;
+    let room = alice.group(&[]).await;
+    alice.say(&room, "hello").await;
+    eventually("the log says so", async || {
+        server.output().contains("redirects are not followed").then_some(())
+    })
+    .await;
+    endpoint.set(Mode::Answer(410));
+    eventually("it is disabled", async || server.output().contains("the consumer is disabled").then_some(()))
+        .await;
+    server.stop().await;
+    server.start_again().await;
+    endpoint.set(Mode::Accept);
+    alice.say(&room, "still there?").await;
+    let posts = endpoint.posts();
+    alice.say(&room, "no").await;
+    assert_eq!((endpoint.posts(), elsewhere.posts()), (posts, 0));
+}
+
+#[tokio::test]
+async fn a_new_endpoint_may_begin_with_the_first_event() {
+    let endpoint = Endpoint::start(Mode::Accept).await;
+    let (mut server, dir) = server(&[], "").await;
+    let alice = server.person(&fresh("alice")).await;
+    let room = alice.group(&[]).await;
+    let head = alice.say(&room, "long ago").await;
+    let file = format!(
+        "[[webhook]]\nname = 'late'\nurl = '{}'\nsecret-file = 'secret'\nstart = 'beginning'\n{PRIVATE}\n",
+        endpoint.url
+    );
+    std::fs::write(dir.path().join("webhooks.toml"), file).unwrap();
+    server.stop().await;
+    server.start_again().await;
+    endpoint.has_all(&room, head).await;
+}
