@@ -45,17 +45,14 @@ export class ClosedError extends ParlanceError {
 /** The server refused. The subclasses say in which way, `reason` says why. */
 export class RefusedError extends ParlanceError {
   override name = "RefusedError";
-  readonly code: number;
-  readonly reason: string;
-  readonly metadata: Record<string, string>;
-  readonly retryDelayMs: number | undefined;
+  declare readonly code: number;
+  declare readonly reason: string;
+  declare readonly metadata: Record<string, string>;
+  declare readonly retryDelayMs: number | undefined;
 
-  constructor(refusal: Refusal) {
-    super(refusal.message);
-    this.code = refusal.code;
-    this.reason = refusal.reason;
-    this.metadata = refusal.metadata;
-    this.retryDelayMs = refusal.retryDelayMs;
+  constructor({ code, reason, message, metadata, retryDelayMs }: Refusal) {
+    super(message);
+    Object.assign(this, { code, reason, metadata, retryDelayMs });
   }
 }
 

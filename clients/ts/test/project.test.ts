@@ -98,10 +98,10 @@ test("of read marks the highest stays, of hidden flags the latest", () => {
 });
 
 test("a reaction and its removal cancel out, unless one is on the wire", () => {
-  const waiting = react("👍");
+  const waiting = { ...react("👍"), isNew: true } as Command;
   const undo: NewCommand = { kind: "unreact", roomId: "r", payload: { seq: 2, emoji: "👍" } };
   expect(coalesce([waiting], undo)).toEqual({ drop: [waiting.id], keep: false });
-  expect(coalesce([{ ...waiting, state: "sending" } as Command], undo)).toEqual({ drop: [], keep: true });
+  expect(coalesce([{ ...react("👍"), state: "sending" } as Command], undo)).toEqual({ drop: [], keep: true });
   expect(coalesce([waiting], { ...undo, kind: "react" })).toEqual({ drop: [], keep: false, same: waiting.id });
   expect(coalesce([waiting], { ...undo, payload: { seq: 2, emoji: "🎉" } })).toEqual({ drop: [], keep: true });
 });

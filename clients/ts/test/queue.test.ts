@@ -370,12 +370,112 @@ test("a message with an id of its own is queued once, also after a restart", asy
 test("any change of the contract can be queued, and outlives a restart", async () => {
   const storage = new MemoryStorage();
   const before = open(storage);
+  await welcome(before.transport);
+  before.transport.refusal = new TransportError("no network");
+  before.transport.last.frames.fail(before.transport.refusal);
+  await settle();
   void before.client.change("updateRoom", { roomId: "r", title: "Garden", historyVisibility: v1.HistoryVisibility.ALL }).catch(() => {});
   await settle();
   before.client.close();
   await settle();
-  const { transport } = open(storage);
-  const connection = await welcome(transport);
+  const { connection } = await restarted(storage);
   const value = { roomId: "r", title: "Garden", historyVisibility: v1.HistoryVisibility.ALL, afterSeq: 4n };
   expect(changes(connection)).toMatchObject([{ case: "updateRoom", value }]);
+});
+
+/** A head that the room has reached by the time of the next start. */
+const LATER = 4_500n;
+
+async function restarted(storage: Storage, head = LATER) {
+  const { client, transport } = open(storage);
+  await settle();
+  transport.last.welcome([{ roomId: "r", seq: head }]);
+  await settle();
+  return { client, connection: transport.last };
+}
+
+test("what went out before its room was known says nothing of the room later either", async () => {
+  const storage = new MemoryStorage();
+  const before = open(storage);
+  await settle();
+  before.transport.last.welcome();
+  before.client.send({ id: "m", roomId: "r", text: "hello" });
+  await settle();
+  const [first] = changes(before.transport.last);
+  expect(first).toMatchObject({ value: { clientMessageId: "m" } });
+  expect(first!.value).not.toHaveProperty("afterSeq", expect.anything());
+  before.client.close();
+  const { connection } = await restarted(storage);
+  // The room may hold it up to the head of now.
+  expect(changes(connection)[0]!.value).not.toHaveProperty("afterSeq", expect.anything());
+});
+
+for (const kind of ["send", "edit", "react", "join", "change"] as const) {
+  test(`a storage that fails as a command goes out (${kind}) does not have it carried out again later`, async () => {
+    const kept = new MemoryStorage();
+    const before = open(altered(() => ({ update: never }), kept));
+    const connection = await welcome(before.transport);
+    const room = await loaded(before.client, before.transport);
+    const issue = {
+      send: () => before.client.send({ roomId: "r", text: "hello" }),
+      edit: () => room.edit(5, "better"),
+      react: () => room.react(5, "👍"),
+      join: () => before.client.change("joinRoom", { roomId: "r" }),
+      change: () => before.client.change("updateRoom", { roomId: "r", title: "Garden" }),
+    };
+    issue[kind]().catch(() => {});
+    const of = ({ sent }: FakeConnection) => sent.map(({ operation }) => operation).filter((operation) => [...CHANGES, "joinRoom"].includes(operation.case ?? ""));
+    await settle(4_000);
+    const noted = { afterSeq: 5n };
+    expect(of(connection)).toMatchObject([{ value: noted }]);
+    before.client.close();
+    await settle();
+    const after = await restarted(kept);
+    expect(of(after.connection)).toMatchObject([{ value: noted }]);
+  });
+}
+
+test("what is written says what was known when it first goes out, which may be later", async () => {
+  const { client, transport } = open();
+  const connection = await welcome(transport);
+  client.send({ roomId: "r", text: "one" });
+  client.send({ roomId: "r", text: "two" });
+  await settle();
+  connection.event("r", 5n);
+  reply(connection, { case: "sendMessage", value: { roomId: "r", seq: 6n } });
+  await settle();
+  expect(changes(connection).map(({ value }) => value)).toMatchObject([{ afterSeq: 4n }, { text: "two", afterSeq: 6n }]);
+});
+
+test("a reaction that may be there is not cancelled out by its removal", async () => {
+  const { client, transport } = open();
+  const connection = await welcome(transport);
+  const room = await loaded(client, transport);
+  room.react(5, "👍").catch(() => {});
+  await settle();
+  reply(connection, refusal, "addReaction");
+  await settle();
+  transport.refusal = new TransportError("no network");
+  connection.frames.fail(transport.refusal);
+  await settle();
+  client.retry(client.commands[0]!.id);
+  void room.unreact(5, "👍").catch(() => {});
+  expect(client.commands.map(({ kind }) => kind)).toEqual(["react", "unreact"]);
+});
+
+test("an id that was stored by an earlier process is not new because it is given again", async () => {
+  const storage = new MemoryStorage();
+  const before = open(storage);
+  await settle();
+  before.client.send({ id: "order-17", roomId: "r", text: "hello" });
+  await settle();
+  before.client.close();
+  await settle(1_000);
+  const { client, transport } = open(storage);
+  client.send({ id: "order-17", roomId: "r", text: "hello" });
+  await settle();
+  transport.last.welcome([{ roomId: "r", seq: LATER }]);
+  await settle();
+  expect(changes(transport.last)).toHaveLength(1);
+  expect(changes(transport.last)[0]!.value).not.toHaveProperty("afterSeq", expect.anything());
 });

@@ -15,8 +15,8 @@ const KEPT: Coalesced = { drop: [], keep: true };
 
 /**
  * Merges a new command with those that are queued: of read marks the highest stays, of hidden
- * flags the latest, and a reaction and its removal cancel out. Only what is not on the wire, or
- * was refused, is dropped.
+ * flags the latest, and a reaction and its removal cancel out unless the first may be there. Only what
+ * is not on the wire, or was refused, is dropped.
  */
 export function coalesce(queued: readonly Command[], next: NewCommand): Coalesced {
   const open = queued.filter(({ roomId, state }) => roomId === next.roomId && state !== "confirmed");
@@ -42,7 +42,7 @@ export function coalesce(queued: readonly Command[], next: NewCommand): Coalesce
       const failed = same.filter(({ state }) => state === "failed");
       const last = same.filter(({ state }) => state !== "failed").at(-1);
       if (last?.kind === next.kind) return { drop: ids(failed), keep: false, same: last.id };
-      if (last?.state === "waiting") return { drop: ids([...failed, last]), keep: false };
+      if (last?.isNew) return { drop: ids([...failed, last]), keep: false };
       return { drop: ids(failed), keep: true };
     }
     case "edit":

@@ -79,8 +79,10 @@ interface CommandOf<Kind extends CommandKind> {
   readonly roomId?: string;
   /** Of a message to a person with whom there may be no room yet. */
   readonly toUser?: string;
-  /** The highest seq of the room that was known when it first went out. */
+  /** The highest seq of the room that was known when it first went out; until then, when it was issued. */
   readonly afterSeq?: number;
+  /** It was never on the wire: not known of what an earlier page or process has left. */
+  readonly isNew?: true;
   /** The epoch of the room that the seqs in it belong to, where that was known. */
   readonly epoch?: number;
   /** When it was issued, in milliseconds since 1970; unique in its queue, and its order. */

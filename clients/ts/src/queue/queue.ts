@@ -5,7 +5,7 @@ import { randomId } from "../random.js";
 import { SteadyStore } from "../storage/steady.js";
 import { type Change, COLLECTIONS, type Storage, type Store } from "../storage/store.js";
 import { DiscardedError, type QueueEvents, type Submitted } from "./api.js";
-import { asNoted, Carrier, type Wire } from "./carrier.js";
+import { asLeft, asNoted, Carrier, put, type Wire } from "./carrier.js";
 import { coalesce } from "./coalesce.js";
 import type { Command, NewCommand } from "./command.js";
 import { Entries, type Entry } from "./entries.js";
@@ -99,13 +99,13 @@ export class CommandQueue extends Emitter<QueueEvents> {
       this.#tabs.post({ type: "removed", id: dropped, isDiscarded: false });
       this.#waiters.resolve(dropped, undefined);
     }
-    const forget: Change[] = drop.map((key) => ({ collection: "commands", key, value: undefined }));
+    const forget: Change[] = drop.map((id) => put(id));
     if (!keep) {
       void this.#store.write(forget);
       return { id, done: Promise.resolve(undefined) };
     }
     const { userId } = this.#wire;
-    const command = { ...next, id, writtenAt: this.#entries.nextTime(), state: "waiting", ...(userId !== "" && { userId }), ...this.#carrier.epochOf(next.roomId) } as Command;
+    const command = { ...next, id, writtenAt: this.#entries.nextTime(), state: "waiting", ...(userId !== "" && { userId }), ...this.#carrier.issued(next) } as Command;
     const entry: Entry = { command, isStored: false };
     this.#entries.set(entry);
     const done = this.#waiters.add(id);
@@ -138,7 +138,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     this.#tabs.post({ type: "removed", id, isDiscarded: true });
     // A tab that was frozen, or opens the store later, learns it from there.
     const value = this.#sharedAs !== undefined ? ({ id, state: "discarded", writtenAt: Date.now() } as const) : undefined;
-    await this.#store.write([{ collection: "commands", key: id, value }]);
+    await this.#store.write([put(id, value)]);
   }
 
   /** The events of a room have been applied up to here. */
@@ -187,7 +187,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
         if (record.state !== "discarded") return this.#merge(record), [];
         this.#dropLocally(record.id);
         const isOld = Date.now() - record.writtenAt > DISCARDED_MS;
-        return isOld ? [{ collection: "commands", key: record.id, value: undefined }] : [];
+        return isOld ? [put(record.id)] : [];
       });
       if (forgotten.length > 0) void this.#store.write(forgotten);
       this.#entries.sort();
@@ -204,9 +204,10 @@ export class CommandQueue extends Emitter<QueueEvents> {
     const known = this.#entries.get(stored.id);
     if (!known) {
       if (this.#goneWhileLoading.has(stored.id)) return;
-      if (this.#carrier.isForeign(stored)) return void this.#store.write([{ collection: "commands", key: stored.id, value: undefined }]);
-      this.#entries.set({ command: stored, isStored: true });
-      this.emit("change", stored);
+      if (this.#carrier.isForeign(stored)) return void this.#store.write([put(stored.id)]);
+      const command = asLeft(stored);
+      this.#entries.set({ command, isStored: true });
+      this.emit("change", command);
     } else known.command = asNoted(known.command, stored);
   }
 
@@ -259,7 +260,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     this.#remove(id);
     this.#tabs.post({ type: "removed", id, isDiscarded: false });
     this.#waiters.resolve(id, undefined);
-    void this.#store.write([{ collection: "commands", key: id, value: undefined }]);
+    void this.#store.write([put(id)]);
   }
 
   #confirm(entry: Entry, answer: Answer): void {
@@ -273,7 +274,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     } as Command;
     entry.command = command;
     this.#tabs.post({ type: "confirmed", command, answer: encodeAnswer(answer) });
-    void this.#store.write([{ collection: "commands", key: command.id, value: undefined }]);
+    void this.#store.write([put(command.id)]);
     this.#settle(command, answer);
   }
 
@@ -293,7 +294,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     const { command } = entry;
     this.#tabs.post({ type: "refused", command, error: encodeError(error) });
     const value = staysWhenFailed(command) ? command : undefined;
-    void this.#store.write([{ collection: "commands", key: command.id, value }]);
+    void this.#store.write([put(command.id, value)]);
     this.#reject(command, error);
   }
 
@@ -343,7 +344,7 @@ export class CommandQueue extends Emitter<QueueEvents> {
     const known = this.#entries.get(command.id);
     if (known?.running) return;
     this.#timers.cancel(`accept/${command.id}`);
-    this.#entries.set({ command, isStored: true });
+    this.#entries.set({ command: known ? asNoted(command, known.command) : command, isStored: true });
     if (!known) this.#entries.sort();
     this.emit("change", command);
   }

@@ -55,7 +55,10 @@ export function changeOf<Name extends OperationName>(name: Name, request: Reques
 
 /** The event that an answer names; undefined where the change is none of the log. */
 export function eventOf({ value }: Answer): { roomId?: string; seq: number } | undefined {
-  if ("outcome" in value && value.outcome) return value.outcome.lastSeq > 0n || value.outcome.seq > 0n ? { seq: Number(value.outcome.lastSeq || value.outcome.seq) } : undefined;
+  if ("outcome" in value && value.outcome) {
+    const seq = Number(value.outcome.lastSeq || value.outcome.seq);
+    return seq ? { seq } : undefined;
+  }
   if ("messageCount" in value && "seq" in value) return { roomId: value.roomId, seq: Number(value.seq) };
   return undefined;
 }

@@ -39,6 +39,13 @@ interface Call {
   again?: () => void;
 }
 
+export interface CallOptions {
+  signal?: AbortSignal | undefined;
+  ephemeral?: boolean;
+  /** It has its id, and says what was known of its room, if anything was. */
+  isStamped?: boolean;
+}
+
 /** What calls are sent on. */
 export interface Line {
   send(frame: ClientFrame): void;
@@ -74,7 +81,7 @@ export class Calls {
   }
 
   /** Sends it now, or as soon as there is a connection; one that is `ephemeral` now or not at all. */
-  add(operation: Asked, { signal, ephemeral = isEphemeral(operation.case) }: { signal?: AbortSignal | undefined; ephemeral?: boolean } = {}): Promise<Reply["result"]> {
+  add(operation: Asked, { signal, ephemeral = isEphemeral(operation.case), isStamped = false }: CallOptions = {}): Promise<Reply["result"]> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
       if (ephemeral && !this.#line) return reject(connectionLost());
@@ -93,7 +100,7 @@ export class Calls {
         unanswered: 0,
         hadFreshToken: false,
         ephemeral,
-        isStamped: false,
+        isStamped,
         sentAt: 0,
         bytes: 0,
         overtaken: false,

@@ -129,7 +129,8 @@ export class Positions {
 
   /** The highest seq of a room that is known to exist. */
   head(roomId: string): bigint | undefined {
-    return this.#rooms.get(roomId)?.head;
+    const room = this.#rooms.get(roomId);
+    return room && (room.head || room.cursor);
   }
 
   /** Up to where a room has been handed over; undefined where nothing was. */

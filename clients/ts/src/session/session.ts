@@ -4,7 +4,7 @@ import type { ClientFrame, Cursor, Draining, Reply, ServerFrame, Welcome } from 
 import { encodeJson, utf8Length } from "../transport/json.js";
 import type { Connection, Transport } from "../transport/transport.js";
 import { Attempt, type TokenProvider } from "./attempt.js";
-import { Calls } from "./calls.js";
+import { type CallOptions, Calls } from "./calls.js";
 import { type Clock, systemClock } from "./clock.js";
 import { helloWithin } from "./hello.js";
 import { browserEvents, type HostEvents } from "./host.js";
@@ -120,6 +120,11 @@ export class Session extends Emitter<SessionEvents> {
     return this.#call(name, request, { signal });
   }
 
+  /** The same for what may have been sent by an earlier process: it says itself what was known of its room then. */
+  repeat<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
+    return this.#call(name, request, { signal, isStamped: true });
+  }
+
   /** The same for what only counts now: rejects with a {@link TransportError} without a connection, or when that ends. */
   callNow<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
     return this.#call(name, request, { signal, ephemeral: true });
@@ -178,7 +183,7 @@ export class Session extends Emitter<SessionEvents> {
   async #call<Name extends OperationName>(
     name: Name,
     request: RequestOf<Name>,
-    options: { signal?: AbortSignal | undefined; ephemeral?: boolean },
+    options: CallOptions,
   ): Promise<ResponseOf<Name>> {
     if (this.#state.status === "closed") throw closedBy(this.#state.error);
     const { value } = await this.#calls.add(ask(name, request), options);
