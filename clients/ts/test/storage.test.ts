@@ -1,6 +1,6 @@
 import "fake-indexeddb/auto";
 
-import { appendFile, readFile, writeFile } from "node:fs/promises";
+import { appendFile, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 
 import { openDB } from "idb";
@@ -129,6 +129,24 @@ test("a directory is opened by one at a time, and after a crash again", async ()
   await expect(new FileStorage(directory).open()).rejects.toThrow(`open in process ${process.ppid}`);
   await writeFile(path.join(directory, "lock"), "999999999");
   await (await new FileStorage(directory).open()).close();
+});
+
+/** What two processes see of each other that start at once. */
+test.each([
+  ["one that has not written its lock yet", ""],
+  ["one that removes the lock of a crash too", "999999999"],
+])("a directory is left to a process that is just opening it: %s", async (_, lock) => {
+  const directory = await folder();
+  await writeFile(path.join(directory, "lock"), lock);
+  await writeFile(path.join(directory, `lock.${process.ppid}`), "");
+  await expect(new FileStorage(directory).open()).rejects.toThrow(`opened by process ${process.ppid}`);
+  expect(await readFile(path.join(directory, "lock"), "utf8")).toBe(lock);
+  // That one has crashed as it opened it.
+  await rename(path.join(directory, `lock.${process.ppid}`), path.join(directory, "lock.999999999"));
+  const store = await new FileStorage(directory).open();
+  expect(await readFile(path.join(directory, "lock"), "utf8")).toBe(String(process.pid));
+  await store.close();
+  expect(await readdir(directory)).toEqual(["journal.jsonl"]);
 });
 
 test("a directory of a later version is left alone", async () => {

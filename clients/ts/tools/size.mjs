@@ -21,7 +21,7 @@ async function bundle(entry, external) {
   return { bytes: sum(first), later: sum([...bytesOf.keys()].filter((name) => !first.has(name))), inputs: Object.keys(metafile.inputs) };
 }
 
-const kilobytes = (bytes) => `${(bytes / 1000).toFixed(3)} kB`;
+const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
 const own = await bundle("src/index.ts", [...RUNTIME, ...CONTRACT]);
 const withContract = await bundle("src/index.ts", RUNTIME);
 const all = await bundle("src/index.ts", []);

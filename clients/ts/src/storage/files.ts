@@ -1,12 +1,17 @@
 /// <reference types="node" />
-import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { setTimeout } from "node:timers/promises";
 
 import { Tables } from "./memory.js";
 import { type Change, type Collection, COLLECTIONS, KEY, type Storage, StorageError, type Store, STORE_VERSION } from "./store.js";
 
 /** The journal is rewritten once it has this many lines more than there are records. */
 const SLACK = 1_000;
+
+/** Of processes that open a directory at once, each tries as often, at random within this time of each other. */
+const ATTEMPTS = 5;
+const RIVAL_MS = 50;
 
 /** Directories that are open in this process. */
 const opened = new Set<string>();
@@ -163,16 +168,11 @@ async function lock(directory: string): Promise<() => Promise<void>> {
   if (opened.has(directory)) throw new StorageError(`${directory} is open in this process already`);
   opened.add(directory);
   try {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await writeFile(file, String(process.pid), { flag: "wx" });
-        break;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-        const owner = Number(await readFile(file, "utf8").catch(() => ""));
-        if (attempt > 0 || isAlive(owner)) throw new StorageError(`${directory} is open in process ${owner}; its lock is ${file}`);
-        await rm(file, { force: true });
-      }
+    for (let attempt = 1; ; attempt++) {
+      const rival = await take(directory, file);
+      if (rival === undefined) break;
+      if (attempt === ATTEMPTS) throw new StorageError(`${directory} is being opened by process ${rival}`);
+      await setTimeout(Math.random() * RIVAL_MS);
     }
   } catch (error) {
     opened.delete(directory);
@@ -182,6 +182,45 @@ async function lock(directory: string): Promise<() => Promise<void>> {
     opened.delete(directory);
     await rm(file, { force: true });
   };
+}
+
+/**
+ * Writes the lock, in place of one that a crash has left. Whoever is about to says so in a file of its own first, and removes
+ * no lock while another does: of two that begin at once at least one sees the other, and a lock that is not written yet is
+ * not taken for one of a crash. Returns the other one, if there is one.
+ */
+async function take(directory: string, file: string): Promise<number | undefined> {
+  const write = (name: string, flag: string) => writeFile(name, String(process.pid), { flag });
+  const own = `${file}.${process.pid}`;
+  await write(own, "w");
+  try {
+    if (await isNew(write(file, "wx"))) return undefined;
+    const rivals: number[] = [];
+    for (const name of await readdir(directory)) {
+      const pid = Number(/^lock\.(\d+)$/.exec(name)?.[1]);
+      if (isAlive(pid)) rivals.push(pid);
+      else if (pid && pid !== process.pid) await rm(path.join(directory, name), { force: true });
+    }
+    // Read after that: who is not there any more has written it.
+    const owner = Number(await readFile(file, "utf8").catch(() => ""));
+    if (isAlive(owner)) throw new StorageError(`${directory} is open in process ${owner}; its lock is ${file}`);
+    if (rivals.length > 0) return rivals[0];
+    await rm(file, { force: true });
+    return (await isNew(write(file, "wx"))) ? undefined : 0;
+  } finally {
+    await rm(own, { force: true });
+  }
+}
+
+/** Whether a file was written that may not be there before. */
+function isNew(written: Promise<void>): Promise<boolean> {
+  return written.then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error;
+      return false;
+    },
+  );
 }
 
 function isAlive(pid: number): boolean {
