@@ -1,3 +1,5 @@
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use parlance_core::{
@@ -78,8 +80,7 @@ impl LaterVersion {
             });
         }
         let mut nonce = [0x1a; 16];
-        nonce[..8].copy_from_slice(&expected.seq().to_be_bytes());
-        nonce[8..].copy_from_slice(&std::process::id().to_be_bytes().repeat(2));
+        nonce[..8].copy_from_slice(&unique().to_be_bytes());
         let chunk = Chunk::new(nonce, events, message_count, member_count).expect("a chunk");
         let chunk = chunk.with_previous(Some(*expected.nonce()));
         let first = chunk.first_seq();
@@ -100,6 +101,12 @@ impl LaterVersion {
         };
         events.zip(written).filter(differs).map(|(event, _)| event.seq).collect()
     }
+}
+
+/// A number that no other call returns: chunks of two rooms with one nonce would be one request to the store.
+#[expect(clippy::disallowed_methods, reason = "of a test, which nothing is to repeat")]
+fn unique() -> u64 {
+    RandomState::new().hash_one(0)
 }
 
 impl Later<'_> {
