@@ -152,7 +152,7 @@ where
 
 /// Whether the peer holds so much, or is so little known, that one more request is refused.
 fn is_too_much(peer: &Peer, trust: Trust, under_way: usize) -> bool {
-    let is_bounded = trust == Trust::Bounded;
+    let is_bounded = trust == Trust::Bounded && !peer.is_proxy();
     let is_anonymous = || !peer.is_identified() && under_way >= peer.ledger().limits().anonymous_streams;
     is_bounded && (peer.held().is_full() || is_anonymous())
 }

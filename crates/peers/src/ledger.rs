@@ -2,7 +2,6 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::limits::{IPV6_PREFIX, Limits};
 use crate::proxies::Proxies;
@@ -68,13 +67,6 @@ impl Ledger {
     /// Whether more is held than should be.
     pub fn is_full(&self) -> bool {
         self.held() > self.limits.held_by_all
-    }
-
-    /// How long a peer may take nothing.
-    pub fn patience(&self, is_identified: bool) -> Duration {
-        let Limits { stalled, stalled_anonymous, stalled_when_full, .. } = self.limits;
-        let patience = if is_identified { stalled } else { stalled_anonymous };
-        if self.is_full() { patience.min(stalled_when_full) } else { patience }
     }
 
     /// Addresses that have connections.
@@ -193,10 +185,16 @@ impl Held {
         self.ledger.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Whether the connection holds so much that it is not asked for more.
     pub fn is_full(&self) -> bool {
-        let bytes = self.bytes.load(Ordering::Relaxed);
-        bytes > self.ledger.limits.held_by_connection || (bytes > 0 && self.ledger.is_full())
+        let limits = &self.ledger.limits;
+        let bytes = self.bytes();
+        bytes > limits.held_by_connection || (bytes > limits.held_share && self.ledger.is_full())
     }
 }
 

@@ -19,9 +19,12 @@ pub struct Limits {
     /// Bytes of responses that one connection holds for a peer that does not take them. Beyond, new
     /// requests on it are refused. Eight pages of history.
     pub held_by_connection: usize,
-    /// Bytes of responses that all connections hold. Beyond, connections that hold anything are refused
-    /// more, and stalled ones have [`Limits::stalled_when_full`].
+    /// Bytes of responses that all connections hold. Beyond, connections that hold more than
+    /// [`Limits::held_share`] are refused more, and have [`Limits::stalled_when_full`] while they take nothing.
     pub held_by_all: usize,
+    /// Bytes that a connection may hold whatever others hold: half a page of history. Who reads slowly is not
+    /// to pay for those who do not read.
+    pub held_share: usize,
     /// How long a peer may take nothing of what waits for it, as for WebSockets: a phone in a tunnel.
     pub stalled: Duration,
     /// The same without an identity.
@@ -43,6 +46,7 @@ impl Limits {
             anonymous_streams: 100,
             held_by_connection: 1024 * 1024,
             held_by_all: 128 * 1024 * 1024,
+            held_share: 64 * 1024,
             stalled: Duration::from_secs(60),
             stalled_anonymous: Duration::from_secs(10),
             stalled_when_full: Duration::from_secs(5),

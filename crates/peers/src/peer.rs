@@ -8,6 +8,7 @@ use http::HeaderMap;
 
 use crate::forwarded::client_address;
 use crate::ledger::{Held, Ledger, Place};
+use crate::limits::Limits;
 
 /// The other end of one connection. In the extensions of each request on it.
 #[derive(Debug)]
@@ -70,8 +71,19 @@ impl Peer {
         self.place.ledger()
     }
 
-    /// How long the peer may take nothing of what waits for it.
+    /// Whether it is one of the operator's proxies: what one of its clients does is not to be charged to the
+    /// others.
+    pub fn is_proxy(&self) -> bool {
+        self.ledger().proxies().contains(self.address)
+    }
+
+    /// How long the peer may take nothing of what waits for it. Little, if all hold too much and it is one of
+    /// those who do.
     pub fn patience(&self) -> Duration {
-        self.ledger().patience(self.is_identified())
+        let Limits { stalled, stalled_anonymous, stalled_when_full, held_share, .. } =
+            *self.ledger().limits();
+        let patience = if self.is_identified() { stalled } else { stalled_anonymous };
+        let is_holder = self.held.bytes() > held_share && self.ledger().is_full();
+        if is_holder { patience.min(stalled_when_full) } else { patience }
     }
 }

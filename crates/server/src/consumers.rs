@@ -35,7 +35,10 @@ impl Consumers {
         let mut running = Vec::with_capacity(webhooks.endpoints.len());
         for endpoint in &webhooks.endpoints {
             let consumer = Box::pin(start(endpoint, store, clock, &end)).await;
-            running.push(consumer.with_context(|| format!("webhook {:?}", endpoint.name.as_str()))?);
+            let consumer = consumer.with_context(|| format!("webhook {:?}", endpoint.name.as_str()))?;
+            // Who has it in the file when the server starts wants it to go on.
+            consumer.pause(false).await.context("cannot resume a webhook")?;
+            running.push(consumer);
             tracing::info!(consumer = %endpoint.name, url = %endpoint.url, "events are posted to a webhook");
         }
         Ok(Self { running, end })

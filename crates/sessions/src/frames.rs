@@ -55,6 +55,9 @@ impl Session {
                     (Operation::AcknowledgeDelivery(request), Some(acks)) => match acks.take(request) {
                         Taken::Waits(response) => {
                             let result = self.operations.check_rate(&self.caller);
+                            if let Err(refused) = &result {
+                                self.pause_for(refused);
+                            }
                             let result = result.map(|()| v1::reply::Result::AcknowledgeDelivery(response));
                             self.out.push_back(reply(request_id, result).into());
                             return Ok(());

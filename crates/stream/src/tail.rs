@@ -11,13 +11,14 @@ use parlance_proto::events::v1::RoomEvent;
 use parlance_store::StoreError;
 use parlance_store::consumers::EventKey;
 use parlance_store::feed::{ChangeFeed, FeedPage, Position, Record};
+use prost::Message as _;
 use tokio::time::timeout;
 
 pub use self::cursor::Cursor;
 use self::cursor::Place;
 use crate::cold::start_of;
 use crate::event::{Content, room_event};
-use crate::log::Log;
+use crate::log::{Log, RoomHead};
 
 /// Records that are read at once.
 const PAGE: usize = 128;
@@ -25,8 +26,12 @@ const PAGE: usize = 128;
 /// Rooms that are read at once in a walk.
 const ROOMS: usize = 100;
 
-/// Events of one batch: a megabyte or two.
+/// Events of one batch.
 const BATCH: usize = 200;
+
+/// Encoded bytes of one batch, beyond which it ends, however few events it has: readers take 4 MiB by default, and
+/// what one of them refuses it is sent again for ever.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// Rooms of which it is remembered how far they were sent: a repeat is left out.
 const REMEMBERED: usize = 20_000;
@@ -163,13 +168,20 @@ impl Tail {
             if done.is_some_and(|done| done.seq >= moved.last) {
                 continue;
             }
-            let Some(head) = self.log.room(&moved.room).await? else { continue };
+            let Some(head) = self.room(&moved.room).await? else { continue };
             let from = match done {
                 Some(done) if done.epoch == head.epoch => done.seq + 1,
                 Some(_) => 1,
                 None => {
                     let (log, feed) = (self.log.as_ref(), self.feed.as_ref());
-                    start_of(log, feed, &moved.room, moved.first, record.at).await? + 1
+                    match start_of(log, feed, &moved.room, moved.first, record.at).await {
+                        Ok(start) => start + 1,
+                        Err(StoreError::Damaged(what)) => {
+                            leave_out(&moved.room, &what);
+                            continue;
+                        }
+                        Err(error) => return Err(error.into()),
+                    }
                 }
             };
             let range = SeqRange { from: from.max(head.floor), to: head.head };
@@ -206,7 +218,7 @@ impl Tail {
             self.cursor.walk = None;
             return Ok(None);
         };
-        let head = self.log.room(&room).await?;
+        let head = self.room(&room).await?;
         let events = match &head {
             Some(head) => {
                 let range = SeqRange { from: (sent + 1).max(head.floor), to: head.head };
@@ -230,23 +242,47 @@ impl Tail {
         let entries = match self.log.read(room, range, BATCH).await {
             Ok(entries) => entries,
             Err(StoreError::Damaged(what)) => {
-                // One room that cannot be read does not stop the others; the reader sees the hole.
-                tracing::error!(%room, what, "cannot read a room, leaving it out of a stream of events");
-                metrics::counter!("parlance_stream_unreadable_rooms_total").increment(1);
+                leave_out(room, &what);
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
         };
-        let Some(head) = self.log.room(room).await? else { return Ok(None) };
-        let Some(last) = entries.last() else { return Ok(None) };
+        let Some(head) = self.room(room).await? else { return Ok(None) };
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        for entry in &entries {
+            let event = room_event(room, &head, entry, self.content);
+            bytes += event.encoded_len();
+            if bytes > BATCH_BYTES && !events.is_empty() {
+                break;
+            }
+            events.push(event);
+        }
+        let Some(last) = events.last() else { return Ok(None) };
         if self.done.len() >= REMEMBERED {
             self.done.clear();
         }
-        self.done.insert(room.clone(), EventKey { epoch: head.epoch, seq: last.event.seq });
-        Ok(Some(entries.iter().map(|entry| room_event(room, &head, entry, self.content)).collect()))
+        self.done.insert(room.clone(), EventKey { epoch: head.epoch, seq: last.seq });
+        Ok(Some(events))
+    }
+
+    /// Where a room is; `None` where it is not there, or cannot be read.
+    async fn room(&self, room: &RoomId) -> Result<Option<RoomHead>, StoreError> {
+        match self.log.room(room).await {
+            Err(StoreError::Damaged(what)) => {
+                leave_out(room, &what);
+                Ok(None)
+            }
+            other => other,
+        }
     }
 
     fn batch(&mut self, events: Vec<RoomEvent>) -> Batch {
         Batch { events, cursor: self.cursor.clone(), resync: std::mem::take(&mut self.resync) }
     }
+}
+
+/// One room that cannot be read does not stop the others; the reader sees the hole.
+fn leave_out(room: &RoomId, what: &str) {
+    tracing::error!(%room, what, "cannot read a room, leaving it out of a stream of events");
+    metrics::counter!("parlance_stream_unreadable_rooms_total").increment(1);
 }

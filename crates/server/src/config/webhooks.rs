@@ -92,7 +92,7 @@ impl Endpoint {
     fn new(entry: Entry, folder: &Path) -> anyhow::Result<Self> {
         let name = ConsumerName::parse(&entry.name)
             .context("name: 1 to 64 lower-case letters, digits and hyphens")?;
-        let url: Url = entry.url.parse().with_context(|| format!("url {:?}", entry.url))?;
+        let url: Url = entry.url.parse().context("url")?;
         let file = folder.join(&entry.secret_file);
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("cannot read the secret {}", file.display()))?;

@@ -86,7 +86,11 @@ impl Runner {
             self.flush().await;
             match leave {
                 Leave::Shutdown => return,
-                Leave::Walk => self.begin_walk().await,
+                Leave::Walk => {
+                    if shutdown.run_until_cancelled(self.begin_walk()).await.is_none() {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -254,9 +258,11 @@ impl Runner {
         }
         match self.tracker.flush(now) {
             Some(flush) => {
-                self.state.position = flush.position.clone();
-                if self.write(flush.rows.clone()).await.is_ok() {
-                    self.tracker.flushed(&flush);
+                // The position holds only together with these rows.
+                let before = std::mem::replace(&mut self.state.position, flush.position.clone());
+                match self.write(flush.rows.clone()).await {
+                    Ok(()) => self.tracker.flushed(&flush),
+                    Err(_) => self.state.position = before,
                 }
             }
             None if self.state != self.written => {

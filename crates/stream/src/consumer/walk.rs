@@ -54,10 +54,13 @@ impl Shared {
         };
         let row = match row {
             Some(row) => row,
-            None => {
-                let seq = start_of_walked(self.parts.log.as_ref(), room, head.head, state.created_at).await?;
-                RoomProgress { done: EventKey { epoch: head.epoch, seq }, ..RoomProgress::default() }
-            }
+            None => match start_of_walked(self.parts.log.as_ref(), room, head.head, state.created_at).await {
+                Ok(seq) => {
+                    RoomProgress { done: EventKey { epoch: head.epoch, seq }, ..RoomProgress::default() }
+                }
+                Err(StoreError::Damaged(_)) => RoomProgress::default(),
+                Err(error) => return Err(error),
+            },
         };
         let is_done = row.done.epoch == head.epoch && row.done.seq >= head.head;
         Ok((!is_done && !row.pending).then_some(RoomProgress { pending: true, ..row }))

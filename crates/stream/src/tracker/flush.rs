@@ -50,13 +50,14 @@ impl Tracker {
         }
     }
 
-    /// Rooms that hold the checkpoint and are not to do so.
+    /// Rooms that hold the checkpoint and are not to do so. One that is being worked on is saved with what was
+    /// done before: a room that always has more to send would hold the checkpoint for good.
     fn to_save(&self, now: Millis) -> Vec<RoomId> {
         let is_full = !self.can_read();
         let is_long = |room: &Room| room.held_since.saturating_add(self.limits.hold_ms) <= now;
         let held = self.held.iter().filter(|(_, id)| {
             self.rooms.get(id).is_some_and(|room| {
-                room.phase != Phase::InFlight
+                (room.phase != Phase::InFlight || room.done.is_some())
                     && (self.paused || is_full || room.phase == Phase::Parked || is_long(room))
             })
         });

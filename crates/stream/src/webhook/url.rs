@@ -38,9 +38,11 @@ impl Url {
     }
 }
 
+/// Without path and query, which may hold a secret of the endpoint.
 impl Display for Url {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.uri)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(out, "{scheme}://{}/", self.host_header())
     }
 }
 
@@ -77,6 +79,7 @@ mod tests {
         let url: Url = "https://hooks.example.com/chat?key=1".parse().unwrap();
         assert_eq!((url.is_tls, url.host.as_str(), url.port), (true, "hooks.example.com", 443));
         assert_eq!((url.path(), url.host_header().as_str()), ("/chat?key=1", "hooks.example.com"));
+        assert_eq!(url.to_string(), "https://hooks.example.com/", "a key in it stays out of the log");
         let url: Url = "http://[::1]:8080".parse().unwrap();
         assert_eq!((url.host.as_str(), url.port, url.path()), ("::1", 8080, "/"));
         assert_eq!(url.host_header(), "[::1]:8080");
