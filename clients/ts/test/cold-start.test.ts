@@ -2,7 +2,8 @@ import { describe, expect, test, vi } from "vitest";
 
 import { Client, MemoryStorage } from "../src/index.js";
 import { clients, damage, FakeServer, firstVisit, nowhere, open, rows, settle, started, stored, texts, until } from "./last-state.js";
-import { STORAGES } from "./storages.js";
+import type { Change } from "../src/storage/store.js";
+import { altered, STORAGES } from "./storages.js";
 
 describe.each(Object.entries(STORAGES))("with a storage in %s", (_, make) => {
   test("a client that reaches no server shows its last state, and says that it is not connected", async () => {
@@ -169,6 +170,24 @@ describe("whose state it is", () => {
     await settle(3_000);
     expect(await stored(storage)).toMatchObject({ rooms: [] });
   });
+});
+
+test("signing out erases from a storage that had failed before, too", async () => {
+  const [server, kept] = [new FakeServer(), await STORAGES["IndexedDB"]!()];
+  await firstVisit(server, kept);
+  let isFull = false;
+  const full = Object.assign(new Error("no space"), { name: "QuotaExceededError" });
+  const isPut = (changes: readonly Change[]) => changes.some(({ value }) => value !== undefined);
+  const storage = altered((store) => ({ write: async (changes) => (isFull && isPut(changes) ? Promise.reject(full) : store.write(changes)) }), kept);
+  const client = open(storage, server.transport);
+  await until(() => expect(rows(client)).not.toHaveLength(0));
+  isFull = true;
+  client.send({ roomId: "r", text: "unsent" }).catch(() => {});
+  await until(() => expect(client.storage.status).toBe("memory"));
+  const signedOut = client.signOut();
+  await settle(1_000);
+  await signedOut;
+  expect(await stored(kept)).toEqual({ rooms: [], messages: [], cursors: [], meta: [] });
 });
 
 test("a bot that reads events by its own cursors is not moved by what is stored", async () => {

@@ -27,7 +27,7 @@ export const STORAGES: Record<string, () => Promise<Storage>> = {
 };
 
 /** A storage, with other ways to do some of it. */
-export function altered(change: (store: Store) => Partial<Store>, storage = new MemoryStorage()): Storage {
+export function altered(change: (store: Store) => Partial<Store>, storage: Storage = new MemoryStorage()): Storage {
   return {
     open: async () => {
       const store = await storage.open();

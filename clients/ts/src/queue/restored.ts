@@ -25,7 +25,7 @@ export const ROOM_RESTORED = "room_restored";
 
 /** Why a command failed that names an event of before. */
 export function roomRestored(roomId: string): RefusedError {
-  const message = "the room was restored from a backup: what this would change may be something else now";
+  const message = "the room was restored from a backup: what this changes may be something else now";
   return refused({ code: Code.FailedPrecondition, reason: ROOM_RESTORED, message, metadata: { room_id: roomId } });
 }
 

@@ -89,7 +89,7 @@ export class SteadyStore extends Emitter<StoreEvents> {
     });
   }
 
-  /** Deletes all records of collections. Resolves as {@link write} does. */
+  /** Deletes all records of collections. Waited for a moment also where the storage has failed before. */
   clear(collections: readonly Collection[]): Promise<void> {
     const clear = async (store: Store) => {
       for (const collection of collections) {
@@ -97,7 +97,7 @@ export class SteadyStore extends Emitter<StoreEvents> {
         await store.write(records.map((record) => ({ collection, key: record[KEY[collection]], value: undefined }) as Change));
       }
     };
-    return this.wait(this.#run(clear));
+    return this.wait(this.#run(clear), true);
   }
 
   /** {@link Store.update}; undefined for `late` where it would be waited for too long. */
@@ -117,8 +117,8 @@ export class SteadyStore extends Emitter<StoreEvents> {
   }
 
   /** Resolves once `done` has, or the storage is not worth waiting for. */
-  async wait(done: Promise<unknown>): Promise<void> {
-    if (this.#state.status === "memory") return;
+  async wait(done: Promise<unknown>, always = this.#state.status !== "memory"): Promise<void> {
+    if (!always) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
     let off = () => {};
     const late = new Promise<void>((resolve) => {
