@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Endpoint, Webhooks};
 
-/// After how long without a success an endpoint is given up, until an operator resumes it.
+/// After how long without a success an endpoint is disabled, until the server is started again.
 const DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3_600);
 
 /// The consumers of a node.

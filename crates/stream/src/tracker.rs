@@ -8,8 +8,9 @@ mod flush;
 mod room;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
-use parlance_core::{RoomId, Timestamp};
+use parlance_core::{Backoff, RoomId, Timestamp};
 use parlance_store::consumers::{Parked, RoomProgress};
 use parlance_store::feed::{MovedHead, Position, Record};
 
@@ -392,7 +393,7 @@ impl Tracker {
 }
 
 /// The wait before the next attempt, after `attempts`.
-fn backoff(first_ms: u64, attempts: u32, most_ms: u64) -> u64 {
-    let doubled = first_ms.saturating_mul(1 << attempts.saturating_sub(1).min(30));
-    doubled.min(most_ms)
+fn backoff(first_ms: Millis, attempts: u32, most_ms: Millis) -> Millis {
+    let backoff = Backoff { first: Duration::from_millis(first_ms), longest: Duration::from_millis(most_ms) };
+    u64::try_from(backoff.delay(attempts).as_millis()).unwrap_or(most_ms)
 }
