@@ -43,13 +43,13 @@ pub enum Error {
     #[error("the first frame must be hello")]
     HelloRequired,
     /// `hello` again.
-    #[error("hello was said already")]
+    #[error("hello was already sent")]
     HelloRepeated,
     /// Nothing was said.
-    #[error("no hello within the time for it")]
+    #[error("no hello in time")]
     HelloTimeout,
     /// A frame without a known operation.
-    #[error("the frame holds no known operation")]
+    #[error("the frame contains no known operation")]
     UnknownOperation,
     /// Too many operations.
     #[error("too many requests")]

@@ -1,4 +1,4 @@
-//! Telling other nodes what they could not be told when it was written here.
+//! Announcing to other nodes what could not be published when it was written.
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
@@ -12,7 +12,7 @@ use crate::limits::{COMPARED_WITHIN, LAST_WORDS_WITHIN, RECOVERY_AGAIN, REPORT_U
 use crate::written::Written;
 
 impl Cluster {
-    /// Something was committed that others could not be told.
+    /// Records a commit that could not be published.
     pub(crate) fn announce_again(&self) {
         let mut missed = self.missed();
         missed.unpublished_since.get_or_insert_with(Instant::now);
@@ -20,12 +20,12 @@ impl Cluster {
         self.missed.unpublished.notify_one();
     }
 
-    /// Announces what could not be published, soon and again and again. By itself: comparing all that is
-    /// here with the store may take minutes.
+    /// Announces unpublished rooms, soon and repeatedly. Separate from recovery, in which comparing everything with
+    /// the store may take minutes.
     pub(crate) async fn announce_untold(&self) {
         loop {
             self.missed.unpublished.notified().await;
-            // Once the registry is back, a round announces everything.
+            // Once the registry is back, a recovery round announces everything.
             if !self.is_away() {
                 self.announce_written(|written| written.untold.is_some()).await;
                 self.report_unpublished();
@@ -34,7 +34,7 @@ impl Cluster {
         }
     }
 
-    /// Has other nodes informed if publishing fails for a while although the registry is there.
+    /// Makes other nodes recover if publishing fails for a while although the registry is reachable.
     pub(crate) fn report_unpublished(&self) {
         if !self.written.iter().any(|written| written.is_untold()) {
             self.missed().unpublished_since = None;
@@ -49,13 +49,13 @@ impl Cluster {
         }
     }
 
-    /// Tells other nodes where the rooms are that were written here.
+    /// Announces the heads of rooms that were written here.
     pub(crate) async fn announce_written(&self, which: impl Fn(&Written) -> bool) {
         let written = self.written.iter().filter(|entry| which(entry.value()));
         let mut rooms: Vec<RoomId> = written.map(|entry| entry.key().clone()).collect();
         rooms.sort();
         stream::iter(rooms)
-            // Of these, few are under way: one that hangs holds up no others.
+            // Only a few run at a time: a hanging one does not delay others.
             .for_each_concurrent(
                 self.sizes.recovery_concurrency + self.sizes.stalled_hints,
                 |room| async move {
@@ -70,8 +70,8 @@ impl Cluster {
             .await;
     }
 
-    /// Delivers the end of a room as it is stored, and announces it unless it was `announced` before.
-    /// Returns the head; 0 where there is no room. A room that hangs holds up no others.
+    /// Delivers the end of a room as stored, and announces it unless it was `announced` before. Returns the head; 0
+    /// if there is no room. A hanging room does not delay others.
     pub(crate) async fn announce_stored(
         &self,
         room: &RoomId,
@@ -84,7 +84,7 @@ impl Cluster {
     async fn announce_end(&self, room: &RoomId, announced: Option<u64>) -> Result<u64, StoreError> {
         let Some(stored) = self.store.room(room).await? else { return Ok(0) };
         let head = stored.head();
-        // For the sessions here, who may not have been told either.
+        // For sessions here, which may have missed it too.
         self.hub.deliver(room, Terms::from(&stored.info), &stored.tail);
         if announced != Some(head.seq()) {
             let users = stored.tail.concerned().cloned().collect();
@@ -93,8 +93,7 @@ impl Cluster {
         Ok(head.seq())
     }
 
-    /// This node ends: what other nodes could not be told so far they are told now, or have to look
-    /// for themselves.
+    /// On shutdown, publishes what could not be published so far, or makes other nodes look for it.
     pub async fn last_words(&self) {
         if !self.written.iter().any(|written| written.untold.is_some()) {
             return;

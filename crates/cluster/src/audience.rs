@@ -8,26 +8,25 @@ use tokio::time::Instant;
 
 use crate::limits::AUDIENCE_IDLE;
 
-/// Who is to hear of what happens in the rooms that are written here: their members, as
-/// of a head.
+/// The recipients of events in the rooms written here: their members, as of a head.
 #[derive(Default)]
 pub(crate) struct Audiences(Map<RoomId, Audience>);
 
 struct Audience {
-    /// All chunks up to here are in.
+    /// All chunks up to here are included.
     head: Head,
     members: OrdSet<UserId>,
     used: Instant,
 }
 
 impl Audiences {
-    /// A chunk of `room` was committed: here, or it was read from the store.
+    /// Applies a chunk of `room` that was committed here or read from the store.
     pub(crate) fn fold(&self, room: &RoomId, chunk: &Chunk) {
         self.fold_if(room, chunk, |head| chunk.first_seq() == head.seq() + 1);
     }
 
-    /// Another node says that it has committed a chunk of `room`. If it does not continue the log
-    /// that is known here, the members are read anew when they are needed.
+    /// Applies a chunk of `room` that another node says it has committed. If it does not continue the log known here,
+    /// the members are read again when needed.
     pub(crate) fn observe(&self, room: &RoomId, chunk: &Chunk) {
         self.fold_if(room, chunk, |head| chunk.continues(head));
     }
@@ -56,8 +55,8 @@ impl Audiences {
         audience.head = chunk.head();
     }
 
-    /// The members of `room` at `head` or later; read if they are not known. `changed` are users whose
-    /// membership has changed lately: see [`members::settle`].
+    /// The members of `room` at `head` or later; read if they are not known. `changed` are users whose membership has
+    /// changed recently: see [`members::settle`].
     pub(crate) async fn of(
         &self,
         store: &dyn Store,
@@ -72,7 +71,7 @@ impl Audiences {
         let mut rows = members::active(store, room, page_size).await?;
         members::settle(store, room, &mut rows, changed).await?;
         let members: OrdSet<UserId> = rows.into_keys().collect();
-        // Rows may be newer than `head`: chunks folded in later say nothing else than they do.
+        // Rows may be newer than `head`; chunks applied later agree with them.
         let audience = Audience { head, members: members.clone(), used: Instant::now() };
         self.0.insert(room.clone(), audience);
         Ok(members)
@@ -115,8 +114,8 @@ mod tests {
         chunk.with_previous(previous.map(|previous| [previous; 16]))
     }
 
-    /// Whom alice's audience holds after bob has joined and then `next` is observed; `None` once
-    /// it has to be read anew.
+    /// The members in alice's audience after bob has joined and `next` is observed; `None` once it has to be read
+    /// again.
     fn after_observing(next: &Chunk) -> Option<Vec<String>> {
         let room = RoomId::parse("r").unwrap();
         let head = chunk(4, 4, Some(3), "bob").head();

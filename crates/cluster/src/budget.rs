@@ -3,11 +3,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// So many a second, and a burst. On the runtime's clock, which a simulation sets.
+/// A rate per second, with a burst. Uses the runtime's clock, which a simulation controls.
 pub(crate) struct Budget {
     each: Duration,
     burst: Duration,
-    /// When the next one would be due if they came evenly.
+    /// When the next one would be due if they were evenly spaced.
     next: Mutex<Option<Instant>>,
 }
 
@@ -17,7 +17,7 @@ impl Budget {
         Self { each, burst: each * burst, next: Mutex::default() }
     }
 
-    /// Waits for one.
+    /// Waits for a permit.
     pub(crate) async fn take(&self) {
         let due = self.reserve(true);
         if let Some(due) = due {
@@ -25,7 +25,7 @@ impl Budget {
         }
     }
 
-    /// Takes one if it is there now.
+    /// Takes a permit if one is available now.
     pub(crate) fn try_take(&self) -> bool {
         self.reserve(false).is_some()
     }

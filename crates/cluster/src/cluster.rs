@@ -27,48 +27,48 @@ pub struct Cluster {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) audiences: Audiences,
-    /// Rooms that were written here lately or could not be published.
+    /// Rooms that were written here recently or could not be published.
     pub(crate) written: Map<RoomId, Written>,
     pub(crate) health: watch::Receiver<Health>,
-    /// Reads of the store that are spent on looking for what was missed.
+    /// Store reads for recovery.
     pub(crate) reads: Budget,
-    /// Rooms that are followed up at the same time.
+    /// Rooms followed up concurrently.
     pub(crate) hints: Places,
     pub(crate) follow_ups: FollowUps,
-    /// Rooms and users that are compared with the store at the same time.
+    /// Rooms and users compared with the store concurrently.
     pub(crate) comparing: Places,
-    /// Rooms that are announced again at the same time.
+    /// Rooms announced again concurrently.
     pub(crate) announcing: Places,
     pub(crate) missed: Missed,
-    /// Users who came or went while the registry was out of reach.
+    /// Users whose presence changed while the registry was unreachable.
     pub(crate) unreported: Mutex<BTreeSet<UserId>>,
     pub(crate) unsettled: Unsettled,
     /// Whether other nodes reach the registry and this one does not.
     pub(crate) alone: watch::Sender<bool>,
-    /// How long a node that is alone in being cut off keeps its sessions.
+    /// How long an isolated node keeps its sessions.
     pub(crate) isolation: Duration,
-    /// How long someone whose node is gone counts as online.
+    /// How long a user whose node is gone counts as online.
     pub(crate) presence_grace: Duration,
-    /// How long a node that is lost may go on writing.
+    /// How long a lost node may continue to write.
     pub(crate) lost_node_writes: Duration,
     pub(crate) sizes: &'static Sizes,
 }
 
-/// How fast a node looks after others, and they after it.
+/// Timing of recovery and departure.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// Reads of the store that are spent on looking for what was missed.
+    /// Store reads per second for recovery.
     pub reads_per_second: u32,
-    /// How long a node that is alone in being cut off keeps its sessions.
+    /// How long an isolated node keeps its sessions.
     pub isolation: Duration,
-    /// Over which time a node that ends spreads the reconnects of its sessions.
+    /// The time over which a node that shuts down spreads its sessions' reconnects.
     pub reconnect_spread: Duration,
-    /// How long someone whose node is gone counts as online.
+    /// How long a user whose node is gone counts as online.
     pub presence_grace: Duration,
 }
 
 impl Cluster {
-    /// A node that publishes what it commits to the nodes of `registry`.
+    /// Creates a node that publishes its commits to the nodes of `registry`.
     pub fn new(
         registry: Arc<dyn Registry>,
         store: Arc<dyn Store>,
@@ -100,13 +100,13 @@ impl Cluster {
         }
     }
 
-    /// Whether other nodes reach the registry and this one does not, and each change.
+    /// Whether other nodes reach the registry and this one does not, with notifications of changes.
     pub fn alone(&self) -> watch::Receiver<bool> {
         self.alone.subscribe()
     }
 
-    /// Notes what became of telling other nodes of `room`. Returns whether more users wait to be
-    /// told than are remembered.
+    /// Records the outcome of publishing `room`. Returns whether more unpublished users are pending than can be
+    /// remembered.
     pub(crate) fn note_written(&self, room: &RoomId, note: impl FnOnce(&mut Written)) -> bool {
         let mut written =
             self.written.entry(room.clone()).or_insert_with(|| Written { at: Instant::now(), untold: None });
@@ -119,16 +119,15 @@ impl Cluster {
         *self.health.borrow() == Health::Away
     }
 
-    /// Drops what was not used for a while.
+    /// Drops entries that were not used for a while.
     pub fn trim(&self) {
         self.audiences.trim();
         self.written.retain(|_, written| written.untold.is_some() || written.at.elapsed() < WRITTEN_KEPT);
     }
 
-    /// The room, if `user` is a member of it as far as this node knows (see [`Hub::as_member`]) and
-    /// it is known here up to `seq`. Further on it may have reached the client by way of another
-    /// node: that is for the store to say. So is a room in which something may have been missed and
-    /// that could not be compared with the store since.
+    /// The room, if `user` is a member as far as this node knows (see [`Hub::as_member`]) and it is known here up to
+    /// `seq`. A later seq may have reached the client through another node and is left to the store. So is a room
+    /// that may have missed hints and has not been compared with the store since.
     pub fn known_room(&self, user: &UserId, room: &RoomId, seq: u64) -> Option<SignalRoom> {
         if self.missed.uncompared.contains_room(room) {
             return None;

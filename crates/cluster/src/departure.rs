@@ -8,28 +8,27 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits::{DRAIN_GRACE, LEAVE_SLACK};
 
-/// Sends sessions to other nodes: for good when the node ends, and for a while when only this
-/// node is cut off from the registry. Clones are of the same node.
+/// Sends sessions to other nodes: for good on shutdown, temporarily while only this node is cut off from the
+/// registry. Clones refer to the same node.
 #[derive(Clone)]
 pub struct Departure(Arc<Shared>);
 
 struct Shared {
     shutdown: CancellationToken,
-    /// How long sessions take to leave.
+    /// How long it takes for sessions to leave.
     takes: Duration,
     state: watch::Sender<State>,
-    /// The same, to be asked for each command.
+    /// The same as an atomic, read for each command.
     has_departed: AtomicBool,
 }
 
 struct State {
-    /// Sends away those who are here.
+    /// Makes the current sessions leave.
     leave: CancellationToken,
     since: Option<Instant>,
 }
 
-/// How long after it was told to leave a session may still send, where reconnects are spread over
-/// `spread`.
+/// How long after being told to leave a session may still send, if reconnects are spread over `spread`.
 pub(crate) fn takes(spread: Duration) -> Duration {
     spread + LEAVE_SLACK + DRAIN_GRACE
 }
@@ -42,19 +41,19 @@ impl Departure {
         Self(Arc::new(Shared { shutdown, takes, state: watch::Sender::new(state), has_departed }))
     }
 
-    /// A token that is cancelled when whoever holds it is to go to another node.
+    /// A token that is cancelled when its holder has to move to another node.
     pub fn token(&self) -> CancellationToken {
         self.0.state.borrow().leave.child_token()
     }
 
-    /// Waits until new clients are to go elsewhere, or no more.
+    /// Waits until new clients are to be refused, or accepted again.
     pub async fn wait_for(&self, departed: bool) {
         let mut state = self.0.state.subscribe();
         // The sender lives as long as this.
         let _ = state.wait_for(|state| state.since.is_some() == departed).await;
     }
 
-    /// Sends everyone away, and those who come, until [`Self::end`]. Returns whether that is new.
+    /// Sends current and new sessions away until [`Self::end`]. Returns whether this is a change.
     pub(crate) fn begin(&self) -> bool {
         self.0.state.send_if_modified(|state| {
             let begins = state.since.is_none();
@@ -67,7 +66,7 @@ impl Departure {
         })
     }
 
-    /// Takes clients again. Returns whether that is new.
+    /// Accepts clients again. Returns whether this is a change.
     pub(crate) fn end(&self) -> bool {
         self.0.state.send_if_modified(|state| {
             let ends = state.since.take().is_some();
@@ -79,13 +78,13 @@ impl Departure {
         })
     }
 
-    /// Whether everyone has had the time to leave.
+    /// Whether all sessions have had the time to leave.
     pub fn is_complete(&self) -> bool {
         let has_departed = self.0.has_departed.load(Ordering::Acquire);
         has_departed && self.0.state.borrow().since.is_some_and(|since| since.elapsed() >= self.0.takes)
     }
 
-    /// Cancelled when the node ends.
+    /// Cancelled on shutdown.
     pub fn shutdown(&self) -> &CancellationToken {
         &self.0.shutdown
     }

@@ -1,4 +1,4 @@
-//! What nodes tell each other (`proto/cluster/cluster.proto`), as bytes.
+//! Encoding of messages between nodes (`proto/cluster/cluster.proto`).
 use bytes::Bytes;
 use parlance_core::{Chunk, RoomId, UserId};
 use parlance_delivery::SharedFrame;
@@ -10,12 +10,12 @@ use prost::Message;
 
 use parlance_hub::{SignalTarget, Terms};
 
-/// `content` in an envelope.
+/// Encodes `content` in an envelope.
 pub fn encode(content: Content) -> Bytes {
     Envelope { content: Some(content) }.encode_to_vec().into()
 }
 
-/// `None` for what a later version says.
+/// `None` for content of a later version.
 pub(crate) fn decode(payload: Bytes) -> Option<Content> {
     Envelope::decode(payload).ok()?.content
 }
@@ -43,7 +43,7 @@ pub(crate) fn head_hint<'a>(
     HeadHint { room_id, head_seq, user_ids: users.map(|user| user.as_str().to_owned()).collect() }
 }
 
-/// Where a room is by a chunk that is not to be believed, or cannot be interpreted: then anywhere.
+/// The head after a chunk that is not trusted or cannot be decoded; without a chunk, unknown.
 pub(crate) fn head_after(room_id: String, chunk: Option<&Chunk>) -> HeadHint {
     let head = chunk.map_or(u64::MAX, |chunk| chunk.head().seq());
     head_hint(room_id, head, chunk.into_iter().flat_map(Chunk::concerned))

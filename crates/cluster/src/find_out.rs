@@ -9,9 +9,9 @@ use crate::cluster::Cluster;
 use crate::limits::{FIND_OUT_BACKOFF, FIND_OUT_FOR};
 
 impl Cluster {
-    /// Finds out what became of an append whose outcome the store did not report; its sender may never
-    /// repeat it. Reads the room until a chunk begins at `first_seq` or the append can no longer land, and
-    /// delivers and announces what it finds. At `shutdown` it reads once more and ends.
+    /// Determines the outcome of an append that the store did not report; its sender may never retry. Reads the room
+    /// until a chunk begins at `first_seq` or the append can no longer be applied, and delivers and announces what it
+    /// finds. On `shutdown` it reads once more and ends.
     pub async fn find_out(self: Arc<Self>, room: RoomId, first_seq: u64, shutdown: CancellationToken) {
         let watch = self.unsettled.begin(&room);
         let begun = Instant::now();
@@ -36,7 +36,7 @@ impl Cluster {
             let ends = match self.announce_stored(&room, announced).await {
                 Ok(head) => {
                     announced = Some(head);
-                    // The key of a chunk is written once: what stands there settles it.
+                    // The key of a chunk is written once: an existing chunk settles the outcome.
                     head >= first_seq || now >= late_until
                 }
                 Err(error) => {
@@ -54,7 +54,7 @@ impl Cluster {
             }
         };
         if !is_there {
-            // It was never created: nobody is to be told of anything.
+            // It was never created: there is nothing to announce.
             self.written.remove(&room);
         }
         self.unsettled.end(&room, watch);

@@ -5,14 +5,13 @@ use parlance_core::RoomId;
 use parlance_proto::cluster::v1::HeadHint;
 use parlance_runtime::map::Map;
 
-/// Rooms that are followed up on the word that they have gone on, one at a time each: a room that
-/// cannot be read takes no more than one place, however many hints of it arrive. With what was said
-/// of them meanwhile.
+/// Rooms that are read because of a hint, one read at a time per room: an unreadable room takes only one place,
+/// however many hints arrive. Hints that arrive meanwhile are merged.
 #[derive(Default)]
 pub(crate) struct FollowUps(Map<RoomId, Option<HeadHint>>);
 
 impl FollowUps {
-    /// Whether `hint` begins a follow-up. Otherwise the one under way takes it along.
+    /// Whether `hint` starts a follow-up. Otherwise the one in progress includes it.
     pub(crate) fn begin(&self, room: &RoomId, hint: &HeadHint) -> bool {
         match self.0.entry(room.clone()) {
             Entry::Vacant(vacant) => {
@@ -29,7 +28,7 @@ impl FollowUps {
         }
     }
 
-    /// What was said of `room` since, which is to be looked at now. `None` ends the follow-up.
+    /// The merged hints for `room` to follow up now. `None` ends the follow-up.
     pub(crate) fn next(&self, room: &RoomId) -> Option<HeadHint> {
         let Entry::Occupied(mut occupied) = self.0.entry(room.clone()) else { return None };
         let waiting = occupied.get_mut().take();
@@ -40,7 +39,7 @@ impl FollowUps {
     }
 }
 
-/// Ends a follow-up that panics: its room would never be looked at again.
+/// Ends a follow-up that panics; its room would otherwise never be read again.
 pub(crate) struct EndsWithPanic<'a>(pub(crate) &'a FollowUps, pub(crate) &'a RoomId);
 
 impl Drop for EndsWithPanic<'_> {
@@ -51,7 +50,7 @@ impl Drop for EndsWithPanic<'_> {
     }
 }
 
-/// The furthest head, and everyone whose membership may have changed.
+/// The furthest head, and all users whose membership may have changed.
 fn merge(waiting: &mut HeadHint, hint: &HeadHint) {
     waiting.head_seq = waiting.head_seq.max(hint.head_seq);
     let known: BTreeSet<&String> = waiting.user_ids.iter().collect();

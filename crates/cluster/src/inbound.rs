@@ -21,8 +21,7 @@ use crate::follow_ups::EndsWithPanic;
 use crate::uncompared::Target;
 
 impl Cluster {
-    /// Takes what reaches this node, until `shutdown` or the end of `notices`. What is for a room is
-    /// handed to `rooms`.
+    /// Handles incoming notices until `shutdown` or the end of `notices`. Messages for a room are passed to `rooms`.
     pub async fn receive(
         self: Arc<Self>,
         rooms: impl RoomCommands,
@@ -48,7 +47,7 @@ impl Cluster {
                     }
                 }
                 Some(Notice::Missed) => self.look_for_missed("missed", None),
-                // Cut off it goes on writing, without telling anyone, until its clients have left.
+                // While cut off it continues to write, without publishing, until its clients have left.
                 Some(Notice::NodeLost(node)) => {
                     tracing::warn!(%node, "a node is gone");
                     self.look_for_missed("node_lost", Some(self.lost_node_writes));
@@ -65,7 +64,7 @@ impl Cluster {
             Content::Chunk(hint) => {
                 let Ok(room) = RoomId::parse(&hint.room_id) else { return };
                 let Some(chunk) = hint.chunk.as_ref().and_then(stored::chunk_from) else {
-                    // It may be of a later version: the store knows.
+                    // It may be from a later version: read the store.
                     return self.follow_up(tasks, envelope::head_after(hint.room_id, None));
                 };
                 self.audiences.observe(&room, &chunk);
@@ -84,17 +83,17 @@ impl Cluster {
         }
     }
 
-    /// Takes hints only: commands of a node that may be of another fleet are not carried out, and
-    /// their answers not believed.
+    /// Only uses hints: commands of a node that may belong to another fleet are not carried out, and its answers not
+    /// trusted.
     fn take_unverified(self: &Arc<Self>, rooms: &impl RoomCommands, tasks: &TaskTracker, content: Content) {
         match content {
-            // Where the room is by now, the store says.
+            // The store has the room's actual head.
             Content::Chunk(hint) => {
                 let chunk = hint.chunk.as_ref().and_then(stored::chunk_from);
                 self.follow_up(tasks, envelope::head_after(hint.room_id, chunk.as_ref()));
             }
             Content::Head(_) => self.take(rooms, tasks, content),
-            // Clients take it for the server's word.
+            // Clients trust signals as coming from the server.
             Content::Signal(_) => metrics::counter!("parlance_signals_unverified_total").increment(1),
             Content::Forward(_) | Content::Forwarded(_) | Content::Contended(_) => {
                 metrics::counter!("parlance_commands_unverified_total").increment(1);
@@ -103,7 +102,7 @@ impl Cluster {
         }
     }
 
-    /// Looks at the room of `hint`, one look at a time for each room.
+    /// Follows up the room of `hint`, one read at a time per room.
     fn follow_up(self: &Arc<Self>, tasks: &TaskTracker, hint: HeadHint) {
         let Ok(room) = RoomId::parse(&hint.room_id) else { return };
         if !self.follow_ups.begin(&room, &hint) {
@@ -114,7 +113,7 @@ impl Cluster {
             let _ends = EndsWithPanic(&cluster.follow_ups, &room);
             let mut hint = Some(hint);
             while let Some(said) = hint {
-                // A few rooms at a time; the others wait, and may find it done.
+                // A few rooms at a time; others wait, and may then have nothing left to do.
                 let users = cluster.users_here(&said);
                 let read = cluster.hints.run(cluster.read_head(&room, said.head_seq, &users)).await;
                 if let Err(error) = read {
@@ -130,13 +129,13 @@ impl Cluster {
         });
     }
 
-    /// The users of `hint` who are here.
+    /// The users of `hint` that are here.
     fn users_here(&self, hint: &HeadHint) -> Vec<UserId> {
         let users = hint.user_ids.iter().filter_map(|user| UserId::parse(user).ok());
         users.filter(|user| self.hub.is_here(user)).collect()
     }
 
-    /// A room is said to be further than it is known here: reads where it is.
+    /// Reads the head of a room that is reported to be further than it is known here.
     async fn read_head(&self, room: &RoomId, head: u64, here: &[UserId]) -> Result<(), StoreError> {
         if let Some(feed) = self.hub.feed(room)
             && feed.known().is_none_or(|known| known.head < head)
@@ -175,7 +174,7 @@ impl Cluster {
     }
 }
 
-/// The frame of a hint. Events, gaps and answers are for the sessions alone to make.
+/// The frame of a hint. Events, gaps and replies are only created by sessions.
 fn signal_of(hint: &SignalHint) -> Option<SharedFrame> {
     let frame = SharedFrame::from_encoded(&hint.frame);
     let is_signal = matches!(frame.decode_frame(), Ok(ServerFrame { frame: Some(Frame::Signal(_)) }));

@@ -1,8 +1,8 @@
-//! Telling an outage of the registry from one that concerns this node alone.
+//! Distinguishes a registry outage from isolation of this node.
 //!
-//! Nodes that reach the registry change a note in the store again and again. One that does not
-//! watches it: while it changes, others are connected, and clients are better off with them. If
-//! nobody changes it, the registry is away for all, and there is nowhere better to go.
+//! Nodes that reach the registry keep changing a note in the store. A node that does not watches it: while the note
+//! changes, others are connected, and clients are better off with them. If it does not change, the registry is down
+//! for everyone, and there is no better node.
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,23 +15,23 @@ use crate::cluster::Cluster;
 use crate::departure::Departure;
 use crate::limits::{NOTE_EVERY, NOTES_IN_ISOLATION, QUIET_LOOKS};
 
-/// What a node that is cut off has seen of the note.
+/// What an isolated node has seen of the note.
 #[derive(Debug, Default)]
 struct Watched {
     note: Option<String>,
     changes: u32,
-    /// Looks since it changed.
+    /// Reads since it changed.
     quiet: u32,
 }
 
 impl Watched {
-    /// A node that has just noticed that it is cut off, and has read `note`.
+    /// The state of a node that has just noticed that it is cut off, and has read `note`.
     fn from(note: Option<String>) -> Self {
         Self { note, ..Self::default() }
     }
 
-    /// Returns whether other nodes reach the registry, now that the note is `note`. One change may
-    /// be of a node that has not noticed the outage yet.
+    /// Returns whether other nodes reach the registry, given the current `note`. A single change may be from a node
+    /// that has not noticed the outage yet.
     fn look(&mut self, note: Option<String>) -> bool {
         if self.note == note {
             self.quiet += 1;
@@ -47,8 +47,8 @@ impl Watched {
 }
 
 impl Cluster {
-    /// Sends sessions to other nodes while those are connected to the registry and this node has
-    /// been cut off for longer than they look for what it writes.
+    /// Sends sessions to other nodes while those are connected to the registry and this node has been cut off for
+    /// longer than they look for its writes.
     pub async fn watch_isolation(self: Arc<Self>, departure: Departure, end: CancellationToken) {
         let watching = async {
             let mut was_connected = false;
@@ -66,7 +66,7 @@ impl Cluster {
                         never = self.leave_notes(&departure) => match never {},
                     }
                 } else {
-                    // Nobody looks after a node that was never seen.
+                    // Nobody looks for the writes of a node that was never seen.
                     let patience = if was_connected { self.isolation } else { Duration::ZERO };
                     tokio::select! {
                         biased;
@@ -87,7 +87,7 @@ impl Cluster {
         (self.isolation / NOTES_IN_ISOLATION).min(NOTE_EVERY)
     }
 
-    /// Sees to it that the note changes: leaves one where no other node has.
+    /// Keeps the note changing: writes one if no other node has.
     async fn leave_notes(&self, departure: &Departure) -> Infallible {
         let mut tick = interval(self.note_every());
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -101,7 +101,7 @@ impl Cluster {
                     continue;
                 }
             };
-            // A node that ends is nobody to go to.
+            // A node that is shutting down is no destination for clients.
             if found != seen || self.is_away() || departure.shutdown().is_cancelled() {
                 seen = found;
                 continue;
@@ -149,7 +149,7 @@ impl Cluster {
 mod tests {
     use super::*;
 
-    /// The verdict after each look at a note, after a first one at "0".
+    /// The result after each read of a note, after a first one of "0".
     fn looks(notes: &[&str]) -> Vec<bool> {
         let mut watched = Watched::from(Some("0".to_owned()));
         notes.iter().map(|note| watched.look(Some((*note).to_owned()))).collect()

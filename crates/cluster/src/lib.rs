@@ -1,11 +1,10 @@
-//! This node among others: what it publishes of what it commits, what reaches it, and
-//! how it finds out what has not.
+//! This node in the cluster: publishing its commits, receiving those of others, and detecting what was missed.
 //!
-//! Nothing here is needed for a message to be safe: other nodes are told so that they
-//! need not look. Whenever telling may have failed, they look ([`Cluster::recover`]).
+//! Durability never depends on this crate: hints only save other nodes from polling. Whenever a hint may have been
+//! lost, they read the store ([`Cluster::recover`]).
 //!
-//! Knows the store, the registry and the hub. What other nodes ask to be decided goes to whoever
-//! implements [`RoomCommands`]. Knows nothing of the actors that decide, or of sessions.
+//! Depends on the store, the registry and the hub. Commands from other nodes go to an implementation of
+//! [`RoomCommands`]. Does not depend on room actors or sessions.
 #![warn(missing_docs)]
 
 mod announce;

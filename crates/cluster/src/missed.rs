@@ -11,7 +11,7 @@ use crate::uncompared::Uncompared;
 pub(crate) struct Missed {
     pub(crate) state: Mutex<MissedState>,
     pub(crate) wake: Notify,
-    /// Something was committed that others could not be told.
+    /// Signalled when a commit could not be published.
     pub(crate) unpublished: Notify,
     /// Rooms and users still to be compared with the store in this round.
     pub(crate) left: AtomicUsize,
@@ -20,16 +20,16 @@ pub(crate) struct Missed {
 
 #[derive(Default)]
 pub(crate) struct MissedState {
-    /// Counts what may have made hints go missing.
+    /// Counts events that may have lost hints.
     pub(crate) asked: u64,
-    /// When it last did.
+    /// The time of the last one.
     pub(crate) asked_at: Option<Instant>,
-    /// The count up to which a whole round has been made since.
+    /// The count covered by the last complete round.
     pub(crate) done: u64,
-    /// A node that was lost may still be writing: look again until then.
+    /// A lost node may still be writing: look again until then.
     pub(crate) again_until: Option<Instant>,
-    /// Since when publishing has failed, until everything is published or others are informed.
+    /// Since when publishing has failed, until everything is published or others are notified.
     pub(crate) unpublished_since: Option<Instant>,
-    /// The last round was cut short: the next one is not.
+    /// The last round was cut short: the next one must not be.
     pub(crate) cut_short: bool,
 }

@@ -5,8 +5,8 @@ use tokio::time::timeout;
 
 use crate::limits::STALLED_AFTER;
 
-/// Limits how much work runs at the same time. Work that takes longer than [`STALLED_AFTER`] gives its
-/// place to other work and goes on in one of the places for stalled work, once one of these is free.
+/// Limits concurrent work. Work that takes longer than [`STALLED_AFTER`] yields its place to other work and continues
+/// in a place for stalled work once one is free.
 pub(crate) struct Places {
     prompt: Semaphore,
     stalled: Semaphore,
@@ -17,7 +17,7 @@ impl Places {
         Self { prompt: Semaphore::new(prompt), stalled: Semaphore::new(stalled) }
     }
 
-    /// Does `work` once there is a place.
+    /// Runs `work` once there is a place.
     pub(crate) async fn run<T>(&self, work: impl Future<Output = T>) -> T {
         let prompt = self.prompt.acquire().await;
         let mut work = pin!(work);
@@ -59,7 +59,7 @@ mod tests {
         tokio::task::yield_now().await;
         let asked = Instant::now();
         places.run(async {}).await;
-        // Two by two they have hung long enough, but the fourth keeps its place.
+        // The first ones have stalled in pairs, but the fourth keeps its place.
         assert_eq!(asked.elapsed(), 2 * STALLED_AFTER);
         places.run(async {}).await;
         assert_eq!(asked.elapsed(), 2 * STALLED_AFTER);

@@ -1,5 +1,5 @@
-//! Presence of users whose node is gone, or was taken for gone: the node that removes their
-//! registrations reports them.
+//! Presence of users whose node is gone or was considered gone: the node that removes their registrations reports
+//! them.
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -19,8 +19,8 @@ use crate::limits::{GONE_AT_ONCE, PRESENCE_ROOMS, USERS_AT_ONCE};
 use crate::signal_room::SignalRoom;
 
 impl Cluster {
-    /// Tells those who share one of `rooms` with `user` that they came or went. If the opposite has become
-    /// true meanwhile, tells them that too: another node may have sent it before this.
+    /// Signals to everyone who shares one of `rooms` with `user` that they came online or went offline. If the
+    /// opposite has become true meanwhile, signals that too: another node may have sent it before this.
     pub async fn signal_presence(&self, user: &UserId, online: bool, rooms: &[SignalRoom]) {
         self.signal_once(user, online, rooms).await;
         let is_certain = online && self.hub.has_session(user);
@@ -35,7 +35,7 @@ impl Cluster {
         self.signal(rooms, &frame, Some(user)).await;
     }
 
-    /// Tells others that `users` are offline, if they do not come back within the grace.
+    /// Signals that `users` are offline, unless they come back within the grace period.
     pub(crate) fn report_gone(
         self: &Arc<Self>,
         users: Vec<UserId>,
@@ -51,7 +51,7 @@ impl Cluster {
         tasks.spawn(end.clone().run_until_cancelled_owned(reporting));
     }
 
-    /// Tells others that the users here are online: they may have been told that they are not.
+    /// Signals that the users here are online, which others may have reported as offline.
     pub(crate) fn report_here(self: &Arc<Self>, tasks: &TaskTracker, end: &CancellationToken) {
         let cluster = self.clone();
         let reporting = async move { cluster.report_each(cluster.hub.users(), true).await };
@@ -74,8 +74,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// The registry was out of reach when `user` came or went. Reports whether they are online once it
-    /// is back: other nodes were out of reach too, and the user may be online there.
+    /// The registry was unreachable when the presence of `user` changed. Reports whether they are online once it is
+    /// back: other nodes were cut off too, and the user may be online there.
     pub fn report_after_outage(self: &Arc<Self>, user: UserId, tasks: &TaskTracker, end: &CancellationToken) {
         let mut unreported = self.unreported.lock().unwrap_or_else(PoisonError::into_inner);
         let is_waited_for = !unreported.is_empty();
@@ -89,7 +89,7 @@ impl Cluster {
     }
 
     async fn report_unreported(&self) {
-        // Until the registry is healthy it may still hold registrations that have ended here.
+        // Until the registry is healthy it may hold registrations that have already ended here.
         if self.registry_back().await.is_none() {
             return;
         }
@@ -104,7 +104,7 @@ impl Cluster {
         }
     }
 
-    /// Those of `users` who are nowhere, once that can be asked.
+    /// Those of `users` who are not online anywhere, once the registry can answer.
     async fn offline(&self, users: Vec<UserId>) -> Vec<UserId> {
         let Some(online) = self.online_once_reachable(&users).await else { return Vec::new() };
         let offline = users.into_iter().zip(online).filter(|(_, online)| !online);
@@ -120,10 +120,10 @@ impl Cluster {
         }
     }
 
-    /// Waits a second, and on while the registry is away. `None` if it ends first.
+    /// Waits a second, and longer while the registry is unavailable. `None` on shutdown.
     async fn registry_back(&self) -> Option<()> {
         sleep(Duration::from_secs(1)).await;
-        // A watch wakes those who wait for it in any order; this waits with the clock.
+        // A watch wakes its waiters in any order; this depends only on the clock.
         while self.is_away() {
             if self.health.has_changed().is_err() {
                 return None;
@@ -133,7 +133,7 @@ impl Cluster {
         Some(())
     }
 
-    /// The rooms that hear of the presence of `user`, with their members at hand.
+    /// The rooms that are notified of the presence of `user`, with their known members.
     async fn rooms_to_tell(&self, user: &UserId) -> Result<Vec<SignalRoom>, StoreError> {
         let mut rooms = Vec::new();
         let mut after = None;

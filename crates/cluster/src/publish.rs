@@ -18,21 +18,21 @@ use crate::limits::{AUDIENCE_WITHIN, MAX_HINT_BYTES};
 use crate::signal_room::SignalRoom;
 
 impl Cluster {
-    /// A chunk was committed: by this node, or it was read from the store.
+    /// Records a chunk that was committed by this node or read from the store.
     pub fn committed(&self, room: &RoomId, chunk: &Chunk) {
         self.audiences.fold(room, chunk);
     }
 
-    /// Something may have been committed to `room` that nobody was told of. What is published of the
-    /// room next has other nodes read the store, and informs `users`, whose membership it may have changed.
+    /// Records a possible commit to `room` that was not published. The next publish for the room makes other nodes
+    /// read the store, and includes `users`, whose membership it may have changed.
     pub fn may_be_untold(&self, room: &RoomId, users: BTreeSet<UserId>) {
         if self.registry.is_shared() && self.note_written(room, |written| written.not_told(0, users)) {
             self.registry.report_unpublished();
         }
     }
 
-    /// Tells the nodes of the room's members of a chunk that this node has committed.
-    /// What cannot be told now is told later.
+    /// Publishes a chunk committed by this node to the nodes of the room's members. Failed publishes are repeated
+    /// later.
     pub async fn publish(&self, info: &RoomInfo, chunk: &Chunk) {
         if !self.registry.is_shared() {
             return;
@@ -40,7 +40,7 @@ impl Cluster {
         let (room, terms) = (&info.id, Terms::from(info));
         let users = chunk.concerned().cloned().collect();
         if self.written.get(room).is_some_and(|written| written.untold.is_some()) {
-            // It does not continue what they know.
+            // It does not continue the log that they know.
             return self.announce(room, chunk.head(), users).await;
         }
         let mut content = envelope::chunk(room, terms, chunk);
@@ -52,9 +52,8 @@ impl Cluster {
         self.tell_room(room, chunk.head(), users, Author::ThisNode, content).await;
     }
 
-    /// Tells them where a room is: for what was committed before and may not have been
-    /// published. `users` are those whose membership may have changed, beside those who could
-    /// not be told before.
+    /// Publishes a room's head, for earlier commits that may not have been published. `users` are those whose
+    /// membership may have changed, in addition to those remembered.
     pub async fn announce(&self, room: &RoomId, head: Head, mut users: BTreeSet<UserId>) {
         if self.registry.is_shared() {
             if let Some(untold) = self.written.get(room).and_then(|written| written.untold.clone()) {
@@ -87,7 +86,7 @@ impl Cluster {
             Err(Unpublished) => {}
         }
         metrics::counter!("parlance_publishes_failed_total").increment(1);
-        // First noted, then announced again: the task that announces looks for it at once.
+        // Recorded before signalling: the announcing task reads it at once.
         if self.note_written(room, |written| written.not_told(head.seq(), users)) {
             self.registry.report_unpublished();
         }
@@ -130,8 +129,8 @@ impl Cluster {
         Ok(Told::Members)
     }
 
-    /// Tells everyone in `rooms` something of the moment, here and on other nodes, but not
-    /// the sessions of `except`, if given. Rooms that are too large for signals are left out.
+    /// Sends a signal to everyone in `rooms`, here and on other nodes, except to sessions of `except`. Rooms that are
+    /// too large for signals are left out.
     pub async fn signal(&self, rooms: &[SignalRoom], frame: &SharedFrame, except: Option<&UserId>) {
         let ids: Vec<RoomId> = rooms.iter().map(|room| room.room.clone()).collect();
         self.hub.signal(&SignalTarget { rooms: &ids, except, ..SignalTarget::default() }, frame);
@@ -171,8 +170,8 @@ impl Cluster {
             .await;
     }
 
-    /// Reads the members of `room`. A signal is not worth holding up what was missed: `None` where they
-    /// cannot be read, or not now.
+    /// Reads the members of `room`. Signals must not delay recovery: `None` if the members cannot be read, or not
+    /// now.
     async fn signal_audience(&self, room: &SignalRoom) -> Option<OrdSet<UserId>> {
         if !self.reads.try_take() {
             return None;
@@ -193,8 +192,8 @@ impl Cluster {
         }
     }
 
-    /// Sends a signal to all sessions of `user` and of those who share one of `rooms` with them:
-    /// one hint to each node, whose feeds know which sessions are in the rooms. Reads nothing.
+    /// Sends a signal to all sessions of `user` and of those who share one of `rooms` with them: one hint per node,
+    /// whose feeds know which sessions are in the rooms. Reads nothing.
     pub async fn signal_contacts(&self, user: &UserId, rooms: &[RoomId], frame: &SharedFrame) {
         let users = std::slice::from_ref(user);
         let to = SignalTarget { rooms, users, except: None, in_large_rooms: true };
@@ -206,7 +205,7 @@ impl Cluster {
         let _ = self.tell_all_nodes(encode(envelope::signal(&to, frame))).await;
     }
 
-    /// Sends `payload` to every other node. Fails if it could not be sent to one of them.
+    /// Sends `payload` to every other node. Fails if any send fails.
     async fn tell_all_nodes(&self, payload: Bytes) -> Result<(), Unpublished> {
         let others = self.registry.nodes().into_iter().filter(|node| node != self.registry.node());
         let told = stream::iter(others)
@@ -220,24 +219,24 @@ impl Cluster {
     }
 }
 
-/// Who wrote what is told.
+/// Who wrote the published chunk.
 #[derive(Clone, Copy, PartialEq)]
 enum Author {
-    /// This node: all of it can be read.
+    /// This node: all of it is visible.
     ThisNode,
-    /// Maybe another node, whose write may be half visible.
+    /// Possibly another node, whose write may be half visible.
     MaybeAnother,
 }
 
-/// Who was told of a room.
+/// Who was notified about a room.
 enum Told {
-    /// The nodes of its members, as the registry says now.
+    /// The nodes of its members, according to the registry.
     Members,
-    /// All nodes that are known here, as of a second or so ago: there may be newer ones.
+    /// All nodes known here, as of about a second ago: there may be newer ones.
     KnownNodes,
 }
 
-/// Not everyone was told.
+/// Not everyone was notified.
 struct Unpublished;
 
 impl From<parlance_registry::RegistryError> for Unpublished {

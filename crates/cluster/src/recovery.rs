@@ -1,8 +1,7 @@
-//! Finding what nobody told: one way for every trouble with the registry.
+//! Finding missed hints: one procedure for every registry failure.
 //!
-//! After it, and again and again while it lasts, the rooms and users of this node are
-//! compared with the store: most recently active rooms first, so many reads a second. One that cannot
-//! be compared is tried again by itself.
+//! After a failure, and repeatedly while it lasts, the rooms and users of this node are compared with the store, most
+//! recently active rooms first, at a limited rate. One that cannot be compared is retried on its own.
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
@@ -20,18 +19,17 @@ use crate::limits::{COMPARED_WITHIN, RECOVERY_AGAIN};
 use crate::missed::MissedState;
 use crate::uncompared::Target;
 
-/// How far a node is with finding what it missed.
+/// The progress of recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovery {
-    /// Nothing that was published lately may be missing here, in no room.
+    /// Nothing published recently may be missing here, in any room.
     pub settled: bool,
-    /// Rooms and users that are still to be compared with the store, those that could not be among
-    /// them.
+    /// Rooms and users still to be compared with the store, including failed ones.
     pub left: usize,
 }
 
 impl Cluster {
-    /// Hints may have gone missing until now, and for `again` may go on to.
+    /// Hints may have been lost until now, and for `again` may still be.
     pub(crate) fn look_for_missed(&self, cause: &'static str, again: Option<Duration>) {
         metrics::counter!("parlance_recoveries_total", "cause" => cause).increment(1);
         let mut missed = self.missed();
@@ -44,7 +42,7 @@ impl Cluster {
         self.missed.wake.notify_one();
     }
 
-    /// How far this node is with finding what it was not told.
+    /// The progress of this node's recovery.
     pub fn recovery(&self) -> Recovery {
         let missed = self.missed();
         let failed = self.missed.uncompared.len();
@@ -52,7 +50,7 @@ impl Cluster {
         Recovery { settled, left: self.missed.left.load(Ordering::Relaxed) + failed }
     }
 
-    /// Looks for what was missed whenever something may have been.
+    /// Recovers whenever hints may have been lost.
     pub async fn recover(self: Arc<Self>, shutdown: CancellationToken) {
         let rounds = async {
             loop {
@@ -75,7 +73,7 @@ impl Cluster {
         }
     }
 
-    /// Compares what could not be compared, each by itself: those that hang hold up no others.
+    /// Retries failed comparisons, each on its own: a hanging one does not delay others.
     async fn retry_uncompared(&self) {
         let mut running = FuturesUnordered::new();
         loop {
@@ -102,7 +100,7 @@ impl Cluster {
                 return;
             }
             if self.is_away() || again {
-                // Not at once: the round before may have had nothing to do.
+                // Not at once: the previous round may have had nothing to do.
                 let _ = timeout(RECOVERY_AGAIN, self.missed.wake.notified()).await;
                 return;
             }
@@ -111,7 +109,7 @@ impl Cluster {
                 () = self.missed.wake.notified() => {}
                 changed = health.changed() => {
                     if changed.is_err() {
-                        // The registry is closed: so are we, soon.
+                        // The registry is closed: this node is shutting down.
                         std::future::pending::<()>().await;
                     }
                 }
@@ -119,9 +117,9 @@ impl Cluster {
         }
     }
 
-    /// One comparison of everything here with the store. Returns whether it was complete. New trouble
-    /// restarts it with the most active rooms, but never twice in a row: lasting trouble must not
-    /// keep the least active rooms from being compared.
+    /// Compares everything here with the store once. Returns whether it was complete. New trouble restarts the round
+    /// with the most active rooms, but never twice in a row: lasting trouble must not keep the least active rooms
+    /// from being compared.
     async fn round(&self, asked: u64) -> bool {
         let announced = async {
             if !self.is_away() {
@@ -136,7 +134,7 @@ impl Cluster {
     async fn compare(&self, asked: u64) -> bool {
         let mut rooms = self.hub.rooms_by_activity();
         if let Some(asked_at) = self.missed().asked_at {
-            // Those that were heard of since are most likely whole.
+            // Rooms with deliveries since then are most likely complete.
             rooms.sort_by_key(|room| room.last_delivery().is_some_and(|at| at > asked_at));
         }
         let rooms: Vec<_> = rooms.iter().map(|feed| Target::Room(feed.room().clone())).collect();
@@ -158,18 +156,18 @@ impl Cluster {
         self.goes_on(asked)
     }
 
-    /// Whether a round goes on that began when this was asked.
+    /// Whether a round that began at this count may continue.
     fn goes_on(&self, asked: u64) -> bool {
         let missed = self.missed();
         missed.cut_short || missed.asked == asked
     }
 
-    /// Compares some at a time, until there is new trouble. Returns how many failed.
+    /// Compares a few at a time, until there is new trouble. Returns how many failed.
     async fn compare_each(&self, asked: u64, all: Vec<Target>) -> usize {
         stream::iter(all)
             .take_while(|_| std::future::ready(self.goes_on(asked)))
             .map(|target| self.compare_one(target))
-            // Of these, few are under way: see `Cluster::comparing`.
+            // Only a few of them run at once: see `Cluster::comparing`.
             .buffer_unordered(self.sizes.recovery_concurrency + self.sizes.stalled_hints)
             .fold(0, |all_failed, failed| {
                 self.missed.left.fetch_sub(1, Ordering::Relaxed);
@@ -178,8 +176,8 @@ impl Cluster {
             .await
     }
 
-    /// Compares one with the store, if anybody is there who might have missed something. Returns
-    /// whether that failed and had not before.
+    /// Compares one with the store, if any session here might have missed something. Returns whether it failed for
+    /// the first time.
     async fn compare_one(&self, target: Target) -> bool {
         let comparing = async {
             match &target {

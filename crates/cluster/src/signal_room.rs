@@ -1,12 +1,12 @@
 use parlance_core::{Head, RoomId};
 use parlance_store::StoredRoom;
 
-/// A room that a signal is for, as far as its sender knows it.
+/// The target room of a signal, as far as its sender knows it.
 #[derive(Debug, Clone)]
 pub struct SignalRoom {
     /// Its id.
     pub room: RoomId,
-    /// Where it is.
+    /// The room's head.
     pub head: Head,
 }
 

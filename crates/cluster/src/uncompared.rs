@@ -1,5 +1,5 @@
-//! Rooms and users that could not be compared with the store: each is tried again by itself, later and
-//! later, so that one that cannot be read does not have all others compared again.
+//! Rooms and users that could not be compared with the store: each is retried on its own with backoff, so that an
+//! unreadable one does not cause all others to be compared again.
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::limits::COMPARE_BACKOFF;
 
-/// A room or a user here, which is compared with the store.
+/// A room or a user here that is compared with the store.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Target {
     Room(RoomId),
@@ -22,14 +22,14 @@ pub(crate) enum Target {
 struct Entry {
     failures: u32,
     due: Instant,
-    /// Something may have been missed since the last try began.
+    /// Hints may have been lost since the last attempt began.
     is_stale: bool,
 }
 
 #[derive(Default)]
 pub(crate) struct Uncompared {
     entries: Mutex<BTreeMap<Target, Entry>>,
-    /// How many there are, without locking.
+    /// The number of entries, readable without locking.
     count: AtomicUsize,
     wake: Notify,
 }
@@ -43,8 +43,8 @@ impl Uncompared {
         self.len() > 0 && self.entries().contains_key(&Target::Room(room.clone()))
     }
 
-    /// Whether `target` is tried again by itself; then what may have been missed up to now is looked
-    /// for by a try that begins after this.
+    /// Whether `target` is retried on its own; if so, what may have been missed until now is covered by an attempt
+    /// that begins after this.
     pub(crate) fn defers(&self, target: &Target) -> bool {
         if self.len() == 0 {
             return false;
@@ -54,14 +54,14 @@ impl Uncompared {
         entry.map(|entry| entry.is_stale = true).is_some()
     }
 
-    /// Has `target` compared soon, by itself. Trouble that comes again and again does not put it off.
+    /// Schedules a comparison of `target`. Recurring trouble does not postpone it.
     pub(crate) fn defer(&self, target: Target) {
         if !self.defers(&target) {
             self.note(target, false);
         }
     }
 
-    /// Notes what came of comparing `target`. Returns whether it failed and had not before.
+    /// Records the outcome of comparing `target`. Returns whether it failed for the first time.
     pub(crate) fn note(&self, target: Target, compared: bool) -> bool {
         if compared && self.len() == 0 {
             return false;
@@ -85,7 +85,7 @@ impl Uncompared {
         known.is_none()
     }
 
-    /// Waits until some are to be tried again, and begins with that.
+    /// Waits until some are due, and starts retrying them.
     pub(crate) async fn due(&self) -> Vec<Target> {
         loop {
             let now = Instant::now();
@@ -95,7 +95,7 @@ impl Uncompared {
                 let due: Vec<Target> = due
                     .map(|(target, entry)| {
                         entry.is_stale = false;
-                        // Under way until it is noted what came of it.
+                        // In progress until its outcome is recorded.
                         entry.due = now + UNDER_WAY;
                         target.clone()
                     })
@@ -121,7 +121,7 @@ impl Uncompared {
     }
 }
 
-/// Longer than a try takes.
+/// Longer than an attempt takes.
 const UNDER_WAY: Duration = Duration::from_secs(3_600);
 
 fn backoff(failures: u32) -> Duration {
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(uncompared.len(), 0);
     }
 
-    /// The try may have read the store before the write that is missed.
+    /// The attempt may have read the store before the missed write.
     #[tokio::test(start_paused = true)]
     async fn trouble_during_a_try_has_another_one_made() {
         let uncompared = Uncompared::default();

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parlance_core::RoomId;
 use parlance_runtime::map::Map;
 
-/// Rooms with an append whose outcome is unknown, each with the watch that was begun last.
+/// Rooms with an append of unknown outcome, each with its most recent watch.
 #[derive(Default)]
 pub(crate) struct Unsettled {
     rooms: Map<RoomId, u64>,
@@ -11,7 +11,7 @@ pub(crate) struct Unsettled {
 }
 
 impl Unsettled {
-    /// Begins a watch, which replaces the one before it.
+    /// Starts a watch, which replaces the previous one.
     pub(crate) fn begin(&self, room: &RoomId) -> u64 {
         let watch = self.begun.fetch_add(1, Ordering::Relaxed);
         self.rooms.insert(room.clone(), watch);

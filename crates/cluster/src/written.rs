@@ -9,22 +9,22 @@ use crate::limits::NODES_KNOWN_AFTER;
 #[derive(Debug, Clone)]
 pub(crate) struct Written {
     pub(crate) at: Instant,
-    /// What other nodes could not be told.
+    /// What could not be published.
     pub(crate) untold: Option<Untold>,
 }
 
-/// Where a room is, as other nodes do not know.
+/// A room's unpublished state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Untold {
     pub(crate) head: u64,
     /// Users whose membership may have changed. Later chunks are not published to removed users.
     pub(crate) users: BTreeSet<UserId>,
-    /// Since when all nodes that were known then are told of this head.
+    /// Since when all nodes known at that time have been sent this head.
     pub(crate) nodes_told: Option<Instant>,
 }
 
 impl Written {
-    /// Other nodes were told that the room is at `head`, and `users` of their membership.
+    /// Records that other nodes were sent `head`, and the membership changes of `users`.
     pub(crate) fn told(&mut self, head: u64, users: &BTreeSet<UserId>) {
         self.at = Instant::now();
         if let Some(untold) = &mut self.untold {
@@ -43,8 +43,8 @@ impl Written {
         untold.nodes_told = None;
     }
 
-    /// All nodes that are known were told that the room is at `head`. That is enough once it is done again,
-    /// after a time in which a node that was there becomes known.
+    /// Records that all known nodes were sent `head`. This suffices once it is repeated after the time in which a
+    /// running node becomes known.
     pub(crate) fn told_known_nodes(&mut self, head: u64, users: BTreeSet<UserId>) {
         let told = self.untold.as_ref().filter(|untold| untold.head >= head).and_then(|it| it.nodes_told);
         if told.is_some_and(|at| at.elapsed() >= NODES_KNOWN_AFTER) {
@@ -58,7 +58,7 @@ impl Written {
         }
     }
 
-    /// Whether others have to find out for themselves, if this lasts.
+    /// Whether others have to recover on their own if this lasts.
     pub(crate) fn is_untold(&self) -> bool {
         self.untold.as_ref().is_some_and(|untold| untold.nodes_told.is_none())
     }
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(written.untold, None);
     }
 
-    /// A node that has just begun is not known to all others.
+    /// A node that has just started is not known to all others.
     #[tokio::test(start_paused = true)]
     async fn nodes_that_are_known_are_told_twice() {
         let mut written = Written { at: Instant::now(), untold: None };

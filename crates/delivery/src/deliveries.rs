@@ -6,13 +6,13 @@ use tonic::Status;
 
 use crate::{Delivery, SharedFrame, SharedRun};
 
-/// What a session hands out to its client.
+/// What a session delivers to its client.
 pub type Deliveries = Pin<Box<dyn Stream<Item = Result<Delivery, Status>> + Send>>;
 
-/// The same one frame after the other, for a client in the same process.
+/// The same as single frames, for a client in the same process.
 pub struct Frames {
     deliveries: Deliveries,
-    /// Under way, and how many of it are out.
+    /// The current run, and how many of its frames were returned.
     run: Option<(SharedRun, usize)>,
 }
 

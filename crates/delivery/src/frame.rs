@@ -6,13 +6,13 @@ use parlance_proto::error::Failure;
 use parlance_proto::{json, v1};
 use prost::{DecodeError, Message};
 
-/// A server frame that is encoded once, whoever gets it: as protobuf when it is made, in
-/// other forms when the first session asks for them. Cloning shares all of them.
+/// A server frame that is encoded once for all recipients: as protobuf when it is created, in other forms on first
+/// use. Clones share all of them.
 #[derive(Clone)]
 pub struct SharedFrame(Arc<Encoded>);
 
 struct Encoded {
-    /// As a message of gRPC, see [`message`].
+    /// As a gRPC message, see [`message`].
     grpc: Bytes,
     /// The same without the prefix.
     proto: Bytes,
@@ -22,7 +22,7 @@ struct Encoded {
 /// Length of the prefix of a gRPC message: no compression, and the size.
 const PREFIX_BYTES: usize = 5;
 
-/// A message of gRPC, whose content is written by `encode`.
+/// A gRPC message whose content is written by `encode`.
 fn message(size: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let mut message = Vec::with_capacity(PREFIX_BYTES + size);
     message.put_u8(0);
@@ -31,7 +31,7 @@ fn message(size: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     message.into()
 }
 
-/// A form that a door sends frames in, other than as they are.
+/// An encoding that a transport sends frames in.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Form {
     /// Text messages of a WebSocket.
@@ -40,7 +40,7 @@ pub enum Form {
     Binary,
 }
 
-/// What was made of a frame or a run, by [`Form`].
+/// The encodings of a frame or a run, by [`Form`].
 #[derive(Default)]
 struct Forms([OnceLock<Bytes>; 2]);
 
@@ -56,7 +56,7 @@ impl SharedFrame {
         Self::from_message(message(frame.encoded_len(), |bytes| frame.encode_raw(bytes)))
     }
 
-    /// Takes a frame that is encoded already, and keeps a copy: not what it may be a slice of.
+    /// Takes an encoded frame and copies it, so that it does not keep a larger buffer alive.
     pub fn from_encoded(proto: &[u8]) -> Self {
         Self::from_message(message(proto.len(), |bytes| bytes.put_slice(proto)))
     }
@@ -71,7 +71,7 @@ impl SharedFrame {
         Self(Arc::new(Encoded { grpc, proto, forms: Forms::default() }))
     }
 
-    /// The frame as a message of gRPC: a prefix of five bytes and the protobuf.
+    /// The frame as a gRPC message: a prefix of five bytes and the protobuf.
     #[inline]
     pub fn grpc(&self) -> &Bytes {
         &self.0.grpc
@@ -83,8 +83,7 @@ impl SharedFrame {
         &self.0.proto
     }
 
-    /// The frame as canonical proto3 JSON: always valid UTF-8. Made anew with each call; see
-    /// [`Self::in_form`].
+    /// The frame as canonical proto3 JSON: always valid UTF-8. Encodes on each call; see [`Self::in_form`].
     ///
     /// # Errors
     /// Those of [`json::to_json`].
@@ -92,13 +91,13 @@ impl SharedFrame {
         Ok(json::server_frame_to_json(&self.0.proto)?)
     }
 
-    /// The frame as it is sent in `form`: what `make` made of it the first time.
+    /// The frame in `form`, as encoded by `make` on first use.
     #[inline]
     pub fn in_form(&self, form: Form, make: impl FnOnce(&Self) -> Bytes) -> &Bytes {
         self.0.forms.get_or_make(form, || make(self))
     }
 
-    /// Decodes it again.
+    /// Decodes the frame.
     pub fn decode_frame(&self) -> Result<v1::ServerFrame, DecodeError> {
         v1::ServerFrame::decode(self.0.proto.clone())
     }
@@ -122,8 +121,8 @@ impl fmt::Debug for SharedFrame {
     }
 }
 
-/// Frames that were committed together, and mostly go out together: a session that is at
-/// the first of them takes all at once.
+/// Frames that were committed together and are usually sent together: a session that is at the first of them takes
+/// all at once.
 #[derive(Clone)]
 pub struct SharedRun(Arc<Run>);
 
@@ -149,7 +148,7 @@ impl SharedRun {
         &self.0.frames
     }
 
-    /// The run as messages of gRPC.
+    /// The run as gRPC messages.
     #[inline]
     pub fn grpc(&self) -> &Bytes {
         self.0.grpc.get_or_init(|| {
@@ -158,8 +157,7 @@ impl SharedRun {
         })
     }
 
-    /// The run as it is sent in `form`: its frames one after the other, each as `make` made
-    /// it the first time.
+    /// The run in `form`: its frames one after the other, as encoded by `make` on first use.
     #[inline]
     pub fn in_form(&self, form: Form, mut make: impl FnMut(&SharedFrame) -> Bytes) -> &Bytes {
         self.0.forms.get_or_make(form, || {
@@ -170,7 +168,7 @@ impl SharedRun {
     }
 }
 
-/// What a session hands out at a time.
+/// One delivery of a session.
 #[derive(Debug, Clone)]
 pub enum Delivery {
     /// A frame.
@@ -180,7 +178,7 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// As messages of gRPC.
+    /// As gRPC messages.
     #[inline]
     pub fn grpc(&self) -> &Bytes {
         match self {
@@ -189,7 +187,7 @@ impl Delivery {
         }
     }
 
-    /// The frames in it.
+    /// The contained frames.
     #[inline]
     pub fn frames(&self) -> &[SharedFrame] {
         match self {

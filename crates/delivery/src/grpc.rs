@@ -1,8 +1,7 @@
-//! The bodies of gRPC's streams.
+//! The bodies of gRPC streams.
 //!
-//! tonic copies every message of a stream into a buffer of that stream, which stays as
-//! large as the most that ever was in it. What a session hands out is encoded already, and
-//! shared: it goes to HTTP/2 as it is, and an idle stream has no buffer at all.
+//! tonic copies every message of a stream into a per-stream buffer, which keeps its largest size. A session's frames
+//! are already encoded, and shared: they are passed to HTTP/2 unchanged, and an idle stream has no buffer at all.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -25,10 +24,10 @@ use tonic::server::NamedService;
 use crate::Deliveries;
 use crate::limits::GATHER_BYTES;
 
-/// What tonic is given to send.
+/// The empty stream that tonic is given to send.
 pub type Nothing = Empty<Result<v1::ServerFrame, Status>>;
 
-/// In the extensions of a response: what is sent instead.
+/// An extension of the response: what is sent instead.
 #[derive(Clone)]
 struct Opened(Arc<Mutex<Option<Deliveries>>>);
 
@@ -39,18 +38,18 @@ pub fn opened(session: Deliveries) -> tonic::Response<Nothing> {
     response
 }
 
-/// gRPC, and not in the clothes of a browser's request, which is sent in other words.
+/// Whether this is native gRPC, not grpc-web, which has another encoding.
 pub fn is_native(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     kind == b"application/grpc" || kind.starts_with(b"application/grpc+")
 }
 
-/// One of tonic's servers; what its streams hand out is sent from here.
+/// Wraps a tonic server; the bodies of its streams are sent from here.
 #[derive(Clone)]
 pub struct Streaming<S>(S);
 
 impl<S> Streaming<S> {
-    /// Sends what the streams of `server` hand out.
+    /// Sends the deliveries of the streams of `server`.
     pub fn new(server: S) -> Self {
         Self(server)
     }
@@ -86,7 +85,7 @@ fn with_deliveries(mut response: Response<Body>) -> Response<Body> {
     }
 }
 
-/// The body of a response: what a session hands out, then its status.
+/// The body of a response: a session's deliveries, then its status.
 enum Outgoing {
     Open(Deliveries),
     Ended(Status),
@@ -131,8 +130,8 @@ impl HttpBody for Outgoing {
     }
 }
 
-/// What is ready, as one piece: HTTP/2 makes a system call of every piece. Copied only if
-/// there is more than one.
+/// The ready frames as one piece, because HTTP/2 makes a system call per piece. Copied only if there is more than
+/// one.
 #[derive(Default)]
 struct Gathered {
     first: Bytes,

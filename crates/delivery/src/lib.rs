@@ -1,8 +1,7 @@
-//! Frames on their way to clients: encoded once for all who get them, and written directly to
-//! connections that have nothing else to send.
+//! Frames on their way to clients: encoded once for all recipients, and written directly to idle connections.
 //!
-//! Knows the contract's frames and gRPC's bodies. Knows nothing of rooms, sessions, stores or
-//! sockets: connections implement [`Push`], and whoever has something for them implements [`Source`].
+//! Depends on the contract's frames and on gRPC bodies. Does not depend on rooms, sessions, stores or sockets:
+//! connections implement [`Push`], and whatever has frames for them implements [`Source`].
 #![warn(missing_docs)]
 
 mod deliveries;

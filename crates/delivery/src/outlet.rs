@@ -3,35 +3,35 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use crate::Delivery;
 
-/// A connection that takes what there is for its client from whoever has it, while its own
-/// task has nothing to do: waking that for every delivery costs as much as the delivery.
+/// A connection that accepts frames from any task while its own task is idle: waking that for every delivery costs as
+/// much as the delivery.
 pub trait Push: Send + Sync {
-    /// Sends what `source` gives, until it gives nothing more, or the connection is no longer
-    /// idle. Returns whether it was idle; if not, `source` was not asked.
+    /// Sends what `source` returns until it returns nothing more, or the connection is no longer idle. Returns
+    /// whether it was idle; if not, `source` was not called.
     ///
-    /// What was given is sent, by the connection's own task if not at once. While `source` is
-    /// asked that task does nothing, so that the session's place may be moved.
+    /// Accepted frames are sent, if not at once then by the connection's own task. That task does nothing while
+    /// `source` is called, so the session's position may be moved.
     fn push(&self, source: &mut dyn Source) -> bool;
 }
 
-/// What gives a connection something to send.
+/// A source of deliveries for a connection.
 pub trait Source {
-    /// The next delivery. Lent: where a thousand connections get the same, counting who holds
-    /// it would have the processors wait for each other.
+    /// The next delivery. Borrowed: when a thousand connections get the same frame, reference counting would make the
+    /// processors contend.
     fn next(&mut self) -> Option<&Delivery>;
 }
 
-/// The way from a session to its connection, if that is one that can be pushed to.
+/// The path from a session to its connection, if that supports pushing.
 #[derive(Clone, Default)]
 pub struct Outlet(Arc<OnceLock<Weak<dyn Push>>>);
 
 impl Outlet {
-    /// Says which connection it is, once.
+    /// Sets the connection, once.
     pub fn connect(&self, connection: Weak<dyn Push>) {
         let _ = self.0.set(connection);
     }
 
-    /// Whether there is one.
+    /// Whether a connection is set.
     #[inline]
     pub fn is_connected(&self) -> bool {
         self.0.get().is_some()

@@ -1,18 +1,17 @@
 //! Sends that another node decides.
 //!
-//! Nodes that write one room race for its head, and who lost reads before it tries again
-//! while the winner need not: it could go on losing. So it hands its sends to the room's
-//! home, the same for all nodes, where they share a chunk. Without an answer it decides by
-//! itself: whichever comes second finds the message in the log. Where it is the home that
-//! loses, it says so to the others, and whoever wins hands on to it.
+//! Nodes that write one room race for its head. The loser has to read before it retries while the winner does not, so
+//! it could lose repeatedly. It therefore forwards its sends to the room's home, the same for all nodes, where they
+//! share a chunk. Without an answer it decides them itself: whichever is second finds the message in the log. If the
+//! home itself loses, it asks the other nodes to forward, and the winner does.
 //!
-//! Unless it is refused here, and carried out there later, when it would no longer be
-//! refused. So only what cannot change its mind is forwarded: no replies, nothing that
-//! names a head that is not there yet; and the home carries it out only if the sender's
-//! membership is still the one that the asking node may have seen.
+//! A send must not be refused here and carried out there later, when it would no longer be refused. Therefore only
+//! sends whose outcome cannot change are forwarded: no replies, and nothing that names a head that does not exist
+//! yet. The home carries a send out only if the sender's membership is still the one that the forwarding node may
+//! have seen.
 //!
-//! The commands of one user keep their order. While the home decides their sends, their other commands
-//! wait; and the home leaves a send undecided if it has not decided the one before.
+//! Commands of one user keep their order. While the home decides their sends, their other commands wait; and the home
+//! leaves a send undecided if it has not decided the previous one.
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -28,10 +27,10 @@ use crate::limits::FORWARD_TIMEOUT;
 use crate::messages::{Decided, PendingCommand, RoomMessage};
 use crate::shared::Shared;
 
-/// What came of asking a room's home.
+/// The home's answer.
 enum Answer {
     Outcome(Outcome),
-    /// It would not, or must not: whoever asked finds out why.
+    /// The home declined, or must not decide it: the forwarding node finds out why.
     Undecided,
     Silence,
 }
@@ -46,7 +45,7 @@ impl Answer {
     }
 }
 
-/// Whether another node may decide `pending`, for one that knows the room up to `head`.
+/// Whether another node may decide `pending`, given the head known here.
 pub(crate) fn may_go(pending: &PendingCommand, head: u64) -> bool {
     let plain = matches!(pending.command.action, Action::Send { reply_to: None, .. });
     let known = pending.command.after.is_none_or(|after| after <= head);
@@ -54,7 +53,7 @@ pub(crate) fn may_go(pending: &PendingCommand, head: u64) -> bool {
 }
 
 impl Shared {
-    /// Has `home` decide `commands` of one user, in their order. What it does not, comes back.
+    /// Has `home` decide `commands` of one user, in order. Undecided commands are returned.
     pub(crate) fn forward(
         self: &Arc<Self>,
         room: &RoomId,
@@ -74,7 +73,7 @@ impl Shared {
             for (pending, answer) in join_all(answers).await {
                 metrics::counter!("parlance_sends_forwarded_total", "answer" => answer.name()).increment(1);
                 match answer {
-                    // Whoever asked may have gone.
+                    // The caller may be gone.
                     Answer::Outcome(outcome) => drop(pending.reply.send(Ok(outcome))),
                     Answer::Undecided => returned.push(PendingCommand { decided: Decided::Here, ..pending }),
                     Answer::Silence => {
@@ -87,14 +86,14 @@ impl Shared {
         });
     }
 
-    /// Has the other nodes hand on what they are sent in `room`, of which this is the home.
+    /// Asks the other nodes to forward sends in `room`, of which this node is the home.
     pub(crate) fn request_forwarding(&self, room: &RoomId) {
         let own = self.registry.node().clone();
         let contended = Contended { node_id: own.as_str().to_owned(), room_id: room.as_str().to_owned() };
         let payload = envelope::encode(Content::Contended(contended));
         for node in self.registry.nodes().into_iter().filter(|node| *node != own) {
             let (registry, payload) = (self.registry.clone(), payload.clone());
-            // Who does not hear of it is told again, if it must be.
+            // A node that misses this is asked again if necessary.
             self.tasks.spawn(async move { registry.tell(&node, payload).await });
         }
     }

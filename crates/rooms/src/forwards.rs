@@ -14,19 +14,19 @@ use crate::limits::SILENT_FOR;
 #[derive(Default)]
 pub(crate) struct Forwards {
     pub(crate) waiting: Map<u64, oneshot::Sender<Forwarded>>,
-    /// Their numbers.
+    /// The next id.
     pub(crate) next: AtomicU64,
-    /// Nodes that did not answer, and when that was noticed.
+    /// Nodes that did not answer, and since when.
     pub(crate) silent: Map<NodeId, Instant>,
 }
 
 impl Forwards {
-    /// How many sends wait for an answer.
+    /// The number of sends waiting for an answer.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// The node that decides for `room`, of those that answer.
+    /// The home of `room`, among the nodes that answer.
     pub(crate) fn home(&self, room: &RoomId, nodes: Vec<NodeId>) -> Option<NodeId> {
         self.silent.retain(|_, since| since.elapsed() < SILENT_FOR);
         let nodes: Vec<_> = nodes.into_iter().filter(|node| !self.silent.contains_key(node)).collect();

@@ -1,15 +1,15 @@
-//! The node that decides for a room when several want to.
+//! The node that decides for a contended room.
 use parlance_core::RoomId;
 use parlance_registry::NodeId;
 
-/// The node of `nodes` that decides for `room` when several want to: by rendezvous
-/// hashing, so that one that comes or goes moves only its own share.
+/// The node of `nodes` that decides for `room` under contention. Rendezvous hashing: a node that joins or leaves
+/// moves only its own share.
 pub(crate) fn home<'a>(room: &RoomId, nodes: &'a [NodeId]) -> Option<&'a NodeId> {
     nodes.iter().max_by_key(|node| weight(room, node))
 }
 
-/// FNV-1a over both, then the finaliser of SplitMix64, which spreads the last bytes over all bits.
-/// All nodes must come to the same, of whatever version: this never changes.
+/// FNV-1a over both ids, then the finaliser of SplitMix64, which spreads the last bytes over all bits. Must be the
+/// same on all nodes of all versions: this never changes.
 fn weight(room: &RoomId, node: &NodeId) -> u64 {
     let bytes = room.as_str().bytes().chain([0]).chain(node.as_str().bytes());
     let fnv = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {

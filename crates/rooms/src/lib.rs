@@ -1,11 +1,11 @@
-//! One task for each room that is in use: it alone decides and appends, so that what
-//! arrives while an append is under way becomes the next chunk.
+//! One task per room in use: it alone decides and appends, so commands that arrive during an append form the next
+//! chunk.
 //!
-//! What is committed is delivered to the hub and published by the cluster before it is answered.
-//! Under contention a room's home decides for others: see `forward`.
+//! Committed chunks are delivered to the hub and published by the cluster before callers are answered. Under
+//! contention a room's home decides for other nodes: see `forward`.
 //!
-//! Knows core's decisions, the store, the hub and the cluster. Knows nothing of sessions, of who may
-//! call, or of the contract.
+//! Depends on core's decisions, the store, the hub and the cluster. Does not depend on sessions, authorisation or the
+//! contract.
 #![warn(missing_docs)]
 
 mod actor;

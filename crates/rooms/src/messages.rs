@@ -4,10 +4,10 @@ use tokio::sync::oneshot;
 
 use crate::error::Error;
 
-/// A command and who waits for its outcome.
+/// A command and the channel for its outcome.
 pub(crate) struct PendingCommand {
     pub(crate) command: Command,
-    /// The room is the direct one of the actor and this person: created if it is not there.
+    /// Set if the room is the direct room of the actor and this user; it is created if it does not exist.
     pub(crate) direct_with: Option<UserId>,
     pub(crate) decided: Decided,
     pub(crate) reply: oneshot::Sender<Result<Outcome, Error>>,
@@ -18,40 +18,40 @@ pub(crate) struct PendingCommand {
 pub(crate) enum Decided {
     /// Here, or by the room's home.
     Anywhere,
-    /// Here: the home would not.
+    /// Here only: the home has declined.
     Here,
     /// Here, for another node.
     ForAnother(Origin),
 }
 
-/// The node that has forwarded a send.
+/// The node that forwarded a send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) node: NodeId,
-    /// Its number for the send.
+    /// The node's id for the send.
     pub(crate) id: u64,
-    /// The same for the send of this user before it, which must have been decided here; 0: none.
+    /// The id of the previous send of this user, which must have been decided here; 0 for none.
     pub(crate) previous: u64,
-    /// The head up to which it knew the room.
+    /// The head up to which the node knew the room.
     pub(crate) head: u64,
 }
 
-/// What reaches an actor.
+/// A message to a room's actor.
 pub(crate) enum RoomMessage {
     Command(PendingCommand),
-    /// The home has answered all that was forwarded of this user. What it did not decide is
-    /// decided here, before what the user has asked since.
+    /// The home has answered everything forwarded for this user. Undecided commands are decided here, before later
+    /// commands of the user.
     Returned(UserId, Vec<PendingCommand>),
-    /// Another node has committed it.
+    /// Another node has committed this chunk.
     Observed(Chunk),
-    /// This node, the room's home, cannot get through to decide.
+    /// This node, the room's home, keeps losing races.
     Contended(NodeId),
 }
 
 impl PendingCommand {
-    /// Answers whoever waits.
+    /// Sends the result to the caller.
     pub(crate) fn answer(self, result: Result<Outcome, Error>) {
-        // Whoever asked may have gone; what was decided stays decided.
+        // The caller may be gone; what was decided stays decided.
         let _ = self.reply.send(result);
     }
 }

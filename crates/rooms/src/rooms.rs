@@ -9,27 +9,26 @@ use crate::error::Error;
 use crate::messages::{Decided, PendingCommand, RoomMessage};
 use crate::shared::{Parts, Shared};
 
-/// See the [crate] documentation. Clones are of the same rooms.
+/// See the [crate] documentation. Clones refer to the same rooms.
 #[derive(Clone)]
 pub struct Rooms {
     pub(crate) shared: Arc<Shared>,
 }
 
 impl Rooms {
-    /// Rooms without an actor: each gets one when it is first needed.
+    /// Creates the set of rooms. A room's actor is started on first use.
     pub fn new(parts: Parts) -> Self {
         Self {
             shared: Shared::new(parts, |room, shared, inbox| Box::pin(Actor::new(room, shared).run(inbox))),
         }
     }
 
-    /// How many rooms are loaded, and how many sends wait for another node.
+    /// The number of loaded rooms, and of sends waiting for another node.
     pub fn usage(&self) -> (usize, usize) {
         (self.shared.actors.len(), self.shared.forwards.waiting())
     }
 
-    /// Carries out a command. Commands of one caller are decided in the order of their
-    /// calls, wherever they are decided.
+    /// Carries out a command. Commands of one caller are decided in the order of their calls, on whichever node.
     ///
     /// # Errors
     /// Why it was not carried out.
@@ -37,8 +36,8 @@ impl Rooms {
         self.decide(room, command, None).await
     }
 
-    /// Carries out a command in the direct room of its actor and `other`, which is
-    /// created first if it is not there. In the same order: nothing is waited for here.
+    /// Carries out a command in the direct room of its actor and `other`, creating the room if necessary. Keeps the
+    /// caller's order too: nothing is awaited before queueing.
     ///
     /// # Errors
     /// Why it was not carried out.
@@ -63,7 +62,7 @@ impl Rooms {
         }
     }
 
-    /// Stores a new room, or returns the one that is there.
+    /// Stores a new room, or returns the existing one.
     ///
     /// # Errors
     /// Why it was not carried out.
@@ -72,13 +71,13 @@ impl Rooms {
         self.shared.create(creation).await
     }
 
-    /// Refuses what other nodes would not hear of: they look for what a node writes that is cut
-    /// off only until its clients should have left.
+    /// Refuses writes that other nodes would miss: they look for the writes of an isolated node only until its
+    /// clients should have left.
     fn check_departure(&self) -> Result<(), Error> {
         if self.shared.departure.is_complete() { Err(Error::Draining) } else { Ok(()) }
     }
 
-    /// Lets the actors end once what they were asked is done.
+    /// Lets the actors end once their queues are empty.
     pub fn close(&self) {
         self.shared.close();
     }

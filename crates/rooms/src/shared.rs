@@ -17,35 +17,35 @@ use crate::forwards::Forwards;
 use crate::limits::{ROOM_QUEUE, Sizes};
 use crate::messages::RoomMessage;
 
-/// What rooms are decided with.
+/// The dependencies of [`Rooms`](crate::Rooms).
 pub struct Parts {
-    /// Where rooms are kept.
+    /// Stores the rooms.
     pub store: Arc<dyn Store>,
-    /// Where what is committed is delivered.
+    /// Delivers committed chunks to sessions.
     pub hub: Arc<Hub>,
-    /// What other nodes are told with.
+    /// Publishes to other nodes.
     pub cluster: Arc<Cluster>,
-    /// Which nodes there are.
+    /// Knows the other nodes.
     pub registry: Arc<dyn Registry>,
-    /// What time it is.
+    /// The time that events are stamped with.
     pub clock: Arc<dyn Clock>,
-    /// Whether clients are to leave this node.
+    /// Whether this node is sending its clients away.
     pub departure: Departure,
-    /// Where the actors run.
+    /// Runs the actors.
     pub tasks: TaskTracker,
-    /// Sizes of pages.
+    /// Sizes of pages and caches.
     pub sizes: &'static Sizes,
 }
 
-/// Starts the actor of a room, which serves what is in its inbox.
+/// Starts the actor of a room, which serves its inbox.
 pub(crate) type Start = fn(RoomId, Arc<Shared>, mpsc::Receiver<RoomMessage>) -> BoxFuture<'static, ()>;
 
-/// What a room's actor shares with the others.
+/// State shared by all room actors.
 pub(crate) struct Shared {
     parts: Parts,
     start: Start,
     pub(crate) actors: Map<RoomId, mpsc::Sender<RoomMessage>>,
-    /// The node ends: an actor that starts now ends with what it was started for.
+    /// Set on shutdown: an actor that starts now ends after its first work.
     is_closed: AtomicBool,
     pub(crate) forwards: Forwards,
 }
@@ -64,15 +64,15 @@ impl Shared {
         Arc::new(Self { parts, start, actors, is_closed, forwards })
     }
 
-    /// Has someone look later whether `chunk` was written to `room`, and deliver it.
+    /// Looks later whether `chunk` was written to `room`, and delivers it.
     pub(crate) fn find_out(&self, room: &RoomId, chunk: &Chunk) {
         self.cluster.may_be_untold(room, chunk.concerned().cloned().collect());
         let shutdown = self.departure.shutdown().clone();
         self.tasks.spawn(self.cluster.clone().find_out(room.clone(), chunk.first_seq(), shutdown));
     }
 
-    /// Stores a new room and announces it, or returns the one that is there. Runs to its end
-    /// even if the caller is dropped: whatever is committed is also delivered and published.
+    /// Stores a new room and announces it, or returns the existing one. Completes even if the caller is dropped:
+    /// whatever is committed is also delivered and published.
     pub(crate) async fn create(self: &Arc<Self>, creation: Creation) -> Result<Created<StoredRoom>, Error> {
         let creating = self.clone().create_and_announce(creation);
         Ok(run_to_end(&self.tasks, creating).await?)
@@ -85,13 +85,13 @@ impl Shared {
         let members: Vec<UserId> = creation.append.members.iter().map(|row| row.user.clone()).collect();
         let (room, first) = (creation.info.id.clone(), creation.append.chunk.clone());
         let created = self.store.create_room(creation).await;
-        // The room may have been created all the same, and nobody was told.
+        // The room may have been created without being announced.
         let created = created.inspect_err(|_| self.find_out(&room, &first))?;
         let (Created::New(stored) | Created::Existing(stored)) = &created;
         self.hub.deliver(&room, Terms::from(&stored.info), &stored.tail);
         match &created {
             Created::New(_) => self.cluster.publish(&stored.info, &stored.tail).await,
-            // The node that created it may have died before it announced the room.
+            // The node that created it may have died before announcing it.
             Created::Existing(_) => {
                 for member in &members {
                     self.hub.joined(member, &room, 1);
@@ -103,19 +103,19 @@ impl Shared {
         Ok(created)
     }
 
-    /// Lets the actors end once what they were asked is done.
+    /// Lets the actors end once their queues are empty.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
         self.actors.clear();
     }
 
-    /// Puts `message` in line, behind what was sent to the room before.
+    /// Queues `message` behind earlier messages to the room.
     pub(crate) async fn post(self: &Arc<Self>, room: &RoomId, mut message: RoomMessage) {
         loop {
             let actor = self.actor(room);
             match actor.send(message).await {
                 Ok(()) => return,
-                // It has just ended for lack of work.
+                // It has just ended because it was idle.
                 Err(mpsc::error::SendError(back)) => {
                     self.actors.remove_if(room, |_, other| other.same_channel(&actor));
                     message = back;
@@ -131,8 +131,8 @@ impl Shared {
             messages
         };
         let actor = self.actors.entry(room.clone()).or_insert_with(start).clone();
-        // What was forwarded, and nobody has decided, comes back while the node ends. Looked at
-        // after the entry is there: either this or `close` takes it out.
+        // Forwarded commands that nobody has decided are returned during shutdown. Checked after inserting the entry:
+        // either this or `close` removes it.
         if self.is_closed.load(Ordering::SeqCst) {
             self.actors.remove(room);
         }

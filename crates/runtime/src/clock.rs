@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use parlance_core::{Clock, ClockMonitor, Timestamp};
 
-/// The clock that a node stamps events and judges tokens with: the process's own, corrected where
-/// that differs too much from the servers' that all nodes share.
+/// The clock for stamping events and checking tokens: the process's own, corrected if it differs too much from that
+/// of the servers shared by all nodes.
 #[derive(Debug)]
 pub struct BoundedClock(Arc<ClockMonitor>);
 
 impl BoundedClock {
-    /// The clock that `monitor` watches.
+    /// Creates the clock that `monitor` checks.
     pub fn new(monitor: Arc<ClockMonitor>) -> Self {
         metrics::describe_counter!(
             "parlance_clock_corrections_total",

@@ -1,7 +1,6 @@
-//! What a node takes from the process that it runs in: random values, maps with a hasher of its
-//! own, tasks that outlive whoever waits for them, and a clock that is kept in bounds.
+//! Process services: randomness, maps with a seeded hasher, tasks that outlive their callers, and a bounded clock.
 //!
-//! A simulation seeds all of it. Knows nothing of rooms, stores or other nodes.
+//! A simulation seeds all of it. Does not depend on rooms, stores or other nodes.
 #![warn(missing_docs)]
 
 mod clock;

@@ -1,5 +1,5 @@
-//! Maps shared by tasks. Their hashers are seeded as everything random is, and their shards are as
-//! many on every machine, so that a simulation goes through them in the same order each time.
+//! Maps shared by tasks. Their hashers are seeded, and their number of shards is the same on every machine, so that a
+//! simulation iterates them in the same order each time.
 
 use std::hash::{BuildHasher, Hash};
 use std::ops::Deref;
@@ -10,8 +10,8 @@ use foldhash::quality::{FoldHasher, SeedableRandomState};
 
 use crate::random;
 
-/// Enough that tasks on many processors seldom wait for each other. Not a multiple of the number of
-/// processors, on which the order of iteration would depend.
+/// Enough that tasks on many processors rarely contend. Not derived from the number of processors, on which the
+/// iteration order would then depend.
 const SHARDS: usize = 64;
 
 /// A map shared by tasks.
@@ -32,10 +32,10 @@ impl<K, V> Deref for Map<K, V> {
     }
 }
 
-/// For what stays on one task.
+/// A map for a single task.
 pub type HashMap<K, V> = std::collections::HashMap<K, V, Seeded>;
 
-/// A hasher that nobody outside can predict.
+/// A hasher with an unpredictable seed.
 #[derive(Clone)]
 pub struct Seeded(SeedableRandomState);
 

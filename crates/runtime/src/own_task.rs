@@ -1,17 +1,16 @@
-//! Work that does not depend on whoever waits for it.
+//! Work that does not depend on its caller.
 
 use std::future::{Future, pending};
 
 use tokio::task::JoinError;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-/// What `future` comes to, in a task of its own; given up when this is dropped.
+/// Runs `future` in its own task, which is cancelled when the returned future is dropped.
 ///
-/// A session is polled only as fast as its client reads. Whatever waits in line, for a
-/// lock, a reader of the store or a connection, must be able to go on when its turn
-/// comes, or everyone behind it waits for that client.
+/// A session is polled only as fast as its client reads. Anything that queues for a lock, a store reader or a
+/// connection must be able to proceed when its turn comes, or everyone behind it waits for that client.
 ///
-/// Begun at once, so that whoever waits for it holds a handle and no room for `future`.
+/// Spawned at once, so the caller holds a handle and no memory for `future`.
 pub fn in_own_task<F>(future: F) -> impl Future<Output = F::Output> + Send + 'static
 where
     F: Future<Output: Send> + Send + 'static,
@@ -20,8 +19,8 @@ where
     async { joined(task.await).await }
 }
 
-/// The output of `future`, which runs to its end in a task of `tasks` even if the caller is
-/// dropped: for what must not stop halfway, such as a commit and its announcement.
+/// Runs `future` to completion in a task of `tasks`, even if the caller is dropped: for work that must not stop
+/// halfway, such as a commit and its announcement.
 pub fn run_to_end<F>(tasks: &TaskTracker, future: F) -> impl Future<Output = F::Output> + Send + 'static
 where
     F: Future<Output: Send> + Send + 'static,
@@ -34,7 +33,7 @@ async fn joined<T>(result: Result<T, JoinError>) -> T {
     match result {
         Ok(output) => output,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The runtime is going, and we with it.
+        // The runtime is shutting down, and this task with it.
         Err(_) => pending().await,
     }
 }

@@ -1,4 +1,4 @@
-//! Random values: the operating system's, or in a simulation those of its seed.
+//! Randomness: from the operating system, or in a simulation from its seed.
 
 use std::cell::Cell;
 
@@ -9,8 +9,8 @@ thread_local! {
     static SIMULATED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// From now on, everything that is random on this thread follows from `seed`. Only for
-/// simulations, which run on one thread: tokens and ids can then be guessed.
+/// Makes all randomness on this thread derive from `seed`. Only for simulations, which run on one thread: tokens and
+/// ids become predictable.
 pub fn simulate(seed: u64) {
     SIMULATED.set(Some(seed));
 }
@@ -40,7 +40,7 @@ pub fn bits() -> u64 {
     u64::from_le_bytes(bytes())
 }
 
-/// Tells one append from any other.
+/// A nonce that identifies one append.
 pub fn nonce() -> Nonce {
     bytes()
 }

@@ -1,9 +1,9 @@
-//! Acknowledgements of one session, stored at most once each [`ACK_WINDOW`] for a room.
+//! Acknowledgements of one session, stored at most once per [`ACK_WINDOW`] and room.
 //!
-//! The first one of a room is stored before it is answered and opens a window. What follows
-//! within the window is answered at once, and the last of it is stored when the window ends, when
-//! the session ends or when the node begins to drain; where the store fails then, it is tried again
-//! for a while. A crash loses what waits: its devices catch up with a few seconds more than they need.
+//! The first one for a room is stored before it is answered and opens a window. Later ones within the window are
+//! answered at once, and the last of them is stored when the window ends, when the session ends or when the node
+//! starts to drain; failed writes are retried for a while. A crash loses the pending ones: the user's devices then
+//! catch up with a few seconds more than they need.
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,23 +18,23 @@ use crate::limits::{ACK_RETRY, ACK_TRIES, ACK_WINDOW, ACK_WRITES};
 use crate::operations::{NotAcknowledged, Operations};
 use crate::sessions::Sessions;
 
-/// See the [module](self) documentation. Stores what waits when it is dropped, which must be
-/// while the session still listens to its rooms: otherwise each room is read first.
+/// See the [module](self) documentation. Stores pending acknowledgements when dropped, which must happen while the
+/// session is still subscribed to its rooms: otherwise each room is read first.
 pub(crate) struct Acks {
     server: Server,
     user: UserId,
-    /// `None` in sessions that have acknowledged nothing yet.
+    /// `None` until the first acknowledgement.
     windows: Option<Arc<Windows>>,
 }
 
-/// What stores an acknowledgement.
+/// What is needed to store an acknowledgement.
 #[derive(Clone)]
 struct Server {
     sessions: Arc<Sessions>,
     operations: Arc<dyn Operations>,
 }
 
-/// Rooms in whose window the session is.
+/// Rooms with an open window.
 #[derive(Default)]
 struct Windows {
     state: Mutex<State>,
@@ -44,23 +44,23 @@ struct Windows {
 #[derive(Default)]
 struct State {
     rooms: BTreeMap<RoomId, Ack>,
-    /// A task stores what waits when the windows end.
+    /// Whether a task stores pending acknowledgements when the windows end.
     is_served: bool,
 }
 
 struct Ack {
     seq: u64,
-    /// Up to here it is stored, or being stored.
+    /// The seq up to which it is stored, or being stored.
     stored: u64,
-    /// Where the cursor is, as far as is known: another device may be further.
+    /// The cursor as far as known: another device may be further.
     delivered: u64,
 }
 
-/// An acknowledgement that is to be stored.
+/// An acknowledgement that has to be stored.
 struct Due {
     room: RoomId,
     seq: u64,
-    /// The room, where the user is known to be a member.
+    /// The room, if the user is known to be a member.
     known: Option<SignalRoom>,
 }
 
@@ -70,11 +70,11 @@ pub(crate) struct First {
     room: RoomId,
 }
 
-/// How an acknowledgement is answered.
+/// When an acknowledgement is answered.
 pub(crate) enum Taken {
     /// At once; it is stored later.
     Waits(v1::AcknowledgeDeliveryResponse),
-    /// When it is stored: as any other operation.
+    /// Once it is stored, as any other operation.
     First(Option<First>),
 }
 
@@ -85,7 +85,7 @@ impl Acks {
     }
 
     pub(crate) fn take(&mut self, request: &v1::AcknowledgeDeliveryRequest) -> Taken {
-        // What this node cannot decide without the store goes there, refusals included.
+        // Requests that this node cannot decide without the store go there, including refusals.
         let Ok(room) = RoomId::parse(&request.room_id) else { return Taken::First(None) };
         if request.seq == 0
             || self.server.sessions.cluster.known_room(&self.user, &room, request.seq).is_none()
@@ -123,12 +123,12 @@ impl Drop for Acks {
 }
 
 impl First {
-    /// It is stored, and the cursor is at `delivered`.
+    /// Records that it was stored, and the cursor's position.
     pub(crate) fn stored(self, delivered: u64) {
         self.windows.stored(&self.room, delivered);
     }
 
-    /// It was not stored: the end of the window tries again.
+    /// Records that it was not stored: the end of the window retries.
     pub(crate) fn failed(self) {
         self.windows.not_stored(&self.room);
     }
@@ -139,13 +139,13 @@ impl Windows {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores what waits at the end of each window, until there was one in which nothing came.
+    /// Stores pending acknowledgements at the end of each window, until a window has none.
     async fn serve(self: Arc<Self>, server: Server, user: UserId) {
         let (leaving, mut is_draining) = (server.sessions.departure.token(), false);
         loop {
             let is_end = tokio::select! {
                 biased;
-                // The rest is stored by whoever closed it.
+                // Whatever closed it stores the rest.
                 () = self.closed.cancelled() => return,
                 () = server.sessions.end.cancelled() => true,
                 // At once, for devices that reconnect elsewhere.
@@ -161,8 +161,7 @@ impl Windows {
         }
     }
 
-    /// Stores what waits, and closes the windows in which nothing came. Returns whether some are
-    /// open.
+    /// Stores pending acknowledgements, and closes windows without any. Returns whether some are open.
     async fn end_window(&self, server: &Server, user: &UserId) -> bool {
         let due = {
             let mut state = self.state();
@@ -181,7 +180,7 @@ impl Windows {
         self.state().due(server, user)
     }
 
-    /// Stores what a session leaves behind: it was answered, and nobody else will.
+    /// Stores what an ended session leaves behind: it was answered, so it must not be lost.
     async fn store_all(&self, server: &Server, user: &UserId, mut due: Vec<Due>) {
         let mut delay = ACK_RETRY;
         for _ in 1..ACK_TRIES {
@@ -190,7 +189,7 @@ impl Windows {
             if due.is_empty() {
                 return;
             }
-            // A node that ends tries at once, and once more.
+            // A node that shuts down tries at once, and once more.
             let _ = timeout(delay, server.sessions.end.cancelled()).await;
             delay *= 2;
         }
@@ -215,7 +214,7 @@ impl Windows {
                     Ok(cursors) => self.stored(&room, cursors.map_or(0, |cursors| cursors.delivered)),
                     Err(error) => {
                         tracing::debug!(%room, %error, "cannot store an acknowledgement");
-                        // Anything else is a refusal: they are no member any more.
+                        // Any other error is a refusal: the user is no longer a member.
                         if matches!(error, NotAcknowledged::Store(_)) {
                             self.not_stored(&room);
                         }
@@ -239,7 +238,7 @@ impl Windows {
 }
 
 impl State {
-    /// What is to be stored now, and counts as stored from here on.
+    /// What has to be stored now; counts as stored from here on.
     fn due(&mut self, server: &Server, user: &UserId) -> Vec<Due> {
         let waiting = self.rooms.iter_mut().filter(|(_, ack)| ack.seq > ack.stored);
         let due = waiting.map(|(room, ack)| {

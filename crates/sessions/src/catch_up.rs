@@ -1,4 +1,4 @@
-//! What a session is to get of each room when it opens.
+//! What a session needs of each room when it opens.
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
@@ -20,8 +20,7 @@ use crate::sessions::Sessions;
 use crate::subscribe::subscribe;
 
 impl Sessions {
-    /// Fills a new session with the rooms of its user, each from where the client has
-    /// it. Returns it with the heads.
+    /// Subscribes a new session to the rooms of its user, each from the client's cursor. Returns it with the heads.
     pub(crate) async fn catch_up(
         &self,
         operations: &Arc<dyn Operations>,
@@ -41,7 +40,7 @@ impl Sessions {
             if after.is_none() && page.rows.is_empty() && page.damaged.is_empty() {
                 operations.ensure_user(caller).await.map_err(Error::Operation)?;
             } else {
-                // Whoever is or was somewhere is a user.
+                // Anyone who is or was a member of a room exists as a user.
                 operations.remember(user);
             }
             open.postpone_damaged(page.damaged, &mut cursors);
@@ -53,9 +52,8 @@ impl Sessions {
                     Err(error) => open.postpone(room.clone(), cursors.remove(&room), &error),
                 }
             }
-            // Those rows may be older than the subscriptions: read again, now that nothing can
-            // slip through in between. The same rows may take more than one page now: the user
-            // may have been added to rooms between them.
+            // Those rows may be older than the subscriptions: read them again, now that nothing can be missed in
+            // between. They may take more than one page now: the user may have been added to rooms between them.
             let mut from = after.clone();
             while !subscribed.is_empty() {
                 let again = self.store.rooms_of(user, from.as_ref(), size).await?;
@@ -82,7 +80,7 @@ impl Sessions {
         if !open.notices.is_empty() {
             tracing::warn!(%user, rooms = open.notices.len(), "opened a session without rooms that cannot be read, retrying them");
         }
-        // Rooms that are not this user's: whether they exist is not theirs to know.
+        // Rooms of others: their existence must not be revealed.
         for (room, cursor) in cursors {
             let gap = v1::Gap {
                 room_id: room.as_str().to_owned(),
@@ -96,8 +94,8 @@ impl Sessions {
         Ok((open, heads))
     }
 
-    /// Subscribes to the rooms of a page that concern the session, some at a time. One that does
-    /// not answer soon, or by `until`, counts as one that cannot be read.
+    /// Subscribes to the rooms of a page that concern the session, some at a time. A room that does not answer in
+    /// time, or by `until`, counts as unreadable.
     async fn subscribe_page(
         &self,
         open: &OpenSession,
@@ -105,7 +103,7 @@ impl Sessions {
         cursors: &HashMap<RoomId, Cursor>,
         until: Instant,
     ) -> Vec<(RoomId, Result<Option<(Listening, RoomState)>, StoreError>)> {
-        // Who has left and says nothing of the room is done with it.
+        // Former members whose hello does not name the room need nothing of it.
         let concerned: Vec<RoomId> = page
             .into_iter()
             .filter(|row| row.member.is_active() || cursors.contains_key(&row.room))

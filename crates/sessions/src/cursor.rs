@@ -5,7 +5,7 @@ use parlance_runtime::map::HashMap;
 
 use crate::error::Error;
 
-/// A position that the client says it has.
+/// A position that the client has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) seq: u64,

@@ -1,37 +1,37 @@
 use parlance_proto::error::Failure;
 use parlance_store::StoreError;
 
-/// Why a session refuses a frame, or ends.
+/// Why a session rejects a frame, or ends.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// A field of the frame: path and what is wrong.
+    /// An invalid field of the frame: its path, and the problem.
     #[error("{0}: {1}")]
     Field(String, String),
     /// A frame before `hello`.
     #[error("the first frame must be hello")]
     HelloRequired,
-    /// `hello` again.
-    #[error("hello was said already")]
+    /// A second `hello`.
+    #[error("hello was already sent")]
     HelloRepeated,
-    /// Nothing was said.
-    #[error("no hello within the time for it")]
+    /// No `hello` in time.
+    #[error("no hello in time")]
     HelloTimeout,
     /// A frame without a known operation.
-    #[error("the frame holds no known operation")]
+    #[error("the frame contains no known operation")]
     UnknownOperation,
-    /// The token that the session was opened with has ended.
+    /// The token that the session was opened with has expired.
     #[error("the token has expired")]
     TokenExpired,
-    /// Too many frames that could not be carried out.
+    /// Too many failing frames.
     #[error("too many bad frames")]
     Abusive,
-    /// The server is about to end.
+    /// The server is shutting down.
     #[error("the server is draining")]
     Draining,
     /// The store could not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What was asked of the [`Operations`](crate::Operations) failed.
+    /// An [operation](crate::Operations) failed.
     #[error("{}", .0.message)]
     Operation(Failure),
 }

@@ -1,4 +1,4 @@
-//! The frames of a client.
+//! Handling of the frames of a client.
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -37,10 +37,10 @@ impl Session {
             }
             None => Err(Error::UnknownOperation),
             Some(Operation::Hello(_)) if self.open.is_some() => Err(Error::HelloRepeated),
-            // Boxed, as all that a session rarely does: it would hold room for it while it waits.
+            // Boxed like all rare steps (docs/memory.md): the state would reserve space for it.
             Some(Operation::Hello(hello)) => match Box::pin(self.hello(hello)).await {
                 Ok(()) => return Ok(()),
-                // There is no second try on a stream that only listens.
+                // A stream that only listens cannot try again.
                 Err(error) if self.subscribe_only => return Err(self.refusal(error)),
                 Err(error) => Err(error),
             },
@@ -79,7 +79,7 @@ impl Session {
                     let refused = result.as_ref().err().filter(|error| error.retry_after.is_some()).cloned();
                     (reply(request_id, result), refused)
                 });
-                // Begun here, so that what one client asks gets in line in its order.
+                // Polled once here, so that the operations of one client are queued in order.
                 match unconstrained(poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx)))).await {
                     Poll::Ready((reply, refused)) => {
                         if let Some(refused) = refused {

@@ -1,17 +1,17 @@
 //! Heartbeats of a stream whose client can neither ping nor be pinged.
 //!
-//! They share the session's one timer with its deadline, and a frame that is sent costs no more than
-//! reading the clock: the timer is moved when it rings.
+//! They share the session's one timer with its deadline. Sending a frame only costs reading the clock: the timer is
+//! moved when it fires.
 
 use tokio::time::Instant;
 
 use crate::limits::HEARTBEAT;
 
-/// Of a `Subscribe` stream that is open.
+/// The heartbeat of an open `Subscribe` stream.
 pub(crate) struct Heartbeat {
-    /// When the session's timer is to ring for something else.
+    /// When the session's timer has to fire for something else.
     deadline: Instant,
-    /// When the last frame was handed out.
+    /// When the last frame was sent.
     sent: Instant,
 }
 
@@ -20,19 +20,19 @@ impl Heartbeat {
         Self { deadline: now, sent: now }
     }
 
-    /// A frame is handed out.
+    /// Records a sent frame.
     pub(crate) fn sent(&mut self, now: Instant) {
         self.sent = now;
     }
 
-    /// Sets the deadline, and returns when the timer has to ring.
+    /// Sets the deadline, and returns when the timer has to fire.
     pub(crate) fn set_deadline(&mut self, deadline: Instant) -> Instant {
         self.deadline = deadline;
         self.next()
     }
 
-    /// The timer has rung: returns whether a heartbeat is due and when it has to ring next, or `None`
-    /// where it rang for the deadline.
+    /// The timer has fired: returns whether a heartbeat is due and when it has to fire next, or `None` if it fired
+    /// for the deadline.
     pub(crate) fn rang(&mut self, now: Instant) -> Option<(bool, Instant)> {
         if now >= self.deadline {
             return None;

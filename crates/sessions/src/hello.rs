@@ -1,4 +1,4 @@
-//! How a session begins.
+//! The start of a session.
 use parlance_cluster::limits::PRESENCE_ROOMS;
 use parlance_core::DeviceId;
 use parlance_proto::v1;

@@ -1,10 +1,10 @@
-//! Sessions of `Chat` and `Subscribe`: hello, catching up, live delivery, acknowledgements.
+//! Sessions of `Chat` and `Subscribe`: hello, catch-up, live delivery, acknowledgements.
 //!
-//! A [`Session`] is a stream: it does its work when it is polled, so that a client that does not read
-//! holds up nobody but itself, and needs no queue of its own.
+//! A [`Session`] is a stream that does its work when polled, so a client that does not read delays only itself, and
+//! no queue is needed.
 //!
-//! Knows the store, the hub and the cluster. Operations are carried out by whoever implements
-//! [`Operations`]. Knows nothing of tokens, of rooms' actors or of the doors that clients come through.
+//! Depends on the store, the hub and the cluster. Operations are carried out by an implementation of [`Operations`].
+//! Does not depend on tokens, room actors or transports.
 #![warn(missing_docs)]
 
 mod acks;

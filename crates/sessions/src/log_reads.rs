@@ -1,4 +1,4 @@
-//! Reads of rooms' logs that a session waits for while it goes on with other rooms.
+//! Reads of room logs, which a session waits for while it continues with other rooms.
 use std::sync::Arc;
 
 use parlance_hub::{Hub, Subscription};
@@ -8,18 +8,17 @@ use crate::needs::{Found, Needs};
 use crate::room_stream::RoomStream;
 use crate::tasks::Tasks;
 
-/// A read that has ended, and whose it is.
+/// A finished read, and its room.
 pub(crate) struct LogRead {
     pub(crate) subscription: Arc<Subscription>,
     pub(crate) found: Result<Found, StoreError>,
 }
 
-/// Few at a time ([`LOG_READS`](crate::limits::LOG_READS)): what each has found waits for a client that does
-/// not read.
+/// Few at a time ([`LOG_READS`](crate::limits::LOG_READS)): results wait in memory for a client that does not read.
 pub(crate) type LogReads = Tasks<(Arc<Subscription>, Needs), Box<LogRead>>;
 
 impl LogReads {
-    /// Begins to read what `stream` needs.
+    /// Starts reading what `stream` needs.
     pub(crate) fn begin(&mut self, hub: &Arc<Hub>, stream: &RoomStream, needs: Needs) {
         let subscription = stream.subscription().clone();
         match needs {
@@ -36,8 +35,8 @@ impl LogReads {
                     let member = hub.member(subscription.room(), subscription.user()).await;
                     let found = member.and_then(|member| match member {
                         Some(member) if member.changed_at() >= since => Ok(Found::Membership(member)),
-                        // Without the membership that began at `since`, the time before it would not be
-                        // known to be closed.
+                        // Without the membership that began at `since`, the time before it would not be known to be
+                        // closed to the user.
                         _ => Err(StoreError::Unreachable("the latest membership".to_owned())),
                     });
                     Box::new(LogRead { found, subscription })

@@ -10,8 +10,7 @@ use parlance_runtime::own_task::run_to_end;
 use parlance_store::{Store, StoreError};
 use tokio_util::task::TaskTracker;
 
-/// Moves members' cursors, one write at a time for each: what comes while one is under way
-/// shares the next.
+/// Moves members' cursors, one write at a time per member: updates that arrive during a write share the next one.
 pub struct Marks {
     store: Arc<dyn Store>,
     cluster: Arc<Cluster>,
@@ -22,12 +21,11 @@ pub struct Marks {
 #[derive(Default)]
 struct Slot {
     wanted: Mutex<Cursors>,
-    /// Where the cursors were after the last write; held while one is under way.
+    /// The cursors after the last write; locked during a write.
     written: tokio::sync::Mutex<Option<Cursors>>,
 }
 
-/// Removes a slot that is no longer used from the map, also where its user is cancelled. To be
-/// dropped after the slot.
+/// Removes an unused slot from the map, also when its caller is cancelled. Must be dropped after the slot.
 struct Cleanup<'m> {
     slots: &'m Map<(UserId, RoomId), Arc<Slot>>,
     key: (UserId, RoomId),
@@ -35,7 +33,7 @@ struct Cleanup<'m> {
 
 impl Drop for Cleanup<'_> {
     fn drop(&mut self) {
-        // Nobody else can take it while the map is locked.
+        // Nobody else can take the slot while the map is locked.
         self.slots.remove_if(&self.key, |_, slot| Arc::strong_count(slot) == 1);
     }
 }
@@ -47,18 +45,18 @@ impl Slot {
 }
 
 impl Marks {
-    /// Moves cursors in `store`. Its work runs in `tasks`.
+    /// Moves cursors in `store`, in tasks of `tasks`.
     pub fn new(store: Arc<dyn Store>, cluster: Arc<Cluster>, tasks: TaskTracker) -> Self {
         Self { store, cluster, tasks, slots: Map::default() }
     }
 
-    /// How many are being moved.
+    /// The number of cursors being moved.
     pub fn under_way(&self) -> usize {
         self.slots.len()
     }
 
-    /// Moves a member's cursors forward to `to` and sends the room a receipt. Returns the stored
-    /// cursors; `None` for someone who never was a member.
+    /// Moves a member's cursors forward to `to` and sends a receipt to the room. Returns the stored cursors; `None`
+    /// for a user who never was a member.
     ///
     /// Completes even if the caller is dropped, so that every stored mark is signalled.
     ///
@@ -81,8 +79,8 @@ impl Marks {
         run_to_end(&self.tasks, moving).await
     }
 
-    /// Signals the room what `to` has moved, unless another device was further; and the user's other
-    /// devices what was read.
+    /// Signals to the room what `to` has moved, unless another device was further; and to the user's other devices
+    /// what was read.
     async fn signal(&self, user: &UserId, room: SignalRoom, to: Cursors, cursors: Cursors) {
         let read = (to.read.seq == cursors.read.seq && to.read.seq != 0).then_some(to.read);
         let receipt = v1::Receipt {
@@ -103,8 +101,8 @@ impl Marks {
         self.cluster.signal(&[room], &frame, except).await;
     }
 
-    /// Moves a member's cursors forward to `to`; returns where they are then, once that is
-    /// stored. `None` for who never was a member.
+    /// Moves a member's cursors forward to `to`; returns the stored cursors. `None` for a user who never was a
+    /// member.
     async fn advance(
         &self,
         user: &UserId,

@@ -1,4 +1,4 @@
-//! What waits in a session's mailbox, and what was read for its rooms.
+//! A session's mailbox, and data read for its rooms.
 use parlance_delivery::SharedFrame;
 use parlance_hub::Waken;
 use parlance_proto::v1::server_frame::Frame;
@@ -7,7 +7,7 @@ use crate::open::OpenSession;
 use crate::session::{Session, Turn};
 
 impl OpenSession {
-    /// Waits for the next thing to do for the session's rooms. Cancel-safe.
+    /// Waits for the next work on the session's rooms. Cancel-safe.
     pub(crate) async fn turn(&mut self) -> Turn {
         tokio::select! {
             biased;
@@ -20,7 +20,7 @@ impl OpenSession {
 }
 
 impl Session {
-    /// Something waits in the mailbox.
+    /// Handles a mailbox entry.
     pub(crate) fn woken(&mut self, waken: Waken) {
         let Some(open) = &mut self.open else { return };
         match waken {
@@ -30,7 +30,7 @@ impl Session {
         }
     }
 
-    /// Names the gaps that have come up.
+    /// Sends pending gaps.
     pub(crate) fn tell_gaps(&mut self) {
         let Some(open) = &mut self.open else { return };
         for gap in open.notices.drain(..) {

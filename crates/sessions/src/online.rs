@@ -7,33 +7,33 @@ use parlance_core::{RoomId, UserId};
 
 use crate::sessions::Sessions;
 
-/// The user of a session, registered here as online until a while after this is dropped.
+/// A session's user, registered here as online until the grace period after this is dropped.
 pub(crate) struct Online {
     sessions: Arc<Sessions>,
     user: UserId,
     arrival: Arrival,
-    /// The rooms that are told, once there are any to tell.
+    /// The rooms that were notified, once there are any.
     rooms: Option<Vec<SignalRoom>>,
 }
 
-/// What the registry answered when a session was registered.
+/// The registry's answer to registering a session.
 enum Arrival {
-    /// The user was offline before, on every node.
+    /// The user was offline on every node.
     First,
-    /// The user was online already.
+    /// The user was already online.
     Further,
-    /// The registry was out of reach.
+    /// The registry was unreachable.
     Unconfirmed,
 }
 
 impl Online {
-    /// Registers a session of `user`. From when this returns, other nodes tell this one what
-    /// happens in their rooms; what happened before, the store tells.
+    /// Registers a session of `user`. From then on, other nodes publish events of the user's rooms to this one;
+    /// earlier events are in the store.
     pub(crate) async fn register(sessions: &Arc<Sessions>, user: &UserId) -> Option<Self> {
         let (registering, user) = (sessions.clone(), user.clone());
-        // In a task of its own, so that the session is counted once or not at all.
+        // In its own task, so that the session is counted exactly once or not at all.
         let registered = sessions.tasks.spawn(async move {
-            // Out of reach, the registry makes up for it.
+            // When the registry is back, it registers the user.
             let arrival = match registering.registry.connect(&user).await {
                 Ok(true) => Arrival::First,
                 Ok(false) => Arrival::Further,
@@ -48,14 +48,14 @@ impl Online {
         &self.sessions
     }
 
-    /// The user has left `room`: those in it are not told of the session's end.
+    /// The user has left `room`: its members are not notified of the session's end.
     pub(crate) fn left(&mut self, room: &RoomId) {
         if let Some(told) = &mut self.rooms {
             told.retain(|told| told.room != *room);
         }
     }
 
-    /// The session has come to `room` since the others were told: tells it, too, that the user is online.
+    /// The session has joined `room` since the announcement: announces the user's presence there, too.
     pub(crate) fn entered(&mut self, room: SignalRoom) {
         let Some(told) = &mut self.rooms else { return };
         let is_told = told.iter().any(|told| told.room == room.room);
@@ -69,7 +69,7 @@ impl Online {
         });
     }
 
-    /// Tells `rooms` of it, and of the leaving when it comes to that.
+    /// Announces the user's presence in `rooms`, and later its end.
     pub(crate) fn announce(&mut self, rooms: Vec<SignalRoom>) {
         self.rooms = Some(rooms.clone());
         if matches!(self.arrival, Arrival::Further) {
@@ -87,7 +87,7 @@ impl Online {
 }
 
 impl Drop for Online {
-    /// The registration outlives the session by the grace: whoever reloads a page never was away.
+    /// The registration outlives the session by the grace period: reloading a page does not count as going offline.
     fn drop(&mut self) {
         let (sessions, user) = (self.sessions.clone(), self.user.clone());
         let mut rooms = self.rooms.take().unwrap_or_default();

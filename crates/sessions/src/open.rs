@@ -19,20 +19,19 @@ use crate::plan::{plan, steps_after};
 use crate::room_stream::{Progress, RoomStream, Source};
 use crate::unreadable::Unreadable;
 
-/// What a session has once hello was said. Dropping it takes the session out of
-/// everything that knows it.
+/// The state of a session after hello. Dropping it unsubscribes and unregisters the session.
 pub(crate) struct OpenSession {
     hub: Arc<Hub>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) rooms: HashMap<RoomId, RoomStream>,
-    /// Where the session was in rooms that its user has left meanwhile.
+    /// The session's position in rooms that its user has left meanwhile.
     pub(crate) left: HashMap<RoomId, u64>,
     /// Rooms that could not be read yet.
     pub(crate) unreadable: Unreadable,
-    /// Rooms that are being opened.
+    /// Rooms being opened.
     pub(crate) opening: Opening,
     pub(crate) log_reads: LogReads,
-    /// Gaps to name once, right after the welcome.
+    /// Gaps to send once, right after the welcome.
     pub(crate) notices: Vec<v1::Gap>,
     /// `None` once the session ends.
     pub(crate) acks: Option<Acks>,
@@ -64,13 +63,13 @@ impl OpenSession {
         self.online.sessions().sizes.max_catch_up
     }
 
-    /// `room` cannot be read now: it is named as a gap and tried again, and the session goes on
-    /// with the others.
+    /// Handles a room that cannot be read now: it is reported as a gap and retried, while the session continues with
+    /// the others.
     pub(crate) fn postpone(&mut self, room: RoomId, cursor: Option<Cursor>, error: &StoreError) {
         if let StoreError::Damaged(_) = error {
             tracing::error!(%room, user = %self.mailbox.user(), %error, "cannot read a room, retrying");
         } else {
-            // In a slow store that is said of every room of every session.
+            // Debug level: with a slow store this is logged for every room of every session.
             tracing::debug!(%room, user = %self.mailbox.user(), %error, "cannot read a room, retrying");
         }
         metrics::counter!("parlance_unreadable_rooms_total").increment(1);
@@ -78,7 +77,7 @@ impl OpenSession {
         self.unreadable.add(room, cursor);
     }
 
-    /// The same for rooms of which the rows of the user are damaged.
+    /// The same for rooms in which the user's row is damaged.
     pub(crate) fn postpone_damaged(&mut self, rooms: Vec<RoomId>, cursors: &mut HashMap<RoomId, Cursor>) {
         for room in rooms {
             let error = StoreError::Damaged("the row of the user".to_owned());
@@ -87,21 +86,21 @@ impl OpenSession {
         }
     }
 
-    /// Has the rooms tried again whose time has come.
+    /// Retries the rooms that are due.
     pub(crate) fn retry_due(&mut self) {
         for room in self.unreadable.take_due() {
             self.attach(Attach { room, joined: 0 });
         }
     }
 
-    /// The user was added to a room, by what has reached this node: that may be old, and
-    /// they removed since. Their row says what is true now.
+    /// The user was added to a room, according to an event that reached this node. It may be old, and they may have
+    /// been removed since: their row is authoritative.
     pub(crate) fn attach(&mut self, attach: Attach) {
         if self.opening.look_again(&attach) {
             return;
         }
         if let Some(stream) = self.rooms.get_mut(&attach.room) {
-            // Known from the start of the session, or not yet come to the removal.
+            // Known from the start of the session, or the removal was not processed yet.
             if matches!(stream.source, Source::Live(_)) {
                 stream.since = stream.since.max(attach.joined);
                 stream.subscription().added(attach.joined);
@@ -112,7 +111,7 @@ impl OpenSession {
         self.open_next();
     }
 
-    /// Begins to open rooms, as many as may be at a time.
+    /// Starts opening rooms, up to the allowed number.
     fn open_next(&mut self) {
         while let Some(room) = self.opening.tasks.next_waiting() {
             let (hub, mailbox) = (self.hub.clone(), self.mailbox.clone());
@@ -123,7 +122,7 @@ impl OpenSession {
         }
     }
 
-    /// A room that is being opened was read, or cannot be.
+    /// Handles the result of opening a room.
     pub(crate) fn opened(&mut self, room: RoomId, opened: Opened) {
         match opened {
             Opened::Again(cursor, read) => self.opened_again(&room, cursor, read),
@@ -158,7 +157,7 @@ impl OpenSession {
     }
 
     fn opened_added(&mut self, room: &RoomId, read: Result<Option<Added>, StoreError>) {
-        // Of an earlier membership: its end is still to be handed out, was, or cannot be read.
+        // The stream of an earlier membership: its end is still to be delivered, was delivered, or cannot be read.
         let earlier = self.rooms.get(room).map(RoomStream::cursor);
         let unreadable = || self.unreadable.cursor(room).flatten().map(|cursor| cursor.seq);
         let known = earlier.or_else(|| self.left.get(room).copied()).or_else(unreadable);
@@ -166,7 +165,7 @@ impl OpenSession {
             Ok(Some(added)) => added,
             Ok(None) => return,
             Err(error) => {
-                // The next try goes on from here: nothing more of an earlier membership till then.
+                // The next attempt continues from here: nothing more of an earlier membership until then.
                 self.rooms.remove(room);
                 self.postpone(room.clone(), known.map(|seq| Cursor { seq, epoch: 0 }), &error);
                 return;
@@ -174,12 +173,12 @@ impl OpenSession {
         };
         let Added { subscribed: (listening, state), member, row } = added;
         let member = row.as_ref().map_or(member, |row| row.member.clone());
-        // Who has left, and did not know of the room here, is done with it.
+        // A former member whose client does not have the room needs nothing of it.
         if known.is_none() && !member.is_active() {
             return;
         }
         let (cursor, plan) = match (known, row) {
-            // As on hello: not all that they have seen on another device, or long ago.
+            // As on hello: not everything they have seen on another device or long ago.
             (None, Some(row)) => plan(listening.feed(), &row, state, None, self.max_catch_up()),
             (known, _) => {
                 let cursor = known.unwrap_or(0);
@@ -197,21 +196,21 @@ impl OpenSession {
         self.entered(room);
     }
 
-    /// Those in `room` learn that the user is online, if they have not before.
+    /// Announces the user's presence in `room`, unless that was done before.
     fn entered(&mut self, room: &RoomId) {
         if let Some(room) = self.rooms.get(room).and_then(RoomStream::signal_room) {
             self.online.entered(room);
         }
     }
 
-    /// Something has happened in a room.
+    /// Advances a room that has new events.
     pub(crate) fn advance(&mut self, room: &RoomId, out: &mut VecDeque<Delivery>) {
         let Some(stream) = self.rooms.get_mut(room) else { return };
         let progress = stream.advance(self.mailbox.user(), out);
         self.progress(room, progress, false);
     }
 
-    /// What a room's stream needed was read, or cannot be.
+    /// Handles the result of reading what a room's stream needed.
     pub(crate) fn log_read(&mut self, read: LogRead, out: &mut VecDeque<Delivery>) {
         let LogRead { subscription, found } = read;
         let room = subscription.room();
@@ -232,11 +231,11 @@ impl OpenSession {
         self.read_next();
     }
 
-    /// `room` has come this far; `woken` if something has happened since this was looked at.
+    /// Records the progress of `room`; `woken` if it has new events since the read began.
     fn progress(&mut self, room: &RoomId, progress: Progress, woken: bool) {
         let Some(stream) = self.rooms.get(room) else { return };
         match progress {
-            // Behind the other rooms that wait.
+            // Queued behind the other waiting rooms.
             Progress::More => stream.subscription().wake(),
             Progress::UpToDate => {
                 stream.subscription().set_at_head(stream.follows());
@@ -259,10 +258,10 @@ impl OpenSession {
         }
     }
 
-    /// Begins to read what rooms need, as many as may be at a time.
+    /// Starts reading what rooms need, up to the allowed number.
     fn read_next(&mut self) {
         while let Some((subscription, needs)) = self.log_reads.next_waiting() {
-            // A stream that was replaced meanwhile is done with.
+            // A stream that was replaced meanwhile needs nothing.
             let stream = self.rooms.get(subscription.room());
             if let Some(stream) = stream.filter(|stream| stream.is_of(&subscription)) {
                 self.log_reads.begin(&self.hub, stream, needs);
@@ -270,7 +269,7 @@ impl OpenSession {
         }
     }
 
-    /// Goes on with a room from where the client has it. Returns the room's head for a member.
+    /// Continues a room from the client's cursor. Returns the room's head for a member.
     pub(crate) fn open_room(
         &mut self,
         user_room: &UserRoom,
@@ -292,9 +291,9 @@ impl OpenSession {
 
 impl Drop for OpenSession {
     fn drop(&mut self) {
-        // While the session still listens to its rooms.
+        // While the session is still subscribed to its rooms.
         self.acks = None;
-        // Removed, and not come to it yet.
+        // Removed, but the removal was not processed yet.
         for (room, stream) in &self.rooms {
             if stream.subscription().removed_at() != 0 {
                 self.online.left(room);
@@ -304,7 +303,7 @@ impl Drop for OpenSession {
     }
 }
 
-/// The gap of a room that cannot be read now, open at its end.
+/// The open-ended gap of a room that cannot be read now.
 fn unreadable(room: &RoomId, cursor: Option<Cursor>) -> v1::Gap {
     v1::Gap {
         room_id: room.as_str().to_owned(),

@@ -1,4 +1,4 @@
-//! Rooms that a session opens while it goes on with the others.
+//! Rooms that a session opens while it continues with others.
 use std::sync::Arc;
 
 use parlance_core::{Member, RoomId, Visibility};
@@ -10,19 +10,18 @@ use crate::cursor::Cursor;
 use crate::subscribe::subscribe;
 use crate::tasks::Tasks;
 
-/// Rooms that are being read, or wait in line for that.
+/// Rooms being read or queued for it.
 pub(crate) struct Opening {
     pub(crate) tasks: Tasks<RoomId, Box<(RoomId, Opened)>>,
-    /// All of them, and the event that added the user to each since, if there was one: then the room
-    /// is looked at again.
+    /// All of them, with the event that has added the user since, if any: the room is then checked again.
     rooms: HashMap<RoomId, Option<u64>>,
 }
 
-/// What the store says of a room.
+/// The result of reading a room.
 pub(crate) enum Opened {
-    /// One that could not be read before, and where the client is in it.
+    /// A room that could not be read before, with the client's cursor.
     Again(Option<Cursor>, Result<Option<(Subscribed, UserRoom)>, StoreError>),
-    /// One that the user was added to.
+    /// A room that the user was added to.
     Added(Result<Option<Added>, StoreError>),
 }
 
@@ -32,7 +31,7 @@ pub(crate) type Subscribed = (Listening, RoomState);
 pub(crate) struct Added {
     pub(crate) subscribed: Subscribed,
     pub(crate) member: Member,
-    /// Of those who come back, in rooms where that matters.
+    /// For users who return, in rooms where that matters.
     pub(crate) row: Option<UserRoom>,
 }
 
@@ -41,14 +40,14 @@ impl Opening {
         Self { tasks: Tasks::new(at_once), rooms: HashMap::default() }
     }
 
-    /// Whether the room is being opened. If so, it is looked at again after that.
+    /// Whether the room is being opened. If so, it is checked again afterwards.
     pub(crate) fn look_again(&mut self, attach: &Attach) -> bool {
         let Some(joined) = self.rooms.get_mut(&attach.room) else { return false };
         *joined = (*joined).max(Some(attach.joined));
         true
     }
 
-    /// Puts `room` in line.
+    /// Queues `room`.
     pub(crate) fn add(&mut self, room: RoomId) {
         self.rooms.insert(room.clone(), None);
         self.tasks.add(room);
@@ -58,7 +57,7 @@ impl Opening {
         self.tasks.spawn(async move { Box::new((room, read.await)) });
     }
 
-    /// `room` was dealt with. Returns the look that was asked for meanwhile.
+    /// Removes `room`. Returns the check that was requested meanwhile.
     pub(crate) fn done(&mut self, room: RoomId) -> Option<Attach> {
         let joined = self.rooms.remove(&room)??;
         Some(Attach { room, joined })
@@ -84,9 +83,9 @@ pub(crate) async fn open_again(
 pub(crate) async fn open_added(hub: Arc<Hub>, mailbox: Arc<Mailbox>, room: RoomId) -> Opened {
     let read = async {
         let Some(subscribed) = hub.subscribe(&room, &mailbox).await? else { return Ok(None) };
-        // After that: a removal that the row does not know yet comes with the stream.
+        // Read after subscribing: a removal that is not in the row yet arrives with the stream.
         let Some(member) = hub.member(&room, mailbox.user()).await? else { return Ok(None) };
-        // How far they had the room when they were members before.
+        // The user's position in the room during an earlier membership.
         let returns = member.intervals.len() > 1 && subscribed.1.visibility != Visibility::All;
         let row = if returns { hub.user_room(mailbox.user(), &room).await? } else { None };
         Ok(Some(Added { subscribed, member, row }))

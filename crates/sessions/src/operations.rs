@@ -10,12 +10,12 @@ use v1::reply::Result as Reply;
 
 use crate::error::Error;
 
-/// What sessions have carried out, by whoever knows the operations.
+/// Carries out the operations of sessions.
 pub trait Operations: Send + Sync + 'static {
-    /// Counts an operation of `caller`, unless there were too many.
+    /// Counts an operation of `caller` against its rate.
     ///
     /// # Errors
-    /// Too many.
+    /// The rate was exceeded.
     fn check_rate(&self, caller: &Caller) -> Result<(), Failure>;
 
     /// Carries out one operation, and counts it.
@@ -25,14 +25,13 @@ pub trait Operations: Send + Sync + 'static {
         operation: Operation,
     ) -> BoxFuture<'static, Result<Reply, Failure>>;
 
-    /// Stores `caller` as a user unless they are one.
+    /// Stores `caller` as a user if necessary.
     fn ensure_user<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<(), Failure>>;
 
-    /// `user` is known to be one.
+    /// Records that `user` exists.
     fn remember(&self, user: &UserId);
 
-    /// Stores that `user` has received `room` up to `seq`, if they are a member. Returns where their
-    /// cursors are then.
+    /// Stores that `user` has received `room` up to `seq`, if they are a member. Returns their resulting cursors.
     fn acknowledge<'a>(
         &'a self,
         user: &'a UserId,
@@ -40,7 +39,7 @@ pub trait Operations: Send + Sync + 'static {
         seq: u64,
     ) -> BoxFuture<'a, Result<Cursors, NotAcknowledged>>;
 
-    /// The terms of the contract for what a session refuses.
+    /// Converts a session's error to the contract's form.
     fn failure(&self, error: Error) -> Failure;
 }
 
@@ -50,7 +49,7 @@ pub enum NotAcknowledged {
     /// The store could not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// They may not acknowledge that.
+    /// The user may not acknowledge this.
     #[error("{0}")]
     Refused(String),
 }

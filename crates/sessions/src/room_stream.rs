@@ -12,59 +12,59 @@ use crate::cursor::Cursor;
 use crate::needs::{Found, Needs};
 use crate::plan::{Step, gap_frame, steps_after};
 
-/// Where a session is in one room, and what is to come.
+/// A session's position in one room, and what follows.
 pub(crate) struct RoomStream {
     pub(crate) source: Source,
-    /// To be gone through before what is live.
+    /// To be processed before live events.
     pub(crate) plan: VecDeque<Step>,
-    /// The event that made the user a member, the last time as far as known. A removal
-    /// before it is not the end.
+    /// The event that made the user a member, the last time as far as known. An earlier removal does not end the
+    /// stream.
     pub(crate) since: u64,
-    /// Where the room was when this began. Messages up to there come as they are by then.
+    /// The room's head when this stream began. Earlier messages are delivered in their form at that time.
     began_at: u64,
     /// Memberships before the last one; mostly none.
     earlier: Box<[Interval]>,
-    /// How much of the past was open when they left, of who has.
+    /// For a former member, how much of the history was visible when they left.
     left_open: Option<Visibility>,
     waits: Waits,
 }
 
-/// Whether what the stream needs is being read, or in line for that.
+/// Whether data for the stream is being read or queued for it.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 enum Waits {
     #[default]
     No,
     Yes,
-    /// And something has happened in the room meanwhile.
+    /// Also, the room has new events meanwhile.
     Woken,
 }
 
 pub(crate) enum Source {
-    /// A member: goes on with what happens.
+    /// A member: continues with live events.
     Live(Listening),
-    /// Once a member: ends with the plan.
+    /// A former member: ends with the plan.
     Past(Listening),
 }
 
 impl Source {
-    /// Of a member by their row, read when the room's head was at least `head`.
+    /// The stream of a member with this row, read when the room's head was at least `head`.
     pub(crate) fn live(listening: Listening, head: u64) -> Self {
         listening.now_live(head);
         Self::Live(listening)
     }
 }
 
-/// What became of a room after one batch.
+/// The state of a room after one batch.
 pub(crate) enum Progress {
-    /// There may be more at once.
+    /// More may be available at once.
     More,
-    /// Nothing until it wakes again.
+    /// Nothing until it is woken again.
     UpToDate,
     /// The user is no longer a member.
     Over,
     /// Nothing until this is read.
     Needs(Needs),
-    /// Nothing until what it needs is read.
+    /// Nothing until the requested data is read.
     Waits,
 }
 
@@ -81,7 +81,7 @@ impl RoomStream {
         stream
     }
 
-    /// Whether the message at `seq` lies outside what the user may see.
+    /// Whether the message at `seq` is hidden from the user.
     fn hides(&self, seq: u64, user: &UserId) -> bool {
         let subscription = self.subscription();
         let joined = subscription.joined();
@@ -91,7 +91,7 @@ impl RoomStream {
         let visibility = subscription.known().map_or(Visibility::SinceJoined, |room| room.visibility);
         let last = match &self.source {
             Source::Live(_) => Interval::starting_at(joined),
-            // Opened later, the past stays closed to them.
+            // Even if the room is opened later, its history stays closed to them.
             Source::Past(_) => Interval {
                 visibility: self.left_open,
                 left: Some(self.since),
@@ -103,7 +103,7 @@ impl RoomStream {
         !visible_ranges(&member, visibility, u64::MAX).iter().any(|range| range.contains(seq))
     }
 
-    /// The last seq that the user may see, where that is known to lie in the past.
+    /// The last seq that the user may see, if it is known to be in the past.
     fn until(&self) -> Option<u64> {
         match &self.source {
             Source::Past(_) => Some(self.since),
@@ -123,17 +123,17 @@ impl RoomStream {
         self.listening()
     }
 
-    /// Whether this is the stream of `subscription`, and not one that has replaced it.
+    /// Whether this is the stream of `subscription`, not one that has replaced it.
     pub(crate) fn is_of(&self, subscription: &Arc<Subscription>) -> bool {
         Arc::ptr_eq(self.subscription(), subscription)
     }
 
-    /// Everything up to here was handed out or named as a gap.
+    /// Everything up to here was delivered or reported as a gap.
     pub(crate) fn cursor(&self) -> u64 {
         self.subscription().cursor()
     }
 
-    /// Where the client would go on from if it connected again.
+    /// The cursor from which the client would resume.
     pub(crate) fn position(&self) -> Cursor {
         let epoch = self.subscription().known().map_or(0, |room| room.epoch);
         Cursor { seq: self.cursor(), epoch }
@@ -143,7 +143,7 @@ impl RoomStream {
         self.subscription().move_to(seq);
     }
 
-    /// The room, for telling those in it something of the moment.
+    /// The room, for sending signals to its members.
     pub(crate) fn signal_room(&self) -> Option<SignalRoom> {
         let Source::Live(listening) = &self.source else { return None };
         let feed = listening.feed();
@@ -151,12 +151,12 @@ impl RoomStream {
         Some(SignalRoom { room: feed.room().clone(), head: known.end })
     }
 
-    /// Only what happens is still to come.
+    /// Whether only live events remain.
     pub(crate) fn follows(&self) -> bool {
         self.plan.is_empty() && matches!(self.source, Source::Live(_))
     }
 
-    /// Goes on to the next step. A plan that is through leaves no room for another.
+    /// Moves to the next step. A finished plan releases its memory.
     fn step_done(&mut self) {
         self.plan.pop_front();
         if self.plan.is_empty() {
@@ -164,14 +164,13 @@ impl RoomStream {
         }
     }
 
-    /// Hands out at most one batch of what is in memory. Never waits: what has to be read is
-    /// [taken](Self::take) later.
+    /// Delivers at most one batch from memory. Never waits: data that has to be read is [taken](Self::take) later.
     pub(crate) fn advance(&mut self, user: &UserId, out: &mut VecDeque<Delivery>) -> Progress {
         if self.waits != Waits::No {
             self.waits = Waits::Woken;
             return Progress::Waits;
         }
-        // Until it is known to be there again.
+        // Until it is known to be at the head again.
         self.subscription().set_at_head(false);
         let to = match self.plan.front() {
             Some(Step::Gap(gap)) => {
@@ -200,16 +199,15 @@ impl RoomStream {
         Progress::Needs(needs)
     }
 
-    /// What the stream needed was read, or cannot be. Returns whether something has happened in the
-    /// room meanwhile.
+    /// Ends the wait for data that was read or cannot be. Returns whether the room has new events meanwhile.
     pub(crate) fn end_wait(&mut self) -> bool {
         std::mem::take(&mut self.waits) == Waits::Woken
     }
 
-    /// Goes on with what was read.
+    /// Continues with data that was read.
     pub(crate) fn take(&mut self, found: Found, user: &UserId, out: &mut VecDeque<Delivery>) -> Progress {
         match found {
-            // Removed meanwhile: what was read may hold forms from after that.
+            // Removed meanwhile: the data may include forms from after that.
             Found::Log { until, .. } if self.until() != until => Progress::More,
             Found::Log { fetched: None, .. } => Progress::More,
             Found::Log { fetched: Some(fetched), to, .. } => self.hand_out(fetched, to, user, out),
@@ -220,11 +218,11 @@ impl RoomStream {
         }
     }
 
-    /// Goes on behind a membership that has ended, as the row of the user says.
+    /// Continues after a membership that has ended, according to the user's row.
     fn rejoin(&mut self, member: &Member) {
         let feed = self.listening().feed();
         let mut plan = steps_after(feed, member, Visibility::SinceJoined, self.cursor());
-        // The last membership goes on live, to its end if that is there.
+        // The last membership continues live, to its end if there is one.
         if matches!(plan.back(), Some(Step::Through(_))) {
             plan.pop_back();
         }
@@ -249,7 +247,7 @@ impl RoomStream {
             if self.plan.is_empty() || feed.known().is_none_or(|room| room.floor <= to) {
                 return Progress::UpToDate;
             }
-            // All of the step is gone from the log.
+            // The whole step was trimmed from the log.
             let reason = v1::GapReason::Retention;
             out.push_back(gap_frame(&feed, self.cursor() + 1, to, reason).into());
             self.move_to(to);
@@ -257,7 +255,7 @@ impl RoomStream {
         }
         for piece in fetched.pieces {
             if piece.first > self.cursor() + 1 {
-                // Older ones are gone from the log.
+                // Older events were trimmed from the log.
                 let reason = v1::GapReason::Retention;
                 out.push_back(gap_frame(&feed, self.cursor() + 1, piece.first - 1, reason).into());
             }
@@ -266,12 +264,12 @@ impl RoomStream {
                 Some(blank) if self.hides(blank.target, user) => blank.frame.into(),
                 _ => piece.delivery,
             });
-            // A removal within the plan is one of an earlier membership.
+            // A removal within the plan belongs to an earlier membership.
             if piece.removes.as_ref() == Some(user) && self.plan.is_empty() {
                 if self.cursor() > self.since {
                     return Progress::Over;
                 }
-                // A membership that has ended, and is followed by another.
+                // A membership that has ended and is followed by another.
                 let joined = self.subscription().joined();
                 if joined < self.cursor() {
                     let ended = Interval { left: Some(self.cursor()), ..Interval::starting_at(joined) };
@@ -280,7 +278,7 @@ impl RoomStream {
                 }
                 let hidden = feed.known().is_some_and(|room| room.visibility == Visibility::SinceJoined);
                 if hidden && self.cursor() + 1 < self.since {
-                    // They may have come and gone more than once.
+                    // They may have joined and left more than once.
                     return self.needs(Needs::Membership);
                 }
             }
@@ -299,7 +297,7 @@ mod tests {
     use super::*;
     use crate::testing::{TestNode, say, user};
 
-    /// What a session was to get is trimmed before it came to it: a gap says so, and it goes on.
+    /// Events are trimmed before a session reads them: it reports a gap and continues.
     #[tokio::test]
     async fn a_step_below_a_floor_that_has_moved_is_a_gap() {
         let (node, room) = TestNode::with_group().await;
@@ -314,7 +312,7 @@ mod tests {
         let plan = VecDeque::from([Step::Through(4)]);
         let mut stream = RoomStream::new(Source::live(listening, head), plan, &member, head);
 
-        // The floor moves up to 7, as the node learns with the next chunk.
+        // The floor moves up to 7, which the node learns from the next chunk.
         let other = node.other();
         say(&other.rooms, &room, "unheard").await;
         let stored = node.store.room(&room).await.unwrap().unwrap();

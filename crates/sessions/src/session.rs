@@ -28,7 +28,7 @@ use crate::opening::Opened;
 use crate::operations::Operations;
 use crate::sessions::Sessions;
 
-/// What comes from the client; an error ends the session.
+/// Frames from the client; an error ends the session.
 pub type Inbound = BoxStream<'static, Result<v1::ClientFrame, Status>>;
 
 /// One session of `Chat` or `Subscribe`. See the [crate] documentation.
@@ -37,41 +37,41 @@ pub struct Session {
     pub(crate) operations: Arc<dyn Operations>,
     pub(crate) caller: Caller,
     inbound: Inbound,
-    /// Its connection, if that can be pushed to.
+    /// Its connection, if that supports pushing.
     pub(crate) outlet: Option<Outlet>,
-    /// The client has finished sending. What is under way is still answered.
+    /// The client has finished sending. Operations in flight are still answered.
     inbound_ended: bool,
-    /// It gets events even so: a `Subscribe` stream.
+    /// Whether it receives events even so: a `Subscribe` stream.
     pub(crate) subscribe_only: bool,
-    /// Operations under way, each a task: see [`in_own_task`](parlance_runtime::own_task::in_own_task).
+    /// Operations in flight, each a task: see [`in_own_task`](parlance_runtime::own_task::in_own_task).
     pub(crate) in_flight: JoinSet<SharedFrame>,
-    /// Ready to go out.
+    /// Frames ready to be sent.
     pub(crate) out: VecDeque<Delivery>,
     pub(crate) open: Option<OpenSession>,
-    /// Rings for hello, then at the end of the token, then when [`Stage`] says; and for heartbeats.
+    /// Fires for hello, then at the expiry of the token, then as set by [`Stage`]; and for heartbeats.
     clock: Pin<Box<Sleep>>,
     /// Boxed: most sessions have none.
     pub(crate) heartbeat: Option<Box<Heartbeat>>,
-    /// One of its own: what all sessions look at, all of them would lock.
+    /// A child token per session: all sessions would contend for the lock of a shared one.
     shutdown: CancellationToken,
     pub(crate) stage: Stage,
     pub(crate) bad_frames: DefaultDirectRateLimiter,
-    /// Until then nothing is read of a client that is over its rate. Boxed: most never are.
+    /// While set, nothing is read from a client that is over its rate. Boxed: most never are.
     paused: Option<Pin<Box<Sleep>>>,
-    /// Whose turn it is, the client's frames or the mailbox: neither starves the other.
+    /// Alternates between the client's frames and the mailbox, so that neither starves the other.
     mailbox_first: bool,
     ended: bool,
 }
 
-/// How near to its end a session is.
+/// How close a session is to its end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Stage {
-    /// Nowhere near.
+    /// Not ending.
     Serving,
-    /// Told to leave; it goes on as before until the deadline, so that clients move when
-    /// they were told to, and not all at once.
+    /// Told to leave; served as before until the deadline, so that clients move at their own times and not all at
+    /// once.
     Told,
-    /// What is under way is answered until the deadline, and nothing more is taken.
+    /// Operations in flight are answered until the deadline; no new ones are accepted.
     Leaving,
 }
 
@@ -79,16 +79,16 @@ pub(crate) enum Turn {
     Drain,
     Deadline,
     Reply(Result<SharedFrame, JoinError>),
-    /// Boxed: a session would hold room for several of these 150 bytes while it waits.
+    /// Boxed: a session would reserve several of these 150 bytes while it waits.
     Inbound(Option<Result<Box<v1::ClientFrame>, Status>>),
     Waken(Waken),
     /// The client is within its rate again.
     Resumed,
-    /// Rooms that could not be read are due.
+    /// Rooms that could not be read are due for a retry.
     Retry,
-    /// A room that is being opened was read.
+    /// A room being opened was read.
     Opened(Box<(RoomId, Opened)>),
-    /// What a room's stream needs was read.
+    /// Data for a room's stream was read.
     LogRead(Box<LogRead>),
 }
 
@@ -158,7 +158,7 @@ impl Session {
         }
     }
 
-    /// Waits for the next thing to do. Cancel-safe: nothing is taken unless returned.
+    /// Waits for the next work. Cancel-safe: nothing is taken unless returned.
     async fn turn(&mut self) -> Turn {
         let can_take = !self.inbound_ended && self.paused.is_none() && self.in_flight.len() < MAX_IN_FLIGHT;
         let paused = self.paused.as_mut();
@@ -237,14 +237,13 @@ impl Session {
             Turn::Deadline => return Err(self.refusal(Error::TokenExpired)),
         }
         self.tell_gaps();
-        // Whoever has finished, client or server, what was asked is still answered.
+        // Whichever side has finished, operations in flight are still answered.
         let finished = self.stage == Stage::Leaving || (self.inbound_ended && !self.subscribe_only);
         self.ended |= finished && self.in_flight.is_empty();
         Ok(())
     }
 
-    /// The clock has rung: returns whether for a heartbeat alone, which goes out if nothing else has
-    /// since.
+    /// The timer has fired: returns whether only for a heartbeat, which is sent if nothing else was sent since.
     fn beat(&mut self) -> bool {
         let Some((is_due, next)) =
             self.heartbeat.as_mut().and_then(|heartbeat| heartbeat.rang(Instant::now()))
@@ -258,17 +257,16 @@ impl Session {
         true
     }
 
-    /// Says when to come back, each session at another time, and goes on until then.
+    /// Tells the client when to reconnect, at a different time for each session, and continues until then.
     fn drain(&mut self) {
         self.stage = Stage::Told;
         let spread = (self.sessions.reconnect_spread.as_millis() as u64).max(1);
         let share = self.open.as_ref().map_or(0, |open| open.mailbox.session());
-        // Sessions are numbered one after the other: a stride that shares no factor
-        // with the spread visits all of it.
+        // Sessions are numbered consecutively: a stride that is coprime to the spread covers all of it.
         let delay = Duration::from_millis(share.wrapping_mul(1_571) % spread);
         let draining = v1::Draining { reconnect_after: delay.try_into().ok() };
         self.tell(Frame::Draining(draining));
-        // Whoever has not said hello has nothing to stay for.
+        // A client without hello has nothing to wait for.
         let stay = if self.open.is_some() { delay + LEAVE_SLACK } else { Duration::ZERO };
         self.ring_in(stay);
     }
@@ -277,13 +275,13 @@ impl Session {
         self.out.push_back(SharedFrame::from(frame).into());
     }
 
-    /// What a session that ends for `error` ends with.
+    /// The status with which a session ends on `error`.
     pub(crate) fn refusal(&self, error: Error) -> Status {
         self.operations.failure(error).into()
     }
 
-    /// Leaves what the client sends in its socket until `failure`, if that is about its rate, says to
-    /// retry: refusing costs as much as carrying out.
+    /// Leaves the client's frames in its socket until the `retry_delay` of a rate `failure`: refusing costs as much
+    /// as executing.
     pub(crate) fn pause_for(&mut self, failure: &Failure) {
         if failure.reason == "rate_limited"
             && let Some(delay) = failure.retry_after

@@ -14,37 +14,37 @@ use tokio_util::task::TaskTracker;
 use crate::limits::{MOVING, Sizes};
 use crate::marks::Marks;
 
-/// What sessions are served with.
+/// The dependencies of sessions.
 pub struct Parts {
-    /// Where everything is kept.
+    /// Stores the rooms.
     pub store: Arc<dyn Store>,
-    /// What wakes them.
+    /// Wakes sessions for new events.
     pub hub: Arc<Hub>,
-    /// What other nodes are told with.
+    /// Publishes to other nodes.
     pub cluster: Arc<Cluster>,
-    /// Who is online.
+    /// Knows who is online.
     pub registry: Arc<dyn Registry>,
-    /// What time it is.
+    /// The current time.
     pub clock: Arc<dyn Clock>,
-    /// What sends them to other nodes.
+    /// Sends sessions to other nodes.
     pub departure: Departure,
-    /// What must outlive a session runs there.
+    /// Runs tasks that must outlive a session.
     pub tasks: TaskTracker,
-    /// Ends what sessions rest on, once they are gone.
+    /// Ends what sessions depend on, once they are gone.
     pub end: CancellationToken,
-    /// Over which time a node that ends spreads their reconnects.
+    /// The time over which a node that shuts down spreads reconnects.
     pub reconnect_spread: Duration,
-    /// How long someone counts as online after their last session has ended.
+    /// How long a user counts as online after their last session has ended.
     pub presence_grace: Duration,
     /// Sizes of pages and of concurrent work.
     pub sizes: &'static Sizes,
 }
 
-/// What the sessions of a node share.
+/// State shared by the sessions of a node.
 pub struct Sessions {
     parts: Parts,
     marks: Arc<Marks>,
-    /// Turns for opening one.
+    /// Permits for opening a session.
     opening: Semaphore,
 }
 
@@ -57,31 +57,30 @@ impl Deref for Sessions {
 }
 
 impl Sessions {
-    /// No sessions yet.
+    /// Creates the state, without sessions.
     pub fn new(parts: Parts) -> Arc<Self> {
         let marks = Marks::new(parts.store.clone(), parts.cluster.clone(), parts.tasks.clone());
         let (marks, opening) = (Arc::new(marks), Semaphore::new(parts.sizes.opening));
         Arc::new(Self { parts, marks, opening })
     }
 
-    /// What moves members' cursors.
+    /// Moves members' cursors.
     pub fn marks(&self) -> &Arc<Marks> {
         &self.marks
     }
 
-    /// How many are being opened.
+    /// The number of sessions being opened.
     pub fn being_opened(&self) -> usize {
         self.sizes.opening - self.opening.available_permits()
     }
 
-    /// A turn for opening a session, until it is dropped. To be waited for in a task of its
-    /// own.
+    /// A permit for opening a session. Must be awaited in its own task.
     pub(crate) async fn opening(&self) -> Option<SemaphorePermit<'_>> {
         self.opening.acquire().await.ok()
     }
 
-    /// Waits until someone without a session is offline. When the node ends, that is as soon as they have
-    /// had the time to open one on another node.
+    /// Waits until a user without a session counts as offline. On shutdown this is as soon as they have had time to
+    /// open a session on another node.
     pub(crate) async fn presence_grace(&self) {
         let grace = self.parts.presence_grace;
         tokio::select! {

@@ -6,7 +6,7 @@ use parlance_store::StoreError;
 
 use crate::cursor::Cursor;
 
-/// Subscribes to a room, and reads where it is as far as the client knows it.
+/// Subscribes to a room, and reads its state at least as far as the client knows it.
 pub(crate) async fn subscribe(
     hub: &Arc<Hub>,
     mailbox: &Arc<Mailbox>,
@@ -14,12 +14,12 @@ pub(crate) async fn subscribe(
     cursor: Option<Cursor>,
 ) -> Result<Option<(Listening, RoomState)>, StoreError> {
     let Some((listening, mut state)) = hub.subscribe(room, mailbox).await? else { return Ok(None) };
-    // The client comes from where more is known than has reached this node.
+    // The client knows more than has reached this node.
     if cursor.is_some_and(|cursor| cursor.seq > state.head) {
         hub.refresh(listening.feed()).await?;
         state = listening.feed().known().unwrap_or(state);
     }
-    // To have a client drop what it holds takes the store's own word.
+    // Making a client discard its data requires a fresh read of the store.
     if cursor.is_some_and(|cursor| cursor.seq > state.head)
         && let Some(stored) = hub.stored_head(room).await?
     {

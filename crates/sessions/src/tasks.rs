@@ -3,11 +3,11 @@ use std::future::pending;
 
 use tokio::task::JoinSet;
 
-/// Reads of the store that a session waits for while it goes on: so many at a time, each in a task of
-/// its own; the others wait in line. Takes no memory while there are none; dropping it ends them.
+/// Store reads of a session, which continues meanwhile: a limited number at a time, each in its own task; others
+/// queue. Takes no memory while there are none; dropping it cancels them.
 pub(crate) struct Tasks<W, T> {
     at_once: usize,
-    /// Not begun yet.
+    /// Not started yet.
     waiting: VecDeque<W>,
     running: Option<JoinSet<T>>,
 }
@@ -17,12 +17,12 @@ impl<W, T: Send + 'static> Tasks<W, T> {
         Self { at_once, waiting: VecDeque::new(), running: None }
     }
 
-    /// Puts a read in line.
+    /// Queues a read.
     pub(crate) fn add(&mut self, read: W) {
         self.waiting.push_back(read);
     }
 
-    /// The next read to [begin](Self::spawn), if there may be one more.
+    /// The next read to [spawn](Self::spawn), if another one is allowed.
     pub(crate) fn next_waiting(&mut self) -> Option<W> {
         let is_full = self.running.as_ref().is_some_and(|running| running.len() >= self.at_once);
         if is_full { None } else { self.waiting.pop_front() }
@@ -32,7 +32,7 @@ impl<W, T: Send + 'static> Tasks<W, T> {
         self.running.get_or_insert_default().spawn(task);
     }
 
-    /// Waits for the next one that ends. Cancel-safe.
+    /// Waits for the next finished one. Cancel-safe.
     pub(crate) async fn next(&mut self) -> T {
         let Some(running) = &mut self.running else { return pending().await };
         let ended = running.join_next().await;
@@ -42,7 +42,7 @@ impl<W, T: Send + 'static> Tasks<W, T> {
         match ended {
             Some(Ok(output)) => output,
             Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            // The runtime is going, and the session with it.
+            // The runtime is shutting down, and the session with it.
             _ => pending().await,
         }
     }

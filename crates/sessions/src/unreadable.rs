@@ -1,4 +1,4 @@
-//! Rooms of a session that could not be read, and when each is tried again.
+//! Rooms of a session that could not be read, with their retry times.
 use std::future::pending;
 use std::pin::Pin;
 
@@ -13,23 +13,23 @@ use crate::limits::UNREADABLE_BACKOFF;
 #[derive(Default)]
 pub(crate) struct Unreadable {
     rooms: HashMap<RoomId, Waiting>,
-    /// Failures of rooms that were opened since and are not known to be readable to their end.
+    /// Failures of rooms that were opened since but are not known to be readable to their end.
     reopened: HashMap<RoomId, u32>,
-    /// Rings when the first of them is due.
+    /// Fires when the first of them is due.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 struct Waiting {
-    /// Where the client is in the room.
+    /// The client's cursor in the room.
     cursor: Option<Cursor>,
-    /// How often it has failed.
+    /// The number of failures.
     failures: u32,
-    /// `None` while it is tried.
+    /// `None` during a retry.
     due: Option<Instant>,
 }
 
 impl Unreadable {
-    /// `room` cannot be read: it is tried again after a while, longer if it failed right before.
+    /// `room` cannot be read: retried after a delay, longer if it failed right before.
     pub(crate) fn add(&mut self, room: RoomId, cursor: Option<Cursor>) {
         let failures = self.reopened.remove(&room).unwrap_or_default().saturating_add(1);
         let due = Some(Instant::now() + UNREADABLE_BACKOFF.delay(failures));
@@ -37,12 +37,12 @@ impl Unreadable {
         self.set_timer();
     }
 
-    /// Where the client is in `room`, if that is one of these.
+    /// The client's cursor in `room`, if it is one of these.
     pub(crate) fn cursor(&self, room: &RoomId) -> Option<Option<Cursor>> {
         self.rooms.get(room).map(|waiting| waiting.cursor)
     }
 
-    /// `room` was tried again in vain.
+    /// The retry of `room` failed.
     pub(crate) fn failed_again(&mut self, room: &RoomId) {
         if let Some(waiting) = self.rooms.get_mut(room) {
             waiting.failures = waiting.failures.saturating_add(1);
@@ -51,7 +51,7 @@ impl Unreadable {
         self.set_timer();
     }
 
-    /// `room` was opened; what is further back may still be unreadable.
+    /// `room` was opened; earlier parts of it may still be unreadable.
     pub(crate) fn reopened(&mut self, room: &RoomId) {
         if let Some(waiting) = self.rooms.remove(room) {
             self.reopened.insert(room.clone(), waiting.failures);
@@ -59,7 +59,7 @@ impl Unreadable {
         self.set_timer();
     }
 
-    /// `room` was read to its end, or is no longer of concern.
+    /// `room` was read to its end, or is no longer needed.
     pub(crate) fn forget(&mut self, room: &RoomId) {
         if !self.reopened.is_empty() {
             self.reopened.remove(room);
@@ -69,7 +69,7 @@ impl Unreadable {
         }
     }
 
-    /// Waits until rooms are to be tried again. Cancel-safe.
+    /// Waits until rooms are due. Cancel-safe.
     pub(crate) async fn ring(&mut self) {
         match &mut self.timer {
             Some(timer) => timer.as_mut().await,
@@ -77,7 +77,7 @@ impl Unreadable {
         }
     }
 
-    /// The rooms that are to be tried now.
+    /// The rooms to retry now.
     pub(crate) fn take_due(&mut self) -> Vec<RoomId> {
         let now = Instant::now();
         let mut due = Vec::new();
@@ -116,7 +116,7 @@ mod tests {
         rooms.ring().await;
         let mut due = rooms.take_due();
         due.sort();
-        // The timer of the runtime counts in milliseconds.
+        // The runtime's timer has a resolution of milliseconds.
         (Duration::from_secs(begun.elapsed().as_secs_f64().round() as u64), due)
     }
 

@@ -1,4 +1,4 @@
-//! Appends what was decided, delivers and publishes it.
+//! Appends decided events, then delivers and publishes them.
 use parlance_core::{Append, Room};
 use parlance_hub::Terms;
 use parlance_store::AppendError;
@@ -8,10 +8,10 @@ use super::Actor;
 use crate::limits::MAX_RACES;
 
 impl Actor {
-    /// Appends until it is known what became of it, and delivers.
+    /// Appends, resolving an unknown outcome, and delivers.
     pub(super) async fn append(&mut self, append: Append, after: Room) -> Result<(), AppendError> {
         let store = &self.shared.store;
-        // Until the answer is there the room is not to be used.
+        // The room is unusable until the outcome is known.
         let before = self.room.take();
         self.last_append = Some(Instant::now());
         let mut result = store.append(&self.id, append.clone()).await;
@@ -36,7 +36,7 @@ impl Actor {
                     let users = std::mem::take(&mut self.perhaps_untold);
                     self.shared.cluster.may_be_untold(&self.id, users);
                 }
-                // Before anyone is answered: a sender without an answer repeats.
+                // Before the callers are answered: a sender without an answer retries.
                 self.shared.cluster.publish(after.info(), &append.chunk).await;
                 self.room = Some(after);
                 Ok(())
@@ -47,7 +47,7 @@ impl Actor {
             }
             Err(error) => {
                 if unanswered {
-                    // It may be there, and nobody was told.
+                    // It may have been written without being announced.
                     self.shared.find_out(&self.id, &append.chunk);
                 }
                 Err(error)

@@ -1,4 +1,4 @@
-//! Races for a room's head, and who decides when they are lost.
+//! Races for a room's head, and who decides after they are lost.
 use std::collections::VecDeque;
 
 use parlance_registry::NodeId;
@@ -13,7 +13,7 @@ use crate::limits::{FORWARD_FOR, HOME_RACES, MAX_RACES};
 use crate::messages::PendingCommand;
 
 impl Actor {
-    /// Serves what was waiting, in as few appends as it fits in.
+    /// Serves waiting commands in as few appends as possible.
     pub(super) async fn serve(&mut self, mut commands: VecDeque<PendingCommand>) {
         let mut races = 0;
         self.failed_alone = 0;
@@ -29,10 +29,10 @@ impl Actor {
                 Err(AppendError::HeadMoved) if races < MAX_RACES => {
                     metrics::counter!("parlance_races_lost_total").increment(1);
                     races += 1;
-                    // The home tries again at once, for all.
+                    // The home retries at once, on behalf of all nodes.
                     if self.other_home().is_some() {
                         self.forward_until = Some(Instant::now() + FORWARD_FOR);
-                        // What cannot be forwarded: not all at once again.
+                        // Some commands cannot be forwarded: do not retry all at once.
                         if !commands.iter().all(|pending| self.may_go(pending)) {
                             let spread = (1 << races.min(6)) * 2;
                             sleep(std::time::Duration::from_millis(random::bits() % spread)).await;
@@ -47,14 +47,14 @@ impl Actor {
         }
     }
 
-    /// The node that decides for this room under contention, if that is another one.
+    /// The node that decides for this room under contention, if it is another one.
     pub(super) fn other_home(&self) -> Option<NodeId> {
         let registry = &self.shared.registry;
         let home = self.shared.forwards.home(&self.id, registry.nodes())?;
         (home != *registry.node()).then_some(home)
     }
 
-    /// Has the nodes that win hand on to this one, the home, which they do for a while.
+    /// Asks the nodes that win to forward to this one, the home, for a while.
     fn request_forwarding(&mut self) {
         if self.requested_at.is_none_or(|at| at.elapsed() >= FORWARD_FOR / 2) {
             self.requested_at = Some(Instant::now());
@@ -62,12 +62,12 @@ impl Actor {
         }
     }
 
-    /// Whether the home may decide `pending`. What is not known here could not be said of it.
+    /// Whether the home may decide `pending`; requires the room to be loaded here.
     fn may_go(&self, pending: &PendingCommand) -> bool {
         self.room.as_ref().is_some_and(|room| forward::may_go(pending, room.head().seq()))
     }
 
-    /// Catches up if `error` says that the room has gone on without us.
+    /// Catches up if `error` says that the room has advanced.
     pub(super) async fn behind(&mut self, error: AppendError) -> Result<(), AppendError> {
         if error == AppendError::HeadMoved {
             self.catch_up().await?;

@@ -1,4 +1,4 @@
-//! Loads the room, what a decision needs, and what others have appended.
+//! Loads the room, data that a decision needs, and events appended by others.
 use parlance_core::limits::{MAX_PAGE_SIZE, MAX_RECENT_REQUESTS};
 use parlance_core::{Body, Event, Need, Overlay, Room, SeqRange, UserId};
 use parlance_hub::Terms;
@@ -7,12 +7,12 @@ use parlance_store::{StoreError, members};
 use super::Actor;
 use super::roster::Roster;
 
-/// What loading something for a draft came to.
+/// The result of loading data for a draft.
 pub(super) enum Loaded {
     Into(()),
-    /// The store knows of later changes than the room: catch up, and decide anew.
+    /// The store has later changes than the room: catch up, and decide again.
     Ahead,
-    /// All members are to be [read](Actor::read_roster) first.
+    /// All members have to be [read](Actor::read_roster) first.
     NeedsRoster,
 }
 
@@ -35,7 +35,7 @@ impl Actor {
             Need::Older { before } => {
                 let older = self.older(before).await?;
                 room.load_older(&older);
-                // Nothing there although the floor is lower: the floor has moved.
+                // Nothing found although the floor was lower: the floor has moved.
                 !older.is_empty()
             }
             Need::Past { user, left, before } => {
@@ -74,15 +74,14 @@ impl Actor {
         Ok(message.map(|entry| (entry.event.actor, entry.overlay.unwrap_or_default())))
     }
 
-    /// The room, from the store if it is not loaded. `None` where there is none.
+    /// The room, loaded from the store if necessary. `None` if it does not exist.
     pub(super) async fn load(&mut self) -> Result<Option<&mut Room>, StoreError> {
         if self.room.is_none() {
-            // What has changed since it was read is not known.
+            // Changes since it was read are unknown.
             self.roster = None;
             let stored = self.shared.store.room(&self.id).await?;
             if let Some(stored) = &stored {
-                // What nobody has told this node, if its writer died: a repeat of it is
-                // answered without another append.
+                // Its writer may have died before publishing: a repeat is answered without another append.
                 self.shared.hub.deliver(&self.id, Terms::from(&stored.info), &stored.tail);
                 self.perhaps_untold.extend(stored.tail.concerned().cloned());
             }
@@ -92,8 +91,7 @@ impl Actor {
         Ok(self.room.as_mut())
     }
 
-    /// Applies what others have appended. Not until there is nothing more: they may write
-    /// faster than can be read here.
+    /// Applies events appended by others. Bounded: others may write faster than this can read.
     pub(super) async fn catch_up(&mut self) -> Result<(), StoreError> {
         let Some(room) = &mut self.room else { return Ok(()) };
         let before = room.head();
@@ -103,14 +101,14 @@ impl Actor {
             let chunks = self.shared.store.chunks_after(&self.id, head.seq(), page).await?;
             if chunks.is_empty() {
                 if head == before {
-                    // Behind, but not by events: what stands beside the log has changed.
+                    // Ahead, but not by events: data next to the log has changed.
                     self.room = None;
                 }
                 return Ok(());
             }
             for chunk in &chunks {
                 if room.apply(chunk).is_err() {
-                    // The log itself has no hole: this was not its continuation.
+                    // The log has no holes, so this chunk was not its continuation.
                     self.room = None;
                     return Ok(());
                 }

@@ -26,24 +26,23 @@ use crate::shared::Shared;
 pub(crate) struct Actor {
     id: RoomId,
     shared: Arc<Shared>,
-    /// As far as known; `None` until loaded, and after an append that may or may not
-    /// have happened.
+    /// The room as far as known; `None` until loaded, and after an append of unknown outcome.
     room: Option<Room>,
-    /// Until then another node decides what is sent here: too many races were lost.
+    /// Until then sends are forwarded, because too many races were lost.
     forward_until: Option<Instant>,
-    /// When this node, as the room's home, last had the others hand on to it.
+    /// When this node, as the room's home, last asked the others to forward.
     requested_at: Option<Instant>,
     last_append: Option<Instant>,
-    /// Users whose membership was changed by what was read from the store: the node that wrote it may
-    /// have died before it told others. They hear of the room with what is appended next.
+    /// Users whose membership changed in what was read from the store: the node that wrote it may have died before
+    /// publishing. They are included in the next publish.
     perhaps_untold: BTreeSet<UserId>,
-    /// All members, while commands are served of which one needs them.
+    /// All members, while a command being served needs them.
     roster: Option<Roster>,
-    /// Commands of those being served that failed because the store did not read what they needed.
+    /// Commands in this round that failed because the store could not read what they needed.
     failed_alone: usize,
-    /// Users whose sends the home is deciding, and what they have asked since.
+    /// Users whose sends the home is deciding, with their later commands.
     held: HashMap<UserId, VecDeque<PendingCommand>>,
-    /// The send of each user of another node that was decided here last.
+    /// For each user of another node, the last forwarded send that was decided here.
     decided_for: HashMap<(NodeId, UserId), u64>,
 }
 
@@ -73,11 +72,10 @@ impl Actor {
                     self.gather(&mut inbox, &mut messages).await;
                     self.open(&mut messages).await;
                 }
-                // The home's answers are to come.
+                // Answers from the home are still outstanding.
                 Err(_) if !self.held.is_empty() => {}
                 Err(_) => {
-                    // Senders see it closed and start another actor; what is in the
-                    // queue is still served here.
+                    // Senders see the closed channel and start another actor; queued messages are still served here.
                     inbox.close();
                     self.shared.actors.remove_if(&self.id, |_, other| other.is_closed());
                     while inbox.recv_many(&mut messages, MAX_CHUNK_EVENTS).await > 0 {
@@ -89,7 +87,7 @@ impl Actor {
         }
     }
 
-    /// In a room where much is written, lets what comes within a moment share an append.
+    /// In a busy room, waits a moment so that commands share an append.
     async fn gather(&mut self, inbox: &mut mpsc::Receiver<RoomMessage>, messages: &mut Vec<RoomMessage>) {
         let Some(until) = self.last_append.map(|at| at + self.shared.store.gather()) else { return };
         while messages.len() < MAX_CHUNK_EVENTS && Instant::now() < until {
@@ -111,7 +109,7 @@ impl Actor {
                 }
                 RoomMessage::Observed(chunk) => {
                     if let Some(room) = &mut self.room {
-                        // What does not continue its log is found in the store, when it matters.
+                        // A chunk that does not continue the log is found in the store when it matters.
                         let _ = room.observe(&chunk);
                         room.settle();
                     }

@@ -1,4 +1,4 @@
-//! The commands of one user are decided in the order of their calls, wherever that is.
+//! Commands of one user are decided in the order of their calls, on whichever node.
 use std::collections::{HashSet, VecDeque};
 
 use parlance_core::UserId;
@@ -13,7 +13,7 @@ use crate::limits::{FORWARDS_KNOWN, ROOM_QUEUE};
 use crate::messages::{Decided, PendingCommand};
 
 impl Actor {
-    /// Keeps back the commands of a user while the home decides what they asked before.
+    /// Holds back a user's command while the home decides their earlier ones.
     pub(super) fn hold(&mut self, pending: PendingCommand) -> Option<PendingCommand> {
         if matches!(pending.decided, Decided::ForAnother(_)) {
             return Some(pending);
@@ -27,8 +27,8 @@ impl Actor {
         None
     }
 
-    /// Under contention, lets the room's home decide what is sent. Of each user those that come
-    /// first and may go, and the others once these are decided.
+    /// Under contention, forwards sends to the room's home. For each user, forwards the leading commands that may go
+    /// and holds the others until these are decided.
     pub(super) fn forward_to_home(&mut self, commands: &mut VecDeque<PendingCommand>) {
         if self.forward_until.is_none_or(|until| Instant::now() >= until) {
             self.forward_until = None;
@@ -38,7 +38,7 @@ impl Actor {
         let head = room.head().seq();
         let (mut batches, mut stay) = (HashMap::<UserId, Vec<PendingCommand>>::default(), VecDeque::new());
         let mut staying = HashSet::new();
-        // Of those that are closed, whoever asked has given up.
+        // A closed channel means that the caller has given up.
         for pending in commands.drain(..).filter(|pending| !pending.reply.is_closed()) {
             if matches!(pending.decided, Decided::ForAnother(_)) {
                 stay.push_back(pending);
@@ -66,7 +66,7 @@ impl Actor {
         }
     }
 
-    /// Puts commands that were decided for an append that did not happen back in line.
+    /// Requeues commands that were decided for an append that did not happen.
     pub(super) fn give_back(&mut self, commands: &mut VecDeque<PendingCommand>, waiting: Vec<Waiting>) {
         for Waiting { pending, result, .. } in waiting.into_iter().rev() {
             if let (Decided::ForAnother(origin), true) = (&pending.decided, result.is_ok()) {
@@ -77,8 +77,8 @@ impl Actor {
         }
     }
 
-    /// Notes that a forwarded send was decided here, or was not: then those after it are not
-    /// either, since the other node decides this one.
+    /// Records whether a forwarded send was decided here. If not, later ones are not either, since the other node
+    /// decides this one.
     pub(super) fn set_decided(&mut self, pending: &PendingCommand, decided: bool) {
         let Decided::ForAnother(origin) = &pending.decided else { return };
         let key = (origin.node.clone(), pending.command.actor.clone());
