@@ -10,14 +10,13 @@ use crate::mailbox::Attach;
 use crate::subscription::{Listeners, Subscription};
 use crate::tail::Tail;
 
-/// Confirms after a hole who is still a member: one session at a time reads the members' rows, for
-/// all of them.
+/// After a hole, confirms who is still a member: one session at a time reads the members' rows, on behalf of all.
 #[derive(Default)]
 pub(crate) struct Confirming(Mutex<()>);
 
 impl Confirming {
-    /// Reads the rows of all users whose membership may have changed in a hole: a removal there
-    /// was noted by nobody, and messages must not come in a form from after it.
+    /// Reads the rows of all users whose membership may have changed in a hole: a removal there was not recorded, and
+    /// messages must not be delivered in a form from after it.
     pub(crate) async fn confirm(&self, store: &dyn Store, tail: &Tail<Listeners>) -> Result<(), StoreError> {
         let _turn = self.0.lock().await;
         let (head, users) = {

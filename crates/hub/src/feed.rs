@@ -18,7 +18,7 @@ use crate::state::{RoomState, Terms};
 use crate::subscription::{Listeners, Mailbox, Subscription};
 use crate::tail::Tail;
 
-/// What this node knows of a room for delivering it.
+/// What this node knows of a room for delivering its events.
 pub struct Feed {
     tail: Arc<Tail<Listeners>>,
     pages: Pages,
@@ -27,10 +27,10 @@ pub struct Feed {
     following: Following,
 }
 
-/// Where a room is.
+/// The state of a room.
 pub(crate) struct Loaded {
     pub(crate) state: RoomState,
-    /// As the store had it after it was asked for.
+    /// As the store had it after the request.
     pub(crate) fresh: bool,
 }
 
@@ -51,12 +51,12 @@ impl Feed {
         self.tail.room()
     }
 
-    /// The room as far as known; `None` before it was loaded once.
+    /// The room as far as known; `None` before it was first loaded.
     pub fn known(&self) -> Option<RoomState> {
         self.tail.known()
     }
 
-    /// When something was last delivered; `None` if it is long ago.
+    /// The time of the last delivery; `None` if it is long ago.
     pub fn last_delivery(&self) -> Option<Instant> {
         self.tail.state().ring.last_delivery
     }
@@ -67,7 +67,7 @@ impl Feed {
         subscription
     }
 
-    /// Takes out this subscription, and not one that has replaced it.
+    /// Removes this subscription, but not one that has replaced it.
     pub(crate) fn unsubscribe(&self, subscription: &Arc<Subscription>) {
         let mut state = self.tail.state();
         let session = subscription.session();
@@ -80,8 +80,7 @@ impl Feed {
         self.tail.state().listeners.is_empty()
     }
 
-    /// Where the room is; from the store if that is not known here. `None` where there is
-    /// no such room.
+    /// The state of the room, read from the store if it is not known here. `None` if there is no such room.
     pub(crate) async fn load(&self, store: &dyn Store) -> Result<Option<Loaded>, StoreError> {
         if let Some(state) = self.known() {
             return Ok(Some(Loaded { state, fresh: false }));
@@ -89,8 +88,8 @@ impl Feed {
         let Some(stored) = store.room(self.room()).await? else { return Ok(None) };
         let mut known = self.tail.state();
         let ring = &mut known.ring;
-        // What was delivered or read meanwhile may be newer, or older. If it is older, the rest is about
-        // to be delivered by who wrote it here; what other nodes wrote has to be read (`Hub::subscribe`).
+        // What was delivered or read meanwhile may be newer, or older. If it is older, the node's own commits are
+        // about to be delivered; those of other nodes have to be read (`Hub::subscribe`).
         let fresh = ring.room.is_none();
         let state = *ring.room.get_or_insert_with(|| RoomState::of(&stored));
         if fresh {
@@ -99,11 +98,11 @@ impl Feed {
         Ok(Some(Loaded { state, fresh }))
     }
 
-    /// Reads where the store has the room now, and delivers what is new here: the next chunks,
-    /// and if there are many the last one. A second caller is let go when that is delivered.
+    /// Reads the room's current state from the store, and delivers what is new here: the next chunks, and if there
+    /// are many the last one. Concurrent callers return once that is delivered.
     ///
     /// # Errors
-    /// Those of the store: then nothing is delivered.
+    /// Those of the store; nothing is delivered then.
     pub async fn refresh(
         &self,
         store: &dyn Store,
@@ -112,7 +111,7 @@ impl Feed {
         let refresh = async {
             let known = match self.known() {
                 None => match self.load(store).await? {
-                    // What somebody else has read meanwhile may be from before this was asked.
+                    // What another caller has read meanwhile may predate this call.
                     Some(Loaded { state, fresh: false }) => Some(state),
                     _ => None,
                 },
@@ -128,32 +127,31 @@ impl Feed {
         self.refreshes.run(refresh).await
     }
 
-    /// Has what is published to the room as such reach this node. Returns whether it did
-    /// not before: what came until then has to be looked for.
+    /// Subscribes this node to the room's channel. Returns whether this is new: events published before then have to
+    /// be looked for.
     pub(crate) async fn follow(&self, registry: &dyn Registry) -> bool {
         self.following.begin(registry, self.room()).await
     }
 
-    /// Ends that, for good.
+    /// Unsubscribes this node, for good.
     pub(crate) async fn unfollow(&self, registry: &dyn Registry) {
         self.following.end(registry, self.room()).await;
     }
 
-    /// Whether it does, or soon will.
+    /// Whether this node is subscribed, or about to be.
     pub(crate) fn is_followed(&self) -> bool {
         self.following.is_under_way()
     }
 
-    /// Whether a member listens here: then what is committed is told to this node, and
-    /// the room is known as it is. The session of someone who was removed may stay for long, if its
-    /// client does not read, and has nothing told to this node any more.
+    /// Whether a member has a session here: then commits are published to this node, and the state known here is
+    /// current. The session of a removed user may stay long if its client does not read, but no longer causes
+    /// anything to be published to this node.
     pub(crate) fn has_member(&self) -> bool {
         let state = self.tail.state();
         state.listeners.values().any(|one| one.confirms_member(state.ring.whole_from))
     }
 
-    /// The room, if one of the sessions of `mailboxes`, all of one user, says that they are a
-    /// member.
+    /// The room, if one of the sessions of `mailboxes`, all of one user, confirms that they are a member.
     pub(crate) fn as_member(&self, mailboxes: &[Arc<Mailbox>]) -> Option<RoomState> {
         let state = self.tail.state();
         let confirms = |mailbox: &Arc<Mailbox>| {
@@ -163,8 +161,8 @@ impl Feed {
         mailboxes.iter().any(confirms).then_some(state.ring.room).flatten()
     }
 
-    /// The mark at `seq`, and the one at the last message that `user` sent after it. `None` where
-    /// the ring does not reach back that far.
+    /// The mark at `seq`, and the one at the last message that `user` sent after it. `None` if the ring does not
+    /// reach back that far.
     pub fn sent_after(&self, seq: u64, user: &UserId) -> Option<(Mark, Option<Mark>)> {
         let (at, later) = self.tail.state().ring.messages_after(seq)?;
         marks(&at, &later, user)
@@ -175,7 +173,7 @@ impl Feed {
         self.tail.state().listeners.get(&session).map(|subscription| subscription.joined())
     }
 
-    /// `user` was removed by the event `seq`, as the store says.
+    /// Records that `user` was removed by the event `seq`, according to the store.
     pub(crate) fn removed(&self, user: &UserId, seq: u64) {
         for one in self.tail.state().listeners.values().filter(|one| one.mailbox().user() == user) {
             if one.joined() < seq {
@@ -191,19 +189,18 @@ impl Feed {
         if state.ring.room.is_some_and(|room| room.end.member_count() > most) {
             return Vec::new();
         }
-        // Not those who come for what they have not seen of a room that they have left, or who may
-        // have been removed in a hole.
+        // Excludes former members who are catching up, and users who may have been removed in a hole.
         let listeners = state.listeners.values().filter(|one| one.confirms_member(state.ring.whole_from));
         listeners.map(|subscription| subscription.mailbox().clone()).collect()
     }
 
-    /// Compares a chunk that another node has published with what is known of the room's log.
+    /// Compares a chunk that another node has published with the log as known here.
     pub(crate) fn verify(&self, chunk: &Chunk) -> Verified {
         self.tail.state().ring.verify(chunk)
     }
 
-    /// A chunk is committed. The next in line goes to the ring, an old one is dropped;
-    /// past a hole the ring starts anew, and sessions fill the hole from the store.
+    /// Delivers a committed chunk. The next one of the log is added to the ring, an old one is ignored; after a hole
+    /// the ring starts again, and sessions fill the hole from the store.
     pub(crate) fn deliver(&self, tasks: &TaskTracker, terms: Terms, chunk: &Chunk) {
         let mut state = self.tail.state();
         if !state.ring.append(self.room(), self.tail.sizes(), terms, chunk) {
@@ -212,7 +209,7 @@ impl Feed {
         for event in chunk.events() {
             note_membership(&state.listeners, event);
         }
-        // Before asking whether somebody is about to push: they see it, or we push it.
+        // Before checking for a concurrent pusher: either it sees this chunk, or this task pushes it.
         self.tail.set_delivered(chunk.head().seq());
         let mut pushes = Vec::new();
         for subscription in state.listeners.values() {
@@ -225,14 +222,12 @@ impl Feed {
         drop(state);
         while !pushes.is_empty() {
             let rest = pushes.len().saturating_sub(PUSHES);
-            // Writing takes from the budget of the task that writes, and here others' turns are
-            // seen to.
+            // Writing consumes the cooperative budget of the writing task; this one yields explicitly.
             tasks.spawn(unconstrained(push_all(pushes.split_off(rest))));
         }
     }
 
-    /// Drops the ring if nothing was delivered for a while, and pages that nobody has taken
-    /// from for as long.
+    /// Drops the ring if nothing was delivered for a while, and pages that were unused for as long.
     pub(crate) fn trim(&self) {
         let mut state = self.tail.state();
         if state.ring.last_delivery.is_some_and(|at| at.elapsed() >= RING_IDLE) {
@@ -248,22 +243,21 @@ impl Feed {
         self.tail.delivered()
     }
 
-    /// What follows on the cursor of `subscription`, up to `to` or the head, as far as the ring
-    /// reaches back. `None` where the log has to be read. `catches_up` is who comes for the past:
-    /// they get messages as they are now.
+    /// What follows the cursor of `subscription`, up to `to` or the head, as far as the ring reaches back. `None` if
+    /// the log has to be read. `catches_up` is set for sessions that read the past: they get messages in their
+    /// present form.
     pub(crate) fn recent(&self, subscription: &Subscription, to: u64, catches_up: bool) -> Option<Fetched> {
         let cursor = subscription.cursor();
-        // What is in the ring is as it was decided, or deleted; it has no hole.
+        // Events in the ring are as they were decided, or deleted; it has no hole.
         let is_present = !catches_up || self.tail.state().ring.changed_to <= cursor;
         if is_present { self.tail.following(cursor, to) } else { None }
     }
 
-    /// Reads what follows on the cursor of `subscription`, up to `to` or the head, from the store.
-    /// For who is no longer a member `until` is the last seq they may see, and messages come in the
-    /// form of then.
+    /// Reads what follows the cursor of `subscription`, up to `to` or the head, from the store. For a former member
+    /// `until` is the last seq they may see, and messages are returned in their form at that time.
     ///
-    /// `None` after a hole in which the user may have been removed: their row is read, and the
-    /// session is to look again.
+    /// `None` after a hole in which the user may have been removed: their row is read, and the session has to try
+    /// again.
     pub(crate) fn read(
         self: &Arc<Self>,
         store: &Arc<dyn Store>,
@@ -277,7 +271,7 @@ impl Feed {
             let (store, tail) = (store.as_ref(), &feed.tail);
             let Some(until) = until else {
                 let fetched = feed.pages.read(store, tail, cursor, to).await?;
-                // Afterwards: what was read is of the head that was known before.
+                // After reading: the data is as of the head known before.
                 if subscription.is_unconfirmed(tail.state().ring.whole_from) {
                     feed.confirming.confirm(store, tail).await?;
                     return Ok(None);
@@ -289,7 +283,7 @@ impl Feed {
     }
 }
 
-/// A session of who was removed may be behind, and not come to the removal for long.
+/// The session of a removed user may be behind, and not reach the removal for long.
 fn note_membership(listeners: &Listeners, event: &Event) {
     let (user, is_removed) = match &event.body {
         Body::MemberRemoved { user } => (user, true),

@@ -2,18 +2,18 @@ use parlance_core::{Body, Chunk, Entry, RoomId, UserId};
 use parlance_delivery::{Delivery, SharedFrame, SharedRun};
 use parlance_proto::{convert, v1};
 
-/// One event, encoded once for all.
+/// One event, encoded once for all sessions.
 #[derive(Clone)]
 pub(crate) struct Frame {
     pub(crate) seq: u64,
     pub(crate) frame: SharedFrame,
-    /// What begins with it and goes out in one.
+    /// Frames that are sent together with this one, which is the first.
     pub(crate) run: Option<SharedRun>,
-    /// Who was removed by it.
+    /// The user removed by the event.
     removes: Option<UserId>,
-    /// The message whose text is in it: its own seq or that of the one it edits.
+    /// The message whose text it contains: its own seq or that of the edited message.
     pub(crate) text_of: Option<u64>,
-    /// Of an event that changes a message, for those who may not see that one.
+    /// For a change of a message, the form for readers who may not see that message.
     blank: Option<Blank>,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct Frame {
 pub struct Blank {
     /// The message.
     pub target: u64,
-    /// The change, without it.
+    /// The change, without content.
     pub frame: SharedFrame,
 }
 
@@ -50,12 +50,12 @@ impl Frame {
         }
     }
 
-    /// The frames of a chunk, as it was decided.
+    /// The frames of a chunk as it was decided.
     pub(crate) fn of_chunk(room: &RoomId, chunk: &Chunk) -> Vec<Self> {
         let entries = chunk.events().iter().map(|event| Entry { event: event.clone(), overlay: None });
         let mut frames: Vec<Self> = entries.map(|entry| Self::new(room, &entry)).collect();
-        // A session that ends with a removal takes nothing after it, and which form of a change
-        // it takes is its own.
+        // A session that ends with a removal must not take later frames, and sessions differ in which form of a
+        // change they take.
         if frames.len() > 1 && frames.iter().all(|frame| frame.removes.is_none() && frame.blank.is_none()) {
             let run = SharedRun::new(frames.iter().map(|frame| frame.frame.clone()));
             frames[0].run = Some(run);
@@ -68,21 +68,21 @@ impl Frame {
     }
 }
 
-/// What a session takes at a time: a frame, or a run of them.
+/// What a session takes at a time: a frame or a run.
 pub struct Piece {
     /// Its first seq.
     pub first: u64,
     /// Its last seq.
     pub last: u64,
-    /// What is handed out.
+    /// What is delivered.
     pub delivery: Delivery,
-    /// Who was removed by it.
+    /// The user removed by it.
     pub removes: Option<UserId>,
-    /// Of an event that changes a message, for those who may not see that one.
+    /// For a change of a message, the form for readers who may not see that message.
     pub blank: Option<Blank>,
 }
 
-/// About `batch` of the frames after `cursor` up to `to`, in the largest pieces there are.
+/// About `batch` of the frames after `cursor` up to `to`, in the largest available pieces.
 pub(crate) fn following<'a>(
     frames: impl Iterator<Item = &'a Frame>,
     cursor: u64,
@@ -98,7 +98,7 @@ pub(crate) fn following<'a>(
         let run = frame.run.as_ref().map(|run| (run, run.frames().len()));
         let piece = match run {
             Some((run, count)) if first + count as u64 - 1 <= to => {
-                // All but the one that is taken already.
+                // Skips the frames that are already included in the piece.
                 frames.by_ref().take(count - 1).for_each(drop);
                 taken += count;
                 let last = first + count as u64 - 1;

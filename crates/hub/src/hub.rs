@@ -33,7 +33,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub of no sessions. Its work runs in `tasks`.
+    /// Creates a hub without sessions. Its work runs in `tasks`.
     pub fn new(
         store: Arc<dyn Store>,
         registry: Arc<dyn Registry>,
@@ -45,8 +45,8 @@ impl Hub {
         Self { store, registry, tasks, sizes, feeds, users, lingering, next_session }
     }
 
-    /// A mailbox for a new session of `user`. From now on the session hears of rooms
-    /// that its user is added to.
+    /// Opens the mailbox of a new session of `user`. From now on the session is notified of rooms that its user is
+    /// added to.
     pub fn open(&self, user: &UserId, outlet: Option<Outlet>) -> Arc<Mailbox> {
         let session = self.next_session.fetch_add(1, Ordering::Relaxed);
         let mailbox = Arc::new(Mailbox::new(session, user.clone(), outlet));
@@ -54,7 +54,7 @@ impl Hub {
         mailbox
     }
 
-    /// The session of `mailbox` has ended.
+    /// Removes the session of `mailbox`.
     pub fn close(&self, mailbox: &Mailbox) {
         if let Entry::Occupied(mut mailboxes) = self.users.entry(mailbox.user().clone()) {
             mailboxes.get_mut().retain(|other| other.session() != mailbox.session());
@@ -64,10 +64,10 @@ impl Hub {
         }
     }
 
-    /// Subscribes a session to a room, and then learns where the room is: whatever is
-    /// committed after that wakes the session, whatever came before is read.
+    /// Subscribes a session to a room, then reads the room's head: later commits wake the session, earlier ones are
+    /// read.
     ///
-    /// `None` where there is no such room.
+    /// `None` if there is no such room.
     ///
     /// # Errors
     /// Those of the store.
@@ -76,7 +76,7 @@ impl Hub {
         room: &RoomId,
         mailbox: &Arc<Mailbox>,
     ) -> Result<Option<(Listening, RoomState)>, StoreError> {
-        // Under the map's lock, or the feed could be dropped as idle in between.
+        // Under the map's lock; otherwise the feed could be dropped as idle in between.
         let (feed, subscription) = {
             let new = || Arc::new(Feed::new(room.clone(), self.sizes));
             let feed = self.feeds.entry(room.clone()).or_insert_with(new);
@@ -89,8 +89,8 @@ impl Hub {
         };
         if self.registry.is_shared() {
             let mut current = feed.has_member();
-            // What others wrote before this user was registered here, or before this node
-            // followed the room, nobody has told us.
+            // Events written by other nodes before this user was registered here, or before this node followed the
+            // room, were not published to this node.
             if state.end.member_count() > MAX_LOOKUP_MEMBERS && self.follow(feed.clone()).await {
                 (fresh, current) = (false, false);
             }
@@ -113,15 +113,14 @@ impl Hub {
         }
     }
 
-    /// Has what is published to the room as such reach this node; in a task of its own, so
-    /// that it is either done or not.
+    /// Subscribes this node to the room's channel; in its own task, so that it is either done or not.
     async fn follow(&self, feed: Arc<Feed>) -> bool {
         let registry = self.registry.clone();
         let followed = self.tasks.spawn(async move { feed.follow(registry.as_ref()).await });
         followed.await.unwrap_or(false)
     }
 
-    /// Looks where the store has the room, and delivers what is new here.
+    /// Reads the room's current state from the store, and delivers what is new here.
     ///
     /// # Errors
     /// Those of the store.
@@ -129,15 +128,13 @@ impl Hub {
         feed.refresh(self.store.as_ref(), |terms, chunk| self.deliver(feed.room(), terms, chunk)).await
     }
 
-    /// The room `room`, if `user` has a live session here and is a member as far as this node
-    /// knows. Reads nothing.
+    /// The room, if `user` has a live session here and is a member as far as this node knows. Reads nothing.
     ///
-    /// As old as what the sessions are handed: mostly the time that a hint takes. A hint that is
-    /// lost is made up for by recovery, which compares every room here with the store, and while
-    /// the registry is away does so again and again. So this is for what changes nothing for
-    /// others but a signal or a receipt: someone who was removed can send those for as long as
-    /// they still get the room's messages here, and no longer. `None` says nothing: then the
-    /// store is to be asked.
+    /// It is as recent as what is delivered to sessions, which usually lags by the latency of a hint. Recovery
+    /// replaces lost hints by comparing every room here with the store, repeatedly while the registry is unavailable.
+    /// Therefore use it only for operations that change nothing for others beyond a signal or a receipt: a removed
+    /// user can send these for as long as they still receive the room's messages here, and no longer. On `None`, ask
+    /// the store.
     pub fn as_member(&self, user: &UserId, room: &RoomId) -> Option<RoomState> {
         let feed = self.feed(room)?;
         self.users.get(user).and_then(|mailboxes| feed.as_member(&mailboxes))
@@ -148,7 +145,7 @@ impl Hub {
         self.feeds.get(room).map(|feed| feed.clone())
     }
 
-    /// Rooms with sessions here, the most recently active first.
+    /// Rooms with sessions here, most recently active first.
     pub fn rooms_by_activity(&self) -> Vec<Arc<Feed>> {
         let mut rooms: Vec<(Option<Instant>, Arc<Feed>)> =
             self.feeds.iter().map(|feed| (feed.last_delivery(), feed.clone())).collect();
@@ -156,7 +153,7 @@ impl Hub {
         rooms.into_iter().map(|(_, feed)| feed).collect()
     }
 
-    /// How many rooms have sessions here, and how many users.
+    /// The number of rooms with sessions here, and of users.
     pub fn usage(&self) -> (usize, usize) {
         (self.feeds.len(), self.users.len())
     }
@@ -166,7 +163,7 @@ impl Hub {
         self.has_session(user) || self.lingering.contains(user)
     }
 
-    /// Notes from which rooms `user`, whose session has ended, is removed.
+    /// Records the rooms that `user`, whose session has ended, is removed from.
     pub fn linger(&self, user: &UserId) -> Linger {
         self.lingering.begin(user.clone())
     }
@@ -183,13 +180,13 @@ impl Hub {
         self.users.contains_key(user)
     }
 
-    /// `user` is a member of `room`, by the event `joined`: those of their sessions that do
-    /// not know yet are told.
+    /// Notifies those sessions of `user` that do not know yet that they are a member of `room`, by the event
+    /// `joined`.
     pub fn joined(&self, user: &UserId, room: &RoomId, joined: u64) {
         let Some(mailboxes) = self.users.get(user).map(|mailboxes| mailboxes.clone()) else { return };
         let feed = self.feed(room);
         for mailbox in mailboxes {
-            // Who was removed and came back meanwhile has a listener of the time before.
+            // A user who was removed and came back meanwhile still has a listener of the earlier membership.
             let known = feed.as_ref().and_then(|feed| feed.joined(mailbox.session()));
             if known.is_none_or(|known| known < joined) {
                 mailbox.attach(Attach { room: room.clone(), joined });
@@ -205,7 +202,7 @@ impl Hub {
         self.store.member(room, user).await
     }
 
-    /// The room `room` among those of `user`.
+    /// The row of `room` in the list of `user`.
     ///
     /// # Errors
     /// Those of the store.
@@ -221,10 +218,10 @@ impl Hub {
         Ok(self.store.room(room).await?.map(|stored| stored.head().seq()))
     }
 
-    /// A chunk of `room` is committed: by this node, or it was read from the store.
+    /// Delivers a chunk of `room` that was committed by this node or read from the store.
     pub fn deliver(self: &Arc<Self>, room: &RoomId, terms: Terms, chunk: &Chunk) {
         self.fold_members(room, chunk, |event| {
-            // Who is there when the room begins sees it from its first event on.
+            // Initial members see the room from its first event on.
             if chunk.first_seq() == 1 { 1 } else { event.seq }
         });
         let Some(feed) = self.feed(room) else { return };
@@ -232,11 +229,11 @@ impl Hub {
         self.follow_growth(feed, chunk);
     }
 
-    /// Another node says that it has committed a chunk of `room`. Delivers it if it continues the
-    /// log that is known here.
+    /// Handles a chunk of `room` that another node says it has committed. Delivers it if it continues the log known
+    /// here.
     ///
-    /// Otherwise nothing of it is believed: returns the users here whose membership it may have
-    /// changed; with the room's head, their rows are to be read from the store.
+    /// Otherwise none of it is trusted: returns the users here whose membership it may have changed; their rows and
+    /// the room's head have to be read from the store.
     ///
     /// # Errors
     /// Those users.
@@ -244,7 +241,7 @@ impl Hub {
         let verified = match self.feed(room) {
             Some(feed) => feed.verify(chunk),
             None => {
-                // Sessions that are attached read their rows; when they joined is not known here.
+                // Attached sessions read their rows; when the users joined is not known here.
                 self.fold_members(room, chunk, |_| 0);
                 return Ok(());
             }
@@ -261,12 +258,12 @@ impl Hub {
         Ok(())
     }
 
-    /// Who of those here came or went by the events of a chunk.
+    /// Users here who were added or removed by the events of a chunk.
     fn members_changed_here(&self, chunk: &Chunk) -> Vec<UserId> {
         chunk.concerned().filter(|user| self.is_here(user)).cloned().collect()
     }
 
-    /// Attaches sessions of those who were added, and notes who of the lingering was removed.
+    /// Attaches sessions of added users, and records removals of lingering ones.
     fn fold_members(&self, room: &RoomId, chunk: &Chunk, joined: impl Fn(&Event) -> u64) {
         for event in chunk.events() {
             match &event.body {
@@ -282,8 +279,8 @@ impl Hub {
         }
     }
 
-    /// `user` is a member of `room` by the event `joined`, as the store says: all of their sessions
-    /// are told, those behind an earlier removal included.
+    /// Notifies all sessions of `user`, including those behind an earlier removal, that they are a member of `room`
+    /// by the event `joined`, according to the store.
     pub fn attach(&self, user: &UserId, room: &RoomId, joined: u64) {
         let Some(mailboxes) = self.users.get(user).map(|mailboxes| mailboxes.clone()) else { return };
         for mailbox in mailboxes {
@@ -291,8 +288,7 @@ impl Hub {
         }
     }
 
-    /// `user` left `room` by the event `seq`, as the store says: what they get of it from now on
-    /// is as of then.
+    /// Records that `user` left `room` by the event `seq`, according to the store: further reads are as of then.
     pub fn removed(&self, user: &UserId, room: &RoomId, seq: u64) {
         self.lingering.note(user, room);
         if let Some(feed) = self.feed(room) {
@@ -300,18 +296,18 @@ impl Hub {
         }
     }
 
-    /// After a delivery: whether what follows will reach this node.
+    /// After a delivery, ensures that later events will reach this node.
     fn follow_growth(self: &Arc<Self>, feed: Arc<Feed>, chunk: &Chunk) {
         let removed = chunk.events().iter().any(
             |event| matches!(&event.body, Body::MemberRemoved { user } if self.users.contains_key(user)),
         );
         if removed && self.registry.is_shared() {
-            // Maybe the only member here: what came right after it was told to nobody here.
+            // It may be the only member here: later events may not have been published to this node.
             self.refresh_soon(feed.clone());
         }
         let grows = chunk.head().member_count() > MAX_LOOKUP_MEMBERS;
         if grows && self.registry.is_shared() && !feed.is_followed() {
-            // It outgrows being looked up member by member: until then both ways are used.
+            // The room becomes too large for lookups member by member: until then both ways are used.
             let hub = self.clone();
             self.tasks.spawn(async move {
                 if hub.follow(feed.clone()).await {
@@ -332,7 +328,7 @@ impl Hub {
         });
     }
 
-    /// Drops the rings of rooms in which nothing has happened for a while.
+    /// Drops the rings of inactive rooms.
     pub fn trim(&self) {
         for feed in self.feeds.iter() {
             feed.trim();
@@ -354,16 +350,16 @@ impl Listening {
         &self.feed
     }
 
-    /// What follows on the cursor, up to `to`, as far as it is in memory. `None` where it has to be
-    /// [read](Self::read). `catches_up` is who comes for the past: they get messages as they are now.
+    /// What follows the cursor, up to `to`, as far as it is in memory. `None` if it has to be [read](Self::read).
+    /// `catches_up` is set for sessions that read the past: they get messages in their present form.
     pub fn recent(&self, to: u64, catches_up: bool) -> Option<Fetched> {
         self.feed.recent(&self.subscription, to, catches_up)
     }
 
-    /// Reads what follows on the cursor, up to `to`, from the store; as of `until` for who is no
-    /// longer a member. `None` where the session is to look again.
+    /// Reads what follows the cursor, up to `to`, from the store; as of `until` for a former member. `None` if the
+    /// session has to try again.
     ///
-    /// To be awaited in a task of its own: it may wait in line for other sessions' reads of the room.
+    /// Must be awaited in its own task: it may queue behind other sessions' reads of the room.
     ///
     /// # Errors
     /// Those of the store.

@@ -1,12 +1,11 @@
-//! From what happens in rooms to the sessions of this node.
+//! Delivery of room events to the sessions of this node.
 //!
-//! A session is not sent anything: it is told that a room has gone on, and takes from
-//! the room's [`Feed`] what follows its own position, from the ring of recent frames
-//! or from the store. That one way serves catching up, live delivery and slow readers
-//! alike, so that there is no seam between them.
+//! Nothing is sent to a session. It is notified that a room has advanced, and takes what follows its own position
+//! from the room's [`Feed`]: from the ring of recent frames or from the store. Catch-up, live delivery and slow
+//! readers all use this one path, so there is no transition between them.
 //!
-//! Knows the store, the registry and frames. Knows nothing of the actors that decide in rooms, of
-//! other nodes' hints or of sessions: those are mailboxes to it.
+//! Depends on the store, the registry and frames. Does not depend on room actors, hints of other nodes or sessions,
+//! which it only sees as mailboxes.
 #![warn(missing_docs)]
 
 mod confirm;

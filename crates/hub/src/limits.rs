@@ -1,31 +1,28 @@
-//! Bounds of the hub, each with its reason.
+//! Limits of the hub, each with its reason.
 
 use std::time::Duration;
 
-/// Sizes of rings, pages and batches: parameters, so that tests and the simulation meet every
-/// boundary with a handful of rows.
+/// Sizes of rings, pages and batches: parameters, so that tests and the simulation reach every boundary with a
+/// handful of rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes {
-    /// Frames that a session takes from one room before it looks at the next.
+    /// Frames that a session takes from one room before it turns to the next.
     pub room_batch: usize,
-    /// Events that a room keeps encoded for sessions that are a little behind. Those
-    /// further behind read the store.
+    /// Encoded events that a room keeps for sessions that are slightly behind. Those further behind read the store.
     pub ring_events: usize,
-    /// And bytes of them.
+    /// The same in bytes.
     pub ring_bytes: usize,
-    /// Events that are read from the store at once for sessions that are further behind.
+    /// Events read from the store at once for sessions that are further behind.
     pub store_page: usize,
-    /// Bytes of such pages that a room keeps: some 3,000 events of usual size, so that a
-    /// thousand sessions that are behind share what is read, wherever each of them is. At
-    /// least one page.
+    /// Bytes of such pages that a room keeps: some 3,000 events of usual size, so that a thousand sessions that are
+    /// behind share them, whatever their positions. At least one page.
     pub pages_bytes: usize,
-    /// Events that a look at the store reads of one room, behind what is known here: a few
-    /// chunks, or it goes to the head.
+    /// Events that a refresh reads of one room: a few chunks; beyond that it skips to the head.
     pub refresh_events: usize,
 }
 
 impl Sizes {
-    /// What a server runs with.
+    /// The sizes of a production server.
     pub const PRODUCTION: Self = Self {
         room_batch: 64,
         ring_events: 1_024,
@@ -46,26 +43,25 @@ impl Sizes {
     };
 }
 
-/// Signals that wait for one session; the oldest is dropped for the newest. At 100
-/// bytes each, 6 KiB for a session that does not read.
+/// Signals queued for one session; the oldest is dropped for the newest. At 100 bytes each, 6 KiB for a session that
+/// does not read.
 pub(crate) const MAX_SIGNALS: usize = 64;
 
-/// Connections that one task pushes a room's news to: at 5 us each, 1.3 ms. A larger room is
-/// spread over the processors.
+/// Connections per room that one task pushes to: at 5 us each, 1.3 ms. Larger rooms are spread over the processors.
 pub(crate) const PUSHES: usize = 256;
 
-/// And how many of them before others get a turn.
+/// How many of them before other tasks get a turn.
 pub(crate) const PUSHES_PER_TURN: usize = 32;
 
-/// How long an idle room keeps its ring: 500,000 rooms with 50 KB each would be 25 GB.
+/// How long an idle room keeps its ring: 500,000 rooms with 50 KB each would take 25 GB.
 pub(crate) const RING_IDLE: Duration = Duration::from_secs(15);
 
-/// How long a node waits after the store has failed before it looks at a room again.
+/// Delay before a room is refreshed again after the store has failed.
 pub(crate) const REFRESH_AGAIN: Duration = Duration::from_millis(500);
 
-/// And how often: a store that is away for longer is away for everything.
+/// Number of such attempts: a store that is away for longer is away for everything.
 pub(crate) const REFRESH_TRIES: usize = 60;
 
-/// A queue of a session that has grown past this gives all of its memory back once it is empty:
-/// catching up, or many who come at once, may have filled hundreds, and rarely do so again.
+/// A session's queue that has grown beyond this releases its memory once it is empty: catching up, or many joins at
+/// once, may have filled it with hundreds of entries, which rarely happens again.
 pub(crate) const QUEUE_KEPT: usize = 4;

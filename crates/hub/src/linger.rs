@@ -3,12 +3,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use parlance_core::{RoomId, UserId};
 use parlance_runtime::map::Map;
 
-/// Users whose session has ended and who count as online for a while.
+/// Users whose session has ended and who still count as online for a while.
 #[derive(Default)]
 pub(crate) struct Lingering(Map<UserId, Vec<Arc<Departures>>>);
 
-/// A user whose session has ended and who still counts as online: until this is dropped, the hub
-/// notes the rooms that they are removed from.
+/// A user whose session has ended and who still counts as online: until this is dropped, the hub records the rooms
+/// that they are removed from.
 pub struct Linger {
     lingering: Arc<Lingering>,
     user: UserId,
@@ -30,7 +30,7 @@ impl Lingering {
         self.0.contains_key(user)
     }
 
-    /// `user` was removed from `room`.
+    /// Records that `user` was removed from `room`.
     pub(crate) fn note(&self, user: &UserId, room: &RoomId) {
         if let Some(lingering) = self.0.get(user) {
             lingering.iter().for_each(|departures| departures.rooms().push(room.clone()));
@@ -45,7 +45,7 @@ impl Lingering {
 }
 
 impl Linger {
-    /// Whether the user was removed from `room` since.
+    /// Whether the user was removed from `room` meanwhile.
     pub fn has_left(&self, room: &RoomId) -> bool {
         self.departures.rooms().contains(room)
     }

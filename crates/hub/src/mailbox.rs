@@ -7,10 +7,10 @@ use tokio::sync::Notify;
 
 use crate::limits::{MAX_SIGNALS, QUEUE_KEPT};
 
-/// What waits for one session. Bounded: a room is in it once however much happened
-/// there, and signals push each other out.
+/// Pending work of one session. Bounded: a room is queued at most once, whatever happens in it, and old signals are
+/// dropped.
 ///
-/// Rooms wait in it by `R`, the session's subscriptions to them.
+/// `R` is the type of queued rooms: the session's subscriptions.
 pub struct Mailbox<R> {
     session: u64,
     user: UserId,
@@ -21,7 +21,7 @@ pub struct Mailbox<R> {
 
 struct Waiting<R> {
     rooms: VecDeque<Arc<R>>,
-    /// The last event that added the user to each room: a room waits once.
+    /// The last event that added the user to each room: a room is queued once.
     attach: BTreeMap<RoomId, u64>,
     signals: VecDeque<SharedFrame>,
 }
@@ -32,9 +32,9 @@ impl<R> Default for Waiting<R> {
     }
 }
 
-/// What waits in a mailbox when something has happened in its room.
+/// A room that can be queued in a mailbox.
 pub trait Wakes {
-    /// The session looks: what comes from now on queues it again.
+    /// The session takes it now: later events queue it again.
     fn looked_at(&self);
 }
 
@@ -47,13 +47,13 @@ pub struct Attach {
     pub joined: u64,
 }
 
-/// The next thing to do for a session.
+/// The next work of a session.
 pub enum Waken<R> {
-    /// To be handed out.
+    /// A signal to deliver.
     Signal(SharedFrame),
     /// The user was added to a room.
     Attach(Attach),
-    /// A room has gone on.
+    /// A room has new events.
     Room(Arc<R>),
 }
 
@@ -62,7 +62,7 @@ impl<R: Wakes> Mailbox<R> {
         Self { session, user, outlet, waiting: Mutex::default(), wake: Notify::new() }
     }
 
-    /// The number of the session, of all that this node ever had.
+    /// The id of the session, unique on this node.
     #[inline]
     pub fn session(&self) -> u64 {
         self.session
@@ -74,7 +74,7 @@ impl<R: Wakes> Mailbox<R> {
         &self.user
     }
 
-    /// Waits for something to do: signals first, they are of the moment.
+    /// Waits for work: signals first, because they are transient.
     pub async fn next(&self) -> Waken<R> {
         loop {
             if let Some(waken) = self.try_next() {
@@ -96,19 +96,19 @@ impl<R: Wakes> Mailbox<R> {
             return Some(Waken::Attach(Attach { room, joined }));
         }
         let subscription = waiting.rooms.pop_front()?;
-        // Before the session looks: what comes while it does queues the room again.
+        // Before the session reads the room: events that arrive meanwhile queue it again.
         subscription.looked_at();
         Some(Waken::Room(subscription))
     }
 
-    /// The user was added to a room: it is to be looked at.
+    /// Queues a room that the user was added to.
     pub fn attach(&self, attach: Attach) {
         let Attach { room, joined } = attach;
         self.waiting().attach.entry(room).and_modify(|known| *known = joined.max(*known)).or_insert(joined);
         self.wake.notify_one();
     }
 
-    /// Has a signal handed out; the oldest of too many is dropped.
+    /// Queues a signal; if there are too many, the oldest is dropped.
     pub(crate) fn signal(&self, frame: SharedFrame) {
         let mut waiting = self.waiting();
         if waiting.signals.len() >= MAX_SIGNALS {
@@ -120,13 +120,13 @@ impl<R: Wakes> Mailbox<R> {
         self.wake.notify_one();
     }
 
-    /// Something happened in a room. Once is enough until the session has looked.
+    /// Queues a room that has new events, unless it is queued already.
     pub(crate) fn room(&self, subscription: Arc<R>) {
         self.waiting().rooms.push_back(subscription);
         self.wake.notify_one();
     }
 
-    /// The session's connection, if that can be pushed to.
+    /// The session's connection, if it supports pushing.
     pub(crate) fn outlet(&self) -> Option<&Outlet> {
         self.outlet.as_ref()
     }

@@ -12,13 +12,12 @@ use crate::limits::Sizes;
 use crate::ring::Fetched;
 use crate::tail::Tail;
 
-/// Reads a room from the store for sessions that are behind the ring: one at a time, and the
-/// others find what it read.
+/// Reads a room from the store for sessions that are behind the ring: one at a time, and the others share the result.
 #[derive(Default)]
 pub(crate) struct Pages(Mutex<Cached>);
 
 impl Pages {
-    /// What follows on `cursor` up to `to` or the head.
+    /// What follows `cursor`, up to `to` or the head.
     pub(crate) async fn read<L: Default>(
         &self,
         store: &dyn Store,
@@ -36,7 +35,7 @@ impl Pages {
         if let Some(pieces) = pages.following(cursor, to, sizes) {
             return Ok(Fetched::new(pieces, room.head));
         }
-        // Whole pages, so that sessions at different places find what another has read.
+        // Whole pages, so that sessions at different positions share them.
         let start = page_start(cursor + 1, sizes);
         let end = room.head.min(start + sizes.store_page as u64 - 1);
         let frames =
@@ -44,7 +43,7 @@ impl Pages {
         let mut found = following(frames.iter(), cursor, to, sizes.room_batch);
         pages.insert(start, frames, sizes);
         if found.is_empty() && end < room.head.min(to) {
-            // None of this page is kept any more: look for what is.
+            // Nothing of this page is kept in the log: find what is.
             let range = SeqRange { from: end + 1, to: room.head };
             let rest = read_range(store, tail, range, Until::Head(room.head)).await?;
             found = following(rest.iter(), cursor, to, sizes.room_batch);
@@ -52,7 +51,7 @@ impl Pages {
         Ok(Fetched::new(found, room.head))
     }
 
-    /// Drops everything if nothing was taken for `idle`.
+    /// Drops everything that was not used for `idle`.
     pub(crate) fn trim(&self, idle: Duration) {
         if let Ok(mut pages) = self.0.try_lock() {
             pages.trim(idle);
@@ -60,8 +59,8 @@ impl Pages {
     }
 }
 
-/// What follows on `cursor` up to `to`, as it stood at `until`. Few ask for it, and each for another
-/// past: it is not kept.
+/// What follows `cursor`, up to `to`, as of `until`. Not cached: it is rarely needed, and each time for a different
+/// past.
 pub(crate) async fn read_past<L: Default>(
     store: &dyn Store,
     tail: &Tail<L>,
@@ -73,8 +72,7 @@ pub(crate) async fn read_past<L: Default>(
     Ok(Fetched::new(following(frames.iter(), cursor, to, tail.sizes().room_batch), to))
 }
 
-/// Frames of `range` as messages stood at `until`: a session that takes them may not yet
-/// know of a removal after that.
+/// Frames of `range` with messages as of `until`: the session may not know of a later removal yet.
 async fn read_range<L: Default>(
     store: &dyn Store,
     tail: &Tail<L>,
@@ -88,16 +86,15 @@ async fn read_range<L: Default>(
     Ok(entries.iter().map(|entry| Frame::new(room, entry)).collect())
 }
 
-/// Pages of frames read from the store, for sessions that are behind the ring. Those read
-/// last are kept.
+/// Pages of frames read from the store, for sessions that are behind the ring. The most recently read ones are kept.
 #[derive(Default)]
 struct Cached {
-    /// As of this many changes; read anew after another one.
+    /// The number of changes they include; read again after another one.
     changes: u64,
     /// Oldest read first.
     pages: VecDeque<Page>,
     bytes: usize,
-    /// When a session last took something from them.
+    /// When a session last used them.
     used: Option<Instant>,
 }
 
@@ -107,7 +104,7 @@ struct Page {
     bytes: usize,
 }
 
-/// Where the page begins that holds `seq`.
+/// The first seq of the page that contains `seq`.
 fn page_start(seq: u64, sizes: &Sizes) -> u64 {
     seq - (seq - 1) % sizes.store_page as u64
 }
@@ -117,7 +114,7 @@ impl Cached {
         Self { changes, ..Self::default() }
     }
 
-    /// What follows on `cursor`, if the page that holds it was read and reaches so far.
+    /// What follows `cursor`, if its page was read and reaches far enough.
     fn following(&mut self, cursor: u64, to: u64, sizes: &Sizes) -> Option<Vec<Piece>> {
         let start = page_start(cursor + 1, sizes);
         let page = self.pages.iter().find(|page| page.start == start)?;
@@ -126,7 +123,7 @@ impl Cached {
         pieces.first().is_some_and(|piece| piece.first == cursor + 1).then_some(pieces)
     }
 
-    /// Drops everything if nothing was taken for `idle`.
+    /// Drops everything that was not used for `idle`.
     fn trim(&mut self, idle: Duration) {
         if self.used.is_some_and(|used| used.elapsed() >= idle) {
             *self = Self::default();
@@ -134,7 +131,7 @@ impl Cached {
     }
 
     fn insert(&mut self, start: u64, frames: Vec<Frame>, sizes: &Sizes) {
-        // One that ended at what was the head then.
+        // A page that ended at the head of that time.
         if let Some(at) = self.pages.iter().position(|page| page.start == start)
             && let Some(stale) = self.pages.remove(at)
         {

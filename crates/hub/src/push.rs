@@ -1,4 +1,4 @@
-//! Writes what is new in a room to the connections of sessions that wait for it.
+//! Pushes new events of a room to the connections of idle sessions.
 use std::sync::Arc;
 
 use parlance_core::Visibility;
@@ -11,7 +11,7 @@ use crate::state::RoomState;
 use crate::subscription::{Listeners, Subscription};
 use crate::tail::Tail;
 
-/// Pushes what is new to connections, one after the other.
+/// Pushes to connections, one after the other.
 pub(crate) async fn push_all(subscriptions: Vec<Arc<Subscription>>) {
     let (mut pushes, mut found) = (Pushes(subscriptions), Found::default());
     while !pushes.0.is_empty() {
@@ -24,9 +24,9 @@ pub(crate) async fn push_all(subscriptions: Vec<Arc<Subscription>>) {
     }
 }
 
-/// Pushes what there is to the connection of `subscription`, or has the session look.
+/// Pushes to the connection of `subscription`, or wakes the session.
 fn push(subscription: &Arc<Subscription>, found: &mut Found) {
-    // Before looking where the room is: what is delivered after that is pushed by another.
+    // Before reading the room's state: later deliveries are pushed by another task.
     subscription.end_push();
     let mut news = News { subscription, found, is_all: false };
     let pushed = subscription.mailbox().outlet().is_some_and(|outlet| outlet.push(&mut news));
@@ -35,7 +35,7 @@ fn push(subscription: &Arc<Subscription>, found: &mut Found) {
     }
 }
 
-/// Whether `piece` can be pushed as it is, without asking the session.
+/// Whether `piece` can be pushed unchanged, without asking the session.
 fn is_plain(subscription: &Subscription, piece: &Piece) -> bool {
     let removes_self = piece.removes.as_ref() == Some(subscription.mailbox().user());
     let may_hide = |blank: &Blank| {
@@ -45,8 +45,7 @@ fn is_plain(subscription: &Subscription, piece: &Piece) -> bool {
     !removes_self && !piece.blank.as_ref().is_some_and(may_hide)
 }
 
-/// Subscriptions that are still to be pushed to. If their task is dropped or panics, their
-/// sessions are woken instead.
+/// Subscriptions still to be pushed to. If their task is dropped or panics, their sessions are woken instead.
 struct Pushes(Vec<Arc<Subscription>>);
 
 impl Drop for Pushes {
@@ -58,19 +57,19 @@ impl Drop for Pushes {
     }
 }
 
-/// What is new for one session, for its connection.
+/// The source of one session's new events for its connection.
 struct News<'n> {
     subscription: &'n Subscription,
     found: &'n mut Found,
-    /// It was asked until there was no more; otherwise the rest is the session's own.
+    /// Whether the source was exhausted; otherwise the session handles the rest.
     is_all: bool,
 }
 
 impl Source for News<'_> {
     fn next(&mut self) -> Option<&Delivery> {
-        // A connection that takes one more may not ask for the next.
+        // A connection that accepts one more may not ask for the next.
         self.is_all = false;
-        // The session may have been at work since.
+        // The session may have run since.
         if !self.subscription.is_at_head() {
             return None;
         }
@@ -88,19 +87,17 @@ impl Source for News<'_> {
     }
 }
 
-/// What was last found in the ring of a room: sessions that are pushed to one after the other
-/// are mostly at the same place.
+/// What was last found in the ring of a room: sessions that are pushed to in sequence are mostly at the same
+/// position.
 #[derive(Default)]
 struct Found {
     pieces: Vec<Piece>,
-    /// What the room's last seq was then. Looked for anew when it has gone on: a message may
-    /// have been deleted.
+    /// The room's last seq at that time. Read again when it has advanced: a message may have been deleted.
     delivered: u64,
 }
 
 impl Found {
-    /// What follows on `cursor`: nothing at the head, and an inner nothing where the ring does not
-    /// hold it.
+    /// What follows `cursor`: `None` at the head, and `Some(None)` if the ring does not contain it.
     fn following(&mut self, tail: &Tail<Listeners>, cursor: u64) -> Option<Option<&Piece>> {
         let find = |pieces: &[Piece]| pieces.iter().position(|piece| piece.first == cursor + 1);
         let delivered = tail.delivered();

@@ -6,15 +6,15 @@ use tokio::sync::Mutex;
 
 use crate::state::{RoomState, Terms};
 
-/// Looks at where the store has the room, one at a time. Whoever asks while one is under
-/// way needs the next one: what that finds was there when they asked. They all get what comes of
-/// it, a failure too: a store that does not answer is not waited for by each of them in turn.
+/// Refreshes from the store, one at a time. A caller that arrives during a refresh needs the next one, which then
+/// includes everything that existed when it called. All of them get its result, including a failure: an unresponsive
+/// store is not waited for by each in turn.
 pub(crate) struct Refreshes<E> {
     begun: AtomicU64,
     finished: Mutex<Finished<E>>,
 }
 
-/// The last refresh that has ended, and what came of it.
+/// The last finished refresh and its result.
 struct Finished<E> {
     refresh: u64,
     outcome: Result<(), E>,
@@ -28,7 +28,7 @@ impl<E> Default for Refreshes<E> {
 }
 
 impl<E: Clone> Refreshes<E> {
-    /// Has `refresh` look, unless somebody else has looked since this was called.
+    /// Runs `refresh`, unless another one has started since this was called.
     pub(crate) async fn run(&self, refresh: impl Future<Output = Result<(), E>>) -> Result<(), E> {
         let asked = self.begun.load(Ordering::SeqCst);
         let mut finished = self.finished.lock().await;
@@ -42,8 +42,8 @@ impl<E: Clone> Refreshes<E> {
     }
 }
 
-/// What the store has of `room` after `known`: the next chunks, about `limit` events, and if there are
-/// more the last one. Each with the room's terms after it.
+/// What the store has of `room` after `known`: the next chunks, about `limit` events, and if there are more the last
+/// one. Each with the room's terms after it.
 pub(crate) async fn news(
     store: &dyn Store,
     room: &RoomId,
@@ -58,7 +58,7 @@ pub(crate) async fn news(
     let mut news = Vec::new();
     for chunk in chunks {
         terms.fold(&chunk);
-        // What a later version may have changed is for the store to say.
+        // Changes by a later version have to be read from the store.
         if is_unknown && let Some(stored) = &stored {
             terms = Terms::from(&stored.info);
         }
@@ -93,9 +93,9 @@ mod tests {
         let begun = Instant::now();
         let outcomes = join_all((0..20).map(|_| refreshes.run(unanswered(&reads)))).await;
         assert!(outcomes.iter().all(Result::is_err));
-        // The one under way when the others asked, and one for all of them.
+        // The one in progress when the others called, and one for all of them.
         assert_eq!((reads.load(Ordering::SeqCst), begun.elapsed()), (2, 2 * TIMEOUT));
-        // It is not the answer to who asks afterwards.
+        // Its result is not used for later callers.
         assert_eq!(refreshes.run(async { Ok(()) }).await, Ok(()));
     }
 }

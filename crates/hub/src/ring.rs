@@ -9,42 +9,42 @@ use crate::frame::{Frame, Piece, following};
 use crate::limits::Sizes;
 use crate::state::{RoomState, Terms};
 
-/// Where a room is, and its last frames.
+/// The state of a room, and its last frames.
 #[derive(Default)]
 pub(crate) struct Ring {
     /// Unknown until it is loaded or something is delivered.
     pub(crate) room: Option<RoomState>,
-    /// By rising seq, ending at the head.
+    /// By ascending seq, ending at the head.
     frames: VecDeque<Frame>,
     bytes: usize,
-    /// The last message that was edited or reacted to since it was put there.
+    /// The last message that was edited or reacted to since it was added.
     pub(crate) changed_to: u64,
     /// Every chunk from this seq on was delivered here, one after the other.
     pub(crate) whole_from: u64,
-    /// Counts changes to messages that were sent before: pages read earlier are stale.
+    /// Counts changes to earlier messages: pages read before are stale.
     pub(crate) changes: u64,
     /// `None` if it is long ago.
     pub(crate) last_delivery: Option<Instant>,
 }
 
-/// What a published chunk is to a feed.
+/// The relation of a published chunk to a feed.
 pub(crate) enum Verified {
-    /// The next one of the room's log, which has these terms then.
+    /// The next one of the room's log, with the terms after it.
     Next(Terms),
-    /// It was delivered.
+    /// It was delivered before.
     Delivered,
-    /// The room is known to be further, but not by way of this chunk.
+    /// The room is known to be further, but not through this chunk.
     Passed,
-    /// Of another log, past a hole, or not to be interpreted: the store has to be read.
+    /// From another log, after a hole, or not decodable: the store has to be read.
     No,
 }
 
-/// What follows on a cursor: nothing yet, if there are no pieces.
+/// What follows a cursor: nothing yet, if there are no pieces.
 #[derive(Default)]
 pub struct Fetched {
-    /// By rising seq; the first follows on the cursor unless older ones are gone.
+    /// By ascending seq; the first one follows the cursor unless older ones are gone.
     pub pieces: Vec<Piece>,
-    /// They end before the head.
+    /// Whether they end before the head.
     pub more: bool,
 }
 
@@ -56,25 +56,25 @@ impl Fetched {
 }
 
 impl Ring {
-    /// Compares a chunk that another node has published with what is known of the room's log.
+    /// Compares a chunk that another node has published with the log as known here.
     pub(crate) fn verify(&self, chunk: &Chunk) -> Verified {
         let Some(known) = self.room else { return Verified::No };
         if chunk.head().seq() <= known.head {
             let delivered = chunk.first_seq() >= self.whole_from;
             return if delivered { Verified::Delivered } else { Verified::Passed };
         }
-        // What a later version may have changed beside the log is read, too.
+        // Changes by a later version to data next to the log have to be read, too.
         if !chunk.continues(&known.end) || chunk.changes_unknown() {
             return Verified::No;
         }
-        // What stands beside the log is for the store to say.
+        // Data next to the log is read from the store.
         let mut terms = known.terms();
         terms.fold(chunk);
         Verified::Next(terms)
     }
 
-    /// A chunk is committed. The next in line goes to the frames, old ones are dropped; past a hole they
-    /// start anew. Returns whether it is new.
+    /// Adds a committed chunk. The next one of the log is appended, old ones are ignored; after a hole the frames
+    /// start again. Returns whether it is new.
     pub(crate) fn append(&mut self, room: &RoomId, sizes: &Sizes, terms: Terms, chunk: &Chunk) -> bool {
         let head = chunk.head();
         let known = self.room.map(|room| room.head);
@@ -86,7 +86,7 @@ impl Ring {
             self.whole_from = chunk.first_seq();
         }
         if !follows || chunk.changes_unknown() {
-            // Messages may have been edited or deleted in what is missing, or cannot be interpreted.
+            // Messages may have been edited or deleted in the hole, or by what cannot be decoded.
             self.clear();
             self.changes += 1;
         }
@@ -112,7 +112,7 @@ impl Ring {
         true
     }
 
-    /// What follows on `cursor` up to `to`, about `batch` frames. `None` where they are not here.
+    /// What follows `cursor`, up to `to`, about `batch` frames. `None` if they are not here.
     pub(crate) fn following(&self, cursor: u64, to: u64, batch: usize) -> Option<Fetched> {
         let head = self.room?.head;
         if cursor >= head.min(to) {
@@ -127,8 +127,8 @@ impl Ring {
         Some(Fetched::new(pieces, head))
     }
 
-    /// The event at `seq`, and the messages after it, by rising seq. `None` where the frames do not
-    /// reach back that far.
+    /// The event at `seq`, and the messages after it, by ascending seq. `None` if the frames do not reach back that
+    /// far.
     pub(crate) fn messages_after(&self, seq: u64) -> Option<(SharedFrame, Vec<SharedFrame>)> {
         let skip = usize::try_from(seq.checked_sub(self.frames.front()?.seq)?).ok()?;
         let at = self.frames.get(skip)?.frame.clone();
@@ -142,10 +142,9 @@ impl Ring {
         self.bytes = 0;
     }
 
-    /// Takes the text of a deleted message out of what sessions that are behind will
-    /// get.
+    /// Removes the text of a deleted message from the frames of sessions that are behind.
     fn redact(&mut self, target: u64) {
-        // Where the run begins that the frame is in.
+        // The start of the run that contains the frame.
         let mut run = None;
         for at in 0..self.frames.len() {
             run = if self.frames[at].run.is_some() { Some(at) } else { run };
@@ -159,8 +158,8 @@ impl Ring {
             frame.frame = v1::server_frame::Frame::Event(event).into();
             frame.run = None;
             self.bytes += frame.bytes();
-            // Its frames go out one by one from now on: of the last that begins before this
-            // one, whether it reaches so far or not.
+            // Its frames are now sent one by one, from the last run that starts before this frame, whether or not
+            // that includes it.
             if let Some(run) = run {
                 self.frames[run].run = None;
             }

@@ -7,21 +7,21 @@ use parlance_delivery::SharedFrame;
 use crate::hub::Hub;
 use crate::subscription::Mailbox;
 
-/// The sessions that a signal is for.
+/// The target sessions of a signal.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SignalTarget<'a> {
-    /// Those of members of these rooms.
+    /// Sessions of members of these rooms.
     pub rooms: &'a [RoomId],
-    /// Those of these users.
+    /// Sessions of these users.
     pub users: &'a [UserId],
-    /// Not those of this user.
+    /// Excluding sessions of this user.
     pub except: Option<&'a UserId>,
-    /// Rooms with more members than most signals are sent to are not left out.
+    /// Include rooms with more members than signals are usually sent to.
     pub in_large_rooms: bool,
 }
 
 impl Hub {
-    /// Sends a signal to the sessions here that it is for, each once.
+    /// Sends a signal to its target sessions here, to each once.
     pub fn signal(&self, to: &SignalTarget<'_>, frame: &SharedFrame) {
         let mut told = BTreeSet::new();
         let mut tell = |mailbox: &Mailbox| {

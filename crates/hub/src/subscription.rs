@@ -9,10 +9,10 @@ use crate::mailbox::{self, Wakes};
 use crate::state::RoomState;
 use crate::tail::Tail;
 
-/// What waits for one session.
+/// The mailbox of a session.
 pub type Mailbox = mailbox::Mailbox<Subscription>;
 
-/// The next thing to do for a session.
+/// The next work of a session.
 pub type Waken = mailbox::Waken<Subscription>;
 
 /// The subscriptions to a room, by session.
@@ -22,24 +22,24 @@ pub(crate) type Listeners = HashMap<u64, Arc<Subscription>>;
 pub struct Subscription {
     tail: Arc<Tail<Listeners>>,
     mailbox: Arc<Mailbox>,
-    /// It waits in the mailbox already.
+    /// Whether it is queued in the mailbox.
     queued: AtomicBool,
-    /// Of a member, who is registered here.
+    /// Whether it belongs to a member who is registered here.
     live: AtomicBool,
-    /// Everything up to here was handed out or named as a gap. Moved by the session while it
-    /// is polled, and otherwise by whoever pushes to its connection.
+    /// Everything up to here was delivered or reported as a gap. Moved by the session while it is polled, and
+    /// otherwise by the task that pushes to its connection.
     cursor: AtomicU64,
-    /// The session has handed out all there was, and goes on with what happens.
+    /// The session has delivered everything and is live.
     at_head: AtomicBool,
-    /// Somebody is about to push what there is.
+    /// A task is about to push.
     pushing: AtomicBool,
-    /// The event that made the user a member, the last time as far as known: changes of
-    /// messages before it may have to be handed out without their content.
+    /// The event that made the user a member, the last time as far as known: changes of earlier messages may have to
+    /// be delivered without their content.
     joined: AtomicU64,
-    /// The last event known that added or removed the user, delivered here and maybe not yet handed
-    /// out: twice its seq, and one more for a removal.
+    /// The last known event that added or removed the user, delivered here but perhaps not yet to the client: twice
+    /// its seq, plus one for a removal.
     last_change: AtomicU64,
-    /// The room's head before the user's row was read, which says that they are a member.
+    /// The room's head before reading the user's row, which says that they are a member.
     confirmed_at: AtomicU64,
 }
 
@@ -51,32 +51,31 @@ impl Subscription {
         Self { tail, mailbox, queued, live, cursor, at_head, pushing, joined, last_change, confirmed_at }
     }
 
-    /// The event that made the user a member, the last time as far as known; 0 if it is not.
+    /// The event that made the user a member, the last time as far as known; 0 if it is not known.
     #[inline]
     pub fn joined(&self) -> u64 {
         self.joined.load(Ordering::Acquire)
     }
 
-    /// Notes the event that made the user a member.
+    /// Sets the event that made the user a member.
     pub fn set_joined(&self, seq: u64) {
         self.joined.store(seq, Ordering::Release);
     }
 
-    /// The event that removed the user, delivered here and maybe not yet handed out; 0 for a
-    /// member.
+    /// The event that removed the user, delivered here but perhaps not yet to the client; 0 for a member.
     #[inline]
     pub fn removed_at(&self) -> u64 {
         let change = self.last_change.load(Ordering::Acquire);
         if change & 1 == 1 { change >> 1 } else { 0 }
     }
 
-    /// The user was removed by the event `seq`. Nothing if that was followed by a return that is known
-    /// here: a row says so that was read a while ago.
+    /// The user was removed by the event `seq`. Ignored if a later return is known here: the row may have been read a
+    /// while ago.
     pub(crate) fn removed(&self, seq: u64) {
         self.changed(seq << 1 | 1);
     }
 
-    /// The user is a member by the event `seq`: a removal before it is not the end.
+    /// The user is a member by the event `seq`: an earlier removal does not end the subscription.
     pub fn added(&self, seq: u64) {
         self.changed(seq << 1);
     }
@@ -85,40 +84,40 @@ impl Subscription {
         self.last_change.fetch_max(change, Ordering::AcqRel);
     }
 
-    /// Everything up to here was handed out or named as a gap.
+    /// Everything up to here was delivered or reported as a gap.
     #[inline]
     pub fn cursor(&self) -> u64 {
         self.cursor.load(Ordering::Acquire)
     }
 
-    /// Everything up to `seq` is handed out or named as a gap.
+    /// Records that everything up to `seq` is delivered or reported as a gap.
     #[inline]
     pub fn move_to(&self, seq: u64) {
         self.cursor.store(seq, Ordering::Release);
     }
 
-    /// Notes whether the session has handed out all there was: then what follows is pushed past it.
+    /// Records whether the session has delivered everything: later events are then pushed past it.
     #[inline]
     pub fn set_at_head(&self, at_head: bool) {
         self.at_head.store(at_head, Ordering::Release);
     }
 
-    /// What is new can be pushed past the session; it need not be woken.
+    /// Whether new events can be pushed past the session without waking it.
     pub(crate) fn is_pushable(&self) -> bool {
         self.at_head.load(Ordering::Acquire) && self.mailbox.outlet().is_some_and(Outlet::is_connected)
     }
 
-    /// Whether nobody else is about to push.
+    /// Whether no other task is about to push.
     pub(crate) fn begin_push(&self) -> bool {
         !self.pushing.swap(true, Ordering::SeqCst)
     }
 
-    /// Nobody is about to push any more.
+    /// No task is about to push any more.
     pub(crate) fn end_push(&self) {
         self.pushing.store(false, Ordering::SeqCst);
     }
 
-    /// Whether the session has handed out all there was, and goes on with what happens.
+    /// Whether the session has delivered everything and is live.
     pub(crate) fn is_at_head(&self) -> bool {
         self.at_head.load(Ordering::Acquire)
     }
@@ -142,7 +141,7 @@ impl Subscription {
         self.mailbox.session()
     }
 
-    /// Whose it is.
+    /// The user of the session.
     pub fn user(&self) -> &UserId {
         self.mailbox.user()
     }
@@ -151,8 +150,8 @@ impl Subscription {
         &self.mailbox
     }
 
-    /// The session's user is a member, by their row, read when the room's head was at least
-    /// `head`: from now on, whatever is committed in the room is told to this node.
+    /// The user is a member, by their row, read when the room's head was at least `head`: from now on, commits to the
+    /// room are published to this node.
     pub fn now_live(&self, head: u64) {
         self.confirm(head);
         self.live.store(true, Ordering::SeqCst);
@@ -163,14 +162,13 @@ impl Subscription {
         self.confirmed_at.fetch_max(head, Ordering::AcqRel);
     }
 
-    /// Whether the user is a member as far as the log is known here, where every chunk from
-    /// `whole_from` on was delivered. A removal in a hole before that is noted by nobody until
-    /// the session comes to it.
+    /// Whether the user is a member as far as the log is known here, where every chunk from `whole_from` on was
+    /// delivered. A removal in an earlier hole is not recorded until the session reaches it.
     pub(crate) fn confirms_member(&self, whole_from: u64) -> bool {
         self.is_live() && self.removed_at() == 0 && self.follows_from(whole_from)
     }
 
-    /// Whether the user counts as a member, and may have been removed in a hole before `whole_from`.
+    /// Whether the user counts as a member but may have been removed in a hole before `whole_from`.
     pub(crate) fn is_unconfirmed(&self, whole_from: u64) -> bool {
         self.is_live() && !self.follows_from(whole_from)
     }
@@ -181,12 +179,12 @@ impl Subscription {
         known + 1 >= whole_from
     }
 
-    /// Of a member when it began, who may have been removed since.
+    /// Whether the user was a member when it began; they may have been removed since.
     pub(crate) fn is_live(&self) -> bool {
         self.live.load(Ordering::SeqCst)
     }
 
-    /// Has the session look at the room.
+    /// Wakes the session for this room.
     pub fn wake(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::SeqCst) {
             self.mailbox.room(self.clone());
@@ -202,12 +200,12 @@ impl Wakes for Subscription {
 
 #[cfg(test)]
 impl Subscription {
-    /// It waits in the mailbox.
+    /// Whether it is queued in the mailbox.
     pub(crate) fn is_queued(&self) -> bool {
         self.queued.load(Ordering::SeqCst)
     }
 
-    /// Somebody is about to push what there is.
+    /// Whether a task is about to push.
     pub(crate) fn is_pushing(&self) -> bool {
         self.pushing.load(Ordering::SeqCst)
     }

@@ -7,8 +7,7 @@ use crate::limits::Sizes;
 use crate::ring::{Fetched, Ring};
 use crate::state::RoomState;
 
-/// The end of a room's log as it is known here, shared by the room's feed and the subscriptions
-/// to it, which are the `Listeners`.
+/// The end of a room's log as known here, shared by the room's feed and its subscriptions (the `Listeners`).
 pub(crate) struct Tail<Listeners> {
     room: RoomId,
     sizes: &'static Sizes,
@@ -17,7 +16,7 @@ pub(crate) struct Tail<Listeners> {
     state: Mutex<State<Listeners>>,
 }
 
-/// Under one lock: who listens sees each chunk, or is told of it.
+/// Under one lock: a listener either sees a chunk or is notified of it.
 #[derive(Default)]
 pub(crate) struct State<Listeners> {
     pub(crate) ring: Ring,
@@ -37,7 +36,7 @@ impl<Listeners: Default> Tail<Listeners> {
         self.sizes
     }
 
-    /// The room as far as known; what was loaded once.
+    /// The room as far as known, once loaded.
     pub(crate) fn known(&self) -> Option<RoomState> {
         self.state().ring.room
     }
@@ -50,7 +49,7 @@ impl<Listeners: Default> Tail<Listeners> {
         self.delivered.store(seq, Ordering::SeqCst);
     }
 
-    /// What follows on `cursor` up to `to`; `None` where the ring does not hold it.
+    /// What follows `cursor`, up to `to`; `None` if the ring does not contain it.
     pub(crate) fn following(&self, cursor: u64, to: u64) -> Option<Fetched> {
         self.state().ring.following(cursor, to, self.sizes.room_batch)
     }
