@@ -18,7 +18,7 @@ use crate::incoming::Incoming;
 use crate::link::{Accepted, Counted};
 use crate::response::Response;
 
-/// Headers that speak of an HTTP/1 connection, and may not be said in HTTP/2.
+/// Headers of HTTP/1 connections that HTTP/2 forbids.
 const OF_CONNECTIONS: [HeaderName; 5] = [
     header::CONNECTION,
     header::TRANSFER_ENCODING,
@@ -27,9 +27,9 @@ const OF_CONNECTIONS: [HeaderName; 5] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// Calls the app for one request, and sends what it answers.
+/// Calls the app for one request, and sends its response.
 ///
-/// No `async fn`: a stream that is open for hours need not hold room for how it was opened.
+/// Not an `async fn`: a stream that is open for hours must not reserve memory for how it was opened (docs/memory.md).
 pub(crate) fn answer<S>(
     (request, respond): Accepted,
     app: Router,
@@ -60,8 +60,7 @@ where
     }
 }
 
-/// Has the app answer, if the peer still wants it, and begins to send that: the body is
-/// still to come, if there is one.
+/// Calls the app, if the peer still wants the response, and sends the headers; a body may follow.
 async fn call(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,

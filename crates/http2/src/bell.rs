@@ -4,51 +4,51 @@ use std::task::{Wake, Waker};
 
 use futures::task::AtomicWaker;
 
-/// Wakes a task, unless somebody does its work already.
+/// A waker that can be suppressed while another task does the woken task's work.
 ///
-/// HTTP/2 wakes whoever drives a connection for all that is given it to send. Who sends it
-/// at once hushes the bell before, and has not woken anybody for nothing.
+/// HTTP/2 wakes the task of a connection for everything it is given to send. A task that sends the data itself
+/// suppresses the waker first and avoids needless wake-ups.
 #[derive(Default)]
 pub(crate) struct Bell {
     task: AtomicWaker,
     hushed: AtomicBool,
-    /// Since it was hushed.
+    /// Whether it was woken while suppressed.
     rung: AtomicBool,
 }
 
 impl Bell {
-    /// Whom to wake.
+    /// Sets the task to wake.
     pub(crate) fn wakes(&self, task: &Waker) {
         self.task.register(task);
     }
 
-    /// Wakes nobody from now on. One hushes it at a time.
+    /// Suppresses the waker. Only one task at a time does so.
     pub(crate) fn hush(&self) {
         self.rung.store(false, Ordering::SeqCst);
         self.hushed.store(true, Ordering::SeqCst);
     }
 
-    /// Forgets that it rang: what it rang for is looked at after this.
+    /// Clears a suppressed wake-up: its cause is handled after this.
     pub(crate) fn forget(&self) {
         self.rung.store(false, Ordering::SeqCst);
     }
 
-    /// Wakes again, and for what has rung it meanwhile.
+    /// Resumes waking, including for a suppressed wake-up.
     pub(crate) fn unhush(&self) {
-        // A ring in between sees either that it is not hushed, or is seen here.
+        // A concurrent wake-up either sees that it is no longer suppressed, or is seen here.
         self.hushed.store(false, Ordering::SeqCst);
         if self.rung.load(Ordering::SeqCst) {
             self.task.wake();
         }
     }
 
-    /// Wakes the task, hushed or not.
+    /// Wakes the task, suppressed or not.
     pub(crate) fn ring(&self) {
         self.task.wake();
     }
 }
 
-/// Wakes the task of a [`Bell`], hushed or not.
+/// Wakes the task of a [`Bell`], suppressed or not.
 pub(crate) struct Loud(pub(crate) Arc<Bell>);
 
 impl Wake for Loud {

@@ -20,27 +20,26 @@ use crate::limits::ENDING;
 use crate::link::Link;
 use crate::metered::{Metered, Reading};
 
-/// Of a peer that says nothing: when it is asked whether it is there, and how long it has to
-/// answer.
+/// When a silent peer is pinged, and how long it has to answer.
 #[derive(Debug, Clone, Copy)]
 pub struct KeepAlive {
-    /// When it is asked, after it was last heard.
+    /// Silence before a ping.
     pub after: Duration,
-    /// How long it has to answer.
+    /// Timeout for the answer.
     pub timeout: Duration,
 }
 
-/// What a peer is taken for.
+/// How far a peer is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// Anyone: what it sends and holds has bounds.
+    /// Any client: limits apply.
     Bounded,
-    /// A part of the same fleet.
+    /// A member of the same fleet.
     Full,
 }
 
-/// A connection whose ends have agreed on how they speak. Apart from serving it, so that
-/// nothing of how it came about is held as long as it is there.
+/// A connection after its handshake. Separate from serving it, so that no memory of the handshake is kept while it
+/// lasts.
 pub struct Connection<S> {
     link: Arc<Link<S>>,
     pings: Option<PingPong>,
@@ -51,13 +50,13 @@ impl<S> Connection<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    /// Agrees with the peer on how to speak.
+    /// Performs the handshake.
     ///
     /// # Errors
-    /// What is wrong with what the peer says at first.
+    /// The peer's handshake is invalid.
     pub async fn open(stream: S, builder: &Builder, trust: Trust) -> Result<Self, Error> {
         let (bell, reading) = (Arc::new(Bell::default()), Arc::new(Reading::default()));
-        // Until it is served, this task is the one that is woken.
+        // Until it is served, this task is woken.
         poll_fn(|cx| {
             bell.wakes(cx.waker());
             Poll::Ready(())
@@ -70,10 +69,10 @@ where
         Ok(Self { link: Link::new(connection, bell, reading), pings, trust })
     }
 
-    /// Serves it to its end.
+    /// Serves the connection to its end.
     ///
     /// # Errors
-    /// What broke it off.
+    /// The error that ended it.
     pub async fn serve(
         self,
         heard: Arc<Heard>,
@@ -89,7 +88,7 @@ where
         let mut anonymous = pin!(sleep_until(Instant::now() + limits.anonymous_age));
         let (mut is_shut_down, mut is_asked) = (false, false);
         let mut must_identify = trust == Trust::Bounded;
-        // Those of requests that are under way; what is left of them ends with the connection.
+        // Tasks of requests in flight; the remaining ones end with the connection.
         let mut answers = JoinSet::new();
         let ended = loop {
             tokio::select! {
@@ -110,7 +109,7 @@ where
                     None => break Ok(()),
                 },
                 Some(ended) = answers.join_next(), if !answers.is_empty() => {
-                    // Its stream is reset; the others go on.
+                    // Its stream is reset; others continue.
                     if let Err(error) = ended {
                         tracing::error!(%error, "a request ended without an answer");
                     }
@@ -144,22 +143,22 @@ where
                 }
             }
         };
-        // Whatever is still under way ends with it.
+        // Requests still in flight end with it.
         link.close();
         ended
     }
 }
 
-/// Whether the peer holds so much, or is so little known, that one more request is refused.
+/// Whether one more request is refused because of what the peer holds or because it is unauthenticated.
 fn is_too_much(peer: &Peer, trust: Trust, under_way: usize) -> bool {
     let is_bounded = trust == Trust::Bounded && !peer.is_proxy();
     let is_anonymous = || !peer.is_identified() && under_way >= peer.ledger().limits().anonymous_streams;
     is_bounded && (peer.held().is_full() || is_anonymous())
 }
 
-/// Sends a ping. That the peer is heard is answer enough.
+/// Sends a ping. Anything received from the peer counts as the answer.
 fn ask(pings: &mut PingPong) -> Result<(), Error> {
-    // The pong of the one before is taken, or none can follow it.
+    // Takes the previous pong; otherwise no further ping can be sent.
     let _ = pings.poll_pong(&mut Context::from_waker(Waker::noop()));
     pings.send_ping(Ping::opaque())
 }

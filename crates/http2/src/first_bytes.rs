@@ -10,43 +10,43 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use crate::stall::Stall;
 
-/// What a client of HTTP/2 says at first, and none of HTTP/1.
+/// The first bytes of an HTTP/2 client, which no HTTP/1 client sends.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a peer speaks.
+/// The protocol of a peer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Version {
     /// Any version before 2.
     Http1,
-    /// HTTP/2, whether agreed on before or not.
+    /// HTTP/2, negotiated or not.
     Http2,
 }
 
-/// Whether a peer was heard since somebody asked.
+/// Whether anything was received from a peer since the last check.
 #[derive(Debug, Default)]
 pub struct Heard(AtomicBool);
 
 impl Heard {
-    /// Whether it was heard since this was last called.
+    /// Whether anything was received since the last call.
     pub fn take(&self) -> bool {
         self.0.swap(false, Ordering::Relaxed)
     }
 }
 
-/// A connection whose first bytes were looked at, and are read again.
+/// A connection whose first bytes were inspected, and will be read again.
 pub struct Opened<S> {
     first: Bytes,
     io: S,
     heard: Arc<Heard>,
-    /// Ends it when the peer takes nothing for too long.
+    /// Ends it when the peer reads nothing for too long.
     stall: Stall,
 }
 
 impl<S: AsyncRead + Unpin> Opened<S> {
-    /// Reads until it is clear what the peer speaks.
+    /// Reads until the peer's protocol is known.
     ///
     /// # Errors
-    /// `UnexpectedEof` if it ends before, and those of `io`.
+    /// `UnexpectedEof` if the connection ends before, and those of `io`.
     pub async fn new(mut io: S, peer: Arc<Peer>) -> Result<(Version, Self)> {
         let mut first = BytesMut::with_capacity(PREFACE.len());
         let version = loop {
@@ -64,7 +64,7 @@ impl<S: AsyncRead + Unpin> Opened<S> {
         Ok((version, Self { first, io, heard: Arc::default(), stall }))
     }
 
-    /// Notes when the peer is heard, from the end of its first bytes on.
+    /// Records when anything is received, from the end of the first bytes on.
     pub fn heard(&self) -> Arc<Heard> {
         self.heard.clone()
     }
@@ -83,7 +83,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Opened<S> {
         buf.put_slice(&self.first[..fits]);
         self.first.advance(fits);
         if self.first.is_empty() {
-            // Their memory is not needed any more.
+            // Frees the buffer.
             self.first = Bytes::new();
         }
         Poll::Ready(Ok(()))
@@ -135,7 +135,7 @@ mod tests {
             (b"P", None),
             (b"", None),
         ] {
-            // Whole, and a byte at a time.
+            // In one piece, and byte by byte.
             for piece in [said.len().max(1), 1] {
                 let (mut peer, ours) = duplex(piece);
                 let said = said.to_vec();

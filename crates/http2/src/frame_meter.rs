@@ -4,31 +4,31 @@ use crate::limits::{
     BYTES_PER_WINDOW_UPDATE, IDLE_FRAMES, IDLE_FRAMES_PER_SECOND, LEAST_DATA, WINDOW_UPDATES,
 };
 
-/// Bytes of a frame's header.
+/// Length of a frame header.
 const HEADER: usize = 9;
 
-/// Bytes of the preface that comes before the first frame.
+/// Length of the preface before the first frame.
 const PREFACE: usize = 24;
 
-/// Reads the headers of the frames that pass, and counts those that achieve nothing: each costs the
-/// peer 9 bytes, and us the more.
+/// Parses the headers of incoming frames, and limits those that achieve nothing: each costs the peer 9 bytes, and the
+/// server more.
 #[derive(Debug)]
 pub(crate) struct FrameMeter {
-    /// Of a frame whose header is not complete.
+    /// An incomplete header.
     header: [u8; HEADER],
     read: usize,
-    /// Up to the next header.
+    /// Bytes until the next header.
     skip: usize,
     idle: Tokens,
     window_updates: u32,
-    /// Written since the last window update was granted for it.
+    /// Bytes written since the last window update they allow.
     written: u64,
 }
 
 #[derive(Debug)]
 struct Tokens {
     left: u32,
-    /// Up to when time has been turned into tokens.
+    /// The time up to which tokens were added.
     counted: Instant,
 }
 
@@ -54,7 +54,7 @@ impl FrameMeter {
         Self { header: [0; HEADER], read: 0, skip: PREFACE, idle, window_updates: 0, written: 0 }
     }
 
-    /// So much has gone out to the peer, who may make room for as much again.
+    /// Records bytes written to the peer, which may open the window by the same amount.
     pub(crate) fn written(&mut self, bytes: usize) {
         self.written += bytes as u64;
         let granted = self.written / BYTES_PER_WINDOW_UPDATE;
@@ -63,7 +63,7 @@ impl FrameMeter {
         self.window_updates = self.window_updates.saturating_add(granted).min(WINDOW_UPDATES);
     }
 
-    /// Looks at what the peer has sent. False once it was too much that achieves nothing.
+    /// Examines received bytes. Returns false once there are too many frames that achieve nothing.
     pub(crate) fn received(&mut self, mut bytes: &[u8], now: Instant) -> bool {
         while !bytes.is_empty() {
             if self.skip > 0 {
@@ -96,7 +96,7 @@ impl FrameMeter {
         const CONTINUATION: u8 = 9;
         const END_STREAM: u8 = 1;
         match kind {
-            // Bounded by streams, windows and the size of headers.
+            // Limited by streams, windows and header sizes.
             HEADERS | CONTINUATION => true,
             DATA if length >= LEAST_DATA || flags & END_STREAM != 0 => true,
             WINDOW_UPDATE if self.window_updates > 0 => {
@@ -126,7 +126,7 @@ mod tests {
         (meter, now)
     }
 
-    /// How many of a frame are allowed in a row, up to 10,000.
+    /// How many of a frame are accepted in a row, up to 10,000.
     fn allowed(meter: &mut FrameMeter, frame: &[u8], now: Instant) -> u32 {
         (0..10_000).take_while(|_| meter.received(frame, now)).count() as u32
     }

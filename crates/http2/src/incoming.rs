@@ -8,7 +8,7 @@ use http_body::{Body, Frame};
 /// The body of a request.
 pub(crate) struct Incoming {
     stream: RecvStream,
-    /// Only trailers can follow.
+    /// Whether only trailers can follow.
     is_read: bool,
 }
 
@@ -29,11 +29,11 @@ impl Body for Incoming {
         if !self.is_read {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(bytes)) => {
-                    // Whoever polls has taken what came before: the peer may send as much again.
+                    // The caller has taken the previous data: the peer may send as much again.
                     let released = self.stream.flow_control().release_capacity(bytes.len());
                     return Poll::Ready(Some(released.map(|()| Frame::data(bytes))));
                 }
-                // The peer wants no answer any more, or has had it: there is no more, that is all.
+                // The peer no longer needs the response, or has it: treated as the end of the body.
                 Some(Err(error)) if matches!(error.reason(), Some(Reason::NO_ERROR | Reason::CANCEL)) => {
                     return Poll::Ready(None);
                 }

@@ -1,11 +1,11 @@
-//! Connections of HTTP/2, with what is new for a client written past the tasks.
+//! HTTP/2 connections in which new frames for a client are written past the tasks.
 //!
-//! hyper drives a connection in a task and each response in another, and both are woken for
-//! whatever a response has to send. A stream of gRPC that waits for the next message of its
-//! room is most of what there is to do here, so that whoever delivers the message sends it, and
-//! writes to the socket, where the tasks have nothing to do: see [`parlance_delivery::Push`].
+//! hyper drives a connection in one task and each response in another, and wakes both for everything a response
+//! sends. Most of the work here is gRPC streams that wait for the next message of a room. The delivering task
+//! therefore sends the message and writes to the socket itself while the connection's tasks are idle: see
+//! [`parlance_delivery::Push`].
 //!
-//! Knows HTTP and a router to call. Knows nothing of what is served: no rooms, sessions or stores.
+//! Depends on HTTP and a router. Does not depend on what is served: no rooms, sessions or stores.
 #![warn(missing_docs)]
 
 mod answer;

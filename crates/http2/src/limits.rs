@@ -1,26 +1,26 @@
-//! Bounds of HTTP/2 connections, each with its reason.
+//! Limits of HTTP/2 connections, each with its reason.
 
 use std::time::Duration;
 
-/// Frames that achieve nothing and may come at once: a client that measures the round trip, changes
-/// its settings and its priorities needs dozens.
+/// Burst of frames that achieve nothing: a client that measures round trips, changes settings and priorities needs
+/// dozens.
 pub(crate) const IDLE_FRAMES: u32 = 2_000;
 
-/// And so many more in each second.
+/// Refill per second.
 pub(crate) const IDLE_FRAMES_PER_SECOND: u32 = 500;
 
-/// Bytes of ours after which one more WINDOW_UPDATE is granted: two for each of the smallest events.
+/// Bytes sent for each additional WINDOW_UPDATE allowed: two for each of the smallest events.
 pub(crate) const BYTES_PER_WINDOW_UPDATE: u64 = 32;
 
-/// WINDOW_UPDATEs that are granted ahead, at most.
+/// Maximum number of WINDOW_UPDATEs allowed in advance.
 pub(crate) const WINDOW_UPDATES: u32 = 20_000;
 
-/// DATA that is shorter and does not end its stream achieves nothing, bytes: not even the prefix of a
-/// message of gRPC.
+/// DATA shorter than this many bytes that does not end its stream achieves nothing: it is less than the prefix of a
+/// gRPC message.
 pub(crate) const LEAST_DATA: usize = 5;
 
-/// How often a stream that is stalled is looked at.
+/// How often a stalled stream is checked.
 pub(crate) const STALL_CHECK: Duration = Duration::from_secs(2);
 
-/// How long a connection may take to end, once it was asked to for want of an identity.
+/// How long a connection may take to end when it is closed for lack of authentication.
 pub(crate) const ENDING: Duration = Duration::from_secs(10);

@@ -13,41 +13,40 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::bell::Bell;
 use crate::metered::{Metered, Reading};
 
-/// A request, and the way to answer it.
+/// A request and its response handle.
 pub(crate) type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
 
-/// A connection, between the task that drives it and whoever has something for its only
-/// stream.
+/// A connection, shared by the task that drives it and by tasks that push to its only stream.
 pub(crate) struct Link<S> {
     ends: Mutex<Ends<S>>,
-    /// Rung by HTTP/2 for whatever there is to do.
+    /// Woken by HTTP/2 for any pending work.
     bell: Arc<Bell>,
     waker: Waker,
     reading: Arc<Reading>,
-    /// Responses that are under way.
+    /// Responses in flight.
     streams: AtomicUsize,
 }
 
 struct Ends<S> {
-    /// None once it is closed.
+    /// `None` once it is closed.
     connection: Option<Connection<Metered<S>, Bytes>>,
-    /// Requests that came to light while somebody else than the task looked.
+    /// Requests that arrived while another task polled the connection.
     accepted: VecDeque<Result<Accepted, Error>>,
-    /// The peer was told to go for what it floods us with.
+    /// The peer was sent GOAWAY for flooding.
     is_sent_away: bool,
 }
 
-/// Counts a response as under way.
+/// Counts a response in flight.
 pub(crate) struct Counted<S>(Arc<Link<S>>);
 
-/// A connection that somebody else than its task writes to, until this is dropped.
+/// A connection being written by another task than its own, until this is dropped.
 pub(crate) struct Writing<'l, S> {
     link: &'l Link<S>,
     ends: MutexGuard<'l, Ends<S>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    /// The connection whose reading `bell` and `reading` are of.
+    /// Wraps a connection that uses `bell` and `reading`.
     pub(crate) fn new(
         connection: Connection<Metered<S>, Bytes>,
         bell: Arc<Bell>,
@@ -62,14 +61,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drives the connection until there is a request. None at its end.
+    /// Drives the connection until there is a request. `None` at its end.
     pub(crate) async fn accept(&self) -> Option<Result<Accepted, Error>> {
         poll_fn(|cx| {
             self.bell.wakes(cx.waker());
             let mut ends = match self.ends.try_lock() {
                 Ok(ends) => ends,
                 Err(TryLockError::Poisoned(ends)) => ends.into_inner(),
-                // Somebody pushes, and is done in a moment. No thread waits for that.
+                // A push is in progress and will end soon. Do not block a thread on it.
                 Err(TryLockError::WouldBlock) => {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
@@ -94,16 +93,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         .await
     }
 
-    /// Takes no more requests, and ends once all are answered.
+    /// Accepts no more requests, and ends once all are answered.
     pub(crate) fn shut_down(&self) {
         if let Some(connection) = &mut self.lock().connection {
             connection.graceful_shutdown();
         }
     }
 
-    /// Ends it, whatever is under way.
+    /// Closes the connection and all streams.
     pub(crate) fn close(&self) {
-        // Dropped after it is unlocked: streams are told, and may look.
+        // Dropped after unlocking: streams are woken and may take the lock.
         let _closed = self.lock().connection.take();
     }
 
@@ -112,13 +111,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Counted(self.clone())
     }
 
-    /// Takes over from the task, for what is then given to the connection's only stream. Where
-    /// there are more, the task writes what many of them were given in one go.
+    /// Takes over writing from the task, for data given to the connection's only stream. If there are more streams,
+    /// the task writes the data of many in one pass.
     pub(crate) fn write(&self) -> Option<Writing<'_, S>> {
         if self.streams.load(Ordering::Relaxed) > 1 {
             return None;
         }
-        // Held by its task, that goes on to what it is given now.
+        // If the lock is held by its task, that will also write the new data.
         let ends = self.ends.try_lock().ok()?;
         self.bell.hush();
         Some(Writing { link: self, ends })
@@ -145,10 +144,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Ends<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Writing<'_, S> {
-    /// Writes what there is.
+    /// Writes pending data.
     pub(crate) fn flush(&mut self) {
-        // Whatever it rang for is done here: what was given to any stream is written. What has come is for
-        // the connection's task to read, which is woken for it all the same.
+        // Pending wake-ups are handled here: data of all streams is written. Received data is left to the
+        // connection's task, which is woken for it separately.
         self.link.bell.forget();
         self.link.reading.pause();
         if let Poll::Ready(accepted) = self.ends.poll_accept(&self.link.waker) {

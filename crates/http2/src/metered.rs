@@ -9,18 +9,17 @@ use tokio::time::Instant;
 
 use crate::frame_meter::FrameMeter;
 
-/// What the holder of a connection tells its stream, and is told.
+/// Control flags shared by the owner of a connection and its stream.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
-    /// Whoever polls the connection only writes.
+    /// Whether the polling task only writes.
     paused: AtomicBool,
-    /// Too much came that achieves nothing: no more is read.
+    /// Whether too many frames achieved nothing: no more is read.
     flooded: AtomicBool,
 }
 
 impl Reading {
-    /// Has nothing be read until [`Self::resume`]: who pushes to a connection must not work for what its
-    /// peer sends.
+    /// Suspends reading until [`Self::resume`]: a pushing task must not process the peer's input.
     pub(crate) fn pause(&self) {
         self.paused.store(true, Ordering::Relaxed);
     }
@@ -34,13 +33,13 @@ impl Reading {
     }
 }
 
-/// The stream of a connection: reads for the connection's own task alone, and counts what comes.
+/// The byte stream of a connection: reads only for the connection's own task, and meters the input.
 pub(crate) struct Metered<S> {
     io: S,
     reading: Arc<Reading>,
-    /// Wakes the connection's task for what has come, whoever writes meanwhile.
+    /// Wakes the connection's task for input, whichever task writes.
     task: Waker,
-    /// `None` for peers that are trusted.
+    /// `None` for trusted peers.
     meter: Option<FrameMeter>,
 }
 
@@ -65,7 +64,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         {
             reading.flooded.store(true, Ordering::Relaxed);
             buf.set_filled(before);
-            // The task has to say so.
+            // The task has to send GOAWAY.
             task.wake_by_ref();
             return Poll::Pending;
         }

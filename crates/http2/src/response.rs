@@ -15,24 +15,23 @@ use crate::bell::Bell;
 use crate::link::Counted;
 use crate::stall::Stall;
 
-/// The body of a response on its way to the peer, between its own task and those who have
-/// something for the client while that waits.
+/// A response body being sent, shared by its own task and by tasks that push to it while that waits.
 pub(crate) struct Response<S> {
     ends: Mutex<Ends>,
     link: Counted<S>,
-    /// Rung by HTTP/2 when the stream may send or is reset.
+    /// Woken by HTTP/2 when the stream may send or is reset.
     bell: Arc<Bell>,
 }
 
 struct Ends {
     stream: SendStream<Bytes>,
     body: Body,
-    /// Waits until the peer takes it.
+    /// Data not yet accepted by the peer's window.
     waiting: Option<Bytes>,
-    /// Charged for what waits.
+    /// Charged for waiting data.
     peer: Arc<Peer>,
     stall: Stall,
-    /// The body has nothing now, and everything was sent.
+    /// The body has no data now, and everything was sent.
     is_idle: bool,
     waker: Waker,
 }
@@ -46,14 +45,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Response<S> {
         Arc::new(Self { ends: Mutex::new(ends), link, bell })
     }
 
-    /// Sends all of it. Fails if the stream or the connection ends before.
+    /// Sends the whole body. Fails if the stream or the connection ends before.
     pub(crate) async fn send(&self) -> Result<(), Error> {
         poll_fn(|cx| {
             self.bell.wakes(cx.waker());
             match self.ends.try_lock() {
                 Ok(mut ends) => ends.poll_send(cx),
                 Err(TryLockError::Poisoned(ends)) => ends.into_inner().poll_send(cx),
-                // Somebody pushes, and is done in a moment. No thread waits for that.
+                // A push is in progress and will end soon. Do not block a thread on it.
                 Err(TryLockError::WouldBlock) => {
                     cx.waker().wake_by_ref();
                     Poll::Pending
@@ -77,8 +76,8 @@ impl Ends {
                 self.stream.send_reset(Reason::CANCEL);
                 return Poll::Ready(Ok(()));
             }
-            // Only then is something asked of the window that all streams share: what is held
-            // for nothing, others may be waiting for.
+            // Capacity is only requested for actual data: unused reservations would be taken from the window that all
+            // streams share.
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(bytes) => self.wait_with(bytes),
@@ -101,7 +100,7 @@ impl Ends {
         }
     }
 
-    /// Whether the peer wants no more, or is gone.
+    /// Whether the peer has reset the stream or is gone.
     fn poll_reset(&mut self) -> Poll<Result<(), Error>> {
         let reason = ready!(self.stream.poll_reset(&mut Context::from_waker(&self.waker)))?;
         Poll::Ready(Err(reason.into()))
@@ -112,7 +111,7 @@ impl Ends {
         self.waiting = Some(bytes);
     }
 
-    /// Gives the stream of what waits as much as the peer takes: HTTP/2 would hold all of it.
+    /// Gives the stream as much as the peer's window accepts: HTTP/2 would buffer all of it.
     fn poll_waiting(&mut self) -> Poll<Result<(), Error>> {
         while let Some(bytes) = &mut self.waiting {
             if bytes.is_empty() {
@@ -140,7 +139,7 @@ impl Ends {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends what `source` gives. Whether it may be asked again, then.
+    /// Sends what `source` returns. Returns whether it may be called again.
     fn push(&mut self, source: &mut dyn Source) -> bool {
         while let Some(delivery) = source.next() {
             self.wait_with(delivery.grpc().clone());
@@ -160,12 +159,12 @@ impl Drop for Ends {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Push for Response<S> {
     fn push(&self, source: &mut dyn Source) -> bool {
-        // Held by its task, it is not idle.
+        // Held by its task, so it is not idle.
         let Ok(mut ends) = self.ends.try_lock() else { return false };
         if !ends.is_idle {
             return false;
         }
-        // It rings for the window that the stream is given.
+        // HTTP/2 wakes it for the window that the stream is given.
         self.bell.hush();
         let mut writing = self.link.link().write();
         ends.is_idle = ends.push(source);
@@ -174,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Push for Response<S> {
         }
         drop(writing);
         self.bell.forget();
-        // What came of it, and where to ring from now on.
+        // Check the result, and restore the waker.
         ends.is_idle &= ends.poll_reset().is_pending();
         self.bell.unhush();
         if !ends.is_idle {

@@ -8,7 +8,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::limits::STALL_CHECK;
 
-/// Notices that a peer takes nothing of what waits for it. Has a timer only while something waits.
+/// Detects a peer that reads nothing of what waits for it. Has a timer only while data waits.
 pub(crate) struct Stall {
     peer: Arc<Peer>,
     stalled: Option<Box<Stalled>>,
@@ -16,7 +16,7 @@ pub(crate) struct Stall {
 
 struct Stalled {
     since: Instant,
-    /// Taken since then.
+    /// Bytes accepted since then.
     taken: usize,
     timer: Pin<Box<Sleep>>,
 }
@@ -26,12 +26,12 @@ impl Stall {
         Self { peer, stalled: None }
     }
 
-    /// Nothing waits any more.
+    /// No data waits any more.
     pub(crate) fn end(&mut self) {
         self.stalled = None;
     }
 
-    /// The peer has taken so much, and more waits. A trickle does not count.
+    /// The peer has accepted bytes, and more wait. A trickle does not count as progress.
     pub(crate) fn taken(&mut self, bytes: usize) {
         if let Some(stalled) = &mut self.stalled {
             stalled.taken += bytes;
@@ -41,14 +41,14 @@ impl Stall {
         }
     }
 
-    /// Something waits. Ready once that has been so for too long.
+    /// Data waits. Ready once it has waited for too long.
     pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let stalled = self.stalled.get_or_insert_with(|| {
             let timer = Box::pin(sleep(STALL_CHECK.min(self.peer.patience())));
             Box::new(Stalled { since: Instant::now(), taken: 0, timer })
         });
         while stalled.timer.as_mut().poll(cx).is_ready() {
-            // Looked at again each time: there is less of it when much is held for all.
+            // Evaluated each time: the patience is shorter while the total limit is exceeded.
             let (now, end) = (Instant::now(), stalled.since + self.peer.patience());
             if now >= end {
                 metrics::counter!("parlance_stalled_total").increment(1);
@@ -59,7 +59,7 @@ impl Stall {
         Poll::Pending
     }
 
-    /// Fails what would wait for a peer that has taken nothing for too long.
+    /// Fails if data waits for a peer that has accepted nothing for too long.
     pub(crate) fn check(
         &mut self,
         written: Poll<Result<usize>>,

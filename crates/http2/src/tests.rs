@@ -30,7 +30,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Longer than any test.
 const NEVER: KeepAlive = KeepAlive { after: Duration::from_secs(600), timeout: Duration::from_secs(600) };
 
-/// The client, on a connection with the usual limits.
+/// The client, on a connection with default limits.
 pub(crate) fn peer() -> Arc<Peer> {
     peer_with(Limits::production(10))
 }
@@ -44,7 +44,7 @@ async fn within<F: Future>(future: F) -> F::Output {
     timeout(DEADLINE, future).await.expect("in time")
 }
 
-/// A call under way, seen from the app.
+/// A call in progress, as seen by the app.
 struct Call {
     outlet: Option<Outlet>,
     body: mpsc::UnboundedSender<Result<Frame<Bytes>, axum::Error>>,
@@ -53,7 +53,7 @@ struct Call {
 struct Server {
     calls: mpsc::UnboundedReceiver<Call>,
     shutdown: CancellationToken,
-    /// Whether the connection ended as it should.
+    /// Whether the connection ended cleanly.
     served: JoinHandle<Result<(), Error>>,
 }
 
@@ -94,7 +94,7 @@ impl Server {
     }
 }
 
-/// A peer that reads what comes, unless a test does not.
+/// A client that reads everything, unless a test does not poll it.
 async fn client(io: DuplexStream, builder: &h2::client::Builder) -> SendRequest<Bytes> {
     let (requests, connection) = builder.handshake(io).await.unwrap();
     tokio::spawn(connection);
@@ -128,18 +128,18 @@ fn frame(text: &str) -> SharedFrame {
     SharedFrame::from_encoded(text.as_bytes())
 }
 
-/// What is given, one after the other.
+/// Deliveries returned one after the other.
 struct Given(VecDeque<Delivery>);
 
 impl Source for Given {
     fn next(&mut self) -> Option<&Delivery> {
-        // Lent, so that the last one stays until another is asked for.
+        // Borrowed, so the last one stays until another is requested.
         self.0.pop_front();
         self.0.front()
     }
 }
 
-/// Nothing, and nobody asks for it.
+/// A source that is never called.
 struct Never;
 
 impl Source for Never {
@@ -154,7 +154,7 @@ async fn push(call: &Call, texts: &[&str]) {
     let mut given = Given([frame("none").into()].into_iter().chain(given).collect());
     let outlet = call.outlet.as_ref().unwrap();
     within(async {
-        // The last may wait for the peer: it was taken, all the same.
+        // The last one may wait for the peer, but was accepted.
         while !outlet.push(&mut given) || given.0.len() > 1 {
             yield_now().await;
         }
@@ -162,7 +162,7 @@ async fn push(call: &Call, texts: &[&str]) {
     .await;
 }
 
-/// Reads until a message of this text has come to its end; what came before it.
+/// Reads until a message with this text is complete; returns everything before it.
 async fn read_to(body: &mut RecvStream, last: &str) -> String {
     let mut all = Vec::new();
     while !all.ends_with(last.as_bytes()) {
@@ -180,7 +180,7 @@ async fn what_is_pushed_comes_in_order_with_what_the_body_gives() {
         let mut requests = client(io, &h2::client::Builder::new()).await;
         let mut body = chat(&mut requests).await;
         let call = server.call().await;
-        // With a second stream the connection's task writes.
+        // With a second stream, the connection's task writes.
         let _other = if streams == 2 { Some((chat(&mut requests).await, server.call().await)) } else { None };
         for number in 0..200 {
             let last = format!("<{number}>");
@@ -213,7 +213,7 @@ async fn a_peer_that_does_not_read_is_given_no_more() {
     let large = "x".repeat(3_000);
     push(&call, &[&large]).await;
     let outlet = call.outlet.as_ref().unwrap();
-    // It goes out as far as the peer lets it; the rest of it waits, and no other is asked for.
+    // It is sent as far as the peer's window allows; the rest waits, and no other is requested.
     for _ in 0..100 {
         assert!(!outlet.push(&mut Never));
         yield_now().await;
@@ -245,7 +245,7 @@ async fn a_stream_that_the_peer_resets_ends_also_after_a_push() {
         sending.send_reset(h2::Reason::CANCEL);
         within(call.body.closed()).await;
         assert!(!call.outlet.unwrap().push(&mut Never));
-        // The connection goes on.
+        // The connection continues.
         let (response, _) = requests.send_request(request("/", "text/plain"), true).unwrap();
         assert_eq!(text_of(response).await, "here");
     }
@@ -261,7 +261,7 @@ async fn requests_that_come_during_pushes_are_answered() {
     let (asking, mut asked) = oneshot::channel();
     let pushing = tokio::spawn(async move {
         let mut count = 0;
-        // Long enough that the peer does not take them for an attack by small frames.
+        // Long enough that the peer does not treat them as an attack by small frames.
         let some = format!("<some>{}", "x".repeat(300));
         while asked.try_recv().is_err() {
             push(&call, &[&some]).await;
@@ -313,7 +313,7 @@ async fn shutting_down_lets_what_is_under_way_end() {
     let mut body = chat(&mut requests).await;
     let call = server.call().await;
     server.shutdown.cancel();
-    // Once the peer knows, it cannot ask for more.
+    // Once the peer knows, it cannot send more requests.
     within(async {
         while requests.send_request(request("/", "text/plain"), true).is_ok() {
             yield_now().await;
@@ -354,7 +354,7 @@ async fn a_peer_that_does_not_answer_pings_is_given_up() {
     within(&mut server.served).await.unwrap().unwrap();
 }
 
-/// Hands on everything both ways, and counts the pings of the server.
+/// Forwards everything in both directions, and counts the server's pings.
 fn counting_pings(io: DuplexStream) -> (DuplexStream, watch::Receiver<usize>) {
     let (theirs, ours) = duplex(16 * 1024);
     let (count, pings) = watch::channel(0);
@@ -367,7 +367,7 @@ fn counting_pings(io: DuplexStream) -> (DuplexStream, watch::Receiver<usize>) {
             frame.resize(9 + length, 0);
             from_server.read_exact(&mut frame[9..]).await?;
             to_client.write_all(&frame).await?;
-            // Of this type, and no answer.
+            // PING frames without ACK.
             count.send_modify(|count| *count += usize::from(frame[3..5] == [6, 0]));
             frame.resize(9, 0);
         }
@@ -384,7 +384,7 @@ async fn a_peer_that_answers_pings_stays() {
     let mut requests = client(io, &h2::client::Builder::new()).await;
     let mut body = chat(&mut requests).await;
     let call = server.call().await;
-    // More than one: none may be in the way of the next.
+    // More than one: a ping must not block the next.
     for number in 1..=3 {
         within(pings.wait_for(|pings| *pings >= number)).await.unwrap();
         push(&call, &[&format!("<{number}>")]).await;

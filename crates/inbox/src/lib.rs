@@ -1,7 +1,7 @@
-//! The inbox: the rooms of a user, each with its last message and the number of unread ones.
+//! The inbox: the rooms of a user, each with its last message and its unread count.
 //!
-//! [`InboxView`] is what lists are read from. [`LogInbox`] reads the rooms and their logs at each call: exact,
-//! with nothing to maintain. It costs a few reads for each room.
+//! Lists are read from [`InboxView`]. [`LogInbox`] reads the rooms and their logs on each call: exact and
+//! maintenance-free, at the cost of a few reads per room.
 #![warn(missing_docs)]
 
 mod limits;

@@ -10,14 +10,14 @@ use crate::limits::LAST_MESSAGE_SCAN;
 use crate::unread;
 use crate::view::{InboxPage, InboxQuery, InboxRow, InboxView};
 
-/// The inbox as the logs have it.
+/// The inbox, derived from the logs.
 pub struct LogInbox {
     store: Arc<dyn Store>,
     concurrency: usize,
 }
 
 impl LogInbox {
-    /// Looks up `concurrency` rooms of a page at a time.
+    /// Reads `concurrency` rooms of a page at a time.
     pub fn new(store: Arc<dyn Store>, concurrency: usize) -> Self {
         Self { store, concurrency }
     }
@@ -27,8 +27,8 @@ impl LogInbox {
         let Some(room) = self.store.room(id).await? else { return Ok(None) };
         let mut row = row;
         if row.cursors.read.seq < room.head().seq() {
-            // The list need not know of one's own latest messages. And it is older than the room:
-            // they may have been removed before what is in it now.
+            // The list may lack the user's own latest messages. It is also older than the room: the user may have
+            // been removed before the room's current events.
             row = self.store.user_room(&row.member.user, id).await?.unwrap_or(row);
         }
         let hidden = row.is_hidden(room.head());
@@ -43,7 +43,7 @@ impl LogInbox {
         Ok(Some(InboxRow { room, member, cursors, unread, hidden, last_message }))
     }
 
-    /// The last message that is visible, if it is among the last [`LAST_MESSAGE_SCAN`] visible events.
+    /// The last visible message, if it is among the last [`LAST_MESSAGE_SCAN`] visible events.
     async fn last_message(&self, room: &StoredRoom, member: &Member) -> Result<Option<Entry>, StoreError> {
         let mut left = LAST_MESSAGE_SCAN;
         for range in room.visible_to(member).into_iter().rev() {

@@ -3,20 +3,20 @@ use futures::stream::BoxStream;
 use parlance_core::{Cursors, Entry, Member, RoomId, UserId};
 use parlance_store::{StoreError, StoredRoom};
 
-/// A page that is asked for.
+/// A request for a page.
 #[derive(Debug, Clone)]
 pub struct InboxQuery {
     /// The rooms of this user.
     pub user: UserId,
-    /// The last room of the page before; `None` for the first page.
+    /// The last room of the previous page; `None` for the first page.
     pub after: Option<RoomId>,
-    /// Most rooms of the page.
+    /// Maximum number of rooms.
     pub size: usize,
-    /// Whether rooms that the user has hidden are in it.
+    /// Whether to include rooms that the user has hidden.
     pub include_hidden: bool,
 }
 
-/// A room in the inbox of a user who is a member.
+/// A room in the inbox of a member.
 #[derive(Debug)]
 pub struct InboxRow {
     /// The room.
@@ -33,14 +33,14 @@ pub struct InboxRow {
     pub last_message: Option<Entry>,
 }
 
-/// A room of a page; `None` where it is not to be listed.
+/// A room of a page; `None` if it is not listed.
 pub type Lookup = (RoomId, Result<Option<InboxRow>, StoreError>);
 
-/// A page of an inbox. Its rooms are looked up as they are taken from the stream, so that a page can end early.
+/// A page of an inbox. Rooms are read as they are taken from the stream, so a page can end early.
 pub struct InboxPage<'a> {
-    /// By rising room id. One that cannot be read does not end the stream.
+    /// By ascending room id. An unreadable one does not end the stream.
     pub rooms: BoxStream<'a, Lookup>,
-    /// Rooms of the page whose membership cannot be read.
+    /// Rooms of the page whose membership is unreadable.
     pub damaged: Vec<RoomId>,
     /// The room after which the next page begins; `None` if this is the last one.
     pub next: Option<RoomId>,

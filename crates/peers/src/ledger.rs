@@ -6,29 +6,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::limits::{IPV6_PREFIX, Limits};
 use crate::proxies::Proxies;
 
-/// What all connections of the process hold.
+/// Resources held by all connections of the process.
 #[derive(Debug)]
 pub struct Ledger {
     limits: Limits,
     proxies: Proxies,
-    /// Bytes of responses that wait for their peers.
+    /// Bytes of responses waiting for their peers.
     held: AtomicUsize,
     addresses: Mutex<HashMap<IpAddr, Address>>,
 }
 
-/// Connections of one address.
+/// The connections of one address.
 #[derive(Debug, Default, Clone, Copy)]
 struct Address {
     connections: usize,
     anonymous: usize,
 }
 
-/// Why a connection is not taken.
+/// Why a connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// Its address has as many as it may.
+    /// The address has reached its limit.
     Connections,
-    /// Its address has as many without an identity as it may.
+    /// The address has reached its limit of unauthenticated connections.
     Anonymous,
 }
 
@@ -43,13 +43,12 @@ impl Refused {
 }
 
 impl Ledger {
-    /// Nothing is held. Connections of `proxies` are those of many clients: they have no limits as an
-    /// address.
+    /// An empty ledger. Connections of `proxies` carry many clients and have no limit per address.
     pub fn new(limits: Limits, proxies: Proxies) -> Arc<Self> {
         Arc::new(Self { limits, proxies, held: AtomicUsize::new(0), addresses: Mutex::default() })
     }
 
-    /// The bounds.
+    /// The limits.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -59,25 +58,25 @@ impl Ledger {
         &self.proxies
     }
 
-    /// Bytes of responses that wait for their peers.
+    /// Bytes of responses waiting for their peers.
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Whether more is held than should be.
+    /// Whether the limit on held bytes is exceeded.
     pub fn is_full(&self) -> bool {
         self.held() > self.limits.held_by_all
     }
 
-    /// Addresses that have connections.
+    /// The number of addresses with connections.
     pub fn addresses(&self) -> usize {
         self.lock().len()
     }
 
-    /// A place for a connection from `address`.
+    /// Admits a connection from `address`.
     ///
     /// # Errors
-    /// The address has as many as it may.
+    /// The address has reached a limit.
     pub fn connect(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refused> {
         if self.proxies.contains(address) {
             return Ok(Place { ledger: self.clone(), address: None, is_anonymous: Mutex::new(false) });
@@ -116,7 +115,7 @@ impl Ledger {
     }
 }
 
-/// Whom an address is counted with: itself, or of IPv6 its network.
+/// The key that an address is counted under: itself, or for IPv6 its network.
 fn key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -127,17 +126,17 @@ fn key(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A connection that is counted, until this is dropped.
+/// A counted connection, until this is dropped.
 #[derive(Debug)]
 pub struct Place {
     ledger: Arc<Ledger>,
-    /// `None` where addresses are not counted.
+    /// `None` if the address is not counted.
     address: Option<IpAddr>,
     is_anonymous: Mutex<bool>,
 }
 
 impl Place {
-    /// Somebody was identified on it.
+    /// Records that a caller was identified.
     pub(crate) fn identify(&self) {
         let mut is_anonymous = self.is_anonymous.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::take(&mut *is_anonymous)
@@ -161,7 +160,7 @@ impl Drop for Place {
     }
 }
 
-/// Bytes that are held for one connection, as part of what all hold.
+/// Bytes held for one connection, included in the total.
 #[derive(Debug)]
 pub struct Held {
     ledger: Arc<Ledger>,
@@ -173,24 +172,24 @@ impl Held {
         Self { ledger, bytes: AtomicUsize::new(0) }
     }
 
-    /// So many bytes more wait.
+    /// Adds bytes that wait.
     pub fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.ledger.held.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// So many bytes less.
+    /// Removes bytes that were sent or dropped.
     pub fn remove(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.ledger.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes that wait.
+    /// Bytes waiting.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether the connection holds so much that it is not asked for more.
+    /// Whether the connection holds so much that new requests are refused.
     pub fn is_full(&self) -> bool {
         let limits = &self.ledger.limits;
         let bytes = self.bytes();

@@ -10,19 +10,19 @@ use crate::forwarded::client_address;
 use crate::ledger::{Held, Ledger, Place};
 use crate::limits::Limits;
 
-/// The other end of one connection. In the extensions of each request on it.
+/// The other end of one connection. An extension of each request on it.
 #[derive(Debug)]
 pub struct Peer {
     address: IpAddr,
     is_identified: AtomicBool,
     place: Place,
     held: Held,
-    /// What the listener counts it with, as long as anything of the connection is left.
+    /// The listener's permit, held as long as anything of the connection is left.
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Peer {
-    /// The peer at `address`, which `place` is for.
+    /// Creates the peer at `address`, counted by `place`.
     pub fn new(address: IpAddr, place: Place) -> Arc<Self> {
         let held = Held::new(place.ledger().clone());
         Arc::new(Self {
@@ -34,51 +34,50 @@ impl Peer {
         })
     }
 
-    /// Keeps `slot` until the connection and what it was upgraded to have ended.
+    /// Keeps `slot` until the connection, and what it was upgraded to, have ended.
     pub fn keep(&self, slot: impl Any + Send + Sync) {
         let _ = self.slot.set(Box::new(slot));
     }
 
-    /// Where the connection comes from: a client, or a proxy in front of many.
+    /// The remote address: a client, or a proxy in front of many.
     pub fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// Where the client is: named by the proxies in front of it, if they are the operator's.
+    /// The client's address: as named by proxies in front of it, if they are the operator's.
     pub fn client(&self, headers: &HeaderMap) -> IpAddr {
         client_address(self.address, headers, self.ledger().proxies())
     }
 
-    /// A caller was identified by a request on the connection.
+    /// Records that a request on the connection identified its caller.
     pub fn identify(&self) {
         if !self.is_identified.swap(true, Ordering::Relaxed) {
             self.place.identify();
         }
     }
 
-    /// Whether that has happened.
+    /// Whether a caller was identified.
     pub fn is_identified(&self) -> bool {
         self.is_identified.load(Ordering::Relaxed)
     }
 
-    /// What waits for the peer.
+    /// Bytes waiting for the peer.
     pub fn held(&self) -> &Held {
         &self.held
     }
 
-    /// What all connections hold.
+    /// Resources held by all connections.
     pub fn ledger(&self) -> &Ledger {
         self.place.ledger()
     }
 
-    /// Whether it is one of the operator's proxies: what one of its clients does is not to be charged to the
-    /// others.
+    /// Whether it is one of the operator's proxies: one client's behaviour must not be charged to the others.
     pub fn is_proxy(&self) -> bool {
         self.ledger().proxies().contains(self.address)
     }
 
-    /// How long the peer may take nothing of what waits for it. Little, if all hold too much and it is one of
-    /// those who do.
+    /// How long the peer may read nothing of what waits for it. Short if the total limit is exceeded and it holds
+    /// more than its share.
     pub fn patience(&self) -> Duration {
         let Limits { stalled, stalled_anonymous, stalled_when_full, held_share, .. } =
             *self.ledger().limits();
