@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::address;
 
@@ -23,7 +23,7 @@ pub const TABLE_PREFIX: &str = "parlance_";
 
 /// The options as they are given: in the file under the names of the flags, or with underscores
 /// in place of hyphens.
-#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Options {
     /// What this process is. "all": a whole node. "api": a node without WebSocket, REST
@@ -184,7 +184,7 @@ pub struct Options {
 }
 
 /// On or off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnOff {
     /// Yes.
@@ -194,7 +194,7 @@ pub enum OnOff {
 }
 
 /// What a process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RoleName {
     /// A node with every door.
@@ -206,7 +206,7 @@ pub enum RoleName {
 }
 
 /// What keeps everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StoreName {
     /// The data directory.
@@ -216,48 +216,25 @@ pub enum StoreName {
 }
 
 impl Options {
-    /// These options, and from the file at `path` those that are not given.
+    /// These options, completed from the file at `path`.
     pub(super) fn or_file(self, path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the configuration {}", path.display()))?;
         let file =
             toml::from_str(&text).with_context(|| format!("in the configuration {}", path.display()))?;
-        Ok(self.or(file))
+        self.or(file)
     }
 
-    fn or(self, file: Self) -> Self {
+    /// These options, and those of `file` that are not among them. Merged by name, so that a new
+    /// option cannot be forgotten.
+    fn or(self, mut file: Self) -> anyhow::Result<Self> {
         // A key on the command line replaces the other kind of key in the file.
-        let has_key = self.jwt_secret_file.is_some() || self.jwt_public_key.is_some();
-        let key = |own: Option<PathBuf>, other: Option<PathBuf>| if has_key { own } else { own.or(other) };
-        Self {
-            role: self.role.or(file.role),
-            listen: self.listen.or(file.listen),
-            tls_certificate: self.tls_certificate.or(file.tls_certificate),
-            tls_key: self.tls_key.or(file.tls_key),
-            admin_listen: self.admin_listen.or(file.admin_listen),
-            edge_listen: self.edge_listen.or(file.edge_listen),
-            api_url: self.api_url.or(file.api_url),
-            data_dir: self.data_dir.or(file.data_dir),
-            store: self.store.or(file.store),
-            table_prefix: self.table_prefix.or(file.table_prefix),
-            redis: self.redis.or(file.redis),
-            redis_prefix: self.redis_prefix.or(file.redis_prefix),
-            redis_shards: self.redis_shards.or(file.redis_shards),
-            isolation_seconds: self.isolation_seconds.or(file.isolation_seconds),
-            jwt_secret_file: key(self.jwt_secret_file, file.jwt_secret_file),
-            jwt_public_key: key(self.jwt_public_key, file.jwt_public_key),
-            jwt_audience: self.jwt_audience.or(file.jwt_audience),
-            jwt_issuer: self.jwt_issuer.or(file.jwt_issuer),
-            allowed_origins: self.allowed_origins.or(file.allowed_origins),
-            user_rate: self.user_rate.or(file.user_rate),
-            webhooks: self.webhooks.or(file.webhooks),
-            max_connections: self.max_connections.or(file.max_connections),
-            trusted_proxies: self.trusted_proxies.or(file.trusted_proxies),
-            drain_seconds: self.drain_seconds.or(file.drain_seconds),
-            watchdog_seconds: self.watchdog_seconds.or(file.watchdog_seconds),
-            sync: self.sync.or(file.sync),
-            log: self.log.or(file.log),
+        if self.jwt_secret_file.is_some() || self.jwt_public_key.is_some() {
+            (file.jwt_secret_file, file.jwt_public_key) = (None, None);
         }
+        let mut merged = toml::Table::try_from(file)?;
+        merged.extend(toml::Table::try_from(self)?);
+        Ok(merged.try_into()?)
     }
 }
 
