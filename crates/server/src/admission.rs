@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::limits::CALL_TIMEOUT;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
@@ -11,9 +12,6 @@ use parlance_api::services::Services;
 use parlance_peers::Peer;
 use tokio::time::timeout;
 use tonic::Status;
-
-/// For the head of an answer, the request's body included. Longer than an operation may take by itself.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Refuses who is nobody, notes who somebody is, and ends what takes too long.
 pub(crate) async fn admit(State(services): State<Services>, mut request: Request, next: Next) -> Response {

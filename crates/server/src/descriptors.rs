@@ -2,16 +2,8 @@
 
 use std::path::Path;
 
+use crate::limits::{LEAST_DESCRIPTOR_RESERVE, MAX_CONNECTIONS, MOST_DESCRIPTOR_RESERVE};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-/// Kept from clients where there are few, for the store, the admin listener, Redis and DynamoDB.
-const LEAST_RESERVE: usize = 128;
-
-/// And where there are many: more than a busy store has open.
-const MOST_RESERVE: usize = 1_024;
-
-/// Connections where there are descriptors enough.
-const MAX_CONNECTIONS: usize = 100_000;
 
 /// Descriptors that this process may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +26,7 @@ impl Descriptors {
 
     /// How many are kept from clients.
     pub(crate) fn reserve(self) -> usize {
-        (self.limit / 4).clamp(LEAST_RESERVE, MOST_RESERVE)
+        (self.limit / 4).clamp(LEAST_DESCRIPTOR_RESERVE, MOST_DESCRIPTOR_RESERVE)
     }
 
     /// Files that the store keeps open for reading.

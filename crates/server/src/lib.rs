@@ -15,6 +15,7 @@ mod edge;
 pub mod features;
 mod guard;
 mod keys;
+mod limits;
 mod listener;
 mod node;
 mod origin;

@@ -1,7 +1,6 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -11,7 +10,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parlance_cluster::Departure;
-use parlance_http2::{Connection, KeepAlive, Opened, Trust, Version};
+use parlance_http2::{Connection, Opened, Trust, Version};
 use parlance_peers::{Ledger, Peer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,49 +23,11 @@ use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
 use crate::edge::limits as edge;
+use crate::limits::{
+    ACCEPT_AGAIN, COMPLAIN_AGAIN, CONNECTION_WINDOW, HEADER_TIMEOUT, HTTP1_ENDING, KEEPALIVE, MAX_HEADERS,
+    MAX_RESETS, MAX_STREAMS, REOPEN_AGAIN, SEND_BUFFER, STREAM_WINDOW,
+};
 use crate::tls::Tls;
-
-/// How long a connection may take to say what it speaks, and an HTTP/1 request its
-/// headers.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Streams at the same time on one HTTP/2 connection. An app uses one or two; a proxy
-/// in front of many clients opens more connections. What a stream may hold, a connection may hold so
-/// many times.
-const MAX_STREAMS: u32 = 256;
-
-/// Streams that a peer may reset before they were looked at, and that we may reset for
-/// its errors: the two ways of making a server work for nothing.
-const MAX_RESETS: usize = 64;
-
-/// How long until a listener that cannot be opened again is tried again.
-const REOPEN_AGAIN: Duration = Duration::from_secs(1);
-
-/// How long until a connection is accepted again where that failed.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
-
-/// How often that is logged.
-const COMPLAIN_AGAIN: Duration = Duration::from_secs(10);
-
-/// How long a connection of HTTP/1 may take to end, once it was asked to for want of an identity.
-const ENDING: Duration = Duration::from_secs(10);
-
-/// HTTP/2 pings, to notice peers that are gone.
-static KEEPALIVE: KeepAlive = KeepAlive { after: Duration::from_secs(30), timeout: Duration::from_secs(20) };
-
-/// Bytes that one stream gives to the connection before they are written: two of HTTP/2's frames. Beyond
-/// it, what waits is charged to the peer.
-const SEND_BUFFER: usize = 32 * 1024;
-
-/// Bytes that one stream may send before they are looked at: half of the largest frame.
-const STREAM_WINDOW: u32 = 64 * 1024;
-
-/// Bytes that all streams of a connection share: it takes 16 that are not taken from to stop
-/// the others.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-
-/// Size of all headers of a request, bytes: a token of 8 KiB and the usual rest.
-const MAX_HEADERS: u32 = 16 * 1024;
 
 /// Who connects.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -263,7 +224,7 @@ async fn http1(
                     continue;
                 }
                 connection.as_mut().graceful_shutdown();
-                match timeout(ENDING, connection.as_mut()).await {
+                match timeout(HTTP1_ENDING, connection.as_mut()).await {
                     Ok(result) => break result,
                     Err(_) => {
                         tracing::debug!("nobody was identified on a connection");

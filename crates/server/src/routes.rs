@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request};
@@ -21,14 +20,9 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::admission;
 use crate::backend::InProcess;
 use crate::guard::{self, Guard};
+use crate::limits::{PREFLIGHT_AGE, PROBE_BYTES};
 use crate::readiness::{Readiness, healthz, readyz};
 use crate::web;
-
-/// How long a browser may remember that it may call, rather than ask each time.
-const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
-
-/// Largest message of health and reflection, bytes: the name of a service or a symbol.
-const PROBE_BYTES: usize = 4 * 1024;
 
 /// What every listener for clients has.
 pub(crate) struct Common {

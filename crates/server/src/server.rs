@@ -17,6 +17,7 @@ use crate::config::{Config, Identity, Role};
 use crate::descriptors::Descriptors;
 use crate::edge::Edge;
 use crate::guard::Guard;
+use crate::limits::{OPERATORS, OPERATORS_DEADLINE, REPORT_EVERY, ROOMS_DEADLINE};
 use crate::listener::{Entrance, Peers};
 use crate::node::Node;
 use crate::readiness::{Readiness, follow_health};
@@ -24,18 +25,6 @@ use crate::routes::{Common, NodeRoutes};
 use crate::seams::Seams;
 use crate::tls::Tls;
 use crate::{admin, listener, routes};
-
-/// Connections of operators at a time: they look, and go.
-const OPERATORS: usize = 64;
-
-/// How long connections of operators may take to end, when everything else has.
-const OPERATORS_DEADLINE: Duration = Duration::from_secs(1);
-
-/// How often what is held for peers is measured: listing descriptors takes a millisecond for thousands.
-const REPORT_EVERY: Duration = Duration::from_secs(5);
-
-/// How long the rooms of a node may take to end, once the clients are gone.
-const ROOMS_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A running process: a node, or an edge.
 pub struct Server {

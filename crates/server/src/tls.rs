@@ -1,6 +1,5 @@
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use arc_swap::ArcSwap;
@@ -15,9 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::TlsFiles;
-
-/// How often the files are looked at. Certificates are renewed days before they end.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+use crate::limits::CERTIFICATE_LOOK_EVERY;
 
 /// What clients may speak inside: with ALPN they know before the first byte.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -47,7 +44,7 @@ impl Tls {
     }
 
     async fn renew(&self, files: &TlsFiles, mut known: Pem) {
-        let mut look = interval(LOOK_EVERY);
+        let mut look = interval(CERTIFICATE_LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             look.tick().await;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Config, Identity, Node, Options, Role, StoreConfig};
+use crate::limits::BLOCKING_THREADS;
 use crate::{Seams, Server};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -12,9 +13,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::watchdog;
-
-/// Threads for reading the store; more would only queue for the disk.
-const BLOCKING_THREADS: usize = 32;
 
 #[derive(Args)]
 pub(crate) struct Arguments {

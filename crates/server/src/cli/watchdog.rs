@@ -5,13 +5,10 @@ use std::num::NonZeroU32;
 use std::process::abort;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
+use crate::limits::WATCHDOG_TICK;
 use tokio::runtime::Handle;
 use tokio::time::interval;
-
-/// How often the runtime shows that it runs, and the thread looks.
-const TICK: Duration = Duration::from_secs(1);
 
 /// Watches until it is dropped.
 pub(crate) struct Watchdog(Arc<AtomicBool>);
@@ -47,7 +44,7 @@ pub(crate) fn start(runtime: &Handle, seconds: NonZeroU32) -> std::io::Result<Wa
     let (pulse, end) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let beating = pulse.clone();
     runtime.spawn(async move {
-        let mut tick = interval(TICK);
+        let mut tick = interval(WATCHDOG_TICK);
         loop {
             tick.tick().await;
             beating.fetch_add(1, Ordering::Relaxed);
@@ -57,7 +54,7 @@ pub(crate) fn start(runtime: &Handle, seconds: NonZeroU32) -> std::io::Result<Wa
     std::thread::Builder::new().name("watchdog".into()).spawn(move || {
         let mut stillness = Stillness::default();
         while !ended.load(Ordering::Relaxed) {
-            std::thread::park_timeout(TICK);
+            std::thread::park_timeout(WATCHDOG_TICK);
             let still = stillness.tick(pulse.load(Ordering::Relaxed));
             if still >= seconds.get() {
                 tracing::error!(seconds = still, "the runtime stands still, aborting");

@@ -2,7 +2,6 @@
 //! these nodes write.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use parlance_core::Clock;
@@ -10,13 +9,8 @@ use parlance_registry::Registry;
 use parlance_store::{Dynamo, OtherFleet, StoreError};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::limits::{TABLES_LEASE, TABLES_RENEW_EVERY};
 use crate::readiness::{Need, Readiness};
-
-/// How long tables stay claimed after the last node has crashed.
-const LEASE: Duration = Duration::from_secs(60);
-
-/// How often each node looks at the claim; the first one after a quarter of the lease writes.
-const RENEW_EVERY: Duration = Duration::from_secs(15);
 
 /// What a node needs to claim its tables.
 pub(crate) struct TablesClaim {
@@ -28,7 +22,7 @@ pub(crate) struct TablesClaim {
 
 impl TablesClaim {
     async fn renew(&self) -> Result<Option<OtherFleet>, StoreError> {
-        self.store.claim_tables(&self.prefix, self.clock.now(), LEASE).await
+        self.store.claim_tables(&self.prefix, self.clock.now(), TABLES_LEASE).await
     }
 
     /// Claims the tables.
@@ -47,7 +41,7 @@ impl TablesClaim {
 
     /// Renews the claim. Never returns.
     pub(crate) async fn keep(self: Arc<Self>, readiness: Readiness) {
-        let mut tick = interval(RENEW_EVERY);
+        let mut tick = interval(TABLES_RENEW_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;

@@ -18,15 +18,13 @@ use anyhow::{Context, bail, ensure};
 use parlance_peers::Proxies;
 
 use crate::descriptors::Descriptors;
+use crate::limits::WATCHDOG_SECONDS;
 use crate::origin::Origin;
 
 pub use node::{Identity, Node, RedisConfig, StoreConfig};
 pub use options::{OnOff, Options, RoleName, StoreName, TABLE_PREFIX};
 pub use tls_files::TlsFiles;
 pub(crate) use webhooks::{Endpoint, Webhooks};
-
-/// Longer than anything that is waited for at a busy start, shorter than a person's patience.
-const WATCHDOG_SECONDS: u32 = 30;
 
 /// The options as they hold.
 #[derive(Debug, Clone)]

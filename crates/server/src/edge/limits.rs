@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use parlance_core::Backoff;
+
 /// Connections from an edge to each node: one task drives a connection, and two keep
 /// two cores busy. Streams go where there are fewest.
 pub(crate) const LINKS_PER_NODE: usize = 2;
@@ -54,10 +56,9 @@ pub(crate) const CALL_WITHIN: Duration = Duration::from_secs(22);
 /// For a connection to be made.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Between tries to connect to a node that is away: soon at first, since its restart takes
-/// a second; twice as long each time, up to the second of these.
-pub(crate) const CONNECT_AGAIN: Duration = Duration::from_millis(500);
-pub(crate) const CONNECT_AGAIN_AT_MOST: Duration = Duration::from_secs(2);
+/// Between tries to connect to a node that is away: soon at first, since its restart takes a second.
+pub(crate) const CONNECT_BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(2) };
 
 /// How often names are looked up.
 pub(crate) const RESOLVE_EVERY: Duration = Duration::from_secs(5);

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use anyhow::{Context as _, bail};
 use http::{Request, Response};
 use parlance_proto::error::Failure;
+use parlance_runtime::random;
 use tokio::sync::watch;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -17,9 +18,7 @@ use tonic::{Code, Status};
 use tower::{BoxError, Service};
 
 use super::choice::{self, Candidate, Standing};
-use super::limits::{
-    CONNECT_AGAIN, CONNECT_AGAIN_AT_MOST, FIRST_PROBE, LINKS_PER_NODE, NODE_WITHIN, RESOLVE_EVERY,
-};
+use super::limits::{CONNECT_BACKOFF, FIRST_PROBE, LINKS_PER_NODE, NODE_WITHIN, RESOLVE_EVERY};
 use super::link::{Answer, Link, Sent, address};
 use super::probe::{keep_probing, probe};
 use crate::readiness::{Need, Readiness};
@@ -224,25 +223,24 @@ pub(crate) async fn look_after(nodes: Nodes, authority: String, end: Cancellatio
 
 /// Keeps one connection to `address`, until `end`. Streams that are open then end by themselves.
 async fn keep_linked(nodes: Nodes, address: SocketAddr, end: CancellationToken) {
-    let mut again = CONNECT_AGAIN;
+    let mut failures = 0;
     while !end.is_cancelled() {
         let ended = tokio::select! {
             () = end.cancelled() => return,
             ended = run_link(&nodes, address) => ended,
         };
         match &ended {
-            Ok(()) => again = CONNECT_AGAIN,
-            Err(error) if again == CONNECT_AGAIN => {
-                tracing::warn!(%address, error = format!("{error:#}"), "cannot reach a node, retrying");
+            Ok(()) => failures = 0,
+            Err(error) => {
+                if failures == 0 {
+                    tracing::warn!(%address, error = format!("{error:#}"), "cannot reach a node, retrying");
+                }
+                failures += 1;
             }
-            Err(_) => {}
         }
         tokio::select! {
             () = end.cancelled() => return,
-            () = sleep(again) => {}
-        }
-        if ended.is_err() {
-            again = (again * 2).min(CONNECT_AGAIN_AT_MOST);
+            () = sleep(CONNECT_BACKOFF.jittered(failures, random::bits())) => {}
         }
     }
 }

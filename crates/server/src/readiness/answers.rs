@@ -1,12 +1,7 @@
 use std::time::Duration;
 
+use crate::limits::{BUSY_FOR, UNANSWERED};
 use parlance_store::StoreError;
-
-/// Questions in a row without an answer before it shows.
-const UNANSWERED: u32 = 2;
-
-/// How long every answer may be that the store is too busy: longer, and it is of no use.
-const BUSY_FOR: Duration = Duration::from_secs(10);
 
 /// What became of a question to the store.
 #[derive(Debug, Clone)]

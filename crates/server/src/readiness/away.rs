@@ -1,21 +1,5 @@
+use crate::limits::{MAKES_UP, MISSING_AT, MISSING_AT_MOST, MISSING_FOR, THERE_AT};
 use std::time::Duration;
-
-/// Seconds away before it shows: a reconnect is over by then.
-const MISSING_AT: Duration = Duration::from_secs(4);
-
-/// More than that is not held against it, so that it is there again soon after a long outage.
-const AT_MOST: Duration = Duration::from_secs(5);
-
-/// What is left of it when it counts as there again.
-const THERE_AT: Duration = Duration::from_secs(2);
-
-/// Time that it has to be there to make up for time away: twice as long.
-const MAKES_UP: u32 = 2;
-
-/// How long it may keep this node from taking new clients. If it is away for this node
-/// alone, its clients have gone elsewhere by then; if it is away for all, somebody has to
-/// take them, and a node serves without it.
-const MISSING_FOR: Duration = Duration::from_secs(20);
 
 /// What is said of a dependency that comes and goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +37,7 @@ impl Away {
         self.debt = if connected {
             self.debt.saturating_sub(elapsed / MAKES_UP)
         } else {
-            (self.debt + elapsed).min(AT_MOST)
+            (self.debt + elapsed).min(MISSING_AT_MOST)
         };
         if self.debt >= MISSING_AT {
             self.missing = true;

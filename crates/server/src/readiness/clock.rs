@@ -1,14 +1,11 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use parlance_core::limits::MAX_CLOCK_OFFSET_MS;
 use parlance_core::{ClockMonitor, TimeSource};
 use tokio::time::interval;
 
 use super::{Need, Readiness};
-
-/// How often it is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+use crate::limits::CLOCK_LOOK_EVERY;
 
 /// Shows when the clock differs from those of store and registry by more than
 /// [`MAX_CLOCK_OFFSET_MS`]: tokens would hold for too long or too short, and events be stamped
@@ -18,7 +15,7 @@ pub(crate) async fn watch_clock(monitor: Arc<ClockMonitor>, readiness: Readiness
         "parlance_clock_offset_seconds",
         "how far the clock is ahead of the store's or the registry's, less what measuring may be wrong by"
     );
-    let mut tick = interval(LOOK_EVERY);
+    let mut tick = interval(CLOCK_LOOK_EVERY);
     loop {
         tick.tick().await;
         for (source, name) in [(TimeSource::Store, "store"), (TimeSource::Registry, "registry")] {

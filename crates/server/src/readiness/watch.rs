@@ -1,7 +1,6 @@
 //! What looks after the needs of a node.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use parlance_api::services::Services;
 use parlance_core::{RoomId, UserId};
@@ -17,15 +16,7 @@ use tonic_health::server::HealthReporter;
 use super::answers::{Answer, Answers};
 use super::away::{Away, Verdict};
 use super::{Need, Readiness};
-
-/// How often the registry is looked at while it has been away of late.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// How often one of the store's tables is asked something.
-const ASK_EVERY: Duration = Duration::from_secs(1);
-
-/// How long it may take to answer; the store's own retries fit in.
-const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+use crate::limits::{REGISTRY_LOOK_EVERY, STORE_ANSWER_WITHIN, STORE_ASK_EVERY};
 
 /// User and room that are asked for: they need not exist.
 const SOMEONE: &str = "readiness";
@@ -42,7 +33,8 @@ pub(crate) async fn watch_registry(
         if health.wait_for(|health| *health == Health::Away).await.is_err() {
             return;
         }
-        let (mut away, mut tick, mut since) = (Away::default(), interval(LOOK_EVERY), Instant::now());
+        let (mut away, mut tick, mut since) =
+            (Away::default(), interval(REGISTRY_LOOK_EVERY), Instant::now());
         loop {
             tick.tick().await;
             let connected = *health.borrow() == Health::Connected;
@@ -83,13 +75,13 @@ const ALONE: &str = "out of reach for this node alone: its clients are better of
 pub(crate) async fn watch_store(store: Arc<dyn Store>, readiness: Readiness) {
     let (Ok(user), Ok(room)) = (UserId::parse(SOMEONE), RoomId::parse(SOMEONE)) else { return };
     let mut tables: [Answers; TABLES.len()] = Default::default();
-    let (mut tick, mut asked, mut table) = (interval(ASK_EVERY), Instant::now(), 0);
+    let (mut tick, mut asked, mut table) = (interval(STORE_ASK_EVERY), Instant::now(), 0);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let answer = match timeout(ANSWER_WITHIN, ask(store.as_ref(), table, &user, &room)).await {
+        let answer = match timeout(STORE_ANSWER_WITHIN, ask(store.as_ref(), table, &user, &room)).await {
             Ok(result) => Answer::from(result),
-            Err(_) => Answer::Failed(format!("no answer within {} seconds", ANSWER_WITHIN.as_secs())),
+            Err(_) => Answer::Failed(format!("no answer within {} seconds", STORE_ANSWER_WITHIN.as_secs())),
         };
         let answers = &mut tables[table];
         match answers.count(answer, asked.elapsed()).map(ToOwned::to_owned) {
