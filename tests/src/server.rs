@@ -70,8 +70,14 @@ impl Server {
 
     /// An edge in front of nodes, which are `host:port` each, as [`Self::edges`] says.
     pub async fn start_edge(nodes: &[&str]) -> Self {
+        Self::start_edge_with(nodes, &[]).await
+    }
+
+    /// The same with further options.
+    pub async fn start_edge_with(nodes: &[&str], options: &[&str]) -> Self {
         let urls: Vec<_> = nodes.iter().map(|node| format!("http://{node}")).collect();
-        let options = ["--role", "bridge", "--api-url", &urls.join(",")].map(ToOwned::to_owned).into();
+        let role = ["--role", "bridge", "--api-url", &urls.join(",")].map(ToOwned::to_owned);
+        let options = role.into_iter().chain(options.iter().map(ToString::to_string)).collect();
         let edge = Self::launch(Launch { options, is_edge: true, ..Launch::default() }).await;
         let http = Http::new(edge.admin());
         eventually("the edge has found a node", async || {

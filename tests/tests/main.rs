@@ -1,6 +1,7 @@
 //! All end-to-end tests in one binary, which is linked once.
 
 mod attacks;
+mod audit;
 mod bad_frames;
 mod bad_ids;
 mod bad_input;

@@ -109,7 +109,9 @@ impl Client {
             .ok_or("no token")?;
         let (requests, inbound) = mpsc::unbounded_channel();
         let inbound = UnboundedReceiverStream::new(inbound);
-        let frames: Frames = services.open(Some(&format!("Bearer {token}")), inbound, None)?.into();
+        let mut headers = http::HeaderMap::new();
+        headers.insert(http::header::AUTHORIZATION, format!("Bearer {token}").try_into()?);
+        let frames: Frames = services.open(&headers, inbound, None)?.into();
         let mut client = Self { requests, frames };
         client.request(Operation::Hello(v1::Hello::default()))?;
         while !matches!(client.next().await?, Frame::Welcome(_)) {}

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
+use http::HeaderMap;
 use parlance_core::Caller;
 use parlance_core::limits::MAX_FRAME_BYTES;
 use parlance_delivery::grpc::{self, Nothing, opened};
@@ -19,10 +20,8 @@ use parlance_proto::server::user_service_server::{UserService, UserServiceServer
 use parlance_proto::v1;
 use parlance_sessions::{Inbound, Session};
 use parlance_store::feed::ChangeFeed;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use crate::auth::TokenProblem;
 use crate::events::Events;
 use crate::gate::{Admitted, Call};
 use crate::{Api, Error};
@@ -78,18 +77,18 @@ impl Services {
         ServerServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
     }
 
-    /// Opens a session for whoever `authorization` names, fed from `inbound`. Events may go
+    /// Opens a session for whoever `headers` name, fed from `inbound`. Events may go
     /// past the answer, through `outlet`.
     ///
     /// # Errors
     /// UNAUTHENTICATED.
     pub fn open(
         &self,
-        authorization: Option<&str>,
+        headers: &HeaderMap,
         inbound: impl Stream<Item = Result<v1::ClientFrame, Status>> + Send + 'static,
         outlet: Option<Outlet>,
     ) -> Result<Deliveries, Status> {
-        let caller = self.0.gate.identify(authorization)?;
+        let caller = self.0.gate.identify(headers)?;
         Ok(self.session(caller, inbound.boxed(), false, outlet))
     }
 
@@ -115,16 +114,14 @@ impl Services {
     ///
     /// # Errors
     /// UNAUTHENTICATED.
-    pub fn admit(&self, path: &str, authorization: Option<&str>) -> Result<Option<Identified>, Status> {
+    pub fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Identified>, Status> {
         match path {
             "/parlance.v1.ServerService/GetServer" => Ok(None),
             "/parlance.v1.UserService/CreateUser" => {
-                Ok(self.0.gate.identify_or_first(authorization)?.map(Identified))
+                Ok(self.0.gate.identify_or_first(headers)?.map(Identified))
             }
             // All packages of ours: whoever adds one need not think of this.
-            path if path.starts_with("/parlance.") => {
-                Ok(Some(Identified(self.0.gate.identify(authorization)?)))
-            }
+            path if path.starts_with("/parlance.") => Ok(Some(Identified(self.0.gate.identify(headers)?))),
             // Health, reflection.
             _ => Ok(None),
         }
@@ -133,7 +130,7 @@ impl Services {
     fn caller<Q>(&self, request: &Request<Q>) -> Result<Caller, Error> {
         match request.extensions().get() {
             Some(Identified(caller)) => Ok(caller.clone()),
-            None => self.0.gate.identify(authorization(request.metadata())?),
+            None => self.0.gate.identify(request.metadata().as_ref()),
         }
     }
 
@@ -149,11 +146,6 @@ impl Services {
         let caller = self.caller(&request)?;
         Ok(Response::new(self.0.gate.pass(caller, request.into_inner(), operation).await?))
     }
-}
-
-fn authorization(metadata: &MetadataMap) -> Result<Option<&str>, Error> {
-    let header = metadata.get("authorization").map(|value| value.to_str());
-    header.transpose().map_err(|_| Error::TokenInvalid(TokenProblem::NotBearer))
 }
 
 /// The unary calls of one service, each to the operation of the same name.
@@ -223,7 +215,7 @@ impl UserService for Services {
         &self,
         request: Request<v1::CreateUserRequest>,
     ) -> Result<Response<v1::CreateUserResponse>, Status> {
-        let caller = self.0.gate.identify_or_first(authorization(request.metadata())?)?;
+        let caller = self.0.gate.identify_or_first(request.metadata().as_ref())?;
         let creating = self.0.gate.pass_first(caller, request.into_inner(), |caller, request| async move {
             self.0.create_user(caller.as_ref(), request).await
         });
@@ -317,7 +309,7 @@ mod tests {
     #[tokio::test]
     async fn all_calls_but_public_ones_are_identified_by_their_headers() {
         let services = Services::new(TestNode::start().api.clone());
-        let refused = |path: &str| services.admit(path, None).err().map(|status| status.code());
+        let refused = |path: &str| services.admit(path, &HeaderMap::new()).err().map(|status| status.code());
         for path in ["/parlance.v1.ServerService/GetServer", "/grpc.health.v1.Health/Watch", "/"] {
             assert_eq!(refused(path), None, "{path}");
         }

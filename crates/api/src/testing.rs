@@ -155,7 +155,7 @@ pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Si
 }
 
 pub(crate) fn caller(id: &str) -> Admitted {
-    Caller { user: user(id), is_service: false, expires_at: u64::MAX }.into()
+    Caller { user: user(id), is_service: false, expires_at: u64::MAX, client: None }.into()
 }
 
 /// A client in the same process, in a session of its own.

@@ -1,11 +1,13 @@
 use http::header::{AUTHORIZATION, HeaderName, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
+use parlance_peers::{FORWARDED_FOR, Peer, settle_client};
 use parlance_proto::json::UnknownFields;
 
-/// The headers that concern the contract. Everything else stays here: cookies and
-/// addresses are not the backend's business, and deadlines are set by this side.
-const PASSED_ON: [HeaderName; 4] = [
+/// The headers that concern the contract, and the client's address as this side believes it. Everything
+/// else stays here: cookies are not the backend's business, and deadlines are set by this side.
+const PASSED_ON: [HeaderName; 5] = [
     AUTHORIZATION,
+    FORWARDED_FOR,
     USER_AGENT,
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
@@ -23,15 +25,16 @@ pub(crate) fn unknown_fields(headers: &HeaderMap) -> UnknownFields {
     }
 }
 
-/// What of a request's headers becomes the call's metadata. `token` takes the place of
+/// What of the headers of a request from `peer` becomes the call's metadata. `token` takes the place of
 /// the authorization header where there is one.
-pub(crate) fn metadata(headers: &HeaderMap, token: Option<HeaderValue>) -> HeaderMap {
+pub(crate) fn metadata(headers: &HeaderMap, peer: Option<&Peer>, token: Option<HeaderValue>) -> HeaderMap {
     let mut passed_on = HeaderMap::with_capacity(PASSED_ON.len());
     for name in PASSED_ON {
-        if let Some(value) = headers.get(&name) {
-            passed_on.insert(name, value.clone());
+        for value in headers.get_all(&name) {
+            passed_on.append(name.clone(), value.clone());
         }
     }
+    settle_client(&mut passed_on, peer);
     if let Some(token) = token {
         passed_on.insert(AUTHORIZATION, token);
     }
@@ -62,14 +65,15 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer a"));
         headers.insert(COOKIE, HeaderValue::from_static("b=c"));
+        headers.insert("x-forwarded-for", HeaderValue::from_static("198.51.100.7"));
         headers.insert("grpc-timeout", HeaderValue::from_static("1S"));
         headers.insert("traceparent", HeaderValue::from_static("00-1-2-03"));
-        let passed_on = metadata(&headers, None);
+        let passed_on = metadata(&headers, None, None);
         assert_eq!(passed_on.len(), 2);
         assert_eq!(passed_on["traceparent"], "00-1-2-03");
         assert_eq!(passed_on[AUTHORIZATION], "Bearer a");
         assert!(!format!("{passed_on:?}").contains("Bearer"), "a token must not reach a log");
         let token = HeaderValue::from_static("Bearer d");
-        assert_eq!(metadata(&headers, Some(token))[AUTHORIZATION], "Bearer d");
+        assert_eq!(metadata(&headers, None, Some(token))[AUTHORIZATION], "Bearer d");
     }
 }

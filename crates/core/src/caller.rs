@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::ids::UserId;
@@ -11,6 +12,8 @@ pub struct Caller {
     pub user: UserId,
     /// Acts for the app's own backend: may create, list and change users.
     pub is_service: bool,
+    /// Where the call comes from, if the listener knows.
+    pub client: Option<IpAddr>,
     /// When the token ends, seconds since the Unix epoch.
     pub expires_at: u64,
 }

@@ -1,21 +1,21 @@
 use std::net::{IpAddr, SocketAddr};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::limits::MAX_FORWARDED;
 use crate::proxies::Proxies;
 
 /// Header in which each proxy appends whom it was connected to by.
-const FORWARDED_FOR: &str = "x-forwarded-for";
+pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address of the client behind `peer`: the last one that a trusted proxy has named and that is no
 /// trusted proxy itself. What anyone else says of addresses is ignored.
-pub fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> IpAddr {
+pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> IpAddr {
     let peer = peer.to_canonical();
     if !proxies.contains(peer) {
         return peer;
     }
-    let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+    let lines = headers.get_all(&FORWARDED_FOR).iter().rev();
     let named = lines.flat_map(|line| line.to_str().unwrap_or("").rsplit(','));
     let mut client = peer;
     for named in named.take(MAX_FORWARDED) {
@@ -27,6 +27,11 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> I
         }
     }
     client
+}
+
+/// The address that [`settle_client`](crate::settle_client) has left.
+pub fn settled_client(headers: &HeaderMap) -> Option<IpAddr> {
+    headers.get(FORWARDED_FOR)?.to_str().ok()?.parse().ok()
 }
 
 /// An address, as proxies write it: bare, with a port, in brackets.

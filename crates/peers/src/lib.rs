@@ -13,8 +13,8 @@ pub mod limits;
 mod peer;
 mod proxies;
 
-pub use forwarded::client_address;
+pub use forwarded::{FORWARDED_FOR, settled_client};
 pub use ledger::{Held, Ledger, Place, Refused};
 pub use limits::Limits;
-pub use peer::Peer;
+pub use peer::{Peer, settle_client};
 pub use proxies::{Network, NetworkError, Proxies};

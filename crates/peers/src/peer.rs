@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
-use crate::forwarded::client_address;
+use crate::forwarded::{FORWARDED_FOR, client_address};
 use crate::ledger::{Held, Ledger, Place};
 use crate::limits::Limits;
 
@@ -84,5 +84,40 @@ impl Peer {
         let patience = if self.is_identified() { stalled } else { stalled_anonymous };
         let is_holder = self.held.bytes() > held_share && self.ledger().is_full();
         if is_holder { patience.min(stalled_when_full) } else { patience }
+    }
+}
+
+/// Puts the address of the client behind `peer`, and nothing else, where proxies name it: whoever reads
+/// these headers later may believe it. Without a peer, nobody is named.
+pub fn settle_client(headers: &mut HeaderMap, peer: Option<&Peer>) {
+    match peer.map(|peer| peer.client(headers).to_string()).map(HeaderValue::try_from) {
+        Some(Ok(address)) => drop(headers.insert(FORWARDED_FOR, address)),
+        _ => drop(headers.remove(FORWARDED_FOR)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Proxies, settled_client};
+
+    #[test]
+    fn what_is_settled_is_the_client_alone() {
+        let ledger = Ledger::new(Limits::production(8), Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]));
+        let peer = |address: &str| {
+            let address = address.parse().unwrap();
+            Peer::new(address, ledger.connect(address).unwrap())
+        };
+        let mut headers = HeaderMap::new();
+        headers.append(FORWARDED_FOR, "1.1.1.1".parse().unwrap());
+        headers.append(FORWARDED_FOR, "198.51.100.7".parse().unwrap());
+        let mut direct = headers.clone();
+        settle_client(&mut headers, Some(&peer("10.0.0.1")));
+        assert_eq!(settled_client(&headers), Some("198.51.100.7".parse().unwrap()));
+        assert_eq!(headers.get_all(FORWARDED_FOR).iter().count(), 1);
+        settle_client(&mut direct, Some(&peer("192.0.2.1")));
+        assert_eq!(settled_client(&direct), Some("192.0.2.1".parse().unwrap()));
+        settle_client(&mut direct, None);
+        assert_eq!(settled_client(&direct), None);
     }
 }

@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// A network in CIDR notation.
@@ -72,6 +72,12 @@ impl Proxies {
     /// Those in these networks.
     pub fn new(networks: Vec<Network>) -> Self {
         Self(networks)
+    }
+
+    /// Whoever is connected: on a listener that only the operator's own processes reach.
+    pub fn everyone() -> Self {
+        let all = |address: IpAddr| Network { address, prefix: 0 };
+        Self(vec![all(Ipv4Addr::UNSPECIFIED.into()), all(Ipv6Addr::UNSPECIFIED.into())])
     }
 
     /// Whether `address` is one.

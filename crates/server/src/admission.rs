@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use crate::limits::CALL_TIMEOUT;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::middleware::Next;
 use axum::response::Response;
 use parlance_api::services::Services;
-use parlance_peers::Peer;
+use parlance_peers::{Peer, settle_client};
 use tokio::time::timeout;
 use tonic::Status;
 
 /// Refuses who is nobody, notes who somebody is, and ends what takes too long.
 pub(crate) async fn admit(State(services): State<Services>, mut request: Request, next: Next) -> Response {
-    let authorization = request.headers().get(header::AUTHORIZATION);
-    let authorization = authorization.map(|value| value.to_str().unwrap_or(""));
-    match services.admit(request.uri().path(), authorization) {
+    let peer = request.extensions().get::<Arc<Peer>>().cloned();
+    settle_client(request.headers_mut(), peer.as_deref());
+    match services.admit(request.uri().path(), request.headers()) {
         Ok(Some(identified)) => {
-            if let Some(peer) = request.extensions().get::<Arc<Peer>>() {
+            if let Some(peer) = peer {
                 peer.identify();
             }
             request.extensions_mut().insert(identified);

@@ -32,9 +32,7 @@ impl InProcess {
 #[async_trait]
 impl ChatBackend for InProcess {
     fn admit(&self, headers: &HeaderMap, path: &str) -> Result<bool, Status> {
-        let authorization = headers.get(http::header::AUTHORIZATION);
-        let authorization = authorization.map(|value| value.to_str().unwrap_or(""));
-        Ok(self.services.admit(path, authorization)?.is_some())
+        Ok(self.services.admit(path, headers)?.is_some())
     }
 
     async fn chat(
@@ -43,9 +41,7 @@ impl ChatBackend for InProcess {
         inbound: BoxStream<'static, v1::ClientFrame>,
         outlet: Outlet,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
-        let authorization = headers.get(http::header::AUTHORIZATION);
-        let authorization = authorization.map(|value| value.to_str().unwrap_or(""));
-        self.services.open(authorization, inbound.map(Ok), Some(outlet))
+        self.services.open(&headers, inbound.map(Ok), Some(outlet))
     }
 
     async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status> {

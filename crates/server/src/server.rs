@@ -134,7 +134,8 @@ impl Server {
                 app: for_edges,
                 peers: Peers::Edges,
                 max_connections,
-                ledger: of_operator(max_connections),
+                // Edges name their clients.
+                ledger: of_operator(max_connections, Proxies::everyone()),
                 departure: stays,
             });
         }
@@ -145,7 +146,7 @@ impl Server {
             app: admin::routes(readiness.clone(), metrics),
             peers: Peers::Clients,
             max_connections: OPERATORS,
-            ledger: of_operator(OPERATORS),
+            ledger: of_operator(OPERATORS, Proxies::default()),
             departure: Departure::new(operators.clone(), spread),
         };
         helpers.spawn(listener::serve(looking, operators.clone(), helpers.clone()));
@@ -214,9 +215,9 @@ impl Server {
 }
 
 /// For listeners of the operator's own network: one address may have all of it.
-fn of_operator(max_connections: usize) -> Arc<Ledger> {
+fn of_operator(max_connections: usize, proxies: Proxies) -> Arc<Ledger> {
     let limits = Limits { anonymous_connections: max_connections, ..Limits::production(max_connections) };
-    Ledger::new(limits, Proxies::default())
+    Ledger::new(limits, proxies)
 }
 
 /// Shows what is held for peers.

@@ -6,6 +6,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures::Stream;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use parlance_core::{RoomId, UserId};
 use parlance_delivery::{Frames, Outlet};
 use parlance_proto::v1;
@@ -152,7 +154,9 @@ impl Client {
             outlet.connect(connection);
             outlet
         });
-        let frames = node.services.open(Some(&self.authorization), inbound, outlet).ok()?.into();
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::try_from(&self.authorization).ok()?);
+        let frames = node.services.open(&headers, inbound, outlet).ok()?.into();
         let cursors = self.cursors.iter().map(|(room, seq)| v1::Cursor {
             room_id: room.as_str().to_owned(),
             seq: *seq,

@@ -5,6 +5,7 @@
 //! [`calls`]: an operation that went past the gate would not compile.
 
 mod calls;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -12,7 +13,10 @@ use std::sync::Arc;
 use futures::FutureExt;
 use governor::clock::Clock as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use parlance_core::{Caller, Clock, UserId};
+use parlance_peers::settled_client;
 use parlance_proto::error::Failure;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
@@ -59,14 +63,18 @@ impl Gate {
         &self.auth
     }
 
-    /// Who calls.
-    pub(crate) fn identify(&self, authorization: Option<&str>) -> Result<Caller, Error> {
-        self.auth.verify(authorization, self.clock.now())
+    /// Who calls, and from where, by the headers of a request in which
+    /// [`settle_client`](parlance_peers::settle_client) has settled the client's address.
+    pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<Caller, Error> {
+        // What is no text is no token.
+        let authorization = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
+        let caller = self.auth.verify(authorization, self.clock.now())?;
+        Ok(Caller { client: settled_client(headers), ..caller })
     }
 
     /// The same where, in local mode, the first call of all has no token yet.
-    pub(crate) fn identify_or_first(&self, authorization: Option<&str>) -> Result<Option<Caller>, Error> {
-        match self.identify(authorization) {
+    pub(crate) fn identify_or_first(&self, headers: &HeaderMap) -> Result<Option<Caller>, Error> {
+        match self.identify(headers) {
             Err(Error::TokenMissing) if self.auth.is_local() => Ok(None),
             caller => caller.map(Some),
         }
@@ -100,7 +108,12 @@ impl Gate {
             return Err(refused);
         }
         let audited = Audited::of(operation, &caller);
-        let span = tracing::debug_span!("call", operation = operation.name, user = %caller.user);
+        let span = tracing::debug_span!(
+            "call",
+            operation = operation.name,
+            user = %caller.user,
+            client = caller.client.map(tracing::field::display),
+        );
         let result = measured(operation, carry_out(Admitted(caller), request).instrument(span)).await;
         if let Some(audited) = audited {
             audited.log(operation, &result);
@@ -149,6 +162,7 @@ fn count_failure(operation: &Operation, error: &Error) {
 /// Who decides about others is on record, and whatever the app's own backend changes. What is said is not.
 struct Audited {
     user: UserId,
+    client: Option<IpAddr>,
     is_service: bool,
 }
 
@@ -156,13 +170,18 @@ impl Audited {
     fn of(operation: &Operation, caller: &Caller) -> Option<Self> {
         let is_app = caller.is_service && operation.class == Class::Change;
         let is_audited = operation.class == Class::Authority || is_app;
-        is_audited.then(|| Self { user: caller.user.clone(), is_service: caller.is_service })
+        is_audited.then(|| Self {
+            user: caller.user.clone(),
+            client: caller.client,
+            is_service: caller.is_service,
+        })
     }
 
     fn log<T>(&self, operation: &Operation, result: &Result<T, Error>) {
-        let Self { user, is_service } = self;
+        let Self { user, client, is_service } = self;
+        let client = client.map(tracing::field::display);
         let refused = result.as_ref().err().map(|error| Failure::from(error.clone()).reason);
-        tracing::info!(target: "parlance::audit", operation = operation.name, %user, is_service, refused);
+        tracing::info!(target: "parlance::audit", operation = operation.name, %user, client, is_service, refused);
     }
 }
 
@@ -170,6 +189,7 @@ impl Audited {
 mod tests {
     use std::time::Duration;
 
+    use http::HeaderValue;
     use parlance_core::SystemClock;
     use parlance_faults::fixture::user;
     use parlance_proto::v1;
@@ -181,7 +201,7 @@ mod tests {
     }
 
     fn alice() -> Caller {
-        Caller { user: user("alice"), is_service: false, expires_at: u64::MAX }
+        Caller { user: user("alice"), is_service: false, expires_at: u64::MAX, client: None }
     }
 
     #[tokio::test(start_paused = true)]
@@ -222,8 +242,12 @@ mod tests {
     #[test]
     fn only_the_first_call_in_local_mode_has_no_token() {
         let local = gate(None);
-        assert_eq!(local.identify(None), Err(Error::TokenMissing));
-        assert_eq!(local.identify_or_first(None), Ok(None));
-        assert!(local.identify_or_first(Some("Bearer nonsense")).is_err());
+        let mut headers = HeaderMap::new();
+        assert_eq!(local.identify(&headers), Err(Error::TokenMissing));
+        assert_eq!(local.identify_or_first(&headers), Ok(None));
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer nonsense"));
+        assert!(local.identify_or_first(&headers).is_err());
+        headers.insert(AUTHORIZATION, HeaderValue::from_bytes(b"Bearer \xff").unwrap());
+        assert!(matches!(local.identify_or_first(&headers), Err(Error::TokenInvalid(_))));
     }
 }

@@ -24,7 +24,7 @@ async fn open(node: &TestNode, subscribe_only: bool, lasts: Duration) -> (Opened
     let frame = v1::ClientFrame { request_id: String::new(), operation: Some(hello) };
     let inbound = stream::iter([Ok(frame)]).chain(stream::pending()).boxed();
     let expires_at = SystemClock.now().0 / 1_000 + lasts.as_secs() - CLOCK_SKEW;
-    let caller = Caller { user: user("carol"), is_service: false, expires_at };
+    let caller = Caller { user: user("carol"), is_service: false, expires_at, client: None };
     let (sessions, operations) = (node.api.sessions().clone(), node.api.clone());
     let deliveries: Deliveries =
         Session::stream(sessions, operations, caller, inbound, subscribe_only, None).boxed();

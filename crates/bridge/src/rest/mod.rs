@@ -58,10 +58,10 @@ async fn call(shared: &Shared, request: Request) -> Result<Vec<u8>, Refusal> {
             return Err(Failure::new(Code::NotFound, "unknown_path", message).into());
         }
     };
-    let metadata = headers::metadata(&parts.headers, None);
+    let peer = parts.extensions.get::<Arc<Peer>>();
+    let metadata = headers::metadata(&parts.headers, peer.map(Arc::as_ref), None);
     let admitted = shared.backend.admit(&metadata, route.rpc());
     let admitted = admitted.map_err(|status| field_names::in_json(Failure::from_status(&status)))?;
-    let peer = parts.extensions.get::<Arc<Peer>>();
     if let Some(peer) = peer.filter(|_| admitted) {
         peer.identify();
     }

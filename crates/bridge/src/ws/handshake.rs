@@ -11,6 +11,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use parlance_delivery::Outlet;
+use parlance_peers::Peer;
 use parlance_proto::error::Failure;
 use parlance_proto::json::UnknownFields;
 use parlance_proto::v1::ClientFrame;
@@ -37,7 +38,7 @@ pub(super) struct Handshake {
 }
 
 /// Checks a handshake as RFC 6455, 4.2.1 asks.
-pub(super) fn check(mut request: Request) -> Result<Handshake, Refusal> {
+pub(super) fn check(mut request: Request, peer: Option<&Peer>) -> Result<Handshake, Refusal> {
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let headers = request.headers();
     if request.method() != Method::GET {
@@ -83,7 +84,7 @@ pub(super) fn check(mut request: Request) -> Result<Handshake, Refusal> {
         answers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
     }
     let unknown = if offer.ignore_unknown { UnknownFields::Ignore } else { headers::unknown_fields(headers) };
-    let metadata = headers::metadata(headers, offer.token);
+    let metadata = headers::metadata(headers, peer, offer.token);
     Ok(Handshake { metadata, unknown, upgrade, response })
 }
 

@@ -33,7 +33,7 @@ pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request)
     // Held from here, so that `Bridge::finished` does not miss a stream about to begin.
     let begun = shared.connections.token();
     let peer = request.extensions().get::<Arc<Peer>>().cloned();
-    let handshake = match handshake::check(request) {
+    let handshake = match handshake::check(request, peer.as_deref()) {
         Ok(handshake) => handshake,
         Err(refusal) => return refusal.into_response(),
     };

@@ -36,9 +36,8 @@ const GET_SERVER: &str = "/parlance.v1.ServerService/GetServer";
 
 /// The nodes behind the bridge.
 ///
-/// The bridge has left nothing of the headers but those of the contract; the token among
-/// them is verified by the node, which is told nothing else of who calls. Addresses of
-/// clients (`x-forwarded-for`) end here: nothing behind depends on them.
+/// The bridge has left nothing of the headers but those of the contract and the client's address, which
+/// the node believes of an edge; the token among them is verified by the node.
 pub(crate) struct Upstream {
     nodes: Nodes,
     frames: Arc<Frames>,
