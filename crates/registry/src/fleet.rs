@@ -3,18 +3,17 @@ use std::fmt;
 use ring::digest::{SHA256, digest};
 use ring::hmac::{self, HMAC_SHA256};
 
-/// The fleet that a node belongs to: nodes on one store that share one prefix in Redis. Short,
-/// since every envelope carries it.
+/// A node's fleet: the nodes on one store that share one prefix in Redis. Short, since every envelope carries it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FleetTag([u8; Self::LENGTH]);
 
 impl FleetTag {
-    /// Bytes of a tag: two fleets in 2^32 pairs share one.
+    /// Length of a tag in bytes: two fleets in 2^32 pairs share one.
     pub(crate) const LENGTH: usize = 8;
 
-    /// The fleet on the store of this identity with this key prefix.
+    /// The fleet on the store with this identity and key prefix.
     pub fn of(store_identity: &str, prefix: &str) -> Self {
-        // Neither can hold a zero byte, so no two pairs are joined to the same text.
+        // Neither can contain a zero byte, so no two pairs are joined to the same text.
         let hash = digest(&SHA256, format!("{store_identity}\0{prefix}").as_bytes());
         let mut tag = [0; Self::LENGTH];
         tag.copy_from_slice(&hash.as_ref()[..Self::LENGTH]);
@@ -26,25 +25,25 @@ impl FleetTag {
         Self(bytes)
     }
 
-    /// The tag as it is sent.
+    /// The tag as sent.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// What nodes of one fleet know and nobody else: it proves that one of them published something.
-/// Whoever can publish in Redis could otherwise say anything in their name.
+/// A secret shared by the nodes of one fleet, which proves that one of them published a message. Otherwise anyone who
+/// can publish in Redis could impersonate them.
 #[derive(Clone)]
 pub struct FleetKey(hmac::Key);
 
-/// The proof that a node of the fleet published something.
+/// The proof that a node of the fleet published a message.
 pub type Seal = [u8; FleetKey::SEAL];
 
 impl FleetKey {
-    /// Bytes of a seal: one in 2^128 guesses passes.
+    /// Length of a seal in bytes: one in 2^128 guesses passes.
     pub const SEAL: usize = 16;
 
-    /// The key of `fleet`, out of a secret of its store.
+    /// Derives the key of `fleet` from a secret of its store.
     pub fn derive(secret: &[u8], fleet: FleetTag) -> Self {
         let mut context = hmac::Context::with_key(&hmac::Key::new(HMAC_SHA256, secret));
         context.update(b"parlance envelopes\0");
@@ -52,12 +51,12 @@ impl FleetKey {
         Self(hmac::Key::new(HMAC_SHA256, context.sign().as_ref()))
     }
 
-    /// The seal of what is published to `channel`: `head` of a fixed length behind the sender's
-    /// id, and `payload`.
+    /// The seal of a message published to `channel`: covers `head`, of a fixed length after the sender's id, and
+    /// `payload`.
     pub fn seal(&self, channel: &str, head: &[u8], payload: &[u8]) -> Seal {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(channel.as_bytes());
-        // No channel has this in its name.
+        // No channel name contains this byte.
         context.update(b"\0");
         context.update(head);
         context.update(payload);
@@ -90,13 +89,13 @@ impl fmt::Debug for FleetTag {
 mod tests {
     use super::*;
 
-    /// Nodes of different versions have to agree.
+    /// Must be the same on nodes of different versions.
     #[test]
     fn tags_are_stable() {
         assert_eq!(FleetTag::of("store", "parlance:").to_string(), "e9ce005fba3c2445");
     }
 
-    /// Nodes of different versions have to agree on this, too.
+    /// Must be the same on nodes of different versions, too.
     #[test]
     fn seals_are_stable() {
         let fleet = FleetTag::from_bytes(*b"thefleet");

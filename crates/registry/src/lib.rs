@@ -1,8 +1,8 @@
 //! Who is online where, and delivery between nodes: the [`Registry`] trait, [`Local`]
 //! for a single node, and Redis for many (feature `redis`).
 //!
-//! Everything here is a hint. What a registry loses, it says ([`Notice::Missed`]), and
-//! whoever listens compares with the store.
+//! Everything here is a hint. A registry reports what it loses ([`Notice::Missed`]), and the receiver compares with
+//! the store.
 #![warn(missing_docs)]
 
 mod fleet;

@@ -1,55 +1,53 @@
-//! Bounds of the registry, each with its reason.
+//! Limits of the registry, each with its reason.
 
 use std::time::Duration;
 
 use parlance_core::Backoff;
 
-/// Channels that one beat announces: some 60 kB in a fleet where each node writes to as many
-/// large rooms within a second. With more they take turns: of 10,000 each is announced every 10
-/// seconds.
+/// Channels announced by one beat: some 60 kB in a fleet where each node writes to as many large rooms within a
+/// second. With more they take turns: of 10,000, each is announced every 10 seconds.
 pub(crate) const MAX_ANNOUNCED: usize = 1_000;
 
-/// Numbers remembered beyond one that has not arrived. Envelopes of one node overtake each other
-/// by a few at most; with more the missing one is taken for lost.
+/// Numbers remembered beyond a missing one. Envelopes of one node overtake each other by a few at most; beyond this
+/// the missing one counts as lost.
 pub(crate) const MAX_AHEAD: usize = 4_096;
 
-/// Beats, one a second, after which an unused stream or a node that has ended is forgotten: longer
-/// than most nodes are cut off.
+/// Beats, one a second, after which an unused stream or a node that has ended is forgotten: longer than nodes are
+/// usually cut off.
 pub(crate) const IDLE_BEATS: u32 = 600;
 
-/// Delays between tries to reach Redis: a server that restarts is back within moments, and nodes that wait
-/// must not keep it from that.
+/// Delays between attempts to reach Redis: a restarting server is back within moments, and waiting nodes must not
+/// prevent that.
 pub(crate) const LINK_BACKOFF: Backoff =
     Backoff { first: Duration::from_millis(50), longest: Duration::from_millis(3_200) };
 
-/// A link that has held for so long was a good one: the delays start over when it is lost.
+/// A link that lasted this long was good: the delays are reset when it is lost.
 pub(crate) const HELD_LONG: Duration = Duration::from_secs(10);
 
-/// How many buckets one command goes through: about a thousand users, a millisecond.
+/// Buckets processed by one command: about a thousand users, a millisecond.
 pub(crate) const BUCKETS_AT_ONCE: usize = 16;
 
-/// How long Redis is left to others after each.
+/// Pause after each such command, for other clients of Redis.
 pub(crate) const SWEEP_REST: Duration = Duration::from_millis(1);
 
-/// How many leases that ended are remembered.
+/// Ended leases that are remembered.
 pub(crate) const REMEMBERED_NODES: usize = 4_096;
 
-/// How often Redis is asked: it can be set anew while it runs.
+/// How often the eviction policy is queried: it can be changed at runtime.
 pub(crate) const ASK_POLICY_EVERY: Duration = Duration::from_secs(60);
 
-/// And after a failure, such as a permission that is missing, more rarely.
+/// The same after a failure, such as a missing permission.
 pub(crate) const ASK_POLICY_AGAIN: Duration = Duration::from_secs(600);
 
-/// How many messages may wait between the client's task and ours, which only sorts them.
+/// Messages queued between the client's task and ours, which only sorts them.
 pub(crate) const WAITING_MESSAGES: usize = 16_384;
 
-/// How many users or rooms one command is about at most.
+/// Maximum number of users or rooms per command.
 pub(crate) const TELL_BATCH: usize = 500;
 
-/// How many batches of one kind are under way at once; what comes meanwhile goes together.
-/// Redis does one after the other: more would only have to wait there, with those of all
-/// nodes when it was lost to all of them.
+/// Batches of one kind in flight at once; later changes are combined. Redis executes them one after the other: more
+/// would only wait there, with those of all nodes after an outage.
 pub(crate) const TELLS_UNDER_WAY: usize = 2;
 
-/// How many registrations are refreshed together.
+/// Registrations refreshed together.
 pub(crate) const REFRESH_BATCH: usize = 200;

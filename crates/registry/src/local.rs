@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{Health, NodeId, Notice, Registry, RegistryError, To};
 
-/// The registry of a node that is alone: counters in memory, and nobody to publish to.
+/// The registry of a single node: counters in memory, and nobody to publish to.
 #[derive(Debug)]
 pub struct Local {
     node: NodeId,
@@ -16,7 +16,7 @@ pub struct Local {
 }
 
 impl Local {
-    /// The registry of `node`.
+    /// Creates the registry of `node`.
     pub fn new(node: NodeId) -> Self {
         Self { node, sessions: DashMap::new(), health: watch::Sender::new(Health::Connected) }
     }

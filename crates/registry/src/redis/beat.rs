@@ -44,7 +44,7 @@ impl Shared {
             if heard_at.elapsed() > options.unheard && !heard.has_changed().unwrap_or(false) {
                 return Cause::Unheard;
             }
-            // Publishing is as slow for messages as it is for heartbeats.
+            // Publishing messages is as slow as publishing heartbeats.
             if answered_at.elapsed() > options.unheard {
                 return Cause::Slow;
             }
@@ -67,8 +67,8 @@ impl Shared {
         }
     }
 
-    /// Sends the next heartbeat, the way that others' messages come, and tells others what was
-    /// published to them. Returns its number.
+    /// Sends the next heartbeat, over the same path as messages, and announces to others what was published to them.
+    /// Returns its number.
     pub(super) async fn send_beat(&self, link: &Link) -> FredResult<u64> {
         let heartbeat = self.beats.fetch_add(1, Ordering::SeqCst) + 1;
         let beat = self.sent().beat();
@@ -83,8 +83,8 @@ impl Shared {
     }
 }
 
-/// Notices that the process did not run for a while. One clock stands still while the
-/// machine sleeps, the other may be set; so both are asked.
+/// Detects that the process was paused. One clock stops while the machine sleeps, the other may be set; so both are
+/// checked.
 struct Clock {
     steady: Instant,
     wall: SystemTime,
@@ -96,7 +96,7 @@ impl Clock {
         Self { steady: Instant::now(), wall: SystemTime::now() }
     }
 
-    /// How long ago this was called last.
+    /// The time since the last call.
     fn gap(&mut self) -> Duration {
         let now = Self::new();
         let before = std::mem::replace(self, now);

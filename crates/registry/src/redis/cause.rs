@@ -3,30 +3,30 @@ use fred::error::Error;
 use super::options::ConnectError;
 use crate::numbering::Loss;
 
-/// Why messages may have gone missing.
+/// Why messages may have been lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
     /// A connection was lost.
     Connection,
-    /// The servers of a cluster changed places.
+    /// The servers of a cluster changed.
     Servers,
-    /// The own heartbeat does not come back.
+    /// The node's own heartbeat does not arrive.
     Unheard,
-    /// The lease cannot be renewed: Redis does not answer, or takes no writes.
+    /// The lease cannot be renewed: Redis does not answer, or accepts no writes.
     Unanswered,
-    /// Redis answers, but later than a message waits for it.
+    /// Redis answers, but later than messages may take.
     Slow,
-    /// A registration was gone, or came into effect after its caller had stopped waiting.
+    /// A registration was gone, or took effect after its caller had stopped waiting.
     Registration,
-    /// Other nodes have sent what did not arrive, or report that they could not.
+    /// Messages of other nodes did not arrive, or could not be sent.
     Lost(Loss),
-    /// The lease is gone: Redis was wiped, or this node too late.
+    /// The lease is gone: Redis was wiped, or this node was too late.
     Lease,
-    /// This process did not run for a while.
+    /// The process was paused.
     Paused,
-    /// More messages came than this process could sort.
+    /// More messages arrived than this process could sort.
     Lag,
-    /// More notices came than were taken.
+    /// More notices arrived than were taken.
     Overflow,
 }
 
@@ -55,7 +55,7 @@ impl Cause {
     }
 }
 
-/// Why a try to recover came to nothing.
+/// Why an attempt to recover failed.
 pub(super) enum Failure {
     Redis(Error),
     Lost(Cause),
@@ -63,8 +63,8 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// What came of the last of so many `tries`. In a long outage every one says the same: the first of
-    /// them, and ever fewer later ones, are enough.
+    /// Logs the failure of the last of `tries` attempts. In a long outage all are alike: logs the first ones, and
+    /// then ever fewer.
     pub(super) fn log(&self, tries: u32) {
         let is_news = tries == 0 || tries.is_power_of_two();
         match self {

@@ -5,68 +5,67 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
-/// How many here hold each key, and what Redis has been told of it.
+/// How many holders each key has here, and what Redis has confirmed.
 ///
-/// Whoever changes a count only says so. What Redis should know is worked out when it is
-/// told, one change of a key at a time; so calls that overlap cannot end in the wrong
-/// state, whatever order their commands arrive in, and what comes together goes together.
+/// Callers only change a count. The change that Redis needs is computed when it is sent, one change of a key at a
+/// time. Overlapping calls therefore cannot end in a wrong state, whatever order their commands arrive in, and
+/// concurrent changes are batched.
 #[derive(Debug)]
 pub(super) struct Counts<K> {
     keys: Mutex<Keys<K>>,
-    /// There is something to tell.
+    /// Signalled when there are pending changes.
     untold: Notify,
-    /// Each further holder has the registration confirmed once more.
+    /// Whether each further holder causes the registration to be confirmed again.
     verifies: bool,
 }
 
 #[derive(Debug)]
 struct Keys<K> {
     counts: HashMap<K, Count>,
-    /// What Redis is to be told next, each once.
+    /// Keys with pending changes, each once.
     queue: VecDeque<K>,
-    /// Whether Redis is being told.
+    /// Whether there is a link to Redis.
     connected: bool,
 }
 
 #[derive(Debug, Default)]
 struct Count {
     holders: u32,
-    /// Redis knows of it. That it does not is never taken for certain.
+    /// Whether Redis has confirmed it. Its absence is never assumed.
     told: bool,
     queued: bool,
     being_told: bool,
     /// A caller was refused or timed out before this key was confirmed.
     unconfirmed: bool,
-    /// Boxed: of the many keys, few are being told.
+    /// Boxed: of the many keys, few have changes in flight.
     waiting: Option<Box<Waiting>>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// For what is being told now.
+    /// Callers waiting for the change in flight.
     now: Vec<oneshot::Sender<bool>>,
-    /// For what will be told after that.
+    /// Callers waiting for the change after that.
     then: Vec<oneshot::Sender<bool>>,
 }
 
-/// What a change of a count comes to.
+/// The result of changing a count.
 #[derive(Debug)]
 pub(super) enum Change {
-    /// Redis need not be told.
+    /// Redis need not be updated.
     Settled,
-    /// Redis is being told. Answers whether others hold the key too; if Redis is lost
-    /// meanwhile, not at all.
+    /// Redis is being updated. Answers whether others hold the key too; not at all if Redis is lost meanwhile.
     Told(oneshot::Receiver<bool>),
-    /// Redis is away, and is told when it is back.
+    /// Redis is unavailable, and is updated when it is back.
     Away,
 }
 
-/// What Redis answered about one key.
+/// Redis' answer about one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answer {
     /// Other nodes hold the key too.
     pub(super) others: bool,
-    /// This node was registered at the key already.
+    /// Whether this node was already registered at the key.
     pub(super) found: bool,
 }
 
@@ -88,7 +87,7 @@ impl<K: Clone + Eq + Hash> Counts<K> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more holds `key`. Returns whether it is the first.
+    /// Adds a holder of `key`. Returns whether it is the first.
     pub(super) fn hold(&self, key: &K) -> (bool, Change) {
         let mut keys = self.keys();
         let count = keys.counts.entry(key.clone()).or_default();
@@ -98,7 +97,7 @@ impl<K: Clone + Eq + Hash> Counts<K> {
         (first, if settled { Change::Settled } else { self.tell(keys, key) })
     }
 
-    /// One less holds `key`. Returns whether it was the last.
+    /// Removes a holder of `key`. Returns whether it was the last.
     pub(super) fn release(&self, key: &K) -> (bool, Change) {
         let mut keys = self.keys();
         match keys.counts.get_mut(key) {
@@ -129,13 +128,13 @@ impl<K: Clone + Eq + Hash> Counts<K> {
         self.keys().counts.get(key).is_some_and(|count| count.holders > 0)
     }
 
-    /// Returns once there is something to tell, or there may be.
+    /// Waits until there are pending changes, or may be.
     pub(super) async fn untold(&self) {
         self.untold.notified().await;
     }
 
-    /// Some of what Redis is to be told. Each key comes back with [`Self::told`] or
-    /// [`Self::not_told`], unless the link is lost first.
+    /// The next batch of changes. Each key is passed back to [`Self::told`] or [`Self::not_told`], unless the link is
+    /// lost first.
     pub(super) fn take(&self, most: usize) -> Vec<Wanted<K>> {
         let mut keys = self.keys();
         let keys = &mut *keys;
@@ -159,7 +158,7 @@ impl<K: Clone + Eq + Hash> Counts<K> {
         keys.counts.iter().filter(|(_, count)| count.told).map(|(key, _)| key.clone()).collect()
     }
 
-    /// Queues these to be registered once more, as far as they are held and confirmed.
+    /// Queues these to be registered again, if they are held and confirmed.
     pub(super) fn refresh(&self, some: &[K]) {
         let mut keys = self.keys();
         let keys = &mut *keys;
@@ -173,9 +172,8 @@ impl<K: Clone + Eq + Hash> Counts<K> {
         }
     }
 
-    /// Redis knows, and has answered for each key. Returns whether messages for one that is
-    /// held may be missing: its registration was gone, or came into effect after its caller
-    /// had stopped waiting.
+    /// Handles a confirmed batch, with an answer for each key. Returns whether messages for a held key may be
+    /// missing: its registration was gone, or took effect after its caller had stopped waiting.
     pub(super) fn told(&self, batch: Vec<Wanted<K>>, answers: &[Answer]) -> bool {
         let mut keys = self.keys();
         let keys = &mut *keys;
@@ -205,14 +203,14 @@ impl<K: Clone + Eq + Hash> Counts<K> {
         missed
     }
 
-    /// Redis did not answer: it has to be told again. Nobody waits for that.
+    /// Handles a batch without an answer: it has to be sent again. Nobody waits for that.
     pub(super) fn not_told(&self, batch: Vec<Wanted<K>>) {
         let mut keys = self.keys();
         let keys = &mut *keys;
         for (key, wanted) in batch {
             let Some(count) = keys.counts.get_mut(&key) else { continue };
             count.being_told = false;
-            // What was confirmed before is still expected to be there.
+            // Registrations confirmed before are still expected to exist.
             count.told &= wanted;
             count.unconfirmed |= count.waiting.take().is_some();
             count.queued = true;
@@ -220,7 +218,7 @@ impl<K: Clone + Eq + Hash> Counts<K> {
         }
     }
 
-    /// Redis is lost, with whatever it knew: it has to be told everything again.
+    /// Redis is lost with its data: everything has to be sent again.
     pub(super) fn lost(&self) {
         let mut keys = self.keys();
         let keys = &mut *keys;
@@ -232,7 +230,7 @@ impl<K: Clone + Eq + Hash> Counts<K> {
         }
     }
 
-    /// Nobody holds anything any more.
+    /// Removes all holders.
     pub(super) fn clear(&self) {
         let mut keys = self.keys();
         keys.counts.values_mut().for_each(|count| count.holders = 0);
@@ -240,8 +238,8 @@ impl<K: Clone + Eq + Hash> Counts<K> {
         self.lost();
     }
 
-    /// From here on Redis knows of everything that is held, if there is nothing left to
-    /// tell; whoever changes a count waits until it is told.
+    /// Marks Redis as up to date with everything held. Returns whether nothing is pending; from now on, callers that
+    /// change a count wait for the confirmation.
     pub(super) fn connect(&self) -> bool {
         let mut keys = self.keys();
         keys.connected = keys.queue.is_empty();

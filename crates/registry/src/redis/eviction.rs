@@ -7,8 +7,8 @@ use super::link::Link;
 use crate::limits::{ASK_POLICY_AGAIN, ASK_POLICY_EVERY};
 
 impl Shared {
-    /// Warns where Redis may evict registrations while it runs. They are refreshed, but until then
-    /// nothing is published to whoever is registered there.
+    /// Warns if Redis may evict registrations at runtime. They are refreshed, but until then nothing is published to
+    /// the users registered there.
     pub(super) async fn watch_eviction(&self, link: &Link) -> Infallible {
         loop {
             let info = link.ask("INFO", &self.keys.nodes(), vec![Value::from("memory")]).await;
@@ -43,8 +43,8 @@ impl Shared {
     }
 }
 
-/// The policy by which Redis evicts keys that never expire, from `INFO memory`; `None` if it does
-/// not. What it evicts of those that expire is a claim to clear up, which others repeat.
+/// The policy by which Redis evicts keys that never expire, from `INFO memory`; `None` if it does not. The only
+/// expiring keys are cleanup claims, which are repeated.
 fn evicting_policy(info: &str) -> Option<&str> {
     let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let policy = field("maxmemory_policy")?.trim();

@@ -1,9 +1,9 @@
-//! What nodes publish, as bytes.
+//! Wire format of messages between nodes.
 //!
-//! A frame is the length of its head in one byte, the head, then the payload. The head is the id
-//! of the sender; in envelopes and beats a `.`, the sender's fleet, a number and a seal follow.
-//! Nodes from before envelopes were numbered take the whole head for an id that is not theirs, and
-//! the payload as ever; what they publish themselves has no number and no seal.
+//! A frame is the length of its header in one byte, the header, then the payload. The header is the id of the sender;
+//! in envelopes and beats it is followed by a `.`, the sender's fleet, a number and a seal. Nodes from before
+//! envelopes were numbered take the whole header for an unknown id, and read the payload as usual; their own messages
+//! have no number and no seal.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -11,13 +11,13 @@ use crate::fleet::Seal;
 use crate::numbering::Beat;
 use crate::{FleetKey, FleetTag, NodeId};
 
-/// Ends the sender's id, which holds only letters and digits.
+/// Ends the sender's id, which contains only letters and digits.
 const ID_END: u8 = b'.';
 
-/// Bytes after the id: the mark, the fleet, the number, the seal.
+/// Bytes after the id: separator, fleet, number, seal.
 const NUMBERED: usize = 1 + FleetTag::LENGTH + 8 + FleetKey::SEAL;
 
-/// Who publishes as which fleet.
+/// A sender and its fleet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sender<'a> {
     pub(super) node: &'a NodeId,
@@ -25,7 +25,7 @@ pub(super) struct Sender<'a> {
     pub(super) key: &'a FleetKey,
 }
 
-/// A frame, taken apart.
+/// A parsed frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) sender: NodeId,
@@ -36,14 +36,14 @@ pub(super) struct Frame {
     pub(super) payload: Bytes,
 }
 
-/// What a node sends to itself.
+/// A node's message to itself.
 pub(super) fn heartbeat(node: &NodeId, number: u64) -> Bytes {
     let mut frame = head(node, 0, 8);
     frame.put_u64(number);
     frame.freeze()
 }
 
-/// What a node sends to others on `channel`.
+/// A message to other nodes on `channel`.
 pub(super) fn envelope(sender: Sender<'_>, channel: &str, number: u64, payload: &[u8]) -> Bytes {
     let Sender { node, fleet, key } = sender;
     let mut frame = head(node, NUMBERED, payload.len());
@@ -54,8 +54,8 @@ pub(super) fn envelope(sender: Sender<'_>, channel: &str, number: u64, payload: 
     frame.freeze()
 }
 
-/// What a node announces. Its payload: how often it could not publish, how many channels follow,
-/// and for each the length of the name, the name and the last number. Later versions may append.
+/// A node's announcement. Its payload: how often it could not publish, the number of channels, and for each the
+/// length of the name, the name and the last number. Later versions may append.
 pub(super) fn beat(sender: Sender<'_>, channel: &str, beat: &Beat) -> Bytes {
     let size = beat.last.iter().map(|(channel, _)| 2 + channel.len() + 8).sum::<usize>();
     let mut payload = BytesMut::with_capacity(10 + size);
@@ -107,18 +107,18 @@ impl Frame {
         Some(Self { sender, numbered, seal, payload: frame })
     }
 
-    /// Whether a node that has `key` published this to `channel`.
+    /// Whether a node with `key` published this to `channel`.
     pub(super) fn is_sealed(&self, key: &FleetKey, channel: &str) -> bool {
         let (Some((fleet, number)), Some(seal)) = (self.numbered, self.seal) else { return false };
         let mut head = BytesMut::from(self.sender.as_str().as_bytes());
         put_number(&mut head, fleet, number);
         let expected = key.seal(channel, &head, &self.payload);
-        // In the same time wherever they differ.
+        // Constant time.
         seal.iter().zip(expected).fold(0, |differ, (one, other)| differ | (one ^ other)) == 0
     }
 }
 
-/// The beat of this number, out of its payload. `None` if it is none.
+/// The beat with this number, parsed from its payload. `None` if invalid.
 pub(super) fn parse_beat(number: u64, mut payload: Bytes) -> Option<Beat> {
     let unpublished = payload.try_get_u64().ok()?;
     let channels = payload.try_get_u16().ok()?;
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(parse_beat(3, frame.payload), None);
     }
 
-    /// Earlier versions are side by side with this one while a fleet is updated.
+    /// Earlier versions run next to this one while a fleet is updated.
     #[test]
     fn frames_of_both_versions_are_understood_by_both() {
         let old = Bytes::from_static(b"\x04n0depayload");

@@ -14,21 +14,21 @@ use super::cause::Cause;
 use super::frame::{Frame, parse_beat};
 use crate::Notice;
 
-/// What sorts the messages that reach this node, and notices those that do not.
+/// Sorts the messages that reach this node, and detects missing ones.
 #[derive(Debug)]
 pub(super) struct Inbox {
     registry: Arc<Shared>,
-    /// This node's own channel. What comes from itself there is a heartbeat.
+    /// This node's own channel. Its own messages there are heartbeats.
     channel: String,
     beats: String,
-    /// The last heartbeat that was heard.
+    /// The last heartbeat that was received.
     heard: watch::Sender<u64>,
-    /// Something came that its sender cannot have published.
+    /// A message was received that its sender cannot have published.
     forged: AtomicBool,
 }
 
 impl Inbox {
-    /// The inbox of a new link, and the heartbeats that it hears.
+    /// The inbox of a new link, and the heartbeats that it receives.
     pub(super) fn new(registry: Arc<Shared>) -> (Self, watch::Receiver<u64>) {
         registry.arrivals().resume();
         let (channel, beats) = (registry.keys.node_channel(&registry.node), registry.keys.beats_channel());
@@ -43,7 +43,7 @@ impl Inbox {
             tokio::select! {
                 message = messages.recv() => match message {
                     Ok(message) => self.take(message),
-                    // Only messages were lost; everything is subscribed and registered still.
+                    // Only messages were lost; everything is still subscribed and registered.
                     Err(RecvError::Lagged(_)) => self.missed(Cause::Lag),
                     Err(RecvError::Closed) => return Ok(()),
                 },

@@ -4,7 +4,7 @@ use parlance_core::{RoomId, UserId};
 use super::options::RedisOptions;
 use crate::NodeId;
 
-/// Where things are in Redis.
+/// Keys and channels in Redis.
 ///
 /// | key or channel | what |
 /// |---|---|
@@ -56,7 +56,7 @@ impl Keys {
         format!("{}beats", self.prefix)
     }
 
-    /// The room that this is the channel of.
+    /// The room with this channel.
     pub(super) fn room_of(&self, channel: &str) -> Option<RoomId> {
         RoomId::parse(channel.strip_prefix(&self.prefix)?.strip_prefix("room:")?).ok()
     }
@@ -69,7 +69,7 @@ impl Keys {
         self.tags.len()
     }
 
-    /// Where `user` is kept: the shard, and the key of the bucket.
+    /// Where `user` is stored: the shard, and the key of the bucket.
     pub(super) fn user(&self, user: &UserId) -> (usize, String) {
         let bucket = (hash(user.as_str()) % u64::from(self.buckets)) as u32;
         let shard = bucket as usize % self.tags.len();
@@ -93,7 +93,7 @@ fn tag(at: u32, shards: u32) -> String {
     tags.find(|tag| part(redis_keyslot(tag.as_bytes())) == at).unwrap_or_default()
 }
 
-/// FNV-1a, its halves folded together. The same on every node and in every version.
+/// FNV-1a, with its halves folded together. The same on every node and in every version.
 fn hash(id: &str) -> u64 {
     let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -109,7 +109,7 @@ mod tests {
         Keys::new(&RedisOptions::new("redis://127.0.0.1"), shards)
     }
 
-    /// Nodes of different versions have to look in the same place.
+    /// Nodes of different versions have to use the same place.
     #[test]
     fn where_users_are_kept_is_stable() {
         let alice = UserId::parse("alice").unwrap();

@@ -13,7 +13,7 @@ use super::nodes::Leases;
 use super::options::ConnectError;
 use crate::Notice;
 
-/// The leases of the nodes where a user is, as they are kept.
+/// The leases of a user's nodes, as stored.
 pub(super) fn split(leases: &str) -> impl Iterator<Item = &str> {
     leases.split(',').filter(|lease| !lease.is_empty())
 }
@@ -69,7 +69,7 @@ impl Shared {
 
     /// Renews the lease, if it is still held. Returns whether it is.
     ///
-    /// If Redis was wiped it takes another at once, before another fleet does.
+    /// If Redis was wiped, takes another one at once, before another fleet does.
     pub(super) async fn renew(&self, link: &Link) -> FredResult<bool> {
         let leases = self.ask_leases(link, "renew").await?;
         let is_wiped = !leases.recorded || !leases.differs.is_empty();
@@ -80,8 +80,7 @@ impl Shared {
         Ok(leases.held)
     }
 
-    /// Renews the lease or takes another: what is kept under one that ended is being
-    /// cleared up by others, unless Redis was `wiped`.
+    /// Renews the lease or takes another: others are cleaning up after an ended lease, unless Redis was `wiped`.
     pub(super) async fn take_lease(&self, link: &Link, ever_held: bool, wiped: bool) -> Result<(), Failure> {
         if ever_held {
             let renewed = self.ask_leases(link, "renew").await?;
@@ -103,8 +102,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Records what this node's fleet has in common; fails if nodes that have something else in
-    /// common hold leases. Returns whether Redis is new, or was wiped.
+    /// Records the shared settings of this node's fleet; fails if nodes with other settings hold leases. Returns
+    /// whether Redis is new, or was wiped.
     pub(super) async fn claim_prefix(&self, link: &Link) -> Result<bool, Failure> {
         let leases = loop {
             let leases = self.ask_leases(link, "claim").await?;
@@ -117,7 +116,7 @@ impl Shared {
         };
         let (key, wanted) = self.keys.layout();
         if leases.recorded {
-            // For nodes of earlier versions, which know nothing else.
+            // For nodes of earlier versions, which only check this key.
             let args = [key.as_str(), &wanted, "GET"].map(Value::from).to_vec();
             return Ok(link.ask("SET", &key, args).await?.is_null());
         }
@@ -149,8 +148,8 @@ impl Shared {
         self.ask_leases(link, "leave").await.map(drop)
     }
 
-    /// Whether a lease in each of these is held. Asks about those that nobody has heard of:
-    /// of a node that has just started.
+    /// Whether a lease in each of these is held. Queries unknown leases, which may belong to a node that has just
+    /// started.
     pub(super) async fn any_alive(&self, link: &Link, kept: &[String]) -> FredResult<Vec<bool>> {
         let known = |leases: &String| self.nodes.any_alive(split(leases));
         let answers: Vec<Option<bool>> = kept.iter().map(known).collect();

@@ -16,19 +16,19 @@ use super::options::RedisOptions;
 use super::script::Script;
 use crate::limits::WAITING_MESSAGES;
 
-/// Two connections to Redis, one for commands and one to listen. Neither ever connects
-/// again: when something happens to one, both are given up, and there is a new link. So
-/// nothing of an old link, no waiting command and no subscription, lives on in the next.
+/// Two connections to Redis, one for commands and one for subscriptions. Neither reconnects: when one fails, both are
+/// dropped and a new link is made. Nothing of an old link, such as a queued command or a subscription, is carried
+/// over to the next.
 #[derive(Debug)]
 pub(super) struct Link {
     commands: Client,
-    /// The same, for what nobody waits for: when all nodes register their users again at
+    /// The same with a longer timeout, for commands nobody waits for: when all nodes register their users again at
     /// once, Redis needs its time.
     patient: WithOptions<Client>,
     listener: Client,
 }
 
-/// What tells that a link is of no more use. Ends it when dropped.
+/// Reports that a link has failed. Closes the link when dropped.
 pub(super) struct Lifeline {
     commands: Task,
     listener: Task,
@@ -50,7 +50,7 @@ impl Link {
                 .build()
         };
         let commands = build(64, RespVersion::RESP2)?;
-        // With RESP2 nothing could be asked on a connection that has subscribed.
+        // With RESP2 a subscribed connection could not send commands.
         let listener = build(WAITING_MESSAGES, RespVersion::RESP3)?;
         let both = async { tokio::try_join!(connect(&commands), connect(&listener)) };
         // Several servers may be tried, one after the other.
@@ -68,7 +68,7 @@ impl Link {
         self.listener.message_rx()
     }
 
-    /// One command about `key`, which in a cluster says whom to ask.
+    /// Sends one command about `key`, which in a cluster determines the server.
     pub(super) async fn ask(&self, name: &'static str, key: &str, args: Vec<Value>) -> FredResult<Value> {
         metrics::counter!("parlance_registry_commands_total", "command" => name).increment(1);
         self.commands.custom(command(name, redis_keyslot(key.as_bytes())), args).await
@@ -97,8 +97,7 @@ impl Link {
         }
     }
 
-    /// (The client's own interface to scripts would wait for the answer before it sends any
-    /// other command.)
+    /// (The client's own script interface would wait for the answer before it sends another command.)
     async fn eval(&self, script: &Script, eval: CustomCommand, args: Vec<Value>) -> FredResult<Value> {
         if script.patient {
             self.patient.custom(eval, args).await
@@ -107,8 +106,8 @@ impl Link {
         }
     }
 
-    /// Publishes to each channel its message. All that is published to one channel takes the same
-    /// way through a cluster, so it arrives in order.
+    /// Publishes a message to each channel. All messages to one channel take the same path through a cluster, so they
+    /// arrive in order.
     pub(super) async fn publish(&self, messages: Vec<(String, Bytes)>) -> FredResult<()> {
         let sent = messages.into_iter().map(|(channel, message)| async move {
             let args = vec![Value::from(channel.as_str()), Value::Bytes(message)];
@@ -117,8 +116,7 @@ impl Link {
         join_all(sent).await.into_iter().collect()
     }
 
-    /// Listens to `channels`, and no more to those of `no_more`. Returns once Redis has
-    /// done it.
+    /// Subscribes to `channels`, and unsubscribes from `no_more`. Returns once Redis has confirmed it.
     pub(super) async fn listen(&self, channels: Vec<String>, no_more: Vec<String>) -> FredResult<()> {
         for (name, channels) in [("SUBSCRIBE", channels), ("UNSUBSCRIBE", no_more)] {
             for some in channels.chunks(1_000) {
@@ -129,16 +127,15 @@ impl Link {
                 }
             }
         }
-        // The client takes these for done when they are written. What is asked on the same
-        // connection afterwards is answered afterwards; in a cluster the slot that the
-        // client subscribes by names that connection.
+        // The client considers these done when they are written. A later request on the same connection is answered
+        // later; in a cluster, the slot that the client subscribes by identifies that connection.
         let slot = redis_keyslot(self.listener.id().as_bytes());
         self.listener.custom::<Value, Value>(command("PING", slot), Vec::new()).await.map(drop)
     }
 }
 
 impl Lifeline {
-    /// Returns when a connection is lost, or the servers have changed places.
+    /// Returns when a connection is lost, or the servers have changed.
     pub(super) async fn broken(&mut self) -> Cause {
         tokio::select! {
             _ = &mut self.commands.0 => Cause::Connection,
@@ -170,8 +167,8 @@ fn command(name: &'static str, slot: u16) -> CustomCommand {
     CustomCommand::new_static(name, ClusterHash::Custom(slot), false)
 }
 
-/// Connects, once. The client tells of a failure by ending its task, and of having connected
-/// only those who listened before that; so it is asked.
+/// Connects, once. The client reports a failure by ending its task, and a success only to earlier listeners; so its
+/// state is checked.
 async fn connect(client: &Client) -> FredResult<Task> {
     let mut task = Task(client.connect());
     let mut again = tokio::time::interval(Duration::from_millis(2));

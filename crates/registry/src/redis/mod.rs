@@ -1,9 +1,8 @@
-//! The registry of many nodes, in Redis.
+//! The registry of several nodes, in Redis.
 //!
-//! A node holds a lease, is named at each of its users, and listens to a channel of its own
-//! and to one for each large room that it follows. Everything that can make messages go
-//! missing leads to the one recovery in `recovery`: a new link, everything subscribed and
-//! registered again, the own heartbeat heard, and then [`Notice::Missed`].
+//! A node holds a lease, is registered at each of its users, and subscribes to its own channel and to one for each
+//! large room that it follows. Every way to lose messages leads to the same recovery in `recovery`: a new link,
+//! everything subscribed and registered again, the node's own heartbeat received, and then [`Notice::Missed`].
 
 mod beat;
 mod cause;
@@ -46,10 +45,9 @@ use record::FleetRecord;
 use script::Scripts;
 use shared::Shared;
 
-/// The registry of many nodes, in Redis 7 or what speaks like it: one server, Sentinel or
-/// a cluster.
+/// The registry of several nodes, in Redis 7 or a compatible server: a single one, Sentinel or a cluster.
 ///
-/// Dropped without [`Registry::close`] it stops like a process that is killed.
+/// Dropping it without [`Registry::close`] has the effect of a killed process.
 #[derive(Debug)]
 pub struct Redis {
     registry: Arc<Shared>,
@@ -57,11 +55,10 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// The registry of `node`. If Redis cannot be reached, it goes on trying, and is
-    /// [`Health::Away`] until then.
+    /// Creates the registry of `node`. If Redis is unreachable, it keeps trying, and is [`Health::Away`] until then.
     ///
     /// # Errors
-    /// The settings are wrong, or not those of the other nodes.
+    /// The settings are invalid, or differ from those of the other nodes.
     pub async fn connect(node: NodeId, options: RedisOptions) -> Result<Arc<Self>, ConnectError> {
         options.check()?;
         let servers = options.servers()?;
@@ -95,7 +92,7 @@ impl Redis {
         let (tried, first_try) = oneshot::channel();
         let keeper = tokio::spawn(Arc::clone(&registry).keep(tried));
         let redis = Self { registry, keeper: Mutex::new(Some(keeper)) };
-        // The task ends before it has tried only with its runtime.
+        // The task only ends before its first attempt together with its runtime.
         first_try.await.unwrap_or(Ok(()))?;
         Ok(Arc::new(redis))
     }
@@ -202,7 +199,7 @@ impl Registry for Redis {
         self.registry.closing.cancel();
         let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(keeper) = keeper {
-            // It can only have panicked, and has said so.
+            // It can only have panicked, which was logged.
             let _ = keeper.await;
         }
     }

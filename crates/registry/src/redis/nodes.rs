@@ -10,22 +10,21 @@ use super::script::strings;
 use crate::NodeId;
 use crate::limits::REMEMBERED_NODES;
 
-/// What Redis says about all leases.
+/// All leases, as reported by Redis.
 ///
-/// A lease is named like its node: `abcdefgh`, and if the node lost that and took another,
-/// `abcdefgh.1`, and so on. So a lease that ended never comes back, and whoever clears up
-/// after it takes nothing away from the node.
+/// A lease is named after its node: `abcdefgh`, and if the node lost that one, `abcdefgh.1`, and so on. An ended
+/// lease therefore never comes back, and cleaning up after it takes nothing away from the node.
 #[derive(Debug)]
 pub(super) struct Leases {
-    /// Whether the node that asked holds its own.
+    /// Whether the requesting node holds its own.
     pub(super) held: bool,
     pub(super) alive: Vec<String>,
     pub(super) ended: Vec<String>,
-    /// Of nodes that said goodbye a short while ago.
+    /// Leases of nodes that deregistered a short while ago.
     pub(super) left: Vec<String>,
     /// The time of Redis.
     pub(super) now: Option<Timestamp>,
-    /// What is recorded of the fleet whose nodes hold leases and is not so of this node.
+    /// Recorded values of the fleet whose nodes hold leases that differ from this node's.
     pub(super) differs: Vec<(String, String)>,
     /// Whether this node's fleet is recorded.
     pub(super) recorded: bool,
@@ -59,7 +58,7 @@ pub(super) fn node_of(lease: &str) -> Option<NodeId> {
 #[derive(Debug)]
 pub(super) struct Nodes {
     own: NodeId,
-    /// A node that is neither there nor said to be gone for this long, is gone.
+    /// A node that is neither present nor reported as gone for this long is gone.
     patience: Duration,
     known: Mutex<Known>,
 }
@@ -87,7 +86,7 @@ impl Nodes {
         all.into_iter().collect()
     }
 
-    /// Learns what Redis says. Returns the nodes that are lost since.
+    /// Updates the nodes from Redis' answer. Returns the nodes lost since.
     pub(super) fn learn(&self, leases: &Leases) -> Vec<NodeId> {
         let mut known = self.known();
         known.alive = leases.alive.iter().cloned().collect();
@@ -95,7 +94,7 @@ impl Nodes {
             known.ended.clear();
         }
         known.ended.extend(leases.ended.iter().chain(&leases.left).cloned());
-        // Answers may overtake each other: one that is there was taken for ended by an older one.
+        // Answers may overtake each other: an older one may have reported a live node as ended.
         for lease in &leases.alive {
             known.ended.remove(lease);
         }
@@ -122,8 +121,7 @@ impl Nodes {
         gone.into_iter().filter(|node| !left.contains(node)).collect()
     }
 
-    /// Whether a lease of `leases`, as they are kept at users, is held. Not to be told if
-    /// none is known to be and one is not known.
+    /// Whether one of `leases`, as stored at users, is held. `None` if none is known to be held and one is unknown.
     pub(super) fn any_alive<'a>(&self, mut leases: impl Iterator<Item = &'a str>) -> Option<bool> {
         let known = self.known();
         let mut unknown = false;
@@ -134,7 +132,7 @@ impl Nodes {
         if alive || !unknown { Some(alive) } else { None }
     }
 
-    /// These are not among all the leases that Redis has just told: they ended long ago.
+    /// Forgets leases that are not among those that Redis has just reported: they ended long ago.
     pub(super) fn forget_unknown<'a>(&self, leases: impl Iterator<Item = &'a str>) {
         let mut known = self.known();
         for lease in leases {
@@ -208,7 +206,7 @@ mod tests {
         assert!(lost(&nodes, leases(&["me"], &["a", "a.1"], &[])) == ["a"]);
     }
 
-    /// After a wipe nobody is said to have ended.
+    /// After a wipe no node is reported as ended.
     #[test]
     fn a_node_that_does_not_come_back_is_lost_in_the_end() {
         let nodes = nodes(Duration::ZERO);

@@ -5,8 +5,8 @@ use tokio::sync::mpsc;
 
 use crate::Notice;
 
-/// What reaches this node, on its way to whoever takes it. Bounded: what does not fit is
-/// dropped, and said to be missed as soon as there is room.
+/// The queue of notices to this node's receiver. Bounded: notices that do not fit are dropped, and reported as missed
+/// as soon as there is room.
 #[derive(Debug)]
 pub(super) struct Notices {
     to: mpsc::Sender<Notice>,
@@ -24,20 +24,20 @@ impl Notices {
         self.from.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Returns whether it did not fit, when the one before did.
+    /// Returns whether it did not fit although the previous one did.
     pub(super) fn send(&self, notice: Notice) -> bool {
         let full =
             !self.say_missed() || matches!(self.to.try_send(notice), Err(mpsc::error::TrySendError::Full(_)));
         full && !self.missed.swap(true, Ordering::SeqCst)
     }
 
-    /// Something was lost before this moment, and nothing is from now on.
+    /// Reports that messages were lost before this moment, but none from now on.
     pub(super) fn missed(&self) {
         self.missed.store(true, Ordering::SeqCst);
         self.say_missed();
     }
 
-    /// Says so if something was missed and there is room now. Returns whether that is done.
+    /// Reports missed notices if there are any and there is room. Returns whether that is done.
     pub(super) fn say_missed(&self) -> bool {
         if !self.missed.swap(false, Ordering::SeqCst) {
             return true;

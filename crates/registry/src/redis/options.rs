@@ -12,64 +12,62 @@ use parlance_core::{ClockMonitor, SystemClock};
 use crate::numbering::Patience;
 use crate::{FleetKey, FleetTag};
 
-/// Users are spread over this many hashes. Redis keeps a hash compact up to 128 fields,
-/// so this is right for up to some 6 million people online at once.
+/// Users are spread over this many hashes. Redis stores a hash compactly up to 128 fields, so this suffices for some
+/// 6 million users online at once.
 pub(super) const BUCKETS: u32 = 65_536;
 
-/// What a cluster's users are spread over: each shard is one hash slot, and one command of
-/// a lookup.
+/// Shards of a cluster's users: each is one hash slot, and one command per lookup.
 const CLUSTER_SHARDS: u32 = 8;
 
-/// How a node reaches Redis, and how patient it is.
+/// How a node connects to Redis, and its timeouts.
 ///
-/// `prefix`, `buckets` and `shards` say where things are, so all nodes must agree on them.
+/// `prefix`, `buckets` and `shards` determine the layout, so all nodes must agree on them.
 #[derive(Clone)]
 pub struct RedisOptions {
     /// `redis://user:password@host:port/db`, `rediss://` with TLS, and for several servers
     /// `redis-cluster://host:port?node=host:port` or
     /// `redis-sentinel://host:port?sentinelServiceName=name&node=host:port`.
     pub url: String,
-    /// Certificates to trust, as PEM, instead of the system's.
+    /// Trusted certificates, as PEM, instead of the system's.
     pub ca_file: Option<PathBuf>,
-    /// What every key and channel begins with.
+    /// Prefix of every key and channel.
     pub prefix: String,
     /// The fleet of this node. Envelopes of other fleets are dropped.
     pub fleet: FleetTag,
-    /// What seals the envelopes of this fleet. Others are dropped, or taken for mere hints if they
-    /// are of earlier versions.
+    /// Seals the envelopes of this fleet. Others are dropped, or treated as mere hints if they are from earlier
+    /// versions.
     pub key: FleetKey,
-    /// Fingerprint of the key with which tokens are verified. Nodes with another one are refused
-    /// while nodes with this one are there.
+    /// Fingerprint of the key that verifies tokens. Nodes with another one are refused while nodes with this one are
+    /// alive.
     pub signing_key: Option<String>,
-    /// Told what time it is by Redis.
+    /// Receives the time of Redis.
     pub clock: Arc<ClockMonitor>,
-    /// How many hashes the users are spread over: one for 64 people online at once is
-    /// about right, more than 100 in one begins to cost memory.
+    /// How many hashes the users are spread over: one per 64 concurrent users is about right; more than 100 per hash
+    /// start to cost memory.
     pub buckets: u32,
     /// How many hash slots the buckets are spread over: 1 by default, 8 in a cluster.
     pub shards: Option<u32>,
-    /// How long a node that is not heard of counts as alive.
+    /// How long a silent node counts as alive.
     pub lease: Duration,
-    /// How often the lease is renewed, and the way through Redis to oneself tried.
+    /// How often the lease is renewed, and the path through Redis to this node checked.
     pub heartbeat: Duration,
-    /// Not hearing oneself for this long is having lost Redis.
+    /// After this time without its own heartbeat, a node considers Redis lost.
     pub unheard: Duration,
-    /// How long a fleet that is new to the prefix waits before it takes the first lease: longer than a
-    /// heartbeat, within which nodes whose leases Redis has lost claim them again.
+    /// How long a fleet that is new to the prefix waits before it takes the first lease: longer than a heartbeat,
+    /// within which nodes whose leases Redis has lost claim them again.
     pub newcomer_wait: Duration,
-    /// How long one round of registering all users and followed rooms again takes: within
-    /// two rounds a registration that Redis has lost is noticed and repaired.
+    /// The duration of one round of registering all users and followed rooms again: a registration that Redis has
+    /// lost is noticed and repaired within two rounds.
     pub refresh: Duration,
-    /// How long one command may take.
+    /// Timeout of a command.
     pub command_timeout: Duration,
-    /// How long connecting may take.
+    /// Timeout for connecting.
     pub connect_timeout: Duration,
-    /// How many notices may wait to be taken. When there are more, they are dropped, and
-    /// [`Notice::Missed`](crate::Notice::Missed) follows.
+    /// Queue length for notices. Beyond it they are dropped, and [`Notice::Missed`](crate::Notice::Missed) follows.
     pub waiting_notices: usize,
 }
 
-/// Without the URL, which may hold a password.
+/// Without the URL, which may contain a password.
 impl fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisOptions")
@@ -81,7 +79,7 @@ impl fmt::Debug for RedisOptions {
 }
 
 impl RedisOptions {
-    /// The defaults, for the servers at `url`.
+    /// The default options for the servers at `url`.
     pub fn new(url: impl Into<String>) -> Self {
         let prefix = "parlance:";
         Self {
@@ -105,16 +103,16 @@ impl RedisOptions {
         }
     }
 
-    /// Whether these options can be used, as far as that can be told without connecting.
+    /// Checks the options, as far as possible without connecting.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// Invalid options.
     pub fn validate(&self) -> Result<(), ConnectError> {
         self.check()?;
         self.servers().map(drop)
     }
 
-    /// How long what other nodes have sent is waited for, in heartbeats.
+    /// How long messages of other nodes are waited for, in heartbeats.
     pub(super) fn patience(&self) -> Patience {
         let beats = |time: Duration| {
             let beats = time.as_millis().div_ceil(self.heartbeat.as_millis().max(1));
@@ -123,7 +121,7 @@ impl RedisOptions {
         Patience { silence: beats(self.lease), foreign: beats(self.unheard) }
     }
 
-    /// The servers as the client wants them.
+    /// The servers in the client's form.
     pub(super) fn servers(&self) -> Result<Config, ConnectError> {
         let mut config = Config::from_url(&self.url).map_err(|error| ConnectError::Url(error.to_string()))?;
         config.fail_fast = true;
@@ -169,16 +167,16 @@ fn trusting(file: &PathBuf) -> Result<TlsConfig, ConnectError> {
     Ok(fred::types::config::TlsConnector::from(config).into())
 }
 
-/// Why a node may not start with these settings. That Redis is away is none of these.
+/// Why a node may not start with these settings. An unavailable Redis is not among these.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// The address cannot be understood.
+    /// The URL is invalid.
     #[error("the redis url is wrong: {0}")]
     Url(String),
-    /// The certificates cannot be used.
+    /// The certificates are not usable.
     #[error("the redis certificates cannot be used: {0}")]
     Tls(String),
-    /// The settings contradict themselves.
+    /// The settings are contradictory.
     #[error("the registry's settings are wrong: {0}")]
     Options(String),
     /// Nodes of another fleet run under the same prefix.
@@ -192,30 +190,30 @@ pub enum ConnectError {
     Stranger {
         /// The prefix.
         prefix: String,
-        /// What is not the same there.
+        /// What differs there.
         different: Vec<Difference>,
         /// How long a node counts as alive after a crash.
         lease: Duration,
     },
-    /// Other nodes put the users elsewhere.
+    /// Other nodes use another layout.
     #[error(
         "this node would keep users in redis as `{wanted}`, but what is there is kept as `{found}`: \
          give all nodes the same buckets and shards, or stop them all and delete the keys of this prefix"
     )]
     Layout {
-        /// How this node would.
+        /// This node's layout.
         wanted: String,
-        /// How others do.
+        /// The layout found.
         found: String,
     },
 }
 
-/// What two fleets do not have in common.
+/// A setting in which two fleets differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Difference {
-    /// They keep their rooms elsewhere.
+    /// They use another store.
     Store,
-    /// They verify tokens with different keys.
+    /// They verify tokens with another key.
     SigningKey,
 }
 

@@ -1,12 +1,12 @@
 use super::keys::Keys;
 use super::options::{ConnectError, Difference, RedisOptions};
 
-/// Names of what is recorded.
+/// Field names.
 const STORE: &str = "store";
 const SIGNING_KEY: &str = "signing-key";
 const LAYOUT: &str = "layout";
 
-/// What all nodes under one prefix have in common, recorded in a hash beside their leases.
+/// Settings shared by all nodes under one prefix, recorded in a hash next to their leases.
 ///
 /// | field | |
 /// |---|---|

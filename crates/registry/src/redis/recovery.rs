@@ -17,7 +17,7 @@ use super::tell::{go_on_telling, refresh, tell_all};
 use crate::limits::{HELD_LONG, LINK_BACKOFF};
 use crate::{Health, Notice};
 
-/// A link on which everything is in place.
+/// A link with everything in place.
 struct Recovered {
     link: Arc<Link>,
     lifeline: Lifeline,
@@ -26,7 +26,7 @@ struct Recovered {
 }
 
 impl Shared {
-    /// Keeps this node in Redis, until it is closed.
+    /// Keeps this node registered in Redis, until it is closed.
     pub(super) async fn keep(self: Arc<Self>, first_try: oneshot::Sender<Result<(), ConnectError>>) {
         let mut first_try = Some(first_try);
         let mut ever_held = false;
@@ -37,7 +37,7 @@ impl Shared {
             match Box::pin(self.recover(&mut ever_held)).await {
                 Ok(recovered) => {
                     self.connect(&recovered.link);
-                    // Whoever was not there before has missed nothing.
+                    // A node that was not registered before has missed nothing.
                     match first_try.take() {
                         Some(tried) => drop(tried.send(Ok(()))),
                         None => self.notices.missed(),
@@ -54,7 +54,7 @@ impl Shared {
                     tries.lost_after(since.elapsed());
                 }
                 Err(failure) => {
-                    // Some may have been told before it failed.
+                    // Some changes may have been confirmed before it failed.
                     self.disconnect();
                     match (failure, first_try.take()) {
                         (Failure::Refused(error), Some(tried)) if Instant::now() >= refused_from => {
@@ -97,7 +97,7 @@ impl Shared {
         Ok(Recovered { link: Arc::new(link), lifeline, heard, _inbox: inbox })
     }
 
-    /// Has this node hear, be found, and hear itself, in that order: whoever finds it can
+    /// Subscribes this node, registers it, and waits for its own heartbeat, in that order: any node that finds it can
     /// reach it.
     async fn put_in_place(
         &self,
@@ -108,9 +108,9 @@ impl Shared {
     ) -> Result<(), Failure> {
         let channels = vec![self.keys.node_channel(&self.node), self.keys.beats_channel()];
         link.listen(channels, Vec::new()).await?;
-        // A node that cannot publish lets its lease end, so that others read the store for it.
+        // A node that cannot publish lets its lease end, so that others read the store for its writes.
         self.send_beat(link).await?;
-        // Even if this fails Redis may have done it.
+        // Even if this fails Redis may have executed it.
         self.take_lease(link, std::mem::replace(ever_held, true), wiped).await?;
         let beat = self.send_beat(link).await?;
         let hear = tokio::time::timeout(self.options.unheard, heard.wait_for(|heard| *heard >= beat));
@@ -136,7 +136,7 @@ impl Shared {
                 lost = renewing => lost?,
                 told = telling => told?,
             }
-            // From here on, whoever opens a session or follows a room waits until that is told.
+            // From here on, opening a session or following a room waits for confirmation.
             if self.rooms.connect() {
                 if self.users.connect() {
                     return Ok(());
@@ -151,8 +151,7 @@ impl Shared {
         self.set_health(Health::Connected);
     }
 
-    /// Does what is to be done on a link, until it is lost. Without a cause if this node is
-    /// closed.
+    /// Serves a link until it is lost. Returns no cause if this node is closed.
     async fn serve(&self, mut recovered: Recovered) -> Option<Cause> {
         let link = &recovered.link;
         let pause = self.options.command_timeout;
@@ -172,11 +171,11 @@ impl Shared {
         self.users.clear();
         let leaving = async {
             tell_all(&self.users, |batch| self.tell_users(link, batch)).await?;
-            // What was published since the last one, and may be lost.
+            // Announces what was published since the last one and may be lost.
             self.send_beat(link).await?;
             self.leave(link).await
         };
-        // Otherwise others clear up once the lease has ended.
+        // Otherwise others clean up once the lease has ended.
         match tokio::time::timeout(self.options.lease, leaving).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "left redis without a goodbye"),
@@ -186,14 +185,14 @@ impl Shared {
     }
 }
 
-/// Tries in a row to get a link, and the delay before the next one.
+/// Consecutive attempts to get a link, and the delay before the next one.
 #[derive(Debug, Default)]
 struct Tries {
     failed: u32,
 }
 
 impl Tries {
-    /// A link was lost that had held for `time`.
+    /// A link was lost after lasting for `time`.
     fn lost_after(&mut self, time: Duration) {
         if time > HELD_LONG {
             self.failed = 0;

@@ -1,14 +1,14 @@
 use fred::types::Value;
 use ring::digest;
 
-/// A script that Redis runs as one step.
+/// A script that Redis executes atomically.
 #[derive(Debug)]
 pub(super) struct Script {
-    /// For the metrics.
+    /// The label in metrics.
     pub(super) name: &'static str,
     pub(super) body: &'static str,
     pub(super) hash: String,
-    /// It may take longer than other commands: nobody waits for it.
+    /// Whether it may take longer than other commands, because nobody waits for it.
     pub(super) patient: bool,
 }
 
@@ -20,7 +20,7 @@ impl Script {
     }
 }
 
-/// All of them.
+/// All scripts.
 #[derive(Debug)]
 pub(super) struct Scripts {
     pub(super) change: Script,
@@ -40,7 +40,7 @@ impl Scripts {
     }
 }
 
-/// The strings that a script answered with.
+/// The strings returned by a script.
 pub(super) fn strings(value: Value) -> Vec<String> {
     value.into_array().into_iter().map(|value| value.into_string().unwrap_or_default()).collect()
 }

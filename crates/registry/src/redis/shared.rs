@@ -20,7 +20,7 @@ use super::script::Scripts;
 use crate::numbering::{Arrivals, Sent};
 use crate::{Health, NodeId, RegistryError};
 
-/// What calls and the task that keeps the link share.
+/// State shared by calls and the task that maintains the link.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) node: NodeId,
@@ -32,29 +32,29 @@ pub(super) struct Shared {
     pub(super) users: Counts<UserId>,
     pub(super) rooms: Counts<RoomId>,
     pub(super) nodes: Nodes,
-    /// Leases that ended and have to be cleared up after.
+    /// Ended leases that need cleaning up.
     pub(super) ended: watch::Sender<Vec<String>>,
     /// How many leases this node has lost.
     pub(super) leases_lost: AtomicU32,
     /// When the lease was last seen to be held, by the time of Redis in ms.
     pub(super) held_at: AtomicU64,
-    /// Whether the prefix is this fleet's as far as this node knows: it has held a lease, and was not
-    /// refused since.
+    /// Whether the prefix belongs to this fleet as far as this node knows: it has held a lease, and was not refused
+    /// since.
     pub(super) holds_prefix: AtomicBool,
-    /// One of them while others could clear up after it: reported once connected again.
+    /// A lease ended long enough for others to clean up after it: reported once reconnected.
     pub(super) swept: AtomicBool,
     /// The last heartbeat sent.
     pub(super) beats: AtomicU64,
     pub(super) notices: Arc<Notices>,
     pub(super) health: watch::Sender<Health>,
     pub(super) warning: watch::Sender<Option<String>>,
-    /// A registration came into effect late, or was gone: reported with the next heartbeat.
+    /// A registration took effect late, or was gone: reported with the next heartbeat.
     pub(super) missed: AtomicBool,
-    /// Numbers of what was published. Locked for a few map accesses, once per publication.
+    /// Numbers of published messages. Locked for a few map accesses, once per publication.
     pub(super) sent: Mutex<Sent>,
-    /// Numbers of what has arrived. Only one task at a time locks it.
+    /// Numbers of received messages. Only one task at a time locks it.
     pub(super) arrivals: Mutex<Arrivals>,
-    /// While connected.
+    /// Set while connected.
     pub(super) link: RwLock<Option<Arc<Link>>>,
     pub(super) closing: CancellationToken,
 }
@@ -77,8 +77,8 @@ impl Shared {
         frame::Sender { node: &self.node, fleet: self.options.fleet, key: &self.options.key }
     }
 
-    /// Publishes `payload` to each of `channels`, numbered. What is given a number and is not sent
-    /// leaves a gap, which receivers notice.
+    /// Publishes `payload` to each of `channels`, numbered. A number that is assigned but not sent leaves a gap,
+    /// which receivers notice.
     pub(super) async fn send(&self, link: &Link, channels: Vec<String>, payload: &Bytes) -> FredResult<()> {
         let mut messages = Vec::with_capacity(channels.len());
         {
@@ -105,7 +105,7 @@ impl Shared {
         self.rooms.lost();
     }
 
-    /// Whether others hold the key too; `false` if nobody had to be asked.
+    /// Whether others hold the key too; `false` if no query was needed.
     pub(super) async fn answered(&self, change: Change) -> Result<bool, RegistryError> {
         match change {
             Change::Settled => Ok(false),

@@ -10,11 +10,11 @@ use super::link::Link;
 use crate::Notice;
 use crate::limits::{BUCKETS_AT_ONCE, SWEEP_REST};
 
-/// After this time a node that has begun and does not go on is taken for dead.
+/// After this time, a node that has started cleaning up without continuing is considered dead.
 const PATIENCE_MS: i64 = 60_000;
 
 impl Shared {
-    /// Clears up after nodes that are gone, if no other node does.
+    /// Cleans up after nodes that are gone, unless another node does.
     pub(super) async fn sweep(&self, link: &Link) -> Infallible {
         let mut ended = self.ended.subscribe();
         loop {
@@ -22,7 +22,7 @@ impl Shared {
             if let Err(error) = self.sweep_after(link, leases).await {
                 tracing::debug!(%error, "clearing up after a node was interrupted");
             }
-            // Whoever has begun may die of it: look again in a while, and when there is more.
+            // A node that has started may die: check again after a while, and when there is more.
             let a_while = tokio::time::sleep(self.options.lease);
             tokio::select! {
                 _ = ended.changed() => {}
@@ -74,7 +74,7 @@ impl Shared {
         }
     }
 
-    /// Says that this node clears up after `lease`: if no other has (`NX`), or once more (`XX`).
+    /// Claims the cleanup after `lease`: if no other node has (`NX`), or again (`XX`).
     async fn claim(&self, link: &Link, lease: &str, when: &'static str) -> FredResult<bool> {
         let key = self.keys.sweep(lease);
         let args = [

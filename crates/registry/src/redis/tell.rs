@@ -17,7 +17,7 @@ use crate::limits::{REFRESH_BATCH, TELL_BATCH, TELLS_UNDER_WAY};
 
 type Told<K> = (Vec<Wanted<K>>, FredResult<Vec<Answer>>);
 
-/// Tells everything there is to tell, until there is nothing left.
+/// Sends all pending changes.
 pub(super) async fn tell_all<K, W>(counts: &Counts<K>, write: impl Fn(Vec<Wanted<K>>) -> W) -> FredResult<()>
 where
     K: Clone + Eq + Hash,
@@ -31,8 +31,7 @@ where
     }
 }
 
-/// Tells what there is to tell, as it comes. What fails is tried again: whether the link is
-/// still good, the heartbeats find out.
+/// Sends pending changes continuously. Failures are retried: heartbeats detect whether the link is still good.
 pub(super) async fn go_on_telling<K, W>(
     counts: &Counts<K>,
     write: impl Fn(Vec<Wanted<K>>) -> W,
@@ -64,8 +63,8 @@ where
     }
 }
 
-/// Registers everything again, batch by batch, one round in `period`: single keys of Redis
-/// may be evicted or deleted while everything else works.
+/// Registers everything again, batch by batch, one round per `period`: single keys of Redis may be evicted or deleted
+/// while everything else works.
 pub(super) async fn refresh<K: Clone + Eq + Hash>(counts: &Counts<K>, period: Duration) -> Infallible {
     loop {
         let keys = counts.confirmed();
@@ -96,8 +95,7 @@ where
 }
 
 impl Shared {
-    /// Has this node's lease at the users that are held here, and at those that are not no
-    /// more. Whether they are on other nodes comes back.
+    /// Adds this node's lease to held users, and removes it from others. Returns whether they are on other nodes.
     pub(super) async fn tell_users(&self, link: &Link, batch: Vec<Wanted<UserId>>) -> Told<UserId> {
         let outcome = async {
             let lease = self.lease();
@@ -117,7 +115,7 @@ impl Shared {
         (batch, outcome)
     }
 
-    /// Listens to the rooms that are followed here, and no more to those that are not.
+    /// Subscribes to followed rooms, and unsubscribes from others.
     pub(super) async fn tell_rooms(&self, link: &Link, batch: Vec<Wanted<RoomId>>) -> Told<RoomId> {
         let channels = |wanted| {
             let rooms = batch.iter().filter(move |(_, followed)| *followed == wanted);
@@ -128,10 +126,10 @@ impl Shared {
         (batch, outcome)
     }
 
-    /// The leases of the nodes where each of `users` is, in that order.
+    /// The leases of the nodes of each of `users`, in the same order.
     pub(super) async fn lookup(&self, link: &Link, users: &[UserId]) -> FredResult<Vec<String>> {
         let mut leases = Vec::with_capacity(users.len());
-        // One chunk after the other: heartbeats go the same way, and have to get through.
+        // One chunk after the other: heartbeats share the connection, and have to get through.
         for users in users.chunks(1_000) {
             let user = |at: usize| [Value::from(users[at].as_str())];
             let some = self.on_each(link, &self.scripts.lookup, &[], users.len(), |at| &users[at], user);
@@ -140,7 +138,7 @@ impl Shared {
         Ok(leases)
     }
 
-    /// Runs `script` on some users, once in each shard, and returns what it answers for each.
+    /// Runs `script` on some users, once in each shard, and returns its answer for each.
     async fn on_each<'a, const N: usize>(
         &self,
         link: &Link,
