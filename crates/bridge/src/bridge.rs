@@ -20,6 +20,7 @@ use crate::ws;
 /// that it has not ended after [`Options::shutdown_grace`] are closed.
 pub struct Bridge {
     shared: Arc<Shared>,
+    routes: Routes,
 }
 
 impl Bridge {
@@ -28,7 +29,7 @@ impl Bridge {
         let routes = Routes::from_contract(parlance_proto::json::pool())
             .unwrap_or_else(|error| unreachable!("the contract is compiled in: {error}"));
         let (connections, meters) = (TaskTracker::new(), Arc::new(Meters::new()));
-        Self { shared: Arc::new(Shared { backend, options, shutdown, connections, routes, meters }) }
+        Self { shared: Arc::new(Shared { backend, options, shutdown, connections, meters }), routes }
     }
 
     /// `/ws`, everything under `/v1`, and `/openapi.json`. To be served with upgrades, over HTTP/1.1 at
@@ -37,9 +38,7 @@ impl Bridge {
         Router::new()
             .route("/ws", any(ws::upgrade))
             .route("/openapi.json", get(openapi::serve))
-            .route("/v1", any(rest::handle))
-            .route("/v1/", any(rest::handle))
-            .route("/v1/{*call}", any(rest::handle))
+            .merge(rest::router(&self.routes))
             .with_state(Arc::clone(&self.shared))
     }
 

@@ -6,7 +6,6 @@ use tokio_util::task::TaskTracker;
 use crate::backend::ChatBackend;
 use crate::meters::Meters;
 use crate::options::Options;
-use crate::rest::Routes;
 
 /// What every request needs.
 pub(crate) struct Shared {
@@ -14,6 +13,5 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) shutdown: CancellationToken,
     pub(crate) connections: TaskTracker,
-    pub(crate) routes: Routes,
     pub(crate) meters: Arc<Meters>,
 }

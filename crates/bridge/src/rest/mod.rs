@@ -7,12 +7,15 @@ mod routes;
 mod template;
 mod value;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any};
 use http::header::{ALLOW, AUTHORIZATION};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use parlance_peers::Peer;
 use parlance_proto::error::Failure;
 use parlance_proto::json;
@@ -24,15 +27,64 @@ use crate::answer::{Refusal, json_response};
 use crate::headers;
 use crate::shared::Shared;
 
-use routes::Lookup;
 pub(crate) use routes::{Route, Routes};
 
 /// Answered whatever the token is.
 const GET_SERVER: &str = "/parlance.v1.ServerService/GetServer";
 
+/// A path for each that is in the annotations, and a refusal for everything else under `/v1`.
+pub(crate) fn router(routes: &Routes) -> Router<Arc<Shared>> {
+    let mut paths: BTreeMap<String, Vec<&Arc<Route>>> = BTreeMap::new();
+    for route in routes.all() {
+        paths.entry(route.pattern()).or_default().push(route);
+    }
+    let unknown = || any(unknown_path);
+    let router =
+        Router::new().route("/v1", unknown()).route("/v1/", unknown()).route("/v1/{*call}", unknown());
+    paths.into_iter().fold(router, |router, (path, routes)| router.route(&path, methods(&routes)))
+}
+
+/// What one path is for.
+fn methods(routes: &[&Arc<Route>]) -> MethodRouter<Arc<Shared>> {
+    // The HTTP layer keeps the body of a HEAD back.
+    let mut allowed: Vec<&str> = routes.iter().map(|route| route.method().as_str()).collect();
+    if allowed.contains(&"GET") {
+        allowed.push("HEAD");
+    }
+    allowed.sort_unstable();
+    let allowed: Arc<str> = allowed.join(", ").into();
+    let refuse =
+        move |request: Request| std::future::ready(refuse_method(&request, &allowed).into_response());
+    routes.iter().fold(MethodRouter::new().fallback(refuse), |methods, route| {
+        let (method, route) = (route.method().clone(), Arc::clone(route));
+        let handle = move |State(shared): State<Arc<Shared>>, request: Request| async move {
+            handle(&shared, &route, request).await
+        };
+        match method {
+            Method::GET => methods.get(handle),
+            Method::PUT => methods.put(handle),
+            Method::POST => methods.post(handle),
+            Method::DELETE => methods.delete(handle),
+            _ => methods.patch(handle),
+        }
+    })
+}
+
+fn refuse_method(request: &Request, allowed: &str) -> Refusal {
+    let message = format!("{} is not for {}, only {allowed}", request.method(), request.uri().path());
+    let failure = Failure::new(Code::Unimplemented, "method_not_allowed", message);
+    let allow = HeaderValue::try_from(allowed).unwrap_or(HeaderValue::from_static(""));
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, failure).header(ALLOW, allow)
+}
+
+async fn unknown_path(request: Request) -> Response {
+    let message = format!("there is no {}", request.uri().path());
+    Refusal::from(Failure::new(Code::NotFound, "unknown_path", message)).into_response()
+}
+
 /// Carries out one call within the request deadline.
-pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    match tokio::time::timeout(shared.options.request_timeout, call(&shared, request)).await {
+async fn handle(shared: &Shared, route: &Route, request: Request) -> Response {
+    match tokio::time::timeout(shared.options.request_timeout, call(shared, route, request)).await {
         Ok(Ok(json)) => json_response(StatusCode::OK, json),
         Ok(Err(refusal)) => refusal.into_response(),
         Err(_) => {
@@ -42,22 +94,9 @@ pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
     }
 }
 
-async fn call(shared: &Shared, request: Request) -> Result<Vec<u8>, Refusal> {
+async fn call(shared: &Shared, route: &Route, request: Request) -> Result<Vec<u8>, Refusal> {
     let (parts, body) = request.into_parts();
-    let path = parts.uri.path();
-    let (route, bound) = match shared.routes.find(&parts.method, path) {
-        Lookup::Found(route, bound) => (route, bound),
-        Lookup::OtherMethods(allow) => {
-            let message = format!("{} is not for {path}, only {allow}", parts.method);
-            let failure = Failure::new(Code::Unimplemented, "method_not_allowed", message);
-            let allow = HeaderValue::try_from(allow).unwrap_or(HeaderValue::from_static(""));
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, failure).header(ALLOW, allow));
-        }
-        Lookup::Unknown => {
-            let message = format!("there is no {path}");
-            return Err(Failure::new(Code::NotFound, "unknown_path", message).into());
-        }
-    };
+    let bound = route.bind(parts.uri.path());
     let peer = parts.extensions.get::<Arc<Peer>>();
     let metadata = headers::metadata(&parts.headers, peer.map(Arc::as_ref), None);
     let admitted = shared.backend.admit(&metadata, route.rpc());

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use http::Method;
 use parlance_proto::error::Failure;
 use prost_reflect::{
@@ -8,7 +10,7 @@ use super::template::{self, Template};
 
 /// All calls that have a REST form.
 #[derive(Debug)]
-pub(crate) struct Routes(Vec<Route>);
+pub(crate) struct Routes(Vec<Arc<Route>>);
 
 /// One REST form of a unary call.
 #[derive(Debug)]
@@ -34,15 +36,6 @@ pub(crate) struct RouteError {
 
 /// What a path sets in the request, or what is wrong with it.
 pub(crate) type Bound = Result<Vec<(FieldDescriptor, Value)>, Failure>;
-
-/// What a method and a path come to.
-#[derive(Debug)]
-pub(crate) enum Lookup<'r> {
-    Found(&'r Route, Bound),
-    /// The path is known, with these methods.
-    OtherMethods(String),
-    Unknown,
-}
 
 impl Route {
     /// `/package.Service/Method`.
@@ -70,6 +63,16 @@ impl Route {
     /// Its path, with the JSON names of fields in braces.
     pub(crate) fn path(&self) -> String {
         self.template.to_string()
+    }
+
+    /// Its path, as the router takes it.
+    pub(super) fn pattern(&self) -> String {
+        self.template.pattern()
+    }
+
+    /// What `path`, which is one of its own, sets in the request.
+    pub(super) fn bind(&self, path: &str) -> Bound {
+        self.template.bind(&template::split(path))
     }
 
     /// The fields of the request that are in the path.
@@ -135,36 +138,16 @@ impl Routes {
             let rules = std::iter::once(rule).chain(additional.iter().filter_map(Value::as_message));
             for (form, rule) in rules.enumerate() {
                 let route = Route::from_rule(&call, form, rule);
-                routes.push(route.map_err(|reason| RouteError { rpc: call.full_name().to_owned(), reason })?);
+                let route =
+                    route.map_err(|reason| RouteError { rpc: call.full_name().to_owned(), reason })?;
+                routes.push(Arc::new(route));
             }
         }
-        // The first match is the right one: `/users/me` before `/users/{user_id}`.
-        routes.sort_by(|a, b| a.template.precedence(&b.template));
         Ok(Self(routes))
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Route> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.0.iter()
-    }
-
-    /// Finds the call. HEAD is a GET whose body the HTTP layer keeps back.
-    pub(crate) fn find(&self, method: &Method, path: &str) -> Lookup<'_> {
-        let method = if method == Method::HEAD { &Method::GET } else { method };
-        let path = template::split(path);
-        let of_path = || self.0.iter().filter(|route| route.template.matches(&path));
-        if let Some(route) = of_path().find(|route| route.method == method) {
-            return Lookup::Found(route, route.template.bind(&path));
-        }
-        let mut allowed: Vec<&str> = of_path().map(|route| route.method.as_str()).collect();
-        if allowed.is_empty() {
-            return Lookup::Unknown;
-        }
-        if allowed.contains(&"GET") {
-            allowed.push("HEAD");
-        }
-        allowed.sort_unstable();
-        allowed.dedup();
-        Lookup::OtherMethods(allowed.join(", "))
     }
 }
 
@@ -173,33 +156,6 @@ mod tests {
     use parlance_proto::json;
 
     use super::*;
-
-    fn check(method: Method, path: &str, expected: &str) {
-        let routes = Routes::from_contract(json::pool()).unwrap();
-        let found = match routes.find(&method, path) {
-            Lookup::Found(route, _) => route.rpc().to_owned(),
-            Lookup::OtherMethods(allow) => format!("only {allow}"),
-            Lookup::Unknown => "unknown".to_owned(),
-        };
-        assert_eq!(found, expected, "{method} {path}");
-    }
-
-    #[test]
-    fn calls_are_found_by_method_and_path() {
-        check(Method::POST, "/v1/messages", "/parlance.v1.ChatService/SendMessage");
-        check(Method::POST, "/v1/rooms/r1/messages", "/parlance.v1.ChatService/SendMessage");
-        check(Method::GET, "/v1/rooms/r1/messages", "/parlance.v1.ChatService/ListMessages");
-        check(Method::HEAD, "/v1/users", "/parlance.v1.UserService/ListUsers");
-        check(
-            Method::DELETE,
-            "/v1/rooms/r/messages/1/reactions/%F0%9F%91%8D",
-            "/parlance.v1.ChatService/RemoveReaction",
-        );
-        check(Method::PUT, "/v1/users/ann", "only GET, HEAD, PATCH");
-        check(Method::OPTIONS, "/v1/messages", "only POST");
-        check(Method::GET, "/v1/nothing", "unknown");
-        check(Method::GET, "/v1/users/", "unknown");
-    }
 
     #[test]
     fn every_unary_call_has_a_rest_form() {
