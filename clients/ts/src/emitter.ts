@@ -1,4 +1,4 @@
-/** Calls listeners. One that throws is not the others' business, nor the caller's: its error is that of a task of its own. */
+/** Calls listeners. An exception affects neither the others nor the caller: it is rethrown in a task of its own. */
 export function callEach(listeners: Iterable<() => void>): void {
   for (const listener of [...listeners]) {
     try {
@@ -11,11 +11,11 @@ export function callEach(listeners: Iterable<() => void>): void {
   }
 }
 
-/** Tells listeners what happens, by name. */
+/** Notifies listeners of events by name. */
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
 
-  /** Calls `listener` from now on. Returns what ends that. */
+  /** Adds a listener. Returns a function that removes it. */
   on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners.add(listener as (event: never) => void));

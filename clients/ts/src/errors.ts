@@ -3,36 +3,36 @@ import { DurationSchema } from "@bufbuild/protobuf/wkt";
 
 import { type Error as ErrorMessage, ErrorSchema } from "./gen/chat_pb.js";
 
-/** What the server said about a request that it did not carry out. */
+/** The server's rejection of a request. */
 export interface Refusal {
   /** The gRPC status code, 1 to 16. */
   code: number;
   /** Stable, lower snake case: docs/errors.md lists them. */
   reason: string;
-  /** For a developer to read. */
+  /** For developers. */
   message: string;
-  /** Facts that belong to the reason, such as `head_seq`. */
+  /** Metadata of the reason, such as `head_seq`. */
   metadata: Record<string, string>;
   /** How long to wait before the same request may succeed. */
   retryDelayMs?: number;
 }
 
-/** Anything that this package throws, but for what `AbortSignal` does. */
+/** Base class of all errors thrown by this package, except those of `AbortSignal`. */
 export class ParlanceError extends Error {
   override name = "ParlanceError";
 }
 
-/** The server cannot be reached, or the connection broke. It is tried again by itself. */
+/** The server is unreachable, or the connection broke. The client retries by itself. */
 export class TransportError extends ParlanceError {
   override name = "TransportError";
 }
 
-/** The device says that it has no network. It is tried again by itself, at once when a network is back. */
+/** The device reports that it has no network. The client retries by itself, at once when the network is back. */
 export class OfflineError extends TransportError {
   override name = "OfflineError";
 }
 
-/** Nothing that waiting mends: a URL that is none, no WebSocket in this runtime, a page over https and a server over http. */
+/** A permanent problem: an invalid URL, no WebSocket in this runtime, an https page with an http server. */
 export class ConfigurationError extends ParlanceError {
   override name = "ConfigurationError";
 }
@@ -42,7 +42,7 @@ export class ClosedError extends ParlanceError {
   override name = "ClosedError";
 }
 
-/** The server refused. The subclasses say in which way, `reason` says why. */
+/** The server rejected the request: the subclass gives the kind, `reason` the cause. */
 export class RefusedError extends ParlanceError {
   override name = "RefusedError";
   declare readonly code: number;
@@ -56,7 +56,7 @@ export class RefusedError extends ParlanceError {
   }
 }
 
-/** The request is not as it must be. */
+/** The request is invalid. */
 export class InvalidRequestError extends RefusedError {
   override name = "InvalidRequestError";
 }
@@ -64,7 +64,7 @@ export class InvalidRequestError extends RefusedError {
 export class UnauthenticatedError extends RefusedError {
   override name = "UnauthenticatedError";
 }
-/** Not one's to do. */
+/** The user is not allowed to do this. */
 export class PermissionDeniedError extends RefusedError {
   override name = "PermissionDeniedError";
 }
@@ -72,7 +72,7 @@ export class PermissionDeniedError extends RefusedError {
 export class NotFoundError extends RefusedError {
   override name = "NotFoundError";
 }
-/** Something else has to happen before. */
+/** A precondition is not met. */
 export class PreconditionError extends RefusedError {
   override name = "PreconditionError";
 }
@@ -80,12 +80,12 @@ export class PreconditionError extends RefusedError {
 export class LimitError extends RefusedError {
   override name = "LimitError";
 }
-/** The server cannot now. */
+/** The server is temporarily unable to carry out the request. */
 export class UnavailableError extends RefusedError {
   override name = "UnavailableError";
 }
 
-/** Status codes of gRPC that decisions hang on. */
+/** gRPC status codes that the client distinguishes. */
 export const Code = {
   InvalidArgument: 3,
   DeadlineExceeded: 4,
@@ -109,23 +109,23 @@ const CLASSES: Record<number, typeof RefusedError> = {
   16: UnauthenticatedError,
 };
 
-/** The error of a class that fits. */
+/** Creates the error of the matching class. */
 export function refused(refusal: Refusal): RefusedError {
   return new (CLASSES[refusal.code] ?? RefusedError)(refusal);
 }
 
-/** The refusal of a frame that is larger than the server, or something before it, takes. `bytes` is undefined where unknown. */
+/** The rejection of a frame larger than the server, or a proxy, accepts. `bytes` is undefined if unknown. */
 export function frameTooLarge(message: string, bytes?: number): RefusedError {
   const metadata: Record<string, string> = bytes === undefined ? {} : { bytes: String(bytes) };
   return refused({ code: Code.InvalidArgument, reason: "frame_too_large", message, metadata });
 }
 
-/** What calls are rejected with once the client is closed. */
+/** The error of calls after the client was closed. */
 export function closedBy(error: ParlanceError | undefined): ClosedError {
   return error ? new ClosedError(`the client was closed: ${error.message}`, { cause: error }) : new ClosedError("the client was closed");
 }
 
-/** An error as frames carry it. */
+/** Converts an error from a frame. */
 export function fromFrame(error: ErrorMessage): RefusedError {
   const { code, reason, message, metadata, retryDelay } = error;
   const refusal: Refusal = { code, reason, message, metadata };
@@ -133,7 +133,7 @@ export function fromFrame(error: ErrorMessage): RefusedError {
   return refused(refusal);
 }
 
-/** As a frame would carry it. */
+/** Converts an error to its form in a frame. */
 export function toFrame(error: RefusedError): ErrorMessage {
   const { code, reason, message, metadata, retryDelayMs } = error;
   const frame = create(ErrorSchema, { code, reason, message, metadata });
@@ -144,12 +144,12 @@ export function toFrame(error: RefusedError): ErrorMessage {
   return frame;
 }
 
-/** The same in milliseconds. */
+/** Converts a duration to milliseconds. */
 export function milliseconds(duration: { seconds: bigint; nanos: number }): number {
   return Number(duration.seconds) * 1000 + duration.nanos / 1e6;
 }
 
-/** Rejected, and no unhandled rejection where nobody waits for it. */
+/** A rejected promise that causes no unhandled rejection if nobody awaits it. */
 export function rejected(error: unknown): Promise<never> {
   const promise = Promise.reject(error);
   promise.catch(() => {});

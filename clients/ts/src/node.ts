@@ -1,5 +1,5 @@
 /**
- * What only Node has: a store in files.
+ * A file storage, for Node only.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 import { callEach } from "./emitter.js";
 
-/** Named values that are replaced when they change, and those who want to know. */
+/** Named values that are replaced when they change, with their subscribers. */
 export class Slices<Values extends object> {
   readonly #read: <Name extends keyof Values>(name: Name) => Values[Name];
   readonly #listeners = new Map<keyof Values, Set<() => void>>();
@@ -13,7 +13,7 @@ export class Slices<Values extends object> {
   subscribe(name: keyof Values, listener: () => void): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners);
-    // One function may be given twice.
+    // The same function may be passed twice.
     const own = () => listener();
     listeners.add(own);
     if (listeners.size === 1) this.#shown.set(name, this.#read(name));
@@ -28,7 +28,7 @@ export class Slices<Values extends object> {
     return (this.#listeners.get(name)?.size ?? 0) > 0;
   }
 
-  /** Calls the listeners of those that have another value than when they were last called. */
+  /** Calls the listeners of slices whose value has changed since the last call. */
   notify(): void {
     for (const [name, listeners] of this.#listeners) {
       if (listeners.size === 0) continue;

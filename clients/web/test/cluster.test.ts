@@ -29,7 +29,7 @@ test("three people with tokens talk across two nodes, one of which is killed", a
   for (const id of ["nobody-at-all", "ben", "cat"]) {
     await ann.getByLabel("People", { exact: true }).and(ann.getByRole("textbox")).fill(id);
     await ann.getByRole("button", { name: `Add ${id} by id` }).click();
-    if (id === "nobody-at-all") await ann.getByRole("alert").getByText("There is nobody with the id").waitFor();
+    if (id === "nobody-at-all") await ann.getByRole("alert").getByText("There is no user with the id").waitFor();
   }
   await ann.getByRole("button", { name: "Create" }).click();
   await ann.getByRole("heading", { level: 2, name: "Crew" }).waitFor();

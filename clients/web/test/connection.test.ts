@@ -30,7 +30,7 @@ function cut(): void {
 test("what is written without a connection is sent when it is back, once and in order", async () => {
   cut();
   await until("it says so", () => status(alice), isOffline);
-  await alice.getByText("No connection. What you write is sent when it is back.").waitFor();
+  await alice.getByText("No connection. Your messages are sent when it is back.").waitFor();
   for (const text of ["one", "two", "three"]) await say(alice, text);
   await message(alice, "three").locator("[data-state=sending]").waitFor();
   const all = ["hello", "one", "two", "three"];

@@ -50,7 +50,7 @@ test("without its server the app opens with its last state, and sends what is wr
   await open(alice, "Bob");
   await message(alice, "hello, Alice").waitFor();
   expect(await texts(alice)).toEqual(["hello", "hello, Alice"]);
-  await alice.getByText("No connection. What you write is sent when it is back.").waitFor();
+  await alice.getByText("No connection. Your messages are sent when it is back.").waitFor();
   await say(alice, "written without a server");
   await message(alice, "written without a server").locator("[data-state=sending]").waitFor();
 

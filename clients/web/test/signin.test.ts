@@ -48,7 +48,7 @@ test("a server that verifies tokens asks for one, and for no name", async () => 
 test("a link whose token has expired ends at the field for a token, and says why", async () => {
   const page = await (await people.context()).newPage();
   await page.goto(`${signed.url}/#token=${token("alice", -600)}`);
-  await page.getByText("You were signed out: the token is not valid any more.").waitFor();
+  await page.getByText("You were signed out: the token is no longer valid.").waitFor();
   await page.getByLabel("Token").waitFor();
   expect(await page.getByLabel("Your name").count()).toBe(0);
 });
@@ -87,7 +87,7 @@ test("a tab whose token has expired signs out nobody else", async () => {
   const alice = await signInForBrowser(context, "alice");
   const bob = await context.newPage();
   await bob.goto(`${signed.url}/#token=${token("bob", -600)}`);
-  await bob.getByText("You were signed out: the token is not valid any more.").waitFor();
+  await bob.getByText("You were signed out: the token is no longer valid.").waitFor();
   await alice.reload();
   await alice.getByTestId("connection").getByText("Online").waitFor();
 });

@@ -288,7 +288,7 @@ describe("rooms", () => {
     await member(alice, `Bob ${group}`).getByRole("button").click();
     await alice.getByRole("menuitem", { name: "Remove" }).click();
     await confirm(alice, "Remove");
-    await bob.getByText("There is no such conversation, or it is not yours to see.").waitFor();
+    await bob.getByText("This conversation does not exist, or you do not have access to it.").waitFor();
   });
 
   test("a channel is joined by its link", async () => {

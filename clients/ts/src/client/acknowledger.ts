@@ -1,9 +1,9 @@
 import type { Session } from "../session/session.js";
 
-/** What comes within this time is acknowledged together. */
+/** Events within this time are acknowledged together. */
 const AFTER_MS = 1_000;
 
-/** Acknowledges what was received or handled: once in a while, only the last of each room, and one call for each at a time. */
+/** Acknowledges received or handled events: rate-limited, only the last of each room, and one call per room at a time. */
 export class Acknowledger {
   readonly #session: Session;
   readonly #handled = new Map<string, bigint>();
@@ -29,7 +29,7 @@ export class Acknowledger {
   async #send(roomId: string, seq: bigint): Promise<void> {
     this.#handled.delete(roomId);
     this.#sending.add(roomId);
-    // Refused, or closed: what is not acknowledged comes again.
+    // Rejected, or closed: unacknowledged events are delivered again.
     await this.#session.call("acknowledgeDelivery", { roomId, seq }).catch(() => {});
     this.#sending.delete(roomId);
     if (this.#handled.size > 0) this.#later();

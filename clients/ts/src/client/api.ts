@@ -9,13 +9,13 @@ import type { StorageState } from "../storage/steady.js";
 import type { Storage } from "../storage/store.js";
 import type { Transport } from "../transport/transport.js";
 
-/** How to be a client. */
+/** Options of a client. */
 export interface ClientOptions {
-  /** Where the server is: `https://host`, or `http://host:port`. */
+  /** The server's URL: `https://host`, or `http://host:port`. */
   url: string;
-  /** A token, or what gives one: it is asked at every connection. */
+  /** A token, or a provider that is called for every connection. */
   token: string | TokenProvider;
-  /** How to connect: by default a WebSocket; `grpcWeb(url)` of `@parlance/client/grpc-web` where those do not get through. */
+  /** The transport: by default a WebSocket; `grpcWeb(url)` of `@parlance/client/grpc-web` where WebSockets are blocked. */
   transport?: "websocket" | Transport;
   /**
    * Where changes on their way and the last state are kept: one storage for each user. Default: in memory, so that a
@@ -27,52 +27,52 @@ export interface ClientOptions {
    * of another user is erased before anything of it is shown; without this, once the server has said who one is.
    */
   userId?: string;
-  /** Names this device among those of its user; stays the same. */
+  /** Identifies this device among those of its user; stays the same. */
   deviceId?: string;
 }
 
 export interface ClientEvents extends RoomChanges {
-  /** Messages to someone with whom there is no room yet changed: `Client.outgoingTo`. */
+  /** Messages to a user without a room yet have changed: see `Client.outgoingTo`. */
   outgoing: { toUser: string };
-  /** A change was refused for good: `error` says why. Messages and changes to messages can be tried again or discarded. */
+  /** A change was rejected: `error` says why. Messages and changes to messages can be retried or discarded. */
   failed: Command;
-  /** Whether changes on their way outlive the page has changed. */
+  /** Whether pending changes survive the page has changed. */
   storage: StorageState;
-  /** The connection changed. */
+  /** The connection state has changed. */
   state: ConnectionState;
-  /** Rooms came or went, or their order by last message changed. Once for all that is received at about the same time. */
+  /** The list of rooms, or their order by last message, has changed. Emitted once for everything received at about the same time. */
   rooms: readonly Room[];
-  /** Anything that happens in any room, in the form of the contract: per room in order, once. */
+  /** Every event of every room, in the form of the contract: per room in order, once. */
   event: Event;
-  /** Events that exist and are not handed over as `event`: why is in `reason`, and `Client.eventsOf` reads them. */
+  /** Events that exist but are not emitted as `event`: `reason` says why, and `Client.eventsOf` reads them. */
   gap: Gap;
-  /** Someone came or went. */
+  /** A user came online or went offline. */
   presence: { userId: string; online: boolean };
-  /** Someone's profile changed, oneself or who shares a room: as it is now. Of two, the later `updatedAt` counts. */
+  /** The current profile of the user, or of someone who shares a room, after a change. The later `updatedAt` wins. */
   user: User;
 }
 
 /** Immutable values over all rooms: each is replaced when it changes, and identical until then. */
 export interface ClientSlices {
-  /** Rooms that one is a member of and has not hidden, the one with the latest message first. */
+  /** The user's rooms that are not hidden, latest message first. */
   rooms: readonly RoomInfo[];
   hiddenRooms: readonly RoomInfo[];
   unread: Unread;
   connection: ConnectionState;
 }
 
-/** A message that is durable. */
+/** A durable message. */
 export interface Sent {
   readonly roomId: string;
   readonly seq: number;
   readonly at: Date;
 }
 
-/** A message that is being sent. Awaiting it waits until it is durable; nothing has to. */
+/** A message being sent. Awaiting it waits until it is durable; awaiting is optional. */
 export interface Sending extends Promise<Sent> {
-  /** What `Client.retry` and `Client.discard` take, also after a restart. */
+  /** The key for `Client.retry` and `Client.discard`, also after a restart. */
   readonly id: string;
-  /** Takes it back: as long as it waits it is never sent. */
+  /** Cancels it: if it is still waiting, it is never sent. */
   discard(): Promise<void>;
 }
 
@@ -82,8 +82,8 @@ export interface NewRoom {
   kind: "group" | "channel";
   title?: string;
   topic?: string;
-  /** Others to add at once, at most 40. */
+  /** Other initial members, at most 40. */
   memberIds?: readonly string[];
-  /** How much of the past a new member may read. Default: `all` in channels, `since_joined` in groups. */
+  /** How much of the history a new member may read. Default: `all` in channels, `since_joined` in groups. */
   history?: "all" | "since_joined";
 }

@@ -3,20 +3,20 @@ import { backoff } from "../random.js";
 import type { Session } from "../session/session.js";
 
 const PAGE = 200;
-/** Rooms of which something is not known are asked for after this long, together. */
+/** Delay after which rooms with unknown data are requested together. */
 const SOON_MS = 100;
-/** Between two such readings, whatever is received. */
+/** Minimum interval between two such requests. */
 const BETWEEN_MS = 5_000;
 
 interface Reader {
-  /** A page is about to be asked for: returns its order. */
+  /** Called before a page is requested: returns its order. */
   order(): number;
-  /** Heads of the rooms that one is a member of: read before the first page. */
+  /** Heads of the user's rooms: read before the first page. */
   heads(): ReadonlyMap<string, number>;
   entry(entry: InboxEntry, order: number): void;
-  /** It was not in the inbox, which was read since its head was this one. */
+  /** The room was not in the inbox, which was read after it had this head. */
   unlisted(roomId: string, headSeq: number): void;
-  /** Something is still not known that the inbox has. */
+  /** Whether data is still missing that the inbox has. */
   isStale(): boolean;
   done(): void;
   failed(error: unknown): void;
@@ -37,7 +37,7 @@ export class Inbox {
     [this.#session, this.#reader] = [session, reader];
   }
 
-  /** Reads it anew. What is asked for while it is being read is read once more after that. */
+  /** Reads it again. Calls during a read cause one more read after it. */
   refresh(): Promise<void> {
     this.#again = this.#reading !== undefined;
     this.#reading ??= this.#read()
@@ -58,7 +58,7 @@ export class Inbox {
     return this.#reading;
   }
 
-  /** Reads it soon if it is still needed then: however often this is called, now and then. */
+  /** Reads it soon if it is still needed then; rate-limited. */
   freshen(): void {
     if (this.#timer !== undefined || this.#reading) return;
     const wait = Math.max(SOON_MS, this.#readAt + BETWEEN_MS - performance.now());

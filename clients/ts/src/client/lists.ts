@@ -5,7 +5,7 @@ import { RoomKind } from "../gen/chat_pb.js";
 /** Unread messages over all rooms that are listed. */
 export interface Unread {
   readonly messages: number;
-  /** Rooms that have any. */
+  /** Rooms with unread messages. */
   readonly rooms: number;
 }
 
@@ -13,15 +13,15 @@ interface Entry {
   readonly room: Room;
   readonly info: RoomInfo;
   readonly list: "listed" | "hidden" | "none";
-  /** Time of its last message, or since when one is a member. */
+  /** Time of its last message, or of joining. */
   readonly at: number;
 }
 
-/** Above this many moves at once sorting anew is cheaper. */
+/** Above this many moves, sorting again is cheaper. */
 const MAX_MOVES = 8;
 const NOTHING_UNREAD: Unread = Object.freeze({ messages: 0, rooms: 0 });
 
-/** Lists over all rooms, in order. A change costs what it moves, whatever the number of rooms. */
+/** Ordered lists of all rooms. The cost of a change depends on the rooms it moves, not on their number. */
 export class RoomLists {
   readonly #entries = new Map<string, Entry>();
   readonly #dirty = new Set<Room>();
@@ -31,12 +31,12 @@ export class RoomLists {
   #infos: { listed?: readonly RoomInfo[]; hidden?: readonly RoomInfo[] } = {};
   #unread = NOTHING_UNREAD;
 
-  /** Something of a room changed. */
+  /** A room has changed. */
   touch(room: Room): void {
     this.#dirty.add(room);
   }
 
-  /** Rooms that one is a member of, the latest first; identical until one comes, goes or moves. */
+  /** The user's rooms, latest first; identical until one is added, removed or moved. */
   rooms(list: "listed" | "hidden"): readonly Room[] {
     this.#settle();
     return (this.#rooms[list] ??= Object.freeze(this.#sorted[list].map(({ room }) => room)));
@@ -110,7 +110,7 @@ function entryOf(room: Room, info: RoomInfo): Entry {
   return { room, info, list: !info.isMember ? "none" : info.isHidden ? "hidden" : "listed", at };
 }
 
-/** The latest first. */
+/** Latest first. */
 function byTime(a: Entry, b: Entry): number {
   return b.at - a.at || (a.info.id < b.info.id ? -1 : 1);
 }

@@ -4,7 +4,7 @@ import type { OperationName, RequestOf, ResponseOf } from "../session/operations
 import type { Input } from "../state/inputs.js";
 import type { State } from "../state/state.js";
 
-/** It is looked up again this often: its signals may be lost. */
+/** Interval of presence queries: signals may be lost. */
 const EVERY_MS = 60_000;
 const PAGE = 100;
 
@@ -17,7 +17,7 @@ interface Target {
   apply(input: Input): void;
 }
 
-/** Who is online, of those that are watched. */
+/** The presence of watched users. */
 export class Presence {
   readonly #session: Session;
   readonly #target: Target;
@@ -35,7 +35,7 @@ export class Presence {
     return this.#ask(userIds, (name, request) => this.#session.call(name, request));
   }
 
-  /** What may have been missed by signals, asked for on this connection only. */
+  /** Queries what signals may have missed, on this connection only. */
   lookUp(): Promise<void> {
     return this.#ask([...this.#target.confirmed.presence.keys()], (name, request) => this.#session.callNow(name, request));
   }

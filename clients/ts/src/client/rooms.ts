@@ -14,9 +14,9 @@ import { apply, emptyState, type State } from "../state/state.js";
 import type { ClientEvents } from "./api.js";
 import { RoomLists } from "./lists.js";
 
-/** Lists over all rooms are emitted no more often than this. */
+/** Minimum interval between emitted room lists. */
 const EMIT_EVERY_MS = 16;
-/** Rooms that nobody watches and that still keep their messages: those looked at last. */
+/** Number of unwatched rooms that keep their messages: the most recently viewed ones. */
 const KEPT_ROOMS = 16;
 
 /** What rooms need of their client. */
@@ -26,7 +26,7 @@ interface Ports {
   readonly emitter: Emitter<ClientEvents>;
   send(draft: Draft): Promise<{ readonly seq: number }>;
   refresh(): Promise<void>;
-  /** Something of a room is known by an estimate only. */
+  /** Some data of a room is only an estimate. */
   stale(): void;
   /** Values over all rooms may have changed. */
   listed(): void;
@@ -39,14 +39,14 @@ export class Rooms implements Owner {
   onchange: (roomId: string) => void = () => {};
   readonly #ports: Ports;
   readonly #rooms = new Map<string, Room>();
-  /** Rooms with loaded messages, the one looked at last at the end. */
+  /** Rooms with loaded messages, most recently viewed last. */
   readonly #looked = new Set<Room>();
   #confirmed = emptyState();
   #order = 0;
   #emitting: ReturnType<typeof setTimeout> | undefined;
   #emittedAt = Number.NEGATIVE_INFINITY;
   #emitted: readonly Room[] | undefined;
-  /** All rooms are known: before that, a list of them would be a part. */
+  /** Whether all rooms are known: before that, a list would be incomplete. */
   #isWhole = false;
 
   constructor(ports: Ports) {
@@ -85,19 +85,19 @@ export class Rooms implements Owner {
     return this.#rooms.values();
   }
 
-  /** Heads of the rooms that one is a member of. */
+  /** Heads of the user's rooms. */
   heads(): ReadonlyMap<string, number> {
     const heads = new Map<string, number>();
     for (const { id, head, membership } of this.#confirmed.rooms.values()) if (membership.value.isMember) heads.set(id, head.seq);
     return heads;
   }
 
-  /** Something is not known of a room that the inbox has. */
+  /** Whether data of a room is missing that the inbox has. */
   isStale(): boolean {
     return [...this.#confirmed.rooms.values()].some((room) => isKnown(room) && isStale(room));
   }
 
-  /** Takes an input into the state, and emits what it changed. */
+  /** Applies an input to the state, and emits the changes. */
   apply(input: Input): void {
     const before = this.#confirmed;
     const after = apply(before, input);
@@ -125,7 +125,7 @@ export class Rooms implements Owner {
     this.#emitLists();
   }
 
-  /** Forgets everything: it is another user's. */
+  /** Discards everything, because it belongs to another user. */
   reset(): void {
     const before = this.#confirmed;
     this.#confirmed = emptyState();
@@ -165,7 +165,7 @@ export class Rooms implements Owner {
     return this.#confirmed.rooms.get(roomId) ?? emptyRoom(roomId);
   }
 
-  /** What is confirmed of a room, as it is shown. */
+  /** The confirmed data of a room, in display form. */
   infoOf(roomId: string): RoomInfo {
     const state = this.stateOf(roomId);
     return infoOf(state, valuesOf(state));

@@ -24,10 +24,10 @@ interface Parts {
   readonly emitter: Emitter<ClientEvents>;
 }
 
-/** Takes what the session receives into the rooms, and what rooms need is asked for. */
+/** Applies what the session receives to the rooms, and requests what rooms need. */
 export class Sync {
   readonly inbox: Inbox;
-  /** What has come counts as delivered. */
+  /** Whether received events are acknowledged. */
   acknowledges = true;
   serverAheadMs = 0;
   readonly #parts: Parts;
@@ -69,7 +69,7 @@ export class Sync {
     rooms.apply({ type: "event", roomId, event });
     rooms.get(roomId)?.event(event);
     queue.observed(roomId, Number(event.seq));
-    // The head may be further, by what the inbox says.
+    // The head may be further ahead, according to the inbox.
     if (this.acknowledges) this.#received.handled(roomId, event.seq);
     emitter.emit("event", event);
   }
@@ -101,7 +101,7 @@ export class Sync {
       case "roomHidden": {
         const { roomId, hidden } = signal.value;
         rooms.apply({ type: "hidden", roomId, hidden, order: rooms.nextOrder() });
-        // Whether there was a message since, the inbox has.
+        // The inbox knows whether there was a message since.
         void this.inbox.refresh();
       }
     }
@@ -111,7 +111,7 @@ export class Sync {
     const { rooms } = this.#parts;
     const { roomId, userId } = receipt;
     if (userId !== rooms.userId) rooms.apply({ type: "receipts", roomId, receipts: [receiptOf(receipt)] });
-    // Another device of one's own.
+    // Another device of the same user.
     else if (receipt.readSeq > 0n) rooms.apply({ type: "read", roomId, mark: markOf(receipt) });
   }
 
@@ -122,7 +122,7 @@ export class Sync {
     void presence.lookUp().catch(() => {});
   }
 
-  /** What an answer says that no event does. */
+  /** Applies data of an answer that is in no event. */
   #carriedOut({ kind, roomId = "", payload }: Command, { case: operation, value }: Answer): void {
     const { rooms } = this.#parts;
     if (operation === "markRead" && value.read) {
@@ -135,7 +135,7 @@ export class Sync {
   }
 }
 
-/** One's own read mark, with the message count at it from servers that send that. */
+/** The user's read mark, with its message count if the server sends it. */
 function markOf({ readSeq, messageCount }: Receipt): ReadMark {
   return { seq: Number(readSeq), messageCount: messageCount === undefined ? undefined : Number(messageCount) };
 }

@@ -8,11 +8,11 @@ export interface MessageEdit {
   readonly roomId: string;
   readonly seq: number;
   readonly kind: "text" | "deleted" | "reactions";
-  /** Who did it. */
+  /** The acting user. */
   readonly userId: string;
 }
 
-/** Someone has received or read more of a room. */
+/** A member has received or read more of a room. */
 export interface ReadEvent {
   readonly roomId: string;
   readonly userId: string;
@@ -26,27 +26,27 @@ export interface TypingEvent {
   readonly isTyping: boolean;
 }
 
-/** Someone came, left, or has another role. */
+/** A member was added or removed, or has another role. */
 export interface MemberEvent {
   readonly roomId: string;
   readonly seq: number;
   readonly userId: string;
   readonly kind: "added" | "removed" | "role" | "banned" | "unbanned";
-  /** The role now, where it was given. */
+  /** The new role, if it was changed. */
   readonly role: Role | undefined;
-  /** Who did it. */
+  /** The acting user. */
   readonly byUserId: string;
 }
 
-/** What happens in rooms; a room and its client emit the same. */
+/** Events of rooms; a room and its client emit the same ones. */
 export interface RoomChanges {
-  /** A message was sent, by anyone. One's own are there before: see `Room.messages`. */
+  /** A message was sent, by any user. Own messages appear earlier in `Room.messages`. */
   message: ChatMessage;
   edited: MessageEdit;
   read: ReadEvent;
   typing: TypingEvent;
   member: MemberEvent;
-  /** Anything of the room but its messages changed: title, counts, unread, last message. */
+  /** Data of the room other than its messages changed: title, counts, unread, last message. */
   room: RoomInfo;
 }
 

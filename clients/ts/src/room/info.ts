@@ -7,29 +7,29 @@ import { unreadOf } from "../state/unread.js";
 import { countOf } from "../state/versioned.js";
 import type { ChatMessage } from "./message.js";
 
-/** A room apart from its messages. Never changes: a change makes a new one. */
+/** A room without its messages. Immutable: a change creates a new value. */
 export interface RoomInfo {
   readonly id: string;
   readonly kind: RoomKind;
   readonly title: string;
   readonly topic: string;
-  /** In a direct room: the other one; otherwise empty. */
+  /** In a direct room: the other user; otherwise empty. */
   readonly peerId: string;
   readonly memberCount: number;
-  /** One's own role. */
+  /** The user's own role. */
   readonly role: Role;
   readonly isMember: boolean;
-  /** One has hidden it, and there was no message since. */
+  /** Whether the user has hidden it, with no message since. */
   readonly isHidden: boolean;
-  /** Since when one is a member, as far as known; at least since when the room exists. */
+  /** When the user joined, as far as known; otherwise when the room was created. */
   readonly memberSince: Date;
   /** Seq of the last event. */
   readonly headSeq: number;
-  /** Messages sent in it so far. */
+  /** Messages sent so far. */
   readonly messageCount: number;
-  /** How far one has read, on any device. */
+  /** How far the user has read, on any device. */
   readonly readSeq: number;
-  /** Messages after that which are not deleted. */
+  /** Messages after that, except deleted ones. */
   readonly unreadCount: number;
   readonly lastMessage: ChatMessage | undefined;
 }
@@ -47,7 +47,7 @@ export interface RoomMember {
   readonly role: Role;
 }
 
-/** What commands on their way may change of a room. */
+/** The data of a room that pending commands may change. */
 export function valuesOf(state: RoomState): RoomValues {
   return {
     headSeq: state.head.seq,
@@ -87,7 +87,7 @@ export function membersOf({ byUser, listedSeq }: Members): readonly RoomMember[]
   return active.map(([userId, { role }]) => Object.freeze({ userId, role })).sort((a, b) => (a.userId < b.userId ? -1 : 1));
 }
 
-/** `before` if it is equal, so that what has not changed stays identical; otherwise `after`, frozen. */
+/** `before` if it is equal, so that unchanged values stay identical; otherwise `after`, frozen. */
 export function stableObject<T extends object>(before: T | undefined, after: T): T {
   if (before === undefined) return Object.freeze(after);
   const same = (Object.keys(after) as (keyof T)[]).every((key) => isSame(before[key], after[key]));

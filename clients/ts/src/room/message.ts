@@ -2,51 +2,51 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 import type { Event, Message } from "../gen/chat_pb.js";
 
-/** How far a message has come. */
+/** The state of a message. */
 export type MessageState =
-  /** On its way, or waiting for a connection. */
+  /** In flight, or waiting for a connection. */
   | "sending"
-  /** Refused for good: `error` says why. */
+  /** Rejected: `error` says why. */
   | "failed"
   /** Durable. */
   | "sent"
-  /** At least one other has received it. */
+  /** At least one other member has received it. */
   | "delivered"
-  /** At least one other has read it. */
+  /** At least one other member has read it. */
   | "read";
 
 /** A change to a message that the server has not confirmed. */
 export interface PendingChange {
-  /** Id of its command: what `Client.retry` and `Client.discard` take. */
+  /** Id of its command, for `Client.retry` and `Client.discard`. */
   readonly id: string;
   readonly kind: "edit" | "delete" | "react" | "unreact";
-  /** A pending change is shown already, a failed one is not. */
+  /** A pending change is already displayed, a failed one is not. */
   readonly state: "pending" | "failed";
-  /** Why it failed, for a developer to read. */
+  /** Why it failed, for developers. */
   readonly error: string | undefined;
-  /** Of an edit: the new text. */
+  /** For an edit: the new text. */
   readonly text: string | undefined;
 }
 
-/** A message as it is now. Never changes: a change makes a new one. */
+/** A message in its present form. Immutable: a change creates a new value. */
 export interface ChatMessage {
   /** Stays the same from the echo to the acknowledged message. */
   readonly key: string;
   readonly roomId: string;
-  /** Its place in the room; none before it is acknowledged. */
+  /** Its seq in the room; undefined until it is acknowledged. */
   readonly seq: number | undefined;
   readonly senderId: string;
   readonly text: string;
   readonly at: Date;
   readonly editedAt: Date | undefined;
   readonly deleted: boolean;
-  /** The message that it answers. */
+  /** The message that it replies to. */
   readonly replyToSeq: number | undefined;
   readonly reactions: readonly { readonly emoji: string; readonly userIds: readonly string[] }[];
-  /** How far it has come on its way into the room; `Room.stateOf` knows how far beyond. */
+  /** Whether it has reached the room; `Room.stateOf` includes delivery and reading. */
   readonly state: "sending" | "failed" | "sent";
   readonly error: string | undefined;
-  /** Changes on their way, in order; absent where there are none. */
+  /** Pending changes, in order; absent if there are none. */
   readonly pending?: readonly PendingChange[];
   /** @internal The event that last changed it. */
   readonly changedSeq: number;
@@ -71,7 +71,7 @@ export function messageOf(event: Event, message: Message): ChatMessage {
   };
 }
 
-/** Position of a seq among messages by rising seq; -1 where it is not. */
+/** Index of a seq among messages by ascending seq; -1 if absent. */
 export function positionOf(messages: readonly ChatMessage[], seq: number): number {
   let [low, high] = [0, messages.length - 1];
   while (low <= high) {
@@ -86,7 +86,7 @@ export function positionOf(messages: readonly ChatMessage[], seq: number): numbe
 
 type Reactions = ChatMessage["reactions"];
 
-/** Whether two reactions are one: variation selectors do not count, since keyboards differ in them. */
+/** Whether two reactions are equal: variation selectors are ignored, since keyboards differ in them. */
 export function isSameEmoji(a: string, b: string): boolean {
   return comparedEmoji(a) === comparedEmoji(b);
 }
@@ -98,7 +98,7 @@ export function comparedEmoji(emoji: string): string {
 export function withReaction(reactions: Reactions, emoji: string, userId: string): Reactions {
   const others = reactions.filter((reaction) => !isSameEmoji(reaction.emoji, emoji));
   const known = reactions.find((reaction) => isSameEmoji(reaction.emoji, emoji)) ?? { emoji, userIds: [] };
-  // In the order in which the server has them.
+  // In the server's order.
   const userIds = [...known.userIds.filter((id) => id !== userId), userId].sort();
   return [...others, { ...known, userIds }].sort((a, b) => (a.emoji < b.emoji ? -1 : 1));
 }

@@ -15,17 +15,17 @@ export interface Owner {
   /** Queues a change. Resolves once it is carried out. */
   submit(command: NewCommand): Promise<unknown>;
   refresh(): Promise<void>;
-  /** What is confirmed of a room. */
+  /** The confirmed state of a room. */
   stateOf(roomId: string): RoomState;
   apply(input: RoomInput): void;
   /** Of an observation that is newer than all before. */
   nextOrder(): number;
-  /** Lays commands that are on their way over what is confirmed. */
+  /** Applies pending commands to the confirmed state. */
   project(confirmed: Confirmed): Projection;
   happened<Name extends keyof RoomChanges>(name: Name, change: RoomChanges[Name]): void;
   hasListeners(name: keyof RoomChanges): boolean;
-  /** Something of it changed; it says so itself at the end of the task. */
+  /** The room has changed; it notifies its listeners at the end of the task. */
   touched(roomId: string): void;
-  /** Its messages are looked at: of rooms that nobody watches, those looked at last keep theirs. */
+  /** Its messages are viewed: among unwatched rooms, the most recently viewed ones keep theirs. */
   looked(roomId: string): void;
 }

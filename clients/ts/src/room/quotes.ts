@@ -2,17 +2,17 @@ import type { Event } from "../gen/chat_pb.js";
 import { changed, type MessageChange, type MessageChanges, messageWith, withForm } from "../state/changes.js";
 import { type ChatMessage, messageOf } from "./message.js";
 
-/** Messages that are kept; the one that was read first goes first. */
+/** Maximum number of messages; the oldest read is evicted first. */
 const MAX_KEPT = 200;
 
-/** Single messages outside of what is loaded: those that others answer. */
+/** Single messages outside the loaded window, such as those that others reply to. */
 export class Quotes {
   readonly #fetch: (seq: number) => Promise<Event | undefined>;
   readonly #changesOf: (seq: number) => MessageChanges | undefined;
   readonly #changed: () => void;
-  /** Undefined for those that are being read, or cannot be. */
+  /** Undefined while being read, or if unreadable. */
   #messages = new Map<number, ChatMessage | undefined>();
-  /** Those that may have been changed by what was not received: they are read again. */
+  /** Messages that missed events may have changed: they are read again. */
   readonly #outdated = new Set<number>();
 
   constructor(
@@ -56,7 +56,7 @@ export class Quotes {
       messages.set(seq, held ? withForm(held, form) : messageWith(form, this.#changesOf(seq)));
       this.#changed();
     } catch {
-      // Gone, or from before one came: it is not to be had.
+      // No longer available, or from before the user joined.
     }
   }
 }

@@ -6,7 +6,7 @@ import type { Source } from "./source.js";
 
 const PAGE = 200;
 
-/** What is read of a room by calls; it is taken into the state as of the epoch that it was asked for in. */
+/** Reads a room with calls; answers are applied as of the epoch of the request. */
 export class RoomReads implements Source {
   readonly #client: Owner;
   readonly #roomId: string;
@@ -45,7 +45,7 @@ export class RoomReads implements Source {
     this.#client.apply({ type: "members", roomId, members, seq: head.seq, epoch: streamEpoch });
   }
 
-  /** How far the others are. */
+  /** How far other members have read. */
   async receipts(): Promise<void> {
     const roomId = this.#roomId;
     try {
@@ -57,7 +57,7 @@ export class RoomReads implements Source {
         pageToken = page.nextPageToken;
       } while (pageToken);
     } catch {
-      // Not a member any more, or closed: there is nobody to ask for.
+      // No longer a member, or closed.
     }
   }
 

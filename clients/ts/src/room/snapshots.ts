@@ -12,13 +12,13 @@ export interface RoomSlices {
   /** {@link Room.members}. */
   members: readonly RoomMember[];
   receipts: readonly RoomReceipt[];
-  /** Ids of those who type, oneself left out. */
+  /** Ids of other users who are typing. */
   typing: readonly string[];
 }
 
 const SLICES: readonly (keyof RoomSlices)[] = ["info", "messages", "members", "receipts", "typing"];
 
-/** The values of a room, each made when it is read and kept until something of it changes. */
+/** The values of a room, each computed on first read and kept until it changes. */
 export class Snapshots extends Slices<RoomSlices> {
   readonly #state: () => RoomState;
   readonly #project: () => Projection;
@@ -29,13 +29,13 @@ export class Snapshots extends Slices<RoomSlices> {
     receipts: undefined,
     typing: undefined,
   };
-  /** What receipts and members were made of. */
+  /** The sources of receipts and members. */
   readonly #sources = new Map<keyof RoomSlices, unknown>();
   #projection: Projection | undefined;
   /** Slices that have to be read again. */
   readonly #dirty = new Set<keyof RoomSlices>();
 
-  /** `project` lays commands that are on their way over what is confirmed. */
+  /** `project` applies pending commands to the confirmed state. */
   constructor(state: () => RoomState, project: () => Projection) {
     super((name) => this.read(name));
     [this.#state, this.#project] = [state, project];
@@ -48,13 +48,13 @@ export class Snapshots extends Slices<RoomSlices> {
     return (this.#values[slice] = this.#readers[slice](held));
   }
 
-  /** Something changed. */
+  /** Marks all slices for recomputation. */
   touch(): void {
     this.#projection = undefined;
     for (const slice of SLICES) this.#dirty.add(slice);
   }
 
-  /** The value of each slice; `held` where nothing of it changed. */
+  /** Computes each slice; returns `held` if it has not changed. */
   readonly #readers: { [Name in keyof RoomSlices]: (held: RoomSlices[Name] | undefined) => RoomSlices[Name] } = {
     info: (held) => stableObject(held, infoOf(this.#state(), this.#projected().values)),
     messages: (held) => stableList(held, this.#projected().messages),
@@ -63,7 +63,7 @@ export class Snapshots extends Slices<RoomSlices> {
     members: (held) => this.#derived("members", held, this.#state().members, membersOf),
   };
 
-  /** Made anew only of another source. */
+  /** Recomputed only if its source has changed. */
   #derived<Source, Value>(name: keyof RoomSlices, held: Value | undefined, source: Source, make: (source: Source) => Value): Value {
     if (held !== undefined && this.#sources.get(name) === source) return held;
     this.#sources.set(name, source);

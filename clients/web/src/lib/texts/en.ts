@@ -6,12 +6,12 @@ const { number, plural, list } = grammar("en");
 
 const members = (count: number) => plural(count, { one: "# member", other: "# members" });
 
-/** Everything that the app says, in English. Names and titles come in as they are to be shown. */
+/** All texts of the app, in English. Names and titles are passed in display form. */
 export const en = {
   app: {
     name: "Parlance",
     titleWithUnread: (count: number) => `(${count > 999 ? "999+" : number(count)}) Parlance`,
-    signedOut: "You were signed out: the token is not valid any more.",
+    signedOut: "You were signed out: the token is no longer valid.",
     problem: (what: string, why: string) => `${what}: ${why}`,
     /** The room in which everyone meets in local mode. */
     lobby: "Lobby",
@@ -25,12 +25,12 @@ export const en = {
     signIn: "Sign in",
     withToken: "Sign in with a token",
     withName: "Sign in with a name",
-    secondTab: "To try it alone, open a second tab: it is a second person.",
-    tokenWanted: "This server needs a token: your team's sign-in page has one for you.",
+    secondTab: "To try it on your own, open a second tab: it acts as a second person.",
+    tokenWanted: "This server requires a token: get one from your team's sign-in page.",
     asking: "Connecting to the server…",
-    nameMissing: "Please type a name.",
-    nameOfLobby: "That is the name of the lobby. Please take another one.",
-    noToken: "That is not a token: one has three parts with a dot between them.",
+    nameMissing: "Please enter a name.",
+    nameOfLobby: "That is the name of the lobby. Please choose another one.",
+    noToken: "That is not a token: a token has three parts separated by dots.",
     unreachable: "The server cannot be reached.",
     answered: (status: number) => `the server answered ${status}`,
   },
@@ -45,9 +45,9 @@ export const en = {
     retryingIn: (seconds: number) => `Offline, trying again in ${number(seconds)} s`,
     closed: (why: string) => `Closed: ${why}`,
     signedOut: "signed out",
-    offlineBanner: "No connection. What you write is sent when it is back.",
-    /** The browser keeps nothing over a reload. */
-    offlineBannerOfPage: "No connection. What you write is sent when it is back, if this page stays open.",
+    offlineBanner: "No connection. Your messages are sent when it is back.",
+    /** If the browser keeps nothing across a reload. */
+    offlineBannerOfPage: "No connection. Your messages are sent when it is back, if this page stays open.",
     closedBanner: "The connection is closed. Reload the page.",
   },
 
@@ -58,7 +58,7 @@ export const en = {
     membersAndTopic: (count: number, topic: string) => `${members(count)} · ${topic}`,
     you: (name: string) => `${name} (you)`,
     names: list,
-    /** Of several people with one name, each has the id too. */
+    /** Several people with the same name are shown with their ids. */
     nameAndId: (name: string, userId: string) => (userId ? `${name} (${userId})` : name),
     admin: "Admin",
     owner: "Owner",
@@ -67,11 +67,11 @@ export const en = {
   },
 
   place: {
-    choose: "Choose a conversation, or begin one.",
+    choose: "Choose a conversation or start a new one.",
     connecting: "Connecting…",
     untitled: "Untitled",
     unknownPeer: "…",
-    notYours: "There is no such conversation, or it is not yours to see.",
+    notYours: "This conversation does not exist, or you do not have access to it.",
     toConversations: "To your conversations",
     channelWith: (count: number) => `Channel with ${members(count)}`,
     join: "Join",
@@ -113,14 +113,14 @@ export const en = {
     replyingTo: "Replying to",
     earlier: "an earlier message",
     saving: "Saving…",
-    /** A change that was refused; the reason follows. */
+    /** A rejected change; the reason follows. */
     notChanged: {
       edit: (why: string) => `Change not saved: ${why}`,
       delete: (why: string) => `Not deleted: ${why}`,
       react: (why: string) => `Reaction not saved: ${why}`,
       unreact: (why: string) => `Reaction not removed: ${why}`,
     } satisfies Record<PendingChange["kind"], (why: string) => string>,
-    /** One that was made in a conversation which is not open. */
+    /** A rejected change in a conversation that is not open. */
     notSentIn: (title: string, why: string) => `Not sent in ${title}: ${why}`,
     reaction: (emoji: string, count: number, names: string) => `${emoji} ${number(count)}, ${names}`,
     states: {
@@ -148,7 +148,7 @@ export const en = {
       `${actor} made ${list(names)} ${names.length === 1 ? "a member" : "members"} again`,
     banned: (actor: string, names: readonly string[]) => `${actor} banned ${list(names)}`,
     unbanned: (actor: string, names: readonly string[]) => `${actor} lifted the ban of ${list(names)}`,
-    /** Instead of names, where they are many. */
+    /** Replaces names if there are too many. */
     others: (count: number) => plural(count, { one: "# other", other: "# others" }),
     more: (count: number) => plural(count, { one: "# more change", other: "# more changes" }),
   },
@@ -171,7 +171,7 @@ export const en = {
     search: "Search emoji",
     often: "often used",
     found: "found",
-    none: "No emoji of that name.",
+    none: "No emoji with that name.",
     loading: "Loading…",
     failed: "The emoji could not be loaded.",
     tryAgain: "Try again",
@@ -200,7 +200,7 @@ export const en = {
     askLeave: (title: string) => `Leave ${title}?`,
     askLeaveForGood: (title: string) => `Leave ${title}? You can come back only if someone adds you.`,
     leaveAsOwner: (title: string) => `Leave ${title}`,
-    aboutLeaveAsOwner: "You are the owner. Who is to be the owner after you?",
+    aboutLeaveAsOwner: "You are the owner. Who should be the new owner?",
     newOwner: "New owner",
     anyOwner: "The longest-standing admin, or else member",
   },
@@ -208,7 +208,7 @@ export const en = {
   account: {
     label: "Account and settings",
     notifications: "Notifications",
-    notAllowed: "The browser does not allow notifications for this page: its settings can change that.",
+    notAllowed: "Your browser blocks notifications for this page. You can allow them in its settings.",
     appearance: "Appearance",
     themes: { system: "Match system", light: "Light", dark: "Dark" },
     shortcuts: "Keyboard shortcuts",
@@ -222,7 +222,7 @@ export const en = {
     find: "Find",
     findKeys: "Ctrl K",
     findKeysOfMac: "⌘K",
-    empty: "No conversations yet. Begin one with the pen above.",
+    empty: "No conversations yet. Start one with the pen icon above.",
     channel: "Channel",
     /** On a badge. */
     count: (count: number) => (count > 999 ? "999+" : number(count)),
@@ -241,7 +241,7 @@ export const en = {
   switcher: {
     label: "Find a conversation or a person",
     found: "Found",
-    none: "No conversation or person of that name. Messages are not searched.",
+    none: "No conversation or person with that name. Messages are not searched.",
   },
 
   dialogs: {
@@ -257,13 +257,13 @@ export const en = {
     direct: "Direct message",
     directAbout: "With one person.",
     group: "Group",
-    groupAbout: "For those who are invited.",
+    groupAbout: "By invitation.",
     channel: "Channel",
-    channelAbout: "Open: whoever has the link may join.",
+    channelAbout: "Open: anyone with the link can join.",
     create: "Create",
     people: "People",
     nameOrId: "Name or id",
-    nobody: (userId: string) => `There is nobody with the id ${userId}.`,
+    nobody: (userId: string) => `There is no user with the id ${userId}.`,
     addById: (userId: string) => `Add ${userId} by id`,
     openById: (userId: string) => `Write to ${userId} by id`,
   },
@@ -275,16 +275,16 @@ export const en = {
     ["Enter", "Send"],
     ["Shift Enter", "New line"],
     ["@  :", "Mention someone; an emoji by its name"],
-    ["↑", "In an empty message: change your last one"],
-    ["Shift ↑", "In an empty message: to the messages"],
-    ["↑  ↓  Home  End", "From message to message"],
+    ["↑", "In an empty message: edit your last one"],
+    ["Shift ↑", "In an empty message: move to the message list"],
+    ["↑  ↓  Home  End", "Move between messages"],
     ["R  E  Del  +", "On a message: reply, edit, delete, react"],
-    ["Enter", "On a message: everything that can be done with it"],
+    ["Enter", "On a message: show all actions"],
     ["Esc", "Back to writing; cancel"],
     ["?", "This list"],
   ] satisfies readonly (readonly [string, string])[],
 
-  /** What could not be done; the reason follows. */
+  /** A failed action; the reason follows. */
   failures: {
     change: "Could not change it",
     load: "Could not load",
@@ -296,11 +296,11 @@ export const en = {
     hide: "Could not hide it",
     join: "Could not join",
     copy: "Could not copy",
-    copyNeedsHttps: "the browser allows it on https pages only",
+    copyNeedsHttps: "the browser only allows it on https pages",
     create: "Could not create it",
     add: "Could not add them",
     lobby: "The lobby is closed",
-    handOver: "Could not hand it over",
+    handOver: "Could not transfer ownership",
   },
 
   ui: {
