@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parlance_core::{Command, Creation, Outcome, RoomId, UserId};
@@ -44,6 +45,22 @@ impl Rooms {
     pub async fn submit_to(&self, other: UserId, command: Command) -> Result<Outcome, Error> {
         let room = RoomId::direct(&command.actor, &other);
         self.decide(&room, command, Some(other)).await
+    }
+
+    /// Carries out a command without a task for the room, for callers that live for one call, such as functions
+    /// behind a gateway. The conditional append decides between concurrent writers, as it does between nodes.
+    /// Commands of one caller are ordered only if the caller awaits each. The future must run to completion: what
+    /// it has appended is published after that.
+    ///
+    /// # Errors
+    /// Why it was not carried out.
+    pub async fn submit_once(&self, room: &RoomId, command: Command) -> Result<Outcome, Error> {
+        self.check_departure()?;
+        let (reply, answer) = oneshot::channel();
+        // Not forwarded: the home would answer to a mailbox, and there is none.
+        let pending = PendingCommand { command, direct_with: None, decided: Decided::Here, reply };
+        Actor::new(room.clone(), self.shared.clone()).serve(VecDeque::from([pending])).await;
+        answer.await.unwrap_or(Err(Error::Draining))
     }
 
     async fn decide(

@@ -8,6 +8,7 @@ mod heartbeat;
 mod hub;
 mod inbound;
 mod marks;
+mod once;
 mod online;
 mod outage;
 mod past;

@@ -14,7 +14,7 @@ use crate::messages::PendingCommand;
 
 impl Actor {
     /// Serves waiting commands in as few appends as possible.
-    pub(super) async fn serve(&mut self, mut commands: VecDeque<PendingCommand>) {
+    pub(crate) async fn serve(&mut self, mut commands: VecDeque<PendingCommand>) {
         let mut races = 0;
         self.failed_alone = 0;
         while !commands.is_empty() {
