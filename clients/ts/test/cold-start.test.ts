@@ -1,9 +1,9 @@
 import { describe, expect, test, vi } from "vitest";
 
-import { Client, MemoryStorage } from "../src/index.js";
+import { Client, type IndexedDbStorage, MemoryStorage } from "../src/index.js";
 import { clients, damage, FakeServer, firstVisit, nowhere, open, rows, settle, started, stored, texts, until } from "./last-state.js";
 import type { Change } from "../src/storage/store.js";
-import { altered, STORAGES } from "./storages.js";
+import { altered, never, STORAGES } from "./storages.js";
 
 describe.each(Object.entries(STORAGES))("with a storage in %s", (_, make) => {
   test("a client that reaches no server shows its last state, and says that it is not connected", async () => {
@@ -188,6 +188,30 @@ test("signing out erases from a storage that had failed before, too", async () =
   await settle(1_000);
   await signedOut;
   expect(await stored(kept)).toEqual({ rooms: [], messages: [], cursors: [], meta: [] });
+});
+
+test.each([{ keepUnsent: false }, { keepUnsent: true }])("what a storage that hangs keeps after signing out is erased before it is used again: %o", async (options) => {
+  const items = new Map<string, string>();
+  const getItem = (key: string) => items.get(key) ?? null;
+  vi.stubGlobal("localStorage", { getItem, setItem: (key: string, value: string) => items.set(key, value), removeItem: (key: string) => items.delete(key) });
+  const [server, kept] = [new FakeServer(), (await STORAGES["IndexedDB"]!()) as IndexedDbStorage];
+  await firstVisit(server, kept);
+  let hangs = false;
+  const storage = altered((store) => ({ readAll: (collection) => (hangs ? never() : store.readAll(collection)) }), kept);
+  const client = open(storage, server.transport);
+  await until(() => expect(rows(client)).not.toHaveLength(0));
+  server.transport.last.onsend = () => {};
+  client.send({ roomId: "r", text: "unsent" }).catch(() => {});
+  await settle(100);
+  hangs = true;
+  const signedOut = client.signOut(options);
+  await settle(2_000);
+  await signedOut;
+  const store = await kept.open();
+  expect(await store.readAll("commands")).toHaveLength(options.keepUnsent ? 1 : 0);
+  for (const collection of ["rooms", "messages", "cursors", "meta"] as const) expect(await store.readAll(collection)).toEqual([]);
+  expect([...items]).toEqual([]);
+  vi.unstubAllGlobals();
 });
 
 test("a bot that reads events by its own cursors is not moved by what is stored", async () => {

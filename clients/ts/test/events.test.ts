@@ -59,6 +59,8 @@ function read(options: EventsOptions = {}) {
 }
 
 async function online(): Promise<FakeConnection> {
+  // The start waits for the reader.
+  await vi.dynamicImportSettled();
   await seconds(0);
   const connection = transport.last;
   answerRoutine(connection);

@@ -4,6 +4,7 @@ import { type Command, MemoryStorage, PreconditionError, type Storage, Transport
 import { CommandQueue } from "../src/queue/queue.js";
 import { Session } from "../src/session/session.js";
 import { FakeTransport } from "./fake.js";
+import { altered } from "./storages.js";
 
 const ends: (() => void)[] = [];
 beforeEach(() => {
@@ -102,6 +103,37 @@ describe("a message that waits while its room is restored", () => {
     expect(sends(later)).toMatchObject([{ text: "hello", afterSeq: 40n }]);
   });
 
+  test("waits for a storage that cannot note that it goes out: after another restart it would go out behind itself", async () => {
+    const kept = new MemoryStorage();
+    const [before, transport] = [open(kept, new FakeTransport()), new FakeTransport()];
+    before.queue.submit(send("hello"));
+    await settle();
+    await before.close();
+    let isFailing = false;
+    const storage = altered((store) => ({ update: (...args) => (isFailing ? Promise.reject(new Error("disk error")) : store.update(...args)) }), kept);
+    open(storage, transport);
+    await settle();
+    isFailing = true;
+    await reconnect(transport, { epoch: 2n, head: 40n });
+    await settle(11_000);
+    expect(sends(transport)).toEqual([]);
+    isFailing = false;
+    await settle(11_000);
+    expect(sends(transport)).toMatchObject([{ text: "hello", afterSeq: 40n }]);
+    expect(await (await kept.open()).readAll("commands")).toMatchObject([{ epoch: 2, afterSeq: 40 }]);
+  });
+
+  test("goes out where nothing can be stored, and so nothing is left for a restart", async () => {
+    const transport = new FakeTransport();
+    const { queue } = open({ open: () => Promise.reject(new Error("denied")) }, transport);
+    await connect(transport);
+    await settle(3_000);
+    queue.submit(send("hello"));
+    await settle();
+    await reconnect(transport, { epoch: 2n, head: 40n });
+    expect(sends(transport)).toMatchObject([{ text: "hello", afterSeq: 40n }]);
+  });
+
   test("goes out without the message that it answers", async () => {
     const transport = new FakeTransport();
     transport.refusal = new TransportError("no network");
@@ -149,7 +181,7 @@ describe("a change that names a message of a room that is restored", () => {
       expect(failed).toMatchObject([{ id, error: { reason: "room_restored" } }]);
       // Nothing of it is shown at the message that is there now.
       expect(queue.commands).toEqual([]);
-      await settle(60_000);
+      await settle(11_000);
       expect(transport.last.sent.map(({ operation }) => operation.case).filter((name) => name !== "getPresence")).toEqual([]);
       expect(await commandsIn(storage)).toEqual([]);
     }

@@ -33,6 +33,7 @@ export function altered(change: (store: Store) => Partial<Store>, storage: Stora
       const store = await storage.open();
       return { ...store, ...change(store) };
     },
+    eraseLater: (collections) => storage.eraseLater?.(collections),
   };
 }
 

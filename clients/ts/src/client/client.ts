@@ -14,7 +14,7 @@ import { MemoryStorage } from "../storage/memory.js";
 import type { StorageState } from "../storage/steady.js";
 import { WebSocketTransport } from "../transport/websocket.js";
 import type { ClientEvents, ClientOptions, ClientSlices, NewRoom, Sending, Sent } from "./api.js";
-import { eventsOf, type EventsOptions, RoomEvents, type RoomItem } from "./events.js";
+import { type EventsOptions, type RoomEvents, roomEvents, type RoomItem } from "./events.js";
 import type { Unread } from "./lists.js";
 import { Presence } from "./presence.js";
 import { Rooms } from "./rooms.js";
@@ -105,7 +105,7 @@ export class Client extends Emitter<ClientEvents> {
    * }
    */
   events(options: EventsOptions = {}): RoomEvents {
-    const events = new RoomEvents(this.#session, () => void this.start(), options);
+    const events = roomEvents(this.#session, this.#startup, options);
     this.#sync.acknowledges = false;
     void this.#cache?.then((cache) => cache.close());
     this.#cache = undefined;
@@ -116,8 +116,9 @@ export class Client extends Emitter<ClientEvents> {
    * What a gap stands for, page by page: events, and gaps where parts of it cannot be had. Nothing for a gap without an
    * end, or with another reason than `TOO_LONG` and `ACKNOWLEDGED_ELSEWHERE`.
    */
-  eventsOf(gap: Gap, signal?: AbortSignal): AsyncGenerator<RoomItem, void> {
-    return eventsOf(this.#session, gap, signal);
+  async *eventsOf(gap: Gap, signal?: AbortSignal): AsyncGenerator<RoomItem, void> {
+    const { eventsOf } = await import("./reader.js");
+    yield* eventsOf(this.#session, gap, signal);
   }
 
   /** Ends the connection for good, and never throws. The last state and what is on its way stay in the storage. */

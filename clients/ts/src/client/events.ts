@@ -1,13 +1,7 @@
-import { create } from "@bufbuild/protobuf";
-
-import { ParlanceError } from "../errors.js";
-import { type Cursor, CursorSchema, type Event, type Gap, GapReason, GapSchema } from "../gen/chat_pb.js";
+import { ConfigurationError, ParlanceError } from "../errors.js";
+import type { Event, Gap } from "../gen/chat_pb.js";
 import type { Session } from "../session/session.js";
-import { Acknowledger } from "./acknowledger.js";
-
-/** Items that wait in memory for a handler that is slower than the rooms. */
-const MAX_WAITING = 10_000;
-const PAGE = 200;
+import type { Startup } from "./startup.js";
 
 /** Up to where a room was handled. Plain JSON: keep it as it is. */
 export interface RoomCursor {
@@ -27,8 +21,6 @@ export type RoomItem = (
   cursor: RoomCursor | undefined;
 };
 
-type GapItem = RoomItem & { kind: "gap" };
-
 /** How to read everything that happens. */
 export interface EventsOptions {
   /** Where each room goes on, as an earlier reader left it. Rooms that are not named go on behind what was acknowledged. */
@@ -45,150 +37,34 @@ export interface EventsOptions {
  * Everything that happens in the rooms of a client, in order for each room and at least once: an item counts as handled
  * when the next one is asked for. What a loop is left at, by `break` or an error, is not handled.
  */
-export class RoomEvents implements AsyncIterable<RoomItem> {
-  readonly #session: Session;
-  readonly #start: () => void;
-  readonly #signal: AbortSignal | undefined;
-  readonly #maxWaiting: number;
-  readonly #acknowledger: Acknowledger | undefined;
-  readonly #waiting: RoomItem[] = [];
-  /** The gap at the end of what waits of a room, which further events make longer. */
-  readonly #overflow = new Map<string, GapItem>();
-  readonly #cursors = new Map<string, RoomCursor>();
-  readonly #offs: (() => void)[];
-  #wake = () => {};
-  #isRead = false;
-
-  /** `start` starts the client. */
-  constructor(session: Session, start: () => void, options: EventsOptions) {
-    const { cursors = [], acknowledge = true, signal, maxWaiting = MAX_WAITING } = options;
-    if (session.state.status !== "idle") throw new ParlanceError("events are read from before the start of a client: what happened since would be skipped");
-    this.#session = session;
-    this.#start = start;
-    this.#signal = signal;
-    this.#maxWaiting = maxWaiting;
-    this.#acknowledger = acknowledge ? new Acknowledger(session) : undefined;
-    for (const cursor of cursors) this.#cursors.set(cursor.roomId, cursor);
-    session.resumeFrom([...this.#cursors.values()].map(fromRoomCursor));
-    this.#offs = [
-      session.on("event", (event) => this.#add({ kind: "event", event, cursor: this.#cursorAt(event.roomId, event.seq) })),
-      session.on("gap", (gap) => this.#add({ kind: "gap", gap, cursor: this.#cursorAfter(gap) })),
-      session.on("state", () => this.#wake()),
-    ];
-    signal?.addEventListener("abort", this.#aborted);
-  }
-
+export interface RoomEvents extends AsyncIterable<RoomItem> {
   /** Where each room goes on, by what was handled so far: what {@link EventsOptions.cursors} takes. */
-  get cursors(): readonly RoomCursor[] {
-    return [...this.#cursors.values()];
-  }
-
+  readonly cursors: readonly RoomCursor[];
   /**
    * Starts the client unless it is started. Ends when the client is closed or the signal aborted; throws what the client
    * was closed for.
    */
-  async *[Symbol.asyncIterator](): AsyncGenerator<RoomItem, void> {
-    if (this.#isRead) throw new ParlanceError("events are read once: another reader would not get what this one has got");
-    this.#isRead = true;
-    this.#start();
-    try {
-      for (;;) {
-        const item = await this.#next();
-        if (!item) return;
-        yield item;
-        if (item.cursor) {
-          this.#cursors.set(item.cursor.roomId, item.cursor);
-          if (item.kind === "event" || item.gap.toSeq !== 0n) this.#acknowledger?.handled(item.cursor.roomId, BigInt(item.cursor.seq));
-        }
-      }
-    } finally {
-      this.#end();
-    }
-  }
-
-  async #next(): Promise<RoomItem | undefined> {
-    for (;;) {
-      if (this.#signal?.aborted) return undefined;
-      const item = this.#waiting.shift();
-      if (item) {
-        if (item.kind === "gap" && this.#overflow.get(item.gap.roomId) === item) this.#overflow.delete(item.gap.roomId);
-        return item;
-      }
-      const { state } = this.#session;
-      if (state.status === "closed") {
-        if (state.error) throw state.error;
-        return undefined;
-      }
-      await new Promise<void>((resolve) => (this.#wake = resolve));
-    }
-  }
-
-  #add(item: RoomItem): void {
-    if (item.kind === "gap") this.#overflow.delete(item.gap.roomId);
-    const isFull = item.kind === "event" && this.#waiting.length >= this.#maxWaiting;
-    if (isFull) this.#skip(item.event, item.cursor);
-    else {
-      if (item.kind === "event") this.#overflow.delete(item.event.roomId);
-      this.#waiting.push(item);
-    }
-    this.#wake();
-  }
-
-  /** Makes the event part of a gap. */
-  #skip({ roomId, seq }: Event, cursor: RoomCursor | undefined): void {
-    const last = this.#overflow.get(roomId);
-    if (last) {
-      last.gap.toSeq = seq;
-      last.cursor = cursor;
-      return;
-    }
-    const gap = create(GapSchema, { roomId, fromSeq: seq, toSeq: seq, reason: GapReason.TOO_LONG, epoch: this.#session.epoch(roomId) });
-    const item: GapItem = { kind: "gap", gap, cursor };
-    this.#overflow.set(roomId, item);
-    this.#waiting.push(item);
-  }
-
-  #cursorAt(roomId: string, seq: bigint): RoomCursor {
-    return { roomId, seq: Number(seq), epoch: String(this.#session.epoch(roomId)) };
-  }
-
-  /** A gap without an end moves nothing. */
-  #cursorAfter({ roomId, toSeq }: Gap): RoomCursor | undefined {
-    const seq = toSeq || this.#session.cursor(roomId);
-    return seq === undefined ? undefined : this.#cursorAt(roomId, seq);
-  }
-
-  readonly #aborted = () => this.#wake();
-
-  #end(): void {
-    for (const off of this.#offs) off();
-    this.#signal?.removeEventListener("abort", this.#aborted);
-    this.#waiting.length = 0;
-    this.#acknowledger?.flush();
-  }
+  [Symbol.asyncIterator](): AsyncGenerator<RoomItem, void>;
 }
 
-/**
- * What a gap stands for, page by page: events, and gaps where parts of it cannot be had. Nothing for a gap without an end,
- * or with another reason than `TOO_LONG` and `ACKNOWLEDGED_ELSEWHERE`.
- */
-export async function* eventsOf(session: Session, gap: Gap, signal?: AbortSignal): AsyncGenerator<RoomItem, void> {
-  const isReadable = gap.reason === GapReason.TOO_LONG || gap.reason === GapReason.ACKNOWLEDGED_ELSEWHERE;
-  if (!isReadable || gap.toSeq === 0n) return;
-  const { roomId, toSeq } = gap;
-  const cursorAt = (seq: bigint): RoomCursor => ({ roomId, seq: Number(seq), epoch: String(gap.epoch || session.epoch(roomId)) });
-  let fromSeq = gap.fromSeq;
-  do {
-    const page = await session.call("listEvents", { roomId, fromSeq, toSeq, pageSize: PAGE }, signal);
-    const items: [bigint, RoomItem][] = [
-      ...page.events.map((event): [bigint, RoomItem] => [event.seq, { kind: "event", event, cursor: cursorAt(event.seq) }]),
-      ...page.gaps.map((gap): [bigint, RoomItem] => [gap.fromSeq, { kind: "gap", gap, cursor: cursorAt(gap.toSeq || toSeq) }]),
-    ];
-    for (const [, item] of items.sort(([a], [b]) => (a < b ? -1 : 1))) yield item;
-    fromSeq = page.nextFromSeq;
-  } while (fromSeq !== 0n && fromSeq <= toSeq);
-}
-
-function fromRoomCursor({ roomId, seq, epoch }: RoomCursor): Cursor {
-  return create(CursorSchema, { roomId, seq: BigInt(seq), epoch: BigInt(epoch) });
+/** Reads a session from its start. The reader is loaded here, for few pages have one; the start waits for it. */
+export function roomEvents(session: Session, startup: Startup, options: EventsOptions): RoomEvents {
+  if (session.state.status !== "idle" || startup.isBegun) throw new ParlanceError("events are read from before the start of a client: what happened since would be skipped");
+  const from = [...(options.cursors ?? [])];
+  let current: { readonly cursors: readonly RoomCursor[] } = { cursors: from };
+  let isRead = false;
+  const loaded = import("./reader.js").then(({ Reader }) => (current = new Reader(session, { ...options, cursors: from })));
+  loaded.catch((cause) => session.close(new ConfigurationError("the reader of events cannot be loaded", { cause })));
+  startup.needed = loaded;
+  return {
+    get cursors() {
+      return current.cursors;
+    },
+    async *[Symbol.asyncIterator]() {
+      if (isRead) throw new ParlanceError("events are read once: another reader would not get what this one has got");
+      isRead = true;
+      void startup.start({});
+      yield* (await loaded).read();
+    },
+  };
 }

@@ -16,7 +16,9 @@ const PREPARE_MS = 1_000;
 export class Startup {
   readonly #session: Session;
   readonly #prepare: () => Promise<void> | undefined;
-  #preparing: Promise<void> | undefined;
+  #isBegun = false;
+  /** Waited for before the session starts, however long it takes. */
+  needed: Promise<unknown> | undefined;
   readonly #done: Promise<void>;
   #resolve = () => {};
   #reject: (error: unknown) => void = () => {};
@@ -60,13 +62,19 @@ export class Startup {
     return this.#done;
   }
 
+  /** Somebody has asked for the start. */
+  get isBegun(): boolean {
+    return this.#isBegun;
+  }
+
   #begin(): void {
-    if (this.#preparing) return;
+    if (this.#isBegun) return;
+    this.#isBegun = true;
     const start = () => this.#session.start();
-    this.#preparing = this.#prepare();
-    if (!this.#preparing) return start();
-    const cancel = this.#session.clock.after(PREPARE_MS, start);
-    this.#preparing.then(start, start).finally(cancel);
+    const preparing = this.needed ?? this.#prepare();
+    if (!preparing) return start();
+    const cancel = this.needed ? () => {} : this.#session.clock.after(PREPARE_MS, start);
+    preparing.then(start, start).finally(cancel);
   }
 
   #giveUp(reason: unknown): unknown {

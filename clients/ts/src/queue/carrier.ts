@@ -100,7 +100,8 @@ export class Carrier {
       if (areNew(command, current)) return after(Math.max(own, head));
       const isNoted = current?.epoch === undefined || current.epoch === known.epoch;
       return after((isNoted && current?.afterSeq) || own);
-    });
+      // A restart would find what was known in another epoch, and take it for one that was never sent in this one.
+    }, isOutdated);
     if (!late && value?.state === "discarded") return undefined;
     // What a storage keeps that does not answer is what was known when it was issued.
     return late || !value ? after(own) : (value as Command);

@@ -25,6 +25,7 @@ export async function openDatabase(name: string, blocked?: (why: Error) => void)
     },
     terminated: () => lose("the browser closed the database"),
   });
+  await eraseNoted(database);
   return {
     read: (collection, key) => database.get(collection, key),
     readAll: (collection) => database.getAll(collection),
@@ -40,6 +41,19 @@ export async function openDatabase(name: string, blocked?: (why: Error) => void)
     onLost: (listener) => (loss ? listener(loss) : void losses.push(listener)),
     close: async () => database.close(),
   };
+}
+
+/** Erases what could not be erased when its user signed out. */
+async function eraseNoted(database: IDBPDatabase): Promise<void> {
+  // Without it nothing can have been noted.
+  if (typeof localStorage === "undefined") return;
+  const noted = localStorage.getItem(database.name);
+  if (noted === null) return;
+  const names = (JSON.parse(noted) as string[]).filter((name) => database.objectStoreNames.contains(name));
+  const transaction = database.transaction(names, "readwrite");
+  for (const name of names) await transaction.objectStore(name).clear();
+  await transaction.done;
+  localStorage.removeItem(database.name);
 }
 
 async function write(database: IDBPDatabase, changes: readonly Change[]): Promise<void> {

@@ -1,4 +1,4 @@
-import { type Storage, StorageError, type Store } from "./store.js";
+import { type Collection, type Storage, StorageError, type Store } from "./store.js";
 
 /** Stores in the browser, over reloads and crashes. */
 export class IndexedDbStorage implements Storage {
@@ -14,5 +14,14 @@ export class IndexedDbStorage implements Storage {
     // Loaded where it is used.
     const { openDatabase } = await import("./indexeddb-store.js");
     return openDatabase(this.sharedAs, blocked);
+  }
+
+  /** Noted in another place: a database that hangs would not take it. */
+  eraseLater(collections: readonly Collection[]): void {
+    try {
+      localStorage.setItem(this.sharedAs, JSON.stringify(collections));
+    } catch {
+      // There is none, or it is full.
+    }
   }
 }

@@ -56,6 +56,8 @@ export class SteadyStore extends Emitter<StoreEvents> {
   #wasLost = false;
   /** Ends the wait between two tries to open it. */
   #wake: () => void = () => {};
+  /** Records may be in it, of this process or an earlier one. */
+  #wasOpen = false;
   #isClosed = false;
 
   constructor(storage: Storage, rewrite: (store: Store) => Promise<void>) {
@@ -89,30 +91,42 @@ export class SteadyStore extends Emitter<StoreEvents> {
     });
   }
 
-  /** Deletes all records of collections. Waited for a moment also where the storage has failed before. */
-  clear(collections: readonly Collection[]): Promise<void> {
+  /** Deletes all records of collections. Waited for a moment also where the storage has failed before, then left to the next one that opens it. */
+  async clear(collections: readonly Collection[]): Promise<void> {
+    let isCleared = false;
     const clear = async (store: Store) => {
       for (const collection of collections) {
         const records = (await store.readAll(collection)) as unknown as Record<string, string>[];
         await store.write(records.map((record) => ({ collection, key: record[KEY[collection]], value: undefined }) as Change));
       }
+      isCleared = true;
     };
-    return this.wait(this.#run(clear), true);
+    await this.wait(this.#run(clear), true);
+    if (!isCleared) this.#storage.eraseLater?.(collections);
   }
 
-  /** {@link Store.update}; undefined for `late` where it would be waited for too long. */
+  /**
+   * {@link Store.update}; `late` where it would be waited for too long. With `hasToBe` it is tried until it is durable,
+   * unless the store was never open: then there is nothing in it that would have to be replaced.
+   */
   async update<C extends Collection>(
     collection: C,
     key: string,
     next: (current: Records[C] | undefined) => Records[C] | undefined,
+    hasToBe = false,
   ): Promise<{ late: boolean; value: Records[C] | undefined }> {
     let outcome: { late: boolean; value: Records[C] | undefined } = { late: true, value: undefined };
-    await this.wait(
-      this.#run(async (store) => {
-        const value = await store.update(collection, key, next);
-        outcome = { late: false, value };
-      }),
-    );
+    const run = async (store: Store) => {
+      outcome = { late: false, value: await store.update(collection, key, next) };
+    };
+    do {
+      const updated = new Promise<void>((done) => this.#add({ run, failures: 0, done }));
+      if (!hasToBe || !this.#wasOpen) await this.wait(updated);
+      else {
+        await updated;
+        if (outcome.late) await this.#rest(RETRY_MISSED_MS);
+      }
+    } while (hasToBe && this.#wasOpen && outcome.late && !this.#isClosed);
     return outcome;
   }
 
@@ -241,6 +255,7 @@ export class SteadyStore extends Emitter<StoreEvents> {
     for (let failures = 0; ; failures++) {
       try {
         const store = await this.#storage.open((error) => this.#set({ status: "memory", error }));
+        this.#wasOpen = true;
         store.onLost((error) => {
           this.#drop();
           this.#giveUp(error);

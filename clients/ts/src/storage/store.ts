@@ -103,6 +103,11 @@ export interface Storage {
    * in the way for now.
    */
   open(blocked?: (why: Error) => void): Promise<Store>;
+  /**
+   * Has these collections erased as soon as the store is opened again, by whatever page or process. Called when signing out
+   * where the store does not answer. Without it, what such a store has stays there.
+   */
+  eraseLater?(collections: readonly Collection[]): void;
   /** Names the store among those of its origin, where tabs share it. */
   readonly sharedAs?: string;
 }

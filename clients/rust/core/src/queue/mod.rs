@@ -121,17 +121,24 @@ impl Queue {
                 // A store that fails would not hold what is made of a new one here.
                 let is_durable = !matches!(self.storage.state(), StorageState::Memory { .. });
                 let is_fresh = self.entries.get(&command.id).is_some_and(|entry| entry.fresh.is_some());
+                let is_outdated = restored::is_outdated(&command, around.rooms);
+                if let Some(entry) = self.entries.get_mut(&command.id) {
+                    entry.is_stale_in_store |= is_outdated;
+                }
                 let claimed = restored::claimed(&command, is_fresh && is_durable, around.rooms);
                 let ticket = self.storage.put(&command.id, Some(record::encode(&claimed)));
                 self.set(claimed);
                 stage = Stage::Claiming(ticket);
             }
+            let must_be_durable = self.entries.get(&command.id).is_some_and(|entry| entry.is_stale_in_store);
             if let Stage::Claiming(ticket) = stage
                 && self.storage.is_settled(ticket)
+                && (!must_be_durable || self.storage.is_replaced(ticket))
             {
                 stage = Stage::Calling(self.call(&command.id, ticket, around.outbox));
             }
             if let Some(entry) = self.entries.get_mut(&command.id) {
+                entry.is_stale_in_store &= !matches!(stage, Stage::Calling(_));
                 entry.stage = stage;
             }
         }

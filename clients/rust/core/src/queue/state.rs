@@ -49,6 +49,9 @@ pub(super) struct Entry {
     pub(super) maybe_sent: bool,
     /// It was never on the wire. Its `after_seq` is still what was known when it was issued, or that in here.
     pub(super) fresh: Option<Fresh>,
+    /// Its room was restored, and the store may still have what it was before: it does not go out until that is replaced.
+    /// A restart would look for it behind a seq of the former log otherwise, and not find it.
+    pub(super) is_stale_in_store: bool,
     /// Who waits for it.
     pub(super) waiters: Vec<CallId>,
 }

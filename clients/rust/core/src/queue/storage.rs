@@ -123,6 +123,11 @@ impl Storage {
         ticket.0 <= self.durable
     }
 
+    /// Whether the store has nothing of before a write: it is durable, or nothing was ever read or written.
+    pub(super) fn is_replaced(&self, ticket: Ticket) -> bool {
+        self.is_durable(ticket) || !matches!(self.phase, Phase::Loaded)
+    }
+
     /// Whether what was left behind is known, or its store is not worth waiting for.
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.phase, Phase::Loading { .. }) || matches!(self.state, StorageState::Memory { .. })

@@ -20,20 +20,38 @@ struct Session {
     sent: Vec<Operation>,
     failed: Vec<(String, String)>,
     calls: u64,
+    now: Duration,
+    /// What a store answers.
+    store: Result<(), String>,
 }
 
 impl Session {
     fn new() -> Self {
-        let core = Core::new(Options::default());
-        let mut session = Self { core, connection: 0, sent: Vec::new(), failed: Vec::new(), calls: 0 };
+        Self::with(Options::default(), Ok(()))
+    }
+
+    fn with(options: Options, store: Result<(), String>) -> Self {
+        let mut session = Self {
+            core: Core::new(options),
+            connection: 0,
+            sent: Vec::new(),
+            failed: Vec::new(),
+            calls: 0,
+            now: Duration::from_secs(1),
+            store,
+        };
         session.input(Input::Start);
         session
     }
 
     fn input(&mut self, input: Input) {
-        for output in self.core.handle(Duration::from_secs(1), input) {
+        for output in self.core.handle(self.now, input) {
             match output {
                 Output::Connect { connection, .. } => self.connection = connection,
+                Output::Load => self.input(Input::Loaded(self.store.clone().map(|()| Vec::new()))),
+                Output::Store { number, .. } => {
+                    self.input(Input::Stored { number, result: self.store.clone() });
+                }
                 Output::Send(frame) => self.sent.extend(frame.operation),
                 Output::Update {
                     update: Update::Command(CommandUpdate::Failed { command, error }), ..
@@ -111,6 +129,36 @@ fn messages_go_to_the_restored_room_and_what_names_an_event_does_not() {
     // The room grows, and the connection is lost once more: it stays as it was.
     session.lose();
     let sent = session.connect(2, 40);
+    assert!(matches!(&sent[..], [Operation::SendMessage(sent)] if sent.after_seq == Some(6)), "{sent:?}");
+}
+
+#[test]
+fn a_message_waits_for_the_store_to_note_that_it_goes_to_the_restored_room() {
+    let mut session = Session::with(Options { has_command_store: true, ..Options::default() }, Ok(()));
+    session.connect(1, 26);
+    session.submit("first", message("hi", 0));
+    assert!(matches!(&session.sent[..], [Operation::SendMessage(sent)] if sent.after_seq == Some(26)));
+    session.lose();
+    // After another restart it would be looked for behind 26, and be found nowhere.
+    session.store = Err("disk error".to_owned());
+    assert_eq!(session.connect(2, 6), []);
+    session.lose();
+    assert_eq!(session.connect(2, 7), []);
+    session.store = Ok(());
+    session.now = session.core.timeout().unwrap().max(session.now + Duration::from_secs(1));
+    session.input(Input::Tick);
+    let sent = std::mem::take(&mut session.sent);
+    assert!(matches!(&sent[..], [Operation::SendMessage(sent)] if sent.after_seq == Some(6)), "{sent:?}");
+}
+
+#[test]
+fn a_store_that_was_never_read_holds_nothing_up() {
+    let store = Err("locked".to_owned());
+    let mut session = Session::with(Options { has_command_store: true, ..Options::default() }, store);
+    session.connect(1, 26);
+    session.submit("first", message("hi", 0));
+    session.lose();
+    let sent = session.connect(2, 6);
     assert!(matches!(&sent[..], [Operation::SendMessage(sent)] if sent.after_seq == Some(6)), "{sent:?}");
 }
 
