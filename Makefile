@@ -85,9 +85,11 @@ clients: build $(TOOLS)/clients ## the clients in other languages, against the s
 		failed=$$?; rm -rf $$queue; exit $$failed
 	PARLANCE_TRANSPORT=websocket tools/conformance $(DEBUG_SERVER) -- target/debug/examples/lines
 
-browser: build $(TOOLS)/ready ## the web app, in Chromium
+browser: build $(TOOLS)/ready clients/react/node_modules/.package-lock.json ## the web app and the binding for React, in Chromium
 	cd $(WEB) && npm run --silent check
 	cd $(WEB) && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
+	cd clients/ts && npm run --silent build
+	cd clients/react && npm run --silent build && npm run --silent check && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
 
 firefox: build ## the main scenario of the web app, in firefox-esr (apt install firefox-esr)
 	cd $(WEB) && PARLANCE_BIN=$(DEBUG_SERVER) npm run --silent firefox

@@ -76,6 +76,45 @@ test.each(CASES)("$rooms rooms, $direct of them direct, $people people, $unread 
   }
 });
 
+/** A day in 2,000 rooms: 50,000 messages, as fast as they get through, while their clock runs from yesterday to now. */
+const DAY = { messages: 50_000, hours: 24, perTick: 10, parts: 5 };
+/** What the page may have more at the end of the day than after the first fifth, in MiB. */
+const GROWTH_MIB = 8;
+
+test("a day of traffic leaves the memory of the page bounded", { timeout: 900_000 }, async () => {
+  const [crowd, people] = await Promise.all([Crowd.start({ rooms: 2_000, direct: 500, people: 1_000, unread: 500 }), People.start()]);
+  try {
+    const page = await (await people.context()).newPage();
+    const devtools = await page.context().newCDPSession(page);
+    await devtools.send("Performance.enable");
+    await page.goto(crowd.signIn);
+    const open = crowd.rooms.at(-1)!;
+    await page.evaluate((id) => (location.hash = `#/room/${id}`), open.id);
+    await composer(page).waitFor();
+    await quiet(devtools);
+    const heaps: number[] = [];
+    const begin = performance.now();
+    for (let part = 0; part < DAY.parts; part += 1) {
+      const until = ((part + 1) * DAY.messages) / DAY.parts;
+      for (let said = (part * DAY.messages) / DAY.parts; said < until; said += 1) {
+        const agoMs = (1 - said / DAY.messages) * DAY.hours * 3_600_000;
+        crowd.say(said % 10 === 0 ? open : crowd.rooms[(said * 7) % crowd.rooms.length]!, `number ${said} of the day`, undefined, agoMs);
+        if (said % DAY.perTick === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      await page.locator(`article[data-seq='${open.head}']`).waitFor({ timeout: PATIENCE_MS });
+      await quiet(devtools);
+      heaps.push(await heap(devtools));
+    }
+    const elements = await page.evaluate(() => document.querySelectorAll("*").length);
+    console.log(JSON.stringify({ messages: DAY.messages, seconds: Math.round((performance.now() - begin) / 1_000), "heap MiB": heaps, elements }));
+    expect(heaps.at(-1)! - heaps[0]!).toBeLessThan(GROWTH_MIB);
+    expect(elements).toBeLessThan(1_000);
+    expect(people.complaints).toEqual([]);
+  } finally {
+    await Promise.all([crowd.stop(), people.stop()]);
+  }
+});
+
 /** Turns the wheel back through the history and forth again, as fast as a hand does. */
 async function scrolled(page: Page, devtools: CDPSession): Promise<Record<string, unknown>> {
   const timeline = page.getByTestId("timeline");

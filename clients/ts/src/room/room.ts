@@ -64,6 +64,11 @@ export class Room extends RoomValues<Room> {
     return this.getSnapshot("messages");
   }
 
+  /** Whether there are messages to show: before that {@link loadLatest} is to be called. */
+  get isLoaded(): boolean {
+    return this.#timeline.isLoaded;
+  }
+
   get hasOlder(): boolean {
     return this.#timeline.hasOlder;
   }

@@ -1,0 +1,11 @@
+/**
+ * Parlance in React: a headless provider, and hooks over the slices of `@parlance/client`.
+ *
+ * @module
+ */
+export { useClientEvent, useRoomEvent } from "./events.js";
+export { type Messages, useMessages } from "./messages.js";
+export { useOnline } from "./presence.js";
+export { ParlanceProvider, type ParlanceProviderProps, useClient } from "./provider.js";
+export { useConnection, useHiddenRooms, useRooms, useUnread } from "./lists.js";
+export { useMembers, useReceipts, useRoom, useRoomInfo, useTyping } from "./room.js";

@@ -1,0 +1,61 @@
+import type { Room, RoomInfo, RoomMember, RoomReceipt, RoomSlices } from "@parlance/client";
+import { useCallback, useEffect, useSyncExternalStore } from "react";
+
+import { useConnection } from "./lists.js";
+import { useClient } from "./provider.js";
+
+/** What is shown of a room that is not known. */
+const NOTHING: { readonly [Name in Exclude<keyof RoomSlices, "info">]: RoomSlices[Name] } = {
+  messages: Object.freeze([]),
+  members: Object.freeze([]),
+  receipts: Object.freeze([]),
+  typing: Object.freeze([]),
+};
+
+/** Returns a room, for its methods; undefined while it is not known. */
+export function useRoom(roomId: string): Room | undefined {
+  const client = useClient();
+  const subscribe = useCallback(
+    (changed: () => void) => {
+      // A room of either list may have become known.
+      const offs = [client.subscribe("rooms", changed), client.subscribe("hiddenRooms", changed)];
+      return () => offs.forEach((off) => off());
+    },
+    [client],
+  );
+  const snapshot = () => client.room(roomId);
+  return useSyncExternalStore(subscribe, snapshot, snapshot);
+}
+
+/** Returns a value of a room, and renders again when it changes; undefined while the room is not known. */
+export function useRoomSlice<Name extends keyof RoomSlices>(room: Room | undefined, name: Name): RoomSlices[Name] | undefined {
+  const subscribe = useCallback((changed: () => void) => room?.subscribe(name, changed) ?? (() => {}), [room, name]);
+  const snapshot = () => room?.getSnapshot(name);
+  return useSyncExternalStore(subscribe, snapshot, snapshot);
+}
+
+/** Returns the title, the counts, and what else is known of a room; undefined while it is not known. */
+export function useRoomInfo(roomId: string): RoomInfo | undefined {
+  return useRoomSlice(useRoom(roomId), "info");
+}
+
+/** Returns the members of a room by id, and loads them. Empty until they are there. */
+export function useMembers(roomId: string): readonly RoomMember[] {
+  const room = useRoom(roomId);
+  const { status } = useConnection();
+  useEffect(() => {
+    // Tried again with the next connection.
+    if (status === "online" && room?.members.length === 0) room.loadMembers().catch(() => {});
+  }, [room, status]);
+  return useRoomSlice(room, "members") ?? NOTHING.members;
+}
+
+/** Returns how far the others have received and read a room whose messages are shown. */
+export function useReceipts(roomId: string): readonly RoomReceipt[] {
+  return useRoomSlice(useRoom(roomId), "receipts") ?? NOTHING.receipts;
+}
+
+/** Returns the ids of those who type in a room, oneself left out. */
+export function useTyping(roomId: string): readonly string[] {
+  return useRoomSlice(useRoom(roomId), "typing") ?? NOTHING.typing;
+}
