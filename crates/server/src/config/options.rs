@@ -18,90 +18,88 @@ const LIMITS: &str = "Limits";
 const OPERATION: &str = "Operation";
 const EVENTS: &str = "Events";
 
-/// What the names of the tables begin with unless told otherwise.
+/// The default prefix of the table names.
 pub const TABLE_PREFIX: &str = "parlance_";
 
-/// The options as they are given: in the file under the names of the flags, or with underscores
-/// in place of hyphens.
+/// The options as given on the command line or in the file, where underscores may replace hyphens.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Options {
-    /// What this process is. "all": a whole node. "api": a node without WebSocket, REST
-    /// and web page. "bridge": an edge that has only these, and asks the nodes of
-    /// --api-url [default: all]
+    /// Role of this process. "all": a complete node. "api": a node without WebSocket, REST
+    /// and web page. "bridge": only these, in front of the nodes of --api-url
+    /// [default: all]
     #[arg(long, help_heading = ROLE, env = "PARLANCE_ROLE", value_name = "ROLE")]
     pub role: Option<RoleName>,
 
-    /// Where clients connect: gRPC, grpc-web, WebSocket, REST and the web page
+    /// Listener for clients: gRPC, grpc-web, WebSocket, REST and the web page
     /// [default: 127.0.0.1:8080]
     #[arg(long, help_heading = LISTEN, env = "PARLANCE_LISTEN", value_name = "ADDRESS:PORT", value_parser = address::parse)]
     #[serde(deserialize_with = "address::deserialize")]
     pub listen: Option<SocketAddr>,
 
-    /// File with the certificate of this server and those that vouch for it, in PEM: then
-    /// clients connect with TLS 1.2 or 1.3, and not without. Read again when it changes
-    /// [default: no TLS]
+    /// File with the certificate chain of this server, in PEM. Clients then must connect with
+    /// TLS 1.2 or 1.3. Reloaded when it changes [default: no TLS]
     #[arg(long, help_heading = TLS, env = "PARLANCE_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
     #[serde(alias = "tls_certificate")]
     pub tls_certificate: Option<PathBuf>,
 
-    /// File with the key of the certificate, in PEM
+    /// File with the private key of the certificate, in PEM
     #[arg(long, help_heading = TLS, env = "PARLANCE_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
     #[serde(alias = "tls_key")]
     pub tls_key: Option<PathBuf>,
 
-    /// Where operators look: /metrics, /healthz, /readyz [default: 127.0.0.1:9090]
+    /// Listener for operators: /metrics, /healthz, /readyz [default: 127.0.0.1:9090]
     #[arg(long, help_heading = LISTEN, env = "PARLANCE_ADMIN_LISTEN", value_name = "ADDRESS:PORT", value_parser = address::parse)]
     #[serde(deserialize_with = "address::deserialize", alias = "admin_listen")]
     pub admin_listen: Option<SocketAddr>,
 
-    /// Where edges connect, if there are any: gRPC with many thousand streams on one
-    /// connection. For a private network [default: nowhere]
+    /// Listener for bridges: gRPC with many thousand streams per connection. For a private
+    /// network [default: none]
     #[arg(long, help_heading = LISTEN, env = "PARLANCE_EDGE_LISTEN", value_name = "ADDRESS:PORT", value_parser = address::parse)]
     #[serde(deserialize_with = "address::deserialize", alias = "edge_listen")]
     pub edge_listen: Option<SocketAddr>,
 
-    /// The nodes that an edge asks: `http://host:port`, comma-separated; of a name with
-    /// several addresses, each of them
+    /// The nodes behind a bridge: `http://host:port`, comma-separated; for a name with
+    /// several addresses, all of them
     #[arg(long, help_heading = ROLE, env = "PARLANCE_API_URL", value_name = "URLS", value_delimiter = ',')]
     #[serde(alias = "api_url")]
     pub api_url: Option<Vec<String>>,
 
-    /// Where everything is kept [default: ./parlance-data]
+    /// Data directory [default: ./parlance-data]
     #[arg(long, help_heading = STORAGE, env = "PARLANCE_DATA_DIR", value_name = "DIR")]
     #[serde(alias = "data_dir")]
     pub data_dir: Option<PathBuf>,
 
-    /// What keeps everything. "embedded": the data directory, for one node. "dynamodb":
-    /// tables shared by many; region, credentials and endpoint come from the usual
-    /// settings of AWS, such as AWS_REGION [default: embedded]
+    /// Storage. "embedded": the data directory, for one node. "dynamodb": tables shared by
+    /// several nodes; region, credentials and endpoint come from the standard AWS settings,
+    /// such as AWS_REGION [default: embedded]
     #[arg(long, help_heading = STORAGE, env = "PARLANCE_STORE", value_name = "STORE")]
     pub store: Option<StoreName>,
 
-    /// What the names of the tables begin with [default: parlance_]
+    /// Prefix of the table names [default: parlance_]
     #[arg(long, help_heading = STORAGE, env = "PARLANCE_TABLE_PREFIX", value_name = "PREFIX")]
     #[serde(alias = "table_prefix")]
     pub table_prefix: Option<String>,
 
-    /// Redis, through which nodes hear of each other: redis://host:port, rediss://,
-    /// redis-cluster://, redis-sentinel:// [default: none, this node is alone]
+    /// Redis, which connects the nodes: redis://host:port, rediss://, redis-cluster://,
+    /// redis-sentinel:// [default: none, for a single node]
     #[arg(long, help_heading = CLUSTER, env = "PARLANCE_REDIS", value_name = "URL", hide_env_values = true)]
     pub redis: Option<String>,
 
-    /// What the keys in Redis begin with [default: parlance:]
+    /// Prefix of the keys in Redis [default: parlance:]
     #[arg(long, help_heading = CLUSTER, env = "PARLANCE_REDIS_PREFIX", value_name = "PREFIX")]
     #[serde(alias = "redis_prefix")]
     pub redis_prefix: Option<String>,
 
-    /// Over how many parts of a Redis Cluster users are spread, the same on every node
-    /// [default: 1, on a cluster 8]
+    /// Number of shards over which users are spread in a Redis Cluster, the same on every
+    /// node [default: 1, on a cluster 8]
     #[arg(long, help_heading = CLUSTER, env = "PARLANCE_REDIS_SHARDS", value_name = "N")]
     #[serde(alias = "redis_shards")]
     pub redis_shards: Option<u32>,
 
-    /// How long a node that is cut off from Redis, while other nodes are not, keeps its clients,
-    /// in seconds: then it sends them to those. The same on every node: so long the others look
-    /// for what such a node writes [default: 45]
+    /// How long a node keeps its clients when it alone is cut off from Redis, in seconds, before
+    /// it sends them to other nodes. Must be the same on every node: the others look for its
+    /// writes for that long [default: 45]
     #[arg(long, help_heading = CLUSTER, env = "PARLANCE_ISOLATION_SECONDS", value_name = "N")]
     #[serde(alias = "isolation_seconds")]
     pub isolation_seconds: Option<u32>,
@@ -135,8 +133,8 @@ pub struct Options {
     #[serde(alias = "allowed_origins")]
     pub allowed_origins: Option<Vec<String>>,
 
-    /// Operations a second that one user may ask for, with bursts of twice as many;
-    /// 0: no limit [default: 100]
+    /// Operations per second and user, with bursts of twice as many; 0: no limit
+    /// [default: 100]
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_USER_RATE", value_name = "N")]
     #[serde(alias = "user_rate")]
     pub user_rate: Option<u32>,
@@ -152,33 +150,30 @@ pub struct Options {
     #[serde(alias = "max_connections")]
     pub max_connections: Option<u32>,
 
-    /// Proxies in front of this server, as addresses or networks (10.0.0.0/8): only from
-    /// them is x-forwarded-for believed; comma-separated [default: none]
+    /// Proxies in front of this server, as addresses or networks (10.0.0.0/8),
+    /// comma-separated: x-forwarded-for is only accepted from them [default: none]
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',')]
     #[serde(alias = "trusted_proxies")]
     pub trusted_proxies: Option<Vec<String>>,
 
-    /// How long a node that was asked to end takes to send its clients elsewhere, in
-    /// seconds: over half of it they are told to reconnect, after all of it they are cut
-    /// off [default: 10]
+    /// How long a node that shuts down takes to move its clients, in seconds: they are told
+    /// to reconnect during the first half, and disconnected at the end [default: 10]
     #[arg(long, help_heading = OPERATION, env = "PARLANCE_DRAIN_SECONDS", value_name = "N")]
     #[serde(alias = "drain_seconds")]
     pub drain_seconds: Option<u32>,
 
-    /// Seconds after which the process aborts if its runtime has stood still: whatever
-    /// started it starts it again, and clients reconnect elsewhere; 0: never [default: 30]
+    /// Seconds after which the process aborts if its runtime is stuck, so that its supervisor
+    /// restarts it and clients reconnect elsewhere; 0: never [default: 30]
     #[arg(long, help_heading = OPERATION, env = "PARLANCE_WATCHDOG_SECONDS", value_name = "N")]
     #[serde(alias = "watchdog_seconds")]
     pub watchdog_seconds: Option<u32>,
 
-    /// Whether a message is on the disk before it is acknowledged. "off" loses
-    /// messages in a power cut and is there to measure what syncing costs
-    /// [default: on]
+    /// Whether messages are synced to disk before they are acknowledged. "off" loses messages
+    /// in a power cut and only serves to measure the cost of syncing [default: on]
     #[arg(long, help_heading = STORAGE, env = "PARLANCE_SYNC", value_name = "WHEN")]
     pub sync: Option<OnOff>,
 
-    /// What to log: a level, or directives such as info,parlance_api=debug
-    /// [default: info]
+    /// Log filter: a level, or directives such as info,parlance_api=debug [default: info]
     #[arg(long, help_heading = OPERATION, env = "PARLANCE_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }
@@ -193,25 +188,25 @@ pub enum OnOff {
     Off,
 }
 
-/// What a process is.
+/// The role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RoleName {
-    /// A node with every door.
+    /// A node with every transport.
     All,
-    /// A node behind edges: gRPC and grpc-web only.
+    /// A node behind bridges: gRPC and grpc-web only.
     Api,
-    /// An edge: WebSocket, REST and the web page, in front of nodes.
+    /// A bridge: WebSocket, REST and the web page, in front of nodes.
     Bridge,
 }
 
-/// What keeps everything.
+/// The storage of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StoreName {
     /// The data directory.
     Embedded,
-    /// Tables of DynamoDB.
+    /// DynamoDB tables.
     Dynamodb,
 }
 
