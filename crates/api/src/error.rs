@@ -20,7 +20,7 @@ pub enum Error {
     #[error("the token has expired")]
     TokenExpired,
     /// It does not allow this.
-    #[error("this takes the service or admin scope")]
+    #[error("requires the service or admin scope")]
     NeedsScope,
     /// A field of the request: path and what is wrong.
     #[error("{0}: {1}")]
@@ -67,16 +67,16 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The registry cannot be asked who is online.
-    #[error("who is online is not known at the moment")]
+    #[error("presence is unavailable at the moment")]
     RegistryAway,
     /// What a session was refused, in the terms of the contract.
     #[error("{}", .0.message)]
     Session(Failure),
     /// The feed of events does not reach back to the cursor.
-    #[error("the cursor is too old, or of another store: begin anew with START_BEGINNING")]
+    #[error("the cursor is too old, or from another store: start again with START_BEGINNING")]
     CursorExpired,
     /// The store of this server keeps no feed of changes.
-    #[error("this server has no feed of events")]
+    #[error("this server has no change feed")]
     NoEvents,
     /// The race for a room's head was lost again and again.
     #[error("the room is busy")]

@@ -44,7 +44,7 @@ impl Cluster {
         if missed.unpublished_since.is_some_and(|since| since.elapsed() >= REPORT_UNPUBLISHED) {
             missed.unpublished_since = Some(Instant::now());
             drop(missed);
-            tracing::warn!("cannot publish for a while, having other nodes read the store");
+            tracing::warn!("publishing keeps failing, notifying other nodes to read the store");
             self.registry.report_unpublished();
         }
     }
@@ -61,7 +61,7 @@ impl Cluster {
                 |room| async move {
                     self.reads.take().await;
                     if let Err(error) = self.announcing.run(self.announce_stored(&room, None)).await {
-                        tracing::warn!(%error, "cannot announce a room; trying again");
+                        tracing::warn!(%error, "cannot announce a room, retrying");
                         self.note_written(&room, |written| written.not_told(0, BTreeSet::new()));
                         self.announce_again();
                     }
@@ -101,7 +101,7 @@ impl Cluster {
         let announced = self.announce_written(|written| written.untold.is_some());
         let in_time = timeout(LAST_WORDS_WITHIN, announced).await.is_ok();
         if !in_time || self.written.iter().any(|written| written.untold.is_some()) {
-            tracing::warn!("other nodes were not told of everything, having them read the store");
+            tracing::warn!("some commits could not be published, notifying other nodes to read the store");
             self.registry.report_unpublished();
         }
     }

@@ -40,7 +40,7 @@ impl Cluster {
                     head >= first_seq || now >= late_until
                 }
                 Err(error) => {
-                    tracing::warn!(%room, %error, "cannot find out what became of an append");
+                    tracing::warn!(%room, %error, "cannot determine the outcome of an append");
                     now >= give_up.max(late_until)
                 }
             };

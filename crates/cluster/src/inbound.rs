@@ -97,7 +97,7 @@ impl Cluster {
             Content::Signal(_) => metrics::counter!("parlance_signals_unverified_total").increment(1),
             Content::Forward(_) | Content::Forwarded(_) | Content::Contended(_) => {
                 metrics::counter!("parlance_commands_unverified_total").increment(1);
-                tracing::debug!("ignoring a command of a node that does not say which fleet it is of");
+                tracing::debug!("ignoring a command from a node without a fleet");
             }
         }
     }
@@ -117,7 +117,7 @@ impl Cluster {
                 let users = cluster.users_here(&said);
                 let read = cluster.hints.run(cluster.read_head(&room, said.head_seq, &users)).await;
                 if let Err(error) = read {
-                    tracing::warn!(%error, "cannot read a room that has gone on, retrying");
+                    tracing::warn!(%error, "cannot read a room that has advanced, retrying");
                     metrics::counter!("parlance_recoveries_total", "cause" => "hint_failed").increment(1);
                     cluster.missed.uncompared.defer(Target::Room(room.clone()));
                     for user in users {

@@ -58,7 +58,7 @@ impl Cluster {
                     was_connected = true;
                     self.alone.send_replace(false);
                     if departure.end() {
-                        tracing::info!("connected to redis again, taking clients");
+                        tracing::info!("reconnected to redis, accepting clients");
                     }
                     tokio::select! {
                         biased;
@@ -110,7 +110,7 @@ impl Cluster {
             let note = format!("{}-{left}", self.registry.node());
             match self.store.leave_note(&note).await {
                 Ok(()) => seen = Some(note),
-                Err(error) => tracing::debug!(%error, "cannot leave a note for other nodes"),
+                Err(error) => tracing::debug!(%error, "cannot write the note for other nodes"),
             }
         }
     }
@@ -135,10 +135,10 @@ impl Cluster {
             self.alone.send_replace(alone);
             if !alone {
                 if departure.end() {
-                    tracing::warn!("no other node is connected to redis either, taking clients");
+                    tracing::warn!("no other node is connected to redis either, accepting clients");
                 }
             } else if since.elapsed() >= patience && departure.begin() {
-                tracing::warn!(away = ?since.elapsed(), "only this node is cut off from redis, sending clients away");
+                tracing::warn!(away = ?since.elapsed(), "only this node is cut off from redis, moving clients to other nodes");
                 metrics::counter!("parlance_departures_total").increment(1);
             }
         }

@@ -115,7 +115,7 @@ impl Cluster {
                 unread => {
                     let unanswered = || Err(StoreError::Unreachable("the members of a room".to_owned()));
                     let error = unread.unwrap_or_else(|_| unanswered()).err().map(|error| error.to_string());
-                    tracing::warn!(%room, error, "cannot read a room's members, telling all nodes");
+                    tracing::warn!(%room, error, "cannot read a room's members, notifying all nodes");
                     let payload = encode(envelope::head(room, head.seq(), users.iter()));
                     return self.tell_all_nodes(payload).await.map(|()| Told::KnownNodes);
                 }

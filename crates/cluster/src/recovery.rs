@@ -150,7 +150,7 @@ impl Cluster {
             tracing::warn!(
                 failed_rooms,
                 failed_users,
-                "cannot compare with the store, retrying each by itself"
+                "cannot compare with the store, retrying each separately"
             );
         }
         self.goes_on(asked)

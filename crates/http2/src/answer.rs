@@ -55,7 +55,7 @@ where
             None => return,
         };
         if let Err(error) = sent {
-            tracing::debug!(%error, "a response was not sent to its end");
+            tracing::debug!(%error, "a response was not sent completely");
         }
     }
 }

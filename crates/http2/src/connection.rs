@@ -111,7 +111,7 @@ where
                 Some(ended) = answers.join_next(), if !answers.is_empty() => {
                     // Its stream is reset; others continue.
                     if let Err(error) = ended {
-                        tracing::error!(%error, "a request ended without an answer");
+                        tracing::error!(%error, "a request ended without a response");
                     }
                 }
                 () = anonymous.as_mut(), if must_identify => {

@@ -72,7 +72,7 @@ impl Ends {
             }
             if self.poll_waiting()?.is_pending() {
                 ready!(self.stall.poll_elapsed(cx));
-                tracing::debug!("the peer does not take a response");
+                tracing::debug!("the peer does not read a response");
                 self.stream.send_reset(Reason::CANCEL);
                 return Poll::Ready(Ok(()));
             }

@@ -322,7 +322,7 @@ impl Hub {
         self.tasks.spawn(async move {
             for _ in 0..REFRESH_TRIES {
                 let Err(error) = hub.refresh(&feed).await else { return };
-                tracing::warn!(%error, "cannot look where a room is, trying again");
+                tracing::warn!(%error, "cannot read a room's head, retrying");
                 sleep(REFRESH_AGAIN).await;
             }
         });

@@ -41,7 +41,7 @@ impl fmt::Display for NodeId {
 pub enum RegistryError {
     /// It is unreachable, or did not answer in time. Nothing is lost: presence is a hint, and [`Notice::Missed`]
     /// follows once it is back.
-    #[error("the registry is out of reach")]
+    #[error("the registry is unreachable")]
     Unavailable,
 }
 

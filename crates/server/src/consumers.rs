@@ -39,7 +39,7 @@ impl Consumers {
             // Who has it in the file when the server starts wants it to go on.
             consumer.pause(false).await.context("cannot resume a webhook")?;
             running.push(consumer);
-            tracing::info!(consumer = %endpoint.name, url = %endpoint.url, "events are posted to a webhook");
+            tracing::info!(consumer = %endpoint.name, url = %endpoint.url, "delivering events to a webhook");
         }
         Ok(Self { running, end })
     }

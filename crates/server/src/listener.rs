@@ -144,7 +144,7 @@ async fn reopen(
     let address = match listener.local_addr() {
         Ok(address) => address,
         Err(error) => {
-            tracing::error!(%error, "cannot tell where this listens, listening on");
+            tracing::error!(%error, "cannot determine the listening address");
             return Some(listener);
         }
     };
@@ -154,7 +154,7 @@ async fn reopen(
         loop {
             match TcpListener::bind(address).await {
                 Ok(listener) => return listener,
-                Err(error) => tracing::error!(%error, "cannot listen again, retrying"),
+                Err(error) => tracing::error!(%error, "cannot reopen the listener, retrying"),
             }
             tokio::time::sleep(REOPEN_AGAIN).await;
         }
@@ -173,7 +173,7 @@ async fn opened(stream: TcpStream, tls: Option<&Tls>) -> Option<Stream> {
     let handshake = Box::pin(tls.accept(stream));
     match timeout(HEADER_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => return Some(Either::Right(Box::new(stream))),
-        Ok(Err(error)) => tracing::debug!(%error, "no TLS came about"),
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("the peer does not finish the TLS handshake"),
     }
     None
@@ -184,8 +184,8 @@ async fn spoken(stream: Stream, peer: Arc<Peer>) -> Option<(Version, Opened<Stre
     // Whoever connects and says nothing is not waited for.
     match timeout(HEADER_TIMEOUT, Opened::new(stream, peer)).await {
         Ok(Ok(spoken)) => return Some(spoken),
-        Ok(Err(error)) => tracing::debug!(%error, "the peer does not say what it speaks"),
-        Err(_) => tracing::debug!("the peer says nothing"),
+        Ok(Err(error)) => tracing::debug!(%error, "the peer sent no protocol preface"),
+        Err(_) => tracing::debug!("the peer is silent"),
     }
     None
 }
@@ -227,7 +227,7 @@ async fn http1(
                 match timeout(HTTP1_ENDING, connection.as_mut()).await {
                     Ok(result) => break result,
                     Err(_) => {
-                        tracing::debug!("nobody was identified on a connection");
+                        tracing::debug!("closing an unauthenticated connection");
                         return;
                     }
                 }

@@ -135,7 +135,7 @@ impl Node {
 
 fn report_tokens(auth: &Auth, identity: &Identity) {
     match identity {
-        Identity::Local => tracing::info!("local mode: tokens are made here, for anyone on this machine"),
+        Identity::Local => tracing::info!("local mode: issuing tokens to anyone on this machine"),
         Identity::Key { audience, issuer, .. } => {
             let (algorithms, any) = (auth.algorithms(), "any");
             let (audience, issuer) = (audience.as_deref().unwrap_or(any), issuer.as_deref().unwrap_or(any));

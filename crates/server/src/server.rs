@@ -200,7 +200,7 @@ impl Server {
             }
         };
         if timeout(self.drain, ended).await.is_err() {
-            tracing::warn!("connections that did not end in time are cut");
+            tracing::warn!("closing connections that did not end in time");
         }
         match &self.running {
             Running::Node(node) => node.stop(ROOMS_DEADLINE).await,
@@ -209,7 +209,7 @@ impl Server {
         self.operators.cancel();
         self.helpers.close();
         if timeout(OPERATORS_DEADLINE, self.helpers.wait()).await.is_err() {
-            tracing::debug!("connections of operators that did not end in time are cut");
+            tracing::debug!("closing admin connections that did not end in time");
         }
     }
 }

@@ -202,7 +202,7 @@ impl Session {
         match turn {
             Turn::Reply(Ok(reply)) => self.out.push_back(reply.into()),
             Turn::Reply(Err(error)) => {
-                tracing::error!(%error, "an operation ended without an answer");
+                tracing::error!(%error, "an operation ended without a reply");
                 return Err(Failure::new(Code::Internal, "internal", "an operation failed").into());
             }
             Turn::Waken(waken) => self.woken(waken),

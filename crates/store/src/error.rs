@@ -10,7 +10,7 @@ pub enum StoreError {
     Unreachable(String),
     /// It will not do what it is asked: tables, permissions or settings are wrong. Says
     /// what, for the operator.
-    #[error("the store refuses: {0}")]
+    #[error("the store rejected the request: {0}")]
     Refused(String),
     /// What is stored cannot be read. Says what and where, for the operator.
     #[error("stored data is damaged: {0}")]
@@ -25,10 +25,10 @@ pub enum StoreError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// Another append came first: catch up and decide again.
-    #[error("the room's head has moved")]
+    #[error("the room's head has changed")]
     HeadMoved,
     /// The answer was lost: read the key back and compare nonces before going on.
-    #[error("whether the append happened is unknown")]
+    #[error("the outcome of the append is unknown")]
     Unknown,
     /// It did not happen; but see [`StoreError::Failed`].
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! Presence while the registry is out of reach, and the registry that is.
+//! Presence while the registry is unreachable, and the registry that is.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;

@@ -113,8 +113,8 @@ async fn call(shared: &Shared, route: &Route, request: Request) -> Result<Vec<u8
     }
     let answer = answer.map_err(|status| field_names::in_json(Failure::from_status(&status)))?;
     let answer = DynamicMessage::decode(route.output().clone(), answer).map_err(|error| {
-        tracing::error!(rpc = route.rpc(), %error, "the backend's answer cannot be decoded");
-        Failure::new(Code::Internal, "internal", "the answer cannot be decoded")
+        tracing::error!(rpc = route.rpc(), %error, "cannot decode the backend's response");
+        Failure::new(Code::Internal, "internal", "cannot decode the response")
     })?;
     Ok(json::to_json(&answer)?)
 }

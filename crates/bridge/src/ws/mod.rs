@@ -53,7 +53,7 @@ pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request)
         // The response below goes out at once or never.
         let upgraded = tokio::time::timeout(serving.options.request_timeout, handshake.upgrade).await;
         let Ok(Ok(upgraded)) = upgraded else {
-            tracing::debug!("a websocket was gone before its upgrade");
+            tracing::debug!("a websocket disconnected before its upgrade");
             return;
         };
         let socket = Socket::new(TokioIo::new(upgraded));

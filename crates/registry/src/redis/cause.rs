@@ -69,10 +69,10 @@ impl Failure {
         let is_news = tries == 0 || tries.is_power_of_two();
         match self {
             Self::Redis(error) if is_news => {
-                tracing::warn!(%error, tries, "redis cannot be used, trying again")
+                tracing::warn!(%error, tries, "cannot use redis, retrying")
             }
-            Self::Redis(error) => tracing::debug!(%error, "redis cannot be used, trying again"),
-            Self::Lost(cause) => tracing::warn!(cause = cause.as_str(), "redis was lost again, trying again"),
+            Self::Redis(error) => tracing::debug!(%error, "cannot use redis, retrying"),
+            Self::Lost(cause) => tracing::warn!(cause = cause.as_str(), "lost redis again, retrying"),
             Self::Refused(error) => tracing::error!(%error, "redis may not be used"),
         }
     }

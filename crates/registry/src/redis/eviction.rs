@@ -23,7 +23,7 @@ impl Shared {
                 }
                 Ok(None) => ASK_POLICY_AGAIN,
                 Err(error) => {
-                    tracing::debug!(%error, "redis does not tell its maxmemory-policy");
+                    tracing::debug!(%error, "cannot read redis' maxmemory-policy");
                     ASK_POLICY_AGAIN
                 }
             };

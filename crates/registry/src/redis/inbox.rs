@@ -85,7 +85,7 @@ impl Inbox {
             Some(_) if !frame.is_sealed(&registry.options.key, &message.channel) => {
                 metrics::counter!("parlance_registry_forged_envelopes_total").increment(1);
                 if !self.forged.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(channel = %message.channel, "somebody publishes in the name of this fleet");
+                    tracing::warn!(channel = %message.channel, "received a forged envelope in the name of this fleet");
                 }
                 return;
             }
@@ -113,7 +113,7 @@ impl Inbox {
         let losses =
             registry.arrivals().tick(|node| alive.contains(node), |channel| registry.follows(channel));
         for loss in losses {
-            tracing::warn!(?loss, "messages of other nodes did not arrive, comparing with the store");
+            tracing::warn!(?loss, "messages of other nodes were lost, comparing with the store");
             self.missed(Cause::Lost(loss));
         }
     }

@@ -111,7 +111,7 @@ impl Shared {
             if leases.wait.is_zero() {
                 break leases;
             }
-            tracing::info!(wait = ?leases.wait, "no lease under this prefix, waiting for nodes that may have lost theirs");
+            tracing::info!(wait = ?leases.wait, "no lease under this prefix, waiting for nodes that may reclaim theirs");
             tokio::time::sleep(leases.wait).await;
         };
         let (key, wanted) = self.keys.layout();

@@ -108,7 +108,7 @@ impl Drop for Redis {
 }
 
 fn unavailable(error: fred::error::Error) -> RegistryError {
-    tracing::debug!(%error, "redis did not do it");
+    tracing::debug!(%error, "redis command failed");
     RegistryError::Unavailable
 }
 

@@ -171,13 +171,13 @@ fn trusting(file: &PathBuf) -> Result<TlsConfig, ConnectError> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// The URL is invalid.
-    #[error("the redis url is wrong: {0}")]
+    #[error("invalid redis url: {0}")]
     Url(String),
     /// The certificates are not usable.
-    #[error("the redis certificates cannot be used: {0}")]
+    #[error("invalid redis certificates: {0}")]
     Tls(String),
     /// The settings are contradictory.
-    #[error("the registry's settings are wrong: {0}")]
+    #[error("invalid registry settings: {0}")]
     Options(String),
     /// Nodes of another fleet run under the same prefix.
     #[error(

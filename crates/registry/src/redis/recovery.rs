@@ -50,7 +50,7 @@ impl Shared {
                     self.disconnect();
                     let Some(cause) = cause else { return };
                     cause.count();
-                    tracing::warn!(cause = cause.as_str(), "redis is lost for now, connecting again");
+                    tracing::warn!(cause = cause.as_str(), "lost redis, reconnecting");
                     tries.lost_after(since.elapsed());
                 }
                 Err(failure) => {
@@ -178,8 +178,8 @@ impl Shared {
         // Otherwise others clean up once the lease has ended.
         match tokio::time::timeout(self.options.lease, leaving).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "left redis without a goodbye"),
-            Err(_) => tracing::warn!("left redis without a goodbye: it took too long"),
+            Ok(Err(error)) => tracing::warn!(%error, "could not deregister from redis"),
+            Err(_) => tracing::warn!("deregistering from redis timed out"),
         }
         None
     }

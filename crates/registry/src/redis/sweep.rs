@@ -20,7 +20,7 @@ impl Shared {
         loop {
             let leases = ended.borrow_and_update().clone();
             if let Err(error) = self.sweep_after(link, leases).await {
-                tracing::debug!(%error, "clearing up after a node was interrupted");
+                tracing::debug!(%error, "cleanup after a node was interrupted");
             }
             // A node that has started may die: check again after a while, and when there is more.
             let a_while = tokio::time::sleep(self.options.lease);
@@ -62,7 +62,7 @@ impl Shared {
         let nodes = self.keys.nodes();
         let gone = [nodes.as_str()].into_iter().chain(mine.iter().map(String::as_str));
         link.ask("ZREM", &nodes, gone.map(Value::from).collect()).await?;
-        tracing::info!(leases = ?mine, users = swept, took = ?started.elapsed(), "cleared up after nodes that are gone");
+        tracing::info!(leases = ?mine, users = swept, took = ?started.elapsed(), "cleaned up after dead nodes");
         Ok(())
     }
 

@@ -53,7 +53,7 @@ where
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "redis could not be told, trying again");
+                    tracing::debug!(%error, "cannot update redis, retrying");
                     counts.not_told(batch);
                     tokio::time::sleep(pause).await;
                 }

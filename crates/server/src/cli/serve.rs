@@ -91,7 +91,7 @@ async fn serve(config: &Config, seams: Seams) -> anyhow::Result<()> {
         reason = server.failed() => Some(reason),
     };
     if failed.is_none() {
-        tracing::info!("draining; once more to end at once");
+        tracing::info!("draining; signal again to stop immediately");
     }
     tokio::select! {
         () = server.stop() => {}

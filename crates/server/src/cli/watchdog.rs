@@ -57,7 +57,7 @@ pub(crate) fn start(runtime: &Handle, seconds: NonZeroU32) -> std::io::Result<Wa
             std::thread::park_timeout(WATCHDOG_TICK);
             let still = stillness.tick(pulse.load(Ordering::Relaxed));
             if still >= seconds.get() {
-                tracing::error!(seconds = still, "the runtime stands still, aborting");
+                tracing::error!(seconds = still, "the runtime is stuck, aborting");
                 abort();
             }
         }

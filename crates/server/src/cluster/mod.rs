@@ -32,7 +32,7 @@ pub(crate) async fn open_tables(
         bail!("the tables in dynamodb will not do: {problems}. See `parlance tables create`");
     }
     if redis.is_none() {
-        tracing::warn!("without redis this node hears late of what others on these tables write");
+        tracing::warn!("without redis this node learns late of other nodes' writes to these tables");
     }
     let claim = redis.map(|redis| {
         let (store, prefix) = (store.clone(), redis.prefix.clone());

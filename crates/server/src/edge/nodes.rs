@@ -198,7 +198,7 @@ pub(crate) async fn look_after(nodes: Nodes, authority: String, end: Cancellatio
             Ok(addresses) => addresses.collect(),
             Err(error) => {
                 // Those that are known stay: a name server may be away, too.
-                tracing::warn!(authority, %error, "cannot look up");
+                tracing::warn!(authority, %error, "lookup failed");
                 continue;
             }
         };
@@ -263,7 +263,7 @@ async fn run_link(nodes: &Nodes, address: SocketAddr) -> anyhow::Result<()> {
     let listed = nodes.add(link, standing);
     tokio::select! {
         ended = &mut driver => if let Err(error) = ended {
-            tracing::warn!(%address, %error, "a link broke");
+            tracing::warn!(%address, %error, "a link to a node broke");
         },
         never = keep_probing(&listed.link, |standing| nodes.set(&listed.link, standing)) => match never {},
     }

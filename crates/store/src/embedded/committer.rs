@@ -166,7 +166,7 @@ impl Worker {
             }
             if let Err(reason) = self.commit(jobs) {
                 // What the device holds now is unknown: never acknowledge again.
-                tracing::error!(reason, "the store has failed and takes no more writes");
+                tracing::error!(reason, "the store has failed and accepts no more writes");
                 self.failure.0.send_replace(Some(reason));
                 return;
             }

@@ -100,7 +100,7 @@ fn replay(
     });
     match (&replayed, cut) {
         (Ok(_), Some(cut)) => {
-            tracing::warn!(bytes = cut.byte_count(), "cut off a torn write that was never acknowledged");
+            tracing::warn!(bytes = cut.byte_count(), "truncated a torn write that was never acknowledged");
         }
         (Err(_), Some(cut)) => cut.undo()?,
         (_, None) => {}

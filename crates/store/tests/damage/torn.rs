@@ -10,7 +10,7 @@ use parlance_store::UserStore;
 /// Length that the engine lays its journals out with.
 const LAID_OUT: usize = 64 << 20;
 
-const NOTE: &str = "cut off a torn write that was never acknowledged";
+const NOTE: &str = "truncated a torn write that was never acknowledged";
 
 /// Opens what `change` makes of the journal, if the last commit was not acknowledged:
 /// what is left, and whether a note says so.
