@@ -68,7 +68,7 @@ impl Server {
         Self::launch(Launch { options, ..Launch::default() }).await
     }
 
-    /// An edge in front of nodes, which are `host:port` each, as [`Self::edges`] says.
+    /// A bridge in front of nodes, which are `host:port` each, as [`Self::edges`] says.
     pub async fn start_edge(nodes: &[&str]) -> Self {
         Self::start_edge_with(nodes, &[]).await
     }
@@ -120,7 +120,7 @@ impl Server {
         self.listening.operators.to_string()
     }
 
-    /// `host:port` for edges, where it was started with `--edge-listen`.
+    /// `host:port` for bridges, where it was started with `--edge-listen`.
     pub fn edges(&self) -> String {
         self.listening.edges.expect("it takes edges").to_string()
     }
@@ -280,7 +280,7 @@ impl Output {
             let line = lines.next_line().await.ok()??;
             self.push(&line);
             clients = clients.or_else(|| after(&line, "open     "));
-            edges = edges.or_else(|| after(&line, "edges    "));
+            edges = edges.or_else(|| after(&line, "bridges  "));
             if let Some(admin) = after(&line, "admin    ") {
                 return Some(Listening { clients: clients?, operators: admin, edges });
             }

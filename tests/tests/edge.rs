@@ -1,4 +1,4 @@
-//! Edges: WebSocket and REST in processes of their own, in front of nodes.
+//! Bridges: WebSocket and REST in processes of their own, in front of nodes.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 use std::collections::HashSet;
@@ -15,12 +15,12 @@ use serde_json::json;
 
 const WEBSOCKETS: [Door; 2] = [Door::WebSocketJson, Door::WebSocketBinary];
 
-/// An edge in front of this node.
+/// A bridge in front of this node.
 async fn edge_of(node: &Server) -> Server {
     Server::start_edge(&[&node.edges()]).await
 }
 
-/// A node that takes edges.
+/// A node that takes bridges.
 async fn node() -> Server {
     Server::start_with(&["--user-rate", "0", "--role", "api", "--edge-listen", "127.0.0.1:0"]).await
 }
@@ -84,7 +84,7 @@ async fn an_edge_lets_the_node_decide_who_calls() {
             if let Some(value) = &authorization {
                 call = call.header("authorization", value);
             }
-            // Who an edge claims to be speaking for counts nowhere.
+            // Who a bridge claims to be speaking for counts nowhere.
             let call = call.header("x-forwarded-for", "127.0.0.1").header("x-user-id", "alice");
             let answer = call.answer().await;
             if answer.status == 200 { (200, String::new()) } else { answer.refused() }
@@ -93,7 +93,7 @@ async fn an_edge_lets_the_node_decide_who_calls() {
     assert_eq!(me(Some(&format!("Bearer {}", alice.token))).await.0, 200);
     assert_eq!(me(Some("Bearer nonsense")).await, (401, "token_invalid".to_owned()));
     assert_eq!(me(None).await, (401, "token_missing".to_owned()));
-    // A node in local mode gives tokens to whoever is on its machine: not through an edge.
+    // A node in local mode gives tokens to whoever is on its machine: not through a bridge.
     let http = edge.http();
     let mint = http.call(http::Method::POST, "/v1/users").json(&json!({"userId": "mallory"}));
     assert_eq!(mint.answer().await.refused(), (401, "token_missing".to_owned()));
@@ -180,7 +180,7 @@ async fn a_node_that_drains_moves_its_clients_and_the_edge_stays() {
     let end = at_edge.end().await;
     assert_eq!(end.close, Some(1001), "{end:?}");
     assert_eq!(node.exited().await.code(), Some(0));
-    // The edge says what is missing, and finds the node when it is back.
+    // The bridge says what is missing, and finds the node when it is back.
     let admin = Http::new(edge.admin());
     let red = eventually("the edge is not ready", async || {
         let answer = admin.get("/readyz").answer().await;
@@ -212,7 +212,7 @@ async fn a_node_that_is_killed_closes_its_sockets_with_an_invitation() {
     assert_eq!(unary.refused(), (503, "no_node".to_owned()));
 }
 
-/// Two nodes that take edges, on one store, and an edge in front of them.
+/// Two nodes that take bridges, on one store, and a bridge in front of them.
 async fn two_nodes() -> (Cluster, Server) {
     let options = ["--role", "api", "--edge-listen", "127.0.0.1:0"].map(ToOwned::to_owned).into();
     let cluster = Cluster::start_with(2, Setup { options, ..Setup::default() }).await;
@@ -246,7 +246,7 @@ async fn hung_node_is_left_within_seconds() {
     let end = sockets[0].end().await;
     let failure = end.failure.unwrap();
     assert_eq!((failure.code, failure.reason.as_str()), (tonic::Code::Unavailable, "node_lost"));
-    // The other node serves everyone from here on, and the edge says that it does.
+    // The other node serves everyone from here on, and the bridge says that it does.
     for n in 0..8 {
         let socket = alice.connect(WEBSOCKETS[n % 2]).await;
         assert_ne!(socket.welcome().node_id, hung);

@@ -90,7 +90,7 @@ const CHANNEL: [(&str, [&str; 9]); 2] = [
     ("RoomService/JoinRoom",              [NO_TOKEN, OK,     OK, OK,      "removed", "banned", OK,   OK,   OK]),
 ];
 
-/// A node with an edge in front of it, and everyone who calls.
+/// A node with a bridge in front of it, and everyone who calls.
 struct Stage {
     node: Server,
     edge: Server,

@@ -1,4 +1,4 @@
-//! Bounds and periods of the server, with their reasons. Those between edges and nodes are in
+//! Bounds and periods of the server, with their reasons. Those between bridges and nodes are in
 //! `edge/limits.rs`.
 
 use std::time::Duration;

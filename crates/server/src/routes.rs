@@ -36,7 +36,7 @@ pub(crate) struct Common {
 pub(crate) struct NodeRoutes {
     /// For clients.
     pub(crate) app: Router,
-    /// For edges: the gRPC services alone.
+    /// For bridges: the gRPC services alone.
     pub(crate) for_edges: Router,
     /// Whose WebSockets outlive the connections that they came on.
     pub(crate) bridge: Option<Bridge>,
@@ -89,7 +89,7 @@ pub(crate) fn node(
     Ok(NodeRoutes { app: with_common(app, common), for_edges, bridge: Some(bridge) })
 }
 
-/// Everything that an edge serves in front of `backend`.
+/// Everything that a bridge serves in front of `backend`.
 pub(crate) fn edge(backend: Arc<dyn ChatBackend>, common: Common) -> (Router, Bridge) {
     let bridge = Bridge::new(backend, common.bridge.clone(), common.shutdown.clone());
     let app = bridge.router().merge(web::router()).fallback(not_at_an_edge);
@@ -109,7 +109,7 @@ fn with_common(app: Router, common: Common) -> Router {
 /// gRPC is not here: the load balancer takes it to the nodes.
 async fn not_at_an_edge(headers: HeaderMap) -> Response {
     if is_grpc(&headers) {
-        let message = "this is an edge for websocket and rest; grpc and grpc-web are served by the api nodes";
+        let message = "this is a bridge for websocket and rest; grpc and grpc-web are served by the api nodes";
         return tonic::Status::unimplemented(message).into_http();
     }
     not_found(&headers)

@@ -60,7 +60,7 @@ impl Room {
     pub(super) async fn fill_with_tls(effort: &Effort, members: usize) -> Result<Self> {
         let certificate = Certificate::new()?;
         let (path, key) = (certificate.path(), certificate.key());
-        // Who sets up and sends comes as an edge would, in clear text.
+        // Who sets up and sends comes as a bridge would, in clear text.
         let control = format!("127.0.0.1:{}", free_ports()?.0);
         let options = ["--tls-certificate", &path.to_string_lossy(), "--tls-key", &key.to_string_lossy()];
         let options = [&options[..], &["--edge-listen", &control]].concat();

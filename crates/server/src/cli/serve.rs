@@ -103,11 +103,11 @@ async fn serve(config: &Config, seams: Seams) -> anyhow::Result<()> {
     }
 }
 
-/// Where everything is, and lines to copy.
+/// Prints the addresses, and commands to copy.
 fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
     let (address, admin) = (server.address(), server.admin_address());
     let mut out = std::io::stdout().lock();
-    writeln!(out, "parlance {} serves", crate::features::VERSION)?;
+    writeln!(out, "parlance {} is serving", crate::features::VERSION)?;
     writeln!(out)?;
     let s = if config.tls.is_some() { "s" } else { "" };
     let url = format!("http{s}://{address}");
@@ -119,9 +119,9 @@ fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
         Role::Node(_) => format!("gRPC and grpc-web {address}"),
         Role::Edge(_) => format!("ws{s}://{address}/ws, {url}/v1/"),
     };
-    writeln!(out, "  doors    {doors}")?;
+    writeln!(out, "  clients  {doors}")?;
     if let Some(edges) = server.edge_address() {
-        writeln!(out, "  edges    http://{edges}")?;
+        writeln!(out, "  bridges  http://{edges}")?;
     }
     writeln!(out, "  admin    http://{admin}/metrics, /healthz, /readyz")?;
     match &config.role {
@@ -131,7 +131,7 @@ fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
                 local_mode(node, address, s, &mut out)?;
             }
         }
-        Role::Edge(nodes) => writeln!(out, "  role     edge, in front of {}", nodes.join(", "))?,
+        Role::Edge(nodes) => writeln!(out, "  role     bridge, in front of {}", nodes.join(", "))?,
     }
     writeln!(out)?;
     out.flush()?;
@@ -152,7 +152,7 @@ fn greet_of_node(node: &Node, out: &mut impl Write) -> std::io::Result<()> {
             if node.redis.is_none() {
                 writeln!(
                     out,
-                    "  nodes    ALONE: without --redis other nodes on these tables are heard of late"
+                    "  nodes    SINGLE: without --redis, writes of other nodes to these tables are noticed late"
                 )?;
             }
         }
@@ -160,15 +160,15 @@ fn greet_of_node(node: &Node, out: &mut impl Write) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What a newcomer may want to type.
+/// Prints commands for first steps.
 fn local_mode(node: &Node, address: SocketAddr, s: &str, out: &mut impl Write) -> std::io::Result<()> {
-    // As it was called, so that the lines work where it was called from.
+    // As it was called, so that the commands work in the same directory.
     let program = std::env::args().next().unwrap_or_else(|| "parlance".into());
     let data_dir = node.data_dir.display();
     let plaintext = if s.is_empty() { "-plaintext " } else { "" };
-    writeln!(out, "  mode     local: anyone on this machine may be anyone")?;
+    writeln!(out, "  mode     local: anyone on this machine may sign in as anyone")?;
     writeln!(out)?;
-    writeln!(out, "A token, and a message over each door:")?;
+    writeln!(out, "Get a token, and send a message over each transport:")?;
     writeln!(out)?;
     writeln!(out, "  TOKEN=$({program} token alice --data-dir {data_dir})")?;
     writeln!(out, "  curl -H \"authorization: Bearer $TOKEN\" http{s}://{address}/v1/users/me")?;

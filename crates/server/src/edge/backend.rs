@@ -37,7 +37,7 @@ const GET_SERVER: &str = "/parlance.v1.ServerService/GetServer";
 /// The nodes behind the bridge.
 ///
 /// The bridge has left nothing of the headers but those of the contract and the client's address, which
-/// the node believes of an edge; the token among them is verified by the node.
+/// the node believes of a bridge; the token among them is verified by the node.
 pub(crate) struct Upstream {
     nodes: Nodes,
     frames: Arc<Frames>,
@@ -134,7 +134,7 @@ impl ChatBackend for Upstream {
 }
 
 /// Nobody comes in without a token: nodes in local mode give them away to whoever is on
-/// their machine, which an edge would be for the whole world.
+/// their machine, which a bridge would be for the whole world.
 fn signed(headers: &HeaderMap) -> Result<(), Status> {
     if headers.contains_key(AUTHORIZATION) {
         return Ok(());

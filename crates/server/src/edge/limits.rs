@@ -1,6 +1,6 @@
-//! Numbers of the way between edges and nodes, for both ends of it.
+//! Numbers of the way between bridges and nodes, for both ends of it.
 //!
-//! A socket on an edge is a stream to a node. Its cost on the edge, beside the socket
+//! A socket on a bridge is a stream to a node. Its cost on the bridge, beside the socket
 //! itself: the stream in h2 and tonic, some 6 KiB, and up to [`STREAM_WINDOW`] of what
 //! came for a client that does not read.
 
@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use parlance_core::Backoff;
 
-/// Connections from an edge to each node: one task drives a connection, and two keep
+/// Connections from a bridge to each node: one task drives a connection, and two keep
 /// two cores busy. Streams go where there are fewest.
 pub(crate) const LINKS_PER_NODE: usize = 2;
 
-/// Streams that a node takes on one connection of an edge: more than an edge has
-/// sockets. An edge is trusted; that it sends no nonsense is its own limits' business.
+/// Streams that a node takes on one connection of a bridge: more than a bridge has
+/// sockets. A bridge is trusted; that it sends no nonsense is its own limits' business.
 pub(crate) const STREAMS_PER_LINK: u32 = 100_000;
 
-/// Streams that an edge may open and drop before the node has looked at them: all of its
+/// Streams that a bridge may open and drop before the node has looked at them: all of its
 /// sockets may go at once.
 pub(crate) const RESETS_PER_LINK: usize = 100_000;
 
-/// Bytes that are on the way to one client, over what the edge was quick to pass on.
+/// Bytes that are on the way to one client, over what the bridge was quick to pass on.
 pub(crate) const STREAM_WINDOW: u32 = 32 * 1024;
 
 /// Bytes on the way on one connection: as many as HTTP/2 can say. Each stream counts

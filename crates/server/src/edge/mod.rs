@@ -4,7 +4,7 @@
 //! The way of a frame: bridge -> [`backend`] -> a [`link`] of [`nodes`] that [`choice`] picks
 //! by what each [`probe`] has found -> node, and back
 //! through [`frames`], where all that get the same bytes share one frame, and
-//! [`parting`], which sends clients elsewhere when the edge itself ends.
+//! [`parting`], which sends clients elsewhere when the bridge itself ends.
 
 mod backend;
 mod choice;
@@ -26,7 +26,7 @@ use crate::readiness::Readiness;
 pub(crate) use backend::Upstream;
 use nodes::Nodes;
 
-/// What an edge runs.
+/// What a bridge runs.
 pub(crate) struct Edge {
     end: CancellationToken,
     tasks: TaskTracker,

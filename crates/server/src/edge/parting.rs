@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-/// Frames of a node, on the way to a client of an edge that may end before it.
+/// Frames of a node, on the way to a client of a bridge that may end before it.
 struct Parting {
     frames: BoxStream<'static, Result<SharedFrame, Status>>,
     shutdown: CancellationToken,

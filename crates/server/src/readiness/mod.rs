@@ -23,7 +23,7 @@ pub(crate) enum Need {
     Store,
     /// Through what it hears of other nodes.
     Registry,
-    /// Nodes to ask, for an edge.
+    /// Nodes to ask, for a bridge.
     Nodes,
     /// Tables that no other fleet serves.
     #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "without a cluster nothing claims them"))]
