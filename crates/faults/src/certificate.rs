@@ -2,17 +2,17 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-/// A certificate for this machine that vouches for itself, in files.
+/// A self-signed certificate for this machine, in files.
 #[derive(Debug)]
 pub struct Certificate {
     folder: TempDir,
 }
 
 impl Certificate {
-    /// A new one.
+    /// Creates one.
     ///
     /// # Errors
-    /// There is no place for the files.
+    /// The files cannot be created.
     pub fn new() -> std::io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("parlance-tls-").tempdir()?;
         let certificate = Self { folder };
@@ -20,7 +20,7 @@ impl Certificate {
         Ok(certificate)
     }
 
-    /// Puts another in its place, with another key.
+    /// Replaces it by another one with another key.
     ///
     /// # Errors
     /// The files cannot be written.

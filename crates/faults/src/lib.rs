@@ -1,5 +1,5 @@
-//! Faults on purpose, for tests and for `parlance-trials torture`: real servers started on
-//! loopback, and proxies in front of them that cut, delay, refuse and lie.
+//! Deliberate faults, for tests and for `parlance-trials torture`: real servers started on loopback, and proxies in
+//! front of them that cut, delay, refuse and return wrong answers.
 #![warn(missing_docs)]
 
 pub mod dynamodb;

@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// A way to a server that can be broken in all the ways a network can. Clones are the
-/// same way; it ends with the last of them.
+/// A TCP proxy that can fail in all the ways a network can. Clones share the same proxy; it stops with the last of
+/// them.
 #[derive(Debug, Clone)]
 pub struct TcpProxy {
     address: SocketAddr,
@@ -21,7 +21,7 @@ pub struct TcpProxy {
 struct State {
     traffic: Traffic,
     delay: Duration,
-    /// Connections made before this many cuts are cut.
+    /// Connections made before this many cuts are closed.
     cuts: u64,
 }
 
@@ -29,14 +29,14 @@ struct State {
 enum Traffic {
     #[default]
     Passes,
-    /// New connections are closed at once; those that are open go on.
+    /// New connections are closed at once; open ones continue.
     NoNew,
-    /// Everything stays open, and nothing gets through. What was sent waits.
+    /// Connections stay open, but nothing gets through. Data waits.
     Silent,
 }
 
 impl TcpProxy {
-    /// A way to `upstream`, from a free port on loopback.
+    /// Starts a proxy to `upstream`, on a free loopback port.
     ///
     /// # Errors
     /// There is no free port.
@@ -48,22 +48,22 @@ impl TcpProxy {
         Ok(Self { address, state: Arc::new(state) })
     }
 
-    /// Where to connect to.
+    /// The listening address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Lets everything through again, without delay.
+    /// Forwards everything again, without delay.
     pub fn pass(&self) {
         self.state.send_modify(|state| (state.traffic, state.delay) = (Traffic::Passes, Duration::ZERO));
     }
 
-    /// Cuts all connections that are open. New ones may be made.
+    /// Closes all open connections. New ones are accepted.
     pub fn cut(&self) {
         self.state.send_modify(|state| state.cuts += 1);
     }
 
-    /// Cuts all connections, and every new one, until [`Self::pass`].
+    /// Closes all connections, and every new one, until [`Self::pass`].
     pub fn refuse(&self) {
         self.state.send_modify(|state| {
             state.traffic = Traffic::NoNew;
@@ -71,31 +71,31 @@ impl TcpProxy {
         });
     }
 
-    /// Closes new connections, and leaves those that are open alone.
+    /// Closes new connections, but keeps open ones.
     pub fn refuse_new(&self) {
         self.state.send_modify(|state| state.traffic = Traffic::NoNew);
     }
 
-    /// Keeps everything open and lets nothing through, in either direction, until
-    /// [`Self::pass`]: then what was sent meanwhile arrives.
+    /// Keeps connections open but forwards nothing, in either direction, until [`Self::pass`]: then the waiting data
+    /// arrives.
     pub fn blackhole(&self) {
         self.state.send_modify(|state| state.traffic = Traffic::Silent);
     }
 
-    /// Keeps everything open and lets nothing through for this long.
+    /// Keeps connections open but forwards nothing for this long.
     pub async fn stall(&self, time: Duration) {
         self.blackhole();
         tokio::time::sleep(time).await;
         self.pass();
     }
 
-    /// Has all bytes take this much longer in each direction, in order.
+    /// Delays all bytes by this much in each direction, in order.
     pub fn delay(&self, delay: Duration) {
         self.state.send_modify(|state| state.delay = delay);
     }
 }
 
-/// Ends when nobody holds the proxy any more.
+/// Ends when the proxy was dropped.
 async fn accept(listener: TcpListener, upstream: SocketAddr, mut state: watch::Receiver<State>) {
     loop {
         let client = tokio::select! {
@@ -118,7 +118,7 @@ async fn connection(client: TcpStream, upstream: SocketAddr, mut state: watch::R
     let carried = async move {
         passing(&mut there.clone()).await;
         let server = TcpStream::connect(upstream).await?;
-        // What is measured is not to be the proxy.
+        // The proxy must not distort measurements.
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let (client_read, client_write) = client.into_split();
@@ -133,7 +133,7 @@ async fn connection(client: TcpStream, upstream: SocketAddr, mut state: watch::R
 }
 
 async fn passing(state: &mut watch::Receiver<State>) {
-    // If the proxy has ended, the connection does too.
+    // If the proxy has ended, the connection ends too.
     let _ = state.wait_for(|state| state.traffic != Traffic::Silent).await;
 }
 
@@ -157,7 +157,7 @@ async fn carry(
     };
     let writing = async move {
         while let Some((due, bytes)) = written.recv().await {
-            // The timer's ticks are a millisecond: it is not asked without need.
+            // The timer has a resolution of a millisecond: avoid it if possible.
             if due > Instant::now() {
                 sleep_until(due).await;
             }

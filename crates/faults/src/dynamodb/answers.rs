@@ -18,8 +18,7 @@ pub(super) fn answer(status: StatusCode, body: &Value) -> Answer {
     answer
 }
 
-/// What the service says to a request that it does not carry out. `None` for faults that
-/// are no answer.
+/// The service's answer to a request that it rejects. `None` for faults without an answer.
 pub(super) fn refusal(fault: Fault, operation: &str, request: &[u8]) -> Option<Answer> {
     let error = |status, kind: &str, message: &str| {
         let kind = format!("com.amazonaws.dynamodb.v20120810#{kind}");
@@ -49,7 +48,7 @@ pub(super) fn refusal(fault: Fault, operation: &str, request: &[u8]) -> Option<A
     }
 }
 
-/// A transaction that its last item stopped.
+/// A transaction cancelled because of its last item.
 fn cancelled(request: &[u8], reason: &str) -> Answer {
     let request: Value = serde_json::from_slice(request).unwrap_or_default();
     let items = request["TransactItems"].as_array().map_or(1, Vec::len);
@@ -65,8 +64,7 @@ fn cancelled(request: &[u8], reason: &str) -> Answer {
     answer(StatusCode::BAD_REQUEST, &body)
 }
 
-/// Splits a batch: what to ask for, and the keys to hand back. `None` if it cannot be
-/// split.
+/// Splits a batch: the part to request, and the keys to return as unprocessed. `None` if it cannot be split.
 pub(super) fn split_batch(request: &[u8]) -> Option<(Bytes, Value)> {
     let mut request: Value = serde_json::from_slice(request).ok()?;
     let mut left = serde_json::Map::new();
@@ -82,7 +80,7 @@ pub(super) fn split_batch(request: &[u8]) -> Option<(Bytes, Value)> {
     (!left.is_empty()).then(|| (Bytes::from(request.to_string()), Value::Object(left)))
 }
 
-/// Hands keys back with an answer to the rest of a batch.
+/// Adds unprocessed keys to the answer for the rest of a batch.
 pub(super) fn with_unprocessed(body: &[u8], left: Value) -> Option<Answer> {
     let mut body: Value = serde_json::from_slice(body).ok()?;
     body["UnprocessedKeys"] = left;

@@ -6,7 +6,7 @@ use dynoxide::Database;
 
 use super::worker::Worker;
 
-/// The DynamoDB API without faults. Ends when it is dropped.
+/// The DynamoDB API without faults. Stops when dropped.
 #[derive(Debug)]
 pub struct Emulator {
     address: SocketAddr,
@@ -14,7 +14,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts one in memory, on a free port of loopback.
+    /// Starts one in memory, on a free loopback port.
     pub fn start() -> io::Result<Self> {
         Self::start_at(free(), None)
     }
@@ -32,18 +32,18 @@ impl Emulator {
         Ok(Self { address, _worker: Worker::start("dynamodb", listener, serve)? })
     }
 
-    /// Where it listens.
+    /// The listening address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where it listens, as a URL.
+    /// The listening address, as a URL.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 }
 
-/// Any free port of loopback.
+/// Any free loopback port.
 pub(super) fn free() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }

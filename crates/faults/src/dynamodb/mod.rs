@@ -1,8 +1,8 @@
-//! The DynamoDB API on loopback, and a proxy that makes it fail.
+//! The DynamoDB API on loopback, and a proxy that injects faults.
 //!
-//! [`Dynamodb::start`] runs an emulator in memory and a [`Proxy`] in front of it, each on
-//! threads of its own. The emulator answers at once, consistently and one request after
-//! the other; everything else that the service does to its callers, the proxy does:
+//! [`Dynamodb::start`] runs an emulator in memory and a [`Proxy`] in front of it, each on its own threads. The
+//! emulator answers at once, consistently and one request at a time; the proxy adds everything else that the service
+//! does to its callers:
 //!
 //! ```no_run
 //! use parlance_faults::dynamodb::{ANY, Dynamodb, Fault};
@@ -15,16 +15,14 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Rules are asked in the order in which they were made, and the first that strikes
-//! decides. Chance is seeded ([`Plan::seed`]), so that one request after the other meets
-//! the same faults in every run.
+//! Rules are evaluated in the order in which they were added, and the first match decides. Chance is seeded
+//! ([`Plan::seed`]), so that sequential requests meet the same faults in every run.
 //!
-//! Reads that do not ask for consistency are answered from the past while
-//! [`Plan::answer_from_the_past`] says so: a request that was never made before finds
-//! nothing at all, the same one again finds what it found before, until that is too old.
+//! While [`Plan::answer_from_the_past`] is set, inconsistent reads are answered from the past: a new request finds
+//! nothing at all, a repeated one finds what it found before, until that is too old.
 //!
-//! A process of its own may listen on a fixed address ([`Dynamodb::start_at`]), and
-//! [`Proxy::start`] puts the faults in front of any other endpoint that speaks HTTP.
+//! A separate process can use a fixed address ([`Dynamodb::start_at`]), and [`Proxy::start`] adds the faults to any
+//! other HTTP endpoint.
 
 mod answers;
 mod emulator;
@@ -43,15 +41,15 @@ pub use self::plan::{ANY, Fault, Plan};
 pub use self::proxy::Proxy;
 pub use self::tally::Tally;
 
-/// An emulator with a proxy in front of it. Both end when it is dropped.
+/// An emulator with a proxy in front of it. Both stop when dropped.
 #[derive(Debug)]
 pub struct Dynamodb {
     proxy: Proxy,
     emulator: Emulator,
 }
 
-/// Environment variables that point an AWS client to a DynamoDB API on this machine. The
-/// keys are none: nobody checks them there.
+/// Environment variables that point an AWS client to a DynamoDB API on this machine. The keys are placeholders, which
+/// are not checked.
 pub fn environment(endpoint: &str) -> Vec<(String, String)> {
     let settings = [
         ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
@@ -63,7 +61,7 @@ pub fn environment(endpoint: &str) -> Vec<(String, String)> {
 }
 
 impl Dynamodb {
-    /// Starts both on free ports of loopback.
+    /// Starts both on free loopback ports.
     pub fn start() -> io::Result<Self> {
         Self::start_at(free())
     }
@@ -75,22 +73,22 @@ impl Dynamodb {
         Ok(Self { proxy, emulator })
     }
 
-    /// Where the proxy is, as a URL.
+    /// The URL of the proxy.
     pub fn endpoint(&self) -> String {
         self.proxy.endpoint()
     }
 
-    /// Where the emulator is, as a URL: the way around all faults.
+    /// The URL of the emulator, which bypasses all faults.
     pub fn direct_endpoint(&self) -> String {
         self.emulator.endpoint()
     }
 
-    /// What is to fail.
+    /// The fault plan.
     pub fn plan(&self) -> Plan {
         self.proxy.plan()
     }
 
-    /// What has gone through so far.
+    /// Statistics of requests so far.
     pub fn tally(&self) -> Tally {
         self.proxy.tally()
     }

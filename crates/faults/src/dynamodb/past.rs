@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-/// Answers of the past, by operation and request.
+/// Past answers, by operation and request.
 #[derive(Debug, Default)]
 pub(super) struct Past(Mutex<HashMap<(String, Bytes), Remembered>>);
 
@@ -18,8 +18,8 @@ struct Remembered {
 }
 
 impl Past {
-    /// What a request that need not be consistent finds: what it found within `age`, and
-    /// the first time nothing. `None` if that is too old now.
+    /// The answer to an inconsistent read: what it found within `age`, and nothing the first time. `None` if that is
+    /// too old now.
     pub(super) fn answer(&self, operation: &str, request: &Bytes, age: Duration) -> Option<Bytes> {
         let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (operation.to_owned(), request.clone());
@@ -30,7 +30,7 @@ impl Past {
         (remembered.at.elapsed() < age).then(|| remembered.body.clone())
     }
 
-    /// Remembers what a request found now.
+    /// Records the current answer to a request.
     pub(super) fn remember(&self, operation: &str, request: &Bytes, body: Bytes) {
         let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (operation.to_owned(), request.clone());
@@ -38,7 +38,7 @@ impl Past {
     }
 }
 
-/// Before anything was written.
+/// The answer before anything was written.
 fn nothing(operation: &str) -> Value {
     match operation {
         "GetItem" => json!({}),
@@ -47,8 +47,7 @@ fn nothing(operation: &str) -> Value {
     }
 }
 
-/// Whether a request may be answered from the past: a read that does not ask for
-/// consistency.
+/// Whether a request may be answered from the past: a read that does not require consistency.
 pub(super) fn may_be_stale(operation: &str, request: &[u8]) -> bool {
     let read = matches!(operation, "GetItem" | "Query" | "Scan" | "BatchGetItem");
     read && serde_json::from_slice::<Value>(request).is_ok_and(|request| {

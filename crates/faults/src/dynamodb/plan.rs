@@ -4,32 +4,29 @@ use std::time::Duration;
 /// Every operation.
 pub const ANY: &str = "*";
 
-/// What happens to a request.
+/// A fault of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It is not carried out: throughput exceeded. Of a transaction: cancelled, for the
-    /// same reason.
+    /// Not executed: throughput exceeded. A transaction is cancelled for the same reason.
     Throttle,
-    /// It is not carried out: internal server error (500).
+    /// Not executed: internal server error (500).
     ServerError,
-    /// It is not carried out: service unavailable (503).
+    /// Not executed: service unavailable (503).
     Unavailable,
-    /// It is carried out, and the connection is cut before the answer.
+    /// Executed, but the connection is closed before the answer.
     LoseAnswer,
-    /// The connection is cut before it is carried out.
+    /// The connection is closed before execution.
     Cut,
-    /// It is carried out after this time, whether somebody still waits for it or not.
+    /// Executed after this time, whether or not the caller still waits.
     Delay(Duration),
-    /// It is not carried out: a transaction is under way on an item. Strikes writes, and
-    /// transactions that read.
+    /// Not executed: another transaction is in progress on an item. Applies to writes, and to transactions that read.
     Conflict,
-    /// Half of a batch is done, the rest handed back. Strikes `BatchGetItem` of more than
-    /// one key.
+    /// Half of a batch is executed, the rest returned as unprocessed. Applies to `BatchGetItem` of more than one key.
     PartialBatch,
 }
 
 impl Fault {
-    /// The name that it is counted by.
+    /// Its name in statistics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Throttle => "throttle",
@@ -55,7 +52,7 @@ impl Fault {
     }
 }
 
-/// What is to fail. Clones are the same plan.
+/// The faults to inject. Clones share the same plan.
 #[derive(Debug, Clone, Default)]
 pub struct Plan(Arc<Mutex<Rules>>);
 
@@ -85,12 +82,12 @@ impl Plan {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Strikes the next `count` requests of `operation` (`PutItem`, ..., or [`ANY`]).
+    /// Applies `fault` to the next `count` requests of `operation` (`PutItem`, ..., or [`ANY`]).
     pub fn next(&self, operation: &str, count: u64, fault: Fault) {
         self.add(operation, fault, When::Left(count));
     }
 
-    /// Strikes requests of `operation` with this `probability`, until the plan is cleared.
+    /// Applies `fault` to requests of `operation` with this `probability`, until the plan is cleared.
     pub fn often(&self, operation: &str, probability: f64, fault: Fault) {
         self.add(operation, fault, When::Probability(probability));
     }
@@ -99,22 +96,22 @@ impl Plan {
         self.rules().rules.push(Rule { operation: operation.to_owned(), fault, when });
     }
 
-    /// Answers reads that do not ask for consistency from up to `age` ago; see the module.
+    /// Answers inconsistent reads from up to `age` ago; see the module.
     pub fn answer_from_the_past(&self, age: Duration) {
         self.rules().past = Some(age);
     }
 
-    /// Has answers say that it is later than it is by this much.
+    /// Moves the dates of answers ahead by this much.
     pub fn set_clock_ahead(&self, ahead: Duration) {
         self.rules().clock_ahead = ahead;
     }
 
-    /// By how much the clock of the service is ahead.
+    /// How far the clock of the service is ahead.
     pub(super) fn clock_ahead(&self) -> Duration {
         self.rules().clock_ahead
     }
 
-    /// Nothing fails any more.
+    /// Removes all faults.
     pub fn clear(&self) {
         let mut rules = self.rules();
         rules.rules.clear();
@@ -122,17 +119,17 @@ impl Plan {
         rules.clock_ahead = Duration::ZERO;
     }
 
-    /// Begins the sequence of chances anew.
+    /// Restarts the random sequence.
     pub fn seed(&self, seed: u64) {
         self.rules().chance = seed;
     }
 
-    /// How old answers may be that need not be consistent.
+    /// The maximum age of inconsistent reads.
     pub(super) fn past(&self) -> Option<Duration> {
         self.rules().past
     }
 
-    /// What happens to the next request of `operation`.
+    /// The fault for the next request of `operation`.
     pub(super) fn strike(&self, operation: &str) -> Option<Fault> {
         let mut guard = self.rules();
         let Rules { rules, chance, .. } = &mut *guard;

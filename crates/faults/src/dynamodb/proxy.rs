@@ -18,8 +18,7 @@ use super::plan::{Fault, Plan};
 use super::tally::Tally;
 use super::worker::Worker;
 
-/// Stands in front of an endpoint and makes it fail as its plan says. Ends when it is
-/// dropped; what is under way then is cut off.
+/// A proxy that injects the faults of its plan. Stops when dropped; requests in flight are cut off.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -36,13 +35,13 @@ struct Shared {
     tally: Mutex<Tally>,
 }
 
-/// The connection is to be cut.
+/// The connection has to be closed.
 #[derive(Debug, thiserror::Error)]
 #[error("cut on purpose")]
 struct Cut;
 
 impl Proxy {
-    /// Listens on `address` (port 0 for a free one) for an endpoint at `upstream`.
+    /// Listens on `address` (port 0 for a free one) in front of an endpoint at `upstream`.
     pub fn start(address: SocketAddr, upstream: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
@@ -58,22 +57,22 @@ impl Proxy {
         Ok(Self { address, shared, _worker: worker })
     }
 
-    /// Where it listens.
+    /// The listening address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where it listens, as a URL.
+    /// The listening address, as a URL.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What is to fail.
+    /// The fault plan.
     pub fn plan(&self) -> Plan {
         self.shared.plan.clone()
     }
 
-    /// What has gone through so far.
+    /// Statistics of requests so far.
     pub fn tally(&self) -> Tally {
         self.shared.tally().clone()
     }
@@ -86,7 +85,7 @@ async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
         let shared = shared.clone();
         tokio::spawn(async move {
             let service = service_fn(move |request| handle(shared.clone(), request));
-            // A connection that ends early is what this is for.
+            // Connections that end early are the purpose of this proxy.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
@@ -95,7 +94,7 @@ async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
 async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Cut> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
-    // On a task of its own: it goes on when the caller has gone.
+    // In its own task: it continues after the caller has gone.
     let task = tokio::spawn(async move { shared.decide(head.headers, body).await });
     task.await.unwrap_or(Err(Cut))
 }
@@ -114,7 +113,7 @@ impl Shared {
         answer
     }
 
-    /// Answers as the plan says.
+    /// Answers according to the plan.
     async fn answer(&self, operation: &str, headers: HeaderMap, body: Bytes) -> Result<Answer, Cut> {
         let fault = self.plan.strike(operation);
         if let Some(fault) = fault {
@@ -138,7 +137,7 @@ impl Shared {
         }
     }
 
-    /// Answers from the past, where that may be.
+    /// Answers from the past, where allowed.
     async fn maybe_past(&self, operation: &str, headers: HeaderMap, body: Bytes) -> Result<Answer, Cut> {
         let Some(age) = self.plan.past().filter(|_| may_be_stale(operation, &body)) else {
             return self.forward(operation, headers, body).await;
@@ -156,7 +155,7 @@ impl Shared {
         Ok(Answer::from_parts(head, Full::new(found)))
     }
 
-    /// Does half of a batch.
+    /// Executes half of a batch.
     async fn half(&self, operation: &str, headers: HeaderMap, body: Bytes) -> Result<Answer, Cut> {
         let Some((half, left)) = answers::split_batch(&body) else {
             return self.forward(operation, headers, body).await;
@@ -166,7 +165,7 @@ impl Shared {
         answers::with_unprocessed(&done, left).ok_or(Cut)
     }
 
-    /// Moves the date of an answer, as the plan says.
+    /// Moves the date of an answer according to the plan.
     fn set_date(&self, headers: &mut HeaderMap) {
         let date =
             headers.get(header::DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());

@@ -2,19 +2,18 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// What has gone through a proxy.
+/// Statistics of a proxy.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tally {
-    /// Requests by operation, those struck included.
+    /// Requests by operation, including faulty ones.
     pub requests: BTreeMap<String, u64>,
-    /// Requests struck, by operation and [`super::Fault::name`]. What was answered from
-    /// the past is named `past`.
+    /// Faults, by operation and [`super::Fault::name`]. Answers from the past are named `past`.
     pub struck: BTreeMap<(String, &'static str), u64>,
-    /// Capacity units by operation, as the answers say.
+    /// Capacity units by operation, from the answers.
     pub units: BTreeMap<String, f64>,
-    /// The most requests that were under way at the same time.
+    /// Maximum number of concurrent requests.
     pub most_at_once: usize,
-    /// Requests under way.
+    /// Requests in flight.
     pub(super) under_way: usize,
 }
 
@@ -24,7 +23,7 @@ impl Tally {
         self.requests.get(operation).copied().unwrap_or(0)
     }
 
-    /// How often a fault of this name has struck.
+    /// How often the fault of this name was applied.
     pub fn struck_by(&self, name: &str) -> u64 {
         self.struck.iter().filter(|((_, fault), _)| *fault == name).map(|(_, count)| count).sum()
     }

@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
-/// A server on threads of its own: what a test does to its runtime does not reach it, and
-/// a request that blocks a thread does not block the test. Ends when dropped.
+/// A server on its own threads, unaffected by the test's runtime; a blocking request does not block the test. Stops
+/// when dropped.
 #[derive(Debug)]
 pub(super) struct Worker(CancellationToken);
 
@@ -29,7 +29,7 @@ impl Worker {
         std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             runtime.block_on(async {
                 let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-                // Whoever is connected is cut off when the runtime goes.
+                // Connections are cut off when the runtime stops.
                 ended.run_until_cancelled(serve(listener)).await;
             });
             runtime.shutdown_background();

@@ -13,7 +13,7 @@ pub struct RedisCluster {
 }
 
 impl RedisCluster {
-    /// Starts one, and waits until it covers all slots.
+    /// Starts a cluster, and waits until it covers all slots.
     ///
     /// # Errors
     /// Redis is not installed, or the cluster does not come up.
@@ -50,10 +50,10 @@ impl RedisCluster {
         Ok(cluster)
     }
 
-    /// Moves the slot of `key`, which has to exist, and all that is in it to another master.
+    /// Moves the slot of `key`, which must exist, with its contents to another master.
     ///
     /// # Errors
-    /// The masters do not do it.
+    /// The masters fail to do so.
     pub async fn move_slot_of(&self, key: &str) -> io::Result<()> {
         let slot = &self.masters[0].command(&["CLUSTER", "KEYSLOT", key]).await?;
         let mut owner = None;
@@ -84,7 +84,7 @@ impl RedisCluster {
         Ok(())
     }
 
-    /// The address as a URL.
+    /// The URL.
     pub fn url(&self) -> String {
         let nodes: Vec<String> =
             self.masters[1..].iter().map(|master| format!("node={}", master.address())).collect();

@@ -1,5 +1,5 @@
-//! Redis, started for a test and ended with it: one server, a master with replicas under
-//! Sentinel, a cluster. Needs Debian's `redis-server` and `redis-sentinel`.
+//! Redis servers that live as long as a test: a single server, a master with replicas under Sentinel, a cluster.
+//! Requires Debian's `redis-server` and `redis-sentinel`.
 
 mod cluster;
 mod sentinel;
@@ -17,8 +17,8 @@ pub use cluster::RedisCluster;
 pub use sentinel::RedisSentinel;
 pub use server::RedisServer;
 
-/// A port that is free now and will not be taken by chance: below those from which
-/// connections go out, so that a server can come back to it.
+/// A free port that is not used by chance: below the range of outgoing connections, so that a server can be restarted
+/// on it.
 #[expect(clippy::disallowed_methods, reason = "of a test, which nothing is to repeat")]
 fn free_port() -> io::Result<u16> {
     let random = RandomState::new();
@@ -28,7 +28,7 @@ fn free_port() -> io::Result<u16> {
         .ok_or_else(|| io::Error::other("there is no free port"))
 }
 
-/// Asks again and again until the answer is yes.
+/// Polls until the answer is true.
 async fn until(what: &str, mut asked: impl AsyncFnMut() -> bool) -> io::Result<()> {
     let started = Instant::now();
     while !asked().await {

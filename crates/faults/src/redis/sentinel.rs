@@ -7,23 +7,23 @@ use tokio::process::{Child, Command};
 use super::server::cli;
 use super::{RedisServer, free_port, until};
 
-/// A master and a replica, and three Sentinels that make the one the other when it dies.
+/// A master and a replica, and three Sentinels that promote the replica when the master dies.
 #[derive(Debug)]
 pub struct RedisSentinel {
-    /// The master at first, and its replica.
+    /// The initial master, and its replica.
     pub servers: Vec<RedisServer>,
     sentinels: Vec<(u16, Child)>,
     _dir: TempDir,
 }
 
 impl RedisSentinel {
-    /// What they call the master.
+    /// Their name for the master.
     const NAME: &str = "parlance";
 
     /// Starts them, and waits until they know each other.
     ///
     /// # Errors
-    /// Redis is not installed, or they do not come up.
+    /// Redis is not installed, or they do not start.
     pub async fn start() -> io::Result<Self> {
         let master = RedisServer::start().await?;
         let port = master.address().port();
@@ -71,7 +71,7 @@ impl RedisSentinel {
         Ok(sentinel)
     }
 
-    /// The address as a URL.
+    /// The URL.
     pub fn url(&self) -> String {
         let nodes: Vec<String> =
             self.sentinels[1..].iter().map(|(port, _)| format!("node=127.0.0.1:{port}")).collect();
@@ -82,7 +82,7 @@ impl RedisSentinel {
     /// Kills the master, and waits until the replica is the new one.
     ///
     /// # Errors
-    /// It does not become that.
+    /// It is not promoted.
     pub async fn fail_over(&mut self) -> io::Result<()> {
         self.servers[0].kill().await?;
         let replica = &self.servers[1];

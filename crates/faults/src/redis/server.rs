@@ -7,7 +7,7 @@ use tokio::process::{Child, Command};
 
 use super::{free_port, until};
 
-/// A Redis server on a port of its own, that keeps nothing on disk.
+/// A Redis server on its own port, without persistence.
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
@@ -20,15 +20,15 @@ impl RedisServer {
     /// Starts one, and waits until it answers.
     ///
     /// # Errors
-    /// It is not installed, or does not come up.
+    /// It is not installed, or does not start.
     pub async fn start() -> io::Result<Self> {
         Self::start_with(&[]).await
     }
 
-    /// Starts one with more arguments, as on the command line.
+    /// Starts one with additional command line arguments.
     ///
     /// # Errors
-    /// It is not installed, or does not come up.
+    /// It is not installed, or does not start.
     pub async fn start_with(args: &[&str]) -> io::Result<Self> {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
         let mut server = Self { port: free_port()?, args, dir: TempDir::new()?, process: None };
@@ -36,20 +36,20 @@ impl RedisServer {
         Ok(server)
     }
 
-    /// Where it listens.
+    /// The listening address.
     pub fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.port).into()
     }
 
-    /// The address as a URL.
+    /// The URL.
     pub fn url(&self) -> String {
         format!("redis://{}", self.address())
     }
 
-    /// Starts it again, on the same port, with nothing in it. Ends it first if it runs.
+    /// Starts it again, on the same port and empty. Stops it first if it is running.
     ///
     /// # Errors
-    /// It does not come up.
+    /// It does not start.
     pub async fn restart(&mut self) -> io::Result<()> {
         self.kill().await?;
         let port = self.port.to_string();
@@ -67,10 +67,10 @@ impl RedisServer {
             .await
     }
 
-    /// Ends it at once, with all it knows.
+    /// Kills it, with all its data.
     ///
     /// # Errors
-    /// It cannot be ended.
+    /// It cannot be killed.
     pub async fn kill(&mut self) -> io::Result<()> {
         match self.process.take() {
             Some(mut process) => process.kill().await,
@@ -78,18 +78,18 @@ impl RedisServer {
         }
     }
 
-    /// Stops it where it is: connections stay open and nothing is answered.
+    /// Suspends it: connections stay open and nothing is answered.
     ///
     /// # Errors
-    /// It does not run.
+    /// It is not running.
     pub async fn pause(&self) -> io::Result<()> {
         self.signal("-STOP").await
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     ///
     /// # Errors
-    /// It does not run.
+    /// It is not running.
     pub async fn resume(&self) -> io::Result<()> {
         self.signal("-CONT").await
     }
@@ -101,7 +101,7 @@ impl RedisServer {
         if status.success() { Ok(()) } else { Err(io::Error::other(format!("kill {signal}: {status}"))) }
     }
 
-    /// Forgets everything. Connections and subscriptions stay.
+    /// Deletes all data. Connections and subscriptions stay.
     ///
     /// # Errors
     /// It does not answer.
@@ -109,7 +109,7 @@ impl RedisServer {
         self.command(&["FLUSHALL"]).await.map(drop)
     }
 
-    /// Forgets `count` keys of its choice, or all that it has, as eviction would.
+    /// Deletes `count` random keys, or all that exist, like eviction.
     ///
     /// # Errors
     /// It does not answer.
@@ -122,15 +122,15 @@ impl RedisServer {
         self.command(&["EVAL", LOSE, "0", &count.to_string()]).await.map(drop)
     }
 
-    /// Asks it what `redis-cli` can ask, and returns what that prints.
+    /// Runs a command with `redis-cli`, and returns its output.
     ///
     /// # Errors
-    /// It does not answer, or with an error.
+    /// It does not answer, or returns an error.
     pub async fn command(&self, args: &[&str]) -> io::Result<String> {
         cli(self.port, args).await
     }
 
-    /// How often it has run `command` so far.
+    /// How often it has executed `command` so far.
     ///
     /// # Errors
     /// It does not answer.
@@ -141,10 +141,10 @@ impl RedisServer {
         Ok(calls.unwrap_or(0))
     }
 
-    /// A figure of `INFO`, such as `used_memory`.
+    /// A value of `INFO`, such as `used_memory`.
     ///
     /// # Errors
-    /// It does not answer, or has no such figure.
+    /// It does not answer, or has no such value.
     pub async fn info(&self, name: &str) -> io::Result<u64> {
         let info = self.command(&["INFO"]).await?;
         let value =

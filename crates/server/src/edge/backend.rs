@@ -28,13 +28,13 @@ use super::limits::{CALL_WITHIN, LOST_SPREAD, OPEN_WITHIN, READ_WITHIN};
 use super::nodes::{Nodes, Route};
 use super::parting::parting;
 
-/// The stream that every WebSocket becomes.
+/// The stream behind every WebSocket.
 const CHAT: &str = "/parlance.v1.ChatService/Chat";
 
-/// What is answered before anyone signs in.
+/// The call that needs no token.
 const GET_SERVER: &str = "/parlance.v1.ServerService/GetServer";
 
-/// The nodes behind the bridge.
+/// The nodes behind a bridge.
 ///
 /// The bridge has left nothing of the headers but those of the contract and the client's address, which
 /// the node believes of a bridge; the token among them is verified by the node.
@@ -42,7 +42,7 @@ pub(crate) struct Upstream {
     nodes: Nodes,
     frames: Arc<Frames>,
     shutdown: CancellationToken,
-    /// Over which time clients are sent elsewhere.
+    /// The time over which clients' reconnects are spread.
     spread: Duration,
 }
 
@@ -51,7 +51,7 @@ impl Upstream {
         Self { nodes, frames: Arc::new(Frames::new()), shutdown, spread }
     }
 
-    /// Makes a call along `route`, which has this long to be answered.
+    /// Makes a call over `route`, with a timeout for its answer.
     async fn call(&self, route: &Route, call: Call, limit: Duration) -> Result<Bytes, Status> {
         let mut request = Request::new(call.request);
         *request.metadata_mut() = MetadataMap::from_headers(call.headers);
@@ -62,7 +62,7 @@ impl Upstream {
     }
 }
 
-/// A call that is answered once.
+/// A unary call.
 #[derive(Clone)]
 struct Call {
     headers: HeaderMap,
@@ -71,8 +71,8 @@ struct Call {
 }
 
 impl Call {
-    /// Whether it changes nothing and may be carried out twice. Methods are named by what
-    /// they do; clients repeat the others themselves, with the ids that make it safe.
+    /// Whether it changes nothing and may be repeated. Methods are named by what they do; clients retry the others
+    /// themselves, with ids that make that safe.
     fn is_read(&self) -> bool {
         let method = self.path.path().rsplit('/').next().unwrap_or_default();
         method.starts_with("Get") || method.starts_with("List")
@@ -80,7 +80,7 @@ impl Call {
 }
 
 fn grpc(route: &Route) -> Grpc<Route> {
-    // What the nodes answer is theirs to bound.
+    // Answers are bounded by the nodes.
     Grpc::new(route.clone()).max_decoding_message_size(usize::MAX)
 }
 
@@ -133,8 +133,8 @@ impl ChatBackend for Upstream {
     }
 }
 
-/// Nobody comes in without a token: nodes in local mode give them away to whoever is on
-/// their machine, which a bridge would be for the whole world.
+/// Requires a token: nodes in local mode issue tokens to anyone on their machine, which a bridge would extend to the
+/// whole world.
 fn signed(headers: &HeaderMap) -> Result<(), Status> {
     if headers.contains_key(AUTHORIZATION) {
         return Ok(());
@@ -142,8 +142,8 @@ fn signed(headers: &HeaderMap) -> Result<(), Status> {
     Err(Failure::new(Code::Unauthenticated, "token_missing", "no bearer token").into())
 }
 
-/// What broke on the way becomes an invitation to try again, spread over a while, since
-/// the other clients of a lost node come back too. What the node itself said stays.
+/// Turns a connection failure into a retryable error, spread over a while, since the other clients of a lost node
+/// reconnect too. Statuses from the node itself are unchanged.
 fn as_lost(status: Status) -> Status {
     if status.source().is_none() {
         return status;
@@ -153,10 +153,10 @@ fn as_lost(status: Status) -> Status {
     failure.retry_after(within(LOST_SPREAD)).into()
 }
 
-/// Some time within `longest`.
+/// A random time within `longest`.
 fn within(longest: Duration) -> Duration {
     let mut bytes = [0; 4];
-    // Without randomness all come at once, and that is all.
+    // Without randomness all reconnect at once, which is tolerable.
     let _ = SystemRandom::new().fill(&mut bytes);
     longest.mul_f64(f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX))
 }
@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    /// Every operation whose name begins so; a new one is to be judged by hand.
+    /// Every operation with such a name; a new one has to be classified by hand.
     #[test]
     fn reads_are_those_operations_that_change_nothing() {
         let files = prost_types::FileDescriptorSet::decode(DESCRIPTOR).unwrap();

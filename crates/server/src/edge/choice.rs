@@ -1,30 +1,30 @@
-//! Which connection a request takes.
+//! Selects the connection for a request.
 
-/// What the probes of a connection have found.
+/// The result of probing a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
-    /// The node answers and takes new sessions.
+    /// The node answers and accepts new sessions.
     Ready,
-    /// The node answers, and asks for new sessions to go elsewhere.
+    /// The node answers, but new sessions should go elsewhere.
     NotReady,
     /// An answer is overdue.
     Late,
 }
 
-/// A connection that could be taken.
+/// A connection that could be used.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Candidate {
     pub(crate) standing: Standing,
-    /// It takes no further streams.
+    /// It accepts no further streams.
     pub(crate) closed: bool,
-    /// Its node did not answer this request before.
+    /// Its node has already failed to answer this request.
     pub(crate) avoided: bool,
-    /// Streams that are open on it.
+    /// Open streams on it.
     pub(crate) streams: usize,
 }
 
-/// Returns the index of the best candidate: one that answers, of a ready node if there is
-/// one, with the fewest streams. A node that is not ready is better than none.
+/// Returns the index of the best candidate: one that answers, of a ready node if there is one, with the fewest
+/// streams. A node that is not ready is better than none.
 pub(crate) fn choose(candidates: impl IntoIterator<Item = Candidate>) -> Option<usize> {
     let usable = |candidate: &Candidate| !candidate.closed && candidate.standing != Standing::Late;
     let open = candidates.into_iter().enumerate().filter(|(_, candidate)| usable(candidate));
@@ -32,7 +32,7 @@ pub(crate) fn choose(candidates: impl IntoIterator<Item = Candidate>) -> Option<
     best.map(|(index, _)| index)
 }
 
-/// Why no new session is taken, if none is, from what the probes have found.
+/// Why no new sessions are accepted, if so, from the results of probing.
 pub(crate) fn missing(standings: impl IntoIterator<Item = Standing>) -> Option<&'static str> {
     match standings.into_iter().min() {
         Some(Standing::Ready) => None,

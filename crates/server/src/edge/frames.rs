@@ -8,15 +8,15 @@ use prost::encoding::decode_key;
 
 use super::limits::SHARED_BYTES;
 
-/// What goes to many: `ServerFrame.event` and `ServerFrame.signal`. A reply or a
-/// welcome is for one, and remembering it would only push these out.
+/// Fields with many recipients: `ServerFrame.event` and `ServerFrame.signal`. Replies and welcomes have one, and
+/// caching them would only evict these.
 const FOR_MANY: [u32; 2] = [3, 4];
 
-/// Parts of the memory, so that streams rarely wait for each other.
+/// Number of shards, so that streams rarely contend.
 const PARTS: usize = 16;
 
-/// Recognises frames that came on another stream before. One room with 1,000 sockets here
-/// is 1,000 streams that bring the same bytes: they become one frame, put into JSON once.
+/// Deduplicates frames that arrived on another stream before. One room with 1,000 sockets here is 1,000 streams that
+/// bring the same bytes: they become one frame, encoded as JSON once.
 pub(crate) struct Frames {
     parts: [Mutex<Part>; PARTS],
     hasher: RandomState,
@@ -25,12 +25,12 @@ pub(crate) struct Frames {
 #[derive(Default)]
 struct Part {
     known: HashSet<Known>,
-    /// By age. Frames are recognised within moments or never.
+    /// Ordered by age. A frame is seen again within moments or never.
     order: VecDeque<SharedFrame>,
     bytes: usize,
 }
 
-/// A frame by its bytes.
+/// A frame, keyed by its bytes.
 struct Known(SharedFrame);
 
 impl PartialEq for Known {
@@ -60,7 +60,7 @@ impl Frames {
         Self { parts: Default::default(), hasher }
     }
 
-    /// The frame of these bytes: the one that came before, if it is remembered.
+    /// The frame with these bytes: the earlier one, if it is cached.
     pub(crate) fn share(&self, bytes: Bytes) -> SharedFrame {
         let tag = decode_key(&mut bytes.as_ref()).map_or(0, |(tag, _)| tag);
         if !FOR_MANY.contains(&tag) {

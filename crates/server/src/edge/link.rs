@@ -24,20 +24,20 @@ pub(crate) struct Link {
     streams: Arc<AtomicUsize>,
 }
 
-/// What drives a [`Link`], to its end.
+/// Drives a [`Link`] until it ends.
 pub(crate) type Driver = Connection<TokioIo<TcpStream>, Body, TokioExecutor>;
 
-/// What became of a request.
+/// The outcome of a request.
 pub(crate) enum Sent {
     /// It was answered.
     Answered(Response<Answer>),
-    /// It never went out, and may go elsewhere.
+    /// It was never sent, and may go elsewhere.
     Unsent(Request<Body>),
-    /// It may have arrived or not.
+    /// It may or may not have arrived.
     Lost(hyper::Error),
 }
 
-/// The body of an answer, a stream that counts for its link.
+/// The body of an answer, counted as a stream of its link.
 pub(crate) struct Answer {
     body: Incoming,
     _counted: Counted,
@@ -71,22 +71,22 @@ impl Link {
         Ok((Self { address, sender, streams: Arc::default() }, driver))
     }
 
-    /// Streams that are open on it.
+    /// The number of open streams.
     pub(crate) fn streams(&self) -> usize {
         self.streams.load(Ordering::Relaxed)
     }
 
-    /// It takes no further streams. Those that are open may go on.
+    /// Whether it accepts no further streams. Open ones may continue.
     pub(crate) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
-    /// Whether this is that link.
+    /// Whether this is the same link.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.streams, &other.streams)
     }
 
-    /// Sends a request. Dropping what came back resets the stream.
+    /// Sends a request. Dropping the result resets the stream.
     pub(crate) async fn send(mut self, request: Request<Body>) -> Sent {
         self.streams.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(self.streams.clone());
@@ -120,7 +120,7 @@ impl hyper::body::Body for Answer {
     }
 }
 
-/// Says whom the request is for.
+/// Sets the request's authority.
 pub(super) fn address(request: &mut Request<Body>, node: SocketAddr) -> Result<(), BoxError> {
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = Some(Scheme::HTTP);

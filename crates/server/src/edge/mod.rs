@@ -1,10 +1,9 @@
-//! The edge: WebSocket, REST and the web page in front of nodes that it asks over gRPC.
-//! It keeps nothing and knows no keys: tokens are passed on, and the nodes verify them.
+//! The bridge tier: WebSocket, REST and the web page in front of nodes, which it calls over gRPC. It keeps no data
+//! and has no keys: tokens are forwarded, and the nodes verify them.
 //!
-//! The way of a frame: bridge -> [`backend`] -> a [`link`] of [`nodes`] that [`choice`] picks
-//! by what each [`probe`] has found -> node, and back
-//! through [`frames`], where all that get the same bytes share one frame, and
-//! [`parting`], which sends clients elsewhere when the bridge itself ends.
+//! The path of a frame: bridge -> [`backend`] -> a [`link`] of [`nodes`] selected by [`choice`] from the results of
+//! each [`probe`] -> node, and back through [`frames`], where all recipients of the same bytes share one frame, and
+//! [`parting`], which sends clients elsewhere when the bridge itself shuts down.
 
 mod backend;
 mod choice;
@@ -26,14 +25,14 @@ use crate::readiness::Readiness;
 pub(crate) use backend::Upstream;
 use nodes::Nodes;
 
-/// What a bridge runs.
+/// A running bridge.
 pub(crate) struct Edge {
     end: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Edge {
-    /// Connects to the nodes at `authorities`, `host:port` each, as long as it lives.
+    /// Connects to the nodes at `authorities`, `host:port` each, for its lifetime.
     pub(crate) fn start(
         authorities: &[String],
         readiness: &Readiness,
@@ -49,7 +48,7 @@ impl Edge {
         (Self { end, tasks }, upstream)
     }
 
-    /// Lets go of the nodes.
+    /// Disconnects from the nodes.
     pub(crate) async fn stop(&self) {
         self.end.cancel();
         self.tasks.close();

@@ -23,29 +23,29 @@ use super::link::{Answer, Link, Sent, address};
 use super::probe::{keep_probing, probe};
 use crate::readiness::{Need, Readiness};
 
-/// The nodes that can be asked: the connections to them on which they have answered.
+/// The usable nodes: the connections to them on which they have answered.
 #[derive(Clone)]
 pub(crate) struct Nodes {
     links: Arc<watch::Sender<Vec<Probed>>>,
     readiness: Readiness,
 }
 
-/// A connection, and what its probes have found.
+/// A connection, and the result of its probes.
 struct Probed {
     link: Link,
     standing: Standing,
 }
 
-/// The way of one request to a node.
+/// The route of one request to a node.
 #[derive(Clone)]
 pub(crate) struct Route {
     nodes: Nodes,
     avoid: Option<SocketAddr>,
-    /// The connection that was taken.
+    /// The selected connection.
     via: Arc<Mutex<Option<Link>>>,
 }
 
-/// Takes a connection off the list when it is dropped.
+/// Removes a connection from the list when dropped.
 struct Listed<'a> {
     nodes: &'a Nodes,
     link: Link,
@@ -59,7 +59,7 @@ impl Nodes {
         nodes
     }
 
-    /// A way to any node but `avoid`, as far as there are others.
+    /// A route to any node, preferably not `avoid`.
     pub(crate) fn route(&self, avoid: Option<SocketAddr>) -> Route {
         Route { nodes: self.clone(), avoid, via: Arc::default() }
     }
@@ -80,7 +80,7 @@ impl Nodes {
         });
     }
 
-    /// Records what a probe of `link` has found.
+    /// Records the result of a probe of `link`.
     pub(crate) fn set(&self, link: &Link, standing: Standing) {
         self.change(|links| {
             let found = links.iter_mut().find(|other| other.link.is(link));
@@ -110,7 +110,7 @@ impl Nodes {
         }
     }
 
-    /// The best connection; waits a little where there is none.
+    /// The best connection; waits briefly if there is none.
     async fn pick(&self, avoid: Option<SocketAddr>) -> Result<Link, Status> {
         let best = |links: &Vec<Probed>| {
             choice::choose(links.iter().map(|Probed { link, standing }| Candidate {
@@ -136,13 +136,13 @@ impl Drop for Listed<'_> {
 }
 
 impl Route {
-    /// The node that was asked.
+    /// The node that was called.
     pub(crate) fn node(&self) -> Option<SocketAddr> {
         self.link().map(|link| link.address)
     }
 
-    /// The node did not take a stream in time, which needs no store and no other node: its
-    /// connection gets nothing new until a probe is answered.
+    /// The node did not accept a stream in time, which needs neither store nor other nodes: its connection gets
+    /// nothing new until a probe is answered.
     pub(crate) fn blame(&self) {
         if let Some(link) = self.link() {
             self.nodes.set(&link, Standing::Late);
@@ -162,7 +162,7 @@ impl Route {
                 Sent::Answered(response) => return Ok(response),
                 Sent::Lost(error) => return Err(error.into()),
                 Sent::Unsent(unsent) => {
-                    // A node that drains: another is there, or will be in a moment.
+                    // The node is draining: another one is available, or will be shortly.
                     self.nodes.remove(&link);
                     request = unsent;
                 }
@@ -185,7 +185,7 @@ impl Service<Request<Body>> for Route {
     }
 }
 
-/// Keeps links to every address of `authority`, looked up again and again, until `end`.
+/// Maintains links to every address of `authority`, which is resolved repeatedly, until `end`.
 pub(crate) async fn look_after(nodes: Nodes, authority: String, end: CancellationToken, tasks: TaskTracker) {
     let mut known: HashMap<SocketAddr, CancellationToken> = HashMap::new();
     let mut tick = interval(RESOLVE_EVERY);
@@ -197,7 +197,7 @@ pub(crate) async fn look_after(nodes: Nodes, authority: String, end: Cancellatio
         let found: Vec<SocketAddr> = match tokio::net::lookup_host(&authority).await {
             Ok(addresses) => addresses.collect(),
             Err(error) => {
-                // Those that are known stay: a name server may be away, too.
+                // Keep the known ones: a name server may be unavailable, too.
                 tracing::warn!(authority, %error, "lookup failed");
                 continue;
             }
@@ -221,7 +221,7 @@ pub(crate) async fn look_after(nodes: Nodes, authority: String, end: Cancellatio
     }
 }
 
-/// Keeps one connection to `address`, until `end`. Streams that are open then end by themselves.
+/// Maintains one connection to `address`, until `end`. Streams open at that time end by themselves.
 async fn keep_linked(nodes: Nodes, address: SocketAddr, end: CancellationToken) {
     let mut failures = 0;
     while !end.is_cancelled() {
@@ -245,8 +245,7 @@ async fn keep_linked(nodes: Nodes, address: SocketAddr, end: CancellationToken) 
     }
 }
 
-/// Connects to `address` and lists the connection once the node has answered on it, for as
-/// long as it stands.
+/// Connects to `address` and lists the connection from the node's first answer until it ends.
 ///
 /// # Errors
 /// There was no connection, or no answer on it.

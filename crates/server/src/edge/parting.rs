@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-/// Frames of a node, on the way to a client of a bridge that may end before it.
+/// Frames of a node for a client of a bridge that may shut down first.
 struct Parting {
     frames: BoxStream<'static, Result<SharedFrame, Status>>,
     shutdown: CancellationToken,
@@ -21,9 +21,9 @@ struct Parting {
     leave_at: Option<Instant>,
 }
 
-/// Passes `frames` on. On `shutdown` the client is told to come back after `delay`, and
-/// until then nothing else changes; after that `finish` ends the client's half, so that
-/// the node answers what is under way and ends the stream.
+/// Forwards `frames`. On `shutdown` the client is told to reconnect after `delay`, and until then nothing else
+/// changes; after that `finish` ends the client's half, so that the node answers operations in flight and ends the
+/// stream.
 pub(crate) fn parting(
     frames: BoxStream<'static, Result<SharedFrame, Status>>,
     shutdown: CancellationToken,
@@ -58,7 +58,7 @@ impl Parting {
     }
 }
 
-/// Waits until then; for ever without a then.
+/// Waits until then; forever if `None`.
 async fn at(then: Option<Instant>) {
     match then {
         Some(then) => sleep_until(then).await,

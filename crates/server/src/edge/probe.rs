@@ -15,7 +15,7 @@ use super::choice::Standing;
 use super::limits::{PROBE_EVERY, PROBE_LATE};
 use super::link::{Answer, Link, Sent, address};
 
-/// Asks the node at the other end whether it takes new sessions.
+/// Asks the node at the other end whether it accepts new sessions.
 ///
 /// # Errors
 /// The node did not answer, or the connection broke.
@@ -25,13 +25,13 @@ pub(crate) async fn probe(link: &Link) -> Result<Standing, Status> {
     match HealthClient::new(service).check(question).await {
         Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => Ok(Standing::Ready),
         Ok(_) => Ok(Standing::NotReady),
-        // It has just started, and has not said yet.
+        // It has just started, and has not reported yet.
         Err(status) if status.code() == Code::NotFound => Ok(Standing::NotReady),
         Err(status) => Err(status),
     }
 }
 
-/// Probes `link` again and again, and records what it finds.
+/// Probes `link` repeatedly, and records the results.
 pub(crate) async fn keep_probing(link: &Link, record: impl Fn(Standing)) -> Infallible {
     loop {
         sleep(PROBE_EVERY).await;
@@ -43,7 +43,7 @@ pub(crate) async fn keep_probing(link: &Link, record: impl Fn(Standing)) -> Infa
                 answer.await
             }
         };
-        // An error is followed by the end of the connection, or by an answer.
+        // After an error the connection ends, or an answer follows.
         record(found.unwrap_or(Standing::Late));
     }
 }

@@ -3,13 +3,13 @@ use std::time::Duration;
 use crate::limits::{BUSY_FOR, UNANSWERED};
 use parlance_store::StoreError;
 
-/// What became of a question to the store.
+/// The outcome of a request to the store.
 #[derive(Debug, Clone)]
 pub(super) enum Answer {
     Answered,
-    /// It is overloaded, or says that it failed inside.
+    /// It is overloaded, or reports an internal failure.
     Busy,
-    /// Any other error, or none at all.
+    /// Any other error, or no answer.
     Failed(String),
 }
 
@@ -27,14 +27,13 @@ impl From<Result<(), StoreError>> for Answer {
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     failed: u32,
-    /// For how long it was busy without one success in between.
+    /// How long it has been busy without a success.
     busy: Duration,
     missing: Option<String>,
 }
 
 impl Answers {
-    /// Counts an answer that came `elapsed` after the last one. Returns why the table is
-    /// missing, if it is.
+    /// Counts an answer that arrived `elapsed` after the last one. Returns why the table counts as missing, if so.
     pub(super) fn count(&mut self, answer: Answer, elapsed: Duration) -> Option<&str> {
         match answer {
             Answer::Answered => *self = Self::default(),
@@ -56,7 +55,7 @@ impl Answers {
         self.missing.as_deref()
     }
 
-    /// Whether every question was answered of late.
+    /// Whether all recent requests were answered.
     pub(super) fn is_well(&self) -> bool {
         self.failed == 0 && self.busy == Duration::ZERO
     }
@@ -71,7 +70,7 @@ mod tests {
         Answer::Failed("no answer".into())
     }
 
-    /// Gives these answers, a second apart, and says whether the table is missing then.
+    /// Applies these answers, a second apart, and checks whether the table is missing then.
     fn check(answers: &[(usize, Answer)], missing: bool) {
         let mut table = Answers::default();
         for (times, answer) in answers {

@@ -1,35 +1,35 @@
 use crate::limits::{MAKES_UP, MISSING_AT, MISSING_AT_MOST, MISSING_FOR, THERE_AT};
 use std::time::Duration;
 
-/// What is said of a dependency that comes and goes.
+/// The state of an intermittent dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is there, or not away for long enough.
+    /// It is available, or has not been away for long enough.
     There,
     /// New clients should go elsewhere.
     Missing,
-    /// It is away, and new clients are taken nevertheless.
+    /// It is away, and new clients are accepted nevertheless.
     DoneWithout,
 }
 
-/// Judges a dependency that a node can do without for a while by how long it was away of
-/// late, so that short returns do not hide an outage.
+/// Judges a dependency that a node can do without for a while by how long it was away recently, so that brief
+/// recoveries do not hide an outage.
 #[derive(Debug, Default)]
 pub(super) struct Away {
-    /// Time away, less what was made up for.
+    /// Time away, less what was compensated.
     debt: Duration,
     missing: bool,
-    /// For how long it has been missing.
+    /// How long it has been missing.
     missing_for: Duration,
 }
 
 impl Away {
-    /// Whether all time away is made up for.
+    /// Whether all time away was compensated.
     pub(super) fn is_settled(&self) -> bool {
         self.debt == Duration::ZERO && !self.missing
     }
 
-    /// Counts `elapsed`, during which it was there or not.
+    /// Counts `elapsed`, during which it was available or not.
     pub(super) fn pass(&mut self, elapsed: Duration, connected: bool) -> Verdict {
         if self.missing {
             self.missing_for += elapsed;
@@ -56,8 +56,8 @@ impl Away {
 mod tests {
     use super::*;
 
-    /// Passes time in steps of half a second: seconds away and there by turns. Returns the
-    /// verdict after each step.
+    /// Passes time in steps of half a second: alternating seconds away and available. Returns the verdict after each
+    /// step.
     fn play(turns: &[(u64, u64)]) -> Vec<Verdict> {
         let mut away = Away::default();
         let step = Duration::from_millis(500);
@@ -95,7 +95,7 @@ mod tests {
         let verdicts = play(&[(60, 10), (10, 0)]);
         assert_eq!(verdicts[60], Verdict::DoneWithout);
         assert_eq!(verdicts[119], Verdict::DoneWithout);
-        // The next one is judged anew.
+        // The next outage is judged afresh.
         assert_eq!(verdicts[139], Verdict::There);
         assert_eq!(verdicts.last(), Some(&Verdict::Missing));
     }

@@ -7,9 +7,8 @@ use tokio::time::interval;
 use super::{Need, Readiness};
 use crate::limits::CLOCK_LOOK_EVERY;
 
-/// Shows when the clock differs from those of store and registry by more than
-/// [`MAX_CLOCK_OFFSET_MS`]: tokens would hold for too long or too short, and events be stamped
-/// wrong. Never returns.
+/// Reports when the clock differs from those of store and registry by more than [`MAX_CLOCK_OFFSET_MS`]: tokens would
+/// be valid for too long or too short, and events get wrong times. Never returns.
 pub(crate) async fn watch_clock(monitor: Arc<ClockMonitor>, readiness: Readiness) {
     metrics::describe_gauge!(
         "parlance_clock_offset_seconds",
@@ -30,7 +29,7 @@ pub(crate) async fn watch_clock(monitor: Arc<ClockMonitor>, readiness: Readiness
     }
 }
 
-/// What is wrong with the clock, in words, if it is.
+/// Describes the problem with the clock, if there is one.
 pub fn clock_error(monitor: &ClockMonitor) -> Option<String> {
     monitor.is_wrong().then(|| {
         let error = monitor.error_ms();

@@ -1,4 +1,4 @@
-//! Whether new clients are welcome, and if not, why: for load balancers and operators.
+//! Whether new clients are accepted, and if not, why: for load balancers and operators.
 
 mod answers;
 mod away;
@@ -16,14 +16,14 @@ pub use clock::clock_error;
 pub(crate) use clock::watch_clock;
 pub(crate) use watch::{follow_health, watch_registry, watch_store, watch_warning};
 
-/// What this process cannot do without.
+/// A dependency of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Need {
-    /// What keeps everything.
+    /// The store.
     Store,
-    /// Through what it hears of other nodes.
+    /// The registry, which connects it to other nodes.
     Registry,
-    /// Nodes to ask, for a bridge.
+    /// Nodes behind a bridge.
     Nodes,
     /// Tables that no other fleet serves.
     #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "without a cluster nothing claims them"))]
@@ -44,11 +44,11 @@ impl Need {
     }
 }
 
-/// Whether new clients are welcome. Clones are of the same process.
+/// Whether new clients are accepted. Clones refer to the same process.
 #[derive(Debug, Clone)]
 pub(crate) struct Readiness(Arc<channel::Sender<Standing>>);
 
-/// How it stands.
+/// The current state.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Standing {
     draining: bool,
