@@ -109,7 +109,8 @@ fn with_common(app: Router, common: Common) -> Router {
 /// gRPC is not here: the load balancer takes it to the nodes.
 async fn not_at_an_edge(headers: HeaderMap) -> Response {
     if is_grpc(&headers) {
-        let message = "this is a bridge for websocket and rest; grpc and grpc-web are served by the api nodes";
+        let message =
+            "this is a bridge for websocket and rest; grpc and grpc-web are served by the api nodes";
         return tonic::Status::unimplemented(message).into_http();
     }
     not_found(&headers)
