@@ -1,4 +1,4 @@
-//! Operations that the script has clients ask.
+//! Operations that the script sends through clients.
 
 use parlance_core::{RoomId, UserId};
 use parlance_proto::v1;

@@ -1,4 +1,4 @@
-//! Unary calls, as gRPC makes them, and callers who give up at any moment.
+//! Unary calls, as made over gRPC, and callers that give up at any point.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use tonic::{Request, Status};
 use v1::client_frame::Operation;
 use v1::reply::Result as Reply;
 
-/// Calls what an operation names.
+/// Makes the call for an operation.
 pub(crate) fn call(
     services: Services,
     authorization: &str,
@@ -57,8 +57,7 @@ pub(crate) fn call(
     }
 }
 
-/// A future that is dropped once it was polled so many times without an end: a caller who goes
-/// away at one of its awaits.
+/// A future that is dropped after a number of polls: a caller that disconnects at one of its awaits.
 pub(crate) struct Impatient<F> {
     future: Option<F>,
     polls: u32,

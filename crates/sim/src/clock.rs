@@ -1,10 +1,10 @@
 use parlance_core::{Clock, Timestamp};
 use tokio::time::Instant;
 
-/// When the simulation begins: some moment in 2027, any will do.
+/// Start of the simulation: an arbitrary moment in 2027.
 pub const BEGIN: Timestamp = Timestamp(1_800_000_000_000);
 
-/// A node's clock: simulated time, and wrong by as much as its node's.
+/// A node's clock: simulated time plus the node's skew.
 pub struct SimulatedClock {
     start: Instant,
     skew_ms: i64,

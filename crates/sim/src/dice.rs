@@ -1,11 +1,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Random numbers that a seed repeats (SplitMix64), shared by all that is simulated.
+/// A seeded random generator (SplitMix64), shared by everything simulated.
 pub struct Dice(Mutex<u64>);
 
 impl Dice {
-    /// The numbers of `seed`.
+    /// Starts the sequence of `seed`.
     pub fn new(seed: u64) -> Self {
         Self(Mutex::new(seed))
     }
@@ -20,33 +20,33 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`; 0 where that is 0.
+    /// A number below `bound`; 0 if that is 0.
     pub fn below(&self, bound: u64) -> u64 {
         self.bits().checked_rem(bound).unwrap_or(0)
     }
 
-    /// A number from `from` to `to`, both included.
+    /// A number from `from` to `to`, inclusive.
     pub fn within(&self, from: u64, to: u64) -> u64 {
         from + self.below(to - from + 1)
     }
 
-    /// True `in_thousand` times of a thousand.
+    /// True with a probability of `in_thousand` per mille.
     pub fn chance(&self, in_thousand: u64) -> bool {
         self.below(1_000) < in_thousand
     }
 
-    /// So many milliseconds.
+    /// A random number of milliseconds.
     pub fn millis(&self, from: u64, to: u64) -> Duration {
         Duration::from_millis(self.within(from, to))
     }
 
-    /// One of `items`; `None` where there is none.
+    /// A random item; `None` if there are none.
     pub fn pick<'a, T>(&self, items: &'a [T]) -> Option<&'a T> {
         items.get(self.below(items.len() as u64) as usize)
     }
 }
 
-/// Nothing here leaves a value half changed when it panics.
+/// Nothing here leaves a value inconsistent when it panics.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

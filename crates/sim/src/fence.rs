@@ -7,21 +7,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dice::lock;
 
-/// Where a node dies, if it is to die at a certain point.
+/// The point at which a node dies, if set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrashPoint {
     /// An append is written; the node does not learn of it.
     Committed,
-    /// The answer to an append is lost, and the node dies when it looks.
+    /// The answer to an append is lost, and the node dies when it reads back.
     ReadingBack,
-    /// Before others are told of what was written.
+    /// Before a commit is published.
     Publishing,
-    /// They are told; the sender is not.
+    /// After publishing, before the sender is answered.
     Published,
 }
 
-/// Between a node and the world. A dead node's tasks go on until they ask for something,
-/// and wait for ever then: nobody can tell that from their being gone.
+/// Separates a node from the world. A dead node's tasks continue until they make a call, which then never returns:
+/// this is indistinguishable from their having ended.
 pub struct Fence {
     dead: CancellationToken,
     paused_until: Mutex<Option<Instant>>,
@@ -29,12 +29,12 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// Around a node that is alive.
+    /// The fence of a live node.
     pub fn new() -> Self {
         Self { dead: CancellationToken::new(), paused_until: Mutex::default(), armed: Mutex::default() }
     }
 
-    /// From now on nothing gets through.
+    /// From now on nothing passes.
     pub fn crash(&self) {
         self.dead.cancel();
     }
@@ -44,22 +44,22 @@ impl Fence {
         &self.dead
     }
 
-    /// The process does not run for a while.
+    /// Pauses the process.
     pub fn pause(&self, pause: Duration) {
         *lock(&self.paused_until) = Some(Instant::now() + pause);
     }
 
-    /// Dies when it comes to `point`.
+    /// Makes the node die when it reaches `point`.
     pub fn arm(&self, point: Option<CrashPoint>) {
         *lock(&self.armed) = point;
     }
 
-    /// Whether it is to die at `point`.
+    /// Whether the node will die at `point`.
     pub fn is_armed(&self, point: CrashPoint) -> bool {
         *lock(&self.armed) == Some(point)
     }
 
-    /// The node comes to `point`, and dies if it is to.
+    /// The node reaches `point`, and dies if set.
     pub async fn reach(&self, point: CrashPoint) {
         if self.is_armed(point) {
             self.crash();
@@ -67,7 +67,7 @@ impl Fence {
         self.pass().await;
     }
 
-    /// Goes through once the node runs.
+    /// Passes once the node is running.
     pub async fn pass(&self) {
         loop {
             if self.dead.is_cancelled() {

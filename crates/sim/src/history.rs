@@ -4,38 +4,38 @@ use parlance_core::{RoomId, UserId};
 use parlance_proto::v1;
 use parlance_registry::NodeId;
 
-/// Everything that clients asked and saw.
+/// Everything that clients sent and received.
 #[derive(Default)]
 pub struct History {
-    /// Every session that said hello.
+    /// Every session after its hello.
     pub sessions: Vec<Session>,
-    /// Every operation, by its number.
+    /// Every operation, by number.
     pub asked: Vec<Asked>,
 }
 
 /// One stream of one client.
 pub struct Session {
-    /// Whose.
+    /// The user.
     pub user: UserId,
-    /// Which of all clients.
+    /// The index of the client.
     pub client: usize,
-    /// Where.
+    /// The node.
     pub node: NodeId,
-    /// When hello was said, milliseconds.
+    /// The time of hello, in milliseconds.
     pub opened: u64,
-    /// When the stream was over.
+    /// When the stream ended.
     pub closed: Option<u64>,
     /// The cursors in hello.
     pub cursors: BTreeMap<RoomId, u64>,
-    /// It reads slowly.
+    /// Whether it reads slowly.
     pub slow: bool,
-    /// How far it came in each room.
+    /// The position reached in each room.
     pub reached: BTreeMap<RoomId, u64>,
-    /// What came, each with its time.
+    /// What was received, with times.
     pub seen: Vec<(u64, Seen)>,
 }
 
-/// What a client saw on a stream.
+/// An item that a client received on a stream.
 #[derive(Debug, Clone)]
 pub enum Seen {
     /// The session is open.
@@ -48,33 +48,33 @@ pub enum Seen {
 
 /// One operation.
 pub struct Asked {
-    /// Who asks.
+    /// The caller.
     pub user: UserId,
-    /// What.
+    /// The operation.
     pub operation: v1::client_frame::Operation,
     /// When it was first sent.
     pub first_sent: Option<u64>,
-    /// It is asked until it is answered.
+    /// Whether it is retried until it is answered.
     pub retries: bool,
-    /// How often it was sent.
+    /// The number of attempts.
     pub attempts: u32,
-    /// What came of it in the end; `None` while that is not known.
+    /// The final answer; `None` while it is unknown.
     pub answer: Option<Answer>,
 }
 
 /// The last answer to an operation.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// When it came.
+    /// When it was received.
     pub at: u64,
-    /// Who gave it.
+    /// The answering node.
     pub node: NodeId,
-    /// Which.
+    /// The result.
     pub result: v1::reply::Result,
 }
 
 impl Asked {
-    /// The error it was answered with.
+    /// The error, if it was rejected.
     pub fn error(&self) -> Option<&v1::Error> {
         match &self.answer.as_ref()?.result {
             v1::reply::Result::Error(error) => Some(error),
@@ -89,7 +89,7 @@ impl Session {
         self.closed.is_none() && !self.seen.is_empty()
     }
 
-    /// How far its client has a room.
+    /// The position of its client in a room.
     pub fn has(&self, room: &RoomId) -> u64 {
         let reached = self.reached.get(room).or_else(|| self.cursors.get(room));
         reached.copied().unwrap_or(0)

@@ -1,34 +1,33 @@
-//! Whole nodes of Parlance in one thread: their clocks, their network, their store and
-//! their registry are simulated, and all that is random follows from one number, the seed.
-//! The same seed comes to the same run, line by line, on every machine. So everything that is
-//! simulated defines its order: `select!` is `biased`, maps have seeded hashers and a fixed number
-//! of shards, and no two tasks act on a change of the same `watch`, which wakes in random order.
+//! Whole Parlance nodes in one thread: their clocks, network, store and registry are simulated, and all randomness
+//! derives from one number, the seed. The same seed gives the same run, line by line, on every machine. Everything
+//! simulated therefore has a defined order: `select!` is `biased`, maps have seeded hashers and a fixed number of
+//! shards, and no two tasks act on a change of the same `watch`, which wakes in random order.
 //!
 //! Some clients are WebSockets that nodes push to past the session, the others are gRPC streams.
 //!
-//! A run is traffic in bad weather, then a few acts that aim at what chance rarely hits,
-//! then silence. After that everyone must have everything: [`check`] says what that means.
+//! A run is traffic under faults, then a few acts that target rare situations, then silence. After that everyone must
+//! have everything: [`check`] defines what that means.
 #![warn(missing_docs)]
 
 pub mod check;
 /// Each node's clock.
 pub mod clock;
-/// Random numbers that a seed repeats.
+/// The seeded random generator.
 pub mod dice;
-/// How nodes die and stand still.
+/// How nodes die and pause.
 pub mod fence;
-/// What clients asked and saw.
+/// What clients sent and received.
 pub mod history;
 pub mod mesh;
-/// Starting and ending nodes.
+/// Starting and stopping nodes.
 pub mod node;
 pub mod script;
 pub mod store;
-/// What happened, line by line.
+/// The trace of a run, line by line.
 pub mod trace;
-/// How much goes wrong.
+/// The faults of a run.
 pub mod weather;
-/// Everything that is simulated.
+/// Everything simulated.
 pub mod world;
 
 mod asks;
@@ -42,31 +41,31 @@ use std::sync::atomic::Ordering;
 use crate::script::Script;
 use crate::world::World;
 
-/// What came of one run.
+/// The result of one run.
 #[derive(Debug)]
 pub struct Report {
-    /// Which run.
+    /// The seed.
     pub seed: u64,
-    /// What was not as it must be.
+    /// The violations.
     pub violations: Vec<String>,
-    /// A number that stands for everything that happened.
+    /// A hash of the trace.
     pub hash: u64,
-    /// Everything that happened, where that was asked for.
+    /// The trace, if it was kept.
     pub trace: Vec<String>,
-    /// How much there was: sessions, operations, events.
+    /// The size of the run: sessions, operations, events.
     pub size: Size,
 }
 
-/// How much happened in a run.
+/// The size of a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Size {
     /// Sessions that were opened.
     pub sessions: usize,
-    /// Operations that were asked.
+    /// Operations sent.
     pub operations: usize,
     /// Events in all logs.
     pub events: u64,
-    /// Events that sessions got.
+    /// Events received by sessions.
     pub deliveries: usize,
     /// Frames that were pushed to connections past their sessions.
     pub pushed: usize,
@@ -74,13 +73,13 @@ pub struct Size {
     pub millis: u64,
 }
 
-/// What is simulated.
+/// The kind of run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Everyday traffic and acts.
     Everyday,
-    /// The same with tiny pages and caches, callers who vanish, stalled stores and a clock that is
-    /// wrong by minutes, and with everything checked that readers may see and nodes may keep.
+    /// The same with tiny pages and caches, callers that disconnect, stalled stores and a clock that is minutes off;
+    /// checks everything that readers may see and nodes may retain.
     Wide,
     /// One room that grows to 600 members.
     Growth,
@@ -89,7 +88,7 @@ pub enum Kind {
 /// Runs one seed.
 ///
 /// # Errors
-/// If no runtime can be had.
+/// No runtime could be created.
 pub fn run(seed: u64, kind: Kind, keep_trace: bool) -> std::io::Result<Report> {
     parlance_runtime::random::simulate(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;

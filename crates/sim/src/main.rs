@@ -1,4 +1,4 @@
-//! `parlance-sim`: runs seeds, and shows those that fail.
+//! `parlance-sim`: runs seeds, and shows failing ones.
 #![allow(clippy::print_stdout, reason = "a command line tool prints")]
 
 use std::process::ExitCode;
@@ -10,25 +10,25 @@ use parlance_sim::{Kind, run};
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// How many seeds.
+    /// Number of seeds.
     #[arg(long, default_value_t = 1_000)]
     seeds: u64,
-    /// The first of them.
+    /// The first seed.
     #[arg(long, default_value_t = 0)]
     from: u64,
     /// A room that grows to 600 members, instead of everyday traffic.
     #[arg(long)]
     growth: bool,
-    /// Tiny pages and caches, callers who vanish, and everything checked.
+    /// Tiny pages and caches, callers that disconnect, and all checks.
     #[arg(long, conflicts_with = "growth")]
     wide: bool,
-    /// Show everything that happens.
+    /// Show the full trace.
     #[arg(long)]
     trace: bool,
     /// Run each seed twice and compare.
     #[arg(long)]
     twice: bool,
-    /// Go on after a failure.
+    /// Continue after a failure.
     #[arg(long)]
     keep_going: bool,
 }

@@ -1,4 +1,4 @@
-//! The sending side of a WebSocket: nodes push to it past the session that has nothing to say.
+//! The sending side of a WebSocket: nodes push to it past an idle session.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -14,16 +14,16 @@ use crate::dice::lock;
 /// Frames that fit between a node and its client. Few, so that connections are often full.
 const WINDOW: usize = 3;
 
-/// A connection that is pushed to.
+/// A connection that supports pushing.
 pub(crate) struct PushedConnection {
     state: Mutex<State>,
-    /// Frames that were pushed in the whole simulation.
+    /// Frames pushed in the whole simulation.
     total: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The session had nothing when it was last asked, and the window is not full.
+    /// The session had nothing when it was last polled, and the window is not full.
     is_idle: bool,
     pushed: VecDeque<SharedFrame>,
     reader: Option<Waker>,
@@ -35,7 +35,7 @@ impl PushedConnection {
         Arc::new(Self { state: Mutex::default(), total })
     }
 
-    /// The next frame: what was pushed goes before what the session says after that.
+    /// The next frame: pushed frames precede later ones of the session.
     pub(crate) fn poll_frame(
         &self,
         frames: &mut Frames,

@@ -5,8 +5,7 @@ use tokio::time::Instant;
 
 use crate::dice::lock;
 
-/// What happened, as lines of text with their simulated time. Two runs of one seed must
-/// come to the same lines.
+/// The events of a run, as lines of text with their simulated time. Two runs of one seed must produce the same lines.
 pub struct Trace {
     start: Instant,
     lines: Mutex<Lines>,
@@ -18,7 +17,7 @@ struct Lines {
 }
 
 impl Trace {
-    /// A trace that begins now. Lines are only kept if `keep`; they are hashed in any case.
+    /// Starts a trace now. Lines are only kept if `keep`; they are always hashed.
     pub fn new(keep: bool) -> Self {
         let lines = Lines { hash: 0xcbf2_9ce4_8422_2325, kept: keep.then(Vec::new) };
         Self { start: Instant::now(), lines: Mutex::new(lines) }
@@ -34,7 +33,7 @@ impl Trace {
         self.start.elapsed().as_millis() as u64
     }
 
-    /// Something happened.
+    /// Adds a line.
     pub fn line(&self, what: fmt::Arguments<'_>) {
         let now = self.now();
         let line = format!("{:>4}.{:03} {what}", now / 1000, now % 1000);
@@ -48,12 +47,12 @@ impl Trace {
         }
     }
 
-    /// A number that stands for all lines.
+    /// A hash of all lines.
     pub fn hash(&self) -> u64 {
         lock(&self.lines).hash
     }
 
-    /// The lines, where they were kept.
+    /// The lines, if they were kept.
     pub fn take(&self) -> Vec<String> {
         lock(&self.lines).kept.take().unwrap_or_default()
     }

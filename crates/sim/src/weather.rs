@@ -7,28 +7,28 @@ use parlance_registry::NodeId;
 use crate::dice::{Dice, lock};
 use crate::trace::Trace;
 
-/// Longest that a call is stalled, milliseconds.
+/// Longest stall of a call, in milliseconds.
 const STALL_MS: u64 = 10_000;
 
-/// Of a thousand calls to a store that is well, those that take several times as long as others.
+/// Calls per thousand to a healthy store that take several times as long as others.
 const TAIL: u64 = 60;
 
-/// How often things go wrong by themselves, each in a thousand.
+/// Probabilities of spontaneous faults, per mille.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// The store refuses.
+    /// The store returns an error.
     pub store_fails: u64,
     /// The answer of the store is lost.
     pub answer_lost: u64,
-    /// The store, or the way there, takes long.
+    /// The store, or the connection to it, is slow.
     pub slow: u64,
-    /// A payload is lost without a word.
+    /// A payload is lost silently.
     pub payload_lost: u64,
-    /// A payload comes twice.
+    /// A payload arrives twice.
     pub payload_twice: u64,
-    /// A payload comes much later than others.
+    /// A payload arrives much later than others.
     pub payload_late: u64,
-    /// After a chunk comes one that no node has written, as from a fleet on a copy of the store.
+    /// A chunk is followed by one that no node has written, as from a fleet on a copy of the store.
     pub payload_forged: u64,
     /// The registry does not answer.
     pub registry_fails: u64,
@@ -39,7 +39,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Nothing goes wrong.
+    /// No faults.
     pub const NONE: Self = Self {
         store_fails: 0,
         answer_lost: 0,
@@ -54,27 +54,27 @@ impl Faults {
     };
 }
 
-/// What is shared by everything that may go wrong.
+/// Shared state of all fault injection.
 pub struct Weather {
     dice: Dice,
     trace: Arc<Trace>,
     faults: Mutex<Faults>,
-    /// How many of a thousand connections end at any moment.
+    /// Connections per thousand that end at any moment.
     hang_ups: AtomicU64,
     troubles: Mutex<Vec<Trouble>>,
 }
 
-/// Something for which what a node is told may be late or lost.
+/// A condition under which messages to a node may be late or lost.
 struct Trouble {
     /// `None`: every node.
     node: Option<NodeId>,
     from: u64,
-    /// `None`: it lasts.
+    /// `None`: ongoing.
     to: Option<u64>,
 }
 
 impl Weather {
-    /// Fine weather.
+    /// No faults yet.
     pub fn new(dice: Dice, trace: Arc<Trace>) -> Self {
         Self {
             dice,
@@ -85,10 +85,10 @@ impl Weather {
         }
     }
 
-    /// From now on this much goes wrong.
+    /// Sets the faults from now on.
     pub fn set(&self, faults: Faults) {
         let before = std::mem::replace(&mut *lock(&self.faults), faults);
-        // What is on its way now still takes its time.
+        // Calls in flight still take their time.
         let now = self.trace.now() + if before.stall > 0 || before.registry_stall > 0 { STALL_MS } else { 0 };
         let mut troubles = lock(&self.troubles);
         for trouble in troubles.iter_mut().filter(|trouble| trouble.node.is_none()) {
@@ -99,14 +99,14 @@ impl Weather {
         }
     }
 
-    /// A node, or every node, may not get what it is told, for so long from now.
+    /// Messages to a node, or to every node, may be lost for this long.
     pub fn trouble(&self, node: Option<&NodeId>, time: Duration) {
         let now = self.trace.now();
         let to = Some(now + time.as_millis() as u64);
         lock(&self.troubles).push(Trouble { node: node.cloned(), from: now, to });
     }
 
-    /// Whether there was any trouble for `node` between two moments.
+    /// Whether there was no trouble for `node` between two moments.
     pub fn was_fine(&self, node: &NodeId, from: u64, to: u64) -> bool {
         let troubles = lock(&self.troubles);
         let mut its =
@@ -114,17 +114,17 @@ impl Weather {
         !its.any(|trouble| trouble.from <= to && trouble.to.is_none_or(|end| end >= from))
     }
 
-    /// How much goes wrong.
+    /// The current faults.
     pub fn faults(&self) -> Faults {
         *lock(&self.faults)
     }
 
-    /// What decides.
+    /// The random generator of faults.
     pub fn dice(&self) -> &Dice {
         &self.dice
     }
 
-    /// Where it is told.
+    /// The trace.
     pub fn trace(&self) -> &Trace {
         &self.trace
     }
@@ -137,18 +137,18 @@ impl Weather {
         self.dice.chance(self.faults().answer_lost)
     }
 
-    /// From now on so many of a thousand connections end at any moment.
+    /// From now on this many of a thousand connections end at any moment.
     pub(crate) fn hang_up(&self, in_thousand: u64) {
         self.hang_ups.store(in_thousand, Ordering::Relaxed);
     }
 
-    /// After how many looks at its stream a new connection ends, if it does.
+    /// After how many polls of its stream a new connection ends, if it does.
     pub(crate) fn patience(&self) -> Option<u32> {
         let hangs_up = self.dice.chance(self.hang_ups.load(Ordering::Relaxed));
         hangs_up.then(|| self.dice.within(1, 24) as u32)
     }
 
-    /// Half of the way to the store and back.
+    /// Half of the round trip to the store.
     pub(crate) fn store_latency(&self) -> Duration {
         if self.dice.chance(self.faults().stall) {
             return self.dice.millis(200, STALL_MS);
@@ -162,7 +162,7 @@ impl Weather {
         }
     }
 
-    /// The way to the registry and back.
+    /// The round trip to the registry.
     pub(crate) fn registry_latency(&self) -> Duration {
         if self.dice.chance(self.faults().registry_stall) {
             return self.dice.millis(200, STALL_MS);
@@ -170,7 +170,7 @@ impl Weather {
         if self.dice.chance(self.faults().slow) { self.dice.millis(50, 600) } else { self.dice.millis(1, 3) }
     }
 
-    /// The way of a payload.
+    /// The latency of a payload.
     pub(crate) fn payload_latency(&self) -> Duration {
         self.dice.millis(1, 12)
     }

@@ -19,35 +19,35 @@ use crate::store::MemoryStore;
 use crate::trace::Trace;
 use crate::weather::Weather;
 
-/// By how much a clock that is wrong may be so, milliseconds.
+/// How far a wrong clock may be off, in milliseconds.
 const WRONG_MS: u64 = 10 * 60 * 1_000;
 
-/// Everything that is simulated, and what was seen of it.
+/// Everything simulated, and what was observed.
 pub struct World {
-    /// What happened.
+    /// The trace.
     pub trace: Arc<Trace>,
-    /// What goes wrong.
+    /// The faults.
     pub weather: Arc<Weather>,
-    /// What is stored.
+    /// The store's contents.
     pub memory: MemoryStore,
-    /// Who is online.
+    /// The registry.
     pub mesh: Arc<Mesh>,
-    /// What clients asked and saw.
+    /// What clients sent and received.
     pub history: Arc<Mutex<History>>,
-    /// Decides what is done, apart from what goes wrong.
+    /// Decides the activity, independently of faults.
     pub dice: Dice,
     /// Sizes of the nodes' pages and caches.
     pub sizes: &'static Sizes,
-    /// More goes wrong, and more is checked.
+    /// More faults, and more checks.
     pub wide: bool,
     /// Frames that were pushed to connections past their sessions.
     pub pushed: Arc<AtomicUsize>,
     places: Mutex<Vec<Option<Node>>>,
-    /// The place whose clock is wrong by minutes, if there is one.
+    /// The place whose clock is wrong by minutes, if any.
     wrong_clock: Option<usize>,
-    /// Whether nodes that die are replaced.
+    /// Whether dead nodes are replaced.
     replace: AtomicBool,
-    /// Wakes those who wait for that. Unlike a watch, it wakes them in the order in which they came.
+    /// Wakes waiters for that. Unlike a watch, it wakes them in order of arrival.
     replaces: Notify,
     clients: Mutex<Vec<Handle>>,
     complaints: Mutex<Vec<String>>,
@@ -60,7 +60,7 @@ pub(crate) struct Handle {
 }
 
 impl World {
-    /// A world of `places` nodes.
+    /// Creates a world of `places` nodes.
     pub fn new(seed: u64, kind: Kind, places: usize, keep_trace: bool) -> Arc<Self> {
         let trace = Arc::new(Trace::new(keep_trace));
         let weather = Arc::new(Weather::new(Dice::new(seed ^ 0x57ea_7e12), trace.clone()));
@@ -89,17 +89,17 @@ impl World {
         world
     }
 
-    /// How many nodes there are, dead ones included.
+    /// The number of nodes, including dead ones.
     pub fn places(&self) -> usize {
         lock(&self.places).len()
     }
 
-    /// The node at a place, if it is there and takes sessions.
+    /// The node at a place, if it is alive and accepts sessions.
     pub fn node(&self, place: usize) -> Option<Node> {
         lock(&self.places).get(place)?.clone().filter(|node| !node.fence.dead().is_cancelled())
     }
 
-    /// The nodes that are alive, each with its place.
+    /// The live nodes, each with its place.
     pub fn nodes(&self) -> Vec<(usize, Node)> {
         (0..self.places()).filter_map(|place| Some((place, self.node(place)?))).collect()
     }
@@ -126,7 +126,7 @@ impl World {
         });
     }
 
-    /// Whether nodes that die are replaced from now on, those that are dead already included.
+    /// Sets whether dead nodes are replaced from now on, including those already dead.
     pub fn replace(&self, replace: bool) {
         self.replace.store(replace, Ordering::Relaxed);
         self.replaces.notify_waiters();
@@ -141,7 +141,7 @@ impl World {
         mine
     }
 
-    /// Ends a node as an operator would, and starts another in its place.
+    /// Shuts a node down gracefully, and starts another in its place.
     pub fn roll(self: &Arc<Self>, place: usize) {
         let Some(node) = self.node(place) else { return };
         self.trace.line(format_args!("{} drains", node.id));
@@ -149,7 +149,7 @@ impl World {
         node.drain();
         let world = self.clone();
         tokio::spawn(async move {
-            // Sessions end by themselves a while after they are sent away.
+            // Sessions end by themselves a while after they are told to leave.
             sleep(Duration::from_secs(8)).await;
             let stopped = tokio::time::timeout(Duration::from_secs(60), node.stop()).await;
             if stopped.is_err() && !node.fence.dead().is_cancelled() {
@@ -170,7 +170,7 @@ impl World {
         index
     }
 
-    /// Has all clients leave for good, and looks what nodes still hold for them.
+    /// Makes all clients leave for good, and checks what nodes still hold for them.
     pub async fn leave(&self) {
         for client in 0..self.clients() {
             self.tell(client, Do::Away(crate::client::FOREVER));
@@ -185,12 +185,12 @@ impl World {
         }
     }
 
-    /// How many clients there are.
+    /// The number of clients.
     pub fn clients(&self) -> usize {
         lock(&self.clients).len()
     }
 
-    /// Has a client do something.
+    /// Makes a client do something.
     pub(crate) fn tell(&self, client: usize, what: Do) {
         self.trace.line(format_args!("client {client} is to {what:?}"));
         if let Some(handle) = lock(&self.clients).get(client) {
@@ -198,7 +198,7 @@ impl World {
         }
     }
 
-    /// Has a client ask something; with `retry` until it has an answer.
+    /// Sends an operation through a client; with `retry` until it is answered.
     pub fn ask(&self, client: usize, operation: Operation, retry: bool) -> usize {
         let user = lock(&self.clients)[client].user.clone();
         let mut history = lock(&self.history);
@@ -216,7 +216,7 @@ impl World {
         asked
     }
 
-    /// Has a user make a unary call to a node, as often as `polls` says, or to its end.
+    /// Makes a unary call of a user to a node, polled as often as `polls` says, or to completion.
     pub(crate) fn call(&self, user: &UserId, node: &Node, operation: Operation, polls: Option<u32>) {
         let mut history = lock(&self.history);
         let index = history.asked.len();
@@ -246,32 +246,32 @@ impl World {
         });
     }
 
-    /// Something is not as it must be.
+    /// Records a violation.
     pub fn complain(&self, what: String) {
         self.trace.line(format_args!("VIOLATION {what}"));
         lock(&self.complaints).push(what);
     }
 
-    /// A hello was refused.
+    /// Records a rejected hello.
     pub fn complain_of_hello(&self, user: &UserId, reason: &str) {
         if !crate::client::is_passing(reason) {
             self.complain(format!("{user} may not open a session: {reason}"));
         }
     }
 
-    /// What was not as it must be.
+    /// The recorded violations.
     pub fn complaints(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.complaints))
     }
 
-    /// The members of a room now, as stored.
+    /// The current members of a room, as stored.
     pub fn members(&self, room: &RoomId) -> Vec<UserId> {
         let tables = self.memory.tables();
         let rows = tables.rooms.get(room).map(|row| row.members.values()).into_iter().flatten();
         rows.filter(|member| member.is_active()).map(|member| member.user.clone()).collect()
     }
 
-    /// Waits until `is_so`, or for as long as `patience`. Returns whether it is.
+    /// Waits until `is_so`, for at most `patience`. Returns whether it is.
     pub async fn wait(&self, patience: Duration, is_so: impl Fn() -> bool) -> bool {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
@@ -284,8 +284,8 @@ impl World {
     }
 }
 
-/// Mostly small ones, so that few rows and events reach every boundary; of these some push all
-/// that was missed on hello and some push next to nothing.
+/// Mostly small ones, so that few rows and events reach every boundary; some of these push everything missed on hello
+/// and some push next to nothing.
 fn sizes(seed: u64) -> &'static Sizes {
     const PUSH_ALL: Sizes = {
         let mut sizes = Sizes::SMALL;

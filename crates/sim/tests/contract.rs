@@ -1,4 +1,4 @@
-//! The store that is simulated keeps the contract of the real ones.
+//! The simulated store fulfils the contract of the real ones.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../../store/tests/contract/mod.rs"]

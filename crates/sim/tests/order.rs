@@ -1,10 +1,10 @@
-//! No order is left to chance in what is simulated.
+//! Nothing simulated has an undefined order.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What no simulated node contains.
+/// Not used by any simulated node.
 const NOT_SIMULATED: [&str; 8] = [
     "bench/src",
     "bridge/src",
@@ -30,7 +30,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Lines that begin a `select!` whose next line does not say that it is biased.
+/// Lines that begin a `select!` without `biased` on the next line.
 fn without_order(text: &str) -> Vec<usize> {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let begins = |line: &str| line.contains("select! {") && !line.starts_with("//");

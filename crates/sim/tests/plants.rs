@@ -9,15 +9,15 @@ use parlance_sim::{Kind, run};
 /// Seeds within which a bug has to show.
 const SEEDS: u64 = 400;
 
-/// One after the other: what is planted is so in the whole process.
+/// One at a time: a planted bug affects the whole process.
 static PLANTED: Mutex<()> = Mutex::new(());
 
 fn is_found(bug: Plant) {
     let _turn = PLANTED.lock().unwrap_or_else(PoisonError::into_inner);
     plant(Some(bug));
     let shows = |kind: Kind| (0..SEEDS).any(|seed| !run(seed, kind, false).unwrap().violations.is_empty());
-    // What everyday traffic does not bring out, tiny pages and callers who vanish do. Clocks are
-    // wrong in wide runs only.
+    // Bugs that ordinary traffic does not reveal are revealed by tiny pages and callers that disconnect. Clocks are
+    // only wrong in wide runs.
     let kinds = match bug {
         Plant::TrustClock => [Kind::Wide, Kind::Everyday],
         _ => [Kind::Everyday, Kind::Wide],

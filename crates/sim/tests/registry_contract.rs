@@ -1,4 +1,4 @@
-//! The registry that is simulated keeps the contract of the real ones.
+//! The simulated registry fulfils the contract of the real ones.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../../registry/tests/contract/mod.rs"]

@@ -1,4 +1,4 @@
-//! A thousand runs in which nothing is amiss in the end, and the same run twice.
+//! A thousand runs without violations, and the same run twice.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use parlance_sim::{Kind, run};
@@ -23,7 +23,7 @@ fn check(seeds: std::ops::Range<u64>, kind: Kind) {
     assert!(pushed > 0, "nothing was pushed to connections past their sessions");
 }
 
-/// So many seeds each, for the test runner to spread over processors.
+/// Seeds per test, so that the test runner can spread them over processors.
 const EACH: u64 = 125;
 
 macro_rules! seeds {

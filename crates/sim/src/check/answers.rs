@@ -6,8 +6,8 @@ use v1::reply::Result as Reply;
 use super::Truth;
 use crate::history::{Asked, History};
 
-/// What was acknowledged is there, once, where it was said to be; what was refused for good
-/// at the first try is not; and pages hold what their readers may see.
+/// Acknowledged changes exist, once, at the acknowledged position; changes rejected at the first attempt do not; and
+/// pages contain what their readers may see.
 pub(super) fn check(truth: &Truth, history: &History, violations: &mut Vec<String>) {
     for (index, asked) in history.asked.iter().enumerate() {
         let mut complain =
@@ -91,7 +91,7 @@ fn check_refusal(truth: &Truth, asked: &Asked, error: &v1::Error, complain: &mut
     if ["cursor_ahead", "request_id_reused", "catch_up_first", "outcome_unknown"]
         .contains(&error.reason.as_str())
     {
-        // Clients say only what they were told, and use no id twice.
+        // Clients only send seqs they were given, and use no id twice.
         if !matches!(asked.operation, Operation::MarkRead(_) | Operation::AcknowledgeDelivery(_)) {
             complain(format!("{id} was refused: {}", error.reason));
         }

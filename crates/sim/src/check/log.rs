@@ -6,9 +6,9 @@ use parlance_core::{Body, Event, Timestamp};
 use super::Truth;
 use crate::store::{RoomRow, Tables};
 
-/// The log of each room is one sequence without a hole, and what stands beside it fits.
+/// The log of each room is one sequence without holes, and the data next to it is consistent.
 pub(super) fn check(tables: &Tables, violations: &mut Vec<String>) {
-    // Comparing clocks is exact to a millisecond.
+    // Clocks are compared with a resolution of a millisecond.
     if tables.ahead_ms > MAX_CLOCK_OFFSET_MS + 1 {
         violations.push(format!("an event is stamped {} ms ahead of time", tables.ahead_ms));
     }
@@ -54,11 +54,11 @@ pub(super) fn check(tables: &Tables, violations: &mut Vec<String>) {
     }
 }
 
-/// Events of those who were no members at that moment.
+/// Events by users who were not members at that time.
 fn by_strangers(row: &RoomRow) -> Vec<String> {
     let first_chunk = row.log.values().next().map_or(0, |chunk| chunk.head().seq());
     let (mut members, mut strange) = (BTreeSet::new(), Vec::new());
-    // Who leaves passes their role on with the same request.
+    // An owner who leaves passes on their role with the same request.
     let mut left = None;
     for event in row.events() {
         let by = (&event.actor, &event.request);

@@ -1,4 +1,4 @@
-//! What must hold of a run, as functions of what was stored, asked and seen.
+//! The properties of a run, as functions of what was stored, requested and received.
 
 mod answers;
 mod log;
@@ -16,7 +16,7 @@ pub use self::truth::{RoomTruth, Truth};
 use crate::dice::lock;
 use crate::world::World;
 
-/// Everything that is not as it must be, now that nothing happens any more.
+/// All violations, once nothing happens any more.
 pub fn everything(world: &World) -> Vec<String> {
     let history = lock(&world.history);
     let tables = world.memory.tables();

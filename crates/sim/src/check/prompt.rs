@@ -5,18 +5,18 @@ use super::{RoomTruth, Truth};
 use crate::history::{History, Seen, Session};
 use crate::weather::Weather;
 
-/// How long an acknowledged message may take to who is connected, in milliseconds: others
-/// are told before the sender is, and nothing on the way takes longer.
+/// How long an acknowledged message may take to connected users, in milliseconds: it is published before the sender
+/// is answered, and no other step takes longer.
 const SOON: u64 = 300;
 
-/// For how long before nothing may have been amiss: what was late then may still be.
+/// How long before that the conditions must have been good: earlier trouble may cause later delays.
 const BEFORE: u64 = 4_000;
 
-/// For how long a session is open before it can be expected to have all its rooms.
+/// How long a session must have been open to be expected to have all its rooms.
 const OPEN: u64 = 2_000;
 
-/// What is acknowledged has been told, whatever becomes of the node that says so: it
-/// arrives soon wherever nothing is amiss.
+/// An acknowledged message was published, whatever happens to the acknowledging node: it arrives promptly where
+/// conditions are good.
 pub(super) fn check(truth: &Truth, history: &History, weather: &Weather, violations: &mut Vec<String>) {
     for asked in &history.asked {
         let Some(answer) = &asked.answer else { continue };
@@ -55,8 +55,8 @@ fn was_member(room: &RoomTruth, user: &UserId, seq: u64) -> bool {
     intervals.iter().any(|interval| interval.joined <= seq && interval.left.is_none_or(|left| seq <= left))
 }
 
-/// Whether the session is of someone who had left by when it was opened, and said nothing of the
-/// room: they get nothing of it, not even what a late answer is about.
+/// Whether the session's user had left when it was opened, and did not name the room: they get nothing of it, even if
+/// a late answer mentions it.
 fn is_done_with(room: &RoomTruth, history: &History, session: &Session, id: &str, seq: u64) -> bool {
     let member = room.members.get(&session.user);
     let interval = member.and_then(|member| {
@@ -69,7 +69,7 @@ fn is_done_with(room: &RoomTruth, history: &History, session: &Session, id: &str
     !is_named && left_at.is_some_and(|at| at < session.opened)
 }
 
-/// When a session got, or passed, an event.
+/// When a session received or passed an event.
 fn when(session: &Session, room: &str, seq: u64) -> Option<u64> {
     let passed = session.seen.iter().find(|(_, seen)| match seen {
         Seen::Event(event) => event.room_id == room && event.seq >= seq,

@@ -6,8 +6,8 @@ use parlance_proto::v1;
 use super::{RoomTruth, Truth};
 use crate::history::{History, Seen, Session};
 
-/// Every session has each room's events in order, once, without a hole that no gap names,
-/// only what its user may see, and in the end all of it.
+/// Every session receives each room's events in order, once, with all holes reported by gaps, only what its user may
+/// see, and eventually all of it.
 pub(super) fn check(truth: &Truth, history: &History, max_catch_up: u64, violations: &mut Vec<String>) {
     for (number, session) in history.sessions.iter().enumerate() {
         let mut complain =
@@ -17,10 +17,10 @@ pub(super) fn check(truth: &Truth, history: &History, max_catch_up: u64, violati
             let (room, from, to) = match seen {
                 Seen::Welcome => continue,
                 Seen::Event(event) => (&event.room_id, event.seq, event.seq),
-                // Nothing of it can be read yet: what follows begins where it began.
+                // Nothing of it is readable yet: what follows starts where this gap started.
                 Seen::Gap(gap) if gap.reason() == v1::GapReason::Unreadable => continue,
                 Seen::Gap(gap) if gap.to_seq == 0 => {
-                    // "Not yours": clients name only rooms that they were shown.
+                    // "Not a member": clients only name rooms that they were given.
                     complain(format!("{} is said not to be theirs", gap.room_id));
                     continue;
                 }
@@ -54,8 +54,8 @@ fn check_event(room: &RoomTruth, session: &Session, event: &v1::Event, complain:
     if !room.may_see(&session.user, event.seq) {
         complain(format!("{} of {}, which is not theirs to see", event.seq, event.room_id));
     }
-    // What was deleted before the session began does not leave again. The client knew of
-    // the deletion: its cursor lies behind it, or it was told of it on this very stream.
+    // Text deleted before the session began is not sent again. The client knew of the deletion: its cursor is behind
+    // it, or it was received on this stream.
     let Some(v1::event::Body::Message(message)) = &event.body else { return };
     if let Some(deleted) = room.deleted_by(event.seq)
         && session.cursors.get(&room.id).is_some_and(|cursor| *cursor >= deleted)
@@ -65,7 +65,7 @@ fn check_event(room: &RoomTruth, session: &Session, event: &v1::Event, complain:
     }
 }
 
-/// A gap hides nothing that it has no reason to hide.
+/// A gap is only used for what its reason covers.
 fn check_gap(
     room: &RoomTruth,
     session: &Session,
@@ -78,13 +78,13 @@ fn check_gap(
         room.members.get(&session.user).map(|member| member.intervals.as_slice()).unwrap_or_default();
     let just = match gap.reason() {
         v1::GapReason::NotMember => !hides_visible || room.visibility == parlance_core::Visibility::All,
-        // Joining a room whose past is open, or as much as is pushed follows: it is there to be paged.
+        // The user joined a room whose history is visible, or as much as is pushed follows: it can be paged.
         v1::GapReason::TooLong => {
             let joins = joined.iter().any(|interval| gap.to_seq + 1 == interval.joined);
             let follows = (gap.to_seq + 1..=room.head).filter(|seq| room.may_see(&session.user, *seq));
             joins || follows.count() as u64 >= max_catch_up
         }
-        // Only for who has said no cursor of the room.
+        // Only for users who sent no cursor of the room.
         v1::GapReason::AcknowledgedElsewhere => !session.cursors.contains_key(&room.id),
         _ => false,
     };
@@ -107,8 +107,8 @@ fn check_end(
             (None, has) if has.unwrap_or(0) < room.head => {
                 complain(format!("ends at {} of {} events of {}", has.unwrap_or(0), room.head, room.id));
             }
-            // Who was told of coming learns of leaving. (Who came and left while their node
-            // was deaf learns of both when they connect again.)
+            // A user who was notified of joining is notified of leaving. (If both happened while their node was cut
+            // off, they learn of both when they reconnect.)
             (Some(left), Some(has))
                 if has < left && member.intervals.last().is_some_and(|last| has >= last.joined) =>
             {

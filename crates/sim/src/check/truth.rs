@@ -9,32 +9,32 @@ use parlance_proto::{convert, v1};
 use crate::script::LATER;
 use crate::store::Tables;
 
-/// What happened, as the logs have it.
+/// What happened, according to the logs.
 pub struct Truth {
     /// Rooms by id.
     pub rooms: BTreeMap<RoomId, RoomTruth>,
 }
 
-/// One room, folded from its log once more, apart from what the nodes made of it.
+/// One room, folded from its log independently of the nodes.
 pub struct RoomTruth {
     /// The room.
     pub id: RoomId,
     /// Its events by seq.
     pub events: BTreeMap<u64, Event>,
-    /// When each user was a member.
+    /// The periods in which each user was a member.
     pub members: BTreeMap<UserId, Member>,
-    /// How much of the past members may read. It is not changed here.
+    /// How much of the history members may read. It does not change here.
     pub visibility: Visibility,
     /// Seq of the last event.
     pub head: u64,
-    /// The settings now.
+    /// The current settings.
     settings: Option<Settings>,
-    /// Each message's texts, with the seq of the event that gave it; empty by deletion.
+    /// The texts of each message, with the seq of the event that set it; empty for a deletion.
     texts: BTreeMap<u64, Vec<(u64, String)>>,
 }
 
 impl Truth {
-    /// What `tables` say.
+    /// Computes it from `tables`.
     pub fn of(tables: &Tables) -> Self {
         let rooms = tables.rooms.iter().map(|(id, row)| {
             let first_chunk = row.log.values().next().map_or(0, |chunk| chunk.head().seq());
@@ -67,7 +67,7 @@ impl RoomTruth {
                 self.settings = Some(settings.clone());
             }
             Body::MemberAdded { user, role } => {
-                // Who is there when the room begins sees it from its first event on.
+                // Initial members see the room from its first event on.
                 let joined = if event.seq <= first_chunk { 1 } else { event.seq };
                 let member = self.members.entry(user.clone()).or_insert_with(|| Member {
                     user: user.clone(),
@@ -108,7 +108,7 @@ impl RoomTruth {
         }
     }
 
-    /// What `user` may read of it.
+    /// The ranges that `user` may read.
     pub fn visible(&self, user: &UserId) -> Vec<SeqRange> {
         let member = self.members.get(user);
         member.map(|member| visible_ranges(member, self.visibility, self.head)).unwrap_or_default()
@@ -132,12 +132,12 @@ impl RoomTruth {
             .count() as u64
     }
 
-    /// What is wrong with `seen`, of what `user` gets, as the event at its place.
+    /// The differences between `seen`, received by `user`, and the event at its position.
     pub fn differs(&self, user: &UserId, seen: &v1::Event) -> Option<String> {
         let Some(event) = self.events.get(&seen.seq) else {
             return Some(format!("{} of {} is not in the log", seen.seq, seen.room_id));
         };
-        // A change of a message that they may not see says nothing of it.
+        // A change of a message that they may not see reveals nothing of it.
         if event.body.target().is_some_and(|target| !self.may_see(user, target))
             && let Some(blank) = event.without_content()
         {
@@ -167,7 +167,7 @@ impl RoomTruth {
         (!known).then(|| format!("{} of {} has a text that it never had", seen.seq, seen.room_id))
     }
 
-    /// Each text that a message had, with the seq of the event that gave it; empty by deletion.
+    /// The texts of a message, with the seq of the event that set it; empty for a deletion.
     pub(super) fn texts(&self, message: u64) -> &[(u64, String)] {
         self.texts.get(&message).map_or(&[], Vec::as_slice)
     }
@@ -179,11 +179,11 @@ impl RoomTruth {
     }
 }
 
-/// An event without what changes after it was decided.
+/// An event without the parts that may change later.
 fn without_text(mut event: v1::Event) -> v1::Event {
     match &mut event.body {
         Some(v1::event::Body::Message(message)) => {
-            // The whole message, again.
+            // The whole encoded message.
             event.raw.clear();
             *message = v1::Message { reply_to_seq: message.reply_to_seq, ..Default::default() };
         }

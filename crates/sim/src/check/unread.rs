@@ -7,7 +7,7 @@ use super::{RoomTruth, Truth};
 use crate::history::History;
 use crate::store::Tables;
 
-/// What is unread is what comes of counting, in the store and in each inbox.
+/// Unread counts equal the counted messages, in the store and in each inbox.
 pub(super) fn check(truth: &Truth, tables: &Tables, history: &History, violations: &mut Vec<String>) {
     for ((user, room), cursors) in &tables.cursors {
         let Some(room) = truth.rooms.get(room) else { continue };
@@ -32,7 +32,7 @@ pub(super) fn check(truth: &Truth, tables: &Tables, history: &History, violation
     }
 }
 
-/// Between which seqs a user's read mark may be.
+/// The range in which a user's read mark may be.
 fn bounds(room: &RoomTruth, user: &UserId, history: &History) -> (u64, u64) {
     let mut least = 0;
     let mut most = 0;

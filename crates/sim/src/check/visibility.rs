@@ -7,9 +7,8 @@ use v1::reply::Result as Reply;
 use super::{RoomTruth, Truth};
 use crate::history::{self, Asked, History};
 
-/// Every reader gets what was visible to them: all messages of their intervals, each in a form
-/// no later than their last visible seq and no earlier than the head they were authorised at;
-/// deleted text to nobody.
+/// Every reader gets what was visible to them: all messages of their intervals, each in a form no later than their
+/// last visible seq and no earlier than the head they were authorised at; deleted text is never returned.
 pub(super) fn check(truth: &Truth, history: &History, violations: &mut Vec<String>) {
     for (index, asked) in history.asked.iter().enumerate() {
         let mut complain =
@@ -39,12 +38,12 @@ pub(super) fn check(truth: &Truth, history: &History, violations: &mut Vec<Strin
     }
 }
 
-/// Who reads a room, and as of when.
+/// The reader of a room, and the point in time.
 struct Reader<'a> {
     room: &'a RoomTruth,
     /// The last seq whose changes they may see; `None` while they are a member.
     horizon: Option<u64>,
-    /// The head they were authorised at, where the answer names it.
+    /// The head they were authorised at, if the answer contains it.
     at: Option<u64>,
 }
 
@@ -154,7 +153,7 @@ fn check_seq(room: &RoomTruth, asked: &Asked, event: &v1::Event, complain: &mut 
     }
 }
 
-/// The text and the reactions of a message are those of one moment that the reader may see.
+/// The text and the reactions of a message are from the same moment, which the reader may see.
 fn check_form(reader: &Reader<'_>, event: &v1::Event, complain: &mut impl FnMut(String)) {
     let (target, text) = match &event.body {
         Some(Seen::Message(message)) => (event.seq, &message.text),
@@ -163,11 +162,11 @@ fn check_form(reader: &Reader<'_>, event: &v1::Event, complain: &mut impl FnMut(
     };
     let room = reader.room;
     let forms = room.texts(target);
-    // A deletion reaches everyone, and so empty text may always be one that was read later.
+    // A deletion applies to everyone, so empty text may always have been read later.
     let deleted = forms.iter().any(|(_, text)| text.is_empty());
     let may_hold = forms.iter().enumerate().any(|(nth, (seq, known))| {
         let replaced_by = forms.get(nth + 1).map(|(next, _)| *next);
-        // An edit keeps its own text, whatever the next one says.
+        // An edit keeps its own text, whatever follows.
         let is_message = matches!(event.body, Some(Seen::Message(_)));
         let sees_replacement = replaced_by.is_some_and(|next| {
             is_message && reader.at.is_some_and(|at| next <= at) && reader.sees_change(next)

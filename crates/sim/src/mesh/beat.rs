@@ -8,21 +8,21 @@ use tokio::time::{Instant, sleep};
 use super::state::Slot;
 use super::{HEARTBEAT, LEASE, Mesh, REFRESH, is_followed};
 
-/// What a heartbeat finds.
+/// The result of a heartbeat.
 enum Found {
-    /// All is well; these nodes are gone.
+    /// Everything is fine; these nodes are gone.
     Well(Vec<NodeId>),
     /// The registry does not answer.
     Away,
-    /// Something was lost: everything has to be put in place anew.
+    /// Something was lost: everything has to be set up again.
     Lost,
     Closed,
 }
 
-/// Keeps a node in the registry until it dies or is closed.
+/// Keeps a node registered until it dies or is closed.
 pub(super) async fn keep(mesh: Arc<Mesh>, node: NodeId) {
     let Some(fence) = mesh.state().nodes.get(&node).map(|slot| slot.fence.clone()) else { return };
-    // Heartbeats of different nodes do not come together.
+    // Heartbeats of different nodes are not aligned.
     sleep(mesh.weather.dice().millis(0, 900)).await;
     loop {
         let before = Instant::now();
@@ -32,7 +32,7 @@ pub(super) async fn keep(mesh: Arc<Mesh>, node: NodeId) {
             () = fence.dead().cancelled() => return,
             () = fence.pass() => {}
         }
-        // A process that did not run cannot know what it missed.
+        // A process that was paused cannot know what it missed.
         let paused = before.elapsed() > 2 * HEARTBEAT;
         match look(&mesh, &node, paused) {
             Found::Closed => return,
@@ -81,7 +81,7 @@ fn look(mesh: &Mesh, node: &NodeId, paused: bool) -> Found {
         return Found::Lost;
     }
     slot.known.extend(alive.into_iter().map(|other| (other, now)));
-    // Nobody is said to have ended after a wipe: they have a lease's time to come back.
+    // After a wipe no node is reported as ended: they have a lease's time to return.
     let is_gone = |other: &NodeId, seen: Instant| {
         seen < now && (ended.contains(other) || left.contains(other) || now - seen >= LEASE)
     };
@@ -107,7 +107,7 @@ fn refresh(mesh: &Mesh, node: &NodeId) {
     slot.refresh_in = REFRESH;
     let users: Vec<_> = slot.sessions.keys().cloned().collect();
     for user in users {
-        // One that is on its way has not been confirmed yet.
+        // A registration in flight has not been confirmed yet.
         let gone = state.users.get(&user).is_none_or(|nodes| !nodes.contains(node));
         if gone && state.nodes.get(node).is_some_and(|slot| slot.confirmed.contains(&user)) {
             mesh.weather.trouble(Some(node), HEARTBEAT);
@@ -120,7 +120,7 @@ fn refresh(mesh: &Mesh, node: &NodeId) {
     }
 }
 
-/// Says that something was missed if a number or a registration shows it.
+/// Reports missed messages if a number or a registration shows it.
 fn count_losses(mesh: &Mesh, node: &NodeId, slot: &mut Slot) {
     let (known, follows) = (&slot.known, &slot.follows);
     let is_alive = |other: &str| known.keys().any(|node| node.as_str() == other);
@@ -135,7 +135,7 @@ fn count_losses(mesh: &Mesh, node: &NodeId, slot: &mut Slot) {
     }
 }
 
-/// Hears, is found, has everything registered; and says that something may be missing.
+/// Subscribes, registers, restores everything; then reports that messages may be missing.
 async fn recover(mesh: &Arc<Mesh>, node: &NodeId) {
     if let Some(slot) = mesh.state().nodes.get_mut(node) {
         slot.connected = false;

@@ -1,4 +1,4 @@
-//! What a fleet on another store publishes: chunks of the same room that nobody here has written.
+//! Messages of a fleet on another store: chunks of the same room that nobody here has written.
 
 use bytes::Bytes;
 use parlance_core::{Body, Chunk, Event, Message, Nonce, Text, Unknown};
@@ -10,8 +10,8 @@ use prost::Message as _;
 
 use crate::dice::Dice;
 
-/// A chunk that begins where the published one ends, with one message of its last actor. It names
-/// no predecessor of this log, or none at all. `None` where no chunk is published.
+/// A chunk that begins where the published one ends, with one message of its last actor. It names no predecessor of
+/// this log, or none at all. `None` if no chunk is published.
 pub(super) fn successor(payload: &Bytes, dice: &Dice) -> Option<Bytes> {
     let Envelope { content: Some(Content::Chunk(hint)) } = Envelope::decode(payload.clone()).ok()? else {
         return None;

@@ -13,10 +13,10 @@ use super::state::Slot;
 use super::{HEARTBEAT, Mesh, node_channel, room_channel};
 use crate::fence::{CrashPoint, Fence};
 
-/// How long a command waits for an answer that does not come.
+/// Timeout of a command without an answer.
 const COMMAND_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// One node's way to the registry.
+/// One node's handle to the registry.
 #[derive(Clone)]
 pub struct NodeRegistry {
     mesh: Arc<Mesh>,
@@ -33,14 +33,13 @@ impl NodeRegistry {
         self.mesh.state().nodes.get_mut(&self.node).map(with).ok_or(RegistryError::Unavailable)
     }
 
-    /// How long a command of this node takes now.
+    /// The current latency of this node's commands.
     fn latency(&self) -> Result<Duration, RegistryError> {
         let stall = self.slot(|slot| (slot.connected && !slot.closed).then_some(slot.stall))?;
         Ok(stall.ok_or(RegistryError::Unavailable)? + self.mesh.weather.registry_latency())
     }
 
-    /// Carries a command out, and answers. One that takes longer than its caller waits takes
-    /// effect all the same.
+    /// Executes a command, and answers. One that takes longer than its caller waits still takes effect.
     async fn command<T: Send>(
         &self,
         effect: impl FnOnce(&Self, bool) -> T + Send + 'static,
@@ -77,8 +76,8 @@ impl NodeRegistry {
         lost
     }
 
-    /// Tells the registry whether `user` has sessions here, as it is when that arrives. Returns
-    /// whether they came online or went offline by that.
+    /// Sends the registry whether `user` has sessions here at the time of arrival. Returns whether they came online
+    /// or went offline.
     async fn tell_user(&self, user: &UserId) -> Result<bool, RegistryError> {
         let user = user.clone();
         self.command(move |this, late| {
@@ -111,7 +110,7 @@ impl Registry for NodeRegistry {
 
     async fn connect(&self, user: &UserId) -> Result<bool, RegistryError> {
         self.slot(|slot| *slot.sessions.entry(user.clone()).or_insert(0) += 1)?;
-        // Each further session has the registration confirmed, too.
+        // Each further session confirms the registration, too.
         let came = self.tell_user(user).await;
         self.fence.pass().await;
         came
@@ -143,7 +142,7 @@ impl Registry for NodeRegistry {
         self.fence.reach(CrashPoint::Publishing).await;
         let (users, room) = (to.users.to_vec(), to.room.cloned());
         let published = self.command(move |this, late| {
-            // One that is late may have been given up after the lookup.
+            // A late one may have been given up after the lookup.
             if late && this.mesh.weather.dice().chance(500) {
                 return;
             }

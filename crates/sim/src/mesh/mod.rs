@@ -1,15 +1,14 @@
-//! One registry for all nodes, as Redis would be: what is in it, who listens to it, and
-//! the ways in which it forgets, goes deaf and is cut off.
+//! One registry for all nodes, in place of Redis: its contents, its subscribers, and the ways in which it loses data,
+//! goes deaf and is cut off.
 //!
 //! It loses what Redis may lose. A payload is lost
-//! - without a word, here or there: its number does not arrive, and the receiver's count shows it;
-//! - because its receiver's link is cut or was lost: `must_recover` is set then, and the receiver
-//!   says [`Notice::Missed`] at its next heartbeat that gets through;
-//! - because its receiver's lease, or what it had registered, is gone: heartbeats and refreshed
-//!   registrations notice;
+//! - silently, at random: its number does not arrive, and the receiver's count shows it;
+//! - because its receiver's link is cut or was lost: `must_recover` is set then, and the receiver reports
+//!   [`Notice::Missed`] at its next successful heartbeat;
+//! - because its receiver's lease, or its registrations, are gone: heartbeats and refreshed registrations notice;
 //! - because its publisher got an error, or died.
 //!
-//! Commands may take seconds: their callers get an error, and they take effect all the same.
+//! Commands may take seconds: their callers get an error, but they still take effect.
 
 mod beat;
 mod forge;
@@ -33,19 +32,19 @@ use crate::dice::lock;
 use crate::fence::Fence;
 use crate::weather::Weather;
 
-/// How long a node is taken for alive after its last heartbeat.
+/// How long a node counts as alive after its last heartbeat.
 pub const LEASE: Duration = Duration::from_millis(4_000);
 
-/// How often a node renews it.
+/// How often a node renews its lease.
 pub const HEARTBEAT: Duration = Duration::from_millis(1_000);
 
-/// How long one round of refreshing registrations takes, in heartbeats.
+/// The duration of one round of refreshing registrations, in heartbeats.
 const REFRESH: u32 = 5;
 
-/// How long what does not arrive is waited for, in heartbeats.
+/// How long missing messages are waited for, in heartbeats.
 const PATIENCE: Patience = Patience { silence: 5, foreign: 3 };
 
-/// Notices that wait for one node.
+/// Queue length of a node's notices.
 const NOTICES: usize = 4_096;
 
 fn node_channel(node: &NodeId) -> String {
@@ -77,7 +76,7 @@ impl Mesh {
         lock(&self.state)
     }
 
-    /// Takes a new node in, with a lease, and keeps it until it dies or is closed.
+    /// Adds a new node, with a lease, and keeps it until it dies or is closed.
     pub fn join(self: &Arc<Self>, node: NodeId, fence: Arc<Fence>) -> Arc<NodeRegistry> {
         let (notices, taken) = mpsc::channel(NOTICES);
         let slot = Slot {
@@ -108,18 +107,18 @@ impl Mesh {
         Arc::new(NodeRegistry::new(self.clone(), node, fence))
     }
 
-    /// Cuts a node off, or lets it back.
+    /// Cuts a node off, or reconnects it.
     pub fn cut(&self, node: &NodeId, cut: bool) {
         let mut state = self.state();
         let Some(slot) = state.nodes.get_mut(node) else { return };
         slot.cut = cut;
-        // What was on its way is lost, and so are the subscriptions.
+        // Messages in flight are lost, and so are the subscriptions.
         slot.must_recover = true;
         self.weather.trouble(Some(node), HEARTBEAT);
         self.weather.trace().line(format_args!("{node} {}", if cut { "is cut off" } else { "is let back" }));
     }
 
-    /// Loses everything that nodes have put here. Their links stay.
+    /// Loses all data of all nodes. Their links stay.
     pub fn wipe(&self) {
         let mut state = self.state();
         state.users.clear();
@@ -128,7 +127,7 @@ impl Mesh {
         self.weather.trace().line(format_args!("the registry is wiped"));
     }
 
-    /// Takes a node's lease away, and what hangs on it.
+    /// Ends a node's lease, with everything registered under it.
     pub fn expire(&self, node: &NodeId) {
         let mut state = self.state();
         state.end_lease(node);
@@ -136,7 +135,7 @@ impl Mesh {
         self.weather.trace().line(format_args!("{node} loses its lease"));
     }
 
-    /// The link of a node breaks: what is published to it until it notices is lost.
+    /// Breaks the link of a node: messages are lost until it notices.
     pub fn deafen(&self, node: &NodeId) {
         let mut state = self.state();
         let Some(slot) = state.nodes.get_mut(node) else { return };
@@ -145,17 +144,17 @@ impl Mesh {
         self.weather.trace().line(format_args!("{node} goes deaf"));
     }
 
-    /// From now on, commands of a node are delayed by so much.
+    /// From now on, commands of a node are delayed by this much.
     pub fn stall(&self, node: &NodeId, stall: Duration) {
         let mut state = self.state();
         let Some(slot) = state.nodes.get_mut(node) else { return };
         slot.stall = stall;
-        // Others may have it decide for them, and it tells them late.
+        // Other nodes may forward to it, and it publishes late.
         self.weather.trouble(None, stall + 2 * HEARTBEAT);
         self.weather.trace().line(format_args!("commands of {node} take {stall:?} longer"));
     }
 
-    /// Loses the registration of one user, wherever they are.
+    /// Loses the registrations of one user.
     pub fn forget(&self, user: &UserId) {
         self.state().users.remove(user);
         self.weather.trouble(None, (REFRESH + 1) * HEARTBEAT);
@@ -168,7 +167,7 @@ impl Mesh {
         state.holds_lease(node) && state.users.get(user).is_some_and(|nodes| nodes.contains(node))
     }
 
-    /// Publishes to every node, as one does that is not simulated.
+    /// Publishes to every node, as a node outside the simulation.
     pub fn publish_to_all(self: &Arc<Self>, payload: &Bytes) {
         let nodes: Vec<NodeId> = self.state().nodes.keys().cloned().collect();
         for node in nodes {
@@ -178,7 +177,7 @@ impl Mesh {
         }
     }
 
-    /// Gives `payload` the next number of its channel, and brings it to `nodes`.
+    /// Gives `payload` the next number of its channel, and sends it to `nodes`.
     fn send(self: &Arc<Self>, from: &NodeId, channel: &str, nodes: Vec<NodeId>, payload: &Bytes) {
         let Some(number) = self.state().nodes.get_mut(from).map(|slot| slot.sent.next(channel)) else {
             return;
@@ -207,7 +206,7 @@ impl Mesh {
         }
     }
 
-    /// Has a payload arrive after a while: this one, or the next one on its way.
+    /// Delivers a payload after a while: this one, or the next one in flight.
     fn deliver(
         self: &Arc<Self>,
         latency: Duration,
@@ -225,7 +224,7 @@ impl Mesh {
         });
     }
 
-    /// A payload arrives: one that is late, or the next of its sender and channel.
+    /// A payload arrives: a late one, or the next of its sender and channel.
     fn arrive(&self, node: &NodeId, way: &(NodeId, String), late: Option<Payload>) {
         let lost = self.weather.dice().chance(self.weather.faults().payload_lost);
         let mut state = self.state();
@@ -240,13 +239,13 @@ impl Mesh {
         if let Some(number) = number {
             slot.arrivals.envelope(way.0.as_str(), &way.1, number);
         }
-        // What is forged is as if it were sealed: the chain of the log has to hold without that.
+        // Forged payloads count as sealed: the chain of the log has to reject them without that.
         if slot.notices.try_send(Notice::Payload(payload)).is_err() {
             slot.must_recover = true;
         }
     }
 
-    /// Tells all others what `from` has published.
+    /// Announces to all others what `from` has published.
     fn send_beat(self: &Arc<Self>, from: &NodeId) {
         let mut state = self.state();
         let Some(beat) = state.nodes.get_mut(from).map(|slot| slot.sent.beat()) else { return };
@@ -268,7 +267,7 @@ impl Mesh {
         }
     }
 
-    /// The nodes where one of `users` is, and those that follow `room`.
+    /// The nodes of `users`, and those that follow `room`.
     fn targets(
         &self,
         users: &[UserId],

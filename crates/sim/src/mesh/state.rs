@@ -11,20 +11,20 @@ use tokio::time::Instant;
 
 use crate::fence::Fence;
 
-/// What is in the registry, and each node's side of it.
+/// The registry's contents, and each node's side of it.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) nodes: BTreeMap<NodeId, Slot>,
-    /// Until when each node is taken for alive.
+    /// The time until which each node counts as alive.
     pub(super) leases: BTreeMap<NodeId, Instant>,
-    /// Nodes that said goodbye.
+    /// Nodes that deregistered.
     pub(super) left: BTreeSet<NodeId>,
     pub(super) users: BTreeMap<UserId, BTreeSet<NodeId>>,
-    /// Who has subscribed to each room.
+    /// The subscribers of each room.
     pub(super) rooms: BTreeMap<RoomId, BTreeSet<NodeId>>,
 }
 
-/// A payload with its number in the channel; without one it comes from elsewhere.
+/// A payload with its number in the channel; without one it comes from another fleet.
 pub(super) type Payload = (Option<u64>, Bytes);
 
 /// One node's side.
@@ -37,29 +37,29 @@ pub(super) struct Slot {
     /// Users whose registration was confirmed.
     pub(super) confirmed: BTreeSet<UserId>,
     pub(super) follows: BTreeMap<RoomId, u32>,
-    /// Numbers of what it has published, and of what has reached it.
+    /// Numbers of published and received messages.
     pub(super) sent: Sent,
     pub(super) arrivals: Arrivals,
-    /// What is on its way here, by sender and channel: it keeps its order.
+    /// Messages in flight, by sender and channel, in order.
     pub(super) arriving: BTreeMap<(NodeId, String), VecDeque<Payload>>,
-    /// By how much its commands are delayed.
+    /// The delay of its commands.
     pub(super) stall: Duration,
-    /// A registration landed late or was gone: reported with the next heartbeat.
+    /// A registration took effect late or was gone: reported with the next heartbeat.
     pub(super) missed: bool,
     /// Heartbeats until registrations are refreshed.
     pub(super) refresh_in: u32,
     /// Other nodes, and when each was last seen alive.
     pub(super) known: BTreeMap<NodeId, Instant>,
-    /// Everything is in place, as far as the node knows.
+    /// Everything is set up, as far as the node knows.
     pub(super) connected: bool,
     pub(super) cut: bool,
-    /// Something was lost, or will be: the next heartbeat starts anew.
+    /// Messages were lost, or will be: the next heartbeat starts again.
     pub(super) must_recover: bool,
     pub(super) closed: bool,
 }
 
 impl Slot {
-    /// Whether a command of this node gets an answer.
+    /// Whether commands of this node are answered.
     pub(super) fn is_reachable(&self) -> bool {
         self.connected && !self.cut && !self.closed
     }
@@ -70,7 +70,7 @@ impl State {
         self.leases.get(node).is_some_and(|until| *until > Instant::now())
     }
 
-    /// What was registered under a lease is worth nothing once that has ended.
+    /// Registrations under an ended lease are worthless.
     pub(super) fn end_lease(&mut self, node: &NodeId) {
         self.leases.remove(node);
         for nodes in self.users.values_mut() {

@@ -12,7 +12,7 @@ use crate::fence::CrashPoint;
 use crate::weather::Faults;
 
 impl Script {
-    /// One act, after which nobody says anything more unless it says so itself.
+    /// One act, followed by silence unless it says otherwise.
     pub(super) async fn act(&self) {
         let Some(stage) = self.stage().await else { return };
         let act = self.world.dice.below(if self.world.wide { 28 } else { 20 });
@@ -45,8 +45,8 @@ impl Script {
         self.world.weather.set(Faults::NONE);
     }
 
-    /// A node dies between writing the last message and answering for it, and then nobody
-    /// says anything more; in half of the runs not even the sender tries again.
+    /// A node dies between writing the last message and answering it, and then nobody sends any more; in half of the
+    /// runs not even the sender retries.
     async fn last_words(&self, stage: &Stage) {
         let dice = &self.world.dice;
         let points =
@@ -65,7 +65,7 @@ impl Script {
             self.say_as(client, &stage.room, retry);
         }
         if dice.chance(200) {
-            // The room goes over, at once, to where nobody has heard of it.
+            // The room moves at once to a node that does not know it.
             sleep(dice.millis(0, 30)).await;
             self.say_as(if by_owner { stage.members } else { stage.owners }, &stage.room, true);
         }
@@ -77,7 +77,7 @@ impl Script {
         node.1.fence.arm(None);
     }
 
-    /// A message is written and answered for, its hint is lost, and then nobody says anything more.
+    /// A message is written and answered, its hint is lost, and then nobody sends any more.
     async fn last_hint_lost(&self, stage: &Stage) {
         let dice = &self.world.dice;
         self.world.weather.set(Faults { payload_lost: 1_000, ..Faults::NONE });
@@ -136,11 +136,11 @@ impl Script {
         }
     }
 
-    /// Someone is added where nobody is in the room, and spoken to once while their session opens it.
-    /// Nothing is amiss.
+    /// Someone is added on a node without members of the room, and written to while their session opens it. No
+    /// faults.
     async fn added_and_spoken_to(&self, stage: &Stage) {
         let dice = &self.world.dice;
-        // Longer than what was amiss before can last.
+        // Longer than earlier faults can have an effect.
         sleep(Duration::from_millis(4_500)).await;
         for _ in 0..dice.within(2, 4) {
             let members = self.world.members(&stage.room).into_iter().filter(|user| *user != stage.owner);
@@ -169,14 +169,14 @@ impl Script {
             self.say_as(if dice.chance(500) { stage.owners } else { stage.members }, &stage.room, true);
             sleep(dice.millis(0, 300)).await;
         }
-        // Whoever comes now is told by nobody until the lease is there again.
+        // From here on, nobody publishes to new users until the lease is restored.
         self.world.tell(stage.members, Do::Cut { half_open: Duration::ZERO });
-        // Long after the node has said that it missed something: who registers its users?
+        // Long after the node has reported missed messages: who registers its users?
         sleep(dice.millis(2_500, 4_000)).await;
         self.say_as(stage.owners, &stage.room, true);
     }
 
-    /// Chunks that are too large to be published as such, among others.
+    /// Chunks that are too large to be published, among others.
     async fn large_and_small(&self, stage: &Stage) {
         let dice = &self.world.dice;
         self.world.weather.set(Faults { payload_late: 400, ..Faults::NONE });
@@ -225,8 +225,8 @@ impl Script {
         }
     }
 
-    /// The only member on a node opens a session there while the registry is slow: what is said
-    /// then reaches that node only if their registration is in effect.
+    /// The only member on a node opens a session there while the registry is slow: messages sent then reach that node
+    /// only if the registration is in effect.
     async fn late_registration(&self, stage: &Stage) {
         let dice = &self.world.dice;
         for (user, clients) in &self.users {
@@ -239,7 +239,7 @@ impl Script {
                 }
             }
         }
-        // Until then they are registered still.
+        // Until then they are still registered.
         sleep(PRESENCE_GRACE + Duration::from_millis(2_000)).await;
         self.world.mesh.stall(&stage.there.1.id, dice.millis(1_000, 2_500));
         sleep(dice.millis(950, 1_600)).await;
@@ -261,8 +261,7 @@ impl Script {
         }
     }
 
-    /// A node that is cut off from the others goes on serving, and dies before it can tell
-    /// anyone.
+    /// A node that is cut off from the others continues to serve, and dies before it can publish.
     async fn cut_off_and_dead(&self, stage: &Stage) {
         let dice = &self.world.dice;
         self.world.mesh.cut(&stage.here.1.id, true);
@@ -283,7 +282,7 @@ impl Script {
         }
     }
 
-    /// Someone pages through a room all the while they are removed from it.
+    /// Someone pages through a room while they are removed from it.
     async fn page_while_removed(&self, stage: &Stage) {
         let dice = &self.world.dice;
         let page = || self.world.ask(stage.members, asks::events(&stage.room, 0), false);
@@ -319,8 +318,7 @@ impl Script {
         sleep(Duration::from_millis(50)).await;
     }
 
-    /// The store takes so long that clients ask again elsewhere while the first try is
-    /// still under way.
+    /// The store takes so long that clients retry elsewhere while the first attempt is still in progress.
     async fn slow_store(&self, stage: &Stage) {
         let dice = &self.world.dice;
         for client in 0..self.world.clients() {
@@ -334,8 +332,7 @@ impl Script {
         sleep(dice.millis(3_000, 8_000)).await;
     }
 
-    /// Messages are written, and the node learns neither that nor otherwise; nobody asks
-    /// again.
+    /// Messages are written, but the node never learns of it; nobody retries.
     async fn outcome_not_found_out(&self, stage: &Stage) {
         let dice = &self.world.dice;
         self.world.weather.set(Faults { answer_lost: 1_000, store_fails: 350, ..Faults::NONE });
@@ -346,8 +343,8 @@ impl Script {
         sleep(Duration::from_millis(100)).await;
     }
 
-    /// Of all members only one is at a node. They are removed, which is late to reach it;
-    /// what is said after that is not told to it; and then another member comes there.
+    /// Only one member is on a node. They are removed, which reaches it late; later messages are not published to it;
+    /// and then another member arrives there.
     async fn comes_before_the_removal(&self, stage: &Stage) {
         let dice = &self.world.dice;
         let users = std::slice::from_ref(&stage.other);
@@ -370,7 +367,7 @@ impl Script {
         sleep(Duration::from_millis(1_500)).await;
     }
 
-    /// Both nodes write the room at once, again and again.
+    /// Both nodes write to the room at once, repeatedly.
     async fn race(&self, stage: &Stage) {
         let dice = &self.world.dice;
         for _ in 0..dice.within(3, 12) {

@@ -7,16 +7,16 @@ use crate::dice::Dice;
 use crate::fence::CrashPoint;
 use crate::weather::Faults;
 
-/// What goes wrong in one run.
+/// The faults of one run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Profile {
-    /// By itself.
+    /// Spontaneous ones.
     pub(super) faults: Faults,
-    /// Incidents after a thousand steps.
+    /// Incidents per thousand steps.
     pub(super) incidents: u64,
     crashes: bool,
     registry: bool,
-    /// Of a thousand connections so many end at any moment.
+    /// Connections per thousand that end at any moment.
     pub(super) hang_ups: u64,
 }
 

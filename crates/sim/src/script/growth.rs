@@ -14,8 +14,8 @@ use crate::world::World;
 /// Members added with one request.
 const AT_ONCE: usize = 40;
 
-/// A room grows past the sizes at which the way of telling its nodes changes, while its
-/// members come and go and its nodes do, too.
+/// A room grows past the sizes at which publishing changes, while members are added and removed, and nodes start and
+/// stop.
 pub async fn grow(world: Arc<World>) {
     let dice = &world.dice;
     let Ok(users) =
@@ -34,7 +34,7 @@ pub async fn grow(world: Arc<World>) {
         }
     }
     let owner = world.add_client(&users[0]);
-    // A few of all of them are online, spread over the order in which they are added.
+    // A few of them are online, spread over the order in which they are added.
     let online: Vec<usize> = (1..24).map(|n| world.add_client(&users[n * 26])).collect();
     let kind = asks::create(v1::RoomKind::Group, v1::HistoryVisibility::Unspecified, &[], 1);
     let asked = world.ask(owner, kind, true);
@@ -73,7 +73,7 @@ pub async fn grow(world: Arc<World>) {
             _ => {}
         }
     }
-    // And shrinks a little, to and fro over the border.
+    // Then it shrinks a little, back and forth across the threshold.
     for user in &users[users.len() - 20..] {
         world.ask(owner, asks::remove(&room, user, next()), true);
     }

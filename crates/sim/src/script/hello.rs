@@ -12,8 +12,8 @@ use crate::dice::lock;
 use crate::weather::Faults;
 
 impl Script {
-    /// Someone with more rooms than fit several pages connects again and again, while others
-    /// create rooms with them, remove them and add them.
+    /// Someone with more rooms than fit on several pages reconnects repeatedly, while others create rooms with them,
+    /// remove them and add them.
     pub(super) async fn hello_in_churn(&self, stage: &Stage) {
         let dice = &self.world.dice;
         let mut rooms = Vec::new();
@@ -67,7 +67,7 @@ impl Script {
         RoomId::parse(&created.room.as_ref()?.room_id).ok()
     }
 
-    /// Callers go away at any of their awaits, and nobody says anything more.
+    /// Callers disconnect at any of their awaits, and nobody sends any more.
     pub(super) async fn callers_vanish(&self, stage: &Stage) {
         let dice = &self.world.dice;
         for _ in 0..dice.within(3, 8) {
@@ -93,7 +93,7 @@ impl Script {
         sleep(dice.millis(0, 200)).await;
     }
 
-    /// Connections end at any moment, in hello and between request and answer.
+    /// Connections end at any moment, during hello and between request and answer.
     pub(super) async fn hang_ups(&self, stage: &Stage) {
         let dice = &self.world.dice;
         self.world.weather.hang_up(700);

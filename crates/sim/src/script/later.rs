@@ -10,12 +10,12 @@ use prost::encoding::bytes;
 
 use super::Script;
 
-/// What only the later version knows.
+/// A field only known to the later version.
 pub(crate) const LATER: &[u8] = b"of a later version";
 
 impl Script {
-    /// A member does something there: an event of an unknown kind, or a message with an unknown
-    /// field. It is committed and published like any other.
+    /// A member acts there: an event of an unknown kind, or a message with an unknown field. It is committed and
+    /// published like any other.
     pub(super) fn later_version(&self, room: &RoomId) {
         let dice = &self.world.dice;
         let Some(actor) = dice.pick(&self.world.members(room)).cloned() else { return };

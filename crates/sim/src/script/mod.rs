@@ -1,5 +1,4 @@
-//! What is done in one run: everyday traffic in bad weather, then acts that aim at what
-//! that rarely hits, then silence.
+//! The script of one run: traffic under faults, then acts that target what traffic rarely reaches, then silence.
 
 mod acts;
 mod faults;
@@ -26,14 +25,14 @@ use crate::world::World;
 pub use self::growth::grow;
 pub(crate) use self::later::LATER;
 
-/// How long after the last trouble everyone must have everything: a lease ends, a
-/// heartbeat finds out, the store is compared; and again, where that met trouble.
+/// How long after the last fault everyone must have everything: a lease ends, a heartbeat notices, the store is
+/// compared; and again, if that failed.
 const SETTLE: Duration = Duration::from_secs(45);
 
-/// Longer than any command of the registry or the store is stalled.
+/// Longer than any stalled command of the registry or the store.
 const STALLED: Duration = Duration::from_secs(12);
 
-/// What runs one script.
+/// Runs one script.
 pub struct Script {
     world: Arc<World>,
     /// Users, each with their clients.
@@ -43,7 +42,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// A world's script, with its users and rooms there.
+    /// The script of a world, once its users and rooms exist.
     pub async fn begin(world: Arc<World>) -> Option<Self> {
         let mut script = Self { world, users: Vec::new(), rooms: Vec::new(), numbers: AtomicU64::new(1) };
         let people = script.world.dice.within(4, 7);
@@ -95,12 +94,12 @@ impl Script {
         lock(&self.world.history).asked[asked].answer.is_some()
     }
 
-    /// A number that no other request has.
+    /// A number unique among requests.
     fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Text that tells its message from any other.
+    /// A text unique among messages.
     fn text(&self, number: u64) -> String {
         format!("text of q{number}")
     }
@@ -132,7 +131,7 @@ impl Script {
         Some((owner, client))
     }
 
-    /// The whole of it.
+    /// Runs the whole script.
     pub async fn run(&self) {
         let calm = self.world.dice.chance(80);
         self.small_talk().await;
@@ -147,7 +146,7 @@ impl Script {
         self.end().await;
     }
 
-    /// Nothing goes wrong yet, and everything arrives at once.
+    /// Traffic without faults, where everything arrives at once.
     async fn small_talk(&self) {
         for room in &self.rooms {
             for _ in 0..self.world.dice.within(0, 3) {
@@ -158,30 +157,30 @@ impl Script {
         sleep(Duration::from_millis(500)).await;
     }
 
-    /// All faults are over; what was cut off is let back.
+    /// Ends all faults; isolated nodes are reconnected.
     async fn heal(&self) {
         self.world.trace.line(format_args!("all faults end"));
         self.world.weather.set(Faults::NONE);
         for (_, node) in self.world.nodes() {
             self.world.mesh.cut(&node.id, false);
         }
-        // In some runs what is amiss meets the acts.
+        // In some runs the acts are executed under faults.
         if self.world.dice.chance(600) {
             self.settle().await;
         }
     }
 
-    /// Nothing more is asked; waits until everyone has everything, or should have.
+    /// No more operations; waits until everyone has everything, or should have.
     async fn end(&self) {
         self.world.weather.set(Faults::NONE);
         self.settle().await;
-        // What was asked by someone who has given up may still be stalled on its way, and happen.
+        // A stalled operation of a caller that has given up may still be executed.
         sleep(STALLED).await;
         self.settle().await;
         for (_, clients) in &self.users {
             self.world.ask(clients[0], asks::inbox(), true);
         }
-        // Time enough for what comes too often.
+        // Time for duplicates to arrive.
         sleep(Duration::from_secs(4)).await;
         self.world.wait(SETTLE, || self.is_quiet()).await;
     }
@@ -195,7 +194,7 @@ impl Script {
         self.world.trace.line(format_args!("settled, or should be"));
     }
 
-    /// Everything that was asked, and is asked until it is answered, is answered.
+    /// Whether all retried operations are answered.
     fn is_quiet(&self) -> bool {
         let history = lock(&self.world.history);
         history.asked.iter().all(|asked| {

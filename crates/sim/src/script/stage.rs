@@ -9,7 +9,7 @@ use crate::client::Do;
 use crate::dice::lock;
 use crate::node::Node;
 
-/// What the acts aim at: who is where.
+/// The setting of an act: who is where.
 pub(super) struct Stage {
     pub(super) room: RoomId,
     pub(super) owner: UserId,
@@ -18,15 +18,15 @@ pub(super) struct Stage {
     /// A member who is not the owner, and one of their clients.
     pub(super) member: UserId,
     pub(super) members: usize,
-    /// Someone else, member or not.
+    /// Another user, member or not.
     pub(super) other: UserId,
-    /// Where the owner is, and where everyone else is.
+    /// The owner's place, and everyone else's.
     pub(super) here: (usize, Node),
     pub(super) there: (usize, Node),
 }
 
 impl Script {
-    /// Has the owner of a room on one node, and everyone else on another.
+    /// Moves the owner of a room to one node, and everyone else to another.
     pub(super) async fn stage(&self) -> Option<Stage> {
         let dice = &self.world.dice;
         self.world.replace(true);

@@ -10,7 +10,7 @@ use crate::client::Do;
 use crate::dice::lock;
 
 impl Script {
-    /// Everyone does what people do, while what the profile says goes wrong.
+    /// Ordinary activity, under the faults of the profile.
     pub(super) async fn traffic(&self) {
         let dice = &self.world.dice;
         let profile = Profile::choose(dice, self.world.wide);

@@ -1,4 +1,4 @@
-//! One store in memory for all nodes, and each node's faulty way to it.
+//! One in-memory store for all nodes, and each node's faulty handle to it.
 
 mod feed;
 mod handle;
