@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hints_change_members_only_where_they_continue_the_log() {
+    async fn hints_change_members_only_if_they_continue_the_log() {
         let names = |names: &[&str]| Some(names.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(after_observing(&chunk(5, 5, Some(4), "mallory")), names(&["bob", "mallory"]));
         assert_eq!(after_observing(&chunk(5, 5, Some(9), "mallory")), None, "of another log");

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_is_free_and_then_they_come_evenly() {
+    async fn burst_is_free_then_permits_are_evenly_spaced() {
         let budget = Budget::new(100, 5);
         let start = Instant::now();
         for _ in 0..6 {

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn departure_ends_and_shutdown_does_not() {
+    async fn departure_can_end_but_shutdown_cannot() {
         let shutdown = CancellationToken::new();
         let departure = Departure::new(shutdown.clone(), Duration::from_secs(5));
         let here = departure.token();

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_is_followed_up_once_at_a_time() {
+    fn room_has_one_follow_up_at_a_time() {
         let (room, other) = (RoomId::parse("room").unwrap(), RoomId::parse("other").unwrap());
         let follow_ups = FollowUps::default();
         assert!(follow_ups.begin(&room, &hint(3, &["alice"])));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_follow_up_that_panics_has_ended() {
+    fn panicking_follow_up_ends() {
         let (room, follow_ups) = (RoomId::parse("room").unwrap(), FollowUps::default());
         assert!(follow_ups.begin(&room, &hint(1, &[])));
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -156,17 +156,17 @@ mod tests {
     }
 
     #[test]
-    fn changing_notes_are_of_nodes_that_are_connected() {
+    fn changing_notes_show_connected_nodes() {
         assert_eq!(looks(&["1", "2", "2", "3"]), [false, true, true, true]);
     }
 
     #[test]
-    fn one_change_may_be_of_a_node_that_has_not_noticed() {
+    fn single_change_may_be_from_a_node_unaware_of_the_outage() {
         assert_eq!(looks(&["0", "1", "1", "1", "1", "1"]), [false; 6]);
     }
 
     #[test]
-    fn notes_that_stop_show_an_outage_of_all() {
+    fn unchanged_notes_show_an_outage_for_everyone() {
         assert_eq!(looks(&["1", "2", "2", "2", "2", "3"]), [false, true, true, true, false, false]);
     }
 }

@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_that_hangs_makes_room_for_other_work() {
+    async fn stalled_work_yields_its_place() {
         let places = Arc::new(Places::new(2, 3));
         hang(&places, 4);
         tokio::task::yield_now().await;
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_number_of_those_that_hang_is_bounded() {
+    async fn stalled_work_is_bounded() {
         let places = Arc::new(Places::new(2, 3));
         let hanging = hang(&places, 5);
         tokio::time::sleep(10 * STALLED_AFTER).await;

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_are_retried_later_and_later() {
+    async fn failures_are_retried_with_backoff() {
         let uncompared = Uncompared::default();
         assert!(uncompared.note(target(), false), "new");
         let mut pauses = Vec::new();
@@ -154,7 +154,7 @@ mod tests {
 
     /// The attempt may have read the store before the missed write.
     #[tokio::test(start_paused = true)]
-    async fn trouble_during_a_try_has_another_one_made() {
+    async fn trouble_during_an_attempt_causes_another() {
         let uncompared = Uncompared::default();
         assert!(!uncompared.defers(&target()));
         uncompared.note(target(), false);

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_later_does_not_make_up_for_users_who_were_not_told() {
+    fn later_publish_does_not_replace_missed_users() {
         let mut written = Written { at: Instant::now(), untold: None };
         written.not_told(4, users(["bob"]));
         written.told(5, &users([]));
@@ -88,7 +88,7 @@ mod tests {
 
     /// A node that has just started is not known to all others.
     #[tokio::test(start_paused = true)]
-    async fn nodes_that_are_known_are_told_twice() {
+    async fn known_nodes_are_notified_twice() {
         let mut written = Written { at: Instant::now(), untold: None };
         written.told_known_nodes(4, users(["bob"]));
         assert!(written.untold.is_some() && !written.is_untold());

@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_is_made_once_for_a_frame_alone_and_in_a_run() {
+    fn form_is_encoded_once_for_single_frame_and_run() {
         let frames = [b"a", b"b", b"c"].map(|bytes| SharedFrame::from_encoded(bytes));
         let run = SharedRun::new(frames.clone());
         let mut made = 0;

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_ready_goes_out_in_one_piece() {
+    async fn ready_frames_are_sent_as_one_piece() {
         let run = Delivery::Run(SharedRun::new([frame("b"), frame("c")]));
         let (pieces, status) = sent(vec![Ok(frame("a").into()), Ok(run), Ok(frame("d").into())]).await;
         let expected = ["a", "b", "c", "d"].map(|text| [&[0, 0, 0, 0, 1], text.as_bytes()].concat()).concat();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_piece_alone_is_shared_and_a_large_one_ends_the_gathering() {
+    async fn single_piece_is_shared_and_large_piece_ends_gathering() {
         let large = frame(&"x".repeat(GATHER_BYTES));
         let refused = Status::unauthenticated("too late");
         let (pieces, status) =

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_pass_until_they_are_held_up() {
+    async fn bytes_pass_until_blocked() {
         let proxy = echo().await;
         let mut stream = connect(&proxy).await;
         stream.write_all(b"one").await.unwrap();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cut_ends_what_is_open_and_a_refusal_what_is_new() {
+    async fn cut_closes_open_connections_and_refusal_new_ones() {
         let proxy = echo().await;
         let mut old = connect(&proxy).await;
         old.write_all(b"one").await.unwrap();

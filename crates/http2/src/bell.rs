@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rings_while_it_is_hushed_is_told_after_unless_forgotten() {
+    fn suppressed_wake_up_is_delivered_later_unless_cleared() {
         let (bell, woken) = (Arc::new(Bell::default()), Arc::new(Count::default()));
         let task = Waker::from(woken.clone());
         let rung = |what: &dyn Fn()| {

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_looked_at_is_read_again() {
+    async fn inspected_bytes_are_read_again() {
         let settings = b"and settings";
         let http2 = [PREFACE, settings].concat();
         for (said, expected) in [

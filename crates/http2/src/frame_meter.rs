@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_achieve_nothing_have_a_rate() {
+    fn useless_frames_are_rate_limited() {
         // PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, unknown, empty and tiny DATA.
         for (kind, length) in [(2, 5), (3, 4), (4, 0), (6, 8), (7, 8), (8, 4), (0x55, 0), (0, 0), (0, 1)] {
             let (mut meter, now) = started();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_sent_much_may_make_room_often() {
+    fn window_updates_are_allowed_in_proportion_to_sent_bytes() {
         let (mut meter, now) = started();
         meter.written(75 * 5_000);
         let granted = 75 * 5_000 / BYTES_PER_WINDOW_UPDATE as u32;
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_found_however_they_are_cut() {
+    fn frames_are_parsed_across_any_split() {
         let frames = [frame(0, 0, 100), frame(6, 0, 8), frame(0x55, 0, 0)].concat();
         for piece in [1, 2, 8, 9, 10, 64] {
             let (mut meter, now) = started();

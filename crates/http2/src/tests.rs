@@ -174,7 +174,7 @@ async fn read_to(body: &mut RecvStream, last: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_pushed_comes_in_order_with_what_the_body_gives() {
+async fn pushed_frames_and_body_keep_their_order() {
     for streams in [1, 2] {
         let (mut server, io) = Server::start(NEVER);
         let mut requests = client(io, &h2::client::Builder::new()).await;
@@ -205,7 +205,7 @@ async fn what_is_pushed_comes_in_order_with_what_the_body_gives() {
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_read_is_given_no_more() {
+async fn peer_that_does_not_read_gets_no_more() {
     let (mut server, io) = Server::start(NEVER);
     let mut requests = client(io, h2::client::Builder::new().initial_window_size(1_000)).await;
     let mut body = chat(&mut requests).await;
@@ -230,7 +230,7 @@ async fn a_peer_that_does_not_read_is_given_no_more() {
 }
 
 #[tokio::test]
-async fn a_stream_that_the_peer_resets_ends_also_after_a_push() {
+async fn reset_stream_ends_after_push_too() {
     for pushed in [false, true] {
         let (mut server, io) = Server::start(NEVER);
         let mut requests = client(io, &h2::client::Builder::new()).await;
@@ -252,7 +252,7 @@ async fn a_stream_that_the_peer_resets_ends_also_after_a_push() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_that_come_during_pushes_are_answered() {
+async fn requests_during_pushes_are_answered() {
     let (mut server, io) = Server::start(NEVER);
     let mut requests = client(io, &h2::client::Builder::new()).await;
     let mut body = chat(&mut requests).await;
@@ -281,7 +281,7 @@ async fn requests_that_come_during_pushes_are_answered() {
 }
 
 #[tokio::test]
-async fn a_large_body_goes_in_and_out() {
+async fn large_body_passes_both_ways() {
     let (_server, io) = Server::start(NEVER);
     let mut requests = client(io, &h2::client::Builder::new()).await;
     let (response, mut body) = requests.send_request(request("/echo", "text/plain"), false).unwrap();
@@ -307,7 +307,7 @@ async fn only_grpc_can_be_pushed_to() {
 }
 
 #[tokio::test]
-async fn shutting_down_lets_what_is_under_way_end() {
+async fn shutdown_completes_requests_in_flight() {
     let (mut server, io) = Server::start(NEVER);
     let mut requests = client(io, &h2::client::Builder::new()).await;
     let mut body = chat(&mut requests).await;
@@ -331,7 +331,7 @@ async fn shutting_down_lets_what_is_under_way_end() {
 }
 
 #[tokio::test]
-async fn a_connection_that_ends_ends_its_streams() {
+async fn connection_end_ends_its_streams() {
     let (mut server, io) = Server::start(NEVER);
     let (requests, connection) = h2::client::handshake(io).await.unwrap();
     let connection = tokio::spawn(connection);
@@ -344,7 +344,7 @@ async fn a_connection_that_ends_ends_its_streams() {
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_answer_pings_is_given_up() {
+async fn peer_without_pongs_is_dropped() {
     let soon = KeepAlive { after: Duration::from_millis(20), timeout: Duration::from_millis(20) };
     let (mut server, mut io) = Server::start(soon);
     io.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();

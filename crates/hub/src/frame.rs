@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_taken_whole_or_one_by_one() {
+    fn run_is_taken_whole_or_frame_by_frame() {
         assert_eq!(taken(0, u64::MAX), [(1, 1), (2, 5), (6, 6)]);
         assert_eq!(taken(1, 5), [(2, 5)]);
         assert_eq!(taken(1, 4), [(2, 2), (3, 3), (4, 4)], "what is after the bound stays");

@@ -153,13 +153,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_begin_at_fixed_places() {
+    fn pages_start_at_fixed_positions() {
         let starts = [1, 3, 4, 6, 7].map(|seq| page_start(seq, &Sizes::SMALL));
         assert_eq!(starts, [1, 1, 4, 4, 7]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn pages_are_dropped_when_nobody_takes_from_them() {
+    async fn unused_pages_are_dropped() {
         let (idle, sizes) = (Duration::from_secs(15), &Sizes::SMALL);
         let mut pages = Cached::default();
         pages.insert(1, Vec::new(), sizes);

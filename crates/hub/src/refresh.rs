@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_shares_a_failure() {
+    async fn waiters_share_a_failure() {
         let (refreshes, reads) = (Refreshes::default(), AtomicU64::new(0));
         let begun = Instant::now();
         let outcomes = join_all((0..20).map(|_| refreshes.run(unanswered(&reads)))).await;

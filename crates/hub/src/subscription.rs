@@ -217,7 +217,7 @@ mod tests {
 
     /// Rows that were read before a return are applied after it.
     #[test]
-    fn a_removal_before_the_last_addition_is_not_the_end() {
+    fn removal_before_last_addition_does_not_end_subscription() {
         let mailbox = Arc::new(Mailbox::new(1, UserId::parse("bob").unwrap(), None));
         let tail = Arc::new(Tail::new(RoomId::parse("room").unwrap(), &crate::Sizes::SMALL));
         let bob = Subscription::new(tail, mailbox);

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_has_few_connections_without_an_identity() {
+    fn unauthenticated_connections_per_address_are_limited() {
         let (ledger, one) = (ledger(), address("10.0.0.1"));
         let first = ledger.connect(one).unwrap();
         let _second = ledger.connect(one).unwrap();
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_of_addresses_without_connections() {
+    fn addresses_without_connections_are_forgotten() {
         let ledger = ledger();
         let place = ledger.connect(address("10.0.0.1")).unwrap();
         place.identify();
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_is_given_back_at_the_end() {
+    fn held_bytes_are_released_at_the_end() {
         let limits =
             Limits { held_by_connection: 10, held_by_all: 25, held_share: 5, ..Limits::production(1) };
         let ledger = Ledger::new(limits, Proxies::default());

@@ -117,7 +117,7 @@ mod tests {
         [0x86, 0xf5, 0x64, 0xfa, 0x5b, 0xe2, 0x2f, 0x4a, 0x7d, 0x9e, 0xe4, 0xa7, 0xb3, 0x7d, 0x33, 0x5c];
 
     #[test]
-    fn store_and_prefix_both_make_the_tag() {
+    fn tag_depends_on_store_and_prefix() {
         let tag = FleetTag::of("store", "parlance:");
         assert_ne!(tag, FleetTag::of("restored", "parlance:"));
         assert_ne!(tag, FleetTag::of("store", "staging:"));

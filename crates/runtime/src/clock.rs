@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_clock_reads_what_the_servers_say_and_half_a_minute() {
+    fn wrong_clock_is_corrected_to_within_half_a_minute() {
         let monitor = Arc::new(ClockMonitor::new(Arc::new(SystemClock)));
         let clock = BoundedClock::new(monitor.clone());
         for (ahead_ms, read) in [(3_600_000, -3_570_000), (-3_600_000, 3_570_000), (29_000, 0)] {

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_timer_rings_after_the_last_frame_and_never_past_the_deadline() {
+    fn timer_fires_after_the_last_frame_but_never_past_the_deadline() {
         let begin = Instant::now();
         let mut heartbeat = Heartbeat::new(begin);
         assert_eq!(heartbeat.set_deadline(begin + HEARTBEAT * 2), begin + HEARTBEAT);

@@ -142,7 +142,7 @@ mod tests {
     use crate::testing::{TestNode, group, soon, user};
 
     #[tokio::test]
-    async fn a_mark_that_is_given_up_leaves_nothing_behind() {
+    async fn abandoned_mark_leaves_nothing_behind() {
         let node = TestNode::start();
         node.store.answers.add_permits(1);
         let (room, _) = node.rooms.create(group("first")).await.unwrap().into_parts();

@@ -139,7 +139,7 @@ mod tests {
 
     /// Whatever position the client names: how far the room went on is in no answer.
     #[tokio::test]
-    async fn a_former_members_plan_is_the_same_wherever_the_room_is_now() {
+    async fn plan_of_former_member_does_not_depend_on_the_head() {
         let (node, room) = TestNode::with_group().await;
         say(&node.rooms, &room, "before").await;
         let command = Command {

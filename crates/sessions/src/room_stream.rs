@@ -299,7 +299,7 @@ mod tests {
 
     /// Events are trimmed before a session reads them: it reports a gap and continues.
     #[tokio::test]
-    async fn a_step_below_a_floor_that_has_moved_is_a_gap() {
+    async fn step_below_a_moved_floor_is_a_gap() {
         let (node, room) = TestNode::with_group().await;
         let mut head = 0;
         for number in 0..9 {

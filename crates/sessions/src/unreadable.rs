@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_rooms_are_tried_as_soon_as_one_would_be() {
+    async fn many_rooms_are_retried_as_soon_as_one() {
         let mut rooms = Unreadable::default();
         let all: Vec<RoomId> = (0..10).map(room).collect();
         for room in &all {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_room_that_fails_for_the_first_time_waits_for_no_other() {
+    async fn first_failure_of_a_room_waits_for_no_other() {
         let mut rooms = Unreadable::default();
         rooms.add(room(1), None);
         for _ in 0..6 {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_of_others_put_nothing_off() {
+    async fn failures_of_other_rooms_delay_nothing() {
         let mut rooms = Unreadable::default();
         rooms.add(room(0), None);
         for number in 1..4 {
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_room_that_opens_and_fails_again_backs_off_until_it_is_read_to_its_end() {
+    async fn reopened_room_backs_off_until_read_to_its_end() {
         let mut rooms = Unreadable::default();
         rooms.add(room(1), None);
         for seconds in [1, 2, 4] {

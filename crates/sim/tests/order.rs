@@ -41,7 +41,7 @@ fn without_order(text: &str) -> Vec<usize> {
 
 /// Without `biased`, tokio polls the branches in a random order that no seed repeats.
 #[test]
-fn every_select_that_is_simulated_polls_in_order() {
+fn every_simulated_select_is_biased() {
     assert_eq!(without_order("a\ntokio::select! {\n  biased;\n}\nselect! {\n  x = y => {}\n}"), [5]);
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut files = Vec::new();

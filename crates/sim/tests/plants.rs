@@ -35,7 +35,7 @@ macro_rules! plants {
         })*
 
         #[test]
-        fn all_planted_bugs_are_looked_for() {
+        fn every_planted_bug_has_a_test() {
             assert_eq!(vec![$(Plant::$bug),*], Plant::ALL);
         }
     };

@@ -47,7 +47,7 @@ seeds! {
 }
 
 #[test]
-fn a_room_grows_past_the_sizes_at_which_its_nodes_are_told_otherwise() {
+fn room_grows_past_the_publishing_thresholds() {
     check(0..5, Kind::Growth);
 }
 
@@ -74,13 +74,13 @@ fn check_twice(seeds: std::ops::Range<u64>, kind: Kind) {
 }
 
 #[test]
-fn a_seed_comes_to_the_same_run_each_time() {
+fn seed_gives_the_same_run_each_time() {
     check_twice(0..20, Kind::Everyday);
     let hash = |seed| run(seed, Kind::Everyday, false).unwrap().hash;
     assert_ne!(hash(0), hash(1));
 }
 
 #[test]
-fn a_wide_seed_comes_to_the_same_run_each_time() {
+fn wide_seed_gives_the_same_run_each_time() {
     check_twice(0..10, Kind::Wide);
 }

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn only_reads_that_ask_for_it_are_consistent() {
+    fn only_consistent_reads_are_consistent() {
         check("GetItem", &json!({ "ConsistentRead": true }), false);
         check("GetItem", &json!({}), true);
         check("Query", &json!({ "ConsistentRead": false }), true);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_past_is_empty_at_first_and_then_as_it_was() {
+    fn stale_reads_are_empty_first_then_outdated() {
         let (past, request, age) = (Past::default(), Bytes::from("{}"), Duration::from_secs(3_600));
         assert_eq!(past.answer("GetItem", &request, age), Some(Bytes::from("{}")));
         past.remember("GetItem", &request, Bytes::from("now"));

@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_ones_are_struck_and_no_more() {
+    fn only_the_next_requests_fail() {
         let plan = Plan::default();
         plan.next("PutItem", 2, Fault::Throttle);
         plan.next(ANY, 1, Fault::Cut);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_is_the_same_in_every_run() {
+    fn random_faults_are_reproducible() {
         let run = || {
             let plan = Plan::default();
             plan.seed(7);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_strikes_only_what_it_can_happen_to() {
+    fn fault_applies_only_to_matching_requests() {
         let plan = Plan::default();
         plan.often(ANY, 1.0, Fault::Conflict);
         assert_eq!(plan.strike("Query"), None);

@@ -15,7 +15,7 @@ fn raw(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_peer_that_floods_the_connection_is_sent_away() {
+async fn flooding_peer_gets_goaway() {
     for frame in [raw(6, 0, 0, b"12345678"), raw(0x55, 0, 0, b""), raw(2, 0, 1, &[0; 5])] {
         let (server, io) = Server::start(NEVER);
         let (mut reading, mut writing) = split(io);
@@ -33,7 +33,7 @@ async fn a_peer_that_floods_the_connection_is_sent_away() {
 }
 
 #[tokio::test]
-async fn who_pushes_reads_nothing_that_the_peer_sends() {
+async fn pushing_task_does_not_read_peer_input() {
     let (mut server, io) = Server::start(NEVER);
     let (request, mut requests) = client_by_hand(io).await;
     let call = server.call().await;
@@ -64,7 +64,7 @@ async fn client_by_hand(mut io: DuplexStream) -> (Vec<u8>, DuplexStream) {
 }
 
 #[tokio::test]
-async fn responses_that_are_not_read_are_bounded_and_then_given_up() {
+async fn unread_responses_are_bounded_then_dropped() {
     let limits = Limits {
         held_by_connection: 10_000,
         stalled_anonymous: Duration::from_millis(50),
@@ -100,7 +100,7 @@ async fn responses_that_are_not_read_are_bounded_and_then_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_without_an_identity_ends_and_one_with_it_stays() {
+async fn unauthenticated_connection_ends_and_authenticated_stays() {
     for is_identified in [false, true] {
         let limits = Limits { anonymous_age: Duration::from_secs(1), ..Limits::production(10) };
         let peer = peer_with(limits);
@@ -117,7 +117,7 @@ async fn a_connection_without_an_identity_ends_and_one_with_it_stays() {
 }
 
 #[tokio::test]
-async fn streams_without_an_identity_are_few() {
+async fn unauthenticated_streams_are_limited() {
     let peer = peer_with(Limits { anonymous_streams: 2, ..Limits::production(10) });
     let (mut server, io) = Server::start_for(peer.clone(), NEVER);
     let mut requests = client(io, &h2::client::Builder::new()).await;

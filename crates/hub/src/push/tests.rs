@@ -108,7 +108,7 @@ async fn settle() {
 }
 
 #[tokio::test]
-async fn who_is_at_the_head_is_pushed_to_and_not_woken() {
+async fn session_at_head_is_pushed_to_and_not_woken() {
     let feed = feed();
     let there: Vec<_> = (0..600).map(|session| listener(&feed, session)).collect();
     for _ in 0..3 {
@@ -123,7 +123,7 @@ async fn who_is_at_the_head_is_pushed_to_and_not_woken() {
 
 /// A node that ends waits for what it pushes.
 #[tokio::test]
-async fn pushes_belong_to_the_tasks_of_the_node() {
+async fn pushes_run_in_tasks_of_the_node() {
     let (feed, tasks) = (feed(), TaskTracker::new());
     let there: Vec<_> = (0..600).map(|session| listener(&feed, session)).collect();
     deliver_in(&tasks, &feed, vec![event()]);
@@ -134,7 +134,7 @@ async fn pushes_belong_to_the_tasks_of_the_node() {
 }
 
 #[tokio::test]
-async fn what_comes_while_others_are_pushed_to_is_not_missed() {
+async fn events_during_a_push_are_not_missed() {
     let feed = feed();
     let there: Vec<_> = (0..40).map(|session| listener(&feed, session)).collect();
     for listener in &there {
@@ -150,7 +150,7 @@ async fn what_comes_while_others_are_pushed_to_is_not_missed() {
 }
 
 #[tokio::test]
-async fn who_asks_for_no_more_has_the_session_look_for_the_rest() {
+async fn connection_that_stops_early_wakes_the_session() {
     let feed = feed();
     let slow = listener(&feed, 1);
     slow.connection.is_slow.store(true, Ordering::SeqCst);
@@ -163,7 +163,7 @@ async fn who_asks_for_no_more_has_the_session_look_for_the_rest() {
 }
 
 #[tokio::test]
-async fn whoever_cannot_be_pushed_to_looks_for_themselves() {
+async fn session_without_push_is_woken() {
     let feed = feed();
     let [busy, behind, gone, removed] = [1, 2, 3, 4].map(|session| listener(&feed, session));
     busy.connection.is_busy.store(true, Ordering::SeqCst);
@@ -186,7 +186,7 @@ async fn whoever_cannot_be_pushed_to_looks_for_themselves() {
 
 /// Other nodes tell this one of a room for as long as a member is registered here.
 #[tokio::test]
-async fn the_session_of_who_was_removed_does_not_keep_a_room_current() {
+async fn session_of_removed_user_does_not_keep_room_current() {
     let feed = feed();
     let former = listener(&feed, 1);
     former.connection.is_busy.store(true, Ordering::SeqCst);
@@ -204,7 +204,7 @@ async fn the_session_of_who_was_removed_does_not_keep_a_room_current() {
 }
 
 #[tokio::test]
-async fn a_push_that_panics_has_the_others_look_for_themselves() {
+async fn panicking_push_wakes_the_remaining_sessions() {
     let feed = feed();
     let there: Vec<_> = (0..10).map(|session| listener(&feed, session)).collect();
     let panics = || panic!("while pushing");
@@ -219,7 +219,7 @@ async fn a_push_that_panics_has_the_others_look_for_themselves() {
 }
 
 #[test]
-fn a_room_waits_for_a_session_once() {
+fn room_is_queued_once_per_session() {
     let mailbox = Mailbox::new(1, UserId::parse("someone").unwrap(), None);
     for joined in [3, 7, 5] {
         let room = RoomId::parse("room").unwrap();

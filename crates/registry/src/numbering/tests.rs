@@ -46,7 +46,7 @@ impl Pair {
 }
 
 #[test]
-fn nothing_is_lost_where_everything_arrives() {
+fn nothing_is_reported_lost_if_everything_arrives() {
     let mut pair = Pair::new();
     for round in 0..10 {
         for _ in 0..round {
@@ -89,7 +89,7 @@ fn first_envelope_to_a_node_may_not_be_lost() {
 }
 
 #[test]
-fn what_was_sent_to_a_room_before_it_was_followed_is_not_missed() {
+fn messages_before_following_a_room_are_not_missed() {
     let mut pair = Pair::new();
     pair.lose(ROOM);
     pair.lose(ROOM);
@@ -180,7 +180,7 @@ fn foreign_envelopes_are_reported_now_and_then() {
 }
 
 #[test]
-fn streams_that_begin_anew_are_followed_from_their_beginning() {
+fn restarted_streams_are_followed_from_their_start() {
     let mut pair = Pair::new();
     for channel in [OWN, ROOM] {
         pair.send(channel);
@@ -215,7 +215,7 @@ fn the_first_envelope_after_a_long_pause_is_missed_in_a_room_too() {
 }
 
 #[test]
-fn numbers_that_no_node_gives_are_ignored() {
+fn impossible_numbers_are_ignored() {
     let mut pair = Pair::new();
     pair.send(ROOM);
     let sender = pair.arrivals.senders.keys().next().unwrap().clone();

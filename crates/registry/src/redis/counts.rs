@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_and_the_last_are_told() {
+    fn only_first_and_last_holder_are_sent() {
         let counts = connected();
         let mut first = answer(counts.hold(&"a"));
         let batch = counts.take(10);
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_holder_waits_for_the_first_to_be_told() {
+    fn second_holder_waits_for_confirmation_of_the_first() {
         let counts = connected();
         let _first = answer(counts.hold(&"a"));
         let batch = counts.take(10);
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_while_it_is_told_is_told_again() {
+    fn changes_during_an_update_are_sent_again() {
         let counts = connected();
         let _opened = counts.hold(&"a");
         let batch = counts.take(10);
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_waits_for_what_is_lost_and_all_of_it_is_told_again() {
+    fn lost_link_fails_waiters_and_resends_everything() {
         let counts = connected();
         let mut queued = answer(counts.hold(&"queued"));
         counts.lost();
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_told_comes_again() {
+    fn failed_updates_are_sent_again() {
         let counts = connected();
         let mut answer = answer(counts.hold(&"a"));
         let batch = counts.take(10);

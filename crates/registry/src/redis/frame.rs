@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn seals_are_of_the_whole_frame_in_its_channel() {
+    fn seals_cover_the_whole_frame_and_its_channel() {
         let frame = sent(b"payload");
         let parsed = Frame::parse(frame.clone()).unwrap();
         assert!(parsed.is_sealed(&key(), "channel"));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_parsed_as_they_were_made() {
+    fn frames_round_trip() {
         for payload in [&b""[..], b"x", b"\xff\x00 and more."] {
             let frame = Frame::parse(sent(payload)).unwrap();
             assert_eq!((&frame.sender, frame.numbered), (&node(), Some((fleet(), 7))));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn beats_are_parsed_as_they_were_made() {
+    fn beats_round_trip() {
         let sent =
             Beat { number: 3, unpublished: 2, last: vec![("node:a".into(), 5), ("room:b".into(), 1 << 40)] };
         let mut frame =
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_node_sends_is_refused() {
+    fn malformed_frames_are_refused() {
         for bytes in [&b""[..], b"\x05n0de", b"\x00", b"\x04n-de", b"\x05n0de.", b"\x0dn0de.thefleet"] {
             assert_eq!(Frame::parse(Bytes::copy_from_slice(bytes)), None, "{bytes:?}");
         }

@@ -111,7 +111,7 @@ mod tests {
 
     /// Nodes of different versions have to use the same place.
     #[test]
-    fn where_users_are_kept_is_stable() {
+    fn layout_of_users_is_stable() {
         let alice = UserId::parse("alice").unwrap();
         assert_eq!(keys(1).user(&alice), (0, "parlance:u:{0}:13bc".into()));
         assert_eq!(keys(8).user(&alice), (4, "parlance:u:{1}:13bc".into()));

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn lease_that_an_older_answer_did_not_have_is_alive() {
+    fn lease_missing_in_an_older_answer_is_alive() {
         let nodes = nodes(Duration::from_secs(100));
         lost(&nodes, leases(&["me", "new"], &[], &[]));
         lost(&nodes, leases(&["me"], &[], &[]));
@@ -208,14 +208,14 @@ mod tests {
 
     /// After a wipe no node is reported as ended.
     #[test]
-    fn a_node_that_does_not_come_back_is_lost_in_the_end() {
+    fn node_that_does_not_return_is_lost_eventually() {
         let nodes = nodes(Duration::ZERO);
         lost(&nodes, leases(&["me", "a"], &[], &[]));
         assert_eq!(lost(&nodes, leases(&["me.1"], &[], &[])), ["a"]);
     }
 
     #[test]
-    fn an_unknown_lease_is_asked_about() {
+    fn unknown_lease_is_queried() {
         let nodes = nodes(Duration::from_secs(100));
         assert_eq!(nodes.any_alive(["new"].into_iter()), None);
         nodes.forget_unknown(["new"].into_iter());

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_said_to_be_missed_before_anything_else() {
+    fn dropped_notices_are_reported_before_later_ones() {
         let notices = Notices::new(2);
         let mut taken = notices.take().unwrap();
         assert!(notices.take().is_none());

@@ -17,7 +17,7 @@ impl Clock for Behind {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_lease_says_how_wrong_the_clock_is() {
+async fn lease_reveals_clock_offset() {
     let server = RedisServer::start().await.unwrap();
     for (clock, expected) in
         [(Arc::new(Behind) as Arc<dyn Clock>, -600_000..-590_000), (Arc::new(SystemClock), -1_000..1_000)]

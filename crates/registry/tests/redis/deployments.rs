@@ -26,7 +26,7 @@ macro_rules! each {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_keeps_the_contract() {
+async fn cluster_fulfils_the_contract() {
     let cluster = RedisCluster::start().await.unwrap();
     let options = options(cluster.url());
     each!(
@@ -83,7 +83,7 @@ async fn slots_of_a_cluster_are_moved() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sentinel_makes_another_server_the_master() {
+async fn sentinel_promotes_another_server() {
     let mut sentinel = RedisSentinel::start().await.unwrap();
     let mut nodes = started(3, &options(sentinel.url())).await;
     sentinel.fail_over().await.unwrap();
@@ -92,7 +92,7 @@ async fn sentinel_makes_another_server_the_master() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_way_may_be_encrypted() {
+async fn connection_can_be_encrypted() {
     let dir = TempDir::new().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let (certificate, key) = (path("certificate.pem"), path("key.pem"));
@@ -155,7 +155,7 @@ async fn a_user_and_a_password_are_used() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_that_keep_users_elsewhere_may_not_start() {
+async fn nodes_with_another_layout_cannot_start() {
     let server = RedisServer::start().await.unwrap();
     let first = RedisOptions { buckets: 100, ..options(server.url()) };
     let _first = Node::start(&first).await;
@@ -176,7 +176,7 @@ fn stranger(different: Difference) -> ConnectError {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_of_another_store_or_key_may_not_start_while_others_are_there() {
+async fn nodes_of_another_store_or_key_cannot_start_next_to_others() {
     let server = RedisServer::start().await.unwrap();
     let own = RedisOptions { signing_key: Some("key".into()), ..options(server.url()) };
     let other_key = RedisOptions { signing_key: Some("another".into()), ..own.clone() };
@@ -232,7 +232,7 @@ async fn nodes_of_earlier_versions_are_joined() {
 }
 
 #[tokio::test]
-async fn settings_that_cannot_be_right_are_refused() {
+async fn invalid_settings_are_refused() {
     let url = || "redis://127.0.0.1:1".to_owned();
     let wrong = [
         RedisOptions { url: "http//nowhere".into(), ..options(url()) },

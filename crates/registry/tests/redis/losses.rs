@@ -106,7 +106,7 @@ async fn envelopes_of_another_fleet_are_dropped_and_missed() {
 /// While a fleet is updated. They may be of another fleet, too: what they ask for is for the caller to
 /// judge.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn envelopes_of_earlier_versions_are_taken() {
+async fn envelopes_of_earlier_versions_are_accepted() {
     let server = RedisServer::start().await.unwrap();
     let mut node = Node::start(&options(server.url())).await;
     let own = channel("node", node.id().as_str());
@@ -118,7 +118,7 @@ async fn envelopes_of_earlier_versions_are_taken() {
 
 /// Whoever can publish in Redis knows how envelopes look, and what was in earlier ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn envelopes_that_no_node_of_the_fleet_has_sealed_are_dropped() {
+async fn envelopes_without_valid_seal_are_dropped() {
     let server = RedisServer::start().await.unwrap();
     let mut node = Node::start(&options(server.url())).await;
     let (sender, own) = (node_id(), channel("node", node.id().as_str()));

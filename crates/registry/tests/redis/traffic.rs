@@ -42,7 +42,7 @@ async fn a_burst_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_nobody_takes_is_said_to_be_missed() {
+async fn dropped_notices_are_reported_as_missed() {
     let server = RedisServer::start().await.unwrap();
     let sender = Node::start(&options(server.url())).await;
     let mut slow = Node::start(&RedisOptions { waiting_notices: 100, ..options(server.url()) }).await;

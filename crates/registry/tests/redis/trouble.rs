@@ -64,7 +64,7 @@ async fn a_wipe_sweeps_nobody() {
 
 /// Somebody has put values of another kind where users are kept.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_of_another_kind_keep_nobody_from_being_registered() {
+async fn keys_of_another_type_do_not_prevent_registration() {
     const SPOIL: &str =
         "for _, key in ipairs(redis.call('KEYS', '*u:{*')) do redis.call('SET', key, 'x') end";
     let server = RedisServer::start().await.unwrap();
@@ -85,7 +85,7 @@ async fn keys_of_another_kind_keep_nobody_from_being_registered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn eviction_of_registrations_is_warned_of() {
+async fn eviction_policy_causes_a_warning() {
     let server = RedisServer::start().await.unwrap();
     for setting in [["maxmemory", "100mb"], ["maxmemory-policy", "allkeys-lru"]] {
         server.command(&[&["CONFIG", "SET"], &setting[..]].concat()).await.unwrap();
@@ -127,7 +127,7 @@ async fn redis_is_restarted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_stands_still_for_longer_than_the_lease() {
+async fn redis_pauses_longer_than_the_lease() {
     let server = RedisServer::start().await.unwrap();
     let options = options(server.url());
     let mut nodes = started(2, &options).await;
@@ -148,7 +148,7 @@ async fn redis_stands_still_for_longer_than_the_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_are_cut() {
+async fn connections_are_lost() {
     let server = RedisServer::start().await.unwrap();
     let proxy = TcpProxy::start(server.address()).await.unwrap();
     let direct = Node::start(&options(server.url())).await;
@@ -168,7 +168,7 @@ async fn connections_are_cut() {
 
 /// A node far away says that it listens only once Redis has said so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_confirmed_is_in_place_however_long_the_way() {
+async fn confirmed_registration_is_in_place_despite_latency() {
     let server = RedisServer::start().await.unwrap();
     let proxy = TcpProxy::start(server.address()).await.unwrap();
     let near = Node::start(&options(server.url())).await;
@@ -255,7 +255,7 @@ async fn second_session_repairs_a_lost_registration() {
 
 /// The network is gone without a word, for one node alone, for longer than its lease.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_node_is_cut_off() {
+async fn single_node_is_cut_off() {
     let server = RedisServer::start().await.unwrap();
     let proxy = TcpProxy::start(server.address()).await.unwrap();
     let mut others = started(2, &options(server.url())).await;
@@ -385,7 +385,7 @@ async fn a_node_is_killed() {
 /// Nothing of a node runs for a while, as with a signal or in a machine that is moved; its
 /// connections outlive that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_stands_still() {
+async fn node_is_paused() {
     let server = RedisServer::start().await.unwrap();
     // The lease outlives it too.
     let options = RedisOptions { lease: Duration::from_secs(60), ..options(server.url()) };
@@ -412,7 +412,7 @@ async fn a_node_stands_still() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_is_away_at_the_start() {
+async fn redis_is_unavailable_at_startup() {
     let mut server = RedisServer::start().await.unwrap();
     server.kill().await.unwrap();
     let mut early = Node::start(&options(server.url())).await;

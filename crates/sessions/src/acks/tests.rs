@@ -78,7 +78,7 @@ async fn acknowledgements_within_a_window_share_a_write() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_stores_what_waits_and_reads_nothing_for_it() {
+async fn ended_session_stores_pending_without_reads() {
     let mut device = Device::start().await;
     let tasks = device.node.sessions.tasks.len();
     device.node.store.answer_all();
@@ -100,7 +100,7 @@ async fn a_session_that_ends_stores_what_waits_and_reads_nothing_for_it() {
 }
 
 #[tokio::test]
-async fn what_was_answered_is_stored_although_the_store_fails_when_the_session_ends() {
+async fn answered_acknowledgements_survive_store_failure_at_session_end() {
     let mut device = Device::start().await;
     device.node.store.answer_all();
     assert_eq!(device.acknowledge(1).await, None);
@@ -128,7 +128,7 @@ async fn answers_never_move_back() {
 }
 
 #[tokio::test]
-async fn a_node_that_drains_stores_what_waits_at_once() {
+async fn draining_node_stores_pending_acknowledgements_at_once() {
     let mut device = Device::start().await;
     device.node.store.answer_all();
     assert_eq!(device.acknowledge(1).await, None);
@@ -143,7 +143,7 @@ async fn a_node_that_drains_stores_what_waits_at_once() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_stored_is_stored_after_the_next_window() {
+async fn failed_acknowledgements_are_stored_after_the_next_window() {
     let mut device = Device::start().await;
     device.node.store.answer_all();
     device.node.store.fail_advances(2);
@@ -157,7 +157,7 @@ async fn what_could_not_be_stored_is_stored_after_the_next_window() {
 }
 
 #[tokio::test]
-async fn what_the_node_cannot_decide_goes_to_the_store() {
+async fn undecidable_acknowledgements_go_to_the_store() {
     let mut device = Device::start().await;
     device.node.store.answer_all();
     for (room, seq) in [("no such room", 1), ("", 1), (device.room.clone().as_str(), 0)] {
