@@ -1,5 +1,5 @@
-//! What goes back over HTTP: JSON, and failures as `{"error": ...}` with the status that
-//! `google.rpc.Code` documents for each code.
+//! HTTP responses: JSON, and failures as `{"error": ...}` with the status that `google.rpc.Code` documents for each
+//! code.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 
 use crate::limits;
 
-/// A request that is turned away.
+/// A rejected request.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     status: StatusCode,
@@ -20,7 +20,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// With a status that the failure's code alone does not tell.
+    /// With a status that the failure's code does not determine.
     pub(crate) fn new(status: StatusCode, failure: Failure) -> Self {
         Self { status, failure: Box::new(failure), headers: Vec::new() }
     }
@@ -63,7 +63,7 @@ impl IntoResponse for Refusal {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                // Whole seconds is all that HTTP knows: the body has it exactly.
+                // HTTP only has whole seconds; the body has the exact value.
                 let seconds = retry_after.as_millis().div_ceil(1000).max(1);
                 headers.insert(RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
             }
@@ -74,7 +74,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// An answer in JSON. Nothing of it may be cached: it depends on who asks, and when.
+/// A JSON response. Never cached: it depends on the caller and the time.
 pub(crate) fn json_response(status: StatusCode, json: impl Into<Body>) -> Response {
     let mut response = Response::new(json.into());
     *response.status_mut() = status;
@@ -83,7 +83,7 @@ pub(crate) fn json_response(status: StatusCode, json: impl Into<Body>) -> Respon
     response
 }
 
-/// The status that `google/rpc/code.proto` documents.
+/// The status documented in `google/rpc/code.proto`.
 fn http_status(code: Code) -> StatusCode {
     match code {
         Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => StatusCode::BAD_REQUEST,
@@ -92,7 +92,7 @@ fn http_status(code: Code) -> StatusCode {
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::AlreadyExists | Code::Aborted => StatusCode::CONFLICT,
         Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
-        // "Client closed request": has no name in the registry.
+        // "Client closed request" is not a registered status.
         Code::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
         Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

@@ -16,15 +16,15 @@ use crate::ws;
 
 /// The bridge in front of one backend.
 ///
-/// On `shutdown` new streams are refused, and open ones are the backend's to end; those
-/// that it has not ended after [`Options::shutdown_grace`] are closed.
+/// On `shutdown` new streams are refused, and ending open ones is up to the backend; those that remain after
+/// [`Options::shutdown_grace`] are closed.
 pub struct Bridge {
     shared: Arc<Shared>,
     routes: Routes,
 }
 
 impl Bridge {
-    /// Reads the routes from the contract. The metrics recorder must be there already.
+    /// Reads the routes from the contract. The metrics recorder must be installed before.
     pub fn new(backend: Arc<dyn ChatBackend>, options: Options, shutdown: CancellationToken) -> Self {
         let routes = Routes::from_contract(parlance_proto::json::pool())
             .unwrap_or_else(|error| unreachable!("the contract is compiled in: {error}"));
@@ -32,8 +32,8 @@ impl Bridge {
         Self { shared: Arc::new(Shared { backend, options, shutdown, connections, meters }), routes }
     }
 
-    /// `/ws`, everything under `/v1`, and `/openapi.json`. To be served with upgrades, over HTTP/1.1 at
-    /// least; checking `Host` and `Origin` is a layer of whoever serves it.
+    /// `/ws`, everything under `/v1`, and `/openapi.json`. Must be served with upgrades, over HTTP/1.1 at least;
+    /// checking `Host` and `Origin` is left to a layer of the server.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/ws", any(ws::upgrade))

@@ -1,9 +1,8 @@
-//! The contract for those who speak JSON: `/ws` carries the `Chat` stream over a
-//! WebSocket, `/v1/...` the unary calls as REST, by the annotations of the contract.
-//! Knows the contract and [`ChatBackend`], and nothing of what is behind it.
+//! The contract for JSON clients: `/ws` carries the `Chat` stream over a WebSocket, `/v1/...` the unary calls as
+//! REST, by the annotations of the contract. Depends on the contract and [`ChatBackend`], and on nothing behind it.
 //!
-//! The way of a frame: [`ws`](self) handshake -> connection -> frame -> backend, and back
-//! through outbound. The way of a call: rest -> routes -> request -> backend -> answer.
+//! The path of a frame: [`ws`](self) handshake -> connection -> frame -> backend, and back through outbound. The path
+//! of a call: rest -> routes -> request -> backend -> answer.
 #![warn(missing_docs)]
 
 mod answer;

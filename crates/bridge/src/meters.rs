@@ -1,7 +1,6 @@
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
-/// What is counted. Handles are looked up once: a lookup for every frame would cost more
-/// than counting.
+/// Metric handles. Looked up once: a lookup for every frame would cost more than counting.
 #[derive(Clone)]
 pub(crate) struct Meters {
     websockets: Gauge,

@@ -7,7 +7,7 @@ use crate::backend::ChatBackend;
 use crate::meters::Meters;
 use crate::options::Options;
 
-/// What every request needs.
+/// State shared by all requests.
 pub(crate) struct Shared {
     pub(crate) backend: Arc<dyn ChatBackend>,
     pub(crate) options: Options,

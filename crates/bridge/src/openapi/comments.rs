@@ -1,9 +1,9 @@
 use prost_reflect::{EnumDescriptor, FieldDescriptor, FileDescriptor, MessageDescriptor, MethodDescriptor};
 
-/// What has a comment in the contract.
+/// An element of the contract with a comment.
 pub(super) trait Commented {
     fn file(&self) -> FileDescriptor;
-    /// Its place in the file, as `google.protobuf.SourceCodeInfo` has it.
+    /// Its location in the file, as in `google.protobuf.SourceCodeInfo`.
     fn place(&self) -> &[i32];
 }
 
@@ -33,7 +33,7 @@ impl Commented for FieldDescriptor {
     }
 }
 
-/// The comment before it, its lines joined.
+/// The comment before it, with its lines joined.
 pub(super) fn comment(of: &impl Commented) -> String {
     let file = of.file();
     let locations = file.file_descriptor_proto().source_code_info.iter().flat_map(|info| &info.location);

@@ -1,5 +1,4 @@
-//! The REST calls as an OpenAPI document, made from the contract: its annotations, its
-//! messages, its comments.
+//! The REST calls as an OpenAPI document, generated from the contract: its annotations, messages and comments.
 
 mod comments;
 mod schema;
@@ -21,7 +20,7 @@ use crate::rest::{Route, Routes};
 const ABOUT: &str = "Every unary call of the contract `parlance.v1`. Field names, values and errors are those of \
                      its canonical proto3 JSON; fields with their default value are left out of answers.";
 
-/// Statuses of refusals, by what `docs/errors.md` says of each.
+/// Statuses of errors, from `docs/errors.md`.
 const REFUSALS: [(&str, &str); 10] = [
     ("400", "A field is not as it must be, or something else has to happen first."),
     ("401", "No token, or none that this server accepts."),
@@ -35,7 +34,7 @@ const REFUSALS: [(&str, &str); 10] = [
     ("504", "It took too long. Whether it was carried out is open: a repeat with its id tells."),
 ];
 
-/// Serves it. The same for everyone, signed in or not: it is in the repository.
+/// Serves the document, without authentication: it is public.
 pub(crate) async fn serve() -> Response {
     static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
         let routes = Routes::from_contract(json::pool());

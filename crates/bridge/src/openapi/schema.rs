@@ -27,7 +27,7 @@ impl Schemas {
         }
     }
 
-    /// An object of these fields. Each may be left out: then it has its default value.
+    /// An object with these fields. All are optional and have default values.
     pub(super) fn object(&mut self, fields: impl Iterator<Item = FieldDescriptor>) -> Value {
         let mut properties = Map::new();
         for field in fields {
@@ -40,7 +40,7 @@ impl Schemas {
 
     pub(super) fn of_field(&mut self, field: &FieldDescriptor) -> Value {
         if field.is_map() {
-            // All maps of the contract are of text.
+            // All maps of the contract have string values.
             return json!({ "type": "object", "additionalProperties": { "type": "string" } });
         }
         let one = self.of_kind(&field.kind());
@@ -75,7 +75,7 @@ impl Schemas {
         }
         let name = message.name();
         if !self.0.contains_key(name) {
-            // A place first, for messages that hold themselves.
+            // Inserted first, for recursive messages.
             self.insert(name, Value::Null);
             let mut schema = self.object(message.fields());
             schema["description"] = comment(message).into();

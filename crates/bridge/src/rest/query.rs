@@ -8,8 +8,7 @@ use prost_reflect::{DynamicMessage, ReflectMessage, Value};
 
 use super::value;
 
-/// Sets the fields that a query names, by their JSON or their proto names. A repeated
-/// field is given by repetition.
+/// Sets the fields named in a query, by their JSON or proto names. Repeated fields are given by repetition.
 pub(super) fn apply(
     query: &str,
     message: &mut DynamicMessage,
@@ -48,7 +47,7 @@ pub(super) fn apply(
     Ok(())
 }
 
-/// Undoes the escapes of a form: `+` is a space.
+/// Decodes form escapes: `+` is a space.
 fn decode(text: &str) -> Option<Cow<'_, str>> {
     if text.contains('+') {
         let spaced = text.replace('+', " ");

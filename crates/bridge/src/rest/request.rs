@@ -15,7 +15,7 @@ use crate::answer::Refusal;
 use crate::headers;
 use crate::limits::MAX_BODY_BYTES;
 
-/// Puts a request together: the body or the query, and over it what the path says.
+/// Assembles a request: the body or the query, overridden by the path.
 pub(super) async fn read(
     route: &Route,
     bound: Bound,
@@ -39,7 +39,7 @@ pub(super) async fn read(
             message = json::read(route.input(), &body, unknown)?;
         }
     } else {
-        // Dropping it silently would drop, say, the request id of a delete.
+        // Ignoring it silently would drop, for example, the request id of a delete.
         if !read_body(body).await?.is_empty() {
             let message = "this call has its fields in the query, not in a body";
             return Err(Failure::new(Code::InvalidArgument, "unexpected_body", message).into());
@@ -53,7 +53,7 @@ pub(super) async fn read(
     Ok(message)
 }
 
-/// Refuses a request that says otherwise than its path: whichever was not meant would be dropped.
+/// Rejects a request that contradicts its path: one of the two values would be ignored.
 fn check_path(message: &DynamicMessage, field: &FieldDescriptor, value: &Value) -> Result<(), Failure> {
     let alternatives =
         field.containing_oneof().map(|oneof| oneof.fields().collect()).unwrap_or(vec![field.clone()]);
@@ -68,7 +68,7 @@ fn check_path(message: &DynamicMessage, field: &FieldDescriptor, value: &Value) 
     Ok(())
 }
 
-/// JSON, or unsaid.
+/// JSON, or unspecified.
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
@@ -89,7 +89,7 @@ async fn read_body(body: Body) -> Result<Bytes, Refusal> {
             Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, failure))
         }
         Err(error) => {
-            // Nobody is left to read this; the log may want to know.
+            // Nobody is left to read this response; log it.
             tracing::debug!(%error, "a request body broke off");
             Err(Failure::new(Code::Cancelled, "cancelled", "the body broke off").into())
         }

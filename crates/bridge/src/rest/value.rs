@@ -1,9 +1,9 @@
 use prost_reflect::{Kind, Value};
 
-/// Reads a scalar from a path segment or a query parameter; an error says what is wrong.
+/// Parses a scalar from a path segment or a query parameter; an error describes the problem.
 pub(super) fn parse(kind: &Kind, text: &str) -> Result<Value, String> {
     fn number<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, String> {
-        // `parse` would take a plus sign, which canonical JSON does not.
+        // `parse` would accept a plus sign, which canonical JSON does not.
         let plain = Some(text).filter(|text| !text.starts_with('+'));
         plain.and_then(|text| text.parse().ok()).ok_or_else(|| format!("must be {what}"))
     }

@@ -2,12 +2,12 @@ use tokio::time::Instant;
 
 use crate::limits::{BAD_FRAME_FORGIVEN, BAD_FRAMES};
 
-/// How many malformed frames a connection may still send: [`BAD_FRAMES`] at once, one
-/// more for each [`BAD_FRAME_FORGIVEN`] that passes.
+/// How many malformed frames a connection may still send: a burst of [`BAD_FRAMES`], refilled by one per
+/// [`BAD_FRAME_FORGIVEN`].
 #[derive(Debug)]
 pub(super) struct Budget {
     left: u32,
-    /// Up to when time has been turned into frames.
+    /// The time up to which frames were added.
     counted: Instant,
 }
 
@@ -16,7 +16,7 @@ impl Budget {
         Self { left: BAD_FRAMES, counted: now }
     }
 
-    /// Takes one; false if there is none left.
+    /// Takes one; returns false if none is left.
     pub(super) fn spend(&mut self, now: Instant) -> bool {
         let forgiven = now.duration_since(self.counted).as_nanos() / BAD_FRAME_FORGIVEN.as_nanos();
         let forgiven = u32::try_from(forgiven).unwrap_or(u32::MAX);

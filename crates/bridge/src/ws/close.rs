@@ -10,16 +10,16 @@ use crate::limits::{CLOSE_REASON_BYTES, MAX_MESSAGE_BYTES};
 /// How a connection ends.
 #[derive(Debug)]
 pub(super) enum Ending {
-    /// The peer said so; only the answer is missing.
+    /// The peer sent a close; only the answer is missing.
     ByPeer,
-    /// Nobody is there any more.
+    /// The peer is gone.
     Gone,
-    /// We say so: with an error before it, or without.
+    /// This side closes, with or without an error frame first.
     ByUs(Option<Failure>, CloseFrame),
 }
 
 impl Ending {
-    /// For the log: the code of the close and its reason, nothing of what was said.
+    /// For the log: the close code and reason, without any content.
     pub(super) fn describe(&self) -> (u16, &str) {
         match self {
             Self::ByPeer => (CloseCode::Normal.into(), "by_peer"),
@@ -28,13 +28,13 @@ impl Ending {
         }
     }
 
-    /// The backend's stream came to its end, possibly after `draining`.
+    /// The backend's stream has ended, possibly after `draining`.
     pub(super) fn clean(draining: bool) -> Self {
         let (code, reason) = if draining { (CloseCode::Away, "draining") } else { (CloseCode::Normal, "") };
         Self::ByUs(None, frame(code, reason))
     }
 
-    /// Ends with an error; its code decides what the client should make of it.
+    /// Ends with an error, whose code determines the close code.
     pub(super) fn failed(failure: Failure) -> Self {
         let close = frame(close_code(failure.code), &failure.reason);
         Self::ByUs(Some(failure), close)
@@ -57,8 +57,7 @@ impl Ending {
     }
 }
 
-/// 1001 invites the client to connect again, 1011 to do so later, 1008 not to without
-/// changing something.
+/// 1001 tells the client to reconnect, 1011 to do so later, 1008 not to without a change.
 fn close_code(code: Code) -> CloseCode {
     match code {
         Code::Ok => CloseCode::Normal,

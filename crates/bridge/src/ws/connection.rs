@@ -20,17 +20,17 @@ use super::session::InboundSender;
 use super::timers::{Due, Timers};
 use crate::options::Options;
 
-/// One connection: the task that carries frames both ways until either end has enough.
+/// One connection: its task carries frames both ways until either end finishes.
 struct Connection<S> {
     link: Arc<Link<S>>,
     budget: Budget,
-    /// What becomes of unknown fields in JSON.
+    /// How to treat unknown fields in JSON.
     unknown: UnknownFields,
 }
 
 /// Serves a connection to its end.
 ///
-/// No `async fn`: that would hold room for its arguments beside what they are made into.
+/// Not an `async fn`, which would store its arguments twice (docs/memory.md).
 pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     link: Arc<Link<S>>,
     inbound: InboundSender,
@@ -41,20 +41,19 @@ pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let mut connection = Connection { link, budget: Budget::new(Instant::now()), unknown };
     async move {
         let ending = connection.run(&inbound, options, shutdown).await;
-        // From here on the backend is rid of the stream.
+        // From here on the backend is free of the stream.
         drop(inbound);
         connection.link.lock().hang_up();
         let (code, reason) = ending.describe();
         tracing::debug!(code, reason, "websocket ends");
-        // Boxed: room for a goodbye is not held before there is one. Out of patience, the
-        // socket is dropped as it is.
+        // Boxed, so that no memory is reserved for closing. After the timeout, the socket is dropped as it is.
         let _ = timeout(options.close_timeout, Box::pin(connection.end(ending))).await;
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// In this order: what ends the connection, what goes out, what comes in, what the
-    /// clock says. Deadlines are looked at in between, so that no busy peer delays them.
+    /// In this order: the end of the connection, outgoing data, incoming data, timers. Deadlines are checked in
+    /// between, so that a busy peer does not delay them.
     async fn run(
         &mut self,
         inbound: &InboundSender,
@@ -72,7 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 (ends.outbound.blocked(), ends.outbound.has_reply())
             };
             if is_full || has_reply {
-                // The socket is not read now, so that its silence says nothing about the peer.
+                // The socket is not read now, so its silence says nothing about the peer.
                 timers.heard(now);
             }
             match timers.due(now, blocked) {
@@ -82,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Some(Due::Ping) => self.link.lock().outbound.ping(),
                 None => {}
             }
-            // Put off lazily: an earlier time only costs a look.
+            // Reset lazily: an early wake-up only costs a check.
             let next = timers.next(blocked);
             if timer.is_elapsed() || next < timer.deadline() {
                 timer.as_mut().reset(next);
@@ -146,8 +145,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         ends.form = form;
         match form.decode(message, self.unknown) {
             Ok(frame) => {
-                // There is room, or nothing would have been read; or the backend has stopped
-                // listening, and will end its own half too.
+                // There is room, or nothing would have been read; or the backend no longer listens, and will end its
+                // own half too.
                 if inbound.try_send(Box::new(frame)).is_ok() {
                     ends.meters.frames_in.increment(1);
                 }
@@ -165,7 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Continue(())
     }
 
-    /// Says goodbye, or answers it.
+    /// Sends a close, or answers one.
     async fn end(self, ending: Ending) {
         let (failure, close) = match ending {
             Ending::Gone => return,
@@ -189,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Happened::Step(Ok(Step::Ended(_))) => is_sent = true,
                 Happened::Step(Ok(Step::Turn | Step::Changed)) => {}
                 Happened::Step(Err(_)) => return,
-                // Data that crossed the close is of no interest, only its answer is.
+                // Data that crossed the close is ignored; only the answer matters.
                 Happened::Message(Some(Ok(message))) => is_answered |= message.is_close(),
                 Happened::Message(Some(Err(_)) | None) => is_read = true,
             }
@@ -199,8 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Lets the peer read our close. A socket that is closed with input unread is reset, and
-    /// the reset overtakes what was sent.
+    /// Lets the peer read our close. Closing a socket with unread input resets it, and the reset overtakes sent data.
     async fn linger(&self) {
         if poll_fn(|cx| self.link.lock().socket.poll_shutdown(cx)).await.is_ok() {
             while poll_fn(|cx| self.link.lock().socket.poll_discard(cx)).await.is_ok_and(|read| read > 0) {}
@@ -208,8 +206,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// Nothing is read that could not be passed on. Once the backend has stopped listening,
-/// pings and the close still matter.
+/// Whether incoming frames could not be passed on. Once the backend no longer listens, pings and the close still
+/// matter.
 fn is_full(inbound: &InboundSender) -> bool {
     inbound.capacity() == 0 && !inbound.is_closed()
 }

@@ -11,7 +11,7 @@ use tonic::Code;
 use crate::limits::{FRAGMENT_BYTES, MAX_REQUEST_ID_BYTES};
 use crate::meters::Meters;
 
-/// How frames are written: the client chooses with each message, and is answered in kind.
+/// The encoding of frames: chosen by the client with each message, and used for the answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Form {
     /// Canonical proto3 JSON, in text messages.
@@ -20,7 +20,7 @@ pub(super) enum Form {
     Binary,
 }
 
-/// The end of a connection for which there is no form of what comes next.
+/// Closes a connection whose next frame cannot be encoded.
 fn close_without_json() -> Bytes {
     let reason = b"no JSON form of a frame";
     let opcode = OpCode::Control(Control::Close);
@@ -34,7 +34,7 @@ fn close_without_json() -> Bytes {
 }
 
 impl Form {
-    /// What is sent of a delivery: shared with whoever else gets it.
+    /// The bytes sent for a delivery, shared among all recipients.
     pub(super) fn delivered<'d>(self, delivery: &'d Delivery, meters: &Meters) -> &'d Bytes {
         let make = |frame: &SharedFrame| {
             if self == Self::Json {
@@ -48,7 +48,7 @@ impl Form {
         }
     }
 
-    /// A frame as messages of the protocol: one, or in pieces if it is long.
+    /// A frame as WebSocket messages: a single one, or fragmented if it is long.
     pub(super) fn framed(self, frame: &SharedFrame) -> Bytes {
         let json;
         let payload = match self {
@@ -57,7 +57,7 @@ impl Form {
                     json = made;
                     &json[..]
                 }
-                // To leave it out would be a hole that nobody names.
+                // Omitting it would leave an unreported hole.
                 Err(failure) => {
                     tracing::error!(error = failure.message, "a frame has no JSON form, closing");
                     return close_without_json();
@@ -92,7 +92,7 @@ impl Form {
         }
     }
 
-    /// Reads what a client sent in this form; an error is the answer to it.
+    /// Decodes a client's message in this form; an error is the answer to it.
     pub(super) fn decode(
         self,
         message: &[u8],
@@ -112,8 +112,7 @@ impl Form {
     }
 }
 
-/// The answer to a frame that cannot be read, and with an empty id the last word on a
-/// stream that has failed.
+/// The answer to an unreadable frame, or with an empty id the last frame of a failed stream.
 pub(super) fn refused(request_id: String, failure: Failure) -> SharedFrame {
     let result = Some(v1::reply::Result::Error(failure.into()));
     v1::server_frame::Frame::Reply(v1::Reply { request_id, result }).into()
@@ -123,8 +122,7 @@ fn malformed(error: prost::DecodeError) -> Failure {
     Failure::new(Code::InvalidArgument, "malformed_frame", format!("not valid protobuf: {error}"))
 }
 
-/// The request id of a frame that is otherwise not readable, as far as it comes before
-/// what is not.
+/// The request id of an otherwise unreadable frame, if it precedes the unreadable part.
 fn request_id_of(message: &[u8]) -> String {
     #[derive(Message)]
     struct Lenient {
@@ -132,7 +130,7 @@ fn request_id_of(message: &[u8]) -> String {
         request_id: String,
     }
     let mut lenient = Lenient::default();
-    // What was read before the error stays.
+    // Fields read before the error are kept.
     let _ = lenient.merge(message);
     lenient.request_id
 }
@@ -164,7 +162,7 @@ mod tests {
         check(Form::Json, long.as_bytes(), "", "malformed_json");
     }
 
-    /// The messages of the protocol in these bytes: opcode, whether it is the last piece, payload.
+    /// The protocol frames in these bytes: opcode, whether it is the last fragment, payload.
     fn pieces(framed: &[u8]) -> Vec<(OpCode, bool, Vec<u8>)> {
         let (mut pieces, mut framed) = (Vec::new(), Cursor::new(framed));
         while let Some((header, length)) = FrameHeader::parse(&mut framed).unwrap() {

@@ -25,19 +25,19 @@ use crate::answer::Refusal;
 use crate::shared::Shared;
 use crate::{headers, limits};
 
-/// A request that is a proper WebSocket handshake.
+/// A valid WebSocket handshake.
 pub(super) struct Handshake {
-    /// For the backend.
+    /// Metadata for the backend.
     pub(super) metadata: HeaderMap,
-    /// What becomes of unknown fields in JSON.
+    /// How to treat unknown fields in JSON.
     pub(super) unknown: UnknownFields,
-    /// Ready once the response has gone out.
+    /// Ready once the response has been sent.
     pub(super) upgrade: OnUpgrade,
     /// 101, to be sent once the backend has accepted.
     pub(super) response: Response,
 }
 
-/// Checks a handshake as RFC 6455, 4.2.1 asks.
+/// Checks a handshake according to RFC 6455, 4.2.1.
 pub(super) fn check(mut request: Request, peer: Option<&Peer>) -> Result<Handshake, Refusal> {
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let headers = request.headers();
@@ -108,7 +108,7 @@ pub(super) async fn open(
     Ok((opened.map_err(late)??, sender))
 }
 
-/// Whether a header, which may be a list, names a token.
+/// Whether a header, which may be a list, contains a token.
 fn has(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))

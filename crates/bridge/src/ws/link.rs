@@ -11,25 +11,24 @@ use super::session::Session;
 use super::socket::Socket;
 use crate::meters::Meters;
 
-/// A connection, between its own task and those who have something for its client while
-/// that task waits. Whoever holds it is alone with it: while it is locked, the session is
-/// polled by nobody else.
+/// A connection, shared by its own task and tasks that push to it while it is idle. The lock is exclusive: while it
+/// is held, nobody else polls the session.
 pub(super) struct Link<S>(Mutex<Ends<S>>);
 
-/// Both ends of it.
+/// Both ends of the connection.
 pub(super) struct Ends<S> {
     pub(super) socket: Socket<S>,
     pub(super) outbound: Outbound,
-    /// How the client is answered.
+    /// The encoding of answers.
     pub(super) form: Form,
     pub(super) meters: Arc<Meters>,
-    /// Everything has gone out, and the task waits.
+    /// Everything was sent, and the task waits.
     is_idle: bool,
     /// Wakes the task.
     waker: Waker,
 }
 
-/// What a connection has done.
+/// The result of polling a connection.
 pub(super) enum Happened {
     Step(Result<Step, Error>),
     Message(Option<Result<Message, Error>>),
@@ -46,7 +45,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the connection does next: writes, if `may_write`, then reads.
+    /// Performs the next step: writes, if `may_write`, then reads.
     pub(super) fn poll_next(&self, may_write: bool, may_read: bool, cx: &mut Context<'_>) -> Poll<Happened> {
         let ends = &mut *self.lock();
         ends.is_idle = false;
@@ -81,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Ends<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Push for Link<S> {
     fn push(&self, source: &mut dyn Source) -> bool {
-        // Held by its task, it is not idle.
+        // Held by its task, so it is not idle.
         let Ok(mut ends) = self.0.try_lock() else { return false };
         let ends = &mut *ends;
         if !ends.is_idle {

@@ -27,10 +27,10 @@ use self::link::Link;
 use self::socket::Socket;
 use crate::shared::Shared;
 
-/// Makes a request into a stream; what the backend refuses is refused before the upgrade,
-/// with the HTTP status of its reason.
+/// Upgrades a request to a stream; rejections by the backend are sent before the upgrade, with the HTTP status of
+/// their reason.
 pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    // Held from here, so that `Bridge::finished` does not miss a stream about to begin.
+    // Held from here, so that `Bridge::finished` does not miss a stream that is about to begin.
     let begun = shared.connections.token();
     let peer = request.extensions().get::<Arc<Peer>>().cloned();
     let handshake = match handshake::check(request, peer.as_deref()) {
@@ -48,9 +48,9 @@ pub(crate) async fn upgrade(State(shared): State<Arc<Shared>>, request: Request)
     let serving = Arc::clone(&shared);
     shared.connections.spawn(async move {
         let _open = serving.meters.open();
-        // It counts as a connection as long as it is open.
+        // Counts as a connection as long as it is open.
         let _peer = peer;
-        // The response below goes out at once or never.
+        // The response below is sent at once or never.
         let upgraded = tokio::time::timeout(serving.options.request_timeout, handshake.upgrade).await;
         let Ok(Ok(upgraded)) = upgraded else {
             tracing::debug!("a websocket disconnected before its upgrade");

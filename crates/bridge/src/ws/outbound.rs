@@ -24,43 +24,41 @@ const DRAINING_TAG: u32 = 6;
 /// An empty ping.
 const PING: &[u8] = &[0x89, 0];
 
-/// If the queue has grown past this, it gives all of its memory back while nothing is on its way.
+/// A queue that has grown beyond this releases its memory when it is empty.
 const QUEUE_KEPT: usize = 4;
 
-/// The sending half of a connection. It asks the backend for more only when the socket took
-/// what there was: a peer that reads nothing costs what is gathered at a time, all of it
-/// shared with others.
+/// The sending half of a connection. It requests more from the backend only when the socket has accepted everything:
+/// a peer that does not read costs what is gathered at a time, all of it shared with other recipients.
 pub(super) struct Outbound {
-    /// None once it has ended, or the connection does.
+    /// `None` once it has ended, or the connection ends.
     session: Option<Session>,
-    /// What the session ended with; told once all before it has gone out.
+    /// The session's result; reported once everything before it was sent.
     ended: Option<Result<(), Status>>,
-    /// On its way: whole frames of the protocol, some of the first written already.
+    /// In flight: whole protocol frames, the first one possibly written in part.
     queue: VecDeque<Bytes>,
-    /// How much of the first.
+    /// How much of the first was written.
     written: usize,
-    /// Answers of the bridge's own. The connection lets in at most one before the error
-    /// that ends it.
+    /// Answers of the bridge itself. The connection allows at most one before the error that ends it.
     replies: VecDeque<Bytes>,
     ping: bool,
     close: Option<Bytes>,
-    /// Something was written since the last flush.
+    /// Whether anything was written since the last flush.
     unflushed: bool,
-    /// Bytes of this turn.
+    /// Bytes written in this turn.
     turn: usize,
     blocked: Option<Instant>,
     draining: bool,
 }
 
-/// What came of working on it.
+/// The result of a step.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Everything that a turn allows is written; others should have one.
+    /// Everything allowed in a turn is written; other tasks should run.
     Turn,
-    /// The socket stopped taking, or an answer was written: see [`Outbound::blocked`] and
-    /// [`Outbound::has_reply`], by which the connection decides what to wait for.
+    /// The socket is full, or an answer was written: see [`Outbound::blocked`] and [`Outbound::has_reply`], by which
+    /// the connection decides what to wait for.
     Changed,
-    /// The session ended, or the close is out; everything is flushed.
+    /// The session ended, or the close was sent; everything is flushed.
     Ended(Result<(), Status>),
 }
 
@@ -81,12 +79,12 @@ impl Outbound {
         }
     }
 
-    /// Queues an answer of the bridge's own.
+    /// Queues an answer of the bridge itself.
     pub(super) fn reply(&mut self, form: Form, frame: &SharedFrame) {
         self.replies.push_back(form.framed(frame));
     }
 
-    /// An answer is still waiting; whoever would cause another should wait.
+    /// Whether an answer is still waiting; nothing that causes another one should be read.
     pub(super) fn has_reply(&self) -> bool {
         !self.replies.is_empty()
     }
@@ -96,28 +94,28 @@ impl Outbound {
         self.ping = true;
     }
 
-    /// Lets go of the session: the backend need not wait for a goodbye.
+    /// Drops the session: the backend need not wait for the close.
     pub(super) fn hang_up(&mut self) {
         self.session = None;
     }
 
-    /// Queues a close, framed, behind all else.
+    /// Queues a framed close behind everything else.
     pub(super) fn close(&mut self, close: Vec<u8>) {
         self.ping = false;
         self.close = Some(close.into());
     }
 
-    /// Since when the socket has not taken anything.
+    /// Since when the socket has accepted nothing.
     pub(super) fn blocked(&self) -> Option<Instant> {
         self.blocked
     }
 
-    /// The session has told the client to go elsewhere.
+    /// Whether the session has told the client to reconnect elsewhere.
     pub(super) fn is_draining(&self) -> bool {
         self.draining
     }
 
-    /// Writes what there is, then flushes once.
+    /// Writes pending data, then flushes once.
     pub(super) fn poll_step<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         socket: &mut Socket<S>,
