@@ -1,14 +1,14 @@
-/// Whether something was created or had been there.
+/// Whether something was created or existed before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created<T> {
     /// Created now.
     New(T),
-    /// It was there; this is it.
+    /// The existing one.
     Existing(T),
 }
 
 impl<T> Created<T> {
-    /// The same with another value.
+    /// Converts the value.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Created<U> {
         match self {
             Self::New(value) => Created::New(change(value)),
@@ -16,7 +16,7 @@ impl<T> Created<T> {
         }
     }
 
-    /// The value, and whether it had been there.
+    /// The value, and whether it existed before.
     pub fn into_parts(self) -> (T, bool) {
         match self {
             Self::New(value) => (value, false),

@@ -1,7 +1,7 @@
-//! The change feed: what has changed in a store, in the order of its commits.
+//! The change feed: the changes of a store, in commit order.
 //!
-//! A record is a hint that something moved. Order, completeness and content come from the log: a room's
-//! events are gap-free, so that a reader always knows what it lacks.
+//! A record is a hint that something has changed. Order, completeness and content come from the log: a room's events
+//! are gap-free, so a reader always knows what is missing.
 
 use std::fmt::{self, Display};
 use std::time::Duration;
@@ -11,21 +11,21 @@ use parlance_core::{RoomId, Timestamp, UserId};
 
 use crate::StoreError;
 
-/// Longest position that is accepted, bytes: one of a feed of many shards is the longest.
+/// Longest accepted position, in bytes: that of a feed with many shards.
 const MAX_POSITION_BYTES: usize = 8 * 1024;
 
-/// A place in a change feed, opaque to all but the feed that it is of.
+/// A position in a change feed, opaque to everything but that feed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Position(String);
 
 impl Position {
-    /// The position that `text` is; `None` for what no feed writes.
+    /// Parses a position; `None` if no feed writes this.
     pub fn parse(text: &str) -> Option<Self> {
         let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:,".contains(&byte));
         (is_plain && !text.is_empty() && text.len() <= MAX_POSITION_BYTES).then(|| Self(text.to_owned()))
     }
 
-    /// The `number`th record of the store `identity`: a position of a feed without shards.
+    /// The `number`th record of the store `identity`: a position in a feed without shards.
     pub fn numbered(identity: &str, number: u64) -> Self {
         Self(format!("{identity}.{number}"))
     }
@@ -50,7 +50,7 @@ impl Display for Position {
 /// What one commit changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Where the record is.
+    /// The position of the record.
     pub position: Position,
     /// When it was committed.
     pub at: Timestamp,
@@ -63,8 +63,8 @@ pub struct Record {
 pub struct Changes {
     /// Rooms whose logs grew, each once.
     pub heads: Vec<MovedHead>,
-    /// Marks that were moved, and rooms that their user hid. Not the mark that sending moves: sending
-    /// reads up to one's own message.
+    /// Marks that were moved, and rooms that their user hid. Excludes the mark moved by sending, which reads up to
+    /// the user's own message.
     pub marks: Vec<(RoomId, UserId)>,
     /// Memberships that changed.
     pub members: Vec<(RoomId, UserId)>,
@@ -84,9 +84,9 @@ pub struct MovedHead {
 }
 
 impl Changes {
-    /// Notes the events from `first` to `last` of `room`. Those of one room follow each other.
+    /// Adds the events from `first` to `last` of `room`. Those of one room are consecutive.
     pub fn append(&mut self, room: &RoomId, first: u64, last: u64) {
-        // A busy room is most often the last one.
+        // A busy room is usually the last one.
         match self.heads.iter_mut().rev().find(|head| head.room == *room) {
             Some(head) => head.last = head.last.max(last),
             None => self.heads.push(MovedHead { room: room.clone(), first, last }),
@@ -94,27 +94,27 @@ impl Changes {
     }
 }
 
-/// What follows a position.
+/// The records after a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeedPage {
-    /// Records in order, none missing; none at the end of the feed.
+    /// Records in order, with none missing; empty at the end of the feed.
     Records {
         /// The records.
         records: Vec<Record>,
-        /// Where to read on.
+        /// Where to continue reading.
         next: Position,
     },
-    /// What follows is not in the feed any more, or the position is of another store: note the end of the
-    /// feed, look at every room, and go on from there.
+    /// The next records are no longer in the feed, or the position belongs to another store: note the end of the
+    /// feed, walk all rooms, and continue from there.
     Trimmed,
 }
 
-/// What has changed in a store.
+/// The changes of a store.
 ///
-/// A write that was acknowledged is in the feed, until it is trimmed; what was not acknowledged may be.
+/// Acknowledged writes are in the feed until trimmed; unacknowledged ones may be.
 #[async_trait]
 pub trait ChangeFeed: Send + Sync + 'static {
-    /// The end of the feed. What is acknowledged from now on follows it.
+    /// The end of the feed. Later acknowledgements follow it.
     async fn tip(&self) -> Result<Position, StoreError>;
 
     /// About `limit` records after `after`.
@@ -123,11 +123,10 @@ pub trait ChangeFeed: Send + Sync + 'static {
     /// Resolves once there may be something after `position`.
     async fn wait(&self, position: &Position);
 
-    /// Ids of rooms by rising id: those that were there when the walk began, and perhaps others.
+    /// Room ids in ascending order: those that existed when the walk began, and perhaps others.
     async fn walk_rooms(&self, after: Option<&RoomId>, limit: usize) -> Result<Vec<RoomId>, StoreError>;
 
-    /// By how much a record may be later than records of commits that came after it. Zero where the feed
-    /// has the order of the commits.
+    /// How much later a record may be than records of later commits. Zero if the feed is in commit order.
     fn disorder(&self) -> Duration {
         Duration::ZERO
     }

@@ -5,12 +5,12 @@ use crate::error::StoreError;
 use crate::hex::hex;
 use crate::random::random;
 
-/// What tells one store from any other, its copies and restored backups included.
+/// Distinguishes a store from any other, including its copies and restored backups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// Random, hexadecimal.
     pub(crate) id: String,
-    /// No room has a lower epoch. Rises with each restore.
+    /// No room has a lower epoch. Increases with each restore.
     pub(crate) epoch: u64,
 }
 
@@ -23,10 +23,10 @@ impl Identity {
         Ok(Self { id: random_id()?, epoch: FIRST_EPOCH })
     }
 
-    /// The identity of a store that was restored from a backup which had `epoch`.
+    /// The identity of a store restored from a backup with `epoch`.
     ///
-    /// The next epoch is the time in seconds. The successor alone would repeat: a backup that is
-    /// restored twice would have the same epoch both times.
+    /// The next epoch is the time in seconds. A simple increment would repeat: a backup restored twice would get the
+    /// same epoch both times.
     pub(crate) fn after_restore(epoch: u64) -> Result<Self, StoreError> {
         let now = SystemClock.now().0 / 1_000;
         Ok(Self { id: random_id()?, epoch: now.max(epoch + 1) })

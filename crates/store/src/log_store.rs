@@ -9,10 +9,10 @@ use crate::created::Created;
 use crate::error::{AppendError, StoreError};
 use crate::until::Until;
 
-/// A room and where its log ends.
+/// A room and the end of its log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRoom {
-    /// What stands beside the log.
+    /// Data stored next to the log.
     pub info: RoomInfo,
     /// The last chunk of the log.
     pub tail: Chunk,
@@ -30,7 +30,7 @@ impl StoredRoom {
         if member.is_active() { Until::Head(head) } else { Until::Left(member.changed_at().min(head)) }
     }
 
-    /// What `member`, or former member, may read of what is kept, by rising seq.
+    /// What `member`, or former member, may read of the kept events, by ascending seq.
     pub fn visible_to(&self, member: &Member) -> Vec<SeqRange> {
         let head = self.head().seq();
         let kept = SeqRange { from: self.info.floor.max(1), to: head };
@@ -42,23 +42,21 @@ impl StoredRoom {
 /// Rooms and their logs.
 #[async_trait]
 pub trait LogStore: Send + Sync + 'static {
-    /// Stores a new room with its first chunk and members, or returns the one that has
-    /// this id.
+    /// Stores a new room with its first chunk and members, or returns the existing one with this id.
     async fn create_room(&self, creation: Creation) -> Result<Created<StoredRoom>, StoreError>;
 
-    /// Appends a chunk with everything that belongs to it, if the room's head is still
-    /// the one that the append expects. Sending a message moves the sender's read mark to
-    /// it; joining starts both cursors at the join.
+    /// Appends a chunk with everything that belongs to it, if the room's head is still the one that the append
+    /// expects. Sending a message moves the sender's read mark to it; joining starts both cursors at the join.
     async fn append(&self, room: &RoomId, append: Append) -> Result<(), AppendError>;
 
-    /// How soon after an append to a room the next one should follow: what is asked in
-    /// between can share it. Zero where another write costs no more than a larger one.
+    /// The minimum interval between appends to a room, so that operations in between share a write. Zero if another
+    /// write costs no more than a larger one.
     fn gather(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// How long a write to the log whose answer did not come may still be carried out. Zero where
-    /// nothing lies between the process and its store.
+    /// How long a write without an answer may still be carried out. Zero if nothing is between the process and its
+    /// store.
     fn late_append(&self) -> Duration {
         Duration::ZERO
     }
@@ -66,18 +64,18 @@ pub trait LogStore: Send + Sync + 'static {
     /// A room and its last chunk.
     async fn room(&self, room: &RoomId) -> Result<Option<StoredRoom>, StoreError>;
 
-    /// The chunk that begins at `first_seq`.
+    /// The chunk that starts at `first_seq`.
     async fn chunk(&self, room: &RoomId, first_seq: u64) -> Result<Option<Chunk>, StoreError>;
 
-    /// Whole chunks after `head`, by rising seq, until about `limit` events.
+    /// Whole chunks after `head`, by ascending seq, until about `limit` events.
     async fn chunks_after(&self, room: &RoomId, head: u64, limit: usize) -> Result<Vec<Chunk>, StoreError>;
 
-    /// Events that end right before `seq`, by rising seq: whole chunks, until about
-    /// `limit` events. As they were decided, with nothing merged.
+    /// Events that end right before `seq`, by ascending seq: whole chunks, until about `limit` events. As decided,
+    /// with nothing merged.
     async fn events_before(&self, room: &RoomId, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError>;
 
-    /// Up to `limit` events of `range` in their present form, by rising seq: the first
-    /// ones, or with `latest` the last ones.
+    /// Up to `limit` events of `range` in their present form, by ascending seq: the first ones, or with `latest` the
+    /// last ones.
     async fn read(
         &self,
         room: &RoomId,
@@ -86,7 +84,7 @@ pub trait LogStore: Send + Sync + 'static {
         latest: bool,
     ) -> Result<Vec<Entry>, StoreError>;
 
-    /// The present form of the message at `seq`, where it was changed.
+    /// The present form of the message at `seq`, if it was changed.
     async fn overlay(&self, room: &RoomId, seq: u64) -> Result<Option<Overlay>, StoreError>;
 
     /// Messages of `range` that an event of `range` deleted.

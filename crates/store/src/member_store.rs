@@ -8,28 +8,27 @@ use crate::error::StoreError;
 pub struct UserRoom {
     /// The room.
     pub room: RoomId,
-    /// The membership, now or once.
+    /// The current or former membership.
     pub member: Member,
-    /// How far the user has it.
+    /// The user's marks.
     pub cursors: Cursors,
-    /// Where the room was when the user hid it; the default where they have not.
+    /// The room's mark at the time the user hid it; the default if not hidden.
     pub hidden: Mark,
 }
 
 /// A page of the rooms of one user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserRooms {
-    /// By rising room id.
+    /// By ascending room id.
     pub rows: Vec<UserRoom>,
-    /// Rooms whose rows lie among those and cannot be read. The others do not suffer.
+    /// Rooms in this range with unreadable rows, which do not affect the others.
     pub damaged: Vec<RoomId>,
-    /// What the next page is after; `None` if this is the last.
+    /// Where the next page starts; `None` if this is the last.
     pub next: Option<RoomId>,
 }
 
 impl UserRooms {
-    /// A page of at most `limit` rows. Fails if one of them could not be had for another reason than
-    /// that it is damaged.
+    /// A page of at most `limit` rows. Fails if a row could not be read for a reason other than damage.
     pub fn from_rows(
         rows: impl IntoIterator<Item = (RoomId, Result<UserRoom, StoreError>)>,
         limit: usize,
@@ -53,8 +52,8 @@ impl UserRooms {
 }
 
 impl UserRoom {
-    /// Whether the room, now at `head`, is left out of the lists of its user: they have hidden it
-    /// since they last joined or left, and there was no message after that.
+    /// Whether the room, now at `head`, is left out of the lists of its user: they have hidden it since they last
+    /// joined or left, and there was no message since.
     pub fn is_hidden(&self, head: Head) -> bool {
         let since = self.member.changed_at().max(1);
         (since..=head.seq()).contains(&self.hidden.seq) && head.message_count() <= self.hidden.message_count
@@ -67,7 +66,7 @@ pub trait MemberStore: Send + Sync + 'static {
     /// The row of one member.
     async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>, StoreError>;
 
-    /// Rows of members by rising user id, those who left included.
+    /// Rows of members by ascending user id, including former ones.
     async fn members(
         &self,
         room: &RoomId,
@@ -75,11 +74,11 @@ pub trait MemberStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Member>, StoreError>;
 
-    /// The rows of those of `users` that have one, in no order; each as [`Self::member`] reads it.
+    /// The existing rows of `users`, in any order; each read as by [`Self::member`].
     async fn members_by_id(&self, room: &RoomId, users: &[UserId]) -> Result<Vec<Member>, StoreError>;
 
-    /// Rooms of a user by rising room id, those left included. `cursors.read` may not know
-    /// of the user's latest own messages; [`Self::user_room`] does.
+    /// Rooms of a user by ascending room id, including those left. `cursors.read` may not include the user's latest
+    /// own messages; [`Self::user_room`] does.
     async fn rooms_of(
         &self,
         user: &UserId,

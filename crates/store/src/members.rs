@@ -1,4 +1,4 @@
-//! Lists of members that decisions and deliveries rest on.
+//! Member lists that decisions and deliveries depend on.
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{Member, RoomId, UserId};
@@ -26,8 +26,8 @@ pub async fn active(
     }
 }
 
-/// Reads the rows of `changed` again, whose membership has changed lately: a list may hold them as they
-/// were before, if it is read while the change is half visible.
+/// Reads the rows of `changed`, whose membership has changed recently, again: a list may contain their earlier rows
+/// if it was read while the change was half visible.
 ///
 /// # Errors
 /// Those of the store.

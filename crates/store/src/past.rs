@@ -1,4 +1,4 @@
-//! Messages as they stood at an earlier seq.
+//! Messages in their form at an earlier seq.
 
 use parlance_core::{Entry, PastForms, RoomId};
 
@@ -7,14 +7,14 @@ use crate::limits::{MAX_PAST_EVENTS, PAST_PAGE};
 use crate::store::Store;
 pub use crate::until::Until;
 
-/// `entries` as they stood at `until`. Reads the log only where a message was changed after that: for
-/// members, in a race with a change.
+/// `entries` as of `until`. Reads the log only if a message was changed after that: for members, in a race with a
+/// change.
 ///
-/// Messages too far back to be folded are withheld from former members: they are shown as deleted.
-/// Members are to ask again, as of a later head.
+/// Messages too far back are withheld from former members: they are shown as deleted. Members have to retry, as of a
+/// later head.
 ///
 /// # Errors
-/// Those of the store, and [`StoreError::Overloaded`] for a member who is to ask again.
+/// Those of the store, and [`StoreError::Overloaded`] for a member who has to retry.
 pub async fn as_of(
     store: &dyn Store,
     room: &RoomId,
@@ -24,7 +24,7 @@ pub async fn as_of(
     as_of_within(store, room, until, entries, MAX_PAST_EVENTS).await
 }
 
-/// The same, where no more than `max_events` are folded.
+/// The same, folding at most `max_events`.
 ///
 /// # Errors
 /// Those of [`as_of`].

@@ -4,18 +4,18 @@ use crate::error::StoreError;
 use crate::hex::hex;
 use crate::random::random;
 
-/// How ids of groups and channels are made in a store. Created once; copies and restored backups
-/// keep it, since repeats of earlier requests must find their rooms there too.
+/// How ids of groups and channels are derived in a store. Created once; copies and restored backups keep it, since
+/// repeats of earlier requests must find their rooms there too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomIds {
-    /// Makes ids of new rooms.
+    /// Derives ids of new rooms.
     pub key: RoomIdKey,
-    /// The store was in use before it had a key: some rooms may have ids that were made without.
+    /// Whether the store was in use before it had a key: some rooms may have ids derived without one.
     pub some_unkeyed: bool,
 }
 
 impl RoomIds {
-    /// For a store that has none; `in_use` if it has rooms.
+    /// For a store without a key; `in_use` if it has rooms.
     pub(crate) fn generate(in_use: bool) -> Result<Self, StoreError> {
         Ok(Self { key: RoomIdKey::new(random()?), some_unkeyed: in_use })
     }

@@ -1,9 +1,9 @@
-/// The last seq that a reader may see.
+/// The last seq visible to a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// Of a member: the room's head when they were authorised.
+    /// For a member: the room's head when they were authorised.
     Head(u64),
-    /// Of a former member: where they left.
+    /// For a former member: where they left.
     Left(u64),
 }
 

@@ -1,5 +1,4 @@
-//! Reads as they all are made: consistent, counted, retried where a transaction is in
-//! the way.
+//! The common form of reads: consistent, counted, and retried on a conflict with a transaction.
 
 use std::collections::HashMap;
 
@@ -17,30 +16,30 @@ use super::limits::{BATCH_GET, MAX_CONFLICTS};
 use super::{Dynamo, units};
 use crate::StoreError;
 
-/// A run of items of one partition.
+/// A range of items in one partition.
 pub(super) struct Range<'a> {
-    /// Whose units it counts as.
+    /// The operation its units are counted under.
     pub(super) operation: &'static str,
     pub(super) table: &'a str,
-    /// Name of the partition key, and which partition.
+    /// The partition key's name and value.
     pub(super) partition: (&'static str, &'a str),
-    /// Name of the sort key, and its bounds, both included.
+    /// The sort key's name, and its inclusive bounds.
     pub(super) sort: &'static str,
     pub(super) low: AttributeValue,
     pub(super) high: AttributeValue,
-    /// The last ones first.
+    /// Whether to read in descending order.
     pub(super) backwards: bool,
 }
 
-/// Where a run goes on.
+/// Where a range continues.
 pub(super) enum Next {
     At(Item),
     End,
 }
 
 impl Dynamo {
-    /// Puts an item where `condition` holds. Returns whether it did: otherwise another node was
-    /// faster, or a retry has met our own first try, and the item is to be read again.
+    /// Puts an item if `condition` holds. Returns whether it did: otherwise another node was faster, or a retry has
+    /// met our own first attempt, and the item has to be read again.
     pub(super) async fn put_if(
         &self,
         operation: &'static str,
@@ -86,9 +85,8 @@ impl Dynamo {
         Ok(answer.item)
     }
 
-    /// One item that no transaction is half way through writing. A transaction shows item
-    /// by item to other reads: who has seen its chunk may still be given the row from
-    /// before it. Costs twice as much; for rows that decisions hang on.
+    /// One item, never in the middle of a transaction. Other reads see a transaction item by item: a reader that has
+    /// seen its chunk may still get the earlier row. Costs twice as much; for rows that decisions depend on.
     pub(super) async fn get_settled(
         &self,
         operation: &'static str,
@@ -98,7 +96,7 @@ impl Dynamo {
         Ok(self.get_all_settled(operation, table, &[key]).await?.pop())
     }
 
-    /// Those of `keys` that there are, in no order; each as [`Self::get_settled`] reads it.
+    /// The existing items among `keys`, in any order; each read as by [`Self::get_settled`].
     pub(super) async fn get_all_settled(
         &self,
         operation: &'static str,
@@ -151,7 +149,7 @@ impl Dynamo {
         Err(StoreError::Overloaded)
     }
 
-    /// Those of `keys` that there are, in no order.
+    /// The existing items among `keys`, in any order.
     pub(super) async fn get_many(
         &self,
         operation: &'static str,
@@ -177,7 +175,7 @@ impl Dynamo {
                     .map_err(|error| store_error(operation, error))?;
                 units::read(operation, answer.consumed_capacity());
                 found.extend(answer.responses.unwrap_or_default().into_values().flatten());
-                // What it had no capacity left for.
+                // Keys it had no capacity for.
                 left = answer
                     .unprocessed_keys
                     .unwrap_or_default()
@@ -196,7 +194,7 @@ impl Dynamo {
         Ok(found)
     }
 
-    /// Up to `limit` items of a run from `start` on: fewer where a page is full before.
+    /// Up to `limit` items of a range from `start` on: fewer if a page fills up before.
     pub(super) async fn page(
         &self,
         range: &Range<'_>,
@@ -225,7 +223,7 @@ impl Dynamo {
         Ok((answer.items.unwrap_or_default(), next(answer.last_evaluated_key)))
     }
 
-    /// Up to `limit` items of a run, over as many pages as that takes.
+    /// Up to `limit` items of a range, over as many pages as necessary.
     pub(super) async fn run(&self, range: &Range<'_>, limit: usize) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         let mut start = None;
@@ -248,7 +246,7 @@ pub(super) fn next(key: Option<Item>) -> Next {
     }
 }
 
-/// A request that lacks a field: ours to mend, not the service's.
+/// A request with a missing field: a bug here, not in the service.
 pub(super) fn unbuilt(error: aws_sdk_dynamodb::error::BuildError) -> StoreError {
     StoreError::Refused(error.to_string())
 }

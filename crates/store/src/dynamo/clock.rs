@@ -1,4 +1,4 @@
-//! The service's clock: each answer says what time it is.
+//! The service's clock, read from its answers.
 
 use super::limits::ATTEMPT_TIMEOUT;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const RESOLUTION_MS: u64 = 1_000;
 #[derive(Debug)]
 pub(super) struct AnswerDates {
     monitor: Arc<ClockMonitor>,
-    /// The second, by the process's clock, of the last comparison.
+    /// The second of the last comparison, by the process's clock.
     compared: AtomicU64,
 }
 
@@ -29,7 +29,7 @@ impl AnswerDates {
     fn compare(&self, date: &str, answered: Timestamp) {
         let Ok(date) = DateTime::from_str(date, DateTimeFormat::HttpDate) else { return };
         let Ok(server) = date.to_millis().map(u64::try_from) else { return };
-        // No answer is older than the time that an attempt may take.
+        // No answer is older than the timeout of an attempt.
         let sent = Timestamp(answered.0.saturating_sub(ATTEMPT_TIMEOUT.as_millis() as u64));
         let server = Timestamp(server.unwrap_or_default());
         self.monitor.record(TimeSource::Store, ClockOffset::measure(sent, answered, server, RESOLUTION_MS));
@@ -73,7 +73,7 @@ mod tests {
         };
         let date = "Fri, 15 Jan 2027 08:00:00 GMT";
         check(date, 1_800_000_000_000, Some(0));
-        // Any answer comes within the attempt, and its date is of the second.
+        // Every answer arrives within the attempt, and its date has a resolution of a second.
         check(date, 1_800_000_002_500, Some(0));
         check(date, 1_799_999_999_500, Some(-499));
         check(date, 1_800_000_600_000, Some(596_499));

@@ -16,23 +16,23 @@ use crate::StoreError;
 
 pub(super) const OPERATION: &str = "advance";
 
-/// What one write to a row came to.
+/// The result of writing a row once.
 enum Moved {
-    /// The row after it.
+    /// The row after the write.
     To(Item),
-    /// It stands elsewhere than thought; `None` where there is no row.
+    /// The current row, which differs from the expected one; `None` if there is none.
     Refused(Option<Item>),
 }
 
 impl Dynamo {
-    /// The row after moving its marks; `None` where there is none.
+    /// The row after moving its marks; `None` if there is none.
     pub(super) async fn advance_row(
         &self,
         user: &UserId,
         room: &RoomId,
         to: Cursors,
     ) -> Result<Option<Row>, StoreError> {
-        // Without reading first: a device mostly is ahead of what is stored.
+        // Without reading first: a device is usually ahead of the stored marks.
         let mut ahead = to;
         loop {
             let stored = match self.try_advance(user, room, ahead).await? {
@@ -40,7 +40,7 @@ impl Dynamo {
                 Moved::Refused(None) => return Ok(None),
                 Moved::Refused(Some(item)) => {
                     let stored = user_rooms::row(user, room, &item)?.cursors;
-                    // Only what still moves: each on its own.
+                    // Only the marks that still move, each separately.
                     let mut left = Cursors::default();
                     if ahead.delivered > stored.delivered {
                         left.delivered = ahead.delivered;
@@ -59,7 +59,7 @@ impl Dynamo {
         }
     }
 
-    /// Writes those of `to` that are not 0, if all of them lie ahead of what is stored.
+    /// Writes the non-zero marks of `to`, if all of them are ahead of the stored ones.
     async fn try_advance(&self, user: &UserId, room: &RoomId, to: Cursors) -> Result<Moved, StoreError> {
         let mut sets = Vec::new();
         let mut conditions = vec!["attribute_exists(#u)".to_owned()];

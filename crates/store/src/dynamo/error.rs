@@ -1,5 +1,5 @@
-//! What an error of the service means: whether it can have written, whether trying
-//! again helps, and what the operator is told.
+//! The meaning of an error of the service: whether the write may have happened, whether a retry helps, and what the
+//! operator is told.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::StoreError;
 type RawResponse = aws_sdk_dynamodb::config::http::HttpResponse;
 pub(super) type CallError<E> = SdkError<E, RawResponse>;
 
-/// Codes that say "not now". The client has retried them by then.
+/// Codes for temporary unavailability. The client has already retried them.
 const BUSY: [&str; 8] = [
     "ProvisionedThroughputExceededException",
     "ProvisionedThroughputExceeded",
@@ -28,10 +28,10 @@ const BUSY: [&str; 8] = [
     "InternalServerError",
 ];
 
-/// Codes that say that a transaction is under way on the same item.
+/// Codes for a conflict with a transaction on the same item.
 const CONFLICT: [&str; 2] = ["TransactionConflictException", "TransactionConflict"];
 
-/// The error of a call as that of the store. `operation` is for the operator.
+/// Converts the error of a call. `operation` is for the operator.
 pub(super) fn store_error<E>(operation: &'static str, error: CallError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -53,7 +53,7 @@ where
     StoreError::Unreachable(format!("{operation}: {reason}"))
 }
 
-/// The error and its causes in one line, without what only repeats.
+/// The error and its causes in one line, without repetitions.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut texts = vec![error.to_string()];
     let causes = std::iter::successors(error.source(), |cause| cause.source());
@@ -65,16 +65,15 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     texts.join(": ")
 }
 
-/// Whether a transaction was under way on the item: it did not happen, and trying again
-/// in a moment helps.
+/// Whether a transaction was in progress on the item: the write did not happen, and a retry helps.
 pub(super) fn is_conflict<E: ProvideErrorMetadata>(error: &CallError<E>) -> bool {
     error.as_service_error().and_then(E::code).is_some_and(|code| CONFLICT.contains(&code))
 }
 
-/// Why a transaction did not happen, from the reasons of its items.
+/// Why a transaction was cancelled, from the reasons of its items.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Cancelled {
-    /// Another one was under way on an item, or an item is throttled: try again.
+    /// Another one was in progress on an item, or an item is throttled: retry.
     Busy,
     /// The conditions of these items did not hold.
     Conditions(Vec<usize>),
@@ -88,8 +87,8 @@ impl Cancelled {
         let failed = |(at, reason)| (code(reason) == "ConditionalCheckFailed").then_some(at);
         let conditions: Vec<usize> = reasons.iter().enumerate().filter_map(failed).collect();
         let busy = |code: &str| BUSY.contains(&code) || CONFLICT.contains(&code);
-        // The first item is the one that decides. While another transaction is under way on it,
-        // what failed behind it may be due to that one: the next try tells.
+        // The first item is decisive. While another transaction is in progress on it, later failures may be due to
+        // that one: a retry finds out.
         let undecided = reasons.first().is_some_and(|first| busy(&code(first)));
         if !conditions.is_empty() {
             return if undecided { Self::Busy } else { Self::Conditions(conditions) };
@@ -101,22 +100,22 @@ impl Cancelled {
     }
 }
 
-/// Watches the attempts at one write: did any of them end so that it may have been
-/// carried out? A throttle after a lost answer does not make the loss undone.
+/// Watches the attempts of one write: may any of them have been carried out? A throttle after a lost answer does not
+/// rule that out.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Attempts(Arc<AtomicBool>);
 
 impl Attempts {
-    /// Whether the write may have happened, or may yet.
+    /// Whether the write may have happened, or may still happen.
     pub(super) fn unclear(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Whether a call that ended in `error` leaves its outcome open.
+    /// Whether the outcome of a call that ended in `error` is unknown.
     pub(super) fn outcome_unknown<E>(&self, error: &CallError<E>) -> bool {
         let answered = matches!(error, SdkError::ServiceError(service)
             if !service.raw().status().is_server_error());
-        // Credentials or the request itself were at fault: nothing was sent.
+        // Credentials or the request itself were invalid: nothing was sent.
         let unsent = matches!(error, SdkError::ConstructionFailure(_));
         self.unclear() || !(answered || unsent)
     }

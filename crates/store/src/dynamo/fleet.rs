@@ -1,4 +1,4 @@
-//! Which fleet serves the tables: an item of the table `rooms` under a key that no room has.
+//! The fleet that serves the tables: an item of the table `rooms` under a key that no room has.
 //!
 //! | attribute | | |
 //! |---|---|---|
@@ -17,22 +17,22 @@ use crate::StoreError;
 use crate::record::damaged;
 
 const OPERATION: &str = "fleet";
-/// No room has this id: it is none.
+/// Not a valid room id.
 const KEY: &str = "#fleet";
 
 /// Another fleet that serves the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherFleet {
-    /// What its keys in the registry begin with.
+    /// Prefix of its keys in the registry.
     pub prefix: String,
-    /// When its claim ends unless it is renewed.
+    /// When its claim ends unless renewed.
     pub until: Timestamp,
 }
 
 impl Dynamo {
-    /// Claims the tables for the fleet with this `prefix`, or renews its claim, for `lease` from
-    /// `now` on. Returns the fleet that has claimed them, if that is another one. Renewed only
-    /// once a quarter of the lease has passed, whichever node comes first.
+    /// Claims the tables for the fleet with this `prefix`, or renews its claim, for `lease` from `now` on. Returns
+    /// the fleet that has claimed them, if it is another one. Renewed only once a quarter of the lease has passed, by
+    /// whichever node is first.
     ///
     /// # Errors
     /// Where the service does not answer, or refuses.
@@ -59,12 +59,12 @@ impl Dynamo {
         Err(StoreError::Overloaded)
     }
 
-    /// Ends the claim of the fleet with this `prefix`: its last node stops.
+    /// Ends the claim of the fleet with this `prefix` when its last node stops.
     ///
     /// # Errors
     /// Where the service does not answer, or refuses.
     pub async fn release_tables(&self, prefix: &str) -> Result<(), StoreError> {
-        // Nobody's claim has ended by then, so only its own is replaced.
+        // No claim has ended by then, so only its own is replaced.
         self.put_claim(prefix, Timestamp(0), Timestamp(0)).await.map(drop)
     }
 
@@ -79,7 +79,7 @@ impl Dynamo {
         claim().map(Some).ok_or_else(|| damaged("the item", "the fleet"))
     }
 
-    /// Writes the claim unless another fleet has one that goes beyond `now`. Returns whether it did.
+    /// Writes the claim unless another fleet has one beyond `now`. Returns whether it did.
     async fn put_claim(&self, prefix: &str, until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
         let mut item = rooms::reserved(KEY);
         item.extend(item::item([("prefix", text(prefix)), ("until", number(until.0))]));

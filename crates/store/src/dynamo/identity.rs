@@ -17,13 +17,13 @@ use crate::identity::Identity;
 use crate::record::damaged;
 
 const OPERATION: &str = "identity";
-/// No room has this id: it is none.
+/// Not a valid room id.
 const KEY: &str = "#store";
 const ID: &str = "identity";
 
 impl Dynamo {
-    /// The store's identity. Creates it where there is none; renews it, and raises the epoch, where
-    /// the tables are others than those it was written in.
+    /// The store's identity. Creates it if missing; renews it, and raises the epoch, if the tables differ from those
+    /// it was written for.
     pub(super) async fn settle_identity(&self) -> Result<Identity, StoreError> {
         let tables = self.table_ids().await?;
         for _ in 0..IDENTITY_TRIES {
@@ -51,9 +51,9 @@ impl Dynamo {
         Err(StoreError::Overloaded)
     }
 
-    /// Has clients start over, as after a restore that the store cannot notice by itself (of items
-    /// into the same tables, for example): a new identity, and a higher epoch for all rooms, which
-    /// it returns. Nodes that run must be restarted.
+    /// Makes clients start over, as after a restore that the store cannot detect itself (for example of items into
+    /// the same tables): sets a new identity, and a higher epoch for all rooms, which it returns. Running nodes must
+    /// be restarted.
     ///
     /// # Errors
     /// Where the service does not answer, or refuses.
@@ -69,7 +69,7 @@ impl Dynamo {
         Err(StoreError::Overloaded)
     }
 
-    /// Whether the store's item is there; without writing it.
+    /// Whether the store's item exists; writes nothing.
     pub(super) async fn has_identity(&self) -> Result<bool, StoreError> {
         Ok(self.get(OPERATION, &self.tables.rooms, rooms::reserved(KEY)).await?.is_some())
     }
@@ -111,7 +111,7 @@ impl Dynamo {
     }
 }
 
-/// Emulators that give tables no id know when they were created.
+/// Emulators without table ids report the creation time.
 fn id_of(table: &TableDescription) -> String {
     match table.table_id() {
         Some(id) => id.to_owned(),
@@ -122,7 +122,7 @@ fn id_of(table: &TableDescription) -> String {
     }
 }
 
-/// The identity of the store's item, and the tables that it was written in.
+/// The identity in the store's item, and the tables it was written for.
 fn read(item: &Item) -> Result<(Identity, &str), StoreError> {
     let read = || {
         let identity = Identity { id: get_text(item, ID)?.to_owned(), epoch: get_number(item, "epoch")? };

@@ -18,7 +18,7 @@ pub(super) fn bytes(value: Vec<u8>) -> AttributeValue {
     AttributeValue::B(Blob::new(value))
 }
 
-/// An item of these attributes.
+/// An item with these attributes.
 pub(super) fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
     attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -27,7 +27,7 @@ pub(super) fn get_text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     item.get(name)?.as_s().ok().map(String::as_str)
 }
 
-/// A number, which is 0 where it is not written.
+/// A number; 0 if absent.
 pub(super) fn get_number(item: &Item, name: &str) -> Option<u64> {
     match item.get(name) {
         Some(value) => value.as_n().ok()?.parse().ok(),
@@ -39,8 +39,8 @@ pub(super) fn get_bytes<'a>(item: &'a Item, name: &str) -> Option<&'a [u8]> {
     item.get(name)?.as_b().ok().map(AsRef::as_ref)
 }
 
-/// Bytes of an item as the service counts them: names, strings and binaries by their
-/// length, numbers by half their digits and one more.
+/// Size of an item as counted by the service: names, strings and binaries by their length, numbers by half their
+/// digits plus one.
 pub(super) fn size(item: &Item) -> usize {
     let of = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),

@@ -9,7 +9,7 @@ use super::limits::{FIRST_PAGE, MAX_PAGE};
 use super::{Dynamo, messages};
 use crate::StoreError;
 
-/// What becomes of a walk after a chunk.
+/// Whether to continue a walk after a chunk.
 #[derive(PartialEq, Eq)]
 pub(super) enum Walk {
     On,
@@ -17,8 +17,8 @@ pub(super) enum Walk {
 }
 
 impl Dynamo {
-    /// Visits the chunks whose first seqs lie between `from` and `to`, until told to stop:
-    /// after about `wanted` events.
+    /// Visits the chunks whose first seqs are between `from` and `to`, until told to stop after about `wanted`
+    /// events.
     pub(super) async fn walk(
         &self,
         operation: &'static str,
@@ -28,7 +28,7 @@ impl Dynamo {
         wanted: usize,
         mut visit: impl FnMut(Chunk) -> Walk + Send,
     ) -> Result<(), StoreError> {
-        // Overlays lie below 1.
+        // Overlays are below 1.
         let from = from.max(1);
         if from > to {
             return Ok(());
@@ -59,7 +59,7 @@ impl Dynamo {
                 Next::At(key) => start = Some(key),
                 Next::End => return Ok(()),
             }
-            // As full as those so far, the rest takes this many.
+            // Estimate of the remaining chunks, from the average so far.
             let rest = wanted.saturating_sub(events).saturating_mul(chunks);
             limit = rest.div_ceil(events.max(1)).clamp((limit * 2).min(MAX_PAGE), MAX_PAGE);
         }
@@ -90,8 +90,7 @@ impl Dynamo {
         Ok(last)
     }
 
-    /// Whole chunks that hold the events from `from` to `to`, by rising seq, until about
-    /// `limit` events of these.
+    /// Whole chunks with the events from `from` to `to`, by ascending seq, until about `limit` of these events.
     pub(super) async fn chunks_from(
         &self,
         operation: &'static str,
@@ -110,7 +109,7 @@ impl Dynamo {
             if count >= limit { Walk::Stop } else { Walk::On }
         };
         self.walk(operation, room, (from, to), false, limit, visit).await?;
-        // The chunk that `from` lies in may begin before it.
+        // The chunk that contains `from` may begin before it.
         if chunks.first().is_none_or(|first| first.first_seq() > from)
             && let Some(before) = self.last_until(operation, room, from - 1).await?
             && before.head().seq() >= from
@@ -127,8 +126,7 @@ impl Dynamo {
         Ok(chunks)
     }
 
-    /// Whole chunks that hold the events from `from` to `to`, by falling seq, until about
-    /// `limit` events of these.
+    /// Whole chunks with the events from `from` to `to`, by descending seq, until about `limit` of these events.
     pub(super) async fn chunks_back(
         &self,
         operation: &'static str,
@@ -177,7 +175,7 @@ impl Dynamo {
         } else {
             events.truncate(limit);
         }
-        // Read after the events: as they are now, or newer.
+        // Read after the events: at least as recent.
         let overlays = self.overlays(room, &events).await?;
         let merged = events.into_iter().map(|event| {
             let overlay = Entry::overlay_key(&event).and_then(|seq| overlays.get(&seq).cloned());
@@ -186,11 +184,10 @@ impl Dynamo {
         Ok(merged.collect())
     }
 
-    /// The overlays that `events` need: of the messages among them as one range, of
-    /// others that they edit one by one.
+    /// The overlays that `events` need: of messages among them as one range, of edited earlier messages one by one.
     async fn overlays(&self, room: &RoomId, events: &[Event]) -> Result<BTreeMap<u64, Overlay>, StoreError> {
         let keys: BTreeSet<u64> = events.iter().filter_map(Entry::overlay_key).collect();
-        // One message is read in order to change it.
+        // A single message is read in order to change it.
         if let ([_], Some(seq)) = (events, keys.first()) {
             let overlay = self.settled_overlay("read", room, *seq).await?;
             return Ok(overlay.map(|overlay| (*seq, overlay)).into_iter().collect());

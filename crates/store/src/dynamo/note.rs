@@ -24,7 +24,7 @@ impl Dynamo {
     pub(super) async fn put_note(&self, note: &str) -> Result<(), StoreError> {
         let mut item = rooms::reserved(KEY);
         item.extend(item::item([(NOTE, text(note))]));
-        // In any case: what counts is that it changes.
+        // Unconditionally: what counts is that it changes.
         self.put_if(OPERATION, &self.tables.rooms, item, |put| put).await.map(drop)
     }
 }

@@ -16,15 +16,15 @@ use crate::record::damaged;
 use crate::{RoomIds, StoreError};
 
 const OPERATION: &str = "room_ids";
-/// No room has this id: it is none.
+/// Not a valid room id.
 const KEY: &str = "#room-ids";
-/// In front of the keys of items that are no room's.
+/// Prefix of the keys of items that belong to no room.
 const NO_ROOM: char = '#';
-/// Items that are no room's, and one.
+/// One more than the number of such items.
 const LOOKED_AT: i32 = 5;
 
 impl Dynamo {
-    /// The key of these tables. Creates it where there is none: one node's holds.
+    /// The key of these tables. Creates it if missing; only one node's key is stored.
     pub(super) async fn settle_room_ids(&self) -> Result<RoomIds, StoreError> {
         let item = match self.get(OPERATION, &self.tables.rooms, rooms::reserved(KEY)).await? {
             Some(item) => item,

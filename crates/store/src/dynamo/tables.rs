@@ -1,4 +1,4 @@
-//! The tables themselves: creating them, and telling what is wrong with them.
+//! Creates and checks the tables.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{
@@ -13,27 +13,27 @@ use super::limits::{CREATION_POLL, CREATION_TIMEOUT};
 use super::{Dynamo, messages, rooms, user_rooms, users};
 use crate::StoreError;
 
-/// What creating tables may be told.
+/// Options for creating tables.
 #[derive(Debug, Clone, Default)]
 pub struct TableOptions {
-    /// Deleting a table takes switching this off first.
+    /// Whether this must be switched off before a table can be deleted.
     pub deletion_protection: bool,
-    /// Names and values, for bills and access rules.
+    /// Names and values, for billing and access rules.
     pub tags: Vec<(String, String)>,
 }
 
-/// What was done to the tables, or found with them, in words.
+/// What was done to the tables, or found, as text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TableReport {
-    /// Created or changed, or as it should be.
+    /// Created, changed, or correct.
     pub notes: Vec<String>,
-    /// Not as it should be, and yet usable.
+    /// Incorrect, but usable.
     pub warnings: Vec<String>,
     /// Not usable, or not safe.
     pub problems: Vec<String>,
 }
 
-/// A table as it should be.
+/// The expected form of a table.
 struct Design<'a> {
     name: &'a str,
     partition: &'static str,
@@ -48,7 +48,7 @@ impl Design<'_> {
         std::iter::once(partition).chain(sort).collect()
     }
 
-    /// The keys in words, to be compared and shown.
+    /// The keys as text, to be compared and shown.
     fn in_words(&self) -> String {
         let keys = self.keys();
         let words: Vec<String> =
@@ -70,9 +70,8 @@ impl Dynamo {
         ]
     }
 
-    /// Creates the tables that are not there, billed by request, and switches
-    /// point-in-time recovery on for all of them. Otherwise those that are there stay as
-    /// they are; [`Self::check_tables`] tells whether they will do. Safe to repeat.
+    /// Creates missing tables, billed on demand, and enables point-in-time recovery for all of them. Existing tables
+    /// are otherwise unchanged; [`Self::check_tables`] verifies them. Safe to repeat.
     pub async fn create_tables(&self, options: &TableOptions) -> Result<TableReport, StoreError> {
         let mut report = TableReport::default();
         for design in self.designs() {
@@ -111,7 +110,7 @@ impl Dynamo {
         }
         match table.send().await {
             Ok(_) => Ok(()),
-            // Somebody else is creating it, or a retry has met our own first try.
+            // Another process is creating it, or a retry has met our own first attempt.
             Err(error) if code(&error) == Some("ResourceInUseException") => Ok(()),
             Err(error) => Err(store_error("create_table", error)),
         }
@@ -140,7 +139,7 @@ impl Dynamo {
             match update.point_in_time_recovery_specification(wanted.clone()).send().await {
                 Ok(_) => report.notes.push(format!("{name}: point-in-time recovery is on")),
                 Err(error) if is_unknown(&error) => report.warnings.push(no_backups_here(name)),
-                // A new table is not ready for it at once.
+                // A new table is not immediately ready for it.
                 Err(error)
                     if code(&error) == Some("ContinuousBackupsUnavailableException")
                         && Instant::now() < deadline =>
@@ -154,7 +153,7 @@ impl Dynamo {
         }
     }
 
-    /// Says whether the tables are there and as they must be.
+    /// Checks that the tables exist with the required settings.
     pub async fn check_tables(&self) -> Result<TableReport, StoreError> {
         let mut report = TableReport::default();
         for design in self.designs() {
@@ -254,7 +253,7 @@ fn code<E: ProvideErrorMetadata>(error: &CallError<E>) -> Option<&str> {
     }
 }
 
-/// Emulators do not know all there is.
+/// Emulators do not support everything.
 fn is_unknown<E: ProvideErrorMetadata>(error: &CallError<E>) -> bool {
     code(error) == Some("UnknownOperationException")
 }

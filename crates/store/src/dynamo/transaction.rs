@@ -1,4 +1,4 @@
-//! Several items at once or none: what belongs to a chunk.
+//! Atomic writes of several items: everything that belongs to a chunk.
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -17,14 +17,14 @@ use super::{Dynamo, members, units, user_rooms};
 use crate::StoreError;
 use crate::hex::hex;
 
-/// Writes that happen together.
+/// Writes that are executed together.
 pub(super) struct Transaction {
-    /// Tells the service a repeat of it from another one: it is carried out once.
+    /// Identifies a repeat of it to the service: it is carried out once.
     token: String,
     items: Vec<TransactWriteItem>,
-    /// What each is, for messages.
+    /// A name for each write, for error messages.
     names: Vec<&'static str>,
-    /// Write units, as reckoned, for when it fails.
+    /// Estimated write units, for when it fails.
     bytes: usize,
 }
 
@@ -33,12 +33,12 @@ pub(super) enum Outcome {
     Done,
     /// The conditions of some items did not hold.
     Refused {
-        /// What stands in place of the first one, if its condition is among them.
+        /// The existing item in place of the first one, if its condition failed.
         first: Option<Item>,
-        /// Which ones.
+        /// The names of the failed ones.
         what: String,
     },
-    /// It may have happened, or may yet.
+    /// It may have happened, or may still happen.
     Unknown(StoreError),
 }
 
@@ -47,7 +47,7 @@ impl Transaction {
         Self { token: hex(nonce), items: Vec::new(), names: Vec::new(), bytes: 0 }
     }
 
-    /// An item that must not be there yet.
+    /// Creates an item that must not exist yet.
     pub(super) fn create(&mut self, table: &str, item: Item, key: &str) -> Result<(), StoreError> {
         self.count(item::size(&item));
         let put = Put::builder()
@@ -60,7 +60,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Attributes of an item, whatever is there. Others stay: a later version may have written them.
+    /// Sets attributes of an item, existing or not. Others are kept: a later version may have written them.
     pub(super) fn set(
         &mut self,
         table: &str,
@@ -73,8 +73,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// An item whose number `changed` must not lie beyond `head`: whoever decided on that
-    /// head knew it.
+    /// Replaces an item whose number `changed` must not be beyond `head`: a decision on that head was based on it.
     pub(super) fn replace(
         &mut self,
         table: &str,
@@ -93,7 +92,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Attributes of an item that must be there.
+    /// Sets attributes of an existing item.
     pub(super) fn change(
         &mut self,
         table: &str,
@@ -111,8 +110,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// The room in the list of a member. Where the member has read to stays; joining is
-    /// noted beside it, and whichever is further counts.
+    /// The room in a member's list. The read position is kept; the join is recorded separately, and the further one
+    /// counts.
     pub(super) fn member_of(
         &mut self,
         table: &str,
@@ -142,7 +141,7 @@ impl Transaction {
         self.items.push(item);
     }
 
-    /// Each item is rounded up to whole units, and costs twice what it would alone.
+    /// Each item is rounded up to whole units, and costs twice the normal price.
     fn count(&mut self, bytes: usize) {
         self.bytes += 2 * 1024 * bytes.div_ceil(1024);
     }
@@ -164,8 +163,7 @@ fn set(
 }
 
 impl Dynamo {
-    /// Carries out a transaction, or learns why not. What collides with another one is
-    /// tried again here.
+    /// Executes a transaction, or returns why it failed. Conflicts with other transactions are retried here.
     pub(super) async fn commit(
         &self,
         operation: &'static str,
@@ -197,7 +195,7 @@ impl Dynamo {
             let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
                 error.as_service_error()
             else {
-                // One of this token was asked for before: by us, since nonces are random.
+                // A request with this token was made before: by this process, since nonces are random.
                 let before = error.code() == Some("IdempotentParameterMismatchException");
                 let unknown = before || attempts.outcome_unknown(&error);
                 let error = store_error(operation, error);

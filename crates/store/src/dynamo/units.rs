@@ -1,5 +1,4 @@
-//! What DynamoDB charges, as it says itself in `ConsumedCapacity`. By operation and
-//! never by room or user.
+//! What DynamoDB charges, from its own `ConsumedCapacity`. By operation, never by room or user.
 
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 use metrics::{counter, describe_counter};
@@ -8,7 +7,7 @@ const READ: &str = "parlance_dynamodb_read_units_total";
 const WRITTEN: &str = "parlance_dynamodb_write_units_total";
 const FAILED: &str = "parlance_dynamodb_failures_total";
 
-/// Says what the counters count.
+/// Describes the counters.
 pub(super) fn describe() {
     describe_counter!(READ, "capacity units of reads, by operation of the store");
     describe_counter!(
@@ -18,24 +17,24 @@ pub(super) fn describe() {
     describe_counter!(FAILED, "calls that failed after all tries: busy, refused, unreachable");
 }
 
-/// A call that failed for good, after all its tries.
+/// A call that failed for good, after all retries.
 pub(super) fn failed(operation: &'static str, why: &'static str) {
     counter!(FAILED, "operation" => operation, "why" => why).increment(1);
 }
 
-/// Read units of an operation; halves are counted as whole ones.
+/// Read units of an operation; halves are rounded up.
 pub(super) fn read<'a>(operation: &'static str, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
     let units = total(consumed);
     counter!(READ, "operation" => operation).increment(units);
 }
 
-/// Write units of an operation. What a transaction writes counts twice.
+/// Write units of an operation. Transactional writes count twice.
 pub(super) fn written<'a>(operation: &'static str, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
     increment_written(operation, total(consumed));
 }
 
-/// A write whose condition failed. It is charged like one that succeeded, but the error
-/// does not say how much: reckoned from the size of what was to be written.
+/// A write whose condition failed. It is charged like a successful one, but the error does not contain the amount:
+/// estimated from the size of the item.
 pub(super) fn refused(operation: &'static str, bytes: usize) {
     increment_written(operation, bytes.div_ceil(1024).max(1) as u64);
 }

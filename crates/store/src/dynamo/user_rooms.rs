@@ -1,4 +1,4 @@
-//! The table `user_rooms`: the rooms of each user and how far the user has them.
+//! The table `user_rooms`: the rooms of each user with the user's marks.
 //!
 //! | attribute | | |
 //! |---|---|---|
@@ -11,8 +11,8 @@
 //! | `hidden_seq`, `hidden_count` | N | where the room was when its user hid it, and the messages counted then |
 //! | `examined` | N | messages of one's own up to here are in `read_seq` |
 //!
-//! Sending does not write here: where one's own last message is is looked up when
-//! somebody asks (`read_mark.rs`).
+//! Sending does not write here: the user's own last message is looked up on demand
+//! (`read_mark.rs`).
 
 use parlance_core::{Cursors, Mark, Member, RoomId, UserId};
 
@@ -34,7 +34,7 @@ pub(super) const EXAMINED: &str = "examined";
 pub(super) const HIDDEN: &str = "hidden_seq";
 pub(super) const HIDDEN_COUNT: &str = "hidden_count";
 
-/// One room of a user as it is stored.
+/// One room of a user as stored.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) member: Member,
@@ -63,7 +63,7 @@ pub(super) fn row(user: &UserId, room: &RoomId, item: &Item) -> Result<Row, Stor
             message_count: get_number(item, JOIN_COUNT)?,
             deleted_count: get_number(item, JOIN_DELETED)?,
         };
-        // The first event to receive is one's own joining.
+        // The first event to receive is the user's own join.
         cursors.advance(Cursors { delivered: join.seq.saturating_sub(1), read: join });
         let member = members::read(user.clone(), item)?;
         let hidden = hidden(get_number(item, HIDDEN)?, get_number(item, HIDDEN_COUNT)?);

@@ -16,8 +16,7 @@ use crate::StoreError;
 use crate::feed::Changes;
 use crate::feed_record::encode_changes;
 
-/// The operation, run by the committer. What it returns is called once its group is
-/// durable, or failed.
+/// The operation, run by the committer. Its result is called once the group is durable, or has failed.
 type Job = Box<dyn FnOnce(&mut Transaction) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
@@ -29,23 +28,21 @@ enum Request {
 /// The committer has ended.
 struct Gone;
 
-/// The one writer: a thread that takes what is waiting, across all rooms, writes it as
-/// one batch, syncs once and answers all. With one operation waiting it does not wait
-/// for more.
+/// The only writer: a thread that takes all waiting operations, across all rooms, writes them as one batch, syncs
+/// once and answers all. It never waits for more operations.
 pub(super) struct Committer {
-    /// Always there, until it is dropped.
+    /// Always set, until it is dropped.
     requests: Option<mpsc::Sender<Request>>,
     failed: watch::Receiver<Option<String>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Drop for Committer {
-    /// Waits until everything accepted is done, so that whoever drops the store can
-    /// open it again.
+    /// Waits until everything accepted is done, so that the caller can open the store again.
     fn drop(&mut self) {
         self.requests = None;
         if let Some(thread) = self.thread.take() {
-            // A panic in there has been told through `failed`.
+            // A panic there was reported through `failed`.
             let _ = thread.join();
         }
     }
@@ -71,8 +68,7 @@ impl Committer {
         Self { requests: Some(requests), failed, thread: Some(thread) }
     }
 
-    /// Runs `operation` alone on the store and returns its result once everything that
-    /// it wrote is durable.
+    /// Runs `operation` exclusively on the store and returns its result once all its writes are durable.
     pub(super) async fn commit<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&mut Transaction) -> T + Send + 'static,
@@ -80,7 +76,7 @@ impl Committer {
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |txn| {
             let result = operation(txn);
-            // A caller that went away does not undo what it asked for.
+            // A caller that went away does not undo its request.
             Box::new(move |durable| drop(sender.send(durable.map(|()| result))))
         });
         if self.send(Request::Run(job)).await.is_err() {
@@ -92,7 +88,7 @@ impl Committer {
         }
     }
 
-    /// Why the committer has ended, or is about to: what waits is given up before the reason is told.
+    /// Why the committer has ended, or is about to. Waiting operations are dropped before the reason is reported.
     async fn gone(&self) -> StoreError {
         let mut failed = self.failed.clone();
         let reason = match failed.wait_for(Option::is_some).await {
@@ -137,7 +133,7 @@ struct Worker {
     failure: Failure,
 }
 
-/// Tells why the worker ended, if it did not mean to.
+/// Reports why the worker ended unexpectedly.
 struct Failure(watch::Sender<Option<String>>);
 
 impl Drop for Failure {
@@ -158,14 +154,14 @@ impl Worker {
                 match request {
                     Request::Run(job) => jobs.push(job),
                     Request::Close(done) => {
-                        // What is in the queue was accepted; nothing more is.
+                        // Queued operations were accepted; no more are.
                         inbox.close();
                         closing = Some(done);
                     }
                 }
             }
             if let Err(reason) = self.commit(jobs) {
-                // What the device holds now is unknown: never acknowledge again.
+                // The device's contents are now unknown: never acknowledge again.
                 tracing::error!(reason, "the store has failed and accepts no more writes");
                 self.failure.0.send_replace(Some(reason));
                 return;
@@ -179,7 +175,7 @@ impl Worker {
         self.mark_closed();
     }
 
-    /// Runs a group and answers it. An error is final.
+    /// Runs a group and answers it. Errors are final.
     fn commit(&mut self, jobs: Vec<Job>) -> Result<(), String> {
         self.lately.trim();
         let mut txn = Transaction::new(self.tables.clone(), std::mem::take(&mut self.lately));
@@ -212,14 +208,14 @@ impl Worker {
             }
             batch.insert(keyspace, key, value);
         }
-        // Also where nothing changed that it names: a number that is missing is a record that is.
+        // Also without named changes: a missing number means a missing record.
         let record = encode_changes(SystemClock.now(), changes);
         batch.insert(self.tables.feed(), keys::feed(number), record);
         batch.commit().map_err(|error| error.to_string())?;
         self.commits = commits;
         if self.durability == Durability::Synced {
-            // After the sync and before any answer: never ahead of what is durable, never
-            // behind what is acknowledged.
+            // After the sync and before any answer: never ahead of what is durable, never behind what is
+            // acknowledged.
             self.synced.set(&commits).map_err(|error| format!("{}: {error}", SyncedMark::NAME))?;
         }
         self.tables.publish(number);
@@ -248,14 +244,14 @@ mod tests {
     use super::*;
     use crate::Store;
 
-    /// Nobody waits for ever, all learn why, and the process is told to end.
+    /// Nobody waits forever, all get the reason, and the process is told to exit.
     #[tokio::test]
     async fn a_panic_while_committing_fails_the_store() {
         let dir = tempfile::tempdir().unwrap();
         let store = Embedded::open(dir.path(), Options::default()).unwrap();
         let failed = StoreError::Failed("the committer panicked".into());
         let committer = &store.committer;
-        // Together in one group, as far as they are in time for it.
+        // In one group, as far as they are in time for it.
         let together = futures::future::join4(
             committer.commit(|_| 1),
             committer.commit(|_| -> u8 { panic!("while committing") }),

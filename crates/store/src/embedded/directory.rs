@@ -1,4 +1,4 @@
-//! The data directory: what is in it, and that it is there after a power cut.
+//! The data directory: its contents, and its durability.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -17,7 +17,7 @@ use super::fault::Fault;
 use super::journal;
 use super::keys::FORMAT;
 
-/// Checks the format, or says which it is of a store about to be created.
+/// Checks the format, or writes it for a store about to be created.
 pub(super) fn check_format(dir: &Path, engine_exists: bool) -> Result<(), Fault> {
     let path = dir.join("format");
     let found = match fs::read_to_string(&path) {
@@ -37,8 +37,8 @@ pub(super) fn check_format(dir: &Path, engine_exists: bool) -> Result<(), Fault>
     }
 }
 
-/// Whether the engine was created to the end: its version file comes last. Where that is
-/// half written it does not count either.
+/// Whether the engine was created completely: its version file is written last. A partially written one does not
+/// count.
 pub(super) fn is_created(engine: &Path) -> io::Result<bool> {
     match fs::read(engine.join("version")) {
         Ok(version) => Ok(version == journal::MAGIC),
@@ -47,7 +47,7 @@ pub(super) fn is_created(engine: &Path) -> io::Result<bool> {
     }
 }
 
-/// Removes an engine whose creation was interrupted; it would not open again.
+/// Removes an engine whose creation was interrupted, and which would not open.
 pub(super) fn remove_unfinished(engine: &Path) -> Result<(), Fault> {
     let keyspaces = engine.join("keyspaces");
     if keyspaces.exists() && fs::read_dir(&keyspaces)?.next().is_some() {
@@ -59,7 +59,7 @@ pub(super) fn remove_unfinished(engine: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Creates `dir` so that it is still there after a power cut.
+/// Creates `dir` durably.
 pub(super) fn create_durably(dir: &Path) -> io::Result<()> {
     let dir = std::path::absolute(dir)?;
     let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
@@ -67,7 +67,7 @@ pub(super) fn create_durably(dir: &Path) -> io::Result<()> {
     missing.into_iter().filter_map(Path::parent).try_for_each(sync)
 }
 
-/// Writes the file `name` of `dir` anew: a crash leaves the old one or the new one.
+/// Replaces the file `name` of `dir`: a crash leaves the old or the new one.
 pub(super) fn replace(
     dir: &Path,
     name: &str,

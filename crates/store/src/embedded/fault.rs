@@ -12,32 +12,32 @@ pub enum OpenError {
     /// Another process has it open.
     #[error("the data directory {0} is in use by another process")]
     Locked(PathBuf),
-    /// It was written in another layout.
+    /// It has another layout.
     #[error("the data is in format {found}, this version reads {FORMAT}")]
     Format {
         /// The version found.
         found: u32,
     },
-    /// Acknowledged writes cannot be read.
+    /// Acknowledged writes are unreadable.
     #[error("acknowledged data is damaged: {what}; nothing was changed, restore {dir} from a backup")]
     Damaged {
         /// The data directory.
         dir: PathBuf,
-        /// What was found.
+        /// The damage.
         what: String,
     },
-    /// The file system did not answer.
+    /// A file system error.
     #[error("cannot open the data directory {dir}")]
     Io {
         /// The data directory.
         dir: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
 }
 
-/// An [`OpenError`] that does not name the directory yet.
+/// An [`OpenError`] without the directory.
 pub(super) enum Fault {
     Locked,
     Format(u32),
@@ -66,7 +66,7 @@ impl From<fjall::Error> for Fault {
 
         match error {
             fjall::Error::Locked => Self::Locked,
-            // Not these: offsets and lengths that it read, or files that should be there.
+            // Not these: offsets and lengths that it read, or missing files.
             fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error))
                 if !matches!(error.kind(), InvalidData | InvalidInput | NotFound | UnexpectedEof) =>
             {

@@ -1,8 +1,7 @@
-//! The change feed of the embedded engine: a record for each commit, under its number, in the batch of the
-//! commit itself.
+//! The change feed of the embedded engine: a record per commit, under the commit's number and in its batch.
 //!
-//! Numbers have no gap. A reader that meets one knows that records are missing, whether they were trimmed,
-//! damaged, or written by a version that had no feed.
+//! Numbers have no gaps. A gap means that records are missing: trimmed, damaged, or written by a version without a
+//! feed.
 
 use async_trait::async_trait;
 use parlance_core::RoomId;
@@ -14,7 +13,7 @@ use crate::StoreError;
 use crate::feed::{ChangeFeed, FeedPage, Position, Record};
 use crate::feed_record::decode_changes;
 
-/// Bytes after which a page ends: a record of a busy store is some 20 KB.
+/// Size in bytes after which a page ends: a record of a busy store is some 20 KB.
 const PAGE_BYTES: usize = 1 << 20;
 
 #[async_trait]

@@ -1,9 +1,8 @@
 //! The file `identity` of the data directory.
 //!
-//! It holds the store's id and epoch, and its own inode and time of birth. A copy of the file has
-//! another of these, by which a directory that was copied or restored from a backup is noticed.
-//! The file is written anew at each open: a backup that is copied over it, and keeps its inode,
-//! does not match either.
+//! It contains the store's id and epoch, and its own inode and birth time. A copy of the file has different ones,
+//! which reveals a directory that was copied or restored from a backup. The file is rewritten at each open: a backup
+//! copied over it, with the same inode, does not match either.
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind, Write};
@@ -16,9 +15,8 @@ use crate::identity::Identity;
 
 const NAME: &str = "identity";
 
-/// The identity of the store in `dir`, which is another one than before where the directory was
-/// copied, or the file left out of the copy: `had_one` tells that a store has had an identity. A
-/// store of before there were identities gets one.
+/// The identity of the store in `dir`, which is renewed if the directory was copied, or the file was left out of the
+/// copy: `had_one` says whether the store has had an identity. A store from before identities existed gets one.
 pub(super) fn settle(dir: &Path, had_one: bool) -> io::Result<Identity> {
     let path = dir.join(NAME);
     let identity = match fs::read_to_string(&path) {
@@ -68,7 +66,7 @@ fn parse(content: &str) -> Option<(Identity, String)> {
     Some((identity, words.next()?.to_owned()))
 }
 
-/// What a copy of the file does not share: inode and time of birth, where the file system has them.
+/// What a copy of the file does not share: inode and birth time, if the file system has them.
 fn mark_of(file: &Metadata) -> String {
     let born = file.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     format!("{}:{}", inode(file), born.map_or(0, |born| born.as_nanos()))
@@ -106,7 +104,7 @@ mod tests {
         assert!(copy.id != first.id && copy.epoch > first.epoch, "{copy:?}");
         assert_eq!(settle(backup.path(), true).unwrap(), copy);
 
-        // Copied back into the same file, whose inode stays.
+        // Copied back into the same file, whose inode is kept.
         let content = fs::read(path(&dir)).unwrap();
         assert_eq!(settle(dir.path(), true).unwrap(), first);
         fs::write(path(&dir), content).unwrap();

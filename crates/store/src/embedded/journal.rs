@@ -1,11 +1,10 @@
 //! Reads the engine's journals (fjall 3: `0.jnl`, `1.jnl`, …) without changing them.
 //!
-//! The engine repairs journals while it replays them: what follows the first entry that
-//! it cannot read is cut off. It cannot know what was acknowledged. So they are read
-//! here first, and the engine gets to see only what it replays to the last byte.
+//! The engine repairs journals while it replays them: it truncates everything after the first unreadable entry, and
+//! cannot know what was acknowledged. They are therefore read here first, and the engine only sees journals that it
+//! replays completely.
 //!
-//! A journal is batches, then zeros (it is laid out in advance) up to its end. Numbers
-//! are little endian:
+//! A journal consists of batches, followed by zeros (it is preallocated). Numbers are little endian:
 //!
 //! | part of a batch | bytes |
 //! |---|---|
@@ -13,7 +12,7 @@
 //! | each item | 2, kind u8, compression u8, keyspace u64, key length u16, value length u32, stored length u32, key, value |
 //! | end | 3, checksum over the items u64, `FJL` 3 |
 //!
-//! The checksum is left to the engine: it refuses a batch that does not match.
+//! The checksum is left to the engine, which refuses a batch that does not match.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek};
@@ -21,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use super::keys::COMMIT;
 
-/// What the engine marks its files with.
+/// The magic number of the engine's files.
 pub(super) const MAGIC: [u8; 4] = *b"FJL\x03";
 
 const START: u8 = 1;
@@ -32,20 +31,19 @@ const UNCOMPRESSED: u8 = 0;
 
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
-/// No engine counts as far; a flipped bit does.
+/// No engine reaches this number; a flipped bit does.
 const MAX_SEQNO: u64 = 1 << 48;
 
-/// What the journals hold.
+/// The contents of the journals.
 #[derive(Debug, Default)]
 pub(super) struct Journals {
     /// There is no journal.
     pub(super) is_empty: bool,
-    /// Number of the last commit; `None` where there is none, as after everything was
-    /// moved to tables.
+    /// Number of the last commit; `None` if there is none, such as after everything was moved to tables.
     pub(super) last_commit: Option<u64>,
-    /// Where the last commit lies, if it is in the last journal.
+    /// Position of the last commit, if it is in the last journal.
     pub(super) last_batch: Option<Tail>,
-    /// What follows it in the last journal and is no whole batch.
+    /// What follows it in the last journal without being a whole batch.
     pub(super) torn: Option<Tail>,
 }
 
@@ -60,7 +58,7 @@ pub(super) struct Tail {
 #[derive(Debug)]
 pub(super) enum ScanError {
     Io(io::Error),
-    /// Something other than the end of the last journal is not whole.
+    /// Something other than the end of the last journal is incomplete.
     Damaged(String),
 }
 
@@ -81,7 +79,7 @@ pub(super) fn scan(dir: &Path) -> Result<Journals, ScanError> {
     let mut seqno = None;
     for number in &numbers {
         if found.torn.is_some() {
-            // The engine begins a journal once the one before is synced.
+            // The engine starts a journal once the previous one is synced.
             return Err(ScanError::Damaged(format!("{}.jnl does not end in a whole commit", number - 1)));
         }
         let path = dir.join(format!("{number}.jnl"));
@@ -96,7 +94,7 @@ pub(super) fn scan(dir: &Path) -> Result<Journals, ScanError> {
                     found.last_batch = Some(tail);
                     seqno = Some(batch.seqno);
                 }
-                // A torn number is of less.
+                // A torn number is incomplete.
                 Some(batch) if found.last_commit.is_some_and(|last| batch.commit > last + 1) => {
                     return Err(ScanError::Damaged(format!(
                         "what comes before commit {} is missing",
@@ -118,7 +116,7 @@ pub(super) fn scan(dir: &Path) -> Result<Journals, ScanError> {
     Ok(found)
 }
 
-/// Numbers of the journals in `dir`, in no order.
+/// Numbers of the journals in `dir`, in any order.
 fn journal_numbers(dir: &Path) -> io::Result<Vec<u64>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -134,9 +132,9 @@ fn journal_numbers(dir: &Path) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// Where the last byte other than 0 ends; `None` if all are.
+/// The end of the last non-zero byte; `None` if there is none.
 pub(super) fn content_end(bytes: &[u8]) -> Option<usize> {
-    // Mostly there is none: as fast as memory in that case.
+    // Usually there is none, which is found at memory speed.
     let blocks = bytes.chunks(ZEROS.len()).enumerate();
     let (number, block) = blocks.rev().find(|(_, block)| *block != &ZEROS[..block.len()])?;
     let last = block.iter().rposition(|byte| *byte != 0)?;
@@ -170,7 +168,7 @@ impl Journal {
         Ok(Self { file: BufReader::with_capacity(1 << 20, file), at: 0, length })
     }
 
-    /// The next batch; `None` where there is no whole one.
+    /// The next batch; `None` if there is no whole one.
     fn next(&mut self) -> io::Result<Option<Batch>> {
         match self.batch() {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
@@ -211,7 +209,7 @@ impl Journal {
             return Ok(Item::None);
         }
         if key_length == COMMIT.len() as u64 && length == 8 {
-            // No other key is as short.
+            // No other key is this short.
             let key: [u8; COMMIT.len()] = self.bytes()?;
             let number = u64::from_be_bytes(self.bytes()?);
             return Ok(if key == COMMIT { Item::Commit(number) } else { Item::None });
@@ -233,7 +231,7 @@ impl Journal {
         Ok(u64::from_le_bytes(number))
     }
 
-    /// Never past the end: a length that is none of ours must not look like content.
+    /// Never past the end: an invalid length must not look like content.
     fn skip(&mut self, count: u64) -> io::Result<()> {
         if self.length - self.at < count {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -243,7 +241,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Where the last byte other than 0 from here on ends; `None` if all are.
+    /// The end of the last non-zero byte from here on; `None` if there is none.
     fn content_end(&mut self) -> io::Result<Option<u64>> {
         let mut at = self.at;
         let mut end = None;
@@ -261,7 +259,7 @@ impl Journal {
 }
 
 enum Item {
-    /// Not an item of ours.
+    /// Not one of our items.
     None,
     /// The number of the commit.
     Commit(u64),

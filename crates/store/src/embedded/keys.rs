@@ -1,4 +1,4 @@
-//! Layout of the keys. Ids hold no byte 0, so that it can end them.
+//! Layout of the keys. Ids contain no zero byte, which therefore terminates them.
 //!
 //! | table | key | value |
 //! |---|---|---|
@@ -15,11 +15,10 @@
 
 use parlance_core::RoomId;
 
-/// Version of the layout of keys and records. Another one is refused.
+/// Version of the layout of keys and records. Others are refused.
 pub(super) const FORMAT: u32 = 1;
 
-/// Where each table keeps the number of the last commit that wrote to it: before all ids,
-/// which are not empty.
+/// The key under which each table stores the number of its last commit: before all ids, which are not empty.
 pub(super) const COMMIT: [u8; 1] = [0];
 
 pub(super) fn id(id: &str) -> Vec<u8> {
@@ -51,12 +50,12 @@ pub(super) fn seq(key: &[u8]) -> Option<u64> {
     key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
-/// The record of a commit in the feed. These only rise, and none is written twice.
+/// The record of a commit in the feed. Keys only increase, and none is written twice.
 pub(super) fn feed(commit: u64) -> [u8; 8] {
     commit.to_be_bytes()
 }
 
-/// The last id of a key of [`id`] or [`pair`].
+/// The last id of a key made by [`id`] or [`pair`].
 pub(super) fn last_id(key: &[u8]) -> Option<&str> {
     let key = key.strip_suffix(&[0])?;
     let start = key.iter().rposition(|byte| *byte == 0).map_or(0, |at| at + 1);

@@ -45,7 +45,7 @@ fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {
         if journals.is_empty {
             return Err(Fault::Damaged("the engine has no journal".into()));
         }
-        // An empty file that somebody may have taken for a left-over; the engine wants it.
+        // An empty file that may have been removed as a leftover; the engine requires it.
         OpenOptions::new().append(true).create(true).open(engine.join("lock"))?;
     } else {
         if tables::last(&acknowledged) > 0 || journals.last_commit.is_some() {
@@ -55,34 +55,33 @@ fn open_dir(dir: &Path, options: &Options) -> Result<Opened, Fault> {
     }
     let (tables, commits) = replay(&journals, &acknowledged, || Tables::open(&engine, options, &lock))?;
 
-    // What is read from now on was perhaps only in the page cache of a killed process.
+    // Data read from now on may only have been in the page cache of a killed process.
     tables.db.persist(PersistMode::SyncAll)?;
     for dir in [&engine.join("keyspaces"), &engine, dir] {
         directory::sync(dir)?;
     }
     synced.set(&commits)?;
     synced.sync()?;
-    // Written after the identity, so a store that has it has had an identity.
+    // Written after the identity, so a store that has this file has had an identity.
     let had_identity = room_ids::is_there(dir)?;
     let identity = identity::settle(dir, had_identity)?;
     let room_ids = room_ids::settle(dir, tables::last(&commits) > 0)?;
     Ok(Opened { tables: Arc::new(tables), commits, synced, identity, room_ids })
 }
 
-/// Opens the engine on what its journals hold, without a torn end.
+/// Opens the engine on the contents of its journals, without a torn end.
 fn replay(
     journals: &Journals,
     acknowledged: &Commits,
     open: impl Fn() -> fjall::Result<Tables>,
 ) -> Result<(Tables, Commits), Fault> {
-    // The engine panics on some damage.
+    // The engine panics on some kinds of damage.
     let open = || catch_unwind(AssertUnwindSafe(&open)).unwrap_or(Err(fjall::Error::Unrecoverable));
     let mut cut = journals.torn.as_ref().map(Cut::make).transpose()?;
     let mut expected = journals.last_commit;
     let mut result = open();
     if let (Err(fjall::Error::JournalRecovery(_)), None, Some(last)) = (&result, &cut, &journals.last_batch) {
-        // A checksum. Of the last commit, if that is torn: some of its pages reached
-        // the device and others did not.
+        // A checksum of the last commit, if that is torn: some of its pages reached the device and others did not.
         expected = expected.map(|commit| commit - 1);
         if expected.is_some_and(|expected| expected >= tables::last(acknowledged)) {
             cut = Some(Cut::make(last)?);

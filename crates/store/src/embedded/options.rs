@@ -1,26 +1,25 @@
 use std::time::Duration;
 
-/// How the store is opened.
+/// Options for opening the store.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// When a write counts as done.
     pub durability: Durability,
-    /// Memory that each of the 7 tables, and the change feed, fills with writes before it moves them to disk,
-    /// bytes. While one is being moved the next fills: with 16 MiB, the default, a busy
-    /// log takes about twice that and quiet tables next to nothing. Fixed when the
-    /// store is created.
+    /// Memory in bytes that each of the 7 tables, and the change feed, fills with writes before flushing. The next
+    /// buffer fills during a flush: with the default of 16 MiB, a busy log takes about twice that and quiet tables
+    /// next to nothing. Fixed when the store is created.
     pub write_buffer_bytes: u64,
-    /// Memory for what was read from disk, bytes; 64 MiB by default. What the rooms in
-    /// use need is mostly held above the store.
+    /// Cache for data read from disk, in bytes; 64 MiB by default. Most data of the rooms in use is held above the
+    /// store.
     pub cache_bytes: u64,
-    /// How much the change feed may take on disk, bytes; 256 MiB by default, which is some millions of
-    /// messages. What is older is dropped by whole files. Fixed when the store is created.
+    /// Maximum size of the change feed on disk, in bytes; 256 MiB by default, which is some millions of messages.
+    /// Older records are dropped in whole files. Fixed when the store is created.
     pub feed_bytes: u64,
-    /// How long what is in the change feed is kept; 7 days by default. It is dropped when the store next
-    /// tidies up. Fixed when the store is created.
+    /// How long records of the change feed are kept; 7 days by default. They are dropped at the next compaction.
+    /// Fixed when the store is created.
     pub feed_age: Duration,
-    /// Files of tables that the engine keeps open, at least 10; 256 by default. The rest of the process
-    /// needs its descriptors for connections.
+    /// Table files that the engine keeps open, at least 10; 256 by default. The rest of the process needs its
+    /// descriptors for connections.
     pub open_files: usize,
 }
 
@@ -40,10 +39,9 @@ impl Default for Options {
 /// When a write counts as done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
-    /// Once the device has it (fdatasync). What Parlance promises.
+    /// Once the device has it (fdatasync). Required by Parlance's guarantees.
     #[default]
     Synced,
-    /// Once the operating system has it: a power cut loses acknowledged messages. For
-    /// measuring only.
+    /// Once the operating system has it: a power cut loses acknowledged messages. For measuring only.
     Buffered,
 }

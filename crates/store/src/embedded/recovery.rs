@@ -1,5 +1,5 @@
-//! What an unclean end leaves behind: telling a torn write, which nobody was promised,
-//! from damage to what was acknowledged.
+//! Recovery after a crash: distinguishes a torn write, which was never acknowledged, from damage to acknowledged
+//! data.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -9,11 +9,10 @@ use std::path::Path;
 use super::journal::{Tail, content_end};
 use super::tables::Commits;
 
-/// What was acknowledged, in a file beside the engine. Written after each sync and not
-/// synced itself: after a power cut it may be older than the truth, never newer.
+/// Records what was acknowledged, in a file next to the engine. Written after each sync and not synced itself: after
+/// a power cut it may be outdated, but never ahead.
 ///
-/// For each table the number of its last commit and that number's complement, 8 bytes
-/// each, big endian.
+/// For each table the number of its last commit and that number's complement, 8 bytes each, big endian.
 pub(super) struct SyncedMark(File);
 
 impl SyncedMark {
@@ -24,7 +23,7 @@ impl SyncedMark {
         Ok(Self(OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?))
     }
 
-    /// The mark; 0 where it is missing or torn, which only loses the check.
+    /// The mark; 0 if it is missing or torn, which only disables the check.
     pub(super) fn get(&self) -> Commits {
         let mut commits = Commits::default();
         for (number, at) in commits.iter_mut().zip((0..).step_by(16)) {
@@ -49,11 +48,11 @@ impl SyncedMark {
     }
 }
 
-/// The end of a journal, cut off.
+/// The truncated end of a journal.
 pub(super) struct Cut {
     journal: File,
     tail: Tail,
-    /// What was there, zeros at the end left out.
+    /// The removed bytes, without trailing zeros.
     bytes: Vec<u8>,
     length: u64,
 }
@@ -74,7 +73,7 @@ impl Cut {
         self.bytes.len()
     }
 
-    /// Puts it back: it was not for us to cut off.
+    /// Restores it, because it must not be removed.
     pub(super) fn undo(&self) -> io::Result<()> {
         self.journal.set_len(self.length)?;
         self.journal.write_all_at(&self.bytes, self.tail.at)?;

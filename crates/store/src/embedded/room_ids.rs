@@ -1,5 +1,5 @@
-//! The file `room-ids` of the data directory: the key in hexadecimal, and `1` where the store had
-//! rooms before it had the key, else `0`. Readable by the owner only.
+//! The file `room-ids` of the data directory: the key in hexadecimal, and `1` if the store had rooms before it had
+//! the key, otherwise `0`. Readable by the owner only.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -16,7 +16,7 @@ pub(super) fn is_there(dir: &Path) -> io::Result<bool> {
     fs::exists(dir.join(NAME))
 }
 
-/// How ids are made in the store in `dir`. Settled at the first open; `in_use` if it has rooms.
+/// How ids are derived in the store in `dir`. Determined at the first open; `in_use` if it has rooms.
 pub(super) fn settle(dir: &Path, in_use: bool) -> Result<RoomIds, Fault> {
     match fs::read_to_string(dir.join(NAME)) {
         Ok(content) => parse(&content).ok_or_else(damaged),
@@ -35,7 +35,7 @@ pub(super) fn settle(dir: &Path, in_use: bool) -> Result<RoomIds, Fault> {
 }
 
 fn damaged() -> Fault {
-    // A new key would create rooms a second time where requests are repeated.
+    // A new key would create rooms a second time when requests are repeated.
     Fault::Damaged(format!("the file {NAME} holds no key"))
 }
 

@@ -12,7 +12,7 @@ use super::limits::{ENGINE_WORKERS, MAX_JOURNAL_BYTES};
 use super::options::Options;
 use crate::StoreError;
 
-/// One of the tables; see [`super::keys`] for what is in them.
+/// One of the tables; see [`super::keys`] for their contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Table {
     Users,
@@ -34,32 +34,31 @@ const ALL: [(Table, &str); 7] = [
     (Table::Consumers, "consumers"),
 ];
 
-/// The change feed, which is none of the tables: it holds no number of its last commit, since each
-/// commit has a record there under its number, and what is trimmed may be all of it.
+/// The change feed, which is not one of the tables: it does not store the number of its last commit, since each
+/// commit has a record under its number, and all records may be trimmed.
 const FEED: &str = "feed";
 
 /// The number of the last commit that wrote to it, for each table.
 ///
-/// Tables reach the disk each at its own time; what one of them lacks shows in its own
-/// number only.
+/// Tables are flushed to disk independently; what one of them lacks shows only in its own number.
 pub(super) type Commits = [u64; ALL.len()];
 
-/// The last commit of all.
+/// The last of all commits.
 pub(super) fn last(commits: &Commits) -> u64 {
     commits.iter().copied().max().unwrap_or(0)
 }
 
-/// The store after a commit.
+/// The state of the store after a commit.
 pub(super) struct Visible {
     pub(super) snapshot: Snapshot,
     /// The number of that commit.
     pub(super) commit: u64,
 }
 
-/// The engine, and what readers may see of it.
+/// The engine, and the state visible to readers.
 pub(super) struct Tables {
     visible: ArcSwap<Visible>,
-    /// The last commit that readers see.
+    /// The last commit visible to readers.
     published: watch::Sender<u64>,
     keyspaces: [Keyspace; ALL.len()],
     feed: Keyspace,
@@ -81,7 +80,7 @@ impl Tables {
         for (_, name) in ALL {
             keyspaces.push(db.keyspace(name, create)?);
         }
-        // Whole files of it are dropped, the oldest first. That needs keys that only rise.
+        // Whole files of it are dropped, oldest first. This requires ascending keys.
         let trim = Fifo::new(options.feed_bytes, Some(options.feed_age.as_secs()));
         let feed = db.keyspace(FEED, || create().compaction_strategy(Arc::new(trim)))?;
         let keyspaces = keyspaces.try_into().unwrap_or_else(|_| unreachable!("one for each table"));
@@ -100,7 +99,7 @@ impl Tables {
         &self.feed
     }
 
-    /// What each table holds.
+    /// The last commit in each table.
     pub(super) fn commits(&self) -> fjall::Result<Commits> {
         let mut commits = Commits::default();
         for (table, _) in ALL {
@@ -112,28 +111,27 @@ impl Tables {
         Ok(commits)
     }
 
-    /// Lets readers see what is written now, up to `commit`.
+    /// Makes everything written until now visible to readers, up to `commit`.
     ///
-    /// Called between commits only. The engine's own idea of what is visible moves
-    /// whenever it writes a table, also while a commit is under way, and would show
-    /// that commit half applied.
+    /// Only called between commits. The engine's own visible state advances whenever it writes a table, even during a
+    /// commit, and would show that commit partially.
     pub(super) fn publish(&self, commit: u64) {
         self.visible.store(Arc::new(Visible { snapshot: self.db.snapshot(), commit }));
         self.published.send_replace(commit);
     }
 
-    /// The last commit that readers see, as it changes.
+    /// The last commit visible to readers, with notifications of changes.
     pub(super) fn published(&self) -> watch::Receiver<u64> {
         self.published.subscribe()
     }
 
-    /// The store after the last commit that was published.
+    /// The state after the last published commit.
     pub(super) fn visible(&self) -> Arc<Visible> {
         self.visible.load_full()
     }
 }
 
-/// What the engine says of data that it cannot read.
+/// Converts the engine's error for unreadable data.
 pub(super) fn damaged(error: fjall::Error) -> StoreError {
     StoreError::Damaged(error.to_string())
 }

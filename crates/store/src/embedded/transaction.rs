@@ -12,12 +12,11 @@ use crate::StoreError;
 use crate::feed::Changes;
 use crate::record::{decode_chunk, encode_chunk};
 
-/// What a group writes, by table and key.
+/// The writes of a group, by table and key.
 pub(super) type Writes = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
-/// What was written lately and is read before it is written again: heads of rooms, and how
-/// far people are in theirs. Finding one in the tables takes as long as everything else
-/// about an append, and longer the more often it was written.
+/// A cache of data that is read before each write: heads of rooms, and users' positions in them. Looking one up in
+/// the tables takes as long as the rest of an append, and longer the more often it was written.
 #[derive(Default)]
 pub(super) struct Lately {
     heads: HashMap<RoomId, Head>,
@@ -25,7 +24,7 @@ pub(super) struct Lately {
 }
 
 impl Lately {
-    /// Forgets a part of what has become too much.
+    /// Evicts a part of an oversized cache.
     pub(super) fn trim(&mut self) {
         self.trim_to(REMEMBERED_KEYS);
     }
@@ -42,12 +41,12 @@ impl Lately {
     }
 }
 
-/// A group of operations, each of which sees what those before it wrote.
+/// A group of operations, each of which sees the writes of earlier ones.
 pub(super) struct Transaction {
     tables: Arc<Tables>,
     pub(super) writes: Writes,
     pub(super) lately: Lately,
-    /// What the feed says of it.
+    /// Its changes for the feed.
     pub(super) changes: Changes,
 }
 
@@ -68,7 +67,7 @@ impl Transaction {
         Ok(value.map(|value| value.to_vec()))
     }
 
-    /// An operation checks first and writes then: there is no undoing.
+    /// Operations check first and write afterwards: there is no rollback.
     pub(super) fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
         if table == Table::UserRooms {
             self.lately.user_rooms.insert(key.clone(), value.clone());

@@ -11,9 +11,8 @@ use crate::record::{
 };
 use crate::{StoreError, StoredRoom, User, UserRoom, UserRooms};
 
-/// One moment of the store, in which every commit is there as a whole or not at all.
-/// Only synced commits are: the engine applies a batch to its tables after its journal
-/// is synced.
+/// A snapshot of the store, which contains every commit completely or not at all. Only synced commits: the engine
+/// applies a batch to its tables after its journal is synced.
 pub(super) struct View {
     tables: Arc<Tables>,
     visible: Arc<Visible>,
@@ -33,7 +32,7 @@ impl View {
         self.visible.snapshot.range::<Vec<u8>, _>(self.tables.keyspace(table), (from, to))
     }
 
-    /// The last commit that is in here.
+    /// The last commit in this snapshot.
     pub(super) fn commit(&self) -> u64 {
         self.visible.commit
     }
@@ -44,8 +43,7 @@ impl View {
         self.visible.snapshot.range::<Vec<u8>, _>(self.tables.feed(), (from, Bound::Unbounded))
     }
 
-    /// Up to `limit` rows of `table` whose keys begin with `prefix`, from behind
-    /// `after` on.
+    /// Up to `limit` rows of `table` whose keys start with `prefix`, after `after`.
     pub(super) fn page<T>(
         &self,
         table: Table,
@@ -60,7 +58,7 @@ impl View {
             None => Bound::Included(prefix.to_vec()),
         };
         let mut end = prefix.to_vec();
-        // Prefixes end in the byte 0, and no id holds a byte below 1.
+        // Prefixes end in the byte 0, and ids contain no byte below 1.
         if let Some(last) = end.last_mut() {
             *last = 1;
         }
@@ -79,7 +77,7 @@ impl View {
         from: u64,
         to: u64,
     ) -> Result<impl DoubleEndedIterator<Item = Result<Chunk, StoreError>> + use<'a>, StoreError> {
-        // The chunk that `from` lies in may begin before it.
+        // The chunk that contains `from` may begin before it.
         let first = Bound::Included(keys::chunk(room, 0));
         let mut before = self.range(Table::Log, first, Bound::Included(keys::chunk(room, from)));
         let start = match before.next_back() {
@@ -89,7 +87,7 @@ impl View {
         let end = Bound::Included(keys::chunk(room, to.max(from)));
         let found = self.range(Table::Log, Bound::Included(start), end);
         let chunks = found.map(|guard| read_chunk(room, guard));
-        // The one before may end there; and nothing lies in an empty range.
+        // The previous chunk may end there; and an empty range contains nothing.
         Ok(chunks.filter(move |chunk| {
             chunk.as_ref().map_or(true, |chunk| from <= to && from <= chunk.head().seq())
         }))
@@ -205,7 +203,7 @@ impl View {
     }
 }
 
-/// The chunk under a key of the log.
+/// The chunk stored under a key of the log.
 fn read_chunk(room: &RoomId, guard: Guard) -> Result<Chunk, StoreError> {
     let (key, value) = guard.into_inner().map_err(damaged)?;
     decode_chunk(room, keys::seq(&key).unwrap_or_default(), &value)
@@ -215,7 +213,7 @@ fn read_chunk(room: &RoomId, guard: Guard) -> Result<Chunk, StoreError> {
 pub(super) fn last_chunk(room: &RoomId, mut log: Iter) -> Result<Chunk, StoreError> {
     match log.next_back() {
         Some(guard) => read_chunk(room, guard),
-        // Not a fresh start: a room is created together with its first chunk.
+        // Not an empty log: a room is created together with its first chunk.
         None => Err(StoreError::Damaged(format!("room {room} has no log"))),
     }
 }
