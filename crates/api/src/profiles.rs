@@ -1,4 +1,4 @@
-//! Tells open sessions of changed profiles.
+//! Notifies open sessions of changed profiles.
 use std::sync::Arc;
 
 use dashmap::mapref::entry::Entry;
@@ -16,14 +16,14 @@ use crate::Sizes;
 use crate::limits::{MAX_PROFILE_ROOMS, PROFILE_EVERY};
 use crate::operations::views::user_to_proto;
 
-/// Announces profiles that have changed, each in a task of its own.
+/// Announces changed profiles, each in its own task.
 pub(crate) struct Profiles {
     store: Arc<dyn Store>,
     cluster: Arc<Cluster>,
     tasks: TaskTracker,
     end: CancellationToken,
     sizes: &'static Sizes,
-    /// Users with a task, and whether their profile has changed again since it read it.
+    /// Users with a task, and whether their profile has changed again since it was read.
     changed: Map<UserId, bool>,
 }
 
@@ -38,8 +38,8 @@ impl Profiles {
         Self { store, cluster, tasks, end, sizes, changed: Map::default() }
     }
 
-    /// The profile of `user` has changed. Announced at once; further changes within
-    /// [`PROFILE_EVERY`] are announced together after it.
+    /// Announces a changed profile of `user` at once; further changes within [`PROFILE_EVERY`] are announced together
+    /// afterwards.
     pub(crate) fn changed(self: &Arc<Self>, user: &UserId) {
         match self.changed.entry(user.clone()) {
             Entry::Occupied(mut again) => *again.get_mut() = true,
@@ -57,7 +57,7 @@ impl Profiles {
                 tracing::warn!(%user, %error, "cannot announce a changed profile");
             }
             let _ = self.end.run_until_cancelled(sleep(PROFILE_EVERY)).await;
-            // Under the lock of the map: a change either is seen here or starts a new task.
+            // Under the lock of the map: a change is either seen here or starts a new task.
             match self.changed.entry(user.clone()) {
                 Entry::Occupied(mut again) if *again.get() => *again.get_mut() = false,
                 Entry::Occupied(done) => {
@@ -70,7 +70,7 @@ impl Profiles {
     }
 
     async fn announce(&self, user: &UserId) -> Result<(), StoreError> {
-        // As it is now: it may have changed again meanwhile.
+        // The current one: it may have changed again meanwhile.
         let Some(profile) = self.store.user(user).await? else { return Ok(()) };
         let size = self.sizes.rooms_page;
         let mut rooms = Vec::new();

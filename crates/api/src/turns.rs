@@ -1,4 +1,4 @@
-//! The order of what one user asks in one room, where some of it waits for reads of its own first.
+//! The order of one user's commands in one room, if some wait for their own reads first.
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,16 +11,16 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 type Key = (UserId, RoomId);
 
-/// A room decides commands in the order in which they get in line there. One that reads something before
-/// takes a turn, and what the same user asks in the same room after it waits behind it.
+/// A room decides commands in the order in which they are queued. A command that reads something first takes a turn,
+/// and later commands of the same user in the same room wait behind it.
 #[derive(Default)]
 pub(crate) struct Turns {
     taken: Map<Key, Arc<Mutex<()>>>,
-    /// How many are taken or waited for: mostly none, and nothing needs to be looked up.
+    /// Number of turns taken or waited for: usually zero, and then no lookup is needed.
     count: AtomicUsize,
 }
 
-/// A turn that ends when it is dropped.
+/// A turn, which ends when dropped.
 pub(crate) struct Turn {
     turns: Arc<Turns>,
     key: Key,
@@ -28,7 +28,7 @@ pub(crate) struct Turn {
 }
 
 impl Turns {
-    /// Takes a turn, behind those that are taken: for a command that is not in line at once.
+    /// Takes a turn, behind earlier ones: for a command that is not queued at once.
     pub(crate) async fn take(self: &Arc<Self>, user: &UserId, room: &RoomId) -> Turn {
         let key = (user.clone(), room.clone());
         self.count.fetch_add(1, Ordering::SeqCst);
@@ -38,7 +38,7 @@ impl Turns {
         turn
     }
 
-    /// Waits for the turns that are taken, if there are any.
+    /// Waits for earlier turns, if there are any.
     pub(crate) async fn behind(self: &Arc<Self>, user: &UserId, room: &RoomId) -> Option<Turn> {
         if self.count.load(Ordering::SeqCst) == 0 || !self.taken.contains_key(&(user.clone(), room.clone())) {
             return None;
@@ -51,13 +51,13 @@ impl Drop for Turn {
     fn drop(&mut self) {
         self.guard = None;
         self.turns.count.fetch_sub(1, Ordering::SeqCst);
-        // Whoever waits for it has it from the map, under the same lock.
+        // Waiters get it from the map, under the same lock.
         self.turns.taken.remove_if(&self.key, |_, lock| Arc::strong_count(lock) == 1);
     }
 }
 
-/// Gets `command` in line, which it is after the first poll, and ends the turn if there is one. Not an
-/// `async fn`: mostly there is none, and nothing needs to be held for it.
+/// Queues `command`, which its first poll does, and ends the turn if there is one. Not an `async fn`: usually there
+/// is no turn, and no memory is needed for it.
 pub(crate) fn in_line<'c, T: Send + 'c>(
     turn: Option<Turn>,
     command: impl Future<Output = T> + Send + 'c,
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!((turns.taken.len(), turns.count.load(Ordering::SeqCst)), (0, 0));
     }
 
-    /// Who gives up while waiting keeps nobody.
+    /// A waiter that gives up blocks nobody.
     #[test]
     fn a_turn_that_is_given_up_is_none() {
         let (turns, red, alice) = (Arc::new(Turns::default()), room("red"), user("alice"));

@@ -1,8 +1,8 @@
-//! How long to wait before another try.
+//! Delays between attempts.
 
 use std::time::Duration;
 
-/// Delays that double with each failure up to a bound.
+/// Delays that double with each failure up to a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// The delay after the first failure.
@@ -12,26 +12,26 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The delay after so many failures, at least one.
+    /// The delay after this many failures, at least one.
     pub fn delay(self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         self.first.saturating_mul(1 << doublings).min(self.longest)
     }
 
-    /// The same with jitter, by 64 random bits: between half of it and all of it, for many that lost the same
-    /// server at once.
+    /// The same with jitter, from 64 random bits: between half of it and all of it, for many clients that lost the
+    /// same server at once.
     pub fn jittered(self, failures: u32, random: u64) -> Duration {
         let half = self.delay(failures) / 2;
         half + half.mul_f64(fraction(random))
     }
 
-    /// Anything up to that delay, by 64 random bits: for those who collided and must not do so again.
+    /// A random part of that delay, from 64 random bits: for operations that collided and must not do so again.
     pub fn spread(self, failures: u32, random: u64) -> Duration {
         self.delay(failures).mul_f64(fraction(random))
     }
 }
 
-/// Out of random bits, a number from 0 to below 1.
+/// Converts random bits to a number in [0, 1).
 fn fraction(random: u64) -> f64 {
     f64::from((random >> 32) as u32) / (f64::from(u32::MAX) + 1.0)
 }

@@ -1,7 +1,7 @@
 use crate::{Body, Event, UserId};
 
-/// The end of a chunk: where an append may go on. Nothing else makes one, so that no
-/// node can append in the middle of another's chunk.
+/// The end of a chunk, where an append may continue. It cannot be obtained otherwise, so no node can append in the
+/// middle of another's chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     seq: u64,
@@ -22,32 +22,32 @@ impl Head {
         self.message_count
     }
 
-    /// Messages that were deleted so far. Too low where deletions are older than this count.
+    /// Messages deleted so far. Too low if there were deletions before this count existed.
     pub fn deleted_count(self) -> u64 {
         self.deleted_count
     }
 
-    /// Members now.
+    /// The current number of members.
     pub fn member_count(self) -> u64 {
         self.member_count
     }
 
-    /// The nonce of the chunk that ends here. With the seq it tells this log from any other: a copy
+    /// The nonce of the chunk that ends here. Together with the seq it distinguishes this log from any other: a copy
     /// that was written to since has other nonces.
     pub fn nonce(&self) -> &Nonce {
         &self.nonce
     }
 
-    /// The head of a room that does not exist yet; what [`crate::Creation`] appends to.
+    /// The head of a room that does not exist yet, which [`crate::Creation`] appends to.
     pub(crate) fn none() -> Self {
         Self { seq: 0, message_count: 0, deleted_count: 0, member_count: 0, nonce: [0; 16] }
     }
 }
 
-/// Tells one write from any other at the same key. Random.
+/// Distinguishes writes at the same key. Random.
 pub type Nonce = [u8; 16];
 
-/// What one node decided together for one room. Stored, published and applied whole.
+/// Events that one node decided together for one room. Stored, published and applied whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
     nonce: Nonce,
@@ -58,40 +58,39 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// A chunk of `events`, which must not be empty and must rise by one.
+    /// Creates a chunk of `events`, which must be non-empty and consecutive.
     ///
-    /// Returns `None` where they do not: stored data that is no chunk.
+    /// Returns `None` if they are not: stored data that is not a chunk.
     pub fn new(nonce: Nonce, events: Vec<Event>, message_count: u64, member_count: u64) -> Option<Self> {
         let rises = events.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1);
         let starts = events.first().is_some_and(|first| first.seq > 0);
         (rises && starts).then_some(Self { nonce, previous: None, events, message_count, member_count })
     }
 
-    /// The chunk with the nonce of its predecessor, if that is known.
+    /// Sets the nonce of its predecessor, if that is known.
     #[must_use]
     pub fn with_previous(mut self, previous: Option<Nonce>) -> Self {
         self.previous = previous;
         self
     }
 
-    /// The nonce of its predecessor. `None` for the first chunk of a room, and for chunks that
-    /// older versions have written.
+    /// The nonce of its predecessor. `None` for the first chunk of a room, and for chunks written by older versions.
     pub fn previous(&self) -> Option<&Nonce> {
         self.previous.as_ref()
     }
 
-    /// Whether it is the next chunk of the very log that ends at `head`. The seq alone says so only
-    /// of a chunk that was read from that log.
+    /// Whether it is the next chunk of the log that ends at `head`. The seq alone only proves this for a chunk that
+    /// was read from that log.
     pub fn continues(&self, head: &Head) -> bool {
         self.previous.as_ref() == Some(&head.nonce) && self.first_seq() == head.seq + 1
     }
 
-    /// The events, by rising seq.
+    /// The events, by ascending seq.
     pub fn events(&self) -> &[Event] {
         &self.events
     }
 
-    /// Gives the events away.
+    /// Returns the events by value.
     pub fn into_events(self) -> Vec<Event> {
         self.events
     }
@@ -101,7 +100,7 @@ impl Chunk {
         self.events[0].seq
     }
 
-    /// Whose membership it changes.
+    /// The users whose membership it changes.
     pub fn concerned(&self) -> impl Iterator<Item = &UserId> {
         self.events.iter().filter_map(|event| match &event.body {
             Body::MemberAdded { user, .. } | Body::MemberRemoved { user } => Some(user),
@@ -109,12 +108,12 @@ impl Chunk {
         })
     }
 
-    /// Whether it may have changed what stands beside the log (members, present forms, settings) in
-    /// a way that this version does not know: what was loaded of those must be read again.
+    /// Whether it may have changed data next to the log (members, present forms, settings) in a way that this version
+    /// does not know: that data must be read again.
     pub fn changes_unknown(&self) -> bool {
         self.events.iter().any(|event| match event.body {
             Body::Other => true,
-            // Whatever a message holds, it stands in the log alone.
+            // A message is stored in the log alone, whatever it contains.
             Body::Message(_) => false,
             _ => !event.unknown.is_empty(),
         })

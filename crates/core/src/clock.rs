@@ -1,4 +1,4 @@
-//! What time it is, and how far this process's clock may be trusted.
+//! The current time, and how far this process's clock can be trusted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::limits::{MAX_CLOCK_OFFSET_MS, MAX_CLOCK_TOLERANCE_MS};
 
 /// Source of the current time.
 pub trait Clock: Send + Sync + 'static {
-    /// Now.
+    /// The current time.
     fn now(&self) -> Timestamp;
 }
 
@@ -36,13 +36,12 @@ pub struct ClockOffset {
 }
 
 impl ClockOffset {
-    /// The offset by a request that was sent and answered at these times of this process's
-    /// clock. The server's clock, read in between, said `server`, with a resolution of
-    /// `resolution_ms`.
+    /// The offset from a request that was sent and answered at these times of this process's clock, while the
+    /// server's clock read `server`, with a resolution of `resolution_ms`.
     pub fn measure(sent: Timestamp, answered: Timestamp, server: Timestamp, resolution_ms: u64) -> Self {
         let least = signed(sent.0).saturating_sub(signed(server.0)).saturating_sub(signed(resolution_ms));
         let most = signed(answered.0).saturating_sub(signed(server.0));
-        // The clock was set back in between: the order of the bounds is not known.
+        // The clock was set back in between: the order of the bounds is unknown.
         let (least, most) = (least.min(most), least.max(most));
         let half = most.saturating_sub(least) / 2;
         Self { ahead_ms: least.saturating_add(half), tolerance_ms: half.unsigned_abs() + 1 }
@@ -62,7 +61,7 @@ fn signed(ms: u64) -> i64 {
 /// A server whose clock this process's clock is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeSource {
-    /// The store. Trusted more: all writes depend on it, and the service keeps its clock right.
+    /// The store. Preferred: all writes depend on it, and the service maintains its clock.
     Store,
     /// The registry.
     Registry,
@@ -70,7 +69,7 @@ pub enum TimeSource {
 
 /// Compares this process's clock with those of the servers that all nodes share.
 ///
-/// A step of the clock shows with the next answer of a server: within a second or so.
+/// A step of the clock is detected with the next answer of a server: within about a second.
 pub struct ClockMonitor {
     clock: Arc<dyn Clock>,
     store: AtomicI64,
@@ -81,31 +80,31 @@ pub struct ClockMonitor {
 const UNKNOWN: i64 = i64::MIN;
 
 impl ClockMonitor {
-    /// Nothing is known of `clock` yet.
+    /// Starts without measurements of `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, store: AtomicI64::new(UNKNOWN), registry: AtomicI64::new(UNKNOWN) }
     }
 
-    /// The process's clock as it is: what offsets are measured with.
+    /// The uncorrected process clock, with which offsets are measured.
     pub fn uncorrected(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Records a measurement. Ignored if it took too long to say much.
+    /// Records a measurement. Ignored if it took too long to be meaningful.
     pub fn record(&self, source: TimeSource, offset: ClockOffset) {
         if offset.tolerance_ms <= MAX_CLOCK_TOLERANCE_MS {
             self.slot(source).store(offset.certain_ms(), Ordering::Relaxed);
         }
     }
 
-    /// Milliseconds that the process's clock is certainly ahead of this server's; negative:
-    /// behind. `None` before the first measurement.
+    /// Milliseconds that the process's clock is certainly ahead of this server's; negative: behind. `None` before the
+    /// first measurement.
     pub fn offset_ms(&self, source: TimeSource) -> Option<i64> {
         let offset = self.slot(source).load(Ordering::Relaxed);
         (offset != UNKNOWN).then_some(offset)
     }
 
-    /// By how much the process's clock is wrong, as far as known.
+    /// The error of the process's clock, as far as known.
     pub fn error_ms(&self) -> i64 {
         let store = self.offset_ms(TimeSource::Store);
         store.or_else(|| self.offset_ms(TimeSource::Registry)).unwrap_or(0)
@@ -116,8 +115,7 @@ impl ClockMonitor {
         self.error_ms().unsigned_abs() > MAX_CLOCK_OFFSET_MS
     }
 
-    /// What has to be taken off a reading so that it is wrong by at most
-    /// [`MAX_CLOCK_OFFSET_MS`].
+    /// The correction that limits the error of a reading to [`MAX_CLOCK_OFFSET_MS`].
     pub fn correction_ms(&self) -> i64 {
         let (error, most) = (self.error_ms(), signed(MAX_CLOCK_OFFSET_MS));
         error - error.clamp(-most, most)
@@ -152,9 +150,9 @@ mod tests {
         assert_eq!(offset(1_000, 1_000, 1_000, 0), (0, 1));
         assert_eq!(offset(61_000, 61_100, 1_050, 0), (60_000, 51));
         assert_eq!(offset(1_000, 1_100, 61_050, 0), (-60_000, 51));
-        // A date in whole seconds stands for any moment of its second.
+        // A date in whole seconds may be any moment of its second.
         assert_eq!(offset(5_900, 5_900, 5_000, 1_000), (400, 501));
-        // Set back by an hour while the request was under way.
+        // Set back by an hour during the request.
         assert!(offset(3_600_000, 1_000, 1_000, 0).1 > MAX_CLOCK_TOLERANCE_MS);
     }
 
@@ -194,10 +192,10 @@ mod tests {
         check(&[(Registry, 30_000, 0)], false, 0);
         check(&[(Registry, 600_000, 0)], true, 570_000);
         check(&[(Registry, -600_000, 0)], true, -570_000);
-        // The store has the last word.
+        // The store takes precedence.
         check(&[(Registry, 600_000, 0), (Store, 0, 500)], false, 0);
         check(&[(Store, 600_000, 0), (Registry, 0, 0)], true, 570_000);
-        // An answer that took long says nothing.
+        // A slow answer is ignored.
         check(&[(Store, 600_000, 10), (Store, 0, 6_000)], true, 569_990);
     }
 }

@@ -1,9 +1,8 @@
-//! Which entries of a full cache go.
+//! Eviction from a full cache.
 
-/// For `retain` on a cache of `len` entries that is to hold at most `limit`: drops a quarter of
-/// `limit` and what is above it, spread over the order of iteration, and nothing of a cache that
-/// is not above it. So what is in use is mostly still there, and the cost of going through all
-/// entries is shared by as many insertions.
+/// For `retain` on a cache of `len` entries with the given `limit`: drops a quarter of `limit` plus the excess,
+/// spread over the iteration order, and nothing if the cache is not over its limit. Most entries in use survive, and
+/// the cost of the iteration is amortised over as many insertions.
 pub fn survivors(len: usize, limit: usize) -> impl FnMut() -> bool {
     let kept = if len > limit { limit - (limit / 4).max(1).min(limit) } else { len };
     let mut due = 0;

@@ -1,4 +1,4 @@
-//! Unread counts are arithmetic on counts that only grow.
+//! Unread counts are computed from counts that only grow.
 
 use crate::limits::MAX_UNREAD_EXACT;
 use crate::{Body, Event, Head, SeqRange};
@@ -8,10 +8,9 @@ use crate::{Body, Event, Head, SeqRange};
 pub struct Mark {
     /// The position.
     pub seq: u64,
-    /// Messages in the room up to it.
+    /// Messages in the room up to this position.
     pub message_count: u64,
-    /// Messages of the room that were deleted by an event up to it. May be too low, never
-    /// too high.
+    /// Messages deleted by events up to this position. May be too low, never too high.
     pub deleted_count: u64,
 }
 
@@ -21,8 +20,7 @@ impl Mark {
         Self { seq: event.seq, message_count: event.message_count, deleted_count: event.deleted_count }
     }
 
-    /// The mark at `seq`, of which nothing is kept: what counts is all before `first`, the first event
-    /// after it that is.
+    /// The mark at `seq`, of which nothing is kept: counts everything before `first`, the first kept event after it.
     pub fn before(seq: u64, first: &Event) -> Self {
         let is_message = u64::from(matches!(first.body, Body::Message(_)));
         let is_deletion = u64::from(matches!(first.body, Body::MessageDeleted { .. }));
@@ -40,17 +38,17 @@ impl From<Head> for Mark {
     }
 }
 
-/// How far one user has a room.
+/// How far one user has received and read a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cursors {
-    /// Received up to this seq, by whichever device is furthest.
+    /// Received up to this seq, by the furthest device.
     pub delivered: u64,
     /// Read up to here.
     pub read: Mark,
 }
 
 impl Cursors {
-    /// Moves forward to what `other` has reached; never back.
+    /// Moves forward to `other`, never backward.
     pub fn advance(&mut self, other: Self) {
         self.delivered = self.delivered.max(other.delivered);
         if other.read.seq > self.read.seq {
@@ -59,20 +57,20 @@ impl Cursors {
     }
 }
 
-/// What is unread in a room, before deleted messages are taken off.
+/// The unread messages of a room, before subtracting deleted ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unread {
-    /// Messages after the mark, deleted ones included.
+    /// Messages after the mark, including deleted ones.
     messages: u64,
-    /// Where deleted messages must be counted.
+    /// The range in which deleted messages must be counted.
     deleted_in: Option<SeqRange>,
 }
 
 impl Unread {
-    /// What is unread at `head` after the mark `read`.
+    /// The unread messages at `head` after the mark `read`.
     ///
-    /// A message after the mark was deleted after the mark, so a room without deletions since
-    /// has nothing to count.
+    /// A message after the mark can only have been deleted after the mark, so a room without deletions since has
+    /// nothing to count.
     pub fn new(head: Head, read: Mark) -> Self {
         let messages = head.message_count().saturating_sub(read.message_count);
         let may_hold =
@@ -81,8 +79,8 @@ impl Unread {
         Self { messages, deleted_in: (may_hold && range.from <= range.to).then_some(range) }
     }
 
-    /// Where messages that were deleted up to the head must be counted for
-    /// [`Self::less_deleted`]; `None` where there are none to count.
+    /// The range in which messages deleted up to the head must be counted for [`Self::less_deleted`]; `None` if there
+    /// are none.
     pub fn deleted_in(self) -> Option<SeqRange> {
         self.deleted_in
     }

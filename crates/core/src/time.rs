@@ -3,7 +3,7 @@
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// Milliseconds from `earlier` to this moment; 0 if it lies after.
+    /// Milliseconds from `earlier` to this moment; 0 if it is later.
     pub fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }

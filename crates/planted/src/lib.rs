@@ -1,8 +1,8 @@
 //! Known bugs, planted to prove that the checkers find them.
 //!
-//! Each is made by what stands between a node and its store or its registry ([`store`],
-//! [`registry`]), or by the simulated network. The server itself has no code for them: torture
-//! starts `parlance-planted` in place of `parlance`.
+//! Each is implemented by a wrapper between a node and its store or registry ([`store`], [`registry`]), or by the
+//! simulated network. The server itself contains no code for them: torture starts `parlance-planted` instead of
+//! `parlance`.
 #![warn(missing_docs)]
 
 mod plant;
@@ -19,7 +19,7 @@ pub use plant::{Plant, VARIABLE, is, plant};
 use self::registry::PlantedRegistry;
 use self::store::PlantedStore;
 
-/// The store with the planted bug, if it has one.
+/// Wraps the store with the planted bug, if it concerns the store.
 pub fn store(inner: Arc<dyn Store>) -> Arc<dyn Store> {
     let bugs = [
         Plant::AckBeforeCommit,
@@ -35,7 +35,7 @@ pub fn store(inner: Arc<dyn Store>) -> Arc<dyn Store> {
     }
 }
 
-/// The registry with the planted bug, if it has one.
+/// Wraps the registry with the planted bug, if it concerns the registry.
 pub fn registry(inner: Arc<dyn Registry>) -> Arc<dyn Registry> {
     let bugs = [Plant::DropPublish, Plant::IgnoreLostLease, Plant::AckBeforePublish];
     match bugs.into_iter().find(|bug| is(*bug)) {

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// The variable that names the bug for `parlance-planted`.
+/// The environment variable that names the bug for `parlance-planted`.
 pub const VARIABLE: &str = "PARLANCE_PLANT";
 
 /// A bug.
@@ -9,34 +9,34 @@ pub const VARIABLE: &str = "PARLANCE_PLANT";
 pub enum Plant {
     /// The store answers an append before it writes.
     AckBeforeCommit = 1,
-    /// An append that another node was faster than counts as written.
+    /// An append that lost a race is reported as written.
     SkipFence,
     /// A room catches up to the middle of another node's chunk.
     MiddleOfChunk,
-    /// Now and then a publish is dropped and reported as done.
+    /// Publishes are occasionally dropped and reported as done.
     DropPublish,
-    /// A node that has lost its place in the registry does not register its users again.
+    /// A node that has lost its lease does not register its users again.
     IgnoreLostLease,
-    /// A publish is reported as done before it is.
+    /// A publish is reported as done too early.
     AckBeforePublish,
-    /// Requests that are read from the log are not recognised when they are repeated.
+    /// Requests read from the log are not recognised when repeated.
     ForgetRepeatCheck,
-    /// Former members, and members of before they joined, read everything.
+    /// Former members, and members who joined later, can read everything.
     ReadPastHead,
-    /// Another fleet publishes chunks that seem to continue the log.
+    /// Chunks of another fleet that seem to continue the log are trusted.
     TrustHints,
-    /// A registration that its caller did not wait for is not reported when it lands.
+    /// A late registration, whose caller no longer waits, is not reported.
     LateRegistration,
-    /// Numbers of envelopes that do not arrive are ignored.
+    /// Missing envelope numbers are ignored.
     UncountedLoss,
-    /// What a later version has added to an event is taken for damage, or dropped.
+    /// Additions of a later version to an event are treated as damage, or dropped.
     FromTheFuture,
-    /// The clock of a node is believed, however wrong it is.
+    /// A node's clock is trusted, however wrong it is.
     TrustClock,
 }
 
 impl Plant {
-    /// All that the simulation finds.
+    /// All bugs found by the simulation.
     pub const ALL: [Self; 13] = [
         Self::AckBeforeCommit,
         Self::SkipFence,
@@ -53,7 +53,7 @@ impl Plant {
         Self::TrustClock,
     ];
 
-    /// Those that torture finds too: between a real node and its store or registry.
+    /// Those also found by torture: between a real node and its store or registry.
     pub const REAL: [Self; 8] = [
         Self::AckBeforeCommit,
         Self::SkipFence,
@@ -84,7 +84,7 @@ impl Plant {
         }
     }
 
-    /// The bug of this name.
+    /// The bug with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|plant| plant.name() == name)
     }
@@ -92,7 +92,7 @@ impl Plant {
 
 static PLANTED: AtomicU8 = AtomicU8::new(0);
 
-/// Plants a bug in this process, or takes it out.
+/// Plants a bug in this process, or removes it.
 pub fn plant(plant: Option<Plant>) {
     PLANTED.store(plant.map_or(0, |plant| plant as u8), Ordering::Relaxed);
 }

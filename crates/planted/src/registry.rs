@@ -11,10 +11,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::plant::Plant;
 
-/// How long a publish is put off: the sender was answered, and its node can die meanwhile.
+/// How long a publish is delayed: the sender is answered, and its node can die before.
 const PUT_OFF: Duration = Duration::from_millis(500);
 
-/// Notices that wait to be passed on.
+/// Notices waiting to be forwarded.
 const NOTICES: usize = 1024;
 
 /// A registry with a bug.
@@ -24,15 +24,15 @@ pub(crate) struct PlantedRegistry {
     sessions: Arc<Sessions>,
 }
 
-/// Sessions by user, as far as the bug needs to know them.
+/// Sessions by user, as far as the bug needs them.
 #[derive(Default)]
 struct Sessions(Mutex<Counts>);
 
 #[derive(Default)]
 struct Counts {
-    /// Those that the registry knows.
+    /// Users known to the registry.
     registered: HashMap<UserId, usize>,
-    /// Those that it was made to forget.
+    /// Users it was made to forget.
     forgotten: HashMap<UserId, usize>,
 }
 
@@ -41,7 +41,7 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes all that are registered.
+    /// Removes all registrations.
     fn forget(&self) -> Vec<(UserId, usize)> {
         let mut counts = self.counts();
         let mut registered: Vec<_> = std::mem::take(&mut counts.registered).into_iter().collect();

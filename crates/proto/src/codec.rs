@@ -1,4 +1,4 @@
-//! The codec of the servers.
+//! The servers' codec.
 
 use std::marker::PhantomData;
 
@@ -9,17 +9,16 @@ use tonic::{Code, Status};
 
 use crate::error::Failure;
 
-/// Protobuf with two differences from tonic's own codec: a message that cannot be
-/// decoded is the caller's fault (INVALID_ARGUMENT, not INTERNAL), and the buffers of
-/// an idle stream are small.
+/// Protobuf with two differences from tonic's own codec: an undecodable message is the caller's fault
+/// (INVALID_ARGUMENT, not INTERNAL), and the buffers of an idle stream are small.
 #[derive(Debug, Clone)]
 pub struct ServerCodec<T, U>(PhantomData<(T, U)>);
 
-/// Starting size of a stream's buffers, bytes; they grow with what goes through. A hello
-/// fits; 8 KiB, as is usual, for each of 100,000 idle streams would be 800 MB.
+/// Initial size of a stream's buffers, in bytes; they grow on demand. A hello fits; the usual 8 KiB for each of
+/// 100,000 idle streams would take 800 MB.
 const BUFFER_BYTES: usize = 64;
 
-/// How much is gathered before a stream yields to the socket, bytes: one TLS record.
+/// Bytes gathered before a stream yields to the socket: one TLS record.
 const YIELD_BYTES: usize = 16 * 1024;
 
 impl<T, U> Default for ServerCodec<T, U> {
@@ -84,7 +83,7 @@ impl<U: Message + Default> Decoder for ServerDecoder<U> {
     }
 }
 
-/// Messages that are encoded already, and stay so.
+/// Messages that are already encoded.
 #[derive(Debug, Clone, Copy)]
 pub struct Encoded;
 

@@ -1,4 +1,4 @@
-//! One form of failure for all doors: a gRPC status with details, or [`v1::Error`].
+//! The common form of failures for all transports: a gRPC status with details, or [`v1::Error`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -11,20 +11,20 @@ use crate::{json, v1};
 /// The domain of our reasons in `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "parlance";
 
-/// Why an operation failed, in the terms of the contract.
+/// Why an operation failed, in terms of the contract.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
     /// The gRPC code.
     pub code: Code,
     /// The stable reason.
     pub reason: String,
-    /// For a developer.
+    /// For developers.
     pub message: String,
-    /// Fields at fault: path and description.
+    /// Invalid fields: path and description.
     pub fields: Vec<(String, String)>,
-    /// How long to wait before trying again.
+    /// How long to wait before a retry.
     pub retry_after: Option<Duration>,
-    /// Facts that belong to the reason.
+    /// Metadata of the reason.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -41,7 +41,7 @@ impl Failure {
         }
     }
 
-    /// A field of the request is not as it must be.
+    /// An invalid field of the request.
     pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
         let (field, description) = (field.into(), description.into());
         let mut failure =
@@ -50,21 +50,21 @@ impl Failure {
         failure
     }
 
-    /// With a delay after which to try again.
+    /// Sets a delay for a retry.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self
     }
 
-    /// With a fact.
+    /// Adds metadata.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl ToString) -> Self {
         self.metadata.insert(key.to_owned(), value.to_string());
         self
     }
 
-    /// Reads a status back, ours or another's.
+    /// Converts a status, our own or another server's.
     pub fn from_status(status: &Status) -> Self {
         let details = status.get_error_details();
         let mut failure = Self::new(status.code(), default_reason(status.code()), status.message());
@@ -81,14 +81,14 @@ impl Failure {
     }
 }
 
-/// The status with details: one that the transport made, of a message that is too large for example,
-/// gets a reason like any other.
+/// The status with details: one made by the transport, for example for a message that is too large, gets a reason
+/// like any other.
 pub fn with_details(status: Status) -> Status {
     let is_plain = status.code() != Code::Ok && status.details().is_empty();
     if is_plain { Failure::from_status(&status).into() } else { status }
 }
 
-/// The reason of a status that names none.
+/// The reason for a status without one.
 fn default_reason(code: Code) -> &'static str {
     match code {
         Code::Ok => "ok",

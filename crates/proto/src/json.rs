@@ -1,4 +1,4 @@
-//! Canonical proto3 JSON, by the compiled contract: nothing is defined twice.
+//! Canonical proto3 JSON, from the compiled contract: nothing is defined twice.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -12,19 +12,19 @@ use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAcces
 use crate::events::v1::RoomEvent;
 use crate::{DESCRIPTOR, EVENTS_DESCRIPTOR, known_names, v1};
 
-/// Why a message could not be read, or has no JSON form.
+/// Why a message could not be parsed, or has no JSON form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// The stable reason: `malformed_json`, `unknown_field` or `unknown_operation`; `internal` where it is not for the
-    /// text to blame.
+    /// The stable reason: `malformed_json`, `unknown_field` or `unknown_operation`; `internal` if the text is not at
+    /// fault.
     pub reason: &'static str,
-    /// For a developer.
+    /// For developers.
     pub message: String,
-    /// The field at fault, where there is one: path and description.
+    /// The invalid field, if there is one: path and description.
     pub field: Option<(String, String)>,
 }
 
-/// The reason where the text is not to blame.
+/// The reason if the text is not at fault.
 pub(crate) const INTERNAL: &str = "internal";
 
 impl Error {
@@ -68,13 +68,13 @@ fn descriptor(name: &str) -> MessageDescriptor {
     POOL.get_message_by_name(name).unwrap_or_else(|| unreachable!("{name} is in the contract"))
 }
 
-/// What becomes of fields that the contract does not know.
+/// How to treat unknown fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UnknownFields {
-    /// The message is refused: a field that is dropped in silence hides every mistake.
+    /// Reject the message: silently dropping a field would hide mistakes.
     #[default]
     Refuse,
-    /// They are dropped, for a reader that may be older than the writer.
+    /// Ignore them, for a reader that may be older than the writer.
     Ignore,
 }
 
@@ -95,14 +95,14 @@ pub fn read_client_frame(json: &[u8], unknown: UnknownFields) -> Result<v1::Clie
     message.transcode_to().map_err(|error| Error::internal(error.to_string()))
 }
 
-/// A frame in which the unknown field takes the place of the operation has its own reason.
+/// A frame with an unknown field in place of the operation has its own reason.
 fn name_operation(failure: Error, json: &[u8]) -> Error {
     let is_operation = failure.reason == "unknown_field"
         && client_frame_from_json(json).is_ok_and(|frame| frame.operation.is_none());
     if is_operation { Error { reason: "unknown_operation", ..failure } } else { failure }
 }
 
-/// The `requestId` of a client frame that is otherwise not readable, to answer with.
+/// The `requestId` of an otherwise unreadable client frame, for the answer.
 pub fn request_id_of(json: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Lenient {
@@ -140,9 +140,9 @@ pub fn read(
         .and_then(|message| deserializer.end().map(|()| message));
     result.map_err(|error| {
         let path = track.path().to_string();
-        // Where there is no path to speak of: nothing was entered, or nothing readable.
+        // There is no path: nothing was entered, or nothing readable.
         let field = if path == "." || path == "?" { String::new() } else { path };
-        // What is no JSON at all is not for a field to blame.
+        // No field is at fault if the text is not JSON at all.
         let is_json = || serde_json::from_slice::<IgnoredAny>(json).is_ok();
         if let Some(name) = unknown_name(&error.to_string()).filter(|_| is_json()) {
             let known = known_names::fields(descriptor, &field).map(|names| format!(": {names}"));
@@ -165,18 +165,18 @@ pub fn read(
     })
 }
 
-/// The field that an error of [`DynamicMessage`] calls unknown.
+/// The field that an error of [`DynamicMessage`] reports as unknown.
 fn unknown_name(error: &str) -> Option<String> {
     let name = error.strip_prefix("unrecognized field name '")?;
     let end = name.rfind("' at line ").or_else(|| name.rfind('\''))?;
     Some(name[..end].to_owned())
 }
 
-/// Fewest digits of a number that is read as the largest of 64 bits and is another one: such as
+/// Minimum number of digits of a number that is parsed as the largest 64-bit number although it differs, such as
 /// 1.8446744073709552e19.
 const LONG_DIGITS: usize = 17;
 
-/// Whether a number may be beyond 64 bits. Digits in a string count too, which costs a second look.
+/// Whether a number may exceed 64 bits. Digits in a string count too, which costs a second check.
 fn has_long_number(json: &[u8]) -> bool {
     let mut digits = 0;
     json.iter().any(|byte| {
@@ -189,13 +189,13 @@ fn has_long_number(json: &[u8]) -> bool {
     })
 }
 
-/// Refuses numbers beyond 64 bits, which would be read as the nearest of 64 bits.
+/// Rejects numbers beyond 64 bits, which would be rounded to 64 bits.
 fn check_numbers(json: &[u8]) -> Result<(), Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
     match Numbers::deserialize(tracked) {
-        // Whatever else is wrong is found by the reader of the message.
+        // Other errors are found by the parser of the message.
         Err(error) if error.is_data() => {
             let description = "must be a number of at most 64 bits";
             let field = track.path().to_string();
@@ -257,8 +257,7 @@ impl<'de> Visitor<'de> for Numbers {
     }
 }
 
-/// Writes any message of the contract; fields at their default are written where the
-/// canonical form asks for it, which is nowhere.
+/// Serialises any message of the contract. Fields with default values are omitted, as in the canonical form.
 ///
 /// # Errors
 /// INTERNAL where a value has no JSON form, such as a timestamp out of range.
@@ -269,7 +268,7 @@ pub fn to_json(message: &DynamicMessage) -> Result<Vec<u8>, Error> {
     Ok(json)
 }
 
-/// Writes a typed message of the contract.
+/// Serialises a typed message of the contract.
 ///
 /// # Errors
 /// Those of [`to_json`], and INTERNAL where `name` is not the message's.
@@ -280,7 +279,7 @@ pub fn typed_to_json<M: Message>(name: &str, message: &M) -> Result<Vec<u8>, Err
     to_json(&dynamic)
 }
 
-/// An encoded server frame as JSON.
+/// Converts an encoded server frame to JSON.
 ///
 /// # Errors
 /// Those of [`to_json`], and INTERNAL where `proto` is no server frame.
@@ -288,7 +287,7 @@ pub fn server_frame_to_json(proto: &[u8]) -> Result<Vec<u8>, Error> {
     to_json(&DynamicMessage::decode(SERVER_FRAME.clone(), proto).map_err(no_json)?)
 }
 
-/// An event that leaves to other services, as JSON.
+/// Converts an event for other services to JSON.
 ///
 /// # Errors
 /// Those of [`to_json`].
@@ -298,7 +297,7 @@ pub fn room_event_to_json(event: &RoomEvent) -> Result<Vec<u8>, Error> {
     to_json(&dynamic)
 }
 
-/// A moment as a JSON string.
+/// Converts a moment to a JSON string.
 ///
 /// # Errors
 /// Those of [`to_json`].

@@ -1,10 +1,10 @@
-//! What would have been right where JSON does not fit the contract.
+//! Suggestions for JSON that does not fit the contract.
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
-/// More names than these help nobody.
+/// Longer lists are not helpful.
 const MOST_NAMES: usize = 12;
 
-/// The names of the fields of the message at `path` in one of `message`, if they are few.
+/// The names of the fields of the message at `path` in `message`, if they are few.
 pub(crate) fn fields(message: &MessageDescriptor, path: &str) -> Option<String> {
     let at = match path {
         "" => message.clone(),
@@ -16,7 +16,7 @@ pub(crate) fn fields(message: &MessageDescriptor, path: &str) -> Option<String> 
     joined(at.fields().map(|field| field.json_name().to_owned()))
 }
 
-/// The values of the enum at `path`, but the one for none.
+/// The values of the enum at `path`, without the unspecified one.
 pub(crate) fn values(message: &MessageDescriptor, path: &str) -> Option<String> {
     let Kind::Enum(of) = field(message, path)?.kind() else { return None };
     joined(of.values().filter(|value| value.number() != 0).map(|value| value.name().to_owned()))

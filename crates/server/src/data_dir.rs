@@ -1,5 +1,5 @@
-//! What a data directory holds before a store is opened in it: an empty one may be a misspelt path
-//! or a volume that is not mounted.
+//! Inspects a data directory before a store is opened in it: an empty one may be a misspelt path or an unmounted
+//! volume.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -7,28 +7,28 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-/// Where the store is in the data directory.
+/// Location of the store in the data directory.
 pub(crate) const STORE: &str = "store";
-/// Names of further files that are named in a warning.
+/// Number of other files named in a warning.
 const NAMED: usize = 5;
 
-/// What a data directory holds.
+/// The contents of a data directory.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// A store.
     Store,
-    /// Nothing, or it is not there.
+    /// Nothing, or it does not exist.
     Nothing,
-    /// What a server leaves beside its store, and no store.
+    /// A server's other files, but no store.
     StoreMissing,
-    /// Files that are not a server's, and no store. Some of their names.
+    /// Other files, and no store; some of their names.
     Foreign(Vec<String>),
 }
 
-/// Looks into a data directory.
+/// Inspects a data directory.
 ///
 /// # Errors
-/// If it cannot be read, or cannot be meant.
+/// It is unreadable, or obviously not meant.
 pub(crate) fn inspect(dir: &Path) -> anyhow::Result<Found> {
     let names = match names(dir) {
         Ok(names) => names,
@@ -49,7 +49,7 @@ pub(crate) fn inspect(dir: &Path) -> anyhow::Result<Found> {
     if names.iter().any(is_own) {
         return Ok(Found::StoreMissing);
     }
-    // File systems have the first at their root.
+    // File systems have the first one at their root.
     let foreign = names.into_iter().filter(|name| name != "lost+found" && !name.starts_with('.'));
     let mut foreign: Vec<_> = foreign.collect();
     foreign.sort_unstable();
@@ -57,7 +57,7 @@ pub(crate) fn inspect(dir: &Path) -> anyhow::Result<Found> {
     Ok(if foreign.is_empty() { Found::Nothing } else { Found::Foreign(foreign) })
 }
 
-/// Looks into the data directory of a node that starts, and reports if a new store is created.
+/// Inspects the data directory of a starting node, and reports if a new store is created.
 ///
 /// # Errors
 /// As [`inspect`].

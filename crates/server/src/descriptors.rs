@@ -1,22 +1,22 @@
-//! File descriptors: how many this process may have, and for what.
+//! File descriptors: the limit of this process, and its use.
 
 use std::path::Path;
 
 use crate::limits::{LEAST_DESCRIPTOR_RESERVE, MAX_CONNECTIONS, MOST_DESCRIPTOR_RESERVE};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that this process may have.
+/// The file descriptor limit of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Descriptors {
     limit: usize,
 }
 
 impl Descriptors {
-    /// Raises the limit as far as this process may: a shell's 1,024 is for programs that use `select`.
+    /// Raises the limit as far as allowed: a shell's 1,024 is for programs that use `select`.
     pub(crate) fn raised() -> Self {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         if current < maximum {
-            // Where that fails, the old limit holds.
+            // If this fails, the old limit applies.
             let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
         }
         let limit =
@@ -24,7 +24,7 @@ impl Descriptors {
         Self { limit: limit.unwrap_or(usize::MAX) }
     }
 
-    /// How many are kept from clients.
+    /// The number reserved from clients.
     pub(crate) fn reserve(self) -> usize {
         (self.limit / 4).clamp(LEAST_DESCRIPTOR_RESERVE, MOST_DESCRIPTOR_RESERVE)
     }
@@ -34,12 +34,12 @@ impl Descriptors {
         self.reserve() / 2
     }
 
-    /// Connections of clients for which there are descriptors. An edge has others to its nodes, few.
+    /// Client connections for which there are descriptors. A bridge has few others, to its nodes.
     pub(crate) fn connections(self) -> usize {
         self.limit.saturating_sub(self.reserve()).clamp(1, MAX_CONNECTIONS)
     }
 
-    /// As many connections as are wanted, if there are descriptors for them.
+    /// `wanted` connections, as far as there are descriptors for them.
     pub(crate) fn capped(self, wanted: usize) -> usize {
         let possible = self.limit.saturating_sub(self.reserve()).max(1);
         if wanted > possible {
@@ -54,7 +54,7 @@ impl Descriptors {
         wanted.min(possible)
     }
 
-    /// How many are in use. `None` where the system does not say.
+    /// The number in use. `None` if the system does not report it.
     pub(crate) fn used() -> Option<usize> {
         Some(Path::new("/proc/self/fd").read_dir().ok()?.count())
     }

@@ -1,20 +1,19 @@
-//! What is built in: everything, or no more than a node that is alone needs.
+//! Built-in features: everything, or only what a single node needs.
 
 /// Whether DynamoDB and Redis are built in (the Cargo feature `cluster`).
 pub const CLUSTER: bool = cfg!(feature = "cluster");
 
-/// The version, and what is built in.
+/// The version, and the built-in features.
 pub const VERSION: &str = if CLUSTER {
     concat!(env!("CARGO_PKG_VERSION"), " (stores: embedded, dynamodb; registries: local, redis)")
 } else {
     concat!(env!("CARGO_PKG_VERSION"), " (stores: embedded; registries: local)")
 };
 
-/// Refuses what needs DynamoDB or Redis where those are not built in. `asked` names the option or
-/// command.
+/// Fails for features that need DynamoDB or Redis in builds without them. `asked` names the option or command.
 ///
 /// # Errors
-/// What to build instead.
+/// Names the build to use instead.
 pub fn require_cluster(asked: &str) -> anyhow::Result<()> {
     require(CLUSTER, asked)
 }
@@ -23,7 +22,7 @@ fn require(built_in: bool, asked: &str) -> anyhow::Result<()> {
     if built_in { Ok(()) } else { Err(not_built_in(asked)) }
 }
 
-/// Why `asked` is refused, and what to build instead.
+/// The error for `asked`, with the build to use instead.
 pub(crate) fn not_built_in(asked: &str) -> anyhow::Error {
     anyhow::anyhow!(
         "{asked} needs a server built with DynamoDB and Redis, which `make run` leaves out: \

@@ -1,8 +1,7 @@
-//! Which web pages may talk to this server.
+//! Which web pages may use this server.
 //!
-//! In local mode anyone who reaches the port may have a token, so any page in a
-//! browser on this machine could get one: by a request to 127.0.0.1, or by a name of
-//! its own that it lets point there. Hence both `Origin` and `Host` are looked at.
+//! In local mode anyone who reaches the port can get a token, so any page in a browser on this machine could: by a
+//! request to 127.0.0.1, or to a name of its own that resolves there. Therefore both `Origin` and `Host` are checked.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,22 +13,22 @@ use axum::response::{IntoResponse, Response};
 
 use crate::origin::{Origin, host_and_port};
 
-/// What is allowed.
+/// The allowed origins.
 #[derive(Debug, Clone)]
 pub(crate) enum Guard {
-    /// Names and pages of this machine only.
+    /// Only names and pages of this machine.
     Local,
     /// The server's own pages, and those of other origins.
     Origins {
         /// The other origins.
         allowed: Arc<[Origin]>,
-        /// The server ends TLS itself: its own pages are `https`. Otherwise a load balancer may.
+        /// Whether the server terminates TLS: its own pages are then `https`. Otherwise a load balancer may.
         is_tls: bool,
     },
 }
 
 impl Guard {
-    /// Whether a page of `origin` may use the server that was addressed as `host`.
+    /// Whether a page of `origin` may use the server addressed as `host`.
     pub(crate) fn allows_origin(&self, origin: &str, host: Option<&str>) -> bool {
         let Ok(origin) = origin.parse::<Origin>() else { return false };
         match self {
@@ -54,7 +53,7 @@ fn is_this_machine(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Refuses requests that [`Guard`] does not allow.
+/// Rejects requests that [`Guard`] does not allow.
 pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     match refusal(&guard, &request) {
         Some(refusal) => refusal,

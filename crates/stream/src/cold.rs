@@ -1,4 +1,4 @@
-//! Where to start in a room of which nothing is kept.
+//! Where to start in a room without a stored position.
 
 use std::time::Duration;
 
@@ -9,15 +9,14 @@ use parlance_store::feed::ChangeFeed;
 use crate::log::Log;
 use crate::plant::{self, Plant};
 
-/// Events that are read at once to find a moment in the past.
+/// Events read at once to find a moment in the past.
 const PAGE: usize = 256;
 
-/// By how much the clocks of nodes and of a consumer may differ where a moment is all there is.
+/// Tolerated clock difference between nodes and a consumer when only a time is known.
 const CLOCK_MARGIN: Duration = Duration::from_secs(600);
 
-/// The event before the first one to hand on, in a room of which the feed named the events from `first` on
-/// in a record of the time `at`. Where the feed is in order nothing that was committed before is still to
-/// come; elsewhere it may.
+/// The event before the first one to deliver, in a room for which the feed has named the events from `first` on in a
+/// record with the time `at`. If the feed is ordered, no earlier commit can follow; otherwise it may.
 pub(crate) async fn start_of(
     log: &dyn Log,
     feed: &dyn ChangeFeed,
@@ -33,7 +32,7 @@ pub(crate) async fn start_of(
     last_before(log, room, named, since).await
 }
 
-/// The last event of a room before a consumer was there, for one that meets the room in a walk.
+/// The last event of a room from before the consumer existed, for a consumer that meets the room in a walk.
 pub(crate) async fn start_of_walked(
     log: &dyn Log,
     room: &RoomId,

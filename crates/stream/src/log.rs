@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use parlance_core::{Entry, Event, RoomId, RoomKind, SeqRange, Title};
 use parlance_store::{Store, StoreError};
 
-/// A room as it is now.
+/// The current state of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomHead {
     /// Changes on a restore.
@@ -21,16 +21,16 @@ pub struct RoomHead {
     pub title: Title,
 }
 
-/// What a consumer reads of rooms.
+/// Access of consumers to rooms.
 #[async_trait]
 pub trait Log: Send + Sync + 'static {
     /// A room.
     async fn room(&self, room: &RoomId) -> Result<Option<RoomHead>, StoreError>;
 
-    /// Up to `limit` events of `range` in their present form, by rising seq.
+    /// Up to `limit` events of `range` in their present form, by ascending seq.
     async fn read(&self, room: &RoomId, range: SeqRange, limit: usize) -> Result<Vec<Entry>, StoreError>;
 
-    /// About `limit` events that end right before `seq`, by rising seq.
+    /// About `limit` events that end right before `seq`, by ascending seq.
     async fn before(&self, room: &RoomId, seq: u64, limit: usize) -> Result<Vec<Event>, StoreError>;
 }
 

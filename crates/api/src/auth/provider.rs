@@ -1,5 +1,5 @@
-//! The cryptography behind `jsonwebtoken`, on ring: the crate's own choices bring a
-//! second TLS-grade library or an RSA implementation with a known timing leak.
+//! The cryptography behind `jsonwebtoken`, on ring: the crate's own options add a second crypto library or an RSA
+//! implementation with a known timing leak.
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
@@ -12,9 +12,9 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes ring the provider of this process. Safe to repeat.
+/// Installs ring as the provider of this process. Safe to repeat.
 pub(super) fn install() {
-    // An error means that it is installed already.
+    // An error means that it is already installed.
     let _ = PROVIDER.install_default();
 }
 
@@ -81,7 +81,7 @@ impl JwtVerifier for PublicKey {
     }
 }
 
-/// Only the self-made key of local mode signs.
+/// Only the generated key of local mode signs.
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     match hmac_algorithm(*algorithm) {
         Some(hash) if key.family() == AlgorithmFamily::Hmac => {

@@ -5,7 +5,7 @@ use parlance_sessions::contract_limits;
 use crate::Api;
 
 impl Api {
-    /// What anyone may know, signed in or not.
+    /// Public information about the server.
     pub(crate) fn get_server(&self) -> v1::GetServerResponse {
         let sign_in = if self.auth().is_local() { v1::SignIn::Name } else { v1::SignIn::Token };
         v1::GetServerResponse {

@@ -1,4 +1,4 @@
-//! What each operation asks of DynamoDB, exactly. The table in `docs/performance.md` says the same.
+//! The exact DynamoDB requests of each operation. The table in `docs/performance.md` has the same numbers.
 use std::sync::Arc;
 
 use parlance_faults::dynamodb::{Dynamodb, Tally};
@@ -14,7 +14,7 @@ struct Node {
     dynamodb: Dynamodb,
 }
 
-/// What an operation may ask for.
+/// The expected requests of an operation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Cost {
     reads: u64,
@@ -59,7 +59,7 @@ impl Node {
         node
     }
 
-    /// Runs `work`, and holds what it asked of the store against `expected`.
+    /// Runs `work`, and compares its requests with `expected`.
     async fn check<T>(&self, what: &str, expected: Cost, work: impl Future<Output = T>) -> T {
         let before = self.dynamodb.tally();
         let result = soon(work).await;
@@ -117,7 +117,7 @@ async fn what_members_with_a_session_do_reads_nothing() {
     node.say("alice", &room, "3").await;
     let seq = node.check("a message", cost(0, 0.0, 1, 1.0), node.say("alice", &room, "2")).await;
     node.check("typing", cost(0, 0.0, 0, 0.0), node.type_in(&room)).await;
-    // What is counted there, and what was sent behind it.
+    // The messages up to it, and those sent after it.
     node.check("a mark far behind", cost(5, 6.0, 1, 1.0), node.mark(&room, 2)).await;
     node.check("a mark before the head", cost(0, 0.0, 1, 1.0), node.mark(&room, seq - 1)).await;
     node.check("a mark at the head", cost(0, 0.0, 1, 1.0), node.mark(&room, seq)).await;
@@ -198,17 +198,16 @@ async fn hello_and_lists_cost_so_much_for_each_room() {
         }
         let n = rooms as u64;
         let units = |pages: f64, each: f64| pages + each * rooms as f64;
-        // The list twice, and of each room its tail and what stands beside the log.
+        // The list twice, and for each room its tail and the data next to the log.
         let hello = cost(2 + 2 * n, units(2.0, 2.0), 0, 0.0);
         let _bob = node.check(&format!("hello with {rooms} rooms"), hello, node.connect("bob")).await;
         let list = v1::ListRoomsRequest::default();
         let listed = async { node.api.list_rooms(&caller("bob"), list).await.unwrap() };
-        // What stands beside the log, the tail, and where something is unread one's own row.
+        // The data next to the log, the tail, and if there are unread messages the user's own row.
         let expected = cost(1 + 3 * n, units(1.0, 4.0), 0, 0.0);
         assert_eq!(node.check("a page of rooms", expected, listed).await.rooms.len(), rooms);
         let inbox = async { node.api.list_inbox(&caller("bob"), v1::ListInboxRequest::default()).await };
-        // The room, one's own row and what was sent behind its mark, the last message and its
-        // present form.
+        // The room, the user's own row and messages sent after its mark, the last message and its present form.
         let expected = cost(1 + 7 * n, units(1.0, 8.0), 0, 0.0);
         assert_eq!(node.check("the inbox", expected, inbox).await.unwrap().entries.len(), rooms);
     }
@@ -223,7 +222,7 @@ async fn pages_cost_the_same_however_long_the_room_is() {
     }
     let request = v1::ListEventsRequest { room_id: room.clone(), page_size: 50, ..Default::default() };
     let page = async { node.api.list_events(&caller("bob"), request).await.unwrap() };
-    // Who may read, the log and what was changed in it.
+    // The reader's permission, the log and changes in it.
     assert_eq!(node.check("a page of events", cost(6, 8.0, 0, 0.0), page).await.events.len(), 23);
     let request = v1::ListMembersRequest { room_id: room.clone(), ..Default::default() };
     let page = async { node.api.list_members(&caller("bob"), request).await.unwrap() };

@@ -1,8 +1,7 @@
 use super::requests::Requests;
 use crate::UserId;
 
-/// What one former member asked up to the end of their membership, where the room itself no longer
-/// remembers it.
+/// A former member's requests up to the end of their membership, which the room itself no longer remembers.
 #[derive(Debug, Clone)]
 pub(super) struct Former {
     user: UserId,

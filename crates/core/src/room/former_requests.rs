@@ -6,14 +6,14 @@ use super::state::Room;
 use crate::{Event, UserId};
 
 impl Room {
-    /// Whether the actor of `command`, whose membership ended at `left`, has asked this before.
+    /// Whether the actor of `command`, whose membership ended at `left`, has made this request before.
     pub(super) fn check_former(&self, command: &Command, left: u64) -> Result<Seen, Stop> {
         let nothing = Requests::starting_at(left);
         let is_remembered = self.requests.after() <= left;
         let requests = if is_remembered {
             &self.requests
         } else {
-            // What lies between their end and what the room remembers need not be read.
+            // Events between the end of the membership and what the room remembers need not be read.
             let loaded = self.former.as_ref().filter(|former| former.is_of(&command.actor, left));
             loaded.map_or(&nothing, |former| &former.requests)
         };
@@ -30,8 +30,8 @@ impl Room {
         .into())
     }
 
-    /// Gives the room events right before `before`, by rising seq, for [`Need::Past`]. One former member's
-    /// are kept at a time.
+    /// Loads events right before `before`, by ascending seq, for [`Need::Past`]. Keeps those of one former member at
+    /// a time.
     pub fn load_past(&mut self, user: &UserId, left: u64, before: u64, events: &[Event]) {
         let end = events.partition_point(|event| event.seq < before);
         let former = match &mut self.former {

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A map that is copied for every append and changed little by it: copies share what is
-/// settled, and what has changed since is each one's own.
+/// A map that is copied for every append and changes little: copies share settled entries, and each has its own
+/// recent changes.
 #[derive(Debug, Clone)]
 pub(super) struct Layered<K, V> {
     settled: Arc<BTreeMap<K, V>>,
@@ -29,20 +29,19 @@ impl<K: Ord + Clone, V: Clone> Layered<K, V> {
         self.recent.insert(key, value);
     }
 
-    /// All values, in no order.
+    /// All values, in any order.
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
         let settled = self.settled.iter().filter(|(key, _)| !self.recent.contains_key(key));
         self.recent.values().chain(settled.map(|(_, value)| value))
     }
 
-    /// Settles what has changed, and has `trim` bring all of it within bounds. Copies
-    /// everything where another copy is left.
+    /// Settles recent changes, and lets `trim` enforce limits. Copies everything if another copy exists.
     pub(super) fn settle(&mut self, trim: impl FnOnce(&mut BTreeMap<K, V>)) {
         if self.recent.is_empty() {
             return;
         }
         let settled = Arc::make_mut(&mut self.settled);
-        // One by one: appending would build the whole map anew.
+        // One by one: appending would rebuild the whole map.
         while let Some((key, value)) = self.recent.pop_first() {
             settled.insert(key, value);
         }

@@ -4,34 +4,34 @@ use std::sync::Arc;
 use super::rules::{TextError, bounded, no_controls, no_directions, not_blank, visible};
 use crate::limits::MAX_EMOJI_BYTES;
 
-/// A reaction: 1 to [`MAX_EMOJI_BYTES`] bytes without white space. Compared without variation
-/// selectors: keyboards differ in whether they add one, and people see the same emoji.
+/// A reaction: 1 to [`MAX_EMOJI_BYTES`] bytes without white space. Compared without variation selectors: keyboards
+/// differ in adding them, and users see the same emoji.
 #[derive(Debug, Clone)]
 pub struct Emoji(Arc<str>);
 
 impl Emoji {
-    /// The emoji as it was written.
+    /// The emoji as written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// A reaction as it is stored beside the log, maybe by a version with other rules.
+    /// A reaction stored next to the log, perhaps by a version with other rules.
     pub fn stored(emoji: &str) -> Self {
         Self(emoji.into())
     }
 
-    /// The characters that count when emoji are compared: without the selectors of the text form
-    /// (U+FE0E) and the emoji form (U+FE0F).
+    /// The characters relevant for comparison: without the selectors of the text form (U+FE0E) and the emoji form
+    /// (U+FE0F).
     fn compared(&self) -> impl Iterator<Item = char> {
         self.0.chars().filter(|c| !matches!(c, '\u{fe0e}' | '\u{fe0f}'))
     }
 
-    /// What is left of a reaction to a message that the reader may not see.
+    /// Placeholder for a reaction to a message that the reader may not see.
     pub fn hidden() -> Self {
         Self("".into())
     }
 
-    /// Checks a new reaction: visible, and something that can be part of a path.
+    /// Validates a new reaction: visible, and usable as a path segment.
     pub fn parse_new(emoji: &str) -> Result<Self, TextError> {
         let parsed = Self::parse(emoji)?;
         no_controls(emoji, &[])?;
@@ -43,7 +43,7 @@ impl Emoji {
         }
     }
 
-    /// Checks a reaction that was accepted before.
+    /// Validates a reaction that was accepted before.
     pub fn parse(emoji: &str) -> Result<Self, TextError> {
         bounded(emoji, MAX_EMOJI_BYTES)?;
         not_blank(emoji)?;

@@ -10,8 +10,8 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check options, environment and configuration file as `serve` would, and print the values
-    /// that hold, without secrets. Opens no store and connects to nothing
+    /// Check options, environment and configuration file as `serve` would, and print the effective values without
+    /// secrets. Opens no store and connects to nothing
     Check(Box<serve::Arguments>),
 }
 

@@ -1,11 +1,11 @@
-//! In place of `tables` where DynamoDB is not built in.
+//! Replaces `tables` in builds without DynamoDB.
 
 use crate::features::require_cluster;
 use clap::Args;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Whatever it would be.
+    /// Any arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     _any: Vec<String>,
 }

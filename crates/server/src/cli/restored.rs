@@ -6,11 +6,11 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use parlance_store::{Embedded, Options};
 
-/// A copied data directory, and copied tables, are noticed without this. A restored volume or
-/// items that were put back into the same tables are not. Stop all nodes first.
+/// Copied data directories and copied tables are detected without this. A restored volume, or items restored into the
+/// same tables, are not. Stop all nodes first.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Where rooms and messages are kept
+    /// Storage of rooms and messages
     #[arg(long, env = "PARLANCE_STORE", value_enum, default_value_t = Engine::Embedded)]
     store: Engine,
 
@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     )]
     data_dir: PathBuf,
 
-    /// What the names of the tables begin with
+    /// Prefix of the table names
     #[arg(long, env = "PARLANCE_TABLE_PREFIX", value_name = "PREFIX", default_value = TABLE_PREFIX)]
     table_prefix: String,
 }

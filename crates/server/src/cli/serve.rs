@@ -16,8 +16,8 @@ use super::watchdog;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// TOML file with options under the names of these flags, such as
-    /// listen = "127.0.0.1:8080". Flags win over environment, environment over the file
+    /// TOML file with options named like these flags, such as listen = "127.0.0.1:8080". Flags override the
+    /// environment, which overrides the file
     #[arg(long, env = "PARLANCE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -26,16 +26,16 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// The options as they hold.
+    /// The effective options.
     pub(super) fn into_config(self) -> anyhow::Result<Config> {
         self.options.into_config(self.config.as_deref())
     }
 }
 
-/// What is logged.
+/// The log filter.
 pub(super) fn log_filter(config: &Config) -> anyhow::Result<EnvFilter> {
     let filter = EnvFilter::try_new(&config.log).with_context(|| format!("log filter {:?}", config.log))?;
-    // It logs what is in frames, which is nobody's business.
+    // It would log the contents of frames, which are private.
     Ok(filter.add_directive("tungstenite=info".parse()?))
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: Arguments, seams: Seams) -> anyhow::Result<()> {
     served
 }
 
-/// Seconds by which durations are counted: from a read of memory to the longest that a call may take.
+/// Histogram buckets in seconds: from a read of memory to the longest call.
 const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 20.0];
 
 fn recorder() -> anyhow::Result<PrometheusHandle> {
@@ -68,7 +68,7 @@ fn recorder() -> anyhow::Result<PrometheusHandle> {
     builder.install_recorder().context("cannot set up metrics")
 }
 
-/// Counts durations that were recorded: until then each takes 8 bytes.
+/// Processes recorded durations: until then each takes 8 bytes.
 async fn keep_up(metrics: PrometheusHandle) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
@@ -80,7 +80,7 @@ async fn keep_up(metrics: PrometheusHandle) {
 async fn serve(config: &Config, seams: Seams) -> anyhow::Result<()> {
     let metrics = recorder()?;
     tokio::spawn(keep_up(metrics.clone()));
-    // Before anything is served: a signal in between would otherwise end the process.
+    // Before anything is served: an earlier signal would end the process.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = Box::pin(Server::start(config, Some(metrics), seams)).await?;

@@ -4,13 +4,13 @@ use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use parlance_store::{Dynamo, DynamoOptions, TableOptions};
 
-/// Region, credentials and endpoint come from the usual settings of AWS.
+/// Region, credentials and endpoint come from the standard AWS settings.
 #[derive(Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
 
-    /// What the names of the tables begin with
+    /// Prefix of the table names
     #[arg(long, env = "PARLANCE_TABLE_PREFIX", value_name = "PREFIX", default_value = TABLE_PREFIX, global = true)]
     table_prefix: String,
 }
@@ -19,11 +19,11 @@ pub(crate) struct Arguments {
 enum Command {
     /// Create the missing tables, with backups and on-demand billing
     Create {
-        /// Have AWS refuse to delete them until that is switched off
+        /// Protect them from deletion until this is switched off
         #[arg(long)]
         deletion_protection: bool,
 
-        /// Tag them, for bills and access rules; may be repeated
+        /// Tag them, for billing and access rules; may be repeated
         #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = tag)]
         tags: Vec<(String, String)>,
     },
@@ -52,7 +52,7 @@ async fn ask(arguments: &Arguments) -> anyhow::Result<()> {
         let report = store.create_tables(&options).await.context("cannot create the tables")?;
         report.notes.iter().for_each(|note| println!("{note}"));
     }
-    // Also after creating: those that were there may not be as they must be.
+    // Also after creating: existing tables may have other settings.
     let report = store.check_tables().await.context("cannot look at the tables")?;
     if matches!(arguments.command, Command::Check) {
         report.notes.iter().for_each(|note| println!("{note}"));

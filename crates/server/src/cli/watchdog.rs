@@ -1,5 +1,4 @@
-//! Ends the process when its runtime stands still, so that it is started again and its
-//! clients reconnect elsewhere.
+//! Aborts the process when its runtime is stuck, so that it is restarted and its clients reconnect elsewhere.
 
 use std::num::NonZeroU32;
 use std::process::abort;
@@ -10,7 +9,7 @@ use crate::limits::WATCHDOG_TICK;
 use tokio::runtime::Handle;
 use tokio::time::interval;
 
-/// Watches until it is dropped.
+/// Watches until dropped.
 pub(crate) struct Watchdog(Arc<AtomicBool>);
 
 impl Drop for Watchdog {
@@ -19,8 +18,7 @@ impl Drop for Watchdog {
     }
 }
 
-/// Counts the ticks without a pulse. The ticks are the thread's own: while the whole
-/// process is stopped, none pass.
+/// Counts ticks without a pulse. The ticks are the thread's own: none pass while the whole process is stopped.
 #[derive(Debug, Default)]
 struct Stillness {
     pulse: u64,
@@ -39,7 +37,7 @@ impl Stillness {
 /// Starts a thread that aborts the process once `runtime` has run nothing for `seconds`.
 ///
 /// # Errors
-/// There is no thread to be had.
+/// The thread could not be started.
 pub(crate) fn start(runtime: &Handle, seconds: NonZeroU32) -> std::io::Result<Watchdog> {
     let (pulse, end) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let beating = pulse.clone();

@@ -1,5 +1,4 @@
-//! The claim of a fleet to its tables: nodes under another prefix in Redis would not learn what
-//! these nodes write.
+//! A fleet's claim to its tables: nodes under another prefix in Redis would not learn of these nodes' writes.
 
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use crate::readiness::{Need, Readiness};
 /// What a node needs to claim its tables.
 pub(crate) struct TablesClaim {
     pub(crate) store: Dynamo,
-    /// What the fleet's keys in Redis begin with.
+    /// Prefix of the fleet's keys in Redis.
     pub(crate) prefix: String,
     pub(crate) clock: Arc<dyn Clock>,
 }

@@ -1,11 +1,11 @@
-//! Where to listen, as people write it.
+//! Parsing of listening addresses.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use serde::{Deserialize, Deserializer, de};
 
-/// Reads `ADDRESS:PORT` or `NAME:PORT`. Of a name with several addresses, the first of IPv4: that is
-/// what examples and most clients use.
+/// Parses `ADDRESS:PORT` or `NAME:PORT`. For a name with several addresses, uses the first IPv4 one, like examples
+/// and most clients.
 pub(super) fn parse(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);

@@ -3,8 +3,8 @@ use std::path::PathBuf;
 /// A certificate and its key, each in PEM.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
-    /// Of this server, and those that vouch for it.
+    /// The server's certificate chain.
     pub certificate: PathBuf,
-    /// Of the certificate.
+    /// The certificate's private key.
     pub key: PathBuf,
 }

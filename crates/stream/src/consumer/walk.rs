@@ -1,5 +1,5 @@
-//! A walk over all rooms: for a consumer that begins with the first event, or that the feed no longer
-//! reaches back to. Every room that has something for it becomes pending.
+//! A walk over all rooms: for a consumer that starts with the first event, or whose position is no longer in the
+//! feed. Every room with undelivered events becomes pending.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use parlance_store::consumers::{ConsumerState, ConsumerWrite, EventKey, RoomProg
 use super::Shared;
 use crate::cold::start_of_walked;
 
-/// Rooms of one step, which is one write.
+/// Rooms per step, which is one write.
 const PAGE: usize = 500;
 
 impl Shared {
-    /// Goes on with a walk until it is done. What was walked stays walked.
+    /// Continues a walk until it is done. Completed steps are kept.
     pub(crate) async fn walk(&self, state: &mut ConsumerState) -> Result<(), StoreError> {
         while let Some(walk) = state.walk.clone() {
             let rooms = self.parts.feed.walk_rooms(walk.after.as_ref(), PAGE).await?;
@@ -36,7 +36,7 @@ impl Shared {
         Ok(())
     }
 
-    /// The row of a room that was walked, where it is to change.
+    /// The new row of a walked room, if it changes.
     async fn walked(
         &self,
         room: &RoomId,
@@ -46,7 +46,7 @@ impl Shared {
         let head = match self.parts.log.room(room).await {
             Ok(Some(head)) => head,
             Ok(None) => return Ok(None),
-            // The work on it parks it.
+            // Processing it parks the room.
             Err(StoreError::Damaged(_)) => {
                 return Ok(Some(RoomProgress { pending: true, ..row.unwrap_or_default() }));
             }

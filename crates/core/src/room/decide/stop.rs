@@ -1,9 +1,9 @@
 use crate::room::command::{Need, Refusal};
 
-/// Why a command is not decided, for now or at all.
+/// Why a command cannot be decided, for now or at all.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// Something must be loaded first.
+    /// Data must be loaded first.
     Need(Need),
     Refused(Refusal),
 }
