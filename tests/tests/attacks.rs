@@ -131,7 +131,7 @@ async fn frames_that_achieve_nothing_end_the_connection() {
 }
 
 #[tokio::test]
-async fn who_is_nobody_is_refused_before_a_body_is_read() {
+async fn unauthenticated_call_is_refused_before_body_is_read() {
     let server = Server::start().await;
     let pair = Pair::of(&server).await;
     for (kind, path, expected) in [
@@ -156,7 +156,7 @@ async fn who_is_nobody_is_refused_before_a_body_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_do_nothing_leave_room_for_others() {
+async fn idle_connections_leave_capacity_for_others() {
     let server = Server::start_with(&["--user-rate", "0", "--max-connections", "80"]).await;
     let pair = Pair::of(&server).await;
     let mut idle = Vec::new();

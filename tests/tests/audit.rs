@@ -83,14 +83,14 @@ async fn clients_are_named_by_trusted_proxies_at_every_door() {
 }
 
 #[tokio::test]
-async fn nobody_else_is_believed() {
+async fn other_sources_are_not_trusted() {
     let server = Server::start().await;
     let (alice, room) = room_of(&server).await;
     assert_eq!(rename(&server, &server, &alice, &room).await, ["127.0.0.1"; 3]);
 }
 
 #[tokio::test]
-async fn edges_tell_their_nodes_where_clients_are() {
+async fn bridges_forward_client_addresses() {
     let node = Server::start_with(&["--role", "api", "--edge-listen", "127.0.0.1:0"]).await;
     let edge = Server::start_edge_with(&[&node.edges()], &["--trusted-proxies", "127.0.0.1"]).await;
     let (alice, room) = room_of(&node).await;

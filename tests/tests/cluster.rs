@@ -13,7 +13,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 #[tokio::test]
-async fn nodes_hear_of_each_other() {
+async fn nodes_discover_each_other() {
     let cluster = Cluster::start(3).await;
     let (alice, bob) = (cluster.person(0, "alice"), cluster.person(1, "bob"));
     // A user exists with the first call in their name.
@@ -203,7 +203,7 @@ async fn readiness_says_when_the_store_does_not_answer() {
 }
 
 #[tokio::test]
-async fn who_comes_with_many_others_waits_in_line_and_not_at_the_store() {
+async fn simultaneous_sessions_queue_before_the_store() {
     use parlance_faults::dynamodb::{ANY, Fault};
     let cluster = Cluster::start(1).await;
     cluster.dynamodb.plan().often(ANY, 1.0, Fault::Delay(Duration::from_millis(100)));

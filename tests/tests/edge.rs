@@ -34,7 +34,7 @@ async fn metric(server: &Server, name: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn a_conversation_through_an_edge() {
+async fn conversation_through_a_bridge() {
     let node = node().await;
     let edge = edge_of(&node).await;
     let (alice, bob) = (node.person("alice").await, node.person("bob").await);
@@ -63,7 +63,7 @@ async fn a_conversation_through_an_edge() {
 }
 
 #[tokio::test]
-async fn a_node_behind_edges_has_no_doors_for_browsers() {
+async fn node_behind_bridges_has_no_browser_transports() {
     let node = node().await;
     for path in ["/", "/v1/users/me", "/ws"] {
         assert_eq!(node.http().get(path).answer().await.status, 404, "{path}");
@@ -72,7 +72,7 @@ async fn a_node_behind_edges_has_no_doors_for_browsers() {
 }
 
 #[tokio::test]
-async fn an_edge_lets_the_node_decide_who_calls() {
+async fn bridge_leaves_authentication_to_the_node() {
     let node = node().await;
     let edge = edge_of(&node).await;
     let alice = node.person("alice").await;
@@ -104,7 +104,7 @@ async fn an_edge_lets_the_node_decide_who_calls() {
 }
 
 #[tokio::test]
-async fn grpc_at_an_edge_is_told_where_to_go() {
+async fn grpc_at_a_bridge_gets_a_helpful_error() {
     let node = node().await;
     let edge = edge_of(&node).await;
     let alice = node.person("alice").await;
@@ -115,7 +115,7 @@ async fn grpc_at_an_edge_is_told_where_to_go() {
 }
 
 #[tokio::test]
-async fn a_message_becomes_json_once_for_all_sockets() {
+async fn message_is_encoded_as_json_once_for_all_sockets() {
     const SOCKETS: usize = 50;
     const MESSAGES: usize = 20;
     let node = node().await;
@@ -148,7 +148,7 @@ async fn a_message_becomes_json_once_for_all_sockets() {
 }
 
 #[tokio::test]
-async fn a_socket_that_is_not_read_stops_no_other() {
+async fn unread_socket_blocks_no_other() {
     let node = node().await;
     let edge = edge_of(&node).await;
     let (alice, bob) = (node.person("alice").await, node.person("bob").await);
@@ -169,7 +169,7 @@ async fn a_socket_that_is_not_read_stops_no_other() {
 }
 
 #[tokio::test]
-async fn a_node_that_drains_moves_its_clients_and_the_edge_stays() {
+async fn draining_node_moves_its_clients_and_bridge_stays() {
     let mut node = node().await;
     let edge = edge_of(&node).await;
     let alice = node.person("alice").await;
@@ -197,7 +197,7 @@ async fn a_node_that_drains_moves_its_clients_and_the_edge_stays() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_killed_closes_its_sockets_with_an_invitation() {
+async fn killed_node_closes_sockets_with_1001() {
     let mut node = node().await;
     let edge = edge_of(&node).await;
     let alice = node.person("alice").await;
@@ -301,7 +301,7 @@ async fn node_that_is_not_ready_gets_no_new_sessions() {
 }
 
 #[tokio::test]
-async fn an_edge_that_drains_says_so_and_answers_what_is_under_way() {
+async fn draining_bridge_announces_it_and_answers_operations_in_flight() {
     let node = node().await;
     let mut edge = edge_of(&node).await;
     let (alice, bob) = (node.person("alice").await, node.person("bob").await);
@@ -332,7 +332,7 @@ async fn an_edge_that_drains_says_so_and_answers_what_is_under_way() {
 }
 
 #[tokio::test]
-async fn an_application_goes_on_through_the_other_edge_and_the_other_start_of_a_node() {
+async fn application_continues_through_other_bridge_and_restarted_node() {
     let mut node = node().await;
     let (mut first, second) = (edge_of(&node).await, edge_of(&node).await);
     let (alice, bob) = (node.person("alice").await, node.person("bob").await);
@@ -360,7 +360,7 @@ async fn an_application_goes_on_through_the_other_edge_and_the_other_start_of_a_
 }
 
 #[tokio::test]
-async fn a_peer_that_takes_nothing_does_not_keep_an_edge_from_ending() {
+async fn stalled_peer_does_not_delay_bridge_shutdown() {
     let node = node().await;
     let mut edge = edge_of(&node).await;
     let alice = node.person("alice").await;

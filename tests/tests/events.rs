@@ -126,7 +126,7 @@ async fn a_killed_server_loses_nothing_of_a_stream() {
 }
 
 #[tokio::test]
-async fn what_was_deleted_does_not_leave() {
+async fn deleted_text_is_not_sent() {
     let server = Server::start_with(&["--user-rate", "0"]).await;
     let alice = server.person(&fresh("alice")).await;
     let room = alice.group(&[]).await;
@@ -155,7 +155,7 @@ async fn what_was_deleted_does_not_leave() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_leads_nowhere_is_refused_or_begins_anew() {
+async fn unusable_cursor_is_refused_or_restarts() {
     let server = Server::start_with(&["--user-rate", "0"]).await;
     let alice = server.person(&fresh("alice")).await;
     let room = alice.group(&[]).await;
@@ -184,7 +184,7 @@ async fn a_cursor_that_leads_nowhere_is_refused_or_begins_anew() {
 }
 
 #[tokio::test]
-async fn a_stream_takes_the_service_scope() {
+async fn stream_requires_service_scope() {
     let dir = TempDir::new().unwrap();
     let key = dir.path().join("key");
     std::fs::write(&key, SECRET).unwrap();
@@ -209,7 +209,7 @@ async fn a_stream_takes_the_service_scope() {
 }
 
 #[tokio::test]
-async fn a_server_that_ends_sends_its_streams_away() {
+async fn stopping_server_moves_its_streams() {
     let mut server = Server::start_with(&["--user-rate", "0"]).await;
     let alice = server.person(&fresh("alice")).await;
     let mut stream = open(&server.address(), &alice.token, from_cursor("")).await.unwrap();

@@ -38,7 +38,7 @@ pub(super) fn is_message(event: &Event) -> bool {
 }
 
 #[tokio::test]
-async fn whoever_is_added_on_one_node_hears_of_it_on_another() {
+async fn member_added_on_one_node_is_notified_on_another() {
     let cluster = Cluster::start(2).await;
     let (alice, bob) = (person(&cluster, 0, "alice").await, person(&cluster, 1, "bob").await);
     let room = alice.channel().await;
@@ -60,7 +60,7 @@ async fn whoever_is_added_on_one_node_hears_of_it_on_another() {
 }
 
 #[tokio::test]
-async fn a_client_of_a_killed_node_goes_on_where_it_was() {
+async fn client_of_killed_node_resumes() {
     let mut cluster = Cluster::start(2).await;
     let (alice, bob) = (person(&cluster, 0, "alice").await, person(&cluster, 1, "bob").await);
     let room = alice.group(&[&bob]).await;
@@ -91,7 +91,7 @@ async fn a_client_of_a_killed_node_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_rolling_restart_under_load_shows_to_nobody() {
+async fn rolling_restart_under_load_is_invisible() {
     let mut cluster = Cluster::start(3).await;
     let people = ["alice", "bob", "carol"];
     let alice = person(&cluster, 0, people[0]).await;

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use crate::fleet::person;
 
 #[tokio::test]
-async fn a_room_outgrows_being_looked_up_while_people_come() {
+async fn room_outgrows_member_lookups_while_members_join() {
     let cluster = Cluster::start(2).await;
     let alice = person(&cluster, 0, "alice").await;
     let room = alice.channel().await;

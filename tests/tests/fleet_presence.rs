@@ -40,7 +40,7 @@ async fn typing_receipts_and_presence_cross_nodes() {
 
 /// Bob goes on with a new session, here or on another node: for alice he was never away.
 #[tokio::test]
-async fn a_session_that_goes_on_within_seconds_signals_no_presence() {
+async fn session_that_reconnects_within_seconds_signals_no_presence() {
     let cluster = Cluster::start(2).await;
     let alice = person(&cluster, 0, "alice").await;
     let nodes = [person(&cluster, 0, "bob").await, person(&cluster, 1, "bob").await];

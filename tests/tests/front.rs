@@ -117,7 +117,7 @@ async fn reflection_knows_the_details_of_errors() {
 }
 
 #[tokio::test]
-async fn health_readiness_and_metrics_are_told() {
+async fn health_readiness_and_metrics_are_served() {
     let server = Server::start().await;
     let channel = Endpoint::from_shared(format!("http://{}", server.address())).unwrap().connect_lazy();
     for service in ["", "parlance.v1.ChatService"] {
@@ -139,7 +139,7 @@ async fn health_readiness_and_metrics_are_told() {
 }
 
 #[tokio::test]
-async fn wrong_paths_are_answered_with_the_right_ones() {
+async fn errors_for_wrong_paths_suggest_valid_ones() {
     let server = Server::start().await;
     let http = server.http();
     let upgrade = [("connection", "upgrade"), ("upgrade", "WebSocket")];

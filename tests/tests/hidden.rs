@@ -30,7 +30,7 @@ async fn next_hidden(at: &mut Conversation) -> v1::RoomHidden {
 }
 
 #[tokio::test]
-async fn a_hidden_room_is_back_with_the_next_message() {
+async fn hidden_room_reappears_with_next_message() {
     let server = Server::start().await;
     for_each_door(async |door| {
         let (alice, bob) = (server.person(&fresh("alice")).await, server.person(&fresh("bob")).await);

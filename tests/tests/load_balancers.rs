@@ -196,7 +196,7 @@ async fn applications_go_on_when_nodes_are_killed() {
 }
 
 #[tokio::test]
-async fn a_rolling_restart_is_not_noticed() {
+async fn rolling_restart_is_invisible() {
     for kind in BALANCERS {
         talk_through(kind, async |cluster, applications| {
             for node in 0..3 {
@@ -257,7 +257,7 @@ async fn hung_node_loses_its_clients_behind_haproxy() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_stops_no_other() {
+async fn client_that_does_not_read_blocks_no_other() {
     let cluster = Cluster::start(3).await;
     for kind in BALANCERS {
         println!("through {kind:?}");

@@ -70,7 +70,7 @@ async fn in_local_mode_only_this_machine_is_known() {
 }
 
 #[tokio::test]
-async fn in_local_mode_pages_do_not_reach_what_is_for_edges() {
+async fn in_local_mode_pages_cannot_reach_the_bridge_listener() {
     let server = Server::start_with(&["--edge-listen", "127.0.0.1:0"]).await;
     let http = Http::new(server.edges());
     for (name, value, reason) in [
@@ -84,7 +84,7 @@ async fn in_local_mode_pages_do_not_reach_what_is_for_edges() {
 }
 
 #[tokio::test]
-async fn a_foreign_page_is_not_even_told_that_it_may_ask() {
+async fn preflight_of_foreign_page_is_refused() {
     let server = Server::start().await;
     let preflight = async |origin| {
         let call = server.http();

@@ -60,7 +60,7 @@ async fn every_unary_call_answers_alike_through_every_door() {
 }
 
 #[tokio::test]
-async fn a_newcomer_chats_with_nothing_but_curl() {
+async fn newcomer_can_chat_with_curl() {
     let server = Server::start().await;
     let http = server.http();
     let user = object!({"userId": "alice", "name": "Alice"});

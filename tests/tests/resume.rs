@@ -33,7 +33,7 @@ fn leave(room: &str) -> v1::LeaveRoomRequest {
 }
 
 #[tokio::test]
-async fn with_cursors_one_gets_what_one_missed_and_then_what_happens() {
+async fn cursors_give_missed_events_then_live_ones() {
     let server = Server::start().await;
     for_each_door(async |door| {
         let (alice, bob, room) = pair(&server).await;
@@ -84,7 +84,7 @@ async fn without_cursors_what_was_acknowledged_is_a_gap() {
 }
 
 #[tokio::test]
-async fn who_left_and_came_back_has_a_gap_in_between() {
+async fn returning_member_has_a_gap_in_between() {
     let server = Server::start().await;
     for_each_door(async |door| {
         let (alice, bob) = (server.person(&fresh("alice")).await, server.person(&fresh("bob")).await);
@@ -161,7 +161,7 @@ async fn being_added_while_connected_brings_the_room() {
 }
 
 #[tokio::test]
-async fn a_removal_is_the_last_that_one_hears_of_a_room() {
+async fn removal_is_the_last_event_of_a_room() {
     let server = Server::start().await;
     for_each_door(async |door| {
         let (alice, bob, room) = pair(&server).await;
@@ -199,7 +199,7 @@ async fn a_removal_is_the_last_that_one_hears_of_a_room() {
 }
 
 #[tokio::test]
-async fn cursors_of_rooms_that_are_not_ones_own_come_to_an_open_gap() {
+async fn cursors_of_foreign_rooms_get_an_open_gap() {
     let server = Server::start().await;
     let eve = server.person("eve").await;
     for_each_door(async |door| {
@@ -293,7 +293,7 @@ async fn held(person: &Person, room: &str) -> v1::Cursor {
 }
 
 #[tokio::test]
-async fn after_parlance_restored_a_data_directory_is_read_anew() {
+async fn clients_start_over_after_parlance_restored_on_data_directory() {
     let mut server = Server::start_with(&["--user-rate", "0"]).await;
     let alice = server.person("alice").await;
     let room = alice.group(&[]).await;
@@ -312,7 +312,7 @@ async fn after_parlance_restored_a_data_directory_is_read_anew() {
 }
 
 #[tokio::test]
-async fn after_parlance_restored_tables_are_read_anew() {
+async fn clients_start_over_after_parlance_restored_on_tables() {
     let mut cluster = Cluster::start(1).await;
     let alice = cluster.person(0, "alice");
     alice.users().get_user(v1::GetUserRequest { user_id: "me".to_owned() }).await.unwrap();

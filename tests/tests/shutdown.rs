@@ -14,7 +14,7 @@ use parlance_tests::{
 const SENDS: usize = 40;
 
 #[tokio::test]
-async fn a_draining_server_says_when_to_come_back_and_exits_0() {
+async fn draining_server_sends_reconnect_delay_and_exits_0() {
     for signal in ["TERM", "INT"] {
         let mut server = Server::start().await;
         let alice = server.person("alice").await;
@@ -35,7 +35,7 @@ async fn a_draining_server_says_when_to_come_back_and_exits_0() {
 }
 
 #[tokio::test]
-async fn what_is_in_flight_is_answered_or_can_be_sent_again() {
+async fn operations_in_flight_are_answered_or_retryable() {
     for_each_door(async |door| {
         let mut server = Server::start().await;
         let alice = server.person("alice").await;
@@ -151,7 +151,7 @@ async fn peers_that_do_not_read_do_not_keep_it_from_ending() {
 }
 
 #[tokio::test]
-async fn killed_right_after_an_answer_nothing_is_lost() {
+async fn kill_right_after_acknowledgement_loses_nothing() {
     let mut server = Server::start().await;
     let alice = server.person("alice").await;
     let room = alice.channel().await;
@@ -190,7 +190,7 @@ async fn clients_go_on_where_they_were_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_mistake_at_the_start_is_told_in_words() {
+async fn startup_errors_are_readable() {
     let server = Server::start().await;
     let data = server.data();
     let data = data.to_str().expect("a path of letters");

@@ -26,7 +26,7 @@ fn text(number: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_readers_cost_nobody_anything_and_miss_nothing() {
+async fn slow_readers_affect_nobody_and_miss_nothing() {
     let server = Server::start().await;
     let (alice, bob, slow) =
         (server.person("alice").await, server.person("bob").await, server.person("slow").await);
@@ -78,7 +78,7 @@ async fn slow_readers_cost_nobody_anything_and_miss_nothing() {
 /// Whoever stops in the middle of catching up leaves nothing locked behind. Where
 /// exactly they stop is up to the windows, so there are many of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_stops_reading_the_past_does_not_stop_others() {
+async fn reader_that_stops_catching_up_blocks_no_other() {
     let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     let room = alice.group(&[&bob]).await;
@@ -102,7 +102,7 @@ async fn who_stops_reading_the_past_does_not_stop_others() {
 
 /// However far behind one is: what came after one's removal is not for one's eyes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_removed_while_behind_sees_what_was_theirs() {
+async fn removed_slow_reader_sees_events_before_removal() {
     let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     let room = alice.group(&[&bob]).await;

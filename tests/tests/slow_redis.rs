@@ -96,7 +96,7 @@ async fn short_stalls_hide_nothing_in_a_quiet_room() {
 
 /// Heartbeats succeed, and every lookup fails: nothing is lost that could be counted.
 #[tokio::test]
-async fn what_cannot_be_published_is_reported() {
+async fn failed_publishes_are_reported() {
     let mut cluster = Cluster::start(0).await;
     let acl = |rules: &[&str]| [&["ACL", "SETUSER", "chat"], rules].concat().join(" ");
     let change = async |cluster: &Cluster, rules: &[&str]| {

@@ -83,7 +83,7 @@ async fn tables_are_served_by_one_prefix_at_a_time() {
 }
 
 #[tokio::test]
-async fn two_fleets_on_one_redis_know_nothing_of_each_other() {
+async fn two_fleets_on_one_redis_are_isolated() {
     let cluster = Cluster::start(1).await;
     let mut staging = beside(&cluster, &["--redis-prefix", "staging:"]).await;
     staging.add().await;

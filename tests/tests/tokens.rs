@@ -204,7 +204,7 @@ async fn a_session_ends_with_its_token() {
 }
 
 #[tokio::test]
-async fn a_token_may_hold_for_ever() {
+async fn token_may_have_no_expiry() {
     let signer = Signer::Hs256(SECRET.to_vec());
     let (server, _dir) = server_for(&signer, &[]).await;
     // Milliseconds taken for seconds, and the end of the scale.

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_of_one_user_in_one_room_follow_each_other() {
+    fn turns_of_one_user_in_one_room_are_sequential() {
         let (turns, red, blue) = (Arc::new(Turns::default()), room("red"), room("blue"));
         let alice = user("alice");
         assert!(turns.behind(&alice, &red).now_or_never().unwrap().is_none());
@@ -104,7 +104,7 @@ mod tests {
 
     /// A waiter that gives up blocks nobody.
     #[test]
-    fn a_turn_that_is_given_up_is_none() {
+    fn abandoned_turn_does_not_block() {
         let (turns, red, alice) = (Arc::new(Turns::default()), room("red"), user("alice"));
         let first = turns.take(&alice, &red).now_or_never().unwrap();
         let mut second = Box::pin(turns.take(&alice, &red));

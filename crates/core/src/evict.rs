@@ -33,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_is_spread() {
+    fn evictions_are_spread() {
         let mut survives = survivors(8, 7);
         let kept: Vec<usize> = (0..8).filter(|_| survives()).collect();
         assert_eq!(kept, [1, 2, 3, 5, 6, 7]);

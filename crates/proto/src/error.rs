@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_survives_the_way_through_a_status() {
+    fn failure_round_trips_through_status() {
         let failure = Failure::field("text", "must not be blank")
             .retry_after(Duration::from_millis(1500))
             .with("room_id", "r1");

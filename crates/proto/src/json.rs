@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_names_are_answered_with_the_right_ones() {
+    fn errors_for_wrong_names_list_valid_ones() {
         let failure = |json: &str| read_client_frame(json.as_bytes(), UnknownFields::Refuse).unwrap_err();
         let role = failure(r#"{"setRole": {"role": "KING"}}"#);
         assert!(role.message.ends_with("must be one of ROLE_MEMBER, ROLE_ADMIN, ROLE_OWNER"), "{role:?}");

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_are_told_apart() {
+    fn directories_are_distinguished() {
         let dir = tempfile::TempDir::new().unwrap();
         let path = dir.path();
         let found = |path: &Path| inspect(path).unwrap();

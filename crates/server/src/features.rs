@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_built_in_is_refused_with_the_remedy() {
+    fn missing_features_are_refused_with_the_remedy() {
         assert!(require(true, "--redis").is_ok());
         let refused = require(false, "--redis").unwrap_err().to_string();
         assert!(refused.starts_with("--redis needs"), "{refused}");

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_refused_with_the_reason() {
+    fn invalid_origins_are_refused_with_reason() {
         for (text, error) in [
             ("app.example", OriginError::Scheme),
             ("//app.example", OriginError::Scheme),

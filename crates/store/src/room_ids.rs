@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_read_as_it_was_written() {
+    fn key_round_trips() {
         let ids = RoomIds::generate(true).unwrap();
         let text = ids.key_text();
         assert_eq!(RoomIds::parse(&text, true), Some(ids.clone()));

@@ -37,7 +37,7 @@ async fn heads(feed: &Embedded, after: &Position, room: &RoomId) -> Option<Vec<u
 }
 
 #[tokio::test]
-async fn a_position_is_read_from_after_a_restart() {
+async fn position_is_valid_after_a_restart() {
     let dir = TempDir::new().unwrap();
     let alice = user(unique(), "alice");
     let (feed, store) = open(dir.path(), Options::default());
@@ -88,7 +88,7 @@ async fn a_position_before_what_was_trimmed_is_refused_and_disk_space_is_bounded
 
 /// As after a week in which nothing was written: all of the feed may be gone.
 #[tokio::test]
-async fn a_feed_that_was_trimmed_to_nothing_goes_on() {
+async fn empty_trimmed_feed_continues() {
     let dir = TempDir::new().unwrap();
     let alice = user(unique(), "alice");
     let options =
@@ -113,7 +113,7 @@ async fn a_feed_that_was_trimmed_to_nothing_goes_on() {
 }
 
 #[tokio::test]
-async fn a_position_of_before_a_restore_is_refused() {
+async fn position_from_before_a_restore_is_refused() {
     let dir = TempDir::new().unwrap();
     let alice = user(unique(), "alice");
     let (feed, store) = open(dir.path(), Options::default());
@@ -127,7 +127,7 @@ async fn a_position_of_before_a_restore_is_refused() {
 }
 
 #[tokio::test]
-async fn a_store_of_before_there_was_a_feed_gets_one() {
+async fn store_from_before_the_feed_gets_one() {
     let dir = TempDir::new().unwrap();
     let alice = user(unique(), "alice");
     let (feed, store) = open(dir.path(), Options::default());

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_told_apart() {
+    fn answers_are_distinguished() {
         let judged = |status: u16, retry_after: Option<&str>| {
             let mut headers = HeaderMap::new();
             if let Some(value) = retry_after {

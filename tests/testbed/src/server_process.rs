@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_dies_is_reported_with_its_last_words() {
+    async fn crashed_server_is_reported_with_its_last_output() {
         // `sh serve ...` finds no script of that name.
         let error = ServerProcess::start(Path::new("/bin/sh"), &[]).await.unwrap_err();
         assert!(error.to_string().contains("its last words"), "{error}");

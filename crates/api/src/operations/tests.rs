@@ -108,7 +108,7 @@ impl Node {
 }
 
 #[tokio::test]
-async fn what_members_with_a_session_do_reads_nothing() {
+async fn operations_of_members_with_a_session_read_nothing() {
     let node = Node::start().await;
     let room = node.room("first").await;
     node.say("alice", &room, "1").await;
@@ -154,7 +154,7 @@ async fn acknowledgements_of_a_session_share_writes() {
 }
 
 #[tokio::test]
-async fn what_members_without_a_session_do_is_authorised_by_the_store() {
+async fn operations_of_members_without_a_session_are_authorised_by_the_store() {
     let node = Node::start().await;
     let room = node.room("first").await;
     let seq = node.say("alice", &room, "1").await;
@@ -164,7 +164,7 @@ async fn what_members_without_a_session_do_is_authorised_by_the_store() {
 }
 
 #[tokio::test]
-async fn changes_cost_a_write() {
+async fn changes_cost_one_write() {
     let node = Node::start().await;
     let room = node.room("first").await;
     let target = node.say("alice", &room, "1").await;

@@ -33,7 +33,7 @@ async fn heads_while_being_added(node: &TestNode) -> (Vec<RoomId>, Vec<String>) 
 }
 
 #[tokio::test]
-async fn a_session_has_all_rooms_although_its_user_is_added_to_others() {
+async fn session_has_all_rooms_while_its_user_is_added_to_others() {
     let (rooms, heads) = heads_while_being_added(&TestNode::start()).await;
     let missing: Vec<_> =
         rooms.iter().filter(|room| !heads.iter().any(|head| head == room.as_str())).collect();
@@ -41,7 +41,7 @@ async fn a_session_has_all_rooms_although_its_user_is_added_to_others() {
 }
 
 #[tokio::test]
-async fn a_room_in_which_the_row_of_the_user_is_damaged_is_left_out_alone() {
+async fn room_with_damaged_user_row_is_the_only_one_left_out() {
     let node = TestNode::start();
     let rooms = rooms(&node, 10).await;
     let damaged = &rooms[4];

@@ -5,7 +5,7 @@ use crate::testing::{Conversation, TestNode, add, caller, remove, say};
 
 /// As on hello: what they have seen long ago, or on another device, is not pushed again.
 #[tokio::test]
-async fn whoever_comes_back_is_pushed_what_follows_the_new_membership_only() {
+async fn returning_member_is_pushed_only_new_membership() {
     let (node, room) = TestNode::with_group().await;
     for text in ["1", "2", "3", "4", "5"] {
         say(&node.api, &room, text).await;

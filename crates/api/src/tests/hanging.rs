@@ -72,7 +72,7 @@ async fn events_to(bob: &mut Conversation, room: &RoomId, after: u64, last: u64)
 }
 
 #[tokio::test]
-async fn a_session_opens_without_a_room_that_hangs_and_gets_it_later() {
+async fn session_opens_without_hanging_room_and_gets_it_later() {
     let (node, hanging, other) = two_rooms().await;
     node.store.hang(&hanging);
     // Nothing of it is known here either.
@@ -111,7 +111,7 @@ async fn joining() -> Joining {
 }
 
 #[tokio::test]
-async fn a_room_that_hangs_when_it_is_joined_holds_up_no_other() {
+async fn hanging_room_blocks_no_other_when_joined() {
     let Joining { node, hanging, other, mut bob, joined } = joining().await;
     let last = say(&node.api, &hanging, "welcome").await;
     is_served(&node, &mut bob, &other, "still joined").await;
@@ -121,7 +121,7 @@ async fn a_room_that_hangs_when_it_is_joined_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn a_member_who_is_removed_while_a_room_opens_gets_nothing_of_after_that() {
+async fn member_removed_while_room_opens_gets_nothing_later() {
     let Joining { node, hanging, other, mut bob, joined } = joining().await;
     let removed = remove_by(&node.api, &hanging, "bob", "remove-again").await;
     say(&node.api, &hanging, "without bob").await;
@@ -141,7 +141,7 @@ async fn a_member_who_is_removed_while_a_room_opens_gets_nothing_of_after_that()
 }
 
 #[tokio::test]
-async fn a_hole_that_cannot_be_read_holds_up_no_other_room() {
+async fn unreadable_hole_blocks_no_other_room() {
     let (node, hanging, other) = two_rooms().await;
     let mut bob = caught_up(&node).await;
     let begun = node.api.hub().feed(&hanging).unwrap().known().unwrap().head;
@@ -165,7 +165,7 @@ async fn a_hole_that_cannot_be_read_holds_up_no_other_room() {
 }
 
 #[tokio::test]
-async fn a_room_that_hangs_when_it_is_tried_again_holds_up_no_other() {
+async fn hanging_room_blocks_no_other_when_retried() {
     let (node, hanging, other) = two_rooms().await;
     node.store.damaged.lock().unwrap().insert(hanging.clone());
     let mut bob = Conversation::open(&node.api, caller("bob")).await;
@@ -191,7 +191,7 @@ async fn a_room_that_hangs_when_it_is_tried_again_holds_up_no_other() {
 
 /// However many of its rooms hang, a session opens soon.
 #[tokio::test(start_paused = true)]
-async fn a_session_opens_within_seconds_although_all_of_its_rooms_hang() {
+async fn session_opens_within_seconds_if_all_rooms_hang() {
     let node = TestNode::start();
     node.store.answer_all();
     // Half a second for each, three at a time, would be ten.

@@ -49,7 +49,7 @@ async fn former_members_get_no_signals() {
 
 /// The removal lies in a hole that this node has delivered past; its hint comes after that.
 #[tokio::test]
-async fn a_late_hint_of_a_removal_is_honoured() {
+async fn late_removal_hint_is_applied() {
     let (node, room) = TestNode::with_group().await;
     let (bob, at_bob) = node.live("bob", &room).await;
     let other = node.other();
@@ -79,7 +79,7 @@ async fn a_late_hint_of_a_removal_is_honoured() {
 
 /// Both reach the room in this order, so the second shows that the first was not carried out.
 #[tokio::test]
-async fn commands_of_nodes_without_a_fleet_are_not_carried_out() {
+async fn commands_from_nodes_without_a_fleet_are_ignored() {
     let node = TestNode::start();
     node.store.answer_all();
     let creation = group("first");

@@ -20,7 +20,7 @@ fn react(number: usize, target: u64) -> Command {
 }
 
 #[tokio::test]
-async fn those_who_write_at_once_are_all_in_the_log_once() {
+async fn concurrent_writes_are_all_in_the_log_once() {
     let (node, room) = TestNode::with_group().await;
     let message = say(&node.api, &room, "hello").await;
     let others = [node.other(), node.other()];
@@ -46,7 +46,7 @@ async fn those_who_write_at_once_are_all_in_the_log_once() {
 }
 
 #[tokio::test]
-async fn a_room_that_is_not_there_is_not_made() {
+async fn missing_room_is_not_created() {
     let node = TestNode::start();
     node.store.answer_all();
     let nowhere = RoomId::direct(&user("alice"), &user("bob"));

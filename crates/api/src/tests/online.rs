@@ -108,7 +108,7 @@ async fn rooms_of_an_open_session_are_told_from_when_they_are_opened() {
 }
 
 #[tokio::test]
-async fn a_room_that_could_not_be_read_is_told_when_it_can() {
+async fn unreadable_room_is_delivered_once_readable() {
     let node = node().await;
     let room = RoomId::parse(&with_bob(&node, "alice").await).unwrap();
     let mut at_alice = Conversation::open(&node.api, caller("alice")).await;

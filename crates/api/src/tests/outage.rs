@@ -152,7 +152,7 @@ async fn bob_leaves() -> (TestNode, Arc<Outage>, Published, Conversation) {
 }
 
 #[tokio::test]
-async fn going_offline_in_an_outage_is_signalled_here_at_once_and_elsewhere_after_it() {
+async fn offline_during_outage_is_signalled_locally_at_once_and_elsewhere_later() {
     let (_node, registry, mut published, mut at_alice) = bob_leaves().await;
     recover(&registry, &mut published).await;
     assert!(!next_presence(&mut at_alice).await, "after the outage");
@@ -167,7 +167,7 @@ async fn user_online_on_another_node_is_signalled_online_after_an_outage() {
 }
 
 #[tokio::test]
-async fn coming_online_in_an_outage_is_signalled_here_at_once_and_elsewhere_after_it() {
+async fn online_during_outage_is_signalled_locally_at_once_and_elsewhere_later() {
     let (node, registry, mut published) = start().await;
     let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
     registry.health.send_replace(Health::Away);
@@ -211,7 +211,7 @@ async fn a_room_that_cannot_be_announced_does_not_end_recovery() {
 
 /// The node ends, and its last client opens a session on another one.
 #[tokio::test]
-async fn moving_to_another_node_signals_nothing_although_this_one_ends() {
+async fn moving_to_another_node_during_shutdown_signals_nothing() {
     let (node, registry, mut published) = start_with_grace(Duration::from_secs(5)).await;
     let at_bob = Conversation::open(&node.api, caller("bob")).await;
     // The last field says that he is online.

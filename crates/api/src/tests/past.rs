@@ -47,7 +47,7 @@ fn texts(entries: &[Entry]) -> Vec<(&str, bool)> {
 }
 
 #[tokio::test]
-async fn what_is_folded_is_bounded() {
+async fn folding_is_bounded() {
     let (node, room, left, entries) = edited(4).await;
     assert_eq!(texts(&entries)[0], ("edited", false));
     let until = Until::Left(left);

@@ -17,7 +17,7 @@ use crate::testing::{Conversation, TestNode, add, caller, group, remove, say, us
 
 /// All hints of it are lost: the session is still that of the membership before.
 #[tokio::test]
-async fn whoever_was_removed_and_added_again_hears_the_room_again() {
+async fn readded_member_receives_the_room_again() {
     let (node, room) = TestNode::with_group().await;
     let mut at_bob = Conversation::open(&node.api, caller("bob")).await;
     at_bob.catch_up().await;
@@ -99,7 +99,7 @@ async fn room_that_cannot_be_read_is_retried_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn room_whose_read_hangs_is_retried_alone() {
+async fn room_with_hanging_read_is_retried_alone() {
     let (node, rooms, _listening) = with_rooms().await;
     node.store.hang(&rooms[0]);
     let reads = reads_in_a_minute(&node, &rooms, vec![Notice::Missed]).await;
@@ -125,7 +125,7 @@ async fn hints_of_a_room_that_cannot_be_read_have_no_other_room_compared() {
 
 /// Of those, three at a time would take ten seconds each.
 #[tokio::test(start_paused = true)]
-async fn rooms_that_hang_do_not_hold_up_others_that_are_compared() {
+async fn hanging_rooms_do_not_block_comparison_of_others() {
     let (node, rooms, _listening) = with_rooms().await;
     let (whole, hanging) = rooms.split_first().unwrap();
     hanging.iter().take(5).for_each(|room| node.store.hang(room));

@@ -23,7 +23,7 @@ async fn leaves_others_alone(node: &TestNode, registry: &Outage) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_room_whose_members_cannot_be_read_has_no_other_room_read() {
+async fn unreadable_members_cause_no_reads_of_other_rooms() {
     let (node, registry, _published) = start().await;
     let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
     let other = node.other();
@@ -35,7 +35,7 @@ async fn a_room_whose_members_cannot_be_read_has_no_other_room_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_room_that_was_never_created_is_not_announced_for_ever() {
+async fn room_that_was_never_created_is_not_announced_forever() {
     let (node, registry, _published) = start().await;
     node.store.failing_creations.store(1, Ordering::SeqCst);
     let failed = node.api.rooms().create(group("first")).await.map(drop);
@@ -46,7 +46,7 @@ async fn a_room_that_was_never_created_is_not_announced_for_ever() {
 
 /// However long it takes to compare all that is here with the store.
 #[tokio::test]
-async fn a_publish_that_failed_is_made_up_for_while_rooms_are_compared() {
+async fn failed_publish_is_repeated_during_recovery() {
     let (node, registry, mut published) = start().await;
     let mut hanging = Vec::new();
     for number in 0..5 {
@@ -70,7 +70,7 @@ async fn a_publish_that_failed_is_made_up_for_while_rooms_are_compared() {
 
 /// Whatever else does not end.
 #[tokio::test(start_paused = true)]
-async fn last_words_are_said_although_a_room_hangs() {
+async fn final_announcements_are_sent_despite_hanging_room() {
     let (node, registry, _published) = start().await;
     let hanging = node.api.rooms().create(group("hanging")).await.unwrap().into_parts().0.info.id;
     let whole = node.api.rooms().create(group("whole")).await.unwrap().into_parts().0.info.id;

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_refused() {
+    fn unsupported_configuration_is_refused() {
         let fails = |template: &str| Template::parse(template, &get_message()).unwrap_err();
         assert!(fails("v1/rooms").contains("slash"));
         assert!(fails("/v1/{nothing}").contains("nothing"));

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_is_shared_not_copied() {
+    fn sent_frames_are_shared_not_copied() {
         let meters = Meters::new();
         let (one, two) = (welcome("1"), welcome("2"));
         let run = Delivery::Run(SharedRun::new([one.clone(), two]));

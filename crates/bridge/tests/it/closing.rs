@@ -39,7 +39,7 @@ async fn each_status_has_its_close_code() {
 }
 
 #[tokio::test]
-async fn a_clean_end_is_normal_and_after_draining_an_invitation() {
+async fn clean_end_closes_with_1000_and_with_1001_after_draining() {
     let mut server = Server::start(Options::default()).await;
     let (mut client, session) = server.connect().await;
     drop(session);
@@ -88,7 +88,7 @@ async fn an_abusive_peer_is_closed() {
 }
 
 #[tokio::test]
-async fn what_is_no_websocket_message_is_named_in_the_close() {
+async fn invalid_websocket_messages_are_named_in_the_close() {
     let mut server = Server::start(Options::default()).await;
     let raw =
         |bytes: &'static [u8], opcode| Message::Frame(Frame::message(bytes, OpCode::Data(opcode), true));
@@ -116,7 +116,7 @@ async fn what_is_no_websocket_message_is_named_in_the_close() {
 }
 
 #[tokio::test]
-async fn a_message_of_the_largest_size_is_taken() {
+async fn message_of_maximum_size_is_accepted() {
     let mut server = Server::start(Options::default()).await;
     let (mut client, mut session) = server.connect().await;
     let mut text = format!(r#"{{"requestId":"1","sendMessage":{{"text":"{}"#, "x".repeat(128 * 1024));

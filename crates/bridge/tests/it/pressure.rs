@@ -10,7 +10,7 @@ use crate::common::{Server, large, reply, within};
 const BOUND: usize = 4 * 1024 * 1024;
 
 #[tokio::test]
-async fn a_peer_that_reads_nothing_is_dropped_and_costs_little() {
+async fn peer_that_reads_nothing_is_dropped_and_uses_little_memory() {
     let options = Options { write_timeout: Duration::from_millis(300), ..Options::default() };
     let mut server = Server::start(options).await;
     let (mut client, mut session) = server.connect().await;
@@ -30,7 +30,7 @@ async fn a_peer_that_reads_nothing_is_dropped_and_costs_little() {
 }
 
 #[tokio::test]
-async fn a_peer_that_reads_later_misses_nothing() {
+async fn peer_that_pauses_reading_misses_nothing() {
     let mut server = Server::start(Options::default()).await;
     let (mut client, mut session) = server.connect().await;
     let outbound = session.outbound.clone();
@@ -51,7 +51,7 @@ async fn a_peer_that_reads_later_misses_nothing() {
 }
 
 #[tokio::test]
-async fn a_backend_that_takes_its_time_gets_every_frame() {
+async fn slow_backend_gets_every_frame() {
     let mut server = Server::start(Options::default()).await;
     let (mut client, mut session) = server.connect().await;
     let sending = tokio::spawn(async move {

@@ -63,7 +63,7 @@ async fn what_is_pushed_comes_in_order_with_what_the_stream_gives() {
 }
 
 #[tokio::test]
-async fn what_the_socket_does_not_take_is_sent_by_the_connection() {
+async fn partially_written_frames_are_completed_by_the_connection() {
     let mut server = Server::start(Options::default()).await;
     let (mut client, session) = server.connect().await;
     let frames: Vec<SharedFrame> = (0..100).map(|_| large(20_000)).chain([reply("last")]).collect();
@@ -84,7 +84,7 @@ async fn what_the_socket_does_not_take_is_sent_by_the_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_gone_takes_nothing() {
+async fn closed_connection_accepts_nothing() {
     let mut server = Server::start(Options::default()).await;
     let (client, session) = server.connect().await;
     push(&session, reply("1").into()).await;

@@ -98,7 +98,7 @@ async fn head_is_a_get_without_its_body() {
 }
 
 #[tokio::test]
-async fn a_bad_request_is_told_what_is_wrong_and_goes_no_further() {
+async fn bad_request_is_rejected_with_reason_before_the_backend() {
     let mut server = Server::start(Options::default()).await;
     server.answers(Ok(Bytes::new()));
     let (get, post) = (Method::GET, Method::POST);
@@ -197,14 +197,14 @@ async fn the_backends_errors_keep_their_details() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_none_is_an_internal_error() {
+async fn invalid_response_is_an_internal_error() {
     let server = Server::start(Options::default()).await;
     server.answers(Ok(Bytes::from_static(b"\xff")));
     assert_eq!(fails(&server, Method::GET, "/v1/users", "").await, expected(500, "internal", ""));
 }
 
 #[tokio::test]
-async fn a_call_that_takes_too_long_is_given_up() {
+async fn slow_call_times_out() {
     let options = Options { request_timeout: Duration::from_millis(100), ..Options::default() };
     let server = Server::start(options).await;
     assert_eq!(fails(&server, Method::GET, "/v1/users", "").await, expected(504, "deadline_exceeded", ""));

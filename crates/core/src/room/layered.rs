@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_copy_changes_is_its_own_until_it_is_settled() {
+    fn changes_of_a_copy_are_private_until_settled() {
         let mut first = Layered::new();
         first.insert(1, "one");
         first.insert(2, "two");
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_else_has_is_settled_in_place() {
+    fn unshared_map_is_settled_in_place() {
         let mut map = Layered::new();
         map.insert(1, ());
         map.settle(|_| {});

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn edge_is_ready_while_one_node_is() {
+    fn bridge_is_ready_while_one_node_is() {
         assert_eq!(missing([Late, Ready, NotReady]), None);
         assert_eq!(missing([Late, NotReady]), Some("none of the nodes is ready"));
         assert_eq!(missing([Late]), Some("none of the nodes is reached"));

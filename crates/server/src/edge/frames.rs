@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn cache_is_bounded() {
         let frames = Frames::new();
         let room = "x".repeat(1000);
         let first = frames.share(event(1, &room));

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn reconnect_does_not_show() {
+    fn reconnect_is_invisible() {
         assert!(play(&[(3, 60), (3, 60)]).iter().all(|verdict| *verdict == Verdict::There));
     }
 

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_in_one_line() {
+    fn causes_are_reported_in_one_line() {
         #[derive(Debug, thiserror::Error)]
         #[error("{0}")]
         struct Caused(&'static str, #[source] Option<Box<Self>>);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_condition_outweighs_a_conflict_behind_it() {
+    fn failed_condition_takes_precedence_over_later_conflict() {
         check(&["ConditionalCheckFailed", "TransactionConflict"], Cancelled::Conditions(vec![0]));
         check(&["TransactionConflict", "ConditionalCheckFailed"], Cancelled::Busy);
         check(&["ThrottlingError", "None", "ConditionalCheckFailed"], Cancelled::Busy);

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_cache_keeps_a_part() {
+    fn full_cache_keeps_a_part_of_its_entries() {
         let mut lately = Lately::default();
         for number in 0..20u8 {
             lately.user_rooms.insert(vec![number], vec![number]);

@@ -9,7 +9,7 @@ use crate::promises::Promises;
 use crate::random::Random;
 
 #[test]
-fn a_killed_process_loses_nothing_acknowledged() {
+fn killed_process_loses_no_acknowledged_write() {
     let dir = TempDir::new().unwrap();
     let mut promises = Promises::default();
     let mut random = Random(1);

@@ -21,7 +21,7 @@ fn a_store_opens_without_its_mark() {
 }
 
 #[test]
-fn opening_sets_the_mark_right() {
+fn opening_corrects_the_mark() {
     let sample = Sample::in_journal();
     sample.change(|files| drop(files.remove(Path::new(MARK))));
     sample.check_whole();

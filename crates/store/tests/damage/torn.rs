@@ -30,14 +30,14 @@ fn last_batch(sample: &Sample) -> std::ops::Range<usize> {
 }
 
 #[test]
-fn a_whole_commit_stays_though_nobody_was_told() {
+fn complete_unacknowledged_commit_is_kept() {
     let sample = Sample::in_journal();
     check(&sample, |_| {}, Sample::check_whole, false);
     check(&sample, |journal| journal.resize(LAID_OUT, 0), Sample::check_whole, false);
 }
 
 #[test]
-fn a_commit_is_cut_off_wherever_it_tears() {
+fn torn_commit_is_truncated_at_any_offset() {
     let sample = Sample::in_journal();
     let last = last_batch(&sample);
     for end in last.clone().skip(1).step_by(23) {
@@ -52,7 +52,7 @@ fn a_commit_is_cut_off_wherever_it_tears() {
 }
 
 #[test]
-fn a_commit_that_lacks_a_page_is_cut_off() {
+fn commit_with_missing_page_is_truncated() {
     let sample = Sample::in_journal();
     let last = last_batch(&sample);
     for start in last.clone().step_by(23) {
@@ -62,7 +62,7 @@ fn a_commit_that_lacks_a_page_is_cut_off() {
 }
 
 #[test]
-fn a_commit_with_other_bytes_is_cut_off() {
+fn commit_with_corrupted_bytes_is_truncated() {
     let sample = Sample::in_journal();
     // In a text: every length is right, only the checksum is not.
     let at = last_batch(&sample).start + find(&sample.journal()[last_batch(&sample)], "message 9");

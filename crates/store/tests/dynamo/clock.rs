@@ -6,7 +6,7 @@ use parlance_faults::dynamodb::Dynamodb;
 use parlance_store::{Dynamo, DynamoOptions, Store};
 
 #[tokio::test]
-async fn answers_say_how_wrong_the_clock_is() {
+async fn answers_reveal_clock_offset() {
     let dynamodb = Dynamodb::start().unwrap();
     dynamodb.plan().set_clock_ahead(Duration::from_secs(600));
     let clock = Arc::new(ClockMonitor::new(Arc::new(SystemClock)));

@@ -40,7 +40,7 @@ async fn seqs(node: &Node) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn a_retry_that_meets_its_own_first_try_has_succeeded() {
+async fn retry_that_meets_its_own_first_attempt_succeeds() {
     let (store, dynamodb) = faulty().await;
     let (mut node, alice) = room(&store).await;
     let before = dynamodb.tally().requests_of("PutItem");
@@ -165,7 +165,7 @@ async fn transactions_in_the_way_are_waited_for() {
 }
 
 #[tokio::test]
-async fn what_a_batch_leaves_over_is_asked_for_again() {
+async fn unprocessed_keys_are_requested_again() {
     let (store, dynamodb) = faulty().await;
     let (mut node, alice) = room(&store).await;
     let mut edits = Vec::new();
@@ -190,7 +190,7 @@ async fn what_a_batch_leaves_over_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_away_is_named_so() {
+async fn unavailable_service_is_reported_as_such() {
     let (store, dynamodb) = faulty().await;
     let (node, alice) = room(&store).await;
     drop(dynamodb);
@@ -207,7 +207,7 @@ async fn a_service_that_is_away_is_named_so() {
 }
 
 #[tokio::test]
-async fn a_write_that_comes_late_is_no_second_one() {
+async fn late_write_is_not_applied_twice() {
     let (store, dynamodb) = faulty().await;
     let (mut node, alice) = room(&store).await;
     // Longer than one try: the second one is carried out before the first.

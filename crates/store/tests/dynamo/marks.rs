@@ -25,7 +25,7 @@ async fn room(store: &AnyStore, count: usize) -> (Node, UserId, UserId) {
 }
 
 #[tokio::test]
-async fn a_long_look_is_taken_once() {
+async fn slow_refresh_is_shared() {
     let (store, dynamodb) = faulty().await;
     let (mut node, _, bob) = room(&store, 300).await;
     let queries = |before: u64| dynamodb.tally().requests_of("Query") - before;
@@ -57,7 +57,7 @@ async fn a_mark_in_the_middle_of_a_chunk_hides_nothing_behind_it() {
 }
 
 #[tokio::test]
-async fn who_left_has_read_no_further() {
+async fn former_member_has_no_later_read_mark() {
     let (store, dynamodb) = faulty().await;
     let (mut node, alice, bob) = room(&store, 0).await;
     let own = node.say(&bob, "bye").await;

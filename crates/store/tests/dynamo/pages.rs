@@ -33,7 +33,7 @@ async fn the_largest_chunk_is_stored() {
 
 /// Six chunks of a quarter megabyte and more behind them: a run is cut after a megabyte.
 #[tokio::test]
-async fn a_run_goes_on_behind_the_end_of_a_page() {
+async fn range_continues_across_pages() {
     let (store, dynamodb) = faulty().await;
     let (mut node, alice) = room(&store).await;
     let text = "x".repeat(MAX_TEXT_BYTES);

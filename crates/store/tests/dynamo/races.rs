@@ -71,7 +71,7 @@ async fn of_two_writers_exactly_one_gets_each_seq() {
 
 /// Nothing in between holds requests back that could be under way together.
 #[tokio::test]
-async fn a_hundred_requests_and_more_are_under_way_at_once() {
+async fn more_than_a_hundred_requests_run_concurrently() {
     let (store, dynamodb) = faulty_dynamo().await;
     let store: AnyStore = Arc::new(store);
     let tag = unique();

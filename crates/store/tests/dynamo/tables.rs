@@ -78,7 +78,7 @@ async fn expiring_messages_and_wrong_keys_are_problems() {
 }
 
 #[tokio::test]
-async fn tables_that_are_not_there_are_the_operators_business() {
+async fn missing_tables_are_left_to_the_operator() {
     let dynamodb = Dynamodb::start().unwrap();
     let store = Dynamo::connect(&DynamoOptions::emulator(dynamodb.endpoint())).await.unwrap();
     let user = parlance_core::UserId::parse("somebody").unwrap();

@@ -29,7 +29,7 @@ async fn room(store: &AnyStore) -> (Node, parlance_core::UserId) {
 }
 
 #[tokio::test]
-async fn writes_cost_what_is_published() {
+async fn writes_cost_as_published() {
     let (store, dynamodb) = faulty().await;
     let (mut node, alice) = room(&store).await;
     let text = "x".repeat(200);

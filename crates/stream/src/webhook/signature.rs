@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_is_refused_and_none_is_shown() {
+    fn invalid_secrets_are_refused_without_showing_them() {
         for wrong in ["", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_???"] {
             assert_eq!(Secret::parse(wrong).err(), Some(SecretError::Malformed), "{wrong:?}");
         }

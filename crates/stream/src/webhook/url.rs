@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_taken_apart() {
+    fn urls_are_parsed() {
         let url: Url = "https://hooks.example.com/chat?key=1".parse().unwrap();
         assert_eq!((url.is_tls, url.host.as_str(), url.port), (true, "hooks.example.com", 443));
         assert_eq!((url.path(), url.host_header().as_str()), ("/chat?key=1", "hooks.example.com"));

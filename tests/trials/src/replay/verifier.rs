@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_go_wrong_is_told_apart() {
+    fn every_failure_is_distinguished() {
         let clean = Tally { delivered: 5, ..Tally::default() };
         check(&[2, 3, 4, 8, 9], clean);
         assert!(clean.is_clean());

@@ -85,7 +85,7 @@ async fn a_refused_event_parks_its_room_and_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_consumer_that_skips_goes_on_behind_the_refused_event() {
+async fn skipping_consumer_continues_after_refused_event() {
     let world = World::new(4, false);
     let skipping = Options { on_refused: OnRefused::Skip, ..options(Start::Now) };
     let (_consumer, _shutdown) = start(&world, skipping).await;
@@ -96,7 +96,7 @@ async fn a_consumer_that_skips_goes_on_behind_the_refused_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_consumer_of_which_nothing_is_taken_for_days_is_disabled_until_it_is_resumed() {
+async fn consumer_failing_for_days_is_disabled_until_resumed() {
     let world = World::new(5, false);
     let disabling =
         Options { disable_after: Some(Duration::from_secs(5 * 24 * 3_600)), ..patient(Start::Now) };
@@ -121,7 +121,7 @@ async fn a_consumer_of_which_nothing_is_taken_for_days_is_disabled_until_it_is_r
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_is_of_one_consumer() {
+async fn consumer_names_are_unique() {
     let world = World::new(6, false);
     let (consumer, shutdown) = start(&world, options(Start::Now)).await;
     let parts = Parts {
@@ -139,7 +139,7 @@ async fn a_name_is_of_one_consumer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_hands_on_everything_again() {
+async fn replay_delivers_everything_again() {
     let world = World::new(7, false);
     world.append(&room(1), 3);
     tokio::time::advance(Duration::from_secs(3_600)).await;

@@ -116,7 +116,7 @@ fn breaks(rule: Rule, by: impl Fn(&mut History)) {
 }
 
 #[test]
-fn a_good_history_passes_and_is_really_checked() {
+fn good_history_passes_and_exercises_every_rule() {
     let verdict = check(&good());
     assert_eq!(verdict.total(), 0, "{:?}", verdict.violations);
     use Rule::{Acknowledged, Agreement, Answered, CaughtUp, Log, Members, Once, Pages, PresentForm, Prompt};
@@ -175,7 +175,7 @@ fn everything_must_be_answered_with_reason() {
 }
 
 #[test]
-fn a_log_has_no_gap_and_goes_forward() {
+fn log_is_gap_free_and_ascending() {
     breaks(Rule::Log, |history| drop(history.rooms[0].log.remove(6)));
     breaks(Rule::Log, |history| history.rooms[0].log[6].seq = 6);
     breaks(Rule::Log, |history| history.rooms[0].head = 12);
