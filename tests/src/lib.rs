@@ -11,6 +11,7 @@
 
 mod balancer;
 mod binary;
+mod broker;
 mod cluster;
 mod contiguity;
 mod conversation;
@@ -28,6 +29,7 @@ mod wait;
 
 pub use balancer::{BALANCERS, Balancer, Kind, deploy, run_program};
 pub use binary::{parlance, run_to_end};
+pub use broker::{Broker, tools};
 pub use cluster::{Cluster, Setup};
 pub use contiguity::{Contiguity, Item};
 pub use conversation::{Conversation, End};

@@ -23,7 +23,7 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// What an endpoint answers.
 #[derive(Clone, PartialEq)]
-enum Mode {
+pub(super) enum Mode {
     Accept,
     Answer(u16),
     Redirect(String),
@@ -37,13 +37,13 @@ struct Shared {
 }
 
 /// An endpoint on this machine.
-struct Endpoint {
+pub(super) struct Endpoint {
     shared: Arc<Shared>,
     url: String,
 }
 
 impl Endpoint {
-    async fn start(mode: Mode) -> Self {
+    pub(super) async fn start(mode: Mode) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let shared =
@@ -61,11 +61,11 @@ impl Endpoint {
         Self { shared, url }
     }
 
-    fn set(&self, mode: Mode) {
+    pub(super) fn set(&self, mode: Mode) {
         *self.shared.mode.lock().unwrap() = mode;
     }
 
-    fn posts(&self) -> usize {
+    pub(super) fn posts(&self) -> usize {
         self.shared.posts.lock().unwrap().len()
     }
 
@@ -83,7 +83,7 @@ impl Endpoint {
         seqs
     }
 
-    async fn has_all(&self, room: &str, head: u64) {
+    pub(super) async fn has_all(&self, room: &str, head: u64) {
         eventually("all events were posted", async || (self.seqs(room).last() == Some(&head)).then_some(()))
             .await;
     }
@@ -111,7 +111,7 @@ async fn answer(
 }
 
 /// A server that posts to `endpoints`, and its file of webhooks.
-async fn server(endpoints: &[&Endpoint], more: &str) -> (Server, TempDir) {
+pub(super) async fn server(endpoints: &[&Endpoint], more: &str) -> (Server, TempDir) {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("secret"), SECRET).unwrap();
     let mut file = String::new();
@@ -126,7 +126,7 @@ async fn server(endpoints: &[&Endpoint], more: &str) -> (Server, TempDir) {
     (server, dir)
 }
 
-const PRIVATE: &str = "allow-private-addresses = true";
+pub(super) const PRIVATE: &str = "allow-private-addresses = true";
 
 #[tokio::test]
 async fn events_are_posted_signed_and_in_order() {

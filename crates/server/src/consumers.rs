@@ -1,82 +1,112 @@
-//! What hands the events of all rooms to others: one consumer of the change feed for each webhook.
+//! What hands the events of all rooms to others: consumers of the change feed, one for each webhook and topic.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use parlance_core::Clock;
-use parlance_store::Embedded;
+use parlance_store::consumers::ConsumerTable;
+use parlance_store::feed::ChangeFeed;
 use parlance_stream::consumer::OnRefused;
-use parlance_stream::log::StoreLog;
+use parlance_stream::log::Log;
 use parlance_stream::webhook::Webhook;
 use parlance_stream::{Consumer, Options, Parts};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Endpoint, Webhooks};
+use crate::config::{self, Endpoint, Topic, Webhooks};
+use crate::planned::Planned;
 
 /// After how long without a success an endpoint is disabled, until the server is started again.
 const DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3_600);
+
+/// Where events come from.
+pub(crate) struct Source {
+    pub(crate) feed: Arc<dyn ChangeFeed>,
+    pub(crate) table: Arc<dyn ConsumerTable>,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// What is configured.
+pub(crate) fn planned(config: &config::Node, clock: &Arc<dyn Clock>) -> anyhow::Result<Vec<Planned>> {
+    let mut planned = Vec::new();
+    if let Some(file) = &config.webhooks {
+        planned.extend(Webhooks::read(file)?.endpoints.into_iter().map(|endpoint| webhook(endpoint, clock)));
+    }
+    if let Some(file) = &config.kafka {
+        planned.push(Topic::read(file)?.plan(clock)?);
+    }
+    Ok(planned)
+}
+
+fn webhook(endpoint: Endpoint, clock: &Arc<dyn Clock>) -> Planned {
+    let Endpoint { name, url, secrets, reach, start, content, skip_refused } = endpoint;
+    let shown = url.to_string();
+    // The target names the kind alone: an endpoint that moves goes on where it was.
+    let options = Options {
+        start,
+        content,
+        on_refused: if skip_refused { OnRefused::Skip } else { OnRefused::Park },
+        // A few posts, one after the other.
+        effect_timeout: parlance_stream::webhook::TIMEOUT * 6,
+        disable_after: Some(DISABLE_AFTER),
+        ..Options::new(name, "webhook")
+    };
+    Planned { options, sink: Arc::new(Webhook::new(url, secrets, reach, clock.clone())), shown }
+}
 
 /// The consumers of a node.
 #[derive(Default)]
 pub(crate) struct Consumers {
     running: Vec<Consumer>,
+    source: Option<Source>,
     end: CancellationToken,
 }
 
 impl Consumers {
-    /// Starts a consumer for each of `webhooks`, where it was.
-    pub(crate) async fn start(
-        webhooks: &Webhooks,
-        store: &Arc<Embedded>,
-        clock: &Arc<dyn Clock>,
-    ) -> anyhow::Result<Self> {
+    /// Starts what is planned, each where it was.
+    pub(crate) async fn start(planned: Vec<Planned>, source: Source) -> anyhow::Result<Self> {
         let end = CancellationToken::new();
-        let mut running = Vec::with_capacity(webhooks.endpoints.len());
-        for endpoint in &webhooks.endpoints {
-            let consumer = Box::pin(start(endpoint, store, clock, &end)).await;
-            let consumer = consumer.with_context(|| format!("webhook {:?}", endpoint.name.as_str()))?;
-            // Who has it in the file when the server starts wants it to go on.
-            consumer.pause(false).await.context("cannot resume a webhook")?;
+        let mut running = Vec::with_capacity(planned.len());
+        for Planned { options, sink, shown } in planned {
+            let name = options.name.clone();
+            let parts = Parts {
+                feed: source.feed.clone(),
+                table: source.table.clone(),
+                log: source.log.clone(),
+                sink,
+                clock: source.clock.clone(),
+            };
+            let consumer = Box::pin(Consumer::start(parts, options, end.clone())).await;
+            let consumer = consumer.with_context(|| format!("consumer {:?}", name.as_str()))?;
+            // Who has it in a file when the server starts wants it to go on, unless it was paused.
+            consumer.enable().await.context("cannot enable a consumer")?;
             running.push(consumer);
-            tracing::info!(consumer = %endpoint.name, url = %endpoint.url, "delivering events to a webhook");
+            tracing::info!(consumer = %name, to = shown, "delivering the events of all rooms");
         }
-        Ok(Self { running, end })
+        Ok(Self { running, source: Some(source), end })
     }
 
-    /// Ends them; what is under way may finish.
-    pub(crate) async fn stop(&self) {
+    /// Where events come from; `None` where there are none.
+    pub(crate) fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+
+    /// The consumer of a name, if it runs here.
+    pub(crate) fn running(&self, name: &str) -> Option<&Consumer> {
+        self.running.iter().find(|consumer| consumer.name().as_str() == name)
+    }
+
+    /// Ends them; what is under way may finish, within `deadline`.
+    pub(crate) async fn stop(&self, deadline: Duration) {
         self.end.cancel();
-        for consumer in &self.running {
-            consumer.ended().await;
+        let ended = async {
+            for consumer in &self.running {
+                consumer.ended().await;
+            }
+        };
+        if tokio::time::timeout(deadline, ended).await.is_err() {
+            tracing::warn!("consumers did not end in time: what they had under way is sent again later");
         }
     }
-}
-
-async fn start(
-    endpoint: &Endpoint,
-    store: &Arc<Embedded>,
-    clock: &Arc<dyn Clock>,
-    end: &CancellationToken,
-) -> anyhow::Result<Consumer> {
-    let Endpoint { name, url, secrets, reach, start, content, skip_refused } = endpoint;
-    let sink = Webhook::new(url.clone(), secrets.clone(), *reach, clock.clone());
-    let parts = Parts {
-        feed: store.clone(),
-        table: store.clone(),
-        log: Arc::new(StoreLog(store.clone())),
-        sink: Arc::new(sink),
-        clock: clock.clone(),
-    };
-    // The target names the kind alone: an endpoint that moves goes on where it was.
-    let options = Options {
-        start: *start,
-        content: *content,
-        on_refused: if *skip_refused { OnRefused::Skip } else { OnRefused::Park },
-        // A few posts, one after the other.
-        effect_timeout: parlance_stream::webhook::TIMEOUT * 6,
-        disable_after: Some(DISABLE_AFTER),
-        ..Options::new(name.clone(), "webhook")
-    };
-    Ok(Consumer::start(parts, options, end.clone()).await?)
 }

@@ -19,6 +19,7 @@ mod limits;
 mod listener;
 mod node;
 mod origin;
+mod planned;
 mod readiness;
 mod routes;
 mod seams;

@@ -9,14 +9,14 @@ use parlance_cluster::Departure;
 use parlance_core::{Clock, ClockMonitor, SystemClock};
 use parlance_registry::{Health, Local, NodeId, Registry};
 use parlance_runtime::BoundedClock;
-use parlance_store::feed::ChangeFeed;
 use parlance_store::{Durability, Embedded, Store};
+use parlance_stream::log::StoreLog;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cluster::TablesClaim;
-use crate::config::{self, Identity, StoreConfig, Webhooks};
-use crate::consumers::Consumers;
+use crate::config::{self, Identity, StoreConfig};
+use crate::consumers::{self, Consumers, Source};
 use crate::descriptors::Descriptors;
 use crate::readiness::{Readiness, watch_clock, watch_registry, watch_store, watch_warning};
 use crate::seams::Seams;
@@ -30,7 +30,7 @@ pub(crate) struct Node {
     registry: Arc<dyn Registry>,
     claim: Option<Arc<TablesClaim>>,
     /// What hands events to others.
-    consumers: Consumers,
+    consumers: Arc<Consumers>,
     /// What looks after it.
     watches: TaskTracker,
     end: CancellationToken,
@@ -90,13 +90,21 @@ impl Node {
         watches.spawn(end.clone().run_until_cancelled_owned(watch_clock(monitor, readiness.clone())));
         let watch = watch_store(store.clone(), readiness.clone());
         watches.spawn(end.clone().run_until_cancelled_owned(watch));
-        let consumers = match (&config.webhooks, &embedded) {
-            (Some(file), Some(store)) => {
-                Consumers::start(&Webhooks::read(file)?, store, &consumers_clock).await?
+        let source = embedded.clone().map(|embedded| Source {
+            feed: embedded.clone(),
+            table: embedded.clone(),
+            log: Arc::new(StoreLog(embedded)),
+            clock: consumers_clock,
+        });
+        let feed = source.as_ref().map(|source| source.feed.clone());
+        let consumers = match source {
+            Some(source) => {
+                let planned = consumers::planned(config, &source.clock)?;
+                Consumers::start(planned, source).await?
             }
-            _ => Consumers::default(),
+            None => Consumers::default(),
         };
-        let feed = embedded.clone().map(|store| store as Arc<dyn ChangeFeed>);
+        let consumers = Arc::new(consumers);
         let services = Services::new(api.clone()).with_feed(feed);
         Ok((Self { api, store, embedded, registry, claim, consumers, watches, end }, services))
     }
@@ -104,6 +112,11 @@ impl Node {
     /// What sends its clients to other nodes.
     pub(crate) fn departure(&self) -> Departure {
         self.api.departure().clone()
+    }
+
+    /// What hands events to others.
+    pub(crate) fn consumers(&self) -> Arc<Consumers> {
+        self.consumers.clone()
     }
 
     /// Resolves if the store fails, with the reason.
@@ -116,7 +129,7 @@ impl Node {
         if !self.api.stop(deadline).await {
             tracing::warn!("rooms did not end in time");
         }
-        self.consumers.stop().await;
+        self.consumers.stop(deadline).await;
         self.end.cancel();
         self.watches.close();
         self.watches.wait().await;

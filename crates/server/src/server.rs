@@ -107,6 +107,10 @@ impl Server {
                 (Running::Edge(edge), app, Router::new(), Some(bridge))
             }
         };
+        let consumers = match &running {
+            Running::Node(node) => Some(node.consumers()),
+            Running::Edge(_) => None,
+        };
         let departure = match &running {
             Running::Node(node) => node.departure(),
             Running::Edge(_) => stays.clone(),
@@ -143,7 +147,7 @@ impl Server {
         let looking = Entrance {
             listener: listeners.operators,
             tls: None,
-            app: admin::routes(readiness.clone(), metrics),
+            app: admin::routes(readiness.clone(), metrics, consumers),
             peers: Peers::Clients,
             max_connections: OPERATORS,
             ledger: of_operator(OPERATORS, Proxies::default()),

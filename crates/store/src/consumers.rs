@@ -113,22 +113,43 @@ pub trait ConsumerTable: Send + Sync + 'static {
         rooms: &[RoomId],
     ) -> Result<Vec<(RoomId, RoomProgress)>, StoreError>;
 
-    /// Rooms by rising id in which a consumer has pending events, up to `limit` of
-    /// them, and where to look on. A page may hold fewer, or none, and not be the last.
-    async fn pending(
+    /// Rooms of a consumer by rising id that are `wanted`, up to `limit` of them, and where to look on. A page
+    /// may hold fewer, or none, and not be the last. A row that cannot be read counts as a room that begins
+    /// anew: repeats are dropped by who reads, and a hole would not be noticed.
+    async fn rooms(
         &self,
         name: &ConsumerName,
+        wanted: Wanted,
         after: Option<&RoomId>,
         limit: usize,
-    ) -> Result<PendingPage, StoreError>;
+    ) -> Result<RoomPage, StoreError>;
 
     /// Changes what is kept of a consumer. Durable once it returns.
     async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError>;
 }
 
-/// Some of a consumer's rooms with pending events.
+/// Which rooms of a consumer are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those with pending events, parked or not.
+    Pending,
+    /// Those that an operator is to decide on.
+    Parked,
+}
+
+impl Wanted {
+    /// Whether it is one of them.
+    pub fn matches(self, progress: &RoomProgress) -> bool {
+        match self {
+            Self::Pending => progress.pending,
+            Self::Parked => progress.parked.is_some(),
+        }
+    }
+}
+
+/// Some of a consumer's rooms.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct PendingPage {
+pub struct RoomPage {
     /// The rooms.
     pub rooms: Vec<(RoomId, RoomProgress)>,
     /// Where to look on; `None` at the end.

@@ -98,17 +98,32 @@ pub(crate) fn encode_progress(progress: &RoomProgress) -> Vec<u8> {
     .encode_to_vec()
 }
 
-pub(crate) fn decode_progress(
-    name: &ConsumerName,
-    room: &RoomId,
-    bytes: &[u8],
-) -> Result<RoomProgress, StoreError> {
-    let record = ConsumerRoomRecord::decode(bytes)
-        .map_err(|_| damaged("the row", format_args!("room {room} of consumer {name}")))?;
+/// How far a consumer is in a room. One that cannot be read begins anew, with the first event.
+pub(crate) fn decode_progress(name: &ConsumerName, room: &RoomId, bytes: &[u8]) -> RoomProgress {
+    let Ok(record) = ConsumerRoomRecord::decode(bytes) else {
+        tracing::error!(consumer = %name, %room, "cannot read how far a consumer is in a room: it begins anew there");
+        return RoomProgress { pending: true, ..RoomProgress::default() };
+    };
     let parked = Parked { reason: record.parked_reason, since: Timestamp(record.parked_at_ms) };
-    Ok(RoomProgress {
+    RoomProgress {
         done: EventKey { epoch: record.done_epoch, seq: record.done_seq },
         pending: record.pending,
         parked: (!parked.reason.is_empty()).then_some(parked),
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_whose_row_cannot_be_read_begins_anew() {
+        let name = ConsumerName::parse("audit").unwrap();
+        let room = RoomId::parse("room-1").unwrap();
+        let anew = RoomProgress { pending: true, ..RoomProgress::default() };
+        assert_eq!(decode_progress(&name, &room, &[0xff; 7]), anew);
+        let parked = Some(Parked { reason: "refused".into(), since: Timestamp(7) });
+        let row = RoomProgress { done: EventKey { epoch: 2, seq: 9 }, pending: true, parked };
+        assert_eq!(decode_progress(&name, &room, &encode_progress(&row)), row);
+    }
 }

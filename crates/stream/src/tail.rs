@@ -12,7 +12,7 @@ use parlance_store::StoreError;
 use parlance_store::consumers::EventKey;
 use parlance_store::feed::{ChangeFeed, FeedPage, Position, Record};
 use prost::Message as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 pub use self::cursor::Cursor;
 use self::cursor::Place;
@@ -115,7 +115,12 @@ impl Tail {
     /// # Errors
     /// Those of the store, and that the cursor is too old.
     pub async fn next(&mut self, patience: Duration) -> Result<Batch, TailError> {
+        let (until, mut is_first) = (Instant::now() + patience, true);
         loop {
+            // Records without events, and rooms without any, move the cursor alone: the reader is told now and then.
+            if !std::mem::take(&mut is_first) && Instant::now() >= until {
+                return Ok(self.batch(Vec::new()));
+            }
             if let Some(place) = self.cursor.walk.clone() {
                 if let Some(batch) = self.walk(place).await? {
                     return Ok(batch);
@@ -134,7 +139,7 @@ impl Tail {
             }
             match self.feed.records_after(&self.cursor.position, PAGE).await? {
                 FeedPage::Records { records, next } if records.is_empty() && next == self.cursor.position => {
-                    if timeout(patience, self.feed.wait(&next)).await.is_err() {
+                    if timeout_at(until, self.feed.wait(&next)).await.is_err() {
                         return Ok(self.batch(Vec::new()));
                     }
                 }

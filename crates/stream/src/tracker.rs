@@ -80,6 +80,8 @@ pub(crate) struct Tracker {
     paused: bool,
     /// Failures since the sink last took something.
     failures: u32,
+    /// When the last of them was counted: what was under way then says nothing more of the sink.
+    failed_at: Millis,
     away_until: Millis,
 }
 
@@ -103,6 +105,7 @@ impl Tracker {
             pending_again: false,
             paused,
             failures: 0,
+            failed_at: 0,
             away_until: 0,
         }
     }
@@ -210,6 +213,7 @@ impl Tracker {
         while let Some(id) = self.ready.pop_front() {
             if let Some(room) = self.rooms.get_mut(&id).filter(|room| room.phase == Phase::Ready) {
                 room.phase = Phase::InFlight;
+                room.begun = now;
                 self.in_flight += 1;
                 return Some(id);
             }
@@ -269,8 +273,10 @@ impl Tracker {
                 if plant::is(Plant::DropOnError) {
                     return self.finish(id);
                 }
+                let is_new = room.begun >= self.failed_at || self.failures == 0;
                 self.wait(id, retry_after_ms, now);
-                if sink {
+                if sink && is_new {
+                    self.failed_at = now;
                     self.failures += 1;
                     let beyond = self.failures.saturating_sub(self.limits.away_after);
                     let wait = backoff(self.limits.backoff_ms, beyond, self.limits.max_away_ms);

@@ -7,6 +7,7 @@
 
 mod chat;
 mod config;
+mod consumers;
 mod restored;
 mod serve;
 #[cfg_attr(not(feature = "cluster"), path = "no_tables.rs")]
@@ -73,6 +74,7 @@ pub fn main(seams: Seams) -> ExitCode {
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Restored(arguments) => restored::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Consumers(arguments) => consumers::run(arguments),
         Command::Chat(arguments) => chat::run(arguments),
     };
     match result {
@@ -96,6 +98,8 @@ enum Command {
     Restored(restored::Arguments),
     /// Print a token for a user, signed with the self-made key of local mode
     Token(token::Arguments),
+    /// See and steer what hands events to webhooks and others, in a running server
+    Consumers(consumers::Arguments),
     /// Chat in the terminal: join a room, see its history, talk
     Chat(chat::Arguments),
 }

@@ -1,4 +1,4 @@
-use super::{Config, Role, StoreConfig, Webhooks};
+use super::{Config, Role, StoreConfig, Topic, Webhooks};
 use crate::{cluster, data_dir, keys, tls};
 
 impl Config {
@@ -18,6 +18,9 @@ impl Config {
         }
         if let Some(webhooks) = &node.webhooks {
             Webhooks::read(webhooks)?;
+        }
+        if let Some(kafka) = &node.kafka {
+            Topic::read(kafka)?;
         }
         if matches!(node.store, StoreConfig::Embedded { .. }) {
             data_dir::inspect(&node.data_dir)?;

@@ -73,6 +73,9 @@ impl Lines {
         if let Some(webhooks) = &node.webhooks {
             self.path("webhooks", webhooks);
         }
+        if let Some(kafka) = &node.kafka {
+            self.path("kafka", kafka);
+        }
         self.number("user-rate", node.user_rate.map_or(0, std::num::NonZeroU32::get));
     }
 
@@ -156,7 +159,7 @@ mod tests {
             "role = 'bridge'\napi-url = ['http://a:1', 'http://b:2']\nallowed-origins = ['https://c.d']";
         for file in [
             "",
-            "webhooks = 'hooks.toml'",
+            "webhooks = 'hooks.toml'\nkafka = 'topic.toml'",
             "sync = 'off'\nlog = 'debug'\nmax-connections = 5\ntrusted-proxies = ['10.0.0.0/8', '::1']",
             cluster,
             edge,

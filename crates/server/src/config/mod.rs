@@ -3,6 +3,8 @@
 mod address;
 mod check;
 mod effective;
+#[cfg_attr(not(feature = "kafka"), path = "no_kafka.rs")]
+mod kafka;
 mod node;
 mod options;
 mod tls_files;
@@ -21,6 +23,7 @@ use crate::descriptors::Descriptors;
 use crate::limits::WATCHDOG_SECONDS;
 use crate::origin::Origin;
 
+pub(crate) use kafka::Topic;
 pub use node::{Identity, Node, RedisConfig, StoreConfig};
 pub use options::{OnOff, Options, RoleName, StoreName, TABLE_PREFIX};
 pub use tls_files::TlsFiles;
@@ -134,6 +137,7 @@ fn upstreams(options: &Options) -> anyhow::Result<Vec<String>> {
         ("data-dir", options.data_dir.is_some()),
         ("edge-listen", options.edge_listen.is_some()),
         ("webhooks", options.webhooks.is_some()),
+        ("kafka", options.kafka.is_some()),
         ("jwt-secret-file", options.jwt_secret_file.is_some()),
         ("jwt-public-key", options.jwt_public_key.is_some()),
     ];

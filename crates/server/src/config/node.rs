@@ -27,6 +27,8 @@ pub struct Node {
     pub user_rate: Option<NonZeroU32>,
     /// File with the webhooks.
     pub webhooks: Option<PathBuf>,
+    /// File with the Kafka topic.
+    pub kafka: Option<PathBuf>,
 }
 
 /// What keeps everything.
@@ -98,8 +100,8 @@ impl Node {
              node would make its own, and none would know the tokens of another"
         );
         ensure!(
-            !shared || options.webhooks.is_none(),
-            "webhooks are posted from the change feed, which --store dynamodb does not have yet"
+            !shared || (options.webhooks.is_none() && options.kafka.is_none()),
+            "events leave from the change feed, which --store dynamodb does not have yet"
         );
         Ok(Self {
             doors,
@@ -110,6 +112,7 @@ impl Node {
             identity,
             user_rate: NonZeroU32::new(options.user_rate.unwrap_or(100)),
             webhooks: options.webhooks,
+            kafka: options.kafka,
         })
     }
 

@@ -144,6 +144,11 @@ pub struct Options {
     #[arg(long, help_heading = EVENTS, env = "PARLANCE_WEBHOOKS", value_name = "FILE")]
     pub webhooks: Option<PathBuf>,
 
+    /// File with the Kafka topic that events of all rooms are sent to, see docs/events.md
+    /// [default: none]
+    #[arg(long, help_heading = EVENTS, env = "PARLANCE_KAFKA", value_name = "FILE")]
+    pub kafka: Option<PathBuf>,
+
     /// Connections at the same time; further ones wait [default: as many as there are file
     /// descriptors, less a reserve for the store and operators, at most 100000]
     #[arg(long, help_heading = LIMITS, env = "PARLANCE_MAX_CONNECTIONS", value_name = "N")]

@@ -53,7 +53,7 @@ struct Entry {
 
 #[derive(Default, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum StartName {
+pub(super) enum StartName {
     #[default]
     Now,
     Beginning,
@@ -61,10 +61,28 @@ enum StartName {
 
 #[derive(Default, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum ContentName {
+pub(super) enum ContentName {
     #[default]
     Full,
     Ids,
+}
+
+impl From<StartName> for Start {
+    fn from(name: StartName) -> Self {
+        match name {
+            StartName::Now => Self::Now,
+            StartName::Beginning => Self::Beginning,
+        }
+    }
+}
+
+impl From<ContentName> for Content {
+    fn from(name: ContentName) -> Self {
+        match name {
+            ContentName::Full => Self::Full,
+            ContentName::Ids => Self::Ids,
+        }
+    }
 }
 
 impl Webhooks {
@@ -105,14 +123,8 @@ impl Endpoint {
             url,
             secrets,
             reach: if entry.allow_private_addresses { Reach::Any } else { Reach::Public },
-            start: match entry.start {
-                StartName::Now => Start::Now,
-                StartName::Beginning => Start::Beginning,
-            },
-            content: match entry.content {
-                ContentName::Full => Content::Full,
-                ContentName::Ids => Content::Ids,
-            },
+            start: entry.start.into(),
+            content: entry.content.into(),
             skip_refused: entry.skip_refused,
         })
     }

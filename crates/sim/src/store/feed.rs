@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use parlance_core::{Append, RoomId, Timestamp, UserId};
 use parlance_store::StoreError;
 use parlance_store::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, PendingPage, RoomProgress,
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, RoomPage, RoomProgress, Wanted,
 };
 use parlance_store::feed::{ChangeFeed, Changes, FeedPage, Position, Record};
 use tokio::sync::Notify;
@@ -142,20 +142,21 @@ impl ConsumerTable for MemoryStore {
         Ok(rooms.iter().filter_map(row).collect())
     }
 
-    async fn pending(
+    async fn rooms(
         &self,
         name: &ConsumerName,
+        wanted: Wanted,
         after: Option<&RoomId>,
         limit: usize,
-    ) -> Result<PendingPage, StoreError> {
+    ) -> Result<RoomPage, StoreError> {
         let tables = self.tables();
         let rows = tables.consumers.rooms.iter().filter(|((owner, room), progress)| {
-            owner == name && progress.pending && after.is_none_or(|after| room > after)
+            owner == name && wanted.matches(progress) && after.is_none_or(|after| room > after)
         });
         let rooms: Vec<_> =
             rows.take(limit).map(|((_, room), progress)| (room.clone(), progress.clone())).collect();
         let next = rooms.last().filter(|_| rooms.len() == limit).map(|(room, _)| room.clone());
-        Ok(PendingPage { rooms, next })
+        Ok(RoomPage { rooms, next })
     }
 
     async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use super::tables::Table;
 use super::{Embedded, keys};
 use crate::StoreError;
 use crate::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, PendingPage, RoomProgress,
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, RoomPage, RoomProgress, Wanted,
 };
 use crate::feed_record::{decode_consumer, decode_progress, encode_consumer, encode_progress};
 use crate::record::carry_unknown;
@@ -26,8 +26,10 @@ impl ConsumerTable for Embedded {
             while let Some(name) = view.page(Table::Consumers, &[], after, 1, |key, _| name_of(key))?.pop() {
                 let bytes = view.get(Table::Consumers, &keys::id(name.as_str()))?;
                 if let Some(bytes) = bytes {
-                    let state = decode_consumer(&name, &bytes)?;
-                    found.push((name.clone(), state));
+                    match decode_consumer(&name, &bytes) {
+                        Ok(state) => found.push((name.clone(), state)),
+                        Err(error) => tracing::error!(consumer = %name, %error, "cannot read a consumer"),
+                    }
                 }
                 let mut end = name.as_str().as_bytes().to_vec();
                 end.push(1);
@@ -58,7 +60,7 @@ impl ConsumerTable for Embedded {
             for room in rooms {
                 let key = keys::pair(name.as_str(), room.as_str());
                 if let Some(bytes) = view.get(Table::Consumers, &key)? {
-                    let progress = decode_progress(&name, &room, &bytes)?;
+                    let progress = decode_progress(&name, &room, &bytes);
                     found.push((room, progress));
                 }
             }
@@ -67,12 +69,13 @@ impl ConsumerTable for Embedded {
         .await
     }
 
-    async fn pending(
+    async fn rooms(
         &self,
         name: &ConsumerName,
+        wanted: Wanted,
         after: Option<&RoomId>,
         limit: usize,
-    ) -> Result<PendingPage, StoreError> {
+    ) -> Result<RoomPage, StoreError> {
         let (name, after) = (name.clone(), after.cloned());
         self.view(move |view| {
             let own = keys::id(name.as_str());
@@ -84,14 +87,14 @@ impl ConsumerTable for Embedded {
             let rows = view.page(Table::Consumers, &own, Some(from), SCAN, |key, value| {
                 let room = keys::last_id(key).and_then(|id| RoomId::parse(id).ok());
                 let room = room.ok_or_else(|| StoreError::Damaged("a key of consumers".into()))?;
-                let progress = decode_progress(&name, &room, value)?;
+                let progress = decode_progress(&name, &room, value);
                 Ok((room, progress))
             })?;
             let is_last = rows.len() < SCAN;
-            let mut page = PendingPage { rooms: Vec::new(), next: None };
+            let mut page = RoomPage { rooms: Vec::new(), next: None };
             for (room, progress) in rows {
                 page.next = Some(room.clone());
-                if progress.pending {
+                if wanted.matches(&progress) {
                     page.rooms.push((room, progress));
                     if page.rooms.len() >= limit {
                         return Ok(page);

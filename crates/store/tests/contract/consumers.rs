@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parlance_core::{RoomId, Timestamp};
 use parlance_store::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, EventKey, Parked, RoomProgress, Walk,
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, EventKey, Parked, RoomProgress, Walk, Wanted,
 };
 use parlance_store::feed::Position;
 
@@ -84,7 +84,7 @@ pub(crate) async fn pending_rooms_are_paged(table: AnyConsumers) {
     for size in [1, 3, 100] {
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = table.pending(&name, after.as_ref(), size).await.unwrap();
+            let page = table.rooms(&name, Wanted::Pending, after.as_ref(), size).await.unwrap();
             assert!(page.rooms.len() <= size);
             found.extend(page.rooms);
             after = page.next;
@@ -106,7 +106,7 @@ pub(crate) async fn a_row_is_replaced_and_others_stay(table: AnyConsumers) {
     let rooms = vec![(room(1), progress(9, false))];
     table.write_consumer(&name, ConsumerWrite { state: None, rooms }).await.unwrap();
     assert_eq!(table.consumer(&name).await.unwrap(), Some(state(1)));
-    let page = table.pending(&name, None, 10).await.unwrap();
+    let page = table.rooms(&name, Wanted::Pending, None, 10).await.unwrap();
     assert_eq!(page.rooms, [(room(2), progress(2, true))]);
     assert_eq!(table.progress(&name, &[room(1)]).await.unwrap(), [(room(1), progress(9, false))]);
 }

@@ -132,6 +132,7 @@ pub struct Status {
 /// What an operator wants.
 pub(crate) enum Command {
     Pause(bool),
+    Enable,
     Unpark { room: RoomId, skip: bool },
     Replay,
 }

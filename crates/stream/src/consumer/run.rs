@@ -1,5 +1,6 @@
 //! The task of a consumer.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +8,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlance_core::RoomId;
 use parlance_store::StoreError;
-use parlance_store::consumers::{ConsumerState, ConsumerWrite, EventKey, RoomProgress, Walk};
+use parlance_store::consumers::{ConsumerState, ConsumerWrite, EventKey, Parked, RoomProgress, Walk, Wanted};
 use parlance_store::feed::{ChangeFeed, FeedPage, Position};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,7 @@ use super::work::Worked;
 use super::{Answer, Command, Error, Shared, Status};
 use crate::plant::{self, Plant};
 use crate::sink::SinkError;
-use crate::tracker::{Millis, Tracker};
+use crate::tracker::{Ended, Millis, Outcome, Tracker};
 
 /// Records that are read at once.
 const PAGE: usize = 256;
@@ -50,6 +51,8 @@ pub(crate) struct Runner {
     tracker: Tracker,
     status: watch::Sender<Status>,
     works: JoinSet<Worked>,
+    /// The room of each work that is under way, should it panic.
+    working: HashMap<Id, RoomId>,
     begun: Instant,
     /// Where pending rooms are looked for next.
     scan_after: Option<RoomId>,
@@ -66,6 +69,7 @@ impl Runner {
             tracker,
             status,
             works: JoinSet::new(),
+            working: HashMap::new(),
             begun: Instant::now(),
             scan_after: None,
         }
@@ -155,7 +159,7 @@ impl Runner {
                         return leave;
                     }
                 }
-                Some(worked) = self.works.join_next() => self.worked(worked.ok()),
+                Some(worked) = self.works.join_next_with_id() => self.worked(worked),
                 _ = tick.tick() => {
                     self.flush().await;
                     self.report();
@@ -189,13 +193,34 @@ impl Runner {
             let origin = self.tracker.origin(&room).unwrap_or_default();
             let gives_up = self.tracker.gives_up(&room);
             let shared = self.shared.clone();
-            self.works.spawn(async move { shared.work(&room, origin, gives_up).await });
+            let work = {
+                let room = room.clone();
+                async move { shared.work(&room, origin, gives_up).await }
+            };
+            self.working.insert(self.works.spawn(work).id(), room);
         }
     }
 
-    fn worked(&mut self, worked: Option<Worked>) {
-        // A panic is in the log; its room holds the checkpoint until the next start.
-        let Some(Worked { room, ended, error }) = worked else { return };
+    fn worked(&mut self, worked: Result<(Id, Worked), JoinError>) {
+        let id = match &worked {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        let room = self.working.remove(&id);
+        let Ok((_, Worked { room, ended, error })) = worked else {
+            // A panic is in the log. The room is tried again, and parked in the end.
+            if let Some(room) = room {
+                let outcome = if self.tracker.gives_up(&room) {
+                    let since = self.shared.parts.clock.now();
+                    Outcome::Parked(Parked { reason: "the work on it panics".to_owned(), since })
+                } else {
+                    Outcome::FAILED
+                };
+                let ended = Ended { outcome, ..Ended::NOTHING };
+                self.tracker.ended(&room, ended, self.now());
+            }
+            return;
+        };
         let (now, was_away) = (self.now(), self.tracker.is_away());
         self.tracker.ended(&room, ended, now);
         let name = &self.shared.options.name;
@@ -213,13 +238,14 @@ impl Runner {
 
     async fn finish_work(&mut self) {
         let finish = async {
-            while let Some(worked) = self.works.join_next().await {
-                self.worked(worked.ok());
+            while let Some(worked) = self.works.join_next_with_id().await {
+                self.worked(worked);
             }
         };
         if timeout(LAST_WORK, finish).await.is_err() {
             tracing::warn!(consumer = %self.shared.options.name, "events that were under way are sent again later");
             self.works.shutdown().await;
+            self.working.clear();
         }
     }
 
@@ -228,7 +254,7 @@ impl Runner {
             return;
         }
         let (table, name) = (&self.shared.parts.table, &self.shared.options.name);
-        match table.pending(name, self.scan_after.as_ref(), PENDING_PAGE).await {
+        match table.rooms(name, Wanted::Pending, self.scan_after.as_ref(), PENDING_PAGE).await {
             Ok(page) => {
                 self.tracker.pending(page.rooms, page.next.is_none());
                 self.scan_after = page.next;
@@ -338,14 +364,9 @@ impl Runner {
         let result = match command {
             Command::Pause(paused) => {
                 self.state.paused = paused;
-                if !paused {
-                    self.state.disabled.clear();
-                    self.state.failing_since = None;
-                }
-                self.tracker.pause(paused || !self.state.disabled.is_empty());
-                self.scan_after = None;
-                self.write(Vec::new()).await.map_err(Error::from)
+                self.set_out(!paused).await
             }
+            Command::Enable => self.set_out(true).await,
             Command::Unpark { room, skip } => self.unpark(room, skip).await,
             Command::Replay => {
                 leave = Some(Leave::Walk);
@@ -358,6 +379,17 @@ impl Runner {
         self.report();
         let _ = answer.send(result);
         leave
+    }
+
+    /// Goes on or stops, as the state has it; where it `is_enabled`, it is not given up any more.
+    async fn set_out(&mut self, is_enabled: bool) -> Result<(), Error> {
+        if is_enabled {
+            self.state.disabled.clear();
+            self.state.failing_since = None;
+        }
+        self.tracker.pause(self.state.paused || !self.state.disabled.is_empty());
+        self.scan_after = None;
+        Ok(self.write(Vec::new()).await?)
     }
 
     async fn unpark(&mut self, room: RoomId, skip: bool) -> Result<(), Error> {

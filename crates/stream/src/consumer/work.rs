@@ -23,12 +23,7 @@ pub(crate) struct Worked {
 impl Shared {
     /// Hands on what follows in `room`. With `gives_up` an event that is not taken now is refused.
     pub(crate) async fn work(&self, room: &RoomId, origin: Origin, gives_up: bool) -> Worked {
-        let mut ended = Ended {
-            done: origin.done,
-            delivered: false,
-            was_pending: false,
-            outcome: Outcome::UpTo { head: 0 },
-        };
+        let mut ended = Ended { done: origin.done, ..Ended::NOTHING };
         let mut not_taken = None;
         if let Err(error) = self.try_work(room, origin, gives_up, &mut ended, &mut not_taken).await {
             ended.outcome = match error {

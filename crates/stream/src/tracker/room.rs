@@ -24,6 +24,8 @@ pub(super) struct Room {
     pub(super) parked: Option<Parked>,
     /// Attempts at the event after `done`.
     pub(super) attempts: u32,
+    /// When the work on it was begun.
+    pub(super) begun: Millis,
 }
 
 /// Where work on a room starts.
@@ -88,4 +90,15 @@ pub(crate) enum Outcome {
         sink: bool,
     },
     Parked(Parked),
+}
+
+impl Ended {
+    /// Nothing was done, and there is nothing to do.
+    pub(crate) const NOTHING: Self =
+        Self { done: None, delivered: false, was_pending: false, outcome: Outcome::UpTo { head: 0 } };
+}
+
+impl Outcome {
+    /// It failed for no reason of the sink.
+    pub(crate) const FAILED: Self = Self::Unavailable { retry_after_ms: 0, sink: false };
 }

@@ -12,7 +12,7 @@ use parlance_core::{
 use parlance_proto::events::v1::RoomEvent;
 use parlance_store::StoreError;
 use parlance_store::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, EventKey, PendingPage, RoomProgress,
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, EventKey, RoomPage, RoomProgress, Wanted,
 };
 use parlance_store::feed::{ChangeFeed, Changes, FeedPage, Position, Record};
 use tokio::sync::Notify;
@@ -315,19 +315,20 @@ impl ConsumerTable for World {
         Ok(rooms.iter().filter_map(row).collect())
     }
 
-    async fn pending(
+    async fn rooms(
         &self,
         name: &ConsumerName,
+        wanted: Wanted,
         after: Option<&RoomId>,
         limit: usize,
-    ) -> Result<PendingPage, StoreError> {
+    ) -> Result<RoomPage, StoreError> {
         let state = lock(&self.state);
         let rows = state.rows.iter().filter(|((owner, room), row)| {
-            owner == name && row.pending && after.is_none_or(|after| room > after)
+            owner == name && wanted.matches(row) && after.is_none_or(|after| room > after)
         });
         let rooms: Vec<_> = rows.take(limit.min(2)).map(|((_, id), row)| (id.clone(), row.clone())).collect();
         let next = rooms.last().filter(|_| rooms.len() == limit.min(2)).map(|(id, _)| id.clone());
-        Ok(PendingPage { rooms, next })
+        Ok(RoomPage { rooms, next })
     }
 
     async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError> {

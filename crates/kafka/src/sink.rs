@@ -1,0 +1,134 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parlance_core::{Clock, RoomId};
+use parlance_proto::events::v1::RoomEvent;
+use parlance_stream::sink::{Delivered, EventSink, SinkError};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use crate::producer::{NotQueued, Producer, Queued};
+use crate::record::Record;
+use crate::{Options, OptionsError, topic};
+
+/// How long to wait where too much is on its way.
+const FULL: Duration = Duration::from_millis(200);
+
+/// A topic that events are sent to.
+pub struct KafkaSink {
+    options: Options,
+    producer: Producer,
+    clock: Arc<dyn Clock>,
+    /// When the topic was last found fit. Held while it is looked at, which is done once for all rooms.
+    fit_at: Mutex<Option<Instant>>,
+}
+
+impl KafkaSink {
+    /// A sink. The brokers need not be there: events wait for them.
+    ///
+    /// # Errors
+    /// If the options are of no use.
+    pub fn new(options: Options, clock: Arc<dyn Clock>) -> Result<Self, OptionsError> {
+        options.check()?;
+        let producer =
+            Producer::new(options.client()).map_err(|error| OptionsError::Refused(error.to_string()))?;
+        Ok(Self { options, producer, clock, fit_at: Mutex::new(None) })
+    }
+
+    async fn topic_is_fit(&self) -> Result<(), SinkError> {
+        let mut fit_at = self.fit_at.lock().await;
+        if fit_at.is_some_and(|at| at.elapsed() < self.options.check_every) {
+            return Ok(());
+        }
+        match topic::check(&self.options, &self.producer, fit_at.is_some()).await {
+            Ok(()) => {
+                *fit_at = Some(Instant::now());
+                Ok(())
+            }
+            Err(reason) => Err(unavailable(reason)),
+        }
+    }
+
+    /// Records of the events, up to the first that is none.
+    fn records(&self, events: &[RoomEvent]) -> (Vec<Record>, Option<SinkError>) {
+        let Options { format, source, max_bytes, .. } = &self.options;
+        let mut records = Vec::with_capacity(events.len());
+        for event in events {
+            match Record::new(event, *format, source) {
+                Ok(record) if record.value.len() <= *max_bytes => records.push(record),
+                Ok(record) => {
+                    let reason =
+                        format!("it has {} bytes, and at most {max_bytes} are taken", record.value.len());
+                    return (records, Some(SinkError::Refused { reason }));
+                }
+                Err(reason) => return (records, Some(SinkError::Refused { reason })),
+            }
+        }
+        (records, None)
+    }
+
+    /// Waits until the brokers have what was queued: how many of it, and why not the rest.
+    async fn acknowledged(
+        &self,
+        queued: Vec<rdkafka::producer::DeliveryFuture>,
+        generation: u64,
+    ) -> Delivered {
+        let deadline = Instant::now() + self.options.delivery_timeout;
+        for (count, delivery) in queued.into_iter().enumerate() {
+            let reason = match timeout_at(deadline, delivery).await {
+                Ok(Ok(Ok(_))) => continue,
+                Ok(Ok(Err((error, _)))) => error.to_string(),
+                Ok(Err(_)) => "the producer was given up".to_owned(),
+                Err(_) => "the brokers do not acknowledge in time".to_owned(),
+            };
+            // Whatever it was, what is queued behind it must not pass.
+            self.producer.give_up(generation, &reason);
+            return Delivered { count, error: Some(unavailable(reason)) };
+        }
+        Delivered { count: usize::MAX, error: None }
+    }
+
+    fn observe(&self, events: &[RoomEvent]) {
+        let now = self.clock.now().0 as f64 / 1_000.0;
+        let histogram = metrics::histogram!("parlance_kafka_event_age_seconds");
+        for event in events {
+            let at = event.at.unwrap_or_default();
+            histogram.record((now - at.seconds as f64 - f64::from(at.nanos) / 1e9).max(0.0));
+        }
+    }
+}
+
+#[async_trait]
+impl EventSink for KafkaSink {
+    async fn deliver(&self, room: &RoomId, events: &[RoomEvent]) -> Delivered {
+        if let Err(error) = self.topic_is_fit().await {
+            return Delivered { count: 0, error: Some(error) };
+        }
+        let (records, mut error) = self.records(events);
+        let Queued { generation, deliveries, rest } =
+            self.producer.queue(&self.options.topic, room.as_str(), &records);
+        let queued = deliveries.len();
+        if let Some(rest) = rest {
+            error = Some(match rest {
+                NotQueued::Full => SinkError::Unavailable {
+                    reason: "too much is on its way to the brokers".to_owned(),
+                    retry_after: Some(FULL),
+                },
+                NotQueued::TooLarge => SinkError::Refused { reason: "it is too large".to_owned() },
+                NotQueued::Failed(reason) => {
+                    self.producer.give_up(generation, &reason);
+                    unavailable(reason)
+                }
+            });
+        }
+        let acknowledged = self.acknowledged(deliveries, generation).await;
+        let count = acknowledged.count.min(queued);
+        self.observe(&events[..count]);
+        Delivered { count, error: acknowledged.error.or(error) }
+    }
+}
+
+fn unavailable(reason: String) -> SinkError {
+    SinkError::Unavailable { reason, retry_after: None }
+}

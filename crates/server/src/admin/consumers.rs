@@ -1,0 +1,200 @@
+//! Consumers of the change feed, as operators see and steer them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use parlance_core::RoomId;
+use parlance_store::consumers::{ConsumerName, ConsumerState, RoomProgress, Wanted};
+use parlance_stream::consumer::{Error, Status};
+use serde::{Deserialize, Serialize};
+
+use crate::consumers::Consumers;
+
+/// Parked rooms of one answer.
+const PAGE: usize = 500;
+
+/// One consumer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Listed {
+    pub(crate) name: String,
+    /// What it is.
+    pub(crate) target: String,
+    /// It runs in the process that answers.
+    pub(crate) here: bool,
+    pub(crate) paused: bool,
+    /// Why it was given up; empty if it is not.
+    pub(crate) disabled: String,
+    /// The endpoint takes nothing.
+    pub(crate) away: bool,
+    /// Rooms with events that are not done, as far as they are in memory.
+    pub(crate) rooms: usize,
+    /// Age of the oldest event that is neither done nor kept as pending.
+    pub(crate) lag_seconds: f64,
+}
+
+/// A room that waits for a decision.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ParkedRoom {
+    pub(crate) room: String,
+    /// The event that was refused.
+    pub(crate) event: String,
+    pub(crate) reason: String,
+    /// Milliseconds since 1970.
+    pub(crate) since_ms: u64,
+}
+
+/// Some parked rooms.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ParkedRooms {
+    pub(crate) rooms: Vec<ParkedRoom>,
+    /// Where to look on; none at the end.
+    pub(crate) next: Option<String>,
+}
+
+/// What is wanted of a consumer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "do", deny_unknown_fields)]
+pub(crate) enum Wish {
+    Pause,
+    Resume,
+    Replay,
+    Retry {
+        room: String,
+        /// Without the event that was refused.
+        #[serde(default)]
+        skip: bool,
+    },
+}
+
+pub(crate) fn routes(consumers: Arc<Consumers>) -> Router {
+    Router::new()
+        .route("/consumers", get(list))
+        .route("/consumers/{name}", post(steer))
+        .route("/consumers/{name}/parked", get(parked))
+        .route("/consumers/{name}/parked/{after}", get(parked_after))
+        .layer(middleware::from_fn(no_pages))
+        .with_state(consumers)
+}
+
+/// Refuses web pages: one in the browser of an operator reaches this listener, too.
+async fn no_pages(request: Request, next: Next) -> Response {
+    if request.headers().contains_key(header::ORIGIN) {
+        return refuse(StatusCode::FORBIDDEN, "web pages may not use this listener");
+    }
+    next.run(request).await
+}
+
+/// All consumers of the store, and how those stand that run here.
+async fn list(State(consumers): State<Arc<Consumers>>) -> Response {
+    let Some(source) = consumers.source() else { return json(&Vec::<Listed>::new()) };
+    let now = source.clock.now();
+    let listed = |(name, state): (ConsumerName, ConsumerState)| {
+        let status = consumers.running(name.as_str()).map(|consumer| consumer.status().borrow().clone());
+        let here = status.is_some();
+        let status = status.unwrap_or_else(|| Status {
+            paused: state.paused,
+            disabled: state.disabled.clone(),
+            ..Status::default()
+        });
+        Listed {
+            name: name.to_string(),
+            target: state.target,
+            here,
+            paused: status.paused,
+            disabled: status.disabled,
+            away: status.is_away,
+            rooms: status.rooms,
+            lag_seconds: status.behind_since.map_or(0.0, |since| now.since(since) as f64 / 1_000.0),
+        }
+    };
+    match source.table.consumers().await {
+        Ok(found) => json(&found.into_iter().map(listed).collect::<Vec<_>>()),
+        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}
+
+async fn parked(State(consumers): State<Arc<Consumers>>, Path(name): Path<String>) -> Response {
+    parked_of(&consumers, &name, None).await
+}
+
+/// The page behind the room `after`.
+async fn parked_after(
+    State(consumers): State<Arc<Consumers>>,
+    Path((name, after)): Path<(String, String)>,
+) -> Response {
+    match RoomId::parse(&after) {
+        Ok(after) => parked_of(&consumers, &name, Some(after)).await,
+        Err(error) => refuse(StatusCode::BAD_REQUEST, &format!("after: {error}")),
+    }
+}
+
+async fn parked_of(consumers: &Consumers, name: &str, after: Option<RoomId>) -> Response {
+    let Some(name) = ConsumerName::parse(name) else { return unknown() };
+    let Some(source) = consumers.source() else { return unknown() };
+    let page = match source.table.rooms(&name, Wanted::Parked, after.as_ref(), PAGE).await {
+        Ok(page) => page,
+        Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    };
+    let room = |(room, progress): (RoomId, _)| {
+        let RoomProgress { done, parked, .. } = progress;
+        let parked = parked?;
+        let event = format!("{room}:{}:{}", done.epoch, done.seq + 1);
+        let room = room.as_str().to_owned();
+        Some(ParkedRoom { room, event, reason: parked.reason, since_ms: parked.since.0 })
+    };
+    let rooms = page.rooms.into_iter().filter_map(room).collect();
+    json(&ParkedRooms { rooms, next: page.next.map(|room| room.as_str().to_owned()) })
+}
+
+async fn steer(
+    State(consumers): State<Arc<Consumers>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    // A form of a web page cannot send this type.
+    if headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind != "application/json") {
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type: application/json is missing");
+    }
+    let wish = match serde_json::from_slice::<Wish>(&body) {
+        Ok(wish) => wish,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let Some(consumer) = consumers.running(&name) else { return unknown() };
+    let done = match wish {
+        Wish::Pause => consumer.pause(true).await,
+        Wish::Resume => consumer.pause(false).await,
+        Wish::Replay => consumer.replay().await,
+        Wish::Retry { room, skip } => match RoomId::parse(&room) {
+            Ok(room) => consumer.unpark(room, skip).await,
+            Err(error) => return refuse(StatusCode::BAD_REQUEST, &format!("room: {error}")),
+        },
+    };
+    match done {
+        Ok(()) => json(&()),
+        Err(error @ Error::NotParked(_)) => refuse(StatusCode::CONFLICT, &error.to_string()),
+        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}
+
+fn unknown() -> Response {
+    refuse(StatusCode::NOT_FOUND, "no consumer of this name runs in this process")
+}
+
+fn json(value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn refuse(status: StatusCode, message: &str) -> Response {
+    let body = serde_json::json!({ "error": message }).to_string();
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}

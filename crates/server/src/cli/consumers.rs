@@ -1,0 +1,153 @@
+//! Steers the consumers of the change feed in a running server, through its admin listener.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use clap::{Args, Subcommand};
+use http::{Method, Request, header};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::handshake;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::admin::consumers::{Listed, ParkedRooms, Wish};
+
+/// How long the server may take: a replay first looks at every room.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Consumers hand the events of all rooms to webhooks, Kafka and others: see docs/events.md.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The admin listener of the server
+    #[arg(
+        long,
+        env = "PARLANCE_ADMIN_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:9090",
+        global = true
+    )]
+    admin: SocketAddr,
+
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// All consumers, and how they stand
+    List,
+    /// Stop handing events on; what happens meanwhile is kept, however long it takes
+    Pause { name: String },
+    /// Go on, also where it was disabled
+    Resume { name: String },
+    /// Hand on everything again, from the first event of every room
+    Replay { name: String },
+    /// Rooms that wait for a decision, since an event was refused
+    Parked { name: String },
+    /// Have a parked room go on
+    Retry {
+        name: String,
+        room: String,
+        /// Without the event that was refused: it is never handed on
+        #[arg(long)]
+        skip: bool,
+    },
+}
+
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let answered = timeout(PATIENCE, act(arguments.admin, arguments.action)).await;
+        answered.context("the server does not answer in time")?
+    })
+}
+
+async fn act(admin: SocketAddr, action: Action) -> anyhow::Result<()> {
+    let (name, wish) = match action {
+        Action::List => return list(admin).await,
+        Action::Parked { name } => return parked(admin, &name).await,
+        Action::Pause { name } => (name, Wish::Pause),
+        Action::Resume { name } => (name, Wish::Resume),
+        Action::Replay { name } => (name, Wish::Replay),
+        Action::Retry { name, room, skip } => (name, Wish::Retry { room, skip }),
+    };
+    let body = serde_json::to_vec(&wish)?;
+    call::<()>(admin, Method::POST, &format!("/consumers/{}", escaped(&name)), body).await
+}
+
+async fn list(admin: SocketAddr) -> anyhow::Result<()> {
+    let listed: Vec<Listed> = call(admin, Method::GET, "/consumers", Vec::new()).await?;
+    println!("{:<24} {:<10} {:<10} {:>8} {:>10}  WHY", "NAME", "TARGET", "STATE", "ROOMS", "LAG");
+    for Listed { name, target, here, paused, disabled, away, rooms, lag_seconds } in listed {
+        let state = match (here, paused, disabled.is_empty(), away) {
+            (_, _, false, _) => "disabled",
+            (_, true, _, _) => "paused",
+            (false, ..) => "not here",
+            (_, _, _, true) => "away",
+            _ => "running",
+        };
+        println!("{name:<24} {target:<10} {state:<10} {rooms:>8} {lag_seconds:>9.1}s  {disabled}");
+    }
+    Ok(())
+}
+
+async fn parked(admin: SocketAddr, name: &str) -> anyhow::Result<()> {
+    let path = format!("/consumers/{}/parked", escaped(name));
+    let mut after = None;
+    println!("{:<40} {:<48} REASON", "ROOM", "EVENT");
+    loop {
+        let from = after.map(|room: String| format!("{path}/{}", escaped(&room)));
+        let page: ParkedRooms =
+            call(admin, Method::GET, from.as_deref().unwrap_or(&path), Vec::new()).await?;
+        for room in page.rooms {
+            println!("{:<40} {:<48} {}", room.room, room.event, room.reason);
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+async fn call<T: DeserializeOwned>(
+    admin: SocketAddr,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+) -> anyhow::Result<T> {
+    let unreachable = || format!("cannot reach the admin listener at {admin}");
+    let stream = TcpStream::connect(admin).await.with_context(unreachable)?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.with_context(unreachable)?;
+    tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, admin.to_string())
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))?;
+    let response = sender.send_request(request).await.with_context(unreachable)?;
+    let status = response.status();
+    let body = response.into_body().collect().await.with_context(unreachable)?.to_bytes();
+    if !status.is_success() {
+        let error = serde_json::from_slice::<serde_json::Value>(&body).ok();
+        let error = error.and_then(|body| Some(body.get("error")?.as_str()?.to_owned()));
+        bail!("{}", error.unwrap_or_else(|| format!("the admin listener answers {status}")));
+    }
+    serde_json::from_slice(&body).context("cannot read what the admin listener answers")
+}
+
+/// For a path or a query: what is no letter, digit or one of `-_.` is escaped.
+fn escaped(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match plain(&byte) {
+            true => out.push(byte.into()),
+            false => out.push_str(&format!("%{byte:02X}")),
+        }
+        out
+    })
+}

@@ -1,0 +1,101 @@
+//! `parlance consumers`: operators see and steer what hands events on.
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
+
+use std::process::Output;
+
+use parlance_tests::{Http, Server, eventually, fresh, parlance, within};
+use tokio::process::Command;
+
+use crate::webhooks::{Endpoint, Mode, PRIVATE, server};
+
+async fn run(server: &Server, arguments: &[&str]) -> Output {
+    let mut command = Command::new(parlance());
+    command.arg("consumers").args(arguments).args(["--admin", &server.admin()]);
+    within("the command ends", command.output()).await.unwrap()
+}
+
+async fn said(server: &Server, arguments: &[&str]) -> String {
+    let output = run(server, arguments).await;
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// How the only consumer stands.
+async fn state(server: &Server) -> String {
+    let listed = said(server, &["list"]).await;
+    let line = listed.lines().nth(1).expect("there is one").to_owned();
+    line.split_whitespace().nth(2).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_paused_consumer_stays_paused_over_a_restart_and_loses_nothing() {
+    let endpoint = Endpoint::start(Mode::Accept).await;
+    let (mut server, _dir) = server(&[&endpoint], PRIVATE).await;
+    let alice = server.person(&fresh("alice")).await;
+    let room = alice.group(&[]).await;
+    let head = alice.say(&room, "before").await;
+    endpoint.has_all(&room, head).await;
+    assert_eq!(state(&server).await, "running");
+    said(&server, &["pause", "hook-0"]).await;
+    let posts = endpoint.posts();
+    alice.say(&room, "meanwhile").await;
+    server.stop().await;
+    server.start_again().await;
+    assert_eq!((state(&server).await, endpoint.posts()), ("paused".to_owned(), posts));
+    let head = alice.say(&room, "after").await;
+    said(&server, &["resume", "hook-0"]).await;
+    endpoint.has_all(&room, head).await;
+    // From the first event on.
+    said(&server, &["replay", "hook-0"]).await;
+    let all = posts + 2 + usize::try_from(head).unwrap();
+    eventually("all is posted again", async || (endpoint.posts() >= all).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_parked_room_is_tried_again_or_goes_on_without_what_was_refused() {
+    let endpoint = Endpoint::start(Mode::Answer(422)).await;
+    let (server, _dir) = server(&[&endpoint], PRIVATE).await;
+    let alice = server.person(&fresh("alice")).await;
+    let (first, second) = (alice.group(&[]).await, alice.group(&[]).await);
+    let (head, last) = (alice.say(&first, "hello").await, alice.say(&second, "hello").await);
+    let parked = eventually("both rooms are parked", async || {
+        let parked = said(&server, &["parked", "hook-0"]).await;
+        (parked.contains(&first) && parked.contains(&second)).then_some(parked)
+    })
+    .await;
+    assert!(parked.contains("the endpoint answers 422"), "{parked}");
+    assert!(parked.contains(&format!("{first}:1:1")), "{parked}");
+    endpoint.set(Mode::Accept);
+    said(&server, &["retry", "hook-0", &first]).await;
+    endpoint.has_all(&first, head).await;
+    let before = endpoint.posts();
+    said(&server, &["retry", "hook-0", &second, "--skip"]).await;
+    let rest = usize::try_from(last).unwrap() - 1;
+    eventually("the rest is posted", async || (endpoint.posts() == before + rest).then_some(())).await;
+    eventually("no room is parked", async || {
+        (said(&server, &["parked", "hook-0"]).await.lines().count() == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_said() {
+    let endpoint = Endpoint::start(Mode::Accept).await;
+    let (server, _dir) = server(&[&endpoint], PRIVATE).await;
+    for (arguments, why) in [
+        (&["pause", "nobody"][..], "no consumer of this name"),
+        (&["retry", "hook-0", "room-1"], "is not parked"),
+        (&["retry", "hook-0", "a b"], "room:"),
+    ] {
+        let output = run(&server, arguments).await;
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && stderr.contains(why), "{arguments:?}: {stderr}");
+    }
+    // A page in the browser of an operator.
+    let admin = Http::new(server.admin());
+    let page = admin.get("/consumers").header("origin", "http://evil.example").send().await.unwrap();
+    assert_eq!(page.status, 403);
+    let form = admin.call(http::Method::POST, "/consumers/hook-0").header("content-type", "text/plain");
+    assert_eq!(form.body(r#"{"do":"pause"}"#).send().await.unwrap().status, 415);
+    assert_eq!(state(&server).await, "running");
+}
