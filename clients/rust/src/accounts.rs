@@ -3,7 +3,7 @@ use parlance_proto::v1::user_service_client::UserServiceClient;
 
 use crate::ClientError;
 use crate::error::from_status;
-use crate::session::random_number;
+use crate::random::random_number;
 use crate::transport::{Address, grpc_channel};
 
 /// Creates a user on a server in local mode (or finds the one with that id) and returns

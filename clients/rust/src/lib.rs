@@ -76,6 +76,7 @@
 
 mod accounts;
 mod error;
+mod random;
 mod session;
 pub mod transport;
 

@@ -77,6 +77,33 @@ describe.each(Object.entries(TRANSPORTS))("over %s", (_, transport) => {
     expect(listed(tablet)).toBe(true);
   });
 
+  test("a group is made, filled, led and renamed, and shows who of it is online", async () => {
+    const { alice, bob } = await pair();
+    const [carol, absent] = [await client(fresh("carol")), fresh("absent")];
+    const room = await alice.createRoom({ kind: "group", title: "Plans" });
+    const kinds: string[] = [];
+    room.on("member", ({ userId, kind }) => userId !== alice.userId && kinds.push(`${userId} ${kind}`));
+    await room.addMembers([bob.userId, carol.userId]);
+    await room.setRole(bob.userId, v1.Role.ADMIN);
+    await eventually("it is in the others' lists", () => [bob, carol].every((one) => one.room(room.id) !== undefined));
+    await bob.room(room.id)!.update({ topic: "this week" });
+    await eventually("the topic has come", () => room.topic === "this week" && room.title === "Plans");
+
+    await room.watchPresence();
+    const everyone = [alice, bob, carol].map(({ userId }) => userId).sort();
+    expect([room.members.map(({ userId }) => userId), room.online]).toEqual([everyone, everyone]);
+    carol.close();
+    await eventually("it is seen that one goes", () => !room.online.includes(carol.userId));
+
+    await room.removeMember(carol.userId);
+    await eventually("all of it was seen", () => kinds.length === 4);
+    expect(kinds).toEqual([`${bob.userId} added`, `${carol.userId} added`, `${bob.userId} role`, `${carol.userId} removed`]);
+    await expect(bob.room(room.id)!.setRole(alice.userId, v1.Role.MEMBER)).rejects.toBeInstanceOf(PermissionDeniedError);
+
+    const profiles = await alice.users([bob.userId, absent, alice.userId]);
+    expect(profiles.map(({ userId }) => userId)).toEqual([bob.userId, alice.userId]);
+  });
+
   test("a new name reaches whoever shares a room", async () => {
     const { alice, bob } = await pair();
     const names: string[] = [];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parlance_client_core::{
-    CallId, Commands, ConnectionState, Core, Discarded, Input, NewCommand, Options, Output, StoredCommand,
+    CallId, Commands, ConnectionState, Core, Discarded, Input, Options, Output, StoredCommand,
 };
 use parlance_proto::v1::AcknowledgeDeliveryRequest;
 use parlance_proto::v1::client_frame::Operation;
@@ -13,11 +13,13 @@ use parlance_proto::v1::reply::Result as Answer;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::config::Config;
 use super::cursors::Processed;
 use super::link::{Link, at, ready, receive, send};
+use super::orders::{Order, Settled};
 use super::updates::Item;
-use super::{Config, random_number};
 use crate::ClientError;
+use crate::random::random_number;
 use crate::transport::Connection;
 
 /// How often cursors that moved are stored.
@@ -30,17 +32,6 @@ const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(2);
 /// Without its cursors rooms begin with a gap.
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the handles of a session ask of its driver.
-#[derive(Debug)]
-pub(super) enum Order {
-    Call { id: CallId, operation: Operation, answer: oneshot::Sender<Result<Answer, ClientError>> },
-    Cancel(CallId),
-    Submit { id: CallId, command: NewCommand, accepted: oneshot::Sender<String>, settled: Settled },
-    Retry { id: CallId, command: String, settled: Settled },
-    Discard { id: CallId, command: String, answer: oneshot::Sender<Discarded> },
-    Close(oneshot::Sender<()>),
-}
-
 /// What the handles of a session share with its driver.
 pub(super) struct Application {
     pub(super) updates: mpsc::Sender<Item>,
@@ -50,9 +41,6 @@ pub(super) struct Application {
     /// Numbers calls.
     pub(super) calls: Arc<AtomicU64>,
 }
-
-/// Who waits for the outcome of a command.
-pub(super) type Settled = oneshot::Sender<Result<Option<Answer>, ClientError>>;
 
 /// The one task of a session: carries out what the core decides.
 pub(super) struct Driver {

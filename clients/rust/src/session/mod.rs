@@ -1,15 +1,15 @@
 //! A session that survives its connections.
 
+mod config;
 mod cursors;
 mod driver;
 mod link;
+mod orders;
 mod queue;
 mod store;
 mod tokens;
 mod updates;
 
-use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,78 +20,17 @@ use parlance_proto::v1::reply::Result as Answer;
 use parlance_proto::v1::send_message_request::Target;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::transport::Dialer;
+use crate::random::random_number;
 use crate::{ClientError, Request};
 
+use orders::Order;
+
+pub use config::Config;
 pub use cursors::CursorStore;
 pub use queue::Submitted;
 pub use store::{CommandStore, FileCommandStore, MemoryCommandStore};
 pub use tokens::TokenProvider;
 pub use updates::{Listener, Updates};
-
-/// How a session connects and how much it holds.
-#[derive(Clone)]
-pub struct Config {
-    /// Where to connect, tried in turn; must not be empty.
-    pub dialers: Vec<Dialer>,
-    /// Where the token to sign in with comes from.
-    pub tokens: Arc<dyn TokenProvider>,
-    /// Names this device among those of its user; may be empty.
-    pub device_id: String,
-    /// What the application has of each room already, from an earlier session.
-    pub cursors: Vec<v1::Cursor>,
-    /// Where cursors are kept over restarts; those that it holds are added to `cursors`.
-    pub cursor_store: Option<Arc<dyn CursorStore>>,
-    /// Acknowledge to the server what was processed, every two seconds: a session without cursors then begins behind
-    /// it, and the senders see that it was delivered.
-    pub acknowledge: bool,
-    /// Where commands are kept over restarts, see [`Session::submit`]. Without one they live as long as the session.
-    pub command_store: Option<Arc<dyn CommandStore>>,
-    /// Updates that wait for the application. While the queue is full nothing is read
-    /// from the connection, replies included, and the server holds the rest.
-    pub update_queue: usize,
-    /// Operations that may be unanswered at once, at most what the server allows;
-    /// further calls wait.
-    pub max_in_flight: usize,
-}
-
-impl Config {
-    /// One address, a token that stays as it is, no device name, no cursors, and queues
-    /// for a person who chats.
-    pub fn new(dialer: Dialer, token: impl Into<String>) -> Self {
-        Self::with_tokens(dialer, tokens::FixedToken(token.into()))
-    }
-
-    /// As [`Config::new`], with tokens that are asked for.
-    pub fn with_tokens(dialer: Dialer, tokens: impl TokenProvider) -> Self {
-        Self {
-            dialers: vec![dialer],
-            tokens: Arc::new(tokens),
-            device_id: String::new(),
-            cursors: Vec::new(),
-            cursor_store: None,
-            acknowledge: false,
-            command_store: None,
-            update_queue: 256,
-            max_in_flight: 32,
-        }
-    }
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Never the token.
-        f.debug_struct("Config")
-            .field("dialers", &self.dialers)
-            .field("device_id", &self.device_id)
-            .field("cursors", &self.cursors.len())
-            .field("has_cursor_store", &self.cursor_store.is_some())
-            .field("has_command_store", &self.command_store.is_some())
-            .field("update_queue", &self.update_queue)
-            .field("max_in_flight", &self.max_in_flight)
-            .finish_non_exhaustive()
-    }
-}
 
 /// A message to send.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,7 +77,7 @@ impl From<Message> for v1::SendMessageRequest {
 /// and every call is answered. Keep one as long as updates are wanted.
 #[derive(Debug, Clone)]
 pub struct Session {
-    commands: mpsc::UnboundedSender<driver::Order>,
+    commands: mpsc::UnboundedSender<Order>,
     calls: Arc<AtomicU64>,
     state: watch::Receiver<ConnectionState>,
     queued: watch::Receiver<Commands>,
@@ -231,7 +170,7 @@ impl Session {
     pub async fn operate(&self, operation: Operation) -> Result<Answer, ClientError> {
         let (answer, answered) = oneshot::channel();
         let id = self.calls.fetch_add(1, Ordering::Relaxed);
-        let call = driver::Order::Call { id, operation, answer };
+        let call = Order::Call { id, operation, answer };
         self.commands.send(call).map_err(|_| ClientError::SessionEnded)?;
         let mut abandoned = Abandoned { commands: &self.commands, id: Some(id) };
         let answer = answered.await;
@@ -244,7 +183,7 @@ impl Session {
     /// follows.
     pub async fn close(&self) {
         let (closed, done) = oneshot::channel();
-        if self.commands.send(driver::Order::Close(closed)).is_ok() {
+        if self.commands.send(Order::Close(closed)).is_ok() {
             // A driver that has ended meanwhile has done it.
             let _ = done.await;
         }
@@ -253,39 +192,14 @@ impl Session {
 
 /// Withdraws a call whose caller gives up.
 struct Abandoned<'a> {
-    commands: &'a mpsc::UnboundedSender<driver::Order>,
+    commands: &'a mpsc::UnboundedSender<Order>,
     id: Option<CallId>,
 }
 
 impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            let _ = self.commands.send(driver::Order::Cancel(id));
+            let _ = self.commands.send(Order::Cancel(id));
         }
-    }
-}
-
-/// The standard library seeds its hash maps from the operating system; a hash of nothing
-/// under a fresh seed is a random number, without a dependency for it. Enough to tell
-/// clients apart, nothing secret.
-#[expect(clippy::disallowed_methods, reason = "a client has no seeded source, and needs none")]
-pub(crate) fn random_number() -> u64 {
-    RandomState::new().hash_one(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::transport::Door;
-
-    #[test]
-    fn a_config_does_not_print_its_token() {
-        let config = Config::new(Dialer::new(Door::Grpc, "localhost:1"), "s3cret");
-        assert!(!format!("{config:?}").contains("s3cret"));
-    }
-
-    #[test]
-    fn random_numbers_differ() {
-        assert_ne!(random_number(), random_number());
     }
 }

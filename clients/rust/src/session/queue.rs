@@ -9,7 +9,8 @@ use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
 use tokio::sync::oneshot;
 
-use super::{Session, driver};
+use super::Session;
+use super::orders::Order;
 use crate::ClientError;
 
 /// A change that the queue has taken. Dropping it changes nothing: it is carried out.
@@ -63,7 +64,7 @@ impl Session {
         let command = NewCommand { operation, id: name, written_at_millis: now_millis() };
         let (accepted, is_accepted) = oneshot::channel();
         let (settled, outcome) = oneshot::channel();
-        let order = driver::Order::Submit { id, command, accepted, settled };
+        let order = Order::Submit { id, command, accepted, settled };
         self.commands.send(order).map_err(|_| ClientError::SessionEnded)?;
         let id = is_accepted.await.map_err(|_| ClientError::SessionEnded)?;
         Ok((id, outcome))
@@ -76,7 +77,7 @@ impl Session {
     pub async fn retry(&self, command: impl Into<String>) -> Result<Option<Answer>, ClientError> {
         let id = self.calls.fetch_add(1, Ordering::Relaxed);
         let (settled, outcome) = oneshot::channel();
-        let order = driver::Order::Retry { id, command: command.into(), settled };
+        let order = Order::Retry { id, command: command.into(), settled };
         self.commands.send(order).map_err(|_| ClientError::SessionEnded)?;
         outcome.await.map_err(|_| ClientError::SessionEnded)?
     }
@@ -89,7 +90,7 @@ impl Session {
     pub async fn discard(&self, command: impl Into<String>) -> Result<Discarded, ClientError> {
         let id = self.calls.fetch_add(1, Ordering::Relaxed);
         let (answer, outcome) = oneshot::channel();
-        let order = driver::Order::Discard { id, command: command.into(), answer };
+        let order = Order::Discard { id, command: command.into(), answer };
         self.commands.send(order).map_err(|_| ClientError::SessionEnded)?;
         outcome.await.map_err(|_| ClientError::SessionEnded)
     }

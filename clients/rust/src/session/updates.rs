@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{self, WeakUnboundedSender};
 use tokio::sync::oneshot;
 
 use super::cursors::Processed;
-use super::driver::Order;
+use super::orders::Order;
 use crate::{ClientError, CommandUpdate, StorageState, Update, Violation};
 
 /// An update, and what the application has of the room after it.

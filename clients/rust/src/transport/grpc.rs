@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use parlance_proto::v1::ServerFrame;
 use parlance_proto::v1::chat_service_client::ChatServiceClient;
+use parlance_proto::v1::{ClientFrame, ServerFrame};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
@@ -9,7 +9,8 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Address, Connection, MAX_SERVER_FRAME, SEND_QUEUE};
+use super::address::Address;
+use super::limits::{MAX_SERVER_FRAME, SEND_QUEUE};
 use crate::ClientError;
 use crate::error::{from_status, innermost, unusable_token};
 
@@ -40,7 +41,11 @@ pub(crate) async fn channel(address: &Address) -> Result<Channel, ClientError> {
         .map_err(|error| ClientError::Io(innermost(&error)))
 }
 
-pub(super) async fn connect(address: &Address, token: &str) -> Result<Connection, ClientError> {
+/// Opens a stream: what is sent into the channel, and what comes.
+pub(super) async fn connect(
+    address: &Address,
+    token: &str,
+) -> Result<(mpsc::Sender<ClientFrame>, Inbound), ClientError> {
     let mut client =
         ChatServiceClient::new(channel(address).await?).max_decoding_message_size(MAX_SERVER_FRAME);
     let (frames, queue) = mpsc::channel(SEND_QUEUE);
@@ -50,7 +55,7 @@ pub(super) async fn connect(address: &Address, token: &str) -> Result<Connection
     // The server may hold its headers back until it has seen `hello`, so the call is
     // opened beside the caller, who sends it.
     let opening = tokio::spawn(async move { client.chat(request).await });
-    Ok(Connection::new(frames, super::Inbound::Grpc(Inbound::Opening(opening))))
+    Ok((frames, Inbound::Opening(opening)))
 }
 
 #[derive(Debug)]

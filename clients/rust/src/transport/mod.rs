@@ -2,6 +2,7 @@
 
 mod address;
 mod grpc;
+mod limits;
 mod websocket;
 
 use std::fmt;
@@ -14,14 +15,6 @@ use crate::ClientError;
 
 pub(crate) use address::Address;
 pub(crate) use grpc::channel as grpc_channel;
-
-/// Frames that wait for the socket before [`Sender::send`] waits itself: enough for one
-/// write to carry several.
-const SEND_QUEUE: usize = 16;
-
-/// Largest frame that is accepted from the server, bytes: a page of 200 messages of
-/// 16 KiB each, escaped as JSON six bytes for one where it comes to the worst.
-const MAX_SERVER_FRAME: usize = 32 * 1024 * 1024;
 
 /// The ways into the server. All carry the same frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,9 +74,14 @@ impl Dialer {
     /// first [`Connection::recv`].
     pub async fn connect(&self, token: &str) -> Result<Connection, ClientError> {
         match self.door {
-            Door::Grpc => grpc::connect(&self.address, token).await,
+            Door::Grpc => {
+                let (frames, inbound) = grpc::connect(&self.address, token).await?;
+                Ok(Connection::new(frames, Inbound::Grpc(inbound)))
+            }
             Door::WebSocketJson | Door::WebSocketBinary => {
-                websocket::connect(&self.address, token, self.door.encoding()).await
+                let (frames, inbound) =
+                    websocket::connect(&self.address, token, self.door.encoding()).await?;
+                Ok(Connection::new(frames, Inbound::WebSocket(Box::new(inbound))))
             }
         }
     }

@@ -17,7 +17,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
-use super::{Address, Connection, MAX_SERVER_FRAME, SEND_QUEUE};
+use super::address::Address;
+use super::limits::{MAX_SERVER_FRAME, SEND_QUEUE};
 use crate::ClientError;
 use crate::error::unusable_token;
 
@@ -49,11 +50,12 @@ fn encode(encoding: Encoding, frame: &ClientFrame) -> Result<Message, ClientErro
     })
 }
 
+/// Opens a socket: what is sent into the channel, and what comes.
 pub(super) async fn connect(
     address: &Address,
     token: &str,
     encoding: Encoding,
-) -> Result<Connection, ClientError> {
+) -> Result<(mpsc::Sender<ClientFrame>, Inbound), ClientError> {
     let mut request = format!("{}/ws", address.url("ws")).into_client_request().map_err(broken)?;
     let authorization =
         http::HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| unusable_token())?;
@@ -78,7 +80,7 @@ pub(super) async fn connect(
     let (frames, queue) = mpsc::channel(SEND_QUEUE);
     tokio::spawn(write(sink, queue, encoding));
     let inbound = Inbound { stream, heard: Instant::now() };
-    Ok(Connection::new(frames, super::Inbound::WebSocket(Box::new(inbound))))
+    Ok((frames, inbound))
 }
 
 /// What is trusted, read once: it takes a while.

@@ -1,6 +1,7 @@
 import type { StateCache } from "../cache/cache.js";
 import { Emitter } from "../emitter.js";
-import { type Gap, HistoryVisibility, Role, type Room as RoomMessage, RoomKind, type SendMessageResponse } from "../gen/chat_pb.js";
+import { NotFoundError } from "../errors.js";
+import { type Gap, HistoryVisibility, Role, type Room as RoomMessage, type User, RoomKind, type SendMessageResponse } from "../gen/chat_pb.js";
 import { type Command, type Draft, outgoingOf, type OutgoingMessage } from "../queue/command.js";
 import { echo } from "../queue/project.js";
 import { CommandQueue } from "../queue/queue.js";
@@ -57,6 +58,7 @@ export class Client extends Emitter<ClientEvents> {
       queue,
       emitter: this,
       send: (draft) => this.send(draft),
+      watchPresence: (userIds) => this.watchPresence(userIds),
       refresh: () => this.refresh(),
       stale: () => this.#sync.inbox.freshen(),
       listed: () => this.#slices.notify(),
@@ -292,9 +294,22 @@ export class Client extends Emitter<ClientEvents> {
     return this.#session.call(name, request, signal);
   }
 
+  /** Profiles of people, in the order asked for; those who do not exist are left out. Changes come as `user` events. */
+  async users(userIds: readonly string[]): Promise<readonly User[]> {
+    const known = userIds.map((userId) =>
+      this.call("getUser", { userId }).then(
+        ({ user }) => user,
+        (error) => {
+          if (!(error instanceof NotFoundError)) throw error;
+        },
+      ),
+    );
+    return (await Promise.all(known)).filter((user) => user !== undefined);
+  }
+
   /** Whether someone is online, as far as known; ask for it with {@link watchPresence}. */
   isOnline(userId: string): boolean {
-    return this.#presence.isOnline(userId);
+    return this.#rooms.isOnline(userId);
   }
 
   /** Looks up who of these is online, and keeps it up to date. */

@@ -27,10 +27,6 @@ export class Presence {
     whileOnline(session, EVERY_MS, () => this.lookUp());
   }
 
-  isOnline(userId: string): boolean {
-    return this.#session.state.status === "online" && (this.#target.confirmed.presence.get(userId)?.online ?? false);
-  }
-
   watch(userIds: readonly string[]): Promise<void> {
     return this.#ask(userIds, (name, request) => this.#session.call(name, request));
   }

@@ -2,6 +2,7 @@ import type { Emitter } from "../emitter.js";
 import type { Draft, NewCommand } from "../queue/command.js";
 import { type Confirmed, project, type Projection } from "../queue/project.js";
 import type { CommandQueue } from "../queue/queue.js";
+import { changeOf } from "../queue/request.js";
 import type { RoomChanges } from "../room/events.js";
 import { infoOf, type RoomInfo, valuesOf } from "../room/info.js";
 import type { Owner } from "../room/owner.js";
@@ -25,6 +26,7 @@ interface Ports {
   readonly queue: CommandQueue;
   readonly emitter: Emitter<ClientEvents>;
   send(draft: Draft): Promise<{ readonly seq: number }>;
+  watchPresence(userIds: readonly string[]): Promise<void>;
   refresh(): Promise<void>;
   /** Some data of a room is only an estimate. */
   stale(): void;
@@ -155,6 +157,18 @@ export class Rooms implements Owner {
 
   submit(command: NewCommand): Promise<unknown> {
     return this.#ports.queue.submit(command).done;
+  }
+
+  change<Name extends OperationName>(name: Name, request: RequestOf<Name>): Promise<unknown> {
+    return this.submit(changeOf(name, request));
+  }
+
+  isOnline(userId: string): boolean {
+    return this.state.status === "online" && (this.#confirmed.presence.get(userId)?.online ?? false);
+  }
+
+  watchPresence(userIds: readonly string[]): Promise<void> {
+    return this.#ports.watchPresence(userIds);
   }
 
   refresh(): Promise<void> {

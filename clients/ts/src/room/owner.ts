@@ -14,6 +14,10 @@ export interface Owner {
   send(draft: Draft): Promise<{ readonly seq: number }>;
   /** Queues a change. Resolves once it is carried out. */
   submit(command: NewCommand): Promise<unknown>;
+  /** The same for a change of the contract that has no command of its own. */
+  change<Name extends OperationName>(name: Name, request: RequestOf<Name>): Promise<unknown>;
+  isOnline(userId: string): boolean;
+  watchPresence(userIds: readonly string[]): Promise<void>;
   refresh(): Promise<void>;
   /** The confirmed state of a room. */
   stateOf(roomId: string): RoomState;

@@ -1,4 +1,4 @@
-import type { Event, Gap, Typing as TypingSignal } from "../gen/chat_pb.js";
+import type { Event, Gap, Role, Typing as TypingSignal } from "../gen/chat_pb.js";
 import type { Projection } from "../queue/project.js";
 import { changeOf } from "../state/changes.js";
 import type { RoomState } from "../state/room-state.js";
@@ -154,6 +154,20 @@ export class Room extends RoomValues<Room> {
     return this.members;
   }
 
+  /**
+   * Looks up which members are online, and keeps it up to date: {@link online}. The client emits `presence` for each who
+   * comes or goes.
+   */
+  async watchPresence(): Promise<void> {
+    const members = await this.loadMembers();
+    await this.#client.watchPresence(members.map(({ userId }) => userId));
+  }
+
+  /** Ids of the members who are online, once {@link watchPresence} was called. */
+  get online(): readonly string[] {
+    return this.members.flatMap(({ userId }) => (this.#client.isOnline(userId) ? [userId] : []));
+  }
+
   /** Sends a message; it is among {@link messages} at once. Resolves with its seq once it is durable. */
   async send(text: string, options: { replyToSeq?: number } = {}): Promise<number> {
     return (await this.#client.send({ roomId: this.id, text, ...options })).seq;
@@ -194,6 +208,26 @@ export class Room extends RoomValues<Room> {
   /** Leaves it out of {@link Client.rooms} on all of one's devices until the next message, or puts it back. */
   async setHidden(hidden: boolean): Promise<void> {
     await this.#client.submit({ kind: "hide", roomId: this.id, payload: { hidden } });
+  }
+
+  /** Adds people, at most 40 at once. */
+  async addMembers(userIds: readonly string[]): Promise<void> {
+    await this.#client.change("addMembers", { roomId: this.id, userIds: [...userIds] });
+  }
+
+  /** Removes someone. */
+  async removeMember(userId: string): Promise<void> {
+    await this.#client.change("removeMember", { roomId: this.id, userId });
+  }
+
+  /** Gives a member another role. */
+  async setRole(userId: string, role: Role): Promise<void> {
+    await this.#client.change("setRole", { roomId: this.id, userId, role });
+  }
+
+  /** Changes its settings. What is left out stays as it is. */
+  async update(settings: { title?: string; topic?: string }): Promise<void> {
+    await this.#client.change("updateRoom", { roomId: this.id, ...settings });
   }
 
   /** Leaves it. */

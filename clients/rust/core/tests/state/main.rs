@@ -2,13 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "tests may give up")]
 
 mod log;
+mod told;
 
 use std::time::Duration;
 
-use log::{Log, ROOM, SELF, Shown, Step, Told, Truth};
+use log::{Log, ROOM, SELF, Shown, Step, Truth};
 use parlance_client_core::state::{Change, News, Parts, Room, State};
 use parlance_proto::v1;
 use proptest::prelude::*;
+use told::{Sources, Told};
 
 fn step() -> impl Strategy<Value = Step> {
     let one = 0..8_usize;
@@ -150,7 +152,7 @@ proptest! {
         let mut log = Log::new(2);
         log.run(&kept);
         // Of what was restored, nothing is pushed.
-        log.sources = log::Sources::default();
+        log.sources = Sources::default();
         log.restore();
         log.run(&new);
         log.read_all();

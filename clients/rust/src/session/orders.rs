@@ -1,0 +1,22 @@
+//! What the handles of a session ask of its driver.
+
+use parlance_client_core::{CallId, Discarded, NewCommand};
+use parlance_proto::v1::client_frame::Operation;
+use parlance_proto::v1::reply::Result as Answer;
+use tokio::sync::oneshot;
+
+use crate::ClientError;
+
+/// One of them.
+#[derive(Debug)]
+pub(super) enum Order {
+    Call { id: CallId, operation: Operation, answer: oneshot::Sender<Result<Answer, ClientError>> },
+    Cancel(CallId),
+    Submit { id: CallId, command: NewCommand, accepted: oneshot::Sender<String>, settled: Settled },
+    Retry { id: CallId, command: String, settled: Settled },
+    Discard { id: CallId, command: String, answer: oneshot::Sender<Discarded> },
+    Close(oneshot::Sender<()>),
+}
+
+/// Who waits for the outcome of a command.
+pub(super) type Settled = oneshot::Sender<Result<Option<Answer>, ClientError>>;

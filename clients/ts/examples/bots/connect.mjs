@@ -1,0 +1,22 @@
+// What the bots share: a client of PARLANCE_SERVER with PARLANCE_TOKEN, and cursors in the file PARLANCE_CURSORS.
+import { readFile, rename, writeFile } from "node:fs/promises";
+
+import { Client, WebSocketTransport } from "@parlance/client";
+import { WebSocket } from "ws";
+
+const { PARLANCE_SERVER: url = "http://127.0.0.1:8080", PARLANCE_TOKEN: token = "", PARLANCE_CURSORS: file = "cursors.json" } = process.env;
+
+/** A client that is not started yet. Node before 22 has no WebSocket of its own. */
+export const connect = () => new Client({ url, token, transport: new WebSocketTransport(url, WebSocket) });
+
+/** Every event of the bot's rooms, also those that happened while it was not running. It is noted once the loop asks for the next one. */
+export async function* eventsOf(client) {
+  const cursors = JSON.parse(await readFile(file, "utf8").catch(() => "[]"));
+  const events = client.events({ cursors });
+  for await (const item of events) {
+    if (item.kind === "event") yield item.event;
+    else for await (const missed of client.eventsOf(item.gap)) if (missed.kind === "event") yield missed.event;
+    await writeFile(`${file}.new`, JSON.stringify(events.cursors));
+    await rename(`${file}.new`, file);
+  }
+}
