@@ -75,6 +75,7 @@ openapi: build $(TOOLS)/ready ## what /openapi.json says, and the server by it
 clients: build $(TOOLS)/clients ## the clients in other languages, against the server that was built
 	cd clients/ts && npm run --silent build && npm run --silent check && npm run --silent size && npm run --silent docs
 	cd clients/ts && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
+	tools/check-quickstart $(DEBUG_SERVER)
 	cd clients/node && npm run --silent generate
 	PYTHON=$(abspath $(TOOLS))/venv/bin/python clients/python/generate
 	tools/conformance $(DEBUG_SERVER) -- node clients/ts/examples/lines.mjs

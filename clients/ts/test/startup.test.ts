@@ -35,6 +35,10 @@ test("a start resolves once the rooms are there, also when it is asked for twice
   await client.start();
 });
 
+test("a client without a token is refused at once", () => {
+  for (const token of [undefined, ""]) expect(() => new Client({ url: "http://chat.example", token: token as string, transport })).toThrow(ConfigurationError);
+});
+
 test("an inbox that is refused rejects the start, and is read again", async () => {
   let refusals = 0;
   transport.onopen = (connection) => {

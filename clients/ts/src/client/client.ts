@@ -1,6 +1,6 @@
 import type { StateCache } from "../cache/cache.js";
 import { Emitter } from "../emitter.js";
-import { NotFoundError } from "../errors.js";
+import { ConfigurationError, NotFoundError } from "../errors.js";
 import { type Gap, HistoryVisibility, Role, type Room as RoomMessage, type User, RoomKind, type SendMessageResponse } from "../gen/chat_pb.js";
 import { type Command, type Draft, outgoingOf, type OutgoingMessage } from "../queue/command.js";
 import { echo } from "../queue/project.js";
@@ -46,6 +46,8 @@ export class Client extends Emitter<ClientEvents> {
   constructor(options: ClientOptions) {
     super();
     const { url, token, transport = "websocket", storage, userId, deviceId } = options;
+    // Of an answer that had none: it would be waited for without end.
+    if (!token) throw new ConfigurationError("there is no token");
     const session = new Session({
       transport: transport === "websocket" ? new WebSocketTransport(url) : transport,
       token: typeof token === "string" ? () => token : token,
