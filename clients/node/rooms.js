@@ -88,6 +88,15 @@ export class Rooms {
   }
 
   /**
+   * How far the application has a room, with the epoch that the seq belongs to; undefined where nothing came of it.
+   * @param {string} roomId
+   */
+  cursor(roomId) {
+    const { cursor: seq, epoch = 0n } = this.#rooms.get(roomId) ?? {};
+    return seq === undefined ? undefined : create(CursorSchema, { roomId, seq, epoch });
+  }
+
+  /**
    * What to say in a hello of at most `maxBytes`: of which rooms something came last. The
    * others begin with a gap, which is right too.
    * @param {number} maxBytes
@@ -95,9 +104,9 @@ export class Rooms {
   cursors(maxBytes) {
     const cursors = [];
     let left = maxBytes - HELLO_OVERHEAD;
-    for (const [roomId, { cursor: seq, epoch }] of [...this.#rooms].reverse()) {
-      if (seq === undefined) continue;
-      const cursor = create(CursorSchema, { roomId, seq, epoch });
+    for (const roomId of [...this.#rooms.keys()].reverse()) {
+      const cursor = this.cursor(roomId);
+      if (!cursor) continue;
       // With its tag and its length.
       left -= toBinary(CursorSchema, cursor).length + 3;
       if (left < 0 || cursors.length === MAX_CURSORS) break;

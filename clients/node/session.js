@@ -115,6 +115,15 @@ export class Session {
   }
 
   /**
+   * Up to where `onUpdate` has had a room: to be stored with what it did, and given to the next session as one of its
+   * `cursors`. Its epoch is how that session notices a room that was restored from a backup meanwhile.
+   * @param {string} roomId
+   */
+  cursor(roomId) {
+    return this.#rooms.cursor(roomId);
+  }
+
+  /**
    * Runs until `close`. Rejects with `Refused` when the server takes neither the token nor
    * fresh ones; nothing else ends it.
    */

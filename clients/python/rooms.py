@@ -56,15 +56,22 @@ class Rooms:
         room = self._rooms[room_id] = self._rooms.pop(room_id, None) or Room()
         room.advance(seq)
 
+    def cursor(self, room_id: str) -> pb.Cursor | None:
+        """How far the application has a room, with the epoch that the seq belongs to."""
+        room = self._rooms.get(room_id)
+        if room is None or room.cursor is None:
+            return None
+        return pb.Cursor(room_id=room_id, seq=room.cursor, epoch=room.epoch)
+
     def cursors(self, max_bytes: int) -> list[pb.Cursor]:
         """What to say in a hello of at most `max_bytes`: of which rooms something came last.
         The others begin with a gap, which is right too."""
         cursors: list[pb.Cursor] = []
         left = max_bytes - HELLO_OVERHEAD
-        for room_id, room in reversed(self._rooms.items()):
-            if room.cursor is None:
+        for room_id in reversed(self._rooms):
+            cursor = self.cursor(room_id)
+            if cursor is None:
                 continue
-            cursor = pb.Cursor(room_id=room_id, seq=room.cursor, epoch=room.epoch)
             # With its tag and its length.
             left -= cursor.ByteSize() + 3
             if left < 0 or len(cursors) == MAX_CURSORS:

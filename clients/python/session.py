@@ -102,6 +102,11 @@ class Session:
         )
         return await self._outbox.send(request)
 
+    def cursor(self, room_id: str) -> pb.Cursor | None:
+        """Up to where `on_update` has had a room: to be stored with what it did, and given to the next session as one of
+        its `cursors`. Its epoch is how that session notices a room that was restored from a backup meanwhile."""
+        return self._rooms.cursor(room_id)
+
     async def run(self) -> None:
         """Runs until it is cancelled. Raises `Refused` when the server takes neither the
         token nor fresh ones; nothing else ends it."""
