@@ -88,7 +88,8 @@ pub struct Parked {
     pub since: Timestamp,
 }
 
-/// What one write changes of a consumer, as a whole or not at all.
+/// What one write changes of a consumer. If it fails, rows of rooms may have been written, and the consumer's own
+/// row only after all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ConsumerWrite {
     /// The consumer's own row.
@@ -154,4 +155,30 @@ pub struct RoomPage {
     pub rooms: Vec<(RoomId, RoomProgress)>,
     /// Where to look on; `None` at the end.
     pub next: Option<RoomId>,
+}
+
+/// Who works for a consumer, where several processes could.
+///
+/// Whoever has it renews it; whoever else looks at it judges by their own clock whether it was renewed in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The process that has it; empty if none has.
+    pub owner: String,
+    /// Rises with each renewal.
+    pub renewals: u64,
+}
+
+/// The leases of a store.
+#[async_trait]
+pub trait LeaseTable: Send + Sync + 'static {
+    /// The lease of a consumer.
+    async fn lease(&self, name: &ConsumerName) -> Result<Option<Lease>, StoreError>;
+
+    /// Writes `new` if the lease still is `old`. Returns whether it is `new` now.
+    async fn replace_lease(
+        &self,
+        name: &ConsumerName,
+        old: Option<&Lease>,
+        new: &Lease,
+    ) -> Result<bool, StoreError>;
 }

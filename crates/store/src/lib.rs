@@ -30,7 +30,7 @@ mod user_store;
 
 pub use created::Created;
 #[cfg(feature = "dynamodb")]
-pub use dynamo::{Dynamo, DynamoOptions, OtherFleet, TableOptions, TableReport};
+pub use dynamo::{Dynamo, DynamoFeed, DynamoOptions, OtherFleet, TableOptions, TableReport};
 pub use embedded::{Durability, Embedded, OpenError, Options};
 pub use error::{AppendError, StoreError};
 pub use log_store::{LogStore, StoredRoom};

@@ -13,6 +13,7 @@ use crate::identity::Identity;
 #[derive(Debug, Clone)]
 pub struct Dynamo {
     pub(super) client: Client,
+    pub(super) streams: aws_sdk_dynamodbstreams::Client,
     pub(super) tables: Names,
     /// Once it is settled.
     pub(super) identity: Arc<OnceCell<Identity>>,
@@ -26,8 +27,8 @@ impl Dynamo {
     /// [`StoreError::Refused`] where the settings lack a region.
     pub async fn connect(options: &DynamoOptions) -> Result<Self, StoreError> {
         units::describe();
-        let client = Box::pin(options.client()).await?;
-        Ok(Self { client, tables: Names::new(&options.table_prefix), identity: Arc::default() })
+        let (client, streams) = Box::pin(options.clients()).await?;
+        Ok(Self { client, streams, tables: Names::new(&options.table_prefix), identity: Arc::default() })
     }
 
     /// The epoch that no room is below, once the identity is settled.

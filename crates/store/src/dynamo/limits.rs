@@ -71,3 +71,42 @@ pub(crate) const RETRY_LONGEST: Duration = Duration::from_secs(1);
 
 /// For a new connection: the service is in the same region.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Between calls that find nothing in a shard: the service takes five a second from all readers of it.
+pub(crate) const STREAM_POLL: Duration = Duration::from_millis(500);
+
+/// Records of one call: as many as the service gives.
+pub(crate) const STREAM_PAGE: i32 = 1_000;
+
+/// Calls in a row that bring no records before a shard counts as read: an empty page is not its end.
+pub(crate) const EMPTY_PAGES: usize = 4;
+
+/// Shards that are read at the same time.
+pub(crate) const SHARDS_AT_ONCE: usize = 16;
+
+/// How long a list of shards is used. Shards are closed after hours.
+pub(crate) const SHARDS_LISTED_FOR: Duration = Duration::from_secs(10);
+
+/// Iterators of a shard that are kept, for consumers that are at different places of it.
+pub(crate) const ITERATORS_KEPT: usize = 32;
+
+/// How long an iterator is used: the service forgets it after 15 minutes.
+pub(crate) const ITERATOR_AGE: Duration = Duration::from_secs(10 * 60);
+
+/// Pages of a shard that are kept for other consumers, some 50 KB each.
+pub(crate) const PAGES_KEPT: usize = 8;
+
+/// By how much a record may be late. The service names no bound; it is a second or less unless something is wrong.
+pub(crate) const STREAM_DISORDER: Duration = Duration::from_secs(120);
+
+/// By how much the clocks of a consumer and of the service may differ.
+pub(crate) const FEED_CLOCK_MARGIN: Duration = Duration::from_secs(300);
+
+/// Items that one call of a walk over all rooms looks at.
+pub(crate) const WALK_PAGE: i32 = 1_000;
+
+/// Items of one batch of writes: as many as the service takes.
+pub(crate) const BATCH_WRITE: usize = 25;
+
+/// Rows of a consumer that one call looks at for pending ones.
+pub(crate) const PENDING_SCAN: usize = 1_000;

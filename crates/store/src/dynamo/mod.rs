@@ -5,6 +5,7 @@ mod append;
 mod backoff;
 mod calls;
 mod clock;
+mod consumers;
 mod cursors;
 mod error;
 mod fleet;
@@ -24,6 +25,7 @@ mod read_mark;
 mod room_ids;
 mod rooms;
 mod stored_room;
+mod streams;
 mod tables;
 mod transaction;
 mod units;
@@ -38,6 +40,7 @@ pub use self::handle::Dynamo;
 use self::item::text;
 use self::limits::LATE_REQUEST;
 pub use self::options::DynamoOptions;
+pub use self::streams::DynamoFeed;
 pub use self::tables::{TableOptions, TableReport};
 use crate::{
     AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom, User,

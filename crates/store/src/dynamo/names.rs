@@ -5,6 +5,7 @@ pub(super) struct Names {
     pub(super) rooms: String,
     pub(super) messages: String,
     pub(super) user_rooms: String,
+    pub(super) consumers: String,
 }
 
 impl Names {
@@ -15,6 +16,7 @@ impl Names {
             rooms: name("rooms"),
             messages: name("messages"),
             user_rooms: name("user_rooms"),
+            consumers: name("consumers"),
         }
     }
 }

@@ -48,8 +48,8 @@ impl DynamoOptions {
         Self { endpoint: Some(endpoint.into()), emulator: true, ..Self::default() }
     }
 
-    /// The client. Nothing is sent yet.
-    pub(super) async fn client(&self) -> Result<Client, StoreError> {
+    /// The clients of the tables and of their streams. Nothing is sent yet.
+    pub(super) async fn clients(&self) -> Result<(Client, aws_sdk_dynamodbstreams::Client), StoreError> {
         let retries = RetryConfig::standard()
             .with_max_attempts(MAX_ATTEMPTS)
             .with_initial_backoff(RETRY_FIRST)
@@ -76,11 +76,15 @@ impl DynamoOptions {
             return Err(StoreError::Refused("no region: set AWS_REGION".into()));
         }
         let mut config = aws_sdk_dynamodb::config::Builder::from(&shared);
+        let mut streams = aws_sdk_dynamodbstreams::config::Builder::from(&shared);
         if shared.endpoint_url().is_some_and(|endpoint| endpoint.starts_with("http://")) {
-            config = config.http_client(plain());
+            let plain = plain();
+            config = config.http_client(plain.clone());
+            streams = streams.http_client(plain);
         }
         config = config.interceptor(AnswerDates::new(self.clock.clone()));
-        Ok(Client::from_conf(config.build()))
+        let streams = aws_sdk_dynamodbstreams::Client::from_conf(streams.build());
+        Ok((Client::from_conf(config.build()), streams))
     }
 }
 

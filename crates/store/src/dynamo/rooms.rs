@@ -24,7 +24,7 @@ use crate::record::damaged;
 
 pub(super) const ROOM: &str = "room_id";
 pub(super) const ITEM: &str = "item";
-const OWN: &str = "#";
+pub(super) const OWN: &str = "#";
 pub(super) const MEMBER: &str = "m#";
 /// Sorts behind every member.
 pub(super) const BEHIND_MEMBERS: &str = "m$";

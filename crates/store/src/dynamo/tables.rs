@@ -3,14 +3,15 @@
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification,
-    PointInTimeRecoveryStatus, ScalarAttributeType, TableDescription, TableStatus, Tag, TimeToLiveStatus,
+    PointInTimeRecoveryStatus, ScalarAttributeType, StreamSpecification, StreamViewType, TableDescription,
+    TableStatus, Tag, TimeToLiveStatus,
 };
 use tokio::time::{Instant, sleep};
 
 use super::calls::unbuilt;
 use super::error::{CallError, store_error};
 use super::limits::{CREATION_POLL, CREATION_TIMEOUT};
-use super::{Dynamo, messages, rooms, user_rooms, users};
+use super::{Dynamo, consumers, messages, rooms, user_rooms, users};
 use crate::StoreError;
 
 /// Options for creating tables.
@@ -39,6 +40,8 @@ struct Design<'a> {
     partition: &'static str,
     /// Sort key and its type.
     sort: Option<(&'static str, ScalarAttributeType)>,
+    /// Whether its changes are in the change feed. What is not belongs to consumers of the feed.
+    has_stream: bool,
 }
 
 impl Design<'_> {
@@ -58,15 +61,17 @@ impl Design<'_> {
 }
 
 impl Dynamo {
-    fn designs(&self) -> [Design<'_>; 4] {
+    fn designs(&self) -> [Design<'_>; 5] {
         let text = |name| Some((name, ScalarAttributeType::S));
-        let table = |name, partition, sort| Design { name, partition, sort };
+        let table = |name, partition, sort| Design { name, partition, sort, has_stream: true };
+        let consumers = table(&self.tables.consumers, consumers::CONSUMER, text(consumers::ITEM));
         let seq = Some((messages::SEQ, ScalarAttributeType::N));
         [
             table(&self.tables.users, users::USER, None),
             table(&self.tables.rooms, rooms::ROOM, text(rooms::ITEM)),
             table(&self.tables.messages, messages::ROOM, seq),
             table(&self.tables.user_rooms, user_rooms::USER, text(user_rooms::ROOM)),
+            Design { has_stream: false, ..consumers },
         ]
     }
 
@@ -84,7 +89,10 @@ impl Dynamo {
         }
         for design in self.designs() {
             self.wait_until_active(design.name).await?;
-            self.keep_backups(design.name, &mut report).await?;
+            if design.has_stream {
+                self.keep_backups(design.name, &mut report).await?;
+                self.keep_stream(design.name, &mut report).await?;
+            }
         }
         let identity = self.settle_identity().await?;
         report.notes.push(format!("the identity of the store is {}", identity.id));
@@ -98,6 +106,9 @@ impl Dynamo {
             .table_name(design.name)
             .billing_mode(BillingMode::PayPerRequest)
             .deletion_protection_enabled(options.deletion_protection);
+        if design.has_stream {
+            table = table.stream_specification(keys_only()?);
+        }
         for (name, kind, key) in design.keys() {
             let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(kind);
             let element = KeySchemaElement::builder().attribute_name(name).key_type(key);
@@ -153,17 +164,41 @@ impl Dynamo {
         }
     }
 
+    /// Switches the stream of an older table on.
+    async fn keep_stream(&self, name: &str, report: &mut TableReport) -> Result<(), StoreError> {
+        if self.describe(name).await?.is_some_and(|table| has_stream(&table)) {
+            return Ok(());
+        }
+        let update = self.client.update_table().table_name(name).stream_specification(keys_only()?);
+        update.send().await.map_err(|error| store_error("update_table", error))?;
+        report.notes.push(format!("{name}: its stream is on"));
+        self.wait_until_active(name).await
+    }
+
     /// Checks that the tables exist with the required settings.
     pub async fn check_tables(&self) -> Result<TableReport, StoreError> {
         let mut report = TableReport::default();
         for design in self.designs() {
             let Some(table) = self.describe(design.name).await? else {
+                if !design.has_stream {
+                    report
+                        .warnings
+                        .push(format!("{} is missing, which only consumers of events need", design.name));
+                    continue;
+                }
                 report.problems.push(format!("{} is missing", design.name));
                 continue;
             };
             let before = report.problems.len();
             check_description(&design, &table, &mut report);
-            self.check_backups(design.name, &mut report).await?;
+            if design.has_stream {
+                self.check_backups(design.name, &mut report).await?;
+                if !has_stream(&table) {
+                    report
+                        .warnings
+                        .push(format!("{}: its stream is off, which consumers of events need", design.name));
+                }
+            }
             self.check_expiry(design.name, &mut report).await?;
             if report.problems.len() == before {
                 report.notes.push(format!("{} is there", design.name));
@@ -208,9 +243,10 @@ impl Dynamo {
         Ok(())
     }
 
-    /// The names of the tables, always in the same order.
+    /// The names of the tables that hold what people have said, always in the same order.
     pub(super) fn table_names(&self) -> [&str; 4] {
-        self.designs().map(|design| design.name)
+        let [users, rooms, messages, user_rooms, _] = self.designs().map(|design| design.name);
+        [users, rooms, messages, user_rooms]
     }
 
     pub(super) async fn describe(&self, name: &str) -> Result<Option<TableDescription>, StoreError> {
@@ -220,6 +256,17 @@ impl Dynamo {
             Err(error) => Err(store_error("describe_table", error)),
         }
     }
+}
+
+/// Keys alone: content is read from the log.
+fn keys_only() -> Result<StreamSpecification, StoreError> {
+    let keys_only =
+        StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::KeysOnly);
+    keys_only.build().map_err(unbuilt)
+}
+
+fn has_stream(table: &TableDescription) -> bool {
+    table.stream_specification().is_some_and(|stream| stream.stream_enabled)
 }
 
 fn check_description(design: &Design<'_>, table: &TableDescription, report: &mut TableReport) {

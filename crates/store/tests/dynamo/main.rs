@@ -5,6 +5,9 @@
 
 #[path = "../contract/mod.rs"]
 mod contract;
+#[path = "../contract/feed_contract.rs"]
+#[allow(dead_code, unused_macros, unused_imports, reason = "what does not hold for hints is left out")]
+mod feed_contract;
 
 mod clock;
 mod endpoint;
@@ -15,6 +18,7 @@ mod later;
 mod marks;
 mod pages;
 mod races;
+mod streams;
 mod tables;
 mod units;
 

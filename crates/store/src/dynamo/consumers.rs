@@ -1,0 +1,209 @@
+//! The table of consumers and of who works for them. It has no stream: what is written here is not in the
+//! feed.
+//!
+//! | attribute | | |
+//! |---|---|---|
+//! | `consumer`, `item` | S | `#consumers` and a name: a consumer; a name and a room: how far it is there; `#leases` and a name |
+//! | `v` | B | the record, as the embedded store has it |
+//! | `p` | N | 1 for a room with pending events |
+//! | `owner`, `n` | S, N | who has a lease, and how often it was renewed |
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::types::{PutRequest, ReturnConsumedCapacity, WriteRequest};
+use parlance_core::RoomId;
+use parlance_proto::storage::v1::ConsumerRecord;
+
+use super::backoff::pause;
+use super::calls::{Next, Range, unbuilt};
+use super::error::store_error;
+use super::item::{self, Item, bytes, get_bytes, get_number, get_text, number, text};
+use super::limits::{BATCH_WRITE, MAX_CONFLICTS, PENDING_SCAN};
+use super::{BEFORE_IDS, BEHIND_IDS, Dynamo, units};
+use crate::StoreError;
+use crate::consumers::{
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, Lease, LeaseTable, PendingPage, RoomProgress,
+};
+use crate::feed_record::{decode_consumer, decode_progress, encode_consumer, encode_progress};
+use crate::record::{carry_unknown, damaged};
+
+pub(super) const CONSUMER: &str = "consumer";
+pub(super) const ITEM: &str = "item";
+const RECORD: &str = "v";
+const PENDING: &str = "p";
+/// No consumer has these names: they are none.
+const CONSUMERS: &str = "#consumers";
+const LEASES: &str = "#leases";
+
+const READ: &str = "consumer";
+const WRITE: &str = "write_consumer";
+const LEASE: &str = "lease";
+
+fn key(partition: &str, sort: &str) -> Item {
+    item::item([(CONSUMER, text(partition)), (ITEM, text(sort))])
+}
+
+fn record(item: &Item) -> Result<&[u8], StoreError> {
+    get_bytes(item, RECORD).ok_or_else(|| damaged("an item", "consumers"))
+}
+
+fn room_row(name: &ConsumerName, item: &Item) -> Result<(RoomId, RoomProgress), StoreError> {
+    let room = get_text(item, ITEM).and_then(|id| RoomId::parse(id).ok());
+    let room = room.ok_or_else(|| damaged("a key", "consumers"))?;
+    let progress = decode_progress(name, &room, record(item)?)?;
+    Ok((room, progress))
+}
+
+impl Dynamo {
+    fn range_of<'a>(&'a self, partition: &'a str, after: Option<&str>) -> Range<'a> {
+        Range {
+            operation: READ,
+            table: &self.tables.consumers,
+            partition: (CONSUMER, partition),
+            sort: ITEM,
+            low: text(&after.map_or_else(|| BEFORE_IDS.to_string(), |id| format!("{id}{BEFORE_IDS}"))),
+            high: text(&BEHIND_IDS.to_string()),
+            backwards: false,
+        }
+    }
+
+    async fn put_rows(&self, rows: Vec<Item>) -> Result<(), StoreError> {
+        for batch in rows.chunks(BATCH_WRITE) {
+            let mut left = Vec::with_capacity(batch.len());
+            for row in batch {
+                let put = PutRequest::builder().set_item(Some(row.clone())).build().map_err(unbuilt)?;
+                left.push(WriteRequest::builder().put_request(put).build());
+            }
+            let mut attempt = 0;
+            while !left.is_empty() {
+                if attempt > 0 {
+                    pause(attempt - 1).await;
+                }
+                if attempt == MAX_CONFLICTS {
+                    return Err(StoreError::Overloaded);
+                }
+                attempt += 1;
+                let call = self.client.batch_write_item().request_items(&self.tables.consumers, left);
+                let call = call.return_consumed_capacity(ReturnConsumedCapacity::Total);
+                let answer = call.send().await.map_err(|error| store_error(WRITE, error))?;
+                for capacity in answer.consumed_capacity() {
+                    units::written(WRITE, Some(capacity));
+                }
+                let unprocessed = answer.unprocessed_items.unwrap_or_default();
+                left = unprocessed.into_values().flatten().collect();
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ConsumerTable for Dynamo {
+    async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
+        let items = self.run(&self.range_of(CONSUMERS, None), usize::MAX).await?;
+        let read = |item: &Item| {
+            let name = get_text(item, ITEM).and_then(ConsumerName::parse);
+            let name = name.ok_or_else(|| damaged("a key", "consumers"))?;
+            let state = decode_consumer(&name, record(item)?)?;
+            Ok((name, state))
+        };
+        items.iter().map(read).collect()
+    }
+
+    async fn consumer(&self, name: &ConsumerName) -> Result<Option<ConsumerState>, StoreError> {
+        let item = self.get(READ, &self.tables.consumers, key(CONSUMERS, name.as_str())).await?;
+        item.map(|item| decode_consumer(name, record(&item)?)).transpose()
+    }
+
+    async fn progress(
+        &self,
+        name: &ConsumerName,
+        rooms: &[RoomId],
+    ) -> Result<Vec<(RoomId, RoomProgress)>, StoreError> {
+        let mut keys: Vec<_> = rooms.iter().map(|room| key(name.as_str(), room.as_str())).collect();
+        keys.dedup();
+        let items = self.get_many(READ, &self.tables.consumers, keys).await?;
+        items.iter().map(|item| room_row(name, item)).collect()
+    }
+
+    async fn pending(
+        &self,
+        name: &ConsumerName,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<PendingPage, StoreError> {
+        // As many rows as one call may look at, pending or not.
+        let range = self.range_of(name.as_str(), after.map(RoomId::as_str));
+        let (items, next) = self.page(&range, PENDING_SCAN, None).await?;
+        let mut page = PendingPage::default();
+        for item in &items {
+            if get_number(item, PENDING) != Some(1) {
+                continue;
+            }
+            let (room, progress) = room_row(name, item)?;
+            page.rooms.push((room.clone(), progress));
+            if page.rooms.len() == limit {
+                page.next = Some(room);
+                return Ok(page);
+            }
+        }
+        if let Next::At(last) = next {
+            let last = get_text(&last, ITEM).and_then(|id| RoomId::parse(id).ok());
+            page.next = Some(last.ok_or_else(|| damaged("a key", "consumers"))?);
+        }
+        Ok(page)
+    }
+
+    async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError> {
+        let rows = write.rooms.iter().map(|(room, progress)| {
+            let mut row = key(name.as_str(), room.as_str());
+            row.insert(RECORD.to_owned(), bytes(encode_progress(progress)));
+            row.insert(PENDING.to_owned(), number(u64::from(progress.pending)));
+            row
+        });
+        self.put_rows(rows.collect()).await?;
+        // After the rows: what the position is beyond is done or pending in them.
+        let Some(state) = &write.state else { return Ok(()) };
+        let mut item = key(CONSUMERS, name.as_str());
+        let stored = self.get(READ, &self.tables.consumers, item.clone()).await?;
+        let encoded = match &stored {
+            Some(stored) => carry_unknown::<ConsumerRecord>(record(stored)?, encode_consumer(state)),
+            None => encode_consumer(state),
+        };
+        item.insert(RECORD.to_owned(), bytes(encoded));
+        self.put_if(WRITE, &self.tables.consumers, item, |put| put).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl LeaseTable for Dynamo {
+    async fn lease(&self, name: &ConsumerName) -> Result<Option<Lease>, StoreError> {
+        let item = self.get(LEASE, &self.tables.consumers, key(LEASES, name.as_str())).await?;
+        let read = |item: Item| {
+            Some(Lease { owner: get_text(&item, "owner")?.to_owned(), renewals: get_number(&item, "n")? })
+        };
+        item.map(|item| read(item).ok_or_else(|| damaged("a lease", "consumers"))).transpose()
+    }
+
+    async fn replace_lease(
+        &self,
+        name: &ConsumerName,
+        old: Option<&Lease>,
+        new: &Lease,
+    ) -> Result<bool, StoreError> {
+        let mut item = key(LEASES, name.as_str());
+        item.extend(item::item([("owner", text(&new.owner)), ("n", number(new.renewals))]));
+        let replaced = self.put_if(LEASE, &self.tables.consumers, item, |put| match old {
+            None => {
+                put.condition_expression("attribute_not_exists(#o)").expression_attribute_names("#o", "owner")
+            }
+            Some(old) => put
+                .condition_expression("#o = :owner AND #n = :n")
+                .expression_attribute_names("#o", "owner")
+                .expression_attribute_names("#n", "n")
+                .expression_attribute_values(":owner", text(&old.owner))
+                .expression_attribute_values(":n", number(old.renewals)),
+        });
+        // Refused, it may be our own first try, whose answer was lost.
+        Ok(replaced.await? || self.lease(name).await?.as_ref() == Some(new))
+    }
+}

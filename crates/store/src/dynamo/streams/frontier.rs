@@ -1,0 +1,286 @@
+//! How far a reader is in the shards of the streams of all tables. Pure.
+//!
+//! A shard is read from its beginning to its end, and its children after it: so the changes of one item come
+//! in order. Only shards that are not finished are remembered, and finished ones until their children are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use parlance_core::Timestamp;
+
+use crate::feed::Position;
+
+/// A table whose changes are in the feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Source {
+    Messages,
+    Rooms,
+    UserRooms,
+    Users,
+}
+
+impl Source {
+    pub(super) const ALL: [Self; 4] = [Self::Messages, Self::Rooms, Self::UserRooms, Self::Users];
+
+    fn letter(self) -> char {
+        match self {
+            Self::Messages => 'm',
+            Self::Rooms => 'r',
+            Self::UserRooms => 'i',
+            Self::Users => 'u',
+        }
+    }
+
+    fn parse(letter: char) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.letter() == letter)
+    }
+}
+
+/// One shard of the stream of one table.
+pub(super) type ShardKey = (Source, String);
+
+/// Where a reader is in a shard.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Place {
+    /// Before the first record.
+    Start,
+    /// Before the first record that is not older than this.
+    Since(Timestamp),
+    /// After the record with this sequence number.
+    After(String),
+    /// After the last record: the shard is closed.
+    End,
+}
+
+/// A shard as the service lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shard {
+    pub(super) id: String,
+    pub(super) parent: Option<String>,
+}
+
+/// What follows is not in the streams any more.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Gone;
+
+/// Where a reader is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Frontier(BTreeMap<ShardKey, Place>);
+
+impl Frontier {
+    /// The end of all shards of `source` that have no child, at the time `now`.
+    pub(super) fn end_of(&mut self, source: Source, shards: &[Shard], now: Timestamp) {
+        for leaf in leaves(shards) {
+            self.0.insert((source, leaf.id.clone()), Place::Since(now));
+        }
+    }
+
+    /// The shards, in a fixed order.
+    pub(super) fn shards(&self) -> impl Iterator<Item = (&ShardKey, &Place)> {
+        self.0.iter()
+    }
+
+    pub(super) fn set(&mut self, shard: &ShardKey, place: Place) {
+        self.0.insert(shard.clone(), place);
+    }
+
+    /// Whether a shard of `source` has ended, or is not among `shards`: then these may be too old a list.
+    pub(super) fn needs_newer(&self, source: Source, shards: &[Shard]) -> bool {
+        let mut own = self.0.iter().filter(|((of, _), _)| *of == source);
+        own.any(|((_, id), place)| *place == Place::End || !shards.iter().any(|shard| shard.id == *id))
+    }
+
+    /// Takes the shards that the service lists for `source` now: children of those that have ended are read
+    /// from their start, and so are shards that nobody has heard of.
+    pub(super) fn meet(&mut self, source: Source, shards: &[Shard]) -> Result<(), Gone> {
+        let by_id: BTreeMap<&str, &Shard> = shards.iter().map(|shard| (shard.id.as_str(), shard)).collect();
+        let own: Vec<(String, bool)> = self.own(source);
+        for (id, has_ended) in &own {
+            match (by_id.contains_key(id.as_str()), has_ended) {
+                (true, _) => {}
+                (false, true) => drop(self.0.remove(&(source, id.clone()))),
+                (false, false) => return Err(Gone),
+            }
+        }
+        let known: BTreeMap<String, bool> = self.own(source).into_iter().collect();
+        let mut covered: BTreeSet<&str> = BTreeSet::new();
+        for id in known.keys() {
+            let mut above = by_id.get(id.as_str()).and_then(|shard| shard.parent.as_deref());
+            while let Some(parent) = above.filter(|parent| covered.insert(parent)) {
+                above = by_id.get(parent).and_then(|shard| shard.parent.as_deref());
+            }
+        }
+        for shard in shards {
+            if known.contains_key(&shard.id) || covered.contains(shard.id.as_str()) {
+                continue;
+            }
+            let is_due = match shard.parent.as_deref() {
+                Some(parent) => match known.get(parent) {
+                    Some(has_ended) => *has_ended,
+                    // Its turn comes after its parent, unless that was read, or is gone.
+                    None => covered.contains(parent) || !by_id.contains_key(parent),
+                },
+                None => true,
+            };
+            if is_due {
+                self.0.insert((source, shard.id.clone()), Place::Start);
+            }
+        }
+        // A shard without children may get some: until then it is remembered that it has ended.
+        let parents: BTreeSet<&str> = shards.iter().filter_map(|shard| shard.parent.as_deref()).collect();
+        self.0.retain(|(of, id), place| {
+            *of != source || *place != Place::End || !parents.contains(id.as_str())
+        });
+        Ok(())
+    }
+
+    /// The shards of `source`, and whether each has ended.
+    fn own(&self, source: Source) -> Vec<(String, bool)> {
+        let own = self.0.iter().filter(|((of, _), _)| *of == source);
+        own.map(|((_, id), place)| (id.clone(), *place == Place::End)).collect()
+    }
+
+    /// As a position in the feed of the store `identity`; `None` for one that would be too long.
+    pub(super) fn position(&self, identity: &str) -> Option<Position> {
+        let places = self.0.iter().map(|((source, shard), place)| {
+            let place = match place {
+                Place::Start => "s".to_owned(),
+                Place::Since(at) => format!("t{}", at.0),
+                Place::After(number) => format!("a{number}"),
+                Place::End => "e".to_owned(),
+            };
+            format!("{}{shard}.{place}", source.letter())
+        });
+        Position::parse(&format!("{identity}:{}", places.collect::<Vec<_>>().join(",")))
+    }
+
+    /// What [`Self::position`] wrote; `None` for positions of other feeds.
+    pub(super) fn parse(position: &Position, identity: &str) -> Option<Self> {
+        let places = position.as_str().strip_prefix(identity)?.strip_prefix(':')?;
+        let places = places.split(',').filter(|place| !place.is_empty());
+        places.map(parse_place).collect::<Option<_>>().map(Self)
+    }
+}
+
+fn parse_place(text: &str) -> Option<(ShardKey, Place)> {
+    let (shard, place) = text.rsplit_once('.')?;
+    let source = Source::parse(shard.chars().next()?)?;
+    let (kind, value) = place.split_at_checked(1)?;
+    let place = match kind {
+        "s" => Place::Start,
+        "t" => Place::Since(Timestamp(value.parse().ok()?)),
+        "a" => Place::After(value.to_owned()),
+        "e" => Place::End,
+        _ => return None,
+    };
+    Some(((source, shard.get(1..)?.to_owned()), place))
+}
+
+/// Shards that no other one follows.
+fn leaves(shards: &[Shard]) -> impl Iterator<Item = &Shard> {
+    let parents: BTreeSet<&str> = shards.iter().filter_map(|shard| shard.parent.as_deref()).collect();
+    shards.iter().filter(move |shard| !parents.contains(shard.id.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    fn shards(listed: &[(&str, &str)]) -> Vec<Shard> {
+        let parent = |parent: &str| (!parent.is_empty()).then(|| parent.to_owned());
+        listed.iter().map(|(id, of)| Shard { id: (*id).to_owned(), parent: parent(of) }).collect()
+    }
+
+    fn key(id: &str) -> ShardKey {
+        (Source::Messages, id.to_owned())
+    }
+
+    fn in_words(frontier: &Frontier) -> String {
+        let place = |place: &Place| match place {
+            Place::Start => "start".to_owned(),
+            Place::Since(_) => "now".to_owned(),
+            Place::After(number) => number.clone(),
+            Place::End => "end".to_owned(),
+        };
+        let shards: Vec<_> = frontier.shards().map(|((_, id), at)| format!("{id} {}", place(at))).collect();
+        shards.join(", ")
+    }
+
+    #[test]
+    fn the_end_is_that_of_the_youngest_shards() {
+        let mut frontier = Frontier::default();
+        frontier.end_of(Source::Messages, &shards(&[("a", ""), ("b", "a"), ("c", "a"), ("d", "")]), NOW);
+        assert_eq!(in_words(&frontier), "b now, c now, d now");
+    }
+
+    #[test]
+    fn children_come_after_their_parent_has_ended_and_none_is_skipped() {
+        let mut frontier = Frontier::default();
+        frontier.end_of(Source::Messages, &shards(&[("a", "")]), NOW);
+        let split = shards(&[("a", ""), ("b", "a"), ("c", "a"), ("d", "c")]);
+        frontier.meet(Source::Messages, &split).unwrap();
+        assert_eq!(in_words(&frontier), "a now", "a child waits");
+        frontier.set(&key("a"), Place::End);
+        frontier.meet(Source::Messages, &split[..1]).unwrap();
+        assert_eq!(in_words(&frontier), "a end", "the children may be listed later");
+        frontier.meet(Source::Messages, &split[..2]).unwrap();
+        assert_eq!(in_words(&frontier), "b start");
+        frontier.meet(Source::Messages, &split).unwrap();
+        assert_eq!(in_words(&frontier), "b start, c start", "and one after the other");
+        frontier.set(&key("c"), Place::End);
+        frontier.set(&key("b"), Place::After("7".to_owned()));
+        frontier.meet(Source::Messages, &split).unwrap();
+        assert_eq!(in_words(&frontier), "b 7, d start");
+        // The old ones are trimmed one by one.
+        frontier.meet(Source::Messages, &split[1..]).unwrap();
+        let rest = shards(&[("b", "a"), ("d", "c")]);
+        frontier.meet(Source::Messages, &rest).unwrap();
+        assert_eq!(in_words(&frontier), "b 7, d start");
+    }
+
+    #[test]
+    fn an_unfinished_shard_that_is_not_there_is_a_gap() {
+        let mut frontier = Frontier::default();
+        frontier.end_of(Source::Messages, &shards(&[("a", ""), ("b", "")]), NOW);
+        frontier.set(&key("a"), Place::End);
+        assert_eq!(frontier.meet(Source::Messages, &shards(&[("b", ""), ("c", "a")])), Ok(()));
+        assert_eq!(in_words(&frontier), "b now, c start");
+        assert!(frontier.needs_newer(Source::Messages, &shards(&[("c", "a")])));
+        assert_eq!(frontier.meet(Source::Messages, &shards(&[("c", "a")])), Err(Gone));
+    }
+
+    #[test]
+    fn shards_that_nobody_has_heard_of_are_read_whole() {
+        let mut frontier = Frontier::default();
+        frontier.end_of(Source::Messages, &shards(&[("a", "")]), NOW);
+        frontier.meet(Source::Messages, &shards(&[("a", ""), ("x", "gone"), ("y", "x"), ("z", "")])).unwrap();
+        assert_eq!(in_words(&frontier), "a now, x start, z start");
+    }
+
+    #[test]
+    fn tables_are_apart() {
+        let mut frontier = Frontier::default();
+        frontier.end_of(Source::Messages, &shards(&[("a", "")]), NOW);
+        frontier.end_of(Source::Users, &shards(&[("a", "")]), NOW);
+        frontier.meet(Source::Users, &shards(&[("a", ""), ("b", "")])).unwrap();
+        assert_eq!(frontier.meet(Source::Messages, &shards(&[("b", "")])), Err(Gone));
+    }
+
+    #[test]
+    fn positions_read_back() {
+        let mut frontier = Frontier::default();
+        frontier.end_of(Source::Rooms, &shards(&[("shardId-0000-a.b_c", "")]), NOW);
+        frontier.set(&key("shardId-1"), Place::After("100000000000000000001".to_owned()));
+        frontier.set(&key("shardId-2"), Place::Start);
+        frontier.set(&key("shardId-3"), Place::End);
+        let position = frontier.position("store").unwrap();
+        assert_eq!(Frontier::parse(&position, "store"), Some(frontier));
+        assert_eq!(Frontier::parse(&position, "other"), None);
+        assert_eq!(Frontier::parse(&Position::numbered("store", 7), "store"), None);
+        assert_eq!(
+            Frontier::parse(&Frontier::default().position("s").unwrap(), "s"),
+            Some(Frontier::default())
+        );
+    }
+}

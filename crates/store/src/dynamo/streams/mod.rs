@@ -1,0 +1,268 @@
+//! The change feed of the tables: DynamoDB Streams.
+//!
+//! What the service does not promise: order between the items of a room, pages that are full or show the
+//! end, shards that stay open, or records that are kept for more than 24 hours. So a record says nothing
+//! but that something has moved, in no order beyond that of one item; [`ChangeFeed::disorder`] bounds by how much.
+
+mod changes;
+mod frontier;
+mod reader;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use futures::StreamExt;
+use futures::stream;
+use parlance_core::{Clock, RoomId};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use self::frontier::{Frontier, Place, Shard, ShardKey, Source};
+use self::reader::{NotRead, Page, Reader, not_read};
+use super::error::store_error;
+use super::item::{get_text, text};
+use super::limits::{SHARDS_AT_ONCE, SHARDS_LISTED_FOR, STREAM_DISORDER, STREAM_POLL, WALK_PAGE};
+use super::{Dynamo, rooms, units};
+use crate::StoreError;
+use crate::feed::{ChangeFeed, FeedPage, Position, Record};
+
+/// The change feed of tables on DynamoDB.
+pub struct DynamoFeed {
+    store: Dynamo,
+    clock: Arc<dyn Clock>,
+    identity: String,
+    /// The stream of each table.
+    streams: HashMap<Source, String>,
+    poll: Duration,
+    readers: std::sync::Mutex<HashMap<ShardKey, Arc<Mutex<Reader>>>>,
+    listed: Mutex<HashMap<Source, (Vec<Shard>, Instant)>>,
+}
+
+impl Dynamo {
+    /// The change feed of the tables.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] if a table has no stream; what the service said.
+    pub async fn feed(&self, clock: Arc<dyn Clock>) -> Result<DynamoFeed, StoreError> {
+        let identity = self.settle_identity().await?.id;
+        let mut streams = HashMap::new();
+        for source in Source::ALL {
+            let name = self.name_of(source);
+            let table = self.describe(name).await?;
+            let stream = table.as_ref().and_then(|table| table.latest_stream_arn());
+            let stream = stream.ok_or_else(|| {
+                StoreError::Refused(format!("{name} has no stream: run `parlance tables create`"))
+            })?;
+            streams.insert(source, stream.to_owned());
+        }
+        Ok(DynamoFeed {
+            store: self.clone(),
+            clock,
+            identity,
+            streams,
+            poll: STREAM_POLL,
+            readers: std::sync::Mutex::default(),
+            listed: Mutex::default(),
+        })
+    }
+
+    fn name_of(&self, source: Source) -> &str {
+        match source {
+            Source::Messages => &self.tables.messages,
+            Source::Rooms => &self.tables.rooms,
+            Source::UserRooms => &self.tables.user_rooms,
+            Source::Users => &self.tables.users,
+        }
+    }
+}
+
+impl DynamoFeed {
+    /// The same with another pause between calls that find nothing in a shard.
+    #[must_use]
+    pub fn with_poll(self, poll: Duration) -> Self {
+        Self { poll, ..self }
+    }
+
+    fn reader(&self, shard: &ShardKey) -> Arc<Mutex<Reader>> {
+        let mut readers = self.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let new = || {
+            let stream = self.streams.get(&shard.0).cloned().unwrap_or_default();
+            Arc::new(Mutex::new(Reader::new(stream, shard.clone(), self.poll)))
+        };
+        readers.entry(shard.clone()).or_insert_with(new).clone()
+    }
+
+    /// The shards of a stream; anew if what is known is older than `no_older_than`.
+    async fn shards(&self, source: Source, no_older_than: Instant) -> Result<Vec<Shard>, NotRead> {
+        // Under the lock: consumers that ask at once ask once.
+        let mut listed = self.listed.lock().await;
+        if let Some((shards, at)) = listed.get(&source)
+            && *at >= no_older_than
+        {
+            return Ok(shards.clone());
+        }
+        let at = Instant::now();
+        let shards = self.list(source).await?;
+        let ids: Vec<&String> = shards.iter().map(|shard| &shard.id).collect();
+        let mut readers = self.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        readers.retain(|(of, id), _| *of != source || ids.contains(&id));
+        listed.insert(source, (shards.clone(), at));
+        Ok(shards)
+    }
+
+    async fn list(&self, source: Source) -> Result<Vec<Shard>, NotRead> {
+        let stream = self.streams.get(&source).cloned().unwrap_or_default();
+        let (mut shards, mut after) = (Vec::new(), None);
+        loop {
+            let call = self.store.streams.describe_stream().stream_arn(&stream);
+            let answer = call.set_exclusive_start_shard_id(after).send().await;
+            let answer = answer.map_err(|error| not_read("describe_stream", error))?;
+            let Some(description) = answer.stream_description else { return Ok(shards) };
+            for shard in description.shards.unwrap_or_default() {
+                if let Some(id) = shard.shard_id {
+                    shards.push(Shard { id, parent: shard.parent_shard_id });
+                }
+            }
+            after = description.last_evaluated_shard_id;
+            if after.is_none() {
+                return Ok(shards);
+            }
+        }
+    }
+
+    async fn end(&self) -> Result<Frontier, NotRead> {
+        let now = self.clock.now();
+        let mut frontier = Frontier::default();
+        for source in Source::ALL {
+            // What was split meanwhile is found as children.
+            let shards = self.shards(source, Instant::now()).await?;
+            frontier.end_of(source, &shards, now);
+        }
+        for (shard, _) in frontier.shards() {
+            self.reader(shard).lock().await.mark_end(&self.store.streams, now).await?;
+        }
+        Ok(frontier)
+    }
+
+    /// The frontier with the shards that there are now.
+    async fn up_to_date(&self, mut frontier: Frontier) -> Result<Frontier, NotRead> {
+        for source in Source::ALL {
+            let asked = Instant::now();
+            let recently = asked.checked_sub(SHARDS_LISTED_FOR).unwrap_or(asked);
+            let mut shards = self.shards(source, recently).await?;
+            if frontier.needs_newer(source, &shards) {
+                let soon = asked.checked_sub(self.poll).unwrap_or(asked);
+                shards = self.shards(source, soon).await?;
+            }
+            frontier.meet(source, &shards)?;
+        }
+        Ok(frontier)
+    }
+
+    async fn read(&self, frontier: Frontier, limit: usize) -> Result<FeedPage, NotRead> {
+        let mut frontier = self.up_to_date(frontier).await?;
+        let unread = frontier.shards().filter(|(_, place)| **place != Place::End);
+        let unread: Vec<(ShardKey, Place)> =
+            unread.map(|(shard, place)| (shard.clone(), place.clone())).collect();
+        let reading = unread.into_iter().map(|(shard, place)| async move {
+            let reader = self.reader(&shard);
+            let page = reader.lock().await.page(&self.store.streams, &place).await;
+            (shard, page)
+        });
+        let mut pages = stream::iter(reading).buffered(SHARDS_AT_ONCE);
+        let mut records = Vec::new();
+        while let Some((shard, page)) = pages.next().await {
+            let Some(Page { changes, at, next }) = page? else { continue };
+            if records.len() == limit {
+                // Kept by its reader for the next call.
+                continue;
+            }
+            frontier.set(&shard, next);
+            if changes != Default::default() {
+                records.push(Record { position: self.position(&frontier)?, at, changes });
+            }
+        }
+        let next = self.position(&frontier)?;
+        if let Some(last) = records.last_mut() {
+            last.position = next.clone();
+        }
+        Ok(FeedPage::Records { records, next })
+    }
+
+    fn position(&self, frontier: &Frontier) -> Result<Position, StoreError> {
+        let too_long = || StoreError::Damaged("a position in too many shards".into());
+        frontier.position(&self.identity).ok_or_else(too_long)
+    }
+}
+
+#[async_trait]
+impl ChangeFeed for DynamoFeed {
+    async fn tip(&self) -> Result<Position, StoreError> {
+        let end = self.end().await.map_err(|error| match error {
+            NotRead::Gone => StoreError::Overloaded,
+            NotRead::Store(error) => error,
+        })?;
+        self.position(&end)
+    }
+
+    async fn records_after(&self, after: &Position, limit: usize) -> Result<FeedPage, StoreError> {
+        let Some(frontier) = Frontier::parse(after, &self.identity) else { return Ok(FeedPage::Trimmed) };
+        match Box::pin(self.read(frontier, limit)).await {
+            Ok(page) => Ok(page),
+            Err(NotRead::Gone) => Ok(FeedPage::Trimmed),
+            Err(NotRead::Store(error)) => Err(error),
+        }
+    }
+
+    async fn wait(&self, _position: &Position) {
+        // Nobody tells: the shards are asked again.
+        sleep(self.poll).await;
+    }
+
+    async fn walk_rooms(&self, after: Option<&RoomId>, limit: usize) -> Result<Vec<RoomId>, StoreError> {
+        self.store.scan_rooms(after, limit).await
+    }
+
+    fn disorder(&self) -> Duration {
+        STREAM_DISORDER
+    }
+}
+
+impl Dynamo {
+    /// Rooms in the order of a scan, which is the same each time.
+    async fn scan_rooms(&self, after: Option<&RoomId>, limit: usize) -> Result<Vec<RoomId>, StoreError> {
+        const OPERATION: &str = "walk_rooms";
+        let (mut found, mut start) = (Vec::new(), after.map(rooms::room_key));
+        while found.len() < limit {
+            let answer = self
+                .client
+                .scan()
+                .table_name(&self.tables.rooms)
+                .set_exclusive_start_key(start)
+                .filter_expression("#i = :own")
+                .projection_expression("#r, #i")
+                .expression_attribute_names("#i", rooms::ITEM)
+                .expression_attribute_names("#r", rooms::ROOM)
+                .expression_attribute_values(":own", text(rooms::OWN))
+                .consistent_read(true)
+                .limit(WALK_PAGE)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(|error| store_error(OPERATION, error))?;
+            units::read(OPERATION, answer.consumed_capacity());
+            // The store's own items have ids that no room has.
+            let ids = answer.items().iter().filter_map(|item| get_text(item, rooms::ROOM));
+            found.extend(ids.filter_map(|id| RoomId::parse(id).ok()));
+            start = answer.last_evaluated_key;
+            if start.is_none() {
+                break;
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+}

@@ -1,0 +1,198 @@
+//! Reads one shard, for all consumers in this process: what one has read, the others find.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use aws_sdk_dynamodbstreams::Client;
+use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
+use aws_sdk_dynamodbstreams::types::ShardIteratorType;
+use parlance_core::Timestamp;
+use tokio::time::Instant;
+
+use super::changes;
+use super::frontier::{Gone, Place, ShardKey};
+use crate::StoreError;
+use crate::dynamo::error::{CallError, store_error};
+use crate::dynamo::limits::{
+    EMPTY_PAGES, FEED_CLOCK_MARGIN, ITERATOR_AGE, ITERATORS_KEPT, PAGES_KEPT, STREAM_PAGE,
+};
+use crate::feed::Changes;
+
+/// What follows a place in a shard.
+#[derive(Debug, Clone)]
+pub(super) struct Page {
+    pub(super) changes: Changes,
+    /// When the first of them was made.
+    pub(super) at: Timestamp,
+    /// Where to read on.
+    pub(super) next: Place,
+}
+
+/// Why a shard was not read.
+pub(super) enum NotRead {
+    Gone,
+    Store(StoreError),
+}
+
+impl From<Gone> for NotRead {
+    fn from(Gone: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+impl From<StoreError> for NotRead {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The reader of one shard.
+pub(super) struct Reader {
+    stream: String,
+    shard: ShardKey,
+    /// How long nothing is asked for after nothing was found.
+    poll: Duration,
+    iterators: VecDeque<(Place, String, Instant)>,
+    pages: VecDeque<(Place, Page)>,
+    /// Where nothing was found, and when.
+    nothing: Option<(Place, Instant)>,
+}
+
+impl Reader {
+    pub(super) fn new(stream: String, shard: ShardKey, poll: Duration) -> Self {
+        Self { stream, shard, poll, iterators: VecDeque::new(), pages: VecDeque::new(), nothing: None }
+    }
+
+    /// Notes the end of the shard as the place of `since`: what comes from now on follows it.
+    pub(super) async fn mark_end(&mut self, client: &Client, since: Timestamp) -> Result<(), NotRead> {
+        let place = Place::Since(since);
+        // An earlier one of the same moment has more after it.
+        if self.iterators.iter().any(|(of, _, _)| *of == place) {
+            return Ok(());
+        }
+        let iterator = self.iterator(client, ShardIteratorType::Latest, None).await?;
+        self.keep(place, iterator);
+        Ok(())
+    }
+
+    /// What follows `place`; `None` if there is nothing now.
+    pub(super) async fn page(&mut self, client: &Client, place: &Place) -> Result<Option<Page>, NotRead> {
+        if let Some((_, page)) = self.pages.iter().find(|(of, _)| of == place) {
+            return Ok(Some(page.clone()));
+        }
+        let is_soon = |(of, at): &(Place, Instant)| of == place && at.elapsed() < self.poll;
+        if self.nothing.as_ref().is_some_and(is_soon) {
+            return Ok(None);
+        }
+        for _ in 0..EMPTY_PAGES {
+            // A page without records is not the end of the shard.
+            if let Some(page) = self.read(client, place).await? {
+                self.pages.push_back((place.clone(), page.clone()));
+                keep_newest(&mut self.pages, PAGES_KEPT);
+                return Ok(Some(page));
+            }
+            if self.poll.is_zero() {
+                break;
+            }
+        }
+        self.nothing = Some((place.clone(), Instant::now()));
+        Ok(None)
+    }
+
+    /// One call; `None` if it brought nothing.
+    async fn read(&mut self, client: &Client, place: &Place) -> Result<Option<Page>, NotRead> {
+        let iterator = match self.kept(place) {
+            Some(iterator) => iterator,
+            None => self.iterator_at(client, place).await?,
+        };
+        let answer = client.get_records().shard_iterator(&iterator).limit(STREAM_PAGE).send().await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if code(&error) == Some("ExpiredIteratorException") => {
+                self.iterators.retain(|(of, _, _)| of != place);
+                return Ok(None);
+            }
+            Err(error) => return Err(not_read("get_records", error)),
+        };
+        let records = answer.records();
+        let since = match place {
+            Place::Since(at) => at.0.saturating_sub(FEED_CLOCK_MARGIN.as_millis() as u64),
+            _ => 0,
+        };
+        let mut page = Page { changes: Changes::default(), at: Timestamp(u64::MAX), next: place.clone() };
+        for record in records {
+            let at = changes::made_at(record);
+            if at.0 >= since {
+                changes::add(&mut page.changes, self.shard.0, record);
+                page.at = page.at.min(at);
+            }
+        }
+        let last = records.last().and_then(|record| record.dynamodb()?.sequence_number());
+        if let Some(last) = last {
+            page.next = match (place, page.at) {
+                // All of it was too old: what follows may still be.
+                (Place::Since(_), Timestamp(u64::MAX)) => place.clone(),
+                _ => Place::After(last.to_owned()),
+            };
+        }
+        match answer.next_shard_iterator {
+            Some(next) => self.keep(page.next.clone(), next),
+            None => page.next = Place::End,
+        }
+        Ok((page.next != *place).then_some(page))
+    }
+
+    fn kept(&self, place: &Place) -> Option<String> {
+        let (_, iterator, at) = self.iterators.iter().find(|(of, _, _)| of == place)?;
+        (at.elapsed() < ITERATOR_AGE).then(|| iterator.clone())
+    }
+
+    fn keep(&mut self, place: Place, iterator: String) {
+        self.iterators.retain(|(of, _, _)| *of != place);
+        self.iterators.push_back((place, iterator, Instant::now()));
+        keep_newest(&mut self.iterators, ITERATORS_KEPT);
+    }
+
+    async fn iterator_at(&self, client: &Client, place: &Place) -> Result<String, NotRead> {
+        match place {
+            Place::After(number) => {
+                self.iterator(client, ShardIteratorType::AfterSequenceNumber, Some(number)).await
+            }
+            // There are no iterators by time.
+            _ => self.iterator(client, ShardIteratorType::TrimHorizon, None).await,
+        }
+    }
+
+    async fn iterator(
+        &self,
+        client: &Client,
+        kind: ShardIteratorType,
+        number: Option<&String>,
+    ) -> Result<String, NotRead> {
+        let call = client.get_shard_iterator().stream_arn(&self.stream).shard_id(&self.shard.1);
+        let call = call.shard_iterator_type(kind).set_sequence_number(number.cloned());
+        let answer = call.send().await.map_err(|error| not_read("get_shard_iterator", error))?;
+        let missing = || StoreError::Damaged("no iterator of a shard".into());
+        Ok(answer.shard_iterator.ok_or_else(missing)?)
+    }
+}
+
+/// Drops the oldest entries beyond `most`.
+fn keep_newest<T>(queue: &mut VecDeque<T>, most: usize) {
+    queue.drain(..queue.len().saturating_sub(most));
+}
+
+fn code<E: ProvideErrorMetadata>(error: &CallError<E>) -> Option<&str> {
+    error.as_service_error().and_then(E::code)
+}
+
+/// What an error of a call on a stream means.
+pub(super) fn not_read<E>(operation: &'static str, error: CallError<E>) -> NotRead
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match code(&error) {
+        Some("TrimmedDataAccessException" | "ResourceNotFoundException") => NotRead::Gone,
+        _ => NotRead::Store(store_error(operation, error)),
+    }
+}
