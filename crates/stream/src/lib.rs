@@ -14,6 +14,7 @@
 mod cold;
 pub mod consumer;
 pub mod event;
+pub mod leased;
 pub mod log;
 mod plant;
 pub mod sink;

@@ -5,7 +5,6 @@
 //! |---|---|---|
 //! | `consumer`, `item` | S | `#consumers` and a name: a consumer; a name and a room: how far it is there; `#leases` and a name |
 //! | `v` | B | the record, as the embedded store has it |
-//! | `p` | N | 1 for a room with pending events |
 //! | `owner`, `n` | S, N | who has a lease, and how often it was renewed |
 
 use async_trait::async_trait;
@@ -21,7 +20,8 @@ use super::limits::{BATCH_WRITE, MAX_CONFLICTS, PENDING_SCAN};
 use super::{BEFORE_IDS, BEHIND_IDS, Dynamo, units};
 use crate::StoreError;
 use crate::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, Lease, LeaseTable, PendingPage, RoomProgress,
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, Lease, LeaseTable, RoomPage, RoomProgress,
+    Wanted,
 };
 use crate::feed_record::{decode_consumer, decode_progress, encode_consumer, encode_progress};
 use crate::record::{carry_unknown, damaged};
@@ -29,7 +29,6 @@ use crate::record::{carry_unknown, damaged};
 pub(super) const CONSUMER: &str = "consumer";
 pub(super) const ITEM: &str = "item";
 const RECORD: &str = "v";
-const PENDING: &str = "p";
 /// No consumer has these names: they are none.
 const CONSUMERS: &str = "#consumers";
 const LEASES: &str = "#leases";
@@ -49,7 +48,7 @@ fn record(item: &Item) -> Result<&[u8], StoreError> {
 fn room_row(name: &ConsumerName, item: &Item) -> Result<(RoomId, RoomProgress), StoreError> {
     let room = get_text(item, ITEM).and_then(|id| RoomId::parse(id).ok());
     let room = room.ok_or_else(|| damaged("a key", "consumers"))?;
-    let progress = decode_progress(name, &room, record(item)?)?;
+    let progress = decode_progress(name, &room, record(item)?);
     Ok((room, progress))
 }
 
@@ -125,21 +124,22 @@ impl ConsumerTable for Dynamo {
         items.iter().map(|item| room_row(name, item)).collect()
     }
 
-    async fn pending(
+    async fn rooms(
         &self,
         name: &ConsumerName,
+        wanted: Wanted,
         after: Option<&RoomId>,
         limit: usize,
-    ) -> Result<PendingPage, StoreError> {
-        // As many rows as one call may look at, pending or not.
+    ) -> Result<RoomPage, StoreError> {
+        // As many rows as one call may look at, wanted or not.
         let range = self.range_of(name.as_str(), after.map(RoomId::as_str));
         let (items, next) = self.page(&range, PENDING_SCAN, None).await?;
-        let mut page = PendingPage::default();
+        let mut page = RoomPage::default();
         for item in &items {
-            if get_number(item, PENDING) != Some(1) {
+            let (room, progress) = room_row(name, item)?;
+            if !wanted.matches(&progress) {
                 continue;
             }
-            let (room, progress) = room_row(name, item)?;
             page.rooms.push((room.clone(), progress));
             if page.rooms.len() == limit {
                 page.next = Some(room);
@@ -157,7 +157,6 @@ impl ConsumerTable for Dynamo {
         let rows = write.rooms.iter().map(|(room, progress)| {
             let mut row = key(name.as_str(), room.as_str());
             row.insert(RECORD.to_owned(), bytes(encode_progress(progress)));
-            row.insert(PENDING.to_owned(), number(u64::from(progress.pending)));
             row
         });
         self.put_rows(rows.collect()).await?;

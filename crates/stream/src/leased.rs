@@ -1,0 +1,229 @@
+//! A consumer that any of several processes may run, one at a time.
+//!
+//! Whoever has the lease renews it. The others look at it, and take it once they have seen it unchanged for
+//! [`LeaseTimes::expiry`] by their own clock: no two clocks are compared. The owner hands nothing on once its last
+//! renewal is older than [`LeaseTimes::safe`], which is less. If a process stands still in between and goes on
+//! after that, what it had begun may be repeated: consumers of events expect repeats.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parlance_core::RoomId;
+use parlance_proto::events::v1::RoomEvent;
+use parlance_store::StoreError;
+use parlance_store::consumers::{ConsumerName, Lease, LeaseTable};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::consumer::{Consumer, Error, Options, Parts};
+use crate::sink::{Delivered, EventSink, SinkError};
+
+/// How leases are kept and judged.
+#[derive(Debug, Clone, Copy)]
+pub struct LeaseTimes {
+    /// Between renewals, and between looks at the lease of another.
+    pub every: Duration,
+    /// For how long after a renewal its owner hands events on.
+    pub safe: Duration,
+    /// How long a lease is seen unchanged until it is taken from its owner.
+    pub expiry: Duration,
+}
+
+impl LeaseTimes {
+    /// A worker that is killed is replaced within 12 s.
+    pub const PRODUCTION: Self =
+        Self { every: Duration::from_secs(2), safe: Duration::from_secs(6), expiry: Duration::from_secs(9) };
+}
+
+/// A consumer that runs here while this process has its lease.
+pub struct Leased {
+    name: ConsumerName,
+    running: watch::Receiver<Option<Arc<Consumer>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// What is needed to run a consumer under a lease.
+pub struct Leasing {
+    /// The leases.
+    pub table: Arc<dyn LeaseTable>,
+    /// This process, by a name that no other process ever has.
+    pub owner: String,
+    /// How they are kept.
+    pub times: LeaseTimes,
+}
+
+impl Leased {
+    /// Runs the consumer whenever this process has its lease, until `end`. One that was disabled is enabled.
+    pub fn start(leasing: Leasing, parts: Parts, options: Options, end: CancellationToken) -> Self {
+        let (sender, running) = watch::channel(None);
+        let name = options.name.clone();
+        let holder = Holder { leasing, name: name.clone(), parts, options, running: sender };
+        Self { name, running, task: tokio::spawn(holder.run(end)) }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &ConsumerName {
+        &self.name
+    }
+
+    /// The consumer, while it runs here.
+    pub fn running(&self) -> Option<Arc<Consumer>> {
+        self.running.borrow().clone()
+    }
+
+    /// Waits until it has ended here, and the lease is given up.
+    pub async fn ended(&self) {
+        let mut running = self.running.clone();
+        while running.changed().await.is_ok() {}
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Holder {
+    leasing: Leasing,
+    name: ConsumerName,
+    parts: Parts,
+    options: Options,
+    running: watch::Sender<Option<Arc<Consumer>>>,
+}
+
+impl Holder {
+    async fn run(self, end: CancellationToken) {
+        while let Some(lease) = end.run_until_cancelled(self.acquire()).await {
+            let lease = self.hold(lease, &end).await;
+            self.running.send_replace(None);
+            match lease {
+                Some(lease) => self.release(lease).await,
+                None => tracing::warn!(consumer = %self.name, "another process has the consumer now"),
+            }
+            let _ = end.run_until_cancelled(sleep(self.leasing.times.every)).await;
+        }
+    }
+
+    /// Waits until nobody else has the lease, and takes it.
+    async fn acquire(&self) -> (Lease, Instant) {
+        let Leasing { table, owner, times } = &self.leasing;
+        let mut seen: Option<(Lease, Instant)> = None;
+        loop {
+            let at = Instant::now();
+            match table.lease(&self.name).await {
+                Ok(found) => {
+                    let is_free = found.as_ref().is_none_or(|lease| lease.owner.is_empty());
+                    let is_expired = seen.as_ref().is_some_and(|(lease, since)| {
+                        found.as_ref() == Some(lease) && since.elapsed() >= times.expiry
+                    });
+                    if is_free || is_expired {
+                        let renewals = found.as_ref().map_or(0, |lease| lease.renewals) + 1;
+                        let own = Lease { owner: owner.clone(), renewals };
+                        let at = Instant::now();
+                        match table.replace_lease(&self.name, found.as_ref(), &own).await {
+                            Ok(true) => return (own, at),
+                            Ok(false) => {}
+                            Err(error) => self.complain(&error),
+                        }
+                    } else if seen.as_ref().map(|(lease, _)| lease) != found.as_ref() {
+                        seen = found.map(|lease| (lease, at));
+                    }
+                }
+                Err(error) => self.complain(&error),
+            }
+            sleep(times.every).await;
+        }
+    }
+
+    /// Runs the consumer until the lease is lost, or `end`. Returns the lease as it was last, unless another process
+    /// has it.
+    async fn hold(&self, (mut lease, taken): (Lease, Instant), end: &CancellationToken) -> Option<Lease> {
+        let times = self.leasing.times;
+        let renewed = Arc::new(Mutex::new(taken));
+        let sink =
+            Arc::new(Guarded { sink: self.parts.sink.clone(), renewed: renewed.clone(), safe: times.safe });
+        let parts = Parts { sink, ..self.parts.clone() };
+        let stop = end.child_token();
+        let consumer = match Consumer::start(parts, self.options.clone(), stop.clone()).await {
+            Ok(consumer) => Arc::new(consumer),
+            Err(error) => {
+                match error {
+                    Error::NameInUse { .. } => tracing::error!(consumer = %self.name, %error, "cannot start"),
+                    _ => tracing::warn!(consumer = %self.name, %error, "cannot start, retrying"),
+                }
+                return Some(lease);
+            }
+        };
+        if let Err(error) = consumer.enable().await {
+            tracing::warn!(consumer = %self.name, %error, "cannot enable");
+        }
+        tracing::info!(consumer = %self.name, "delivering the events of all rooms from here");
+        self.running.send_replace(Some(consumer.clone()));
+        let mut is_lost = false;
+        while end.run_until_cancelled(sleep(times.every)).await.is_some() {
+            let at = Instant::now();
+            let next = Lease { renewals: lease.renewals + 1, ..lease.clone() };
+            let renewing = self.leasing.table.replace_lease(&self.name, Some(&lease), &next);
+            match timeout(times.every, renewing).await {
+                Ok(Ok(true)) => {
+                    lease = next;
+                    *renewed.lock().unwrap_or_else(PoisonError::into_inner) = at;
+                }
+                Ok(Ok(false)) => {
+                    // A renewal whose answer was late may have been carried out.
+                    match self.leasing.table.lease(&self.name).await {
+                        Ok(Some(found)) if found.owner == lease.owner => lease = found,
+                        Ok(_) => {
+                            is_lost = true;
+                            break;
+                        }
+                        Err(error) => self.complain(&error),
+                    }
+                }
+                Ok(Err(error)) => self.complain(&error),
+                Err(_) => tracing::warn!(consumer = %self.name, "its lease could not be renewed in time"),
+            }
+        }
+        stop.cancel();
+        consumer.ended().await;
+        (!is_lost).then_some(lease)
+    }
+
+    async fn release(&self, lease: Lease) {
+        let free = Lease { owner: String::new(), renewals: lease.renewals + 1 };
+        let releasing = self.leasing.table.replace_lease(&self.name, Some(&lease), &free);
+        if !matches!(timeout(self.leasing.times.every, releasing).await, Ok(Ok(true))) {
+            tracing::debug!(consumer = %self.name, "its lease is left to expire");
+        }
+    }
+
+    fn complain(&self, error: &StoreError) {
+        tracing::warn!(consumer = %self.name, %error, "its lease cannot be read or renewed");
+    }
+}
+
+/// Hands on only while the lease holds.
+struct Guarded {
+    sink: Arc<dyn EventSink>,
+    renewed: Arc<Mutex<Instant>>,
+    safe: Duration,
+}
+
+#[async_trait]
+impl EventSink for Guarded {
+    async fn deliver(&self, room: &RoomId, events: &[RoomEvent]) -> Delivered {
+        let renewed = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        if renewed.elapsed() < self.safe {
+            return self.sink.deliver(room, events).await;
+        }
+        let reason = "the lease was not renewed in time".to_owned();
+        Delivered { count: 0, error: Some(SinkError::Unavailable { reason, retry_after: None }) }
+    }
+
+    fn batch(&self) -> usize {
+        self.sink.batch()
+    }
+}
