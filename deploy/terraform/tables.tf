@@ -35,6 +35,7 @@ locals {
     rooms      = { partition = "room_id", sort = "item", type = "S" }
     messages   = { partition = "r", sort = "q", type = "N" }
     user_rooms = { partition = "user_id", sort = "room_id", type = "S" }
+    consumers  = { partition = "consumer", sort = "item", type = "S" }
   }
 }
 
@@ -59,6 +60,11 @@ resource "aws_dynamodb_table" "parlance" {
     }
   }
 
+  # The change feed: from here events leave to webhooks, Kafka and other services.
+  # How far its consumers are is not part of it.
+  stream_enabled   = each.key != "consumers"
+  stream_view_type = each.key != "consumers" ? "KEYS_ONLY" : null
+
   # No time to live: a message that went by itself would leave a gap in its room's sequence.
 
   point_in_time_recovery {
@@ -72,7 +78,17 @@ resource "aws_dynamodb_table" "parlance" {
 data "aws_iam_policy_document" "node" {
   statement {
     actions = [
+      "dynamodb:DescribeStream",
+      "dynamodb:GetRecords",
+      "dynamodb:GetShardIterator",
+    ]
+    resources = [for table in aws_dynamodb_table.parlance : "${table.arn}/stream/*"]
+  }
+
+  statement {
+    actions = [
       "dynamodb:BatchGetItem",
+      "dynamodb:BatchWriteItem",
       "dynamodb:ConditionCheckItem",
       "dynamodb:DescribeContinuousBackups",
       "dynamodb:DescribeTable",

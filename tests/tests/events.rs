@@ -17,7 +17,7 @@ use tonic::{Code, Request, Status, Streaming};
 
 const SECRET: &[u8] = b"a secret of more than 32 bytes: 0123456789";
 
-async fn open(
+pub(super) async fn open(
     address: &str,
     token: &str,
     request: StreamEventsRequest,
@@ -28,7 +28,7 @@ async fn open(
     Ok(EventServiceClient::new(channel).stream_events(request).await?.into_inner())
 }
 
-fn from_beginning() -> StreamEventsRequest {
+pub(super) fn from_beginning() -> StreamEventsRequest {
     StreamEventsRequest { start: StreamStart::Beginning.into(), ..Default::default() }
 }
 
@@ -38,7 +38,7 @@ fn from_cursor(cursor: &str) -> StreamEventsRequest {
 
 /// A consumer as docs/events.md describes one: it drops repeats, and refuses holes.
 #[derive(Default)]
-struct Consumer {
+pub(super) struct Consumer {
     last: BTreeMap<String, (u64, u64)>,
     events: Vec<RoomEvent>,
     cursor: String,
@@ -62,7 +62,12 @@ impl Consumer {
         self.cursor = response.cursor;
     }
 
-    async fn read_to(&mut self, stream: &mut Streaming<StreamEventsResponse>, room: &str, seq: u64) {
+    pub(super) async fn read_to(
+        &mut self,
+        stream: &mut Streaming<StreamEventsResponse>,
+        room: &str,
+        seq: u64,
+    ) {
         let reading = async {
             while self.last.get(room).is_none_or(|(_, last)| *last < seq) {
                 self.take(stream.message().await.unwrap().expect("the stream goes on"));
@@ -71,7 +76,7 @@ impl Consumer {
         within("the events arrive", reading).await;
     }
 
-    fn texts(&self, room: &str) -> Vec<&str> {
+    pub(super) fn texts(&self, room: &str) -> Vec<&str> {
         let events = self.events.iter().filter(|event| event.room_id == room);
         let events = events.filter_map(|event| event.event.as_ref());
         let messages = events.filter(|event| matches!(event.body, Some(Body::Message(_))));

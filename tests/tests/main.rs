@@ -42,6 +42,7 @@ mod tokens;
 mod versions;
 mod visibility;
 mod webhooks;
+mod workers;
 
 /// Cargo finds files beside this one by themselves only where each is a binary of its own.
 #[test]

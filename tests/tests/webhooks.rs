@@ -112,6 +112,13 @@ async fn answer(
 
 /// A server that posts to `endpoints`, and its file of webhooks.
 pub(super) async fn server(endpoints: &[&Endpoint], more: &str) -> (Server, TempDir) {
+    let (dir, path) = file(endpoints, more);
+    let server = Server::start_with(&["--user-rate", "0", "--webhooks", &path]).await;
+    (server, dir)
+}
+
+/// A file of webhooks in a folder of its own, and its path.
+pub(super) fn file(endpoints: &[&Endpoint], more: &str) -> (TempDir, String) {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("secret"), SECRET).unwrap();
     let mut file = String::new();
@@ -122,8 +129,7 @@ pub(super) async fn server(endpoints: &[&Endpoint], more: &str) -> (Server, Temp
     }
     let path = dir.path().join("webhooks.toml");
     std::fs::write(&path, file).unwrap();
-    let server = Server::start_with(&["--user-rate", "0", "--webhooks", path.to_str().unwrap()]).await;
-    (server, dir)
+    (dir, path.to_str().unwrap().to_owned())
 }
 
 pub(super) const PRIVATE: &str = "allow-private-addresses = true";

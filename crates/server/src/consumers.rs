@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use parlance_core::Clock;
-use parlance_store::consumers::ConsumerTable;
+use parlance_store::consumers::{ConsumerTable, LeaseTable};
 use parlance_store::feed::ChangeFeed;
 use parlance_stream::consumer::OnRefused;
+use parlance_stream::leased::{LeaseTimes, Leased, Leasing};
 use parlance_stream::log::Log;
 use parlance_stream::webhook::Webhook;
 use parlance_stream::{Consumer, Options, Parts};
@@ -20,11 +21,21 @@ use crate::planned::Planned;
 const DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3_600);
 
 /// Where events come from.
+#[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) feed: Arc<dyn ChangeFeed>,
     pub(crate) table: Arc<dyn ConsumerTable>,
     pub(crate) log: Arc<dyn Log>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Where several processes could run the same consumer: which of them does.
+    pub(crate) leases: Option<Arc<dyn LeaseTable>>,
+}
+
+/// A consumer of this process.
+enum Running {
+    Always(Arc<Consumer>),
+    /// While this process has its lease.
+    Leased(Leased),
 }
 
 /// What is configured.
@@ -58,14 +69,14 @@ fn webhook(endpoint: Endpoint, clock: &Arc<dyn Clock>) -> Planned {
 /// The consumers of a node.
 #[derive(Default)]
 pub(crate) struct Consumers {
-    running: Vec<Consumer>,
+    running: Vec<Running>,
     source: Option<Source>,
     end: CancellationToken,
 }
 
 impl Consumers {
-    /// Starts what is planned, each where it was.
-    pub(crate) async fn start(planned: Vec<Planned>, source: Source) -> anyhow::Result<Self> {
+    /// Starts what is planned, each where it was. `owner` is this process, by a name that no other one ever has.
+    pub(crate) async fn start(planned: Vec<Planned>, source: Source, owner: &str) -> anyhow::Result<Self> {
         let end = CancellationToken::new();
         let mut running = Vec::with_capacity(planned.len());
         for Planned { options, sink, shown } in planned {
@@ -77,11 +88,17 @@ impl Consumers {
                 sink,
                 clock: source.clock.clone(),
             };
+            if let Some(table) = source.leases.clone() {
+                let leasing = Leasing { table, owner: owner.to_owned(), times: LeaseTimes::PRODUCTION };
+                running.push(Running::Leased(Leased::start(leasing, parts, options, end.clone())));
+                tracing::info!(consumer = %name, to = shown, "delivering the events of all rooms, in turn");
+                continue;
+            }
             let consumer = Box::pin(Consumer::start(parts, options, end.clone())).await;
             let consumer = consumer.with_context(|| format!("consumer {:?}", name.as_str()))?;
             // Who has it in a file when the server starts wants it to go on, unless it was paused.
             consumer.enable().await.context("cannot enable a consumer")?;
-            running.push(consumer);
+            running.push(Running::Always(Arc::new(consumer)));
             tracing::info!(consumer = %name, to = shown, "delivering the events of all rooms");
         }
         Ok(Self { running, source: Some(source), end })
@@ -93,16 +110,22 @@ impl Consumers {
     }
 
     /// The consumer of a name, if it runs here.
-    pub(crate) fn running(&self, name: &str) -> Option<&Consumer> {
-        self.running.iter().find(|consumer| consumer.name().as_str() == name)
+    pub(crate) fn running(&self, name: &str) -> Option<Arc<Consumer>> {
+        self.running.iter().find_map(|running| match running {
+            Running::Always(consumer) => (consumer.name().as_str() == name).then(|| consumer.clone()),
+            Running::Leased(leased) => leased.running().filter(|_| leased.name().as_str() == name),
+        })
     }
 
     /// Ends them; what is under way may finish, within `deadline`.
     pub(crate) async fn stop(&self, deadline: Duration) {
         self.end.cancel();
         let ended = async {
-            for consumer in &self.running {
-                consumer.ended().await;
+            for running in &self.running {
+                match running {
+                    Running::Always(consumer) => consumer.ended().await,
+                    Running::Leased(leased) => leased.ended().await,
+                }
             }
         };
         if tokio::time::timeout(deadline, ended).await.is_err() {

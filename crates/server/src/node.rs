@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use parlance_api::auth::Auth;
 use parlance_api::services::Services;
 use parlance_api::{Api, Parts};
@@ -52,7 +52,7 @@ impl Node {
         report_tokens(&auth, &config.identity);
         let monitor = Arc::new(ClockMonitor::new(Arc::new(SystemClock)));
         let clock: Arc<dyn Clock> = Arc::new(BoundedClock::new(monitor.clone()));
-        let Opened { store, embedded, claim } = open_store(config, &monitor, &clock).await?;
+        let Opened { store, embedded, claim, source } = open_store(config, &monitor, &clock).await?;
         let store = (seams.store)(store);
         let identity = store.identity().await.context("cannot settle the identity of the store")?;
         let room_ids = store.room_ids().await.context("cannot read how ids of rooms are made")?;
@@ -62,7 +62,6 @@ impl Node {
         }
         let registry = join(config, &identity, room_ids.key.as_bytes(), &auth, &monitor).await?;
         let registry = (seams.registry)(registry);
-        let consumers_clock = clock.clone();
         let parts = Parts {
             store: store.clone(),
             room_ids,
@@ -90,19 +89,19 @@ impl Node {
         watches.spawn(end.clone().run_until_cancelled_owned(watch_clock(monitor, readiness.clone())));
         let watch = watch_store(store.clone(), readiness.clone());
         watches.spawn(end.clone().run_until_cancelled_owned(watch));
-        let source = embedded.clone().map(|embedded| Source {
-            feed: embedded.clone(),
-            table: embedded.clone(),
-            log: Arc::new(StoreLog(embedded)),
-            clock: consumers_clock,
-        });
-        let feed = source.as_ref().map(|source| source.feed.clone());
+        let feed = source.as_ref().ok().map(|source| source.feed.clone());
         let consumers = match source {
-            Some(source) => {
+            Ok(source) => {
                 let planned = consumers::planned(config, &source.clock)?;
-                Consumers::start(planned, source).await?
+                Consumers::start(planned, source, registry.node().as_str()).await?
             }
-            None => Consumers::default(),
+            Err(missing) => {
+                ensure!(
+                    config.webhooks.is_none() && config.kafka.is_none(),
+                    "no events can leave: {missing}"
+                );
+                Consumers::default()
+            }
         };
         let consumers = Arc::new(consumers);
         let services = Services::new(api.clone()).with_feed(feed);
@@ -162,6 +161,8 @@ struct Opened {
     store: Arc<dyn Store>,
     embedded: Option<Arc<Embedded>>,
     claim: Option<Arc<TablesClaim>>,
+    /// Where events come from, or why there are none.
+    source: Result<Source, String>,
 }
 
 async fn open_store(
@@ -178,12 +179,19 @@ async fn open_store(
                 parlance_store::Options { durability, open_files, ..parlance_store::Options::default() };
             let open = move || Embedded::open(&dir, options);
             let store = Arc::new(tokio::task::spawn_blocking(open).await??);
-            Ok(Opened { store: store.clone(), embedded: Some(store), claim: None })
+            let source = Source {
+                feed: store.clone(),
+                table: store.clone(),
+                log: Arc::new(StoreLog(store.clone())),
+                clock: clock.clone(),
+                leases: None,
+            };
+            Ok(Opened { store: store.clone(), embedded: Some(store), claim: None, source: Ok(source) })
         }
         StoreConfig::Dynamodb { table_prefix } => {
-            let (store, claim) =
+            let (store, claim, source) =
                 cluster::open_tables(table_prefix, config.redis.as_ref(), monitor, clock).await?;
-            Ok(Opened { store, embedded: None, claim })
+            Ok(Opened { store, embedded: None, claim, source })
         }
     }
 }

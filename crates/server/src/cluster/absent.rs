@@ -8,6 +8,7 @@ use parlance_registry::{NodeId, Registry};
 use parlance_store::Store;
 
 use crate::config::RedisConfig;
+use crate::consumers::Source;
 use crate::features::not_built_in;
 use crate::readiness::Readiness;
 
@@ -33,7 +34,7 @@ pub(crate) async fn open_tables(
     _redis: Option<&RedisConfig>,
     _monitor: &Arc<ClockMonitor>,
     _clock: &Arc<dyn Clock>,
-) -> anyhow::Result<(Arc<dyn Store>, Option<Arc<TablesClaim>>)> {
+) -> anyhow::Result<(Arc<dyn Store>, Option<Arc<TablesClaim>>, Result<Source, String>)> {
     Err(not_built_in("DynamoDB"))
 }
 

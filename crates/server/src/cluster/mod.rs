@@ -7,9 +7,11 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use parlance_core::{Clock, ClockMonitor};
 use parlance_registry::{FleetKey, FleetTag, NodeId, Redis, RedisOptions, Registry};
-use parlance_store::{Dynamo, DynamoOptions, Store};
+use parlance_store::{Dynamo, DynamoOptions, Store, StoreError};
+use parlance_stream::log::StoreLog;
 
 use crate::config::RedisConfig;
+use crate::consumers::Source;
 
 pub(crate) use tables_claim::TablesClaim;
 
@@ -19,7 +21,7 @@ pub(crate) async fn open_tables(
     redis: Option<&RedisConfig>,
     monitor: &Arc<ClockMonitor>,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<(Arc<dyn Store>, Option<Arc<TablesClaim>>)> {
+) -> anyhow::Result<(Arc<dyn Store>, Option<Arc<TablesClaim>>, Result<Source, String>)> {
     let (table_prefix, monitor) = (table_prefix.to_owned(), monitor.clone());
     let options = DynamoOptions { table_prefix, clock: monitor, ..DynamoOptions::default() };
     let store = Dynamo::connect(&options).await?;
@@ -38,7 +40,26 @@ pub(crate) async fn open_tables(
         let (store, prefix) = (store.clone(), redis.prefix.clone());
         Arc::new(TablesClaim { store, prefix, clock: clock.clone() })
     });
-    Ok((Arc::new(store), claim))
+    let source = source(&store, clock).await?;
+    Ok((Arc::new(store), claim, source))
+}
+
+/// Where events come from, or why there are none.
+async fn source(store: &Dynamo, clock: &Arc<dyn Clock>) -> anyhow::Result<Result<Source, String>> {
+    let feed = match store.feed(clock.clone()).await {
+        Ok(feed) => Arc::new(feed),
+        // Tables of an earlier version.
+        Err(StoreError::Refused(missing)) => return Ok(Err(missing)),
+        Err(error) => return Err(error).context("cannot look for the streams of the tables"),
+    };
+    let table = Arc::new(store.clone());
+    Ok(Ok(Source {
+        feed,
+        table: table.clone(),
+        log: Arc::new(StoreLog(table.clone())),
+        clock: clock.clone(),
+        leases: Some(table),
+    }))
 }
 
 /// Checks what can be checked of the settings for Redis without connecting.

@@ -99,10 +99,6 @@ impl Node {
             "the nodes of a cluster share keys: give --jwt-secret-file or --jwt-public-key. Without one, each \
              node would make its own, and none would know the tokens of another"
         );
-        ensure!(
-            !shared || (options.webhooks.is_none() && options.kafka.is_none()),
-            "events leave from the change feed, which --store dynamodb does not have yet"
-        );
         Ok(Self {
             doors,
             edge_listen: options.edge_listen,

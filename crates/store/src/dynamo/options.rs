@@ -16,6 +16,10 @@ use super::limits::{
 };
 use crate::error::StoreError;
 
+/// Settings of AWS for the endpoints of the tables and of their streams.
+const ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
+const STREAMS_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB_STREAMS";
+
 /// Where the tables are. What is not given here comes from the usual AWS settings:
 /// region, credentials and endpoint from the environment, profiles, web identity, the
 /// container or the instance.
@@ -81,6 +85,11 @@ impl DynamoOptions {
             let plain = plain();
             config = config.http_client(plain.clone());
             streams = streams.http_client(plain);
+        }
+        // An emulator answers for both at one address.
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        if let (Some(endpoint), None) = (set(ENDPOINT), set(STREAMS_ENDPOINT)) {
+            streams = streams.endpoint_url(endpoint);
         }
         config = config.interceptor(AnswerDates::new(self.clock.clone()));
         let streams = aws_sdk_dynamodbstreams::Client::from_conf(streams.build());

@@ -1,0 +1,115 @@
+//! Events leave a cluster from its change feed, whichever node is there to hand them on.
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
+
+use std::time::Duration;
+
+use parlance_faults::dynamodb::{ANY, Fault};
+use parlance_proto::v1::GetUserRequest;
+use parlance_tests::{Cluster, Http, Person, Setup, eventually, fresh};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::events::{Consumer, from_beginning, open};
+use crate::webhooks::{Endpoint, Mode, PRIVATE, file};
+
+/// From the end of the process that handed events on until another one does.
+const REPLACED_WITHIN: Duration = Duration::from_secs(15);
+
+/// A first call makes someone a user.
+async fn registered(person: &Person) {
+    let request = GetUserRequest { user_id: "me".to_owned() };
+    person.users().get_user(request).await.unwrap();
+}
+
+/// The node that hands events on; there is never a second one.
+async fn owner(cluster: &Cluster, of: &[usize]) -> usize {
+    eventually("a node hands events on", async || {
+        let mut owners = Vec::new();
+        for node in of {
+            let answer = Http::new(cluster.nodes[*node].admin()).get("/consumers").answer().await;
+            let listed = answer.json();
+            let is_here = |consumer: &Value| consumer["here"] == true;
+            if listed.as_array().unwrap().iter().any(is_here) {
+                owners.push(*node);
+            }
+        }
+        assert!(owners.len() <= 1, "{owners:?}");
+        owners.pop()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_killed_node_is_replaced_and_nothing_is_lost() {
+    let endpoint = Endpoint::start(Mode::Accept).await;
+    let (_dir, webhooks) = file(&[&endpoint], PRIVATE);
+    let setup = Setup { options: vec!["--webhooks".to_owned(), webhooks], ..Setup::default() };
+    let mut cluster = Cluster::start_with(3, setup).await;
+    let first = owner(&cluster, &[0, 1, 2]).await;
+    let other = (first + 1) % 3;
+    let alice = cluster.person(other, &fresh("alice"));
+    registered(&alice).await;
+    let room = alice.group(&[]).await;
+    for number in 0..10 {
+        alice.say(&room, &format!("message {number}")).await;
+    }
+    cluster.kill(first).await;
+    let killed = Instant::now();
+    let mut head = 0;
+    for number in 10..20 {
+        head = alice.say(&room, &format!("message {number}")).await;
+    }
+    endpoint.has_all(&room, head).await;
+    let taken = killed.elapsed();
+    assert!(taken < REPLACED_WITHIN, "after {taken:?}");
+    let left: Vec<usize> = (0..3).filter(|node| *node != first).collect();
+    // Asked to stop, it gives the consumer up itself.
+    let second = owner(&cluster, &left).await;
+    let third = left.into_iter().find(|node| *node != second).unwrap();
+    cluster.nodes[second].stop().await;
+    let alice = cluster.person(third, &alice.id);
+    let head = alice.say(&room, "after the stop").await;
+    endpoint.has_all(&room, head).await;
+}
+
+#[tokio::test]
+async fn nothing_is_missing_while_the_tables_and_their_streams_fail() {
+    let endpoint = Endpoint::start(Mode::Accept).await;
+    let (_dir, webhooks) = file(&[&endpoint], PRIVATE);
+    let setup = Setup { options: vec!["--webhooks".to_owned(), webhooks], ..Setup::default() };
+    let cluster = Cluster::start_with(2, setup).await;
+    owner(&cluster, &[0, 1]).await;
+    let alice = cluster.person(0, &fresh("alice"));
+    registered(&alice).await;
+    let rooms = [alice.group(&[]).await, alice.group(&[]).await];
+    let plan = cluster.dynamodb.plan();
+    for call in ["GetRecords", "GetShardIterator", "DescribeStream", "BatchWriteItem"] {
+        for fault in [Fault::Throttle, Fault::ServerError, Fault::LoseAnswer, Fault::Cut] {
+            plan.often(call, 0.08, fault);
+        }
+    }
+    plan.often(ANY, 0.05, Fault::PartialBatch);
+    let mut heads = [0; 2];
+    for number in 0..30 {
+        heads[number % 2] = alice.say(&rooms[number % 2], &format!("message {number}")).await;
+    }
+    endpoint.has_all(&rooms[0], heads[0]).await;
+    endpoint.has_all(&rooms[1], heads[1]).await;
+}
+
+#[tokio::test]
+async fn other_services_stream_events_from_any_node() {
+    let cluster = Cluster::start(2).await;
+    let alice = cluster.person(0, &fresh("alice"));
+    registered(&alice).await;
+    let room = alice.group(&[]).await;
+    alice.say(&room, "before").await;
+    let token = cluster.service_token("search");
+    let mut stream = open(&cluster.nodes[1].address(), &token, from_beginning()).await.unwrap();
+    let mut consumer = Consumer::default();
+    let head = alice.say(&room, "meanwhile").await;
+    consumer.read_to(&mut stream, &room, head).await;
+    let head = alice.say(&room, "after").await;
+    consumer.read_to(&mut stream, &room, head).await;
+    assert_eq!(consumer.texts(&room), ["before", "meanwhile", "after"]);
+}
