@@ -236,3 +236,20 @@ test("who comes and goes, and what is changed, stands between the messages", asy
   await open(bob, title);
   await until("it is there after a reload", () => notes(bob), (lines) => String(lines) === String(all));
 });
+
+test("how far a message has come stands behind its last word, however long the line is", async () => {
+  const maya = await people.named(server.url, "Tick Watcher");
+  await open(maya, "Lobby");
+  await maya.setViewportSize({ width: 360, height: 740 });
+  const texts = Array.from({ length: 16 }, (_, length) => `a line of ${"i".repeat(length)} about this very length`);
+  for (const text of texts) await say(maya, text);
+  await message(maya, texts.at(-1)!).locator("[data-state]").waitFor();
+  const alone = await maya.locator("article").evaluateAll((rows) =>
+    rows.flatMap((row) => {
+      const [text, state] = [row.querySelector(".text"), row.querySelector("[data-state]")];
+      const last = [...(text?.getClientRects() ?? [])].at(-1);
+      return state && last && state.getBoundingClientRect().top >= last.bottom ? [text!.textContent] : [];
+    }),
+  );
+  expect(alone).toEqual([]);
+});
