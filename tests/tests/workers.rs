@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parlance_faults::dynamodb::{ANY, Fault};
 use parlance_proto::v1::GetUserRequest;
-use parlance_tests::{Cluster, Http, Person, Setup, eventually, fresh};
+use parlance_tests::{Cluster, Http, Launch, Person, Server, Setup, eventually, fresh};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -23,14 +23,19 @@ async fn registered(person: &Person) {
 
 /// The node that hands events on; there is never a second one.
 async fn owner(cluster: &Cluster, of: &[usize]) -> usize {
-    eventually("a node hands events on", async || {
+    let servers: Vec<&Server> = of.iter().map(|node| &cluster.nodes[*node]).collect();
+    of[owner_among(&servers).await]
+}
+
+/// The same among `servers`.
+async fn owner_among(servers: &[&Server]) -> usize {
+    eventually("a process hands events on", async || {
         let mut owners = Vec::new();
-        for node in of {
-            let answer = Http::new(cluster.nodes[*node].admin()).get("/consumers").answer().await;
-            let listed = answer.json();
+        for (number, server) in servers.iter().enumerate() {
+            let answer = Http::new(server.admin()).get("/consumers").answer().await;
             let is_here = |consumer: &Value| consumer["here"] == true;
-            if listed.as_array().unwrap().iter().any(is_here) {
-                owners.push(*node);
+            if answer.json().as_array().unwrap().iter().any(is_here) {
+                owners.push(number);
             }
         }
         assert!(owners.len() <= 1, "{owners:?}");
@@ -68,6 +73,39 @@ async fn a_killed_node_is_replaced_and_nothing_is_lost() {
     let third = left.into_iter().find(|node| *node != second).unwrap();
     cluster.nodes[second].stop().await;
     let alice = cluster.person(third, &alice.id);
+    let head = alice.say(&room, "after the stop").await;
+    endpoint.has_all(&room, head).await;
+}
+
+#[tokio::test]
+async fn workers_deliver_what_nodes_write_and_replace_each_other() {
+    let endpoint = Endpoint::start(Mode::Accept).await;
+    let (_dir, webhooks) = file(&[&endpoint], PRIVATE);
+    let cluster = Cluster::start(1).await;
+    let options = ["--role", "worker", "--store", "dynamodb", "--webhooks", &webhooks];
+    let launch = || Launch {
+        options: options.map(ToOwned::to_owned).into(),
+        environment: cluster.environment(),
+        is_edge: true,
+    };
+    let mut workers = [Server::launch(launch()).await, Server::launch(launch()).await];
+    let first = owner_among(&[&workers[0], &workers[1]]).await;
+    let alice = cluster.person(0, &fresh("alice"));
+    registered(&alice).await;
+    let room = alice.group(&[]).await;
+    let head = alice.say(&room, "hello").await;
+    endpoint.has_all(&room, head).await;
+    assert_eq!(workers[first].http().get("/readyz").answer().await.status, 200);
+    assert_eq!(workers[first].http().get("/v1/users/me").answer().await.status, 404);
+    workers[first].kill().await;
+    let killed = Instant::now();
+    let head = alice.say(&room, "after the kill").await;
+    endpoint.has_all(&room, head).await;
+    let taken = killed.elapsed();
+    assert!(taken < REPLACED_WITHIN, "after {taken:?}");
+    // Started again it waits for its turn.
+    workers[first].start_again().await;
+    workers[1 - first].stop().await;
     let head = alice.say(&room, "after the stop").await;
     endpoint.has_all(&room, head).await;
 }

@@ -1,5 +1,6 @@
 //! What hands the events of all rooms to others: consumers of the change feed, one for each webhook and topic.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use parlance_stream::webhook::Webhook;
 use parlance_stream::{Consumer, Options, Parts};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Endpoint, Topic, Webhooks};
+use crate::config::{Endpoint, Topic, Webhooks};
 use crate::planned::Planned;
 
 /// After how long without a success an endpoint is disabled, until the server is started again.
@@ -39,12 +40,16 @@ enum Running {
 }
 
 /// What is configured.
-pub(crate) fn planned(config: &config::Node, clock: &Arc<dyn Clock>) -> anyhow::Result<Vec<Planned>> {
+pub(crate) fn planned(
+    webhooks: Option<&Path>,
+    kafka: Option<&Path>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Vec<Planned>> {
     let mut planned = Vec::new();
-    if let Some(file) = &config.webhooks {
+    if let Some(file) = webhooks {
         planned.extend(Webhooks::read(file)?.endpoints.into_iter().map(|endpoint| webhook(endpoint, clock)));
     }
-    if let Some(file) = &config.kafka {
+    if let Some(file) = kafka {
         planned.push(Topic::read(file)?.plan(clock)?);
     }
     Ok(planned)

@@ -26,6 +26,7 @@ mod seams;
 mod server;
 mod tls;
 mod web;
+mod worker;
 
 pub use keys::existing_local_key;
 pub use origin::{Origin, OriginError};

@@ -92,7 +92,8 @@ impl Node {
         let feed = source.as_ref().ok().map(|source| source.feed.clone());
         let consumers = match source {
             Ok(source) => {
-                let planned = consumers::planned(config, &source.clock)?;
+                let planned =
+                    consumers::planned(config.webhooks.as_deref(), config.kafka.as_deref(), &source.clock)?;
                 Consumers::start(planned, source, registry.node().as_str()).await?
             }
             Err(missing) => {
@@ -189,6 +190,9 @@ async fn open_store(
             Ok(Opened { store: store.clone(), embedded: Some(store), claim: None, source: Ok(source) })
         }
         StoreConfig::Dynamodb { table_prefix } => {
+            if config.redis.is_none() {
+                tracing::warn!("without redis this node learns late of other nodes' writes to these tables");
+            }
             let (store, claim, source) =
                 cluster::open_tables(table_prefix, config.redis.as_ref(), monitor, clock).await?;
             Ok(Opened { store, embedded: None, claim, source })

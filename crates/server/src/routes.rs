@@ -96,6 +96,15 @@ pub(crate) fn edge(backend: Arc<dyn ChatBackend>, common: Common) -> (Router, Br
     (with_common(app, common), bridge)
 }
 
+/// What a worker serves: whether it is healthy.
+pub(crate) fn worker(common: Common) -> Router {
+    with_common(Router::new().fallback(not_at_a_worker), common)
+}
+
+async fn not_at_a_worker() -> Response {
+    (StatusCode::NOT_FOUND, "a worker delivers events and serves no clients\n").into_response()
+}
+
 fn with_common(app: Router, common: Common) -> Router {
     let guard = common.guard;
     app.route("/healthz", get(healthz))

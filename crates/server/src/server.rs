@@ -24,9 +24,10 @@ use crate::readiness::{Readiness, follow_health};
 use crate::routes::{Common, NodeRoutes};
 use crate::seams::Seams;
 use crate::tls::Tls;
+use crate::worker::Worker;
 use crate::{admin, listener, routes};
 
-/// A running process: a node, or an edge.
+/// A running process: a node, a bridge or a worker.
 pub struct Server {
     running: Running,
     bridge: Option<Bridge>,
@@ -46,6 +47,7 @@ pub struct Server {
 enum Running {
     Node(Box<Node>),
     Edge(Edge),
+    Worker(Worker),
 }
 
 /// Where it listens, before it serves.
@@ -106,14 +108,19 @@ impl Server {
                 let (app, bridge) = routes::edge(upstream, common);
                 (Running::Edge(edge), app, Router::new(), Some(bridge))
             }
+            Role::Worker(worker) => {
+                let worker = Box::pin(Worker::start(worker, &readiness)).await?;
+                (Running::Worker(worker), routes::worker(common), Router::new(), None)
+            }
         };
         let consumers = match &running {
             Running::Node(node) => Some(node.consumers()),
+            Running::Worker(worker) => Some(worker.consumers()),
             Running::Edge(_) => None,
         };
         let departure = match &running {
             Running::Node(node) => node.departure(),
-            Running::Edge(_) => stays.clone(),
+            Running::Edge(_) | Running::Worker(_) => stays.clone(),
         };
         let connections = TaskTracker::new();
         let serve = |entrance| {
@@ -188,6 +195,7 @@ impl Server {
     pub async fn failed(&self) -> String {
         match &self.running {
             Running::Node(node) => node.failed().await,
+            Running::Worker(worker) => worker.failed().await,
             Running::Edge(_) => std::future::pending().await,
         }
     }
@@ -209,6 +217,7 @@ impl Server {
         match &self.running {
             Running::Node(node) => node.stop(ROOMS_DEADLINE).await,
             Running::Edge(edge) => edge.stop().await,
+            Running::Worker(worker) => worker.stop(ROOMS_DEADLINE).await,
         }
         self.operators.cancel();
         self.helpers.close();
@@ -245,7 +254,7 @@ impl Listeners {
         };
         let edges = match &config.role {
             Role::Node(node) => node.edge_listen,
-            Role::Edge(_) => None,
+            Role::Edge(_) | Role::Worker(_) => None,
         };
         let edges = match edges {
             Some(address) => Some(bind(address, "edge-listen").await?),

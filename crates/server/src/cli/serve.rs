@@ -111,13 +111,20 @@ fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
     writeln!(out)?;
     let s = if config.tls.is_some() { "s" } else { "" };
     let url = format!("http{s}://{address}");
+    if let Role::Worker(worker) = &config.role {
+        writeln!(out, "  role     worker: delivers events of the tables {}*", worker.table_prefix)?;
+        writeln!(out, "  open     {url}/healthz, /readyz")?;
+        writeln!(out, "  admin    http://{admin}/metrics, /healthz, /readyz")?;
+        writeln!(out)?;
+        return Ok(out.flush()?);
+    }
     writeln!(out, "  open     {url}/")?;
     let doors = match &config.role {
         Role::Node(node) if node.doors => {
             format!("gRPC and grpc-web {address}, ws{s}://{address}/ws, {url}/v1/")
         }
         Role::Node(_) => format!("gRPC and grpc-web {address}"),
-        Role::Edge(_) => format!("ws{s}://{address}/ws, {url}/v1/"),
+        Role::Edge(_) | Role::Worker(_) => format!("ws{s}://{address}/ws, {url}/v1/"),
     };
     writeln!(out, "  clients  {doors}")?;
     if let Some(edges) = server.edge_address() {
@@ -131,6 +138,7 @@ fn greet(config: &Config, server: &Server) -> anyhow::Result<()> {
                 local_mode(node, address, s, &mut out)?;
             }
         }
+        Role::Worker(_) => {}
         Role::Edge(nodes) => writeln!(out, "  role     bridge, in front of {}", nodes.join(", "))?,
     }
     writeln!(out)?;

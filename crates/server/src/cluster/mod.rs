@@ -33,9 +33,6 @@ pub(crate) async fn open_tables(
         let problems = report.problems.join("; ");
         bail!("the tables in dynamodb will not do: {problems}. See `parlance tables create`");
     }
-    if redis.is_none() {
-        tracing::warn!("without redis this node learns late of other nodes' writes to these tables");
-    }
     let claim = redis.map(|redis| {
         let (store, prefix) = (store.clone(), redis.prefix.clone());
         Arc::new(TablesClaim { store, prefix, clock: clock.clone() })

@@ -11,16 +11,21 @@ impl Config {
         if let Some(files) = &self.tls {
             tls::check(files).await?;
         }
+        let outlets = match &self.role {
+            Role::Node(node) => (&node.webhooks, &node.kafka),
+            Role::Worker(worker) => (&worker.webhooks, &worker.kafka),
+            Role::Edge(_) => (&None, &None),
+        };
+        if let Some(webhooks) = outlets.0 {
+            Webhooks::read(webhooks)?;
+        }
+        if let Some(kafka) = outlets.1 {
+            Topic::read(kafka)?;
+        }
         let Role::Node(node) = &self.role else { return Ok(()) };
         keys::configured(&node.identity)?;
         if let Some(redis) = &node.redis {
             cluster::check_redis(redis)?;
-        }
-        if let Some(webhooks) = &node.webhooks {
-            Webhooks::read(webhooks)?;
-        }
-        if let Some(kafka) = &node.kafka {
-            Topic::read(kafka)?;
         }
         if matches!(node.store, StoreConfig::Embedded { .. }) {
             data_dir::inspect(&node.data_dir)?;

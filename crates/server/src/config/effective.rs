@@ -16,6 +16,13 @@ impl Config {
                 out.text("role", "bridge");
                 out.list("api-url", nodes.iter().map(|node| format!("http://{node}")));
             }
+            Role::Worker(_) => {}
+        }
+        if let Role::Worker(worker) = &self.role {
+            out.text("role", "worker");
+            out.text("store", "dynamodb");
+            out.text("table-prefix", &worker.table_prefix);
+            out.outlets(worker.webhooks.as_deref(), worker.kafka.as_deref());
         }
         out.text("listen", &self.listen.to_string());
         out.text("admin-listen", &self.admin_listen.to_string());
@@ -70,13 +77,16 @@ impl Lines {
                 }
             }
         }
-        if let Some(webhooks) = &node.webhooks {
-            self.path("webhooks", webhooks);
-        }
-        if let Some(kafka) = &node.kafka {
-            self.path("kafka", kafka);
-        }
+        self.outlets(node.webhooks.as_deref(), node.kafka.as_deref());
         self.number("user-rate", node.user_rate.map_or(0, std::num::NonZeroU32::get));
+    }
+
+    fn outlets(&mut self, webhooks: Option<&Path>, kafka: Option<&Path>) {
+        for (name, file) in [("webhooks", webhooks), ("kafka", kafka)] {
+            if let Some(file) = file {
+                self.path(name, file);
+            }
+        }
     }
 
     fn line(&mut self, name: &str, value: &str) {
@@ -163,6 +173,7 @@ mod tests {
             "sync = 'off'\nlog = 'debug'\nmax-connections = 5\ntrusted-proxies = ['10.0.0.0/8', '::1']",
             cluster,
             edge,
+            "role = 'worker'\nstore = 'dynamodb'\nkafka = 'topic.toml'",
         ] {
             let config = read(file);
             let again = read(&config.effective());

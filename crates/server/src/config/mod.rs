@@ -12,7 +12,7 @@ mod webhooks;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -61,6 +61,31 @@ pub enum Role {
     Node(Box<Node>),
     /// An edge in front of these nodes, `host:port` each.
     Edge(Vec<String>),
+    /// A worker: delivers events, and serves no clients.
+    Worker(Box<Worker>),
+}
+
+/// A worker.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// What the names of the tables in DynamoDB begin with.
+    pub table_prefix: String,
+    /// File with the webhooks.
+    pub webhooks: Option<PathBuf>,
+    /// File with the Kafka topic.
+    pub kafka: Option<PathBuf>,
+}
+
+impl Worker {
+    fn new(options: Options) -> anyhow::Result<Self> {
+        let StoreConfig::Dynamodb { table_prefix } = StoreConfig::new(&options)? else {
+            bail!("a worker reads the tables of a cluster: give --store dynamodb");
+        };
+        let Options { webhooks, kafka, api_url, edge_listen, .. } = options;
+        ensure!(webhooks.is_some() || kafka.is_some(), "a worker needs --webhooks or --kafka");
+        ensure!(api_url.is_none() && edge_listen.is_none(), "api-url and edge-listen are not for workers");
+        Ok(Self { table_prefix, webhooks, kafka })
+    }
 }
 
 impl Options {
@@ -91,6 +116,7 @@ impl Options {
         let log = options.log.clone().unwrap_or_else(|| "info,fjall=warn,lsm_tree=warn".into());
         let role = match options.role.unwrap_or(RoleName::All) {
             RoleName::Bridge => Role::Edge(upstreams(&options)?),
+            RoleName::Worker => Role::Worker(Box::new(Worker::new(options)?)),
             name => {
                 ensure!(options.api_url.is_none(), "api-url goes with --role bridge: nodes ask nobody");
                 let node = Node::new(options, name == RoleName::All)?;

@@ -125,7 +125,7 @@ impl Node {
 }
 
 impl StoreConfig {
-    fn new(options: &Options) -> anyhow::Result<Self> {
+    pub(super) fn new(options: &Options) -> anyhow::Result<Self> {
         if options.store == Some(StoreName::Dynamodb) {
             require_cluster("--store dynamodb")?;
             ensure!(options.sync.is_none(), "sync is for --store embedded: dynamodb always writes durably");

@@ -26,8 +26,8 @@ pub const TABLE_PREFIX: &str = "parlance_";
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Options {
     /// Role of this process. "all": a complete node. "api": a node without WebSocket, REST
-    /// and web page. "bridge": only these, in front of the nodes of --api-url
-    /// [default: all]
+    /// and web page. "bridge": only these, in front of the nodes of --api-url. "worker":
+    /// delivers events of a cluster to webhooks and Kafka, and serves no clients [default: all]
     #[arg(long, help_heading = ROLE, env = "PARLANCE_ROLE", value_name = "ROLE")]
     pub role: Option<RoleName>,
 
@@ -203,6 +203,8 @@ pub enum RoleName {
     Api,
     /// A bridge: WebSocket, REST and the web page, in front of nodes.
     Bridge,
+    /// Delivers events to webhooks and Kafka, and serves no clients.
+    Worker,
 }
 
 /// The storage of a node.
