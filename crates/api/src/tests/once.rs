@@ -12,7 +12,7 @@ fn react(number: usize, target: u64) -> Command {
     const FIRST: u32 = 0x1F600;
     let emoji = char::from_u32(FIRST + number as u32).unwrap().to_string();
     Command {
-        actor: user(if number % 2 == 0 { "alice" } else { "bob" }),
+        actor: user(if number.is_multiple_of(2) { "alice" } else { "bob" }),
         request: RequestId::parse(&format!("react-{number}")).unwrap(),
         after: None,
         action: Action::React { target, emoji: Emoji::parse(&emoji).unwrap() },

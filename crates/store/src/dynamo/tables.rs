@@ -90,8 +90,8 @@ impl Dynamo {
         for design in self.designs() {
             self.wait_until_active(design.name).await?;
             if design.has_stream {
-                self.keep_backups(design.name, &mut report).await?;
-                self.keep_stream(design.name, &mut report).await?;
+                Box::pin(self.keep_backups(design.name, &mut report)).await?;
+                Box::pin(self.keep_stream(design.name, &mut report)).await?;
             }
         }
         let identity = self.settle_identity().await?;
