@@ -47,7 +47,7 @@ pub(crate) async fn faulty_dynamo() -> (Dynamo, Dynamodb) {
 }
 
 async fn with_tables(options: &DynamoOptions) -> Dynamo {
-    let store = Dynamo::connect(options).await.unwrap();
-    store.create_tables(&TableOptions::default()).await.unwrap();
+    let store = Box::pin(Dynamo::connect(options)).await.unwrap();
+    Box::pin(store.create_tables(&TableOptions::default())).await.unwrap();
     store
 }
