@@ -34,7 +34,7 @@ async fn copied_tables_get_an_identity_and_an_epoch_of_their_own() {
     let shared: crate::AnyStore = store.clone();
     let room = Node::create(&shared, group(&user(unique(), "alice"), &[])).await;
     assert_eq!(room.stored().await.info.epoch, 1);
-    copy_tables(&dynamodb, "parlance_", "copy_").await;
+    Box::pin(copy_tables(&dynamodb, "parlance_", "copy_")).await;
 
     // Of nodes that start at once one raises the epoch.
     let mut nodes = JoinSet::new();
