@@ -11,7 +11,7 @@ BOTH := bad_ids|bad_input|changes|chat|exactly_once|inbox|resume
 SEEDS ?= 10000
 FROM ?= 0
 WEB := clients/web
-WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public clients/ts/src -type f -not -path '*/gen/*') \
+WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public clients/svelte/src clients/ts/src -type f -not -path '*/gen/*') \
 	$(WEB)/index.html $(WEB)/vite.config.ts
 DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 

@@ -88,7 +88,12 @@ export default defineConfig({
   plugins: [svelte({ configFile: false }), emoji(), worker(), compressed()],
   resolve: {
     // From its sources, so that there is one build less between a change and the page.
-    alias: { "@parlance/client": fileURLToPath(new URL("../ts/src/index.ts", import.meta.url)) },
+    alias: {
+      "@parlance/client": fileURLToPath(new URL("../ts/src/index.ts", import.meta.url)),
+      "@parlance/svelte": fileURLToPath(new URL("../svelte/src/index.ts", import.meta.url)),
+    },
+    // The binding has none of its own.
+    dedupe: ["svelte"],
   },
   build: {
     target: "es2022",

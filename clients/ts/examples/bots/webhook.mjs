@@ -16,7 +16,9 @@ const isAllowed = ({ headers }) => timingSafeEqual(hash(headers.authorization ??
 
 async function textOf(request) {
   let body = "";
-  for await (const chunk of request.setEncoding("utf8")) if ((body += chunk).length > MAX_BYTES) throw new SyntaxError("too large");
+  // Read to its end in any case: a request that is left in the middle takes its connection with it, and the answer.
+  for await (const chunk of request.setEncoding("utf8")) if (body.length <= MAX_BYTES) body += chunk;
+  if (body.length > MAX_BYTES) throw new SyntaxError("too large");
   const { text } = JSON.parse(body);
   if (typeof text !== "string") throw new SyntaxError("no text");
   return text;

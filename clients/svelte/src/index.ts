@@ -1,0 +1,7 @@
+/**
+ * Parlance in Svelte 5: templates and effects that read a client or a room run again when what they read changes.
+ *
+ * @module
+ */
+export { live } from "./live";
+export { online, slice } from "./slices";
