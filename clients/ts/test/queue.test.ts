@@ -479,3 +479,18 @@ test("an id that was stored by an earlier process is not new because it is given
   expect(changes(transport.last)).toHaveLength(1);
   expect(changes(transport.last)[0]!.value).not.toHaveProperty("afterSeq", expect.anything());
 });
+
+test("a message that is sent again under its id after its answer, and before its event, has the same outcome", async () => {
+  const { client, transport } = open();
+  const connection = await welcome(transport);
+  const sent = client.send({ id: "order-17", roomId: "r", text: "hello" });
+  await settle();
+  reply(connection, { case: "sendMessage", value: { roomId: "r", seq: 5n, messageCount: 5n } as never });
+  await settle();
+  expect(await sent).toMatchObject({ seq: 5 });
+  const again = vi.fn();
+  void client.send({ id: "order-17", roomId: "r", text: "hello" }).then(again);
+  await settle(100);
+  expect(again).toHaveBeenCalledWith(expect.objectContaining({ roomId: "r", seq: 5 }));
+  expect(texts(connection)).toEqual(["hello"]);
+});

@@ -16,7 +16,7 @@ const isAllowed = ({ headers }) => timingSafeEqual(hash(headers.authorization ??
 
 async function textOf(request) {
   let body = "";
-  // Read to its end in any case: a request that is left in the middle takes its connection with it, and the answer.
+  // Read to its end in any case, so that its connection can be used again.
   for await (const chunk of request.setEncoding("utf8")) if (body.length <= MAX_BYTES) body += chunk;
   if (body.length > MAX_BYTES) throw new SyntaxError("too large");
   const { text } = JSON.parse(body);

@@ -1,4 +1,5 @@
 import { type Command, isPending, laneOf } from "./command.js";
+import type { Answer } from "./request.js";
 
 /** A command in the queue of this tab. */
 export interface Entry {
@@ -7,6 +8,8 @@ export interface Entry {
   isStored: boolean;
   /** It is being carried out by this tab. */
   running?: AbortController;
+  /** It was carried out, and waits for its event. */
+  done?: Promise<Answer>;
 }
 
 /** The commands of a queue, in the order in which they were issued. */

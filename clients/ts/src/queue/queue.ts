@@ -90,7 +90,9 @@ export class CommandQueue extends Emitter<QueueEvents> {
   submit(next: NewCommand & { afterSeq?: number }): Submitted {
     const id = next.id ?? randomId();
     if (this.#isClosed) return { id, done: rejected(new ClosedError("the client was closed")) };
-    if (this.#entries.has(id)) return { id, done: this.#waiters.add(id) };
+    const known = this.#entries.get(id);
+    // One that is only waiting for its event is done.
+    if (known) return { id, done: known.done ?? this.#waiters.add(id) };
     const { drop, keep, same } = coalesce(this.commands, next);
     if (same !== undefined) return { id: same, done: this.#waiters.add(same) };
     for (const dropped of drop) {
@@ -283,6 +285,8 @@ export class CommandQueue extends Emitter<QueueEvents> {
     this.#waiters.resolve(command.id, answer);
     const { id, roomId = "", seq } = command;
     if (seq === undefined || (this.#seen.get(roomId) ?? 0) >= seq) return this.#remove(id);
+    const entry = this.#entries.get(id);
+    if (entry) entry.done = Promise.resolve(answer);
     this.emit("change", command);
     this.#timers.set(`event/${id}`, EVENT_MS, () => this.#remove(id));
   }
