@@ -115,7 +115,11 @@ impl Conversation {
     /// Asks, and does not wait. Returns the id of the reply to come.
     pub async fn send(&mut self, operation: Operation) -> String {
         let request_id = fresh("frame");
-        let frame = ClientFrame { request_id: request_id.clone(), operation: Some(operation) };
+        let frame = ClientFrame {
+            request_id: request_id.clone(),
+            operation: Some(operation),
+            as_user: String::new(),
+        };
         self.send_frame(frame).await;
         request_id
     }

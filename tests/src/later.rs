@@ -77,6 +77,7 @@ impl LaterVersion {
                 deleted_count: expected.deleted_count(),
                 body,
                 unknown: Unknown::new(encoded),
+                service: None,
             });
         }
         let mut nonce = [0x1a; 16];
@@ -118,7 +119,15 @@ impl Later<'_> {
                 let message = v1::Message { text: (*text).to_owned(), ..Default::default() };
                 let encoded = field(15, &[message.encode_to_vec(), field(40, LATER)].concat());
                 let text = Text::parse(text).expect("a text");
-                (Body::Message(Message { text, reply_to: None }), encoded)
+                (
+                    Body::Message(Message {
+                        text,
+                        reply_to: None,
+                        kind: parlance_core::MessageKind::Text,
+                        data: parlance_core::Data::default(),
+                    }),
+                    encoded,
+                )
             }
             Self::Added(id) => {
                 let added = v1::MemberAdded { user_id: (*id).to_owned(), role: 99 };
@@ -133,8 +142,12 @@ impl Later<'_> {
                 let titled = v1::RoomSettings { title: (*title).to_owned(), ..Default::default() };
                 let content = [titled.encode_to_vec(), visibility, field(40, LATER)].concat();
                 let title = parlance_core::Title::parse(title).expect("a title");
-                let settings =
-                    Settings { title, topic: now.topic.clone(), visibility: Visibility::SinceJoined };
+                let settings = Settings {
+                    title,
+                    topic: now.topic.clone(),
+                    visibility: Visibility::SinceJoined,
+                    ..Settings::default()
+                };
                 (Body::RoomChanged { settings }, field(11, &field(1, &content)))
             }
         }

@@ -28,7 +28,7 @@ const fn operation(
 
 /// Every unary call there is; a test compares the list with the contract.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 32] = [
+pub static OPERATIONS: [Operation; 35] = [
     operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
     operation("ChatService/GetMessage", Method::GET, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4}"#),
     operation("ChatService/ListMessages", Method::GET, "/v1/rooms/ROOM/messages", "{}"),
@@ -42,10 +42,13 @@ pub static OPERATIONS: [Operation; 32] = [
     operation("UserService/GetUser", Method::GET, "/v1/users/me", r#"{"userId": "me"}"#),
     operation("UserService/ListUsers", Method::GET, "/v1/users", "{}"),
     operation("UserService/UpdateUser", Method::PATCH, "/v1/users/me", r#"{"userId": "me", "name": "M"}"#),
+    operation("UserService/GetUsers", Method::GET, "/v1/profiles?userIds=me", r#"{"userIds": ["me"]}"#),
     operation("UserService/GetPresence", Method::GET, "/v1/presence?userIds=me", r#"{"userIds": ["me"]}"#),
     operation("RoomService/CreateRoom", Method::POST, "/v1/rooms", r#"{"kind": "ROOM_KIND_GROUP", "requestId": "op"}"#),
     operation("RoomService/GetRoom", Method::GET, "/v1/rooms/ROOM", "{}"),
     operation("RoomService/UpdateRoom", Method::PATCH, "/v1/rooms/ROOM", r#"{"title": "T", "requestId": "op"}"#),
+    operation("RoomService/DeleteRoom", Method::DELETE, "/v1/rooms/ROOM?requestId=op", r#"{"requestId": "op"}"#),
+    operation("RoomService/GetDirectRoom", Method::GET, "/v1/users/me/direct/mallory", r#"{"userId": "me", "peerId": "mallory"}"#),
     operation("RoomService/ListRooms", Method::GET, "/v1/rooms", "{}"),
     operation("RoomService/AddMembers", Method::POST, "/v1/rooms/ROOM/members", r#"{"userIds": ["mallory"], "requestId": "op"}"#),
     operation("RoomService/RemoveMember", Method::DELETE, "/v1/rooms/ROOM/members/bob?requestId=op", r#"{"userId": "bob", "requestId": "op"}"#),
@@ -65,8 +68,9 @@ pub static OPERATIONS: [Operation; 32] = [
 
 /// Variants of those calls that others may make.
 #[rustfmt::skip]
-pub static VARIANTS: [(&str, Operation); 1] = [
+pub static VARIANTS: [(&str, Operation); 2] = [
     ("RoomService/SetRole to owner", operation("RoomService/SetRole", Method::PATCH, "/v1/rooms/ROOM/members/bob", r#"{"userId": "bob", "role": "ROLE_OWNER", "requestId": "op"}"#)),
+    ("RoomService/GetDirectRoom of others", operation("RoomService/GetDirectRoom", Method::GET, "/v1/users/mallory/direct/nobody", r#"{"userId": "mallory", "peerId": "nobody"}"#)),
 ];
 
 impl Operation {

@@ -53,7 +53,9 @@ async fn operations_that_do_not_exist() {
     let alice = server.person("alice").await;
     for_each_door(async |door| {
         let mut conversation = alice.connect(door).await;
-        conversation.send_frame(ClientFrame { request_id: "7".to_owned(), operation: None }).await;
+        conversation
+            .send_frame(ClientFrame { request_id: "7".to_owned(), operation: None, as_user: String::new() })
+            .await;
         let refusal = conversation.reply("7").await;
         assert_eq!(refused(refusal), reason(Code::InvalidArgument, "unknown_operation"));
         conversation.call(v1::ListRoomsRequest::default()).await.unwrap();
@@ -109,7 +111,13 @@ async fn peers_that_do_not_stop_are_closed() {
     for_each_door(async |door| {
         let mut conversation = alice.connect(door).await;
         for _ in 0..60 {
-            conversation.send_frame(ClientFrame { request_id: "x".to_owned(), operation: None }).await;
+            conversation
+                .send_frame(ClientFrame {
+                    request_id: "x".to_owned(),
+                    operation: None,
+                    as_user: String::new(),
+                })
+                .await;
         }
         let end = conversation.end().await;
         let failure = end.failure.unwrap();

@@ -62,6 +62,7 @@ async fn ids_that_are_empty_or_absurd() {
         let frame = ClientFrame {
             request_id: "x".repeat(65),
             operation: Some(Asked::ListRooms(v1::ListRoomsRequest::default())),
+            as_user: String::new(),
         };
         conversation.send_frame(frame).await;
         assert_eq!(fields(conversation.reply("").await), invalid("request_id"));

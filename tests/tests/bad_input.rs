@@ -36,7 +36,11 @@ fn fields<T: std::fmt::Debug>(result: Result<T, Failure>) -> (Code, String, Vec<
 /// A frame whose text holds these bytes instead of one letter.
 fn frame_with(bytes: &[u8], room: &str) -> Vec<u8> {
     let message = Person::message(room, "@");
-    let frame = ClientFrame { request_id: "7".to_owned(), operation: Some(Asked::SendMessage(message)) };
+    let frame = ClientFrame {
+        request_id: "7".to_owned(),
+        operation: Some(Asked::SendMessage(message)),
+        as_user: String::new(),
+    };
     let mut encoded = frame.encode_to_vec();
     let at = encoded.iter().position(|byte| *byte == b'@').unwrap();
     encoded.splice(at..=at, bytes.iter().copied());
@@ -51,7 +55,11 @@ async fn text_that_is_not_utf8() {
     let bytes = frame_with(b"\xff", &room);
 
     let grpc = RawGrpc::new(&server.address(), Some(&format!("Bearer {}", alice.token)));
-    let hello = ClientFrame { request_id: String::new(), operation: Some(Asked::Hello(Hello::default())) };
+    let hello = ClientFrame {
+        request_id: String::new(),
+        operation: Some(Asked::Hello(Hello::default())),
+        as_user: String::new(),
+    };
     let frames =
         futures::stream::iter([hello.encode_to_vec(), bytes.clone()]).chain(futures::stream::pending());
     let mut answers = grpc.chat(frames).await.unwrap();
@@ -273,8 +281,11 @@ async fn refusals_of_the_transport_have_reasons() {
     has_reason(&unknown.unwrap_err(), "unimplemented");
     let unknown = grpc.unary("/parlance.v2.ChatService/SendMessage", Vec::new()).await;
     has_reason(&unknown.unwrap_err(), "unimplemented");
-    let frame =
-        ClientFrame { request_id: "7".to_owned(), operation: Some(Asked::SendMessage(large.clone())) };
+    let frame = ClientFrame {
+        request_id: "7".to_owned(),
+        operation: Some(Asked::SendMessage(large.clone())),
+        as_user: String::new(),
+    };
     let frames = futures::stream::iter([frame.encode_to_vec()]).chain(futures::stream::pending());
     let mut answers = grpc.chat(frames).await.unwrap();
     let end = within("the stream ends", answers.next()).await.unwrap();

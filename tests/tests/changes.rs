@@ -15,7 +15,8 @@ fn message(event: &v1::Event) -> &v1::Message {
 
 async fn edit(conversation: &mut Conversation, room: &str, seq: u64, text: &str) -> u64 {
     let (room_id, text, request_id) = (room.to_owned(), text.to_owned(), fresh("edit"));
-    let request = v1::EditMessageRequest { room_id, seq, text, request_id, after_seq: None };
+    let request =
+        v1::EditMessageRequest { room_id, seq, text, request_id, after_seq: None, ..Default::default() };
     conversation.call(request).await.unwrap().outcome.unwrap().seq
 }
 
@@ -41,7 +42,11 @@ async fn edits_replies_and_reactions_are_events_and_show_in_history() {
         let edited = edit(&mut at_alice, &room, seq, "hello").await;
         assert_eq!(
             at_bob.event().await.body,
-            Some(Body::MessageEdited(v1::MessageEdited { target_seq: seq, text: "hello".to_owned() }))
+            Some(Body::MessageEdited(v1::MessageEdited {
+                target_seq: seq,
+                text: "hello".to_owned(),
+                ..Default::default()
+            }))
         );
         at_bob.call(react(&room, seq, "👋")).await.unwrap();
         assert_eq!(
@@ -137,6 +142,7 @@ async fn who_may_change_what() {
             text: "yours".to_owned(),
             request_id: fresh("edit"),
             after_seq: None,
+            ..Default::default()
         };
         let denied = |reason: &str| (Code::PermissionDenied, reason.to_owned());
         assert_eq!(refused(at_bob.call(request(of_alice)).await), denied("not_sender"));

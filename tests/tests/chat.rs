@@ -196,10 +196,11 @@ async fn who_has_finished_sending_still_gets_the_answers() {
     let hello = v1::Hello { device_id: String::new(), cursors: vec![Person::cursor(&room, 2)] };
     let mut operations = vec![Operation::Hello(hello)];
     operations.extend((0..10).map(|_| Person::message(&room, "x").into_operation()));
-    let frames = operations
-        .into_iter()
-        .zip(0..)
-        .map(|(operation, id)| v1::ClientFrame { request_id: format!("{id}"), operation: Some(operation) });
+    let frames = operations.into_iter().zip(0..).map(|(operation, id)| v1::ClientFrame {
+        request_id: format!("{id}"),
+        operation: Some(operation),
+        as_user: String::new(),
+    });
     let frames = alice.chat().chat(futures::stream::iter(frames.collect::<Vec<_>>())).await.unwrap();
     let frames: Vec<_> = within("the stream ends", frames.into_inner().collect()).await;
     let answered = frames.iter().filter(|frame| format!("{frame:?}").contains("Reply"));

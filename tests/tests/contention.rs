@@ -74,6 +74,7 @@ fn mixed(room: &str, number: u64) -> Operation {
             text: format!("edit {number}"),
             request_id,
             after_seq: None,
+            ..Default::default()
         }
         .into_operation(),
         2 => SendMessageRequest { reply_to_seq: 5, ..message }.into_operation(),

@@ -184,6 +184,7 @@ async fn an_id_stands_for_one_thing_only() {
             text: "hello!".to_owned(),
             request_id: message.client_message_id.clone(),
             after_seq: None,
+            ..Default::default()
         };
         assert_eq!(refused(at_alice.call(edit.clone()).await), reused);
         let first = v1::EditMessageRequest { request_id: "edit".to_owned(), ..edit };

@@ -161,6 +161,7 @@ async fn a_profile_is_ones_own() {
         user_id: user_id.to_owned(),
         name: Some("Someone".to_owned()),
         request_id: parlance_tests::fresh("rename"),
+        ..Default::default()
     };
     for door in DOORS {
         let mut at_bob = bob.connect(door).await;

@@ -1,5 +1,6 @@
 //! All end-to-end tests in one binary, which is linked once.
 
+mod app;
 mod attacks;
 mod audit;
 mod bad_frames;

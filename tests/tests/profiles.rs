@@ -8,7 +8,7 @@ use parlance_tests::{Cluster, Conversation, Server, for_each_door, fresh};
 
 fn rename(name: &str) -> v1::UpdateUserRequest {
     let (user_id, name) = ("me".to_owned(), Some(name.to_owned()));
-    v1::UpdateUserRequest { user_id, name, request_id: fresh("rename") }
+    v1::UpdateUserRequest { user_id, name, request_id: fresh("rename"), ..Default::default() }
 }
 
 /// The next profile that `at` is told of: whose, and the name.

@@ -4,7 +4,9 @@
 use http::Method;
 use parlance_proto::error::Failure;
 use parlance_proto::json;
-use parlance_tests::{Door, OPERATIONS, RawGrpc, Server};
+use parlance_proto::v1;
+use parlance_proto::v1::send_message_request::Target;
+use parlance_tests::{Door, OPERATIONS, Person, RawGrpc, Server};
 use serde_json::{Value, json as object};
 
 #[test]
@@ -27,6 +29,13 @@ async fn every_unary_call_answers_alike_through_every_door() {
     let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     server.person("mallory").await;
+    // Their direct room is one of the things that are asked for.
+    let target = Some(Target::ToUser("mallory".to_owned()));
+    alice
+        .chat()
+        .send_message(v1::SendMessageRequest { target, ..Person::message("", "hello") })
+        .await
+        .unwrap();
     let http = server.http();
     let grpc = RawGrpc::new(&server.address(), Some(&format!("Bearer {}", alice.token)));
     let mut chat = alice.connect(Door::WebSocketJson).await;

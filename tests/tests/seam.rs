@@ -69,7 +69,10 @@ async fn read(reader: Person, door: Door, server: String, mut random: u64) -> Re
             // Gone before the welcome.
             let connection = Dialer::new(door, &*server).connect(&reader.token).await.unwrap();
             let operation = Some(Operation::Hello(Hello { device_id: String::new(), cursors }));
-            connection.send(ClientFrame { request_id: String::new(), operation }).await.unwrap();
+            connection
+                .send(ClientFrame { request_id: String::new(), operation, as_user: String::new() })
+                .await
+                .unwrap();
             continue;
         }
         let mut conversation = reader.resume(door, &cursors).await;

@@ -119,7 +119,8 @@ async fn nodes_of_two_versions_write_one_room() {
         // What is unknown stays through an edit, and goes with a deletion.
         let (room_id, request_id) = (room.clone(), fresh("edit"));
         let (seq, text) = (first + 1, "edited".to_owned());
-        let edit = v1::EditMessageRequest { room_id, seq, text, request_id, after_seq: None };
+        let edit =
+            v1::EditMessageRequest { room_id, seq, text, request_id, after_seq: None, ..Default::default() };
         bob.chat().edit_message(edit).await.unwrap();
         let get = || v1::GetMessageRequest { room_id: room.clone(), seq: first + 1 };
         let edited = alice.chat().get_message(get()).await.unwrap().into_inner().message.unwrap();

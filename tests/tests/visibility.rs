@@ -9,7 +9,8 @@ use tonic::Code;
 
 async fn edit(person: &Person, room: &str, seq: u64, text: &str) -> u64 {
     let (room_id, text, request_id) = (room.to_owned(), text.to_owned(), fresh("edit"));
-    let request = v1::EditMessageRequest { room_id, seq, text, request_id, after_seq: None };
+    let request =
+        v1::EditMessageRequest { room_id, seq, text, request_id, after_seq: None, ..Default::default() };
     person.chat().edit_message(request).await.unwrap().into_inner().outcome.unwrap().seq
 }
 

@@ -19,6 +19,7 @@ pub async fn create_user(address: &str, user_id: &str, name: &str) -> Result<Str
         user_id: user_id.to_owned(),
         name: name.to_owned(),
         request_id: format!("create-{:016x}", random_number()),
+        ..Default::default()
     };
     let response = UserServiceClient::new(channel).create_user(request).await;
     let response = response.map_err(|status| from_status(&status))?.into_inner();

@@ -42,6 +42,8 @@ async fn main() -> Result<(), Error> {
             name: Name::parse("somebody")?,
             created_at: Timestamp(1),
             updated_at: Timestamp(1),
+            image: parlance_core::ImageUrl::default(),
+            data: parlance_core::Data::default(),
         };
         store.create_user(user).await?;
     }
@@ -119,7 +121,11 @@ impl Client {
     }
 
     fn request(&self, operation: Operation) -> Result<(), Error> {
-        let frame = v1::ClientFrame { request_id: "1".to_owned(), operation: Some(operation) };
+        let frame = v1::ClientFrame {
+            request_id: "1".to_owned(),
+            operation: Some(operation),
+            as_user: String::new(),
+        };
         Ok(self.requests.send(Ok(frame))?)
     }
 

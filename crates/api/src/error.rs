@@ -22,6 +22,12 @@ pub enum Error {
     /// It does not allow this.
     #[error("requires the service or admin scope")]
     NeedsScope,
+    /// It may not choose that: only the app does.
+    #[error("{0}: takes the service scope")]
+    NeedsScopeFor(&'static str),
+    /// There is a room with the id that the app has chosen, of another kind.
+    #[error("there is another room with this id")]
+    RoomExists(RoomId),
     /// A field of the request: path and what is wrong.
     #[error("{0}: {1}")]
     Field(String, String),
@@ -132,7 +138,8 @@ impl From<Error> for Failure {
                 failure(Unauthenticated, "token_invalid").with("problem", problem)
             }
             Error::TokenExpired => failure(Unauthenticated, "token_expired"),
-            Error::NeedsScope => failure(PermissionDenied, "needs_scope"),
+            Error::NeedsScope | Error::NeedsScopeFor(_) => failure(PermissionDenied, "needs_scope"),
+            Error::RoomExists(room) => failure(Code::AlreadyExists, "room_exists").with("room_id", room),
             Error::Field(field, description) => Self::field(field, description),
             Error::RoomNotFound => failure(NotFound, "room_not_found"),
             Error::UserNotFound(_) => failure(NotFound, "user_not_found"),
@@ -176,6 +183,11 @@ fn refused(refusal: Refusal, message: String) -> Failure {
     match refusal {
         Refusal::NotMember => failure(PermissionDenied, "not_member"),
         Refusal::NeedsRole(role) => failure(PermissionDenied, "needs_role").with("role", role),
+        Refusal::NeedsScope(scope) => failure(PermissionDenied, "needs_scope").with("scope", scope),
+        Refusal::RoomDeleted => failure(NotFound, "room_deleted"),
+        Refusal::Frozen => failure(FailedPrecondition, "room_frozen"),
+        Refusal::BlankText => Failure::field("text", message),
+        Refusal::DataTooLarge(_) => Failure::field("data", message),
         Refusal::NotSender => failure(PermissionDenied, "not_sender"),
         Refusal::DirectRoom => failure(FailedPrecondition, "direct_room"),
         Refusal::NotJoinable => failure(PermissionDenied, "not_joinable"),

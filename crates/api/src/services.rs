@@ -20,11 +20,15 @@ use parlance_proto::server::user_service_server::{UserService, UserServiceServer
 use parlance_proto::v1;
 use parlance_sessions::{Inbound, Session};
 use parlance_store::feed::ChangeFeed;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::events::Events;
 use crate::gate::{Admitted, Call};
 use crate::{Api, Error};
+
+/// The header that names the user whom the app acts as with a unary call.
+const AS_USER: &str = "parlance-as-user";
 
 /// In the extensions of a request: its caller, once [`Services::admit`] has found who it is.
 #[derive(Clone)]
@@ -127,6 +131,15 @@ impl Services {
         }
     }
 
+    /// Who opens a stream, which is always their own.
+    fn listener<Q>(&self, request: &Request<Q>) -> Result<Caller, Error> {
+        if !as_user(request.metadata())?.is_empty() {
+            let message = "a stream is of the caller alone; frames name a user of their own";
+            return Err(Error::Field("as_user".to_owned(), message.to_owned()));
+        }
+        self.caller(request)
+    }
+
     fn caller<Q>(&self, request: &Request<Q>) -> Result<Caller, Error> {
         match request.extensions().get() {
             Some(Identified(caller)) => Ok(caller.clone()),
@@ -143,9 +156,15 @@ impl Services {
     where
         F: Future<Output = Result<A, Error>> + 'a,
     {
-        let caller = self.caller(&request)?;
+        let caller = self.0.gate.acting_as(self.caller(&request)?, as_user(request.metadata())?)?;
         Ok(Response::new(self.0.gate.pass(caller, request.into_inner(), operation).await?))
     }
+}
+
+/// The user whom the app acts as; empty for none.
+fn as_user(metadata: &MetadataMap) -> Result<&str, Error> {
+    let not_an_id = |_| Error::Field("as_user".to_owned(), "is not a user id".to_owned());
+    metadata.get(AS_USER).map_or(Ok(""), |value| value.to_str().map_err(not_an_id))
 }
 
 /// The unary calls of one service, each to the operation of the same name.
@@ -178,7 +197,7 @@ impl ChatService for Services {
         &self,
         mut request: Request<Streaming<v1::ClientFrame>>,
     ) -> Result<Response<Nothing>, Status> {
-        let caller = self.caller(&request)?;
+        let caller = self.listener(&request)?;
         let outlet = request.extensions_mut().remove();
         Ok(opened(self.session(caller, request.into_inner().boxed(), false, outlet)))
     }
@@ -187,11 +206,11 @@ impl ChatService for Services {
         &self,
         mut request: Request<v1::SubscribeRequest>,
     ) -> Result<Response<Nothing>, Status> {
-        let caller = self.caller(&request)?;
+        let caller = self.listener(&request)?;
         let outlet = request.extensions_mut().remove();
         let hello = request.into_inner().hello.unwrap_or_default();
         let operation = Some(v1::client_frame::Operation::Hello(hello));
-        let frame = v1::ClientFrame { request_id: String::new(), operation };
+        let frame = v1::ClientFrame { operation, ..Default::default() };
         let inbound = stream::iter([Ok(frame)]).boxed();
         Ok(opened(self.session(caller, inbound, true, outlet)))
     }
@@ -215,7 +234,10 @@ impl UserService for Services {
         &self,
         request: Request<v1::CreateUserRequest>,
     ) -> Result<Response<v1::CreateUserResponse>, Status> {
-        let caller = self.0.gate.identify_or_first(request.metadata().as_ref())?;
+        let mut caller = self.0.gate.identify_or_first(request.metadata().as_ref())?;
+        if let Some(app) = caller.take() {
+            caller = Some(self.0.gate.acting_as(app, as_user(request.metadata())?)?);
+        }
         let creating = self.0.gate.pass_first(caller, request.into_inner(), |caller, request| async move {
             self.0.create_user(caller.as_ref(), request).await
         });
@@ -224,6 +246,7 @@ impl UserService for Services {
 
     unary! {
         get_user(GetUserRequest) -> GetUserResponse;
+        get_users(GetUsersRequest) -> GetUsersResponse;
         list_users(ListUsersRequest) -> ListUsersResponse;
         update_user(UpdateUserRequest) -> UpdateUserResponse;
         get_presence(GetPresenceRequest) -> GetPresenceResponse;
@@ -236,6 +259,8 @@ impl RoomService for Services {
         create_room(CreateRoomRequest) -> CreateRoomResponse;
         get_room(GetRoomRequest) -> GetRoomResponse;
         update_room(UpdateRoomRequest) -> UpdateRoomResponse;
+        delete_room(DeleteRoomRequest) -> DeleteRoomResponse;
+        get_direct_room(GetDirectRoomRequest) -> GetDirectRoomResponse;
         list_rooms(ListRoomsRequest) -> ListRoomsResponse;
         add_members(AddMembersRequest) -> AddMembersResponse;
         remove_member(RemoveMemberRequest) -> RemoveMemberResponse;

@@ -155,7 +155,9 @@ pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Si
 }
 
 pub(crate) fn caller(id: &str) -> Admitted {
-    Caller { user: user(id), is_service: false, expires_at: u64::MAX, client: None }.into()
+    let user = user(id);
+    Caller { user, is_service: false, is_admin: false, service: None, expires_at: u64::MAX, client: None }
+        .into()
 }
 
 /// A client in the same process, in a session of its own.
@@ -204,7 +206,11 @@ impl Conversation {
 
     /// Sends an operation, whose answer may come later.
     pub(crate) async fn send(&self, operation: Operation) {
-        let frame = v1::ClientFrame { request_id: "request".into(), operation: Some(operation) };
+        let frame = v1::ClientFrame {
+            request_id: "request".into(),
+            operation: Some(operation),
+            as_user: String::new(),
+        };
         self.requests.send(Ok(frame)).await.unwrap();
     }
 

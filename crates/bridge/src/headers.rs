@@ -5,12 +5,13 @@ use parlance_proto::json::UnknownFields;
 
 /// The headers that concern the contract, and the client's address as this side believes it. Everything
 /// else stays here: cookies are not the backend's business, and deadlines are set by this side.
-const PASSED_ON: [HeaderName; 5] = [
+const PASSED_ON: [HeaderName; 6] = [
     AUTHORIZATION,
     FORWARDED_FOR,
     USER_AGENT,
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
+    HeaderName::from_static("parlance-as-user"),
 ];
 
 /// Header with which a client that may be newer than the server has fields of its JSON ignored

@@ -109,6 +109,7 @@ mod tests {
             deleted_count: 0,
             body: Body::MemberAdded { user: user(added), role: Role::Member },
             unknown: Unknown::default(),
+            service: None,
         };
         let chunk = Chunk::new([nonce; 16], vec![event], 0, 1).unwrap();
         chunk.with_previous(previous.map(|previous| [previous; 16]))

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{Emoji, RequestId, Role, RoomKind, Settings, Text, Timestamp, UserId};
+use crate::{Data, Emoji, MessageKind, RequestId, Role, RoomKind, Settings, Text, Timestamp, UserId};
 
 /// One entry of a room's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Event {
     pub at: Timestamp,
     /// Who did it.
     pub actor: UserId,
+    /// The app's own backend, where it did it on behalf of `actor`.
+    pub service: Option<UserId>,
     /// The actor's id for the request. All events of one request share it.
     pub request: RequestId,
     /// Messages in the room up to and including this event.
@@ -112,6 +114,8 @@ pub enum Body {
         target: u64,
         /// Its new text.
         text: Text,
+        /// All of its data after the edit; `None` where that was not changed.
+        data: Option<Data>,
     },
     /// A message was deleted.
     MessageDeleted {
@@ -132,6 +136,8 @@ pub enum Body {
         /// Which.
         emoji: Emoji,
     },
+    /// The room was deleted: always its last event.
+    RoomDeleted,
     /// An event of a kind that only later versions know. Its content is in [`Event::unknown`].
     Other,
 }
@@ -152,20 +158,25 @@ impl Body {
     fn without_content(&self) -> Option<Self> {
         let target = self.target()?;
         match self {
-            Self::MessageEdited { .. } => Some(Self::MessageEdited { target, text: Text::deleted() }),
+            Self::MessageEdited { .. } => {
+                Some(Self::MessageEdited { target, text: Text::empty(), data: None })
+            }
             Self::ReactionAdded { .. } => Some(Self::ReactionAdded { target, emoji: Emoji::hidden() }),
             Self::ReactionRemoved { .. } => Some(Self::ReactionRemoved { target, emoji: Emoji::hidden() }),
             _ => None,
         }
     }
 
-    /// Bytes of free text in it: what makes one event larger than another.
+    /// Bytes of free text and data in it: what makes one event larger than another.
     pub fn text_bytes(&self) -> usize {
         match self {
-            Self::Message(message) => message.text.as_str().len(),
-            Self::MessageEdited { text, .. } => text.as_str().len(),
+            Self::Message(message) => message.text.as_str().len() + message.data.bytes(),
+            Self::MessageEdited { text, data, .. } => {
+                text.as_str().len() + data.as_ref().map_or(0, Data::bytes)
+            }
             Self::RoomCreated { settings, .. } | Self::RoomChanged { settings } => {
-                settings.title.as_str().len() + settings.topic.as_str().len()
+                let texts = [settings.title.as_str(), settings.topic.as_str(), settings.image.as_str()];
+                texts.iter().map(|text| text.len()).sum::<usize>() + settings.data.bytes()
             }
             _ => 0,
         }
@@ -179,4 +190,15 @@ pub struct Message {
     pub text: Text,
     /// The message it answers.
     pub reply_to: Option<u64>,
+    /// What kind of message it is.
+    pub kind: MessageKind,
+    /// The app's own data.
+    pub data: Data,
+}
+
+impl Message {
+    /// A message of nothing but a text.
+    pub fn plain(text: Text) -> Self {
+        Self { text, reply_to: None, kind: MessageKind::Text, data: Data::default() }
+    }
 }

@@ -84,8 +84,8 @@ id! {
     UserId
 }
 id! {
-    /// A room. Made by [`RoomId::direct`], [`RoomId::created`] and [`RoomId::created_unkeyed`]
-    /// only; parsed from clients.
+    /// A room. Made by [`RoomId::direct`], [`RoomId::created`] and [`RoomId::created_unkeyed`], or
+    /// chosen by the app; parsed from clients.
     RoomId
 }
 id! {
@@ -97,7 +97,37 @@ id! {
     DeviceId
 }
 
+/// Why a string is no id that an app may give to a room.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OwnIdError {
+    /// It is no id at all.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// It has the form of the ids that servers make.
+    #[error("must not be d or r and 32 hexadecimal digits, as ids that the server makes")]
+    Reserved,
+}
+
 impl RoomId {
+    /// Checks an id that the app has chosen for a room. None of those that servers make.
+    pub fn parse_own(id: &str) -> Result<Self, OwnIdError> {
+        let id = Self::parse_new(id)?;
+        if id.is_made() { Err(OwnIdError::Reserved) } else { Ok(id) }
+    }
+
+    /// Whether it has the form of the id of a direct room.
+    pub fn is_direct(&self) -> bool {
+        self.is_made() && self.0.starts_with('d')
+    }
+
+    /// Whether it has the form of the ids that servers make.
+    fn is_made(&self) -> bool {
+        self.0.strip_prefix(['d', 'r']).is_some_and(|hash| {
+            hash.len() == 32
+                && hash.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+        })
+    }
+
     /// The one direct room of two people, whichever of them asks.
     pub fn direct(a: &UserId, b: &UserId) -> Self {
         let (first, second) = if a <= b { (a, b) } else { (b, a) };
@@ -209,6 +239,26 @@ mod tests {
         let id = |s: &str| UserId::parse(s).unwrap();
         assert_eq!(RoomId::direct(&id("a"), &id("b")), RoomId::direct(&id("b"), &id("a")));
         assert_ne!(RoomId::direct(&id("ab"), &id("c")), RoomId::direct(&id("a"), &id("bc")));
+    }
+
+    #[test]
+    fn ids_of_the_apps_own_are_none_of_the_servers() {
+        for id in [
+            "order-42",
+            "deal",
+            "r2",
+            "d884a452152d3bf048cc051df8f708af",
+            "R884a452152d3bf048cc051df8f708aff",
+        ] {
+            assert_eq!(RoomId::parse_own(id).unwrap().as_str(), id);
+            assert!(!RoomId::parse(id).unwrap().is_direct());
+        }
+        for id in ["d884a452152d3bf048cc051df8f708aff", "rf41aab86fe0e6f3245e32d572d2460af"] {
+            assert_eq!(RoomId::parse_own(id), Err(OwnIdError::Reserved), "{id}");
+        }
+        assert_eq!(RoomId::parse_own("a/b"), Err(IdError::Character('/').into()));
+        assert!(RoomId::parse("d884a452152d3bf048cc051df8f708aff").unwrap().is_direct());
+        assert!(!RoomId::parse("rf41aab86fe0e6f3245e32d572d2460af").unwrap().is_direct());
     }
 
     /// Rooms are found again by this hash: it may never change.

@@ -13,11 +13,14 @@ mod backoff;
 mod caller;
 mod chunk;
 mod clock;
+mod data;
 mod event;
 mod ids;
 mod inbox;
 mod member;
+mod message_kind;
 mod overlay;
+mod role;
 mod room;
 mod settings;
 mod text;
@@ -27,15 +30,18 @@ pub use backoff::Backoff;
 pub use caller::Caller;
 pub use chunk::{Chunk, Head, Nonce};
 pub use clock::{Clock, ClockMonitor, ClockOffset, SystemClock, TimeSource};
+pub use data::{Data, DataChange, DataTooLarge};
 pub use event::{Body, Event, Message, Unknown};
-pub use ids::{DeviceId, IdError, RequestId, RoomId, RoomIdKey, UserId};
+pub use ids::{DeviceId, IdError, OwnIdError, RequestId, RoomId, RoomIdKey, UserId};
 pub use inbox::{Cursors, Mark, Unread};
-pub use member::{Interval, Member, Role, SeqRange, Standing, visible_ranges};
+pub use member::{Interval, Member, SeqRange, Standing, visible_ranges};
+pub use message_kind::{MessageKind, NotAKind};
 pub use overlay::{Entry, Overlay, PastForms};
+pub use role::Role;
 pub use room::{
-    Action, Append, Command, Creation, Decision, Draft, Hole, Need, NewRoom, Outcome, Refusal, Room,
-    RoomInfo, SettingsChange,
+    Action, Append, Authority, Command, Creation, Decision, Draft, Hole, Need, NewRoom, Outcome, Posted,
+    Refusal, Room, RoomInfo, SettingsChange,
 };
-pub use settings::{RoomKind, Settings, Visibility};
-pub use text::{Emoji, Name, Text, TextError, Title, Topic};
+pub use settings::{Permission, Permissions, RoomKind, Settings, Visibility};
+pub use text::{Emoji, ImageUrl, Name, Text, TextError, Title, Topic};
 pub use time::Timestamp;

@@ -16,6 +16,16 @@ pub const MAX_NAME_BYTES: usize = 256;
 /// Largest room topic, bytes.
 pub const MAX_TOPIC_BYTES: usize = 1024;
 
+/// Largest data of the app's own on one user, room, or message, bytes: enough for an order or a poll, and
+/// small beside a text.
+pub const MAX_DATA_BYTES: usize = 4 * 1024;
+
+/// Largest name of a kind of message that is the app's own, bytes.
+pub const MAX_CUSTOM_KIND_BYTES: usize = 48;
+
+/// Largest address of a picture, bytes: what browsers and proxies pass on.
+pub const MAX_IMAGE_URL_BYTES: usize = 2048;
+
 /// Largest emoji, bytes: family and flag sequences take up to 28.
 pub const MAX_EMOJI_BYTES: usize = 32;
 

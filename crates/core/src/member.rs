@@ -1,16 +1,5 @@
 use crate::limits::MAX_INTERVALS;
-use crate::{Settings, UserId, Visibility};
-
-/// What a member may do; later ones may do all that earlier ones may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Read and write.
-    Member,
-    /// And manage members, settings and messages.
-    Admin,
-    /// And give roles. A group or channel has exactly one.
-    Owner,
-}
+use crate::{Role, Settings, UserId, Visibility};
 
 /// Someone in a room, now or once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +84,11 @@ impl Member {
         Self { user, role, intervals, standing: Standing::Free, left_with: None }
     }
 
+    /// The app's own backend in a room: as an owner who was always there.
+    pub fn app(user: UserId) -> Self {
+        Self::joined(user, Role::Owner, 1)
+    }
+
     /// Whether they are a member now.
     pub fn is_active(&self) -> bool {
         self.intervals.last().is_some_and(|interval| interval.left.is_none())
@@ -129,7 +123,7 @@ impl Member {
             interval.left = Some(seq);
             interval.visibility = Some(settings.visibility);
             self.standing = standing;
-            self.left_with = Some(settings.clone());
+            self.left_with = Some(settings.names());
         }
     }
 

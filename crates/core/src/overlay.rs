@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Body, Emoji, Event, SeqRange, Text, Timestamp, Unknown, UserId};
+use crate::{Body, Data, Emoji, Event, SeqRange, Text, Timestamp, Unknown, UserId};
 
 /// The present form of a message that was edited, deleted or reacted to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -9,6 +9,8 @@ pub struct Overlay {
     pub changed: u64,
     /// The text now and when it was replaced.
     pub edited: Option<(Text, Timestamp)>,
+    /// The data now, where an edit changed it.
+    pub data: Option<Data>,
     /// It was deleted.
     pub deleted: bool,
     /// Who reacted with what.
@@ -28,10 +30,16 @@ impl Overlay {
     /// Folds in an event that changes the message. Others are ignored.
     pub fn apply(&mut self, event: &Event) {
         match &event.body {
-            Body::MessageEdited { text, .. } => self.edited = Some((text.clone(), event.at)),
+            Body::MessageEdited { text, data, .. } => {
+                self.edited = Some((text.clone(), event.at));
+                if data.is_some() {
+                    self.data.clone_from(data);
+                }
+            }
             Body::MessageDeleted { .. } => {
                 self.deleted = true;
                 self.edited = None;
+                self.data = None;
                 self.reactions.clear();
                 self.unknown = Unknown::default();
             }
@@ -69,16 +77,23 @@ impl Entry {
         match &mut event.body {
             Body::Message(message) => {
                 if deleted {
-                    message.text = Text::deleted();
+                    message.text = Text::empty();
+                    message.data = Data::default();
                     event.unknown = Unknown::default();
-                } else if let Some((text, _)) = overlay.as_ref().and_then(|o| o.edited.as_ref()) {
-                    message.text = text.clone();
+                } else if let Some(overlay) = &overlay {
+                    if let Some((text, _)) = &overlay.edited {
+                        message.text = text.clone();
+                    }
+                    if let Some(data) = &overlay.data {
+                        message.data = data.clone();
+                    }
                 }
                 Self { event, overlay }
             }
-            Body::MessageEdited { text, .. } => {
+            Body::MessageEdited { text, data, .. } => {
                 if deleted {
-                    *text = Text::deleted();
+                    *text = Text::empty();
+                    *data = None;
                     event.unknown = Unknown::default();
                 }
                 Self { event, overlay: None }

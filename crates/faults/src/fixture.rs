@@ -23,12 +23,24 @@ pub fn user(id: &str) -> UserId {
 /// # Panics
 /// If `request` is no id.
 pub fn group(request: &str) -> Creation {
-    let settings =
-        Settings { title: Title::default(), topic: Topic::default(), visibility: Visibility::SinceJoined };
+    let settings = Settings {
+        title: Title::default(),
+        topic: Topic::default(),
+        visibility: Visibility::SinceJoined,
+        ..Settings::default()
+    };
     let request = RequestId::parse(request).expect("an id");
     let (creator, others) = (user("alice"), [user("bob")]);
     let id = RoomId::created_unkeyed(&creator, &request);
-    let new = NewRoom { id, creator: &creator, request: &request, kind: RoomKind::Group, settings };
+    let new = NewRoom {
+        id,
+        creator: &creator,
+        service: None,
+        owner: None,
+        request: &request,
+        kind: RoomKind::Group,
+        settings,
+    };
     Creation::shared(new, &others, [1; 16], Timestamp(1))
 }
 

@@ -7,12 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
+    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Overlay, RoomId, SeqRange, Timestamp,
     UserId,
 };
 use parlance_store::{
     AppendError, Created, Embedded, LogStore, MarkStore, MemberStore, OpenError, Options, RoomIds, Store,
-    StoreError, StoredRoom, User, UserRoom, UserRooms, UserStore,
+    StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -370,8 +370,13 @@ impl UserStore for ControlledStore {
         self.inner.users(after, limit).await
     }
 
-    async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
-        self.inner.rename_user(id, name, at).await
+    async fn update_user(
+        &self,
+        id: &UserId,
+        change: UserChange,
+        at: Timestamp,
+    ) -> Result<Option<User>, UpdateError> {
+        self.inner.update_user(id, change, at).await
     }
 }
 

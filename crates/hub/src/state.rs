@@ -37,8 +37,11 @@ impl Terms {
     /// As they are after `chunk`.
     pub(crate) fn fold(&mut self, chunk: &Chunk) {
         for event in chunk.events() {
-            if let Body::RoomChanged { settings } = &event.body {
-                self.visibility = settings.visibility;
+            match &event.body {
+                Body::RoomChanged { settings } => self.visibility = settings.visibility,
+                // What was before it is gone.
+                Body::RoomDeleted => self.floor = event.seq,
+                _ => {}
             }
         }
     }

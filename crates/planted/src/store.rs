@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Body, Chunk, Creation, Cursors, Entry, Event, Interval, Mark, Member, Name, Overlay, RequestId,
-    RoomId, SeqRange, Timestamp, Unknown, UserId,
+    Append, Body, Chunk, Creation, Cursors, Entry, Event, Interval, Mark, Member, Overlay, RequestId, RoomId,
+    SeqRange, Timestamp, Unknown, UserId,
 };
 use parlance_store::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom, User,
-    UserRoom, UserRooms, UserStore,
+    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom,
+    UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 
 use crate::plant::Plant;
@@ -232,8 +232,13 @@ impl UserStore for PlantedStore {
         self.inner.users(after, limit).await
     }
 
-    async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
-        self.inner.rename_user(id, name, at).await
+    async fn update_user(
+        &self,
+        id: &UserId,
+        change: UserChange,
+        at: Timestamp,
+    ) -> Result<Option<User>, UpdateError> {
+        self.inner.update_user(id, change, at).await
     }
 }
 

@@ -4,7 +4,7 @@ use parlance_core as core;
 use parlance_core::{Body, Entry, UserId};
 use prost_types::Timestamp;
 
-use crate::v1;
+use crate::{data, v1};
 
 /// A moment as the contract has it.
 pub fn timestamp(at: core::Timestamp) -> Timestamp {
@@ -72,7 +72,39 @@ pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
         title: settings.title.as_str().to_owned(),
         topic: settings.topic.as_str().to_owned(),
         history_visibility: visibility(settings.visibility).into(),
+        image_url: settings.image.as_str().to_owned(),
+        data: data::to_struct(&settings.data),
+        permissions: permissions(&settings.permissions),
+        frozen: settings.frozen,
     }
+}
+
+/// Which roles may do what; unset where all is as usual.
+fn permissions(permissions: &core::Permissions) -> Option<v1::RoomPermissions> {
+    let lowest = |permission: Option<core::Role>| permission.map_or(0, |lowest| role(lowest).into());
+    (*permissions != core::Permissions::default()).then(|| v1::RoomPermissions {
+        post: lowest(permissions.post),
+        react: lowest(permissions.react),
+        invite: lowest(permissions.invite),
+        edit_settings: lowest(permissions.edit),
+        delete_messages: lowest(permissions.delete),
+    })
+}
+
+/// Which roles may do what, if all are known ones.
+pub fn permissions_from(permissions: &v1::RoomPermissions) -> Option<core::Permissions> {
+    let lowest = |role: i32| match v1::Role::try_from(role) {
+        Ok(v1::Role::Unspecified) => Some(None),
+        Ok(role) => role_from(role).map(Some),
+        Err(_) => None,
+    };
+    Some(core::Permissions {
+        post: lowest(permissions.post)?,
+        react: lowest(permissions.react)?,
+        invite: lowest(permissions.invite)?,
+        edit: lowest(permissions.edit_settings)?,
+        delete: lowest(permissions.delete_messages)?,
+    })
 }
 
 /// A room with its head.
@@ -170,15 +202,20 @@ fn body(body: &Body) -> Option<v1::event::Body> {
         Body::Message(message) => Wire::Message(v1::Message {
             text: message.text.as_str().to_owned(),
             reply_to_seq: message.reply_to.unwrap_or(0),
+            kind: message.kind.to_string(),
+            data: data::to_struct(&message.data),
             ..Default::default()
         }),
-        Body::MessageEdited { target, text } => {
-            Wire::MessageEdited(v1::MessageEdited { target_seq: *target, text: text.as_str().to_owned() })
-        }
+        Body::MessageEdited { target, text, data } => Wire::MessageEdited(v1::MessageEdited {
+            target_seq: *target,
+            text: text.as_str().to_owned(),
+            data: data.as_ref().map(data::whole_struct),
+        }),
         Body::MessageDeleted { target } => Wire::MessageDeleted(v1::MessageDeleted { target_seq: *target }),
         Body::ReactionAdded { target, emoji } => {
             Wire::ReactionAdded(v1::ReactionAdded { target_seq: *target, emoji: emoji.as_str().to_owned() })
         }
+        Body::RoomDeleted => Wire::RoomDeleted(v1::RoomDeleted {}),
         Body::ReactionRemoved { target, emoji } => Wire::ReactionRemoved(v1::ReactionRemoved {
             target_seq: *target,
             emoji: emoji.as_str().to_owned(),
@@ -193,6 +230,7 @@ pub fn event(room_id: &str, event: &core::Event) -> v1::Event {
         seq: event.seq,
         at: Some(timestamp(event.at)),
         actor_id: event.actor.as_str().to_owned(),
+        service_id: event.service.as_ref().map(|service| service.as_str().to_owned()).unwrap_or_default(),
         request_id: event.request.as_str().to_owned(),
         message_count: event.message_count,
         deleted_count: event.deleted_count,
@@ -218,10 +256,17 @@ pub fn entry(room_id: &str, entry: &Entry) -> v1::Event {
 pub fn redact(event: &mut v1::Event) {
     match &mut event.body {
         Some(v1::event::Body::Message(message)) => {
-            *message =
-                v1::Message { reply_to_seq: message.reply_to_seq, deleted: true, ..Default::default() };
+            *message = v1::Message {
+                reply_to_seq: message.reply_to_seq,
+                kind: std::mem::take(&mut message.kind),
+                deleted: true,
+                ..Default::default()
+            };
         }
-        Some(v1::event::Body::MessageEdited(edited)) => edited.text.clear(),
+        Some(v1::event::Body::MessageEdited(edited)) => {
+            edited.text.clear();
+            edited.data = None;
+        }
         // It may be a message of a kind that a later version added.
         None => {}
         Some(_) => return,

@@ -26,6 +26,8 @@ pub struct Event {
     pub message_count: u64,
     /// Messages that were deleted up to and including this event.
     pub deleted_count: u64,
+    /// The app's own backend, where it acted as `actor_id`.
+    pub service_id: String,
     /// What happened; unset for a kind of event that this version does not know.
     pub body: Option<Body>,
     /// The body and all fields beside those above as they were encoded, if this version does not
@@ -61,10 +63,12 @@ pub enum Body {
     MemberBanned(v1::MemberBanned),
     #[prost(message, tag = "21")]
     MemberUnbanned(v1::MemberUnbanned),
+    #[prost(message, tag = "22")]
+    RoomDeleted(v1::RoomDeleted),
 }
 
 /// The tags of [`Body`].
-const BODY_TAGS: std::ops::RangeInclusive<u32> = 10..=21;
+const BODY_TAGS: std::ops::RangeInclusive<u32> = 10..=22;
 
 impl Event {
     /// Has the body encoded as it is now, whatever is made of its parts.
@@ -103,7 +107,7 @@ impl Event {
         self.raw.extend(beside);
     }
 
-    /// Reads a field that is not one of the first seven; `input` begins behind its key.
+    /// Reads a field that is not one of the first eight; `input` begins behind its key.
     fn merge_rest(
         &mut self,
         tag: u32,
@@ -152,6 +156,9 @@ impl Message for Event {
         if self.deleted_count != 0 {
             encoding::uint64::encode(7, &self.deleted_count, buf);
         }
+        if !self.service_id.is_empty() {
+            encoding::string::encode(8, &self.service_id, buf);
+        }
         if !self.raw.is_empty() {
             buf.put_slice(&self.raw);
         } else if let Some(body) = &self.body {
@@ -174,6 +181,7 @@ impl Message for Event {
             5 => encoding::string::merge(wire_type, &mut self.request_id, buf, ctx),
             6 => encoding::uint64::merge(wire_type, &mut self.message_count, buf, ctx),
             7 => encoding::uint64::merge(wire_type, &mut self.deleted_count, buf, ctx),
+            8 => encoding::string::merge(wire_type, &mut self.service_id, buf, ctx),
             _ if buf.chunk().len() == buf.remaining() => {
                 let mut input = buf.chunk();
                 let before = input.len();
@@ -206,6 +214,7 @@ impl Message for Event {
             + string(5, &self.request_id)
             + number(6, self.message_count)
             + number(7, self.deleted_count)
+            + string(8, &self.service_id)
             + rest
     }
 

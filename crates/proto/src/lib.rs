@@ -7,6 +7,7 @@
 #[cfg(feature = "grpc")]
 pub mod codec;
 pub mod convert;
+pub mod data;
 #[cfg(feature = "grpc")]
 pub mod error;
 pub mod event;

@@ -4,16 +4,17 @@
 
 use bytes::Bytes;
 use parlance_core as core;
-use parlance_core::{Body, Emoji, RequestId, Text, Title, Topic, Unknown, UserId};
+use parlance_core::{Body, Emoji, ImageUrl, MessageKind, RequestId, Text, Title, Topic, Unknown, UserId};
 use prost::Message;
 use prost_types::Timestamp;
 
+use crate::data;
 use crate::event::fields_from;
 use crate::storage::v1::event::Body as Stored;
 use crate::storage::v1::{self, ChunkRecord};
 
 /// The number of the first kind of body: what is below stands in every event.
-const FIRST_BODY: u32 = 8;
+const FIRST_BODY: u32 = 9;
 
 /// A kind of room.
 pub fn kind(kind: core::RoomKind) -> i32 {
@@ -97,6 +98,40 @@ pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
         title: settings.title.as_str().to_owned(),
         topic: settings.topic.as_str().to_owned(),
         history_visibility: visibility(settings.visibility),
+        image_url: settings.image.as_str().to_owned(),
+        data: data::to_struct(&settings.data),
+        permissions: permissions(&settings.permissions),
+        frozen: settings.frozen,
+    }
+}
+
+/// Which roles may do what; unset where all is as usual, as it was before there were permissions.
+fn permissions(permissions: &core::Permissions) -> Option<v1::RoomPermissions> {
+    let lowest = |permission: Option<core::Role>| permission.map_or(0, role);
+    (*permissions != core::Permissions::default()).then(|| v1::RoomPermissions {
+        post: lowest(permissions.post),
+        react: lowest(permissions.react),
+        invite: lowest(permissions.invite),
+        edit_settings: lowest(permissions.edit),
+        delete_messages: lowest(permissions.delete),
+    })
+}
+
+/// Which roles may do what. Of roles that this version does not know, the owner alone.
+fn permissions_from(permissions: Option<&v1::RoomPermissions>) -> core::Permissions {
+    let Some(permissions) = permissions else { return core::Permissions::default() };
+    let lowest = |role: i32| match v1::Role::try_from(role) {
+        Ok(v1::Role::Unspecified) => None,
+        Ok(v1::Role::Member) => Some(core::Role::Member),
+        Ok(v1::Role::Admin) => Some(core::Role::Admin),
+        Ok(v1::Role::Owner) | Err(_) => Some(core::Role::Owner),
+    };
+    core::Permissions {
+        post: lowest(permissions.post),
+        react: lowest(permissions.react),
+        invite: lowest(permissions.invite),
+        edit: lowest(permissions.edit_settings),
+        delete: lowest(permissions.delete_messages),
     }
 }
 
@@ -106,6 +141,10 @@ pub fn settings_from(settings: &v1::RoomSettings) -> core::Settings {
         title: Title::stored(&settings.title),
         topic: Topic::stored(&settings.topic),
         visibility: visibility_from(settings.history_visibility),
+        image: ImageUrl::stored(&settings.image_url),
+        data: settings.data.as_ref().map(data::stored).unwrap_or_default(),
+        permissions: permissions_from(settings.permissions.as_ref()),
+        frozen: settings.frozen,
     }
 }
 
@@ -115,7 +154,7 @@ fn parse_settings(settings: Option<&v1::RoomSettings>) -> Option<core::Settings>
     Some(core::Settings {
         title: Title::parse(&settings.title).ok()?,
         topic: Topic::parse(&settings.topic).ok()?,
-        visibility: visibility_from(settings.history_visibility),
+        ..settings_from(settings)
     })
 }
 
@@ -176,10 +215,15 @@ fn body(body: &Body) -> Option<Stored> {
         Body::Message(message) => Stored::Message(v1::Message {
             text: message.text.as_str().to_owned(),
             reply_to_seq: message.reply_to.unwrap_or(0),
+            kind: message.kind.to_string(),
+            data: data::to_struct(&message.data),
         }),
-        Body::MessageEdited { target, text } => {
-            Stored::MessageEdited(v1::MessageEdited { target_seq: *target, text: text.as_str().to_owned() })
-        }
+        Body::MessageEdited { target, text, data } => Stored::MessageEdited(v1::MessageEdited {
+            target_seq: *target,
+            text: text.as_str().to_owned(),
+            data: data.as_ref().map(data::whole_struct),
+        }),
+        Body::RoomDeleted => Stored::RoomDeleted(v1::RoomDeleted {}),
         Body::MessageDeleted { target } => Stored::MessageDeleted(v1::MessageDeleted { target_seq: *target }),
         Body::ReactionAdded { target, emoji } => {
             Stored::ReactionAdded(v1::ReactionAdded { target_seq: *target, emoji: emoji.as_str().to_owned() })
@@ -211,13 +255,22 @@ fn body_from(body: &Stored) -> Option<Body> {
         Stored::RoleChanged(changed) => {
             Body::RoleChanged { role: role_from(changed.role), user: user(&changed.user_id)? }
         }
-        Stored::Message(message) => Body::Message(core::Message {
-            text: Text::parse(&message.text).ok()?,
-            reply_to: (message.reply_to_seq != 0).then_some(message.reply_to_seq),
-        }),
-        Stored::MessageEdited(edited) => {
-            Body::MessageEdited { target: edited.target_seq, text: Text::parse(&edited.text).ok()? }
+        Stored::Message(message) => {
+            let kind = MessageKind::parse(&message.kind).ok()?;
+            Body::Message(core::Message {
+                text: text(&message.text, kind.may_be_blank())?,
+                reply_to: (message.reply_to_seq != 0).then_some(message.reply_to_seq),
+                kind,
+                data: message.data.as_ref().map(data::stored).unwrap_or_default(),
+            })
         }
+        Stored::MessageEdited(edited) => Body::MessageEdited {
+            target: edited.target_seq,
+            // Of what kind the message is stands elsewhere.
+            text: text(&edited.text, true)?,
+            data: edited.data.as_ref().map(data::stored),
+        },
+        Stored::RoomDeleted(_) => Body::RoomDeleted,
         Stored::MessageDeleted(deleted) => Body::MessageDeleted { target: deleted.target_seq },
         Stored::ReactionAdded(added) => {
             Body::ReactionAdded { target: added.target_seq, emoji: Emoji::parse(&added.emoji).ok()? }
@@ -228,10 +281,22 @@ fn body_from(body: &Stored) -> Option<Body> {
     })
 }
 
+/// A text, if this version can interpret it.
+fn text(text: &str, may_be_empty: bool) -> Option<Text> {
+    if may_be_empty && text.is_empty() { Some(Text::empty()) } else { Text::parse(text).ok() }
+}
+
 /// Whether an enum in the body has a value that this version does not know.
 fn has_unknown_values(body: &Stored) -> bool {
     let settings = |settings: Option<&v1::RoomSettings>| {
-        settings.is_some_and(|settings| v1::HistoryVisibility::try_from(settings.history_visibility).is_err())
+        settings.is_some_and(|settings| {
+            let roles = settings
+                .permissions
+                .as_ref()
+                .map(|p| [p.post, p.react, p.invite, p.edit_settings, p.delete_messages]);
+            v1::HistoryVisibility::try_from(settings.history_visibility).is_err()
+                || roles.is_some_and(|roles| roles.iter().any(|role| v1::Role::try_from(*role).is_err()))
+        })
     };
     match body {
         Stored::RoomCreated(created) => {
@@ -257,6 +322,7 @@ pub fn encode_event(event: &core::Event) -> Bytes {
         request_id: event.request.as_str().to_owned(),
         message_count: event.message_count,
         deleted_count: event.deleted_count,
+        service_id: event.service.as_ref().map(|service| service.as_str().to_owned()).unwrap_or_default(),
         // What is unknown includes the body.
         body: if unknown.is_empty() { body(&event.body) } else { None },
     };
@@ -285,6 +351,10 @@ pub fn decode_event(bytes: &[u8]) -> Option<core::Event> {
         request: RequestId::parse(&record.request_id).ok()?,
         message_count: record.message_count,
         deleted_count: record.deleted_count,
+        service: match record.service_id.as_str() {
+            "" => None,
+            id => Some(UserId::parse(id).ok()?),
+        },
         body: known.unwrap_or(Body::Other),
         unknown: Unknown::new(unknown),
     })

@@ -6,8 +6,8 @@
 //! home itself loses, it asks the other nodes to forward, and the winner does.
 //!
 //! A send must not be refused here and carried out there later, when it would no longer be refused. Therefore only
-//! sends whose outcome cannot change are forwarded: no replies, and nothing that names a head that does not exist
-//! yet. The home carries a send out only if the sender's membership is still the one that the forwarding node may
+//! sends whose outcome cannot change are forwarded: plain texts of users, no replies, and nothing that names a head
+//! that does not exist yet. The home carries a send out only if the sender's membership is still the one that the forwarding node may
 //! have seen.
 //!
 //! Commands of one user keep their order. While the home decides their sends, their other commands wait; and the home
@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 
 use futures::future::join_all;
 use parlance_cluster::envelope::{self, Content};
-use parlance_core::{Action, Outcome, RoomId, Timestamp, UserId};
+use parlance_core::{Action, Authority, Message, Outcome, RoomId, Timestamp, UserId};
 use parlance_proto::cluster::v1::{Contended, Forward, Forwarded};
 use parlance_registry::NodeId;
 use tokio::sync::oneshot;
@@ -47,7 +47,11 @@ impl Answer {
 
 /// Whether another node may decide `pending`, given the head known here.
 pub(crate) fn may_go(pending: &PendingCommand, head: u64) -> bool {
-    let plain = matches!(pending.command.action, Action::Send { reply_to: None, .. });
+    let plain = match &pending.command.action {
+        Action::Send(message) => *message == Message::plain(message.text.clone()),
+        _ => false,
+    };
+    let plain = plain && pending.command.authority == Authority::Member;
     let known = pending.command.after.is_none_or(|after| after <= head);
     plain && known && pending.decided == Decided::Anywhere && pending.direct_with.is_none()
 }
@@ -106,7 +110,7 @@ impl Shared {
         pending: PendingCommand,
         (id, previous_id): (u64, u64),
     ) -> (PendingCommand, Answer) {
-        let Action::Send { text, .. } = &pending.command.action else { return (pending, Answer::Undecided) };
+        let Action::Send(message) = &pending.command.action else { return (pending, Answer::Undecided) };
         let (answer, answered) = oneshot::channel();
         self.forwards.waiting.insert(id, answer);
         let forward = Forward {
@@ -116,7 +120,7 @@ impl Shared {
             user_id: pending.command.actor.as_str().to_owned(),
             client_message_id: pending.command.request.as_str().to_owned(),
             after_seq: pending.command.after,
-            text: text.as_str().to_owned(),
+            text: message.text.as_str().to_owned(),
             head_seq: head,
             previous_id,
         };

@@ -1,7 +1,7 @@
 //! What other nodes ask of the rooms here.
 use parlance_cluster::RoomCommands;
 use parlance_cluster::envelope::{self, Content};
-use parlance_core::{Action, Chunk, Command, RequestId, RoomId, Text, UserId};
+use parlance_core::{Action, Authority, Chunk, Command, Message, RequestId, RoomId, Text, UserId};
 use parlance_proto::cluster::v1::{Contended, Forward, Forwarded};
 use parlance_registry::NodeId;
 use tokio::sync::oneshot;
@@ -69,9 +69,10 @@ fn parse(forward: &Forward) -> Option<(NodeId, RoomId, Command)> {
     let text = Text::parse(&forward.text).ok()?;
     let command = Command {
         actor: UserId::parse(&forward.user_id).ok()?,
+        authority: Authority::Member,
         request: RequestId::parse(&forward.client_message_id).ok()?,
         after: forward.after_seq,
-        action: Action::Send { text, reply_to: None },
+        action: Action::Send(Message::plain(text)),
     };
     Some((NodeId::parse(&forward.node_id)?, RoomId::parse(&forward.room_id).ok()?, command))
 }

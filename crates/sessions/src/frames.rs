@@ -17,7 +17,7 @@ use crate::session::{Session, Stage};
 
 impl Session {
     pub(crate) async fn frame(&mut self, frame: Box<v1::ClientFrame>) -> Result<(), Status> {
-        let v1::ClientFrame { mut request_id, operation } = *frame;
+        let v1::ClientFrame { mut request_id, as_user, operation } = *frame;
         if let (Some(Operation::Hello(_)), None) = (&operation, &self.open)
             && let Err(failure) = self.operations.check_rate(&self.caller)
         {
@@ -52,7 +52,9 @@ impl Session {
             Ok(operation) => {
                 let acks = self.open.as_mut().and_then(|open| open.acks.as_mut());
                 let first = match (&operation, acks) {
-                    (Operation::AcknowledgeDelivery(request), Some(acks)) => match acks.take(request) {
+                    (Operation::AcknowledgeDelivery(request), Some(acks)) if as_user.is_empty() => match acks
+                        .take(request)
+                    {
                         Taken::Waits(response) => {
                             let result = self.operations.check_rate(&self.caller);
                             if let Err(refused) = &result {
@@ -66,7 +68,7 @@ impl Session {
                     },
                     _ => None,
                 };
-                let execution = self.operations.clone().execute(self.caller.clone(), operation);
+                let execution = self.operations.clone().execute(self.caller.clone(), as_user, operation);
                 let mut answer = Box::pin(async move {
                     let result = execution.await;
                     match (first, &result) {

@@ -18,10 +18,12 @@ pub trait Operations: Send + Sync + 'static {
     /// The rate was exceeded.
     fn check_rate(&self, caller: &Caller) -> Result<(), Failure>;
 
-    /// Carries out one operation, and counts it.
+    /// Carries out one operation, and counts it. `as_user` names whom the app's own backend acts as;
+    /// empty for `caller` alone.
     fn execute(
         self: Arc<Self>,
         caller: Caller,
+        as_user: String,
         operation: Operation,
     ) -> BoxFuture<'static, Result<Reply, Failure>>;
 

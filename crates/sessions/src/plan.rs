@@ -132,7 +132,7 @@ pub(crate) fn gap(feed: &Feed, from: u64, to: u64, reason: v1::GapReason) -> v1:
 
 #[cfg(test)]
 mod tests {
-    use parlance_core::{Action, Command, RequestId};
+    use parlance_core::{Action, Authority, Command, RequestId};
 
     use super::*;
     use crate::testing::{TestNode, say, user};
@@ -144,6 +144,7 @@ mod tests {
         say(&node.rooms, &room, "before").await;
         let command = Command {
             actor: user("alice"),
+            authority: Authority::Member,
             request: RequestId::parse("remove").unwrap(),
             after: None,
             action: Action::Remove { user: user("bob") },

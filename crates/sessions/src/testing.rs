@@ -6,7 +6,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlance_cluster::limits::{ISOLATION, RECOVERY_READS};
 use parlance_cluster::{Cluster, Departure, Pace, SignalRoom};
-use parlance_core::{Action, Caller, Command, Cursors, Mark, RequestId, RoomId, SystemClock, Text, UserId};
+use parlance_core::{
+    Action, Authority, Caller, Command, Cursors, Mark, Message, RequestId, RoomId, SystemClock, Text, UserId,
+};
 use parlance_faults::ControlledStore;
 pub(crate) use parlance_faults::fixture::{group, soon, user};
 use parlance_hub::Hub;
@@ -108,7 +110,12 @@ impl Operations for Few {
         Ok(())
     }
 
-    fn execute(self: Arc<Self>, _: Caller, _: Operation) -> BoxFuture<'static, Result<Reply, Failure>> {
+    fn execute(
+        self: Arc<Self>,
+        _: Caller,
+        _: String,
+        _: Operation,
+    ) -> BoxFuture<'static, Result<Reply, Failure>> {
         async { Err(Failure::new(Code::Unimplemented, "unimplemented", "")) }.boxed()
     }
 
@@ -142,9 +149,10 @@ impl Operations for Few {
 pub(crate) async fn say(rooms: &Rooms, room: &RoomId, text: &str) -> u64 {
     let command = Command {
         actor: user("alice"),
+        authority: Authority::Member,
         request: RequestId::parse(&text.replace(' ', "-")).unwrap(),
         after: None,
-        action: Action::Send { text: Text::parse(text).unwrap(), reply_to: None },
+        action: Action::Send(Message::plain(Text::parse(text).unwrap())),
     };
     rooms.submit(room, command).await.unwrap().first
 }

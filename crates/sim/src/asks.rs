@@ -38,6 +38,7 @@ pub(crate) fn create(
         settings: Some(settings),
         member_ids: members.iter().map(|user| user.as_str().to_owned()).collect(),
         request_id: id(number),
+        ..Default::default()
     })
 }
 

@@ -163,7 +163,11 @@ impl Client {
             epoch: 0,
         });
         let hello = v1::Hello { device_id: format!("d{}", self.index), cursors: cursors.collect() };
-        let frame = v1::ClientFrame { request_id: "hello".into(), operation: Some(Operation::Hello(hello)) };
+        let frame = v1::ClientFrame {
+            request_id: "hello".into(),
+            operation: Some(Operation::Hello(hello)),
+            as_user: String::new(),
+        };
         let _ = to_node.send(frame);
         let mut history = lock(&self.world.history);
         let session = history.sessions.len();
@@ -290,7 +294,8 @@ impl Client {
             set_after(&mut asked.operation, &self.cursors);
         }
         let request_id = format!("{index}.{}", asked.attempts);
-        let frame = v1::ClientFrame { request_id, operation: Some(asked.operation.clone()) };
+        let frame =
+            v1::ClientFrame { request_id, operation: Some(asked.operation.clone()), as_user: String::new() };
         drop(history);
         self.world.trace.line(format_args!("{}#{} asks {index}", self.user, self.index));
         connection.sent.insert(index, Instant::now());

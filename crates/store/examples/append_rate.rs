@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use parlance_core::{
-    Action, Command, Creation, Decision, NewRoom, RequestId, Room, RoomId, RoomKind, Settings, Text,
-    Timestamp, Title, Topic, UserId, Visibility,
+    Action, Authority, Command, Creation, Decision, Message, NewRoom, RequestId, Room, RoomId, RoomKind,
+    Settings, Text, Timestamp, Title, Topic, UserId, Visibility,
 };
 use parlance_store::{Embedded, Options, Store};
 
@@ -52,9 +52,18 @@ async fn create(store: &Arc<dyn Store>, number: usize) -> Room {
         title: Title::parse("room").unwrap(),
         topic: Topic::default(),
         visibility: Visibility::All,
+        ..Settings::default()
     };
     let id = RoomId::created_unkeyed(&owner, &request);
-    let new = NewRoom { id, creator: &owner, request: &request, kind: RoomKind::Group, settings };
+    let new = NewRoom {
+        id,
+        creator: &owner,
+        service: None,
+        owner: None,
+        request: &request,
+        kind: RoomKind::Group,
+        settings,
+    };
     let creation = Creation::shared(new, &[], [1; 16], NOW);
     store.create_room(creation.clone()).await.unwrap();
     creation.into_room()
@@ -68,8 +77,9 @@ async fn write(store: Arc<dyn Store>, mut room: Room, sent: Arc<AtomicU64>, ends
         let mut draft = room.draft();
         let seq = room.head().seq();
         let request = RequestId::parse(&format!("request-{seq}")).unwrap();
-        let action = Action::Send { text: text.clone(), reply_to: None };
-        let command = Command { actor: owner.clone(), request, after: Some(seq), action };
+        let action = Action::Send(Message::plain(text.clone()));
+        let command =
+            Command { actor: owner.clone(), authority: Authority::Member, request, after: Some(seq), action };
         let decision = draft.decide(&command, NOW).unwrap();
         assert!(matches!(decision, Decision::Done(_)));
         let (append, after) = draft.finish(u128::from(seq).to_be_bytes());

@@ -21,8 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_core::{
-    Action, Command, Creation, Cursors, Decision, Draft, Emoji, Mark, Name, Need, NewRoom, Nonce, RequestId,
-    Room, RoomId, RoomKind, SeqRange, Settings, Text, Timestamp, Title, Topic, UserId, Visibility,
+    Action, Authority, Command, Creation, Cursors, DataChange, Decision, Draft, Emoji, Mark, Message, Name,
+    Need, NewRoom, Nonce, Posted, RequestId, Room, RoomId, RoomKind, SeqRange, Settings, Text, Timestamp,
+    Title, Topic, UserId, Visibility,
 };
 use parlance_store::{AppendError, Durability, Embedded, Options, Store, StoreError, User};
 
@@ -69,7 +70,14 @@ async fn main() {
     let reason = store.failed().await;
     say(format_args!("failed {reason}"));
     for _ in 0..3 {
-        let user = User { id: owner.clone(), name: name(), created_at: NOW, updated_at: NOW };
+        let user = User {
+            id: owner.clone(),
+            name: name(),
+            created_at: NOW,
+            updated_at: NOW,
+            image: parlance_core::ImageUrl::default(),
+            data: parlance_core::Data::default(),
+        };
         match store.create_user(user).await {
             Err(error @ StoreError::Failed(_)) => say(format_args!("refused {error}")),
             other => panic!("answered {other:?} after it failed"),
@@ -103,11 +111,20 @@ async fn load(store: &Arc<dyn Store>, owner: &UserId, number: u64) -> Room {
         title: Title::parse("room").unwrap(),
         topic: Topic::default(),
         visibility: Visibility::All,
+        ..Settings::default()
     };
     let request = RequestId::parse(&number.to_string()).unwrap();
     let nonce = Random(number).nonce();
     let id = RoomId::created_unkeyed(owner, &request);
-    let new = NewRoom { id, creator: owner, request: &request, kind: RoomKind::Group, settings };
+    let new = NewRoom {
+        id,
+        creator: owner,
+        service: None,
+        owner: None,
+        request: &request,
+        kind: RoomKind::Group,
+        settings,
+    };
     let creation = Creation::shared(new, &[], nonce, NOW);
     let (stored, _) = store.create_room(creation).await.unwrap().into_parts();
     Room::load(stored.info, &stored.tail)
@@ -125,6 +142,7 @@ async fn write(store: Arc<dyn Store>, mut room: Room, owner: UserId, mut random:
             let action = action(&mut random, room.head().seq(), size.text_bytes);
             let command = Command {
                 actor: owner.clone(),
+                authority: Authority::Member,
                 request: RequestId::parse(&format!("{:x}", random.next())).unwrap(),
                 after: Some(room.head().seq()),
                 action,
@@ -157,10 +175,10 @@ fn action(random: &mut Random, head: u64, text_bytes: u64) -> Action {
     // Not the events of the creation.
     let target = (3 + head.saturating_sub(random.below(50))).min(head);
     match random.below(10) {
-        0 if target > 2 => Action::Edit { target, text },
+        0 if target > 2 => Action::Edit { target, text, data: DataChange::default() },
         1 if target > 2 => Action::React { target, emoji: Emoji::parse("👍").unwrap() },
         2 if target > 2 => Action::Delete { target },
-        _ => Action::Send { text, reply_to: None },
+        _ => Action::Send(Message::plain(text)),
     }
 }
 
@@ -176,11 +194,7 @@ async fn decide(store: &Arc<dyn Store>, id: &RoomId, draft: &mut Draft, command:
             Need::Message(seq) => {
                 let range = SeqRange { from: seq, to: seq };
                 let entry = store.read(id, range, 1, false).await.unwrap().pop();
-                let message = entry.and_then(|entry| {
-                    let is_message = matches!(entry.event.body, parlance_core::Body::Message(_));
-                    is_message.then(|| (entry.event.actor, entry.overlay.unwrap_or_default()))
-                });
-                draft.room_mut().load_message(seq, message)
+                draft.room_mut().load_message(seq, entry.and_then(Posted::of))
             }
             Need::Members => panic!("no owner leaves here"),
             Need::Older { before } | Need::Past { before, .. } => panic!("asked for what is before {before}"),
@@ -215,7 +229,14 @@ async fn read(store: Arc<dyn Store>, room: RoomId) {
 async fn create_users(store: Arc<dyn Store>, seed: u64) {
     for number in 0.. {
         let id = UserId::parse(&format!("user-{seed}-{number}")).unwrap();
-        let user = User { id: id.clone(), name: name(), created_at: NOW, updated_at: NOW };
+        let user = User {
+            id: id.clone(),
+            name: name(),
+            created_at: NOW,
+            updated_at: NOW,
+            image: parlance_core::ImageUrl::default(),
+            data: parlance_core::Data::default(),
+        };
         match store.create_user(user).await {
             Ok(_) => say(format_args!("user {id}")),
             Err(error) => return say(format_args!("refused {error}")),

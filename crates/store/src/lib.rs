@@ -38,4 +38,4 @@ pub use mark_store::MarkStore;
 pub use member_store::{MemberStore, UserRoom, UserRooms};
 pub use room_ids::RoomIds;
 pub use store::Store;
-pub use user_store::{User, UserStore};
+pub use user_store::{UpdateError, User, UserChange, UserStore};

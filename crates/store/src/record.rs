@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_core::{
-    Chunk, Cursors, Emoji, Mark, Member, Name, Overlay, RoomId, RoomInfo, Text, Timestamp, Unknown, UserId,
+    Chunk, Cursors, Emoji, ImageUrl, Mark, Member, Name, Overlay, RoomId, RoomInfo, Text, Timestamp, Unknown,
+    UserId,
 };
 use parlance_proto::event::unknown_fields;
 use parlance_proto::storage::v1::{
     ChunkRecord, CursorsRecord, MemberRecord, OverlayRecord, RoomRecord, RoomSettings, UserRecord,
 };
-use parlance_proto::stored;
+use parlance_proto::{data, stored};
 use prost::Message;
 
 use crate::{StoreError, User};
@@ -79,6 +80,7 @@ pub(crate) fn encode_room(info: &RoomInfo) -> Vec<u8> {
         floor_seq: info.floor,
         epoch: info.epoch,
         direct_pair: pair.flat_map(|(a, b)| [a.as_str().to_owned(), b.as_str().to_owned()]).collect(),
+        deleted: info.deleted,
     }
     .encode_to_vec()
 }
@@ -100,6 +102,7 @@ pub(crate) fn decode_room(id: &RoomId, bytes: &[u8]) -> Result<RoomInfo, StoreEr
             floor: record.floor_seq,
             epoch: record.epoch,
             direct_pair,
+            deleted: record.deleted,
         })
     };
     read().ok_or_else(|| damaged("the item", format_args!("room {id}")))
@@ -176,6 +179,7 @@ pub(crate) fn encode_overlay(overlay: &Overlay) -> Vec<u8> {
         edited_at_ms: edited.map_or(0, |(_, at)| at.0),
         deleted: overlay.deleted,
         reactions: stored::reactions(overlay),
+        data: overlay.data.as_ref().map(data::whole_struct),
     };
     let unknown = overlay.unknown.bytes();
     let mut bytes = Vec::with_capacity(unknown.len() + record.encoded_len());
@@ -200,7 +204,9 @@ pub(crate) fn decode_overlay(room: &RoomId, seq: u64, bytes: &[u8]) -> Result<Ov
                 reaction.user_ids.iter().map(|user| UserId::parse(user).ok()).collect();
             reactions.entry(Emoji::stored(&reaction.emoji)).or_default().extend(users?);
         }
-        Some(Overlay { changed: record.changed_seq, edited, deleted: record.deleted, reactions, unknown })
+        let data = record.data.as_ref().map(data::stored);
+        let (changed, deleted) = (record.changed_seq, record.deleted);
+        Some(Overlay { changed, edited, data, deleted, reactions, unknown })
     };
     read().ok_or_else(|| damaged("the overlay", format_args!("message {seq} in room {room}")))
 }
@@ -210,6 +216,8 @@ pub(crate) fn encode_user(user: &User) -> Vec<u8> {
         name: user.name.as_str().to_owned(),
         created_at_ms: user.created_at.0,
         updated_at_ms: user.updated_at.0,
+        image_url: user.image.as_str().to_owned(),
+        data: data::to_struct(&user.data),
     }
     .encode_to_vec()
 }
@@ -222,6 +230,8 @@ pub(crate) fn decode_user(id: &UserId, bytes: &[u8]) -> Result<User, StoreError>
             name: Name::stored(&record.name),
             created_at: Timestamp(record.created_at_ms),
             updated_at: Timestamp(record.updated_at_ms),
+            image: ImageUrl::stored(&record.image_url),
+            data: record.data.as_ref().map(data::stored).unwrap_or_default(),
         })
     };
     read().ok_or_else(|| damaged("the item", format_args!("user {id}")))

@@ -14,7 +14,7 @@ use contract::fixture::{AnyStore, NOW, Node, edit, group, profile, unique, user}
 use feed_contract::consumers::AnyConsumers;
 use feed_contract::feed::AnyFeed;
 use parlance_core::{Cursors, Mark, Name, SeqRange};
-use parlance_store::{Embedded, OpenError, Options, Store, StoreError, UserStore};
+use parlance_store::{Embedded, OpenError, Options, Store, StoreError, UserChange, UserStore};
 use tempfile::TempDir;
 
 fn open_in(dir: &Path) -> Result<Embedded, OpenError> {
@@ -61,7 +61,7 @@ async fn a_restart_keeps_everything() {
 
     let store: AnyStore = Arc::new(open_in(dir.path()).unwrap());
     store.create_user(profile(&alice, "Alice")).await.unwrap();
-    store.rename_user(&alice, Name::parse("Alice L.").unwrap(), NOW).await.unwrap();
+    store.update_user(&alice, UserChange::rename(Name::parse("Alice L.").unwrap()), NOW).await.unwrap();
     let mut node = Node::create(&store, group(&alice, &[&bob])).await;
     let message = node.say(&alice, "hello").await;
     node.write(&[(&alice, edit(message, "hello, Bob"))]).await;

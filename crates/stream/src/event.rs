@@ -37,6 +37,7 @@ pub fn kind(body: &Body) -> &'static str {
         Body::MessageDeleted { .. } => "parlance.message.deleted.v1",
         Body::ReactionAdded { .. } => "parlance.reaction.added.v1",
         Body::ReactionRemoved { .. } => "parlance.reaction.removed.v1",
+        Body::RoomDeleted => "parlance.room.deleted.v1",
         Body::Other => "parlance.unknown.v1",
     }
 }
@@ -86,6 +87,7 @@ mod tests {
             title: Title::parse("Team").unwrap(),
             topic: Topic::default(),
             visibility: Visibility::All,
+            ..Settings::default()
         };
         let emoji = Emoji::parse("👍").unwrap();
         let bodies = [
@@ -93,9 +95,19 @@ mod tests {
             Body::RoomChanged { settings },
             Body::MemberAdded { user: bob.clone(), role: Role::Member },
             Body::RoleChanged { user: bob.clone(), role: Role::Admin },
-            Body::Message(Message { text: text("hello"), reply_to: None }),
-            Body::Message(Message { text: text("to be deleted"), reply_to: Some(5) }),
-            Body::MessageEdited { target: 5, text: text("hello!") },
+            Body::Message(Message {
+                text: text("hello"),
+                reply_to: None,
+                kind: parlance_core::MessageKind::Text,
+                data: parlance_core::Data::default(),
+            }),
+            Body::Message(Message {
+                text: text("to be deleted"),
+                reply_to: Some(5),
+                kind: parlance_core::MessageKind::Text,
+                data: parlance_core::Data::default(),
+            }),
+            Body::MessageEdited { target: 5, text: text("hello!"), data: None },
             Body::MessageDeleted { target: 6 },
             Body::ReactionAdded { target: 5, emoji: emoji.clone() },
             Body::ReactionRemoved { target: 5, emoji },
@@ -117,6 +129,7 @@ mod tests {
                 deleted_count: u64::from(seq >= 8),
                 body,
                 unknown: if is_other { Unknown::new(later.clone()) } else { Unknown::default() },
+                service: None,
             }
         };
         let deleted = Overlay { changed: 8, deleted: true, ..Overlay::default() };

@@ -34,6 +34,7 @@ impl Unary {
             user_id: user.to_owned(),
             name: user.to_owned(),
             request_id: format!("create.{user}"),
+            ..Default::default()
         };
         let call = |request| {
             let mut users = UserServiceClient::new(self.channel.clone());

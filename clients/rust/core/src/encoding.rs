@@ -83,7 +83,7 @@ mod tests {
     fn hello(cursors: Vec<v1::Cursor>) -> v1::ClientFrame {
         let hello = v1::Hello { cursors, ..Default::default() };
         let operation = Some(v1::client_frame::Operation::Hello(hello));
-        v1::ClientFrame { request_id: "hello".to_owned(), operation }
+        v1::ClientFrame { request_id: "hello".to_owned(), operation, as_user: String::new() }
     }
 
     #[test]

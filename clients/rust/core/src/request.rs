@@ -166,6 +166,7 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         Operation::LeaveRoom(request) => in_room!(request),
         Operation::BanMember(request) => in_room!(request),
         Operation::UnbanMember(request) => in_room!(request),
+        Operation::DeleteRoom(request) => in_room!(request),
         Operation::CreateRoom(request) => anywhere!(request),
         Operation::CreateUser(request) => anywhere!(request),
         Operation::UpdateUser(request) => anywhere!(request),
@@ -178,10 +179,12 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         | Operation::ListEvents(_)
         | Operation::SendTyping(_)
         | Operation::GetUser(_)
+        | Operation::GetUsers(_)
         | Operation::ListUsers(_)
         | Operation::GetServer(_)
         | Operation::GetPresence(_)
         | Operation::GetRoom(_)
+        | Operation::GetDirectRoom(_)
         | Operation::ListRooms(_)
         | Operation::ListMembers(_)
         | Operation::ListInbox(_)

@@ -225,7 +225,8 @@ mod tests {
             after_seq: Some(0),
             ..Default::default()
         });
-        let frame = ClientFrame { request_id: "7".to_owned(), operation: Some(operation) };
+        let frame =
+            ClientFrame { request_id: "7".to_owned(), operation: Some(operation), as_user: String::new() };
         let Message::Text(text) = encode(Encoding::Json, &frame).unwrap() else { panic!() };
         assert_eq!(json::client_frame_from_json(text.as_bytes()).unwrap(), frame);
         let Message::Binary(bytes) = encode(Encoding::Protobuf, &frame).unwrap() else { panic!() };

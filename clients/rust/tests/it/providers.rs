@@ -125,8 +125,11 @@ async fn a_hello_fits_into_a_frame_however_many_rooms_there_are() {
         config.cursors = (0..2_600).map(cursor).collect();
         let (_session, _updates) = Session::start(config);
         let (_peer, hello) = fake.accept().await;
-        let hello =
-            v1::ClientFrame { request_id: "hello".to_owned(), operation: Some(Operation::Hello(hello)) };
+        let hello = v1::ClientFrame {
+            request_id: "hello".to_owned(),
+            operation: Some(Operation::Hello(hello)),
+            as_user: String::new(),
+        };
         let json = parlance_proto::json::typed_to_json("parlance.v1.ClientFrame", &hello).unwrap();
         let (limit, size) =
             (128 * 1024, if door == Door::WebSocketJson { json.len() } else { hello.encoded_len() });

@@ -75,6 +75,7 @@ impl From<TokenProblem> for Refused {
 pub(super) struct Claims {
     pub(super) user: UserId,
     pub(super) is_service: bool,
+    pub(super) is_admin: bool,
     pub(super) expires_at: u64,
 }
 
@@ -98,13 +99,14 @@ impl Claims {
             check_audience(claims.get("aud"), audience)?;
         }
         let user = subject(claims.get("sub"))?;
-        let mut is_service = false;
+        let (mut is_service, mut is_admin) = (false, false);
         for name in ["scope", "scp"] {
             for scope in scopes(claims, name)? {
-                is_service |= scope == "service" || scope == "admin";
+                is_admin |= scope == "admin";
+                is_service |= is_admin || scope == "service";
             }
         }
-        Ok(Self { user, is_service, expires_at })
+        Ok(Self { user, is_service, is_admin, expires_at })
     }
 }
 
@@ -229,6 +231,7 @@ mod tests {
             {
                 assert!(good(json!({ name: scopes })).is_service, "{name}: {scopes}");
             }
+            assert!(good(json!({ name: "admin" })).is_admin && !good(json!({ name: "service" })).is_admin);
             for scopes in [json!("services"), json!(""), json!([]), json!(null), json!(["read", "Service"])] {
                 assert!(!good(json!({ name: scopes })).is_service, "{name}: {scopes}");
             }

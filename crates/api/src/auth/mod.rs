@@ -161,8 +161,8 @@ impl Auth {
         let header = authorization.ok_or(Error::TokenMissing)?;
         let now = now.0 / 1_000;
         match self.claims(header, now) {
-            Ok(Claims { user, is_service, expires_at }) => {
-                Ok(Caller { user, is_service, expires_at, client: None })
+            Ok(Claims { user, is_service, is_admin, expires_at }) => {
+                Ok(Caller { user, is_service, is_admin, service: None, expires_at, client: None })
             }
             Err(Refused::Expired) => Err(Error::TokenExpired),
             Err(Refused::Invalid(problem)) => {

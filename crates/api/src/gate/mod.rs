@@ -80,9 +80,23 @@ impl Gate {
         }
     }
 
+    /// `caller` as the user whom its call names, where it names one.
+    pub(crate) fn acting_as(&self, caller: Caller, as_user: &str) -> Result<Caller, Error> {
+        if as_user.is_empty() {
+            return Ok(caller);
+        }
+        if !caller.is_service {
+            return Err(Error::NeedsScope);
+        }
+        let user = UserId::parse_new(as_user);
+        let user = user.map_err(|error| Error::Field("as_user".to_owned(), error.to_string()))?;
+        Ok(caller.acting_as(user))
+    }
+
     pub(crate) fn check_rate(&self, caller: &Caller) -> Result<(), Error> {
         let Some(rates) = &self.rates else { return Ok(()) };
-        rates.check_key(&caller.user).map_err(|not_until| {
+        // What the app does is not taken off what its users may do.
+        rates.check_key(caller.service.as_ref().unwrap_or(&caller.user)).map_err(|not_until| {
             let wait = not_until.wait_time_from(governor::clock::DefaultClock::default().now());
             Error::RateLimited(wait)
         })
@@ -162,26 +176,29 @@ fn count_failure(operation: &Operation, error: &Error) {
 /// Who decides about others is on record, and whatever the app's own backend changes. What is said is not.
 struct Audited {
     user: UserId,
+    service: Option<UserId>,
     client: Option<IpAddr>,
     is_service: bool,
 }
 
 impl Audited {
     fn of(operation: &Operation, caller: &Caller) -> Option<Self> {
-        let is_app = caller.is_service && operation.class == Class::Change;
+        let is_app = caller.is_app() && operation.class == Class::Change;
         let is_audited = operation.class == Class::Authority || is_app;
         is_audited.then(|| Self {
             user: caller.user.clone(),
+            service: caller.service.clone(),
             client: caller.client,
             is_service: caller.is_service,
         })
     }
 
     fn log<T>(&self, operation: &Operation, result: &Result<T, Error>) {
-        let Self { user, client, is_service } = self;
+        let Self { user, service, client, is_service } = self;
+        let service = service.as_ref().map(UserId::as_str);
         let client = client.map(tracing::field::display);
         let refused = result.as_ref().err().map(|error| Failure::from(error.clone()).reason);
-        tracing::info!(target: "parlance::audit", operation = operation.name, %user, client, is_service, refused);
+        tracing::info!(target: "parlance::audit", operation = operation.name, %user, service, client, is_service, refused);
     }
 }
 
@@ -201,7 +218,14 @@ mod tests {
     }
 
     fn alice() -> Caller {
-        Caller { user: user("alice"), is_service: false, expires_at: u64::MAX, client: None }
+        Caller {
+            user: user("alice"),
+            is_service: false,
+            is_admin: false,
+            service: None,
+            expires_at: u64::MAX,
+            client: None,
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -227,6 +251,21 @@ mod tests {
             assert!(matches!(passed, Ok(_) | Err(Error::RateLimited(_))), "{passed:?}");
         }
         assert_eq!(carried_out, 2, "a burst of twice the rate");
+    }
+
+    #[test]
+    fn the_app_alone_acts_as_others() {
+        let gate = gate(None);
+        let service = Caller { is_service: true, is_admin: true, ..alice() };
+        assert_eq!(gate.acting_as(alice(), "bob"), Err(Error::NeedsScope));
+        assert_eq!(gate.acting_as(alice(), ""), Ok(alice()));
+        assert!(
+            matches!(gate.acting_as(service.clone(), "a/b"), Err(Error::Field(field, _)) if field == "as_user")
+        );
+        let as_bob = gate.acting_as(service, "bob").unwrap();
+        assert_eq!((as_bob.user.as_str(), as_bob.service.as_ref()), ("bob", Some(&user("alice"))));
+        assert!(!as_bob.is_service && !as_bob.is_admin, "with the rights of bob");
+        assert_eq!(gate.acting_as(as_bob, "carol"), Err(Error::NeedsScope));
     }
 
     #[test]

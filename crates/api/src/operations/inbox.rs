@@ -46,8 +46,8 @@ impl Api {
         let mut bytes = 0;
         while let Some((room, row)) = page.rooms.next().await {
             let entry = match row {
-                Ok(Some(row)) => entry_to_proto(row),
-                Ok(None) => continue,
+                Ok(Some(row)) if !row.room.info.deleted => entry_to_proto(row),
+                Ok(_) => continue,
                 Err(error) => {
                     unreadable_room_ids.push(super::left_out(&room, error.into())?);
                     continue;
@@ -71,7 +71,7 @@ impl Api {
         request: v1::SetRoomHiddenRequest,
     ) -> Result<v1::SetRoomHiddenResponse, Error> {
         let id = parse::room_id(&request.room_id)?;
-        let access = self.access(&caller.user, &id).await?;
+        let access = self.access_as_member(&caller.user, &id).await?;
         access.active_member()?;
         // Whatever message comes after this one shows the room again.
         let at = if request.hidden { Mark::from(access.room.head()) } else { Mark::default() };
@@ -151,7 +151,7 @@ impl Api {
         request: v1::ListReceiptsRequest,
     ) -> Result<v1::ListReceiptsResponse, Error> {
         let id = parse::room_id(&request.room_id)?;
-        let access = self.access(&caller.user, &id).await?;
+        let access = self.access(caller, &id).await?;
         access.active_member()?;
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, UserId::parse)?;

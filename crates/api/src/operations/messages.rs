@@ -1,4 +1,4 @@
-use parlance_core::{Action, Body, Command, Entry, RoomId, SeqRange};
+use parlance_core::{Action, Body, Command, Entry, Message, MessageKind, RoomId, SeqRange};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
 use parlance_store::past::as_of;
@@ -18,14 +18,18 @@ impl Api {
         caller: &Admitted,
         request: v1::SendMessageRequest,
     ) -> Result<v1::SendMessageResponse, Error> {
-        let text = parse::text(&request.text)?;
+        let kind = MessageKind::parse(&request.kind).map_err(|error| parse::field("kind", error))?;
+        let data = parse::data("data", request.data.as_ref())?;
+        let may_be_blank = kind.may_be_blank() && !data.is_empty();
+        let text = parse::text_of(&request.text, may_be_blank)?;
         let id = parse::request_id("client_message_id", &request.client_message_id)?;
         let reply_to = (request.reply_to_seq != 0).then_some(request.reply_to_seq);
         let command = Command {
             actor: caller.user.clone(),
+            authority: caller.authority(),
             request: id,
             after: request.after_seq,
-            action: Action::Send { text, reply_to },
+            action: Action::Send(Message { text, reply_to, kind, data }),
         };
         let (room, outcome) = match &request.target {
             None => return Err(parse::field("target", "name a room_id or a to_user")),
@@ -60,7 +64,7 @@ impl Api {
     ) -> Result<v1::GetMessageResponse, Error> {
         let room = parse::room_id(&request.room_id)?;
         let seq = parse::seq(request.seq)?;
-        let access = self.access(&caller.user, &room).await?;
+        let access = self.access(caller, &room).await?;
         let not_found =
             || Error::Refused { room: room.clone(), refusal: parlance_core::Refusal::MessageNotFound(seq) };
         if !access.visible()?.iter().any(|range| range.contains(seq)) {
@@ -79,7 +83,7 @@ impl Api {
     ) -> Result<v1::ListMessagesResponse, Error> {
         let room = parse::room_id(&request.room_id)?;
         let size = parse::page_size(request.page_size)?;
-        let access = self.access(&caller.user, &room).await?;
+        let access = self.access(caller, &room).await?;
         // Forwards only if nothing but a lower bound is given.
         let latest = request.before_seq != 0 || request.after_seq.is_none();
         let after_seq = request.after_seq.unwrap_or(0);
@@ -151,7 +155,7 @@ impl Api {
     ) -> Result<v1::ListEventsResponse, Error> {
         let room = parse::room_id(&request.room_id)?;
         let size = parse::page_size(request.page_size)?;
-        let access = self.access(&caller.user, &room).await?;
+        let access = self.access(caller, &room).await?;
         let until = access.until()?;
         let head_seq = until.seq();
         let visible = access.visible()?;
@@ -205,7 +209,12 @@ impl Api {
         caller: &Admitted,
         request: v1::EditMessageRequest,
     ) -> Result<v1::EditMessageResponse, Error> {
-        let action = Action::Edit { target: parse::seq(request.seq)?, text: parse::text(&request.text)? };
+        let action = Action::Edit {
+            target: parse::seq(request.seq)?,
+            // Whether it may be is decided by what kind of message it is.
+            text: parse::text_of(&request.text, true)?,
+            data: parse::data_change(request.data.as_ref(), request.unset_data)?,
+        };
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
         Ok(v1::EditMessageResponse { outcome: Some(self.change(caller, asked, action).await?) })
     }

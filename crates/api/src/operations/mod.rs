@@ -3,6 +3,7 @@
 
 mod inbox;
 mod messages;
+mod new_room;
 pub(crate) mod parse;
 mod rooms;
 mod server;
@@ -31,6 +32,9 @@ use crate::{Api, Error};
 /// A room that the caller may read, and what of it.
 pub(crate) struct Access {
     pub(crate) room: StoredRoom,
+    /// Their row.
+    pub(crate) own: Option<parlance_core::Member>,
+    /// The row by which they read: of the app's own backend that of [`parlance_core::Member::app`].
     pub(crate) member: Option<parlance_core::Member>,
 }
 
@@ -42,9 +46,14 @@ impl Operations for Api {
     fn execute(
         self: Arc<Self>,
         caller: Caller,
+        as_user: String,
         operation: Operation,
     ) -> BoxFuture<'static, Result<Reply, Failure>> {
-        async move { Ok(Self::execute(&self, &caller, operation).await?) }.boxed()
+        async move {
+            let caller = self.gate.acting_as(caller, &as_user)?;
+            Ok(Self::execute(&self, &caller, operation).await?)
+        }
+        .boxed()
     }
 
     fn ensure_user<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<(), Failure>> {
@@ -115,12 +124,15 @@ impl Api {
             RemoveReaction remove_reaction;
             SendTyping send_typing;
             GetUser get_user;
+            GetUsers get_users;
             ListUsers list_users;
             UpdateUser update_user;
             GetPresence get_presence;
             CreateRoom create_room;
             GetRoom get_room;
             UpdateRoom update_room;
+            DeleteRoom delete_room;
+            GetDirectRoom get_direct_room;
             ListRooms list_rooms;
             AddMembers add_members;
             RemoveMember remove_member;
@@ -141,13 +153,26 @@ impl Api {
     /// The room and the caller's row in it: the room first, so that what is read of it
     /// lies within the membership that is read after it. A membership that began in between is left
     /// out: the settings read before it may open more of the past to it than those it began with.
-    pub(crate) async fn access(&self, caller: &UserId, room: &RoomId) -> Result<Access, Error> {
+    pub(crate) async fn access(&self, caller: &Caller, room: &RoomId) -> Result<Access, Error> {
+        let mut access = self.access_as_member(&caller.user, room).await?;
+        if caller.is_service {
+            access.member = Some(parlance_core::Member::app(caller.user.clone()));
+        }
+        if access.room.info.deleted {
+            // Whether there was one is for those to know who were in it.
+            access.active_member()?;
+        }
+        Ok(access)
+    }
+
+    /// The same, where the app's own backend is a member or not as anyone.
+    pub(crate) async fn access_as_member(&self, user: &UserId, room: &RoomId) -> Result<Access, Error> {
         let stored = self.store().room(room).await?;
         // Read in any case: how long it takes must not say whether two people have a direct room.
-        let member = self.store().member(room, caller).await?;
+        let member = self.store().member(room, user).await?;
         let stored = stored.ok_or(Error::RoomNotFound)?;
         let member = member.and_then(|member| member.as_of(stored.head().seq()));
-        Ok(Access { room: stored, member })
+        Ok(Access { room: stored, own: member.clone(), member })
     }
 
     /// The room as far as this node knows it (see [`parlance_cluster::Cluster::known_room`]), or by the
@@ -156,7 +181,7 @@ impl Api {
         if let Some(known) = self.cluster.known_room(user, room, seq) {
             return Ok(known);
         }
-        let access = self.access(user, room).await?;
+        let access = self.access_as_member(user, room).await?;
         access.active_member()?;
         Ok(SignalRoom::from(&access.room))
     }
@@ -182,7 +207,13 @@ impl Access {
     /// The row of who is a member now.
     pub(crate) fn active_member(&self) -> Result<&parlance_core::Member, Error> {
         let member = self.member()?;
-        if member.is_active() { Ok(member) } else { Err(self.not_member()) }
+        if !member.is_active() {
+            return Err(self.not_member());
+        }
+        if self.room.info.deleted {
+            return Err(self.refused(parlance_core::Refusal::RoomDeleted));
+        }
+        Ok(member)
     }
 
     fn not_member(&self) -> Error {
@@ -190,8 +221,11 @@ impl Access {
             // Its id can be computed: that two people talk is not for others to know.
             return Error::RoomNotFound;
         }
-        let room = self.room.info.id.clone();
-        Error::Refused { room, refusal: parlance_core::Refusal::NotMember }
+        self.refused(parlance_core::Refusal::NotMember)
+    }
+
+    fn refused(&self, refusal: parlance_core::Refusal) -> Error {
+        Error::Refused { room: self.room.info.id.clone(), refusal }
     }
 
     /// The last seq that the member may see.

@@ -1,9 +1,17 @@
 //! From request fields to core types; what is wrong names the field.
 use parlance_core::limits::{MAX_PAGE_SIZE, PAGE_SIZE};
-use parlance_core::{Emoji, Name, RequestId, RoomId, Text, Title, Topic, UserId};
+use parlance_core::{
+    Data, DataChange, Emoji, ImageUrl, Name, Permissions, RequestId, RoomId, Text, Title, Topic, UserId,
+};
+
+use parlance_proto::{convert, data, v1};
+use prost_types::Struct;
 
 use crate::Error;
 use crate::auth::ME;
+
+/// Keys of data that one request removes.
+const MAX_UNSET: usize = 64;
 
 pub(crate) fn field(name: &str, description: impl ToString) -> Error {
     Error::Field(name.to_owned(), description.to_string())
@@ -31,8 +39,32 @@ pub(crate) fn request_id(name: &str, id: &str) -> Result<RequestId, Error> {
     RequestId::parse(id).map_err(|error| field(name, error))
 }
 
-pub(crate) fn text(text: &str) -> Result<Text, Error> {
+/// The text of a message, which some may have none of.
+pub(crate) fn text_of(text: &str, may_be_empty: bool) -> Result<Text, Error> {
+    if text.is_empty() && may_be_empty {
+        return Ok(Text::empty());
+    }
     Text::parse_new(text).map_err(|error| field("text", error))
+}
+
+pub(crate) fn image(name: &str, url: &str) -> Result<ImageUrl, Error> {
+    ImageUrl::parse_new(url).map_err(|error| field(name, error))
+}
+
+pub(crate) fn data(name: &str, data: Option<&Struct>) -> Result<Data, Error> {
+    data::parse(data).map_err(|error| field(name, error))
+}
+
+pub(crate) fn permissions(name: &str, permissions: &v1::RoomPermissions) -> Result<Permissions, Error> {
+    convert::permissions_from(permissions)
+        .ok_or_else(|| field(name, "must be ROLE_MEMBER, ROLE_ADMIN or ROLE_OWNER each"))
+}
+
+pub(crate) fn data_change(set: Option<&Struct>, unset: Vec<String>) -> Result<DataChange, Error> {
+    if unset.len() > MAX_UNSET {
+        return Err(field("unset_data", format!("must be at most {MAX_UNSET}")));
+    }
+    Ok(DataChange { set: data("data", set)?, unset })
 }
 
 pub(crate) fn name(name: &str) -> Result<Name, Error> {

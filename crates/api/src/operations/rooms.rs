@@ -1,15 +1,11 @@
-use std::collections::BTreeSet;
-
 use futures::StreamExt;
 use parlance_core::Caller;
 use parlance_core::limits::MAX_MEMBERS_PER_REQUEST;
 use parlance_core::{
-    Action, Body, Command, Creation, NewRoom, Outcome, RequestId, Role, RoomId, RoomKind, Settings,
-    SettingsChange, UserId, Visibility,
+    Action, Command, Outcome, Permissions, RoomId, RoomKind, SettingsChange, UserId, Visibility,
 };
 use parlance_proto::{convert, v1};
-use parlance_runtime::random;
-use parlance_store::{StoreError, StoredRoom, UserRoom};
+use parlance_store::{StoreError, UserRoom};
 
 use super::parse;
 use super::views::{room_to_proto, seen_by};
@@ -18,108 +14,17 @@ use crate::turns::{Turn, in_line};
 use crate::{Api, Error};
 
 impl Api {
-    pub(crate) async fn create_room(
-        &self,
-        caller: &Admitted,
-        request: v1::CreateRoomRequest,
-    ) -> Result<v1::CreateRoomResponse, Error> {
-        self.ensure_user(caller).await?;
-        let kind = convert::room_kind_from(request.kind()).ok_or_else(|| {
-            parse::field("kind", "must be ROOM_KIND_DIRECT, ROOM_KIND_GROUP or ROOM_KIND_CHANNEL")
-        })?;
-        if request.member_ids.len() > MAX_MEMBERS_PER_REQUEST {
-            return Err(parse::field("member_ids", format!("must be at most {MAX_MEMBERS_PER_REQUEST}")));
-        }
-        let others: Vec<UserId> =
-            request.member_ids.iter().map(|id| parse::user_id("member_ids", id)).collect::<Result<_, _>>()?;
-        self.existing_users(&others).await?;
-        let settings = settings(kind, request.settings.as_ref())?;
-        let now = self.clock().now();
-        let asked = others.iter().chain([&caller.user]).cloned().collect::<BTreeSet<_>>();
-        let creation = if kind == RoomKind::Direct {
-            let [other] = others.as_slice() else {
-                return Err(parse::field("member_ids", "a direct room has exactly one other member"));
-            };
-            if *other == caller.user {
-                return Err(parse::field("member_ids", "a direct room is between two people"));
-            }
-            Creation::direct(&caller.user, other, settings, random::nonce(), now)
-        } else {
-            let request_id = parse::request_id("request_id", &request.request_id)?;
-            let id = self.id_of_new_room(&caller.user, &request_id).await?;
-            let new = NewRoom { id, creator: &caller.user, request: &request_id, kind, settings };
-            Creation::shared(new, &others, random::nonce(), now)
-        };
-        let (room, is_repeat) = self.rooms().create(creation).await?.into_parts();
-        let room = if is_repeat {
-            if kind != RoomKind::Direct && !self.was_created_as(&room, kind, &asked).await? {
-                let refusal = parlance_core::Refusal::RequestIdReused;
-                return Err(Error::Refused { room: room.info.id, refusal });
-            }
-            // It may have gone on without them.
-            let member = self.store().member(&room.info.id, &caller.user).await?;
-            seen_by(&room, &member.ok_or(Error::RoomNotFound)?)
-        } else {
-            room_to_proto(&room)
-        };
-        Ok(v1::CreateRoomResponse { room: Some(room), is_repeat })
-    }
-
-    /// Whether `room` was created with this kind and these members. As for other requests, texts and
-    /// settings are not compared.
-    async fn was_created_as(
-        &self,
-        room: &StoredRoom,
-        kind: RoomKind,
-        members: &BTreeSet<UserId>,
-    ) -> Result<bool, Error> {
-        if room.info.kind != kind {
-            return Ok(false);
-        }
-        let stored;
-        let first = if room.tail.first_seq() == 1 {
-            &room.tail
-        } else {
-            stored = self.store().chunk(&room.info.id, 1).await?;
-            // Where it is no longer kept, nothing speaks against it.
-            let Some(first) = &stored else { return Ok(true) };
-            first
-        };
-        let created = first.events().first().map(|event| &event.request);
-        let added = first.events().iter().filter(|event| Some(&event.request) == created);
-        let added: BTreeSet<UserId> = added
-            .filter_map(|event| match &event.body {
-                Body::MemberAdded { user, .. } => Some(user.clone()),
-                _ => None,
-            })
-            .collect();
-        Ok(added == *members)
-    }
-
-    /// The id of the group or channel that `creator` asks for in `request`; of the room that it
-    /// created before, if this is a repeat.
-    async fn id_of_new_room(&self, creator: &UserId, request: &RequestId) -> Result<RoomId, Error> {
-        let ids = self.room_ids();
-        if ids.some_unkeyed {
-            let unkeyed = RoomId::created_unkeyed(creator, request);
-            if self.store().room(&unkeyed).await?.is_some() {
-                return Ok(unkeyed);
-            }
-        }
-        Ok(RoomId::created(&ids.key, creator, request))
-    }
-
     pub(crate) async fn get_room(
         &self,
         caller: &Admitted,
         request: v1::GetRoomRequest,
     ) -> Result<v1::GetRoomResponse, Error> {
         let id = parse::room_id(&request.room_id)?;
-        let access = self.access(&caller.user, &id).await?;
+        let access = self.access(caller, &id).await?;
         if access.room.info.kind != RoomKind::Channel {
             access.active_member()?;
         }
-        let membership = access.member.as_ref().map(convert::member);
+        let membership = access.own.as_ref().map(convert::member);
         let room = match &access.member {
             Some(member) => seen_by(&access.room, member),
             None => room_to_proto(&access.room),
@@ -163,7 +68,7 @@ impl Api {
         include_hidden: bool,
     ) -> Result<Option<v1::Room>, StoreError> {
         let Some(room) = self.store().room(&row.room).await? else { return Ok(None) };
-        if row.is_hidden(room.head()) && !include_hidden {
+        if room.info.deleted || (row.is_hidden(room.head()) && !include_hidden) {
             return Ok(None);
         }
         let mut member = row.member;
@@ -181,7 +86,7 @@ impl Api {
         request: v1::ListMembersRequest,
     ) -> Result<v1::ListMembersResponse, Error> {
         let id = parse::room_id(&request.room_id)?;
-        self.access(&caller.user, &id).await?.active_member()?;
+        self.access(caller, &id).await?.active_member()?;
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, UserId::parse)?;
         let page = self.store().members(&id, after.as_ref(), size).await?;
@@ -199,14 +104,50 @@ impl Api {
             Some(_) => Some(visibility("history_visibility", request.history_visibility())?),
             None => None,
         };
+        let permissions = match &request.permissions {
+            Some(permissions) => parse::permissions("permissions", permissions)?,
+            None => Permissions::default(),
+        };
         let change = SettingsChange {
             title: request.title.as_deref().map(|title| parse::title("title", title)).transpose()?,
             topic: request.topic.as_deref().map(|topic| parse::topic("topic", topic)).transpose()?,
             visibility,
+            image: request.image_url.as_deref().map(|url| parse::image("image_url", url)).transpose()?,
+            data: parse::data_change(request.data.as_ref(), request.unset_data)?,
+            permissions,
+            frozen: request.frozen,
         };
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
         let outcome = self.change(caller, asked, Action::Update(change)).await?;
         Ok(v1::UpdateRoomResponse { outcome: Some(outcome) })
+    }
+
+    pub(crate) async fn delete_room(
+        &self,
+        caller: &Admitted,
+        request: v1::DeleteRoomRequest,
+    ) -> Result<v1::DeleteRoomResponse, Error> {
+        let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
+        let outcome = self.change(caller, asked, Action::DeleteRoom).await?;
+        Ok(v1::DeleteRoomResponse { outcome: Some(outcome) })
+    }
+
+    pub(crate) async fn get_direct_room(
+        &self,
+        caller: &Admitted,
+        request: v1::GetDirectRoomRequest,
+    ) -> Result<v1::GetDirectRoomResponse, Error> {
+        let user = parse::user_or_me(&caller.user, &request.user_id)?;
+        let peer = parse::user_id("peer_id", &request.peer_id)?;
+        if user != caller.user && !caller.is_service {
+            return Err(Error::NeedsScope);
+        }
+        if user == peer {
+            return Err(parse::field("peer_id", "a direct room is between two people"));
+        }
+        let access = self.access(caller, &RoomId::direct(&user, &peer)).await?;
+        access.active_member()?;
+        Ok(v1::GetDirectRoomResponse { room: Some(room_to_proto(&access.room)) })
     }
 
     pub(crate) async fn add_members(
@@ -274,12 +215,7 @@ impl Api {
         let role = convert::role_from(request.role())
             .ok_or_else(|| parse::field("role", "must be ROLE_MEMBER, ROLE_ADMIN or ROLE_OWNER"))?;
         let asked = Asked { room: &request.room_id, request: &request.request_id, after: request.after_seq };
-        let action = match role {
-            // On behalf of the app, which need not be a member.
-            Role::Owner if caller.is_service => Action::SetOwner { user },
-            _ => Action::SetRole { user, role },
-        };
-        let outcome = self.change(caller, asked, action).await?;
+        let outcome = self.change(caller, asked, Action::SetRole { user, role }).await?;
         Ok(v1::SetRoleResponse { outcome: Some(outcome) })
     }
 
@@ -325,6 +261,7 @@ impl Api {
         let room = parse::room_id(asked.room)?;
         let command = Command {
             actor: caller.user.clone(),
+            authority: caller.authority(),
             request: parse::request_id("request_id", asked.request)?,
             after: asked.after,
             action,
@@ -360,9 +297,7 @@ impl Api {
             taken => taken,
         };
         match in_line(turn, self.rooms().submit(room, command)).await.map_err(Error::from) {
-            Err(Error::Refused { refusal: parlance_core::Refusal::NotMember, .. })
-                if room.as_str().starts_with('d') =>
-            {
+            Err(Error::Refused { refusal: parlance_core::Refusal::NotMember, .. }) if room.is_direct() => {
                 Err(Error::RoomNotFound)
             }
             result => result,
@@ -377,28 +312,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) after: Option<u64>,
 }
 
-fn settings(kind: RoomKind, settings: Option<&v1::RoomSettings>) -> Result<Settings, Error> {
-    let empty = v1::RoomSettings::default();
-    let given = settings.unwrap_or(&empty);
-    let usual = match kind {
-        RoomKind::Channel => Visibility::All,
-        RoomKind::Direct | RoomKind::Group => Visibility::SinceJoined,
-    };
-    if kind == RoomKind::Direct && *given != empty {
-        return Err(parse::field("settings", "a direct room has none"));
-    }
-    let visibility = match given.history_visibility {
-        0 => usual,
-        _ => visibility("settings.history_visibility", given.history_visibility())?,
-    };
-    Ok(Settings {
-        title: parse::title("settings.title", &given.title)?,
-        topic: parse::topic("settings.topic", &given.topic)?,
-        visibility,
-    })
-}
-
-fn visibility(field: &'static str, given: v1::HistoryVisibility) -> Result<Visibility, Error> {
+pub(super) fn visibility(field: &'static str, given: v1::HistoryVisibility) -> Result<Visibility, Error> {
     convert::visibility_from(given).ok_or_else(|| {
         parse::field(field, "must be HISTORY_VISIBILITY_SINCE_JOINED or HISTORY_VISIBILITY_ALL")
     })

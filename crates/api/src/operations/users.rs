@@ -1,11 +1,11 @@
 use futures::{StreamExt, TryStreamExt};
 use parlance_core::Caller;
 use parlance_core::limits::MAX_PRESENCE_USERS;
-use parlance_core::{Name, RequestId, UserId};
+use parlance_core::{Data, DataChange, ImageUrl, RequestId, UserId};
 use parlance_proto::v1;
 use parlance_runtime::own_task::run_to_end;
 use parlance_runtime::random;
-use parlance_store::User;
+use parlance_store::{UpdateError, User, UserChange};
 use ring::digest::{SHA256, digest};
 
 use super::parse;
@@ -44,7 +44,12 @@ impl Api {
             Some(caller) if caller.is_service || caller.user == id => {}
             Some(_) => return Err(Error::NeedsScope),
         }
-        let (user, is_repeat) = self.store_user(id, name).await?;
+        let image = parse::image("image_url", &request.image_url)?;
+        let data = parse::data("data", request.data.as_ref())?;
+        let now = self.clock().now();
+        let new = User { id, name, image, data, created_at: now, updated_at: now };
+        let (user, is_repeat) =
+            if request.update { self.upsert(new, &request).await? } else { self.store_user(new).await? };
         let token = self.auth().mint(&user.id, LOCAL_TOKEN, self.clock().now()).unwrap_or_default();
         Ok(v1::CreateUserResponse { user: Some(user_to_proto(&user)), token, is_repeat })
     }
@@ -89,19 +94,59 @@ impl Api {
         if id == caller.user {
             self.ensure_user(caller).await?;
         }
-        let user = match request.name {
-            Some(name) => self.rename(id.clone(), parse::name(&name)?).await?,
-            None => self.store().user(&id).await?,
+        let change = UserChange {
+            name: request.name.as_deref().map(parse::name).transpose()?,
+            image: request.image_url.as_deref().map(|url| parse::image("image_url", url)).transpose()?,
+            data: parse::data_change(request.data.as_ref(), request.unset_data)?,
+        };
+        let user = if change.is_empty() {
+            self.store().user(&id).await?
+        } else {
+            self.change_user(id.clone(), change).await?
         };
         let user = user.ok_or_else(|| Error::UserNotFound(id.to_string()))?;
         Ok(v1::UpdateUserResponse { user: Some(user_to_proto(&user)) })
     }
 
-    /// Changes a name, and announces that even if the caller is dropped.
-    async fn rename(&self, id: UserId, name: Name) -> Result<Option<User>, Error> {
+    /// Stores a user, or gives the one that is there what `request` sets.
+    async fn upsert(&self, new: User, request: &v1::CreateUserRequest) -> Result<(User, bool), Error> {
+        let change = UserChange {
+            name: (!request.name.is_empty()).then(|| new.name.clone()),
+            image: (!request.image_url.is_empty()).then(|| new.image.clone()),
+            data: DataChange { set: new.data.clone(), unset: Vec::new() },
+        };
+        let id = new.id.clone();
+        let (user, is_repeat) = self.store_user(new).await?;
+        if !is_repeat || change.is_empty() {
+            return Ok((user, is_repeat));
+        }
+        let user = self.change_user(id, change).await?;
+        Ok((user.ok_or(Error::UserNotFound(request.user_id.clone()))?, is_repeat))
+    }
+
+    pub(crate) async fn get_users(
+        &self,
+        caller: &Admitted,
+        request: v1::GetUsersRequest,
+    ) -> Result<v1::GetUsersResponse, Error> {
+        if request.user_ids.len() > MAX_PRESENCE_USERS {
+            return Err(parse::field("user_ids", format!("must be at most {MAX_PRESENCE_USERS}")));
+        }
+        let ids = request.user_ids.iter().map(|id| parse::user_or_me(&caller.user, id));
+        let ids: Vec<UserId> = ids.collect::<Result<_, _>>()?;
+        let found: Vec<Option<User>> = futures::stream::iter(ids)
+            .map(|id| async move { self.store().user(&id).await })
+            .buffered(self.sizes().inbox_concurrency)
+            .try_collect()
+            .await?;
+        Ok(v1::GetUsersResponse { users: found.iter().flatten().map(user_to_proto).collect() })
+    }
+
+    /// Changes a profile, and announces that even if the caller is dropped.
+    async fn change_user(&self, id: UserId, change: UserChange) -> Result<Option<User>, Error> {
         let (store, profiles, now) = (self.parts.store.clone(), self.profiles().clone(), self.clock().now());
         let renaming = async move {
-            let user = store.rename_user(&id, name, now).await?;
+            let user = store.update_user(&id, change, now).await.map_err(not_updated)?;
             if user.is_some() {
                 profiles.changed(&id);
             }
@@ -134,7 +179,10 @@ impl Api {
         }
         if self.store().user(&caller.user).await?.is_none() {
             let name = parse::name(caller.user.as_str())?;
-            self.store_user(caller.user.clone(), name).await?;
+            let now = self.clock().now();
+            let (image, data) = (ImageUrl::default(), Data::default());
+            let id = caller.user.clone();
+            self.store_user(User { id, name, image, data, created_at: now, updated_at: now }).await?;
         }
         self.remember(&caller.user);
         Ok(())
@@ -161,10 +209,15 @@ impl Api {
         Ok(())
     }
 
-    async fn store_user(&self, id: UserId, name: Name) -> Result<(User, bool), Error> {
-        let now = self.clock().now();
-        let user = User { id, name, created_at: now, updated_at: now };
+    async fn store_user(&self, user: User) -> Result<(User, bool), Error> {
         Ok(self.store().create_user(user).await?.into_parts())
+    }
+}
+
+fn not_updated(error: UpdateError) -> Error {
+    match error {
+        UpdateError::DataTooLarge(error) => parse::field("data", error),
+        UpdateError::Store(error) => error.into(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is kept, in the terms of the contract.
 use parlance_core::Member;
-use parlance_proto::{convert, v1};
+use parlance_proto::{convert, data, v1};
 use parlance_store::{StoredRoom, User};
 
 pub(crate) fn user_to_proto(user: &User) -> v1::User {
@@ -9,6 +9,8 @@ pub(crate) fn user_to_proto(user: &User) -> v1::User {
         name: user.name.as_str().to_owned(),
         created_at: Some(convert::timestamp(user.created_at)),
         updated_at: Some(convert::timestamp(user.updated_at)),
+        image_url: user.image.as_str().to_owned(),
+        data: data::to_struct(&user.data),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Lists of members that were read while a change was half visible: its chunk, and not yet its rows.
-use parlance_core::{Action, Command, Member, RequestId, RoomId, UserId};
+use parlance_core::{Action, Authority, Command, Member, RequestId, RoomId, UserId};
 use parlance_core::{Role, limits::MAX_PAGE_SIZE};
 
 use super::outage::start;
@@ -13,7 +13,7 @@ async fn rows(node: &TestNode, room: &RoomId) -> Vec<Member> {
 
 async fn submit(api: &Api, room: &RoomId, id: &str, actor: &str, action: Action) {
     let request = RequestId::parse(id).unwrap();
-    let command = Command { actor: user(actor), request, after: None, action };
+    let command = Command { actor: user(actor), authority: Authority::Member, request, after: None, action };
     api.rooms().submit(room, command).await.unwrap();
 }
 

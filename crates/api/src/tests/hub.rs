@@ -198,6 +198,7 @@ async fn settings_are_read_again_after_an_unknown_event() {
         body: Body::Other,
         // The field 99, which holds one byte.
         unknown: Unknown::new(vec![0x9a, 0x06, 1, 0]),
+        service: None,
     };
     let chunk = Chunk::new([3; 16], vec![event], 0, 2).unwrap().with_previous(Some(*expected.nonce()));
     let append = Append {

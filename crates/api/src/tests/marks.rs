@@ -132,6 +132,7 @@ async fn a_removal_that_was_missed_ends_it_with_the_next_chunk() {
         deleted_count: 0,
         body: Body::MemberAdded { user: user("carol"), role: Role::Member },
         unknown: Default::default(),
+        service: None,
     };
     let chunk = Chunk::new([2; 16], vec![event], 1, 2).unwrap();
     node.api.hub().deliver(&room, Terms::from(&info), &chunk);

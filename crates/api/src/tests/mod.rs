@@ -1,5 +1,6 @@
 //! Tests of a whole node on a store that they control.
 
+mod app;
 mod catch_up;
 mod comebacks;
 mod half_visible;

@@ -2,7 +2,7 @@
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
-use parlance_core::{Action, Command, Emoji, RequestId, RoomId};
+use parlance_core::{Action, Authority, Command, Emoji, RequestId, RoomId};
 use parlance_store::LogStore;
 
 use crate::testing::{TestNode, say, user};
@@ -13,6 +13,7 @@ fn react(number: usize, target: u64) -> Command {
     let emoji = char::from_u32(FIRST + number as u32).unwrap().to_string();
     Command {
         actor: user(if number.is_multiple_of(2) { "alice" } else { "bob" }),
+        authority: Authority::Member,
         request: RequestId::parse(&format!("react-{number}")).unwrap(),
         after: None,
         action: Action::React { target, emoji: Emoji::parse(&emoji).unwrap() },

@@ -1,7 +1,9 @@
 //! Rooms on a node whose store is in the way.
 use std::time::Duration;
 
-use parlance_core::{Action, Command, Refusal, RequestId, Role, RoomId, Text};
+use parlance_core::{
+    Action, Authority, Command, DataChange, Message, Refusal, RequestId, Role, RoomId, Text,
+};
 use parlance_faults::ControlledStore;
 use parlance_hub::Waken;
 use parlance_proto::cluster::v1::{Envelope, envelope::Content};
@@ -40,9 +42,10 @@ async fn room_that_is_asked_while_the_node_ends_does_not_keep_it() {
     node.store.answer_all();
     let (room, _) = node.api.rooms().create(group("first")).await.unwrap().into_parts();
     node.api.rooms().close();
-    let action = Action::Send { text: Text::parse("late").unwrap(), reply_to: None };
+    let action = Action::Send(Message::plain(Text::parse("late").unwrap()));
     let request = RequestId::parse("late").unwrap();
-    let command = Command { actor: user("alice"), request, after: None, action };
+    let command =
+        Command { actor: user("alice"), authority: Authority::Member, request, after: None, action };
     node.api.rooms().submit(&room.info.id, command).await.unwrap();
     assert_eq!(node.api.rooms().usage(), (0, 0));
     soon(node.api.stop(Duration::from_secs(3_600))).await;
@@ -104,12 +107,13 @@ async fn a_damaged_row_of_a_stranger_fails_their_own_command_only() {
     let rooms = node.api.rooms();
     let command = |actor: &str, action| Command {
         actor: user(actor),
+        authority: Authority::Member,
         request: RequestId::parse(&random::bits().to_string()).unwrap(),
         after: None,
         action,
     };
     let text = |text| Text::parse(text).unwrap();
-    let hello = |actor| command(actor, Action::Send { text: text("hello"), reply_to: None });
+    let hello = |actor| command(actor, Action::Send(Message::plain(text("hello"))));
     let unchanged = Action::SetRole { user: user("bob"), role: Role::Member };
     for room in [room, missing.unwrap()] {
         let refused = |error| match error {
@@ -150,6 +154,7 @@ async fn check_unreadable_message(error: StoreError) {
     node.store.unreadable_messages.lock().unwrap().insert((room.clone(), unreadable), error.clone());
     let command = |id: &str, action| Command {
         actor: user("alice"),
+        authority: Authority::Member,
         request: RequestId::parse(id).unwrap(),
         after: None,
         action,
@@ -158,10 +163,16 @@ async fn check_unreadable_message(error: StoreError) {
     let rooms = node.api.rooms();
     // All of them are waiting when the room's actor begins.
     let (before, bad, good, after) = tokio::join!(
-        rooms.submit(&room, command("1", Action::Send { text: text("before"), reply_to: None })),
-        rooms.submit(&room, command("2", Action::Edit { target: unreadable, text: text("y") })),
-        rooms.submit(&room, command("3", Action::Edit { target: whole, text: text("z") })),
-        rooms.submit(&room, command("4", Action::Send { text: text("after"), reply_to: None })),
+        rooms.submit(&room, command("1", Action::Send(Message::plain(text("before"))))),
+        rooms.submit(
+            &room,
+            command("2", Action::Edit { target: unreadable, text: text("y"), data: DataChange::default() })
+        ),
+        rooms.submit(
+            &room,
+            command("3", Action::Edit { target: whole, text: text("z"), data: DataChange::default() })
+        ),
+        rooms.submit(&room, command("4", Action::Send(Message::plain(text("after"))))),
     );
     assert_eq!(bad.unwrap_err(), Error::Store(error));
     let seqs = [before, good, after].map(|outcome| outcome.unwrap().first);
@@ -190,9 +201,10 @@ pub(super) async fn delivered_within(node: &TestNode, room: &RoomId, head: u64, 
 
 /// Sends into a store that does not answer.
 async fn send_unanswered(node: &TestNode, room: &RoomId, id: &str) {
-    let action = Action::Send { text: Text::parse("late").unwrap(), reply_to: None };
+    let action = Action::Send(Message::plain(Text::parse("late").unwrap()));
     let request = RequestId::parse(id).unwrap();
-    let command = Command { actor: user("alice"), request, after: None, action };
+    let command =
+        Command { actor: user("alice"), authority: Authority::Member, request, after: None, action };
     node.store.hold_appends();
     assert_eq!(node.api.rooms().submit(room, command).await, Err(Error::Contention));
 }

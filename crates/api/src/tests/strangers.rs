@@ -29,6 +29,7 @@ fn operations(room_id: &str, kind: v1::RoomKind) -> Vec<Operation> {
             target: Some(v1::send_message_request::Target::RoomId(room_id())),
             after_seq: Some(u64::MAX),
             reply_to_seq: 4,
+            ..Default::default()
         }),
         Operation::EditMessage(v1::EditMessageRequest {
             room_id: room_id(),

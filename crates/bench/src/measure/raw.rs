@@ -41,7 +41,11 @@ pub(super) fn message(room_id: &str, id: &str, text: &str, after_seq: Option<u64
         after_seq,
         ..Default::default()
     };
-    v1::ClientFrame { request_id: id.to_owned(), operation: Some(Operation::SendMessage(request)) }
+    v1::ClientFrame {
+        request_id: id.to_owned(),
+        operation: Some(Operation::SendMessage(request)),
+        as_user: String::new(),
+    }
 }
 
 /// The seq out of the next answer to a message; other frames are passed over.

@@ -148,7 +148,7 @@ mod tests {
         let edit = &document["paths"]["/v1/rooms/{roomId}/messages/{seq}"]["patch"];
         let body = &edit["requestBody"]["content"]["application/json"]["schema"]["properties"];
         let fields: Vec<_> = body.as_object().unwrap().keys().collect();
-        assert_eq!(fields, ["afterSeq", "requestId", "text"]);
+        assert_eq!(fields, ["afterSeq", "data", "requestId", "text", "unsetData"]);
         assert!(edit["summary"].as_str().unwrap().starts_with("Replaces the text"));
     }
 

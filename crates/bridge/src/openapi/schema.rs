@@ -71,6 +71,7 @@ impl Schemas {
             "google.protobuf.Duration" => {
                 return json!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?s$" });
             }
+            "google.protobuf.Struct" => return json!({ "type": "object" }),
             _ => {}
         }
         let name = message.name();

@@ -8,5 +8,5 @@ use tonic::Status;
 pub(super) type Session = BoxStream<'static, Result<Delivery, Status>>;
 
 /// To the backend. Boxed, since a channel reserves 32 places at once, and a frame is
-/// 150 bytes.
+/// 300 bytes.
 pub(super) type InboundSender = mpsc::Sender<Box<ClientFrame>>;

@@ -20,7 +20,7 @@ async fn frames_are_answered_in_kind() {
     session.push(reply("1")).await;
     assert_eq!(client.json().await, json!({"reply": {"requestId": "1"}}));
 
-    let frame = ClientFrame { request_id: "2".to_owned(), operation: None };
+    let frame = ClientFrame { request_id: "2".to_owned(), operation: None, as_user: String::new() };
     client.send(Message::binary(frame.encode_to_vec())).await;
     assert_eq!(session.next().await, frame, "a frame without operation is the backend's to answer");
     session.push(reply("2")).await;

@@ -1,10 +1,33 @@
-use crate::{Emoji, RequestId, Role, Text, Timestamp, Title, Topic, UserId, Visibility};
+use crate::{
+    DataChange, DataTooLarge, Emoji, ImageUrl, Message, Permissions, RequestId, Role, Text, Timestamp, Title,
+    Topic, UserId, Visibility,
+};
+
+/// By what right something is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Authority {
+    /// That which the actor has in the room.
+    #[default]
+    Member,
+    /// The same. The app's own backend asks on behalf of the actor.
+    OnBehalf {
+        /// The backend's user.
+        service: UserId,
+    },
+    /// That of the app's own backend, in every room: a member or not.
+    App {
+        /// It may also ban.
+        moderates: bool,
+    },
+}
 
 /// What one user asks of one room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     /// Who asks.
     pub actor: UserId,
+    /// By what right.
+    pub authority: Authority,
     /// Their id for the request; a repeat is recognised by it.
     pub request: RequestId,
     /// The highest head of the room that the client knew when it first sent this.
@@ -18,10 +41,9 @@ impl Command {
     pub fn concerned(&self) -> impl Iterator<Item = &UserId> {
         let named = match &self.action {
             Action::Add { users } => users.as_slice(),
-            Action::Remove { user }
-            | Action::Ban { user }
-            | Action::SetRole { user, .. }
-            | Action::SetOwner { user } => std::slice::from_ref(user),
+            Action::Remove { user } | Action::Ban { user } | Action::SetRole { user, .. } => {
+                std::slice::from_ref(user)
+            }
             Action::Join | Action::Leave => std::slice::from_ref(&self.actor),
             _ => &[],
         };
@@ -33,18 +55,15 @@ impl Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Send a message.
-    Send {
-        /// The text.
-        text: Text,
-        /// The message it answers.
-        reply_to: Option<u64>,
-    },
-    /// Replace the text of one's own message.
+    Send(Message),
+    /// Replace the text of one's own message, and change its data.
     Edit {
         /// The message.
         target: u64,
         /// The new text.
         text: Text,
+        /// What becomes of its data.
+        data: DataChange,
     },
     /// Delete a message.
     Delete {
@@ -92,17 +111,14 @@ pub enum Action {
         /// Which.
         role: Role,
     },
-    /// Make a member the owner on behalf of the app itself: the actor need not be a member.
-    SetOwner {
-        /// Whom.
-        user: UserId,
-    },
     /// Become a member of a channel.
     Join,
     /// Stop being a member.
     Leave,
     /// Change settings.
     Update(SettingsChange),
+    /// Delete the room.
+    DeleteRoom,
 }
 
 /// Settings to change; `None` leaves one as it is.
@@ -114,6 +130,14 @@ pub struct SettingsChange {
     pub topic: Option<Topic>,
     /// Visibility of history.
     pub visibility: Option<Visibility>,
+    /// Address of a picture.
+    pub image: Option<ImageUrl>,
+    /// The app's own data.
+    pub data: DataChange,
+    /// Roles to set; those that are `None` stay as they are.
+    pub permissions: Permissions,
+    /// Whether nobody but the app sends, edits, reacts, joins or adds members.
+    pub frozen: Option<bool>,
 }
 
 /// Where a command stands in the log.
@@ -177,6 +201,21 @@ pub enum Refusal {
     /// The role does not suffice.
     #[error("this takes the role of {0}")]
     NeedsRole(&'static str),
+    /// Only the app may do this.
+    #[error("this takes the {0} scope")]
+    NeedsScope(&'static str),
+    /// The room was deleted.
+    #[error("this room was deleted")]
+    RoomDeleted,
+    /// The room is frozen.
+    #[error("this room is frozen")]
+    Frozen,
+    /// A message of text alone must have one.
+    #[error("must not be blank")]
+    BlankText,
+    /// The data would be too large.
+    #[error(transparent)]
+    DataTooLarge(#[from] DataTooLarge),
     /// Only the sender may do this to a message.
     #[error("only its sender may edit a message")]
     NotSender,

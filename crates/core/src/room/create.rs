@@ -19,8 +19,12 @@ pub struct Creation {
 pub struct NewRoom<'a> {
     /// Its id: the same for the same creator and request.
     pub id: RoomId,
-    /// Who owns it.
+    /// Who creates it.
     pub creator: &'a UserId,
+    /// The app's own backend, where it does so on behalf of the creator.
+    pub service: Option<&'a UserId>,
+    /// Who owns it; the creator where that is `None`. Otherwise the creator is no member.
+    pub owner: Option<&'a UserId>,
     /// The request that created it.
     pub request: &'a RequestId,
     /// Group or channel.
@@ -34,6 +38,7 @@ impl Creation {
     /// nothing else tells them apart.
     pub fn direct(
         creator: &UserId,
+        service: Option<&UserId>,
         other: &UserId,
         settings: Settings,
         nonce: Nonce,
@@ -54,17 +59,18 @@ impl Creation {
                 floor: 1,
                 epoch: 1,
                 direct_pair: Some((a.clone(), b.clone())),
+                deleted: false,
             },
-            request,
+            (request, service),
             &members,
             nonce,
         )
     }
 
-    /// A group or channel that its creator owns, with `others` as its first members.
+    /// A group or channel with `others` as its first members beside its owner.
     pub fn shared(new: NewRoom<'_>, others: &[UserId], nonce: Nonce, now: Timestamp) -> Self {
-        let NewRoom { id, creator, request, kind, settings } = new;
-        let mut members = vec![(creator.clone(), Role::Owner)];
+        let NewRoom { id, creator, service, owner, request, kind, settings } = new;
+        let mut members = vec![(owner.unwrap_or(creator).clone(), Role::Owner)];
         for user in others {
             if !members.iter().any(|(known, _)| known == user) {
                 members.push((user.clone(), Role::Member));
@@ -80,18 +86,25 @@ impl Creation {
                 floor: 1,
                 epoch: 1,
                 direct_pair: None,
+                deleted: false,
             },
-            request.clone(),
+            (request.clone(), service),
             &members,
             nonce,
         )
     }
 
-    fn new(info: RoomInfo, request: RequestId, members: &[(UserId, Role)], nonce: Nonce) -> Self {
+    fn new(
+        info: RoomInfo,
+        (request, service): (RequestId, Option<&UserId>),
+        members: &[(UserId, Role)],
+        nonce: Nonce,
+    ) -> Self {
         let event = |seq, body| Event {
             seq,
             at: info.created_at,
             actor: info.created_by.clone(),
+            service: service.cloned(),
             request: request.clone(),
             message_count: 0,
             deleted_count: 0,

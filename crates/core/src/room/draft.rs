@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::command::{Command, Decision, Outcome, Refusal};
+use super::command::{Authority, Command, Decision, Outcome, Refusal};
 use super::decide::{Stop, Verdict, View, decide};
 use super::state::{Room, RoomInfo};
 use crate::limits::{
-    MAX_CHUNK_BYTES, MAX_CHUNK_EVENTS, MAX_ITEMS_PER_APPEND, MAX_MEMBERS_PER_REQUEST, MAX_TEXT_BYTES,
+    MAX_CHUNK_BYTES, MAX_CHUNK_EVENTS, MAX_DATA_BYTES, MAX_ITEMS_PER_APPEND, MAX_MEMBERS_PER_REQUEST,
+    MAX_TEXT_BYTES,
 };
 use crate::{Body, Chunk, Event, Head, Mark, Member, Nonce, Overlay, Timestamp, Unknown, UserId};
 
@@ -22,7 +23,9 @@ pub struct Draft {
     member_count: u64,
     changed_members: BTreeSet<UserId>,
     changed_messages: BTreeSet<u64>,
-    settings_changed: bool,
+    info_changed: bool,
+    /// Who sent messages without being a member.
+    outsiders: BTreeSet<UserId>,
 }
 
 /// One append: the chunk, and what must be written with it or not at all.
@@ -66,7 +69,8 @@ impl Draft {
             member_count: base.member_count(),
             changed_members: BTreeSet::new(),
             changed_messages: BTreeSet::new(),
-            settings_changed: false,
+            info_changed: false,
+            outsiders: BTreeSet::new(),
         }
     }
 
@@ -84,7 +88,7 @@ impl Draft {
     pub fn can_take_more(&self) -> bool {
         let items = 2 * self.changed_members.len() + self.changed_messages.len();
         self.events.len() + MAX_MEMBERS_PER_REQUEST <= MAX_CHUNK_EVENTS
-            && self.text_bytes + MAX_TEXT_BYTES <= MAX_CHUNK_BYTES
+            && self.text_bytes + MAX_TEXT_BYTES + MAX_DATA_BYTES <= MAX_CHUNK_BYTES
             && items + 2 * MAX_MEMBERS_PER_REQUEST <= MAX_ITEMS_PER_APPEND
     }
 
@@ -125,7 +129,8 @@ impl Draft {
             .collect();
         let mut sent = BTreeMap::new();
         for event in &events {
-            if matches!(event.body, Body::Message(_)) {
+            // Who is no member has no mark to move.
+            if matches!(event.body, Body::Message(_)) && !self.outsiders.contains(&event.actor) {
                 sent.insert(event.actor.clone(), Mark::at(event));
             }
         }
@@ -137,12 +142,12 @@ impl Draft {
         let overlays = self
             .changed_messages
             .iter()
-            .filter_map(|seq| Some((*seq, room.messages.get(seq)?.as_ref()?.1.clone())))
+            .filter_map(|seq| Some((*seq, room.messages.get(seq)?.as_ref()?.overlay.clone())))
             .collect();
         let Some(chunk) = Chunk::new(nonce, events, message_count, member_count) else { return (None, room) };
         let chunk = chunk.with_previous(Some(*base.nonce()));
         room.head = chunk.head();
-        let info = self.settings_changed.then(|| room.info.clone());
+        let info = self.info_changed.then(|| room.info.clone());
         let sent = sent.into_iter().collect();
         (Some(Append { expected: base, chunk, members, overlays, joins, sent, info }), room)
     }
@@ -169,7 +174,13 @@ impl Draft {
 
     fn push(&mut self, command: &Command, at: Timestamp, body: Body) {
         match &body {
-            Body::Message(_) => self.message_count += 1,
+            Body::Message(_) => {
+                self.message_count += 1;
+                let row = self.room.members.get(&command.actor);
+                if !row.is_some_and(|row| row.as_ref().is_some_and(Member::is_active)) {
+                    self.outsiders.insert(command.actor.clone());
+                }
+            }
             Body::MessageDeleted { .. } => self.deleted_count += 1,
             Body::MemberAdded { user, .. } => {
                 self.member_count += 1;
@@ -182,7 +193,7 @@ impl Draft {
             Body::MemberBanned { user } | Body::MemberUnbanned { user } | Body::RoleChanged { user, .. } => {
                 self.changed_members.insert(user.clone());
             }
-            Body::RoomChanged { .. } => self.settings_changed = true,
+            Body::RoomChanged { .. } | Body::RoomDeleted => self.info_changed = true,
             _ => {}
         }
         self.changed_messages.extend(body.target());
@@ -191,6 +202,10 @@ impl Draft {
             seq: self.next_seq(),
             at,
             actor: command.actor.clone(),
+            service: match &command.authority {
+                Authority::OnBehalf { service } => Some(service.clone()),
+                Authority::Member | Authority::App { .. } => None,
+            },
             request: command.request.clone(),
             message_count: self.message_count,
             deleted_count: self.deleted_count,

@@ -8,10 +8,12 @@ mod draft;
 mod former;
 mod former_requests;
 mod layered;
+mod posted;
 mod requests;
 mod state;
 
-pub use command::{Action, Command, Decision, Need, Outcome, Refusal, SettingsChange};
+pub use command::{Action, Authority, Command, Decision, Need, Outcome, Refusal, SettingsChange};
 pub use create::{Creation, NewRoom};
 pub use draft::{Append, Draft};
+pub use posted::Posted;
 pub use state::{Hole, Room, RoomInfo};

@@ -52,6 +52,7 @@ enum Kind {
     Ban(UserId),
     Unban(UserId),
     SetRole(UserId, Role),
+    DeleteRoom,
     Other,
 }
 
@@ -83,6 +84,7 @@ impl Kind {
             Body::MemberBanned { user } => Self::Ban(user.clone()),
             Body::MemberUnbanned { user } => Self::Unban(user.clone()),
             Body::RoleChanged { user, role } => Self::SetRole(user.clone(), *role),
+            Body::RoomDeleted => Self::DeleteRoom,
             Body::Other => Self::Other,
         }
     }
@@ -95,8 +97,9 @@ impl Kind {
                 users.extend(more);
                 Self::Add(users)
             }
-            // Who is banned is removed first; an owner who leaves hands the room over first.
-            (Self::Remove(_), later @ Self::Ban(_)) | (Self::SetRole(..), later @ Self::Leave) => later,
+            // Who is banned is removed first; an owner who leaves or is removed hands the room over first.
+            (Self::Remove(_), later @ Self::Ban(_))
+            | (Self::SetRole(..), later @ (Self::Leave | Self::Remove(_))) => later,
             (first, _) => first,
         }
     }
@@ -104,10 +107,11 @@ impl Kind {
     /// Whether `command` may be the request that came to this.
     fn is_of(&self, command: &Command) -> bool {
         match (self, &command.action) {
-            (Self::Send, Action::Send { .. })
+            (Self::Send, Action::Send(_))
             | (Self::Update, Action::Update(_))
             | (Self::Join, Action::Join)
-            | (Self::Leave, Action::Leave) => true,
+            | (Self::Leave, Action::Leave)
+            | (Self::DeleteRoom, Action::DeleteRoom) => true,
             (Self::Edit(seq), Action::Edit { target, .. })
             | (Self::Delete(seq), Action::Delete { target }) => seq == target,
             (Self::React(seq, with), Action::React { target, emoji })
@@ -118,7 +122,6 @@ impl Kind {
             | (Self::Ban(whom), Action::Ban { user })
             | (Self::Unban(whom), Action::Unban { user }) => whom == user,
             (Self::SetRole(whom, which), Action::SetRole { user, role }) => whom == user && which == role,
-            (Self::SetRole(whom, Role::Owner), Action::SetOwner { user }) => whom == user,
             _ => false,
         }
     }

@@ -1,5 +1,6 @@
 use super::former::Former;
 use super::layered::Layered;
+use super::posted::Posted;
 use super::requests::Requests;
 use crate::evict::survivors;
 use crate::limits::RoomSizes;
@@ -26,6 +27,8 @@ pub struct RoomInfo {
     pub epoch: u64,
     /// Both people of a direct room.
     pub direct_pair: Option<(UserId, UserId)>,
+    /// It was deleted: `floor` is the event of that, and nothing comes after it.
+    pub deleted: bool,
 }
 
 /// What a node knows of a room: the state folded from its log, as far as loaded.
@@ -39,9 +42,8 @@ pub struct Room {
     pub(super) members: Layered<UserId, Option<Member>>,
     /// The rows of all members were loaded at this head.
     pub(super) all_members_at: Option<u64>,
-    /// Messages that are loaded: sender and present form; `None` for seqs that hold
-    /// no message.
-    pub(super) messages: Layered<u64, Option<(UserId, Overlay)>>,
+    /// Messages that are loaded; `None` for seqs that hold no message.
+    pub(super) messages: Layered<u64, Option<Posted>>,
     pub(super) requests: Requests,
     pub(super) former: Option<Former>,
     pub(super) sizes: &'static RoomSizes,
@@ -154,10 +156,10 @@ impl Room {
         true
     }
 
-    /// Gives the room the message at `seq`: its sender and present form, or `None`
-    /// where there is none. Returns whether it may be used, as for a member.
-    pub fn load_message(&mut self, seq: u64, message: Option<(UserId, Overlay)>) -> bool {
-        if message.as_ref().is_some_and(|(_, overlay)| overlay.changed > self.head.seq()) {
+    /// Gives the room the message at `seq`, or `None` where there is none. Returns whether it may be
+    /// used, as for a member.
+    pub fn load_message(&mut self, seq: u64, message: Option<Posted>) -> bool {
+        if message.as_ref().is_some_and(|message| message.overlay.changed > self.head.seq()) {
             return false;
         }
         self.messages.insert(seq, message);
@@ -228,16 +230,26 @@ impl Room {
                     member.role = *role;
                 }
             }
-            Body::Message(_) => {
-                self.messages.insert(event.seq, Some((event.actor.clone(), Overlay::default())));
+            Body::Message(message) => {
+                let posted = Posted {
+                    sender: event.actor.clone(),
+                    kind: message.kind.clone(),
+                    data: message.data.clone(),
+                    overlay: Overlay::default(),
+                };
+                self.messages.insert(event.seq, Some(posted));
+            }
+            Body::RoomDeleted => {
+                self.info.deleted = true;
+                self.info.floor = event.seq;
             }
             Body::Other => {}
             Body::MessageEdited { target, .. }
             | Body::MessageDeleted { target }
             | Body::ReactionAdded { target, .. }
             | Body::ReactionRemoved { target, .. } => {
-                if let Some(Some((_, overlay))) = self.messages.get_mut(target) {
-                    overlay.apply(event);
+                if let Some(Some(message)) = self.messages.get_mut(target) {
+                    message.apply(event);
                 }
             }
         }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 pub use self::emoji::Emoji;
 pub use self::rules::TextError;
-use self::rules::{bounded, no_controls, no_directions, no_overrides, not_blank, visible};
-use crate::limits::{MAX_NAME_BYTES, MAX_TEXT_BYTES, MAX_TOPIC_BYTES};
+use self::rules::{bounded, is_web_address, no_controls, no_directions, no_overrides, not_blank, visible};
+use crate::limits::{MAX_IMAGE_URL_BYTES, MAX_NAME_BYTES, MAX_TEXT_BYTES, MAX_TOPIC_BYTES};
 
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident) => {
@@ -47,6 +47,10 @@ text! {
     Title
 }
 text! {
+    /// The address of a picture: `http` or `https`, at most [`MAX_IMAGE_URL_BYTES`]; may be empty.
+    ImageUrl
+}
+text! {
     /// A room's topic: at most [`MAX_TOPIC_BYTES`]; may be empty.
     Topic
 }
@@ -69,8 +73,8 @@ impl Text {
         Ok(Self(text.into()))
     }
 
-    /// What is left of a deleted message's text.
-    pub fn deleted() -> Self {
+    /// What is left of a deleted message's text, and the text of a message that has none.
+    pub fn empty() -> Self {
         Self("".into())
     }
 }
@@ -128,6 +132,23 @@ impl Topic {
     pub fn parse(topic: &str) -> Result<Self, TextError> {
         bounded(topic, MAX_TOPIC_BYTES)?;
         Ok(Self(topic.into()))
+    }
+}
+
+impl ImageUrl {
+    /// Checks a new address: empty, or one of the web without white space.
+    pub fn parse_new(url: &str) -> Result<Self, TextError> {
+        bounded(url, MAX_IMAGE_URL_BYTES)?;
+        if !url.is_empty() {
+            is_web_address(url)?;
+        }
+        Ok(Self(url.into()))
+    }
+}
+
+impl Default for ImageUrl {
+    fn default() -> Self {
+        Self("".into())
     }
 }
 
@@ -207,6 +228,22 @@ mod tests {
                 assert_eq!(parse(good), Ok(()), "{good:?}");
             }
         }
+    }
+
+    #[test]
+    fn pictures_have_addresses_of_the_web() {
+        for good in ["", "https://example.org/a.png?size=2#x", "http://10.0.0.1:8080/a"] {
+            assert!(ImageUrl::parse_new(good).is_ok(), "{good}");
+        }
+        let bad =
+            ["javascript:alert(1)", "data:image/png;base64,AA", "//example.org/a", "https://", "ftp://a/b"];
+        for bad in
+            bad.into_iter().chain(["https://a b", "https://a/\u{202e}", "https://a/\"x\"", " https://a"])
+        {
+            assert_eq!(ImageUrl::parse_new(bad), Err(TextError::NotWeb), "{bad}");
+        }
+        let long = format!("https://a/{}", "x".repeat(MAX_IMAGE_URL_BYTES));
+        assert_eq!(ImageUrl::parse_new(&long), Err(TextError::TooLong(MAX_IMAGE_URL_BYTES)));
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub enum TextError {
     /// It is `.` or `..`, which clients fold away in a path.
     #[error("must not be . or ..")]
     Dots,
+    /// It is no address of the web.
+    #[error("must begin with http:// or https:// and hold the characters of an address alone")]
+    NotWeb,
 }
 
 pub(super) fn bounded(text: &str, max: usize) -> Result<(), TextError> {
@@ -29,6 +32,17 @@ pub(super) fn bounded(text: &str, max: usize) -> Result<(), TextError> {
 
 pub(super) fn not_blank(text: &str) -> Result<(), TextError> {
     if text.trim().is_empty() { Err(TextError::Blank) } else { Ok(()) }
+}
+
+/// Refuses what is no address with the scheme `http` or `https`: clients show what is behind it. Of ASCII
+/// alone, without what would end an attribute of HTML.
+pub(super) fn is_web_address(url: &str) -> Result<(), TextError> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let is_good = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '<' | '>' | '\\' | '`');
+    match rest {
+        Some(rest) if !rest.is_empty() && rest.chars().all(is_good) => Ok(()),
+        _ => Err(TextError::NotWeb),
+    }
 }
 
 /// Refuses the first character that is forbidden.

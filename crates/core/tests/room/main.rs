@@ -1,10 +1,12 @@
 //! The room's rules, first as short examples, then as a cluster that goes wrong at random.
 //!
-//! - `chain`, `requests`, `drafts`, `permissions`, `membership`, `overlays`, `unread`: one rule, one example
+//! - `app`, `chain`, `requests`, `drafts`, `permissions`, `settings`, `membership`, `overlays`, `unread`: one rule,
+//!   one example
 //! - `model`: a store, nodes and clients, with everything between them unreliable
 //! - `cluster`: random scripts keep every promise; `faults`: broken ones are noticed
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod app;
 mod chain;
 mod cluster;
 mod drafts;
@@ -14,6 +16,7 @@ mod model;
 mod overlays;
 mod permissions;
 mod requests;
+mod settings;
 mod solo;
 mod unread;
 mod values;

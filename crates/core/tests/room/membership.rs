@@ -70,22 +70,22 @@ fn check_successor(solo: &mut Solo, owner: &str, expected: &str) {
 #[test]
 fn the_app_makes_any_member_the_owner_without_being_one() {
     let mut solo = Solo::group();
-    let choose = |who: &str| Action::SetOwner { user: user(who) };
+    let choose = |who: &str| set_role(who, Role::Owner);
     let role = |solo: &Solo, who: &str| solo.store.members[&user(who)].role;
-    let outcome = solo.does("backend", choose("bob")).unwrap();
+    let outcome = solo.app("backend", choose("bob")).unwrap();
     assert_eq!((outcome.first + 1, outcome.last), (solo.head(), solo.head()));
     assert_eq!((role(&solo, "bob"), role(&solo, "ann")), (Role::Owner, Role::Admin));
-    assert_eq!(solo.does("backend", choose("bob")).unwrap().first, 0, "nothing to change");
-    assert_eq!(solo.does("backend", choose("backend")), Err(Refusal::TargetNotMember(user("backend"))));
+    assert_eq!(solo.app("backend", choose("bob")).unwrap().first, 0, "nothing to change");
+    assert_eq!(solo.app("backend", choose("backend")), Err(Refusal::TargetNotMember(user("backend"))));
     // Neither a membership nor its end is in the way.
     for actor in ["cat", "cat"] {
-        solo.does(actor, choose("ann")).unwrap();
+        solo.app(actor, choose("ann")).unwrap();
         assert_eq!((role(&solo, "ann"), role(&solo, "bob")), (Role::Owner, Role::Admin));
         solo.does("ann", set_role("bob", Role::Owner)).unwrap();
         solo.does("cat", Action::Leave).unwrap();
     }
     solo.does("bob", remove("ann")).unwrap();
-    assert_eq!(solo.does("backend", choose("ann")), Err(Refusal::TargetNotMember(user("ann"))));
+    assert_eq!(solo.app("backend", choose("ann")), Err(Refusal::TargetNotMember(user("ann"))));
 }
 
 #[test]
@@ -197,7 +197,15 @@ fn a_shared_room_begins_with_its_members() {
     let (ann, request) = (user("ann"), request("r1"));
     let id = RoomId::created_unkeyed(&ann, &request);
     let kind = RoomKind::Group;
-    let new = NewRoom { id, creator: &ann, request: &request, kind, settings: info.clone() };
+    let new = NewRoom {
+        id,
+        creator: &ann,
+        service: None,
+        owner: None,
+        request: &request,
+        kind,
+        settings: info.clone(),
+    };
     let creation = Creation::shared(new, &others, [7; 16], Timestamp(5));
     let seqs: Vec<_> = creation.append.chunk.events().iter().map(|event| event.seq).collect();
     assert_eq!(seqs, [1, 2, 3], "each is added once");
@@ -213,8 +221,10 @@ fn a_shared_room_begins_with_its_members() {
 
 #[test]
 fn a_direct_room_is_one_whoever_asks() {
-    let create =
-        |a, b| Creation::direct(&user(a), &user(b), settings(Visibility::SinceJoined), [0; 16], Timestamp(0));
+    let create = |a, b| {
+        let settings = settings(Visibility::SinceJoined);
+        Creation::direct(&user(a), None, &user(b), settings, [0; 16], Timestamp(0))
+    };
     let (ann, bob) = (create("ann", "bob"), create("bob", "ann"));
     assert_eq!(ann.info.id, bob.info.id);
     assert_eq!(ann.info.direct_pair, bob.info.direct_pair);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use parlance_core::limits::{MAX_EMOJI_KINDS, MAX_REACTIONS, RoomSizes};
-use parlance_core::{Body, Decision, Entry, Need, Overlay, PastForms, Refusal, Timestamp};
+use parlance_core::{Body, Decision, Entry, Need, Overlay, PastForms, Posted, Refusal, Timestamp};
 use proptest::prelude::*;
 
 use crate::solo::Solo;
@@ -112,7 +112,8 @@ fn check_reactions(people: usize, kinds: usize, with: &str, allowed: bool) {
     let users = (0..people).map(|n| user(&format!("u{n}"))).collect::<std::collections::BTreeSet<_>>();
     let reactions: BTreeMap<_, _> = (0..kinds).map(|n| (emoji(&format!("e{n}")), users.clone())).collect();
     let overlay = Overlay { changed: 5, reactions, ..Overlay::default() };
-    assert!(solo.room.load_message(5, Some((user("ann"), overlay))));
+    let hello = Posted { overlay, ..solo.store.message(5).unwrap() };
+    assert!(solo.room.load_message(5, Some(hello)));
     let mut draft = solo.room.draft();
     let decided = draft.decide(&command("cat", "r1", None, react(5, with)), Timestamp(0));
     match allowed {

@@ -182,8 +182,8 @@ fn a_direct_room_stays_as_it_is() {
         assert_eq!(solo.does("cat", action.clone()), Err(Refusal::NotMember), "{action:?}");
     }
     for actor in ["ann", "bob", "app"] {
-        let choose = Action::SetOwner { user: user("bob") };
-        assert_eq!(solo.does(actor, choose), Err(Refusal::DirectRoom), "{actor}");
+        let choose = set_role("bob", Role::Owner);
+        assert_eq!(solo.app(actor, choose), Err(Refusal::DirectRoom), "{actor}");
     }
     let sent = solo.does("ann", send("hello")).unwrap().first;
     assert_eq!(solo.does("bob", delete(sent)), Err(NEEDS_ADMIN));

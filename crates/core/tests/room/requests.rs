@@ -1,7 +1,7 @@
 //! A request is carried out once, however often and wherever it is sent.
 
 use parlance_core::limits::{MAX_REPEAT_CHECK, REPEAT_WINDOW_MS};
-use parlance_core::{Action, Need, Outcome, Refusal, Role};
+use parlance_core::{Action, Authority, Command, Need, Outcome, Refusal, Role};
 use proptest::prelude::*;
 
 use crate::solo::Solo;
@@ -143,8 +143,7 @@ fn one_id_for_two_operations_of_a_kind() {
     check(&[], ban("bob"), &[ban("cat"), remove("bob"), unban("bob")]);
     check(&[ban("bob")], unban("bob"), &[unban("cat"), ban("bob")]);
     let admin = |id| set_role(id, Role::Admin);
-    let choose = Action::SetOwner { user: user("cat") };
-    check(&[], admin("bob"), &[admin("cat"), set_role("bob", Role::Member), Action::Leave, choose]);
+    check(&[], admin("bob"), &[admin("cat"), set_role("bob", Role::Member), Action::Leave]);
     check(&[], set_role("bob", Role::Owner), &[admin("ann"), admin("bob"), Action::Leave]);
     check(&ask, react(5, "👍"), &[react(5, "🎉"), unreact(5, "👍")]);
     check(&[], rename("red"), &[Action::Leave, add(&["dan"])]);
@@ -164,12 +163,15 @@ fn an_owner_who_leaves_repeats_it() {
 
 #[test]
 fn an_owner_that_the_app_chose_is_chosen_once() {
-    let choose = |id| Action::SetOwner { user: user(id) };
+    let choose = |id| Command {
+        authority: Authority::App { moderates: false },
+        ..command("app", "r1", Some(4), set_role(id, Role::Owner))
+    };
     let mut solo = Solo::group();
-    let first = solo.ask(&command("app", "r1", Some(4), choose("bob"))).unwrap();
+    let first = solo.ask(&choose("bob")).unwrap();
     assert_eq!((first.first, first.last), (5, 6));
-    check_repeat(&mut solo, &command("app", "r1", Some(4), choose("bob")), first);
-    let refused = solo.ask(&command("app", "r1", Some(4), choose("cat")));
+    check_repeat(&mut solo, &choose("bob"), first);
+    let refused = solo.ask(&choose("cat"));
     assert_eq!(refused, Err(Refusal::RequestIdReused));
 }
 

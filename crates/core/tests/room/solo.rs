@@ -1,8 +1,8 @@
 //! One node alone with its store: enough to show one rule at a time.
 
 use parlance_core::{
-    Action, Append, Command, Creation, Decision, Need, NewRoom, Outcome, Refusal, Room, RoomId, RoomKind,
-    Timestamp, Visibility,
+    Action, Append, Authority, Command, Creation, Decision, Need, NewRoom, Outcome, Refusal, Room, RoomId,
+    RoomKind, Timestamp, Visibility,
 };
 
 use crate::model::{Store, serve};
@@ -32,7 +32,7 @@ impl Solo {
     /// The direct room of ann and bob.
     pub(crate) fn direct() -> Self {
         let settings = settings(Visibility::SinceJoined);
-        Self::new(Creation::direct(&user("ann"), &user("bob"), settings, [0; 16], Timestamp(0)))
+        Self::new(Creation::direct(&user("ann"), None, &user("bob"), settings, [0; 16], Timestamp(0)))
     }
 
     fn shared(kind: RoomKind) -> Self {
@@ -40,7 +40,7 @@ impl Solo {
         let [ann, bob, cat] = [0, 1, 2].map(|id| user(USERS[id]));
         let request = &request("create");
         let id = RoomId::created_unkeyed(&ann, request);
-        let new = NewRoom { id, creator: &ann, request, kind, settings };
+        let new = NewRoom { id, creator: &ann, service: None, owner: None, request, kind, settings };
         Self::new(Creation::shared(new, &[bob, cat], [0; 16], Timestamp(0)))
     }
 
@@ -58,6 +58,14 @@ impl Solo {
         self.asked += 1;
         let command = command(actor, &format!("solo{}", self.asked), Some(self.head()), action);
         self.ask(&command)
+    }
+
+    /// The same with the authority of the app's own backend.
+    pub(crate) fn app(&mut self, actor: &str, action: Action) -> Result<Outcome, Refusal> {
+        self.asked += 1;
+        let authority = Authority::App { moderates: false };
+        let command = command(actor, &format!("solo{}", self.asked), Some(self.head()), action);
+        self.ask(&Command { authority, ..command })
     }
 
     /// Decides one request and appends what it comes to.

@@ -1,7 +1,8 @@
 //! Short ways to write ids, texts and commands.
 
 use parlance_core::{
-    Action, Command, Emoji, RequestId, Settings, SettingsChange, Text, Title, Topic, UserId, Visibility,
+    Action, Authority, Command, DataChange, Emoji, Message, RequestId, Settings, SettingsChange, Text, Title,
+    Topic, UserId, Visibility,
 };
 
 /// Everyone. The first three are in a room from its start.
@@ -24,19 +25,19 @@ pub(crate) fn emoji(emoji: &str) -> Emoji {
 }
 
 pub(crate) fn settings(visibility: Visibility) -> Settings {
-    Settings { title: Title::default(), topic: Topic::default(), visibility }
+    Settings { title: Title::default(), topic: Topic::default(), visibility, ..Settings::default() }
 }
 
 pub(crate) fn send(words: &str) -> Action {
-    Action::Send { text: text(words), reply_to: None }
+    Action::Send(Message::plain(text(words)))
 }
 
 pub(crate) fn reply(words: &str, to: u64) -> Action {
-    Action::Send { text: text(words), reply_to: Some(to) }
+    Action::Send(Message { reply_to: Some(to), ..Message::plain(text(words)) })
 }
 
 pub(crate) fn edit(target: u64, words: &str) -> Action {
-    Action::Edit { target, text: text(words) }
+    Action::Edit { target, text: text(words), data: DataChange::default() }
 }
 
 pub(crate) fn delete(target: u64) -> Action {
@@ -68,5 +69,5 @@ pub(crate) fn rename(title: &str) -> Action {
 }
 
 pub(crate) fn command(actor: &str, id: &str, after: Option<u64>, action: Action) -> Command {
-    Command { actor: user(actor), request: request(id), after, action }
+    Command { actor: user(actor), authority: Authority::Member, request: request(id), after, action }
 }

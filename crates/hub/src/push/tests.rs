@@ -90,6 +90,7 @@ fn deliver_in(tasks: &TaskTracker, feed: &Feed, bodies: Vec<Body>) {
         deleted_count: 0,
         body,
         unknown: Unknown::default(),
+        service: None,
     };
     let events: Vec<_> = (first..).zip(bodies).map(event).collect();
     let chunk = Chunk::new([0; 16], events, first, 2).unwrap();

@@ -2,7 +2,9 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use futures::future::join_all;
-use parlance_core::{Creation, Decision, Draft, Need, Outcome, Room, Settings, Title, Topic, Visibility};
+use parlance_core::{
+    Authority, Creation, Decision, Draft, Need, Outcome, Room, Settings, Title, Topic, Visibility,
+};
 use parlance_runtime::random;
 use parlance_store::{AppendError, StoreError};
 
@@ -137,7 +139,12 @@ impl Actor {
             match self.shared.store.user(other).await {
                 Ok(Some(_)) => {
                     let (actor, now) = (&pending.command.actor, self.shared.clock.now());
-                    let creation = Creation::direct(actor, other, direct_settings(), random::nonce(), now);
+                    let service = match &pending.command.authority {
+                        Authority::OnBehalf { service } => Some(service),
+                        Authority::Member | Authority::App { .. } => None,
+                    };
+                    let (settings, nonce) = (direct_settings(), random::nonce());
+                    let creation = Creation::direct(actor, service, other, settings, nonce, now);
                     commands.push_front(pending);
                     // Within the actor's own task, which nobody cancels.
                     self.shared.clone().create_and_announce(creation).await?;
@@ -231,5 +238,10 @@ impl From<AppendError> for Undecided {
 
 /// A direct room has none of its own.
 fn direct_settings() -> Settings {
-    Settings { title: Title::default(), topic: Topic::default(), visibility: Visibility::SinceJoined }
+    Settings {
+        title: Title::default(),
+        topic: Topic::default(),
+        visibility: Visibility::SinceJoined,
+        ..Settings::default()
+    }
 }

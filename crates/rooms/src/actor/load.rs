@@ -1,6 +1,6 @@
 //! Loads the room, data that a decision needs, and events appended by others.
 use parlance_core::limits::{MAX_PAGE_SIZE, MAX_RECENT_REQUESTS};
-use parlance_core::{Body, Event, Need, Overlay, Room, SeqRange, UserId};
+use parlance_core::{Event, Need, Posted, Room, SeqRange};
 use parlance_hub::Terms;
 use parlance_store::{StoreError, members};
 
@@ -66,12 +66,11 @@ impl Actor {
         self.shared.store.events_before(&self.id, before, limit).await
     }
 
-    async fn message(&self, seq: u64) -> Result<Option<(UserId, Overlay)>, StoreError> {
+    async fn message(&self, seq: u64) -> Result<Option<Posted>, StoreError> {
         let store = &self.shared.store;
         let range = SeqRange { from: seq, to: seq };
         let entry = store.read(&self.id, range, 1, false).await?.pop();
-        let message = entry.filter(|entry| matches!(entry.event.body, Body::Message(_)));
-        Ok(message.map(|entry| (entry.event.actor, entry.overlay.unwrap_or_default())))
+        Ok(entry.and_then(Posted::of))
     }
 
     /// The room, loaded from the store if necessary. `None` if it does not exist.

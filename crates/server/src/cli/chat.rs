@@ -264,6 +264,7 @@ async fn channel(session: &Session, server: &str, title: &str) -> Result<String,
             settings: Some(v1::RoomSettings { title: title.to_owned(), ..Default::default() }),
             member_ids: Vec::new(),
             request_id: format!("channel-{:016x}", fnv(title.as_bytes())),
+            ..Default::default()
         })
         .await?;
     let room = created.room.unwrap_or_default();

@@ -98,7 +98,7 @@ impl RoomTruth {
                 let text = message.text.as_str().to_owned();
                 self.texts.insert(event.seq, vec![(event.seq, text)]);
             }
-            Body::MessageEdited { target, text } => {
+            Body::MessageEdited { target, text, .. } => {
                 self.texts.entry(*target).or_default().push((event.seq, text.as_str().to_owned()));
             }
             Body::MessageDeleted { target } => {

@@ -23,7 +23,12 @@ pub(super) fn successor(payload: &Bytes, dice: &Dice) -> Option<Bytes> {
     let event = Event {
         seq: last.seq + 1,
         message_count,
-        body: Body::Message(Message { text, reply_to: None }),
+        body: Body::Message(Message {
+            text,
+            reply_to: None,
+            kind: parlance_core::MessageKind::Text,
+            data: parlance_core::Data::default(),
+        }),
         unknown: Unknown::default(),
         ..last.clone()
     };

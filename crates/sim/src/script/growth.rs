@@ -29,7 +29,14 @@ pub async fn grow(world: Arc<World>) {
         for user in &users {
             let Ok(name) = parlance_core::Name::parse(user.as_str()) else { return };
             let at = parlance_core::Timestamp(1);
-            let profile = parlance_store::User { id: user.clone(), name, created_at: at, updated_at: at };
+            let profile = parlance_store::User {
+                id: user.clone(),
+                name,
+                created_at: at,
+                updated_at: at,
+                image: parlance_core::ImageUrl::default(),
+                data: parlance_core::Data::default(),
+            };
             let _ = store.create_user(profile).await;
         }
     }

@@ -27,7 +27,15 @@ impl Script {
             let Ok(parsed) = Text::parse(&text) else { return };
             let message = v1::Message { text, ..Default::default() };
             let content = [message.encode_to_vec(), field(40, LATER)].concat();
-            (Body::Message(core::Message { text: parsed, reply_to: None }), field(15, &content))
+            (
+                Body::Message(core::Message {
+                    text: parsed,
+                    reply_to: None,
+                    kind: parlance_core::MessageKind::Text,
+                    data: parlance_core::Data::default(),
+                }),
+                field(15, &content),
+            )
         };
         let Ok(request) = RequestId::parse(&format!("q{number}")) else { return };
         let nonce = u128::from(dice.bits()).to_be_bytes();
@@ -43,6 +51,7 @@ impl Script {
             deleted_count: last.deleted_count,
             body,
             unknown: Unknown::new(encoded),
+            service: None,
         };
         let Some(append) = append(tail, nonce, event) else { return };
         let chunk = append.chunk.clone();

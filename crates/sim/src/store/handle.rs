@@ -4,12 +4,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parlance_core::{
     Append, Chunk, Clock as _, ClockMonitor, ClockOffset, Creation, Cursors, Entry, Event, Mark, Member,
-    Name, Overlay, RoomId, SeqRange, TimeSource, Timestamp, UserId,
+    Overlay, RoomId, SeqRange, TimeSource, Timestamp, UserId,
 };
 use parlance_planted::Plant;
 use parlance_store::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom, User,
-    UserRoom, UserRooms, UserStore,
+    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom,
+    UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 use tokio::time::sleep;
 
@@ -260,8 +260,13 @@ impl UserStore for NodeStore {
         self.read(|tables| tables.users(after, limit)).await
     }
 
-    async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
-        self.write(|tables| tables.rename_user(id, name, at)).await
+    async fn update_user(
+        &self,
+        id: &UserId,
+        change: UserChange,
+        at: Timestamp,
+    ) -> Result<Option<User>, UpdateError> {
+        Ok(self.write(|tables| tables.update_user(id, change, at)).await??)
     }
 }
 

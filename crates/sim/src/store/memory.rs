@@ -2,12 +2,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
+    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Overlay, RoomId, SeqRange, Timestamp,
     UserId,
 };
 use parlance_store::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom, User,
-    UserRoom, UserRooms, UserStore,
+    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom,
+    UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 
 use super::Tables;
@@ -132,8 +132,13 @@ impl UserStore for MemoryStore {
         Ok(self.tables().users(after, limit))
     }
 
-    async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
-        Ok(self.tables().rename_user(id, name, at))
+    async fn update_user(
+        &self,
+        id: &UserId,
+        change: UserChange,
+        at: Timestamp,
+    ) -> Result<Option<User>, UpdateError> {
+        Ok(self.tables().update_user(id, change, at)?)
     }
 }
 

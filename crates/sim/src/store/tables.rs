@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, RoomIdKey, RoomInfo,
-    SeqRange, Timestamp, UserId,
+    Append, Chunk, Creation, Cursors, DataTooLarge, Entry, Event, Mark, Member, Overlay, RoomId, RoomIdKey,
+    RoomInfo, SeqRange, Timestamp, UserId,
 };
-use parlance_store::{AppendError, Created, RoomIds, StoredRoom, User, UserRoom, UserRooms};
+use parlance_store::{AppendError, Created, RoomIds, StoredRoom, User, UserChange, UserRoom, UserRooms};
 
 use super::feed::{Consumers, FeedLog};
 
@@ -139,6 +139,9 @@ impl Tables {
         row.overlays.extend(append.overlays);
         if let Some(info) = append.info {
             row.info.settings = info.settings;
+            if info.deleted {
+                (row.info.deleted, row.info.floor) = (true, info.floor);
+            }
         }
         // The first event to receive is one's own joining.
         let joins =
@@ -275,10 +278,15 @@ impl Tables {
         users.take(limit).map(|(_, user)| user.clone()).collect()
     }
 
-    pub(super) fn rename_user(&mut self, id: &UserId, name: Name, at: Timestamp) -> Option<User> {
-        let user = self.users.get_mut(id)?;
-        (user.name, user.updated_at) = (name, at);
+    pub(super) fn update_user(
+        &mut self,
+        id: &UserId,
+        change: UserChange,
+        at: Timestamp,
+    ) -> Result<Option<User>, DataTooLarge> {
+        let Some(user) = self.users.get_mut(id) else { return Ok(None) };
+        change.apply(user, at)?;
         self.feed.profile(id);
-        Some(user.clone())
+        Ok(Some(user.clone()))
     }
 }

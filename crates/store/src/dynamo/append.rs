@@ -109,7 +109,7 @@ impl Dynamo {
         }
         if let Some(info) = &append.info {
             let key = rooms::room_key(room);
-            transaction.change(&self.tables.rooms, key, rooms::ROOM, &rooms::settings(&info.settings))?;
+            transaction.change(&self.tables.rooms, key, rooms::ROOM, &rooms::changed(info))?;
         }
         match self.commit(APPEND, &transaction).await? {
             Outcome::Done => Ok(()),

@@ -92,7 +92,7 @@ pub(super) fn read(user: UserId, item: &Item) -> Option<Member> {
 fn left_with(item: &Item, last: &Interval) -> Option<Settings> {
     let visibility = last.visibility.filter(|_| last.left.is_some())?;
     let title = Title::stored(get_text(item, TITLE)?);
-    Some(Settings { title, topic: Topic::stored(get_text(item, TOPIC)?), visibility })
+    Some(Settings { title, topic: Topic::stored(get_text(item, TOPIC)?), visibility, ..Settings::default() })
 }
 
 #[cfg(test)]
@@ -130,6 +130,7 @@ mod tests {
                 title: Title::parse("Team").unwrap(),
                 topic: Topic::default(),
                 visibility: Visibility::SinceJoined,
+                ..Settings::default()
             }),
         };
         let mut item = item_of(&member);

@@ -121,8 +121,11 @@ mod tests {
             body: Body::Message(Message {
                 text: Text::parse(&"x".repeat(text_bytes)).unwrap(),
                 reply_to: Some(first),
+                kind: parlance_core::MessageKind::Text,
+                data: parlance_core::Data::default(),
             }),
             unknown: Unknown::default(),
+            service: None,
         };
         Chunk::new([7; 16], (0..count).map(event).collect(), first, 100_000)
             .unwrap()

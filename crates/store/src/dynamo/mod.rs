@@ -43,13 +43,13 @@ pub use self::options::DynamoOptions;
 pub use self::streams::DynamoFeed;
 pub use self::tables::{TableOptions, TableReport};
 use crate::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom, User,
-    UserRoom, UserRooms, UserStore,
+    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom,
+    UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 use async_trait::async_trait;
 use limits::GATHER;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
+    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Overlay, RoomId, SeqRange, Timestamp,
     UserId,
 };
 
@@ -222,8 +222,13 @@ impl UserStore for Dynamo {
         self.scan_users(after, limit).await
     }
 
-    async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
-        self.update_name(id, &name, at).await
+    async fn update_user(
+        &self,
+        id: &UserId,
+        change: UserChange,
+        at: Timestamp,
+    ) -> Result<Option<User>, UpdateError> {
+        self.change_user(id, &change, at).await
     }
 }
 

@@ -3,13 +3,24 @@
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use parlance_core::{Name, Timestamp, UserId};
+use parlance_core::{Timestamp, UserId};
 
+use super::backoff::pause;
 use super::calls::{Next, next};
 use super::error::store_error;
-use super::item::{self, number, text};
+use super::item::{self, Item, number, text};
+use super::limits::MAX_CONFLICTS;
 use super::{Dynamo, units, users};
-use crate::{Created, StoreError, User};
+use crate::{Created, StoreError, UpdateError, User, UserChange};
+
+const UPDATE: &str = "update_user";
+
+/// What came of an attempt to change a user.
+enum Changed {
+    User(Box<User>),
+    /// Nobody of that id, or the data is not what it was.
+    Refused,
+}
 
 impl Dynamo {
     pub(super) async fn put_user(&self, user: User) -> Result<Created<User>, StoreError> {
@@ -45,40 +56,90 @@ impl Dynamo {
         Err(store_error(operation, error))
     }
 
-    pub(super) async fn update_name(
+    /// Changes a user. What of the data changes depends on what is there: if that has changed since it
+    /// was read, once more.
+    pub(super) async fn change_user(
         &self,
         id: &UserId,
-        name: &Name,
+        change: &UserChange,
         at: Timestamp,
-    ) -> Result<Option<User>, StoreError> {
-        let operation = "rename_user";
-        let answer = self
+    ) -> Result<Option<User>, UpdateError> {
+        for attempt in 0..MAX_CONFLICTS {
+            let before = if change.data.is_empty() {
+                None
+            } else {
+                match self.get(UPDATE, &self.tables.users, users::key(id)).await? {
+                    Some(item) => Some(item),
+                    None => return Ok(None),
+                }
+            };
+            match self.put_changes(id, change, before.as_ref(), at).await? {
+                Changed::User(user) => return Ok(Some(*user)),
+                Changed::Refused if before.is_none() => return Ok(None),
+                Changed::Refused => pause(attempt).await,
+            }
+        }
+        Err(StoreError::Overloaded.into())
+    }
+
+    async fn put_changes(
+        &self,
+        id: &UserId,
+        change: &UserChange,
+        before: Option<&Item>,
+        at: Timestamp,
+    ) -> Result<Changed, UpdateError> {
+        let mut update = self
             .client
             .update_item()
             .table_name(&self.tables.users)
             .set_key(Some(users::key(id)))
-            .update_expression("SET #n = :n, #t = :t")
-            .condition_expression("attribute_exists(#u)")
             .expression_attribute_names("#u", users::USER)
-            .expression_attribute_names("#n", users::NAME)
             .expression_attribute_names("#t", users::UPDATED)
-            .expression_attribute_values(":n", text(name.as_str()))
             .expression_attribute_values(":t", number(at.0))
             .return_values(ReturnValue::AllNew)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let mut set = "SET #t = :t".to_owned();
+        let mut condition = "attribute_exists(#u)".to_owned();
+        if let Some(name) = &change.name {
+            set.push_str(", #n = :n");
+            update = update
+                .expression_attribute_names("#n", users::NAME)
+                .expression_attribute_values(":n", text(name.as_str()));
+        }
+        if let Some(image) = &change.image {
+            set.push_str(", #i = :i");
+            update = update
+                .expression_attribute_names("#i", users::IMAGE)
+                .expression_attribute_values(":i", text(image.as_str()));
+        }
+        if let Some(before) = before {
+            let data = users::user(before)?.data.changed(&change.data)?;
+            set.push_str(", #d = :d");
+            update = update
+                .expression_attribute_names("#d", users::DATA)
+                .expression_attribute_values(":d", users::data_value(&data));
+            match before.get(users::DATA) {
+                Some(old) => {
+                    condition.push_str(" AND #d = :o");
+                    update = update.expression_attribute_values(":o", old.clone());
+                }
+                None => condition.push_str(" AND attribute_not_exists(#d)"),
+            }
+        }
+        let answer = update.update_expression(set).condition_expression(condition).send().await;
         match answer {
             Ok(answer) => {
-                units::written(operation, answer.consumed_capacity());
-                answer.attributes.map(|item| users::user(&item)).transpose()
+                units::written(UPDATE, answer.consumed_capacity());
+                let item = answer.attributes.ok_or_else(|| StoreError::Damaged(format!("user {id}")))?;
+                Ok(Changed::User(Box::new(users::user(&item)?)))
             }
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => {
-                    units::refused(operation, 1);
-                    Ok(None)
+                    units::refused(UPDATE, 1);
+                    Ok(Changed::Refused)
                 }
-                _ => Err(store_error(operation, error)),
+                _ => Err(store_error(UPDATE, error).into()),
             },
         }
     }

@@ -126,8 +126,14 @@ mod tests {
             request: RequestId::parse("r").unwrap(),
             message_count: seq,
             deleted_count: 0,
-            body: Body::Message(Message { text: Text::parse("x").unwrap(), reply_to: None }),
+            body: Body::Message(Message {
+                text: Text::parse("x").unwrap(),
+                reply_to: None,
+                kind: parlance_core::MessageKind::Text,
+                data: parlance_core::Data::default(),
+            }),
             unknown: Unknown::default(),
+            service: None,
         };
         let events: Vec<Event> = (first..).zip(senders.chars()).map(event).collect();
         let count = events[events.len() - 1].seq;

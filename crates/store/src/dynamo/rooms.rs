@@ -7,6 +7,8 @@
 //! | `kind`, `title`, `topic`, `visibility` | S | of the room |
 //! | `created_at`, `created_by` | N, S | Unix milliseconds, a user |
 //! | `floor`, `epoch` | N | first seq kept; changes on a restore |
+//! | `more` | B | settings beside the three above, as a `RoomSettings` of the stored form |
+//! | `deleted` | N | 1 for a room that was deleted |
 //! | `direct_a`, `direct_b` | S | both people of a direct room |
 //! | `role`, `intervals`, `standing`, `left_open`, `left_title`, `left_topic` | S | of a member, see [`super::members`] |
 //!
@@ -16,8 +18,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use parlance_core::{
     Member, RoomId, RoomInfo, RoomKind, Settings, Timestamp, Title, Topic, UserId, Visibility,
 };
+use parlance_proto::storage::v1::RoomSettings;
+use parlance_proto::stored;
+use prost::Message;
 
-use super::item::{self, Item, get_number, get_text, number, text};
+use super::item::{self, Item, bytes, get_bytes, get_number, get_text, number, text};
 use super::members;
 use crate::StoreError;
 use crate::record::damaged;
@@ -56,25 +61,33 @@ pub(super) fn room_item(info: &RoomInfo) -> Item {
         ("floor", number(info.floor)),
         ("epoch", number(info.epoch)),
     ]));
-    item.extend(item::item(settings(&info.settings)));
+    item.extend(changed(info).into_iter().map(|(name, value)| (name.to_owned(), value)));
     if let Some((a, b)) = &info.direct_pair {
         item.extend(item::item([("direct_a", text(a.as_str())), ("direct_b", text(b.as_str()))]));
     }
     item
 }
 
-/// What a writer may change of a room's item: floor and epoch are not its to say, its
-/// copy may be old.
-pub(super) fn settings(settings: &Settings) -> [(&'static str, AttributeValue); 3] {
+/// What a writer may change of a room's item: floor and epoch are not its to say, its copy may be old.
+/// But with a deletion the history ends.
+pub(super) fn changed(info: &RoomInfo) -> Vec<(&'static str, AttributeValue)> {
+    let settings = &info.settings;
     let visibility = match settings.visibility {
         Visibility::SinceJoined => "since_joined",
         Visibility::All => "all",
     };
-    [
+    let (title, topic) = (String::new(), String::new());
+    let more = RoomSettings { title, topic, history_visibility: 0, ..stored::settings(settings) };
+    let mut attributes = vec![
         ("title", text(settings.title.as_str())),
         ("topic", text(settings.topic.as_str())),
         ("visibility", text(visibility)),
-    ]
+        ("more", bytes(more.encode_to_vec())),
+    ];
+    if info.deleted {
+        attributes.extend([("deleted", number(1)), ("floor", number(info.floor))]);
+    }
+    attributes
 }
 
 pub(super) fn room(id: &RoomId, item: &Item) -> Result<RoomInfo, StoreError> {
@@ -102,12 +115,17 @@ pub(super) fn room(id: &RoomId, item: &Item) -> Result<RoomInfo, StoreError> {
                     // Of a later version: opens nothing of the past.
                     _ => Visibility::SinceJoined,
                 },
+                ..match get_bytes(item, "more") {
+                    Some(more) => stored::settings_from(&RoomSettings::decode(more).ok()?),
+                    None => Settings::default(),
+                }
             },
             created_at: Timestamp(get_number(item, "created_at")?),
             created_by: user("created_by")?,
             floor: get_number(item, "floor")?,
             epoch: get_number(item, "epoch")?,
             direct_pair,
+            deleted: get_number(item, "deleted")? != 0,
         })
     };
     read().ok_or_else(|| damaged("the item", format_args!("room {id}")))
@@ -133,12 +151,14 @@ mod tests {
                 title: Title::parse("Team").unwrap(),
                 topic: Topic::default(),
                 visibility: Visibility::All,
+                ..Settings::default()
             },
             created_at: Timestamp(7),
             created_by: UserId::parse("alice").unwrap(),
             floor: 1,
             epoch: 1,
             direct_pair: None,
+            deleted: false,
         };
         let mut item = room_item(&info);
         assert_eq!(room(&info.id, &item), Ok(info.clone()));

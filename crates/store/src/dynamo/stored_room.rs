@@ -26,8 +26,10 @@ impl Dynamo {
                 let mut info = rooms::room(id, &item)?;
                 // A transaction becomes visible item by item: the log is never behind.
                 for event in tail.events() {
-                    if let Body::RoomChanged { settings } = &event.body {
-                        info.settings = settings.clone();
+                    match &event.body {
+                        Body::RoomChanged { settings } => info.settings = settings.clone(),
+                        Body::RoomDeleted => (info.deleted, info.floor) = (true, event.seq),
+                        _ => {}
                     }
                 }
                 Ok(Some(Identity::raise(self.epoch(), StoredRoom { info, tail })))

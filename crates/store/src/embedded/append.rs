@@ -75,9 +75,13 @@ fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), Sto
             let Some(bytes) = txn.get(Table::Rooms, &key)? else {
                 return Err(StoreError::Damaged(format!("room {room} has a log and no item")));
             };
-            // Floor and epoch are not the writer's to say: its copy may be old.
+            // Floor and epoch are not the writer's to say: its copy may be old. But with a deletion the
+            // history ends.
             let mut stored = decode_room(room, &bytes)?;
             stored.settings = info.settings.clone();
+            if info.deleted {
+                (stored.deleted, stored.floor) = (true, info.floor);
+            }
             Some((key, carry_unknown_of_room(&bytes, &stored)))
         }
         None => None,

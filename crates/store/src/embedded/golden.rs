@@ -1,14 +1,16 @@
 //! What is on disk is kept for years: these bytes were written once and must be read, and
 //! written, the same for as long as the format has this number.
 
+mod app;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Write};
 use std::path::Path;
 
 use parlance_core::{
-    Body, Chunk, Cursors, Emoji, Event, Interval, Mark, Member, Message, Name, Overlay, RequestId, Role,
-    RoomId, RoomInfo, RoomKind, Settings, Standing, Text, Timestamp, Title, Topic, Unknown, UserId,
-    Visibility,
+    Body, Chunk, Cursors, Data, Emoji, Event, ImageUrl, Interval, Mark, Member, Message, MessageKind, Name,
+    Overlay, Permissions, RequestId, Role, RoomId, RoomInfo, RoomKind, Settings, Standing, Text, Timestamp,
+    Title, Topic, Unknown, UserId, Visibility,
 };
 
 use parlance_proto::storage::v1::{self, MemberRecord, OverlayRecord, RoomRecord, UserRecord};
@@ -69,6 +71,7 @@ fn settings() -> Settings {
         title: Title::parse("Team").unwrap(),
         topic: Topic::parse("What we do").unwrap(),
         visibility: Visibility::SinceJoined,
+        ..Settings::default()
     }
 }
 
@@ -93,9 +96,9 @@ fn chunk() {
         Body::RoomChanged { settings: settings() },
         Body::MemberAdded { user: bob.clone(), role: Role::Member },
         Body::RoleChanged { user: bob.clone(), role: Role::Admin },
-        Body::Message(Message { text: text("Grüße"), reply_to: None }),
-        Body::Message(Message { text: text("an answer"), reply_to: Some(5) }),
-        Body::MessageEdited { target: 5, text: text("Grüße!") },
+        Body::Message(Message::plain(text("Grüße"))),
+        Body::Message(Message { reply_to: Some(5), ..Message::plain(text("an answer")) }),
+        Body::MessageEdited { target: 5, text: text("Grüße!"), data: None },
         Body::MessageDeleted { target: 6 },
         Body::ReactionAdded { target: 5, emoji: emoji() },
         Body::ReactionRemoved { target: 5, emoji: emoji() },
@@ -112,6 +115,7 @@ fn chunk() {
             deleted_count: 0,
             body,
             unknown: Unknown::default(),
+            service: None,
         })
         .collect();
     let chunk = Chunk::new(*b"a nonce, 16 byte", events, 2, 1).unwrap();
@@ -132,8 +136,8 @@ fn stored_events_read_as_events_of_the_contract() {
         Body::MemberBanned { user: bob.clone() },
         Body::MemberUnbanned { user: bob.clone() },
         Body::RoleChanged { user: bob, role: Role::Admin },
-        Body::Message(Message { text: text("an answer"), reply_to: Some(5) }),
-        Body::MessageEdited { target: 5, text: text("Grüße!") },
+        Body::Message(Message { reply_to: Some(5), ..Message::plain(text("an answer")) }),
+        Body::MessageEdited { target: 5, text: text("Grüße!"), data: None },
         Body::MessageDeleted { target: 6 },
         Body::ReactionAdded { target: 5, emoji: emoji() },
         Body::ReactionRemoved { target: 5, emoji: emoji() },
@@ -148,6 +152,7 @@ fn stored_events_read_as_events_of_the_contract() {
             deleted_count: 1,
             body,
             unknown: Unknown::default(),
+            service: None,
         };
         let stored = stored::encode_event(&event);
         assert_eq!(stored::decode_event(&stored), Some(event.clone()));
@@ -166,6 +171,7 @@ fn room_item() {
         floor: 12,
         epoch: 2,
         direct_pair: Some((user("alice"), user("bob"))),
+        deleted: false,
     };
     check("room", info, encode_room, |bytes| decode_room(&room(), bytes));
 }
@@ -208,6 +214,7 @@ fn overlay() {
         deleted: false,
         reactions: BTreeMap::from([(emoji(), by)]),
         unknown: Unknown::default(),
+        data: None,
     };
     let decode = |bytes: &[u8]| decode_overlay(&room(), 5, bytes);
     check("overlay", edited, encode_overlay, decode);
@@ -222,6 +229,8 @@ fn user_item() {
         name: Name::parse("Alice Läufer").unwrap(),
         created_at: Timestamp(1_700_000_000_123),
         updated_at: Timestamp(1_700_000_000_456),
+        image: ImageUrl::default(),
+        data: Data::default(),
     };
     check("user", alice, encode_user, |bytes| decode_user(&user("alice"), bytes));
 }
@@ -274,7 +283,12 @@ fn a_chunk_of_a_later_version_is_read_and_written_unchanged() {
     let bodies: Vec<&Body> = chunk.events().iter().map(|event| &event.body).collect();
     let settings = Settings { topic: Topic::default(), ..settings() };
     let expected = [
-        &Body::Message(Message { text: text("hello"), reply_to: None }),
+        &Body::Message(Message {
+            text: text("hello"),
+            reply_to: None,
+            kind: parlance_core::MessageKind::Text,
+            data: Data::default(),
+        }),
         &Body::Other,
         &Body::MemberAdded { user: user("bob"), role: Role::Member },
         &Body::RoomChanged { settings },
@@ -356,8 +370,9 @@ fn an_overlay_of_a_later_version_is_kept_until_the_message_is_deleted() {
         deleted_count: 0,
         body,
         unknown: Unknown::default(),
+        service: None,
     };
-    overlay.apply(&change(10, Body::MessageEdited { target: 5, text: text("again") }));
+    overlay.apply(&change(10, Body::MessageEdited { target: 5, text: text("again"), data: None }));
     overlay.apply(&change(11, Body::ReactionAdded { target: 5, emoji: emoji() }));
     let read = decode_overlay(&room(), 5, &encode_overlay(&overlay)).unwrap();
     assert_eq!((read.changed, read.edited.as_ref().unwrap().0.as_str()), (11, "again"));

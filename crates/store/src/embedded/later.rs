@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use parlance_core::{
-    Action, Command, Creation, Cursors, Decision, Name, NewRoom, RequestId, Room, RoomId, RoomKind, Settings,
-    SettingsChange, Timestamp, Title, Topic, UserId, Visibility,
+    Action, Authority, Command, Creation, Cursors, Decision, Name, NewRoom, RequestId, Room, RoomId,
+    RoomKind, Settings, SettingsChange, Timestamp, Title, Topic, UserId, Visibility,
 };
 
 use super::keys;
 use super::tables::Table;
 use super::{Embedded, Options};
-use crate::{LogStore, MarkStore, MemberStore, User, UserStore};
+use crate::{LogStore, MarkStore, MemberStore, User, UserChange, UserStore};
 
 /// The field 1000, which holds this.
 const LATER: &[u8] = b"\xc2\x3e\x05later";
@@ -29,14 +29,33 @@ impl Rows {
     async fn create(dir: &Path) -> Self {
         let store = Embedded::open(dir, Options::default()).unwrap();
         let (alice, request) = (user("alice"), RequestId::parse("create").unwrap());
-        let settings =
-            Settings { title: Title::default(), topic: Topic::default(), visibility: Visibility::All };
+        let settings = Settings {
+            title: Title::default(),
+            topic: Topic::default(),
+            visibility: Visibility::All,
+            ..Settings::default()
+        };
         let id = RoomId::created_unkeyed(&alice, &request);
-        let new = NewRoom { id, creator: &alice, request: &request, kind: RoomKind::Group, settings };
+        let new = NewRoom {
+            id,
+            creator: &alice,
+            service: None,
+            owner: None,
+            request: &request,
+            kind: RoomKind::Group,
+            settings,
+        };
         let creation = Creation::shared(new, &[user("bob")], [1; 16], Timestamp(1));
         store.create_room(creation.clone()).await.unwrap();
         let name = Name::parse("Bob").unwrap();
-        let bob = User { id: user("bob"), name, created_at: Timestamp(1), updated_at: Timestamp(1) };
+        let bob = User {
+            id: user("bob"),
+            name,
+            created_at: Timestamp(1),
+            updated_at: Timestamp(1),
+            image: parlance_core::ImageUrl::default(),
+            data: parlance_core::Data::default(),
+        };
         store.create_user(bob).await.unwrap();
         Self { store, room: creation.into_room() }
     }
@@ -69,7 +88,8 @@ impl Rows {
 
     async fn act(&mut self, action: Action) {
         let request = RequestId::parse(&format!("request-{}", self.room.head().seq())).unwrap();
-        let command = Command { actor: user("alice"), request, after: None, action };
+        let command =
+            Command { actor: user("alice"), authority: Authority::Member, request, after: None, action };
         let mut draft = self.room.draft();
         let decision = draft.decide(&command, Timestamp(2)).unwrap();
         assert!(matches!(decision, Decision::Done(_)), "{decision:?}");
@@ -106,7 +126,10 @@ async fn unknown_fields_survive_all_changes() {
     let (id, bob) = (rows.id(), user("bob"));
     let delivered = rows.room.head().seq();
     rows.store.advance(&bob, &id, Cursors { delivered, ..Default::default() }).await.unwrap();
-    rows.store.rename_user(&bob, Name::parse("Robert").unwrap(), Timestamp(3)).await.unwrap();
+    rows.store
+        .update_user(&bob, UserChange::rename(Name::parse("Robert").unwrap()), Timestamp(3))
+        .await
+        .unwrap();
 
     for (table, key) in rows.keys() {
         assert!(holds_later(&rows.get(table, &key).await), "{table:?}");

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parlance_core::{
-    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Name, Overlay, RoomId, SeqRange, Timestamp,
+    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Overlay, RoomId, SeqRange, Timestamp,
     UserId,
 };
 use parlance_proto::storage::v1::{CursorsRecord, UserRecord};
@@ -46,8 +46,8 @@ use crate::record::{
     self, Place, carry_unknown, decode_chunk, decode_place, decode_user, encode_place, encode_user,
 };
 use crate::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom, User,
-    UserRoom, UserRooms, UserStore,
+    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom,
+    UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 use limits::READERS;
 
@@ -323,15 +323,21 @@ impl UserStore for Embedded {
         self.view(move |view| view.users(after.as_ref(), limit)).await
     }
 
-    async fn rename_user(&self, id: &UserId, name: Name, at: Timestamp) -> Result<Option<User>, StoreError> {
+    async fn update_user(
+        &self,
+        id: &UserId,
+        change: UserChange,
+        at: Timestamp,
+    ) -> Result<Option<User>, UpdateError> {
         let id = id.clone();
         self.committer
             .commit(move |txn| {
                 let key = keys::id(id.as_str());
-                let Some(bytes) = txn.get(Table::Users, &key)? else { return Ok(None) };
+                let Some(bytes) = txn.get(Table::Users, &key)? else {
+                    return Ok::<_, UpdateError>(None);
+                };
                 let mut user = decode_user(&id, &bytes)?;
-                user.name = name;
-                user.updated_at = at;
+                change.apply(&mut user, at)?;
                 txn.put(Table::Users, key, carry_unknown::<UserRecord>(&bytes, encode_user(&user)));
                 txn.changes.profiles.push(id);
                 Ok(Some(user))

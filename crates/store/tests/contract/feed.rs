@@ -1,5 +1,6 @@
 //! What every change feed promises.
 
+use parlance_store::UserChange;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -119,7 +120,10 @@ pub(crate) async fn marks_memberships_and_profiles_are_in_the_feed((store, feed)
     let (before, room) = (feed.tip().await.unwrap(), node.id().clone());
     let read = Mark { seq: message, message_count: 1, deleted_count: 0 };
     store.advance(&bob, &room, Cursors { delivered: message, read }).await.unwrap();
-    store.rename_user(&alice, Name::parse("Alice L.").unwrap(), Timestamp(NOW.0 + 1)).await.unwrap();
+    store
+        .update_user(&alice, UserChange::rename(Name::parse("Alice L.").unwrap()), Timestamp(NOW.0 + 1))
+        .await
+        .unwrap();
     store.set_hidden(&bob, &room, read).await.unwrap();
 
     let first = read_all(&feed, &tip, 100).await;

@@ -2,7 +2,9 @@
 
 use std::slice;
 
-use parlance_core::{Action, Body, Chunk, Entry, Event, Member, Overlay, Role, Room, SeqRange};
+use parlance_core::{
+    Action, Body, Chunk, Data, Entry, Event, Member, MessageKind, Overlay, Posted, Role, Room, SeqRange,
+};
 use parlance_proto::convert;
 use prost::Message;
 
@@ -30,7 +32,15 @@ async fn written_by_a_later_version(store: &AnyStore) -> (Node, Vec<Event>) {
     node.room = Room::load(stored.info, &stored.tail);
     let row = store.member(node.id(), &alice).await.unwrap();
     assert!(node.room.load_member(alice.clone(), row));
-    assert!(node.room.load_message(chunk.first_seq() + 1, Some((alice, Overlay::default()))));
+    assert!(node.room.load_message(
+        chunk.first_seq() + 1,
+        Some(Posted {
+            sender: alice,
+            kind: MessageKind::Text,
+            data: Data::default(),
+            overlay: Overlay::default(),
+        })
+    ));
     (node, chunk.into_events())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use parlance_core::{Name, Timestamp, UserId};
-use parlance_store::Created;
+use parlance_store::{Created, UserChange};
 use tokio::task::JoinSet;
 
 use super::fixture::{AnyStore, NOW, profile, unique, user};
@@ -35,12 +35,15 @@ pub(crate) async fn of_16_creations_one_is_new(store: AnyStore) {
 pub(crate) async fn a_name_is_changed(store: AnyStore) {
     let alice = profile(&user(unique(), "alice"), "Alice");
     let (name, later) = (Name::parse("Alice L.").unwrap(), Timestamp(NOW.0 + 1));
-    assert_eq!(store.rename_user(&alice.id, name.clone(), later).await.unwrap(), None);
+    assert_eq!(store.update_user(&alice.id, UserChange::rename(name.clone()), later).await.unwrap(), None);
     assert_eq!(store.user(&alice.id).await.unwrap(), None);
 
     store.create_user(alice.clone()).await.unwrap();
     let renamed = parlance_store::User { name: name.clone(), updated_at: later, ..alice.clone() };
-    assert_eq!(store.rename_user(&alice.id, name, later).await.unwrap(), Some(renamed.clone()));
+    assert_eq!(
+        store.update_user(&alice.id, UserChange::rename(name), later).await.unwrap(),
+        Some(renamed.clone())
+    );
     assert_eq!(store.user(&alice.id).await.unwrap(), Some(renamed));
 }
 

@@ -1,5 +1,6 @@
 //! Attributes that a later version added stay where this one changes others.
 
+use parlance_store::UserChange;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
@@ -63,7 +64,7 @@ async fn unknown_attributes_survive_all_changes() {
     node.write(&[(&alice, Action::Update(SettingsChange { title, ..Default::default() }))]).await;
     let head = node.head();
     store.advance(&bob, node.id(), Cursors { delivered: head, ..Default::default() }).await.unwrap();
-    store.rename_user(&bob, Name::parse("Robert").unwrap(), NOW).await.unwrap();
+    store.update_user(&bob, UserChange::rename(Name::parse("Robert").unwrap()), NOW).await.unwrap();
     for row in &rows {
         assert_eq!(get(&client, row, "later").await, Some(text("kept")), "{row:?}");
     }

@@ -6,8 +6,8 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use parlance_core::{
-    Action, Append, Command, Creation, Decision, Emoji, Name, NewRoom, Nonce, Outcome, RequestId, Room,
-    RoomId, RoomKind, Settings, Text, Timestamp, Title, Topic, UserId, Visibility,
+    Action, Append, Authority, Command, Creation, DataChange, Decision, Emoji, Message, Name, NewRoom, Nonce,
+    Outcome, RequestId, Room, RoomId, RoomKind, Settings, Text, Timestamp, Title, Topic, UserId, Visibility,
 };
 use parlance_store::{Created, Store, StoredRoom, User};
 
@@ -34,11 +34,23 @@ pub(crate) fn user(tag: u64, name: &str) -> UserId {
 }
 
 pub(crate) fn profile(id: &UserId, name: &str) -> User {
-    User { id: id.clone(), name: Name::parse(name).unwrap(), created_at: NOW, updated_at: NOW }
+    User {
+        id: id.clone(),
+        name: Name::parse(name).unwrap(),
+        created_at: NOW,
+        updated_at: NOW,
+        image: parlance_core::ImageUrl::default(),
+        data: parlance_core::Data::default(),
+    }
 }
 
 pub(crate) fn settings(title: &str) -> Settings {
-    Settings { title: Title::parse(title).unwrap(), topic: Topic::default(), visibility: Visibility::All }
+    Settings {
+        title: Title::parse(title).unwrap(),
+        topic: Topic::default(),
+        visibility: Visibility::All,
+        ..Settings::default()
+    }
 }
 
 /// A group about to be created by `owner`.
@@ -47,16 +59,16 @@ pub(crate) fn group(owner: &UserId, others: &[&UserId]) -> Creation {
     let others: Vec<UserId> = others.iter().map(|user| (*user).clone()).collect();
     let id = RoomId::created_unkeyed(owner, &request);
     let (kind, settings) = (RoomKind::Group, settings("group"));
-    let new = NewRoom { id, creator: owner, request: &request, kind, settings };
+    let new = NewRoom { id, creator: owner, service: None, owner: None, request: &request, kind, settings };
     Creation::shared(new, &others, nonce(), NOW)
 }
 
 pub(crate) fn send(text: &str) -> Action {
-    Action::Send { text: Text::parse(text).unwrap(), reply_to: None }
+    Action::Send(Message::plain(Text::parse(text).unwrap()))
 }
 
 pub(crate) fn edit(target: u64, text: &str) -> Action {
-    Action::Edit { target, text: Text::parse(text).unwrap() }
+    Action::Edit { target, text: Text::parse(text).unwrap(), data: DataChange::default() }
 }
 
 pub(crate) fn react(target: u64, emoji: &str) -> Action {
@@ -101,6 +113,7 @@ impl Node {
         for (actor, action) in actions {
             let command = Command {
                 actor: (*actor).clone(),
+                authority: Authority::Member,
                 request: RequestId::parse(&format!("{:x}", unique())).unwrap(),
                 after: Some(self.head()),
                 action: action.clone(),

@@ -29,6 +29,7 @@ pub(super) async fn create_rooms(run: &Run) -> Result<Vec<String>> {
             settings: Some(settings),
             member_ids: Vec::new(),
             request_id: planned.request_id.clone(),
+            ..Default::default()
         };
         let response = run.call(0, request).await;
         let response = response.with_context(|| format!("cannot create a room for {}", planned.file))?;

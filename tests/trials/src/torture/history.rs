@@ -262,6 +262,7 @@ pub(super) fn print(event: &v1::Event) -> u64 {
         Some(Body::RoomChanged(_)) => 10.hash(&mut hash),
         Some(Body::MemberBanned(banned)) => (11, &banned.user_id).hash(&mut hash),
         Some(Body::MemberUnbanned(unbanned)) => (12, &unbanned.user_id).hash(&mut hash),
+        Some(Body::RoomDeleted(_)) => 13.hash(&mut hash),
     }
     hash.finish()
 }

@@ -49,6 +49,7 @@ async fn create(unary: &Unary, room: &PlannedRoom, token: &str) -> Result<RoomHi
             settings: None,
             member_ids: others.collect(),
             request_id: room.request.clone(),
+            ..Default::default()
         };
         let created = unary.create_room(token, request).await?;
         (created.room_id, created.head_seq)
@@ -125,7 +126,8 @@ fn log_body(body: &Body) -> LogBody {
         | Body::RoomChanged(_)
         | Body::RoleChanged(_)
         | Body::MemberBanned(_)
-        | Body::MemberUnbanned(_) => LogBody::Other,
+        | Body::MemberUnbanned(_)
+        | Body::RoomDeleted(_) => LogBody::Other,
     }
 }
 

@@ -42,6 +42,7 @@ impl Core {
         let frame = |hello| v1::ClientFrame {
             request_id: HELLO.to_owned(),
             operation: Some(Operation::Hello(hello)),
+            as_user: String::new(),
         };
         // The name of the field comes with the first cursor.
         let around = encoding.size(&frame(hello.clone())).unwrap_or_default() + r#""cursors":[],"#.len();

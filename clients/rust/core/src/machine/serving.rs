@@ -127,7 +127,11 @@ impl Core {
         let Link::Open(open) = &mut self.link else { return };
         open.probed = Some(self.now);
         let operation = Operation::GetUser(v1::GetUserRequest { user_id: "me".to_owned() });
-        let frame = v1::ClientFrame { request_id: PROBE.to_owned(), operation: Some(operation) };
+        let frame = v1::ClientFrame {
+            request_id: PROBE.to_owned(),
+            operation: Some(operation),
+            as_user: String::new(),
+        };
         self.outputs.push(Output::Send(frame));
     }
 }

@@ -181,7 +181,11 @@ impl Outbox {
                 Some(examination) => examination.page(),
                 None => call.operation.clone(),
             };
-            let frame = v1::ClientFrame { request_id: id.to_string(), operation: Some(operation) };
+            let frame = v1::ClientFrame {
+                request_id: id.to_string(),
+                operation: Some(operation),
+                as_user: String::new(),
+            };
             return Some((call.origin, frame));
         }
     }

@@ -59,7 +59,7 @@ pub(super) fn encode(command: &Command) -> Vec<u8> {
     let operation = Some(command.operation.clone());
     let record = Record {
         version: VERSION,
-        frame: Some(v1::ClientFrame { request_id: String::new(), operation }),
+        frame: Some(v1::ClientFrame { request_id: String::new(), operation, as_user: String::new() }),
         user_id: command.user_id.clone(),
         epoch: command.epoch,
         written_at_millis: command.written_at_millis,
@@ -111,6 +111,7 @@ mod tests {
             text: "better".to_owned(),
             request_id: "c1".to_owned(),
             after_seq: Some(9),
+            ..Default::default()
         };
         Command {
             id: "c1".to_owned(),

@@ -166,7 +166,11 @@ impl Log {
                 let text = format!("edited {}", self.head() + 1);
                 let target_seq = self.messages[target].event.seq;
                 self.messages[target].message.text.clone_from(&text);
-                self.change(target, &user, Body::MessageEdited(v1::MessageEdited { target_seq, text }));
+                self.change(
+                    target,
+                    &user,
+                    Body::MessageEdited(v1::MessageEdited { target_seq, text, ..Default::default() }),
+                );
             }
             Step::Delete(which, by) => {
                 let (Some(target), Some(user)) = (self.living(which), actor(self, by)) else { return };

@@ -268,7 +268,7 @@ fn a_page_older_than_changes_that_were_dropped_is_not_taken() {
     let mut state = fresh();
     let body = |target_seq, text: &str| {
         let text = text.to_owned();
-        Some(v1::event::Body::MessageEdited(v1::MessageEdited { target_seq, text }))
+        Some(v1::event::Body::MessageEdited(v1::MessageEdited { target_seq, text, ..Default::default() }))
     };
     let event = |seq, body| v1::Event { room_id: ROOM.to_owned(), seq, body, ..Default::default() };
     // Very many changes of messages that were not read.

@@ -1,9 +1,9 @@
-use parlance_core::RoomIdKey;
+use parlance_core::{RequestId, RoomIdKey};
 use parlance_proto::error::Failure;
 use parlance_store::RoomIds;
 
 use super::*;
-use crate::testing::{TestNode, add, caller, group, remove, user};
+use crate::testing::{TestNode, add, caller, group, remove};
 
 fn request(id: &str) -> v1::CreateRoomRequest {
     let kind = v1::RoomKind::Group.into();
@@ -61,7 +61,7 @@ async fn a_repeated_creation_shows_who_has_left_nothing_of_later() {
     let again = node.api.create_room(&caller("alice"), with_bob).await.unwrap();
     let room = again.room.unwrap();
     assert_eq!((again.is_repeat, room.settings.unwrap().title.as_str()), (true, "before"));
-    let in_it = node.api.access(&user("bob"), &RoomId::parse(&created.room_id).unwrap()).await.unwrap();
+    let in_it = node.api.access(&caller("bob"), &RoomId::parse(&created.room_id).unwrap()).await.unwrap();
     assert!(room.head_seq < in_it.room.head().seq());
 }
 

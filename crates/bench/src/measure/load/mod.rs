@@ -127,7 +127,7 @@ impl Tally {
 pub(super) fn hello(from: Option<&v1::Cursor>) -> v1::ClientFrame {
     let cursors = from.into_iter().cloned().collect();
     let operation = Some(Operation::Hello(v1::Hello { cursors, ..Default::default() }));
-    v1::ClientFrame { request_id: "hello".to_owned(), operation }
+    v1::ClientFrame { request_id: "hello".to_owned(), operation, as_user: String::new() }
 }
 
 /// Opens a connection that is welcomed, and counts what comes when it is polled. Without

@@ -3,35 +3,48 @@
 use std::collections::BTreeSet;
 
 use super::stop::Stop;
-use super::view::{View, at_least};
+use super::view::{View, allowed};
 use crate::limits::{MAX_EMOJI_KINDS, MAX_REACTIONS};
 use crate::room::command::Refusal;
-use crate::{Body, Emoji, Member, Role, Text};
+use crate::{Body, DataChange, Emoji, Member, Permission, Text};
 
-pub(super) fn edit(view: View<'_>, actor: &Member, target: u64, text: &Text) -> Result<Vec<Body>, Stop> {
-    let (sender, overlay) = view.message(actor, target)?;
-    if *sender != actor.user {
+pub(super) fn edit(
+    view: View<'_>,
+    actor: &Member,
+    target: u64,
+    text: &Text,
+    change: &DataChange,
+) -> Result<Vec<Body>, Stop> {
+    let message = view.message(actor, target)?;
+    if message.sender != actor.user {
         return Err(Refusal::NotSender.into());
     }
-    if overlay.deleted {
+    allowed(view, actor, Permission::Post)?;
+    if message.overlay.deleted {
         return Err(Refusal::MessageDeleted(target).into());
     }
-    Ok(vec![Body::MessageEdited { target, text: text.clone() }])
+    if text.as_str().is_empty() && !message.kind.may_be_blank() {
+        return Err(Refusal::BlankText.into());
+    }
+    let data = message.data.changed(change).map_err(Refusal::from)?;
+    let data = (data != message.data).then_some(data);
+    Ok(vec![Body::MessageEdited { target, text: text.clone(), data }])
 }
 
 pub(super) fn delete(view: View<'_>, actor: &Member, target: u64) -> Result<Vec<Body>, Stop> {
-    let (sender, overlay) = view.message(actor, target)?;
-    if overlay.deleted {
+    let message = view.message(actor, target)?;
+    if message.overlay.deleted {
         return Ok(Vec::new());
     }
-    if *sender != actor.user {
-        at_least(actor, Role::Admin)?;
+    if message.sender != actor.user {
+        allowed(view, actor, Permission::Delete)?;
     }
     Ok(vec![Body::MessageDeleted { target }])
 }
 
 pub(super) fn react(view: View<'_>, actor: &Member, target: u64, emoji: &Emoji) -> Result<Vec<Body>, Stop> {
-    let (_, overlay) = view.message(actor, target)?;
+    let overlay = &view.message(actor, target)?.overlay;
+    allowed(view, actor, Permission::React)?;
     if overlay.deleted {
         return Err(Refusal::MessageDeleted(target).into());
     }
@@ -51,7 +64,7 @@ pub(super) fn react(view: View<'_>, actor: &Member, target: u64, emoji: &Emoji) 
 }
 
 pub(super) fn unreact(view: View<'_>, actor: &Member, target: u64, emoji: &Emoji) -> Result<Vec<Body>, Stop> {
-    let (_, overlay) = view.message(actor, target)?;
+    let overlay = &view.message(actor, target)?.overlay;
     match overlay.reactions.get_key_value(emoji) {
         Some((known, users)) if users.contains(&actor.user) => {
             Ok(vec![Body::ReactionRemoved { target, emoji: known.clone() }])

@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::stop::Stop;
-use super::view::{View, at_least};
+use super::view::{View, allowed, at_least};
 use crate::limits::MAX_MEMBERS;
-use crate::room::command::Refusal;
-use crate::{Body, Member, Role, RoomKind, Standing, UserId, Visibility};
+use crate::room::command::{Authority, Refusal};
+use crate::{Body, Member, Permission, Role, RoomKind, Standing, UserId, Visibility};
 
 /// `user` joins, whose row is `actor`.
 pub(super) fn join(view: View<'_>, user: &UserId, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
@@ -38,7 +38,7 @@ fn shows_all(view: View<'_>) -> bool {
 
 pub(super) fn add(view: View<'_>, actor: &Member, users: &[UserId]) -> Result<Vec<Body>, Stop> {
     view.not_direct()?;
-    at_least(actor, Role::Admin)?;
+    allowed(view, actor, Permission::Invite)?;
     let mut bodies: Vec<Body> = Vec::with_capacity(users.len());
     for user in users.iter().collect::<BTreeSet<_>>() {
         let member = view.row(user)?;
@@ -46,7 +46,10 @@ pub(super) fn add(view: View<'_>, actor: &Member, users: &[UserId]) -> Result<Ve
             return Err(Refusal::TargetBanned(user.clone()).into());
         }
         if !member.is_some_and(Member::is_active) {
-            bodies.push(Body::MemberAdded { user: user.clone(), role: Role::Member });
+            // In a room without members the app adds the first one, who owns it.
+            let is_first = view.member_count == 0 && bodies.is_empty();
+            let role = if is_first { Role::Owner } else { Role::Member };
+            bodies.push(Body::MemberAdded { user: user.clone(), role });
         }
     }
     if view.member_count + bodies.len() as u64 > MAX_MEMBERS {
@@ -55,34 +58,56 @@ pub(super) fn add(view: View<'_>, actor: &Member, users: &[UserId]) -> Result<Ve
     Ok(bodies)
 }
 
-pub(super) fn remove(view: View<'_>, actor: &Member, user: &UserId) -> Result<Vec<Body>, Stop> {
+pub(super) fn remove(
+    view: View<'_>,
+    actor: &Member,
+    authority: &Authority,
+    user: &UserId,
+) -> Result<Vec<Body>, Stop> {
     view.not_direct()?;
-    if *user == actor.user {
-        return leave(view, actor);
-    }
-    at_least(actor, Role::Admin)?;
+    at_least(actor, if *user == actor.user { Role::Member } else { Role::Admin })?;
     let Some(member) = view.row(user)?.filter(|member| member.is_active()) else {
         return Ok(Vec::new());
     };
+    if *user == actor.user || matches!(authority, Authority::App { .. }) {
+        return leave(view, member);
+    }
     if member.role >= actor.role {
         return Err(Refusal::NeedsRole("owner").into());
     }
     Ok(vec![Body::MemberRemoved { user: user.clone() }])
 }
 
+/// Refuses the app where its token does not have the scope to moderate.
+fn moderates(authority: &Authority) -> Result<(), Refusal> {
+    match authority {
+        Authority::App { moderates: false } => Err(Refusal::NeedsScope("admin")),
+        Authority::App { moderates: true } | Authority::Member | Authority::OnBehalf { .. } => Ok(()),
+    }
+}
+
 /// A member is removed first: whoever follows the membership need not know of bans.
-pub(super) fn ban(view: View<'_>, actor: &Member, user: &UserId) -> Result<Vec<Body>, Stop> {
+pub(super) fn ban(
+    view: View<'_>,
+    actor: &Member,
+    authority: &Authority,
+    user: &UserId,
+) -> Result<Vec<Body>, Stop> {
     view.not_direct()?;
+    moderates(authority)?;
     at_least(actor, Role::Admin)?;
     let Some(member) = view.row(user)? else {
         return Err(Refusal::TargetNotMember(user.clone()).into());
     };
     let mut bodies = Vec::with_capacity(2);
     if member.is_active() {
-        if member.role >= actor.role {
+        if matches!(authority, Authority::App { .. }) {
+            bodies = leave(view, member)?;
+        } else if member.role >= actor.role {
             return Err(Refusal::NeedsRole("owner").into());
+        } else {
+            bodies.push(Body::MemberRemoved { user: user.clone() });
         }
-        bodies.push(Body::MemberRemoved { user: user.clone() });
     }
     if member.standing != Standing::Banned {
         bodies.push(Body::MemberBanned { user: user.clone() });
@@ -90,8 +115,14 @@ pub(super) fn ban(view: View<'_>, actor: &Member, user: &UserId) -> Result<Vec<B
     Ok(bodies)
 }
 
-pub(super) fn unban(view: View<'_>, actor: &Member, user: &UserId) -> Result<Vec<Body>, Stop> {
+pub(super) fn unban(
+    view: View<'_>,
+    actor: &Member,
+    authority: &Authority,
+    user: &UserId,
+) -> Result<Vec<Body>, Stop> {
     view.not_direct()?;
+    moderates(authority)?;
     at_least(actor, Role::Admin)?;
     let member = view.row(user)?;
     if member.is_none_or(|member| member.standing != Standing::Banned) {
@@ -100,16 +131,26 @@ pub(super) fn unban(view: View<'_>, actor: &Member, user: &UserId) -> Result<Vec
     Ok(vec![Body::MemberUnbanned { user: user.clone() }])
 }
 
-pub(super) fn set_role(view: View<'_>, actor: &Member, user: &UserId, role: Role) -> Result<Vec<Body>, Stop> {
+pub(super) fn set_role(
+    view: View<'_>,
+    actor: &Member,
+    authority: &Authority,
+    user: &UserId,
+    role: Role,
+) -> Result<Vec<Body>, Stop> {
     view.not_direct()?;
     at_least(actor, Role::Owner)?;
+    let is_app = matches!(authority, Authority::App { .. });
+    if is_app && role == Role::Owner {
+        return set_owner(view, user);
+    }
     let Some(member) = view.row(user)?.filter(|member| member.is_active()) else {
         return Err(Refusal::TargetNotMember(user.clone()).into());
     };
     if member.role == role {
         return Ok(Vec::new());
     }
-    if *user == actor.user {
+    if *user == actor.user || (is_app && member.role == Role::Owner) {
         // Stepping down would leave the room without an owner.
         return Err(Refusal::OwnerLeaves.into());
     }
@@ -121,7 +162,7 @@ pub(super) fn set_role(view: View<'_>, actor: &Member, user: &UserId, role: Role
 }
 
 /// Makes `user` the owner, and whoever is that now an admin.
-pub(super) fn set_owner(view: View<'_>, user: &UserId) -> Result<Vec<Body>, Stop> {
+fn set_owner(view: View<'_>, user: &UserId) -> Result<Vec<Body>, Stop> {
     view.not_direct()?;
     let Some(member) = view.row(user)?.filter(|member| member.is_active()) else {
         return Err(Refusal::TargetNotMember(user.clone()).into());
@@ -140,6 +181,7 @@ pub(super) fn set_owner(view: View<'_>, user: &UserId) -> Result<Vec<Body>, Stop
     Ok(bodies)
 }
 
+/// `actor` is no longer a member; an owner hands the room over first.
 pub(super) fn leave(view: View<'_>, actor: &Member) -> Result<Vec<Body>, Stop> {
     view.not_direct()?;
     let mut bodies = Vec::with_capacity(2);

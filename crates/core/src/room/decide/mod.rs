@@ -10,7 +10,7 @@ mod view;
 pub(super) use stop::Stop;
 pub(super) use view::View;
 
-use super::command::{Action, Command, Need, Outcome, Refusal};
+use super::command::{Action, Authority, Command, Need, Outcome, Refusal};
 use super::requests::Seen;
 use crate::{Body, Interval, Member, RoomKind, Timestamp};
 
@@ -29,12 +29,16 @@ pub(super) fn decide(view: View<'_>, command: &Command, newest: Timestamp) -> Re
     // Whoever never was a member learns nothing, neither of repeats nor, from a
     // cursor that lies ahead, of the head. A channel is open to be joined.
     let joins = matches!(command.action, Action::Join) && room.info.kind == RoomKind::Channel;
-    let for_app = matches!(command.action, Action::SetOwner { .. });
+    let for_app = is_for_app(command);
     if actor.is_none() && !joins && !for_app {
         return Err(Refusal::NotMember.into());
     }
     // The app acts whether its user is a member or not.
     let left = actor.filter(|actor| !actor.is_active() && !for_app).map(Member::changed_at);
+    let deletes = matches!(command.action, Action::DeleteRoom);
+    if room.info.deleted && left.is_none() && !deletes {
+        return Err(Refusal::RoomDeleted.into());
+    }
     let seen = match left {
         Some(left) => room.check_former(command, left)?,
         None => room.requests.check(command, view.head, room.info.floor, newest)?,
@@ -48,6 +52,13 @@ pub(super) fn decide(view: View<'_>, command: &Command, newest: Timestamp) -> Re
         Seen::Never => {}
     }
     change_of(view, command, actor).map(Verdict::Change)
+}
+
+/// Whether the app's own authority decides. It joins and leaves as anyone does.
+fn is_for_app(command: &Command) -> bool {
+    let is_own = matches!(command.action, Action::Join | Action::Leave);
+    let is_app = matches!(command.authority, Authority::App { .. });
+    is_app && !is_own
 }
 
 /// Refuses a repeat that adds someone whom the first request did not: its events name those who were not
@@ -67,30 +78,51 @@ fn were_members(view: View<'_>, command: &Command, first: &Outcome) -> Result<()
 
 /// The events that a command comes to which was not carried out before.
 fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
+    let authority = &command.authority;
+    let app = is_for_app(command).then(|| Member::app(command.actor.clone()));
+    if app.is_none() && view.room.info.settings.frozen {
+        refuse_frozen(command, actor)?;
+    }
     match &command.action {
+        // Deleted before, by another request.
+        Action::DeleteRoom if view.room.info.deleted => return Ok(Vec::new()),
         Action::Join => return members::join(view, &command.actor, actor),
-        Action::SetOwner { user } => return members::set_owner(view, user),
         _ => {}
     }
-    let Some(actor) = actor.filter(|actor| actor.is_active()) else {
+    let Some(actor) = app.as_ref().or(actor).filter(|actor| actor.is_active()) else {
         return match command.action {
             Action::Leave => Ok(Vec::new()),
             _ => Err(Refusal::NotMember.into()),
         };
     };
     match &command.action {
-        Action::Join | Action::SetOwner { .. } => Ok(Vec::new()),
-        Action::Send { text, reply_to } => send::send(view, actor, text, *reply_to),
-        Action::Edit { target, text } => change::edit(view, actor, *target, text),
+        Action::Join => Ok(Vec::new()),
+        Action::Send(message) => send::send(view, actor, authority, message),
+        Action::Edit { target, text, data } => change::edit(view, actor, *target, text, data),
         Action::Delete { target } => change::delete(view, actor, *target),
         Action::React { target, emoji } => change::react(view, actor, *target, emoji),
         Action::Unreact { target, emoji } => change::unreact(view, actor, *target, emoji),
         Action::Add { users } => members::add(view, actor, users),
-        Action::Remove { user } => members::remove(view, actor, user),
-        Action::Ban { user } => members::ban(view, actor, user),
-        Action::Unban { user } => members::unban(view, actor, user),
-        Action::SetRole { user, role } => members::set_role(view, actor, user, *role),
+        Action::Remove { user } => members::remove(view, actor, authority, user),
+        Action::Ban { user } => members::ban(view, actor, authority, user),
+        Action::Unban { user } => members::unban(view, actor, authority, user),
+        Action::SetRole { user, role } => members::set_role(view, actor, authority, user, *role),
         Action::Leave => members::leave(view, actor),
-        Action::Update(change) => settings::update(view, actor, change),
+        Action::Update(change) => settings::update(view, actor, authority, change),
+        Action::DeleteRoom => settings::delete_room(view, actor, authority),
     }
+}
+
+/// What members of a frozen room, and newcomers, may not do; to others it is not said.
+fn refuse_frozen(command: &Command, actor: Option<&Member>) -> Result<(), Refusal> {
+    let is_frozen = match &command.action {
+        Action::Send(_)
+        | Action::Edit { .. }
+        | Action::React { .. }
+        | Action::Unreact { .. }
+        | Action::Add { .. } => actor.is_some_and(Member::is_active),
+        Action::Join => !actor.is_some_and(Member::is_active),
+        _ => false,
+    };
+    if is_frozen { Err(Refusal::Frozen) } else { Ok(()) }
 }

@@ -1,15 +1,20 @@
 use super::stop::Stop;
-use super::view::View;
-use crate::{Body, Member, Message, Text};
+use super::view::{View, allowed};
+use crate::room::command::{Authority, Refusal};
+use crate::{Body, Member, Message, MessageKind, Permission};
 
 pub(super) fn send(
     view: View<'_>,
     actor: &Member,
-    text: &Text,
-    reply_to: Option<u64>,
+    authority: &Authority,
+    message: &Message,
 ) -> Result<Vec<Body>, Stop> {
-    if let Some(seq) = reply_to {
+    allowed(view, actor, Permission::Post)?;
+    if message.kind == MessageKind::System && *authority == Authority::Member {
+        return Err(Refusal::NeedsScope("service").into());
+    }
+    if let Some(seq) = message.reply_to {
         view.message(actor, seq)?;
     }
-    Ok(vec![Body::Message(Message { text: text.clone(), reply_to })])
+    Ok(vec![Body::Message(message.clone())])
 }

@@ -1,12 +1,27 @@
-use super::stop::Stop;
-use super::view::{View, at_least};
-use crate::room::command::SettingsChange;
-use crate::{Body, Member, Role};
+//! The room itself.
 
-pub(super) fn update(view: View<'_>, actor: &Member, change: &SettingsChange) -> Result<Vec<Body>, Stop> {
-    view.not_direct()?;
-    at_least(actor, Role::Admin)?;
-    let mut settings = view.room.info.settings.clone();
+use super::stop::Stop;
+use super::view::{View, allowed, at_least};
+use crate::room::command::{Authority, Refusal, SettingsChange};
+use crate::{Body, Member, Permission, Permissions, Role, RoomKind};
+
+pub(super) fn update(
+    view: View<'_>,
+    actor: &Member,
+    authority: &Authority,
+    change: &SettingsChange,
+) -> Result<Vec<Body>, Stop> {
+    let is_named = change.title.is_some() || change.topic.is_some() || change.visibility.is_some();
+    let is_shared = is_named || change.permissions != Permissions::default();
+    if is_shared || !matches!(authority, Authority::App { .. }) {
+        view.not_direct()?;
+    }
+    allowed(view, actor, Permission::Edit)?;
+    if change.permissions != Permissions::default() {
+        at_least(actor, Role::Owner)?;
+    }
+    let before = &view.room.info.settings;
+    let mut settings = before.clone();
     if let Some(title) = &change.title {
         settings.title = title.clone();
     }
@@ -16,8 +31,23 @@ pub(super) fn update(view: View<'_>, actor: &Member, change: &SettingsChange) ->
     if let Some(visibility) = change.visibility {
         settings.visibility = visibility;
     }
-    if settings == view.room.info.settings {
+    if let Some(image) = &change.image {
+        settings.image = image.clone();
+    }
+    settings.data = before.data.changed(&change.data).map_err(Refusal::from)?;
+    settings.permissions = before.permissions.changed(&change.permissions);
+    settings.frozen = change.frozen.unwrap_or(before.frozen);
+    if settings == *before {
         return Ok(Vec::new());
     }
     Ok(vec![Body::RoomChanged { settings }])
+}
+
+pub(super) fn delete_room(view: View<'_>, actor: &Member, authority: &Authority) -> Result<Vec<Body>, Stop> {
+    // Neither of two people deletes what the other one said.
+    if view.room.info.kind == RoomKind::Direct && !matches!(authority, Authority::App { .. }) {
+        return Err(Refusal::NeedsScope("service").into());
+    }
+    at_least(actor, Role::Owner)?;
+    Ok(vec![Body::RoomDeleted])
 }

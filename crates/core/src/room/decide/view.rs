@@ -1,7 +1,8 @@
 use super::stop::Stop;
 use crate::room::command::{Need, Refusal};
+use crate::room::posted::Posted;
 use crate::room::state::Room;
-use crate::{Member, Overlay, Role, RoomKind, SeqRange, UserId, visible_ranges};
+use crate::{Member, Permission, Role, RoomKind, SeqRange, UserId, visible_ranges};
 
 /// What a command is decided on: a room with the events of a draft folded in.
 #[derive(Clone, Copy)]
@@ -32,7 +33,7 @@ impl<'r> View<'r> {
     }
 
     /// The message at `seq`, loaded, if `actor` may see it.
-    pub(super) fn message(&self, actor: &Member, seq: u64) -> Result<&'r (UserId, Overlay), Stop> {
+    pub(super) fn message(&self, actor: &Member, seq: u64) -> Result<&'r Posted, Stop> {
         let visible = visible_ranges(actor, self.room.info.settings.visibility, self.head);
         if seq < self.room.info.floor || !visible.iter().any(|range: &SeqRange| range.contains(seq)) {
             return Err(Refusal::MessageNotFound(seq).into());
@@ -47,6 +48,11 @@ impl<'r> View<'r> {
     pub(super) fn not_direct(&self) -> Result<(), Refusal> {
         if self.room.info.kind == RoomKind::Direct { Err(Refusal::DirectRoom) } else { Ok(()) }
     }
+}
+
+/// Refuses members whose role the room's settings do not let do this.
+pub(super) fn allowed(view: View<'_>, member: &Member, permission: Permission) -> Result<(), Refusal> {
+    at_least(member, view.room.info.settings.permissions.role_for(permission))
 }
 
 pub(super) fn at_least(member: &Member, role: Role) -> Result<(), Refusal> {

@@ -96,11 +96,19 @@ impl Cluster {
         let visible = settings(Visibility::SinceJoined);
         let [ann, bob, cat] = [0, 1, 2].map(|id| user(USERS[id]));
         let creation = match script.kind {
-            RoomKind::Direct => Creation::direct(&ann, &bob, visible, [0; 16], at),
+            RoomKind::Direct => Creation::direct(&ann, None, &bob, visible, [0; 16], at),
             kind => {
                 let request = &request("create");
                 let id = RoomId::created_unkeyed(&ann, request);
-                let new = NewRoom { id, creator: &ann, request, kind, settings: visible };
+                let new = NewRoom {
+                    id,
+                    creator: &ann,
+                    service: None,
+                    owner: None,
+                    request,
+                    kind,
+                    settings: visible,
+                };
                 Creation::shared(new, &[bob, cat], [0; 16], at)
             }
         };

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use parlance_core::{
-    Append, Body, Chunk, Creation, Cursors, Event, Mark, Member, Overlay, RoomInfo, SeqRange, Timestamp,
-    Unread, UserId,
+    Append, Chunk, Creation, Cursors, Entry, Event, Mark, Member, Overlay, Posted, RoomInfo, SeqRange,
+    Timestamp, Unread, UserId,
 };
 
 use super::Fault;
@@ -71,6 +71,9 @@ impl Store {
         if let Some(info) = &append.info {
             // Floor and epoch are not the writer's to say: its copy may be old.
             self.info.settings = info.settings.clone();
+            if info.deleted {
+                (self.info.deleted, self.info.floor) = (true, info.floor);
+            }
             if self.fault == Fault::FloorFromWriter {
                 self.info.floor = info.floor;
             }
@@ -120,11 +123,10 @@ impl Store {
         chunk.events().iter().find(|event| event.seq == seq)
     }
 
-    /// Sender and present form of the message at `seq`.
-    pub(crate) fn message(&self, seq: u64) -> Option<(UserId, Overlay)> {
+    /// The message at `seq` in its present form.
+    pub(crate) fn message(&self, seq: u64) -> Option<Posted> {
         let event = self.event(seq)?;
-        let overlay = self.overlays.get(&seq).cloned().unwrap_or_default();
-        matches!(event.body, Body::Message(_)).then(|| (event.actor.clone(), overlay))
+        Posted::of(Entry::merge(event.clone(), self.overlays.get(&seq).cloned()))
     }
 
     /// Retention: takes chunks that ended before `until`, never the tail.

@@ -123,7 +123,8 @@ impl Truth {
             return (event.seq == 1) == matches!(event.body, Body::RoomCreated { .. });
         }
         match &event.body {
-            Body::RoomCreated { .. } | Body::Other => false,
+            // The model's users neither delete rooms nor act for the app.
+            Body::RoomCreated { .. } | Body::RoomDeleted | Body::Other => false,
             Body::RoomChanged { .. } => shared && manages,
             Body::MemberAdded { user, role } if mine(user) => {
                 let alone = self.active().count() == 0;
@@ -201,7 +202,7 @@ impl Truth {
                 self.settings = Some(settings.clone());
             }
             Body::RoomChanged { settings } => self.settings = Some(settings.clone()),
-            Body::Other => {}
+            Body::RoomDeleted | Body::Other => {}
             Body::MemberAdded { user, role } => {
                 let new = Member { intervals: Vec::new(), ..Member::joined(user.clone(), *role, 1) };
                 let member = self.members.entry(user.clone()).or_insert(new);
@@ -229,7 +230,7 @@ impl Truth {
                 };
                 self.messages.insert(event.seq, sent);
             }
-            Body::MessageEdited { target, text } => {
+            Body::MessageEdited { target, text, .. } => {
                 self.overlay(*target, event.seq).edited = Some((text.clone(), event.at));
             }
             Body::MessageDeleted { target } => {

@@ -125,8 +125,11 @@ impl World {
                 body: Body::Message(Message {
                     text: Text::parse(&format!("text {seq}")).unwrap(),
                     reply_to: None,
+                    kind: parlance_core::MessageKind::Text,
+                    data: parlance_core::Data::default(),
                 }),
                 unknown: Unknown::default(),
+                service: None,
             });
         }
         let mut changes = Changes::default();

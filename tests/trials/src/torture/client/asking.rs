@@ -55,6 +55,7 @@ impl Client {
             text,
             reply_to_seq: 0,
             after_seq: Some(self.rooms.get(at).head),
+            ..Default::default()
         };
         Counts::add(&self.stage.counts.sent);
         self.ask(id, OpKind::Send, room, 0, Operation::SendMessage(request));
@@ -73,7 +74,14 @@ impl Client {
         let (kind, operation) = match step.action {
             Action::Edit => (
                 OpKind::Edit,
-                Operation::EditMessage(v1::EditMessageRequest { room_id, seq, text, request_id, after_seq }),
+                Operation::EditMessage(v1::EditMessageRequest {
+                    room_id,
+                    seq,
+                    text,
+                    request_id,
+                    after_seq,
+                    ..Default::default()
+                }),
             ),
             Action::Delete => (
                 OpKind::Delete,

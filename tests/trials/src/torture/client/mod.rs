@@ -213,7 +213,9 @@ impl Client {
         let mut connection = dialer.connect(&self.token).await?;
         let hello = v1::Hello { device_id: "torture".to_owned(), cursors: self.rooms.cursors() };
         let operation = Some(Operation::Hello(hello));
-        let _ = connection.send(v1::ClientFrame { request_id: "hello".to_owned(), operation }).await;
+        let _ = connection
+            .send(v1::ClientFrame { request_id: "hello".to_owned(), operation, as_user: String::new() })
+            .await;
         let frame = connection.recv().await?.and_then(|frame| frame.frame);
         match frame {
             Some(Frame::Welcome(welcome)) => Ok((connection, welcome)),

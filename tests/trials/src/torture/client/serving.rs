@@ -144,7 +144,11 @@ impl Client {
             }
             let operation = Some(pending.operation.clone());
             // A connection that has ended says so when it is read.
-            let _ = session.frames.send(v1::ClientFrame { request_id: frame.to_string(), operation });
+            let _ = session.frames.send(v1::ClientFrame {
+                request_id: frame.to_string(),
+                operation,
+                as_user: String::new(),
+            });
         }
     }
 

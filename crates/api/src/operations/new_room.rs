@@ -1,0 +1,197 @@
+//! Creating rooms.
+use std::collections::BTreeSet;
+
+use parlance_core::limits::MAX_MEMBERS_PER_REQUEST;
+use parlance_core::{Body, Creation, NewRoom, RequestId, RoomId, RoomKind, Settings, UserId, Visibility};
+use parlance_proto::{convert, v1};
+use parlance_runtime::random;
+use parlance_store::StoredRoom;
+
+use super::parse;
+use super::rooms::visibility;
+use super::views::{room_to_proto, seen_by};
+use crate::gate::Admitted;
+use crate::{Api, Error};
+
+impl Api {
+    pub(crate) async fn create_room(
+        &self,
+        caller: &Admitted,
+        request: v1::CreateRoomRequest,
+    ) -> Result<v1::CreateRoomResponse, Error> {
+        self.ensure_user(caller).await?;
+        let kind = convert::room_kind_from(request.kind()).ok_or_else(|| {
+            parse::field("kind", "must be ROOM_KIND_DIRECT, ROOM_KIND_GROUP or ROOM_KIND_CHANNEL")
+        })?;
+        if request.member_ids.len() > MAX_MEMBERS_PER_REQUEST {
+            return Err(parse::field("member_ids", format!("must be at most {MAX_MEMBERS_PER_REQUEST}")));
+        }
+        let others: Vec<UserId> =
+            request.member_ids.iter().map(|id| parse::user_id("member_ids", id)).collect::<Result<_, _>>()?;
+        let (own_id, owner) = chosen(caller, kind, &request)?;
+        self.existing_users(&others).await?;
+        if let Some(owner) = &owner {
+            self.existing_users(std::slice::from_ref(owner)).await?;
+        }
+        let settings = settings(kind, request.settings.as_ref())?;
+        let now = self.clock().now();
+        let first = owner.as_ref().unwrap_or(&caller.user);
+        let asked = others.iter().chain([first]).cloned().collect::<BTreeSet<_>>();
+        let service = caller.service.as_ref();
+        let creation = if kind == RoomKind::Direct {
+            let [other] = others.as_slice() else {
+                return Err(parse::field("member_ids", "a direct room has exactly one other member"));
+            };
+            if *other == caller.user {
+                return Err(parse::field("member_ids", "a direct room is between two people"));
+            }
+            Creation::direct(&caller.user, service, other, settings, random::nonce(), now)
+        } else {
+            let request_id = match &own_id {
+                Some(id) if request.request_id.is_empty() => id.as_str(),
+                _ => &request.request_id,
+            };
+            let request_id = parse::request_id("request_id", request_id)?;
+            let id = match &own_id {
+                Some(id) => id.clone(),
+                None => self.id_of_new_room(&caller.user, &request_id).await?,
+            };
+            let (creator, owner) = (&caller.user, owner.as_ref());
+            let new = NewRoom { id, creator, service, owner, request: &request_id, kind, settings };
+            Creation::shared(new, &others, random::nonce(), now)
+        };
+        let (room, is_repeat) = self.rooms().create(creation).await?.into_parts();
+        let room = if is_repeat {
+            self.check_repeat(&room, own_id.as_ref(), kind, &asked).await?;
+            if caller.is_service {
+                room_to_proto(&room)
+            } else {
+                // It may have gone on without them.
+                let member = self.store().member(&room.info.id, &caller.user).await?;
+                seen_by(&room, &member.ok_or(Error::RoomNotFound)?)
+            }
+        } else {
+            room_to_proto(&room)
+        };
+        Ok(v1::CreateRoomResponse { room: Some(room), is_repeat })
+    }
+
+    /// Refuses a request that found `room` and is not the one that created it, or asks for another one.
+    async fn check_repeat(
+        &self,
+        room: &StoredRoom,
+        own_id: Option<&RoomId>,
+        kind: RoomKind,
+        members: &BTreeSet<UserId>,
+    ) -> Result<(), Error> {
+        let id = room.info.id.clone();
+        let refused = |refusal| Error::Refused { room: id.clone(), refusal };
+        if room.info.deleted {
+            return Err(refused(parlance_core::Refusal::RoomDeleted));
+        }
+        match own_id {
+            // Whoever created it.
+            Some(_) if room.info.kind == kind => Ok(()),
+            Some(id) => Err(Error::RoomExists(id.clone())),
+            None if kind == RoomKind::Direct || self.was_created_as(room, kind, members).await? => Ok(()),
+            None => Err(refused(parlance_core::Refusal::RequestIdReused)),
+        }
+    }
+
+    /// Whether `room` was created with this kind and these members. As for other requests, texts and
+    /// settings are not compared.
+    async fn was_created_as(
+        &self,
+        room: &StoredRoom,
+        kind: RoomKind,
+        members: &BTreeSet<UserId>,
+    ) -> Result<bool, Error> {
+        if room.info.kind != kind {
+            return Ok(false);
+        }
+        let stored;
+        let first = if room.tail.first_seq() == 1 {
+            &room.tail
+        } else {
+            stored = self.store().chunk(&room.info.id, 1).await?;
+            // Where it is no longer kept, nothing speaks against it.
+            let Some(first) = &stored else { return Ok(true) };
+            first
+        };
+        let created = first.events().first().map(|event| &event.request);
+        let added = first.events().iter().filter(|event| Some(&event.request) == created);
+        let added: BTreeSet<UserId> = added
+            .filter_map(|event| match &event.body {
+                Body::MemberAdded { user, .. } => Some(user.clone()),
+                _ => None,
+            })
+            .collect();
+        Ok(added == *members)
+    }
+
+    /// The id of the group or channel that `creator` asks for in `request`; of the room that it
+    /// created before, if this is a repeat.
+    async fn id_of_new_room(&self, creator: &UserId, request: &RequestId) -> Result<RoomId, Error> {
+        let ids = self.room_ids();
+        if ids.some_unkeyed {
+            let unkeyed = RoomId::created_unkeyed(creator, request);
+            if self.store().room(&unkeyed).await?.is_some() {
+                return Ok(unkeyed);
+            }
+        }
+        Ok(RoomId::created(&ids.key, creator, request))
+    }
+}
+
+/// What the app alone chooses: the id and the owner.
+fn chosen(
+    caller: &Admitted,
+    kind: RoomKind,
+    request: &v1::CreateRoomRequest,
+) -> Result<(Option<RoomId>, Option<UserId>), Error> {
+    let (id, owner) = (&request.room_id, &request.owner_id);
+    if !id.is_empty() && !caller.is_app() {
+        return Err(Error::NeedsScopeFor("room_id"));
+    }
+    // As a user it creates what that user could.
+    if !owner.is_empty() && !caller.is_service {
+        return Err(Error::NeedsScopeFor("owner_id"));
+    }
+    if kind == RoomKind::Direct && !(id.is_empty() && owner.is_empty()) {
+        let field = if id.is_empty() { "owner_id" } else { "room_id" };
+        return Err(parse::field(field, "a direct room has none of its own"));
+    }
+    let id = if id.is_empty() { None } else { Some(RoomId::parse_own(id)) };
+    let id = id.transpose().map_err(|error| parse::field("room_id", error))?;
+    let owner = if owner.is_empty() { None } else { Some(parse::user_id("owner_id", owner)?) };
+    Ok((id, owner))
+}
+
+fn settings(kind: RoomKind, settings: Option<&v1::RoomSettings>) -> Result<Settings, Error> {
+    let empty = v1::RoomSettings::default();
+    let given = settings.unwrap_or(&empty);
+    let usual = match kind {
+        RoomKind::Channel => Visibility::All,
+        RoomKind::Direct | RoomKind::Group => Visibility::SinceJoined,
+    };
+    if kind == RoomKind::Direct && *given != empty {
+        return Err(parse::field("settings", "a direct room has none"));
+    }
+    let visibility = match given.history_visibility {
+        0 => usual,
+        _ => visibility("settings.history_visibility", given.history_visibility())?,
+    };
+    let permissions = given.permissions.as_ref();
+    Ok(Settings {
+        title: parse::title("settings.title", &given.title)?,
+        topic: parse::topic("settings.topic", &given.topic)?,
+        visibility,
+        image: parse::image("settings.image_url", &given.image_url)?,
+        data: parse::data("settings.data", given.data.as_ref())?,
+        permissions: permissions
+            .map(|permissions| parse::permissions("settings.permissions", permissions))
+            .transpose()?
+            .unwrap_or_default(),
+        frozen: given.frozen,
+    })
+}

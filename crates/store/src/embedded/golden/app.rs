@@ -1,0 +1,96 @@
+//! What an app's backend adds to what is stored.
+
+use parlance_core::{MessageKind, Permissions};
+
+use super::*;
+
+/// Data of the app's own, as a client sends it.
+fn data(json: &[(&str, &str)]) -> Data {
+    let value = |text: &str| prost_types::value::Kind::StringValue(text.to_owned());
+    let fields =
+        json.iter().map(|(key, text)| ((*key).to_owned(), prost_types::Value { kind: Some(value(text)) }));
+    parlance_proto::data::parse(Some(&prost_types::Struct { fields: fields.collect() })).unwrap()
+}
+
+/// Everything that settings hold.
+fn full_settings() -> Settings {
+    Settings {
+        image: ImageUrl::parse_new("https://example.org/a.png").unwrap(),
+        data: data(&[("state", "open")]),
+        permissions: Permissions {
+            post: Some(Role::Admin),
+            react: Some(Role::Member),
+            invite: Some(Role::Member),
+            edit: Some(Role::Owner),
+            delete: Some(Role::Owner),
+        },
+        frozen: true,
+        ..settings()
+    }
+}
+
+/// What an app's backend adds to events.
+#[test]
+fn chunk_of_an_app() {
+    let kind = |kind| MessageKind::parse(kind).unwrap();
+    let message = |text, kind, data| Message { text, reply_to: None, kind, data };
+    let bodies = [
+        Body::RoomChanged { settings: full_settings() },
+        Body::Message(message(text("paid"), kind("system"), Data::default())),
+        Body::Message(message(Text::empty(), kind("custom:card"), data(&[("a", "1"), ("b", "2")]))),
+        Body::MessageEdited { target: 3, text: Text::empty(), data: Some(data(&[("a", "3")])) },
+        Body::MessageEdited { target: 3, text: text("a card"), data: Some(Data::default()) },
+        Body::RoomDeleted,
+    ];
+    let event = |(seq, body)| Event {
+        seq,
+        at: Timestamp(1_700_000_000_123),
+        actor: user("alice"),
+        service: Some(user("backend")),
+        request: RequestId::parse("request-1").unwrap(),
+        message_count: 2,
+        deleted_count: 0,
+        body,
+        unknown: Unknown::default(),
+    };
+    let events: Vec<Event> = (1..).zip(bodies).map(event).collect();
+    for event in &events {
+        let stored = stored::encode_event(event);
+        assert_eq!(parlance_proto::v1::Event::decode(stored), Ok(convert::event("", event)));
+    }
+    let chunk = Chunk::new(*b"a nonce, 16 byte", events, 2, 1).unwrap();
+    check("chunk-app", chunk, encode_chunk, |bytes| decode_chunk(&room(), 1, bytes));
+}
+
+#[test]
+fn rows_of_an_app() {
+    let id = RoomId::parse_own("order-42").unwrap();
+    let info = RoomInfo {
+        id: id.clone(),
+        kind: RoomKind::Group,
+        settings: full_settings(),
+        created_at: Timestamp(1_700_000_000_123),
+        created_by: user("backend"),
+        floor: 12,
+        epoch: 1,
+        direct_pair: None,
+        deleted: true,
+    };
+    check("room-app", info, encode_room, |bytes| decode_room(&id, bytes));
+    let edited = Overlay {
+        changed: 9,
+        edited: Some((Text::empty(), Timestamp(1_700_000_000_456))),
+        data: Some(data(&[("a", "3")])),
+        ..Overlay::default()
+    };
+    check("overlay-app", edited, encode_overlay, |bytes| decode_overlay(&room(), 5, bytes));
+    let alice = User {
+        id: user("alice"),
+        name: Name::parse("Alice").unwrap(),
+        image: ImageUrl::parse_new("https://example.org/a.png").unwrap(),
+        data: data(&[("team", "7")]),
+        created_at: Timestamp(1_700_000_000_123),
+        updated_at: Timestamp(1_700_000_000_456),
+    };
+    check("user-app", alice, encode_user, |bytes| decode_user(&user("alice"), bytes));
+}
