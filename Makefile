@@ -17,7 +17,7 @@ DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 
 # One stage after the other, in the order given, whatever -j says.
 .NOTPARALLEL:
-.PHONY: run release web cluster test build lint unit shared doc-examples instructions openapi clients browser firefox replay-few replay torture torture-few torture-planted simulate simulate-wide contract-moto fleet bench bench-quick clean help
+.PHONY: run release web cluster events test build lint unit shared doc-examples instructions openapi clients browser firefox replay-few replay torture torture-few torture-planted simulate simulate-wide contract-moto fleet bench bench-quick clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -36,6 +36,9 @@ web: $(WEB)/dist/index.html ## the web app, which is built into the server
 cluster: web $(TOOLS)/ready ## three nodes with Redis, a DynamoDB API and nginx, on this machine; Ctrl-C ends it all
 	$(CARGO) build --release --locked -p parlance-server -p parlance-bench
 	./target/release/parlance-bench cluster
+
+events: ## print the events of all rooms of the server on this machine, as they happen; Ctrl-C ends
+	$(firstword $(wildcard target/release/parlance target/quick/parlance target/debug/parlance)) events
 
 # The test runner comes last: its summary is what one wants to see at the end.
 test: build lint doc-examples instructions openapi clients browser replay-few torture-few shared unit ## all tests and lints

@@ -231,3 +231,33 @@ async fn stopping_server_moves_its_streams() {
     assert_eq!(Failure::from_status(&ended).reason, "draining");
     assert_eq!(server.exited().await.code(), Some(0));
 }
+
+#[tokio::test]
+async fn the_command_prints_events_as_they_happen() {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+
+    let server = Server::start().await;
+    let alice = server.person(&fresh("alice")).await;
+    let room = alice.group(&[]).await;
+    let mut command = tokio::process::Command::new(parlance_tests::parlance());
+    command.args(["events", "--beginning", "--server", &server.address()]);
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let reading = async {
+        let mut next = 1;
+        let mut head = alice.say(&room, "hello").await;
+        while next <= head {
+            let line = lines.next_line().await.unwrap().expect("it goes on");
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if event["roomId"] == room {
+                assert_eq!(event["seq"], next.to_string());
+                if next == 1 {
+                    head = alice.say(&room, "live").await;
+                }
+                next += 1;
+            }
+        }
+    };
+    within("all events are printed", reading).await;
+}

@@ -79,7 +79,7 @@ pub struct MovedHead {
     pub room: RoomId,
     /// The first of the events.
     pub first: u64,
-    /// The last of the events.
+    /// The last of the events; where the feed is not in order, one of them.
     pub last: u64,
 }
 

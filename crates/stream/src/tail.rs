@@ -79,6 +79,9 @@ pub struct Tail {
     records: VecDeque<Record>,
     /// How far rooms were sent.
     done: HashMap<RoomId, EventKey>,
+    /// Where the rooms of the first record were when it was first looked at. A record may name no more than the
+    /// first event of its commit; what was committed with it is below this.
+    goals: HashMap<RoomId, u64>,
     /// Rooms of a walk that were read and not sent.
     rooms: VecDeque<RoomId>,
     resync: bool,
@@ -102,7 +105,18 @@ impl Tail {
             None => Cursor::at(feed.tip().await?),
         };
         let (records, done, rooms) = (VecDeque::new(), HashMap::new(), VecDeque::new());
-        let mut tail = Self { feed, log, from, content, cursor, records, done, rooms, resync: false };
+        let mut tail = Self {
+            feed,
+            log,
+            from,
+            content,
+            cursor,
+            records,
+            done,
+            goals: HashMap::new(),
+            rooms,
+            resync: false,
+        };
         if is_new && from == From::Beginning {
             tail.walk_from(tail.cursor.position.clone());
         }
@@ -133,8 +147,7 @@ impl Tail {
                     return Ok(batch);
                 }
                 // All of it was sent.
-                self.cursor = Cursor::at(record.position);
-                self.records.pop_front();
+                self.finish(&record);
                 continue;
             }
             match self.feed.records_after(&self.cursor.position, PAGE).await? {
@@ -161,6 +174,7 @@ impl Tail {
     /// Sends all rooms from the first event on, and then what follows `position`.
     fn walk_from(&mut self, position: Position) {
         self.done.clear();
+        self.goals.clear();
         self.rooms.clear();
         self.resync = true;
         self.cursor = Cursor { position, walk: Some(Place::default()) };
@@ -170,10 +184,11 @@ impl Tail {
     async fn send(&mut self, record: &Record) -> Result<Option<Batch>, TailError> {
         for moved in &record.changes.heads {
             let done = self.done.get(&moved.room).copied();
-            if done.is_some_and(|done| done.seq >= moved.last) {
+            if self.is_sent_to(&moved.room, moved.last) {
                 continue;
             }
             let Some(head) = self.room(&moved.room).await? else { continue };
+            let goal = *self.goals.entry(moved.room.clone()).or_insert(head.head);
             let from = match done {
                 Some(done) if done.epoch == head.epoch => done.seq + 1,
                 Some(_) => 1,
@@ -189,11 +204,11 @@ impl Tail {
                     }
                 }
             };
-            let range = SeqRange { from: from.max(head.floor), to: head.head };
+            // Not beyond the goal: there a commit ends, and within one a later record would seem to be sent.
+            let range = SeqRange { from: from.max(head.floor), to: head.head.min(goal) };
             if let Some(events) = self.read(&moved.room, range).await? {
                 if self.is_sent(record) {
-                    self.cursor = Cursor::at(record.position.clone());
-                    self.records.pop_front();
+                    self.finish(record);
                 }
                 return Ok(Some(self.batch(events)));
             }
@@ -203,8 +218,20 @@ impl Tail {
 
     /// Whether all events of a record were sent.
     fn is_sent(&self, record: &Record) -> bool {
-        let mut heads = record.changes.heads.iter();
-        heads.all(|moved| self.done.get(&moved.room).is_some_and(|done| done.seq >= moved.last))
+        record.changes.heads.iter().all(|moved| self.is_sent_to(&moved.room, moved.last))
+    }
+
+    /// Whether a room was sent up to `last`, and what was committed with it.
+    fn is_sent_to(&self, room: &RoomId, last: u64) -> bool {
+        let goal = self.goals.get(room).map_or(last, |goal| last.max(*goal));
+        self.done.get(room).is_some_and(|done| done.seq >= goal)
+    }
+
+    /// Continues behind the first record.
+    fn finish(&mut self, record: &Record) {
+        self.cursor = Cursor::at(record.position.clone());
+        self.records.pop_front();
+        self.goals.clear();
     }
 
     /// The next events of a walk; `None` if it has ended, or a room had none.

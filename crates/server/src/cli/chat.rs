@@ -126,7 +126,7 @@ async fn chat(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// A token from a server in local mode.
-async fn sign_in(server: &str, user: &str) -> anyhow::Result<String> {
+pub(super) async fn sign_in(server: &str, user: &str) -> anyhow::Result<String> {
     match create_user(server, user, "").await {
         Ok(token) => Ok(token),
         Err(ClientError::Protocol(_)) => bail!("{server} makes no tokens: give yours with --token-file"),

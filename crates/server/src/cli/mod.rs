@@ -8,6 +8,7 @@
 mod chat;
 mod config;
 mod consumers;
+mod events;
 mod restored;
 mod serve;
 #[cfg_attr(not(feature = "cluster"), path = "no_tables.rs")]
@@ -74,6 +75,7 @@ pub fn main(seams: Seams) -> ExitCode {
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Restored(arguments) => restored::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Events(arguments) => events::run(arguments),
         Command::Consumers(arguments) => consumers::run(arguments),
         Command::Chat(arguments) => chat::run(arguments),
     };
@@ -100,6 +102,8 @@ enum Command {
     Token(token::Arguments),
     /// See and steer what hands events to webhooks and others, in a running server
     Consumers(consumers::Arguments),
+    /// Print the events of all rooms as they happen, one JSON object a line
+    Events(events::Arguments),
     /// Chat in the terminal: join a room, see its history, talk
     Chat(chat::Arguments),
 }

@@ -9,6 +9,8 @@ use tokio::time::{sleep, timeout};
 use super::runs::{options, settle, start};
 use super::world::{World, room};
 use crate::consumer::{Consumer, Error, Limits, OnRefused, Options, Parts, Start};
+use crate::event::Content;
+use crate::tail::{From, Tail, TailError};
 
 /// For days of virtual time: everything less often.
 fn patient(start: Start) -> Options {
@@ -163,4 +165,29 @@ async fn two_workers_of_one_consumer_repeat_and_lose_nothing() {
     }
     settle(&world, &first, &BTreeMap::new()).await.unwrap();
     assert!(world.taken().len() >= 60);
+}
+
+/// More than a batch in one commit, of which the record names the first event alone.
+#[tokio::test(start_paused = true)]
+async fn a_stream_sends_all_of_a_commit_that_is_larger_than_a_batch() {
+    let world = World::new(9, true);
+    let open = async || Tail::open(world.clone(), world.clone(), None, From::Now, Content::Full).await;
+    let mut tail = loop {
+        match open().await {
+            Ok(tail) => break tail,
+            Err(error) => assert!(matches!(error, TailError::Store(_)), "{error}"),
+        }
+    };
+    world.append(&room(1), 450);
+    world.arrive(true);
+    let mut sent = Vec::new();
+    let sending = async {
+        while sent.len() < 450 {
+            if let Ok(batch) = tail.next(Duration::from_secs(1)).await {
+                sent.extend(batch.events.iter().map(|event| event.seq));
+            }
+        }
+    };
+    let _ = timeout(LONG, sending).await;
+    assert_eq!(sent, (1..=450).collect::<Vec<u64>>());
 }

@@ -133,7 +133,9 @@ impl World {
             });
         }
         let mut changes = Changes::default();
-        changes.append(id, first, first + count - 1);
+        // As on DynamoDB, where a record names the first event of its commit.
+        let last = if self.disorderly { first } else { first + count - 1 };
+        changes.append(id, first, last);
         if self.disorderly && self.chance(50) {
             state.late.push((at, changes));
         } else {
