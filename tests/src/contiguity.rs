@@ -4,6 +4,7 @@ use parlance_proto::v1::{Cursor, Event, Gap, GapReason};
 
 /// What moves a reader of a room forward.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time")]
 pub enum Item {
     /// The next event.
     Event(Event),

@@ -86,6 +86,8 @@ impl Consumers {
         let mut running = Vec::with_capacity(planned.len());
         for Planned { options, sink, shown } in planned {
             let name = options.name.clone();
+            // Who has it in a file when the server starts wants it to go on, unless it was paused.
+            let options = Options { enable: true, ..options };
             let parts = Parts {
                 feed: source.feed.clone(),
                 table: source.table.clone(),
@@ -101,8 +103,6 @@ impl Consumers {
             }
             let consumer = Box::pin(Consumer::start(parts, options, end.clone())).await;
             let consumer = consumer.with_context(|| format!("consumer {:?}", name.as_str()))?;
-            // Who has it in a file when the server starts wants it to go on, unless it was paused.
-            consumer.enable().await.context("cannot enable a consumer")?;
             running.push(Running::Always(Arc::new(consumer)));
             tracing::info!(consumer = %name, to = shown, "delivering the events of all rooms");
         }

@@ -37,6 +37,7 @@ pub struct Session {
 
 /// An item that a client received on a stream.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "most are events")]
 pub enum Seen {
     /// The session is open.
     Welcome,

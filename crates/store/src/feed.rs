@@ -12,7 +12,7 @@ use parlance_core::{RoomId, Timestamp, UserId};
 use crate::StoreError;
 
 /// Longest accepted position, in bytes: that of a feed with many shards.
-const MAX_POSITION_BYTES: usize = 8 * 1024;
+const MAX_POSITION_BYTES: usize = 64 * 1024;
 
 /// A position in a change feed, opaque to everything but that feed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -109,9 +109,15 @@ impl Drop for Consumer {
 
 async fn open(parts: &Parts, options: &Options) -> Result<ConsumerState, Error> {
     let name = &options.name;
-    if let Some(state) = parts.table.consumer(name).await? {
+    if let Some(mut state) = parts.table.consumer(name).await? {
         if state.target != options.target {
             return Err(Error::NameInUse { name: name.clone(), there: state.target });
+        }
+        if options.enable && !state.disabled.is_empty() {
+            state.disabled.clear();
+            state.failing_since = None;
+            let write = ConsumerWrite { state: Some(state.clone()), rooms: Vec::new() };
+            parts.table.write_consumer(name, write).await?;
         }
         return Ok(state);
     }

@@ -12,7 +12,10 @@ use async_trait::async_trait;
 use parlance_core::RoomId;
 use parlance_proto::events::v1::RoomEvent;
 use parlance_store::StoreError;
-use parlance_store::consumers::{ConsumerName, Lease, LeaseTable};
+use parlance_store::consumers::{
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, Lease, LeaseTable, RoomPage, RoomProgress,
+    Wanted,
+};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -143,11 +146,18 @@ impl Holder {
     async fn hold(&self, (mut lease, taken): (Lease, Instant), end: &CancellationToken) -> Option<Lease> {
         let times = self.leasing.times;
         let renewed = Arc::new(Mutex::new(taken));
-        let sink =
-            Arc::new(Guarded { sink: self.parts.sink.clone(), renewed: renewed.clone(), safe: times.safe });
-        let parts = Parts { sink, ..self.parts.clone() };
+        let guard = Guard { renewed: renewed.clone(), safe: times.safe };
+        let sink = Arc::new(Guarded { inner: self.parts.sink.clone(), guard: guard.clone() });
+        let table = Arc::new(Guarded { inner: self.parts.table.clone(), guard });
+        let parts = Parts { sink, table, ..self.parts.clone() };
         let stop = end.child_token();
-        let consumer = match Consumer::start(parts, self.options.clone(), stop.clone()).await {
+        let consumer = match Consumer::start(
+            parts,
+            Options { enable: true, ..self.options.clone() },
+            stop.clone(),
+        )
+        .await
+        {
             Ok(consumer) => Arc::new(consumer),
             Err(error) => {
                 match error {
@@ -157,13 +167,16 @@ impl Holder {
                 return Some(lease);
             }
         };
-        if let Err(error) = consumer.enable().await {
-            tracing::warn!(consumer = %self.name, %error, "cannot enable");
-        }
         tracing::info!(consumer = %self.name, "delivering the events of all rooms from here");
         self.running.send_replace(Some(consumer.clone()));
         let mut is_lost = false;
-        while end.run_until_cancelled(sleep(times.every)).await.is_some() {
+        loop {
+            tokio::select! {
+                () = end.cancelled() => break,
+                // It has failed: whoever has the lease next starts it anew.
+                () = consumer.ended() => break,
+                () = sleep(times.every) => {}
+            }
             let at = Instant::now();
             let next = Lease { renewals: lease.renewals + 1, ..lease.clone() };
             let renewing = self.leasing.table.replace_lease(&self.name, Some(&lease), &next);
@@ -178,6 +191,7 @@ impl Holder {
                         Ok(Some(found)) if found.owner == lease.owner => lease = found,
                         Ok(_) => {
                             is_lost = true;
+                            Guard::end(&renewed, times.safe);
                             break;
                         }
                         Err(error) => self.complain(&error),
@@ -205,25 +219,79 @@ impl Holder {
     }
 }
 
-/// Hands on only while the lease holds.
-struct Guarded {
-    sink: Arc<dyn EventSink>,
+/// Whether the lease still holds.
+#[derive(Clone)]
+struct Guard {
     renewed: Arc<Mutex<Instant>>,
     safe: Duration,
 }
 
+impl Guard {
+    fn holds(&self) -> bool {
+        self.renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < self.safe
+    }
+
+    /// So that it counts as held no longer.
+    fn end(renewed: &Mutex<Instant>, safe: Duration) {
+        let mut renewed = renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        *renewed = renewed.checked_sub(safe).unwrap_or(*renewed);
+    }
+}
+
+/// Works only while the lease holds. A process that is suspended between this check and the effect may repeat the
+/// effect, or overwrite what its successor has written since.
+struct Guarded<T: ?Sized> {
+    guard: Guard,
+    inner: Arc<T>,
+}
+
 #[async_trait]
-impl EventSink for Guarded {
+impl EventSink for Guarded<dyn EventSink> {
     async fn deliver(&self, room: &RoomId, events: &[RoomEvent]) -> Delivered {
-        let renewed = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
-        if renewed.elapsed() < self.safe {
-            return self.sink.deliver(room, events).await;
+        if self.guard.holds() {
+            return self.inner.deliver(room, events).await;
         }
-        let reason = "the lease was not renewed in time".to_owned();
-        Delivered { count: 0, error: Some(SinkError::Unavailable { reason, retry_after: None }) }
+        Delivered { count: 0, error: Some(SinkError::NotAsked) }
     }
 
     fn batch(&self) -> usize {
-        self.sink.batch()
+        self.inner.batch()
+    }
+}
+
+#[async_trait]
+impl ConsumerTable for Guarded<dyn ConsumerTable> {
+    async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
+        self.inner.consumers().await
+    }
+
+    async fn consumer(&self, name: &ConsumerName) -> Result<Option<ConsumerState>, StoreError> {
+        self.inner.consumer(name).await
+    }
+
+    async fn progress(
+        &self,
+        name: &ConsumerName,
+        rooms: &[RoomId],
+    ) -> Result<Vec<(RoomId, RoomProgress)>, StoreError> {
+        self.inner.progress(name, rooms).await
+    }
+
+    async fn rooms(
+        &self,
+        name: &ConsumerName,
+        wanted: Wanted,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<RoomPage, StoreError> {
+        self.inner.rooms(name, wanted, after, limit).await
+    }
+
+    async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError> {
+        if self.guard.holds() {
+            self.inner.write_consumer(name, write).await
+        } else {
+            Err(StoreError::Overloaded)
+        }
     }
 }

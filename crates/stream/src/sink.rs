@@ -39,6 +39,9 @@ pub enum SinkError {
         /// What it said, for the operator.
         reason: String,
     },
+    /// It was not asked: this process may not hand anything on now.
+    #[error("the lease was not renewed in time")]
+    NotAsked,
     /// It wants no events any more.
     #[error("{reason}")]
     Gone {

@@ -115,7 +115,7 @@ async fn operations_of_members_with_a_session_read_nothing() {
     let mut bob = node.connect("bob").await;
     bob.catch_up().await;
     node.say("alice", &room, "3").await;
-    let seq = node.check("a message", cost(0, 0.0, 1, 1.0), node.say("alice", &room, "2")).await;
+    let seq = Box::pin(node.check("a message", cost(0, 0.0, 1, 1.0), node.say("alice", &room, "2"))).await;
     node.check("typing", cost(0, 0.0, 0, 0.0), node.type_in(&room)).await;
     // The messages up to it, and those sent after it.
     node.check("a mark far behind", cost(5, 6.0, 1, 1.0), node.mark(&room, 2)).await;
@@ -176,7 +176,7 @@ async fn changes_cost_one_write() {
         ..Default::default()
     };
     let edited = async { node.api.edit_message(&caller("alice"), request).await.unwrap() };
-    node.check("an edit", cost(0, 0.0, 1, 4.0), edited).await;
+    Box::pin(node.check("an edit", cost(0, 0.0, 1, 4.0), edited)).await;
     let request = v1::AddMembersRequest {
         room_id: room.clone(),
         user_ids: vec!["carol".into()],

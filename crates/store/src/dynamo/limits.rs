@@ -81,6 +81,16 @@ pub(crate) const STREAM_PAGE: i32 = 1_000;
 /// Calls in a row that bring no records before a shard counts as read: an empty page is not its end.
 pub(crate) const EMPTY_PAGES: usize = 4;
 
+/// Calls in a row that bring only records from before the moment that is looked for.
+pub(crate) const OLD_PAGES: usize = 32;
+
+/// How long a place in a stream is read from that no record marks. The service keeps records for 24 hours, and does
+/// not tell what such a place has lost.
+pub(crate) const STREAM_AGE: Duration = Duration::from_secs(23 * 3_600);
+
+/// How long the reader of a shard is kept, with what it has read, when nobody uses it.
+pub(crate) const READER_IDLE: Duration = Duration::from_secs(60);
+
 /// Shards that are read at the same time.
 pub(crate) const SHARDS_AT_ONCE: usize = 16;
 

@@ -8,9 +8,9 @@ use std::fmt::{Debug, Write};
 use std::path::Path;
 
 use parlance_core::{
-    Body, Chunk, Cursors, Data, Emoji, Event, ImageUrl, Interval, Mark, Member, Message, MessageKind, Name,
-    Overlay, Permissions, RequestId, Role, RoomId, RoomInfo, RoomKind, Settings, Standing, Text, Timestamp,
-    Title, Topic, Unknown, UserId, Visibility,
+    Body, Chunk, Cursors, Data, Emoji, Event, ImageUrl, Interval, Mark, Member, Message, Name, Overlay,
+    RequestId, Role, RoomId, RoomInfo, RoomKind, Settings, Standing, Text, Timestamp, Title, Topic, Unknown,
+    UserId, Visibility,
 };
 
 use parlance_proto::storage::v1::{self, MemberRecord, OverlayRecord, RoomRecord, UserRecord};

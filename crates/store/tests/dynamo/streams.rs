@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use parlance_core::{Cursors, Mark, Name, RoomId, SystemClock, Timestamp};
 use parlance_faults::dynamodb::{Dynamodb, Fault};
-use parlance_store::Dynamo;
 use parlance_store::consumers::{ConsumerName, ConsumerTable, Lease, LeaseTable};
 use parlance_store::feed::{ChangeFeed, Changes, FeedPage, Position};
+use parlance_store::{Dynamo, UserChange};
 use tokio::time::{Instant, sleep};
 
 use crate::contract::fixture::{AnyStore, NOW, Node, group, profile, unique, user};
@@ -217,7 +217,8 @@ async fn marks_memberships_and_profiles_are_told_of() {
     let read = Mark { seq: message, message_count: 1, deleted_count: 0 };
     store.advance(&bob, &room, Cursors { delivered: message, read }).await.unwrap();
     store.set_hidden(&bob, &room, read).await.unwrap();
-    store.rename_user(&alice, Name::parse("Alice L.").unwrap(), Timestamp(NOW.0 + 1)).await.unwrap();
+    let rename = UserChange::rename(Name::parse("Alice L.").unwrap());
+    store.update_user(&alice, rename, Timestamp(NOW.0 + 1)).await.unwrap();
     let (later, _) = changes(feed.as_ref(), &at).await;
     assert_eq!((later.marks, later.profiles), (vec![(room.clone(), bob.clone()); 2], vec![alice]));
     assert_eq!((later.heads, later.members), (vec![], vec![]));

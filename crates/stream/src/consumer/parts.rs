@@ -67,6 +67,8 @@ pub struct Options {
     pub effect_timeout: Duration,
     /// After how long without anything taken the consumer is disabled; `None`: never.
     pub disable_after: Option<Duration>,
+    /// Whether it goes on when it starts if it was disabled.
+    pub enable: bool,
     /// How often the checkpoint is written.
     pub flush_every: Duration,
     /// Bounds; [`Limits::PRODUCTION`] unless something is tested.
@@ -84,6 +86,7 @@ impl Options {
             content: Content::Full,
             effect_timeout: Duration::from_secs(30),
             disable_after: None,
+            enable: false,
             flush_every: Duration::from_millis(500),
             limits: Limits::PRODUCTION,
         }

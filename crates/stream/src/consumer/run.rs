@@ -417,7 +417,10 @@ impl Runner {
         loop {
             let rooms = feed.walk_rooms(after.as_ref(), PENDING_PAGE).await?;
             let Some(last) = rooms.last().cloned() else { return Ok(()) };
-            let rows = rooms.into_iter().map(|room| (room, RoomProgress::default())).collect();
+            // Pending until it is done: a process that ends here would otherwise leave rooms that nobody
+            // comes back to.
+            let anew = RoomProgress { pending: true, ..RoomProgress::default() };
+            let rows = rooms.into_iter().map(|room| (room, anew.clone())).collect();
             self.write(rows).await?;
             after = Some(last);
         }

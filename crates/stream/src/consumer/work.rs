@@ -97,6 +97,11 @@ impl Shared {
                 ended.outcome = Outcome::Unavailable { retry_after_ms, sink: true };
                 gives_up && count == 0
             }
+            SinkError::NotAsked => {
+                ended.outcome = Outcome::Unavailable { retry_after_ms: 0, sink: false };
+                *not_taken = None;
+                false
+            }
             SinkError::Gone { .. } => {
                 ended.outcome = Outcome::Unavailable { retry_after_ms: 0, sink: true };
                 false

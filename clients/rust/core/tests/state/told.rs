@@ -9,6 +9,7 @@ use super::log::{ROOM, SELF};
 
 /// News that owns what it says.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one at a time")]
 pub(crate) enum Told {
     Welcome(u64),
     Event(v1::Event),

@@ -41,8 +41,8 @@ pub(super) type ShardKey = (Source, String);
 /// Where a reader is in a shard.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Place {
-    /// Before the first record.
-    Start,
+    /// Before the first record of a shard that was found then.
+    Start(Timestamp),
     /// Before the first record that is not older than this.
     Since(Timestamp),
     /// After the record with this sequence number.
@@ -57,10 +57,6 @@ pub(super) struct Shard {
     pub(super) id: String,
     pub(super) parent: Option<String>,
 }
-
-/// What follows is not in the streams any more.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Gone;
 
 /// Where a reader is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -91,14 +87,15 @@ impl Frontier {
 
     /// Takes the shards that the service lists for `source` now: children of those that have ended are read
     /// from their start, and so are shards that nobody has heard of.
-    pub(super) fn meet(&mut self, source: Source, shards: &[Shard]) -> Result<(), Gone> {
+    ///
+    /// An unfinished shard that is not listed stays: the list may be an old one, and whoever reads the shard is told
+    /// if it is gone.
+    pub(super) fn meet(&mut self, source: Source, shards: &[Shard], now: Timestamp) {
         let by_id: BTreeMap<&str, &Shard> = shards.iter().map(|shard| (shard.id.as_str(), shard)).collect();
         let own: Vec<(String, bool)> = self.own(source);
         for (id, has_ended) in &own {
-            match (by_id.contains_key(id.as_str()), has_ended) {
-                (true, _) => {}
-                (false, true) => drop(self.0.remove(&(source, id.clone()))),
-                (false, false) => return Err(Gone),
+            if *has_ended && !by_id.contains_key(id.as_str()) {
+                self.0.remove(&(source, id.clone()));
             }
         }
         let known: BTreeMap<String, bool> = self.own(source).into_iter().collect();
@@ -122,7 +119,7 @@ impl Frontier {
                 None => true,
             };
             if is_due {
-                self.0.insert((source, shard.id.clone()), Place::Start);
+                self.0.insert((source, shard.id.clone()), Place::Start(now));
             }
         }
         // A shard without children may get some: until then it is remembered that it has ended.
@@ -130,7 +127,6 @@ impl Frontier {
         self.0.retain(|(of, id), place| {
             *of != source || *place != Place::End || !parents.contains(id.as_str())
         });
-        Ok(())
     }
 
     /// The shards of `source`, and whether each has ended.
@@ -143,7 +139,7 @@ impl Frontier {
     pub(super) fn position(&self, identity: &str) -> Option<Position> {
         let places = self.0.iter().map(|((source, shard), place)| {
             let place = match place {
-                Place::Start => "s".to_owned(),
+                Place::Start(found) => format!("s{}", found.0),
                 Place::Since(at) => format!("t{}", at.0),
                 Place::After(number) => format!("a{number}"),
                 Place::End => "e".to_owned(),
@@ -166,7 +162,7 @@ fn parse_place(text: &str) -> Option<(ShardKey, Place)> {
     let source = Source::parse(shard.chars().next()?)?;
     let (kind, value) = place.split_at_checked(1)?;
     let place = match kind {
-        "s" => Place::Start,
+        "s" => Place::Start(Timestamp(value.parse().ok()?)),
         "t" => Place::Since(Timestamp(value.parse().ok()?)),
         "a" => Place::After(value.to_owned()),
         "e" => Place::End,
@@ -198,7 +194,7 @@ mod tests {
 
     fn in_words(frontier: &Frontier) -> String {
         let place = |place: &Place| match place {
-            Place::Start => "start".to_owned(),
+            Place::Start(_) => "start".to_owned(),
             Place::Since(_) => "now".to_owned(),
             Place::After(number) => number.clone(),
             Place::End => "end".to_owned(),
@@ -219,42 +215,43 @@ mod tests {
         let mut frontier = Frontier::default();
         frontier.end_of(Source::Messages, &shards(&[("a", "")]), NOW);
         let split = shards(&[("a", ""), ("b", "a"), ("c", "a"), ("d", "c")]);
-        frontier.meet(Source::Messages, &split).unwrap();
+        frontier.meet(Source::Messages, &split, NOW);
         assert_eq!(in_words(&frontier), "a now", "a child waits");
         frontier.set(&key("a"), Place::End);
-        frontier.meet(Source::Messages, &split[..1]).unwrap();
+        frontier.meet(Source::Messages, &split[..1], NOW);
         assert_eq!(in_words(&frontier), "a end", "the children may be listed later");
-        frontier.meet(Source::Messages, &split[..2]).unwrap();
+        frontier.meet(Source::Messages, &split[..2], NOW);
         assert_eq!(in_words(&frontier), "b start");
-        frontier.meet(Source::Messages, &split).unwrap();
+        frontier.meet(Source::Messages, &split, NOW);
         assert_eq!(in_words(&frontier), "b start, c start", "and one after the other");
         frontier.set(&key("c"), Place::End);
         frontier.set(&key("b"), Place::After("7".to_owned()));
-        frontier.meet(Source::Messages, &split).unwrap();
+        frontier.meet(Source::Messages, &split, NOW);
         assert_eq!(in_words(&frontier), "b 7, d start");
         // The old ones are trimmed one by one.
-        frontier.meet(Source::Messages, &split[1..]).unwrap();
+        frontier.meet(Source::Messages, &split[1..], NOW);
         let rest = shards(&[("b", "a"), ("d", "c")]);
-        frontier.meet(Source::Messages, &rest).unwrap();
+        frontier.meet(Source::Messages, &rest, NOW);
         assert_eq!(in_words(&frontier), "b 7, d start");
     }
 
     #[test]
-    fn an_unfinished_shard_that_is_not_there_is_a_gap() {
+    fn an_unfinished_shard_that_is_not_listed_is_kept() {
         let mut frontier = Frontier::default();
         frontier.end_of(Source::Messages, &shards(&[("a", ""), ("b", "")]), NOW);
         frontier.set(&key("a"), Place::End);
-        assert_eq!(frontier.meet(Source::Messages, &shards(&[("b", ""), ("c", "a")])), Ok(()));
+        frontier.meet(Source::Messages, &shards(&[("b", ""), ("c", "a")]), NOW);
         assert_eq!(in_words(&frontier), "b now, c start");
         assert!(frontier.needs_newer(Source::Messages, &shards(&[("c", "a")])));
-        assert_eq!(frontier.meet(Source::Messages, &shards(&[("c", "a")])), Err(Gone));
+        frontier.meet(Source::Messages, &shards(&[("c", "a")]), NOW);
+        assert_eq!(in_words(&frontier), "b now, c start", "whoever reads it is told");
     }
 
     #[test]
     fn shards_that_nobody_has_heard_of_are_read_whole() {
         let mut frontier = Frontier::default();
         frontier.end_of(Source::Messages, &shards(&[("a", "")]), NOW);
-        frontier.meet(Source::Messages, &shards(&[("a", ""), ("x", "gone"), ("y", "x"), ("z", "")])).unwrap();
+        frontier.meet(Source::Messages, &shards(&[("a", ""), ("x", "gone"), ("y", "x"), ("z", "")]), NOW);
         assert_eq!(in_words(&frontier), "a now, x start, z start");
     }
 
@@ -263,8 +260,8 @@ mod tests {
         let mut frontier = Frontier::default();
         frontier.end_of(Source::Messages, &shards(&[("a", "")]), NOW);
         frontier.end_of(Source::Users, &shards(&[("a", "")]), NOW);
-        frontier.meet(Source::Users, &shards(&[("a", ""), ("b", "")])).unwrap();
-        assert_eq!(frontier.meet(Source::Messages, &shards(&[("b", "")])), Err(Gone));
+        frontier.meet(Source::Users, &shards(&[("a", ""), ("b", "")]), NOW);
+        assert_eq!(in_words(&frontier), "a now, a now, b start");
     }
 
     #[test]
@@ -272,7 +269,7 @@ mod tests {
         let mut frontier = Frontier::default();
         frontier.end_of(Source::Rooms, &shards(&[("shardId-0000-a.b_c", "")]), NOW);
         frontier.set(&key("shardId-1"), Place::After("100000000000000000001".to_owned()));
-        frontier.set(&key("shardId-2"), Place::Start);
+        frontier.set(&key("shardId-2"), Place::Start(NOW));
         frontier.set(&key("shardId-3"), Place::End);
         let position = frontier.position("store").unwrap();
         assert_eq!(Frontier::parse(&position, "store"), Some(frontier));

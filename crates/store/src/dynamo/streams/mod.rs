@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, TableDescription};
 use futures::StreamExt;
 use futures::stream;
 use parlance_core::{Clock, RoomId};
@@ -24,10 +24,15 @@ use self::frontier::{Frontier, Place, Shard, ShardKey, Source};
 use self::reader::{NotRead, Page, Reader, not_read};
 use super::error::store_error;
 use super::item::{get_text, text};
-use super::limits::{SHARDS_AT_ONCE, SHARDS_LISTED_FOR, STREAM_DISORDER, STREAM_POLL, WALK_PAGE};
+use super::limits::{
+    READER_IDLE, SHARDS_AT_ONCE, SHARDS_LISTED_FOR, STREAM_DISORDER, STREAM_POLL, WALK_PAGE,
+};
 use super::{Dynamo, rooms, units};
 use crate::StoreError;
 use crate::feed::{ChangeFeed, FeedPage, Position, Record};
+
+/// A reader, and when it was last used.
+type Used = (Arc<Mutex<Reader>>, Instant);
 
 /// The change feed of tables on DynamoDB.
 pub struct DynamoFeed {
@@ -37,7 +42,8 @@ pub struct DynamoFeed {
     /// The stream of each table.
     streams: HashMap<Source, String>,
     poll: Duration,
-    readers: std::sync::Mutex<HashMap<ShardKey, Arc<Mutex<Reader>>>>,
+    /// The readers of shards, and when each was last used.
+    readers: std::sync::Mutex<HashMap<ShardKey, Used>>,
     listed: Mutex<HashMap<Source, (Vec<Shard>, Instant)>>,
 }
 
@@ -47,15 +53,23 @@ impl Dynamo {
     /// # Errors
     /// [`StoreError::Refused`] if a table has no stream; what the service said.
     pub async fn feed(&self, clock: Arc<dyn Clock>) -> Result<DynamoFeed, StoreError> {
-        let identity = self.settle_identity().await?.id;
+        let mut identity = self.settle_identity().await?.id;
         let mut streams = HashMap::new();
         for source in Source::ALL {
             let name = self.name_of(source);
             let table = self.describe(name).await?;
-            let stream = table.as_ref().and_then(|table| table.latest_stream_arn());
+            let is_on = |table: &&TableDescription| {
+                table.stream_specification().is_some_and(|stream| stream.stream_enabled)
+            };
+            let table = table.as_ref().filter(is_on);
+            let stream = table.and_then(|table| table.latest_stream_arn());
             let stream = stream.ok_or_else(|| {
                 StoreError::Refused(format!("{name} has no stream: run `parlance tables create`"))
             })?;
+            // A stream that was switched off and on again is another one, and lacks what was between.
+            let label = table.and_then(|table| table.latest_stream_label()).unwrap_or_default();
+            identity.push('-');
+            identity.extend(label.chars().filter(char::is_ascii_digit));
             streams.insert(source, stream.to_owned());
         }
         Ok(DynamoFeed {
@@ -90,9 +104,11 @@ impl DynamoFeed {
         let mut readers = self.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let new = || {
             let stream = self.streams.get(&shard.0).cloned().unwrap_or_default();
-            Arc::new(Mutex::new(Reader::new(stream, shard.clone(), self.poll)))
+            (Arc::new(Mutex::new(Reader::new(stream, shard.clone(), self.poll))), Instant::now())
         };
-        readers.entry(shard.clone()).or_insert_with(new).clone()
+        let (reader, used) = readers.entry(shard.clone()).or_insert_with(new);
+        *used = Instant::now();
+        reader.clone()
     }
 
     /// The shards of a stream; anew if what is known is older than `no_older_than`.
@@ -106,9 +122,8 @@ impl DynamoFeed {
         }
         let at = Instant::now();
         let shards = self.list(source).await?;
-        let ids: Vec<&String> = shards.iter().map(|shard| &shard.id).collect();
         let mut readers = self.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        readers.retain(|(of, id), _| *of != source || ids.contains(&id));
+        readers.retain(|_, (_, used)| used.elapsed() < READER_IDLE);
         listed.insert(source, (shards.clone(), at));
         Ok(shards)
     }
@@ -141,41 +156,65 @@ impl DynamoFeed {
             let shards = self.shards(source, Instant::now()).await?;
             frontier.end_of(source, &shards, now);
         }
-        for (shard, _) in frontier.shards() {
-            self.reader(shard).lock().await.mark_end(&self.store.streams, now).await?;
+        let shards: Vec<ShardKey> = frontier.shards().map(|(shard, _)| shard.clone()).collect();
+        for shard in shards {
+            let reader = self.reader(&shard);
+            let place = reader.lock().await.end(&self.store.streams, now).await?;
+            frontier.set(&shard, place);
         }
         Ok(frontier)
     }
 
     /// The frontier with the shards that there are now.
     async fn up_to_date(&self, mut frontier: Frontier) -> Result<Frontier, NotRead> {
+        let now = self.clock.now();
         for source in Source::ALL {
             let asked = Instant::now();
             let recently = asked.checked_sub(SHARDS_LISTED_FOR).unwrap_or(asked);
-            let mut shards = self.shards(source, recently).await?;
-            if frontier.needs_newer(source, &shards) {
-                let soon = asked.checked_sub(self.poll).unwrap_or(asked);
-                shards = self.shards(source, soon).await?;
+            let soon = asked.checked_sub(self.poll).unwrap_or(asked);
+            let listing = async {
+                let shards = self.shards(source, recently).await?;
+                if frontier.needs_newer(source, &shards) {
+                    self.shards(source, soon).await
+                } else {
+                    Ok(shards)
+                }
+            };
+            match listing.await {
+                Ok(shards) => frontier.meet(source, &shards, now),
+                // What is known is read meanwhile.
+                Err(NotRead::Store(error)) => failed_shard(&error),
+                Err(NotRead::Gone) => return Err(NotRead::Gone),
             }
-            frontier.meet(source, &shards)?;
         }
         Ok(frontier)
     }
 
     async fn read(&self, frontier: Frontier, limit: usize) -> Result<FeedPage, NotRead> {
+        let (begun, now) = (frontier.clone(), self.clock.now());
         let mut frontier = self.up_to_date(frontier).await?;
         let unread = frontier.shards().filter(|(_, place)| **place != Place::End);
         let unread: Vec<(ShardKey, Place)> =
             unread.map(|(shard, place)| (shard.clone(), place.clone())).collect();
         let reading = unread.into_iter().map(|(shard, place)| async move {
             let reader = self.reader(&shard);
-            let page = reader.lock().await.page(&self.store.streams, &place).await;
+            let page = reader.lock().await.page(&self.store.streams, &place, now).await;
             (shard, page)
         });
         let mut pages = stream::iter(reading).buffered(SHARDS_AT_ONCE);
-        let mut records = Vec::new();
+        let (mut records, mut failed) = (Vec::new(), None);
         while let Some((shard, page)) = pages.next().await {
-            let Some(Page { changes, at, next }) = page? else { continue };
+            let page = match page {
+                Ok(page) => page,
+                // Others go on: a shard that is throttled must not stop them.
+                Err(NotRead::Store(error)) => {
+                    failed_shard(&error);
+                    failed = Some(error);
+                    continue;
+                }
+                Err(NotRead::Gone) => return Err(NotRead::Gone),
+            };
+            let Some(Page { changes, at, next }) = page else { continue };
             if records.len() == limit {
                 // Kept by its reader for the next call.
                 continue;
@@ -184,6 +223,9 @@ impl DynamoFeed {
             if changes != Default::default() {
                 records.push(Record { position: self.position(&frontier)?, at, changes });
             }
+        }
+        if let Some(error) = failed.filter(|_| records.is_empty() && frontier == begun) {
+            return Err(error.into());
         }
         let next = self.position(&frontier)?;
         if let Some(last) = records.last_mut() {
@@ -196,6 +238,11 @@ impl DynamoFeed {
         let too_long = || StoreError::Damaged("a position in too many shards".into());
         frontier.position(&self.identity).ok_or_else(too_long)
     }
+}
+
+fn failed_shard(error: &StoreError) {
+    metrics::counter!("parlance_feed_failed_shards_total").increment(1);
+    tracing::debug!(%error, "a shard of the change feed cannot be read now");
 }
 
 #[async_trait]

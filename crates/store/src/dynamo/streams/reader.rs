@@ -10,11 +10,12 @@ use parlance_core::Timestamp;
 use tokio::time::Instant;
 
 use super::changes;
-use super::frontier::{Gone, Place, ShardKey};
+use super::frontier::{Place, ShardKey};
 use crate::StoreError;
 use crate::dynamo::error::{CallError, store_error};
 use crate::dynamo::limits::{
-    EMPTY_PAGES, FEED_CLOCK_MARGIN, ITERATOR_AGE, ITERATORS_KEPT, PAGES_KEPT, STREAM_PAGE,
+    EMPTY_PAGES, FEED_CLOCK_MARGIN, ITERATOR_AGE, ITERATORS_KEPT, OLD_PAGES, PAGES_KEPT, STREAM_AGE,
+    STREAM_PAGE,
 };
 use crate::feed::Changes;
 
@@ -28,16 +29,18 @@ pub(super) struct Page {
     pub(super) next: Place,
 }
 
+/// What one call brought.
+enum Read {
+    Page(Page),
+    /// Only records that were not wanted.
+    Old,
+    Nothing,
+}
+
 /// Why a shard was not read.
 pub(super) enum NotRead {
     Gone,
     Store(StoreError),
-}
-
-impl From<Gone> for NotRead {
-    fn from(Gone: Gone) -> Self {
-        Self::Gone
-    }
 }
 
 impl From<StoreError> for NotRead {
@@ -63,44 +66,69 @@ impl Reader {
         Self { stream, shard, poll, iterators: VecDeque::new(), pages: VecDeque::new(), nothing: None }
     }
 
-    /// Notes the end of the shard as the place of `since`: what comes from now on follows it.
-    pub(super) async fn mark_end(&mut self, client: &Client, since: Timestamp) -> Result<(), NotRead> {
-        let place = Place::Since(since);
-        // An earlier one of the same moment has more after it.
-        if self.iterators.iter().any(|(of, _, _)| *of == place) {
-            return Ok(());
+    /// The end of the shard: what comes from now on follows it.
+    pub(super) async fn end(&mut self, client: &Client, now: Timestamp) -> Result<Place, NotRead> {
+        // All who begin here share a place, and with it what is read: an earlier one can only repeat.
+        if let Some((place, _)) = self.nothing.clone()
+            && matches!(self.read(client, &place).await?, Read::Nothing)
+        {
+            return Ok(place);
         }
-        let iterator = self.iterator(client, ShardIteratorType::Latest, None).await?;
-        self.keep(place, iterator);
-        Ok(())
+        let place = Place::Since(now);
+        // An earlier one of the same moment has more after it.
+        if !self.iterators.iter().any(|(of, _, _)| *of == place) {
+            let iterator = self.iterator(client, ShardIteratorType::Latest, None).await?;
+            self.keep(place.clone(), iterator);
+        }
+        Ok(place)
     }
 
     /// What follows `place`; `None` if there is nothing now.
-    pub(super) async fn page(&mut self, client: &Client, place: &Place) -> Result<Option<Page>, NotRead> {
+    pub(super) async fn page(
+        &mut self,
+        client: &Client,
+        place: &Place,
+        now: Timestamp,
+    ) -> Result<Option<Page>, NotRead> {
         if let Some((_, page)) = self.pages.iter().find(|(of, _)| of == place) {
             return Ok(Some(page.clone()));
+        }
+        let has_iterator = self.kept(place).is_some();
+        // The service itself tells only of places after a record that what follows is gone.
+        if let Place::Start(at) | Place::Since(at) = place
+            && !has_iterator
+            && now.since(*at) > STREAM_AGE.as_millis() as u64
+        {
+            return Err(NotRead::Gone);
         }
         let is_soon = |(of, at): &(Place, Instant)| of == place && at.elapsed() < self.poll;
         if self.nothing.as_ref().is_some_and(is_soon) {
             return Ok(None);
         }
-        for _ in 0..EMPTY_PAGES {
-            // A page without records is not the end of the shard.
-            if let Some(page) = self.read(client, place).await? {
-                self.pages.push_back((place.clone(), page.clone()));
-                keep_newest(&mut self.pages, PAGES_KEPT);
-                return Ok(Some(page));
-            }
-            if self.poll.is_zero() {
-                break;
+        // A page without records is not the end of the shard. A place that was read before is asked once.
+        let mut empty = if has_iterator { 1 } else { EMPTY_PAGES };
+        for _ in 0..OLD_PAGES {
+            match self.read(client, place).await? {
+                Read::Page(page) => {
+                    self.pages.push_back((place.clone(), page.clone()));
+                    keep_newest(&mut self.pages, PAGES_KEPT);
+                    return Ok(Some(page));
+                }
+                Read::Old => {}
+                Read::Nothing => {
+                    empty -= 1;
+                    if empty == 0 {
+                        break;
+                    }
+                }
             }
         }
         self.nothing = Some((place.clone(), Instant::now()));
         Ok(None)
     }
 
-    /// One call; `None` if it brought nothing.
-    async fn read(&mut self, client: &Client, place: &Place) -> Result<Option<Page>, NotRead> {
+    /// One call.
+    async fn read(&mut self, client: &Client, place: &Place) -> Result<Read, NotRead> {
         let iterator = match self.kept(place) {
             Some(iterator) => iterator,
             None => self.iterator_at(client, place).await?,
@@ -110,7 +138,7 @@ impl Reader {
             Ok(answer) => answer,
             Err(error) if code(&error) == Some("ExpiredIteratorException") => {
                 self.iterators.retain(|(of, _, _)| of != place);
-                return Ok(None);
+                return Ok(Read::Old);
             }
             Err(error) => return Err(not_read("get_records", error)),
         };
@@ -128,18 +156,20 @@ impl Reader {
             }
         }
         let last = records.last().and_then(|record| record.dynamodb()?.sequence_number());
-        if let Some(last) = last {
-            page.next = match (place, page.at) {
-                // All of it was too old: what follows may still be.
-                (Place::Since(_), Timestamp(u64::MAX)) => place.clone(),
-                _ => Place::After(last.to_owned()),
-            };
+        // Where all of it was too old, what follows may be so, too.
+        let is_old = !records.is_empty() && page.at == Timestamp(u64::MAX);
+        if let Some(last) = last.filter(|_| !is_old) {
+            page.next = Place::After(last.to_owned());
         }
         match answer.next_shard_iterator {
             Some(next) => self.keep(page.next.clone(), next),
             None => page.next = Place::End,
         }
-        Ok((page.next != *place).then_some(page))
+        Ok(match (page.next != *place, is_old) {
+            (true, _) => Read::Page(page),
+            (false, true) => Read::Old,
+            (false, false) => Read::Nothing,
+        })
     }
 
     fn kept(&self, place: &Place) -> Option<String> {
