@@ -172,6 +172,7 @@ impl Holder {
         let mut is_lost = false;
         loop {
             tokio::select! {
+                biased;
                 () = end.cancelled() => break,
                 // It has failed: whoever has the lease next starts it anew.
                 () = consumer.ended() => break,

@@ -187,11 +187,13 @@ mod tests {
             }
         }
         let expected = [
+            "GetDirectRoom",
             "GetMessage",
             "GetPresence",
             "GetRoom",
             "GetServer",
             "GetUser",
+            "GetUsers",
             "ListEvents",
             "ListInbox",
             "ListMembers",
