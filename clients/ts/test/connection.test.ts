@@ -233,7 +233,7 @@ test("hello fits the frame limit for any number of rooms, with the most recently
   await settle();
   first.frames.fail(new TransportError("cut"));
   const { hello } = await reconnected();
-  const bytes = toJsonString(v1.ClientFrameSchema, { $typeName: "parlance.v1.ClientFrame", requestId: "hello", operation: { case: "hello", value: hello } }).length;
+  const bytes = toJsonString(v1.ClientFrameSchema, { $typeName: "parlance.v1.ClientFrame", requestId: "hello", asUser: "", operation: { case: "hello", value: hello } }).length;
   expect(bytes).toBeLessThanOrEqual(MAX_FRAME_BYTES);
   expect(hello.cursors.length).toBeGreaterThan(1_000);
   expect(hello.cursors.slice(0, 2).map(({ roomId }) => roomId)).toEqual([room(0), room(2_499)]);
