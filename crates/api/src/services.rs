@@ -93,6 +93,9 @@ impl Services {
         outlet: Option<Outlet>,
     ) -> Result<Deliveries, Status> {
         let caller = self.0.gate.identify(headers)?;
+        if headers.contains_key(AS_USER) {
+            return Err(stream_as_user().into());
+        }
         Ok(self.session(caller, inbound.boxed(), false, outlet))
     }
 
@@ -133,9 +136,8 @@ impl Services {
 
     /// Who opens a stream, which is always their own.
     fn listener<Q>(&self, request: &Request<Q>) -> Result<Caller, Error> {
-        if !as_user(request.metadata())?.is_empty() {
-            let message = "a stream is of the caller alone; frames name a user of their own";
-            return Err(Error::Field("as_user".to_owned(), message.to_owned()));
+        if request.metadata().contains_key(AS_USER) {
+            return Err(stream_as_user());
         }
         self.caller(request)
     }
@@ -161,10 +163,21 @@ impl Services {
     }
 }
 
+fn stream_as_user() -> Error {
+    let message = "a stream is of the caller alone; frames name a user of their own";
+    Error::Field("as_user".to_owned(), message.to_owned())
+}
+
 /// The user whom the app acts as; empty for none.
 fn as_user(metadata: &MetadataMap) -> Result<&str, Error> {
     let not_an_id = |_| Error::Field("as_user".to_owned(), "is not a user id".to_owned());
-    metadata.get(AS_USER).map_or(Ok(""), |value| value.to_str().map_err(not_an_id))
+    let mut named = metadata.get_all(AS_USER).iter();
+    let Some(user) = named.next() else { return Ok("") };
+    // Empty, as an unset variable leaves it, would be the app itself, which may do more.
+    if user.is_empty() || named.next().is_some() {
+        return Err(Error::Field("as_user".to_owned(), "must name one user".to_owned()));
+    }
+    user.to_str().map_err(not_an_id)
 }
 
 /// The unary calls of one service, each to the operation of the same name.

@@ -32,6 +32,8 @@ impl Pages {
             *pages = Cached::as_of(changes);
         }
         let Some(room) = tail.known() else { return Ok(Fetched::default()) };
+        // What was before is gone, though it may still be stored.
+        let cursor = cursor.max(room.floor.saturating_sub(1));
         if let Some(pieces) = pages.following(cursor, to, sizes) {
             return Ok(Fetched::new(pieces, room.head));
         }
@@ -68,6 +70,10 @@ pub(crate) async fn read_past<L: Default>(
     to: u64,
     until: u64,
 ) -> Result<Fetched, StoreError> {
+    let cursor = cursor.max(tail.known().map_or(0, |room| room.floor.saturating_sub(1)));
+    if cursor >= to {
+        return Ok(Fetched::new(Vec::new(), to));
+    }
     let frames = read_range(store, tail, SeqRange { from: cursor + 1, to }, Until::Left(until)).await?;
     Ok(Fetched::new(following(frames.iter(), cursor, to, tail.sizes().room_batch), to))
 }

@@ -103,6 +103,11 @@ impl Ring {
             if let parlance_core::Body::MessageDeleted { target } = event.body {
                 self.redact(target);
             }
+            if event.body == parlance_core::Body::RoomDeleted {
+                self.changes += 1;
+                self.changed_to = event.seq;
+                self.forget_before(event.seq);
+            }
         }
         while self.frames.len() > sizes.ring_events || self.bytes > sizes.ring_bytes {
             let Some(frame) = self.frames.pop_front() else { break };
@@ -110,6 +115,13 @@ impl Ring {
         }
         self.last_delivery = Some(Instant::now());
         true
+    }
+
+    /// Drops what was before the end of the room.
+    fn forget_before(&mut self, seq: u64) {
+        while let Some(frame) = self.frames.pop_front_if(|frame| frame.seq < seq) {
+            self.bytes -= frame.bytes();
+        }
     }
 
     /// What follows `cursor`, up to `to`, about `batch` frames. `None` if they are not here.

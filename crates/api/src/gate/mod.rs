@@ -24,7 +24,7 @@ use tracing::Instrument;
 pub(crate) use self::calls::Call;
 use self::calls::{Class, Operation};
 use crate::Error;
-use crate::auth::Auth;
+use crate::auth::{Auth, ME};
 use crate::limits::OPERATION_TIMEOUT;
 
 pub(crate) struct Gate {
@@ -90,6 +90,9 @@ impl Gate {
         }
         let user = UserId::parse_new(as_user);
         let user = user.map_err(|error| Error::Field("as_user".to_owned(), error.to_string()))?;
+        if user.as_str() == ME {
+            return Err(Error::Field("as_user".to_owned(), "is whoever calls".to_owned()));
+        }
         Ok(caller.acting_as(user))
     }
 

@@ -64,6 +64,15 @@ fn the_app_acts_in_a_room_without_being_a_member() {
 }
 
 #[test]
+fn what_the_app_said_as_a_user_is_not_rewritten_by_them() {
+    let mut solo = Solo::group();
+    let said = solo.ask(&on_behalf("bob", "1", system("Payment of 10 EUR received"))).unwrap().last;
+    let theirs = command("bob", "2", None, edit(said, "Payment of 1000 EUR received"));
+    assert_eq!(solo.ask(&theirs), Err(Refusal::NeedsScope("service")));
+    solo.ask(&on_behalf("bob", "3", edit(said, "Payment of 10 EUR received, thank you"))).unwrap();
+}
+
+#[test]
 fn messages_of_the_app_move_no_mark_of_its_own() {
     let mut solo = Solo::group();
     let (_, append) =

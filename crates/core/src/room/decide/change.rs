@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use super::stop::Stop;
 use super::view::{View, allowed};
 use crate::limits::{MAX_EMOJI_KINDS, MAX_REACTIONS};
-use crate::room::command::Refusal;
-use crate::{Body, DataChange, Emoji, Member, Permission, Text};
+use crate::room::command::{Authority, Refusal};
+use crate::{Body, DataChange, Emoji, Member, MessageKind, Permission, Text};
 
 pub(super) fn edit(
     view: View<'_>,
     actor: &Member,
+    authority: &Authority,
     target: u64,
     text: &Text,
     change: &DataChange,
@@ -18,6 +19,10 @@ pub(super) fn edit(
     let message = view.message(actor, target)?;
     if message.sender != actor.user {
         return Err(Refusal::NotSender.into());
+    }
+    // What the app has said stays so, whoever it was said as.
+    if message.kind == MessageKind::System && *authority == Authority::Member {
+        return Err(Refusal::NeedsScope("service").into());
     }
     allowed(view, actor, Permission::Post)?;
     if message.overlay.deleted {

@@ -98,7 +98,7 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
     match &command.action {
         Action::Join => Ok(Vec::new()),
         Action::Send(message) => send::send(view, actor, authority, message),
-        Action::Edit { target, text, data } => change::edit(view, actor, *target, text, data),
+        Action::Edit { target, text, data } => change::edit(view, actor, authority, *target, text, data),
         Action::Delete { target } => change::delete(view, actor, *target),
         Action::React { target, emoji } => change::react(view, actor, *target, emoji),
         Action::Unreact { target, emoji } => change::unreact(view, actor, *target, emoji),
