@@ -59,11 +59,29 @@ impl Signer {
         self.token_that_says(algorithm, claims)
     }
 
-    /// The same, naming whatever algorithm in its header. `none` is not signed.
+    /// A token that names its key.
+    pub fn token_of(&self, kid: &str, claims: &Value) -> String {
+        self.sign(json!({"alg": "ES256", "kid": kid}), claims)
+    }
+
+    /// The public P-256 key as key sets have it.
+    pub fn jwk(&self, kid: &str) -> Value {
+        let Self::Es256(pair) = self else { panic!("of P-256 only") };
+        let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        json!({"kty": "EC", "crv": "P-256", "use": "sig", "kid": kid, "x": text(x), "y": text(y)})
+    }
+
+    /// A token that names whatever algorithm in its header. `none` is not signed.
     pub fn token_that_says(&self, algorithm: &str, claims: &Value) -> String {
+        self.sign(json!({"alg": algorithm, "typ": "JWT"}), claims)
+    }
+
+    fn sign(&self, header: Value, claims: &Value) -> String {
+        let is_unsigned = header["alg"] == "none";
         let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
-        let signed = format!("{}.{}", part(json!({"alg": algorithm, "typ": "JWT"})), part(claims.clone()));
-        if algorithm == "none" {
+        let signed = format!("{}.{}", part(header), part(claims.clone()));
+        if is_unsigned {
             return format!("{signed}.");
         }
         let signature = match self {

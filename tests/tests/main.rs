@@ -33,6 +33,7 @@ mod permissions;
 mod profiles;
 mod rest;
 mod resume;
+mod revocation;
 mod seam;
 mod shutdown;
 mod slow_reader;

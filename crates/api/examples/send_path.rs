@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use parlance_api::auth::Auth;
+use parlance_api::identity::Auth;
 use parlance_api::services::Services;
 use parlance_api::{Api, Parts, RECOVERY_READS};
 use parlance_core::{Clock as _, Name, SystemClock, Timestamp, UserId};
@@ -113,7 +113,7 @@ impl Client {
         let inbound = UnboundedReceiverStream::new(inbound);
         let mut headers = http::HeaderMap::new();
         headers.insert(http::header::AUTHORIZATION, format!("Bearer {token}").try_into()?);
-        let frames: Frames = services.open(&headers, inbound, None)?.into();
+        let frames: Frames = services.open(&headers, inbound, None).await?.into();
         let mut client = Self { requests, frames };
         client.request(Operation::Hello(v1::Hello::default()))?;
         while !matches!(client.next().await?, Frame::Welcome(_)) {}

@@ -17,11 +17,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::Auth;
 use crate::gate::Gate;
 use crate::limits::{Sizes, TRIM_EVERY};
 use crate::profiles::Profiles;
 use crate::turns::Turns;
+use parlance_identity::Auth;
 
 /// What an [`Api`] is made of.
 pub struct Parts {

@@ -1,11 +1,12 @@
 use std::time::Duration;
 
 use parlance_core::{Refusal, RoomId};
+use parlance_identity::{Refused, TokenProblem};
 use parlance_proto::error::Failure;
 use parlance_store::StoreError;
 use tonic::{Code, Status};
 
-use crate::auth::TokenProblem;
+use crate::limits::KEYS_AGAIN;
 
 /// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -19,6 +20,12 @@ pub enum Error {
     /// It has ended.
     #[error("the token has expired")]
     TokenExpired,
+    /// It was revoked.
+    #[error("the token was revoked")]
+    TokenRevoked,
+    /// The keys that it may be verified with cannot be fetched.
+    #[error("the keys of the tokens' issuer cannot be fetched at the moment")]
+    KeysAway,
     /// It does not allow this.
     #[error("requires the service or admin scope")]
     NeedsScope,
@@ -89,6 +96,18 @@ pub enum Error {
     Contention,
 }
 
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Missing => Self::TokenMissing,
+            Refused::Expired => Self::TokenExpired,
+            Refused::Revoked => Self::TokenRevoked,
+            Refused::KeysAway => Self::KeysAway,
+            Refused::Invalid(problem) => Self::TokenInvalid(problem),
+        }
+    }
+}
+
 impl From<parlance_rooms::Error> for Error {
     fn from(error: parlance_rooms::Error) -> Self {
         use parlance_rooms::Error as Room;
@@ -138,6 +157,8 @@ impl From<Error> for Failure {
                 failure(Unauthenticated, "token_invalid").with("problem", problem)
             }
             Error::TokenExpired => failure(Unauthenticated, "token_expired"),
+            Error::TokenRevoked => failure(Unauthenticated, "token_revoked"),
+            Error::KeysAway => failure(Unavailable, "keys_unavailable").retry_after(KEYS_AGAIN),
             Error::NeedsScope | Error::NeedsScopeFor(_) => failure(PermissionDenied, "needs_scope"),
             Error::RoomExists(room) => failure(Code::AlreadyExists, "room_exists").with("room_id", room),
             Error::Field(field, description) => Self::field(field, description),

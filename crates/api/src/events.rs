@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use parlance_core::Caller;
+use parlance_identity::Live;
 use parlance_proto::events::v1::{EventContent, StreamEventsRequest, StreamEventsResponse, StreamStart};
 use parlance_store::feed::ChangeFeed;
 use parlance_stream::event::Content;
@@ -57,9 +58,10 @@ impl Api {
         let ends = Ends {
             at: Instant::now() + caller.remaining(self.clock().now()),
             draining: self.departure.token(),
+            live: self.gate.begin(caller),
         };
         Ok(stream::unfold(Some((tail, ends)), |open| async move {
-            let (mut tail, ends) = open?;
+            let (mut tail, mut ends) = open?;
             match ends.next(&mut tail).await {
                 Ok(batch) => Some((Ok(response(batch)), Some((tail, ends)))),
                 Err(error) => Some((Err(error.into()), None)),
@@ -74,14 +76,17 @@ struct Ends {
     /// The token does not hold any longer.
     at: Instant,
     draining: CancellationToken,
+    /// The token does not count any longer.
+    live: Live,
 }
 
 impl Ends {
-    async fn next(&self, tail: &mut Tail) -> Result<Batch, Error> {
+    async fn next(&mut self, tail: &mut Tail) -> Result<Batch, Error> {
         tokio::select! {
             biased;
             () = self.draining.cancelled() => Err(Error::Draining),
             () = sleep_until(self.at) => Err(Error::TokenExpired),
+            () = self.live.revoked() => Err(Error::TokenRevoked),
             batch = tail.next(HEARTBEAT) => Ok(batch?),
         }
     }

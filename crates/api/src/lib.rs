@@ -9,7 +9,6 @@
 #![warn(missing_docs)]
 
 mod api;
-pub mod auth;
 mod error;
 mod events;
 mod gate;
@@ -27,3 +26,4 @@ pub use api::{Api, Parts, Usage};
 pub use error::Error;
 pub use limits::Sizes;
 pub use parlance_cluster::limits::{ISOLATION, PRESENCE_GRACE, RECOVERY_READS};
+pub use parlance_identity as identity;

@@ -78,18 +78,8 @@ pub(crate) const PROFILE_EVERY: Duration = Duration::from_secs(2);
 /// to each node.
 pub(crate) const MAX_PROFILE_ROOMS: usize = 5_000;
 
-/// Refused tokens that are logged in a second: enough to find a mistake, while anyone may send
-/// as many as they like.
-pub(crate) const REFUSED_TOKENS_LOGGED: u64 = 20;
+/// When to try again while no key of the tokens' issuer is known.
+pub(crate) const KEYS_AGAIN: Duration = Duration::from_secs(5);
 
 /// How often idle state is dropped.
 pub(crate) const TRIM_EVERY: Duration = Duration::from_secs(10);
-
-/// Longest token that is looked at, bytes: a token with many claims stays below.
-pub(crate) const MAX_TOKEN_BYTES: usize = 8 * 1024;
-
-/// Bytes of a fingerprint: enough to tell the few keys of one place apart.
-pub(crate) const KEY_FINGERPRINT_BYTES: usize = 8;
-
-/// Shortest RSA key that signatures are verified with, bytes of its modulus.
-pub(crate) const MIN_RSA_BYTES: usize = 2048 / 8;

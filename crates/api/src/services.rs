@@ -9,7 +9,8 @@ use http::HeaderMap;
 use parlance_core::Caller;
 use parlance_core::limits::MAX_FRAME_BYTES;
 use parlance_delivery::grpc::{self, Nothing, opened};
-use parlance_delivery::{Deliveries, Outlet};
+use parlance_delivery::{Deliveries, Delivery, Outlet};
+use parlance_identity::Live;
 use parlance_proto::events::v1::StreamEventsRequest;
 use parlance_proto::events_server::event_service_server::{EventService, EventServiceServer};
 use parlance_proto::server::chat_service_server::{ChatService, ChatServiceServer};
@@ -86,13 +87,13 @@ impl Services {
     ///
     /// # Errors
     /// UNAUTHENTICATED.
-    pub fn open(
+    pub async fn open(
         &self,
         headers: &HeaderMap,
         inbound: impl Stream<Item = Result<v1::ClientFrame, Status>> + Send + 'static,
         outlet: Option<Outlet>,
     ) -> Result<Deliveries, Status> {
-        let caller = self.0.gate.identify(headers)?;
+        let caller = self.0.gate.identify(headers).await?;
         if headers.contains_key(AS_USER) {
             return Err(stream_as_user().into());
         }
@@ -106,14 +107,10 @@ impl Services {
         subscribe_only: bool,
         outlet: Option<Outlet>,
     ) -> Deliveries {
-        Box::pin(Session::stream(
-            self.0.sessions().clone(),
-            self.0.clone(),
-            caller,
-            inbound,
-            subscribe_only,
-            outlet,
-        ))
+        let live = self.0.gate.begin(&caller);
+        let (sessions, operations) = (self.0.sessions().clone(), self.0.clone());
+        let frames = Session::stream(sessions, operations, caller, inbound, subscribe_only, outlet);
+        Box::pin(revocable(frames, live))
     }
 
     /// Who makes the call at `path`, by its headers alone: before its body is read. `None` where that need
@@ -121,31 +118,36 @@ impl Services {
     ///
     /// # Errors
     /// UNAUTHENTICATED.
-    pub fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Identified>, Status> {
+    pub async fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Identified>, Status> {
         match path {
             "/parlance.v1.ServerService/GetServer" => Ok(None),
             "/parlance.v1.UserService/CreateUser" => {
-                Ok(self.0.gate.identify_or_first(headers)?.map(Identified))
+                Ok(self.0.gate.identify_or_first(headers).await?.map(Identified))
             }
             // All packages of ours: whoever adds one need not think of this.
-            path if path.starts_with("/parlance.") => Ok(Some(Identified(self.0.gate.identify(headers)?))),
+            path if path.starts_with("/parlance.") => {
+                Ok(Some(Identified(self.0.gate.identify(headers).await?)))
+            }
             // Health, reflection.
             _ => Ok(None),
         }
     }
 
     /// Who opens a stream, which is always their own.
-    fn listener<Q>(&self, request: &Request<Q>) -> Result<Caller, Error> {
+    async fn listener<Q>(&self, request: &Request<Q>) -> Result<Caller, Error> {
         if request.metadata().contains_key(AS_USER) {
             return Err(stream_as_user());
         }
-        self.caller(request)
+        self.caller(request).await
     }
 
-    fn caller<Q>(&self, request: &Request<Q>) -> Result<Caller, Error> {
-        match request.extensions().get() {
-            Some(Identified(caller)) => Ok(caller.clone()),
-            None => self.0.gate.identify(request.metadata().as_ref()),
+    async fn caller<Q>(&self, request: &Request<Q>) -> Result<Caller, Error> {
+        // Taken out before anything is waited for: what a request holds need not be shared.
+        let identified = request.extensions().get::<Identified>().cloned();
+        let headers = request.metadata().as_ref();
+        match identified {
+            Some(Identified(caller)) => Ok(caller),
+            None => self.0.gate.identify(headers).await,
         }
     }
 
@@ -158,7 +160,8 @@ impl Services {
     where
         F: Future<Output = Result<A, Error>> + 'a,
     {
-        let caller = self.0.gate.acting_as(self.caller(&request)?, as_user(request.metadata())?)?;
+        let caller = self.caller(&request).await?;
+        let caller = self.0.gate.acting_as(caller, as_user(request.metadata())?)?;
         Ok(Response::new(self.0.gate.pass(caller, request.into_inner(), operation).await?))
     }
 }
@@ -178,6 +181,22 @@ fn as_user(metadata: &MetadataMap) -> Result<&str, Error> {
         return Err(Error::Field("as_user".to_owned(), "must name one user".to_owned()));
     }
     user.to_str().map_err(not_an_id)
+}
+
+/// `frames` until the token that they were asked for with is revoked.
+fn revocable(
+    frames: impl Stream<Item = Result<Delivery, Status>> + Send + 'static,
+    live: Live,
+) -> impl Stream<Item = Result<Delivery, Status>> + Send + 'static {
+    let open = Some((Box::pin(frames), live));
+    stream::unfold(open, |open| async move {
+        let (mut frames, mut live) = open?;
+        tokio::select! {
+            biased;
+            () = live.revoked() => Some((Err(Error::TokenRevoked.into()), None)),
+            frame = frames.next() => Some((frame?, Some((frames, live)))),
+        }
+    })
 }
 
 /// The unary calls of one service, each to the operation of the same name.
@@ -210,7 +229,7 @@ impl ChatService for Services {
         &self,
         mut request: Request<Streaming<v1::ClientFrame>>,
     ) -> Result<Response<Nothing>, Status> {
-        let caller = self.listener(&request)?;
+        let caller = self.listener(&request).await?;
         let outlet = request.extensions_mut().remove();
         Ok(opened(self.session(caller, request.into_inner().boxed(), false, outlet)))
     }
@@ -219,7 +238,7 @@ impl ChatService for Services {
         &self,
         mut request: Request<v1::SubscribeRequest>,
     ) -> Result<Response<Nothing>, Status> {
-        let caller = self.listener(&request)?;
+        let caller = self.listener(&request).await?;
         let outlet = request.extensions_mut().remove();
         let hello = request.into_inner().hello.unwrap_or_default();
         let operation = Some(v1::client_frame::Operation::Hello(hello));
@@ -247,7 +266,7 @@ impl UserService for Services {
         &self,
         request: Request<v1::CreateUserRequest>,
     ) -> Result<Response<v1::CreateUserResponse>, Status> {
-        let mut caller = self.0.gate.identify_or_first(request.metadata().as_ref())?;
+        let mut caller = self.0.gate.identify_or_first(request.metadata().as_ref()).await?;
         if let Some(app) = caller.take() {
             caller = Some(self.0.gate.acting_as(app, as_user(request.metadata())?)?);
         }
@@ -347,13 +366,15 @@ mod tests {
     #[tokio::test]
     async fn all_calls_but_public_ones_are_identified_by_their_headers() {
         let services = Services::new(TestNode::start().api.clone());
-        let refused = |path: &str| services.admit(path, &HeaderMap::new()).err().map(|status| status.code());
+        let nobody = HeaderMap::new();
+        let refused =
+            async |path: &str| services.admit(path, &nobody).await.err().map(|status| status.code());
         for path in ["/parlance.v1.ServerService/GetServer", "/grpc.health.v1.Health/Watch", "/"] {
-            assert_eq!(refused(path), None, "{path}");
+            assert_eq!(refused(path).await, None, "{path}");
         }
         let ours = ["/parlance.v1.ChatService/SendMessage", "/parlance.events.v1.EventService/StreamEvents"];
         for path in ours {
-            assert_eq!(refused(path), Some(Code::Unauthenticated), "{path}");
+            assert_eq!(refused(path).await, Some(Code::Unauthenticated), "{path}");
         }
     }
 }

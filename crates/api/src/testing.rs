@@ -21,9 +21,9 @@ use tonic::Status;
 use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
-use crate::auth::Auth;
 use crate::gate::Admitted;
 use crate::{Api, Parts, Sizes};
+use parlance_identity::Auth;
 
 /// A node with nobody beside it.
 pub(crate) struct TestNode {
@@ -156,8 +156,17 @@ pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Si
 
 pub(crate) fn caller(id: &str) -> Admitted {
     let user = user(id);
-    Caller { user, is_service: false, is_admin: false, service: None, expires_at: u64::MAX, client: None }
-        .into()
+    Caller {
+        user,
+        is_service: false,
+        is_admin: false,
+        service: None,
+        client: None,
+        expires_at: u64::MAX,
+        token: None,
+        issued_at: None,
+    }
+    .into()
 }
 
 /// A client in the same process, in a session of its own.

@@ -30,7 +30,7 @@ pub trait ChatBackend: Send + Sync + 'static {
     ///
     /// # Errors
     /// The status of a call that is refused whatever its body is, such as UNAUTHENTICATED.
-    fn admit(&self, _headers: &HeaderMap, _path: &str) -> Result<bool, Status> {
+    async fn admit(&self, _headers: &HeaderMap, _path: &str) -> Result<bool, Status> {
         Ok(false)
     }
 

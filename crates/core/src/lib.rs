@@ -20,6 +20,7 @@ mod inbox;
 mod member;
 mod message_kind;
 mod overlay;
+mod revocation;
 mod role;
 mod room;
 mod settings;
@@ -37,6 +38,7 @@ pub use inbox::{Cursors, Mark, Unread};
 pub use member::{Interval, Member, SeqRange, Standing, visible_ranges};
 pub use message_kind::{MessageKind, NotAKind};
 pub use overlay::{Entry, Overlay, PastForms};
+pub use revocation::{Revocation, TokenId};
 pub use role::Role;
 pub use room::{
     Action, Append, Authority, Command, Creation, Decision, Draft, Hole, Need, NewRoom, Outcome, Posted,

@@ -124,7 +124,7 @@ pub const MAX_LOOKUP_MEMBERS: u64 = 256;
 /// in one chunk: every node that looked while it was small hears of it while it grows.
 pub const MAX_OVERLAP_MEMBERS: u64 = 512;
 
-/// How far clocks may differ when a token is judged, seconds.
+/// How far clocks may differ when a token is judged, seconds, unless it is configured.
 pub const CLOCK_SKEW: u64 = 60;
 
 /// Longer than any session; instants too far away cannot be told.

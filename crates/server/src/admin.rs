@@ -5,25 +5,37 @@ pub(crate) mod consumers;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::consumers::Consumers;
+use crate::guard::{self, Guard};
 use crate::readiness::{Readiness, healthz, readyz};
+use crate::revoking::{self, Revoking};
 
 /// What the admin listener serves.
+///
+/// `is_local`: it is for this machine alone, and names that a page in a browser here points to it are refused.
 pub(crate) fn routes(
     readiness: Readiness,
     metrics: Option<PrometheusHandle>,
     consumers: Option<Arc<Consumers>>,
+    revoking: Option<Arc<Revoking>>,
+    is_local: bool,
 ) -> Router {
     let render = move || {
         let text = metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default();
         async move { text }
     };
     let of_consumers = consumers.map(consumers::routes).unwrap_or_default();
-    of_consumers
+    let routes = of_consumers
         .route("/metrics", get(render))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz).with_state(readiness))
+        .merge(revoking.map(revoking::routes).unwrap_or_default());
+    match is_local {
+        true => routes.layer(middleware::from_fn_with_state(Guard::Local, guard::check)),
+        false => routes,
+    }
 }

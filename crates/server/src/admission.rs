@@ -17,7 +17,7 @@ use tonic::Status;
 pub(crate) async fn admit(State(services): State<Services>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Arc<Peer>>().cloned();
     settle_client(request.headers_mut(), peer.as_deref());
-    match services.admit(request.uri().path(), request.headers()) {
+    match services.admit(request.uri().path(), request.headers()).await {
         Ok(Some(identified)) => {
             if let Some(peer) = peer {
                 peer.identify();

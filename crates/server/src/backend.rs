@@ -31,8 +31,8 @@ impl InProcess {
 
 #[async_trait]
 impl ChatBackend for InProcess {
-    fn admit(&self, headers: &HeaderMap, path: &str) -> Result<bool, Status> {
-        Ok(self.services.admit(path, headers)?.is_some())
+    async fn admit(&self, headers: &HeaderMap, path: &str) -> Result<bool, Status> {
+        Ok(self.services.admit(path, headers).await?.is_some())
     }
 
     async fn chat(
@@ -41,7 +41,7 @@ impl ChatBackend for InProcess {
         inbound: BoxStream<'static, v1::ClientFrame>,
         outlet: Outlet,
     ) -> Result<BoxStream<'static, Result<Delivery, Status>>, Status> {
-        self.services.open(&headers, inbound.map(Ok), Some(outlet))
+        self.services.open(&headers, inbound.map(Ok), Some(outlet)).await
     }
 
     async fn unary(&self, headers: HeaderMap, path: &str, request: Bytes) -> Result<Bytes, Status> {

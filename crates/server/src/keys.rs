@@ -4,7 +4,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Context;
-use parlance_api::auth::{Auth, Expectations, Key};
+use parlance_api::identity::{Auth, Expectations, Jwks, Key};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::Identity;
@@ -24,7 +24,7 @@ pub fn existing_local_key(data_dir: &Path) -> anyhow::Result<Vec<u8>> {
     let dir = data_dir.display();
     anyhow::ensure!(
         !data_dir.join(KEYED).exists(),
-        "the server on {dir} has a key of its own (--jwt-secret-file or --jwt-public-key): it takes only \
+        "the server on {dir} has a key of its own (--jwt-secret-file, --jwt-public-key or --jwt-jwks-url): it takes only \
          tokens that are signed with that"
     );
     let path = data_dir.join(LOCAL_KEY);
@@ -104,12 +104,23 @@ pub(crate) fn auth(identity: &Identity, data_dir: &Path) -> anyhow::Result<Auth>
 
 /// Verifies tokens with the configured key; `None` in local mode.
 pub(crate) fn configured(identity: &Identity) -> anyhow::Result<Option<Auth>> {
-    let Identity::Key { file, is_secret, audience, issuer } = identity else { return Ok(None) };
-    let bytes = fs::read(file).with_context(|| format!("cannot read the key {}", file.display()))?;
-    let key = if *is_secret { Key::Secret(trim_end(bytes)) } else { Key::PublicPem(bytes) };
-    let expectations = Expectations { audience: audience.clone(), issuer: issuer.clone() };
-    let auth = Auth::with_key(&key, &expectations);
-    auth.with_context(|| format!("the key in {}", file.display())).map(Some)
+    let Identity::Keys(configured) = identity else { return Ok(None) };
+    let mut keys = Vec::new();
+    for (files, is_secret) in [(&configured.secrets, true), (&configured.public_keys, false)] {
+        for file in files {
+            let bytes = fs::read(file).with_context(|| format!("cannot read the key {}", file.display()))?;
+            let key = if is_secret { Key::Secret(trim_end(bytes)) } else { Key::PublicPem(bytes) };
+            key.check().with_context(|| format!("the key in {}", file.display()))?;
+            keys.push(key);
+        }
+    }
+    let expectations = Expectations {
+        audience: configured.audience.clone(),
+        issuer: configured.issuer.clone(),
+        skew: configured.skew.into(),
+        scope_claim: configured.scope_claim.clone(),
+    };
+    Ok(Some(Auth::new(&keys, configured.jwks.clone().map(Jwks::new), expectations)?))
 }
 
 /// Editors end a file with a line feed that is no part of the secret.

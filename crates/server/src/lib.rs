@@ -21,6 +21,7 @@ mod node;
 mod origin;
 mod planned;
 mod readiness;
+mod revoking;
 mod routes;
 mod seams;
 mod server;

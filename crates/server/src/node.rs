@@ -2,23 +2,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use parlance_api::auth::Auth;
+use parlance_api::identity::Auth;
 use parlance_api::services::Services;
 use parlance_api::{Api, Parts};
 use parlance_cluster::Departure;
 use parlance_core::{Clock, ClockMonitor, SystemClock};
 use parlance_registry::{Health, Local, NodeId, Registry};
 use parlance_runtime::BoundedClock;
+use parlance_store::revocations::RevocationList;
 use parlance_store::{Durability, Embedded, Store};
 use parlance_stream::log::StoreLog;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cluster::TablesClaim;
+use crate::cluster::{Tables, TablesClaim};
 use crate::config::{self, Identity, StoreConfig};
 use crate::consumers::{self, Consumers, Source};
 use crate::descriptors::Descriptors;
 use crate::readiness::{Readiness, watch_clock, watch_registry, watch_store, watch_warning};
+use crate::revoking::Revoking;
 use crate::seams::Seams;
 use crate::{cluster, data_dir, keys};
 
@@ -31,6 +33,7 @@ pub(crate) struct Node {
     claim: Option<Arc<TablesClaim>>,
     /// What hands events to others.
     consumers: Arc<Consumers>,
+    revoking: Arc<Revoking>,
     /// What looks after it.
     watches: TaskTracker,
     end: CancellationToken,
@@ -52,7 +55,18 @@ impl Node {
         report_tokens(&auth, &config.identity);
         let monitor = Arc::new(ClockMonitor::new(Arc::new(SystemClock)));
         let clock: Arc<dyn Clock> = Arc::new(BoundedClock::new(monitor.clone()));
-        let Opened { store, embedded, claim, source } = open_store(config, &monitor, &clock).await?;
+        let (watches, end) = (TaskTracker::new(), CancellationToken::new());
+        let Opened { store, embedded, claim, source, revocations } =
+            open_store(config, &monitor, &clock).await?;
+        let revoking = Revoking::new(revocations, auth.revocations().clone());
+        revoking.catch_up().await.context("cannot read which tokens were revoked")?;
+        watches.spawn(end.clone().run_until_cancelled_owned(revoking.clone().follow()));
+        if let Some(jwks) = auth.jwks() {
+            watches.spawn(end.clone().run_until_cancelled_owned(jwks.clone().keep()));
+            if !jwks.settled().await {
+                tracing::warn!("no key of the issuer is known yet: nobody can sign in until it answers");
+            }
+        }
         let store = (seams.store)(store);
         let identity = store.identity().await.context("cannot settle the identity of the store")?;
         let room_ids = store.room_ids().await.context("cannot read how ids of rooms are made")?;
@@ -76,7 +90,6 @@ impl Node {
             sizes: &parlance_api::Sizes::PRODUCTION,
         };
         let api = Api::start(parts, shutdown.clone());
-        let (watches, end) = (TaskTracker::new(), CancellationToken::new());
         if config.redis.is_some() {
             let watch = watch_warning(registry.clone(), readiness.clone());
             watches.spawn(end.clone().run_until_cancelled_owned(watch));
@@ -106,7 +119,12 @@ impl Node {
         };
         let consumers = Arc::new(consumers);
         let services = Services::new(api.clone()).with_feed(feed);
-        Ok((Self { api, store, embedded, registry, claim, consumers, watches, end }, services))
+        Ok((Self { api, store, embedded, registry, claim, consumers, revoking, watches, end }, services))
+    }
+
+    /// What revokes tokens.
+    pub(crate) fn revoking(&self) -> &Arc<Revoking> {
+        &self.revoking
     }
 
     /// What sends its clients to other nodes.
@@ -149,10 +167,18 @@ impl Node {
 fn report_tokens(auth: &Auth, identity: &Identity) {
     match identity {
         Identity::Local => tracing::info!("local mode: issuing tokens to anyone on this machine"),
-        Identity::Key { audience, issuer, .. } => {
+        Identity::Keys(keys) => {
             let (algorithms, any) = (auth.algorithms(), "any");
-            let (audience, issuer) = (audience.as_deref().unwrap_or(any), issuer.as_deref().unwrap_or(any));
-            tracing::info!(algorithms, audience, issuer, "tokens are verified with the configured key");
+            let (audience, issuer) = (keys.audience.as_deref(), keys.issuer.as_deref());
+            let (audience, issuer) = (audience.unwrap_or(any), issuer.unwrap_or(any));
+            let jwks = keys.jwks.as_ref().map(ToString::to_string);
+            tracing::info!(
+                algorithms,
+                jwks,
+                audience,
+                issuer,
+                "tokens are verified with the configured keys"
+            );
         }
     }
 }
@@ -164,6 +190,7 @@ struct Opened {
     claim: Option<Arc<TablesClaim>>,
     /// Where events come from, or why there are none.
     source: Result<Source, String>,
+    revocations: Arc<dyn RevocationList>,
 }
 
 async fn open_store(
@@ -187,15 +214,16 @@ async fn open_store(
                 clock: clock.clone(),
                 leases: None,
             };
-            Ok(Opened { store: store.clone(), embedded: Some(store), claim: None, source: Ok(source) })
+            let (embedded, revocations) = (Some(store.clone()), store.clone());
+            Ok(Opened { store, embedded, claim: None, source: Ok(source), revocations })
         }
         StoreConfig::Dynamodb { table_prefix } => {
             if config.redis.is_none() {
                 tracing::warn!("without redis this node learns late of other nodes' writes to these tables");
             }
-            let (store, claim, source) =
+            let Tables { store, claim, source, revocations } =
                 cluster::open_tables(table_prefix, config.redis.as_ref(), monitor, clock).await?;
-            Ok(Opened { store, embedded: None, claim, source })
+            Ok(Opened { store, embedded: None, claim, source, revocations })
         }
     }
 }

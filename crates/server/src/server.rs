@@ -122,6 +122,10 @@ impl Server {
             Running::Node(node) => node.departure(),
             Running::Edge(_) | Running::Worker(_) => stays.clone(),
         };
+        let revoking = match &running {
+            Running::Node(node) => Some(node.revoking().clone()),
+            Running::Edge(_) | Running::Worker(_) => None,
+        };
         let connections = TaskTracker::new();
         let serve = |entrance| {
             let (shutdown, tracker) = (shutdown.clone(), connections.clone());
@@ -154,7 +158,13 @@ impl Server {
         let looking = Entrance {
             listener: listeners.operators,
             tls: None,
-            app: admin::routes(readiness.clone(), metrics, consumers),
+            app: admin::routes(
+                readiness.clone(),
+                metrics,
+                consumers,
+                revoking,
+                admin_address.ip().is_loopback(),
+            ),
             peers: Peers::Clients,
             max_connections: OPERATORS,
             ledger: of_operator(OPERATORS, Proxies::default()),

@@ -11,6 +11,7 @@ use parlance_store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cluster::Tables;
 use crate::consumers::{self, Consumers};
 use crate::readiness::{Readiness, watch_clock, watch_store};
 use crate::{cluster, config, keys};
@@ -29,7 +30,7 @@ impl Worker {
         let monitor = Arc::new(ClockMonitor::new(Arc::new(SystemClock)));
         let clock: Arc<dyn Clock> = Arc::new(BoundedClock::new(monitor.clone()));
         let opening = cluster::open_tables(&config.table_prefix, None, &monitor, &clock);
-        let (store, _, source) = opening.await?;
+        let Tables { store, source, .. } = opening.await?;
         let source = source.map_err(|missing| anyhow!("no events can leave: {missing}"))?;
         let planned = consumers::planned(config.webhooks.as_deref(), config.kafka.as_deref(), &clock)?;
         let own = NodeId::from_random(keys::random_bits()?);

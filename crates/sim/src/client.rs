@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures::Stream;
+use futures::{FutureExt, Stream};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use parlance_core::{RoomId, UserId};
@@ -156,7 +156,9 @@ impl Client {
         });
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::try_from(&self.authorization).ok()?);
-        let frames = node.services.open(&headers, inbound, outlet).ok()?.into();
+        // Nothing is waited for: the keys of tokens are known.
+        let opened = node.services.open(&headers, inbound, outlet).now_or_never()?;
+        let frames = opened.ok()?.into();
         let cursors = self.cursors.iter().map(|(room, seq)| v1::Cursor {
             room_id: room.as_str().to_owned(),
             seq: *seq,

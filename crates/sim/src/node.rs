@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlance_api::auth::Auth;
+use parlance_api::identity::Auth;
 use parlance_api::services::Services;
 use parlance_api::{Api, PRESENCE_GRACE, Parts, RECOVERY_READS, Sizes, Usage};
 use parlance_core::{ClockMonitor, UserId};

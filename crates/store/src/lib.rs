@@ -23,6 +23,7 @@ pub mod members;
 pub mod past;
 mod random;
 mod record;
+pub mod revocations;
 mod room_ids;
 mod store;
 mod until;

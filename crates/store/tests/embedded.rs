@@ -6,6 +6,8 @@ mod contract;
 mod feed_contract;
 #[path = "support/files.rs"]
 mod files;
+#[path = "contract/revocations.rs"]
+mod revocations;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use contract::fixture::{AnyStore, NOW, Node, edit, group, profile, unique, user}
 use feed_contract::consumers::AnyConsumers;
 use feed_contract::feed::AnyFeed;
 use parlance_core::{Cursors, Mark, Name, SeqRange};
+use parlance_store::revocations::RevocationList;
 use parlance_store::{Embedded, OpenError, Options, Store, StoreError, UserChange, UserStore};
 use tempfile::TempDir;
 
@@ -39,6 +42,18 @@ mod feeds {
     }
 
     feed_contract::feed_contract!(crate::feeds::open);
+}
+
+#[tokio::test]
+async fn revoked_tokens_are_listed() {
+    let dir = TempDir::new().unwrap();
+    let store = open_in(dir.path()).unwrap();
+    revocations::what_was_revoked_is_read_in_order_from_any_place(&store).await;
+    revocations::what_is_revoked_at_the_same_time_is_all_there(&store).await;
+    let before = store.revoked_after(0, 100).await.unwrap();
+    store.close().await;
+    drop(store);
+    assert_eq!(open_in(dir.path()).unwrap().revoked_after(0, 100).await.unwrap(), before);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use parlance_core::{Caller, Clock, UserId};
+use parlance_identity::{Auth, Live, ME};
 use parlance_peers::settled_client;
 use parlance_proto::error::Failure;
 use tokio::time::{Instant, timeout};
@@ -24,7 +25,6 @@ use tracing::Instrument;
 pub(crate) use self::calls::Call;
 use self::calls::{Class, Operation};
 use crate::Error;
-use crate::auth::{Auth, ME};
 use crate::limits::OPERATION_TIMEOUT;
 
 pub(crate) struct Gate {
@@ -65,16 +65,21 @@ impl Gate {
 
     /// Who calls, and from where, by the headers of a request in which
     /// [`settle_client`](parlance_peers::settle_client) has settled the client's address.
-    pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<Caller, Error> {
+    pub(crate) async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         // What is no text is no token.
         let authorization = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
-        let caller = self.auth.verify(authorization, self.clock.now())?;
+        let caller = self.auth.identify(authorization, self.clock.now()).await?;
         Ok(Caller { client: settled_client(headers), ..caller })
     }
 
+    /// Something goes on for as long as the caller's token counts.
+    pub(crate) fn begin(&self, caller: &Caller) -> Live {
+        self.auth.revocations().begin(caller)
+    }
+
     /// The same where, in local mode, the first call of all has no token yet.
-    pub(crate) fn identify_or_first(&self, headers: &HeaderMap) -> Result<Option<Caller>, Error> {
-        match self.identify(headers) {
+    pub(crate) async fn identify_or_first(&self, headers: &HeaderMap) -> Result<Option<Caller>, Error> {
+        match self.identify(headers).await {
             Err(Error::TokenMissing) if self.auth.is_local() => Ok(None),
             caller => caller.map(Some),
         }
@@ -99,7 +104,7 @@ impl Gate {
     pub(crate) fn check_rate(&self, caller: &Caller) -> Result<(), Error> {
         let Some(rates) = &self.rates else { return Ok(()) };
         // What the app does is not taken off what its users may do.
-        rates.check_key(caller.service.as_ref().unwrap_or(&caller.user)).map_err(|not_until| {
+        rates.check_key(caller.subject()).map_err(|not_until| {
             let wait = not_until.wait_time_from(governor::clock::DefaultClock::default().now());
             Error::RateLimited(wait)
         })
@@ -226,8 +231,10 @@ mod tests {
             is_service: false,
             is_admin: false,
             service: None,
-            expires_at: u64::MAX,
             client: None,
+            expires_at: u64::MAX,
+            token: None,
+            issued_at: None,
         }
     }
 
@@ -281,15 +288,15 @@ mod tests {
         assert!(!audited(v1::ListRoomsRequest::operation(), &service));
     }
 
-    #[test]
-    fn only_the_first_call_in_local_mode_has_no_token() {
+    #[tokio::test]
+    async fn only_the_first_call_in_local_mode_has_no_token() {
         let local = gate(None);
         let mut headers = HeaderMap::new();
-        assert_eq!(local.identify(&headers), Err(Error::TokenMissing));
-        assert_eq!(local.identify_or_first(&headers), Ok(None));
+        assert_eq!(local.identify(&headers).await, Err(Error::TokenMissing));
+        assert_eq!(local.identify_or_first(&headers).await, Ok(None));
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer nonsense"));
-        assert!(local.identify_or_first(&headers).is_err());
+        assert!(local.identify_or_first(&headers).await.is_err());
         headers.insert(AUTHORIZATION, HeaderValue::from_bytes(b"Bearer \xff").unwrap());
-        assert!(matches!(local.identify_or_first(&headers), Err(Error::TokenInvalid(_))));
+        assert!(matches!(local.identify_or_first(&headers).await, Err(Error::TokenInvalid(_))));
     }
 }

@@ -8,7 +8,7 @@ use parlance_proto::{convert, data, v1};
 use prost_types::Struct;
 
 use crate::Error;
-use crate::auth::ME;
+use parlance_identity::ME;
 
 /// Keys of data that one request removes.
 const MAX_UNSET: usize = 64;

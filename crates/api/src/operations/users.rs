@@ -10,10 +10,10 @@ use ring::digest::{SHA256, digest};
 
 use super::parse;
 use super::views::user_to_proto;
-use crate::auth::ME;
 use crate::gate::Admitted;
 use crate::limits::LOCAL_TOKEN;
 use crate::{Api, Error};
+use parlance_identity::ME;
 
 impl Api {
     /// `caller` may be missing in local mode only.

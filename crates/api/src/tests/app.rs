@@ -10,7 +10,8 @@ use crate::testing::{TestNode, caller, say, user};
 fn service() -> Admitted {
     let user = user("backend");
     let (is_service, is_admin, service) = (true, false, None);
-    Caller { user, is_service, is_admin, service, expires_at: u64::MAX, client: None }.into()
+    let (expires_at, client, token, issued_at) = (u64::MAX, None, None, None);
+    Caller { user, is_service, is_admin, service, client, expires_at, token, issued_at }.into()
 }
 
 fn own(id: &str) -> v1::CreateRoomRequest {

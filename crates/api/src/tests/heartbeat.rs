@@ -15,17 +15,23 @@ use v1::server_frame::Frame;
 use crate::testing::{TestNode, user};
 
 const EVERY: Duration = Duration::from_secs(20);
-/// Seconds that the server grants beyond the end of a token.
-const CLOCK_SKEW: u64 = 60;
 
 /// A stream of carol's, who is in no room, with a token for so long; and its welcome.
 async fn open(node: &TestNode, subscribe_only: bool, lasts: Duration) -> (Opened, v1::Welcome) {
     let hello = Operation::Hello(v1::Hello::default());
     let frame = v1::ClientFrame { request_id: String::new(), operation: Some(hello), as_user: String::new() };
     let inbound = stream::iter([Ok(frame)]).chain(stream::pending()).boxed();
-    let expires_at = SystemClock.now().0 / 1_000 + lasts.as_secs() - CLOCK_SKEW;
-    let user = user("carol");
-    let caller = Caller { user, is_service: false, is_admin: false, service: None, expires_at, client: None };
+    let (user, expires_at) = (user("carol"), SystemClock.now().0 / 1_000 + lasts.as_secs());
+    let caller = Caller {
+        user,
+        is_service: false,
+        is_admin: false,
+        service: None,
+        client: None,
+        expires_at,
+        token: None,
+        issued_at: None,
+    };
     let (sessions, operations) = (node.api.sessions().clone(), node.api.clone());
     let deliveries: Deliveries =
         Session::stream(sessions, operations, caller, inbound, subscribe_only, None).boxed();

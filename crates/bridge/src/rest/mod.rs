@@ -99,7 +99,7 @@ async fn call(shared: &Shared, route: &Route, request: Request) -> Result<Vec<u8
     let bound = route.bind(parts.uri.path());
     let peer = parts.extensions.get::<Arc<Peer>>();
     let metadata = headers::metadata(&parts.headers, peer.map(Arc::as_ref), None);
-    let admitted = shared.backend.admit(&metadata, route.rpc());
+    let admitted = shared.backend.admit(&metadata, route.rpc()).await;
     let admitted = admitted.map_err(|status| field_names::in_json(Failure::from_status(&status)))?;
     if let Some(peer) = peer.filter(|_| admitted) {
         peer.identify();

@@ -10,6 +10,7 @@ mod config;
 mod consumers;
 mod events;
 mod restored;
+mod revoke;
 mod serve;
 #[cfg_attr(not(feature = "cluster"), path = "no_tables.rs")]
 mod tables;
@@ -74,6 +75,7 @@ pub fn main(seams: Seams) -> ExitCode {
         Command::Config(arguments) => config::run(arguments),
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Restored(arguments) => restored::run(&arguments),
+        Command::Revoke(arguments) => revoke::run(arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Events(arguments) => events::run(arguments),
         Command::Consumers(arguments) => consumers::run(arguments),
@@ -98,6 +100,8 @@ enum Command {
     Tables(tables::Arguments),
     /// Say that the store was restored from a backup: clients then start over
     Restored(restored::Arguments),
+    /// Revoke tokens: of a user, one by its id, or all
+    Revoke(revoke::Arguments),
     /// Print a token for a user, signed with the self-made key of local mode
     Token(token::Arguments),
     /// See and steer what hands events to webhooks and others, in a running server

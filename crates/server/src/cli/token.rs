@@ -4,7 +4,7 @@ use std::time::Duration;
 use crate::existing_local_key;
 use anyhow::Context;
 use clap::Args;
-use parlance_api::auth::Auth;
+use parlance_api::identity::Auth;
 use parlance_core::{Clock as _, SystemClock, UserId};
 
 /// Works while the server runs, and once it has run. Servers with --jwt-secret-file or

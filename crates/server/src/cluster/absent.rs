@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parlance_core::{Clock, ClockMonitor};
 use parlance_registry::{NodeId, Registry};
 use parlance_store::Store;
+use parlance_store::revocations::RevocationList;
 
 use crate::config::RedisConfig;
 use crate::consumers::Source;
@@ -29,12 +30,22 @@ impl TablesClaim {
     }
 }
 
+/// The tables that all nodes share.
+pub(crate) struct Tables {
+    pub(crate) store: Arc<dyn Store>,
+    /// With Redis, what claims them.
+    pub(crate) claim: Option<Arc<TablesClaim>>,
+    /// Where events come from, or why there are none.
+    pub(crate) source: Result<Source, String>,
+    pub(crate) revocations: Arc<dyn RevocationList>,
+}
+
 pub(crate) async fn open_tables(
     _table_prefix: &str,
     _redis: Option<&RedisConfig>,
     _monitor: &Arc<ClockMonitor>,
     _clock: &Arc<dyn Clock>,
-) -> anyhow::Result<(Arc<dyn Store>, Option<Arc<TablesClaim>>, Result<Source, String>)> {
+) -> anyhow::Result<Tables> {
     Err(not_built_in("DynamoDB"))
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use parlance_core::{Clock, ClockMonitor};
 use parlance_registry::{FleetKey, FleetTag, NodeId, Redis, RedisOptions, Registry};
+use parlance_store::revocations::RevocationList;
 use parlance_store::{Dynamo, DynamoOptions, Store, StoreError};
 use parlance_stream::log::StoreLog;
 
@@ -15,13 +16,23 @@ use crate::consumers::Source;
 
 pub(crate) use tables_claim::TablesClaim;
 
+/// The tables that all nodes share.
+pub(crate) struct Tables {
+    pub(crate) store: Arc<dyn Store>,
+    /// With Redis, what claims them.
+    pub(crate) claim: Option<Arc<TablesClaim>>,
+    /// Where events come from, or why there are none.
+    pub(crate) source: Result<Source, String>,
+    pub(crate) revocations: Arc<dyn RevocationList>,
+}
+
 /// Opens the store in DynamoDB, and with Redis what claims its tables.
 pub(crate) async fn open_tables(
     table_prefix: &str,
     redis: Option<&RedisConfig>,
     monitor: &Arc<ClockMonitor>,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<(Arc<dyn Store>, Option<Arc<TablesClaim>>, Result<Source, String>)> {
+) -> anyhow::Result<Tables> {
     let (table_prefix, monitor) = (table_prefix.to_owned(), monitor.clone());
     let options = DynamoOptions { table_prefix, clock: monitor, ..DynamoOptions::default() };
     let store = Dynamo::connect(&options).await?;
@@ -38,7 +49,8 @@ pub(crate) async fn open_tables(
         Arc::new(TablesClaim { store, prefix, clock: clock.clone() })
     });
     let source = source(&store, clock).await?;
-    Ok((Arc::new(store), claim, source))
+    let store = Arc::new(store);
+    Ok(Tables { store: store.clone(), claim, source, revocations: store })
 }
 
 /// Where events come from, or why there are none.

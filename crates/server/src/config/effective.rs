@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::{Config, Identity, Node, RedisConfig, Role, StoreConfig};
+use super::{Config, Identity, Keys, Node, RedisConfig, Role, StoreConfig};
 
 impl Config {
     /// The options that hold, defaults included, as a configuration file. Secrets are replaced by
@@ -69,13 +69,8 @@ impl Lines {
             }
             self.number("isolation-seconds", isolation.as_secs());
         }
-        if let Identity::Key { file, is_secret, audience, issuer } = &node.identity {
-            self.path(if *is_secret { "jwt-secret-file" } else { "jwt-public-key" }, file);
-            for (name, value) in [("jwt-audience", audience), ("jwt-issuer", issuer)] {
-                if let Some(value) = value {
-                    self.text(name, value);
-                }
-            }
+        if let Identity::Keys(keys) = &node.identity {
+            self.keys(keys);
         }
         self.outlets(node.webhooks.as_deref(), node.kafka.as_deref());
         self.number("user-rate", node.user_rate.map_or(0, std::num::NonZeroU32::get));
@@ -87,6 +82,26 @@ impl Lines {
                 self.path(name, file);
             }
         }
+    }
+
+    fn keys(&mut self, keys: &Keys) {
+        for (name, files) in [("jwt-secret-file", &keys.secrets), ("jwt-public-key", &keys.public_keys)] {
+            if !files.is_empty() {
+                self.list(name, files.iter().map(|file| file.to_string_lossy().into_owned()));
+            }
+        }
+        let jwks = keys.jwks.as_ref().map(ToString::to_string);
+        for (name, value) in [
+            ("jwt-jwks-url", &jwks),
+            ("jwt-audience", &keys.audience),
+            ("jwt-issuer", &keys.issuer),
+            ("jwt-scope-claim", &keys.scope_claim),
+        ] {
+            if let Some(value) = value {
+                self.text(name, value);
+            }
+        }
+        self.number("jwt-skew-seconds", keys.skew);
     }
 
     fn line(&mut self, name: &str, value: &str) {
@@ -170,6 +185,8 @@ mod tests {
         for file in [
             "",
             "webhooks = 'hooks.toml'\nkafka = 'topic.toml'",
+            "jwt-secret-file = ['a', 'b']\njwt-public-key = 'c'\njwt-jwks-url = 'https://id.example/keys'\n\
+             jwt-audience = 'chat'\njwt-skew-seconds = 5\njwt-scope-claim = 'realm_access.roles'",
             "sync = 'off'\nlog = 'debug'\nmax-connections = 5\ntrusted-proxies = ['10.0.0.0/8', '::1']",
             cluster,
             edge,

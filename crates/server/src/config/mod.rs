@@ -3,6 +3,7 @@
 mod address;
 mod check;
 mod effective;
+mod files;
 #[cfg_attr(not(feature = "kafka"), path = "no_kafka.rs")]
 mod kafka;
 mod node;
@@ -24,7 +25,7 @@ use crate::limits::WATCHDOG_SECONDS;
 use crate::origin::Origin;
 
 pub(crate) use kafka::Topic;
-pub use node::{Identity, Node, RedisConfig, StoreConfig};
+pub use node::{Identity, Keys, Node, RedisConfig, StoreConfig};
 pub use options::{OnOff, Options, RoleName, StoreName, TABLE_PREFIX};
 pub use tls_files::TlsFiles;
 pub(crate) use webhooks::{Endpoint, Webhooks};
@@ -166,6 +167,7 @@ fn upstreams(options: &Options) -> anyhow::Result<Vec<String>> {
         ("kafka", options.kafka.is_some()),
         ("jwt-secret-file", options.jwt_secret_file.is_some()),
         ("jwt-public-key", options.jwt_public_key.is_some()),
+        ("jwt-jwks-url", options.jwt_jwks_url.is_some()),
     ];
     for (name, given) in misplaced {
         ensure!(!given, "{name} is for the api nodes: an edge only passes on what it is asked");
@@ -221,6 +223,11 @@ mod tests {
         assert!(refused("edge-listen = '0.0.0.0:80'").contains("without a key"));
         assert!(refused("tls-key = '/k'").contains("tls-certificate"));
         assert!(refused("jwt-issuer = 'x'").contains("jwt-issuer"));
+        assert!(refused("jwt-skew-seconds = 5").contains("jwt-skew-seconds"));
+        let url = "jwt-jwks-url = 'https://id.example/keys'\n";
+        assert!(refused(url).contains("jwt-audience"));
+        assert!(refused("jwt-issuer = 'x'\njwt-jwks-url = 'http://id.example/keys'").contains("https://"));
+        assert!(refused(&format!("{url}jwt-issuer = 'x'\njwt-skew-seconds = 3600")).contains("at most 600"));
         assert!(refused("trusted-proxies = ['10.0.0.0/40']").contains("10.0.0.0/40"));
         assert!(refused("max-connections = 0").contains("max-connections"));
         assert!(refused("api-url = ['http://a:1']").contains("api-url"));

@@ -3,7 +3,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
+use parlance_api::identity::JwksUrl;
+use parlance_core::limits::CLOCK_SKEW;
 
 use super::options::{OnOff, Options, StoreName, TABLE_PREFIX};
 use crate::features::require_cluster;
@@ -70,17 +72,27 @@ impl std::fmt::Debug for RedisConfig {
 pub enum Identity {
     /// With a key that this server makes itself, for anyone on this machine.
     Local,
-    /// With a configured key.
-    Key {
-        /// The secret or public key.
-        file: PathBuf,
-        /// Whether it is a secret.
-        is_secret: bool,
-        /// Audience to expect.
-        audience: Option<String>,
-        /// Issuer to expect.
-        issuer: Option<String>,
-    },
+    /// With keys of whoever signs them.
+    Keys(Box<Keys>),
+}
+
+/// What tokens are verified with, and have to say.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// Files with shared secrets.
+    pub secrets: Vec<PathBuf>,
+    /// Files with public keys.
+    pub public_keys: Vec<PathBuf>,
+    /// Where the issuer publishes its keys.
+    pub jwks: Option<JwksUrl>,
+    /// Audience to expect.
+    pub audience: Option<String>,
+    /// Issuer to expect.
+    pub issuer: Option<String>,
+    /// How far its clock may differ, seconds.
+    pub skew: u32,
+    /// The claim that names the scopes, beside the usual ones.
+    pub scope_claim: Option<String>,
 }
 
 impl Node {
@@ -96,7 +108,7 @@ impl Node {
         );
         ensure!(
             !shared || !matches!(identity, Identity::Local),
-            "the nodes of a cluster share keys: give --jwt-secret-file or --jwt-public-key. Without one, each \
+            "the nodes of a cluster share keys: give --jwt-secret-file, --jwt-public-key or --jwt-jwks-url. Without one, each \
              node would make its own, and none would know the tokens of another"
         );
         Ok(Self {
@@ -118,7 +130,7 @@ impl Node {
             None => Ok(()),
             Some(address) => bail!(
                 "refusing to listen on {address} without a key: anyone could get a token. \
-                 Give --jwt-secret-file or --jwt-public-key, or listen on 127.0.0.1"
+                 Give --jwt-secret-file, --jwt-public-key or --jwt-jwks-url, or listen on 127.0.0.1"
             ),
         }
     }
@@ -156,16 +168,45 @@ impl RedisConfig {
 
 impl Identity {
     fn new(options: &Options) -> anyhow::Result<Self> {
-        let (file, is_secret) = match (&options.jwt_secret_file, &options.jwt_public_key) {
-            (Some(_), Some(_)) => bail!("give one of jwt-secret-file and jwt-public-key, not both"),
-            (None, None) if options.jwt_audience.is_some() || options.jwt_issuer.is_some() => {
-                bail!("jwt-audience and jwt-issuer go with jwt-secret-file or jwt-public-key")
-            }
-            (None, None) => return Ok(Self::Local),
-            (Some(file), None) => (file, true),
-            (None, Some(file)) => (file, false),
+        let files = |given: &Option<Vec<PathBuf>>| {
+            let given = given.iter().flatten().filter(|file| !file.as_os_str().is_empty());
+            given.cloned().collect::<Vec<_>>()
         };
+        let (secrets, public_keys) = (files(&options.jwt_secret_file), files(&options.jwt_public_key));
         let (audience, issuer) = (options.jwt_audience.clone(), options.jwt_issuer.clone());
-        Ok(Self::Key { file: file.clone(), is_secret, audience, issuer })
+        let scope_claim = options.jwt_scope_claim.clone();
+        let Some(jwks_url) = &options.jwt_jwks_url else {
+            if secrets.is_empty() && public_keys.is_empty() {
+                for (name, given) in [
+                    ("jwt-audience", audience.is_some()),
+                    ("jwt-issuer", issuer.is_some()),
+                    ("jwt-skew-seconds", options.jwt_skew_seconds.is_some()),
+                    ("jwt-scope-claim", scope_claim.is_some()),
+                ] {
+                    ensure!(!given, "{name} goes with jwt-secret-file, jwt-public-key or jwt-jwks-url");
+                }
+                return Ok(Self::Local);
+            }
+            let skew = skew(options)?;
+            let keys = Keys { secrets, public_keys, jwks: None, audience, issuer, skew, scope_claim };
+            return Ok(Self::Keys(Box::new(keys)));
+        };
+        ensure!(
+            audience.is_some() || issuer.is_some(),
+            "jwt-jwks-url needs jwt-audience or jwt-issuer: an issuer may sign for other apps with the same keys"
+        );
+        let jwks = Some(jwks_url.parse().with_context(|| format!("jwt-jwks-url {jwks_url:?}"))?);
+        let skew = skew(options)?;
+        let keys = Keys { secrets, public_keys, jwks, audience, issuer, skew, scope_claim };
+        Ok(Self::Keys(Box::new(keys)))
     }
+}
+
+/// Longest difference of clocks, seconds: so long an expired token goes on.
+const MAX_SKEW: u32 = 600;
+
+fn skew(options: &Options) -> anyhow::Result<u32> {
+    let skew = options.jwt_skew_seconds.unwrap_or(CLOCK_SKEW as u32);
+    ensure!(skew <= MAX_SKEW, "jwt-skew-seconds must be at most {MAX_SKEW}");
+    Ok(skew)
 }

@@ -5,7 +5,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::address;
+use super::{address, files};
 
 // Groups of `--help`.
 const ROLE: &str = "Role";
@@ -105,16 +105,25 @@ pub struct Options {
     pub isolation_seconds: Option<u32>,
 
     /// File with the secret shared with whoever signs the tokens (HS256), at least 32
-    /// bytes; a line break at its end does not count. Without this and --jwt-public-key the server runs in local mode: it makes
-    /// its own tokens for anyone, and listens on loopback only
-    #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_SECRET_FILE", value_name = "FILE")]
-    #[serde(alias = "jwt_secret_file")]
-    pub jwt_secret_file: Option<PathBuf>,
+    /// bytes; a line break at its end does not count. Several while keys are changed,
+    /// comma-separated. Without a key the server runs in local mode: it makes its own
+    /// tokens for anyone, and listens on loopback only
+    #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_SECRET_FILE", value_name = "FILES", value_delimiter = ',')]
+    #[serde(alias = "jwt_secret_file", deserialize_with = "files::deserialize")]
+    pub jwt_secret_file: Option<Vec<PathBuf>>,
 
-    /// File with the public key of whoever signs the tokens: RSA, EC or Ed25519 in PEM
-    #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_PUBLIC_KEY", value_name = "FILE", conflicts_with = "jwt_secret_file")]
-    #[serde(alias = "jwt_public_key")]
-    pub jwt_public_key: Option<PathBuf>,
+    /// File with the public key of whoever signs the tokens: RSA, EC or Ed25519 in PEM.
+    /// Several while keys are changed, comma-separated
+    #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_PUBLIC_KEY", value_name = "FILES", value_delimiter = ',')]
+    #[serde(alias = "jwt_public_key", deserialize_with = "files::deserialize")]
+    pub jwt_public_key: Option<Vec<PathBuf>>,
+
+    /// Where the issuer of the tokens publishes its keys, as a key set (JWKS):
+    /// `https://...`. Fetched every five minutes, and when a token names a key that is not
+    /// known. Needs --jwt-issuer or --jwt-audience
+    #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_JWKS_URL", value_name = "URL")]
+    #[serde(alias = "jwt_jwks_url")]
+    pub jwt_jwks_url: Option<String>,
 
     /// Audience that tokens must name [default: not checked]
     #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_AUDIENCE", value_name = "NAME")]
@@ -125,6 +134,17 @@ pub struct Options {
     #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_ISSUER", value_name = "NAME")]
     #[serde(alias = "jwt_issuer")]
     pub jwt_issuer: Option<String>,
+
+    /// How far the clock of the issuer may differ, in seconds [default: 60]
+    #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_SKEW_SECONDS", value_name = "N")]
+    #[serde(alias = "jwt_skew_seconds")]
+    pub jwt_skew_seconds: Option<u32>,
+
+    /// Claim that names the scopes, beside `scope` and `scp`: a name, or a path with dots
+    /// such as realm_access.roles
+    #[arg(long, help_heading = TOKENS, env = "PARLANCE_JWT_SCOPE_CLAIM", value_name = "CLAIM")]
+    #[serde(alias = "jwt_scope_claim")]
+    pub jwt_scope_claim: Option<String>,
 
     /// Origins of web pages that may connect, beside the server's own; comma-separated,
     /// such as `https://app.example.org`, with scheme and without a path or wildcards. In
@@ -230,9 +250,9 @@ impl Options {
     /// These options, and those of `file` that are not among them. Merged by name, so that a new
     /// option cannot be forgotten.
     fn or(self, mut file: Self) -> anyhow::Result<Self> {
-        // A key on the command line replaces the other kind of key in the file.
-        if self.jwt_secret_file.is_some() || self.jwt_public_key.is_some() {
-            (file.jwt_secret_file, file.jwt_public_key) = (None, None);
+        // Keys on the command line replace all of those in the file.
+        if self.jwt_secret_file.is_some() || self.jwt_public_key.is_some() || self.jwt_jwks_url.is_some() {
+            (file.jwt_secret_file, file.jwt_public_key, file.jwt_jwks_url) = (None, None, None);
         }
         let mut merged = toml::Table::try_from(file)?;
         merged.extend(toml::Table::try_from(self)?);

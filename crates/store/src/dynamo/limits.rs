@@ -120,3 +120,6 @@ pub(crate) const BATCH_WRITE: usize = 25;
 
 /// Rows of a consumer that one call looks at for pending ones.
 pub(crate) const PENDING_SCAN: usize = 1_000;
+
+/// How often a place in the list of revoked tokens may be lost to another node.
+pub(crate) const REVOKE_TRIES: usize = 20;

@@ -22,6 +22,7 @@ mod note;
 mod options;
 mod profiles;
 mod read_mark;
+mod revocations;
 mod room_ids;
 mod rooms;
 mod stored_room;

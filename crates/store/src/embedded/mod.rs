@@ -19,6 +19,7 @@ mod open;
 mod opened;
 mod options;
 mod recovery;
+mod revocations;
 mod room_ids;
 mod tables;
 mod transaction;
@@ -58,6 +59,8 @@ pub struct Embedded {
     committer: Committer,
     readers: Arc<Semaphore>,
     dir: PathBuf,
+    /// Whoever reads or writes what was revoked.
+    revoking: tokio::sync::Mutex<()>,
     identity: Identity,
     room_ids: RoomIds,
 }
@@ -79,6 +82,7 @@ impl Embedded {
             committer,
             readers: Arc::new(Semaphore::new(READERS)),
             dir: dir.to_owned(),
+            revoking: tokio::sync::Mutex::default(),
             identity,
             room_ids,
         })

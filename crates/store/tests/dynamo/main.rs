@@ -8,6 +8,8 @@ mod contract;
 #[path = "../contract/feed_contract.rs"]
 #[allow(dead_code, unused_macros, unused_imports, reason = "what does not hold for hints is left out")]
 mod feed_contract;
+#[path = "../contract/revocations.rs"]
+mod revocation_contract;
 
 mod clock;
 mod endpoint;
@@ -18,6 +20,7 @@ mod later;
 mod marks;
 mod pages;
 mod races;
+mod revocations;
 mod streams;
 mod tables;
 mod units;

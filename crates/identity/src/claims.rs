@@ -1,19 +1,32 @@
 //! What a token claims, read as its standards have it: RFC 7519, and for scopes RFC 8693
 //! (`scope`) beside what common issuers make of it (`scp`, lists).
+use std::sync::Arc;
+
 use parlance_core::limits::CLOCK_SKEW;
-use parlance_core::{IdError, UserId};
+use parlance_core::{Caller, IdError, TokenId, UserId};
 use serde_json::{Map, Value};
 
 /// The id that stands for the caller.
-pub(crate) const ME: &str = "me";
+pub const ME: &str = "me";
 
 /// What must hold for a token beside its signature.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Expectations {
     /// The audience that must be named.
     pub audience: Option<String>,
-    /// The issuer that must have signed.
+    /// The issuer that must have signed, letter by letter.
     pub issuer: Option<String>,
+    /// How far clocks may differ, seconds.
+    pub skew: u64,
+    /// The claim that names the scopes, beside `scope` and `scp`: a name, or the path to it in
+    /// nested claims, with dots.
+    pub scope_claim: Option<String>,
+}
+
+impl Default for Expectations {
+    fn default() -> Self {
+        Self { audience: None, issuer: None, skew: CLOCK_SKEW, scope_claim: None }
+    }
 }
 
 /// Why a token is refused. Holds nothing of the token's signature or key.
@@ -31,9 +44,12 @@ pub enum TokenProblem {
     /// Signed otherwise than the key says.
     #[error("alg: want {0}")]
     Algorithm(String),
-    /// The signature was not made with this server's key.
-    #[error("the signature does not match the key of this server")]
+    /// The signature was not made with a key of this server.
+    #[error("the signature does not match a key of this server")]
     Signature,
+    /// The issuer publishes no key of this name.
+    #[error("kid: no such key")]
+    UnknownKey,
     /// The token needs extensions that are not implemented.
     #[error("crit: names extensions that are not supported")]
     Critical,
@@ -57,56 +73,72 @@ pub enum TokenProblem {
     SubjectMe,
 }
 
-/// Whether a token holds at a time.
+/// Why the claims of a token do not hold.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(crate) enum Rejected {
     Expired,
     Invalid(TokenProblem),
 }
 
-impl From<TokenProblem> for Refused {
+impl From<TokenProblem> for Rejected {
     fn from(problem: TokenProblem) -> Self {
         Self::Invalid(problem)
     }
 }
 
-/// The claims that count here.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Claims {
-    pub(super) user: UserId,
-    pub(super) is_service: bool,
-    pub(super) is_admin: bool,
-    pub(super) expires_at: u64,
+/// Reads and checks the claims of a token whose signature is good. `now` is in seconds since
+/// the Unix epoch.
+pub(crate) fn check(
+    claims: &Map<String, Value>,
+    expectations: &Expectations,
+    now: u64,
+) -> Result<Caller, Rejected> {
+    let expires_at = date(claims, "exp")?.ok_or(TokenProblem::Missing("exp"))?;
+    let expires_at = expires_at.saturating_add(expectations.skew);
+    if expires_at < now {
+        return Err(Rejected::Expired);
+    }
+    if date(claims, "nbf")?.is_some_and(|from| from > now.saturating_add(expectations.skew)) {
+        return Err(TokenProblem::NotYet.into());
+    }
+    check_issuer(claims.get("iss"), expectations.issuer.as_deref())?;
+    if let Some(audience) = &expectations.audience {
+        check_audience(claims.get("aud"), audience)?;
+    }
+    let user = subject(claims.get("sub"))?;
+    let (mut is_service, mut is_admin) = (false, false);
+    let mut allow = |scope: &str| {
+        is_admin |= scope == "admin";
+        is_service |= scope == "service" || scope == "admin";
+    };
+    for name in ["scope", "scp"] {
+        scopes(claims.get(name), name)?.for_each(&mut allow);
+    }
+    if let Some(path) = &expectations.scope_claim {
+        scopes(claim(claims, path), "the claim of scopes")?.for_each(&mut allow);
+    }
+    let issued_at = date(claims, "iat")?;
+    let token = token_id(claims.get("jti"))?.map(Arc::new);
+    let (service, client) = (None, None);
+    Ok(Caller { user, is_service, is_admin, service, client, expires_at, token, issued_at })
 }
 
-impl Claims {
-    /// Reads and checks the claims of a token whose signature is good. `now` is in seconds since
-    /// the Unix epoch.
-    pub(super) fn check(
-        claims: &Map<String, Value>,
-        expectations: &Expectations,
-        now: u64,
-    ) -> Result<Self, Refused> {
-        let expires_at = date(claims, "exp")?.ok_or(TokenProblem::Missing("exp"))?;
-        if expires_at.saturating_add(CLOCK_SKEW) < now {
-            return Err(Refused::Expired);
-        }
-        if date(claims, "nbf")?.is_some_and(|from| from > now.saturating_add(CLOCK_SKEW)) {
-            return Err(TokenProblem::NotYet.into());
-        }
-        check_issuer(claims.get("iss"), expectations.issuer.as_deref())?;
-        if let Some(audience) = &expectations.audience {
-            check_audience(claims.get("aud"), audience)?;
-        }
-        let user = subject(claims.get("sub"))?;
-        let (mut is_service, mut is_admin) = (false, false);
-        for name in ["scope", "scp"] {
-            for scope in scopes(claims, name)? {
-                is_admin |= scope == "admin";
-                is_service |= is_admin || scope == "service";
-            }
-        }
-        Ok(Self { user, is_service, is_admin, expires_at })
+/// The claim of this name, or at the end of this path.
+fn claim<'c>(claims: &'c Map<String, Value>, path: &str) -> Option<&'c Value> {
+    // Some issuers have their own claims named by a URL: with dots in it.
+    if let Some(claim) = claims.get(path) {
+        return Some(claim);
+    }
+    let (first, rest) = path.split_once('.')?;
+    claim(claims.get(first)?.as_object()?, rest)
+}
+
+fn token_id(id: Option<&Value>) -> Result<Option<TokenId>, TokenProblem> {
+    let wrong = TokenProblem::Type("jti", "a string of 1 to 256 bytes");
+    match id {
+        None => Ok(None),
+        Some(Value::String(id)) => TokenId::parse(id).map(Some).ok_or(wrong),
+        Some(_) => Err(wrong),
     }
 }
 
@@ -162,11 +194,11 @@ fn subject(subject: Option<&Value>) -> Result<UserId, TokenProblem> {
 
 /// A space-separated string, as in OAuth 2.0, or a list of such.
 fn scopes<'c>(
-    claims: &'c Map<String, Value>,
+    claim: Option<&'c Value>,
     name: &'static str,
 ) -> Result<impl Iterator<Item = &'c str>, TokenProblem> {
     let wrong = || TokenProblem::Type(name, "a string or a list of strings");
-    let values = match claims.get(name) {
+    let values = match claim {
         None | Some(Value::Null) => &[],
         Some(value @ Value::String(_)) => std::slice::from_ref(value),
         Some(Value::Array(values)) => values.as_slice(),
@@ -185,18 +217,18 @@ mod tests {
     const NOW: u64 = 1_800_000_000;
 
     /// The claims of a good token, changed by `change`; null removes nothing.
-    fn read(change: &Value, expectations: &Expectations) -> Result<Claims, String> {
+    fn read(change: &Value, expectations: &Expectations) -> Result<Caller, String> {
         let mut claims = json!({"sub": "alice", "exp": NOW + 60});
         for (name, value) in change.as_object().unwrap() {
             claims[name] = value.clone();
         }
-        Claims::check(claims.as_object().unwrap(), expectations, NOW).map_err(|refused| match refused {
-            Refused::Expired => "expired".to_owned(),
-            Refused::Invalid(problem) => problem.to_string(),
+        check(claims.as_object().unwrap(), expectations, NOW).map_err(|refused| match refused {
+            Rejected::Expired => "expired".to_owned(),
+            Rejected::Invalid(problem) => problem.to_string(),
         })
     }
 
-    fn good(change: Value) -> Claims {
+    fn good(change: Value) -> Caller {
         read(&change, &Expectations::default()).unwrap_or_else(|problem| panic!("{change}: {problem}"))
     }
 
@@ -206,7 +238,7 @@ mod tests {
 
     #[test]
     fn times_are_numeric_dates() {
-        assert_eq!(good(json!({"exp": NOW as f64 + 3600.75})).expires_at, NOW + 3600);
+        assert_eq!(good(json!({"exp": NOW as f64 + 3600.75})).expires_at, NOW + 3600 + CLOCK_SKEW);
         assert_eq!(good(json!({"exp": 1e300})).expires_at, u64::MAX);
         assert_eq!(good(json!({"exp": u64::MAX})).expires_at, u64::MAX);
         good(json!({"exp": NOW - CLOCK_SKEW}));
@@ -219,7 +251,7 @@ mod tests {
         refused(json!({ "exp": null }), "exp: must be a number of seconds since 1970-01-01");
         refused(json!({ "nbf": [1] }), "nbf: must be a number of seconds since 1970-01-01");
         let claims = json!({"sub": "alice"});
-        let missing = Claims::check(claims.as_object().unwrap(), &Expectations::default(), NOW);
+        let missing = check(claims.as_object().unwrap(), &Expectations::default(), NOW);
         assert_eq!(missing, Err(TokenProblem::Missing("exp").into()));
     }
 
@@ -244,7 +276,11 @@ mod tests {
 
     #[test]
     fn issuer_and_audience_are_checked_where_they_are_expected() {
-        let expectations = Expectations { audience: Some("chat".into()), issuer: Some("app".into()) };
+        let expectations = Expectations {
+            audience: Some("chat".into()),
+            issuer: Some("app".into()),
+            ..Expectations::default()
+        };
         let check = |iss: Value, aud: Value, expected: Result<(), &str>| {
             let read = read(&json!({"iss": iss, "aud": aud}), &expectations);
             assert_eq!(read.map(|_| ()), expected.map_err(str::to_owned), "{iss} {aud}");
@@ -263,6 +299,64 @@ mod tests {
         // Where nothing is expected, any value will do.
         good(json!({"iss": "anyone", "aud": ["anything"]}));
         refused(json!({ "iss": null }), "iss: must be a string");
+    }
+
+    #[test]
+    fn scopes_are_in_the_claim_that_is_configured_too() {
+        let check = |claim: &str, change: Value, expected: bool| {
+            let expectations =
+                Expectations { scope_claim: Some(claim.to_owned()), ..Expectations::default() };
+            assert_eq!(
+                read(&change, &expectations).map(|caller| caller.is_service),
+                Ok(expected),
+                "{change}"
+            );
+        };
+        check("permissions", json!({"permissions": ["service"]}), true);
+        check("permissions", json!({"scope": "admin"}), true);
+        check("realm_access.roles", json!({"realm_access": {"roles": ["user", "admin"]}}), true);
+        check("realm_access.roles", json!({"realm_access": "admin"}), false);
+        check("realm_access.roles", json!({"roles": ["admin"]}), false);
+        check("https://app.example/roles", json!({"https://app.example/roles": ["admin"]}), true);
+    }
+
+    #[test]
+    fn clocks_may_differ_as_much_as_is_configured() {
+        let strict = Expectations { skew: 0, ..Expectations::default() };
+        assert_eq!(read(&json!({"exp": NOW}), &strict).map(|caller| caller.expires_at), Ok(NOW));
+        assert_eq!(read(&json!({"exp": NOW - 1}), &strict), Err("expired".to_owned()));
+        assert_eq!(read(&json!({"nbf": NOW + 1}), &strict), Err("nbf: lies in the future".to_owned()));
+    }
+
+    #[test]
+    fn tokens_may_have_an_id_and_a_time() {
+        let caller = good(json!({"jti": "a1", "iat": NOW as f64 - 0.5}));
+        assert_eq!(caller.token.unwrap().as_str(), "a1");
+        assert_eq!(caller.issued_at, Some(NOW - 1));
+        assert_eq!(good(json!({})).issued_at, None);
+        for wrong in [json!(5), json!(""), json!("x".repeat(257)), json!(null)] {
+            refused(json!({ "jti": wrong }), "jti: must be a string of 1 to 256 bytes");
+        }
+        refused(json!({"iat": "now"}), "iat: must be a number of seconds since 1970-01-01");
+    }
+
+    #[test]
+    fn moderating_takes_admin_in_whichever_claim() {
+        let expectations =
+            Expectations { scope_claim: Some("app.roles".to_owned()), ..Expectations::default() };
+        for (change, expected) in [
+            (json!({"app": {"roles": ["admin"]}}), (true, true)),
+            (json!({"app": {"roles": "read admin"}}), (true, true)),
+            (json!({"app": {"roles": ["service"]}}), (true, false)),
+            (json!({"app": {"roles": ["Admin"]}}), (false, false)),
+            (json!({"scope": "service", "app": {"roles": ["admin"]}}), (true, true)),
+            (json!({"scope": "admin", "app": {"roles": ["service"]}}), (true, true)),
+            (json!({}), (false, false)),
+        ] {
+            let caller = read(&change, &expectations).unwrap();
+            assert_eq!((caller.is_service, caller.is_admin), expected, "{change}");
+            assert_eq!(caller.service, None);
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
 };
 
 /// Installs ring as the provider of this process. Safe to repeat.
-pub(super) fn install() {
+pub(crate) fn install() {
     // An error means that it is already installed.
     let _ = PROVIDER.install_default();
 }
@@ -37,6 +37,9 @@ fn public_key_algorithm(
         Algorithm::RS256 => Some((AlgorithmFamily::Rsa, &ring_signature::RSA_PKCS1_2048_8192_SHA256)),
         Algorithm::RS384 => Some((AlgorithmFamily::Rsa, &ring_signature::RSA_PKCS1_2048_8192_SHA384)),
         Algorithm::RS512 => Some((AlgorithmFamily::Rsa, &ring_signature::RSA_PKCS1_2048_8192_SHA512)),
+        Algorithm::PS256 => Some((AlgorithmFamily::Rsa, &ring_signature::RSA_PSS_2048_8192_SHA256)),
+        Algorithm::PS384 => Some((AlgorithmFamily::Rsa, &ring_signature::RSA_PSS_2048_8192_SHA384)),
+        Algorithm::PS512 => Some((AlgorithmFamily::Rsa, &ring_signature::RSA_PSS_2048_8192_SHA512)),
         _ => None,
     }
 }

@@ -1,0 +1,32 @@
+use crate::ids::UserId;
+
+/// Tokens that do not count any longer, although they have not expired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Revocation {
+    /// One token, by its `jti`.
+    Token(TokenId),
+    /// All tokens of a user that were issued up to this second since the Unix epoch, and those that do not
+    /// say when.
+    User(UserId, u64),
+    /// The same for everyone.
+    Everyone(u64),
+}
+
+/// The `jti` of a token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TokenId(Box<str>);
+
+impl TokenId {
+    /// Longest id, bytes: UUIDs and hashes are shorter.
+    pub const MAX_BYTES: usize = 256;
+
+    /// The id that `id` is; `None` if it is empty or too long.
+    pub fn parse(id: &str) -> Option<Self> {
+        (1..=Self::MAX_BYTES).contains(&id.len()).then(|| Self(id.into()))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

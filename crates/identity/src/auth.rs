@@ -1,0 +1,360 @@
+//! Verifies bearer tokens, and says what they allow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, decode_header};
+use parlance_core::{Caller, Timestamp, UserId};
+use ring::hmac;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::claims::{self, Expectations, Rejected, TokenProblem};
+use crate::jwks::Jwks;
+use crate::key::{Key, KeyError, VerifyingKey};
+use crate::limits::{KEY_FINGERPRINT_BYTES, MAX_TOKEN_BYTES};
+use crate::provider;
+use crate::refusals::RefusalLog;
+use crate::revocations::Revocations;
+
+/// Issuer of the tokens that a server in local mode makes itself.
+const LOCAL_ISSUER: &str = "parlance-local";
+
+/// The claims of tokens that are made here.
+#[derive(Serialize)]
+struct OwnClaims<'c> {
+    sub: &'c str,
+    exp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<u64>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    scope: &'c str,
+    iss: &'static str,
+}
+
+/// Why a call is not let in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No `authorization`.
+    #[error("no bearer token")]
+    Missing,
+    /// It has ended.
+    #[error("the token has expired")]
+    Expired,
+    /// It was revoked.
+    #[error("the token was revoked")]
+    Revoked,
+    /// The issuer's keys are not known yet.
+    #[error("the keys of the tokens' issuer cannot be fetched")]
+    KeysAway,
+    /// Not a token that this server accepts.
+    #[error("the token is not valid: {0}")]
+    Invalid(TokenProblem),
+}
+
+/// Verifies tokens, and in local mode makes them.
+pub struct Auth {
+    keys: Vec<VerifyingKey>,
+    jwks: Option<Arc<Jwks>>,
+    expectations: Expectations,
+    refusals: RefusalLog,
+    revocations: Arc<Revocations>,
+    /// Local mode only.
+    encoding: Option<EncodingKey>,
+}
+
+impl Auth {
+    /// Tokens are signed elsewhere, and verified with one of `keys` or of those that the issuer publishes.
+    ///
+    /// # Errors
+    /// If a key is of no use.
+    pub fn new(keys: &[Key], jwks: Option<Arc<Jwks>>, expectations: Expectations) -> Result<Self, KeyError> {
+        provider::install();
+        let keys = keys.iter().map(VerifyingKey::read).collect::<Result<_, _>>()?;
+        Ok(Self::with(keys, jwks, expectations, None))
+    }
+
+    /// Local mode: tokens are made and verified here with a `secret` of this server's.
+    pub fn local(secret: &[u8]) -> Self {
+        provider::install();
+        let expectations = Expectations { issuer: Some(LOCAL_ISSUER.into()), ..Expectations::default() };
+        let encoding = Some(EncodingKey::from_secret(secret));
+        let key = VerifyingKey::new(None, DecodingKey::from_secret(secret), vec![Algorithm::HS256]);
+        Self::with(vec![key], None, expectations, encoding)
+    }
+
+    fn with(
+        keys: Vec<VerifyingKey>,
+        jwks: Option<Arc<Jwks>>,
+        expectations: Expectations,
+        encoding: Option<EncodingKey>,
+    ) -> Self {
+        let (refusals, revocations) = (RefusalLog::default(), Arc::default());
+        Self { keys, jwks, expectations, refusals, revocations, encoding }
+    }
+
+    /// The keys that the issuer publishes, if there is one that does.
+    pub fn jwks(&self) -> Option<&Arc<Jwks>> {
+        self.jwks.as_ref()
+    }
+
+    /// What is known of revoked tokens.
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
+    /// Tells the keys that tokens are verified with from others, in hexadecimal, without revealing
+    /// them. Another one in each `context`.
+    pub fn key_fingerprint(&self, context: &str) -> String {
+        let mut secrets: Vec<&[u8]> = self.keys.iter().map(VerifyingKey::bytes).collect();
+        secrets.sort_unstable();
+        let url = self.jwks.as_ref().map(|jwks| jwks.url().to_string());
+        secrets.extend(url.as_deref().map(str::as_bytes));
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &secrets.join(&0));
+        let tag = hmac::sign(&key, format!("key of tokens\0{context}").as_bytes());
+        tag.as_ref()[..KEY_FINGERPRINT_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether this server makes its own tokens.
+    pub fn is_local(&self) -> bool {
+        self.encoding.is_some()
+    }
+
+    /// The algorithms of the keys that were given, such as `RS256, RS384, RS512`.
+    pub fn algorithms(&self) -> String {
+        names(self.keys.iter())
+    }
+
+    /// A token for `user`, valid from `now` on; `None` where tokens are made elsewhere.
+    pub fn mint(&self, user: &UserId, lifetime: Duration, now: Timestamp) -> Option<String> {
+        self.mint_with_scope(user, "", lifetime, now)
+    }
+
+    /// A token for `user` with a space-separated `scope`; `None` where tokens are made elsewhere.
+    fn mint_with_scope(
+        &self,
+        user: &UserId,
+        scope: &str,
+        lifetime: Duration,
+        now: Timestamp,
+    ) -> Option<String> {
+        let exp = (Duration::from_millis(now.0) + lifetime).as_secs();
+        let iat = Some(now.0 / 1_000);
+        let claims = OwnClaims { sub: user.as_str(), exp, iat, scope, iss: LOCAL_ISSUER };
+        jsonwebtoken::encode(&Header::default(), &claims, self.encoding.as_ref()?).ok()
+    }
+
+    /// Whom the value of an `authorization` header names at `now`, by the keys that are known. The reason for
+    /// a refusal is logged and returned, the token is not.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED, with a reason that says whether to get a new token.
+    pub fn verify(&self, authorization: Option<&str>, now: Timestamp) -> Result<Caller, Refused> {
+        let now = now.0 / 1_000;
+        self.try_verify(authorization, now).inspect_err(|refused| self.log(refused, now))
+    }
+
+    /// The same, by keys that the issuer has published since, too.
+    ///
+    /// # Errors
+    /// The same; and that no keys are known.
+    pub async fn identify(&self, authorization: Option<&str>, now: Timestamp) -> Result<Caller, Refused> {
+        let now = now.0 / 1_000;
+        let mut verified = self.try_verify(authorization, now);
+        if let (Some(jwks), Err(Refused::Invalid(problem))) = (&self.jwks, &verified)
+            && matches!(problem, TokenProblem::UnknownKey | TokenProblem::Signature)
+        {
+            if jwks.refresh().await {
+                verified = self.try_verify(authorization, now);
+            }
+            if verified.is_err() && jwks.keys().is_empty() {
+                verified = Err(Refused::KeysAway);
+            }
+        }
+        verified.inspect_err(|refused| self.log(refused, now))
+    }
+
+    fn log(&self, refused: &Refused, now: u64) {
+        if let Refused::Invalid(problem) = refused {
+            self.refusals.log(problem, now);
+        }
+    }
+
+    fn try_verify(&self, authorization: Option<&str>, now: u64) -> Result<Caller, Refused> {
+        let header = authorization.ok_or(Refused::Missing)?;
+        let token = self.decode(header).map_err(Refused::Invalid)?;
+        let caller =
+            claims::check(&token.claims, &self.expectations, now).map_err(|rejected| match rejected {
+                Rejected::Expired => Refused::Expired,
+                Rejected::Invalid(problem) => Refused::Invalid(problem),
+            })?;
+        if self.revocations.has(&caller) { Err(Refused::Revoked) } else { Ok(caller) }
+    }
+
+    fn decode(&self, header: &str) -> Result<TokenData<Map<String, Value>>, TokenProblem> {
+        let (scheme, token) = header.split_once(' ').ok_or(TokenProblem::NotBearer)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(TokenProblem::NotBearer);
+        }
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenProblem::TooLong(MAX_TOKEN_BYTES));
+        }
+        let encoded = token.trim();
+        let token = self.check_signature(encoded)?;
+        // RFC 7515, 4.1.11: what a token calls critical must be understood, and no extension is.
+        // RFC 7797, 6: a payload that is not in base64url is no token's, whether that is called
+        // critical or not.
+        let is_encoded = token.header.extras.get("b64").is_ok_and(|b64| b64 != Some(false));
+        check_critical(encoded)?;
+        if is_encoded { Ok(token) } else { Err(TokenProblem::Critical) }
+    }
+
+    /// Tries the keys that the token may be of: those of the name that it gives and of its algorithm.
+    fn check_signature(&self, encoded: &str) -> Result<TokenData<Map<String, Value>>, TokenProblem> {
+        let header = decode_header(encoded).map_err(|_| TokenProblem::Malformed)?;
+        let published = self.jwks.as_ref().map(|jwks| jwks.keys());
+        let keys = || self.keys.iter().chain(published.iter().flat_map(|keys| keys.iter()));
+        let named: Vec<_> = keys().filter(|key| key.is_named(header.kid.as_deref())).collect();
+        if named.is_empty() {
+            return Err(TokenProblem::UnknownKey);
+        }
+        let mut problem = TokenProblem::Algorithm(names(named.iter().copied()));
+        // A token that names a key which only those given at the start could be may be of a new one.
+        if self.jwks.is_some() && !named.iter().any(|key| key.kid.is_some()) {
+            problem = TokenProblem::UnknownKey;
+        }
+        for key in named.iter().filter(|key| key.algorithms().contains(&header.alg)) {
+            match jsonwebtoken::decode(encoded, &key.decoding, &key.validation) {
+                Ok(token) => return Ok(token),
+                Err(error) if *error.kind() == ErrorKind::InvalidSignature => {
+                    problem = TokenProblem::Signature;
+                }
+                Err(_) => return Err(TokenProblem::Malformed),
+            }
+        }
+        Err(problem)
+    }
+}
+
+/// The algorithms of `keys`, each once.
+fn names<'k>(keys: impl Iterator<Item = &'k VerifyingKey>) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for algorithm in keys.flat_map(VerifyingKey::algorithms) {
+        let name = format!("{algorithm:?}");
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(", ")
+}
+
+/// Refuses a token whose header has `crit`, whatever that is. It must name extensions: `null` and an
+/// empty list, which read like none, make the header malformed.
+fn check_critical(token: &str) -> Result<(), TokenProblem> {
+    let header = token.split('.').next().unwrap_or_default();
+    let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| TokenProblem::Malformed)?;
+    let header: Map<String, Value> = serde_json::from_slice(&header).map_err(|_| TokenProblem::Malformed)?;
+    match header.get("crit") {
+        None => Ok(()),
+        Some(Value::Array(names)) if !names.is_empty() && names.iter().all(Value::is_string) => {
+            Err(TokenProblem::Critical)
+        }
+        Some(_) => Err(TokenProblem::Type("crit", "a list of names")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_core::limits::CLOCK_SKEW;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let auth = Auth::local(&[7; 32]);
+        let alice = UserId::parse("alice").unwrap();
+        let refused = |header: &str| match auth.verify(Some(header), NOW) {
+            Err(Refused::Invalid(problem)) => problem.to_string(),
+            other => panic!("{header}: {other:?}"),
+        };
+        let token = auth.mint(&alice, MINUTE, NOW).unwrap();
+        assert_eq!(auth.verify(Some(&format!("bearer {token}")), NOW).unwrap().user, alice);
+        assert_eq!(refused(&token), "authorization: want Bearer and a token");
+        assert_eq!(refused(&format!("Basic {token}")), "authorization: want Bearer and a token");
+        assert_eq!(refused("Bearer garbage"), "not a JSON web token");
+        assert_eq!(refused(&format!("Bearer {}", "x".repeat(9000))), "longer than 8192 bytes");
+        let other = Auth::local(&[8; 32]).mint(&alice, MINUTE, NOW).unwrap();
+        assert_eq!(refused(&format!("Bearer {other}")), "the signature does not match a key of this server");
+        let encoding = EncodingKey::from_secret(&[7; 32]);
+        let signed = |header: &Header| {
+            let claims = OwnClaims { sub: "alice", exp: u64::MAX, iat: None, scope: "", iss: LOCAL_ISSUER };
+            format!("Bearer {}", jsonwebtoken::encode(header, &claims, &encoding).unwrap())
+        };
+        assert_eq!(refused(&signed(&Header::new(Algorithm::HS512))), "alg: want HS256");
+        let critical = Header { crit: Some(vec!["b64".to_owned()]), ..Header::default() };
+        assert_eq!(refused(&signed(&critical)), "crit: names extensions that are not supported");
+    }
+
+    #[test]
+    fn crit_must_be_a_list_of_names() {
+        let auth = Auth::local(&[7; 32]);
+        let claims = OwnClaims { sub: "alice", exp: u64::MAX, iat: None, scope: "", iss: LOCAL_ISSUER };
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+        let verify = |header: &str| {
+            let claims = serde_json::to_vec(&claims).unwrap();
+            let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+            let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()));
+            match auth.verify(Some(&format!("Bearer {signed}.{signature}")), NOW) {
+                Ok(caller) => caller.user.to_string(),
+                Err(Refused::Invalid(problem)) => problem.to_string(),
+                Err(other) => panic!("{header}: {other:?}"),
+            }
+        };
+        assert_eq!(verify(r#"{"alg":"HS256"}"#), "alice");
+        let malformed = ["crit: must be a list of names", "not a JSON web token"];
+        for crit in ["null", "[]", r#""b64""#, "true", "{}", "1", "[null]", r#"["b64",1]"#] {
+            let answer = verify(&format!(r#"{{"alg":"HS256","crit":{crit}}}"#));
+            assert!(malformed.contains(&answer.as_str()), "{crit}: {answer}");
+        }
+        let named = verify(r#"{"alg":"HS256","crit":["exp"]}"#);
+        assert_eq!(named, "crit: names extensions that are not supported");
+    }
+
+    #[test]
+    fn own_tokens_may_have_a_scope() {
+        let auth = Auth::local(&[7; 32]);
+        let backend = UserId::parse("backend").unwrap();
+        let token = auth.mint_with_scope(&backend, "service", MINUTE, NOW).unwrap();
+        assert!(auth.verify(Some(&format!("Bearer {token}")), NOW).unwrap().is_service);
+    }
+
+    /// Neither the machine's clock nor anything else than `now` decides.
+    #[test]
+    fn tokens_expire_by_the_time_that_is_handed_in() {
+        let auth = Auth::local(&[7; 32]);
+        let alice = UserId::parse("alice").unwrap();
+        let bearer = format!("Bearer {}", auth.mint(&alice, MINUTE, NOW).unwrap());
+        let after = |seconds: u64| Timestamp(NOW.0 + seconds * 1_000);
+        let caller = auth.verify(Some(&bearer), NOW).unwrap();
+        assert_eq!(caller.remaining(NOW), Duration::from_secs(60 + CLOCK_SKEW));
+        assert_eq!(caller.remaining(after(100)), Duration::from_secs(CLOCK_SKEW - 40));
+        assert!(auth.verify(Some(&bearer), after(60 + CLOCK_SKEW - 1)).is_ok());
+        let late = auth.verify(Some(&bearer), after(61 + CLOCK_SKEW));
+        assert!(matches!(late, Err(Refused::Expired)), "{late:?}");
+    }
+
+    #[test]
+    fn fingerprints_tell_keys_apart_and_nothing_else() {
+        let auth = Auth::local(&[7; 32]);
+        // Nodes of different versions have to agree.
+        assert_eq!(auth.key_fingerprint("store"), "cd010a407ceae53e");
+        assert_ne!(auth.key_fingerprint("store"), auth.key_fingerprint("another"));
+        assert_ne!(auth.key_fingerprint("store"), Auth::local(&[8; 32]).key_fingerprint("store"));
+    }
+}

@@ -1,0 +1,93 @@
+//! One request over HTTP/1.1, with bounds on time and size. Redirects are not followed.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::handshake;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+/// The authorities of this machine: read once, since it takes milliseconds.
+static TLS: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+});
+
+/// Makes `request`, whose URI has a scheme and a host, and reads up to `max_bytes` of the answer.
+///
+/// # Errors
+/// Why there was no answer, in words.
+pub async fn exchange(
+    request: Request<Bytes>,
+    within: Duration,
+    max_bytes: usize,
+) -> Result<(StatusCode, Bytes), String> {
+    let answer = timeout(within, exchange_unbounded(request, max_bytes)).await;
+    answer.unwrap_or_else(|_| Err(format!("no answer within {} seconds", within.as_secs())))
+}
+
+async fn exchange_unbounded(
+    request: Request<Bytes>,
+    max_bytes: usize,
+) -> Result<(StatusCode, Bytes), String> {
+    let (mut parts, body) = request.into_parts();
+    let uri = std::mem::take(&mut parts.uri);
+    let authority = uri.authority().ok_or("no host")?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    let is_tls = uri.scheme_str() == Some("https");
+    let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+    let host_header = authority.as_str().parse().map_err(|_| "no host".to_owned())?;
+    parts.headers.insert(header::HOST, host_header);
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    parts.uri = path.parse::<Uri>().map_err(|error| error.to_string())?;
+    let stream = TcpStream::connect((host.as_str(), port)).await;
+    let stream = stream.map_err(|error| format!("cannot connect to {authority}: {error}"))?;
+    let request = Request::from_parts(parts, Full::new(body));
+    if !is_tls {
+        return ask(stream, request, max_bytes).await;
+    }
+    let tls = TLS.as_ref().map_err(Clone::clone)?;
+    let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
+    let stream = tls.connect(name, stream).await;
+    ask(stream.map_err(|error| format!("no tls with {authority}: {error}"))?, request, max_bytes).await
+}
+
+async fn ask(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+    max_bytes: usize,
+) -> Result<(StatusCode, Bytes), String> {
+    let no_answer = |error: &dyn std::fmt::Display| format!("no answer: {error}");
+    let (mut sender, connection) =
+        handshake(TokioIo::new(stream)).await.map_err(|error| no_answer(&error))?;
+    // Not kept: whoever answers slowly would hold it after the deadline.
+    let _driver = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
+    let response = sender.send_request(request).await.map_err(|error| no_answer(&error))?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), max_bytes).collect().await;
+    Ok((status, body.map_err(|error| format!("cannot read the answer: {error}"))?.to_bytes()))
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,218 @@
+//! Tokens that do not count any longer, and what was begun with them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use parlance_core::{Caller, Revocation, TokenId, UserId};
+use tokio::sync::oneshot;
+
+use crate::limits::MAX_REVOCATIONS;
+
+/// What this node knows of revoked tokens.
+#[derive(Default)]
+pub struct Revocations {
+    revoked: RwLock<Revoked>,
+    live: Mutex<HashMap<UserId, Vec<Begun>>>,
+}
+
+#[derive(Default)]
+struct Revoked {
+    tokens: HashSet<TokenId>,
+    users: HashMap<UserId, u64>,
+    everyone: Option<u64>,
+}
+
+/// Something that goes on for as long as its token counts.
+struct Begun {
+    number: u64,
+    caller: Caller,
+    end: oneshot::Sender<()>,
+}
+
+/// Resolves once the token that something was begun with is revoked.
+pub struct Live {
+    revocations: Arc<Revocations>,
+    user: UserId,
+    number: u64,
+    revoked: oneshot::Receiver<()>,
+}
+
+impl Revoked {
+    fn has(&self, caller: &Caller) -> bool {
+        // Who does not say when a token was issued cannot say that it was later.
+        let is_until = |until: u64| caller.issued_at.is_none_or(|issued| issued <= until);
+        caller.token.as_ref().is_some_and(|token| self.tokens.contains(token.as_ref()))
+            || self.users.get(caller.subject()).is_some_and(|until| is_until(*until))
+            || self.everyone.is_some_and(is_until)
+    }
+
+    fn add(&mut self, revocation: &Revocation) {
+        match revocation {
+            Revocation::Token(token) => drop(self.tokens.insert(token.clone())),
+            Revocation::User(user, until) => {
+                let known = self.users.entry(user.clone()).or_default();
+                *known = (*known).max(*until);
+            }
+            Revocation::Everyone(until) => self.everyone = self.everyone.max(Some(*until)),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.tokens.len() + self.users.len()
+    }
+}
+
+impl Revocations {
+    /// Whether the caller's token was revoked.
+    pub fn has(&self, caller: &Caller) -> bool {
+        self.revoked.read().unwrap_or_else(PoisonError::into_inner).has(caller)
+    }
+
+    /// Whether there is room for more.
+    pub fn is_full(&self) -> bool {
+        self.revoked.read().unwrap_or_else(PoisonError::into_inner).len() >= MAX_REVOCATIONS
+    }
+
+    /// From here on these do not count, and what was begun with them ends. Returns how much of that there was.
+    pub fn apply(&self, revocations: &[Revocation]) -> usize {
+        if revocations.is_empty() {
+            return 0;
+        }
+        {
+            let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
+            revocations.iter().for_each(|revocation| revoked.add(revocation));
+        }
+        let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
+        let mut ended = 0;
+        self.live().retain(|_, begun| {
+            let (over, goes_on): (Vec<_>, Vec<_>) =
+                std::mem::take(begun).into_iter().partition(|begun| revoked.has(&begun.caller));
+            *begun = goes_on;
+            ended += over.into_iter().filter_map(|over| over.end.send(()).ok()).count();
+            !begun.is_empty()
+        });
+        ended
+    }
+
+    /// Notes that something goes on for as long as the caller's token counts.
+    pub fn begin(self: &Arc<Self>, caller: &Caller) -> Live {
+        let (end, revoked) = oneshot::channel();
+        let number = {
+            let mut live = self.live();
+            let begun = live.entry(caller.subject().clone()).or_default();
+            let number = begun.last().map_or(0, |last| last.number + 1);
+            begun.push(Begun { number, caller: caller.clone(), end });
+            number
+        };
+        let live = Live { revocations: self.clone(), user: caller.subject().clone(), number, revoked };
+        // It was perhaps revoked since it was verified.
+        if self.has(caller) {
+            live.forget();
+        }
+        live
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<UserId, Vec<Begun>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Live {
+    /// Waits until the token is revoked. Cancel-safe.
+    pub async fn revoked(&mut self) {
+        // Dropped by whoever forgot it: that is the end, too.
+        let _ = (&mut self.revoked).await;
+    }
+
+    fn forget(&self) {
+        let mut live = self.revocations.live();
+        if let Some(begun) = live.get_mut(&self.user) {
+            begun.retain(|begun| begun.number != self.number);
+            if begun.is_empty() {
+                live.remove(&self.user);
+            }
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use super::*;
+
+    fn caller(user: &str, token: Option<&str>, issued_at: Option<u64>) -> Caller {
+        Caller {
+            user: UserId::parse(user).unwrap(),
+            is_service: false,
+            is_admin: false,
+            service: None,
+            client: None,
+            expires_at: u64::MAX,
+            token: token.map(|id| Arc::new(TokenId::parse(id).unwrap())),
+            issued_at,
+        }
+    }
+
+    #[test]
+    fn tokens_users_and_times_are_revoked() {
+        let revocations = Revocations::default();
+        let alice = UserId::parse("alice").unwrap();
+        revocations.apply(&[Revocation::Token(TokenId::parse("t1").unwrap()), Revocation::User(alice, 100)]);
+        for (user, token, issued_at, expected) in [
+            ("bob", Some("t1"), Some(500), true),
+            ("bob", Some("t2"), Some(50), false),
+            ("bob", None, None, false),
+            ("alice", Some("t2"), Some(100), true),
+            ("alice", None, Some(101), false),
+            ("alice", None, None, true),
+        ] {
+            let caller = caller(user, token, issued_at);
+            assert_eq!(revocations.has(&caller), expected, "{caller:?}");
+        }
+        revocations.apply(&[Revocation::Everyone(60), Revocation::Everyone(40)]);
+        assert!(revocations.has(&caller("bob", None, Some(60))));
+        assert!(revocations.has(&caller("bob", None, None)));
+        assert!(!revocations.has(&caller("bob", None, Some(61))));
+    }
+
+    /// A user's revocation is of the tokens that are theirs, not of those by which others act as them.
+    #[tokio::test]
+    async fn what_a_service_does_as_somebody_ends_with_the_tokens_of_the_service() {
+        let revocations = Arc::new(Revocations::default());
+        let as_bob = caller("backend", None, Some(100)).acting_as(UserId::parse("bob").unwrap());
+        let mut live = revocations.begin(&as_bob);
+        let of = |user: &str| [Revocation::User(UserId::parse(user).unwrap(), 150)];
+        assert_eq!(revocations.apply(&of("bob")), 0);
+        assert!(!revocations.has(&as_bob));
+        assert_eq!(revocations.apply(&of("backend")), 1);
+        live.revoked().await;
+        assert!(revocations.has(&as_bob));
+        drop(live);
+        assert!(revocations.live().is_empty(), "nothing is left behind");
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_with_a_revoked_token_ends_and_nothing_else() {
+        let revocations = Arc::new(Revocations::default());
+        let mut old = revocations.begin(&caller("alice", None, Some(100)));
+        let mut new = revocations.begin(&caller("alice", None, Some(200)));
+        let gone = revocations.begin(&caller("alice", None, Some(100)));
+        drop(gone);
+        assert_eq!(revocations.apply(&[Revocation::User(UserId::parse("alice").unwrap(), 150)]), 1);
+        old.revoked().await;
+        let is_over = poll_fn(|cx| Poll::Ready(std::pin::pin!(new.revoked()).poll(cx).is_ready())).await;
+        assert!(!is_over);
+        // Verified before, begun after.
+        revocations.begin(&caller("alice", None, Some(1))).revoked().await;
+        drop((old, new));
+        assert!(revocations.live().is_empty(), "nothing is left behind");
+    }
+}

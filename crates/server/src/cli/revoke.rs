@@ -1,0 +1,66 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use axum::body::Bytes;
+use axum::http::{Request, header};
+use clap::Args;
+use parlance_api::identity::http::exchange;
+use parlance_core::{Clock as _, SystemClock};
+
+use crate::revoking::Order;
+
+/// How long the node may take.
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// Largest answer, bytes.
+const MAX_ANSWER: usize = 16 * 1024;
+
+/// Asks a running node; all nodes on the same store follow within seconds, and end the sessions that were begun
+/// with these tokens.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// One token, by its `jti`
+    #[arg(long, value_name = "JTI", conflicts_with_all = ["user", "everyone", "issued_until"])]
+    token_id: Option<String>,
+
+    /// All tokens of a user
+    #[arg(long, value_name = "USER", conflicts_with = "everyone")]
+    user: Option<String>,
+
+    /// All tokens of everyone
+    #[arg(long)]
+    everyone: bool,
+
+    /// Those issued up to this second since the Unix epoch, and those that do not say when
+    /// [default: now]
+    #[arg(long, value_name = "SECONDS")]
+    issued_until: Option<u64>,
+
+    /// Where the node's operators connect
+    #[arg(
+        long,
+        env = "PARLANCE_ADMIN_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:9090"
+    )]
+    admin: SocketAddr,
+}
+
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { token_id, user, everyone, issued_until, admin } = arguments;
+    let order = Order { token_id, user_id: user, everyone, issued_until };
+    order.revocation(SystemClock.now().0 / 1_000).map_err(anyhow::Error::msg)?;
+    let request = Request::post(format!("http://{admin}/revocations"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Bytes::from(serde_json::to_vec(&order)?))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (status, answer) = runtime
+        .block_on(exchange(request, WITHIN, MAX_ANSWER))
+        .map_err(anyhow::Error::msg)
+        .with_context(|| format!("cannot ask the node at {admin}"))?;
+    let answer = String::from_utf8_lossy(&answer);
+    ensure!(status.is_success(), "the node refuses: {}", answer.trim());
+    print!("{answer}");
+    Ok(())
+}

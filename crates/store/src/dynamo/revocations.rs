@@ -1,0 +1,79 @@
+//! Revoked tokens: items of the table `rooms` under a key that no room has, each at its place. None is ever
+//! taken out, so that whoever has read up to a place finds what is new behind it.
+//!
+//! | attribute | | |
+//! |---|---|---|
+//! | `room_id`, `item` | S | `#revocations`, the place in 20 digits |
+//! | `revocation` | S | see [`crate::revocations`] |
+
+use async_trait::async_trait;
+use parlance_core::Revocation;
+
+use super::calls::Range;
+use super::item::{self, Item, get_text, text};
+use super::limits::REVOKE_TRIES;
+use super::{Dynamo, rooms};
+use crate::StoreError;
+use crate::record::damaged;
+use crate::revocations::{RevocationList, decode, encode};
+
+const OPERATION: &str = "revocations";
+/// No room has this id: it is none.
+const KEY: &str = "#revocations";
+const REVOCATION: &str = "revocation";
+
+#[async_trait]
+impl RevocationList for Dynamo {
+    async fn revoke(&self, revocation: &Revocation) -> Result<(), StoreError> {
+        for _ in 0..REVOKE_TRIES {
+            let range = self.behind(0, true);
+            let last = self.run(&range, 1).await?.first().map(place).transpose()?.unwrap_or(0);
+            let item = item::item([
+                (rooms::ROOM, text(KEY)),
+                (rooms::ITEM, text(&sort_key(last + 1))),
+                (REVOCATION, text(&encode(revocation))),
+            ]);
+            let is_written = self.put_if(OPERATION, &self.tables.rooms, item, |put| {
+                put.condition_expression("attribute_not_exists(#i)")
+                    .expression_attribute_names("#i", rooms::ROOM)
+            });
+            // Another node's entry has the place otherwise, or this one from a first try: twice does no harm.
+            if is_written.await? {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Overloaded)
+    }
+
+    async fn revoked_after(&self, after: u64, limit: usize) -> Result<(Vec<Revocation>, u64), StoreError> {
+        let (mut found, mut last) = (Vec::new(), after);
+        for item in self.run(&self.behind(after, false), limit).await? {
+            last = place(&item)?;
+            found.push(decode(get_text(&item, REVOCATION).unwrap_or_default())?);
+        }
+        Ok((found, last))
+    }
+}
+
+impl Dynamo {
+    fn behind(&self, after: u64, backwards: bool) -> Range<'_> {
+        Range {
+            operation: OPERATION,
+            table: &self.tables.rooms,
+            partition: (rooms::ROOM, KEY),
+            sort: rooms::ITEM,
+            low: text(&sort_key(after.saturating_add(1))),
+            high: text(&sort_key(u64::MAX)),
+            backwards,
+        }
+    }
+}
+
+fn sort_key(place: u64) -> String {
+    format!("{place:020}")
+}
+
+fn place(item: &Item) -> Result<u64, StoreError> {
+    let place = get_text(item, rooms::ITEM).and_then(|place| place.parse().ok());
+    place.ok_or_else(|| damaged("an item", "the revoked tokens"))
+}

@@ -1,0 +1,64 @@
+//! Revoked tokens, as all nodes on a store have to know them: a list that only grows, each at its place.
+
+use async_trait::async_trait;
+use parlance_core::{Revocation, TokenId, UserId};
+use serde_json::{Value, json};
+
+use crate::StoreError;
+use crate::record::damaged;
+
+/// The list of what was revoked.
+#[async_trait]
+pub trait RevocationList: Send + Sync + 'static {
+    /// Adds to it. Durable once it returns.
+    async fn revoke(&self, revocation: &Revocation) -> Result<(), StoreError>;
+
+    /// What was added behind `place`, up to `limit`, with the place of the last one. Places begin with 1.
+    async fn revoked_after(&self, place: u64, limit: usize) -> Result<(Vec<Revocation>, u64), StoreError>;
+}
+
+/// As it is stored, in JSON on one line.
+pub(crate) fn encode(revocation: &Revocation) -> String {
+    let json = match revocation {
+        Revocation::Token(token) => json!({"token": token.as_str()}),
+        Revocation::User(user, until) => json!({"user": user.as_str(), "issued_until": until}),
+        Revocation::Everyone(until) => json!({"issued_until": until}),
+    };
+    json.to_string()
+}
+
+pub(crate) fn decode(text: &str) -> Result<Revocation, StoreError> {
+    let read = || {
+        let json: Value = serde_json::from_str(text).ok()?;
+        if let Some(token) = json.get("token") {
+            return TokenId::parse(token.as_str()?).map(Revocation::Token);
+        }
+        let until = json.get("issued_until")?.as_u64()?;
+        match json.get("user") {
+            Some(user) => Some(Revocation::User(UserId::parse(user.as_str()?).ok()?, until)),
+            None => Some(Revocation::Everyone(until)),
+        }
+    };
+    read().ok_or_else(|| damaged("an entry", "the revoked tokens"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_read_as_they_were_written() {
+        for (entry, text) in [
+            (Revocation::Token(TokenId::parse("a\n\"").unwrap()), r#"{"token":"a\n\""}"#),
+            (Revocation::User(UserId::parse("alice").unwrap(), 5), r#"{"issued_until":5,"user":"alice"}"#),
+            (Revocation::Everyone(6), r#"{"issued_until":6}"#),
+        ] {
+            assert_eq!(encode(&entry), text);
+            assert_eq!(decode(text), Ok(entry));
+        }
+        // Whoever does not understand an entry must not go on without it.
+        for wrong in ["", "{}", r#"{"device":"x"}"#, r#"{"user":"alice"}"#, r#"{"token":""}"#] {
+            assert!(decode(wrong).is_err(), "{wrong}");
+        }
+    }
+}

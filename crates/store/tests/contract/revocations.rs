@@ -1,0 +1,36 @@
+//! What every list of revoked tokens promises.
+
+use parlance_core::{Revocation, TokenId};
+use parlance_store::revocations::RevocationList;
+
+use crate::contract::fixture::{unique, user};
+
+pub(crate) async fn what_was_revoked_is_read_in_order_from_any_place(list: &dyn RevocationList) {
+    let tag = unique();
+    let (_, before) = list.revoked_after(0, usize::MAX).await.unwrap();
+    let entries = [
+        Revocation::User(user(tag, "alice"), 100),
+        Revocation::Token(TokenId::parse(&format!("token \n {tag}")).unwrap()),
+        Revocation::Everyone(7),
+    ];
+    for entry in &entries {
+        list.revoke(entry).await.unwrap();
+    }
+    let (found, last) = list.revoked_after(before, 100).await.unwrap();
+    assert_eq!(found, entries);
+    assert_eq!(list.revoked_after(last, 100).await.unwrap(), (Vec::new(), last));
+    let (first, place) = list.revoked_after(before, 1).await.unwrap();
+    assert_eq!(first, entries[..1]);
+    assert_eq!(list.revoked_after(place, 100).await.unwrap(), (entries[1..].to_vec(), last));
+}
+
+pub(crate) async fn what_is_revoked_at_the_same_time_is_all_there(list: &dyn RevocationList) {
+    let (_, before) = list.revoked_after(0, usize::MAX).await.unwrap();
+    let entries: Vec<_> = (0..8).map(Revocation::Everyone).collect();
+    let revoked = futures::future::join_all(entries.iter().map(|entry| list.revoke(entry))).await;
+    assert!(revoked.iter().all(Result::is_ok), "{revoked:?}");
+    let (found, _) = list.revoked_after(before, 100).await.unwrap();
+    for entry in entries {
+        assert!(found.contains(&entry), "{entry:?}");
+    }
+}

@@ -1,0 +1,209 @@
+//! Tokens that are revoked, and keys that an issuer publishes.
+#![allow(clippy::unwrap_used, reason = "a test may give up")]
+
+use std::time::Duration;
+
+use parlance_proto::v1;
+use parlance_tests::{
+    Cluster, Conversation, DOORS, Http, Person, Server, Signer, claims, eventually, fresh, now, run_to_end,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout};
+use tonic::Code;
+
+const SECRET: &[u8] = b"a secret of more than 32 bytes: 0123456789";
+
+/// Within which sessions end.
+const SOON: Duration = Duration::from_secs(5);
+
+async fn keyed() -> (Server, Signer, TempDir) {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("key");
+    std::fs::write(&file, SECRET).unwrap();
+    let server = Server::start_with(&["--jwt-secret-file", file.to_str().unwrap()]).await;
+    (server, Signer::Hs256(SECRET.to_vec()), dir)
+}
+
+async fn revoke(server: &Server, what: &[&str]) {
+    let output = run_to_end(&[&["revoke", "--admin", &server.admin()], what].concat()).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+async fn open(server: &Server, user: &str, token: &str) -> Vec<Conversation> {
+    let person: Person = server.person_with(user, token);
+    let mut conversations = Vec::new();
+    for door in DOORS {
+        conversations.push(person.connect(door).await);
+    }
+    conversations
+}
+
+/// All of them end in time, for that reason.
+async fn all_end(conversations: Vec<Conversation>) {
+    let since = Instant::now();
+    for mut conversation in conversations {
+        let end = timeout(SOON.saturating_sub(since.elapsed()), conversation.end()).await;
+        let failure = end.expect("in time").failure.unwrap();
+        assert_eq!((failure.code, failure.reason.as_str()), (Code::Unauthenticated, "token_revoked"));
+    }
+}
+
+async fn whoami(server: &Server, token: &str) -> Result<(), (u16, String)> {
+    let answer = server.http().get("/v1/users/me").bearer(token).answer().await;
+    if answer.status == 200 { Ok(()) } else { Err(answer.refused()) }
+}
+
+fn revoked() -> Result<(), (u16, String)> {
+    Err((401, "token_revoked".to_owned()))
+}
+
+#[tokio::test]
+async fn what_was_begun_with_revoked_tokens_ends_and_nothing_else() {
+    let (mut server, signer, _dir) = keyed().await;
+    let token = |user: &str, id: &str, issued_at: u64| {
+        let mut claims = claims(user, now() + 3_600);
+        claims["jti"] = id.into();
+        claims["iat"] = issued_at.into();
+        signer.token(&claims)
+    };
+    let (first, second) = (token("alice", "first", now()), token("alice", "second", now()));
+    let (of_first, of_second) = (open(&server, "alice", &first).await, open(&server, "alice", &second).await);
+    let mut of_bob = open(&server, "bob", &token("bob", "bob", now())).await;
+
+    revoke(&server, &["--token-id", "first"]).await;
+    all_end(of_first).await;
+    assert_eq!(whoami(&server, &first).await, revoked());
+    assert_eq!(whoami(&server, &second).await, Ok(()));
+
+    revoke(&server, &["--user", "alice"]).await;
+    all_end(of_second).await;
+    assert_eq!(whoami(&server, &second).await, revoked());
+    let later = token("alice", "later", now() + 10);
+    assert_eq!(whoami(&server, &later).await, Ok(()), "one that was issued since");
+    for conversation in &mut of_bob {
+        conversation.call(v1::ListRoomsRequest::default()).await.unwrap();
+    }
+
+    revoke(&server, &["--everyone", "--issued-until", &(now() + 5).to_string()]).await;
+    all_end(of_bob).await;
+    assert_eq!(whoami(&server, &later).await, Ok(()));
+
+    // It outlasts the process.
+    server.stop().await;
+    server.start_again().await;
+    assert_eq!(whoami(&server, &first).await, revoked());
+    assert_eq!(whoami(&server, &second).await, revoked());
+    assert_eq!(whoami(&server, &later).await, Ok(()));
+}
+
+/// A frame of the conversation's that names whom it acts as.
+async fn list_as(conversation: &mut Conversation, user: &str) {
+    let id = fresh("as");
+    let operation = Some(v1::client_frame::Operation::ListRooms(v1::ListRoomsRequest::default()));
+    let frame = v1::ClientFrame { request_id: id.clone(), as_user: user.to_owned(), operation };
+    conversation.send_frame(frame).await;
+    conversation.reply(&id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backend_that_acts_as_somebody_ends_with_its_own_tokens() {
+    let (server, signer, _dir) = keyed().await;
+    let mut of_backend = claims("backend", now() + 3_600);
+    of_backend["scope"] = "service".into();
+    let token = signer.token(&of_backend);
+    for user in ["backend", "bob"] {
+        let user = v1::CreateUserRequest { user_id: user.to_owned(), ..Default::default() };
+        server.person_with("backend", &token).users().create_user(user).await.unwrap();
+    }
+    let mut conversations = open(&server, "backend", &token).await;
+    let as_bob = async || {
+        let http = server.http();
+        let get = http.get("/v1/users/me").bearer(&token).header("parlance-as-user", "bob");
+        let answer = get.answer().await;
+        if answer.status == 200 { Ok(()) } else { Err(answer.refused()) }
+    };
+
+    revoke(&server, &["--user", "bob"]).await;
+    assert_eq!(whoami(&server, &signer.token(&claims("bob", now() + 3_600))).await, revoked());
+    assert_eq!(as_bob().await, Ok(()), "the token is not bob's");
+    for conversation in &mut conversations {
+        list_as(conversation, "bob").await;
+    }
+
+    revoke(&server, &["--user", "backend"]).await;
+    all_end(conversations).await;
+    assert_eq!(as_bob().await, revoked());
+}
+
+#[tokio::test]
+async fn pages_in_a_browser_cannot_revoke() {
+    let (server, _signer, _dir) = keyed().await;
+    let admin = Http::new(server.admin());
+    let order = json!({"everyone": true}).to_string();
+    let post = |kind: &str| {
+        admin.call(http::Method::POST, "/revocations").header("content-type", kind).body(order.clone())
+    };
+    assert_eq!(post("text/plain").answer().await.status, 415);
+    let of_a_page = post("application/json").header("origin", "http://localhost:9090");
+    assert_eq!(of_a_page.answer().await.status, 415);
+    let elsewhere = post("application/json").header("origin", "https://evil.example");
+    assert_eq!(elsewhere.answer().await.status, 403);
+    // A name that such a page lets point here.
+    for path in ["/metrics", "/readyz"] {
+        let rebound = admin.get(path).header("host", "evil.example:9090").answer().await;
+        assert_eq!(rebound.status, 403, "{path}");
+    }
+    let unknown = admin.call(http::Method::POST, "/revocations").json(&json!({"user": "alice"}));
+    assert_eq!(unknown.answer().await.status, 400);
+}
+
+#[tokio::test]
+async fn the_whole_fleet_follows() {
+    let cluster = Box::pin(Cluster::start(2)).await;
+    let token = cluster.token("alice");
+    let on_the_other = open(&cluster.nodes[1], "alice", &token).await;
+    revoke(&cluster.nodes[0], &["--user", "alice"]).await;
+    all_end(on_the_other).await;
+    for node in &cluster.nodes {
+        assert_eq!(whoami(node, &token).await, revoked());
+    }
+}
+
+/// Answers every request with these keys.
+async fn publish(keys: Value, listener: TcpListener) {
+    let body = json!({ "keys": keys }).to_string();
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(answer.as_bytes()).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_are_fetched_from_the_issuer_once_it_answers() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let url = format!("http://{address}/jwks.json");
+    let options = ["--jwt-jwks-url", &url, "--jwt-issuer", "https://id.example/"];
+    let server = Server::start_with(&options).await;
+    let signer = Signer::p256();
+    let claims = json!({"sub": "alice", "exp": now() + 3_600, "iss": "https://id.example/"});
+    let token = signer.token_of("k1", &claims);
+    assert_eq!(whoami(&server, &token).await, Err((503, "keys_unavailable".to_owned())));
+
+    let listener = TcpListener::bind(address).await.unwrap();
+    tokio::spawn(publish(json!([signer.jwk("k1")]), listener));
+    eventually("the key is known", async || whoami(&server, &token).await.ok()).await;
+    for mut conversation in open(&server, "alice", &token).await {
+        conversation.call(v1::ListRoomsRequest::default()).await.unwrap();
+    }
+    let forged = Signer::p256().token_of("k1", &claims);
+    assert_eq!(whoami(&server, &forged).await, Err((401, "token_invalid".to_owned())));
+    let elsewhere = json!({"sub": "alice", "exp": now() + 3_600, "iss": "https://id.example"});
+    let elsewhere = signer.token_of("k1", &elsewhere);
+    assert_eq!(whoami(&server, &elsewhere).await, Err((401, "token_invalid".to_owned())), "letter by letter");
+}
