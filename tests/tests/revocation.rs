@@ -152,9 +152,15 @@ async fn pages_in_a_browser_cannot_revoke() {
     let elsewhere = post("application/json").header("origin", "https://evil.example");
     assert_eq!(elsewhere.answer().await.status, 403);
     // A name that such a page lets point here.
-    for path in ["/metrics", "/readyz"] {
-        let rebound = admin.get(path).header("host", "evil.example:9090").answer().await;
-        assert_eq!(rebound.status, 403, "{path}");
+    let rebound = |path: &'static str| admin.get(path).header("host", "evil.example:9090");
+    for path in ["/metrics", "/consumers"] {
+        assert_eq!(rebound(path).answer().await.status, 403, "{path}");
+    }
+    let rebound = admin.call(http::Method::POST, "/revocations").header("host", "evil.example:9090");
+    assert_eq!(rebound.json(&json!({"everyone": true})).answer().await.status, 403);
+    // Load balancers have names of their own.
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(admin.get(path).header("host", "parlance").answer().await.status, 200, "{path}");
     }
     let unknown = admin.call(http::Method::POST, "/revocations").json(&json!({"user": "alice"}));
     assert_eq!(unknown.answer().await.status, 400);

@@ -16,7 +16,8 @@ use crate::revoking::{self, Revoking};
 
 /// What the admin listener serves.
 ///
-/// `is_local`: it is for this machine alone, and names that a page in a browser here points to it are refused.
+/// `is_local`: it is for this machine alone, and names that a page in a browser here points to it are refused,
+/// except to probes.
 pub(crate) fn routes(
     readiness: Readiness,
     metrics: Option<PrometheusHandle>,
@@ -29,13 +30,12 @@ pub(crate) fn routes(
         async move { text }
     };
     let of_consumers = consumers.map(consumers::routes).unwrap_or_default();
-    let routes = of_consumers
-        .route("/metrics", get(render))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz).with_state(readiness))
-        .merge(revoking.map(revoking::routes).unwrap_or_default());
-    match is_local {
+    let routes =
+        of_consumers.route("/metrics", get(render)).merge(revoking.map(revoking::routes).unwrap_or_default());
+    let routes = match is_local {
         true => routes.layer(middleware::from_fn_with_state(Guard::Local, guard::check)),
         false => routes,
-    }
+    };
+    // Load balancers ask under names of their own, and these change nothing.
+    routes.route("/healthz", get(healthz)).route("/readyz", get(readyz).with_state(readiness))
 }
