@@ -133,6 +133,7 @@ impl Jwks {
                 self.wanted.notified().await;
             };
             tokio::select! {
+                biased;
                 () = sleep_until(begun + pause) => {}
                 () = asked => {}
             }
