@@ -46,7 +46,7 @@ test: build lint doc-examples instructions openapi clients browser replay-few to
 build: web
 	$(CARGO) build --locked --workspace --all-targets
 
-unit: build ## unit, property, contract, crash and end-to-end tests
+unit: build $(TOOLS)/ready ## unit, property, contract, crash and end-to-end tests
 	$(CARGO) nextest run --locked --workspace --no-fail-fast
 
 shared: build $(TOOLS)/ready ## what holds for one node with its own store, on DynamoDB and Redis

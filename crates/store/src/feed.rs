@@ -123,7 +123,8 @@ pub trait ChangeFeed: Send + Sync + 'static {
     /// Resolves once there may be something after `position`.
     async fn wait(&self, position: &Position);
 
-    /// Room ids in ascending order: those that existed when the walk began, and perhaps others.
+    /// Room ids in an order of the store's own, each once: those that existed when the walk began, and perhaps others.
+    /// The next page follows the last room of this one.
     async fn walk_rooms(&self, after: Option<&RoomId>, limit: usize) -> Result<Vec<RoomId>, StoreError>;
 
     /// How much later a record may be than records of later commits. Zero if the feed is in commit order.

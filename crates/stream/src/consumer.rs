@@ -64,14 +64,6 @@ impl Consumer {
         self.command(Command::Pause(paused)).await
     }
 
-    /// Enables a disabled consumer; one that is paused stays so.
-    ///
-    /// # Errors
-    /// If the consumer has ended, or the store does not answer.
-    pub async fn enable(&self) -> Result<(), Error> {
-        self.command(Command::Enable).await
-    }
-
     /// Has a parked room go on: with the event that was refused, or `skip`ping it.
     ///
     /// # Errors

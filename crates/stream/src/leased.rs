@@ -5,7 +5,7 @@
 //! renewal is older than [`LeaseTimes::safe`], which is less. If a process stands still in between and goes on
 //! after that, what it had begun may be repeated: consumers of events expect repeats.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -145,10 +145,9 @@ impl Holder {
     /// has it.
     async fn hold(&self, (mut lease, taken): (Lease, Instant), end: &CancellationToken) -> Option<Lease> {
         let times = self.leasing.times;
-        let renewed = Arc::new(Mutex::new(taken));
-        let guard = Guard { renewed: renewed.clone(), safe: times.safe };
+        let guard = Guard { valid_until: Arc::new(Mutex::new(taken + times.safe)), safe: times.safe };
         let sink = Arc::new(Guarded { inner: self.parts.sink.clone(), guard: guard.clone() });
-        let table = Arc::new(Guarded { inner: self.parts.table.clone(), guard });
+        let table = Arc::new(Guarded { inner: self.parts.table.clone(), guard: guard.clone() });
         let parts = Parts { sink, table, ..self.parts.clone() };
         let stop = end.child_token();
         let consumer = match Consumer::start(
@@ -184,7 +183,7 @@ impl Holder {
             match timeout(times.every, renewing).await {
                 Ok(Ok(true)) => {
                     lease = next;
-                    *renewed.lock().unwrap_or_else(PoisonError::into_inner) = at;
+                    guard.renewed(at);
                 }
                 Ok(Ok(false)) => {
                     // A renewal whose answer was late may have been carried out.
@@ -192,7 +191,7 @@ impl Holder {
                         Ok(Some(found)) if found.owner == lease.owner => lease = found,
                         Ok(_) => {
                             is_lost = true;
-                            Guard::end(&renewed, times.safe);
+                            guard.lapse();
                             break;
                         }
                         Err(error) => self.complain(&error),
@@ -223,19 +222,26 @@ impl Holder {
 /// Whether the lease still holds.
 #[derive(Clone)]
 struct Guard {
-    renewed: Arc<Mutex<Instant>>,
+    valid_until: Arc<Mutex<Instant>>,
     safe: Duration,
 }
 
 impl Guard {
-    fn holds(&self) -> bool {
-        self.renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < self.safe
+    fn valid_until(&self) -> MutexGuard<'_, Instant> {
+        self.valid_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// So that it counts as held no longer.
-    fn end(renewed: &Mutex<Instant>, safe: Duration) {
-        let mut renewed = renewed.lock().unwrap_or_else(PoisonError::into_inner);
-        *renewed = renewed.checked_sub(safe).unwrap_or(*renewed);
+    fn holds(&self) -> bool {
+        Instant::now() < *self.valid_until()
+    }
+
+    fn renewed(&self, at: Instant) {
+        *self.valid_until() = at + self.safe;
+    }
+
+    /// Another process has the lease.
+    fn lapse(&self) {
+        *self.valid_until() = Instant::now();
     }
 }
 

@@ -220,22 +220,14 @@ mod tests {
     use parlance_proto::v1;
 
     use super::*;
+    use crate::testing::user_caller;
 
     fn gate(user_rate: Option<NonZeroU32>) -> Gate {
         Gate::new(Arc::new(Auth::local(b"test")), user_rate, Arc::new(SystemClock))
     }
 
     fn alice() -> Caller {
-        Caller {
-            user: user("alice"),
-            is_service: false,
-            is_admin: false,
-            service: None,
-            client: None,
-            expires_at: u64::MAX,
-            token: None,
-            issued_at: None,
-        }
+        user_caller("alice")
     }
 
     #[tokio::test(start_paused = true)]

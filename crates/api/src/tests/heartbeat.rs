@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use v1::client_frame::Operation;
 use v1::server_frame::Frame;
 
-use crate::testing::{TestNode, user};
+use crate::testing::{TestNode, user_caller};
 
 const EVERY: Duration = Duration::from_secs(20);
 
@@ -21,17 +21,8 @@ async fn open(node: &TestNode, subscribe_only: bool, lasts: Duration) -> (Opened
     let hello = Operation::Hello(v1::Hello::default());
     let frame = v1::ClientFrame { request_id: String::new(), operation: Some(hello), as_user: String::new() };
     let inbound = stream::iter([Ok(frame)]).chain(stream::pending()).boxed();
-    let (user, expires_at) = (user("carol"), SystemClock.now().0 / 1_000 + lasts.as_secs());
-    let caller = Caller {
-        user,
-        is_service: false,
-        is_admin: false,
-        service: None,
-        client: None,
-        expires_at,
-        token: None,
-        issued_at: None,
-    };
+    let expires_at = SystemClock.now().0 / 1_000 + lasts.as_secs();
+    let caller = Caller { expires_at, ..user_caller("carol") };
     let (sessions, operations) = (node.api.sessions().clone(), node.api.clone());
     let deliveries: Deliveries =
         Session::stream(sessions, operations, caller, inbound, subscribe_only, None).boxed();

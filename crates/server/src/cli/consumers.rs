@@ -7,17 +7,16 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use http::{Method, Request, header};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::handshake;
-use hyper_util::rt::TokioIo;
+use parlance_api::identity::http::exchange;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use crate::admin::consumers::{Listed, ParkedRooms, Wish};
 
 /// How long the server may take: a replay first looks at every room.
 const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Largest answer, bytes: a page of parked rooms has some 200 KB.
+const MAX_ANSWER: usize = 4 << 20;
 
 /// Consumers hand the events of all rooms to webhooks, Kafka and others: see docs/events.md.
 #[derive(Args)]
@@ -60,10 +59,7 @@ enum Action {
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let answered = timeout(PATIENCE, act(arguments.admin, arguments.action)).await;
-        answered.context("the server does not answer in time")?
-    })
+    runtime.block_on(act(arguments.admin, arguments.action))
 }
 
 async fn act(admin: SocketAddr, action: Action) -> anyhow::Result<()> {
@@ -119,19 +115,13 @@ async fn call<T: DeserializeOwned>(
     path: &str,
     body: Vec<u8>,
 ) -> anyhow::Result<T> {
-    let unreachable = || format!("cannot reach the admin listener at {admin}");
-    let stream = TcpStream::connect(admin).await.with_context(unreachable)?;
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.with_context(unreachable)?;
-    tokio::spawn(connection);
     let request = Request::builder()
         .method(method)
-        .uri(path)
-        .header(header::HOST, admin.to_string())
+        .uri(format!("http://{admin}{path}"))
         .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body)))?;
-    let response = sender.send_request(request).await.with_context(unreachable)?;
-    let status = response.status();
-    let body = response.into_body().collect().await.with_context(unreachable)?.to_bytes();
+        .body(Bytes::from(body))?;
+    let asked = exchange(request, PATIENCE, MAX_ANSWER).await.map_err(anyhow::Error::msg);
+    let (status, body) = asked.with_context(|| format!("cannot reach the admin listener at {admin}"))?;
     if !status.is_success() {
         let error = serde_json::from_slice::<serde_json::Value>(&body).ok();
         let error = error.and_then(|body| Some(body.get("error")?.as_str()?.to_owned()));

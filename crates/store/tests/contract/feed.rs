@@ -168,6 +168,19 @@ pub(crate) async fn a_position_of_another_store_is_not_read_from((store, feed): 
     timeout(DEADLINE, feed.wait(&other)).await.unwrap();
 }
 
+/// All rooms, in pages of `size`.
+pub(crate) async fn walk(feed: &AnyFeed, size: usize) -> Vec<RoomId> {
+    let mut walked: Vec<RoomId> = Vec::new();
+    loop {
+        let page = feed.walk_rooms(walked.last(), size).await.unwrap();
+        assert!(page.len() <= size);
+        if page.is_empty() {
+            return walked;
+        }
+        walked.extend(page);
+    }
+}
+
 pub(crate) async fn rooms_are_walked_each_once((store, feed): (AnyStore, AnyFeed)) {
     let alice = user(unique(), "alice");
     let mut created = BTreeSet::new();
@@ -175,15 +188,7 @@ pub(crate) async fn rooms_are_walked_each_once((store, feed): (AnyStore, AnyFeed
         created.insert(Node::create(&store, group(&alice, &[])).await.id().clone());
     }
     for size in [1, 2, 100] {
-        let mut walked: Vec<RoomId> = Vec::new();
-        loop {
-            let page = feed.walk_rooms(walked.last(), size).await.unwrap();
-            assert!(page.len() <= size);
-            if page.is_empty() {
-                break;
-            }
-            walked.extend(page);
-        }
+        let walked = walk(&feed, size).await;
         assert!(walked.is_sorted_by(|a, b| a < b), "in pages of {size}");
         assert_eq!(walked.iter().filter(|room| created.contains(*room)).count(), created.len());
     }

@@ -253,15 +253,7 @@ async fn rooms_are_walked_in_any_order_each_once() {
         created.insert(Node::create(&store, group(&alice, &[])).await.id().clone());
     }
     for size in [1, 2, 100] {
-        let mut walked: Vec<RoomId> = Vec::new();
-        loop {
-            let page = feed.walk_rooms(walked.last(), size).await.unwrap();
-            assert!(page.len() <= size);
-            if page.is_empty() {
-                break;
-            }
-            walked.extend(page);
-        }
+        let walked = feed::walk(&feed, size).await;
         let distinct: BTreeSet<_> = walked.iter().cloned().collect();
         assert_eq!((&distinct, distinct.len()), (&created, walked.len()), "in pages of {size}");
     }

@@ -135,7 +135,6 @@ pub struct Status {
 /// What an operator wants.
 pub(crate) enum Command {
     Pause(bool),
-    Enable,
     Unpark { room: RoomId, skip: bool },
     Replay,
 }

@@ -362,11 +362,7 @@ impl Runner {
     async fn carry_out(&mut self, command: Command, answer: Answer) -> Option<Leave> {
         let mut leave = None;
         let result = match command {
-            Command::Pause(paused) => {
-                self.state.paused = paused;
-                self.set_out(!paused).await
-            }
-            Command::Enable => self.set_out(true).await,
+            Command::Pause(paused) => self.pause(paused).await,
             Command::Unpark { room, skip } => self.unpark(room, skip).await,
             Command::Replay => {
                 leave = Some(Leave::Walk);
@@ -381,9 +377,10 @@ impl Runner {
         leave
     }
 
-    /// Goes on or stops, as the state has it; where it `is_enabled`, it is not given up any more.
-    async fn set_out(&mut self, is_enabled: bool) -> Result<(), Error> {
-        if is_enabled {
+    /// Stops, or goes on; then it is not given up any more.
+    async fn pause(&mut self, paused: bool) -> Result<(), Error> {
+        self.state.paused = paused;
+        if !paused {
             self.state.disabled.clear();
             self.state.failing_since = None;
         }
