@@ -37,7 +37,7 @@ test("a server that verifies tokens asks for one, and for no name", async () => 
   const page = await (await people.context()).newPage();
   await page.goto(signed.url);
   await page.getByLabel("Token").waitFor();
-  await page.getByText("This server needs a token").waitFor();
+  await page.getByText("This server requires a token").waitFor();
   expect(await page.getByLabel("Your name").count()).toBe(0);
   expect(await page.getByRole("button", { name: "Sign in with a name" }).count()).toBe(0);
   await page.getByLabel("Token").fill(token("alice", 600));
