@@ -17,7 +17,7 @@ DEBUG_SERVER := $(CURDIR)/target/debug/parlance
 
 # One stage after the other, in the order given, whatever -j says.
 .NOTPARALLEL:
-.PHONY: run release web cluster events test build lint unit shared doc-examples instructions openapi clients browser firefox replay-few replay torture torture-few torture-planted simulate simulate-wide contract-moto fleet bench bench-quick clean help
+.PHONY: run release web cluster events test build lint unit shared doc-examples instructions openapi clients browser mobile firefox replay-few replay torture torture-few torture-planted simulate simulate-wide contract-moto fleet bench bench-quick clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -96,6 +96,10 @@ browser: build $(TOOLS)/ready clients/react/node_modules/.package-lock.json ## t
 	cd $(WEB) && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
 	cd clients/ts && npm run --silent build
 	cd clients/react && npm run --silent build && npm run --silent check && PARLANCE_BIN=$(DEBUG_SERVER) npm test --silent
+
+# Not a part of `make test`: a workspace of its own, whose first build takes minutes.
+mobile: build ## the client for mobile apps: its tests, conformance through Python, an example in Kotlin
+	tools/check-mobile $(DEBUG_SERVER)
 
 firefox: build ## the main scenario of the web app, in firefox-esr (apt install firefox-esr)
 	cd $(WEB) && PARLANCE_BIN=$(DEBUG_SERVER) npm run --silent firefox

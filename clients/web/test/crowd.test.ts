@@ -11,6 +11,13 @@ const MOST_DRAWN = 60;
 const lists = (page: Page) => page.getByTestId("lists");
 const focused = (page: Page) => page.evaluate(() => document.activeElement?.getAttribute("data-key"));
 
+/** Opens the search and types: a key that is pressed before its field has the focus goes elsewhere. */
+async function find(page: Page, text: string): Promise<void> {
+  await page.keyboard.press("Control+k");
+  await page.locator("[role=combobox]:focus").waitFor();
+  await page.keyboard.type(text);
+}
+
 test("of 2,000 rooms and 1,000 people, what is seen is drawn and asked for", async () => {
   const many = await crowd({ rooms: 2_000, direct: 500, people: 1_000, unread: 500, directory: true });
   const page = await signedIn(many);
@@ -43,8 +50,7 @@ test("of 2,000 rooms and 1,000 people, what is seen is drawn and asked for", asy
   expect(await drawn()).toBeLessThan(MOST_DRAWN);
 
   // Everyone of them is found.
-  await page.keyboard.press("Control+k");
-  await page.keyboard.type("Room 777");
+  await find(page, "Room 777");
   await page.getByRole("option", { name: "Room 777", exact: true }).waitFor();
   await page.keyboard.press("Escape");
   expect(many.calls.get("listInbox")).toBe(10);
@@ -60,13 +66,11 @@ test("where there is no directory, names are asked for where they are shown", as
   // Forty who come into a room that is not open are nobody's business yet.
   for (let person = 1_000; person < 1_040; person += 1) many.add(many.rooms[0]!, `person-${person}`);
   await until("they are people to talk to", () => lists(page).getByRole("list", { name: "People" }).count(), (count) => count === 1);
-  await page.keyboard.press("Control+k");
-  await page.keyboard.type("person-10");
+  await find(page, "person-10");
   await until("they are found by their ids", () => page.getByRole("option").count(), (count) => count > 10);
   await page.keyboard.press("Escape");
   // Others may be found by their names before they were shown, after a while.
-  await page.keyboard.press("Control+k");
-  await page.keyboard.type("Ada 0");
+  await find(page, "Ada 0");
   await page.getByRole("option", { name: "Ada 0", exact: true }).waitFor();
 });
 
@@ -303,8 +307,7 @@ test("back closes what lies over the page, and nothing stays of it in the histor
   await isIn("Room 1");
 
   // From it to another place: that takes its place.
-  await page.keyboard.press("Control+k");
-  await page.keyboard.type("Room 0");
+  await find(page, "Room 0");
   await page.keyboard.press("Enter");
   await isIn("Room 0");
   expect(await page.evaluate(() => history.state)).toBeNull();

@@ -60,13 +60,16 @@ requests! {
     RemoveReaction: RemoveReactionRequest -> RemoveReactionResponse,
     SendTyping: SendTypingRequest -> SendTypingResponse,
     GetUser: GetUserRequest -> GetUserResponse,
+    GetUsers: GetUsersRequest -> GetUsersResponse,
     ListUsers: ListUsersRequest -> ListUsersResponse,
     UpdateUser: UpdateUserRequest -> UpdateUserResponse,
     GetPresence: GetPresenceRequest -> GetPresenceResponse,
     CreateUser: CreateUserRequest -> CreateUserResponse,
     CreateRoom: CreateRoomRequest -> CreateRoomResponse,
     GetRoom: GetRoomRequest -> GetRoomResponse,
+    GetDirectRoom: GetDirectRoomRequest -> GetDirectRoomResponse,
     UpdateRoom: UpdateRoomRequest -> UpdateRoomResponse,
+    DeleteRoom: DeleteRoomRequest -> DeleteRoomResponse,
     ListRooms: ListRoomsRequest -> ListRoomsResponse,
     AddMembers: AddMembersRequest -> AddMembersResponse,
     RemoveMember: RemoveMemberRequest -> RemoveMemberResponse,
@@ -97,6 +100,7 @@ changes! {
     AddReactionRequest,
     RemoveReactionRequest,
     UpdateRoomRequest,
+    DeleteRoomRequest,
     AddMembersRequest,
     RemoveMemberRequest,
     SetRoleRequest,
@@ -246,6 +250,7 @@ pub(crate) fn room_of(operation: &Operation) -> Option<&str> {
         Operation::LeaveRoom(request) => &request.room_id,
         Operation::BanMember(request) => &request.room_id,
         Operation::UnbanMember(request) => &request.room_id,
+        Operation::DeleteRoom(request) => &request.room_id,
         Operation::MarkRead(request) => &request.room_id,
         Operation::AcknowledgeDelivery(request) => &request.room_id,
         Operation::SetRoomHidden(request) => &request.room_id,
@@ -269,6 +274,7 @@ pub(crate) fn event_of(answer: &Answer) -> Option<(Option<String>, u64)> {
         Answer::LeaveRoom(response) => &response.outcome,
         Answer::BanMember(response) => &response.outcome,
         Answer::UnbanMember(response) => &response.outcome,
+        Answer::DeleteRoom(response) => &response.outcome,
         _ => return None,
     };
     let outcome = outcome.as_ref()?;
@@ -317,6 +323,7 @@ pub(crate) fn repeated(operation: &Operation, done: Done) -> Option<Answer> {
         LeaveRoom: LeaveRoomResponse,
         BanMember: BanMemberResponse,
         UnbanMember: UnbanMemberResponse,
+        DeleteRoom: DeleteRoomResponse,
     }
 }
 

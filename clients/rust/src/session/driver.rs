@@ -317,6 +317,7 @@ impl Driver {
                 self.discarded.insert(id, answer);
                 Input::Discard { id, command }
             }
+            Some(Order::Wake) => Input::Wake,
             Some(Order::Close(closed)) => {
                 self.closing.push(closed);
                 Input::Close

@@ -178,6 +178,12 @@ impl Session {
         answer.map_err(|_| ClientError::SessionEnded)?
     }
 
+    /// Reconnects now rather than after the current wait, or probes the open connection. For applications that are told when
+    /// the network changes or the device wakes up. Does nothing once the session has ended.
+    pub fn wake(&self) {
+        let _ = self.commands.send(Order::Wake);
+    }
+
     /// Ends the session now: calls that are not answered fail, cursors that moved are
     /// stored, the connection is dropped. Returns once that is done; the last update
     /// follows.

@@ -15,6 +15,7 @@ pub(super) enum Order {
     Submit { id: CallId, command: NewCommand, accepted: oneshot::Sender<String>, settled: Settled },
     Retry { id: CallId, command: String, settled: Settled },
     Discard { id: CallId, command: String, answer: oneshot::Sender<Discarded> },
+    Wake,
     Close(oneshot::Sender<()>),
 }
 

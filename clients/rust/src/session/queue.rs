@@ -100,6 +100,13 @@ impl Session {
     pub fn commands(&self) -> Commands {
         self.queued.borrow().clone()
     }
+
+    /// Waits until what is on its way is as `is_awaited` says, or the session has ended, and returns it.
+    pub async fn commands_are(&self, mut is_awaited: impl FnMut(&Commands) -> bool) -> Commands {
+        let mut queued = self.queued.clone();
+        let awaited = queued.wait_for(|commands| is_awaited(commands)).await.map(|commands| commands.clone());
+        awaited.unwrap_or_else(|_| self.commands())
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "the application's clock is the only one there is")]

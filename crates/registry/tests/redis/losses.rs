@@ -91,9 +91,13 @@ async fn envelopes_of_another_fleet_are_dropped_and_missed() {
     let restored = FleetTag::of("restored", "parlance:");
     let (other, own) = (node_id(), channel("node", node.id().as_str()));
     publish(&server, &own, &envelope_of(restored, &other, &own, 1, &payload())).await;
-    let next = tokio::time::timeout(crate::support::DEADLINE, node.notices.recv()).await.unwrap();
-    assert_eq!(next, Some(Notice::Missed));
-    assert!(recoveries("foreign") >= 1);
+    // On a busy machine its own heartbeat may have been late before: that is reported as missed, too.
+    let dropped = async {
+        while recoveries("foreign") == 0 {
+            assert_eq!(node.notices.recv().await, Some(Notice::Missed));
+        }
+    };
+    tokio::time::timeout(crate::support::DEADLINE, dropped).await.unwrap();
     let room = room();
     node.registry.follow(&room).await.unwrap();
     let followed = channel("room", room.as_str());

@@ -1,0 +1,163 @@
+"""What the bindings add to the Rust client, against a server: lifecycle, database, listeners that fail.
+
+Needs PARLANCE_BIN, a server, and the generated module on PYTHONPATH: see `tools/check-mobile`."""
+
+import asyncio
+import os
+import sys
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+import parlance
+from parlance import Client, ClientError, CommandState, ConnectionState, EventBody, Options, OutgoingMessage
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "tools" / "conformance.d"))
+
+from processes import Server
+
+DEADLINE = 60
+
+
+class Tokens(parlance.TokenProvider):
+    def __init__(self, token: str) -> None:
+        self.value = token
+
+    async def token(self, rejected: bool) -> str:
+        return self.value
+
+
+class Recorder(parlance.Listener):
+    """Keeps what was reported, for other threads to wait for."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.texts: list[str] = []
+        self.states: list[ConnectionState] = []
+        self.failing = False
+
+    def on_event(self, event: parlance.Event) -> None:
+        if self.failing:
+            raise ValueError("a mistake of the app")
+        if isinstance(event.body, EventBody.MESSAGE):
+            self._add(self.texts, event.body.text)
+
+    def on_connection(self, state: ConnectionState) -> None:
+        self._add(self.states, state)
+
+    def _add(self, where: list, what: object) -> None:
+        with self.changed:
+            where.append(what)
+            self.changed.notify_all()
+
+    async def until(self, what: str, done) -> None:
+        def wait() -> bool:
+            with self.changed:
+                return self.changed.wait_for(done, DEADLINE)
+
+        assert await asyncio.to_thread(wait), f"{what}: {self.texts} {self.states}"
+
+    def on_gap(self, gap: parlance.Gap) -> None:
+        pass
+
+    def on_signal(self, signal: parlance.Signal) -> None:
+        pass
+
+    def on_command(self, update: parlance.CommandUpdate) -> None:
+        pass
+
+    def on_storage(self, error: str | None) -> None:
+        pass
+
+
+class ClientTest(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self) -> None:
+        parlance.uniffi_set_event_loop(asyncio.get_running_loop())
+        self.folder = self.enterContext(tempfile.TemporaryDirectory(prefix="parlance-mobile-"))
+        self.server = Server(os.environ["PARLANCE_BIN"], self.folder)
+        await self.server.start()
+        self.addAsyncCleanup(self.server.end)
+        names = ("alice", "bob")
+        self.tokens = {name: (await self.server.call("/v1/users", "", {"userId": name}))["token"] for name in names}
+
+    def client(self, name: str, database: bool = True) -> tuple[Client, Recorder]:
+        recorder = Recorder()
+        path = f"{self.folder}/{name}.db" if database else None
+        client = Client(Options(server=self.server.address, database=path), Tokens(self.tokens[name]), recorder)
+        self.addAsyncCleanup(client.shut_down)
+        return client, recorder
+
+    async def test_messages_queued_while_the_server_is_away_survive_the_client(self) -> None:
+        await self.server.end()
+        client, _ = self.client("alice")
+        ids = [await client.queue_message(OutgoingMessage(to_user="bob", text=text)) for text in ("one", "two")]
+        self.assertEqual([command.id for command in client.pending()], ids)
+        self.assertEqual({command.state for command in client.pending()}, {CommandState.WAITING})
+        await client.shut_down()
+        await self.server.start()
+        _, bob = self.client("bob", database=False)
+        self.client("alice")
+        await bob.until("both messages, once and in order", lambda: bob.texts == ["one", "two"])
+        # Two clients that send one queue would do so twice.
+        with self.assertRaises(ClientError.Storage):
+            self.client("alice")
+
+    async def test_a_client_in_the_background_is_disconnected_and_catches_up(self) -> None:
+        bob, inbox = self.client("bob")
+        alice, _ = self.client("alice")
+        await alice.send_message(OutgoingMessage(to_user="bob", text="before"))
+        await inbox.until("the first message", lambda: inbox.texts == ["before"])
+        await bob.enter_background(0)
+        self.assertEqual(bob.state(), ConnectionState.BACKGROUND())
+        with self.assertRaises(ClientError.NotRunning):
+            await bob.send_message(OutgoingMessage(to_user="alice", text="asleep"))
+        await alice.send_message(OutgoingMessage(to_user="bob", text="meanwhile"))
+        bob.enter_foreground()
+        await inbox.until("what was missed, and nothing twice", lambda: inbox.texts == ["before", "meanwhile"])
+
+    async def test_going_to_the_background_waits_for_what_is_queued(self) -> None:
+        alice, _ = self.client("alice")
+        _, inbox = self.client("bob", database=False)
+        await alice.queue_message(OutgoingMessage(to_user="bob", text="quick"))
+        await alice.enter_background(DEADLINE * 1_000)
+        await inbox.until("the message", lambda: inbox.texts == ["quick"])
+
+    async def test_an_update_that_the_app_failed_on_is_delivered_again(self) -> None:
+        bob, inbox = self.client("bob")
+        await inbox.until("the connection", lambda: any(isinstance(s, ConnectionState.ONLINE) for s in inbox.states))
+        inbox.failing = True
+        alice, _ = self.client("alice")
+        await alice.send_message(OutgoingMessage(to_user="bob", text="hello"))
+        await inbox.until("the end", lambda: isinstance(inbox.states[-1], ConnectionState.ENDED))
+        self.assertIn("a mistake of the app", inbox.states[-1].error)
+        inbox.failing = False
+        bob.enter_foreground()
+        await inbox.until("the message", lambda: inbox.texts == ["hello"])
+
+    async def test_nothing_is_left_after_signing_out(self) -> None:
+        await self.server.end()
+        client, recorder = self.client("alice")
+        await client.queue_message(OutgoingMessage(to_user="bob", text="never"))
+        await client.sign_out()
+        self.assertIsInstance(recorder.states[-1], ConnectionState.ENDED)
+        with self.assertRaises(ClientError.NotRunning):
+            await client.call("getServer", "{}")
+        self.assertEqual(list(Path(self.folder).glob("alice.db*")), [])
+
+    async def test_operations_are_called_by_name(self) -> None:
+        client, _ = self.client("alice", database=False)
+        created = await client.call("createRoom", '{"kind":"ROOM_KIND_CHANNEL","settings":{"title":"News"}}')
+        self.assertIn('"title":"News"', created)
+        with self.assertRaises(ClientError.InvalidArgument):
+            await client.call("createRooom", "{}")
+        with self.assertRaises(ClientError.Rejected) as rejected:
+            await client.call("getRoom", '{"roomId":"none"}')
+        self.assertEqual(rejected.exception.code, "NotFound")
+
+
+if __name__ == "__main__":
+    result = unittest.main(exit=False).result
+    sys.stderr.flush()
+    # See `end` in lines.py.
+    os._exit(0 if result.wasSuccessful() else 1)
