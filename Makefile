@@ -61,6 +61,7 @@ lint: $(TOOLS)/ready ## formatting, clippy, docs, licences, the contract
 	tools/check-rust-version
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	tools/check-modules
+	tools/check-imports
 	tools/check-core
 	$(CARGO) clippy --locked --workspace --exclude parlance-tests --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet

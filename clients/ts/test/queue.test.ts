@@ -138,6 +138,27 @@ test("a message that is refused does not stop those behind it, in its room or an
   expect(client.state.status).toBe("online");
 });
 
+test("a message that was refused is tried again where it is sent under its id, also after a restart", async () => {
+  const storage = new MemoryStorage();
+  const before = open(storage);
+  const first = before.client.send({ id: "m1", roomId: "r", text: "one" });
+  reply(await welcome(before.transport), refusal, "sendMessage");
+  await expect(first).rejects.toMatchObject({ reason: "invalid_field" });
+  const again = before.client.send({ id: "m1", roomId: "r", text: "one" });
+  await settle();
+  reply(before.transport.last, refusal, "sendMessage");
+  await expect(again).rejects.toMatchObject({ reason: "invalid_field" });
+  before.client.close();
+  const after = open(storage);
+  const connection = await welcome(after.transport);
+  expect(texts(connection)).toEqual([]);
+  const last = after.client.send({ id: "m1", roomId: "r", text: "one" });
+  await settle();
+  reply(connection, { case: "sendMessage", value: { roomId: "r", seq: 5n } });
+  expect(await last).toMatchObject({ seq: 5 });
+  expect(changes(connection)).toMatchObject([{ value: { clientMessageId: "m1", text: "one" } }]);
+});
+
 test("what a restored room cannot hold goes out again from its end, in order", async () => {
   const { client, transport } = open();
   const connection = await welcome(transport);

@@ -149,6 +149,23 @@ test.each([
   expect(await readdir(directory)).toEqual(["journal.jsonl"]);
 });
 
+test("what could not be erased when its user signed out is erased before the directory is used again", async () => {
+  const storage = new FileStorage(await folder());
+  const before = await storage.open();
+  await before.write([put("kept"), { collection: "cursors", key: "r", value: { roomId: "r", seq: 7, epoch: "1" } }]);
+  storage.eraseLater(["cursors", "rooms"]);
+  await before.close();
+  const after = await storage.open();
+  expect(await after.readAll("cursors")).toEqual([]);
+  expect(await ids(after)).toEqual(["kept"]);
+  // Once: what is written from then on stays.
+  await after.write([{ collection: "cursors", key: "s", value: { roomId: "s", seq: 1, epoch: "1" } }]);
+  await after.close();
+  const again = await storage.open();
+  expect(await again.readAll("cursors")).toHaveLength(1);
+  await again.close();
+});
+
 test("a directory of a later version is left alone", async () => {
   const directory = await folder();
   await writeFile(path.join(directory, "journal.jsonl"), '{"version":99}\n');

@@ -25,6 +25,8 @@ interface Parts {
   readonly session: Session;
   readonly queue: CommandQueue;
   readonly rooms: Rooms;
+  /** Reads the inbox again. */
+  refresh(): Promise<void>;
 }
 
 /** What was written of a room. */
@@ -186,24 +188,24 @@ export class StateCache {
   #show(userId: string, last: ReadonlyMap<string, LastRoom>): void {
     const { rooms, session } = this.#parts;
     // The room may have been restored from a backup since: then seqs mean other events.
-    const isCurrent = (cursor: Cursor) => [0n, cursor.epoch].includes(session.epoch(cursor.roomId));
+    const isCurrent = (cursor: Cursor) => [0n, cursor.epoch].includes(session.position(cursor.roomId).epoch);
     session.resumeFrom([...last.values()].flatMap(({ cursor }) => (cursor && isCurrent(cursor) ? [cursor] : [])), userId);
     if (rooms.confirmed.userId === "") rooms.apply({ type: "welcome", userId, heads: [] });
     for (const [roomId, { entry, bytes, cursor, window }] of last) {
       rooms.apply({ type: "inbox", roomId, entry, order: 0 });
       let messages: readonly unknown[] | undefined = window?.messages;
-      if (window && cursor && isCurrent(cursor)) messages = rooms.of(roomId).restore(window, Number(session.cursor(roomId))) ?? messages;
+      if (window && cursor && isCurrent(cursor)) messages = rooms.of(roomId).restore(window, Number(session.position(roomId).cursor)) ?? messages;
       this.#written.set(roomId, { entry: bytes, cursor, messages, to: window?.to ?? 0 });
     }
     rooms.complete();
     // What the server has said before may have left out one of these.
-    if (session.state.status === "online") void rooms.refresh();
+    if (session.state.status === "online") void this.#parts.refresh();
   }
 }
 
 function cursorOf(session: Session, roomId: string): Cursor | undefined {
-  const seq = session.cursor(roomId);
-  return seq === undefined ? undefined : create(CursorSchema, { roomId, seq, epoch: session.epoch(roomId) });
+  const { cursor: seq, epoch } = session.position(roomId);
+  return seq === undefined ? undefined : create(CursorSchema, { roomId, seq, epoch });
 }
 
 function removal(roomId: string): Change[] {

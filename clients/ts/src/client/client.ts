@@ -15,7 +15,8 @@ import { MemoryStorage } from "../storage/memory.js";
 import type { StorageState } from "../storage/steady.js";
 import { WebSocketTransport } from "../transport/websocket.js";
 import type { ClientEvents, ClientOptions, ClientSlices, NewRoom, Sending, Sent } from "./api.js";
-import { type EventsOptions, type RoomEvents, roomEvents, type RoomItem } from "./events.js";
+import { roomEvents } from "./events.js";
+import type { EventsOptions, RoomEvents, RoomItem } from "./items.js";
 import type { Unread } from "./lists.js";
 import { Presence } from "./presence.js";
 import { Rooms } from "./rooms.js";
@@ -61,7 +62,6 @@ export class Client extends Emitter<ClientEvents> {
       emitter: this,
       send: (draft) => this.send(draft),
       watchPresence: (userIds) => this.watchPresence(userIds),
-      refresh: () => this.refresh(),
       stale: () => this.#sync.inbox.freshen(),
       listed: () => this.#slices.notify(),
     });
@@ -70,7 +70,7 @@ export class Client extends Emitter<ClientEvents> {
     this.#presence = new Presence(session, rooms);
     this.#sync = new Sync({ session, queue, rooms, presence: this.#presence, startup: this.#startup, emitter: this });
     // Loaded where it is used. Where it cannot be, there is no last state.
-    if (storage) this.#cache = import("../cache/cache.js").then(({ StateCache }) => new StateCache({ session, queue, rooms }));
+    if (storage) this.#cache = import("../cache/cache.js").then(({ StateCache }) => new StateCache({ session, queue, rooms, refresh: () => this.refresh() }));
     this.#cache?.catch(() => {});
     queue.on("change", (command) => this.#queued(command));
     queue.on("failed", (command) => this.emit("failed", command));

@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { type Cursor, CursorSchema, type Event, type Gap, GapReason, GapSchema } from "../gen/chat_pb.js";
 import type { Session } from "../session/session.js";
 import { Acknowledger } from "./acknowledger.js";
-import type { EventsOptions, RoomCursor, RoomItem } from "./events.js";
+import type { EventsOptions, RoomCursor, RoomItem } from "./items.js";
 
 /** Items that wait in memory for a handler that is slower than the rooms. */
 const MAX_WAITING = 10_000;
@@ -101,19 +101,19 @@ export class Reader {
       last.cursor = cursor;
       return;
     }
-    const gap = create(GapSchema, { roomId, fromSeq: seq, toSeq: seq, reason: GapReason.TOO_LONG, epoch: this.#session.epoch(roomId) });
+    const gap = create(GapSchema, { roomId, fromSeq: seq, toSeq: seq, reason: GapReason.TOO_LONG, epoch: this.#session.position(roomId).epoch });
     const item: GapItem = { kind: "gap", gap, cursor };
     this.#overflow.set(roomId, item);
     this.#waiting.push(item);
   }
 
   #cursorAt(roomId: string, seq: bigint): RoomCursor {
-    return { roomId, seq: Number(seq), epoch: String(this.#session.epoch(roomId)) };
+    return { roomId, seq: Number(seq), epoch: String(this.#session.position(roomId).epoch) };
   }
 
   /** A gap without an end moves nothing. */
   #cursorAfter({ roomId, toSeq }: Gap): RoomCursor | undefined {
-    const seq = toSeq || this.#session.cursor(roomId);
+    const seq = toSeq || this.#session.position(roomId).cursor;
     return seq === undefined ? undefined : this.#cursorAt(roomId, seq);
   }
 
@@ -135,7 +135,7 @@ export async function* eventsOf(session: Session, gap: Gap, signal?: AbortSignal
   const isReadable = gap.reason === GapReason.TOO_LONG || gap.reason === GapReason.ACKNOWLEDGED_ELSEWHERE;
   if (!isReadable || gap.toSeq === 0n) return;
   const { roomId, toSeq } = gap;
-  const cursorAt = (seq: bigint): RoomCursor => ({ roomId, seq: Number(seq), epoch: String(gap.epoch || session.epoch(roomId)) });
+  const cursorAt = (seq: bigint): RoomCursor => ({ roomId, seq: Number(seq), epoch: String(gap.epoch || session.position(roomId).epoch) });
   let fromSeq = gap.fromSeq;
   do {
     const page = await session.call("listEvents", { roomId, fromSeq, toSeq, pageSize: PAGE }, signal);

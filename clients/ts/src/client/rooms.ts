@@ -27,7 +27,6 @@ interface Ports {
   readonly emitter: Emitter<ClientEvents>;
   send(draft: Draft): Promise<{ readonly seq: number }>;
   watchPresence(userIds: readonly string[]): Promise<void>;
-  refresh(): Promise<void>;
   /** Some data of a room is only an estimate. */
   stale(): void;
   /** Values over all rooms may have changed. */
@@ -169,10 +168,6 @@ export class Rooms implements Owner {
 
   watchPresence(userIds: readonly string[]): Promise<void> {
     return this.#ports.watchPresence(userIds);
-  }
-
-  refresh(): Promise<void> {
-    return this.#ports.refresh();
   }
 
   stateOf(roomId: string): RoomState {

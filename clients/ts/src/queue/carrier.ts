@@ -7,7 +7,7 @@ import { type Answer, operationOf } from "./request.js";
 import { withoutReply } from "./restored.js";
 
 /** What commands need of a session. */
-export type Wire = Pick<Session, "state" | "userId" | "repeat" | "online" | "head" | "epoch" | "serverEpoch" | "on">;
+export type Wire = Pick<Session, "state" | "userId" | "repeat" | "online" | "position" | "on">;
 
 /** Puts the record of a command, or deletes it. */
 export const put = (key: string, value?: Records["commands"]): Change => ({ collection: "commands", key, value });
@@ -67,7 +67,7 @@ export class Carrier {
 
   /** Its room was restored from a backup since it was issued, or noted last. */
   isOutdated({ roomId = "", epoch }: Command): boolean {
-    const now = Number(this.#wire.serverEpoch(roomId));
+    const now = this.#known(roomId).serverEpoch;
     return epoch !== undefined && now !== 0 && now !== epoch;
   }
 
@@ -76,8 +76,7 @@ export class Carrier {
    * the storage not answer when it goes out. A seq that the application gives may be of an earlier process.
    */
   issued({ roomId = "", afterSeq }: { roomId?: string; afterSeq?: number }): Partial<Command> {
-    const epoch = Number(this.#wire.epoch(roomId));
-    const head = this.#head(roomId);
+    const { epoch, head } = this.#known(roomId);
     return { ...(epoch > 0 && { epoch }), ...(afterSeq === undefined && { isNew: true, ...(head > 0 && { afterSeq: head }) }) };
   }
 
@@ -89,8 +88,7 @@ export class Carrier {
   async claim(command: Command): Promise<Command | undefined> {
     const { id, roomId = "" } = command;
     const isOutdated = this.isOutdated(command);
-    const head = this.#head(roomId);
-    const epoch = Number(this.#wire.serverEpoch(roomId));
+    const { head, serverEpoch: epoch } = this.#known(roomId);
     // In the epoch of now it was never sent before this: whatever there is cannot be it.
     const own = isOutdated ? Math.min(command.afterSeq ?? head, head) : (command.afterSeq ?? 0);
     const known = { ...asLeft(isOutdated ? withoutReply(command) : command), state: "sending", ...(epoch > 0 && { epoch }) };
@@ -113,7 +111,8 @@ export class Carrier {
     return { case: operation.case, value } as Answer;
   }
 
-  #head(roomId: string): number {
-    return Number(this.#wire.head(roomId) ?? 0n);
+  #known(roomId: string): { head: number; epoch: number; serverEpoch: number } {
+    const { head, epoch, serverEpoch } = this.#wire.position(roomId);
+    return { head: Number(head), epoch: Number(epoch), serverEpoch: Number(serverEpoch) };
   }
 }

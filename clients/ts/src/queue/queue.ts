@@ -86,13 +86,13 @@ export class CommandQueue extends Emitter<QueueEvents> {
     return this.#entries.all().map(({ command }) => command);
   }
 
-  /** Takes a command. One that is queued under the same id is not taken twice. */
+  /** Takes a command. One that is queued under the same id is not taken twice: it goes on, and one that was refused is tried again. */
   submit(next: NewCommand & { afterSeq?: number }): Submitted {
     const id = next.id ?? randomId();
     if (this.#isClosed) return { id, done: rejected(new ClosedError("the client was closed")) };
     const known = this.#entries.get(id);
     // One that is only waiting for its event is done.
-    if (known) return { id, done: known.done ?? this.#waiters.add(id) };
+    if (known) return { id, done: known.done ?? this.retry(id) ?? this.#waiters.add(id) };
     const { drop, keep, same } = coalesce(this.commands, next);
     if (same !== undefined) return { id: same, done: this.#waiters.add(same) };
     for (const dropped of drop) {

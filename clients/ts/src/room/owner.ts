@@ -18,7 +18,6 @@ export interface Owner {
   change<Name extends OperationName>(name: Name, request: RequestOf<Name>): Promise<unknown>;
   isOnline(userId: string): boolean;
   watchPresence(userIds: readonly string[]): Promise<void>;
-  refresh(): Promise<void>;
   /** The confirmed state of a room. */
   stateOf(roomId: string): RoomState;
   apply(input: RoomInput): void;

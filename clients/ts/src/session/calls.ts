@@ -224,7 +224,7 @@ export class Calls {
 
   #send(key: string, call: Call, line: Line): void {
     // What is known when it is first sent: every repeat says the same.
-    if (!call.isStamped) stamp(call.operation, `${this.#prefix}-${key}`, this.#positions.head(roomOf(call.operation)));
+    if (!call.isStamped) stamp(call.operation, `${this.#prefix}-${key}`, this.#positions.of(roomOf(call.operation)).head);
     call.isStamped = true;
     const operation = call.examination?.page(call.operation) ?? call.operation;
     const frame = create(ClientFrameSchema, { requestId: key, operation });

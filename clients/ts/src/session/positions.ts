@@ -7,14 +7,15 @@ const MAX_CURSORS = 2_000;
 /** Connections on which a promised event may be late before it is no longer expected. */
 const MAX_BROKEN_PROMISES = 3;
 
-interface Position {
+/** How far a room is. */
+export interface Position {
   /** Handed over up to here; undefined until anything was. */
   cursor: bigint | undefined;
-  /** Of what was handed over. */
+  /** Of what was handed over; 0 while unknown. */
   epoch: bigint;
-  /** As the server said last: a gap follows where it is another one. */
+  /** By the last welcome or gap; 0 before. Another one than `epoch`: the room was restored from a backup, a gap follows. */
   serverEpoch: bigint;
-  /** The highest seq that is known to exist. */
+  /** The highest seq that is known to exist; 0 while unknown. */
   head: bigint;
   /** The membership has ended. */
   hasLeft: boolean;
@@ -30,6 +31,8 @@ interface Promised {
   broken: number;
 }
 
+const UNKNOWN: Position = { cursor: undefined, epoch: 0n, serverEpoch: 0n, head: 0n, hasLeft: false };
+
 /** How far every room has been handed over: where the next connection resumes. Times are those of a monotonic clock. */
 export class Positions {
   /** The room with the latest event last. */
@@ -43,6 +46,7 @@ export class Positions {
       if (position.cursor !== undefined) continue;
       position.cursor = seq;
       position.epoch = epoch;
+      position.head ||= seq;
     }
   }
 
@@ -127,25 +131,9 @@ export class Positions {
     return isBehind;
   }
 
-  /** The highest seq of a room that is known to exist. */
-  head(roomId: string): bigint | undefined {
-    const room = this.#rooms.get(roomId);
-    return room && (room.head || room.cursor);
-  }
-
-  /** Up to where a room has been handed over; undefined where nothing was. */
-  cursor(roomId: string): bigint | undefined {
-    return this.#rooms.get(roomId)?.cursor;
-  }
-
-  /** The epoch of a room, 0 where unknown. */
-  epoch(roomId: string): bigint {
-    return this.#rooms.get(roomId)?.epoch ?? 0n;
-  }
-
-  /** The same as the server said it last: where they differ, the room was restored from a backup. */
-  serverEpoch(roomId: string): bigint {
-    return this.#rooms.get(roomId)?.serverEpoch ?? 0n;
+  /** How far a room is, as it is now. */
+  of(roomId: string): Readonly<Position> {
+    return this.#rooms.get(roomId) ?? UNKNOWN;
   }
 
   /** The answer to a message told its seq: its event comes, too. */
@@ -169,7 +157,7 @@ export class Positions {
 
   #position(roomId: string): Position {
     let position = this.#rooms.get(roomId);
-    if (!position) this.#rooms.set(roomId, (position = { cursor: undefined, epoch: 0n, serverEpoch: 0n, head: 0n, hasLeft: false }));
+    if (!position) this.#rooms.set(roomId, (position = { ...UNKNOWN }));
     return position;
   }
 }

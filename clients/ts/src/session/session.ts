@@ -11,7 +11,7 @@ import { browserEvents, type HostEvents } from "./host.js";
 import { Link } from "./link.js";
 import { type Finding, LOOK_EVERY_MS } from "./liveness.js";
 import { ask, type OperationName, type RequestOf, type ResponseOf } from "./operations.js";
-import { Positions } from "./positions.js";
+import { type Position, Positions } from "./positions.js";
 import { type Ended, Reconnect } from "./reconnect.js";
 import type { ConnectionState, Phase, SessionEvents } from "./state.js";
 
@@ -150,24 +150,9 @@ export class Session extends Emitter<SessionEvents> {
     });
   }
 
-  /** The highest seq of a room that is known to exist. */
-  head(roomId: string): bigint | undefined {
-    return this.#positions.head(roomId);
-  }
-
-  /** Up to where events and gaps of a room have been handed over; undefined where none were. */
-  cursor(roomId: string): bigint | undefined {
-    return this.#positions.cursor(roomId);
-  }
-
-  /** The epoch of what was handed over of a room, 0 where unknown. */
-  epoch(roomId: string): bigint {
-    return this.#positions.epoch(roomId);
-  }
-
-  /** The epoch of a room by the last welcome or gap, 0 before. Another one than {@link epoch}: it was restored from a backup. */
-  serverEpoch(roomId: string): bigint {
-    return this.#positions.serverEpoch(roomId);
+  /** How far a room has been handed over, and what is known of it. */
+  position(roomId: string): Readonly<Position> {
+    return this.#positions.of(roomId);
   }
 
   /** The machine or the page was asleep: tries at once, and doubts a connection from before. */

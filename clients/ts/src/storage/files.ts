@@ -1,4 +1,5 @@
 /// <reference types="node" />
+import { writeFileSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -12,6 +13,9 @@ const SLACK = 1_000;
 /** Of processes that open a directory at once, each tries as often, at random within this time of each other. */
 const ATTEMPTS = 5;
 const RIVAL_MS = 50;
+
+/** An empty file of this name and a collection's, such as `erase.rooms`: the collection is to be erased. */
+const ERASE = "erase.";
 
 /** Directories that are open in this process. */
 const opened = new Set<string>();
@@ -33,6 +37,7 @@ export class FileStorage implements Storage {
     const unlock = await lock(this.#directory);
     try {
       const journal = await Journal.open(path.join(this.#directory, "journal.jsonl"));
+      await eraseNoted(this.#directory, journal);
       return {
         read: async (collection, key) => journal.tables.get(collection, key),
         readAll: async (collection) => [...journal.tables.table(collection).values()],
@@ -56,6 +61,25 @@ export class FileStorage implements Storage {
       throw error;
     }
   }
+
+  /** Noted beside the journal, which takes nothing for now. */
+  eraseLater(collections: readonly Collection[]): void {
+    try {
+      for (const collection of collections) writeFileSync(path.join(this.#directory, `${ERASE}${collection}`), "");
+    } catch {
+      // The directory takes nothing either.
+    }
+  }
+}
+
+/** Erases what could not be erased when its user signed out. */
+async function eraseNoted(directory: string, journal: Journal): Promise<void> {
+  const noted = (await readdir(directory)).filter((name) => name.startsWith(ERASE));
+  const collections = COLLECTIONS.filter((collection) => noted.includes(`${ERASE}${collection}`));
+  await journal.append(() =>
+    collections.flatMap((collection) => [...journal.tables.table(collection).keys()].map((key) => ({ collection, key, value: undefined }) as Change)),
+  );
+  for (const name of noted) await rm(path.join(directory, name), { force: true });
 }
 
 /** A file of changes, and the records that they make. */
