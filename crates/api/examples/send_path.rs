@@ -1,5 +1,6 @@
-//! Sends messages one after the other through sessions of one process, each of which has to
-//! come to every listener: what `tools/check-instructions` counts the instructions of.
+//! Sends messages one after the other through sessions in one process and waits until every
+//! listener has received each: the workload whose instructions `tools/check-instructions`
+//! counts.
 //!
 //! `send_path MESSAGES LISTENERS`
 
@@ -143,7 +144,7 @@ impl Client {
         }
     }
 
-    /// Reads until this event has come.
+    /// Reads until the event with `seq` arrives.
     async fn reach(&mut self, seq: u64) -> Result<(), Error> {
         loop {
             if matches!(self.next().await?, Frame::Event(event) if event.seq == seq) {

@@ -23,58 +23,57 @@ use crate::profiles::Profiles;
 use crate::turns::Turns;
 use parlance_identity::Auth;
 
-/// What an [`Api`] is made of.
+/// Dependencies and settings of an [`Api`].
 pub struct Parts {
-    /// Where everything is kept.
+    /// Durable storage.
     pub store: Arc<dyn Store>,
-    /// How ids of rooms are made in `store`.
+    /// How room ids are generated for `store`.
     pub room_ids: RoomIds,
-    /// Who is online.
+    /// Tracks which users are online, and on which nodes.
     pub registry: Arc<dyn Registry>,
-    /// Who is calling.
+    /// Verifies tokens.
     pub auth: Arc<Auth>,
-    /// What time it is.
+    /// Source of the wall-clock time.
     pub clock: Arc<dyn Clock>,
-    /// Operations a second that one user may ask for, and a burst of twice as many.
-    /// `None`: no limit.
+    /// Operations per second allowed to one user, with a burst of twice as many. `None`: no limit.
     pub user_rate: Option<NonZeroU32>,
-    /// Over which time a node that ends spreads the reconnects of its sessions.
+    /// Period over which a draining node spreads the reconnects of its sessions.
     pub reconnect_spread: Duration,
-    /// How long a node keeps its sessions when it is cut off from the registry and others are not;
-    /// [`crate::ISOLATION`] is a good time. The same for all nodes: this is how long they look for what
-    /// such a node writes.
+    /// How long a node keeps its sessions while it alone is cut off from the registry;
+    /// [`crate::ISOLATION`] is a good value. Must be the same on all nodes: it is also how long the
+    /// others check the store for what such a node wrote.
     pub isolation: Duration,
-    /// Reads of the store a second that are spent on looking for what other nodes wrote
-    /// and this one was not told; [`crate::RECOVERY_READS`] is a good number.
+    /// Store reads per second spent on finding writes of other nodes whose hints were lost;
+    /// [`crate::RECOVERY_READS`] is a good value.
     pub recovery_reads: u32,
-    /// How long someone counts as online after their last session has ended; [`crate::PRESENCE_GRACE`]
-    /// unless something is tested.
+    /// How long a user stays online after their last session has ended; [`crate::PRESENCE_GRACE`] except
+    /// in tests.
     pub presence_grace: Duration,
-    /// Sizes of pages and caches; [`Sizes::PRODUCTION`] unless something is tested.
+    /// Sizes of pages and caches; [`Sizes::PRODUCTION`] except in tests.
     pub sizes: &'static Sizes,
 }
 
-/// What a node holds for sessions and callers: back to what it was at the start, but for rooms
-/// that stay loaded a while, once all of them have gone.
+/// Resources held for sessions and callers. Returns to its initial value once all sessions have ended,
+/// except for rooms that stay loaded for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
-    /// Rooms that sessions listen to.
+    /// Rooms that sessions are subscribed to.
     pub rooms: usize,
     /// Users with sessions.
     pub users: usize,
-    /// Rooms with an actor.
+    /// Rooms with a running actor.
     pub actors: usize,
-    /// Sends that wait for another node's answer.
+    /// Sends waiting for another node's answer.
     pub forwarded: usize,
-    /// Marks that are being moved.
+    /// Marks being moved.
     pub marks: usize,
-    /// Sessions that are being opened.
+    /// Sessions being opened.
     pub opening: usize,
-    /// Tasks that the node waits for when it ends.
+    /// Tasks that shutdown waits for.
     pub tasks: usize,
 }
 
-/// The heart of a node. See the [crate] documentation.
+/// A node: storage, rooms, sessions and operations. See the [crate] documentation.
 pub struct Api {
     pub(crate) parts: Parts,
     pub(crate) hub: Arc<Hub>,
@@ -87,13 +86,13 @@ pub struct Api {
     pub(crate) known_users: Map<UserId, ()>,
     pub(crate) turns: Arc<Turns>,
     pub(crate) departure: Departure,
-    /// Ends what sessions rest on, once they are gone.
+    /// Stops the background tasks that sessions depend on; cancelled after the last session has ended.
     pub(crate) end: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }
 
 impl Api {
-    /// Starts a node. It sends its sessions elsewhere when `shutdown` is cancelled.
+    /// Starts a node. It drains its sessions when `shutdown` is cancelled.
     pub fn start(parts: Parts, shutdown: CancellationToken) -> Arc<Self> {
         let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
         let (store, registry) = (parts.store.clone(), parts.registry.clone());
@@ -161,7 +160,7 @@ impl Api {
         api
     }
 
-    /// Ends what still runs: to be called once no more calls come in. Returns whether all of it ended by
+    /// Stops the remaining tasks. Call it once no more calls arrive. Returns whether all tasks ended by
     /// `deadline`.
     pub async fn stop(&self, deadline: Duration) -> bool {
         self.departure.shutdown().cancel();
@@ -169,17 +168,17 @@ impl Api {
         self.rooms.close();
         self.tasks.close();
         let ended = timeout(deadline, self.tasks.wait()).await.is_ok();
-        // Whatever else still hangs.
+        // Sent even if other tasks still hang.
         self.cluster.last_words().await;
         ended
     }
 
-    /// The id of this node, new at every start.
+    /// The id of this node, new on every start.
     pub fn node_id(&self) -> &str {
         self.parts.registry.node().as_str()
     }
 
-    /// What this node holds at the moment for sessions and callers.
+    /// Resources held for sessions and callers right now.
     pub fn usage(&self) -> Usage {
         let (rooms, users) = self.hub.usage();
         let (actors, forwarded) = self.rooms.usage();
@@ -222,7 +221,7 @@ impl Api {
         &self.cluster
     }
 
-    /// How far this node is with finding what it was not told.
+    /// Progress of finding writes whose hints were lost.
     pub fn recovery(&self) -> Recovery {
         self.cluster.recovery()
     }
@@ -243,12 +242,12 @@ impl Api {
         &self.profiles
     }
 
-    /// What sends sessions to other nodes.
+    /// Drains sessions to other nodes.
     pub fn departure(&self) -> &Departure {
         &self.departure
     }
 
-    /// Whether other nodes reach the registry and this one does not, and each change.
+    /// Whether this node cannot reach the registry while other nodes can, and every change of that.
     pub fn is_alone(&self) -> watch::Receiver<bool> {
         self.cluster.alone()
     }

@@ -14,51 +14,51 @@ pub enum Error {
     /// No `authorization`.
     #[error("no bearer token")]
     TokenMissing,
-    /// Not a token that this server accepts.
+    /// The token is not one that this server accepts.
     #[error("the token is not valid: {0}")]
     TokenInvalid(TokenProblem),
-    /// It has ended.
+    /// The token has expired.
     #[error("the token has expired")]
     TokenExpired,
-    /// It was revoked.
+    /// The token was revoked.
     #[error("the token was revoked")]
     TokenRevoked,
-    /// The keys that it may be verified with cannot be fetched.
+    /// The keys to verify the token with cannot be fetched.
     #[error("the keys of the tokens' issuer cannot be fetched at the moment")]
     KeysAway,
-    /// It does not allow this.
+    /// The token's scope does not allow the operation.
     #[error("requires the service or admin scope")]
     NeedsScope,
-    /// It may not choose that: only the app does.
+    /// Only a service token may set this field.
     #[error("{0}: takes the service scope")]
     NeedsScopeFor(&'static str),
-    /// There is a room with the id that the app has chosen, of another kind.
+    /// The app chose an id that a room of another kind has.
     #[error("there is another room with this id")]
     RoomExists(RoomId),
-    /// A field of the request: path and what is wrong.
+    /// A field of the request is invalid: its path and the problem.
     #[error("{0}: {1}")]
     Field(String, String),
-    /// No such room, or none to know of.
+    /// No such room, or none that the caller may know of.
     #[error("no such room")]
     RoomNotFound,
     /// No such user.
     #[error("no such user: {0}")]
     UserNotFound(String),
-    /// The room refused.
+    /// The room refused the command.
     #[error("{refusal}")]
     Refused {
-        /// Which.
+        /// The room.
         room: RoomId,
-        /// Why.
+        /// The reason.
         refusal: Refusal,
     },
-    /// A frame before `hello`.
+    /// A frame arrived before `hello`.
     #[error("the first frame must be hello")]
     HelloRequired,
-    /// `hello` again.
+    /// A second `hello`.
     #[error("hello was already sent")]
     HelloRepeated,
-    /// Nothing was said.
+    /// No `hello` arrived in time.
     #[error("no hello in time")]
     HelloTimeout,
     /// A frame without a known operation.
@@ -70,28 +70,28 @@ pub enum Error {
     /// Too many frames that could not be carried out.
     #[error("too many bad frames")]
     Abusive,
-    /// The server is about to end.
+    /// The server is shutting down.
     #[error("the server is draining")]
     Draining,
-    /// It took too long; a retry finds out what became of it.
+    /// The operation took too long; a retry finds out whether it was committed.
     #[error("the operation took too long")]
     Timeout,
-    /// The store could not answer.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The registry cannot be asked who is online.
+    /// The registry cannot be reached, so presence is unknown.
     #[error("presence is unavailable at the moment")]
     RegistryAway,
-    /// What a session was refused, in the terms of the contract.
+    /// A refusal of a session, as defined by the contract.
     #[error("{}", .0.message)]
     Session(Failure),
-    /// The feed of events does not reach back to the cursor.
+    /// The change feed no longer reaches back to the cursor.
     #[error("the cursor is too old, or from another store: start again with START_BEGINNING")]
     CursorExpired,
-    /// The store of this server keeps no feed of changes.
+    /// This server's store has no change feed.
     #[error("this server has no change feed")]
     NoEvents,
-    /// The race for a room's head was lost again and again.
+    /// Other writers kept advancing the room's head; retries ran out.
     #[error("the room is busy")]
     Contention,
 }
@@ -179,7 +179,7 @@ impl From<Error> for Failure {
             Error::Store(StoreError::Overloaded) => {
                 failure(ResourceExhausted, "overloaded").retry_after(Duration::from_millis(500))
             }
-            // What exactly is wrong inside is for the log.
+            // Details of the damage go to the log only.
             Error::Store(StoreError::Damaged(_)) => {
                 Self::new(Internal, "internal", "stored data could not be read")
             }

@@ -1,4 +1,4 @@
-//! `StreamEvents`: all events of all rooms, for other services of the app.
+//! `StreamEvents`: all events of all rooms, for the app's other services.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +19,11 @@ use tonic::Status;
 use crate::gate::Admitted;
 use crate::{Api, Error};
 
-/// What a call is answered with.
+/// The response stream of a call.
 pub(crate) type Events = BoxStream<'static, Result<StreamEventsResponse, Status>>;
 
-/// After how long without events one without any is sent: sooner than load balancers cut an idle stream.
+/// How long the stream may be idle before an empty response is sent: less than the idle timeout of load
+/// balancers.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 impl Api {
@@ -71,12 +72,12 @@ impl Api {
     }
 }
 
-/// What ends a stream.
+/// Conditions that end a stream.
 struct Ends {
-    /// The token does not hold any longer.
+    /// When the token expires.
     at: Instant,
     draining: CancellationToken,
-    /// The token does not count any longer.
+    /// Whether the token was revoked.
     live: Live,
 }
 

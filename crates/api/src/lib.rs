@@ -1,11 +1,11 @@
-//! The services of Parlance: who may call, how often, and the operations, a file for each resource.
+//! The services of Parlance: admission of calls, rate limits, and the operations, one file per
+//! resource.
 //!
-//! The way of one message: [`services`] or a session's frame -> an operation ->
-//! the room's actor (decide, append) -> the hub -> the sessions -> the answer.
+//! The path of one message: [`services`] or a session's frame -> an operation -> the room's actor
+//! (decide, append) -> the hub -> the sessions -> the answer.
 //!
-//! Puts the crates below together into a node: the hub, the cluster, the rooms and the sessions.
-//! Knows nothing of how it is listened to: gRPC's server, WebSockets and REST are the server's and
-//! the bridge's.
+//! Assembles the crates below into a node: the hub, the cluster, the rooms and the sessions.
+//! Listeners (gRPC, WebSocket, REST) live in the server and bridge crates.
 #![warn(missing_docs)]
 
 mod api;

@@ -1,35 +1,35 @@
-//! Bounds of operations, each with its reason. Those of the domain are in `parlance_core::limits`,
-//! those of what operations rest on in the crates below.
+//! Limits of operations, each with its reason. Limits of the domain are in
+//! `parlance_core::limits`, those of the lower layers in their crates.
 
 use std::time::Duration;
 
-/// Sizes of pages, caches and concurrent work: parameters, so that tests and the simulation meet
+/// Sizes of pages, caches and concurrent work. Parameters, so that tests and the simulation reach
 /// every boundary with a handful of rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes {
-    /// Those of the sessions.
+    /// Sizes of the sessions crate.
     pub sessions: parlance_sessions::Sizes,
-    /// Those of the rooms.
+    /// Sizes of the rooms crate.
     pub rooms: parlance_rooms::Sizes,
-    /// Those of the cluster.
+    /// Sizes of the cluster crate.
     pub cluster: parlance_cluster::Sizes,
-    /// Those of the hub.
+    /// Sizes of the hub crate.
     pub hub: parlance_hub::Sizes,
-    /// Events that a page reads from the store at once: at most 1 MiB of the largest.
+    /// Events read from the store at once for a page: at most 1 MiB of the largest.
     pub page_read: usize,
-    /// Events that one page of messages looks through: edits and reactions in between do
-    /// not count as messages, and a page must end.
+    /// Events scanned for one page of messages: edits and reactions in between do not count as
+    /// messages, and a page must end.
     pub max_scan: usize,
-    /// Rooms that a page of rooms or of the inbox looks up at the same time.
+    /// Rooms of a room list or inbox page that are looked up concurrently.
     pub inbox_concurrency: usize,
     /// Rooms of a user that are read at once.
     pub rooms_page: usize,
-    /// Users that are known to exist, kept in memory: 100 bytes each. The others are looked up.
+    /// Cache of users known to exist, 100 bytes each. Others are looked up in the store.
     pub known_users: usize,
 }
 
 impl Sizes {
-    /// What a server runs with.
+    /// Values for production.
     pub const PRODUCTION: Self = Self {
         sessions: parlance_sessions::Sizes::PRODUCTION,
         rooms: parlance_rooms::Sizes::PRODUCTION,
@@ -42,7 +42,7 @@ impl Sizes {
         known_users: 100_000,
     };
 
-    /// Three of everything.
+    /// Three of everything, for tests.
     pub const SMALL: Self = Self {
         sessions: parlance_sessions::Sizes::SMALL,
         rooms: parlance_rooms::Sizes::SMALL,
@@ -56,30 +56,29 @@ impl Sizes {
     };
 }
 
-/// Bytes after which a page ends, however many entries were asked for. 200 messages of
-/// everyday length fit. A session may have 64 pages that wait for a client
-/// that does not read: 8 MiB.
+/// Bytes after which a page ends, regardless of the requested page size. 200 messages of everyday
+/// length fit. A session can queue 64 pages for a client that does not read: 8 MiB.
 pub(crate) const MAX_PAGE_BYTES: usize = 128 * 1024;
 
-/// How long typing is shown unless it is repeated.
+/// How long typing is shown unless it is refreshed.
 pub(crate) const TYPING: Duration = Duration::from_secs(6);
 
-/// Longest a unary call or an operation may take.
+/// Maximum duration of a unary call or an operation.
 pub(crate) const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a token from `CreateUser` holds, in local mode.
+/// Lifetime of a token from `CreateUser` in local mode.
 pub(crate) const LOCAL_TOKEN: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How often one user's changed profile is announced: in a room of 100,000 who are online, half a
-/// second of work.
+/// Minimum interval between announcements of one user's profile: one costs half a second of work
+/// in a room with 100,000 users online.
 pub(crate) const PROFILE_EVERY: Duration = Duration::from_secs(2);
 
-/// Rooms of one user whose members are told of a changed profile: 25 reads, and a hint of 150 kB
-/// to each node.
+/// Rooms of one user in which a profile change is announced: 25 reads, and a hint of 150 kB to
+/// each node.
 pub(crate) const MAX_PROFILE_ROOMS: usize = 5_000;
 
-/// When to try again while no key of the tokens' issuer is known.
+/// Retry interval while no key of the token issuer is known.
 pub(crate) const KEYS_AGAIN: Duration = Duration::from_secs(5);
 
-/// How often idle state is dropped.
+/// Interval for dropping idle state.
 pub(crate) const TRIM_EVERY: Duration = Duration::from_secs(10);

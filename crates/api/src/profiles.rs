@@ -1,4 +1,4 @@
-//! Notifies open sessions of changed profiles.
+//! Announces changed profiles to open sessions.
 use std::sync::Arc;
 
 use dashmap::mapref::entry::Entry;
@@ -16,14 +16,14 @@ use crate::Sizes;
 use crate::limits::{MAX_PROFILE_ROOMS, PROFILE_EVERY};
 use crate::operations::views::user_to_proto;
 
-/// Announces changed profiles, each in its own task.
+/// Announces changed profiles, in one task per user.
 pub(crate) struct Profiles {
     store: Arc<dyn Store>,
     cluster: Arc<Cluster>,
     tasks: TaskTracker,
     end: CancellationToken,
     sizes: &'static Sizes,
-    /// Users with a task, and whether their profile has changed again since it was read.
+    /// Users with a running task, and whether their profile has changed again since the task read it.
     changed: Map<UserId, bool>,
 }
 
@@ -38,8 +38,8 @@ impl Profiles {
         Self { store, cluster, tasks, end, sizes, changed: Map::default() }
     }
 
-    /// Announces a changed profile of `user` at once; further changes within [`PROFILE_EVERY`] are announced together
-    /// afterwards.
+    /// Announces a changed profile of `user` immediately; further changes within [`PROFILE_EVERY`] are announced
+    /// together afterwards.
     pub(crate) fn changed(self: &Arc<Self>, user: &UserId) {
         match self.changed.entry(user.clone()) {
             Entry::Occupied(mut again) => *again.get_mut() = true,
@@ -70,7 +70,7 @@ impl Profiles {
     }
 
     async fn announce(&self, user: &UserId) -> Result<(), StoreError> {
-        // The current one: it may have changed again meanwhile.
+        // Reads the current profile: it may have changed again.
         let Some(profile) = self.store.user(user).await? else { return Ok(()) };
         let size = self.sizes.rooms_page;
         let mut rooms = Vec::new();
@@ -125,7 +125,7 @@ mod tests {
         }
     }
 
-    /// A node with alice and bob in as many rooms.
+    /// A node with alice and bob in `rooms` shared rooms.
     async fn node(rooms: usize) -> TestNode {
         let node = TestNode::start();
         node.store.answer_all();
@@ -146,7 +146,7 @@ mod tests {
         let reads = node.store.reads();
         rename(&node, "Robert").await;
         assert!(matches!(soon(alice.0.next()).await, Waken::Signal(_)));
-        // Pages of three.
+        // Pages of three rooms.
         assert_eq!(node.store.reads() - reads, 3);
         assert!(alice.0.next().now_or_never().is_none(), "once, however many rooms");
     }

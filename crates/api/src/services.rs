@@ -1,5 +1,5 @@
-//! The gRPC services: each call authenticated, limited in rate and time, and handed to
-//! its operation.
+//! The gRPC services: every call is authenticated, rate limited, given a deadline and dispatched to its
+//! operation.
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,10 +28,10 @@ use crate::events::Events;
 use crate::gate::{Admitted, Call};
 use crate::{Api, Error};
 
-/// The header that names the user whom the app acts as with a unary call.
+/// Header with the id of the user that the app acts as in a unary call.
 const AS_USER: &str = "parlance-as-user";
 
-/// In the extensions of a request: its caller, once [`Services::admit`] has found who it is.
+/// Request extension with the caller, set once [`Services::admit`] has identified them.
 #[derive(Clone)]
 pub struct Identified(Caller);
 
@@ -40,18 +40,18 @@ pub struct Identified(Caller);
 pub struct Services(Arc<Api>, Option<Arc<dyn ChangeFeed>>);
 
 impl Services {
-    /// The services of `api`.
+    /// Creates the services of `api`.
     pub fn new(api: Arc<Api>) -> Self {
         Self(api, None)
     }
 
-    /// The same with `feed`, from which events are streamed.
+    /// Adds `feed`, from which `StreamEvents` reads.
     #[must_use]
     pub fn with_feed(self, feed: Option<Arc<dyn ChangeFeed>>) -> Self {
         Self(self.0, feed)
     }
 
-    /// `EventService`, likewise.
+    /// `EventService`, with the limits on messages set.
     pub fn events(&self) -> EventServiceServer<Self> {
         EventServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
     }
@@ -62,28 +62,28 @@ impl Services {
         grpc::Streaming::new(server.max_decoding_message_size(MAX_FRAME_BYTES))
     }
 
-    /// `UserService`, likewise.
+    /// `UserService`, with the limits on messages set.
     pub fn users(&self) -> UserServiceServer<Self> {
         UserServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
     }
 
-    /// `RoomService`, likewise.
+    /// `RoomService`, with the limits on messages set.
     pub fn rooms(&self) -> RoomServiceServer<Self> {
         RoomServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
     }
 
-    /// `InboxService`, likewise.
+    /// `InboxService`, with the limits on messages set.
     pub fn inbox(&self) -> InboxServiceServer<Self> {
         InboxServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
     }
 
-    /// `ServerService`, likewise.
+    /// `ServerService`, with the limits on messages set.
     pub fn server(&self) -> ServerServiceServer<Self> {
         ServerServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
     }
 
-    /// Opens a session for whoever `headers` name, fed from `inbound`. Events may go
-    /// past the answer, through `outlet`.
+    /// Opens a session for the caller identified by `headers`, fed from `inbound`. Events may bypass the
+    /// response stream through `outlet`.
     ///
     /// # Errors
     /// UNAUTHENTICATED.
@@ -113,8 +113,8 @@ impl Services {
         Box::pin(revocable(frames, live))
     }
 
-    /// Who makes the call at `path`, by its headers alone: before its body is read. `None` where that need
-    /// not be known.
+    /// Identifies the caller at `path` from the headers alone, before the body is read. `None` where no
+    /// identity is required.
     ///
     /// # Errors
     /// UNAUTHENTICATED.
@@ -124,16 +124,16 @@ impl Services {
             "/parlance.v1.UserService/CreateUser" => {
                 Ok(self.0.gate.identify_or_first(headers).await?.map(Identified))
             }
-            // All packages of ours: whoever adds one need not think of this.
+            // All of our packages, so that a new service is covered by default.
             path if path.starts_with("/parlance.") => {
                 Ok(Some(Identified(self.0.gate.identify(headers).await?)))
             }
-            // Health, reflection.
+            // Health and reflection.
             _ => Ok(None),
         }
     }
 
-    /// Who opens a stream, which is always their own.
+    /// The caller who opens a stream. Streams cannot be opened on behalf of another user.
     async fn listener<Q>(&self, request: &Request<Q>) -> Result<Caller, Error> {
         if request.metadata().contains_key(AS_USER) {
             return Err(stream_as_user());
@@ -142,7 +142,7 @@ impl Services {
     }
 
     async fn caller<Q>(&self, request: &Request<Q>) -> Result<Caller, Error> {
-        // Taken out before anything is waited for: what a request holds need not be shared.
+        // Cloned before the first await: the request is not `Sync`.
         let identified = request.extensions().get::<Identified>().cloned();
         let headers = request.metadata().as_ref();
         match identified {
@@ -151,7 +151,7 @@ impl Services {
         }
     }
 
-    /// What every unary call has in common.
+    /// Common part of all unary calls.
     async fn call<'a, Q: Call, A, F>(
         &'a self,
         request: Request<Q>,
@@ -171,19 +171,19 @@ fn stream_as_user() -> Error {
     Error::Field("as_user".to_owned(), message.to_owned())
 }
 
-/// The user whom the app acts as; empty for none.
+/// The user that the app acts as; empty if none.
 fn as_user(metadata: &MetadataMap) -> Result<&str, Error> {
     let not_an_id = |_| Error::Field("as_user".to_owned(), "is not a user id".to_owned());
     let mut named = metadata.get_all(AS_USER).iter();
     let Some(user) = named.next() else { return Ok("") };
-    // Empty, as an unset variable leaves it, would be the app itself, which may do more.
+    // An empty value, as left by an unset variable, would mean the app itself, with more permissions.
     if user.is_empty() || named.next().is_some() {
         return Err(Error::Field("as_user".to_owned(), "must name one user".to_owned()));
     }
     user.to_str().map_err(not_an_id)
 }
 
-/// `frames` until the token that they were asked for with is revoked.
+/// Ends `frames` when the token that opened the stream is revoked.
 fn revocable(
     frames: impl Stream<Item = Result<Delivery, Status>> + Send + 'static,
     live: Live,
@@ -199,7 +199,7 @@ fn revocable(
     })
 }
 
-/// The unary calls of one service, each to the operation of the same name.
+/// The unary calls of one service, each dispatched to the operation of the same name.
 macro_rules! unary {
     ($($name:ident($request:ident) -> $response:ident;)*) => {
         $(
@@ -221,7 +221,7 @@ macro_rules! unary {
 
 #[async_trait]
 impl ChatService for Services {
-    // What is really sent is in the response's extensions: see `parlance_delivery::grpc`.
+    // The actual stream is in the response's extensions: see `parlance_delivery::grpc`.
     type ChatStream = Nothing;
     type SubscribeStream = Nothing;
 
@@ -352,7 +352,7 @@ mod tests {
     use crate::limits::OPERATION_TIMEOUT;
     use crate::testing::TestNode;
 
-    /// Time goes by itself while everything waits.
+    /// Paused time advances while all tasks wait.
     #[tokio::test(start_paused = true)]
     async fn creating_a_user_times_out() {
         let node = TestNode::start();

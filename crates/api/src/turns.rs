@@ -1,4 +1,4 @@
-//! The order of one user's commands in one room, if some wait for their own reads first.
+//! Orders one user's commands in one room when some of them have to read first.
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ pub(crate) struct Turns {
     count: AtomicUsize,
 }
 
-/// A turn, which ends when dropped.
+/// A turn; dropping it ends it.
 pub(crate) struct Turn {
     turns: Arc<Turns>,
     key: Key,
@@ -28,7 +28,7 @@ pub(crate) struct Turn {
 }
 
 impl Turns {
-    /// Takes a turn, behind earlier ones: for a command that is not queued at once.
+    /// Takes a turn behind earlier ones, for a command that is not queued immediately.
     pub(crate) async fn take(self: &Arc<Self>, user: &UserId, room: &RoomId) -> Turn {
         let key = (user.clone(), room.clone());
         self.count.fetch_add(1, Ordering::SeqCst);
@@ -51,13 +51,13 @@ impl Drop for Turn {
     fn drop(&mut self) {
         self.guard = None;
         self.turns.count.fetch_sub(1, Ordering::SeqCst);
-        // Waiters get it from the map, under the same lock.
+        // Waiters clone the mutex from the map while they hold the same shard lock.
         self.turns.taken.remove_if(&self.key, |_, lock| Arc::strong_count(lock) == 1);
     }
 }
 
-/// Queues `command`, which its first poll does, and ends the turn if there is one. Not an `async fn`: usually there
-/// is no turn, and no memory is needed for it.
+/// Queues `command` on the first poll, then ends the turn if there is one. Not an `async fn`: usually there is no
+/// turn, and then nothing is allocated.
 pub(crate) fn in_line<'c, T: Send + 'c>(
     turn: Option<Turn>,
     command: impl Future<Output = T> + Send + 'c,

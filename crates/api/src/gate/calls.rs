@@ -1,32 +1,32 @@
-//! Every operation by the type of its request, and what it is to the log and the metrics.
+//! Maps each request type to its operation, with what audit log and metrics need to know about it.
 use std::sync::OnceLock;
 
 use metrics::{Counter, Histogram};
 use parlance_proto::events::v1::StreamEventsRequest;
 use parlance_proto::v1;
 
-/// What an operation does to what others see.
+/// The effect of an operation on what others see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// Nothing.
+    /// None.
     Read,
-    /// Something of the moment, or marks of one's own.
+    /// A transient signal, or the caller's own marks.
     Mark,
-    /// It changes what is stored.
+    /// Changes stored data.
     Change,
-    /// It decides about others, who may do what, who exists, or reads what all of them say.
+    /// Changes other users, their permissions or existence, or reads everybody's messages.
     Authority,
 }
 
 /// One operation.
 pub(crate) struct Operation {
-    /// As the contract names it.
+    /// Its name in the contract.
     pub(crate) name: &'static str,
     pub(crate) class: Class,
     meters: OnceLock<Meters>,
 }
 
-/// Kept, since looking them up costs more than using them.
+/// Metric handles, cached because a lookup costs more than an update.
 pub(crate) struct Meters {
     pub(crate) seconds: Histogram,
     pub(crate) succeeded: Counter,
@@ -45,7 +45,8 @@ impl Operation {
     }
 }
 
-/// A request of the contract. The gate takes nothing else: an operation without a row here does not compile.
+/// A request of the contract. The gate accepts nothing else: an operation without an implementation here
+/// does not compile.
 pub(crate) trait Call {
     /// Its operation.
     fn operation() -> &'static Operation;

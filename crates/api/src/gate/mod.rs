@@ -1,8 +1,8 @@
-//! The one way in. Every call over every door passes here, in this order: who it is, their limits, a
-//! deadline, a span, the audit log, the metrics.
+//! The single entry point. Every call on every transport passes through, in this order: identity, rate
+//! limits, deadline, span, audit log, metrics.
 //!
-//! Operations take an [`Admitted`] caller, which nothing else makes, and a request that has a row in
-//! [`calls`]: an operation that went past the gate would not compile.
+//! Operations take an [`Admitted`] caller, which only the gate creates, and a request with a row in
+//! [`calls`]: an operation that bypasses the gate does not compile.
 
 mod calls;
 use std::net::IpAddr;
@@ -52,7 +52,7 @@ impl From<Caller> for Admitted {
 }
 
 impl Gate {
-    /// `user_rate` calls a second of each user, and a burst of twice as many; `None` is no limit.
+    /// Allows each user `user_rate` calls per second, with a burst of twice as many; `None` is no limit.
     pub(crate) fn new(auth: Arc<Auth>, user_rate: Option<NonZeroU32>, clock: Arc<dyn Clock>) -> Self {
         let burst = |rate: NonZeroU32| rate.saturating_mul(NonZeroU32::MIN.saturating_add(1));
         let quota = |rate| Quota::per_second(rate).allow_burst(burst(rate));
@@ -63,21 +63,21 @@ impl Gate {
         &self.auth
     }
 
-    /// Who calls, and from where, by the headers of a request in which
-    /// [`settle_client`](parlance_peers::settle_client) has settled the client's address.
+    /// Identifies the caller and their address from the headers of a request in which
+    /// [`settle_client`](parlance_peers::settle_client) has resolved the client's address.
     pub(crate) async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Error> {
-        // What is no text is no token.
+        // A header that is not text counts as an invalid token, not as a missing one.
         let authorization = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
         let caller = self.auth.identify(authorization, self.clock.now()).await?;
         Ok(Caller { client: settled_client(headers), ..caller })
     }
 
-    /// Something goes on for as long as the caller's token counts.
+    /// Tracks a long-running call, which ends when the caller's token is revoked.
     pub(crate) fn begin(&self, caller: &Caller) -> Live {
         self.auth.revocations().begin(caller)
     }
 
-    /// The same where, in local mode, the first call of all has no token yet.
+    /// Like [`Self::identify`], but in local mode the very first call may have no token yet.
     pub(crate) async fn identify_or_first(&self, headers: &HeaderMap) -> Result<Option<Caller>, Error> {
         match self.identify(headers).await {
             Err(Error::TokenMissing) if self.auth.is_local() => Ok(None),
@@ -85,7 +85,7 @@ impl Gate {
         }
     }
 
-    /// `caller` as the user whom its call names, where it names one.
+    /// Returns `caller` acting as the user that the call names, if it names one.
     pub(crate) fn acting_as(&self, caller: Caller, as_user: &str) -> Result<Caller, Error> {
         if as_user.is_empty() {
             return Ok(caller);
@@ -103,21 +103,21 @@ impl Gate {
 
     pub(crate) fn check_rate(&self, caller: &Caller) -> Result<(), Error> {
         let Some(rates) = &self.rates else { return Ok(()) };
-        // What the app does is not taken off what its users may do.
+        // Calls of the app itself are not charged to its users.
         rates.check_key(caller.subject()).map_err(|not_until| {
             let wait = not_until.wait_time_from(governor::clock::DefaultClock::default().now());
             Error::RateLimited(wait)
         })
     }
 
-    /// Forgets users who have not called for a while.
+    /// Drops the limiters of users who have not called for a while.
     pub(crate) fn trim(&self) {
         if let Some(rates) = &self.rates {
             rates.retain_recent();
         }
     }
 
-    /// Has `carry_out` answer `request` for `caller`.
+    /// Runs `carry_out` on `request` for `caller`.
     pub(crate) async fn pass<Q: Call, T, F: Future<Output = Result<T, Error>>>(
         &self,
         caller: Caller,
@@ -143,7 +143,7 @@ impl Gate {
         result
     }
 
-    /// The same for a call that may have no caller yet: see [`Self::identify_or_first`].
+    /// Like [`Self::pass`], for a call that may have no caller yet: see [`Self::identify_or_first`].
     pub(crate) async fn pass_first<Q: Call, T, F: Future<Output = Result<T, Error>>>(
         &self,
         caller: Option<Caller>,
@@ -159,7 +159,8 @@ impl Gate {
     }
 }
 
-/// Ends `carrying_out` in time, and counts it. Not an `async fn`, which would hold it twice.
+/// Runs `carrying_out` with a deadline and counts the result. Not an `async fn`, whose future would hold
+/// `carrying_out` twice.
 fn measured<T>(
     operation: &'static Operation,
     carrying_out: impl Future<Output = Result<T, Error>>,
@@ -181,7 +182,8 @@ fn count_failure(operation: &Operation, error: &Error) {
     metrics::counter!("parlance_calls_total", "operation" => operation.name, "code" => reason).increment(1);
 }
 
-/// Who decides about others is on record, and whatever the app's own backend changes. What is said is not.
+/// Recorded for every decision about other users and for every change by the app's own backend. Message
+/// contents are never recorded.
 struct Audited {
     user: UserId,
     service: Option<UserId>,

@@ -73,7 +73,7 @@ impl Api {
         let id = parse::room_id(&request.room_id)?;
         let access = self.access_as_member(&caller.user, &id).await?;
         access.active_member()?;
-        // Whatever message comes after this one shows the room again.
+        // Any later message makes the room visible again.
         let at = if request.hidden { Mark::from(access.room.head()) } else { Mark::default() };
         let (store, cluster, user) = (self.parts.store.clone(), self.cluster.clone(), caller.user.clone());
         let hiding = async move {
@@ -102,7 +102,8 @@ impl Api {
         })
     }
 
-    /// The mark of who has read `room` up to `seq`, or up to a message of their own behind that.
+    /// The mark for `room` read up to `seq`, or up to the user's own last message if that is
+    /// later.
     async fn mark_up_to(&self, user: &UserId, room: &SignalRoom, seq: u64) -> Result<Mark, Error> {
         if seq == room.head.seq() {
             return Ok(Mark::from(room.head));
@@ -117,7 +118,7 @@ impl Api {
         )?;
         let read = match before.last().filter(|event| event.seq == seq) {
             Some(event) => Mark::at(event),
-            // Below the floor: all that is still there is unread, and no more than that.
+            // Below the floor: everything that is still kept is unread, and nothing else.
             None => {
                 let kept = self.store().chunks_after(&room.room, seq, 1).await?;
                 let first = kept.first().and_then(|chunk| chunk.events().first());
@@ -181,7 +182,7 @@ impl Api {
         })
     }
 
-    /// The room, if `user` may move marks in it up to `seq`.
+    /// Returns the room if `user` may move marks in it up to `seq`.
     async fn markable(&self, user: &UserId, room: &RoomId, seq: u64) -> Result<SignalRoom, Error> {
         let seq = parse::seq(seq)?;
         let room = self.room_of_member(user, room, seq).await?;

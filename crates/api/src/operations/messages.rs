@@ -84,7 +84,7 @@ impl Api {
         let room = parse::room_id(&request.room_id)?;
         let size = parse::page_size(request.page_size)?;
         let access = self.access(caller, &room).await?;
-        // Forwards only if nothing but a lower bound is given.
+        // Pages forwards only if there is a lower bound and no upper one.
         let latest = request.before_seq != 0 || request.after_seq.is_none();
         let after_seq = request.after_seq.unwrap_or(0);
         let upper = if request.before_seq == 0 { u64::MAX } else { request.before_seq - 1 };
@@ -95,7 +95,7 @@ impl Api {
             ranges.reverse();
         }
         let until = access.until()?;
-        // In the order in which they are looked for.
+        // In scan order.
         let mut messages: Vec<v1::Event> = Vec::new();
         let mut next_seq = if latest { request.before_seq } else { after_seq };
         let (mut bytes, mut scanned) = (0, 0);
@@ -143,7 +143,7 @@ impl Api {
             has_more,
             next_seq,
             head_seq: until.seq(),
-            // A former member does not learn from it how far the room has gone on.
+            // Does not reveal to a former member how far the room has advanced.
             floor_seq: access.room.info.floor.min(until.seq() + 1),
         })
     }
@@ -211,7 +211,8 @@ impl Api {
     ) -> Result<v1::EditMessageResponse, Error> {
         let action = Action::Edit {
             target: parse::seq(request.seq)?,
-            // Whether it may be is decided by what kind of message it is.
+            // Whether an empty text is allowed depends on the kind of message,
+            // which the room checks.
             text: parse::text_of(&request.text, true)?,
             data: parse::data_change(request.data.as_ref(), request.unset_data)?,
         };

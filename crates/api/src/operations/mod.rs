@@ -1,5 +1,5 @@
-//! The operations, each as a method of [`Api`] on contract messages; the services and
-//! the frames of a session both come here.
+//! The operations, as methods of [`Api`] on contract messages. Called by both the services and the
+//! frames of a session.
 
 mod inbox;
 mod messages;
@@ -29,12 +29,12 @@ use v1::reply::Result as Reply;
 
 use crate::{Api, Error};
 
-/// A room that the caller may read, and what of it.
+/// A room that the caller may read, and how much of it.
 pub(crate) struct Access {
     pub(crate) room: StoredRoom,
-    /// Their row.
+    /// The caller's own member row.
     pub(crate) own: Option<parlance_core::Member>,
-    /// The row by which they read: of the app's own backend that of [`parlance_core::Member::app`].
+    /// The member row that permits reading: for the app's own backend [`parlance_core::Member::app`].
     pub(crate) member: Option<parlance_core::Member>,
 }
 
@@ -85,7 +85,7 @@ impl Operations for Api {
 }
 
 impl Api {
-    /// Carries out one operation of a session.
+    /// Executes one operation of a session.
     pub(crate) async fn execute(&self, caller: &Caller, operation: Operation) -> Result<Reply, Error> {
         let caller = caller.clone();
         macro_rules! carry_out {
@@ -108,7 +108,7 @@ impl Api {
                             Ok(self.get_server())
                         }).await?,
                     ),
-                    // The session itself answers it.
+                    // Answered by the session itself.
                     Operation::Hello(_) => return Err(Error::HelloRepeated),
                 }
             };
@@ -150,33 +150,33 @@ impl Api {
         })
     }
 
-    /// The room and the caller's row in it: the room first, so that what is read of it
-    /// lies within the membership that is read after it. A membership that began in between is left
-    /// out: the settings read before it may open more of the past to it than those it began with.
+    /// Reads the room, then the caller's member row: in this order, everything read from the room lies
+    /// within the membership read after it. A membership that began in between is left out, because the
+    /// settings read before it may open more of the past than those it began with.
     pub(crate) async fn access(&self, caller: &Caller, room: &RoomId) -> Result<Access, Error> {
         let mut access = self.access_as_member(&caller.user, room).await?;
         if caller.is_service {
             access.member = Some(parlance_core::Member::app(caller.user.clone()));
         }
         if access.room.info.deleted {
-            // Whether there was one is for those to know who were in it.
+            // Only members may learn that the room existed.
             access.active_member()?;
         }
         Ok(access)
     }
 
-    /// The same, where the app's own backend is a member or not as anyone.
+    /// Like [`Self::access`], but the app's own backend gets no special access.
     pub(crate) async fn access_as_member(&self, user: &UserId, room: &RoomId) -> Result<Access, Error> {
         let stored = self.store().room(room).await?;
-        // Read in any case: how long it takes must not say whether two people have a direct room.
+        // Read in any case: response time must not reveal whether two people have a direct room.
         let member = self.store().member(room, user).await?;
         let stored = stored.ok_or(Error::RoomNotFound)?;
         let member = member.and_then(|member| member.as_of(stored.head().seq()));
         Ok(Access { room: stored, own: member.clone(), member })
     }
 
-    /// The room as far as this node knows it (see [`parlance_cluster::Cluster::known_room`]), or by the
-    /// store, which refuses who is no member.
+    /// The room as far as this node knows it (see [`parlance_cluster::Cluster::known_room`]), otherwise
+    /// from the store, which checks membership.
     async fn room_of_member(&self, user: &UserId, room: &RoomId, seq: u64) -> Result<SignalRoom, Error> {
         if let Some(known) = self.cluster.known_room(user, room, seq) {
             return Ok(known);
@@ -187,8 +187,8 @@ impl Api {
     }
 }
 
-/// The id of a room that a page leaves out because it cannot be read now. A store that has failed
-/// as a whole fails the page.
+/// Returns the id of a room that cannot be read now, to be left out of a page. An error of the whole
+/// store fails the page.
 fn left_out(room: &RoomId, error: Error) -> Result<String, Error> {
     if matches!(error, Error::Store(StoreError::Failed(_))) {
         return Err(error);
@@ -233,14 +233,14 @@ impl Access {
         Ok(self.room.until(self.member()?))
     }
 
-    /// Whether the member may see the message at `seq`, kept or not.
+    /// Whether the member may see the message at `seq`, even if it is no longer kept.
     pub(crate) fn shows(&self, seq: u64) -> Result<bool, Error> {
         let visibility = self.room.info.settings.visibility;
         let ranges = parlance_core::visible_ranges(self.member()?, visibility, self.room.head().seq());
         Ok(ranges.iter().any(|range| range.contains(seq)))
     }
 
-    /// What the member may read, by rising seq.
+    /// Ranges that the member may read, in ascending order.
     pub(crate) fn visible(&self) -> Result<Vec<parlance_core::SeqRange>, Error> {
         Ok(self.room.visible_to(self.member()?))
     }

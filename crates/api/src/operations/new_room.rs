@@ -66,7 +66,7 @@ impl Api {
             if caller.is_service {
                 room_to_proto(&room)
             } else {
-                // It may have gone on without them.
+                // The room may have changed since, without the caller in it.
                 let member = self.store().member(&room.info.id, &caller.user).await?;
                 seen_by(&room, &member.ok_or(Error::RoomNotFound)?)
             }
@@ -76,7 +76,8 @@ impl Api {
         Ok(v1::CreateRoomResponse { room: Some(room), is_repeat })
     }
 
-    /// Refuses a request that found `room` and is not the one that created it, or asks for another one.
+    /// Refuses a request that found an existing `room`, unless it is a repeat of the request that
+    /// created it.
     async fn check_repeat(
         &self,
         room: &StoredRoom,
@@ -90,7 +91,7 @@ impl Api {
             return Err(refused(parlance_core::Refusal::RoomDeleted));
         }
         match own_id {
-            // Whoever created it.
+            // The caller created the room.
             Some(_) if room.info.kind == kind => Ok(()),
             Some(id) => Err(Error::RoomExists(id.clone())),
             None if kind == RoomKind::Direct || self.was_created_as(room, kind, members).await? => Ok(()),
@@ -98,7 +99,7 @@ impl Api {
         }
     }
 
-    /// Whether `room` was created with this kind and these members. As for other requests, texts and
+    /// Whether `room` was created with this kind and these members. As in other repeats, texts and
     /// settings are not compared.
     async fn was_created_as(
         &self,
@@ -114,7 +115,7 @@ impl Api {
             &room.tail
         } else {
             stored = self.store().chunk(&room.info.id, 1).await?;
-            // Where it is no longer kept, nothing speaks against it.
+            // If the first event is no longer kept, the repeat gets the benefit of the doubt.
             let Some(first) = &stored else { return Ok(true) };
             first
         };
@@ -129,8 +130,8 @@ impl Api {
         Ok(added == *members)
     }
 
-    /// The id of the group or channel that `creator` asks for in `request`; of the room that it
-    /// created before, if this is a repeat.
+    /// The id for the group or channel that `creator` asks for in `request`. For a repeat, the id of
+    /// the room created before.
     async fn id_of_new_room(&self, creator: &UserId, request: &RequestId) -> Result<RoomId, Error> {
         let ids = self.room_ids();
         if ids.some_unkeyed {
@@ -143,7 +144,7 @@ impl Api {
     }
 }
 
-/// What the app alone chooses: the id and the owner.
+/// Fields that only the app may set: the id and the owner.
 fn chosen(
     caller: &Admitted,
     kind: RoomKind,
@@ -153,7 +154,7 @@ fn chosen(
     if !id.is_empty() && !caller.is_app() {
         return Err(Error::NeedsScopeFor("room_id"));
     }
-    // As a user it creates what that user could.
+    // When acting as a user, the app has only that user's permissions.
     if !owner.is_empty() && !caller.is_service {
         return Err(Error::NeedsScopeFor("owner_id"));
     }

@@ -1,4 +1,4 @@
-//! From request fields to core types; what is wrong names the field.
+//! Parses request fields into core types; errors name the field.
 use parlance_core::limits::{MAX_PAGE_SIZE, PAGE_SIZE};
 use parlance_core::{
     Data, DataChange, Emoji, ImageUrl, Name, Permissions, RequestId, RoomId, Text, Title, Topic, UserId,
@@ -10,7 +10,7 @@ use prost_types::Struct;
 use crate::Error;
 use parlance_identity::ME;
 
-/// Keys of data that one request removes.
+/// Maximum number of data keys that one request may remove.
 const MAX_UNSET: usize = 64;
 
 pub(crate) fn field(name: &str, description: impl ToString) -> Error {
@@ -25,12 +25,12 @@ pub(crate) fn user_id(name: &str, id: &str) -> Result<UserId, Error> {
     UserId::parse(id).map_err(|error| field(name, error))
 }
 
-/// The id of a user to be.
+/// Validates or generates the id of a new user.
 pub(crate) fn new_user_id(name: &str, id: &str) -> Result<UserId, Error> {
     UserId::parse_new(id).map_err(|error| field(name, error))
 }
 
-/// [`ME`] stands for the caller.
+/// Resolves [`ME`] to the caller.
 pub(crate) fn user_or_me(caller: &UserId, id: &str) -> Result<UserId, Error> {
     if id == ME { Ok(caller.clone()) } else { user_id("user_id", id) }
 }
@@ -39,7 +39,7 @@ pub(crate) fn request_id(name: &str, id: &str) -> Result<RequestId, Error> {
     RequestId::parse(id).map_err(|error| field(name, error))
 }
 
-/// The text of a message, which some may have none of.
+/// Parses the text of a message; only some kinds may have none.
 pub(crate) fn text_of(text: &str, may_be_empty: bool) -> Result<Text, Error> {
     if text.is_empty() && may_be_empty {
         return Ok(Text::empty());
@@ -83,12 +83,12 @@ pub(crate) fn emoji(emoji: &str) -> Result<Emoji, Error> {
     Emoji::parse_new(emoji).map_err(|error| field("emoji", error))
 }
 
-/// A reaction to be taken back, which may be of before the rules for new ones.
+/// Parses a reaction to remove, which may predate the rules for new ones.
 pub(crate) fn old_emoji(emoji: &str) -> Result<Emoji, Error> {
     Emoji::parse(emoji).map_err(|error| field("emoji", error))
 }
 
-/// A seq that must be there.
+/// A required seq.
 pub(crate) fn seq(seq: u64) -> Result<u64, Error> {
     if seq == 0 { Err(field("seq", "must be 1 or more")) } else { Ok(seq) }
 }
@@ -101,7 +101,8 @@ pub(crate) fn page_size(size: u32) -> Result<usize, Error> {
     }
 }
 
-/// Page tokens are the last id of the page before: readable, and good for ever.
+/// Parses a page token: the last id of the previous page. Readable, and never
+/// expires.
 pub(crate) fn page_token<T>(
     token: &str,
     parse: impl FnOnce(&str) -> Result<T, parlance_core::IdError>,
@@ -112,7 +113,7 @@ pub(crate) fn page_token<T>(
     parse(token).map(Some).map_err(|_| field("page_token", "not one that this server gave"))
 }
 
-/// What leads from a page to the next one; empty after the last.
+/// The token for the next page; empty after the last one.
 pub(crate) fn next_page_token<T>(page: &[T], size: usize, id: impl FnOnce(&T) -> &str) -> String {
     match page.last() {
         Some(last) if page.len() == size => id(last).to_owned(),

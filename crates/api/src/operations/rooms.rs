@@ -59,8 +59,8 @@ impl Api {
         Ok(v1::ListRoomsResponse { rooms, next_page_token, unreadable_room_ids })
     }
 
-    /// A room of a list as its user sees it, if it is still to be listed. The row is older than
-    /// the room: they may have been removed before what is in it now.
+    /// A room of a list as its user sees it, or `None` if it is no longer to be listed: the user may have
+    /// been removed since the list was read.
     async fn listed(
         &self,
         row: UserRoom,
@@ -240,7 +240,7 @@ impl Api {
         Ok(v1::LeaveRoomResponse { outcome: Some(outcome) })
     }
 
-    /// Carries out an action that answers with where it stands in the log.
+    /// Runs an action whose answer is its position in the log.
     pub(crate) async fn change(
         &self,
         caller: &Admitted,
@@ -250,7 +250,7 @@ impl Api {
         self.change_in_turn(None, caller, asked, action).await
     }
 
-    /// The same in `turn`, if one was taken.
+    /// Like [`Self::change`], in `turn` if one was taken.
     async fn change_in_turn(
         &self,
         turn: Option<Turn>,
@@ -270,8 +270,8 @@ impl Api {
         Ok(convert::outcome(&outcome))
     }
 
-    /// A turn in `room`, if the caller is not known here to be a user, which they are from now on; if they
-    /// are, none is needed.
+    /// Takes a turn in `room` if this node has to look up whether the caller is a user. None is needed if
+    /// the caller is already known.
     pub(super) async fn turn_as_user(&self, caller: &Caller, room: &RoomId) -> Result<Option<Turn>, Error> {
         if self.is_known(&caller.user) {
             return Ok(self.turns.behind(&caller.user, room).await);
@@ -281,7 +281,7 @@ impl Api {
         Ok(Some(turn))
     }
 
-    /// Submits a command, and hides direct rooms from those who are not in them.
+    /// Submits a command. Direct rooms appear not to exist to users who are not in them.
     pub(crate) async fn submit(&self, room: &RoomId, command: Command) -> Result<Outcome, Error> {
         self.submit_in_turn(None, room, command).await
     }
@@ -305,7 +305,7 @@ impl Api {
     }
 }
 
-/// What all changes of a room have in common.
+/// Fields that all changes of a room share.
 pub(crate) struct Asked<'a> {
     pub(crate) room: &'a str,
     pub(crate) request: &'a str,

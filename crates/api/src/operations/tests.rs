@@ -1,4 +1,4 @@
-//! The exact DynamoDB requests of each operation. The table in `docs/performance.md` has the same numbers.
+//! The exact DynamoDB requests of each operation. The table in `docs/performance.md` lists the same numbers.
 use std::sync::Arc;
 
 use parlance_faults::dynamodb::{Dynamodb, Tally};
@@ -59,7 +59,7 @@ impl Node {
         node
     }
 
-    /// Runs `work`, and compares its requests with `expected`.
+    /// Runs `work` and compares its requests with `expected`.
     async fn check<T>(&self, what: &str, expected: Cost, work: impl Future<Output = T>) -> T {
         let before = self.dynamodb.tally();
         let result = soon(work).await;
@@ -117,7 +117,7 @@ async fn operations_of_members_with_a_session_read_nothing() {
     node.say("alice", &room, "3").await;
     let seq = Box::pin(node.check("a message", cost(0, 0.0, 1, 1.0), node.say("alice", &room, "2"))).await;
     node.check("typing", cost(0, 0.0, 0, 0.0), node.type_in(&room)).await;
-    // The messages up to it, and those sent after it.
+    // The messages up to the mark, and those sent after it.
     node.check("a mark far behind", cost(5, 6.0, 1, 1.0), node.mark(&room, 2)).await;
     node.check("a mark before the head", cost(0, 0.0, 1, 1.0), node.mark(&room, seq - 1)).await;
     node.check("a mark at the head", cost(0, 0.0, 1, 1.0), node.mark(&room, seq)).await;
@@ -184,7 +184,7 @@ async fn changes_cost_one_write() {
         ..Default::default()
     };
     let added = async { node.api.add_members(&caller("alice"), request).await.unwrap() };
-    // Whether she was a member before.
+    // Includes the read that checks whether she was a member before.
     node.check("a member added", cost(1, 2.0, 1, 6.0), added).await;
 }
 

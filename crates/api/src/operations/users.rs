@@ -108,7 +108,7 @@ impl Api {
         Ok(v1::UpdateUserResponse { user: Some(user_to_proto(&user)) })
     }
 
-    /// Stores a user, or gives the one that is there what `request` sets.
+    /// Creates a user, or updates the existing one with the fields that `request` sets.
     async fn upsert(&self, new: User, request: &v1::CreateUserRequest) -> Result<(User, bool), Error> {
         let change = UserChange {
             name: (!request.name.is_empty()).then(|| new.name.clone()),
@@ -142,7 +142,7 @@ impl Api {
         Ok(v1::GetUsersResponse { users: found.iter().flatten().map(user_to_proto).collect() })
     }
 
-    /// Changes a profile, and announces that even if the caller is dropped.
+    /// Changes a profile, and announces the change even if the caller is dropped.
     async fn change_user(&self, id: UserId, change: UserChange) -> Result<Option<User>, Error> {
         let (store, profiles, now) = (self.parts.store.clone(), self.profiles().clone(), self.clock().now());
         let renaming = async move {
@@ -172,7 +172,7 @@ impl Api {
         Ok(v1::GetPresenceResponse { presences: presences.collect() })
     }
 
-    /// Whoever has a valid token is a user: the app's own backend says who exists.
+    /// Creates the user on the first call with a valid token: the app's own backend decides who exists.
     pub(crate) async fn ensure_user(&self, caller: &Caller) -> Result<(), Error> {
         if self.is_known(&caller.user) {
             return Ok(());
@@ -188,7 +188,7 @@ impl Api {
         Ok(())
     }
 
-    /// Refuses ids of nobody: the first in line. Looks up some at a time.
+    /// Refuses ids of unknown users, naming the first one. Looks up a few at a time.
     pub(crate) async fn existing_users(&self, ids: &[UserId]) -> Result<(), Error> {
         futures::stream::iter(ids.to_vec())
             .map(|id| async move { self.existing_user(&id).await })
@@ -197,7 +197,7 @@ impl Api {
             .await
     }
 
-    /// Refuses ids of nobody.
+    /// Refuses the id of an unknown user.
     async fn existing_user(&self, id: &UserId) -> Result<(), Error> {
         if self.is_known(id) {
             return Ok(());
@@ -221,13 +221,14 @@ fn not_updated(error: UpdateError) -> Error {
     }
 }
 
-/// The end of the id that the server chooses for the request `id` of `caller`: the same for each repeat.
+/// The suffix of the id that the server generates for the request `id` of `caller`: the same for each
+/// repeat.
 fn ending_of(caller: &str, id: &RequestId) -> u64 {
     let asked = digest(&SHA256, format!("created user\0{caller}\0{}", id.as_str()).as_bytes());
     asked.as_ref().iter().take(6).fold(0, |ending, byte| ending << 8 | u64::from(*byte))
 }
 
-/// An id that still tells a person whom it stands for: `alice-3f9a1c20`.
+/// Generates an id in which people recognise the user: `alice-3f9a1c20`.
 fn made_up_id(name: &str, ending: u64) -> UserId {
     let letters = name.chars().filter(char::is_ascii_alphanumeric).take(24);
     let mut id: String = letters.map(|c| c.to_ascii_lowercase()).collect();

@@ -1,4 +1,4 @@
-//! What is kept, in the terms of the contract.
+//! Converts stored data to contract messages.
 use parlance_core::Member;
 use parlance_proto::{convert, data, v1};
 use parlance_store::{StoredRoom, User};
@@ -18,14 +18,15 @@ pub(crate) fn room_to_proto(room: &StoredRoom) -> v1::Room {
     convert::room(&room.info, room.head())
 }
 
-/// The room as far as `member` may know of it: not how it went on after they left.
+/// The room as far as `member` may see it: without changes after they left.
 pub(crate) fn seen_by(room: &StoredRoom, member: &Member) -> v1::Room {
     let mut seen = room_to_proto(room);
     if !member.is_active() {
         seen.head_seq = member.changed_at();
         seen.message_count = 0;
         seen.member_count = 0;
-        // In rows from before it was kept: neither title nor topic, which may be of later.
+        // Rows older than `left_with` show neither title nor topic, which may have changed
+        // since.
         seen.settings = Some(member.left_with.as_ref().map(convert::settings).unwrap_or_default());
     }
     seen

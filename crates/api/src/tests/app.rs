@@ -28,11 +28,11 @@ async fn a_room_of_the_apps_own_id_is_created_once_whoever_asks() {
     let (node, _) = TestNode::with_group().await;
     let created = node.api.create_room(&service(), own("order-42")).await.unwrap();
     assert!(!created.is_repeat);
-    // As another user, with other members.
+    // The same id as another user, with other members.
     let again =
         v1::CreateRoomRequest { owner_id: String::new(), member_ids: vec!["bob".into()], ..own("order-42") };
     let as_carol = Caller { user: user("ops"), ..(*service()).clone() }.acting_as(user("carol")).into();
-    // Carol is not in it: that is no way to look at it.
+    // Carol is not a member: creating the room again must not give her access.
     let refused = node.api.create_room(&as_carol, again.clone()).await;
     assert_eq!(refused, Err(Error::RoomNotFound));
     let repeat = node.api.create_room(&service(), again).await.unwrap();
@@ -72,7 +72,7 @@ async fn a_deleted_room_is_refused_to_members_and_unknown_to_others() {
     node.api.delete_room(&caller("alice"), delete).await.unwrap();
     let refusals =
         [("alice", Refusal::RoomDeleted), ("bob", Refusal::RoomDeleted), ("carol", Refusal::NotMember)];
-    // On the node that deleted it, and on one that has not heard of it.
+    // On the node that deleted it, and on one that missed the hint.
     for api in [node.api.clone(), node.other()] {
         for (who, refusal) in &refusals {
             let get = v1::GetRoomRequest { room_id: room.to_string() };

@@ -19,7 +19,7 @@ async fn rooms(node: &TestNode, count: usize) -> Vec<RoomId> {
 }
 
 /// Bob opens a session while he is added to more rooms than fit on a page, all of which sort
-/// before those that he has.
+/// before the rooms he already has.
 async fn heads_while_being_added(node: &TestNode) -> (Vec<RoomId>, Vec<String>) {
     let rooms = rooms(node, 10).await;
     let before_the_page_ends = |creation: &parlance_core::Creation| creation.info.id < rooms[2];
@@ -27,7 +27,7 @@ async fn heads_while_being_added(node: &TestNode) -> (Vec<RoomId>, Vec<String>) 
     *node.store.meanwhile.lock().unwrap() = added.take(7).collect();
     let mut bob = Conversation::open(&node.api, caller("bob")).await;
     let heads = bob.heads().iter().map(|head| head.room_id.clone()).collect();
-    // Each of them is opened, and comes to its head.
+    // Each of them opens and catches up to its head.
     soon(bob.catch_up()).await;
     (rooms, heads)
 }

@@ -3,7 +3,8 @@ use parlance_proto::v1::server_frame::Frame;
 
 use crate::testing::{Conversation, TestNode, add, caller, remove, say};
 
-/// As on hello: what they have seen long ago, or on another device, is not pushed again.
+/// As on hello, events that the session has already seen, perhaps on another device, are
+/// not pushed again.
 #[tokio::test]
 async fn returning_member_is_pushed_only_new_membership() {
     let (node, room) = TestNode::with_group().await;
@@ -12,7 +13,7 @@ async fn returning_member_is_pushed_only_new_membership() {
     }
     remove(&node.api, &room, "bob").await;
     say(&node.api, &room, "without bob").await;
-    // A session that knows nothing of the room.
+    // A session without cursors for the room.
     let mut at_bob = Conversation::open(&node.api, caller("bob")).await;
     let added = add(&node.api, &room, "bob").await;
     let last = say(&node.api, &room, "welcome back").await;

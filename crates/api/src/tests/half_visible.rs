@@ -1,4 +1,4 @@
-//! Lists of members that were read while a change was half visible: its chunk, and not yet its rows.
+//! Member lists that were read while a change was half visible: its chunk, but not yet its rows.
 use parlance_core::{Action, Authority, Command, Member, RequestId, RoomId, UserId};
 use parlance_core::{Role, limits::MAX_PAGE_SIZE};
 
@@ -28,11 +28,11 @@ async fn who_was_removed_does_not_become_the_owner() {
     let admin = Action::SetRole { user: user("bob"), role: Role::Admin };
     submit(&node.api, &room, "admin", "alice", admin).await;
     let before = rows(&node, &room).await;
-    // A node that has the room and not bob's row.
+    // A node that has the room but not bob's row.
     let third = node.other();
     say(&third, &room, "hello").await;
     remove(&other, &room, "bob").await;
-    // It learns that there is more, and reads it.
+    // It learns that there are further events, and reads them.
     let unchanged = Action::SetRole { user: user("carol"), role: Role::Member };
     submit(&third, &room, "unchanged", "alice", unchanged).await;
     *node.store.stale_list.lock().unwrap() = Some(before);
@@ -44,7 +44,7 @@ async fn who_was_removed_does_not_become_the_owner() {
     assert_eq!(active, [("carol", Role::Owner)]);
 }
 
-/// In a large room that takes seconds, and others write meanwhile.
+/// Takes seconds in a large room, while others write.
 #[tokio::test]
 async fn the_members_are_read_once_although_the_room_goes_on() {
     let (node, room) = TestNode::with_group().await;

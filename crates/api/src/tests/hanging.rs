@@ -1,4 +1,4 @@
-//! A room whose reads the store does not answer holds up nothing but itself.
+//! A room whose reads never complete affects only itself.
 use std::time::Duration;
 
 use parlance_core::RoomId;
@@ -26,8 +26,8 @@ async fn caught_up(node: &TestNode) -> Conversation {
     bob
 }
 
-/// Checks that bob receives a message of `room`, and can answer it and mark it read, and that no event
-/// of another room comes meanwhile.
+/// Checks that bob receives a message of `room`, can answer it and mark it read, and receives no event of
+/// another room meanwhile.
 async fn is_served(node: &TestNode, bob: &mut Conversation, room: &RoomId, text: &str) {
     let said = say(&node.api, room, text).await;
     let Frame::Event(event) = bob.next().await else { panic!("not an event") };
@@ -50,8 +50,8 @@ async fn is_served(node: &TestNode, bob: &mut Conversation, room: &RoomId, text:
     }
 }
 
-/// Receives all of `room` from `after` to `last`, each seq once, as an event or in a gap. Returns the seqs
-/// of the events.
+/// Receives all of `room` from `after` to `last`, each seq exactly once, as an event or in a gap. Returns
+/// the seqs of the events.
 async fn events_to(bob: &mut Conversation, room: &RoomId, after: u64, last: u64) -> Vec<u64> {
     let (mut at, mut seqs) = (after, Vec::new());
     while at < last {
@@ -75,7 +75,7 @@ async fn events_to(bob: &mut Conversation, room: &RoomId, after: u64, last: u64)
 async fn session_opens_without_hanging_room_and_gets_it_later() {
     let (node, hanging, other) = two_rooms().await;
     node.store.hang(&hanging);
-    // Nothing of it is known here either.
+    // This node has not loaded the room either.
     let mut bob = Conversation::open(&node.api, caller("bob")).await;
     let heads: Vec<_> = bob.heads().iter().map(|head| head.room_id.as_str()).collect();
     assert_eq!(heads, [other.as_str()]);
@@ -95,7 +95,7 @@ struct Joining {
     hanging: RoomId,
     other: RoomId,
     bob: Conversation,
-    /// By which event he was added.
+    /// The seq of the event that added him.
     joined: u64,
 }
 
@@ -103,7 +103,7 @@ async fn joining() -> Joining {
     let (node, hanging, other) = two_rooms().await;
     remove(&node.api, &hanging, "bob").await;
     let mut bob = caught_up(&node).await;
-    // The room is in memory where it is written, and its members' rows are not.
+    // The room is cached on the node that writes, but the rows of its members are not.
     node.store.hang(&hanging);
     let joined = add(&node.api, &hanging, "bob").await;
     is_served(&node, &mut bob, &other, "joined").await;
@@ -128,7 +128,7 @@ async fn member_removed_while_room_opens_gets_nothing_later() {
     is_served(&node, &mut bob, &other, "removed").await;
 
     node.store.answer_reads(&hanging);
-    // The last word on it: that they are no member any more, or nothing at all.
+    // The last word on the room: that bob is no longer a member, or nothing at all.
     let added = add_by(&node.api, &hanging, "bob", "add-again").await;
     let mut seqs = Vec::new();
     while seqs.last() != Some(&added) {
@@ -145,7 +145,7 @@ async fn unreadable_hole_blocks_no_other_room() {
     let (node, hanging, other) = two_rooms().await;
     let mut bob = caught_up(&node).await;
     let begun = node.api.hub().feed(&hanging).unwrap().known().unwrap().head;
-    // More than the ring holds, and only the last of it arrives.
+    // More events than the ring holds, of which only the last one arrives.
     let elsewhere = node.other();
     let mut last = 0;
     let mut tails = Vec::new();
@@ -154,7 +154,7 @@ async fn unreadable_hole_blocks_no_other_room() {
         tails.push(node.store.room(&hanging).await.unwrap().unwrap());
     }
     node.store.hang(&hanging);
-    // Events that are delivered while the hole is being read must come, too.
+    // Events delivered while the hole is being read must arrive, too.
     for (stored, text) in tails[3..].iter().zip(["past a hole", "further past a hole"]) {
         node.api.hub().deliver(&hanging, Terms::from(&stored.info), &stored.tail);
         is_served(&node, &mut bob, &other, text).await;
@@ -189,12 +189,12 @@ async fn hanging_room_blocks_no_other_when_retried() {
     assert!(events_to(&mut bob, &hanging, 0, last).await.ends_with(&[last]));
 }
 
-/// However many of its rooms hang, a session opens soon.
+/// A session opens quickly no matter how many of its rooms hang.
 #[tokio::test(start_paused = true)]
 async fn session_opens_within_seconds_if_all_rooms_hang() {
     let node = TestNode::start();
     node.store.answer_all();
-    // Half a second for each, three at a time, would be ten.
+    // Half a second each, three at a time, would take ten seconds.
     for number in 0..60 {
         let created = node.api.rooms().create(group(&format!("room-{number}"))).await.unwrap();
         node.store.hang(&created.into_parts().0.info.id);

@@ -1,4 +1,4 @@
-//! Heartbeats of `Subscribe`, on a clock that goes by itself while everything waits.
+//! Heartbeats of `Subscribe`, in paused time that advances while all tasks wait.
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ use crate::testing::{TestNode, user_caller};
 
 const EVERY: Duration = Duration::from_secs(20);
 
-/// A stream of carol's, who is in no room, with a token for so long; and its welcome.
+/// A stream of carol, who is in no room, with a token that expires after `lasts`; and
+/// its welcome.
 async fn open(node: &TestNode, subscribe_only: bool, lasts: Duration) -> (Opened, v1::Welcome) {
     let hello = Operation::Hello(v1::Hello::default());
     let frame = v1::ClientFrame { request_id: String::new(), operation: Some(hello), as_user: String::new() };

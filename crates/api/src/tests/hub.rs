@@ -1,4 +1,4 @@
-//! Sessions of a node that has missed a part of a room's log.
+//! Sessions of a node that has missed part of a room's log.
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -31,12 +31,12 @@ impl Nodes {
         Self { other: node.other(), node, room, requests: AtomicU64::new(0) }
     }
 
-    /// An id of a new request.
+    /// A new request id.
     fn id(&self) -> String {
         format!("request-{}", self.requests.fetch_add(1, Ordering::SeqCst))
     }
 
-    /// A session of bob on the node, which has all there is.
+    /// A session of bob on the node, caught up.
     async fn bob(&self) -> Conversation {
         let mut bob = Conversation::open(&self.node.api, caller("bob")).await;
         bob.catch_up().await;
@@ -53,7 +53,7 @@ impl Nodes {
         api.send_message(&caller("alice"), request).await.unwrap().seq
     }
 
-    /// Other events than those that the node reads one by one.
+    /// Adds events other than those that the node reads one by one.
     async fn say_more(&self) {
         for _ in 0..=Sizes::SMALL.hub.refresh_events {
             self.say(&self.other, "more").await;
@@ -98,7 +98,7 @@ impl Nodes {
     }
 }
 
-/// What a session is handed of the log until it has come to `is_last`.
+/// Reads the session's events until `is_last`.
 async fn seen_until(session: &mut Conversation, is_last: impl Fn(&v1::Event) -> bool) -> Vec<v1::Event> {
     let mut seen = Vec::new();
     loop {
@@ -124,7 +124,7 @@ fn text_at(seen: &[v1::Event], seq: u64) -> Option<&str> {
     }
 }
 
-/// The removal lies in what the node skips, by looking where the room is or by its own append.
+/// The node skips over the removal, either by reading the room's head or by its own append.
 #[tokio::test]
 async fn a_missed_removal_ends_what_a_session_sees() {
     for is_refreshed in [true, false] {
@@ -169,7 +169,8 @@ async fn a_missed_return_goes_on_with_what_came_after_it() {
     assert!(nodes.node.api.hub().as_member(&user("bob"), &nodes.room).is_some());
 }
 
-/// A later version closes the past of a room with an event of a kind that is unknown here.
+/// A later version of the server restricts the history of a room with an event of a kind that is
+/// unknown here.
 #[tokio::test]
 async fn settings_are_read_again_after_an_unknown_event() {
     let nodes = Nodes::start().await;
@@ -217,7 +218,7 @@ async fn settings_are_read_again_after_an_unknown_event() {
     assert_eq!((known.head, known.visibility), (chunk.head().seq(), Visibility::SinceJoined));
 }
 
-/// Whoever asks while a refresh is under way finds what that delivers.
+/// A caller that joins a refresh in progress finds the events it delivers.
 #[tokio::test]
 async fn a_refresh_is_over_once_its_news_are_delivered() {
     let nodes = Nodes::start().await;
@@ -227,7 +228,7 @@ async fn a_refresh_is_over_once_its_news_are_delivered() {
     let feed = hub.feed(&nodes.room).unwrap();
     let mut first = Box::pin(feed.refresh(store, |_, _| {}));
     assert!(first.as_mut().now_or_never().is_none(), "it reads the store");
-    // Both have asked before the next one begins, which is for both.
+    // Both have asked before the next refresh begins, which serves both.
     let third = Mutex::new(Box::pin(feed.refresh(store, |_, _| {})));
     let mut second = Box::pin(feed.refresh(store, |terms, chunk| {
         assert!(third.lock().unwrap().as_mut().now_or_never().is_none(), "let go before the delivery");
@@ -243,8 +244,8 @@ async fn a_refresh_is_over_once_its_news_are_delivered() {
     assert_eq!(nodes.node.store.reads(), reads, "it was looked for already");
 }
 
-/// A session reads where the room is, and before it has the answer a hint says that the room has
-/// gone on: what that reads must not be lost to what the session has read.
+/// A session reads the room's head; before the answer arrives, a hint reports a newer head. The
+/// events read for the hint must not be lost to the session.
 #[tokio::test]
 async fn a_refresh_while_a_session_opens_the_room_finds_what_is_new() {
     let nodes = Arc::new(Nodes::start().await);

@@ -1,4 +1,4 @@
-//! What other nodes publish, as it arrives at a node.
+//! Messages of other nodes, as they arrive at a node.
 
 use futures::FutureExt;
 use parlance_cluster::envelope::{self, Content};
@@ -38,7 +38,7 @@ async fn former_members_get_no_signals() {
     let (bob, at_bob) = node.live("bob", &room).await;
     type_and_mark(&node, &room, 3).await;
     assert_eq!((signals(&carol), signals(&bob)), (2, 2));
-    // One session of bob's has not come to the removal, another one is there for the past.
+    // One session of bob has not reached the removal yet, another one reads the past only.
     let removed = remove(&node.api, &room, "bob").await;
     assert_eq!(at_bob.removed_at(), removed);
     let past = node.api.hub().open(&user("bob"), None);
@@ -47,7 +47,7 @@ async fn former_members_get_no_signals() {
     assert_eq!((signals(&carol), signals(&bob), signals(&past)), (2, 0, 0));
 }
 
-/// The removal lies in a hole that this node has delivered past; its hint comes after that.
+/// The removal lies in a hole that this node has delivered past; its hint arrives later.
 #[tokio::test]
 async fn late_removal_hint_is_applied() {
     let (node, room) = TestNode::with_group().await;
@@ -58,7 +58,7 @@ async fn late_removal_hint_is_applied() {
     }
     let removed = remove(&other, &room, "bob").await;
     let head = say(&other, &room, "without bob").await;
-    // As many as are read at once, and the last one.
+    // As many as are read at once, plus one.
     node.api.hub().refresh(at_bob.feed()).await.unwrap();
     assert_eq!((at_bob.feed().known().unwrap().head, at_bob.removed_at()), (head, 0));
 
@@ -77,7 +77,7 @@ async fn late_removal_hint_is_applied() {
     assert_eq!(signals(&bob), 0);
 }
 
-/// Both reach the room in this order, so the second shows that the first was not carried out.
+/// Both reach the room in this order, so the second one shows that the first was ignored.
 #[tokio::test]
 async fn commands_from_nodes_without_a_fleet_are_ignored() {
     let node = TestNode::start();
@@ -114,7 +114,7 @@ async fn commands_from_nodes_without_a_fleet_are_ignored() {
     assert_eq!(chunk.events()[0].request.as_str(), "verified");
 }
 
-/// Clients take a signal for the server's word.
+/// Clients trust signals as coming from the server.
 #[tokio::test]
 async fn signals_of_nodes_without_a_fleet_reach_nobody() {
     let (node, room) = TestNode::with_group().await;

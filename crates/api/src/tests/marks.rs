@@ -1,4 +1,4 @@
-//! Marks as sessions and callers move them.
+//! Marks moved by sessions and callers.
 use std::sync::atomic::Ordering;
 
 use futures::FutureExt;
@@ -79,7 +79,7 @@ async fn a_mark_reaches_up_to_ones_own_message_behind_it() {
     assert_eq!(mark(&node, &room, 2).await, Ok((own, 1)));
 }
 
-/// What is left of the room is unread, and not what is gone.
+/// What is still kept of the room is unread; what was trimmed is not counted.
 #[tokio::test]
 async fn a_mark_below_the_floor_leaves_unread_what_is_kept() {
     let node = TestNode::start();
@@ -106,7 +106,7 @@ async fn who_was_removed_neither_types_nor_marks() {
         ..Default::default()
     };
     node.api.remove_member(&caller("alice"), request).await.unwrap();
-    // Although their session has not come to the removal.
+    // Although their session has not reached the removal.
     for result in [type_in(&node, &room).await, mark(&node, &room, 3).await.map(drop)] {
         let error = result.unwrap_err();
         assert!(matches!(error, Error::Refused { refusal: Refusal::NotMember, .. }), "{error}");
@@ -139,7 +139,7 @@ async fn a_removal_that_was_missed_ends_it_with_the_next_chunk() {
     assert!(node.api.hub().as_member(&user("bob"), &room).is_none());
 }
 
-/// Drops a caller who marks after each of its awaits: what is stored is signalled.
+/// Drops a caller who marks at each of its awaits: a stored mark is always signalled.
 #[tokio::test]
 async fn a_mark_whose_caller_is_gone_is_signalled_if_it_is_stored() {
     for is_live in [true, false] {

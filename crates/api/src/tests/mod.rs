@@ -1,4 +1,4 @@
-//! Tests of a whole node on a store that they control.
+//! Tests of a whole node on a controlled store.
 
 mod app;
 mod catch_up;
@@ -35,7 +35,7 @@ async fn a_full_list_of_known_users_keeps_a_part() {
     }
 }
 
-/// Has `notices` reach the node, as from its registry.
+/// Delivers `notices` to the node as if from its registry.
 async fn receive(node: &TestNode, notices: impl IntoIterator<Item = Notice>) {
     let (sender, receiver) = mpsc::channel(8);
     for notice in notices {

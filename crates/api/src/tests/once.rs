@@ -1,4 +1,4 @@
-//! Commands that are carried out without a task for their room.
+//! Commands carried out without a room actor.
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
@@ -28,7 +28,7 @@ async fn concurrent_writes_are_all_in_the_log_once() {
     let nodes = [&node.api, &others[0], &others[1]];
     let submissions = (0..9).map(|number| {
         let rooms = nodes[number % 3].rooms();
-        // One of the three has a task for the room as well.
+        // One of the three runs an actor for the room as well.
         let (room, command) = (room.clone(), react(number, message));
         async move {
             match number {

@@ -1,4 +1,4 @@
-//! Who is told that someone came or went.
+//! Whose sessions are notified when a user comes online or goes offline.
 use std::time::Duration;
 
 use parlance_core::RoomId;
@@ -8,7 +8,7 @@ use v1::signal::Signal;
 
 use crate::testing::{Conversation, TestNode, caller, user};
 
-/// Until the test ends it.
+/// Does not elapse: the test ends it explicitly.
 const LONG: Duration = Duration::from_secs(3_600);
 
 fn presence(frames: Vec<Frame>) -> Vec<bool> {
@@ -66,7 +66,7 @@ async fn a_session_that_follows_within_the_grace_signals_nothing() {
     drop(at_bob);
     assert_eq!(node.api.registry().online(&[user("bob")]).await, Ok(vec![true]), "within the grace");
     let at_bob = Conversation::open(&node.api, caller("bob")).await;
-    // The end of the first session comes first.
+    // The end of the first session is processed first.
     drop(at_bob);
     node.api.end.cancel();
     assert!(!next_presence(&mut at_alice).await);
@@ -86,7 +86,7 @@ async fn rooms_left_within_the_grace_are_not_told_of_the_end() {
     remove_bob(&node, "alice", &shared).await;
     node.api.end.cancel();
     assert!(!next_presence(&mut at_carol).await);
-    // All rooms are told at once.
+    // All rooms are notified at once.
     assert!(presence(at_alice.waiting()).is_empty());
 }
 
@@ -97,7 +97,7 @@ async fn rooms_of_an_open_session_are_told_from_when_they_are_opened() {
     let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
     let mut at_carol = Conversation::open(&node.api, caller("carol")).await;
     with_bob(&node, "alice").await;
-    // Both sessions come to the room.
+    // Both sessions open the room.
     at_alice.next().await;
     at_bob.next().await;
     assert!(next_presence(&mut at_alice).await, "whoever adds someone learns whether they are online");

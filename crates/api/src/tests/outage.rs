@@ -1,4 +1,4 @@
-//! Presence while the registry is unreachable, and the registry that is.
+//! Presence while the registry is unreachable, and a registry that can be made unreachable.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,16 +14,16 @@ use super::receive;
 use super::rooms::delivered_within;
 use crate::testing::{Conversation, TestNode, caller, group, say, soon, user};
 
-/// A shared registry that tests disconnect. It counts sessions all the same.
+/// A shared registry that tests disconnect. It keeps counting sessions while disconnected.
 pub(super) struct Outage {
     local: Local,
     health: watch::Sender<Health>,
-    /// Users are online on another node too.
+    /// Whether users are online on another node too.
     elsewhere: AtomicBool,
-    /// And were when their last session here was taken off the list.
+    /// Whether they were when their last session here was unregistered.
     stay_elsewhere: AtomicBool,
     published: mpsc::UnboundedSender<(Vec<UserId>, Bytes)>,
-    /// As many publishes fail.
+    /// Number of publishes that will fail.
     pub(super) failing_publishes: AtomicUsize,
     /// How often other nodes were made to read the store.
     pub(super) reports: AtomicUsize,
@@ -124,7 +124,7 @@ async fn start_with_grace(presence_grace: Duration) -> (TestNode, Arc<Outage>, P
     (node, registry, receiver)
 }
 
-/// Ends the outage and waits until other nodes with alice are told of bob.
+/// Ends the outage and waits until other nodes with alice are notified about bob.
 async fn recover(registry: &Outage, published: &mut Published) {
     while published.try_recv().is_ok() {}
     registry.health.send_replace(Health::Connected);
@@ -139,7 +139,7 @@ async fn recover(registry: &Outage, published: &mut Published) {
     soon(told).await;
 }
 
-/// An outage in which bob goes offline, and what alice's session hears of him.
+/// An outage in which bob goes offline, and the presence that alice's session receives for him.
 async fn bob_leaves() -> (TestNode, Arc<Outage>, Published, Conversation) {
     let (node, registry, published) = start().await;
     let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
@@ -183,15 +183,15 @@ async fn a_user_who_comes_back_elsewhere_while_others_are_told_of_the_end_is_sig
     let mut at_alice = Conversation::open(&node.api, caller("alice")).await;
     let at_bob = Conversation::open(&node.api, caller("bob")).await;
     assert!(next_presence(&mut at_alice).await);
-    // The signal of the other node, sent before that of this one, is on its way somewhere.
+    // The other node's signal, sent before ours, is still in transit.
     registry.elsewhere.store(true, Ordering::SeqCst);
     drop(at_bob);
     assert!(!next_presence(&mut at_alice).await);
     assert!(next_presence(&mut at_alice).await, "the last word is what is true");
 }
 
-/// What was written here is announced after an outage. A room that hangs then does not keep the node from
-/// finding what it misses later.
+/// Writes of this node are announced after an outage. A room that hangs then must not keep the node from
+/// finding what it missed later.
 #[tokio::test(start_paused = true)]
 async fn a_room_that_cannot_be_announced_does_not_end_recovery() {
     let (node, registry, _published) = start().await;
@@ -209,7 +209,7 @@ async fn a_room_that_cannot_be_announced_does_not_end_recovery() {
     }
 }
 
-/// The node ends, and its last client opens a session on another one.
+/// The node shuts down, and its last client opens a session on another one.
 #[tokio::test]
 async fn moving_to_another_node_during_shutdown_signals_nothing() {
     let (node, registry, mut published) = start_with_grace(Duration::from_secs(5)).await;

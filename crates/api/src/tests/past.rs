@@ -1,4 +1,4 @@
-//! Messages as they stood at an earlier seq.
+//! Messages as they were at an earlier seq.
 use parlance_core::{Body, Entry, RoomId, SeqRange};
 use parlance_proto::v1;
 use parlance_store::past::{Until, as_of_within};
@@ -6,7 +6,7 @@ use parlance_store::{LogStore, StoreError};
 
 use crate::testing::{TestNode, caller, group};
 
-/// A message at the first seq, as many others as `between`, and at last an edit of the first.
+/// A message at the first seq, `between` other messages, and finally an edit of the first.
 async fn edited(between: usize) -> (TestNode, RoomId, u64, Vec<Entry>) {
     let node = TestNode::start();
     node.store.answer_all();
@@ -59,7 +59,7 @@ async fn folding_is_bounded() {
     assert_eq!(texts(&beyond), [&[("", true)], &sent[1..]].concat(), "no form is shown");
     assert!(beyond.iter().all(|entry| entry.overlay.as_ref().is_none_or(|now| now.changed <= left)));
     assert_eq!(node.store.reads() - reads, 1, "what is withheld is not read for");
-    // A member was too early, and may see what it is now.
+    // A member left before the edit, and may now see the edited message.
     let early = as_of_within(node.store.as_ref(), &room, Until::Head(left), entries.clone(), 4).await;
     assert_eq!(early, Err(StoreError::Overloaded));
     let now = Until::Head(left + 2);

@@ -1,4 +1,4 @@
-//! What a node finds that nobody told.
+//! Writes that a node finds without a hint.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::receive;
 use super::rooms::delivered_within;
 use crate::testing::{Conversation, TestNode, add, caller, group, remove, say, user};
 
-/// All hints of it are lost: the session is still that of the membership before.
+/// All hints were lost: the session still belongs to the earlier membership.
 #[tokio::test]
 async fn readded_member_receives_the_room_again() {
     let (node, room) = TestNode::with_group().await;
@@ -23,14 +23,15 @@ async fn readded_member_receives_the_room_again() {
     at_bob.catch_up().await;
     let other = node.other();
     let removed = remove(&other, &room, "bob").await;
-    // More than are read at once: the return lies in a hole that this node delivers past.
+    // More than are read at once: the new membership lies in a hole that this node delivers
+    // past.
     for text in ["1", "2", "3", "4"] {
         say(&other, &room, text).await;
     }
     let added = add(&other, &room, "bob").await;
     say(&other, &room, "welcome back").await;
     receive(&node, [Notice::Missed]).await;
-    // Before the session has come to the removal.
+    // Before the session has reached the removal.
     while !node.api.recovery().settled {
         tokio::task::yield_now().await;
     }
@@ -55,7 +56,7 @@ async fn readded_member_receives_the_room_again() {
 
 const ROOMS: usize = 20;
 
-/// A node where bob listens to some rooms.
+/// A node where bob is subscribed to some rooms.
 async fn with_rooms() -> (TestNode, Vec<RoomId>, Vec<(Arc<Mailbox>, Listening)>) {
     let node = TestNode::start();
     node.store.answer_all();
@@ -69,7 +70,8 @@ async fn with_rooms() -> (TestNode, Vec<RoomId>, Vec<(Arc<Mailbox>, Listening)>)
     (node, rooms, listening)
 }
 
-/// Reads of a node that is told of trouble, and what it says of the first two of its rooms.
+/// Counts the reads of a node that is notified of trouble, and delivers `notices` of the
+/// first two rooms.
 async fn reads_in_a_minute(node: &TestNode, rooms: &[RoomId], notices: Vec<Notice>) -> usize {
     let before = node.store.reads();
     receive(node, notices).await;
@@ -108,7 +110,7 @@ async fn room_with_hanging_read_is_retried_alone() {
     settles(&node, &rooms[0]).await;
 }
 
-/// The room goes on elsewhere, and this node hears of each message.
+/// The room advances elsewhere, and this node receives a hint for each message.
 #[tokio::test(start_paused = true)]
 async fn hints_of_a_room_that_cannot_be_read_have_no_other_room_compared() {
     let (node, rooms, _listening) = with_rooms().await;
@@ -123,14 +125,14 @@ async fn hints_of_a_room_that_cannot_be_read_have_no_other_room_compared() {
     settles(&node, &rooms[0]).await;
 }
 
-/// Of those, three at a time would take ten seconds each.
+/// Three at a time, these would take ten seconds each.
 #[tokio::test(start_paused = true)]
 async fn hanging_rooms_do_not_block_comparison_of_others() {
     let (node, rooms, _listening) = with_rooms().await;
     let (whole, hanging) = rooms.split_first().unwrap();
     hanging.iter().take(5).for_each(|room| node.store.hang(room));
     let said = say(&node.other(), whole, "unheard").await;
-    // The last one is compared first, mostly.
+    // Most often, the last one is compared first.
     receive(&node, [Notice::Missed]).await;
     assert!(delivered_within(&node, whole, said, Duration::from_secs(9)).await);
 }

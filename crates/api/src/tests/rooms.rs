@@ -1,4 +1,4 @@
-//! Rooms on a node whose store is in the way.
+//! Rooms on a node whose store is slow or fails.
 use std::time::Duration;
 
 use parlance_core::{
@@ -27,7 +27,7 @@ async fn members_learn_of_a_room_whose_creator_hangs_up() {
     let room = creation.info.id.clone();
     let api = node.api.clone();
     let creator = tokio::spawn(async move { api.rooms().create(creation).await.map(drop) });
-    // Committed, and not answered yet.
+    // Committed, but not answered yet.
     soon(node.store.committed.acquire()).await.unwrap().forget();
     creator.abort();
     assert!(creator.await.unwrap_err().is_cancelled());
@@ -56,7 +56,7 @@ async fn creating_a_room_again_tells_members_who_were_not_told() {
     let node = TestNode::start();
     node.store.answer_all();
     node.api.rooms().create(group("first")).await.unwrap();
-    // As if the first creator's node had died before it told anyone.
+    // As if the creator's node had died before it published anything.
     let mailbox = node.api.hub().open(&user("bob"), None);
     let (room, is_repeat) = node.api.rooms().create(group("first")).await.unwrap().into_parts();
     assert!(is_repeat);
@@ -64,7 +64,7 @@ async fn creating_a_room_again_tells_members_who_were_not_told() {
     assert_eq!(attach.room, room.info.id);
 }
 
-/// What one stream asks is decided in that order, although the first needs a look at a user first.
+/// Commands of one stream are decided in order, although the first one needs a user lookup.
 #[tokio::test]
 async fn a_message_after_an_addition_is_seen_by_who_was_added() {
     let (node, room) = TestNode::with_group().await;
@@ -73,7 +73,7 @@ async fn a_message_after_an_addition_is_seen_by_who_was_added() {
     alice.catch_up().await;
     for round in 0..5 {
         let newcomer = format!("newcomer-{round}");
-        // A user whom this node does not know yet.
+        // A user that is not yet in this node's cache.
         other.ensure_user(&caller(&newcomer)).await.unwrap();
         let add = v1::AddMembersRequest {
             room_id: room.to_string(),
@@ -99,7 +99,7 @@ async fn a_message_after_an_addition_is_seen_by_who_was_added() {
     }
 }
 
-/// The row of someone who is no member cannot be read: neither members nor other strangers suffer.
+/// The row of a non-member cannot be read: neither members nor other non-members are affected.
 #[tokio::test]
 async fn a_damaged_row_of_a_stranger_fails_their_own_command_only() {
     let (node, room) = TestNode::with_group().await;
@@ -120,7 +120,7 @@ async fn a_damaged_row_of_a_stranger_fails_their_own_command_only() {
             Error::RoomNotFound | Error::Refused { refusal: Refusal::NotMember, .. } => {}
             other => panic!("{other:?}"),
         };
-        // From now on their rows are known here, where there is a room.
+        // From now on their rows are cached here, if there is a room.
         for stranger in ["carol", "dora"] {
             refused(rooms.submit(&room, hello(stranger)).await.unwrap_err());
         }
@@ -137,7 +137,7 @@ async fn a_damaged_row_of_a_stranger_fails_their_own_command_only() {
     }
 }
 
-/// What one command needs cannot be read: those that are decided beside it do not suffer.
+/// What one command needs cannot be read: commands decided in the same batch are not affected.
 #[tokio::test]
 async fn an_unreadable_message_fails_its_own_command_only() {
     for error in [StoreError::Damaged("a message".into()), StoreError::Overloaded] {
@@ -147,7 +147,7 @@ async fn an_unreadable_message_fails_its_own_command_only() {
 
 async fn check_unreadable_message(error: StoreError) {
     let (node, room) = TestNode::with_group().await;
-    // By another node: the room's actor here begins with the last one.
+    // Written by another node: the room's actor here starts with the last one.
     let other = node.other();
     let unreadable = say(&other, &room, "damaged").await;
     let whole = say(&other, &room, "whole").await;
@@ -161,7 +161,7 @@ async fn check_unreadable_message(error: StoreError) {
     };
     let text = |text| Text::parse(text).unwrap();
     let rooms = node.api.rooms();
-    // All of them are waiting when the room's actor begins.
+    // All of them are queued when the room's actor starts.
     let (before, bad, good, after) = tokio::join!(
         rooms.submit(&room, command("1", Action::Send(Message::plain(text("before"))))),
         rooms.submit(
@@ -179,20 +179,20 @@ async fn check_unreadable_message(error: StoreError) {
     assert_eq!(seqs, [whole + 1, whole + 2, whole + 3]);
 }
 
-/// Does `work`, which is done in other threads, before the paused time goes on: it waits for blocking
-/// tasks, and for no other thread.
+/// Runs `work` on other threads while paused time does not advance: paused time waits for blocking
+/// tasks, but not for other threads.
 async fn while_time_stands(work: impl AsyncFnOnce() + Send + 'static) {
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || runtime.block_on(work())).await.unwrap();
 }
 
-/// Whether the room's feed knows of `head` within `limit`.
+/// Whether the room's feed reaches `head` within `limit`.
 pub(super) async fn delivered_within(node: &TestNode, room: &RoomId, head: u64, limit: Duration) -> bool {
     let known = || node.api.hub().feed(room).and_then(|feed| feed.known()).map_or(0, |known| known.head);
     let deadline = Instant::now() + limit;
     while known() < head && Instant::now() < deadline {
         sleep(Duration::from_secs(1)).await;
-        // As long as reads of the node itself take.
+        // The duration of the node's own reads.
         let (store, room) = (node.store.clone(), room.clone());
         while_time_stands(async move || drop(store.room(&room).await)).await;
     }
@@ -253,7 +253,7 @@ async fn node_that_ends_does_not_wait_for_what_may_land() {
 async fn next_message_tells_of_who_was_added_by_a_node_that_died() {
     let (node, _registry, mut published) = outage::start().await;
     node.api.ensure_user(&caller("carol")).await.unwrap();
-    // What this node writes, nobody is told of.
+    // Nobody is notified of this node's writes.
     let dead = node.other();
     let room = dead.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
     add(&dead, &room, "carol").await;

@@ -1,4 +1,4 @@
-//! What someone who never was a member learns of a room: nothing, not even by how long it takes.
+//! A user who was never a member learns nothing about a room, not even from response times.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use v1::client_frame::Operation;
 use crate::Api;
 use crate::testing::{TestNode, caller, user};
 
-/// Every operation on a room that is refused to strangers, in rooms of this kind.
+/// All room operations that are refused to non-members, for rooms of this kind.
 fn operations(room_id: &str, kind: v1::RoomKind) -> Vec<Operation> {
     let room_id = || room_id.to_owned();
     let request_id = || "request".to_owned();
@@ -129,7 +129,7 @@ fn operations(room_id: &str, kind: v1::RoomKind) -> Vec<Operation> {
     all
 }
 
-/// Carol's answer, and the calls of the store that it took.
+/// Carol's answer, and the store calls that it took.
 async fn answer(
     node: &TestNode,
     api: &Arc<Api>,
@@ -145,7 +145,7 @@ async fn answer(
     (failure, calls)
 }
 
-/// Compares rooms that are there, loaded and not, with rooms that are not.
+/// Compares rooms that exist, loaded or not, with rooms that do not.
 async fn check(kind: v1::RoomKind) {
     let (node, _) = TestNode::with_group().await;
     let request = v1::CreateRoomRequest {
@@ -161,7 +161,7 @@ async fn check(kind: v1::RoomKind) {
     };
     let pairs = operations(&room, kind).into_iter().zip(operations(&missing, kind));
     for (there, not_there) in pairs {
-        // Nodes that know carol, and nothing of the rooms.
+        // Nodes that have carol in their caches but none of the rooms.
         let (fresh, other) = (node.other(), node.other());
         for api in [&fresh, &other] {
             api.remember(&user("carol"));

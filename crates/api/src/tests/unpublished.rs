@@ -1,4 +1,4 @@
-//! What a node cannot tell others, and what it makes them read for it.
+//! Writes that a node cannot publish, and the reads that other nodes make because of it.
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn unreadable_members_cause_no_reads_of_other_rooms() {
     let (node, registry, _published) = start().await;
     let room = node.api.rooms().create(group("first")).await.unwrap().into_parts().0.info.id;
     let other = node.other();
-    // The audience is not known here any more.
+    // The audience is no longer cached here.
     say(&other, &room, "elsewhere").await;
     node.store.damaged_lists.lock().unwrap().insert(room.clone());
     say(&node.api, &room, "hello").await;
@@ -44,7 +44,7 @@ async fn room_that_was_never_created_is_not_announced_forever() {
     leaves_others_alone(&node, &registry).await;
 }
 
-/// However long it takes to compare all that is here with the store.
+/// Regardless of how long the comparison of all rooms with the store takes.
 #[tokio::test]
 async fn failed_publish_is_repeated_during_recovery() {
     let (node, registry, mut published) = start().await;
@@ -58,7 +58,7 @@ async fn failed_publish_is_repeated_during_recovery() {
     let whole = node.api.rooms().create(group("whole")).await.unwrap().into_parts().0.info.id;
     while published.try_recv().is_ok() {}
     receive(&node, [Notice::Missed]).await;
-    // The round has begun, and what was written here is announced once more.
+    // The round has begun, and earlier writes of this node are announced again.
     let id = whole.as_str().as_bytes();
     let is_of_whole = |payload: &[u8]| payload.windows(id.len()).any(|some| some == id);
     while !is_of_whole(&soon(published.recv()).await.unwrap().1) {}
@@ -68,7 +68,7 @@ async fn failed_publish_is_repeated_during_recovery() {
     assert!(!node.api.recovery().settled, "long before the end of that");
 }
 
-/// Whatever else does not end.
+/// Even if other tasks never end.
 #[tokio::test(start_paused = true)]
 async fn final_announcements_are_sent_despite_hanging_room() {
     let (node, registry, _published) = start().await;
@@ -87,7 +87,7 @@ async fn final_announcements_are_sent_despite_hanging_room() {
     never.abort();
 }
 
-/// More than are remembered: others have to find out for themselves.
+/// More than the node remembers: others have to compare with the store.
 #[tokio::test]
 async fn too_many_users_who_may_be_untold_have_others_read() {
     let (node, registry, _published) = start().await;

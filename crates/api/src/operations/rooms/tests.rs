@@ -32,7 +32,7 @@ async fn repeats_find_rooms_whose_ids_were_made_without_a_key() {
     }
 }
 
-/// Has `by` set the title.
+/// Sets the title as `by`.
 async fn rename(api: &Api, by: &str, room_id: &str, title: &str) {
     let request = v1::UpdateRoomRequest {
         room_id: room_id.to_owned(),
@@ -97,7 +97,7 @@ async fn lists_show_nothing_from_after_a_removal_that_comes_between_their_reads(
     }
 }
 
-/// What `request` is answered: the room's id and whether it was there, or why it is refused.
+/// The response to `request`: the room's id and whether it existed, or the refusal.
 async fn created(api: &Api, request: v1::CreateRoomRequest) -> Result<(String, bool), String> {
     let created = api.create_room(&caller("alice"), request).await;
     let response = created.map_err(|error| Failure::from(error).reason)?;
@@ -129,7 +129,7 @@ async fn room_is_created_again_only_as_it_was() {
         v1::CreateRoomRequest { member_ids: vec!["carol".into()], ..first.clone() },
         v1::CreateRoomRequest { member_ids: vec!["bob".into(), "carol".into()], ..first },
     ];
-    // At once, and when the room has gone on with others in it.
+    // First immediately, then after the room has changed its members.
     for _ in 0..2 {
         for request in same.clone() {
             assert_eq!(created(&node.api, request).await, Ok((id.clone(), true)));
