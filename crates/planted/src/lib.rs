@@ -1,10 +1,11 @@
 //! Known bugs, planted to prove that the checkers find them.
 //!
-//! Each is implemented by a wrapper between a node and its store or registry ([`store`], [`registry`]), or by the
-//! simulated network. The server itself contains no code for them: torture starts `parlance-planted` instead of
+//! Each is implemented by a wrapper between a node and its store or registry ([`store`], [`registry`]), between a
+//! consumer and what it is made of ([`events`]), or by the simulated network. The server itself contains no code for them: torture starts `parlance-planted` instead of
 //! `parlance`.
 #![warn(missing_docs)]
 
+mod events;
 mod plant;
 mod registry;
 mod store;
@@ -13,7 +14,9 @@ use std::sync::Arc;
 
 use parlance_registry::Registry;
 use parlance_store::Store;
+use parlance_stream::Parts;
 
+pub use self::events::mistaken;
 pub use plant::{Plant, VARIABLE, is, plant};
 
 use self::registry::PlantedRegistry;
@@ -41,5 +44,13 @@ pub fn registry(inner: Arc<dyn Registry>) -> Arc<dyn Registry> {
     match bugs.into_iter().find(|bug| is(*bug)) {
         Some(bug) => Arc::new(PlantedRegistry::new(inner, bug)),
         None => inner,
+    }
+}
+
+/// Wraps the parts of a consumer with the planted bug, if it concerns consumers.
+pub fn events(parts: Parts) -> Parts {
+    match Plant::EVENTS.into_iter().find(|bug| is(*bug)) {
+        Some(bug) => mistaken(parts, bug),
+        None => parts,
     }
 }

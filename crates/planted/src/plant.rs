@@ -33,10 +33,30 @@ pub enum Plant {
     FromTheFuture,
     /// A node's clock is trusted, however wrong it is.
     TrustClock,
+    /// A consumer delivers a record's events as named, whatever came before.
+    TrustTheOrder,
+    /// A room whose records leave a hole waits for the record that fills it.
+    WaitForHoles,
+    /// A room without a position starts at its record.
+    StartAtTheRecord,
+    /// The events after a refused one are delivered.
+    PassTheParked,
+    /// Seqs are compared without their epochs.
+    GuardOnSeqAlone,
+    /// The checkpoint is the highest finished position.
+    CheckpointTheHighest,
+    /// The checkpoint does not wait for effects.
+    CheckpointBeforeTheEffect,
+    /// The checkpoint is written apart from the rows that it holds together with.
+    CheckpointApart,
+    /// Events that a sink does not accept are dropped.
+    DropOnError,
+    /// After trimming, the feed is read from its end.
+    SkipTheTrimmed,
 }
 
 impl Plant {
-    /// All bugs found by the simulation.
+    /// Those of nodes, all found by the simulation.
     pub const ALL: [Self; 13] = [
         Self::AckBeforeCommit,
         Self::SkipFence,
@@ -65,6 +85,20 @@ impl Plant {
         Self::ReadPastHead,
     ];
 
+    /// Those of consumers of the change feed: between a consumer and its feed, table, log or sink.
+    pub const EVENTS: [Self; 10] = [
+        Self::TrustTheOrder,
+        Self::WaitForHoles,
+        Self::StartAtTheRecord,
+        Self::PassTheParked,
+        Self::GuardOnSeqAlone,
+        Self::CheckpointTheHighest,
+        Self::CheckpointBeforeTheEffect,
+        Self::CheckpointApart,
+        Self::DropOnError,
+        Self::SkipTheTrimmed,
+    ];
+
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -81,12 +115,22 @@ impl Plant {
             Self::UncountedLoss => "uncounted-loss",
             Self::FromTheFuture => "from-the-future",
             Self::TrustClock => "trust-clock",
+            Self::TrustTheOrder => "trust-the-order",
+            Self::WaitForHoles => "wait-for-holes",
+            Self::StartAtTheRecord => "start-at-the-record",
+            Self::PassTheParked => "pass-the-parked",
+            Self::GuardOnSeqAlone => "guard-on-seq-alone",
+            Self::CheckpointTheHighest => "checkpoint-the-highest",
+            Self::CheckpointBeforeTheEffect => "checkpoint-before-the-effect",
+            Self::CheckpointApart => "checkpoint-apart",
+            Self::DropOnError => "drop-on-error",
+            Self::SkipTheTrimmed => "skip-the-trimmed",
         }
     }
 
     /// The bug with this name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|plant| plant.name() == name)
+        Self::ALL.into_iter().chain(Self::EVENTS).find(|plant| plant.name() == name)
     }
 }
 

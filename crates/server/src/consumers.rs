@@ -15,6 +15,7 @@ use parlance_stream::webhook::Webhook;
 use parlance_stream::{Consumer, Options, Parts};
 use tokio_util::sync::CancellationToken;
 
+use crate::Seams;
 use crate::config::{Endpoint, Topic, Webhooks};
 use crate::planned::Planned;
 
@@ -81,20 +82,25 @@ pub(crate) struct Consumers {
 
 impl Consumers {
     /// Starts what is planned, each where it was. `owner` is this process, by a name that no other one ever has.
-    pub(crate) async fn start(planned: Vec<Planned>, source: Source, owner: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        planned: Vec<Planned>,
+        source: Source,
+        owner: &str,
+        seams: Seams,
+    ) -> anyhow::Result<Self> {
         let end = CancellationToken::new();
         let mut running = Vec::with_capacity(planned.len());
         for Planned { options, sink, shown } in planned {
             let name = options.name.clone();
             // Who has it in a file when the server starts wants it to go on, unless it was paused.
             let options = Options { enable: true, ..options };
-            let parts = Parts {
+            let parts = (seams.events)(Parts {
                 feed: source.feed.clone(),
                 table: source.table.clone(),
                 log: source.log.clone(),
                 sink,
                 clock: source.clock.clone(),
-            };
+            });
             if let Some(table) = source.leases.clone() {
                 let leasing = Leasing { table, owner: owner.to_owned(), times: LeaseTimes::PRODUCTION };
                 running.push(Running::Leased(Leased::start(leasing, parts, options, end.clone())));

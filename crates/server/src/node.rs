@@ -107,7 +107,7 @@ impl Node {
             Ok(source) => {
                 let planned =
                     consumers::planned(config.webhooks.as_deref(), config.kafka.as_deref(), &source.clock)?;
-                Consumers::start(planned, source, registry.node().as_str()).await?
+                Consumers::start(planned, source, registry.node().as_str(), seams).await?
             }
             Err(missing) => {
                 ensure!(

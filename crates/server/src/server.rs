@@ -109,7 +109,7 @@ impl Server {
                 (Running::Edge(edge), app, Router::new(), Some(bridge))
             }
             Role::Worker(worker) => {
-                let worker = Box::pin(Worker::start(worker, &readiness)).await?;
+                let worker = Box::pin(Worker::start(worker, &readiness, seams)).await?;
                 (Running::Worker(worker), routes::worker(common), Router::new(), None)
             }
         };

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::cluster::Tables;
 use crate::consumers::{self, Consumers};
 use crate::readiness::{Readiness, watch_clock, watch_store};
+use crate::seams::Seams;
 use crate::{cluster, config, keys};
 
 /// A running worker.
@@ -26,7 +27,11 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Opens the tables, and takes part in delivering.
-    pub(crate) async fn start(config: &config::Worker, readiness: &Readiness) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        config: &config::Worker,
+        readiness: &Readiness,
+        seams: Seams,
+    ) -> anyhow::Result<Self> {
         let monitor = Arc::new(ClockMonitor::new(Arc::new(SystemClock)));
         let clock: Arc<dyn Clock> = Arc::new(BoundedClock::new(monitor.clone()));
         let opening = cluster::open_tables(&config.table_prefix, None, &monitor, &clock);
@@ -34,7 +39,7 @@ impl Worker {
         let source = source.map_err(|missing| anyhow!("no events can leave: {missing}"))?;
         let planned = consumers::planned(config.webhooks.as_deref(), config.kafka.as_deref(), &clock)?;
         let own = NodeId::from_random(keys::random_bits()?);
-        let consumers = Arc::new(Consumers::start(planned, source, own.as_str()).await?);
+        let consumers = Arc::new(Consumers::start(planned, source, own.as_str(), seams).await?);
         let (watches, end) = (TaskTracker::new(), CancellationToken::new());
         watches.spawn(end.clone().run_until_cancelled_owned(watch_clock(monitor, readiness.clone())));
         let watch = watch_store(store.clone(), readiness.clone());

@@ -96,6 +96,18 @@ pub struct ConsumerWrite {
     pub state: Option<ConsumerState>,
     /// Rows of rooms.
     pub rooms: Vec<(RoomId, RoomProgress)>,
+    /// Its place among all writes of the consumer, where several processes could run it: a row that was written
+    /// later stays as it is, and the write fails. A store that one process has to itself does not look at it.
+    pub fence: Option<Fence>,
+}
+
+/// The place of a write among all writes of a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Fence {
+    /// Rises each time a process takes the consumer's lease.
+    pub term: u64,
+    /// Rises with each write of that process.
+    pub write: u64,
 }
 
 /// The consumers of a store.
@@ -181,4 +193,8 @@ pub trait LeaseTable: Send + Sync + 'static {
         old: Option<&Lease>,
         new: &Lease,
     ) -> Result<bool, StoreError>;
+
+    /// Refuses writes before `fence` to the consumer's own row from now on, if there is one. What is read of the
+    /// consumer after that, only writes from `fence` on change.
+    async fn fence(&self, name: &ConsumerName, fence: Fence) -> Result<(), StoreError>;
 }

@@ -7,7 +7,6 @@ use parlance_store::StoreError;
 use parlance_store::feed::ChangeFeed;
 
 use crate::log::Log;
-use crate::plant::{self, Plant};
 
 /// Events read at once to find a moment in the past.
 const PAGE: usize = 256;
@@ -25,7 +24,7 @@ pub(crate) async fn start_of(
     at: Timestamp,
 ) -> Result<u64, StoreError> {
     let (disorder, named) = (feed.disorder(), first.saturating_sub(1));
-    if disorder.is_zero() || plant::is(Plant::StartAtTheRecord) {
+    if disorder.is_zero() {
         return Ok(named);
     }
     let since = Timestamp(at.0.saturating_sub(millis(disorder)));

@@ -1,9 +1,8 @@
 //! A named consumer, which goes on where it was.
 
+mod clock_jumps;
 mod parts;
 mod run;
-#[cfg(test)]
-mod tests;
 mod walk;
 mod work;
 
@@ -108,7 +107,7 @@ async fn open(parts: &Parts, options: &Options) -> Result<ConsumerState, Error> 
         if options.enable && !state.disabled.is_empty() {
             state.disabled.clear();
             state.failing_since = None;
-            let write = ConsumerWrite { state: Some(state.clone()), rooms: Vec::new() };
+            let write = ConsumerWrite { state: Some(state.clone()), ..ConsumerWrite::default() };
             parts.table.write_consumer(name, write).await?;
         }
         return Ok(state);
@@ -123,7 +122,7 @@ async fn open(parts: &Parts, options: &Options) -> Result<ConsumerState, Error> 
         created_at: if from_beginning { Timestamp(0) } else { parts.clock.now() },
         failing_since: None,
     };
-    let write = ConsumerWrite { state: Some(state.clone()), rooms: Vec::new() };
+    let write = ConsumerWrite { state: Some(state.clone()), ..ConsumerWrite::default() };
     parts.table.write_consumer(name, write).await?;
     Ok(state)
 }

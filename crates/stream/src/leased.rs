@@ -3,25 +3,22 @@
 //! Whoever has the lease renews it. The others look at it, and take it once they have seen it unchanged for
 //! [`LeaseTimes::expiry`] by their own clock: no two clocks are compared. The owner hands nothing on once its last
 //! renewal is older than [`LeaseTimes::safe`], which is less. If a process stands still in between and goes on
-//! after that, what it had begun may be repeated: consumers of events expect repeats.
+//! after that, what it had begun may be repeated: consumers of events expect repeats. Progress that it writes then
+//! is refused ([`Fence`]).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod guard;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use parlance_core::RoomId;
-use parlance_proto::events::v1::RoomEvent;
 use parlance_store::StoreError;
-use parlance_store::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, Lease, LeaseTable, RoomPage, RoomProgress,
-    Wanted,
-};
+use parlance_store::consumers::{ConsumerName, Fence, Lease, LeaseTable};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::guard::Guard;
 use crate::consumer::{Consumer, Error, Options, Parts};
-use crate::sink::{Delivered, EventSink, SinkError};
 
 /// How leases are kept and judged.
 #[derive(Debug, Clone, Copy)]
@@ -145,10 +142,14 @@ impl Holder {
     /// has it.
     async fn hold(&self, (mut lease, taken): (Lease, Instant), end: &CancellationToken) -> Option<Lease> {
         let times = self.leasing.times;
-        let guard = Guard { valid_until: Arc::new(Mutex::new(taken + times.safe)), safe: times.safe };
-        let sink = Arc::new(Guarded { inner: self.parts.sink.clone(), guard: guard.clone() });
-        let table = Arc::new(Guarded { inner: self.parts.table.clone(), guard: guard.clone() });
-        let parts = Parts { sink, table, ..self.parts.clone() };
+        // Before anything is read of it: what the process before us writes from now on is refused.
+        let term = lease.renewals;
+        if let Err(error) = self.leasing.table.fence(&self.name, Fence { term, write: 0 }).await {
+            self.complain(&error);
+            return Some(lease);
+        }
+        let guard = Guard::new(taken, times.safe);
+        let parts = guard.over(&self.parts, term);
         let stop = end.child_token();
         let consumer = match Consumer::start(
             parts,
@@ -216,89 +217,5 @@ impl Holder {
 
     fn complain(&self, error: &StoreError) {
         tracing::warn!(consumer = %self.name, %error, "its lease cannot be read or renewed");
-    }
-}
-
-/// Whether the lease still holds.
-#[derive(Clone)]
-struct Guard {
-    valid_until: Arc<Mutex<Instant>>,
-    safe: Duration,
-}
-
-impl Guard {
-    fn valid_until(&self) -> MutexGuard<'_, Instant> {
-        self.valid_until.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn holds(&self) -> bool {
-        Instant::now() < *self.valid_until()
-    }
-
-    fn renewed(&self, at: Instant) {
-        *self.valid_until() = at + self.safe;
-    }
-
-    /// Another process has the lease.
-    fn lapse(&self) {
-        *self.valid_until() = Instant::now();
-    }
-}
-
-/// Works only while the lease holds. A process that is suspended between this check and the effect may repeat the
-/// effect, or overwrite what its successor has written since.
-struct Guarded<T: ?Sized> {
-    guard: Guard,
-    inner: Arc<T>,
-}
-
-#[async_trait]
-impl EventSink for Guarded<dyn EventSink> {
-    async fn deliver(&self, room: &RoomId, events: &[RoomEvent]) -> Delivered {
-        if self.guard.holds() {
-            return self.inner.deliver(room, events).await;
-        }
-        Delivered { count: 0, error: Some(SinkError::NotAsked) }
-    }
-
-    fn batch(&self) -> usize {
-        self.inner.batch()
-    }
-}
-
-#[async_trait]
-impl ConsumerTable for Guarded<dyn ConsumerTable> {
-    async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
-        self.inner.consumers().await
-    }
-
-    async fn consumer(&self, name: &ConsumerName) -> Result<Option<ConsumerState>, StoreError> {
-        self.inner.consumer(name).await
-    }
-
-    async fn progress(
-        &self,
-        name: &ConsumerName,
-        rooms: &[RoomId],
-    ) -> Result<Vec<(RoomId, RoomProgress)>, StoreError> {
-        self.inner.progress(name, rooms).await
-    }
-
-    async fn rooms(
-        &self,
-        name: &ConsumerName,
-        wanted: Wanted,
-        after: Option<&RoomId>,
-        limit: usize,
-    ) -> Result<RoomPage, StoreError> {
-        self.inner.rooms(name, wanted, after, limit).await
-    }
-
-    async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError> {
-        if self.guard.holds() {
-            self.inner.write_consumer(name, write).await
-        } else {
-            Err(StoreError::Overloaded)
-        }
     }
 }

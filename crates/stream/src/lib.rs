@@ -16,7 +16,6 @@ pub mod consumer;
 pub mod event;
 pub mod leased;
 pub mod log;
-mod plant;
 pub mod sink;
 
 pub mod tail;

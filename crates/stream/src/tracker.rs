@@ -5,6 +5,7 @@
 //! pending: then it is drained from the log, whatever becomes of the feed.
 
 mod flush;
+mod limits;
 mod room;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,45 +15,9 @@ use parlance_core::{Backoff, RoomId, Timestamp};
 use parlance_store::consumers::{Parked, RoomProgress};
 use parlance_store::feed::{MovedHead, Position, Record};
 
+pub use self::limits::Limits;
 pub(crate) use self::room::{Ended, Millis, Origin, Outcome};
 use self::room::{Phase, Room};
-use crate::plant::{self, Plant};
-
-/// Bounds of a consumer, each with its reason.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Rooms with unfinished events that are held in memory, at some 300 bytes each; those beyond are saved as
-    /// pending.
-    pub max_rooms: usize,
-    /// Rooms that are worked on at the same time.
-    pub max_in_flight: usize,
-    /// How long a room may hold the checkpoint before it is saved as pending, milliseconds.
-    pub hold_ms: u64,
-    /// The first wait after a sink was unavailable; it doubles each time, milliseconds.
-    pub backoff_ms: u64,
-    /// The longest wait of one room, milliseconds.
-    pub max_backoff_ms: u64,
-    /// Attempts at one event, while others are taken, before its room is parked.
-    pub park_after: u32,
-    /// Failures in a row after which a sink is taken to be away, and one room at a time asks for it.
-    pub away_after: u32,
-    /// The longest wait while it is away, milliseconds.
-    pub max_away_ms: u64,
-}
-
-impl Limits {
-    /// What holds unless something is tested.
-    pub const PRODUCTION: Self = Self {
-        max_rooms: 20_000,
-        max_in_flight: 64,
-        hold_ms: 10_000,
-        backoff_ms: 500,
-        max_backoff_ms: 15 * 60 * 1_000,
-        park_after: 30,
-        away_after: 5,
-        max_away_ms: 60_000,
-    };
-}
 
 pub(crate) struct Tracker {
     limits: Limits,
@@ -154,16 +119,10 @@ impl Tracker {
         if room.done.is_some_and(|done| head.last <= done.seq) && room.phase == Phase::Idle {
             return;
         }
-        if plant::is(Plant::WaitForHoles) && room.done.is_some_and(|done| head.first > done.seq + 1) {
-            return;
-        }
         room.target = room.target.max(head.last);
         if room.done.is_none() {
             room.origin.first = room.origin.first.min(head.first);
             room.origin.at = room.origin.at.min(at);
-        }
-        if plant::is(Plant::TrustTheOrder) {
-            room.origin.first = head.first;
         }
         if room.held.is_none() && !room.saved_pending && room.phase != Phase::Parked {
             room.held = Some(number);
@@ -270,9 +229,6 @@ impl Tracker {
                 }
             }
             Outcome::Unavailable { retry_after_ms, sink } => {
-                if plant::is(Plant::DropOnError) {
-                    return self.finish(id);
-                }
                 let is_new = room.begun >= self.failed_at || self.failures == 0;
                 self.wait(id, retry_after_ms, now);
                 if sink && is_new {

@@ -21,6 +21,8 @@
 //! While [`Plan::answer_from_the_past`] is set, inconsistent reads are answered from the past: a new request finds
 //! nothing at all, a repeated one finds what it found before, until that is too old.
 //!
+//! [`Shards`] does to the streams of the tables what the service may do to them.
+//!
 //! A separate process can use a fixed address ([`Dynamodb::start_at`]), and [`Proxy::start`] adds the faults to any
 //! other HTTP endpoint.
 
@@ -29,6 +31,7 @@ mod emulator;
 mod past;
 mod plan;
 mod proxy;
+mod shards;
 mod tally;
 mod worker;
 
@@ -39,6 +42,7 @@ pub use self::emulator::Emulator;
 use self::emulator::free;
 pub use self::plan::{ANY, Fault, Plan};
 pub use self::proxy::Proxy;
+pub use self::shards::{Habits, Shards};
 pub use self::tally::Tally;
 
 /// An emulator with a proxy in front of it. Both stop when dropped.
@@ -86,6 +90,16 @@ impl Dynamodb {
     /// The fault plan.
     pub fn plan(&self) -> Plan {
         self.proxy.plan()
+    }
+
+    /// The streams of the tables, which can be made to split, close, be late and be trimmed.
+    pub fn shards(&self) -> Shards {
+        self.proxy.shards()
+    }
+
+    /// Switches the stream of a table off or on.
+    pub async fn switch_stream(&self, table: &str, on: bool) {
+        self.proxy.switch_stream(table, on).await;
     }
 
     /// Statistics of requests so far.

@@ -156,7 +156,7 @@ impl Plan {
 
 /// The next of a sequence of numbers below 1 (SplitMix64).
 #[allow(clippy::cast_precision_loss, reason = "53 bits are kept, which fit")]
-fn next_chance(state: &mut u64) -> f64 {
+pub(super) fn next_chance(state: &mut u64) -> f64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut mixed = *state;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -5,23 +5,26 @@
 //! |---|---|---|
 //! | `consumer`, `item` | S | `#consumers` and a name: a consumer; a name and a room: how far it is there; `#leases` and a name |
 //! | `v` | B | the record, as the embedded store has it |
+//! | `w` | N | the place of the last write among all writes of the consumer: the term of the lease, and 32 bits for the number of the write |
 //! | `owner`, `n` | S, N | who has a lease, and how often it was renewed |
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{PutRequest, ReturnConsumedCapacity, WriteRequest};
+use futures::{StreamExt, stream};
 use parlance_core::RoomId;
 use parlance_proto::storage::v1::ConsumerRecord;
 
 use super::backoff::pause;
 use super::calls::{Next, Range, unbuilt};
-use super::error::store_error;
+use super::error::{CallError, store_error};
 use super::item::{self, Item, bytes, get_bytes, get_number, get_text, number, text};
-use super::limits::{BATCH_WRITE, MAX_CONFLICTS, PENDING_SCAN};
+use super::limits::{BATCH_WRITE, MAX_CONFLICTS, PENDING_SCAN, ROWS_AT_ONCE};
 use super::{BEFORE_IDS, BEHIND_IDS, Dynamo, units};
 use crate::StoreError;
 use crate::consumers::{
-    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, Lease, LeaseTable, RoomPage, RoomProgress,
-    Wanted,
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, Fence, Lease, LeaseTable, RoomPage,
+    RoomProgress, Wanted,
 };
 use crate::feed_record::{decode_consumer, decode_progress, encode_consumer, encode_progress};
 use crate::record::{carry_unknown, damaged};
@@ -29,9 +32,15 @@ use crate::record::{carry_unknown, damaged};
 pub(super) const CONSUMER: &str = "consumer";
 pub(super) const ITEM: &str = "item";
 const RECORD: &str = "v";
+const FENCE: &str = "w";
+/// That nothing was written later. A write that is repeated, since its answer was lost, meets itself.
+const NOT_LATER: &str = "attribute_not_exists(#w) OR #w <= :w";
 /// No consumer has these names: they are none.
 const CONSUMERS: &str = "#consumers";
 const LEASES: &str = "#leases";
+
+/// Bits for the number of a write within the term of a lease: at two a second, 60 years.
+const WRITE_BITS: u32 = 32;
 
 const READ: &str = "consumer";
 const WRITE: &str = "write_consumer";
@@ -63,6 +72,32 @@ impl Dynamo {
             high: text(&BEHIND_IDS.to_string()),
             backwards: false,
         }
+    }
+
+    /// Puts a row unless it was written later, and returns whether it was put.
+    async fn put_fenced(&self, mut row: Item, fence: Option<Fence>) -> Result<bool, StoreError> {
+        let Some(fence) = fence else {
+            return self.put_if(WRITE, &self.tables.consumers, row, |put| put).await;
+        };
+        let place = number(place(fence));
+        row.insert(FENCE.to_owned(), place.clone());
+        let put = self.put_if(WRITE, &self.tables.consumers, row, |put| {
+            put.condition_expression(NOT_LATER)
+                .expression_attribute_names("#w", FENCE)
+                .expression_attribute_values(":w", place)
+        });
+        put.await
+    }
+
+    /// A batch has no conditions: each row is a call, for as many units.
+    async fn put_rows_fenced(&self, rows: Vec<Item>, fence: Fence) -> Result<bool, StoreError> {
+        let putting = rows.into_iter().map(|row| self.put_fenced(row, Some(fence)));
+        let mut putting = stream::iter(putting).buffer_unordered(ROWS_AT_ONCE);
+        let mut all = true;
+        while let Some(put) = putting.next().await {
+            all &= put?;
+        }
+        Ok(all)
     }
 
     async fn put_rows(&self, rows: Vec<Item>) -> Result<(), StoreError> {
@@ -159,7 +194,17 @@ impl ConsumerTable for Dynamo {
             row.insert(RECORD.to_owned(), bytes(encode_progress(progress)));
             row
         });
-        self.put_rows(rows.collect()).await?;
+        let rows = rows.collect();
+        let fenced =
+            || StoreError::Refused(format!("another process has written the progress of {name} since"));
+        match write.fence {
+            Some(fence) => {
+                if !self.put_rows_fenced(rows, fence).await? {
+                    return Err(fenced());
+                }
+            }
+            None => self.put_rows(rows).await?,
+        }
         // After the rows: what the position is beyond is done or pending in them.
         let Some(state) = &write.state else { return Ok(()) };
         let mut item = key(CONSUMERS, name.as_str());
@@ -169,8 +214,12 @@ impl ConsumerTable for Dynamo {
             None => encode_consumer(state),
         };
         item.insert(RECORD.to_owned(), bytes(encoded));
-        self.put_if(WRITE, &self.tables.consumers, item, |put| put).await.map(drop)
+        if self.put_fenced(item, write.fence).await? { Ok(()) } else { Err(fenced()) }
     }
+}
+
+fn place(fence: Fence) -> u64 {
+    (fence.term << WRITE_BITS) | (fence.write & ((1 << WRITE_BITS) - 1))
 }
 
 #[async_trait]
@@ -205,4 +254,28 @@ impl LeaseTable for Dynamo {
         // Refused, it may be our own first try, whose answer was lost.
         Ok(replaced.await? || self.lease(name).await?.as_ref() == Some(new))
     }
+
+    async fn fence(&self, name: &ConsumerName, fence: Fence) -> Result<(), StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.consumers)
+            .set_key(Some(key(CONSUMERS, name.as_str())))
+            .update_expression("SET #w = :w")
+            .condition_expression("attribute_exists(#v) AND (attribute_not_exists(#w) OR #w < :w)")
+            .expression_attribute_names("#w", FENCE)
+            .expression_attribute_names("#v", RECORD)
+            .expression_attribute_values(":w", number(place(fence)))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match update.send().await {
+            Ok(answer) => units::written(LEASE, answer.consumed_capacity()),
+            Err(error) if is_unmet(&error) => {}
+            Err(error) => return Err(store_error(LEASE, error)),
+        }
+        Ok(())
+    }
+}
+
+fn is_unmet(error: &CallError<UpdateItemError>) -> bool {
+    matches!(error.as_service_error(), Some(UpdateItemError::ConditionalCheckFailedException(_)))
 }

@@ -118,6 +118,9 @@ pub(crate) const WALK_PAGE: i32 = 1_000;
 /// Items of one batch of writes: as many as the service takes.
 pub(crate) const BATCH_WRITE: usize = 25;
 
+/// Rows of a consumer that are written at the same time, each by a call of its own.
+pub(crate) const ROWS_AT_ONCE: usize = 16;
+
 /// Rows of a consumer that one call looks at for pending ones.
 pub(crate) const PENDING_SCAN: usize = 1_000;
 

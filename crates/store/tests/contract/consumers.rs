@@ -44,7 +44,7 @@ pub(crate) async fn a_consumer_is_read_as_it_was_written(table: AnyConsumers) {
         let paused = number == 1;
         let disabled = if number == 2 { "answers 410" } else { "" }.to_owned();
         let state = ConsumerState { walk, paused, disabled, ..state(number as u64) };
-        let write = ConsumerWrite { state: Some(state.clone()), rooms: Vec::new() };
+        let write = ConsumerWrite { state: Some(state.clone()), ..ConsumerWrite::default() };
         table.write_consumer(&name, write).await.unwrap();
         assert_eq!(table.consumer(&name).await.unwrap(), Some(state));
     }
@@ -55,7 +55,7 @@ pub(crate) async fn consumers_are_listed_without_their_rooms(table: AnyConsumers
     let names = [name(tag, "a"), name(tag, "a-b"), name(tag, "b")];
     for (number, name) in names.iter().enumerate() {
         let rooms = (0..20).map(|room_number| (room(room_number), progress(1, true))).collect();
-        let write = ConsumerWrite { state: Some(state(number as u64)), rooms };
+        let write = ConsumerWrite { state: Some(state(number as u64)), rooms, fence: None };
         table.write_consumer(name, write).await.unwrap();
     }
     let listed = table.consumers().await.unwrap();
@@ -77,9 +77,12 @@ pub(crate) async fn pending_rooms_are_paged(table: AnyConsumers) {
             (room(number), RoomProgress { parked, ..progress(number, number % 4 == 0) })
         })
         .collect();
-    table.write_consumer(&name, ConsumerWrite { state: None, rooms: rooms.clone() }).await.unwrap();
+    table
+        .write_consumer(&name, ConsumerWrite { rooms: rooms.clone(), ..ConsumerWrite::default() })
+        .await
+        .unwrap();
     let others = vec![(room(1), progress(1, true))];
-    table.write_consumer(&other, ConsumerWrite { state: None, rooms: others }).await.unwrap();
+    table.write_consumer(&other, ConsumerWrite { rooms: others, ..ConsumerWrite::default() }).await.unwrap();
     let pending: Vec<_> = rooms.iter().filter(|(_, progress)| progress.pending).cloned().collect();
     for size in [1, 3, 100] {
         let (mut found, mut after) = (Vec::new(), None);
@@ -102,9 +105,9 @@ pub(crate) async fn pending_rooms_are_paged(table: AnyConsumers) {
 pub(crate) async fn a_row_is_replaced_and_others_stay(table: AnyConsumers) {
     let name = name(unique(), "hook");
     let rooms = vec![(room(1), progress(1, true)), (room(2), progress(2, true))];
-    table.write_consumer(&name, ConsumerWrite { state: Some(state(1)), rooms }).await.unwrap();
+    table.write_consumer(&name, ConsumerWrite { state: Some(state(1)), rooms, fence: None }).await.unwrap();
     let rooms = vec![(room(1), progress(9, false))];
-    table.write_consumer(&name, ConsumerWrite { state: None, rooms }).await.unwrap();
+    table.write_consumer(&name, ConsumerWrite { rooms, ..ConsumerWrite::default() }).await.unwrap();
     assert_eq!(table.consumer(&name).await.unwrap(), Some(state(1)));
     let page = table.rooms(&name, Wanted::Pending, None, 10).await.unwrap();
     assert_eq!(page.rooms, [(room(2), progress(2, true))]);

@@ -21,6 +21,7 @@ mod marks;
 mod pages;
 mod races;
 mod revocations;
+mod shards;
 mod streams;
 mod tables;
 mod units;

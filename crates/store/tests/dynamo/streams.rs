@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use parlance_core::{Cursors, Mark, Name, RoomId, SystemClock, Timestamp};
 use parlance_faults::dynamodb::{Dynamodb, Fault};
-use parlance_store::consumers::{ConsumerName, ConsumerTable, Lease, LeaseTable};
+use parlance_store::consumers::{
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, EventKey, Fence, Lease, LeaseTable,
+    RoomProgress,
+};
 use parlance_store::feed::{ChangeFeed, Changes, FeedPage, Position};
-use parlance_store::{Dynamo, UserChange};
+use parlance_store::{Dynamo, StoreError, UserChange};
 use tokio::time::{Instant, sleep};
 
 use crate::contract::fixture::{AnyStore, NOW, Node, group, profile, unique, user};
@@ -24,7 +27,7 @@ async fn open() -> (AnyStore, Arc<dyn ChangeFeed>, Arc<dyn ConsumerTable>, Dynam
     (Arc::new(store.clone()), feed, Arc::new(store), dynamodb)
 }
 
-async fn feed_of(store: &Dynamo) -> Arc<dyn ChangeFeed> {
+pub(crate) async fn feed_of(store: &Dynamo) -> Arc<dyn ChangeFeed> {
     let feed = store.feed(Arc::new(SystemClock)).await.unwrap();
     // The emulator has no delay and no limits.
     Arc::new(feed.with_poll(Duration::ZERO))
@@ -273,4 +276,50 @@ async fn a_lease_has_one_owner() {
     dynamodb.plan().next("PutItem", 1, Fault::LoseAnswer);
     assert!(store.replace_lease(&name, Some(&lease("a", 2)), &lease("b", 3)).await.unwrap());
     assert_eq!(store.lease(&name).await.unwrap(), Some(lease("b", 3)));
+}
+
+#[tokio::test]
+async fn a_process_whose_lease_was_taken_changes_nothing_of_its_successor() {
+    let (store, dynamodb) = endpoint::faulty_dynamo().await;
+    let name = ConsumerName::parse("hook").unwrap();
+    let room = RoomId::parse("room").unwrap();
+    let state = |number| ConsumerState {
+        position: Position::numbered("store", number),
+        target: "test".to_owned(),
+        paused: false,
+        disabled: String::new(),
+        walk: None,
+        created_at: NOW,
+        failing_since: None,
+    };
+    let row = |seq, pending| RoomProgress { done: EventKey { epoch: 1, seq }, pending, parked: None };
+    let write = |number, term, write| ConsumerWrite {
+        state: Some(state(number)),
+        rooms: vec![(room.clone(), row(number, number % 2 == 0))],
+        fence: Some(Fence { term, write }),
+    };
+    let stored = async || {
+        let rows = store.progress(&name, std::slice::from_ref(&room)).await.unwrap();
+        (store.consumer(&name).await.unwrap(), rows.into_iter().map(|(_, row)| row).next())
+    };
+    // There is nothing yet to be refused.
+    store.fence(&name, Fence { term: 3, write: 0 }).await.unwrap();
+    store.write_consumer(&name, write(4, 3, 1)).await.unwrap();
+    store.write_consumer(&name, write(5, 3, 2)).await.unwrap();
+    // Late, or once more, since its answer was lost.
+    store.write_consumer(&name, write(4, 3, 1)).await.unwrap_err();
+    dynamodb.plan().next("PutItem", 1, Fault::LoseAnswer);
+    store.write_consumer(&name, write(5, 3, 2)).await.unwrap();
+    assert_eq!(stored().await, (Some(state(5)), Some(row(5, false))));
+    // Another process has the lease, and has written nothing yet.
+    store.fence(&name, Fence { term: 9, write: 0 }).await.unwrap();
+    let refused = store.write_consumer(&name, ConsumerWrite { rooms: vec![], ..write(7, 3, 3) }).await;
+    assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+    assert_eq!(store.consumer(&name).await.unwrap(), Some(state(5)));
+    store.write_consumer(&name, write(6, 9, 1)).await.unwrap();
+    for number in [4, 8] {
+        store.write_consumer(&name, write(number, 3, 4)).await.unwrap_err();
+    }
+    store.fence(&name, Fence { term: 3, write: 5 }).await.unwrap();
+    assert_eq!(stored().await, (Some(state(6)), Some(row(6, true))));
 }

@@ -1,5 +1,9 @@
 //! The task of a consumer.
 
+mod commands;
+mod report;
+mod save;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,17 +11,16 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parlance_core::RoomId;
-use parlance_store::StoreError;
-use parlance_store::consumers::{ConsumerState, ConsumerWrite, EventKey, Parked, RoomProgress, Walk, Wanted};
+use parlance_store::consumers::{ConsumerState, Parked, Walk, Wanted};
 use parlance_store::feed::{ChangeFeed, FeedPage, Position};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::clock_jumps::ClockJumps;
 use super::work::Worked;
-use super::{Answer, Command, Error, Shared, Status};
-use crate::plant::{self, Plant};
+use super::{Answer, Command, Shared, Status};
 use crate::sink::SinkError;
 use crate::tracker::{Ended, Millis, Outcome, Tracker};
 
@@ -54,6 +57,7 @@ pub(crate) struct Runner {
     /// The room of each work that is under way, should it panic.
     working: HashMap<Id, RoomId>,
     begun: Instant,
+    jumps: ClockJumps,
     /// Where pending rooms are looked for next.
     scan_after: Option<RoomId>,
 }
@@ -62,6 +66,7 @@ impl Runner {
     pub(crate) fn new(shared: Arc<Shared>, state: ConsumerState, status: watch::Sender<Status>) -> Self {
         let tracker = tracker_of(&shared, &state);
         let written = state.clone();
+        let jumps = ClockJumps::new(shared.parts.clock.now());
         Self {
             shared,
             state,
@@ -71,6 +76,7 @@ impl Runner {
             works: JoinSet::new(),
             working: HashMap::new(),
             begun: Instant::now(),
+            jumps,
             scan_after: None,
         }
     }
@@ -117,9 +123,7 @@ impl Runner {
                     continue;
                 }
             }
-            if !plant::is(Plant::SkipTheTrimmed) {
-                self.state.walk = Some(Walk::default());
-            }
+            self.state.walk = Some(Walk::default());
             if self.write(Vec::new()).await.is_ok() {
                 return;
             }
@@ -260,166 +264,6 @@ impl Runner {
                 self.scan_after = page.next;
             }
             Err(error) => tracing::warn!(consumer = %name, %error, "cannot read pending rooms, retrying"),
-        }
-    }
-
-    /// Writes how far the consumer is. What fails is written later: until then events may be repeated.
-    async fn flush(&mut self) {
-        let now = self.now();
-        for (room, origin) in self.tracker.to_load(now) {
-            let loaded = async {
-                let Some(head) = self.shared.parts.log.room(&room).await? else {
-                    return Ok(RoomProgress::default());
-                };
-                self.shared.progress(&room, &head, origin).await
-            };
-            match loaded.await {
-                Ok(row) => self.tracker.loaded(&room, row),
-                Err(StoreError::Damaged(_)) => self.tracker.loaded(&room, RoomProgress::default()),
-                Err(error) => {
-                    let name = &self.shared.options.name;
-                    tracing::warn!(consumer = %name, %room, %error, "cannot read how far a room is, retrying");
-                }
-            }
-        }
-        match self.tracker.flush(now) {
-            Some(flush) => {
-                // The position holds only together with these rows.
-                let before = std::mem::replace(&mut self.state.position, flush.position.clone());
-                match self.write(flush.rows.clone()).await {
-                    Ok(()) => self.tracker.flushed(&flush),
-                    Err(_) => self.state.position = before,
-                }
-            }
-            None if self.state != self.written => {
-                // The next try is at the next tick.
-                let _ = self.write(Vec::new()).await;
-            }
-            None => {}
-        }
-    }
-
-    async fn write(&mut self, rooms: Vec<(RoomId, RoomProgress)>) -> Result<(), StoreError> {
-        let name = &self.shared.options.name;
-        let write = ConsumerWrite { state: Some(self.state.clone()), rooms };
-        match self.shared.parts.table.write_consumer(name, write).await {
-            Ok(()) => {
-                self.written = self.state.clone();
-                Ok(())
-            }
-            Err(error) => {
-                tracing::warn!(consumer = %name, %error, "cannot write how far the consumer is, retrying");
-                Err(error)
-            }
-        }
-    }
-
-    fn disable(&mut self, reason: String) {
-        if self.state.disabled.is_empty() {
-            let name = &self.shared.options.name;
-            tracing::error!(consumer = %name, reason, "the consumer is disabled; it goes on once it is resumed");
-            self.state.disabled = reason;
-            self.tracker.pause(true);
-        }
-    }
-
-    /// Notes since when the sink takes nothing, and tells others how the consumer stands.
-    fn report(&mut self) {
-        let (options, now) = (&self.shared.options, self.shared.parts.clock.now());
-        if !self.tracker.is_away() {
-            self.state.failing_since = None;
-        } else {
-            let since = *self.state.failing_since.get_or_insert(now);
-            let is_long = |after: Duration| u128::from(now.since(since)) >= after.as_millis();
-            if options.disable_after.is_some_and(is_long) {
-                self.disable("nothing was taken for too long".to_owned());
-            }
-        }
-        let status = Status {
-            behind_since: self.tracker.oldest(),
-            rooms: self.tracker.active(),
-            is_idle: self.tracker.is_idle(),
-            is_away: self.tracker.is_away(),
-            paused: self.state.paused,
-            disabled: self.state.disabled.clone(),
-        };
-        let gauge = |name: &'static str, value: f64| {
-            metrics::gauge!(name, "consumer" => self.shared.options.name.to_string()).set(value);
-        };
-        let lag = status.behind_since.map_or(0.0, |since| now.since(since) as f64 / 1_000.0);
-        gauge("parlance_consumer_lag_seconds", lag);
-        gauge("parlance_consumer_unfinished_rooms", status.rooms as f64);
-        gauge("parlance_consumer_away", f64::from(u8::from(status.is_away)));
-        gauge("parlance_consumer_disabled", f64::from(u8::from(!status.disabled.is_empty())));
-        self.status.send_if_modified(|last| {
-            let is_new = *last != status;
-            *last = status;
-            is_new
-        });
-    }
-
-    /// Carries out what an operator wants; answers once it is kept.
-    async fn carry_out(&mut self, command: Command, answer: Answer) -> Option<Leave> {
-        let mut leave = None;
-        let result = match command {
-            Command::Pause(paused) => self.pause(paused).await,
-            Command::Unpark { room, skip } => self.unpark(room, skip).await,
-            Command::Replay => {
-                leave = Some(Leave::Walk);
-                self.finish_work().await;
-                // What it holds is not to be written over what is forgotten.
-                self.tracker = tracker_of(&self.shared, &self.state);
-                self.forget_progress().await.map_err(Error::from)
-            }
-        };
-        self.report();
-        let _ = answer.send(result);
-        leave
-    }
-
-    /// Stops, or goes on; then it is not given up any more.
-    async fn pause(&mut self, paused: bool) -> Result<(), Error> {
-        self.state.paused = paused;
-        if !paused {
-            self.state.disabled.clear();
-            self.state.failing_since = None;
-        }
-        self.tracker.pause(self.state.paused || !self.state.disabled.is_empty());
-        self.scan_after = None;
-        Ok(self.write(Vec::new()).await?)
-    }
-
-    async fn unpark(&mut self, room: RoomId, skip: bool) -> Result<(), Error> {
-        self.flush().await;
-        let (table, name) = (&self.shared.parts.table, &self.shared.options.name);
-        let row = table.progress(name, std::slice::from_ref(&room)).await?.pop().map(|(_, row)| row);
-        let Some(mut row) = row.filter(|row| row.parked.is_some()) else {
-            return Err(Error::NotParked(room));
-        };
-        row.parked = None;
-        if skip && let Some(head) = self.shared.parts.log.room(&room).await? {
-            let next = if row.done.epoch == head.epoch { row.done.seq + 1 } else { 1 };
-            row.done = EventKey { epoch: head.epoch, seq: next };
-        }
-        // Also if the write fails, which may have been done: a later flush writes what holds.
-        self.tracker.unpark(&room, row.clone());
-        Ok(self.write(vec![(room, row)]).await?)
-    }
-
-    /// Has every room begin anew.
-    async fn forget_progress(&mut self) -> Result<(), StoreError> {
-        self.state.created_at = parlance_core::Timestamp(0);
-        let feed = self.shared.parts.feed.clone();
-        let mut after = None;
-        loop {
-            let rooms = feed.walk_rooms(after.as_ref(), PENDING_PAGE).await?;
-            let Some(last) = rooms.last().cloned() else { return Ok(()) };
-            // Pending until it is done: a process that ends here would otherwise leave rooms that nobody
-            // comes back to.
-            let anew = RoomProgress { pending: true, ..RoomProgress::default() };
-            let rows = rooms.into_iter().map(|room| (room, anew.clone())).collect();
-            self.write(rows).await?;
-            after = Some(last);
         }
     }
 }

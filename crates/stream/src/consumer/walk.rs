@@ -29,7 +29,7 @@ impl Shared {
             }
             let mut next = state.clone();
             next.walk = rooms.last().map(|room| Walk { after: Some(room.clone()) });
-            let write = ConsumerWrite { state: Some(next.clone()), rooms: pending };
+            let write = ConsumerWrite { state: Some(next.clone()), rooms: pending, fence: None };
             self.parts.table.write_consumer(&self.options.name, write).await?;
             *state = next;
         }

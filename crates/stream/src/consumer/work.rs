@@ -8,7 +8,6 @@ use tokio::time::timeout;
 
 use super::{OnRefused, Shared};
 use crate::event::room_event;
-use crate::plant::{self, Plant};
 use crate::sink::{Delivered, SinkError};
 use crate::tracker::{Ended, Origin, Outcome};
 
@@ -62,12 +61,9 @@ impl Shared {
             }
         };
         ended.outcome = Outcome::UpTo { head: head.head };
-        let is_same = done.epoch == head.epoch || plant::is(Plant::GuardOnSeqAlone);
+        let is_same = done.epoch == head.epoch;
         // What was restored is another history, though it may have begun as the same.
-        let mut from = if is_same { done.seq + 1 } else { 1 };
-        if plant::is(Plant::TrustTheOrder) && origin.first != u64::MAX {
-            from = origin.first;
-        }
+        let from = if is_same { done.seq + 1 } else { 1 };
         let from = from.max(head.floor);
         if from > head.head {
             return Ok(());
@@ -113,7 +109,7 @@ impl Shared {
         }
         metrics::counter!("parlance_consumer_refused_total", "consumer" => self.options.name.to_string())
             .increment(1);
-        if self.options.on_refused == OnRefused::Skip || plant::is(Plant::PassTheParked) {
+        if self.options.on_refused == OnRefused::Skip {
             tracing::warn!(consumer = %self.options.name, event = refused, reason, "an event is skipped");
             ended.done = Some(key(count));
             ended.outcome = Outcome::UpTo { head: head.head };

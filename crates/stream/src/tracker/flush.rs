@@ -8,7 +8,6 @@ use parlance_store::feed::Position;
 
 use super::room::{Origin, Phase, Room};
 use super::{Millis, Tracker};
-use crate::plant::{self, Plant};
 
 /// Rows of one write: some 100 KB.
 const MAX_ROWS: usize = 2_000;
@@ -78,19 +77,9 @@ impl Tracker {
             let pending = becomes_pending || room.saved_pending;
             rows.push((id.clone(), RoomProgress { done, pending, parked: room.parked.clone() }));
         }
-        let mut first = self.held.iter().filter(|(_, id)| !released.contains(id)).map(|(number, _)| *number);
-        let first = match first.next() {
-            _ if plant::is(Plant::CheckpointBeforeTheEffect) => None,
-            Some(_)
-                if plant::is(Plant::CheckpointTheHighest)
-                    && self.rooms.values().any(|r| r.held.is_none()) =>
-            {
-                None
-            }
-            first => first,
-        };
+        let first = self.held.iter().find(|(_, id)| !released.contains(id));
         let reached = match first {
-            Some(first) => self.positions.iter().rev().find(|(number, _)| *number < first),
+            Some((first, _)) => self.positions.iter().rev().find(|(number, _)| number < first),
             None => self.positions.back(),
         };
         let (record, position) = match reached {

@@ -137,12 +137,8 @@ impl Profile {
                 profile.faults = clients_only;
                 profile.weights.repeat = 20;
             }
-            // Those that only the simulation can make, see `Plant::REAL`.
-            Plant::TrustHints
-            | Plant::LateRegistration
-            | Plant::UncountedLoss
-            | Plant::FromTheFuture
-            | Plant::TrustClock => {}
+            // Those that only the simulation can make, see `Plant::REAL`, and those of consumers.
+            _ => {}
         }
         profile
     }

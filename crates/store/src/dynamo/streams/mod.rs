@@ -5,6 +5,7 @@
 //! but that something has moved, in no order beyond that of one item; [`ChangeFeed::disorder`] bounds by how much.
 
 mod changes;
+mod current;
 mod frontier;
 mod reader;
 
@@ -13,13 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, TableDescription};
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use aws_sdk_dynamodbstreams::types::StreamStatus;
 use futures::StreamExt;
 use futures::stream;
 use parlance_core::{Clock, RoomId};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
+use self::current::Streams;
 use self::frontier::{Frontier, Place, Shard, ShardKey, Source};
 use self::reader::{NotRead, Page, Reader, not_read};
 use super::error::store_error;
@@ -38,9 +41,8 @@ type Used = (Arc<Mutex<Reader>>, Instant);
 pub struct DynamoFeed {
     store: Dynamo,
     clock: Arc<dyn Clock>,
-    identity: String,
-    /// The stream of each table.
-    streams: HashMap<Source, String>,
+    /// Replaced when a stream was switched off and on.
+    streams: std::sync::Mutex<Arc<Streams>>,
     poll: Duration,
     /// The readers of shards, and when each was last used.
     readers: std::sync::Mutex<HashMap<ShardKey, Used>>,
@@ -53,43 +55,15 @@ impl Dynamo {
     /// # Errors
     /// [`StoreError::Refused`] if a table has no stream; what the service said.
     pub async fn feed(&self, clock: Arc<dyn Clock>) -> Result<DynamoFeed, StoreError> {
-        let mut identity = self.settle_identity().await?.id;
-        let mut streams = HashMap::new();
-        for source in Source::ALL {
-            let name = self.name_of(source);
-            let table = self.describe(name).await?;
-            let is_on = |table: &&TableDescription| {
-                table.stream_specification().is_some_and(|stream| stream.stream_enabled)
-            };
-            let table = table.as_ref().filter(is_on);
-            let stream = table.and_then(|table| table.latest_stream_arn());
-            let stream = stream.ok_or_else(|| {
-                StoreError::Refused(format!("{name} has no stream: run `parlance tables create`"))
-            })?;
-            // A stream that was switched off and on again is another one, and lacks what was between.
-            let label = table.and_then(|table| table.latest_stream_label()).unwrap_or_default();
-            identity.push('-');
-            identity.extend(label.chars().filter(char::is_ascii_digit));
-            streams.insert(source, stream.to_owned());
-        }
+        let streams = Streams::of(self).await?;
         Ok(DynamoFeed {
             store: self.clone(),
             clock,
-            identity,
-            streams,
+            streams: std::sync::Mutex::new(Arc::new(streams)),
             poll: STREAM_POLL,
             readers: std::sync::Mutex::default(),
             listed: Mutex::default(),
         })
-    }
-
-    fn name_of(&self, source: Source) -> &str {
-        match source {
-            Source::Messages => &self.tables.messages,
-            Source::Rooms => &self.tables.rooms,
-            Source::UserRooms => &self.tables.user_rooms,
-            Source::Users => &self.tables.users,
-        }
     }
 }
 
@@ -100,10 +74,33 @@ impl DynamoFeed {
         Self { poll, ..self }
     }
 
+    fn streams(&self) -> Arc<Streams> {
+        self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Looks at the streams of the tables again, since one is gone or was switched off. Readers of others are
+    /// dropped.
+    async fn look_again(&self) -> Result<(), StoreError> {
+        let now = Streams::of(&self.store).await?;
+        // Nobody lists shards meanwhile.
+        let mut listed = self.listed.lock().await;
+        let mut streams = self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if **streams == now {
+            return Ok(());
+        }
+        tracing::warn!(
+            "a stream of the tables was switched off and on: what it lacks is found by walking all rooms"
+        );
+        *streams = Arc::new(now);
+        listed.clear();
+        self.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        Ok(())
+    }
+
     fn reader(&self, shard: &ShardKey) -> Arc<Mutex<Reader>> {
         let mut readers = self.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let new = || {
-            let stream = self.streams.get(&shard.0).cloned().unwrap_or_default();
+            let stream = self.streams().of_table(shard.0).to_owned();
             (Arc::new(Mutex::new(Reader::new(stream, shard.clone(), self.poll))), Instant::now())
         };
         let (reader, used) = readers.entry(shard.clone()).or_insert_with(new);
@@ -129,13 +126,16 @@ impl DynamoFeed {
     }
 
     async fn list(&self, source: Source) -> Result<Vec<Shard>, NotRead> {
-        let stream = self.streams.get(&source).cloned().unwrap_or_default();
+        let streams = self.streams();
         let (mut shards, mut after) = (Vec::new(), None);
         loop {
-            let call = self.store.streams.describe_stream().stream_arn(&stream);
+            let call = self.store.streams.describe_stream().stream_arn(streams.of_table(source));
             let answer = call.set_exclusive_start_shard_id(after).send().await;
             let answer = answer.map_err(|error| not_read("describe_stream", error))?;
             let Some(description) = answer.stream_description else { return Ok(shards) };
+            if matches!(description.stream_status(), Some(StreamStatus::Disabled | StreamStatus::Disabling)) {
+                return Err(NotRead::Gone);
+            }
             for shard in description.shards.unwrap_or_default() {
                 if let Some(id) = shard.shard_id {
                     shards.push(Shard { id, parent: shard.parent_shard_id });
@@ -190,7 +190,7 @@ impl DynamoFeed {
         Ok(frontier)
     }
 
-    async fn read(&self, frontier: Frontier, limit: usize) -> Result<FeedPage, NotRead> {
+    async fn read(&self, identity: &str, frontier: Frontier, limit: usize) -> Result<FeedPage, NotRead> {
         let (begun, now) = (frontier.clone(), self.clock.now());
         let mut frontier = self.up_to_date(frontier).await?;
         let unread = frontier.shards().filter(|(_, place)| **place != Place::End);
@@ -221,23 +221,23 @@ impl DynamoFeed {
             }
             frontier.set(&shard, next);
             if changes != Default::default() {
-                records.push(Record { position: self.position(&frontier)?, at, changes });
+                records.push(Record { position: position(identity, &frontier)?, at, changes });
             }
         }
         if let Some(error) = failed.filter(|_| records.is_empty() && frontier == begun) {
             return Err(error.into());
         }
-        let next = self.position(&frontier)?;
+        let next = position(identity, &frontier)?;
         if let Some(last) = records.last_mut() {
             last.position = next.clone();
         }
         Ok(FeedPage::Records { records, next })
     }
+}
 
-    fn position(&self, frontier: &Frontier) -> Result<Position, StoreError> {
-        let too_long = || StoreError::Damaged("a position in too many shards".into());
-        frontier.position(&self.identity).ok_or_else(too_long)
-    }
+fn position(identity: &str, frontier: &Frontier) -> Result<Position, StoreError> {
+    let too_long = || StoreError::Damaged("a position in too many shards".into());
+    frontier.position(identity).ok_or_else(too_long)
 }
 
 fn failed_shard(error: &StoreError) {
@@ -248,18 +248,27 @@ fn failed_shard(error: &StoreError) {
 #[async_trait]
 impl ChangeFeed for DynamoFeed {
     async fn tip(&self) -> Result<Position, StoreError> {
-        let end = self.end().await.map_err(|error| match error {
-            NotRead::Gone => StoreError::Overloaded,
-            NotRead::Store(error) => error,
-        })?;
-        self.position(&end)
+        let streams = self.streams();
+        match self.end().await {
+            Ok(end) => position(&streams.identity, &end),
+            Err(NotRead::Gone) => {
+                self.look_again().await?;
+                Err(StoreError::Overloaded)
+            }
+            Err(NotRead::Store(error)) => Err(error),
+        }
     }
 
     async fn records_after(&self, after: &Position, limit: usize) -> Result<FeedPage, StoreError> {
-        let Some(frontier) = Frontier::parse(after, &self.identity) else { return Ok(FeedPage::Trimmed) };
-        match Box::pin(self.read(frontier, limit)).await {
+        let streams = self.streams();
+        let Some(frontier) = Frontier::parse(after, &streams.identity) else { return Ok(FeedPage::Trimmed) };
+        match Box::pin(self.read(&streams.identity, frontier, limit)).await {
             Ok(page) => Ok(page),
-            Err(NotRead::Gone) => Ok(FeedPage::Trimmed),
+            Err(NotRead::Gone) => {
+                // Where a stream is off, there is nowhere to go on from.
+                self.look_again().await?;
+                Ok(FeedPage::Trimmed)
+            }
             Err(NotRead::Store(error)) => Err(error),
         }
     }

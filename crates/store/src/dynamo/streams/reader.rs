@@ -69,10 +69,13 @@ impl Reader {
     /// The end of the shard: what comes from now on follows it.
     pub(super) async fn end(&mut self, client: &Client, now: Timestamp) -> Result<Place, NotRead> {
         // All who begin here share a place, and with it what is read: an earlier one can only repeat.
-        if let Some((place, _)) = self.nothing.clone()
-            && matches!(self.read(client, &place).await?, Read::Nothing)
-        {
-            return Ok(place);
+        if let Some((place, _)) = self.nothing.clone() {
+            match self.read(client, &place).await {
+                Ok(Read::Nothing) => return Ok(place),
+                // What follows the place is trimmed, and the end is not.
+                Ok(_) | Err(NotRead::Gone) => self.nothing = None,
+                Err(error) => return Err(error),
+            }
         }
         let place = Place::Since(now);
         // An earlier one of the same moment has more after it.

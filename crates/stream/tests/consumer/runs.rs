@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_core::RoomId;
+use parlance_planted::{Plant, mistaken};
 use parlance_store::consumers::ConsumerName;
+use parlance_stream::consumer::{Consumer, Limits, Options, Parts, Start};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::world::{Dice, World, room};
-use crate::consumer::{Consumer, Limits, Options, Parts, Start};
-use crate::plant::{self, Plant};
+use crate::dice::Dice;
+use crate::world::{World, room};
 
 /// Small ones, so that every bound is reached.
 pub(super) const SMALL: Limits = Limits {
@@ -36,18 +37,15 @@ pub(super) fn options(start: Start) -> Options {
 }
 
 pub(super) async fn start(world: &Arc<World>, options: Options) -> (Consumer, CancellationToken) {
-    let parts = Parts {
-        feed: world.clone(),
-        table: world.clone(),
-        log: world.clone(),
-        sink: world.clone(),
-        clock: world.clone(),
-    };
+    start_of(world.parts(), options).await
+}
+
+async fn start_of(parts: Parts, options: Options) -> (Consumer, CancellationToken) {
     let shutdown = CancellationToken::new();
     loop {
         match Consumer::start(parts.clone(), options.clone(), shutdown.clone()).await {
             Ok(consumer) => return (consumer, shutdown),
-            Err(crate::consumer::Error::Store(_)) => {}
+            Err(parlance_stream::consumer::Error::Store(_)) => {}
             Err(error) => panic!("{error}"),
         }
     }
@@ -79,11 +77,20 @@ struct Run {
     seed: u64,
     disorderly: bool,
     start: Start,
+    mistake: Option<Plant>,
 }
 
 async fn run(run: Run) -> Result<(), String> {
     let world = World::new(run.seed, run.disorderly);
     let mut dice = Dice::new(run.seed ^ 0xd1ce);
+    // What a mistake has seen ends with its process.
+    let start = async || {
+        let parts = match run.mistake {
+            Some(mistake) => mistaken(world.parts(), mistake),
+            None => world.parts(),
+        };
+        start_of(parts, options(run.start)).await
+    };
     for _ in 0..dice.below(6) {
         world.append(&room(dice.below(8)), 1 + dice.below(3));
     }
@@ -91,18 +98,18 @@ async fn run(run: Run) -> Result<(), String> {
     // What was there before one that starts now is not for it.
     tokio::time::advance(Duration::from_secs(3_600)).await;
     let from = if run.start == Start::Now { world.heads() } else { BTreeMap::new() };
-    let (mut consumer, mut shutdown) = start(&world, options(run.start)).await;
+    let (mut consumer, mut shutdown) = start().await;
     for _ in 0..60 {
         match dice.below(24) {
             0 => {
                 // Killed: nothing is finished.
                 drop(consumer);
-                (consumer, shutdown) = start(&world, options(run.start)).await;
+                (consumer, shutdown) = start().await;
             }
             1 => {
                 shutdown.cancel();
                 consumer.ended().await;
-                (consumer, shutdown) = start(&world, options(run.start)).await;
+                (consumer, shutdown) = start().await;
             }
             2 => *world.failing.lock().unwrap() = [0, 30, 100][dice.below(3) as usize],
             3 => drop(consumer.pause(dice.chance(50)).await),
@@ -110,7 +117,7 @@ async fn run(run: Run) -> Result<(), String> {
                 // The store is stopped meanwhile.
                 drop(consumer);
                 world.restore();
-                (consumer, shutdown) = start(&world, options(run.start)).await;
+                (consumer, shutdown) = start().await;
             }
             5 if dice.chance(50) => world.trim(),
             6 => world.poison(&room(dice.below(8))),
@@ -129,38 +136,25 @@ async fn run(run: Run) -> Result<(), String> {
     world.check(true, &from)
 }
 
-fn run_seed(seed: u64) -> Result<(), String> {
+fn run_seed(seed: u64, mistake: Option<Plant>) -> Result<(), String> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let start = if seed.is_multiple_of(2) { Start::Beginning } else { Start::Now };
-    runtime.block_on(run(Run { seed, disorderly: !seed.is_multiple_of(3), start }))
+    runtime.block_on(run(Run { seed, disorderly: !seed.is_multiple_of(3), start, mistake }))
 }
 
 #[test]
 fn events_reach_the_sink_in_order_and_completely() {
     for seed in 0..150 {
-        run_seed(seed).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+        run_seed(seed, None).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
     }
 }
 
 /// Each of the mistakes is found by one of some seeds.
 #[test]
 fn mistakes_are_found() {
-    let plants = [
-        Plant::TrustTheOrder,
-        Plant::WaitForHoles,
-        Plant::StartAtTheRecord,
-        Plant::PassTheParked,
-        Plant::GuardOnSeqAlone,
-        Plant::CheckpointTheHighest,
-        Plant::CheckpointBeforeTheEffect,
-        Plant::DropOnError,
-        Plant::SkipTheTrimmed,
-    ];
-    for planted in plants {
-        plant::plant(Some(planted));
-        let found = (0..150).any(|seed| run_seed(seed).is_err());
-        plant::plant(None);
+    for planted in Plant::EVENTS {
+        let found = (0..150).any(|seed| run_seed(seed, Some(planted)).is_err());
         assert!(found, "{planted:?} is not found");
     }
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use parlance_store::consumers::ConsumerName;
+use parlance_stream::consumer::{Consumer, Error, Limits, OnRefused, Options, Start};
+use parlance_stream::event::Content;
+use parlance_stream::tail::{From, Tail, TailError};
 use tokio::time::{sleep, timeout};
 
-use super::runs::{options, settle, start};
-use super::world::{World, room};
-use crate::consumer::{Consumer, Error, Limits, OnRefused, Options, Parts, Start};
-use crate::event::Content;
-use crate::tail::{From, Tail, TailError};
+use crate::runs::{options, settle, start};
+use crate::world::{World, lock, room};
 
 /// For days of virtual time: everything less often.
 fn patient(start: Start) -> Options {
@@ -21,7 +21,7 @@ fn patient(start: Start) -> Options {
 /// Longer than anything takes, in virtual time.
 const LONG: Duration = Duration::from_secs(3_600);
 
-async fn until(consumer: &Consumer, is_so: impl Fn(&crate::consumer::Status) -> bool) {
+async fn until(consumer: &Consumer, is_so: impl Fn(&parlance_stream::consumer::Status) -> bool) {
     let mut status = consumer.status();
     timeout(LONG, status.wait_for(is_so)).await.expect("it comes to that").expect("it runs");
 }
@@ -126,13 +126,7 @@ async fn consumer_failing_for_days_is_disabled_until_resumed() {
 async fn consumer_names_are_unique() {
     let world = World::new(6, false);
     let (consumer, shutdown) = start(&world, options(Start::Now)).await;
-    let parts = Parts {
-        feed: world.clone(),
-        table: world.clone(),
-        log: world.clone(),
-        sink: world.clone(),
-        clock: world.clone(),
-    };
+    let parts = world.parts();
     let other = Options::new(ConsumerName::parse("hook").unwrap(), "another");
     let error = Consumer::start(parts, other, shutdown.clone()).await.err();
     assert!(matches!(&error, Some(Error::NameInUse { there, .. }) if there == "test"), "{error:?}");
@@ -190,4 +184,24 @@ async fn a_stream_sends_all_of_a_commit_that_is_larger_than_a_batch() {
     };
     let _ = timeout(LONG, sending).await;
     assert_eq!(sent, (1..=450).collect::<Vec<u64>>());
+}
+
+/// A sink that is away for an hour is not one that is away for days, whatever the clock says.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_disables_nobody() {
+    let world = World::new(10, false);
+    let disabling = Options { disable_after: Some(LONG * 5), ..patient(Start::Now) };
+    let (consumer, _shutdown) = start(&world, disabling).await;
+    *lock(&world.failing) = 100;
+    world.append(&room(1), 1);
+    until(&consumer, |status| status.is_away).await;
+    for hours in [6, -6] {
+        sleep(LONG).await;
+        *lock(&world.clock_ahead) = LONG.as_millis() as i64 * hours;
+        sleep(LONG / 2).await;
+        assert_eq!(consumer.status().borrow().disabled, "", "{hours} hours ahead");
+    }
+    // Time that passes counts.
+    sleep(LONG * 3).await;
+    until(&consumer, |status| !status.disabled.is_empty()).await;
 }

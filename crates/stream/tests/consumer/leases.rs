@@ -1,20 +1,25 @@
 //! Several processes, one of which runs a consumer at a time.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parlance_core::RoomId;
 use parlance_store::StoreError;
-use parlance_store::consumers::{ConsumerName, Lease, LeaseTable};
+use parlance_store::consumers::{
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, Fence, Lease, LeaseTable, RoomPage,
+    RoomProgress, Wanted,
+};
+use parlance_stream::consumer::{Parts, Start};
+use parlance_stream::leased::{LeaseTimes, Leased, Leasing};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::runs::options;
-use super::world::{World, room};
-use crate::consumer::{Parts, Start};
-use crate::leased::{LeaseTimes, Leased, Leasing};
+use crate::runs::options;
+use crate::world::{World, lock, room};
 
 /// Longer than anything takes, in virtual time.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -26,6 +31,7 @@ type Leases = Arc<Mutex<BTreeMap<ConsumerName, Lease>>>;
 
 /// One process' way to the leases.
 struct Way {
+    world: Arc<World>,
     leases: Leases,
     is_cut: AtomicBool,
     /// What it writes is carried out, and the answer lost.
@@ -63,6 +69,60 @@ impl LeaseTable for Way {
         }
         Ok(replaced)
     }
+
+    async fn fence(&self, name: &ConsumerName, fence: Fence) -> Result<(), StoreError> {
+        if self.is_cut.load(Ordering::Relaxed) {
+            return Err(StoreError::Overloaded);
+        }
+        self.world.fence(name, fence);
+        Ok(())
+    }
+}
+
+/// A process' way to the table, on which its writes may be held up.
+struct Suspended {
+    world: Arc<World>,
+    holds: watch::Sender<bool>,
+    /// Writes that are held up.
+    held: AtomicUsize,
+}
+
+#[async_trait]
+impl ConsumerTable for Suspended {
+    async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
+        self.world.consumers().await
+    }
+
+    async fn consumer(&self, name: &ConsumerName) -> Result<Option<ConsumerState>, StoreError> {
+        self.world.consumer(name).await
+    }
+
+    async fn progress(
+        &self,
+        name: &ConsumerName,
+        rooms: &[RoomId],
+    ) -> Result<Vec<(RoomId, RoomProgress)>, StoreError> {
+        self.world.progress(name, rooms).await
+    }
+
+    async fn rooms(
+        &self,
+        name: &ConsumerName,
+        wanted: Wanted,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<RoomPage, StoreError> {
+        self.world.rooms(name, wanted, after, limit).await
+    }
+
+    async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError> {
+        let mut holds = self.holds.subscribe();
+        if *holds.borrow() {
+            self.held.fetch_add(1, Ordering::Relaxed);
+            let _ = holds.wait_for(|holds| !holds).await;
+        }
+        self.world.write_consumer(name, write).await
+    }
 }
 
 struct Worker {
@@ -72,14 +132,12 @@ struct Worker {
 }
 
 fn worker(world: &Arc<World>, leases: &Leases, owner: &str) -> Worker {
-    let parts = Parts {
-        feed: world.clone(),
-        table: world.clone(),
-        log: world.clone(),
-        sink: world.clone(),
-        clock: world.clone(),
-    };
+    worker_of(world, world.parts(), leases, owner)
+}
+
+fn worker_of(world: &Arc<World>, parts: Parts, leases: &Leases, owner: &str) -> Worker {
     let way = Arc::new(Way {
+        world: world.clone(),
         leases: leases.clone(),
         is_cut: AtomicBool::new(false),
         loses_answers: AtomicBool::new(false),
@@ -184,4 +242,63 @@ async fn renewals_whose_answers_are_lost_are_still_renewals() {
     }
     world.append(&room(1), 3);
     wait(|| is_complete(&world)).await;
+}
+
+/// What a process has begun to write before it was suspended arrives after another one has its lease.
+#[tokio::test(start_paused = true)]
+async fn a_suspended_worker_changes_nothing_of_its_successor() {
+    for seed in 20..24 {
+        let (world, leases) = (World::new(seed, seed % 2 == 0), Leases::default());
+        let table = Arc::new(Suspended {
+            world: world.clone(),
+            holds: watch::Sender::new(false),
+            held: AtomicUsize::new(0),
+        });
+        let first = worker_of(&world, Parts { table: table.clone(), ..world.parts() }, &leases, "a");
+        wait(|| first.leased.running().is_some()).await;
+        world.append(&room(1), 2);
+        world.arrive(true);
+        wait(|| is_complete(&world)).await;
+        table.holds.send_replace(true);
+        world.append(&room(1), 2);
+        world.append(&room(2), 1);
+        world.arrive(true);
+        wait(|| table.held.load(Ordering::Relaxed) > 0).await;
+        first.way.is_cut.store(true, Ordering::Relaxed);
+        let second = worker(&world, &leases, "b");
+        wait(|| second.leased.running().is_some()).await;
+        for number in 0..5 {
+            world.append(&room(number % 3), 2);
+            world.arrive(true);
+            wait(|| is_complete(&world)).await;
+        }
+        // Once all of it is written, nothing of it moves.
+        sleep(Duration::from_secs(30)).await;
+        let kept = world.kept();
+        table.holds.send_replace(false);
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!(world.kept(), kept, "seed {seed}");
+        drop(second);
+        let third = worker(&world, &leases, "c");
+        world.append(&room(2), 1);
+        world.arrive(true);
+        wait(|| is_complete(&world)).await;
+        assert!(third.leased.running().is_some());
+    }
+}
+
+/// Leases are judged by clocks that only rise.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_moves_no_lease() {
+    let (world, leases) = (World::new(31, false), Leases::default());
+    let workers = ["a", "b"].map(|owner| worker(&world, &leases, owner));
+    wait(|| running(&workers).len() == 1).await;
+    let owner = running(&workers)[0];
+    for ahead in [24 * 3_600_000, -24 * 3_600_000, 0] {
+        *lock(&world.clock_ahead) = ahead;
+        world.append(&room(1), 2);
+        wait(|| is_complete(&world)).await;
+        sleep(LONG).await;
+        assert_eq!(running(&workers), [owner]);
+    }
 }

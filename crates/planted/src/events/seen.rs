@@ -1,0 +1,25 @@
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parlance_core::RoomId;
+use parlance_store::feed::Position;
+
+/// What the wrappers of one consumer have seen.
+#[derive(Default)]
+pub(super) struct Seen(Mutex<Sights>);
+
+#[derive(Default)]
+pub(super) struct Sights {
+    /// How far the feed was read.
+    pub(super) position: Option<Position>,
+    /// The event that the last record of a room named first.
+    pub(super) named: HashMap<RoomId, u64>,
+    /// The last event of a room that its sink took.
+    pub(super) taken: HashMap<RoomId, u64>,
+}
+
+impl Seen {
+    pub(super) fn sights(&self) -> MutexGuard<'_, Sights> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

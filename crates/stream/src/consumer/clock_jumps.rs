@@ -1,0 +1,30 @@
+//! Jumps of a clock, found by one that only rises.
+
+use std::time::Duration;
+
+use parlance_core::Timestamp;
+use tokio::time::Instant;
+
+/// By how much a clock may drift between two looks without having jumped.
+const DRIFT: Duration = Duration::from_secs(60);
+
+/// A clock, as it was last seen.
+pub(super) struct ClockJumps {
+    seen: Timestamp,
+    at: Instant,
+}
+
+impl ClockJumps {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self { seen: now, at: Instant::now() }
+    }
+
+    /// By how many milliseconds the clock has jumped since the last look.
+    pub(super) fn jumped(&mut self, now: Timestamp) -> i64 {
+        let passed = u64::try_from(self.at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let expected = self.seen.0.saturating_add(passed);
+        *self = Self::new(now);
+        let is_jump = u128::from(now.0.abs_diff(expected)) > DRIFT.as_millis();
+        if is_jump { now.0.cast_signed().wrapping_sub(expected.cast_signed()) } else { 0 }
+    }
+}

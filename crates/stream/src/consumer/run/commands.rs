@@ -1,0 +1,75 @@
+//! What operators want of a running consumer.
+
+use parlance_core::RoomId;
+use parlance_store::StoreError;
+use parlance_store::consumers::{EventKey, RoomProgress};
+
+use super::super::{Answer, Command, Error};
+use super::{Leave, PENDING_PAGE, Runner, tracker_of};
+
+impl Runner {
+    /// Carries out what an operator wants; answers once it is kept.
+    pub(super) async fn carry_out(&mut self, command: Command, answer: Answer) -> Option<Leave> {
+        let mut leave = None;
+        let result = match command {
+            Command::Pause(paused) => self.pause(paused).await,
+            Command::Unpark { room, skip } => self.unpark(room, skip).await,
+            Command::Replay => {
+                leave = Some(Leave::Walk);
+                self.finish_work().await;
+                // What it holds is not to be written over what is forgotten.
+                self.tracker = tracker_of(&self.shared, &self.state);
+                self.forget_progress().await.map_err(Error::from)
+            }
+        };
+        self.report();
+        let _ = answer.send(result);
+        leave
+    }
+
+    /// Stops, or goes on; then it is not given up any more.
+    async fn pause(&mut self, paused: bool) -> Result<(), Error> {
+        self.state.paused = paused;
+        if !paused {
+            self.state.disabled.clear();
+            self.state.failing_since = None;
+        }
+        self.tracker.pause(self.state.paused || !self.state.disabled.is_empty());
+        self.scan_after = None;
+        Ok(self.write(Vec::new()).await?)
+    }
+
+    async fn unpark(&mut self, room: RoomId, skip: bool) -> Result<(), Error> {
+        self.flush().await;
+        let (table, name) = (&self.shared.parts.table, &self.shared.options.name);
+        let row = table.progress(name, std::slice::from_ref(&room)).await?.pop().map(|(_, row)| row);
+        let Some(mut row) = row.filter(|row| row.parked.is_some()) else {
+            return Err(Error::NotParked(room));
+        };
+        row.parked = None;
+        if skip && let Some(head) = self.shared.parts.log.room(&room).await? {
+            let next = if row.done.epoch == head.epoch { row.done.seq + 1 } else { 1 };
+            row.done = EventKey { epoch: head.epoch, seq: next };
+        }
+        // Also if the write fails, which may have been done: a later flush writes what holds.
+        self.tracker.unpark(&room, row.clone());
+        Ok(self.write(vec![(room, row)]).await?)
+    }
+
+    /// Has every room begin anew.
+    async fn forget_progress(&mut self) -> Result<(), StoreError> {
+        self.state.created_at = parlance_core::Timestamp(0);
+        let feed = self.shared.parts.feed.clone();
+        let mut after = None;
+        loop {
+            let rooms = feed.walk_rooms(after.as_ref(), PENDING_PAGE).await?;
+            let Some(last) = rooms.last().cloned() else { return Ok(()) };
+            // Pending until it is done: a process that ends here would otherwise leave rooms that nobody
+            // comes back to.
+            let anew = RoomProgress { pending: true, ..RoomProgress::default() };
+            let rows = rooms.into_iter().map(|room| (room, anew.clone())).collect();
+            self.write(rows).await?;
+            after = Some(last);
+        }
+    }
+}

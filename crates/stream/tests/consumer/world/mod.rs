@@ -1,0 +1,257 @@
+//! A store in memory whose feed is out of order, trimmed and restored, and a sink that fails.
+
+mod feed;
+mod log;
+mod sink;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use parlance_core::{
+    Body, Clock, Event, Message, MessageKind, RequestId, RoomId, Text, Timestamp, Unknown, UserId,
+};
+use parlance_store::consumers::{ConsumerName, ConsumerState, EventKey, Fence, RoomProgress};
+use parlance_store::feed::Changes;
+use parlance_stream::Parts;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::dice::Dice;
+
+/// By how much records may be late.
+pub(super) const DISORDER: Duration = Duration::from_secs(120);
+
+/// A moment long after the beginning of time.
+const EPOCH_MS: u64 = 1_700_000_000_000;
+
+pub(super) struct Room {
+    pub(super) epoch: u64,
+    pub(super) events: Vec<Event>,
+}
+
+#[derive(Default)]
+struct State {
+    rooms: BTreeMap<RoomId, Room>,
+    /// The feed: what is read, and what is late.
+    records: Vec<(Timestamp, Changes)>,
+    late: Vec<(Timestamp, Changes)>,
+    trimmed: usize,
+    /// Rises with each restore.
+    generation: u64,
+    states: BTreeMap<ConsumerName, ConsumerState>,
+    rows: BTreeMap<(ConsumerName, RoomId), RoomProgress>,
+    /// The last write of each row; of the consumer's own, without a room.
+    fences: BTreeMap<(ConsumerName, Option<RoomId>), Fence>,
+    taken: Vec<(RoomId, EventKey)>,
+    poisoned: BTreeSet<(RoomId, u64)>,
+}
+
+pub(super) struct World {
+    state: Mutex<State>,
+    dice: Mutex<Dice>,
+    moved: Notify,
+    /// The feed is out of order.
+    disorderly: bool,
+    /// Percent of calls of the sink that fail in some way; 100 for a sink that is away.
+    pub(super) failing: Mutex<u64>,
+    begun: Instant,
+    /// By how much the clock was moved, milliseconds.
+    pub(super) clock_ahead: Mutex<i64>,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
+
+pub(super) fn room(number: u64) -> RoomId {
+    RoomId::parse(&format!("room-{number}")).unwrap()
+}
+
+impl World {
+    pub(super) fn new(seed: u64, disorderly: bool) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            dice: Mutex::new(Dice::new(seed)),
+            moved: Notify::new(),
+            disorderly,
+            failing: Mutex::new(0),
+            begun: Instant::now(),
+            clock_ahead: Mutex::new(0),
+        })
+    }
+
+    /// A consumer of this world.
+    pub(super) fn parts(self: &Arc<Self>) -> Parts {
+        Parts {
+            feed: self.clone(),
+            table: self.clone(),
+            log: self.clone(),
+            sink: self.clone(),
+            clock: self.clone(),
+        }
+    }
+
+    /// Refuses writes before `fence` to the consumer's own row.
+    pub(super) fn fence(&self, name: &ConsumerName, fence: Fence) {
+        let state = &mut *lock(&self.state);
+        if state.states.contains_key(name) {
+            let before = state.fences.entry((name.clone(), None)).or_default();
+            *before = fence.max(*before);
+        }
+    }
+
+    /// What is kept of consumers.
+    pub(super) fn kept(&self) -> (Vec<ConsumerState>, Vec<RoomProgress>) {
+        let state = lock(&self.state);
+        (state.states.values().cloned().collect(), state.rows.values().cloned().collect())
+    }
+
+    fn chance(&self, percent: u64) -> bool {
+        lock(&self.dice).chance(percent)
+    }
+
+    /// Appends `count` events to a room, in one commit.
+    pub(super) fn append(&self, id: &RoomId, count: u64) {
+        let at = self.now();
+        let state = &mut *lock(&self.state);
+        let epoch = state.generation + 1;
+        let room = state.rooms.entry(id.clone()).or_insert(Room { epoch, events: Vec::new() });
+        let first = room.events.len() as u64 + 1;
+        for seq in first..first + count {
+            room.events.push(Event {
+                seq,
+                at,
+                actor: UserId::parse("alice").unwrap(),
+                request: RequestId::parse(&format!("request-{seq}")).unwrap(),
+                message_count: seq,
+                deleted_count: 0,
+                body: Body::Message(Message {
+                    text: Text::parse(&format!("text {seq}")).unwrap(),
+                    reply_to: None,
+                    kind: MessageKind::Text,
+                    data: parlance_core::Data::default(),
+                }),
+                unknown: Unknown::default(),
+                service: None,
+            });
+        }
+        let mut changes = Changes::default();
+        // As on DynamoDB, where a record names the first event of its commit.
+        let last = if self.disorderly { first } else { first + count - 1 };
+        changes.append(id, first, last);
+        if self.disorderly && self.chance(50) {
+            state.late.push((at, changes));
+        } else {
+            state.records.push((at, changes));
+        }
+        self.moved.notify_waiters();
+    }
+
+    /// Some late records arrive; in the end all of them.
+    pub(super) fn arrive(&self, all: bool) {
+        let state = &mut *lock(&self.state);
+        while !state.late.is_empty() && (all || self.chance(50)) {
+            let index = lock(&self.dice).below(state.late.len() as u64) as usize;
+            let late = state.late.swap_remove(index);
+            state.records.push(late);
+        }
+        self.moved.notify_waiters();
+    }
+
+    pub(super) fn trim(&self) {
+        let state = &mut *lock(&self.state);
+        state.records.append(&mut state.late);
+        state.trimmed = state.records.len();
+    }
+
+    /// Puts a backup back in which rooms lack their last events; they go on differently.
+    pub(super) fn restore(&self) {
+        let state = &mut *lock(&self.state);
+        state.generation += 1;
+        state.late.clear();
+        for room in state.rooms.values_mut() {
+            let kept = 1 + lock(&self.dice).below(room.events.len() as u64) as usize;
+            room.events.truncate(kept);
+            room.epoch = state.generation + 1;
+        }
+        self.moved.notify_waiters();
+    }
+
+    pub(super) fn poison(&self, id: &RoomId) {
+        let state = &mut *lock(&self.state);
+        let next = state.rooms.get(id).map_or(1, |room| room.events.len() as u64 + 1);
+        state.poisoned.insert((id.clone(), next));
+    }
+
+    /// Nothing is refused any more; rooms that are parked.
+    pub(super) fn heal(&self) -> Vec<RoomId> {
+        *lock(&self.failing) = 0;
+        let state = &mut *lock(&self.state);
+        state.poisoned.clear();
+        let parked = state.rows.iter().filter(|(_, row)| row.parked.is_some());
+        parked.map(|((_, room), _)| room.clone()).collect()
+    }
+
+    pub(super) fn parked(&self) -> usize {
+        lock(&self.state).rows.values().filter(|row| row.parked.is_some()).count()
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        lock(&self.state).rows.values().filter(|row| row.pending).count()
+    }
+
+    /// What the sink has, as it came.
+    pub(super) fn taken(&self) -> Vec<(RoomId, EventKey)> {
+        lock(&self.state).taken.clone()
+    }
+
+    /// What a consumer promises, held against what the sink has: first occurrences in order and without a
+    /// hole. With `complete` all of the log, from the events `from` on.
+    pub(super) fn check(&self, complete: bool, from: &BTreeMap<RoomId, u64>) -> Result<(), String> {
+        let state = lock(&self.state);
+        let before_it = |room: &RoomId| from.get(room).copied().unwrap_or(0);
+        let mut last: BTreeMap<&RoomId, EventKey> = BTreeMap::new();
+        for (room, key) in &state.taken {
+            let before = last.get(room).copied().unwrap_or_default();
+            if *key <= before {
+                continue;
+            }
+            let is_next = match (key.epoch == before.epoch, key.epoch) {
+                (true, _) => key.seq == before.seq + 1,
+                (false, 1) => key.seq == before_it(room) + 1,
+                // What was restored begins anew, but for what was there before the consumer.
+                (false, _) => key.seq <= before_it(room) + 1,
+            };
+            if !is_next {
+                return Err(format!("{room} went on with {key:?} after {before:?}"));
+            }
+            last.insert(room, *key);
+        }
+        for (id, room) in state.rooms.iter().filter(|_| complete) {
+            let head = EventKey { epoch: room.epoch, seq: room.events.len() as u64 };
+            let reached = last.get(id).copied().unwrap_or_default();
+            if reached != head && (reached.epoch == head.epoch || head.seq > before_it(id)) {
+                return Err(format!("{id} ends at {reached:?}, its log at {head:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn heads(&self) -> BTreeMap<RoomId, u64> {
+        let state = lock(&self.state);
+        state.rooms.iter().map(|(id, room)| (id.clone(), room.events.len() as u64)).collect()
+    }
+
+    fn identity(&self) -> String {
+        format!("store-{}", lock(&self.state).generation)
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        let now = EPOCH_MS + self.begun.elapsed().as_millis() as u64;
+        Timestamp(now.saturating_add_signed(*lock(&self.clock_ahead)))
+    }
+}

@@ -1,0 +1,65 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parlance_core::RoomId;
+use parlance_proto::events::v1::RoomEvent;
+use parlance_store::consumers::EventKey;
+use parlance_stream::sink::{Delivered, EventSink, SinkError};
+
+use super::{World, lock};
+
+impl World {
+    fn take(&self, room: &RoomId, events: &[RoomEvent]) -> usize {
+        let state = &mut *lock(&self.state);
+        for event in events {
+            if state.poisoned.contains(&(room.clone(), event.seq)) {
+                return event.seq as usize - events[0].seq as usize;
+            }
+            state.taken.push((room.clone(), EventKey { epoch: event.epoch, seq: event.seq }));
+        }
+        events.len()
+    }
+}
+
+#[async_trait]
+impl EventSink for World {
+    async fn deliver(&self, room: &RoomId, events: &[RoomEvent]) -> Delivered {
+        let millis = lock(&self.dice).below(40);
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        let unavailable = |count| {
+            let reason = "not now".to_owned();
+            Delivered { count, error: Some(SinkError::Unavailable { reason, retry_after: None }) }
+        };
+        let failing = *lock(&self.failing);
+        if failing == 100 {
+            return unavailable(0);
+        }
+        if self.chance(failing) {
+            let kind = lock(&self.dice).below(4);
+            return match kind {
+                0 => unavailable(0),
+                // Accepted, and reported as failed.
+                1 => {
+                    self.take(room, events);
+                    unavailable(0)
+                }
+                // In part.
+                2 => unavailable(self.take(room, &events[..events.len() / 2])),
+                // Accepted, and never answered.
+                _ => {
+                    self.take(room, events);
+                    std::future::pending().await
+                }
+            };
+        }
+        let count = self.take(room, events);
+        if count == events.len() {
+            return Delivered::all(count);
+        }
+        Delivered { count, error: Some(SinkError::Refused { reason: "cannot be read".to_owned() }) }
+    }
+
+    fn batch(&self) -> usize {
+        3
+    }
+}

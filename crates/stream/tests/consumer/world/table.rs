@@ -1,0 +1,90 @@
+use async_trait::async_trait;
+use parlance_core::{Clock as _, RoomId};
+use parlance_store::StoreError;
+use parlance_store::consumers::{
+    ConsumerName, ConsumerState, ConsumerTable, ConsumerWrite, RoomPage, RoomProgress, Wanted,
+};
+use parlance_store::feed::Changes;
+
+use super::{World, lock};
+
+#[async_trait]
+impl ConsumerTable for World {
+    async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
+        Ok(lock(&self.state).states.clone().into_iter().collect())
+    }
+
+    async fn consumer(&self, name: &ConsumerName) -> Result<Option<ConsumerState>, StoreError> {
+        Ok(lock(&self.state).states.get(name).cloned())
+    }
+
+    async fn progress(
+        &self,
+        name: &ConsumerName,
+        rooms: &[RoomId],
+    ) -> Result<Vec<(RoomId, RoomProgress)>, StoreError> {
+        if self.chance(5) {
+            return Err(StoreError::Overloaded);
+        }
+        let state = lock(&self.state);
+        let row =
+            |room: &RoomId| Some((room.clone(), state.rows.get(&(name.clone(), room.clone()))?.clone()));
+        Ok(rooms.iter().filter_map(row).collect())
+    }
+
+    async fn rooms(
+        &self,
+        name: &ConsumerName,
+        wanted: Wanted,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<RoomPage, StoreError> {
+        let state = lock(&self.state);
+        let rows = state.rows.iter().filter(|((owner, room), row)| {
+            owner == name && wanted.matches(row) && after.is_none_or(|after| room > after)
+        });
+        let rooms: Vec<_> = rows.take(limit.min(2)).map(|((_, id), row)| (id.clone(), row.clone())).collect();
+        let next = rooms.last().filter(|_| rooms.len() == limit.min(2)).map(|(id, _)| id.clone());
+        Ok(RoomPage { rooms, next })
+    }
+
+    async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError> {
+        if self.chance(10) {
+            return Err(StoreError::Overloaded);
+        }
+        {
+            let state = &mut *lock(&self.state);
+            let fence = write.fence.unwrap_or_default();
+            let mut is_later = |key| {
+                let before = state.fences.entry(key).or_default();
+                let is_later = fence >= *before;
+                *before = fence.max(*before);
+                is_later
+            };
+            let rows: Vec<_> = write
+                .rooms
+                .into_iter()
+                .map(|(room, row)| ((name.clone(), room.clone()), row, Some(room)))
+                .collect();
+            let mut all = true;
+            let mut written = Vec::new();
+            for (key, row, room) in rows {
+                let is_later = is_later((name.clone(), room));
+                all &= is_later;
+                written.extend(is_later.then_some((key, row)));
+            }
+            let own = write.state.filter(|_| all && is_later((name.clone(), None)));
+            all &= own.is_some();
+            state.rows.extend(written);
+            state.states.extend(own.map(|row| (name.clone(), row)));
+            if !all {
+                return Err(StoreError::Refused("written later".to_owned()));
+            }
+            // As on the embedded engine, a write is a record itself.
+            state.records.push((self.now(), Changes::default()));
+        }
+        self.moved.notify_waiters();
+        // The answer is lost.
+        if self.chance(5) { Err(StoreError::Overloaded) } else { Ok(()) }
+    }
+}
