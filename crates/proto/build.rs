@@ -1,5 +1,5 @@
 //! Compiles `proto/` without protoc: messages and clients in one pass, servers in a
-//! second one with a codec of their own. `Event` is written by hand, see `src/event.rs`.
+//! second one with a custom codec. `Event` is written by hand, see `src/event.rs`.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -22,8 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     ])?;
     let with_comments = compiler.file_descriptor_set();
 
-    // What is served by reflection and read by the REST router: with the extension
-    // options, which the typed form drops.
+    // For reflection and the REST router: includes the extension options, which the
+    // typed form drops.
     let mut compiler = Compiler::new([&root])?;
     compiler.include_imports(true).include_source_info(true);
     compiler.open_files(["chat.proto"])?;
@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .codec_path("crate::codec::ServerCodec")
         .out_dir(&servers)
         .compile_fds(with_comments)?;
-    // Decoding is the test that what was written can be read.
+    // Decoding verifies that the output is readable.
     prost_types::FileDescriptorSet::decode(std::fs::read(out.join("descriptor.bin"))?.as_slice())?;
     Ok(())
 }

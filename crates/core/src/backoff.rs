@@ -18,14 +18,15 @@ impl Backoff {
         self.first.saturating_mul(1 << doublings).min(self.longest)
     }
 
-    /// The same with jitter, from 64 random bits: between half of it and all of it, for many clients that lost the
-    /// same server at once.
+    /// Like [`Self::delay`], with jitter from 64 random bits: between half of the delay and all of it, for many
+    /// clients that lose the same server at once.
     pub fn jittered(self, failures: u32, random: u64) -> Duration {
         let half = self.delay(failures) / 2;
         half + half.mul_f64(fraction(random))
     }
 
-    /// A random part of that delay, from 64 random bits: for operations that collided and must not do so again.
+    /// A random fraction of the delay, from 64 random bits: for operations that collided and must not collide
+    /// again.
     pub fn spread(self, failures: u32, random: u64) -> Duration {
         self.delay(failures).mul_f64(fraction(random))
     }

@@ -8,24 +8,24 @@ use crate::revocation::TokenId;
 use crate::room::Authority;
 use crate::time::Timestamp;
 
-/// Who is calling.
+/// The authenticated caller of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The subject of the token, or whom it acts as.
+    /// The subject of the token, or the user that the app acts as.
     pub user: UserId,
-    /// Acts for the app's own backend, in all rooms and for all users.
+    /// Whether this is the app's own backend, which acts in all rooms and for all users.
     pub is_service: bool,
-    /// And moderates.
+    /// Whether the backend may also moderate.
     pub is_admin: bool,
-    /// The app's own backend, where it acts as `user`: with the rights of that user, and no others.
+    /// The app's own backend when it acts as `user`, with that user's rights only.
     pub service: Option<UserId>,
-    /// Where the call comes from, if the listener knows.
+    /// The client's address, if the listener knows it.
     pub client: Option<IpAddr>,
-    /// When the token ends, seconds since the Unix epoch, with what is granted for clocks that differ.
+    /// Expiry of the token, seconds since the Unix epoch, with the allowed clock skew added.
     pub expires_at: u64,
-    /// The token's own id, if it has one.
+    /// The token's `jti`, if it has one.
     pub token: Option<Arc<TokenId>>,
-    /// When it was issued, seconds since the Unix epoch, if it says so.
+    /// When the token was issued, seconds since the Unix epoch, if it says so.
     pub issued_at: Option<u64>,
 }
 
@@ -35,18 +35,18 @@ impl Caller {
         self.is_service || self.service.is_some()
     }
 
-    /// The subject of the token: who answers for the call, whomever it acts as.
+    /// The subject of the token, which is responsible for the call even when it acts as somebody else.
     pub fn subject(&self) -> &UserId {
         self.service.as_ref().unwrap_or(&self.user)
     }
 
-    /// The same call made as `user`, whose rights it has.
+    /// The same call made as `user`, with that user's rights.
     #[must_use]
     pub fn acting_as(self, user: UserId) -> Self {
         Self { user, is_service: false, is_admin: false, service: Some(self.user), ..self }
     }
 
-    /// By what right the call changes rooms.
+    /// The authority with which the call changes rooms.
     pub fn authority(&self) -> Authority {
         match &self.service {
             Some(service) => Authority::OnBehalf { service: service.clone() },
@@ -55,7 +55,7 @@ impl Caller {
         }
     }
 
-    /// How long the token still holds, from `now` on; for one that never ends, ten years.
+    /// Time from `now` until the token expires; ten years if it never does.
     pub fn remaining(&self, now: Timestamp) -> Duration {
         let end = Duration::from_secs(self.expires_at);
         end.saturating_sub(Duration::from_millis(now.0)).min(FOR_EVER)

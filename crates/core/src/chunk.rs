@@ -1,7 +1,7 @@
 use crate::{Body, Event, UserId};
 
-/// The end of a chunk, where an append may continue. It cannot be obtained otherwise, so no node can append in the
-/// middle of another's chunk.
+/// The end of a chunk, where an append may continue. Only chunks produce it, so no node can append in the middle of
+/// another's chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     seq: u64,
@@ -32,8 +32,8 @@ impl Head {
         self.member_count
     }
 
-    /// The nonce of the chunk that ends here. Together with the seq it distinguishes this log from any other: a copy
-    /// that was written to since has other nonces.
+    /// The nonce of the chunk that ends here. Together with the seq it identifies the log: a copy that has diverged
+    /// since has other nonces.
     pub fn nonce(&self) -> &Nonce {
         &self.nonce
     }

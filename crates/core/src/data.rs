@@ -1,4 +1,4 @@
-//! The app's own data: keys with values that are opaque here.
+//! The app's own data: keys with values that are opaque to the server.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use crate::limits::MAX_DATA_BYTES;
 #[error("must be at most {MAX_DATA_BYTES} bytes")]
 pub struct DataTooLarge;
 
-/// Values by key, each an encoded `google.protobuf.Value`. One word in size, and nothing else where
-/// there are none; copies share it.
+/// Values by key, each an encoded `google.protobuf.Value`. One word in size and without an
+/// allocation when empty; clones share the map.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Data(Option<Arc<BTreeMap<String, Vec<u8>>>>);
 
-/// What an entry takes in its encoded form beside key and value: tags and lengths.
+/// Encoding overhead of an entry besides key and value: tags and lengths.
 const ENTRY_BYTES: usize = 8;
 
 impl Data {
@@ -28,7 +28,7 @@ impl Data {
         if data.bytes() > MAX_DATA_BYTES { Err(DataTooLarge) } else { Ok(data) }
     }
 
-    /// Data as it is stored, maybe by a version with another limit.
+    /// Data as stored, possibly by a version with another limit.
     pub fn stored(entries: BTreeMap<String, Vec<u8>>) -> Self {
         Self((!entries.is_empty()).then(|| Arc::new(entries)))
     }
@@ -72,7 +72,7 @@ pub struct DataChange {
 }
 
 impl DataChange {
-    /// Whether it changes nothing, whatever there is.
+    /// Whether it changes nothing in any data.
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.unset.is_empty()
     }

@@ -9,16 +9,16 @@ pub struct Event {
     pub seq: u64,
     /// When it was decided. Never before the event at `seq - 1`.
     pub at: Timestamp,
-    /// Who did it.
+    /// The user who caused it.
     pub actor: UserId,
-    /// The app's own backend, where it did it on behalf of `actor`.
+    /// The app's own backend, if it acted on behalf of `actor`.
     pub service: Option<UserId>,
     /// The actor's id for the request. All events of one request share it.
     pub request: RequestId,
     /// Messages in the room up to and including this event.
     pub message_count: u64,
-    /// Messages of the room that were deleted up to and including this event. Too low where
-    /// deletions are older than this count.
+    /// Messages of the room that were deleted up to and including this event. Too low if there
+    /// were deletions before this count existed.
     pub deleted_count: u64,
     /// What happened.
     pub body: Body,
@@ -28,8 +28,8 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event for a reader who may not see the message that it changes: that there is a
-    /// change, and not what it says. `None` where that makes no difference.
+    /// The event for a reader who may not see the message that it changes: only the fact of
+    /// the change, not its content. `None` where there is no content to remove.
     pub fn without_content(&self) -> Option<Self> {
         let body = match self.body.without_content() {
             Some(body) => body,
@@ -65,7 +65,7 @@ impl Unknown {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
-    /// The room began. Always and only at seq 1.
+    /// The room was created. Always and only at seq 1.
     RoomCreated {
         /// Its kind.
         kind: RoomKind,
@@ -77,33 +77,33 @@ pub enum Body {
         /// All of them, after the change.
         settings: Settings,
     },
-    /// Someone became a member.
+    /// A user became a member.
     MemberAdded {
-        /// Who.
+        /// The user.
         user: UserId,
-        /// In which role.
+        /// Their role.
         role: Role,
     },
-    /// Someone left or was removed.
+    /// A member left or was removed.
     MemberRemoved {
-        /// Who.
+        /// The user.
         user: UserId,
     },
-    /// Someone who is not a member may not become one.
+    /// A user who is not a member was banned from becoming one.
     MemberBanned {
-        /// Who.
+        /// The user.
         user: UserId,
     },
     /// A ban was lifted.
     MemberUnbanned {
-        /// Who.
+        /// The user.
         user: UserId,
     },
-    /// A member has another role.
+    /// A member's role changed.
     RoleChanged {
-        /// Who.
+        /// The user.
         user: UserId,
-        /// The role now.
+        /// The new role.
         role: Role,
     },
     /// A message.
@@ -114,7 +114,7 @@ pub enum Body {
         target: u64,
         /// Its new text.
         text: Text,
-        /// All of its data after the edit; `None` where that was not changed.
+        /// All of its data after the edit; `None` if the data did not change.
         data: Option<Data>,
     },
     /// A message was deleted.
@@ -126,17 +126,17 @@ pub enum Body {
     ReactionAdded {
         /// The message's seq.
         target: u64,
-        /// With what.
+        /// The emoji.
         emoji: Emoji,
     },
-    /// The actor took a reaction back.
+    /// The actor removed a reaction.
     ReactionRemoved {
         /// The message's seq.
         target: u64,
-        /// Which.
+        /// The emoji.
         emoji: Emoji,
     },
-    /// The room was deleted: always its last event.
+    /// The room was deleted; always its last event.
     RoomDeleted,
     /// An event of a kind that only later versions know. Its content is in [`Event::unknown`].
     Other,
@@ -167,7 +167,7 @@ impl Body {
         }
     }
 
-    /// Bytes of free text and data in it: what makes one event larger than another.
+    /// Bytes of free text and data: the part of an event that varies in size.
     pub fn text_bytes(&self) -> usize {
         match self {
             Self::Message(message) => message.text.as_str().len() + message.data.bytes(),
@@ -197,7 +197,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message of nothing but a text.
+    /// A message with text only.
     pub fn plain(text: Text) -> Self {
         Self { text, reply_to: None, kind: MessageKind::Text, data: Data::default() }
     }

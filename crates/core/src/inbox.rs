@@ -1,4 +1,4 @@
-//! Unread counts are computed from counts that only grow.
+//! Unread counts, computed from counters that only grow.
 
 use crate::limits::MAX_UNREAD_EXACT;
 use crate::{Body, Event, Head, SeqRange};
@@ -20,7 +20,8 @@ impl Mark {
         Self { seq: event.seq, message_count: event.message_count, deleted_count: event.deleted_count }
     }
 
-    /// The mark at `seq`, of which nothing is kept: counts everything before `first`, the first kept event after it.
+    /// The mark at `seq` when the event at `seq` is no longer kept: counts everything before `first`, the first kept
+    /// event after it.
     pub fn before(seq: u64, first: &Event) -> Self {
         let is_message = u64::from(matches!(first.body, Body::Message(_)));
         let is_deletion = u64::from(matches!(first.body, Body::MessageDeleted { .. }));
@@ -48,7 +49,7 @@ pub struct Cursors {
 }
 
 impl Cursors {
-    /// Moves forward to `other`, never backward.
+    /// Advances to `other`, never moves back.
     pub fn advance(&mut self, other: Self) {
         self.delivered = self.delivered.max(other.delivered);
         if other.read.seq > self.read.seq {
@@ -69,8 +70,8 @@ pub struct Unread {
 impl Unread {
     /// The unread messages at `head` after the mark `read`.
     ///
-    /// A message after the mark can only have been deleted after the mark, so a room without deletions since has
-    /// nothing to count.
+    /// A message after the mark can only have been deleted after the mark, so without deletions since then there is
+    /// nothing to subtract.
     pub fn new(head: Head, read: Mark) -> Self {
         let messages = head.message_count().saturating_sub(read.message_count);
         let may_hold =

@@ -1,5 +1,5 @@
-//! The rules of Parlance, and nothing else: ids, limits, events and the [`Room`] state
-//! machine. No I/O, no async, no randomness; time comes in through [`Clock`].
+//! The domain rules of Parlance: ids, limits, events and the [`Room`] state machine.
+//! No I/O, no async, no randomness; time is passed in through [`Clock`].
 //!
 //! A room is a log of [`Event`]s. A [`Room`] is the state folded from it; a [`Draft`]
 //! decides commands against that state and becomes a [`Chunk`], the unit that a store

@@ -1,4 +1,4 @@
-//! Every number that bounds something, with its reason.
+//! All limits of the domain, each with its reason.
 
 use std::time::Duration;
 
@@ -16,47 +16,46 @@ pub const MAX_NAME_BYTES: usize = 256;
 /// Largest room topic, bytes.
 pub const MAX_TOPIC_BYTES: usize = 1024;
 
-/// Largest data of the app's own on one user, room, or message, bytes: enough for an order or a poll, and
-/// small beside a text.
+/// Largest app data on one user, room or message, bytes: enough for an order or a poll, and small
+/// compared with a text.
 pub const MAX_DATA_BYTES: usize = 4 * 1024;
 
-/// Largest name of a kind of message that is the app's own, bytes.
+/// Largest name of an app-defined kind of message, bytes.
 pub const MAX_CUSTOM_KIND_BYTES: usize = 48;
 
-/// Largest address of a picture, bytes: what browsers and proxies pass on.
+/// Largest image URL, bytes: what browsers and proxies accept.
 pub const MAX_IMAGE_URL_BYTES: usize = 2048;
 
 /// Largest emoji, bytes: family and flag sequences take up to 28.
 pub const MAX_EMOJI_BYTES: usize = 32;
 
-/// Largest frame or request from a client, bytes: a hello with 2,000 cursors of about
-/// 60 bytes each. What one connection can make the server buffer is this.
+/// Largest frame or request from a client, bytes: a hello with 2,000 cursors of about 60 bytes each. This
+/// bounds what one connection can make the server buffer.
 pub const MAX_FRAME_BYTES: usize = 128 * 1024;
 
 /// Cursors in one hello.
 pub const MAX_CURSORS: usize = 2_000;
 
-/// Members that one request adds. Each is two items beside the chunk, and a
-/// transaction holds 100 in all on DynamoDB.
+/// Members added by one request. Each takes two items besides the chunk, and a DynamoDB transaction holds
+/// 100 in all.
 pub const MAX_MEMBERS_PER_REQUEST: usize = 40;
 
-/// Items that one append may write beside its chunk, for the same reason.
+/// Items that one append may write besides its chunk, for the same reason.
 pub const MAX_ITEMS_PER_APPEND: usize = 90;
 
 /// Members of one room.
 pub const MAX_MEMBERS: u64 = 100_000;
 
-/// Intervals kept for one member; beyond them the oldest is forgotten and no longer
-/// readable.
+/// Intervals kept for one member; beyond that, the oldest is dropped and no longer readable.
 pub const MAX_INTERVALS: usize = 64;
 
-/// Events of one chunk.
+/// Events in one chunk.
 pub const MAX_CHUNK_EVENTS: usize = 256;
 
-/// Text of one chunk, bytes: an item of DynamoDB holds 400 KB, and a chunk is one.
+/// Text in one chunk, bytes: a chunk is one DynamoDB item, which holds at most 400 KB.
 pub const MAX_CHUNK_BYTES: usize = 256 * 1024;
 
-/// Reactions on one message, counting each person and emoji.
+/// Reactions on one message, counted per user and emoji.
 pub const MAX_REACTIONS: usize = 1_000;
 
 /// Different emoji on one message.
@@ -69,11 +68,11 @@ pub const MAX_RECENT_REQUESTS: usize = 4_096;
 /// How long a request without `after_seq` is recognised, milliseconds: 15 minutes.
 pub const REPEAT_WINDOW_MS: u64 = 15 * 60 * 1000;
 
-/// By how much a node's clock may be wrong, milliseconds: half of the tolerance for tokens. Beyond
-/// it the node is not ready, and what it reads is corrected.
+/// Maximum error of a node's clock, milliseconds: half of the tolerance for tokens. Beyond it the node is
+/// not ready, and its clock readings are corrected.
 pub const MAX_CLOCK_OFFSET_MS: u64 = 30_000;
 
-/// Measurement error up to which a comparison of clocks is of use, milliseconds: small beside
+/// Measurement error up to which a clock comparison is useful, milliseconds: small compared with
 /// [`MAX_CLOCK_OFFSET_MS`].
 pub const MAX_CLOCK_TOLERANCE_MS: u64 = 5_000;
 
@@ -81,7 +80,7 @@ pub const MAX_CLOCK_TOLERANCE_MS: u64 = 5_000;
 /// first.
 pub const MAX_REPEAT_CHECK: u64 = MAX_RECENT_REQUESTS as u64;
 
-/// How much of a room is kept in memory; past it rows are read again when needed.
+/// How much of a room is kept in memory; evicted rows are read again when needed.
 #[derive(Debug, Clone, Copy)]
 pub struct RoomSizes {
     /// Members.
@@ -91,10 +90,10 @@ pub struct RoomSizes {
 }
 
 impl RoomSizes {
-    /// What a server runs with.
+    /// Values for production.
     pub const PRODUCTION: Self = Self { members: 4_096, messages: 256 };
 
-    /// For tests and simulation: rows are evicted all the time.
+    /// For tests and simulation: rows are evicted constantly.
     pub const SMALL: Self = Self { members: 3, messages: 3 };
 }
 
@@ -103,29 +102,30 @@ pub const PAGE_SIZE: usize = 50;
 /// Largest size of a page.
 pub const MAX_PAGE_SIZE: usize = 200;
 
-/// Unread messages of one room up to which deleted ones are taken off: what one entry of an
-/// inbox can make the store read is this many present forms. More are counted as they were sent.
+/// Unread messages of one room up to which deleted ones are subtracted: one inbox entry makes the store
+/// read at most this many present forms. Above it, deleted messages are counted as well.
 pub const MAX_UNREAD_EXACT: u64 = 10_000;
 
-/// Events that are pushed for one room on hello; before them a gap says what to page.
+/// Events pushed for one room on hello; earlier ones are announced as a gap for the client to page
+/// through.
 pub const MAX_CATCH_UP: u64 = 10_000;
 
-/// Members up to which presence, typing and receipts are told to a room.
+/// Members up to which a room gets presence, typing and receipts.
 pub const MAX_SIGNAL_MEMBERS: u64 = 256;
 
-/// People whose presence one request asks for.
+/// Users whose presence one request asks for.
 pub const MAX_PRESENCE_USERS: usize = 100;
 
-/// Members up to which the nodes of a room's members are looked up one by one for each
-/// chunk; a node that has sessions in a larger room follows the room itself.
+/// Members up to which the nodes of a room's members are looked up one by one for each chunk; in larger
+/// rooms, nodes with sessions in the room subscribe to the room itself.
 pub const MAX_LOOKUP_MEMBERS: u64 = 256;
 
-/// Members up to which both ways are used. A room grows by far less than the difference
-/// in one chunk: every node that looked while it was small hears of it while it grows.
+/// Members up to which both ways are used. One chunk adds far fewer members than the difference, so every
+/// node that used lookups while the room was small keeps receiving hints while it grows.
 pub const MAX_OVERLAP_MEMBERS: u64 = 512;
 
-/// How far clocks may differ when a token is judged, seconds, unless it is configured.
+/// Default clock skew allowed when validating tokens, seconds.
 pub const CLOCK_SKEW: u64 = 60;
 
-/// Longer than any session; instants too far away cannot be told.
+/// Longer than any session. Instants further in the future cannot be represented.
 pub const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

@@ -1,54 +1,54 @@
 use crate::limits::MAX_INTERVALS;
 use crate::{Role, Settings, UserId, Visibility};
 
-/// Someone in a room, now or once.
+/// A user's membership of a room, present or past.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Who.
+    /// The user.
     pub user: UserId,
-    /// The role; the last one where they left.
+    /// The role; for former members the last one.
     pub role: Role,
-    /// When they were members, oldest first; never empty.
+    /// Periods of membership, oldest first; never empty.
     pub intervals: Vec<Interval>,
-    /// Whether they may come back on their own.
+    /// Whether a former member may return on their own.
     pub standing: Standing,
     /// The settings when they last left; `None` for members, and in rows from before this
     /// was kept.
     pub left_with: Option<Settings>,
 }
 
-/// Whether someone who is not a member may become one.
+/// Whether a user who is not a member may become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Standing {
     /// They may join a channel, and be added.
     #[default]
     Free,
-    /// Removed by another: an admin may add them again, they cannot join.
+    /// Removed by another member: an admin may add them again, but they cannot join.
     Removed,
     /// Banned: neither, until the ban is lifted.
     Banned,
 }
 
-/// From joining to leaving.
+/// A period of membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interval {
     /// The event that added them.
     pub joined: u64,
     /// The event that removed them; `None` while they are members.
     pub left: Option<u64>,
-    /// How much of the past was open when they left; `None` while they are members, and in
-    /// rows from before this was kept.
+    /// How much of the history was open when they left; `None` while they are members, and in rows
+    /// older than this field.
     pub visibility: Option<Visibility>,
 }
 
 impl Interval {
-    /// An interval that begins at `joined`.
+    /// An interval starting at `joined`.
     pub fn starting_at(joined: u64) -> Self {
         Self { joined, left: None, visibility: None }
     }
 
-    /// Whether it opens what came before it, in a room whose setting is `now`. Opening a
-    /// room's past does not open it to those who have left.
+    /// Whether it opens earlier history, in a room whose setting is `now`. Opening a room's
+    /// history does not open it to users who have left.
     fn opens_past(&self, now: Visibility) -> bool {
         let then = if self.left.is_some() { self.visibility } else { None };
         now == Visibility::All && then.unwrap_or(now) == Visibility::All
@@ -65,7 +65,7 @@ pub struct SeqRange {
 }
 
 impl SeqRange {
-    /// What both ranges hold.
+    /// The intersection of both ranges.
     pub fn intersect(self, other: Self) -> Option<Self> {
         let range = Self { from: self.from.max(other.from), to: self.to.min(other.to) };
         (range.from <= range.to).then_some(range)
@@ -78,13 +78,13 @@ impl SeqRange {
 }
 
 impl Member {
-    /// Someone who has just joined at `seq`.
+    /// A user who has just joined at `seq`.
     pub fn joined(user: UserId, role: Role, seq: u64) -> Self {
         let intervals = vec![Interval::starting_at(seq)];
         Self { user, role, intervals, standing: Standing::Free, left_with: None }
     }
 
-    /// The app's own backend in a room: as an owner who was always there.
+    /// The app's own backend in a room: treated as an owner since the beginning.
     pub fn app(user: UserId) -> Self {
         Self::joined(user, Role::Owner, 1)
     }
@@ -94,17 +94,17 @@ impl Member {
         self.intervals.last().is_some_and(|interval| interval.left.is_none())
     }
 
-    /// The row as it was at `head`: memberships that began later are left out. `None` for someone
-    /// who had not been a member yet.
+    /// The row as of `head`: memberships that began later are left out. `None` for a user who had
+    /// not been a member yet.
     ///
-    /// A row that is read after its room may know of a membership under settings that the room did
-    /// not have yet.
+    /// A row read after its room may include a membership under settings that the room did not
+    /// have yet.
     pub fn as_of(mut self, head: u64) -> Option<Self> {
         self.intervals.retain(|interval| interval.joined <= head);
         (!self.intervals.is_empty()).then_some(self)
     }
 
-    /// Joined again at `seq`.
+    /// Joins again at `seq`.
     pub(crate) fn rejoin(&mut self, role: Role, seq: u64) {
         self.role = role;
         self.standing = Standing::Free;
@@ -115,7 +115,7 @@ impl Member {
         }
     }
 
-    /// Left at `seq`, on their own or not, a room that had these settings then.
+    /// Leaves at `seq`, voluntarily or not, a room with these settings at that time.
     pub(crate) fn leave(&mut self, seq: u64, standing: Standing, settings: &Settings) {
         if let Some(interval) = self.intervals.last_mut()
             && interval.left.is_none()
@@ -127,14 +127,14 @@ impl Member {
         }
     }
 
-    /// The last change of membership that this row knows.
+    /// Seq of the last change of membership that this row includes.
     pub fn changed_at(&self) -> u64 {
         self.intervals.last().map_or(0, |interval| interval.left.unwrap_or(interval.joined))
     }
 }
 
-/// What `member` may read of a room whose last event is `head`: ranges by rising seq,
-/// not touching each other. Leaving is the last event that one sees.
+/// What `member` may read of a room whose last event is `head`: disjoint ranges in ascending
+/// order. A former member still sees the event of leaving.
 pub fn visible_ranges(member: &Member, visibility: Visibility, head: u64) -> Vec<SeqRange> {
     let mut ranges: Vec<SeqRange> = Vec::with_capacity(member.intervals.len());
     for interval in &member.intervals {
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(ranges(&left_under(SinceJoined), All), [(3, 5)], "opened after they left");
         assert_eq!(ranges(&left_under(All), All), [(1, 5)]);
         assert_eq!(ranges(&left_under(All), SinceJoined), [(3, 5)], "closed for everyone");
-        // Whoever is back is a member like any other.
+        // A returning member has the same rights as any other.
         let mut back = left_under(SinceJoined);
         back.rejoin(Role::Member, 8);
         assert_eq!(ranges(&back, All), [(1, 10)]);

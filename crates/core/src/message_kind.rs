@@ -5,30 +5,29 @@ use std::sync::Arc;
 
 use crate::limits::MAX_CUSTOM_KIND_BYTES;
 
-/// Why a string names no kind of message.
+/// Why a string is not a kind of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be text, system, or custom: and 1 to {MAX_CUSTOM_KIND_BYTES} of a-z, 0-9 and -_.")]
 pub struct NotAKind;
 
-/// What kind of message it is: how clients show it.
+/// The kind of a message: how clients show it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum MessageKind {
-    /// What someone wrote.
+    /// Written by a user.
     #[default]
     Text,
-    /// What the app says. Takes the `service` scope.
+    /// Written by the app. Needs the `service` scope.
     System,
-    /// A kind of the app's own.
+    /// An app-defined kind.
     Custom(Arc<str>),
 }
 
 const CUSTOM: &str = "custom:";
 
 impl MessageKind {
-    /// Reads `text` (or nothing), `system`, `custom:name`.
+    /// Parses `text` (or nothing), `system`, `custom:name`.
     ///
-    /// # Errors
-    /// If it is none of these.
+    /// # Errors If it is none of these.
     pub fn parse(kind: &str) -> Result<Self, NotAKind> {
         match kind {
             "" | "text" => Ok(Self::Text),
@@ -50,7 +49,7 @@ impl MessageKind {
     }
 }
 
-/// As it is stored and sent: nothing for `text`, as it was before there were kinds.
+/// The stored and sent form: empty for `text`, as before kinds were introduced.
 impl fmt::Display for MessageKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -7,22 +7,22 @@ use crate::{Body, Data, Emoji, Event, SeqRange, Text, Timestamp, Unknown, UserId
 pub struct Overlay {
     /// The event that last changed the message.
     pub changed: u64,
-    /// The text now and when it was replaced.
+    /// The current text and when it was replaced.
     pub edited: Option<(Text, Timestamp)>,
-    /// The data now, where an edit changed it.
+    /// The current data, if an edit changed it.
     pub data: Option<Data>,
     /// It was deleted.
     pub deleted: bool,
-    /// Who reacted with what.
+    /// The users of each reaction.
     pub reactions: BTreeMap<Emoji, BTreeSet<UserId>>,
-    /// Fields of the stored form that a later version wrote. Part of the content: kept until the
+    /// Fields of the stored form written by a later version. Part of the content: kept until the
     /// message is deleted.
     pub unknown: Unknown,
 }
 
 impl Overlay {
-    /// Whether an event of `range` deleted the message at `seq`, which `range` holds too.
-    /// Nothing changes a message once it is deleted.
+    /// Whether an event in `range` deleted the message at `seq`, which lies in `range` as well.
+    /// A deleted message never changes again.
     pub fn deleted_in(&self, range: SeqRange, seq: u64) -> bool {
         self.deleted && range.contains(seq) && range.contains(self.changed)
     }
@@ -60,18 +60,18 @@ impl Overlay {
     }
 }
 
-/// An event as it reads now: what history and catch-up hand out.
+/// An event in its present form, as returned by history and catch-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The event, without text that was deleted since.
     pub event: Event,
-    /// Of a message: its present form, where that differs from how it was sent.
+    /// For a message: its present form, if that differs from what was sent.
     pub overlay: Option<Overlay>,
 }
 
 impl Entry {
-    /// Merges an event with the overlay of the message that it is or changes, so that
-    /// deleted text does not leave again, neither in the message nor in its edits.
+    /// Merges an event with the overlay of the message that it is or changes, so that deleted
+    /// text is never sent again, neither in the message nor in its edits.
     pub fn merge(mut event: Event, overlay: Option<Overlay>) -> Self {
         let deleted = overlay.as_ref().is_some_and(|overlay| overlay.deleted);
         match &mut event.body {
@@ -99,7 +99,8 @@ impl Entry {
                 Self { event, overlay: None }
             }
             Body::Other => {
-                // It may be a message of a kind that a later version added and deleted.
+                // The event may be a message of a kind that only later versions know, deleted
+                // since.
                 if deleted {
                     event.unknown = Unknown::default();
                 }
@@ -124,21 +125,21 @@ impl Entry {
     }
 }
 
-/// Messages as they stood at an earlier seq, folded from the log: what a reader may see whose
-/// time ended there. A deletion applies whenever it was.
+/// Messages as they were at an earlier seq, folded from the log: what a reader may see whose
+/// membership ended there. Deletions apply regardless of when they happened.
 #[derive(Debug)]
 pub struct PastForms {
     until: u64,
-    /// The messages that were changed since: as they were sent, and their form so far.
+    /// Messages that were changed later: the original, and the form folded so far.
     messages: BTreeMap<u64, (Option<Event>, Overlay)>,
-    /// The forms of messages before this seq are given up.
+    /// Forms of messages before this seq are withheld.
     withheld_before: u64,
 }
 
 impl PastForms {
-    /// The forms at `until` of those `entries` that were changed since.
+    /// Collects the entries of `entries` that were changed after `until`.
     ///
-    /// Returns `None` where there are none, as nearly always.
+    /// Returns `None` if there are none, which is the usual case.
     pub fn of(entries: &[Entry], until: u64) -> Option<Self> {
         let changed = |entry: &&Entry| entry.overlay.as_ref().is_some_and(|overlay| overlay.changed > until);
         if !entries.iter().any(|entry| changed(&entry)) {
@@ -149,20 +150,20 @@ impl PastForms {
         Some(Self { until, messages, withheld_before: 0 })
     }
 
-    /// Gives up the forms of messages before `seq`, which then need no events: they are shown as
-    /// deleted. Neither their present form nor an earlier one is the reader's to see.
+    /// Withholds messages before `seq`, which then need no events and are shown as deleted: the
+    /// reader may see neither their present form nor an earlier one.
     pub fn withhold_before(&mut self, seq: u64) {
         self.messages = self.messages.split_off(&seq);
         self.withheld_before = seq;
     }
 
-    /// The events that have to be folded in; `None` if none.
+    /// The events to fold in; `None` if none.
     pub fn needed(&self) -> Option<SeqRange> {
         let from = *self.messages.keys().next()?;
         Some(SeqRange { from, to: self.until })
     }
 
-    /// Folds in an event as it was decided; they come by rising seq.
+    /// Folds in an event as it was decided. Call it in ascending order of seq.
     pub fn fold(&mut self, event: &Event) {
         if event.seq > self.until {
             return;
@@ -175,8 +176,8 @@ impl PastForms {
         }
     }
 
-    /// Puts the forms in the place of the present ones. A message whose own event was not
-    /// folded in is left out.
+    /// Replaces the present forms by the folded ones. A message whose own event was not folded
+    /// in is left out.
     pub fn put(mut self, entries: Vec<Entry>) -> Vec<Entry> {
         let put = |mut entry: Entry| match entry.overlay.as_mut() {
             Some(overlay) if overlay.changed > self.until => {

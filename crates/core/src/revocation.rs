@@ -1,14 +1,14 @@
 use crate::ids::UserId;
 
-/// Tokens that do not count any longer, although they have not expired.
+/// Tokens that were revoked before they expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revocation {
     /// One token, by its `jti`.
     Token(TokenId),
-    /// All tokens of a user that were issued up to this second since the Unix epoch, and those that do not
-    /// say when.
+    /// All tokens of a user that were issued up to this second since the Unix epoch, and those without an
+    /// issue time.
     User(UserId, u64),
-    /// The same for everyone.
+    /// Likewise for all users.
     Everyone(u64),
 }
 
@@ -20,7 +20,7 @@ impl TokenId {
     /// Longest id, bytes: UUIDs and hashes are shorter.
     pub const MAX_BYTES: usize = 256;
 
-    /// The id that `id` is; `None` if it is empty or too long.
+    /// Parses a token id; `None` if it is empty or too long.
     pub fn parse(id: &str) -> Option<Self> {
         (1..=Self::MAX_BYTES).contains(&id.len()).then(|| Self(id.into()))
     }

@@ -1,10 +1,10 @@
-/// What a member may do; later ones may do all that earlier ones may.
+/// What a member may do. Each role includes the permissions of those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Read and write.
     Member,
-    /// And manage members, settings and messages.
+    /// In addition: manage members, settings and messages.
     Admin,
-    /// And give roles. A group or channel has exactly one.
+    /// In addition: assign roles. A group or channel has exactly one owner.
     Owner,
 }

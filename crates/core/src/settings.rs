@@ -3,9 +3,9 @@ use crate::{Data, ImageUrl, Role, Title, Topic};
 /// What a room is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoomKind {
-    /// Two people; nobody joins or leaves.
+    /// Two users; membership never changes.
     Direct,
-    /// By invitation.
+    /// Members are added by others.
     Group,
     /// Open to anyone signed in.
     Channel,
@@ -14,14 +14,14 @@ pub enum RoomKind {
 /// How much of the past a member may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Visibility {
-    /// What happened while being a member.
+    /// Events during their membership.
     #[default]
     SinceJoined,
-    /// Everything up to leaving.
+    /// Everything until they leave.
     All,
 }
 
-/// What owner and admins may change.
+/// Settings that owner and admins may change.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
     /// Title.
@@ -34,21 +34,21 @@ pub struct Settings {
     pub image: ImageUrl,
     /// The app's own data.
     pub data: Data,
-    /// Which roles may do what.
+    /// Roles required for certain actions.
     pub permissions: Permissions,
-    /// Nobody but the app changes messages or membership; members may still leave.
+    /// Whether only the app may change messages and membership; members may still leave.
     pub frozen: bool,
 }
 
 impl Settings {
-    /// What is kept of them for someone who leaves: the names that they knew the room by.
+    /// The settings kept for a former member: the names that they knew the room by.
     pub(crate) fn names(&self) -> Self {
         let (title, topic) = (self.title.clone(), self.topic.clone());
         Self { title, topic, visibility: self.visibility, ..Self::default() }
     }
 }
 
-/// What takes a role that a room's settings may name.
+/// Actions whose required role is configurable per room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
     /// Send messages.
@@ -57,29 +57,29 @@ pub enum Permission {
     React,
     /// Add members.
     Invite,
-    /// Change settings, but for permissions.
+    /// Change settings other than permissions.
     Edit,
     /// Delete messages of others.
     Delete,
 }
 
-/// The lowest role that may do something; `None` where it is as usual.
+/// The lowest role for each action; `None` for the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Permissions {
-    /// Send messages. Usually every member.
+    /// Send messages. Default: every member.
     pub post: Option<Role>,
-    /// Add reactions. Usually every member.
+    /// Add reactions. Default: every member.
     pub react: Option<Role>,
-    /// Add members. Usually admins.
+    /// Add members. Default: admins.
     pub invite: Option<Role>,
-    /// Change settings, but for permissions. Usually admins.
+    /// Change settings other than permissions. Default: admins.
     pub edit: Option<Role>,
-    /// Delete messages of others. Usually admins.
+    /// Delete messages of others. Default: admins.
     pub delete: Option<Role>,
 }
 
 impl Permissions {
-    /// The lowest role that may do it.
+    /// The lowest role with this permission.
     pub fn role_for(&self, permission: Permission) -> Role {
         match permission {
             Permission::Post => self.post.unwrap_or(Role::Member),
@@ -90,7 +90,7 @@ impl Permissions {
         }
     }
 
-    /// These, changed where `change` names a role.
+    /// Returns these permissions with the roles set in `change` replaced.
     pub(crate) fn changed(&self, change: &Self) -> Self {
         Self {
             post: change.post.or(self.post),

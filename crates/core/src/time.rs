@@ -1,4 +1,4 @@
-/// A moment: milliseconds since the Unix epoch.
+/// A point in time: milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub u64);
 

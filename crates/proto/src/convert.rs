@@ -1,4 +1,4 @@
-//! From the core types to the contract.
+//! Converts core types to the contract.
 
 use parlance_core as core;
 use parlance_core::{Body, Entry, UserId};
@@ -6,12 +6,12 @@ use prost_types::Timestamp;
 
 use crate::{data, v1};
 
-/// A moment as the contract has it.
+/// Converts a timestamp.
 pub fn timestamp(at: core::Timestamp) -> Timestamp {
     Timestamp { seconds: (at.0 / 1000) as i64, nanos: (at.0 % 1000) as i32 * 1_000_000 }
 }
 
-/// A kind of room.
+/// Converts a kind of room.
 pub fn room_kind(kind: core::RoomKind) -> v1::RoomKind {
     match kind {
         core::RoomKind::Direct => v1::RoomKind::Direct,
@@ -20,7 +20,7 @@ pub fn room_kind(kind: core::RoomKind) -> v1::RoomKind {
     }
 }
 
-/// A kind of room, if it is a known one.
+/// Parses a kind of room, if it is a known one.
 pub fn room_kind_from(kind: v1::RoomKind) -> Option<core::RoomKind> {
     match kind {
         v1::RoomKind::Unspecified => None,
@@ -30,7 +30,7 @@ pub fn room_kind_from(kind: v1::RoomKind) -> Option<core::RoomKind> {
     }
 }
 
-/// A role.
+/// Converts a role.
 pub fn role(role: core::Role) -> v1::Role {
     match role {
         core::Role::Member => v1::Role::Member,
@@ -39,7 +39,7 @@ pub fn role(role: core::Role) -> v1::Role {
     }
 }
 
-/// A role, if it is a known one.
+/// Parses a role, if it is a known one.
 pub fn role_from(role: v1::Role) -> Option<core::Role> {
     match role {
         v1::Role::Unspecified => None,
@@ -49,7 +49,7 @@ pub fn role_from(role: v1::Role) -> Option<core::Role> {
     }
 }
 
-/// Visibility of history.
+/// Converts a history visibility.
 pub fn visibility(visibility: core::Visibility) -> v1::HistoryVisibility {
     match visibility {
         core::Visibility::SinceJoined => v1::HistoryVisibility::SinceJoined,
@@ -57,7 +57,7 @@ pub fn visibility(visibility: core::Visibility) -> v1::HistoryVisibility {
     }
 }
 
-/// Visibility of history, if it is said.
+/// Parses a history visibility, if it is set.
 pub fn visibility_from(visibility: v1::HistoryVisibility) -> Option<core::Visibility> {
     match visibility {
         v1::HistoryVisibility::Unspecified => None,
@@ -66,7 +66,7 @@ pub fn visibility_from(visibility: v1::HistoryVisibility) -> Option<core::Visibi
     }
 }
 
-/// Settings.
+/// Converts settings.
 pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
     v1::RoomSettings {
         title: settings.title.as_str().to_owned(),
@@ -79,7 +79,7 @@ pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
     }
 }
 
-/// Which roles may do what; unset where all is as usual.
+/// Converts permissions; unset if all are the default.
 fn permissions(permissions: &core::Permissions) -> Option<v1::RoomPermissions> {
     let lowest = |permission: Option<core::Role>| permission.map_or(0, |lowest| role(lowest).into());
     (*permissions != core::Permissions::default()).then(|| v1::RoomPermissions {
@@ -91,7 +91,7 @@ fn permissions(permissions: &core::Permissions) -> Option<v1::RoomPermissions> {
     })
 }
 
-/// Which roles may do what, if all are known ones.
+/// Parses permissions, if all roles are known.
 pub fn permissions_from(permissions: &v1::RoomPermissions) -> Option<core::Permissions> {
     let lowest = |role: i32| match v1::Role::try_from(role) {
         Ok(v1::Role::Unspecified) => Some(None),
@@ -107,7 +107,7 @@ pub fn permissions_from(permissions: &v1::RoomPermissions) -> Option<core::Permi
     })
 }
 
-/// A room with its head.
+/// Converts a room with its head.
 pub fn room(info: &core::RoomInfo, head: core::Head) -> v1::Room {
     v1::Room {
         room_id: info.id.as_str().to_owned(),
@@ -123,7 +123,7 @@ pub fn room(info: &core::RoomInfo, head: core::Head) -> v1::Room {
     }
 }
 
-/// A member.
+/// Converts a member.
 pub fn member(member: &core::Member) -> v1::Member {
     v1::Member {
         user_id: member.user.as_str().to_owned(),
@@ -134,7 +134,7 @@ pub fn member(member: &core::Member) -> v1::Member {
     }
 }
 
-/// Whether someone may come back.
+/// Converts a member's standing.
 pub fn standing(standing: core::Standing) -> v1::MemberStanding {
     match standing {
         core::Standing::Free => v1::MemberStanding::Unspecified,
@@ -143,7 +143,7 @@ pub fn standing(standing: core::Standing) -> v1::MemberStanding {
     }
 }
 
-/// An interval of membership.
+/// Converts an interval of membership.
 pub fn interval(interval: &core::Interval) -> v1::MembershipInterval {
     v1::MembershipInterval {
         joined_seq: interval.joined,
@@ -152,12 +152,12 @@ pub fn interval(interval: &core::Interval) -> v1::MembershipInterval {
     }
 }
 
-/// A read mark.
+/// Converts a read mark.
 pub fn read_mark(mark: core::Mark) -> v1::ReadMark {
     v1::ReadMark { seq: mark.seq, message_count: mark.message_count }
 }
 
-/// An outcome.
+/// Converts an outcome.
 pub fn outcome(outcome: &core::Outcome) -> v1::Outcome {
     v1::Outcome {
         seq: outcome.first,
@@ -167,7 +167,7 @@ pub fn outcome(outcome: &core::Outcome) -> v1::Outcome {
     }
 }
 
-/// Reactions, in the order of their emoji.
+/// Converts reactions, sorted by emoji.
 pub fn reactions(overlay: &core::Overlay) -> Vec<v1::Reaction> {
     let reactions = overlay.reactions.iter();
     reactions
@@ -178,7 +178,7 @@ pub fn reactions(overlay: &core::Overlay) -> Vec<v1::Reaction> {
         .collect()
 }
 
-/// The body of an event, if it is of a known kind.
+/// Converts the body of an event, if it is of a known kind.
 fn body(body: &Body) -> Option<v1::event::Body> {
     use v1::event::Body as Wire;
     let user_id = |user: &UserId| user.as_str().to_owned();
@@ -223,7 +223,7 @@ fn body(body: &Body) -> Option<v1::event::Body> {
     })
 }
 
-/// An event as it was decided.
+/// Converts an event as originally decided.
 pub fn event(room_id: &str, event: &core::Event) -> v1::Event {
     v1::Event {
         room_id: room_id.to_owned(),
@@ -239,7 +239,7 @@ pub fn event(room_id: &str, event: &core::Event) -> v1::Event {
     }
 }
 
-/// An event as it reads now.
+/// Converts an event in its present form.
 pub fn entry(room_id: &str, entry: &Entry) -> v1::Event {
     let mut wire = event(room_id, &entry.event);
     if let (Some(v1::event::Body::Message(message)), Some(overlay)) = (&mut wire.body, &entry.overlay) {
@@ -252,7 +252,7 @@ pub fn entry(room_id: &str, entry: &Entry) -> v1::Event {
     wire
 }
 
-/// Takes out of an event what it says of a message that was deleted since.
+/// Removes the content of a message that was deleted since.
 pub fn redact(event: &mut v1::Event) {
     match &mut event.body {
         Some(v1::event::Body::Message(message)) => {
@@ -267,7 +267,7 @@ pub fn redact(event: &mut v1::Event) {
             edited.text.clear();
             edited.data = None;
         }
-        // It may be a message of a kind that a later version added.
+        // Possibly a message of a kind that a later version added.
         None => {}
         Some(_) => return,
     }

@@ -8,27 +8,26 @@ use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
-/// How deep values may lie within each other. Readers of JSON and protobuf bound it, too.
+/// Maximum nesting depth of values. JSON and protobuf parsers limit it, too.
 const MAX_DEPTH: usize = 16;
 
-/// Why a struct is not accepted as data.
+/// Why a struct is not accepted as app data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DataError {
     /// Too many bytes.
     #[error(transparent)]
     TooLarge(#[from] DataTooLarge),
-    /// A value that JSON does not have.
+    /// A value that JSON cannot represent.
     #[error("holds a value that is none of JSON, such as NaN")]
     NotJson,
-    /// Lists and objects within each other.
+    /// Nesting that is too deep.
     #[error("must not be nested deeper than {MAX_DEPTH}")]
     TooDeep,
 }
 
-/// The data of a request.
+/// Validates the data of a request.
 ///
-/// # Errors
-/// If it is too large, or cannot be sent through all doors.
+/// # Errors If it is too large, or cannot be sent over all transports.
 pub fn parse(data: Option<&Struct>) -> Result<Data, DataError> {
     let Some(data) = data else { return Ok(Data::default()) };
     for value in data.fields.values() {
@@ -52,7 +51,7 @@ fn check(value: &Value, depth: usize) -> Result<(), DataError> {
     }
 }
 
-/// Data as it is stored.
+/// Reads stored data without validation.
 pub fn stored(data: &Struct) -> Data {
     Data::stored(encoded(data))
 }
@@ -61,12 +60,12 @@ fn encoded(data: &Struct) -> BTreeMap<String, Vec<u8>> {
     data.fields.iter().map(|(key, value)| (key.clone(), value.encode_to_vec())).collect()
 }
 
-/// As the contract and the store have it; unset where there are no keys.
+/// The data in the contract and the store; unset if there are no keys.
 pub fn to_struct(data: &Data) -> Option<Struct> {
     (!data.is_empty()).then(|| whole_struct(data))
 }
 
-/// The same, there without keys as well: where no keys and no change are two things.
+/// Like [`to_struct`], but set even without keys: where empty data and no change are different things.
 pub fn whole_struct(data: &Data) -> Struct {
     let value = |value: &[u8]| Value::decode(value).unwrap_or_default();
     Struct { fields: data.entries().map(|(key, bytes)| (key.to_owned(), value(bytes))).collect() }

@@ -1,5 +1,5 @@
-//! `Event` of the contract. Written by hand, because it keeps what later versions add to it:
-//! generated messages drop unknown fields.
+//! `Event` of the contract. Written by hand because it keeps unknown fields of later versions,
+//! which generated messages drop.
 
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{
@@ -18,7 +18,7 @@ pub struct Event {
     pub seq: u64,
     /// When it was decided.
     pub at: Option<prost_types::Timestamp>,
-    /// Who did it.
+    /// The user who caused it.
     pub actor_id: String,
     /// The actor's own id for the request.
     pub request_id: String,
@@ -26,12 +26,12 @@ pub struct Event {
     pub message_count: u64,
     /// Messages that were deleted up to and including this event.
     pub deleted_count: u64,
-    /// The app's own backend, where it acted as `actor_id`.
+    /// The app's own backend, if it acted as `actor_id`.
     pub service_id: String,
-    /// What happened; unset for a kind of event that this version does not know.
+    /// What happened; unset if this version does not know the kind of event.
     pub body: Option<Body>,
-    /// The body and all fields beside those above as they were encoded, if this version does not
-    /// know all of them; otherwise empty. Encoded in place of `body`.
+    /// The encoded body and all fields beyond those above, if this version does not know all of
+    /// them; otherwise empty. Encoded in place of `body`.
     pub raw: Vec<u8>,
 }
 
@@ -71,7 +71,7 @@ pub enum Body {
 const BODY_TAGS: std::ops::RangeInclusive<u32> = 10..=22;
 
 impl Event {
-    /// Has the body encoded as it is now, whatever is made of its parts.
+    /// Freezes the body in its encoded form, so that its parts can be changed.
     fn keep_raw(&mut self) {
         if let Some(body) = &self.body
             && self.raw.is_empty()
@@ -80,7 +80,7 @@ impl Event {
         }
     }
 
-    /// Puts the present `body` into `raw`, beside what is unknown there.
+    /// Writes the present `body` to `raw`, next to the unknown fields there.
     pub(crate) fn update_raw(&mut self) {
         let Some(body) = self.body.as_ref().filter(|_| !self.raw.is_empty()) else { return };
         let mut known = Vec::with_capacity(body.encoded_len());
@@ -98,7 +98,7 @@ impl Event {
                 beside.extend_from_slice(field);
             }
         }
-        // What is known comes last: that is what counts where a field is there twice.
+        // Known fields last: if a field occurs twice, the last occurrence wins.
         content.extend_from_slice(payload(&known));
         self.raw.clear();
         encode_key(tag, wire_type, &mut self.raw);
@@ -107,7 +107,7 @@ impl Event {
         self.raw.extend(beside);
     }
 
-    /// Reads a field that is not one of the first eight; `input` begins behind its key.
+    /// Reads a field other than the first eight; `input` starts after its key.
     fn merge_rest(
         &mut self,
         tag: u32,
@@ -223,7 +223,8 @@ impl Message for Event {
     }
 }
 
-/// The encoded value of a field that lies in several parts of a buffer. Groups are none.
+/// The encoded value of a field that may span several parts of a buffer. Groups are not
+/// supported.
 fn gather(wire_type: WireType, buf: &mut impl Buf, ctx: DecodeContext) -> Result<Vec<u8>, DecodeError> {
     let mut value = Vec::new();
     match wire_type {
@@ -252,8 +253,8 @@ fn gather(wire_type: WireType, buf: &mut impl Buf, ctx: DecodeContext) -> Result
     Ok(value)
 }
 
-/// The fields of an encoded message: their numbers, and their encoding with the key. Ends where
-/// it is not one.
+/// The fields of an encoded message: their numbers, and their encoding including the key. Ends
+/// at malformed input.
 fn fields(message: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     let mut rest = message;
     std::iter::from_fn(move || {
@@ -264,7 +265,7 @@ fn fields(message: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     })
 }
 
-/// The fields of an encoded message whose numbers are `first` or above, as they are.
+/// The encoded fields with numbers of `first` or above, unchanged.
 pub(crate) fn fields_from(message: &[u8], first: u32) -> Vec<u8> {
     fields(message).filter(|(number, _)| *number >= first).flat_map(|(_, field)| field).copied().collect()
 }
@@ -275,7 +276,8 @@ fn payload(mut field: &[u8]) -> &[u8] {
     if read.is_ok() { field } else { &[] }
 }
 
-/// The fields of `encoded` that are not in `known`, which was decoded from it and encoded again.
+/// The fields of `encoded` that are missing in `known`, which is `encoded` decoded and encoded
+/// again.
 pub fn unknown_fields(encoded: &[u8], known: &[u8]) -> Vec<u8> {
     let is_unknown = |number| fields(known).all(|(known, _)| known != number);
     let unknown = fields(encoded).filter(|(number, _)| is_unknown(*number));
@@ -311,14 +313,14 @@ mod tests {
         let read = Event::decode(encoded.as_slice()).unwrap();
         assert_eq!((&read.body, read.seq, read.raw.is_empty()), (&body, 7, !is_raw));
         assert_eq!((read.encode_to_vec(), read.encoded_len()), (encoded.clone(), encoded.len()));
-        // In parts, as it may come from a connection.
+        // In parts, as received from a connection.
         for at in 0..encoded.len() {
             let (one, other) = encoded.split_at(at);
             let parts = Bytes::copy_from_slice(one).chain(Bytes::copy_from_slice(other));
             assert_eq!(Event::decode(parts), Ok(read.clone()), "in parts at {at}");
         }
         for end in 0..encoded.len() {
-            // Cut off it is another event or none, and no panic.
+            // A truncated event decodes to another event or an error, but never panics.
             let _ = Event::decode(&encoded[..end]);
         }
     }

@@ -1,4 +1,4 @@
-//! Canonical proto3 JSON, from the compiled contract: nothing is defined twice.
+//! Canonical proto3 JSON, driven by the compiled contract, so that nothing is defined twice.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -15,8 +15,7 @@ use crate::{DESCRIPTOR, EVENTS_DESCRIPTOR, known_names, v1};
 /// Why a message could not be parsed, or has no JSON form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// The stable reason: `malformed_json`, `unknown_field` or `unknown_operation`; `internal` if the text is not at
-    /// fault.
+    /// The stable reason: `malformed_json`, `unknown_field` or `unknown_operation`; `internal` if the text is valid.
     pub reason: &'static str,
     /// For developers.
     pub message: String,
@@ -24,7 +23,7 @@ pub struct Error {
     pub field: Option<(String, String)>,
 }
 
-/// The reason if the text is not at fault.
+/// The reason if the text is valid.
 pub(crate) const INTERNAL: &str = "internal";
 
 impl Error {
@@ -140,7 +139,7 @@ pub fn read(
         .and_then(|message| deserializer.end().map(|()| message));
     result.map_err(|error| {
         let path = track.path().to_string();
-        // There is no path: nothing was entered, or nothing readable.
+        // No path: the error is at the root, or before anything readable.
         let field = if path == "." || path == "?" { String::new() } else { path };
         // No field is at fault if the text is not JSON at all.
         let is_json = || serde_json::from_slice::<IgnoredAny>(json).is_ok();
@@ -259,8 +258,7 @@ impl<'de> Visitor<'de> for Numbers {
 
 /// Serialises any message of the contract. Fields with default values are omitted, as in the canonical form.
 ///
-/// # Errors
-/// INTERNAL where a value has no JSON form, such as a timestamp out of range.
+/// # Errors INTERNAL if a value has no JSON form, such as a timestamp out of range.
 pub fn to_json(message: &DynamicMessage) -> Result<Vec<u8>, Error> {
     let mut json = Vec::with_capacity(256);
     let mut serializer = serde_json::Serializer::new(&mut json);
@@ -270,8 +268,7 @@ pub fn to_json(message: &DynamicMessage) -> Result<Vec<u8>, Error> {
 
 /// Serialises a typed message of the contract.
 ///
-/// # Errors
-/// Those of [`to_json`], and INTERNAL where `name` is not the message's.
+/// # Errors Those of [`to_json`], and INTERNAL if `name` is not the name of the message.
 pub fn typed_to_json<M: Message>(name: &str, message: &M) -> Result<Vec<u8>, Error> {
     let descriptor = POOL.get_message_by_name(name).ok_or_else(|| no_json("unknown name"))?;
     let mut dynamic = DynamicMessage::new(descriptor);
@@ -281,13 +278,12 @@ pub fn typed_to_json<M: Message>(name: &str, message: &M) -> Result<Vec<u8>, Err
 
 /// Converts an encoded server frame to JSON.
 ///
-/// # Errors
-/// Those of [`to_json`], and INTERNAL where `proto` is no server frame.
+/// # Errors Those of [`to_json`], and INTERNAL if `proto` is not a server frame.
 pub fn server_frame_to_json(proto: &[u8]) -> Result<Vec<u8>, Error> {
     to_json(&DynamicMessage::decode(SERVER_FRAME.clone(), proto).map_err(no_json)?)
 }
 
-/// Converts an event for other services to JSON.
+/// Converts an event of the change feed to JSON.
 ///
 /// # Errors
 /// Those of [`to_json`].
@@ -297,7 +293,7 @@ pub fn room_event_to_json(event: &RoomEvent) -> Result<Vec<u8>, Error> {
     to_json(&dynamic)
 }
 
-/// Converts a moment to a JSON string.
+/// Converts a timestamp to a JSON string.
 ///
 /// # Errors
 /// Those of [`to_json`].

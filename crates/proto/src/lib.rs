@@ -1,7 +1,8 @@
-//! The contract: generated code, conversions between it and the core types, canonical
-//! JSON, errors as statuses. Runs nothing.
+//! The contract: generated code, conversions to and from the core types, canonical JSON, errors as
+//! statuses. Runs nothing.
 //!
-//! Without the feature `grpc` it is the messages and their JSON, and depends on no transport.
+//! Without the feature `grpc`, the crate contains only the messages and their JSON, and depends on
+//! no transport.
 #![warn(missing_docs)]
 
 #[cfg(feature = "grpc")]
@@ -23,7 +24,7 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/parlance.v1.rs"));
 }
 
-/// `package parlance.storage.v1`: what the stores keep.
+/// `package parlance.storage.v1`: the stored form.
 #[allow(missing_docs, clippy::large_enum_variant)]
 pub mod storage {
     pub mod v1 {
@@ -31,7 +32,7 @@ pub mod storage {
     }
 }
 
-/// `package parlance.cluster.v1`: what nodes tell each other.
+/// `package parlance.cluster.v1`: messages between nodes.
 #[allow(missing_docs, clippy::large_enum_variant)]
 pub mod cluster {
     pub mod v1 {
@@ -39,7 +40,7 @@ pub mod cluster {
     }
 }
 
-/// `package parlance.events.v1`: what leaves to other services.
+/// `package parlance.events.v1`: events for the app's other services.
 #[allow(missing_docs, clippy::large_enum_variant)]
 pub mod events {
     pub mod v1 {
@@ -64,10 +65,10 @@ pub mod server {
 /// The compiled contract as an encoded `FileDescriptorSet`, for reflection.
 pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
 
-/// What leaves to other services, likewise.
+/// The compiled `package parlance.events.v1`, likewise.
 pub const EVENTS_DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/events_descriptor.bin"));
 
-/// The details of errors (`google.rpc.ErrorInfo` and others), for reflection: tools show those that
-/// they can look up.
+/// The details of errors (`google.rpc.ErrorInfo` and others), for reflection: tools display only
+/// details whose type they can look up.
 #[cfg(feature = "grpc")]
 pub use tonic_types::pb::FILE_DESCRIPTOR_SET as ERROR_DETAILS_DESCRIPTOR;

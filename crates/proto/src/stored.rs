@@ -1,6 +1,6 @@
-//! Between the stored form (`proto/storage/storage.proto`) and the core types.
+//! Converts between the stored form (`proto/storage/storage.proto`) and the core types.
 //!
-//! What a later version wrote is read for as much as this one knows, and kept for the rest.
+//! Data of later versions is interpreted as far as possible, and otherwise kept unchanged.
 
 use bytes::Bytes;
 use parlance_core as core;
@@ -13,10 +13,10 @@ use crate::event::fields_from;
 use crate::storage::v1::event::Body as Stored;
 use crate::storage::v1::{self, ChunkRecord};
 
-/// The number of the first kind of body: what is below stands in every event.
+/// The field number of the first kind of body; the fields below it are common to all events.
 const FIRST_BODY: u32 = 9;
 
-/// A kind of room.
+/// Converts a kind of room.
 pub fn kind(kind: core::RoomKind) -> i32 {
     let kind = match kind {
         core::RoomKind::Direct => v1::RoomKind::Direct,
@@ -26,7 +26,7 @@ pub fn kind(kind: core::RoomKind) -> i32 {
     kind.into()
 }
 
-/// A kind of room. Any that this version does not know is closed to all but those who were added.
+/// Parses a kind of room. An unknown kind is treated as closed to everyone who was not added.
 pub fn kind_from(kind: i32) -> core::RoomKind {
     match v1::RoomKind::try_from(kind) {
         Ok(v1::RoomKind::Direct) => core::RoomKind::Direct,
@@ -35,7 +35,7 @@ pub fn kind_from(kind: i32) -> core::RoomKind {
     }
 }
 
-/// A role.
+/// Converts a role.
 pub fn role(role: core::Role) -> i32 {
     let role = match role {
         core::Role::Member => v1::Role::Member,
@@ -45,7 +45,7 @@ pub fn role(role: core::Role) -> i32 {
     role.into()
 }
 
-/// A role. Any that this version does not know grants nothing beyond membership.
+/// Parses a role. An unknown role grants nothing beyond membership.
 pub fn role_from(role: i32) -> core::Role {
     match v1::Role::try_from(role) {
         Ok(v1::Role::Admin) => core::Role::Admin,
@@ -62,7 +62,7 @@ fn visibility(visibility: core::Visibility) -> i32 {
     visibility.into()
 }
 
-/// Visibility of history. Any that this version does not know opens nothing of the past.
+/// Parses a visibility. An unknown value opens no earlier history.
 fn visibility_from(visibility: i32) -> core::Visibility {
     match v1::HistoryVisibility::try_from(visibility) {
         Ok(v1::HistoryVisibility::All) => core::Visibility::All,
@@ -72,7 +72,7 @@ fn visibility_from(visibility: i32) -> core::Visibility {
     }
 }
 
-/// Whether someone may become a member again.
+/// Converts a member's standing.
 pub fn standing(standing: core::Standing) -> i32 {
     let standing = match standing {
         core::Standing::Free => v1::MemberStanding::Unspecified,
@@ -82,8 +82,8 @@ pub fn standing(standing: core::Standing) -> i32 {
     standing.into()
 }
 
-/// Whether someone may become a member again. What a later version says is taken for a removal:
-/// neither open to all nor closed for good.
+/// Parses a member's standing. An unknown value is treated as a removal: neither open to all nor
+/// closed for good.
 pub fn standing_from(standing: i32) -> core::Standing {
     match v1::MemberStanding::try_from(standing) {
         Ok(v1::MemberStanding::Unspecified) => core::Standing::Free,
@@ -92,7 +92,7 @@ pub fn standing_from(standing: i32) -> core::Standing {
     }
 }
 
-/// Settings.
+/// Converts settings.
 pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
     v1::RoomSettings {
         title: settings.title.as_str().to_owned(),
@@ -105,7 +105,7 @@ pub fn settings(settings: &core::Settings) -> v1::RoomSettings {
     }
 }
 
-/// Which roles may do what; unset where all is as usual, as it was before there were permissions.
+/// Converts permissions; unset if all are the default, as before permissions were introduced.
 fn permissions(permissions: &core::Permissions) -> Option<v1::RoomPermissions> {
     let lowest = |permission: Option<core::Role>| permission.map_or(0, role);
     (*permissions != core::Permissions::default()).then(|| v1::RoomPermissions {
@@ -117,7 +117,7 @@ fn permissions(permissions: &core::Permissions) -> Option<v1::RoomPermissions> {
     })
 }
 
-/// Which roles may do what. Of roles that this version does not know, the owner alone.
+/// Parses permissions. An unknown role restricts the action to the owner.
 fn permissions_from(permissions: Option<&v1::RoomPermissions>) -> core::Permissions {
     let Some(permissions) = permissions else { return core::Permissions::default() };
     let lowest = |role: i32| match v1::Role::try_from(role) {
@@ -135,7 +135,7 @@ fn permissions_from(permissions: Option<&v1::RoomPermissions>) -> core::Permissi
     }
 }
 
-/// Settings beside the log: a later version may have allowed other texts.
+/// Parses settings stored next to the log, where a later version may have allowed other texts.
 pub fn settings_from(settings: &v1::RoomSettings) -> core::Settings {
     core::Settings {
         title: Title::stored(&settings.title),
@@ -148,7 +148,7 @@ pub fn settings_from(settings: &v1::RoomSettings) -> core::Settings {
     }
 }
 
-/// Settings of an event, if this version can interpret them.
+/// Parses the settings of an event, if this version can interpret them.
 fn parse_settings(settings: Option<&v1::RoomSettings>) -> Option<core::Settings> {
     let settings = settings?;
     Some(core::Settings {
@@ -158,7 +158,7 @@ fn parse_settings(settings: Option<&v1::RoomSettings>) -> Option<core::Settings>
     })
 }
 
-/// A time of membership.
+/// Converts an interval of membership.
 pub fn interval(interval: &core::Interval) -> v1::MembershipInterval {
     v1::MembershipInterval {
         joined_seq: interval.joined,
@@ -167,7 +167,7 @@ pub fn interval(interval: &core::Interval) -> v1::MembershipInterval {
     }
 }
 
-/// A time of membership.
+/// Parses an interval of membership.
 pub fn interval_from(interval: &v1::MembershipInterval) -> core::Interval {
     core::Interval {
         joined: interval.joined_seq,
@@ -179,7 +179,7 @@ pub fn interval_from(interval: &v1::MembershipInterval) -> core::Interval {
     }
 }
 
-/// Reactions, in the order of their emoji.
+/// Converts reactions, sorted by emoji.
 pub fn reactions(overlay: &core::Overlay) -> Vec<v1::Reaction> {
     let reactions = overlay.reactions.iter();
     reactions
@@ -190,7 +190,7 @@ pub fn reactions(overlay: &core::Overlay) -> Vec<v1::Reaction> {
         .collect()
 }
 
-/// The body of an event, unless it is of an unknown kind.
+/// Converts the body of an event, unless it is of an unknown kind.
 fn body(body: &Body) -> Option<Stored> {
     let user_id = |user: &UserId| user.as_str().to_owned();
     Some(match body {
@@ -235,7 +235,7 @@ fn body(body: &Body) -> Option<Stored> {
     })
 }
 
-/// A body, if this version can interpret it.
+/// Parses a body, if this version can interpret it.
 fn body_from(body: &Stored) -> Option<Body> {
     let user = |id: &str| UserId::parse(id).ok();
     Some(match body {
@@ -266,7 +266,8 @@ fn body_from(body: &Stored) -> Option<Body> {
         }
         Stored::MessageEdited(edited) => Body::MessageEdited {
             target: edited.target_seq,
-            // Of what kind the message is stands elsewhere.
+            // The kind of message decides whether it may be empty, and is stored in the message
+            // itself.
             text: text(&edited.text, true)?,
             data: edited.data.as_ref().map(data::stored),
         },
@@ -281,7 +282,7 @@ fn body_from(body: &Stored) -> Option<Body> {
     })
 }
 
-/// A text, if this version can interpret it.
+/// Parses a text, if this version can interpret it.
 fn text(text: &str, may_be_empty: bool) -> Option<Text> {
     if may_be_empty && text.is_empty() { Some(Text::empty()) } else { Text::parse(text).ok() }
 }
@@ -309,7 +310,7 @@ fn has_unknown_values(body: &Stored) -> bool {
     }
 }
 
-/// An event, encoded.
+/// Encodes an event.
 pub fn encode_event(event: &core::Event) -> Bytes {
     let unknown = event.unknown.bytes();
     let record = v1::Event {
@@ -323,7 +324,7 @@ pub fn encode_event(event: &core::Event) -> Bytes {
         message_count: event.message_count,
         deleted_count: event.deleted_count,
         service_id: event.service.as_ref().map(|service| service.as_str().to_owned()).unwrap_or_default(),
-        // What is unknown includes the body.
+        // The unknown bytes include the body.
         body: if unknown.is_empty() { body(&event.body) } else { None },
     };
     let mut bytes = Vec::with_capacity(record.encoded_len() + unknown.len());
@@ -332,7 +333,8 @@ pub fn encode_event(event: &core::Event) -> Bytes {
     bytes.into()
 }
 
-/// An event; `None` if it is damaged. A body that cannot be interpreted is kept as it is.
+/// Decodes an event; `None` if it is damaged. A body that cannot be interpreted is kept
+/// unchanged.
 pub fn decode_event(bytes: &[u8]) -> Option<core::Event> {
     let record = v1::Event::decode(bytes).ok()?;
     let known = record.body.as_ref().and_then(body_from);
@@ -360,7 +362,7 @@ pub fn decode_event(bytes: &[u8]) -> Option<core::Event> {
     })
 }
 
-/// A chunk, as it is stored and published.
+/// Converts a chunk to its stored and published form.
 pub fn chunk(chunk: &core::Chunk) -> ChunkRecord {
     ChunkRecord {
         nonce: chunk.nonce().to_vec().into(),
@@ -371,7 +373,7 @@ pub fn chunk(chunk: &core::Chunk) -> ChunkRecord {
     }
 }
 
-/// A chunk, if it is one.
+/// Parses a chunk; `None` if it is invalid.
 pub fn chunk_from(record: &ChunkRecord) -> Option<core::Chunk> {
     let nonce = record.nonce.as_ref().try_into().ok()?;
     let previous = match record.previous.as_ref() {

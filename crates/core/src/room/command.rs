@@ -3,41 +3,41 @@ use crate::{
     Topic, UserId, Visibility,
 };
 
-/// By what right something is asked.
+/// The authority under which a command is submitted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Authority {
-    /// That which the actor has in the room.
+    /// That of the actor's membership in the room.
     #[default]
     Member,
-    /// The same. The app's own backend asks on behalf of the actor.
+    /// The same, but submitted by the app's own backend on behalf of the actor.
     OnBehalf {
-        /// The backend's user.
+        /// The backend's user id.
         service: UserId,
     },
-    /// That of the app's own backend, in every room: a member or not.
+    /// That of the app's own backend, in every room, whether or not it is a member.
     App {
-        /// It may also ban.
+        /// Whether it may also ban.
         moderates: bool,
     },
 }
 
-/// What one user asks of one room.
+/// One user's command to one room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
-    /// Who asks.
+    /// The user who submits it.
     pub actor: UserId,
-    /// By what right.
+    /// The authority it is decided under.
     pub authority: Authority,
-    /// Their id for the request; a repeat is recognised by it.
+    /// The actor's id for the request; repeats are recognised by it.
     pub request: RequestId,
     /// The highest head of the room that the client knew when it first sent this.
     pub after: Option<u64>,
-    /// What is asked.
+    /// The requested change.
     pub action: Action,
 }
 
 impl Command {
-    /// Whose membership this may change.
+    /// The users whose membership this may change.
     pub fn concerned(&self) -> impl Iterator<Item = &UserId> {
         let named = match &self.action {
             Action::Add { users } => users.as_slice(),
@@ -51,18 +51,18 @@ impl Command {
     }
 }
 
-/// What is asked.
+/// A requested change of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Send a message.
     Send(Message),
-    /// Replace the text of one's own message, and change its data.
+    /// Replace the text of the actor's own message, and change its data.
     Edit {
         /// The message.
         target: u64,
         /// The new text.
         text: Text,
-        /// What becomes of its data.
+        /// The change of its data.
         data: DataChange,
     },
     /// Delete a message.
@@ -74,46 +74,46 @@ pub enum Action {
     React {
         /// The message.
         target: u64,
-        /// With what.
+        /// The emoji.
         emoji: Emoji,
     },
-    /// Take a reaction back.
+    /// Remove a reaction.
     Unreact {
         /// The message.
         target: u64,
-        /// Which.
+        /// The emoji.
         emoji: Emoji,
     },
     /// Add members.
     Add {
-        /// Whom.
+        /// The new members.
         users: Vec<UserId>,
     },
     /// Remove a member.
     Remove {
-        /// Whom.
+        /// The member.
         user: UserId,
     },
-    /// Remove someone, and keep them from coming back.
+    /// Remove a user, and keep them from returning.
     Ban {
-        /// Whom.
+        /// The user.
         user: UserId,
     },
     /// Lift a ban.
     Unban {
-        /// Whose.
+        /// The user.
         user: UserId,
     },
-    /// Give a role.
+    /// Assign a role.
     SetRole {
-        /// To whom.
+        /// The member.
         user: UserId,
-        /// Which.
+        /// The role.
         role: Role,
     },
-    /// Become a member of a channel.
+    /// Join a channel.
     Join,
-    /// Stop being a member.
+    /// Leave the room.
     Leave,
     /// Change settings.
     Update(SettingsChange),
@@ -121,7 +121,7 @@ pub enum Action {
     DeleteRoom,
 }
 
-/// Settings to change; `None` leaves one as it is.
+/// Settings to change; `None` leaves a setting unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SettingsChange {
     /// Title.
@@ -134,38 +134,37 @@ pub struct SettingsChange {
     pub image: Option<ImageUrl>,
     /// The app's own data.
     pub data: DataChange,
-    /// Roles to set; those that are `None` stay as they are.
+    /// Roles to set; `None` leaves a role unchanged.
     pub permissions: Permissions,
-    /// Whether nobody but the app sends, edits, reacts, joins or adds members.
+    /// Whether only the app may send, edit, react, join or add members.
     pub frozen: Option<bool>,
 }
 
-/// Where a command stands in the log.
+/// The position of a command's events in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// Its first event; 0 where nothing had to change.
+    /// Its first event; 0 if nothing had to change.
     pub first: u64,
     /// Its last event.
     pub last: u64,
     /// When it was decided.
     pub at: Timestamp,
-    /// Messages in the room up to its last event; 0 where nothing had to change.
+    /// Messages in the room up to its last event; 0 if nothing had to change.
     pub message_count: u64,
-    /// It was carried out before, and this is where.
+    /// Whether the command had been carried out before.
     pub is_repeat: bool,
 }
 
-/// What becomes of a command.
+/// The result of deciding a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// It is decided: new events are in the draft, or it had been carried out before,
-    /// or there was nothing to change.
+    /// Decided: new events are in the draft, or the command was a repeat, or nothing had to change.
     Done(Outcome),
-    /// Something must be loaded first; then ask again.
+    /// Data must be loaded first; then decide again.
     Need(Need),
 }
 
-/// What a room must be given before it can decide.
+/// Data that a room needs before it can decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Need {
     /// The row of this user: [`crate::Room::load_member`].
@@ -174,28 +173,28 @@ pub enum Need {
     Members,
     /// The message at this seq with its overlay: [`crate::Room::load_message`].
     Message(u64),
-    /// Older events than those remembered: [`crate::Room::load_older`] with the chunks
-    /// that end right before this seq.
+    /// Older events than those remembered: call [`crate::Room::load_older`] with the chunks that
+    /// end right before this seq.
     Older {
-        /// First seq that is remembered already.
+        /// First seq that is already remembered.
         before: u64,
     },
-    /// Older events, for what a former member asked: [`crate::Room::load_past`] with those that end
-    /// right before this seq.
+    /// Older events, for a request of a former member: call [`crate::Room::load_past`] with those
+    /// that end right before this seq.
     Past {
         /// The former member.
         user: UserId,
         /// The end of their membership.
         left: u64,
-        /// First seq that is remembered already; right after `left` at first.
+        /// First seq that is already remembered; initially right after `left`.
         before: u64,
     },
 }
 
-/// Why a command is refused. Nothing has changed.
+/// Why a command is refused. A refusal changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The actor is not a member, or the room is not theirs to know.
+    /// The actor is not a member, or may not know of the room.
     #[error("not a member of this room")]
     NotMember,
     /// The role does not suffice.
@@ -210,7 +209,7 @@ pub enum Refusal {
     /// The room is frozen.
     #[error("this room is frozen")]
     Frozen,
-    /// A message of text alone must have one.
+    /// A message of kind `text` must have a text.
     #[error("must not be blank")]
     BlankText,
     /// The data would be too large.
@@ -219,25 +218,25 @@ pub enum Refusal {
     /// Only the sender may do this to a message.
     #[error("only its sender may edit a message")]
     NotSender,
-    /// Nobody joins, leaves or changes a direct room.
+    /// Members of a direct room never change.
     #[error("a direct room has no members or settings to change")]
     DirectRoom,
-    /// One joins channels only.
+    /// Only channels can be joined.
     #[error("only channels can be joined; ask to be added")]
     NotJoinable,
-    /// The actor was removed by another, and cannot join on their own.
+    /// The actor was removed by another member, and cannot rejoin on their own.
     #[error("removed from this room; ask to be added")]
     Removed,
     /// The actor is banned from the room.
     #[error("banned from this room")]
     Banned,
-    /// The person concerned is banned from the room.
+    /// The target user is banned from the room.
     #[error("{0} is banned from this room")]
     TargetBanned(UserId),
-    /// The owner's role passes to someone else only together with theirs.
+    /// The owner cannot give up ownership without passing it on.
     #[error("make another member the owner instead")]
     OwnerLeaves,
-    /// The person concerned is not a member.
+    /// The target user is not a member.
     #[error("{0} is not a member of this room")]
     TargetNotMember(UserId),
     /// There is no such message that the actor may see.
@@ -246,16 +245,16 @@ pub enum Refusal {
     /// The message was deleted.
     #[error("the message at seq {0} was deleted")]
     MessageDeleted(u64),
-    /// The message has all the reactions it may have.
+    /// The message has the maximum number of reactions.
     #[error("the message has too many reactions")]
     TooManyReactions,
-    /// The room has all the members it may have.
+    /// The room has the maximum number of members.
     #[error("the room is full")]
     RoomFull,
     /// `after_seq` lies beyond the room's head.
     #[error("after_seq {after} lies beyond the room's head {head}")]
     CursorAhead {
-        /// What the client said.
+        /// The client's value.
         after: u64,
         /// The head.
         head: u64,
@@ -263,24 +262,24 @@ pub enum Refusal {
     /// `seq` lies beyond the room's head.
     #[error("seq {seq} lies beyond the room's head {head}")]
     SeqAhead {
-        /// What the client said.
+        /// The client's value.
         seq: u64,
         /// The head.
         head: u64,
     },
-    /// More has happened since `after_seq` than a repeat is looked for in.
+    /// Too many events since `after_seq` to search for a repeat.
     #[error("too much has happened since after_seq; page the room and try again with a later one")]
     CatchUpFirst {
         /// The head; for a former member, the end of their membership.
         head: u64,
     },
-    /// The part of the log that would tell is gone.
+    /// The part of the log that would contain the outcome was trimmed.
     #[error("the log since after_seq is no longer kept: whether this was carried out is unknown")]
     OutcomeUnknown {
         /// First seq kept; for a former member at most the one after the end of their membership.
         floor: u64,
     },
-    /// The id stands for something else already.
+    /// The request id was used for another operation.
     #[error("this request id was used for something else")]
     RequestIdReused,
 }

@@ -5,37 +5,38 @@ use crate::{
     Unknown, UserId,
 };
 
-/// A room about to be created: the only append at seq 1.
+/// A room to be created: the only append at seq 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Creation {
-    /// What stands beside the log.
+    /// The room's data outside the log.
     pub info: RoomInfo,
     /// The first chunk, with the rows of the first members.
     pub append: Append,
 }
 
-/// What a group or channel is created with.
+/// The parameters of a new group or channel.
 #[derive(Debug, Clone)]
 pub struct NewRoom<'a> {
-    /// Its id: the same for the same creator and request.
+    /// The room's id: the same for the same creator and request.
     pub id: RoomId,
-    /// Who creates it.
+    /// The creator.
     pub creator: &'a UserId,
-    /// The app's own backend, where it does so on behalf of the creator.
+    /// The app's own backend, if it acts on behalf of the creator.
     pub service: Option<&'a UserId>,
-    /// Who owns it; the creator where that is `None`. Otherwise the creator is no member.
+    /// The owner; `None` for the creator. If it is set, the creator does not become a
+    /// member.
     pub owner: Option<&'a UserId>,
     /// The request that created it.
     pub request: &'a RequestId,
-    /// Group or channel.
+    /// `Group` or `Channel`.
     pub kind: RoomKind,
     /// Title, topic and visibility.
     pub settings: Settings,
 }
 
 impl Creation {
-    /// The direct room of two people. Whoever of them asks first becomes its creator;
-    /// nothing else tells them apart.
+    /// Creates the direct room of two users. The first to ask becomes its creator;
+    /// otherwise both are equal.
     pub fn direct(
         creator: &UserId,
         service: Option<&UserId>,
@@ -46,7 +47,8 @@ impl Creation {
     ) -> Self {
         let id = RoomId::direct(creator, other);
         let (a, b) = if creator <= other { (creator, other) } else { (other, creator) };
-        // Not the client's request id: a message sent in the same breath has that one.
+        // Not the client's request id: the message sent together with this request has
+        // that one.
         let request = RequestId::parse(id.as_str()).unwrap_or_else(|_| unreachable!("room ids are ids"));
         let members = [(creator.clone(), Role::Member), (other.clone(), Role::Member)];
         Self::new(
@@ -67,7 +69,7 @@ impl Creation {
         )
     }
 
-    /// A group or channel with `others` as its first members beside its owner.
+    /// Creates a group or channel with `others` as its first members besides the owner.
     pub fn shared(new: NewRoom<'_>, others: &[UserId], nonce: Nonce, now: Timestamp) -> Self {
         let NewRoom { id, creator, service, owner, request, kind, settings } = new;
         let mut members = vec![(owner.unwrap_or(creator).clone(), Role::Owner)];
@@ -116,7 +118,7 @@ impl Creation {
         let mut rows = Vec::with_capacity(members.len());
         for (seq, (user, role)) in (2..).zip(members) {
             events.push(event(seq, Body::MemberAdded { user: user.clone(), role: *role }));
-            // They were there from the beginning: the room's first event is theirs too.
+            // Members from the beginning: the room's first event is visible to them, too.
             rows.push(Member::joined(user.clone(), *role, 1));
         }
         let joins = rows
@@ -137,7 +139,7 @@ impl Creation {
         Self { info, append }
     }
 
-    /// The room once it is stored.
+    /// The room after it has been stored.
     pub fn into_room(self) -> Room {
         let mut room = Room::load(self.info, &self.append.chunk);
         for row in self.append.members {

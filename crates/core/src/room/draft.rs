@@ -9,12 +9,12 @@ use crate::limits::{
 };
 use crate::{Body, Chunk, Event, Head, Mark, Member, Nonce, Overlay, Timestamp, Unknown, UserId};
 
-/// Commands decided on top of a room, not stored yet. Everything that one append holds.
+/// Commands decided on top of a room but not stored yet: the contents of one append.
 #[derive(Debug, Clone)]
 pub struct Draft {
     /// The state with the events so far folded in.
     room: Room,
-    /// Where the append goes on.
+    /// The head to append after.
     base: Head,
     events: Vec<Event>,
     text_bytes: usize,
@@ -24,27 +24,27 @@ pub struct Draft {
     changed_members: BTreeSet<UserId>,
     changed_messages: BTreeSet<u64>,
     info_changed: bool,
-    /// Who sent messages without being a member.
+    /// Senders who are not members.
     outsiders: BTreeSet<UserId>,
 }
 
-/// One append: the chunk, and what must be written with it or not at all.
+/// One append: the chunk, and everything that must be written atomically with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Append {
     /// The head that the chunk follows. The store refuses any other.
     pub expected: Head,
     /// The chunk.
     pub chunk: Chunk,
-    /// Rows of members that changed.
+    /// Member rows that changed.
     pub members: Vec<Member>,
-    /// Messages whose present form changed.
+    /// Overlays of messages that changed.
     pub overlays: Vec<(u64, Overlay)>,
-    /// Who joined, with the mark that they start at.
+    /// Users who joined, with their initial mark.
     pub joins: Vec<(UserId, Mark)>,
-    /// Who sent messages, each with the mark of the last one: up to there they have
-    /// read the room.
+    /// Users who sent messages, each with the mark of their last message, up to which they
+    /// have read the room.
     pub sent: Vec<(UserId, Mark)>,
-    /// The room's own item, where it changed.
+    /// The room's own item, if it changed.
     pub info: Option<RoomInfo>,
 }
 
@@ -74,7 +74,7 @@ impl Draft {
         }
     }
 
-    /// The state so far; what a [`Need`](crate::Need) asks for is loaded into it.
+    /// The state so far; load what a [`Need`](crate::Need) asks for into it.
     pub fn room_mut(&mut self) -> &mut Room {
         &mut self.room
     }
@@ -84,7 +84,7 @@ impl Draft {
         self.events.is_empty()
     }
 
-    /// Whether any one further command might still fit into this append.
+    /// Whether any one further command is guaranteed to fit into this append.
     pub fn can_take_more(&self) -> bool {
         let items = 2 * self.changed_members.len() + self.changed_messages.len();
         self.events.len() + MAX_MEMBERS_PER_REQUEST <= MAX_CHUNK_EVENTS
@@ -101,7 +101,7 @@ impl Draft {
             Err(Stop::Need(need)) => return Ok(Decision::Need(need)),
             Err(Stop::Refused(refusal)) => return Err(refusal),
         };
-        // Where nothing changes, the answer says nothing of the log.
+        // If nothing changes, the answer must not reveal anything about the log.
         let at = if bodies.is_empty() { now } else { now.max(self.room.last_at) };
         let first = self.next_seq();
         for body in bodies {
@@ -117,7 +117,8 @@ impl Draft {
         }))
     }
 
-    /// What is to be appended, if anything is; and the room as it stands once it is.
+    /// Returns the append, if there is anything to append, and the room as it will be once
+    /// stored.
     pub fn finish(self, nonce: Nonce) -> (Option<Append>, Room) {
         let Self { mut room, base, events, message_count, member_count, .. } = self;
         let joins = events
@@ -129,7 +130,7 @@ impl Draft {
             .collect();
         let mut sent = BTreeMap::new();
         for event in &events {
-            // Who is no member has no mark to move.
+            // Non-members have no mark to move.
             if matches!(event.body, Body::Message(_)) && !self.outsiders.contains(&event.actor) {
                 sent.insert(event.actor.clone(), Mark::at(event));
             }
@@ -152,9 +153,9 @@ impl Draft {
         (Some(Append { expected: base, chunk, members, overlays, joins, sent, info }), room)
     }
 
-    /// The time up to which the log is taken to reach. Windows of time are measured by the
-    /// log's own times: a node whose clock is ahead would take recent events for old ones.
-    /// `now` bounds it for the case that such a node has stamped the log.
+    /// The time taken as the log's end. Time windows are measured by the log's own
+    /// timestamps: a node whose clock is ahead would otherwise take recent events for old
+    /// ones. Bounded by `now` in case such a node has stamped the log.
     fn newest(&self, now: Timestamp) -> Timestamp {
         self.room.last_at.min(now)
     }

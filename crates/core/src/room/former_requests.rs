@@ -13,7 +13,7 @@ impl Room {
         let requests = if is_remembered {
             &self.requests
         } else {
-            // Events between the end of the membership and what the room remembers need not be read.
+            // Events between the end of the membership and what the room remembers are not needed.
             let loaded = self.former.as_ref().filter(|former| former.is_of(&command.actor, left));
             loaded.map_or(&nothing, |former| &former.requests)
         };
@@ -30,8 +30,8 @@ impl Room {
         .into())
     }
 
-    /// Loads events right before `before`, by ascending seq, for [`Need::Past`]. Keeps those of one former member at
-    /// a time.
+    /// Loads events right before `before`, in ascending order, for [`Need::Past`]. Keeps those of one former member
+    /// at a time.
     pub fn load_past(&mut self, user: &UserId, left: u64, before: u64, events: &[Event]) {
         let end = events.partition_point(|event| event.seq < before);
         let former = match &mut self.former {

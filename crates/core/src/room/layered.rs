@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A map that is copied for every append and changes little: copies share settled entries, and each has its own
+/// A map that is cloned for every append and changes little: clones share settled entries, and each has its own
 /// recent changes.
 #[derive(Debug, Clone)]
 pub(super) struct Layered<K, V> {
@@ -35,13 +35,13 @@ impl<K: Ord + Clone, V: Clone> Layered<K, V> {
         self.recent.values().chain(settled.map(|(_, value)| value))
     }
 
-    /// Settles recent changes, and lets `trim` enforce limits. Copies everything if another copy exists.
+    /// Settles recent changes, and lets `trim` enforce limits. Copies everything if another clone exists.
     pub(super) fn settle(&mut self, trim: impl FnOnce(&mut BTreeMap<K, V>)) {
         if self.recent.is_empty() {
             return;
         }
         let settled = Arc::make_mut(&mut self.settled);
-        // One by one: appending would rebuild the whole map.
+        // One by one: `append` would rebuild the whole map.
         while let Some((key, value)) = self.recent.pop_first() {
             settled.insert(key, value);
         }

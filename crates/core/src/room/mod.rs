@@ -1,5 +1,5 @@
-//! The room as a state machine: [`Room`] is what a node knows of a room, [`Draft`]
-//! decides commands on top of it.
+//! The room as a state machine: [`Room`] holds what a node has loaded of a room,
+//! [`Draft`] decides commands on top of it.
 
 mod command;
 mod create;

@@ -1,15 +1,15 @@
 use crate::{Body, Data, Entry, Event, MessageKind, Overlay, UserId};
 
-/// A message as far as commands on it are decided by it.
+/// The parts of a message that decide commands on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posted {
-    /// Who sent it.
+    /// The sender.
     pub sender: UserId,
     /// What kind of message it is.
     pub kind: MessageKind,
-    /// Its data now.
+    /// The current data.
     pub data: Data,
-    /// Its present form beside that.
+    /// The rest of its present form.
     pub overlay: Overlay,
 }
 
@@ -20,7 +20,7 @@ impl Posted {
         Some(Self {
             sender: entry.event.actor,
             kind: message.kind,
-            // Merged with the overlay.
+            // Already merged with the overlay.
             data: message.data,
             overlay: entry.overlay.unwrap_or_default(),
         })

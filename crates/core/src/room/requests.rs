@@ -7,7 +7,7 @@ use crate::{Body, Emoji, Event, RequestId, Role, Timestamp, UserId};
 
 type Key = (UserId, RequestId);
 
-/// What a room remembers of the requests in the tail of its log, to recognise repeats.
+/// Requests in the tail of a room's log, remembered to recognise repeats.
 #[derive(Debug, Clone)]
 pub(super) struct Requests {
     /// Everything after this seq is remembered.
@@ -16,7 +16,7 @@ pub(super) struct Requests {
     oldest: Option<Timestamp>,
     /// Shared between copies, as in [`Layered`](super::layered::Layered).
     settled: Arc<Remembered>,
-    /// What came after it.
+    /// Requests since the last `settle`.
     recent: Remembered,
 }
 
@@ -33,8 +33,8 @@ struct Done {
     outcome: Outcome,
 }
 
-/// Enough of a request to notice that an id is used for something else: the operation and whom or
-/// what it concerns, as its events say. New texts and settings are not compared.
+/// Enough of a request to notice that its id is reused for something else: the operation and its target,
+/// as recorded in its events. New texts and settings are not compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
     Send,
@@ -45,7 +45,7 @@ enum Kind {
     Create,
     Update,
     Join,
-    /// Those who were not members yet.
+    /// Those who were not members before.
     Add(Vec<UserId>),
     Leave,
     Remove(UserId),
@@ -57,7 +57,7 @@ enum Kind {
 }
 
 impl Done {
-    /// The answer to `command`, which has the same id.
+    /// The answer to `command`, which has the same request id.
     fn repeated_by(&self, command: &Command) -> Result<Seen, Refusal> {
         if !self.kind.is_of(command) {
             return Err(Refusal::RequestIdReused);
@@ -67,7 +67,7 @@ impl Done {
 }
 
 impl Kind {
-    /// The kind of a request that comes to this event alone.
+    /// The kind of a request with only this event.
     fn of_event(event: &Event) -> Self {
         match &event.body {
             Body::Message(_) => Self::Send,
@@ -89,7 +89,7 @@ impl Kind {
         }
     }
 
-    /// The kind of a request whose later events alone would be of the kind `later`.
+    /// The kind of a request that starts with this event, given the kind `later` of the rest.
     fn followed_by(self, later: Self) -> Self {
         match (self, later) {
             (Self::Other, later) => later,
@@ -97,14 +97,14 @@ impl Kind {
                 users.extend(more);
                 Self::Add(users)
             }
-            // Who is banned is removed first; an owner who leaves or is removed hands the room over first.
+            // A ban removes the member first; an owner who leaves or is removed hands the room over first.
             (Self::Remove(_), later @ Self::Ban(_))
             | (Self::SetRole(..), later @ (Self::Leave | Self::Remove(_))) => later,
             (first, _) => first,
         }
     }
 
-    /// Whether `command` may be the request that came to this.
+    /// Whether `command` may be the request that produced this.
     fn is_of(&self, command: &Command) -> bool {
         match (self, &command.action) {
             (Self::Send, Action::Send(_))
@@ -127,12 +127,12 @@ impl Kind {
     }
 }
 
-/// What the remembered requests say about one that comes in.
+/// What the remembered requests say about a new one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     Never,
     Before(Outcome),
-    /// Not enough is remembered to tell.
+    /// Not enough is remembered to decide.
     LookFurther,
 }
 
@@ -147,8 +147,8 @@ impl Requests {
         self.after
     }
 
-    /// Whether the actor has asked this before, as far as is remembered and has to be. `newest` is
-    /// the time at which the log ends, not the clock of this node.
+    /// Whether the actor has made this request before, as far as is remembered and relevant. `newest` is
+    /// the time of the log's end, not this node's clock.
     pub(super) fn check(
         &self,
         command: &Command,
@@ -175,8 +175,8 @@ impl Requests {
         }
     }
 
-    /// The same for an actor whose membership ended at `left`. The answer follows from the log up to
-    /// there alone: neither where the room's head is now nor what happens to be remembered may show in it.
+    /// Like [`Self::check`], for an actor whose membership ended at `left`. The answer depends on the log
+    /// up to there alone: it must not reveal the room's head or what happens to be remembered.
     pub(super) fn check_former(&self, command: &Command, left: u64, floor: u64) -> Result<Seen, Refusal> {
         let from = match command.after {
             Some(after) if after >= left => return Ok(Seen::Never),
@@ -186,7 +186,7 @@ impl Requests {
             Some(after) => after,
             None => left.saturating_sub(MAX_REPEAT_CHECK),
         };
-        // Everything after this that is kept counts.
+        // Every later event that is still kept is searched.
         let searched = from.max(floor.saturating_sub(1)).min(left);
         if let Some(done) = self.done(command)
             && (searched + 1..=left).contains(&done.outcome.last)
@@ -212,9 +212,8 @@ impl Requests {
             message_count: event.message_count,
             is_repeat: false,
         };
-        // A request's events are of one chunk, which is folded before it is settled. Where one is
-        // known from before the window for ids without `after_seq` has passed once: the first
-        // stays.
+        // A request's events lie in one chunk, which is folded before it is settled. If the id was already
+        // used before the window for ids without `after_seq`, the first use is kept.
         if !self.recent.go_on(&key, event) && self.get(&key).is_none() {
             self.recent.by_key.insert(key.clone(), Done { kind: Kind::of_event(event), outcome });
             self.recent.by_seq.push_back((event.seq, event.at, key));
@@ -222,8 +221,7 @@ impl Requests {
         self.oldest.get_or_insert(event.at);
     }
 
-    /// Makes what has come part of what copies share, and forgets the oldest beyond the
-    /// limit.
+    /// Moves recent requests into the part shared by clones, and drops the oldest ones beyond the limit.
     pub(super) fn settle(&mut self) {
         if self.recent.by_seq.is_empty() {
             return;
@@ -240,7 +238,7 @@ impl Requests {
         }
     }
 
-    /// Remembers events right before those remembered, by rising seq.
+    /// Remembers events right before those already remembered, in ascending order.
     pub(super) fn push_older(&mut self, events: &[Event]) {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
         if last.seq != self.after {
@@ -255,7 +253,7 @@ impl Requests {
         for (seq, at, key) in by_seq.into_iter().rev() {
             let Some(done) = by_key.remove(&key) else { continue };
             match self.recent.by_key.get_mut(&key).or_else(|| settled.by_key.get_mut(&key)) {
-                // One request whose events lie on both sides.
+                // One request with events on both sides.
                 Some(later) if later.outcome.first == done.outcome.last + 1 => {
                     later.outcome.first = done.outcome.first;
                     let last_part = std::mem::replace(&mut later.kind, Kind::Other);
@@ -289,7 +287,7 @@ impl Requests {
 }
 
 impl Remembered {
-    /// Notes a later event of the request that was pushed last, if that is what `event` is.
+    /// Extends the request that was pushed last by `event` if it belongs to it.
     fn go_on(&mut self, key: &Key, event: &Event) -> bool {
         let Some(done) = self.by_key.get_mut(key) else { return false };
         if done.outcome.last + 1 != event.seq {

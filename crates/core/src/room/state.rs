@@ -8,7 +8,7 @@ use crate::{
     Body, Chunk, Event, Head, Member, Overlay, RoomId, RoomKind, Settings, Standing, Timestamp, UserId,
 };
 
-/// A room beside its log.
+/// A room's data outside its log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomInfo {
     /// The room.
@@ -17,40 +17,40 @@ pub struct RoomInfo {
     pub kind: RoomKind,
     /// The settings now.
     pub settings: Settings,
-    /// When it began.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Who began it.
+    /// Its creator.
     pub created_by: UserId,
-    /// First seq kept; 1 while everything is.
+    /// First seq kept; 1 if nothing was trimmed.
     pub floor: u64,
     /// Changes when the room is restored from a backup.
     pub epoch: u64,
-    /// Both people of a direct room.
+    /// Both users of a direct room.
     pub direct_pair: Option<(UserId, UserId)>,
-    /// It was deleted: `floor` is the event of that, and nothing comes after it.
+    /// Whether it was deleted: then `floor` is the seq of the deletion, and no event follows.
     pub deleted: bool,
 }
 
-/// What a node knows of a room: the state folded from its log, as far as loaded.
-/// Cheap to clone once it is settled.
+/// A node's view of a room: the state folded from its log, as far as loaded. Cheap to clone once it
+/// is settled.
 #[derive(Debug, Clone)]
 pub struct Room {
     pub(super) info: RoomInfo,
     pub(super) head: Head,
     pub(super) last_at: Timestamp,
-    /// Rows that are loaded; `None` for who was never a member.
+    /// Loaded rows; `None` for users who were never members.
     pub(super) members: Layered<UserId, Option<Member>>,
-    /// The rows of all members were loaded at this head.
+    /// The head at which the rows of all members were loaded.
     pub(super) all_members_at: Option<u64>,
-    /// Messages that are loaded; `None` for seqs that hold no message.
+    /// Loaded messages; `None` for seqs that hold no message.
     pub(super) messages: Layered<u64, Option<Posted>>,
     pub(super) requests: Requests,
     pub(super) former: Option<Former>,
     pub(super) sizes: &'static RoomSizes,
 }
 
-/// A chunk does not follow on the head: something in between is missing, or it is of another log.
-/// Or it does, and this version cannot tell what it changed: the room is to be loaded again.
+/// A chunk that cannot be applied: events before it are missing, it belongs to another log, or this
+/// version does not understand its changes. The room has to be loaded again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the chunk at {first} does not follow on the head {head}")]
 pub struct Hole {
@@ -61,7 +61,7 @@ pub struct Hole {
 }
 
 impl Room {
-    /// A room as it was stored: what stands beside the log, and the log's last chunk.
+    /// Creates a room from its stored info and the last chunk of its log.
     pub fn load(info: RoomInfo, tail: &Chunk) -> Self {
         let mut room = Self {
             info,
@@ -80,14 +80,14 @@ impl Room {
         room
     }
 
-    /// Has the room keep no more than `sizes` loaded.
+    /// Limits what the room keeps loaded to `sizes`.
     #[must_use]
     pub fn keeping(mut self, sizes: &'static RoomSizes) -> Self {
         self.sizes = sizes;
         self
     }
 
-    /// What stands beside the log.
+    /// The room's data outside the log.
     pub fn info(&self) -> &RoomInfo {
         &self.info
     }
@@ -102,15 +102,15 @@ impl Room {
         self.members.get(user)
     }
 
-    /// Takes the next chunk of the log, as it was read from the store. An old one is ignored; one
-    /// past a hole is an error, and the room unchanged.
+    /// Applies the next chunk of the log, as read from the store. An old chunk is ignored; one past
+    /// a hole is an error that leaves the room unchanged.
     pub fn apply(&mut self, chunk: &Chunk) -> Result<(), Hole> {
         // Chunks of older versions do not name their predecessor.
         let forked = chunk.previous().is_some_and(|previous| previous != self.head.nonce());
         self.apply_if(chunk, chunk.first_seq() == self.head.seq() + 1 && !forked)
     }
 
-    /// Takes the next chunk as another node has published it: only if it continues the very log
+    /// Applies the next chunk as published by another node: only if it continues exactly the log
     /// that this state was folded from.
     pub fn observe(&mut self, chunk: &Chunk) -> Result<(), Hole> {
         self.apply_if(chunk, chunk.continues(&self.head))
@@ -131,10 +131,10 @@ impl Room {
         Ok(())
     }
 
-    /// Gives the room the row of `user`, read at or after its head.
+    /// Loads the row of `user`, read at or after the room's head.
     ///
-    /// Returns whether the row may be used: one that knows of a later change than the
-    /// room's head would mix two moments, and the room must catch up first.
+    /// Returns whether the row is usable: a row with a change later than the room's head would mix
+    /// two moments, and the room must catch up first.
     pub fn load_member(&mut self, user: UserId, row: Option<Member>) -> bool {
         if row.as_ref().is_some_and(|row| row.changed_at() > self.head.seq()) {
             return false;
@@ -143,9 +143,9 @@ impl Room {
         true
     }
 
-    /// Gives the room the rows of all members, read at or after its head. Those that are loaded
-    /// stay as they are: they may hold what is decided and not stored yet. Returns whether the rows
-    /// may be used, as for one member.
+    /// Loads the rows of all members, read at or after the room's head. Rows already loaded stay
+    /// unchanged, since they may hold decided but not yet stored changes. Returns whether the rows
+    /// are usable, as for one member.
     pub fn load_all_members(&mut self, rows: Vec<Member>) -> bool {
         for row in rows {
             if self.members.get(&row.user).is_none() && !self.load_member(row.user.clone(), Some(row)) {
@@ -156,8 +156,8 @@ impl Room {
         true
     }
 
-    /// Gives the room the message at `seq`, or `None` where there is none. Returns whether it may be
-    /// used, as for a member.
+    /// Loads the message at `seq`, or `None` if there is none. Returns whether it is usable, as for
+    /// a member.
     pub fn load_message(&mut self, seq: u64, message: Option<Posted>) -> bool {
         if message.as_ref().is_some_and(|message| message.overlay.changed > self.head.seq()) {
             return false;
@@ -166,14 +166,13 @@ impl Room {
         true
     }
 
-    /// Gives the room events right before those whose requests it remembers, by rising
-    /// seq.
+    /// Loads events right before those whose requests are remembered, in ascending order.
     pub fn load_older(&mut self, events: &[Event]) {
         self.requests.push_older(events);
     }
 
-    /// Makes what has happened part of what copies share, and forgets what is loaded
-    /// beyond the limits: it is loaded again when needed. Cheap where there is no copy.
+    /// Moves recent changes into the part shared by clones, and evicts loaded rows beyond the
+    /// limits. Cheap if there is no clone.
     pub fn settle(&mut self) {
         let RoomSizes { members: most_members, messages: most_messages } = *self.sizes;
         let all_members_at = &mut self.all_members_at;
@@ -198,7 +197,7 @@ impl Room {
         }
     }
 
-    /// Folds one event into the state; the head moves by whole chunks, in `apply`.
+    /// Folds one event into the state; `apply` moves the head by whole chunks.
     pub(super) fn fold(&mut self, event: &Event) {
         self.last_at = self.last_at.max(event.at);
         match &event.body {
@@ -208,7 +207,7 @@ impl Room {
             }
             Body::RoomChanged { settings } => self.info.settings = settings.clone(),
             Body::MemberAdded { user, role } => {
-                // A row that is not loaded stays so: whoever needs it reads it.
+                // A row that is not loaded stays unloaded; it is read when needed.
                 if let Some(row) = self.members.get_mut(user) {
                     match row {
                         Some(member) if member.is_active() => {}

@@ -1,9 +1,9 @@
 //! Free text as validated values.
 //!
-//! `parse_new` checks what someone writes now. `parse` checks what all that was ever accepted
-//! has in common: what is stored, or was accepted by another node, stays readable when the
-//! rules for new text become stricter. `stored` checks nothing: a row that a later version wrote
-//! under looser rules is no damage.
+//! `parse_new` validates new input. `parse` validates what any version has ever accepted: stored
+//! text, or text accepted by another node, stays readable when the rules for new text become
+//! stricter. `stored` validates nothing: a row that a later version wrote under looser rules is
+//! not damage.
 
 mod emoji;
 mod rules;
@@ -26,7 +26,7 @@ macro_rules! text {
                 &self.0
             }
 
-            /// A text as it is stored beside the log, maybe by a version with other rules.
+            /// A text as stored next to the log, possibly by a version with other rules.
             pub fn stored(text: &str) -> Self {
                 Self(text.into())
             }
@@ -47,7 +47,7 @@ text! {
     Title
 }
 text! {
-    /// The address of a picture: `http` or `https`, at most [`MAX_IMAGE_URL_BYTES`]; may be empty.
+    /// An image URL: `http` or `https`, at most [`MAX_IMAGE_URL_BYTES`]; may be empty.
     ImageUrl
 }
 text! {
@@ -56,8 +56,8 @@ text! {
 }
 
 impl Text {
-    /// Checks the text of a new message: visible, without control characters but line breaks and
-    /// tabs, and without overrides of direction.
+    /// Validates the text of a new message: visible, no control characters except line breaks and
+    /// tabs, no direction overrides.
     pub fn parse_new(text: &str) -> Result<Self, TextError> {
         let parsed = Self::parse(text)?;
         no_controls(text, &['\n', '\r', '\t'])?;
@@ -66,21 +66,22 @@ impl Text {
         Ok(parsed)
     }
 
-    /// Checks the text of a message that was accepted before.
+    /// Validates the text of a message that was accepted before.
     pub fn parse(text: &str) -> Result<Self, TextError> {
         bounded(text, MAX_TEXT_BYTES)?;
         not_blank(text)?;
         Ok(Self(text.into()))
     }
 
-    /// What is left of a deleted message's text, and the text of a message that has none.
+    /// The text of a deleted message, or of a message without one.
     pub fn empty() -> Self {
         Self("".into())
     }
 }
 
 impl Name {
-    /// Checks a new display name: visible, of one line, and nothing that reaches beyond it.
+    /// Validates a new display name: visible, a single line, and no characters that affect the
+    /// text after it.
     pub fn parse_new(name: &str) -> Result<Self, TextError> {
         let parsed = Self::parse(name)?;
         no_controls(name, &[])?;
@@ -89,7 +90,7 @@ impl Name {
         Ok(parsed)
     }
 
-    /// Checks a display name that was accepted before.
+    /// Validates a display name that was accepted before.
     pub fn parse(name: &str) -> Result<Self, TextError> {
         bounded(name, MAX_NAME_BYTES)?;
         not_blank(name)?;
@@ -98,7 +99,7 @@ impl Name {
 }
 
 impl Title {
-    /// Checks a new title: empty, or as a name.
+    /// Validates a new title: empty, or like a name.
     pub fn parse_new(title: &str) -> Result<Self, TextError> {
         let parsed = Self::parse(title)?;
         no_controls(title, &[])?;
@@ -109,7 +110,7 @@ impl Title {
         Ok(parsed)
     }
 
-    /// Checks a title that was accepted before.
+    /// Validates a title that was accepted before.
     pub fn parse(title: &str) -> Result<Self, TextError> {
         bounded(title, MAX_NAME_BYTES)?;
         Ok(Self(title.into()))
@@ -117,7 +118,7 @@ impl Title {
 }
 
 impl Topic {
-    /// Checks a new topic: empty, or visible; with line feeds and tabs, as a text.
+    /// Validates a new topic: empty, or visible; line feeds and tabs are allowed as in a text.
     pub fn parse_new(topic: &str) -> Result<Self, TextError> {
         let parsed = Self::parse(topic)?;
         no_controls(topic, &['\n', '\t'])?;
@@ -128,7 +129,7 @@ impl Topic {
         Ok(parsed)
     }
 
-    /// Checks a topic that was accepted before.
+    /// Validates a topic that was accepted before.
     pub fn parse(topic: &str) -> Result<Self, TextError> {
         bounded(topic, MAX_TOPIC_BYTES)?;
         Ok(Self(topic.into()))
@@ -136,7 +137,7 @@ impl Topic {
 }
 
 impl ImageUrl {
-    /// Checks a new address: empty, or one of the web without white space.
+    /// Validates a new URL: empty, or a web address without white space.
     pub fn parse_new(url: &str) -> Result<Self, TextError> {
         bounded(url, MAX_IMAGE_URL_BYTES)?;
         if !url.is_empty() {

@@ -1,6 +1,6 @@
-//! What may stand in a text.
+//! Rules for characters in a text.
 
-/// Why a string is not such a text.
+/// Why a text is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     /// It is empty or holds only white space.
@@ -9,19 +9,19 @@ pub enum TextError {
     /// It has more than this many bytes.
     #[error("must be at most {0} bytes")]
     TooLong(usize),
-    /// It holds white space or a control character where none may be.
+    /// It contains white space or a control character where none is allowed.
     #[error("must not hold white space or control characters")]
     Character,
-    /// Nothing of it is visible.
+    /// Nothing in it is visible.
     #[error("must hold a visible character")]
     Invisible,
-    /// It holds a character that displays or logs act on instead of showing it.
+    /// It contains a character that displays or logs interpret instead of showing it.
     #[error("must not hold the character U+{:04X}", *.0 as u32)]
     Forbidden(char),
-    /// It is `.` or `..`, which clients fold away in a path.
+    /// It is `.` or `..`, which clients collapse in a path.
     #[error("must not be . or ..")]
     Dots,
-    /// It is no address of the web.
+    /// It is not a web address.
     #[error("must begin with http:// or https:// and hold the characters of an address alone")]
     NotWeb,
 }
@@ -34,8 +34,8 @@ pub(super) fn not_blank(text: &str) -> Result<(), TextError> {
     if text.trim().is_empty() { Err(TextError::Blank) } else { Ok(()) }
 }
 
-/// Refuses what is no address with the scheme `http` or `https`: clients show what is behind it. Of ASCII
-/// alone, without what would end an attribute of HTML.
+/// Refuses everything but `http` and `https` URLs, since clients load them. ASCII only, without
+/// characters that would end an HTML attribute.
 pub(super) fn is_web_address(url: &str) -> Result<(), TextError> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let is_good = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '<' | '>' | '\\' | '`');
@@ -45,7 +45,7 @@ pub(super) fn is_web_address(url: &str) -> Result<(), TextError> {
     }
 }
 
-/// Refuses the first character that is forbidden.
+/// Refuses the first forbidden character.
 fn refuse(text: &str, is_forbidden: impl Fn(char) -> bool) -> Result<(), TextError> {
     match text.chars().find(|c| is_forbidden(*c)) {
         Some(c) => Err(TextError::Forbidden(c)),
@@ -53,19 +53,19 @@ fn refuse(text: &str, is_forbidden: impl Fn(char) -> bool) -> Result<(), TextErr
     }
 }
 
-/// Refuses control characters but those in `allowed`, and line separators.
+/// Refuses line separators, and control characters other than those in `allowed`.
 pub(super) fn no_controls(text: &str, allowed: &[char]) -> Result<(), TextError> {
     let is_control = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     refuse(text, |c| is_control(c) && !allowed.contains(&c))
 }
 
-/// Refuses what overrides the direction of the letters after it. For text with lines of its own.
+/// Refuses overrides of the text direction. For text on its own lines.
 pub(super) fn no_overrides(text: &str) -> Result<(), TextError> {
     refuse(text, |c| matches!(c, '\u{202d}' | '\u{202e}'))
 }
 
-/// Refuses all that embeds, overrides or isolates a direction: a name is put into sentences, and
-/// what it opens would go on after it. Marks (U+200E, U+200F, U+061C) have no such effect.
+/// Refuses all embeddings, overrides and isolates of direction: a name is inserted into sentences, where
+/// their effect would continue. Marks (U+200E, U+200F, U+061C) have no such effect.
 pub(super) fn no_directions(text: &str) -> Result<(), TextError> {
     refuse(text, |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
 }
@@ -74,8 +74,8 @@ pub(super) fn visible(text: &str) -> Result<(), TextError> {
     if text.chars().all(is_invisible) { Err(TextError::Invisible) } else { Ok(()) }
 }
 
-/// White space, control characters, and what Unicode calls Default_Ignorable_Code_Point, beside
-/// the blank pattern of Braille.
+/// White space, control characters, Unicode's Default_Ignorable_Code_Point, and the blank Braille
+/// pattern.
 fn is_invisible(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()

@@ -10,7 +10,7 @@ use crate::values::{add, command, delete, edit, react, remove, rename, reply, se
 const SERVICE: Authority = Authority::App { moderates: false };
 const ADMIN: Authority = Authority::App { moderates: true };
 
-/// What `backend`, who is no member, asks in its own right.
+/// A command that `backend`, who is not a member, submits in its own right.
 fn by(authority: Authority, id: &str, action: Action) -> Command {
     Command { authority, ..command("backend", id, None, action) }
 }
@@ -88,7 +88,7 @@ fn repeats_of_the_app_are_recognised() {
     solo.reload();
     let again = solo.ask(&by(SERVICE, "1", system("once"))).unwrap();
     assert_eq!(again, Outcome { is_repeat: true, ..first });
-    // The owner hands over first: one request all the same.
+    // The owner hands over first, in the same request.
     let removed = solo.ask(&by(SERVICE, "2", remove("ann"))).unwrap();
     assert_eq!(removed.last, removed.first + 1);
     assert_eq!(row(&solo, "bob").role, Role::Owner);
@@ -134,10 +134,11 @@ fn on_behalf_of_a_user_it_has_the_rights_of_that_user() {
     assert_eq!((event.actor, event.service), (user("bob"), Some(user("backend"))));
     assert_eq!(solo.ask(&on_behalf("bob", "2", rename("x"))), Err(Refusal::NeedsRole("admin")));
     assert_eq!(solo.ask(&on_behalf("eve", "3", send("x"))), Err(Refusal::NotMember));
-    // A member says nothing in the app's name; the app may, as a member.
+    // Members cannot speak for the app; the app can, as a member.
     assert_eq!(solo.does("bob", system("x")), Err(Refusal::NeedsScope("service")));
     solo.ask(&on_behalf("bob", "4", system("bob has paid"))).unwrap();
-    // Leaving is leaving, whoever asks: bob may be added and join again.
+    // Leaving on behalf of a user is still leaving: bob may be added and join
+    // again.
     solo.ask(&on_behalf("bob", "5", Action::Leave)).unwrap();
     assert_eq!(row(&solo, "bob").standing, Standing::Free);
 }

@@ -1,4 +1,4 @@
-//! What other nodes publish moves a room only along the log that it was folded from.
+//! Chunks published by other nodes advance a room only along the log that it was folded from.
 
 use parlance_core::{Body, Chunk, Event, Hole, Nonce, Room, Unknown};
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::solo::Solo;
 use crate::values::send;
 
-/// `chunk` as it would stand in the log of another store, after the chunk of `previous`.
+/// `chunk` as it would be in the log of another store, after the chunk of `previous`.
 fn forked(chunk: &Chunk, nonce: Nonce, previous: Option<Nonce>) -> Chunk {
     let head = chunk.head();
     let copy = Chunk::new(nonce, chunk.events().to_vec(), head.message_count(), head.member_count());
@@ -39,12 +39,12 @@ fn a_published_chunk_of_another_log_is_refused() {
     let before = room.head();
     let hole = Err(Hole { head: before.seq(), first: before.seq() + 1 });
     assert_eq!(room.observe(&forked(&chunks[0], [7; 16], Some([8; 16]))), hole);
-    // Of an earlier version, which does not say.
+    // A chunk of an earlier version, which does not name its predecessor.
     assert_eq!(room.observe(&forked(&chunks[0], [7; 16], None)), hole);
     assert_eq!(room.head(), before);
     assert_eq!(room.observe(&chunks[0]), Ok(()));
     assert_eq!(room.head(), chunks[0].head());
-    // Old by now, wherever it comes from.
+    // Older than the head: ignored, regardless of its log.
     assert_eq!(room.observe(&forked(&chunks[0], [7; 16], Some([8; 16]))), Ok(()));
     assert_eq!(room.head(), chunks[0].head());
 }
@@ -54,7 +54,7 @@ fn a_stored_chunk_of_an_earlier_version_is_applied() {
     let (mut room, chunks) = log(2);
     let older = forked(&chunks[0], *chunks[0].nonce(), None);
     assert_eq!(room.apply(&older), Ok(()));
-    // What follows on it names it, since it always had a nonce.
+    // The chunk after it names it, since chunks have always had nonces.
     assert_eq!(room.observe(&chunks[1]), Ok(()));
 }
 
@@ -75,7 +75,7 @@ fn a_room_is_loaded_again_after_events_that_it_cannot_interpret() {
     let deleted = Body::MessageDeleted { target: 1 };
     assert_eq!(room.apply(&written_later(deleted, b"later")), hole);
     assert_eq!(room.head(), before);
-    // A message changes nothing beside the log, whatever it holds.
+    // A message changes nothing outside the log, whatever it contains.
     assert_eq!(room.apply(&written_later(chunks[0].events()[0].body.clone(), b"later")), Ok(()));
 }
 
@@ -87,8 +87,8 @@ fn a_room_that_is_not_of_this_log_notices_when_it_reads_it() {
 }
 
 proptest! {
-    /// Two logs have the same beginning. Whatever of both is published, in whatever order and
-    /// however often, a room of the first one stays on it.
+    /// Two logs share a prefix. A room of the first log stays on it, whichever chunks of both are
+    /// published, in any order and any number of times.
     #[test]
     fn a_room_stays_on_its_log(
         shared in 0..6_usize,
@@ -98,8 +98,8 @@ proptest! {
         let mut other = own.clone();
         for at in shared..other.len() {
             let nonce = |at: usize| [100 + at as u8; 16];
-            // The first one that differs continues what both have in common: as long as this log is
-            // not further, only the store's identity tells it apart. It is left out here.
+            // The first differing chunk continues the shared prefix: until this log is longer, only
+            // the store's identity tells them apart, which this test leaves out.
             let previous = if at == shared { [99; 16] } else { nonce(at - 1) };
             other[at] = forked(&own[at], nonce(at), Some(previous));
         }

@@ -1,4 +1,4 @@
-//! Whatever goes wrong between nodes, store and clients, the room keeps its promises.
+//! The room keeps its promises despite failures of nodes, store and clients.
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -6,7 +6,7 @@ use proptest::test_runner::TestRunner;
 
 use crate::model::{Cluster, Fault, MET, scripts};
 
-/// No file of failures: what fails prints its script, and becomes a test of its own.
+/// No regression file: a failure prints its script, which becomes a test of its own.
 fn config() -> ProptestConfig {
     ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -21,7 +21,7 @@ proptest! {
     }
 }
 
-/// The property above says little if nothing goes wrong in it.
+/// The property above is only meaningful if its scripts meet failures.
 #[test]
 fn scripts_run_into_everything_that_can_go_wrong() {
     let mut runner = TestRunner::deterministic();

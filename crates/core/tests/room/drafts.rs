@@ -78,7 +78,7 @@ fn stored_events_that_are_no_chunk() {
     assert!(Chunk::new([0; 16], vec![zero], 0, 3).is_none());
 }
 
-/// Requests as large as they come, so that each limit is reached.
+/// Requests of maximum size, to reach each limit.
 #[derive(Debug, Clone, Copy)]
 enum Large {
     Small,
@@ -88,7 +88,7 @@ enum Large {
 }
 
 impl Large {
-    /// The `n`th request of a draft: of messages, reactions and people no two are the same.
+    /// The `n`th request of a draft: all messages, reactions and users are distinct.
     fn action(self, n: usize) -> Action {
         match self {
             Self::Small => send("small"),
@@ -109,7 +109,7 @@ fn large() -> impl Strategy<Value = Large> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whoever stops when the draft says so appends what a store can take at once.
+    /// A draft that is closed when it says so fits into one append.
     #[test]
     fn a_draft_with_room_fits(kinds in proptest::collection::vec(large(), 1..4)) {
         let mut solo = Solo::group();

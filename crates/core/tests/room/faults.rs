@@ -1,11 +1,11 @@
-//! The checks can fail: with something planted to go wrong, some script shows it.
+//! The checks can fail: with a planted fault, some script breaks a promise.
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
 use crate::model::{Cluster, Fault, scripts};
 
-/// Runs scripts until one breaks a promise, and expects one of `expected` to be it.
+/// Runs scripts until one breaks a promise, and expects it to be one of `expected`.
 fn check(fault: Fault, expected: &[&str]) {
     let mut runner = TestRunner::deterministic();
     let found = (0..400).find_map(|_| {
@@ -66,8 +66,8 @@ fn settings_read_before_the_tail() {
     check(Fault::LoadsTailLast, &["other settings"]);
 }
 
-/// Why nothing may come between deciding and appending for as long as retention keeps:
-/// where the key's chunk is gone, the fence is gone.
+/// Why the time between deciding and appending must be shorter than the retention
+/// period: once the chunk at the key is trimmed, the fence is gone.
 #[test]
 fn a_write_that_lands_after_retention() {
     check(Fault::LandsAnyTime, &["follows"]);

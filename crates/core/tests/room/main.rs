@@ -1,9 +1,9 @@
-//! The room's rules, first as short examples, then as a cluster that goes wrong at random.
+//! The room's rules, first as short examples, then in a model cluster with random failures.
 //!
 //! - `app`, `chain`, `requests`, `drafts`, `permissions`, `settings`, `membership`, `overlays`, `unread`: one rule,
 //!   one example
-//! - `model`: a store, nodes and clients, with everything between them unreliable
-//! - `cluster`: random scripts keep every promise; `faults`: broken ones are noticed
+//! - `model`: a store, nodes and clients, with unreliable connections between them
+//! - `cluster`: random scripts keep every promise; `faults`: planted faults are detected
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod app;

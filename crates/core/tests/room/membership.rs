@@ -1,4 +1,4 @@
-//! Coming, going, and what one may read of the time between.
+//! Joining, leaving, and which history can be read.
 
 use parlance_core::limits::MAX_INTERVALS;
 use parlance_core::{
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use crate::solo::Solo;
 use crate::values::{add, command, remove, request, send, set_role, settings, user};
 
-/// What `who` may read now.
+/// Checks what `who` may read now.
 fn check_visible(solo: &Solo, who: &str, visibility: Visibility, expected: &[(u64, u64)]) {
     let ranges = visible_ranges(&solo.store.members[&user(who)], visibility, solo.head());
     let ranges: Vec<_> = ranges.iter().map(|range| (range.from, range.to)).collect();
@@ -29,7 +29,7 @@ fn who_comes_back_sees_two_ranges() {
     solo.does("ann", send("9: to all")).unwrap();
     check_visible(&solo, "bob", Visibility::SinceJoined, &[(1, 6), (8, 9)]);
     check_visible(&solo, "bob", Visibility::All, &[(1, 9)]);
-    // And answers what lies in them, no more.
+    // They can also reply to messages in those ranges, and to no others.
     assert!(solo.does("bob", crate::values::reply("yes", 5)).is_ok());
     assert_eq!(solo.does("bob", crate::values::reply("what?", 7)), Err(Refusal::MessageNotFound(7)));
 }
@@ -55,7 +55,7 @@ fn the_owner_hands_over_or_goes_last() {
     assert_eq!(solo.room.head().member_count(), 0);
 }
 
-/// Whom the room passes to when its owner leaves; the two events stand together.
+/// Checks the successor when the owner leaves; the two events are consecutive.
 fn check_successor(solo: &mut Solo, owner: &str, expected: &str) {
     let outcome = solo.does(owner, Action::Leave).unwrap();
     assert_eq!((outcome.first + 1, outcome.last), (solo.head(), solo.head()));
@@ -77,7 +77,7 @@ fn the_app_makes_any_member_the_owner_without_being_one() {
     assert_eq!((role(&solo, "bob"), role(&solo, "ann")), (Role::Owner, Role::Admin));
     assert_eq!(solo.app("backend", choose("bob")).unwrap().first, 0, "nothing to change");
     assert_eq!(solo.app("backend", choose("backend")), Err(Refusal::TargetNotMember(user("backend"))));
-    // Neither a membership nor its end is in the way.
+    // Works for a member and for a former member alike.
     for actor in ["cat", "cat"] {
         solo.app(actor, choose("ann")).unwrap();
         assert_eq!((role(&solo, "ann"), role(&solo, "bob")), (Role::Owner, Role::Admin));
@@ -94,7 +94,7 @@ fn an_owner_who_leaves_is_followed_by_the_longest_standing_admin() {
     for newcomer in ["dan", "eve"] {
         solo.does("ann", add(&[newcomer])).unwrap();
     }
-    // Since when one is an admin does not count.
+    // The time of becoming an admin does not matter.
     for admin in ["eve", "dan"] {
         solo.does("ann", set_role(admin, Role::Admin)).unwrap();
     }
@@ -107,7 +107,7 @@ fn an_owner_who_leaves_is_followed_by_the_longest_standing_admin() {
 fn without_admins_the_longest_standing_member_follows() {
     let mut solo = Solo::group();
     solo.does("ann", add(&["dan"])).unwrap();
-    // Coming back is joining again.
+    // Returning is joining again.
     solo.does("bob", Action::Leave).unwrap();
     solo.does("ann", add(&["bob"])).unwrap();
     check_successor(&mut solo, "ann", "cat");
@@ -228,13 +228,13 @@ fn a_direct_room_is_one_whoever_asks() {
     let (ann, bob) = (create("ann", "bob"), create("bob", "ann"));
     assert_eq!(ann.info.id, bob.info.id);
     assert_eq!(ann.info.direct_pair, bob.info.direct_pair);
-    // The first message may come with any request id, that of the creation included.
+    // The first message may have any request id, including that of the creation.
     let mut solo = Solo::direct();
     let first = command("ann", "r1", Some(3), send("hello"));
     assert!(!solo.ask(&first).unwrap().is_repeat);
 }
 
-/// How a member came and went, as the lengths of being in and out by turns.
+/// A history of memberships, as alternating lengths of being in and out.
 fn comings() -> impl Strategy<Value = Member> {
     (1..5u64, vec(1..5u64, 1..10)).prop_map(|(start, lengths)| {
         let mut member = Member::joined(user("ann"), Role::Member, start);
@@ -254,8 +254,8 @@ fn comings() -> impl Strategy<Value = Member> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Seq by seq: visible is what some interval holds, or with the whole past open
-    /// what came before the last of them ended.
+    /// Compares seq by seq: visible is what lies in an interval or, if the whole
+    /// history is open, everything before the last interval ended.
     #[test]
     fn ranges_are_the_intervals(member in comings(), head in 0..50u64, all: bool) {
         let visibility = if all { Visibility::All } else { Visibility::SinceJoined };
@@ -307,7 +307,7 @@ fn removal_and_ban_are_distinct() {
     solo.does("bob", Action::Join).unwrap();
     solo.does("ann", remove("bob")).unwrap();
     assert_eq!(solo.does("bob", Action::Join), Err(Refusal::Removed));
-    // Not even on a node that knows no more than the rows.
+    // Not even on a node that has only the rows.
     solo.reload();
     assert_eq!(solo.does("bob", Action::Join), Err(Refusal::Removed));
     solo.does("ann", add(&["bob"])).unwrap();
@@ -325,7 +325,7 @@ fn removal_and_ban_are_distinct() {
     assert_eq!(solo.does("ann", unban("cat")).unwrap().first, 0);
     solo.does("ann", unban("bob")).unwrap();
     solo.does("bob", Action::Join).unwrap();
-    // One who is gone already can be kept out, too.
+    // A former member can be banned, too.
     solo.does("bob", Action::Leave).unwrap();
     let banned = solo.does("ann", ban("bob")).unwrap();
     assert_eq!((banned.first, solo.does("ann", ban("bob")).unwrap().first), (banned.last, 0));

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::solo::Solo;
 use crate::values::{command, delete, edit, emoji, react, send, unreact, user};
 
-/// The whole log as history hands it out.
+/// The whole log as returned by history.
 fn history(solo: &Solo) -> Vec<Entry> {
     let events = solo.store.log.values().flat_map(parlance_core::Chunk::events).cloned();
     let overlay = |key: u64| solo.store.overlays.get(&key).cloned();
@@ -19,7 +19,7 @@ fn history(solo: &Solo) -> Vec<Entry> {
         .collect()
 }
 
-/// Every text in it.
+/// All texts in it.
 fn texts(solo: &Solo) -> Vec<String> {
     let text = |entry: &Entry| match &entry.event.body {
         Body::Message(message) => Some(message.text.as_str().to_owned()),
@@ -53,7 +53,7 @@ fn deleted_text_does_not_leave_again() {
     assert_eq!(overlay, Overlay { changed: 8, deleted: true, ..Overlay::default() });
 }
 
-/// How the emoji of the room's last event is written.
+/// The spelling of the emoji in the room's last event.
 fn written(solo: &Solo) -> String {
     match &solo.store.event(solo.head()).unwrap().body {
         Body::ReactionAdded { emoji, .. } | Body::ReactionRemoved { emoji, .. } => emoji.as_str().to_owned(),
@@ -72,11 +72,11 @@ fn variation_selectors_make_no_second_reaction() {
     solo.does("cat", react(5, "👍\u{fe0e}")).unwrap();
     let everyone = ["ann", "bob", "cat"].map(user).into();
     assert_eq!(solo.store.overlays[&5].reactions, [(emoji("👍"), everyone)].into());
-    // Removal takes either form, and its event names the one that clients know.
+    // Removal accepts either spelling, and its event has the one that clients know.
     solo.does("ann", unreact(5, "👍")).unwrap();
     assert_eq!(written(&solo), "👍\u{fe0f}");
     assert_eq!(solo.store.overlays[&5].reactions[&emoji("👍")].len(), 2);
-    // A skin tone is no selector.
+    // A skin tone is not a variation selector.
     solo.does("bob", react(5, "👍🏽")).unwrap();
     assert_eq!(solo.store.overlays[&5].reactions.len(), 2);
 }
@@ -104,8 +104,8 @@ fn a_reaction_is_there_once() {
     assert!(solo.store.overlays[&5].reactions.is_empty(), "no emoji without people");
 }
 
-/// cat reacts with `with` to a message that so many people reacted to with so many
-/// kinds of emoji each.
+/// cat reacts with `with` to a message with reactions of `people` users with `kinds` kinds
+/// of emoji each.
 fn check_reactions(people: usize, kinds: usize, with: &str, allowed: bool) {
     let mut solo = Solo::group();
     solo.does("ann", send("hello")).unwrap();
@@ -184,12 +184,12 @@ fn a_message_and_its_fate_in_one_chunk() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever happens to some messages: no text of a deleted one is handed out, and
-    /// of the others every text there ever was is, but the first where it was edited.
+    /// Whatever happens to messages: history returns no text of a deleted one, and of the
+    /// others every text except the first if it was edited.
     #[test]
     fn history_holds_no_deleted_text(steps in proptest::collection::vec((0..5u8, 0..4u64), 1..40), reload: bool) {
         let mut solo = Solo::group();
-        // Of each message what was said with it, in order, until it is deleted.
+        // The texts of each message, in order, until it is deleted.
         let mut said: BTreeMap<u64, Vec<String>> = BTreeMap::new();
         let mut gone = std::collections::BTreeSet::new();
         for (n, (what, pick)) in steps.into_iter().enumerate() {
@@ -224,7 +224,7 @@ proptest! {
     }
 }
 
-/// `entries` as they stood at `until`.
+/// `entries` as they were at `until`.
 fn as_of(solo: &Solo, until: u64, entries: Vec<Entry>) -> Vec<Entry> {
     let Some(mut past) = PastForms::of(&entries, until) else { return entries };
     if let Some(needed) = past.needed() {
@@ -237,8 +237,8 @@ fn as_of(solo: &Solo, until: u64, entries: Vec<Entry>) -> Vec<Entry> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// History as it was handed out at some moment, and what is made of it later for someone
-    /// whose time ended then, differ in nothing but what was deleted since.
+    /// History returned at some moment, and history reconstructed later for a reader whose
+    /// membership ended then, differ only in what was deleted since.
     #[test]
     fn past_forms_are_those_that_were_handed_out(
         steps in proptest::collection::vec((0..6u8, 0..3u64), 1..40),
@@ -254,7 +254,7 @@ proptest! {
                 then = Some((solo.head(), history(&solo)));
             }
             let target = 5 + message;
-            // What is not possible, such as an edit of a deleted message, is refused.
+            // Impossible steps, such as editing a deleted message, are refused.
             let _ = match what {
                 0 | 1 => solo.does("ann", edit(target, &format!("edit {number}"))),
                 2 => solo.does("bob", react(target, "👍")),

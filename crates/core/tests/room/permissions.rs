@@ -1,4 +1,4 @@
-//! Who may do what.
+//! The permission matrix.
 
 use parlance_core::{Action, Outcome, Refusal, Role};
 
@@ -14,8 +14,8 @@ const ANNS: u64 = 8;
 const BOBS: u64 = 9;
 const CATS: u64 = 10;
 
-/// ann owns the room, bob is an admin, cat a member, dan was removed, and eve never
-/// was there.
+/// ann owns the room, bob is an admin, cat a member, dan was removed, and eve was
+/// never a member.
 fn people(mut solo: Solo) -> Solo {
     solo.does("cat", send("first")).unwrap();
     solo.does("ann", add(&["dan"])).unwrap();
@@ -27,8 +27,8 @@ fn people(mut solo: Solo) -> Solo {
     solo
 }
 
-/// One action by each of the five, each in a room of its own. `Ok` is the number of
-/// events that it comes to.
+/// Runs one action as each of the five, each in a room of its own. `Ok` is the number
+/// of resulting events.
 fn check(action: Action, expected: [Result<u64, Refusal>; 5]) {
     check_in(Solo::group, action, expected);
 }
@@ -111,7 +111,7 @@ fn admins_add() {
 
 #[test]
 fn one_removes_who_ranks_below() {
-    // Oneself is leaving.
+    // Removing oneself is leaving.
     check(remove("ann"), [Ok(2), owner(), admin(), no(), no()]);
     check(remove("bob"), [Ok(1), Ok(1), admin(), no(), no()]);
     check(remove("cat"), [Ok(1), Ok(1), Ok(1), no(), no()]);
@@ -127,7 +127,8 @@ fn the_owner_gives_roles() {
     check(set_role("cat", Role::Admin), [Ok(1), owner(), owner(), no(), no()]);
     check(set_role("cat", Role::Member), [Ok(0), owner(), owner(), no(), no()]);
     check(set_role("bob", Role::Member), [Ok(1), owner(), owner(), no(), no()]);
-    // Handing the room over is two events: the new owner, and the old one's new role.
+    // Handing the room over takes two events: the new owner, and the old owner's new
+    // role.
     check(set_role("bob", Role::Owner), [Ok(2), owner(), owner(), no(), no()]);
     let stays = Err(Refusal::OwnerLeaves);
     check(set_role("ann", Role::Member), [stays, owner(), owner(), no(), no()]);

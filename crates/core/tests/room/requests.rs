@@ -1,4 +1,4 @@
-//! A request is carried out once, however often and wherever it is sent.
+//! A request is carried out once, however often and to whichever node it is sent.
 
 use parlance_core::limits::{MAX_REPEAT_CHECK, REPEAT_WINDOW_MS};
 use parlance_core::{Action, Authority, Command, Need, Outcome, Refusal, Role};
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::solo::Solo;
 use crate::values::{add, command, edit, react, remove, rename, send, set_role, unreact, user};
 
-/// Sends again what was answered with `first`, and expects the same answer.
+/// Repeats a request that was answered with `first`, and expects the same answer.
 fn check_repeat(solo: &mut Solo, command: &parlance_core::Command, first: Outcome) {
     let head = solo.head();
     assert_eq!(solo.ask(command), Ok(Outcome { is_repeat: true, ..first }));
@@ -55,7 +55,7 @@ fn a_repeat_is_found_chunk_by_chunk_below_the_tail() {
     }
     solo.reload();
     check_repeat(&mut solo, &hello, first);
-    // The tail is 9; pages are of two chunks; 5 is where it was.
+    // The tail is 9; pages are two chunks; the request is at 5.
     let older: Vec<_> = solo.needs.iter().filter(|need| matches!(need, Need::Older { .. })).collect();
     assert_eq!(older, [&Need::Older { before: 9 }, &Need::Older { before: 7 }]);
 }
@@ -106,11 +106,11 @@ fn one_id_for_two_things() {
         let refused = solo.ask(&command("ann", "r1", Some(4), action));
         assert_eq!(refused, Err(Refusal::RequestIdReused));
     }
-    // Someone else's id is another id.
+    // Another user's request id is a different one.
     assert!(!solo.ask(&command("bob", "r1", Some(4), send("hello"))).unwrap().is_repeat);
 }
 
-/// Whom or what a request is about is part of what its id stands for.
+/// The target of a request is part of what its id identifies.
 #[test]
 fn one_id_for_two_operations_of_a_kind() {
     let (ban, unban) = (|id| Action::Ban { user: user(id) }, |id| Action::Unban { user: user(id) });
@@ -198,18 +198,18 @@ fn too_far_behind_to_look() {
     let first = solo.ask(&hello).unwrap();
     solo.fill(MAX_REPEAT_CHECK as usize - 1);
     check_repeat(&mut solo, &hello, first);
-    // The limit itself is still looked through, by a node that knows nothing.
+    // A node that remembers nothing still searches up to the limit.
     solo.reload();
     check_repeat(&mut solo, &hello, first);
 
-    // One more, and that node has forgotten it; another would not even look.
+    // One more, and that node has dropped it; another would not even search.
     solo.fill(1);
     let head = solo.head();
     for _ in 0..2 {
         assert_eq!(solo.ask(&hello), Err(Refusal::CatchUpFirst { head }));
         solo.reload();
     }
-    // The client pages up to 6, finds its message or not, and says so.
+    // The client pages up to 6, searches for its message, and retries with that cursor.
     let moved = command("ann", "r2", Some(6), send("hello again"));
     assert!(!solo.ask(&moved).unwrap().is_repeat);
 }
@@ -230,12 +230,12 @@ fn whoever_was_removed_pages_up_to_that_and_no_further() {
         let most = left - MAX_REPEAT_CHECK;
         assert_eq!(ask(&mut solo, most - 1), Err(Refusal::CatchUpFirst { head: left }));
         assert_eq!(ask(&mut solo, most), Err(Refusal::NotMember), "it is looked for as far as that");
-        // They have seen everything that they may: a later cursor will never come.
+        // They have seen everything that they may see: a later cursor will never arrive.
         assert_eq!(ask(&mut solo, left), Err(Refusal::NotMember));
         assert_eq!(ask(&mut solo, u64::MAX), Err(Refusal::NotMember), "the head is not theirs to know");
         solo.reload();
     }
-    // One who came back has not left.
+    // A member who returned is not a former member.
     solo.does("ann", add(&["cat"])).unwrap();
     solo.reload();
     let head = solo.head();
@@ -252,11 +252,11 @@ fn below_the_floor_absence_proves_nothing() {
     solo.reload();
     let ask = |solo: &mut Solo, after| solo.ask(&command("ann", "r1", Some(after), send("hello")));
     assert_eq!(ask(&mut solo, 4), Err(Refusal::OutcomeUnknown { floor: 6 }));
-    // All that came after 5 is kept, and it is not there.
+    // Everything after 5 is kept, and does not contain it.
     assert!(!ask(&mut solo, 5).unwrap().is_repeat);
 }
 
-/// What a former member is answered, by a node that has followed the room and by one that loads it.
+/// The answers to a former member by a node that has followed the room and by one that loads it.
 fn answers(solo: &mut Solo, after: Option<u64>, action: &Action, request: &str) -> Vec<String> {
     let ask = |solo: &mut Solo| format!("{:?}", solo.ask(&command("cat", request, after, action.clone())));
     let warm = ask(solo);
@@ -264,7 +264,7 @@ fn answers(solo: &mut Solo, after: Option<u64>, action: &Action, request: &str) 
     vec![warm, ask(solo)]
 }
 
-/// A group that cat wrote to, with `before` messages of others after that, and then left.
+/// A group that cat wrote to and then left, with `before` messages of others in between.
 fn left_by_cat(before: usize) -> (Solo, u64) {
     let mut solo = Solo::group();
     solo.ask(&command("cat", "r1", Some(4), send("hello"))).unwrap();
@@ -339,7 +339,7 @@ fn former_member_still_learns_what_they_did_long_ago() {
         }
         assert_eq!(solo.ask(&command("cat", "r2", None, react(5, "👍"))).unwrap().first, 6);
     }
-    // Nothing between their end and what the node remembers was read.
+    // Nothing between the end of the membership and what the node remembers was read.
     let needs = &solo.needs;
     assert!(needs.iter().all(|need| !matches!(need, Need::Older { .. })), "{needs:?}");
 }
@@ -358,7 +358,7 @@ fn former_member_does_not_learn_how_far_the_log_was_cut() {
     assert_eq!(solo.ask(&command("cat", "r1", None, send("hello?"))), Err(Refusal::NotMember));
 }
 
-/// Who was removed by the very append that decides their next command.
+/// A user whose removal is in the same append as the decision of their next command.
 #[test]
 fn former_member_of_the_same_draft() {
     let mut solo = Solo::group();
@@ -372,7 +372,7 @@ fn former_member_of_the_same_draft() {
     assert_eq!(solo.ask(&hello), Ok(again));
 }
 
-/// Sends again without `after`, this long after the first time, to another node.
+/// Retries without `after` on another node, `ms` after the first try.
 fn check_window(ms: u64, is_repeat: bool) {
     let mut solo = Solo::group();
     solo.now = REPEAT_WINDOW_MS;
@@ -393,8 +393,8 @@ fn without_after_there_are_15_minutes() {
     check_window(2 * REPEAT_WINDOW_MS, false);
 }
 
-/// Sends again at once, on a node whose clock is ahead by `decides`; three messages came in
-/// between, from one that is ahead by `stamps`.
+/// Retries immediately on a node whose clock is ahead by `decides`; three messages came in between
+/// from a node that is ahead by `stamps`.
 fn check_clocks(decides: u64, stamps: u64) {
     let mut solo = Solo::group();
     let begin = 10 * REPEAT_WINDOW_MS;
@@ -402,7 +402,7 @@ fn check_clocks(decides: u64, stamps: u64) {
     let hello = command("ann", "r1", None, send("hello"));
     solo.ask(&hello).unwrap();
     solo.does("bob", send("so")).unwrap();
-    // Remembered from here on, as by a node that opens the room now.
+    // Remembers from here on, like a node that opens the room now.
     solo.reload();
     for _ in 0..2 {
         solo.does("bob", send("so")).unwrap();
@@ -438,7 +438,7 @@ fn who_never_was_a_member_learns_nothing() {
     solo.does("ann", send("hello")).unwrap();
     for after in [None, Some(0), Some(5), Some(999)] {
         for action in [send("hi"), react(5, "👍"), Action::Leave, Action::Join] {
-            // The id is one of ann's, who did use it; the cursor may lie ahead.
+            // The id is one that ann did use; the cursor may be ahead.
             let refused = solo.ask(&command("eve", "solo1", after, action));
             assert_eq!(refused, Err(Refusal::NotMember));
         }
@@ -458,8 +458,8 @@ fn who_was_removed_still_learns_what_they_did() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// However the log is cut into chunks, a node that knows only its tail finds
-    /// every request that it held, at the seqs where it is.
+    /// However the log is cut into chunks, a node that has only its tail finds every request in it,
+    /// at the right seqs.
     #[test]
     fn any_request_is_found_from_any_tail(
         chunks in proptest::collection::vec(proptest::collection::vec(0..3usize, 1..6), 1..10),

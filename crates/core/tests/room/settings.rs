@@ -130,17 +130,17 @@ fn data_is_part_of_a_messages_content() {
     solo.does("bob", card(&[("state", "open"), ("price", "5")])).unwrap();
     let change = DataChange { set: data(&[("state", "paid")]), unset: vec!["price".to_owned()] };
     let target = 5;
-    // As another node, which has to read it.
+    // On another node, which has to read it.
     solo.reload();
     solo.does("bob", Action::Edit { target, text: Text::empty(), data: change }).unwrap();
     assert_eq!(shown(&solo).data, data(&[("state", "paid")]));
-    // Edits of the text leave the data alone.
+    // Text edits leave the data unchanged.
     solo.reload();
     solo.does("bob", edit(target, "a card")).unwrap();
     assert_eq!((shown(&solo).data, shown(&solo).text), (data(&[("state", "paid")]), text("a card")));
     let edited = solo.store.event(solo.head()).unwrap();
     assert!(matches!(edited.body, Body::MessageEdited { data: None, .. }), "{edited:?}");
-    // Who may not see the message is not told its data either.
+    // A reader who may not see the message does not get its data either.
     let first = solo.store.event(6).unwrap().without_content().unwrap();
     assert!(matches!(first.body, Body::MessageEdited { data: None, .. }), "{first:?}");
     solo.does("bob", delete(target)).unwrap();

@@ -1,4 +1,4 @@
-//! One node alone with its store: enough to show one rule at a time.
+//! A single node with its store: enough to show one rule at a time.
 
 use parlance_core::{
     Action, Append, Authority, Command, Creation, Decision, Need, NewRoom, Outcome, Refusal, Room, RoomId,
@@ -13,18 +13,18 @@ pub(crate) struct Solo {
     pub(crate) room: Room,
     /// The node's clock.
     pub(crate) now: u64,
-    /// What the last request needed.
+    /// What the last request needed to load.
     pub(crate) needs: Vec<Need>,
     asked: u64,
 }
 
 impl Solo {
-    /// A group of ann, who owns it, bob and cat.
+    /// A group owned by ann, with bob and cat.
     pub(crate) fn group() -> Self {
         Self::shared(RoomKind::Group)
     }
 
-    /// A channel of ann, who owns it, bob and cat.
+    /// A channel owned by ann, with bob and cat.
     pub(crate) fn channel() -> Self {
         Self::shared(RoomKind::Channel)
     }
@@ -53,14 +53,14 @@ impl Solo {
         self.room.head().seq()
     }
 
-    /// Does something new, as a client that knows the head.
+    /// Makes a new request, as a client that knows the head.
     pub(crate) fn does(&mut self, actor: &str, action: Action) -> Result<Outcome, Refusal> {
         self.asked += 1;
         let command = command(actor, &format!("solo{}", self.asked), Some(self.head()), action);
         self.ask(&command)
     }
 
-    /// The same with the authority of the app's own backend.
+    /// Like [`Self::does`], with the authority of the app's own backend.
     pub(crate) fn app(&mut self, actor: &str, action: Action) -> Result<Outcome, Refusal> {
         self.asked += 1;
         let authority = Authority::App { moderates: false };
@@ -68,12 +68,13 @@ impl Solo {
         self.ask(&Command { authority, ..command })
     }
 
-    /// Decides one request and appends what it comes to.
+    /// Decides one request and appends the result.
     pub(crate) fn ask(&mut self, command: &Command) -> Result<Outcome, Refusal> {
         Ok(self.append(std::slice::from_ref(command))?.0.remove(0))
     }
 
-    /// Decides requests in one draft and appends it. The first refusal ends it.
+    /// Decides requests in one draft and appends it. Stops at the first
+    /// refusal.
     pub(crate) fn append(&mut self, commands: &[Command]) -> Result<(Vec<Outcome>, Option<Append>), Refusal> {
         self.needs.clear();
         let mut draft = self.room.draft();
@@ -85,7 +86,7 @@ impl Solo {
                     Decision::Need(need) => {
                         assert!(serve(&self.store, draft.room_mut(), &need), "{need:?} cannot be met");
                         assert!(!self.needs.contains(&need), "{need:?} was met");
-                        // Kept for the next draft too.
+                        // Kept for the next draft.
                         serve(&self.store, &mut self.room, &need);
                         self.needs.push(need);
                     }
@@ -101,7 +102,7 @@ impl Solo {
         Ok((outcomes, append))
     }
 
-    /// Sends this many messages of bob's, in large chunks.
+    /// Sends this many messages as bob, in large chunks.
     pub(crate) fn fill(&mut self, messages: usize) {
         let ids: Vec<usize> = (0..messages).collect();
         for ids in ids.chunks(200) {
@@ -114,7 +115,7 @@ impl Solo {
         }
     }
 
-    /// Another node takes over: it knows the tail of the log and nothing else.
+    /// Another node takes over, which has only the tail of the log.
     pub(crate) fn reload(&mut self) {
         self.room = Room::load(self.store.info.clone(), self.store.tail());
     }

@@ -89,7 +89,7 @@ fn joining_starts_at_the_count_of_that_moment() {
     check_unread(&solo, "dan", 0);
     solo.does("ann", send("two")).unwrap();
     check_unread(&solo, "dan", 1);
-    // And again on coming back: what was said in between is not theirs.
+    // And again after returning: messages sent in between are not visible to them.
     solo.does("ann", remove("dan")).unwrap();
     solo.does("ann", send("three")).unwrap();
     solo.does("ann", add(&["dan"])).unwrap();
@@ -111,7 +111,7 @@ fn one_chunk_marks_each_senders_last_message() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// However messages are sent and deleted, every mark's arithmetic is what counting gives.
+    /// For any sequence of sends and deletions, the arithmetic at every mark equals a count.
     #[test]
     fn unread_is_what_counting_gives(steps in proptest::collection::vec((0..3usize, 0..30u64), 1..40)) {
         let mut solo = Solo::group();
@@ -121,7 +121,7 @@ proptest! {
                 1 => edit(5 + pick, &format!("edit {n}")),
                 _ => delete(5 + pick),
             };
-            // Refused where there is no such message, or it is deleted.
+            // Refused if there is no such message, or if it is deleted.
             let _ = solo.does("ann", action);
         }
         let events: Vec<Event> = solo.store.log.values().flat_map(|chunk| chunk.events().to_vec()).collect();
@@ -133,10 +133,10 @@ proptest! {
         }
     }
 
-    /// In whatever order marks arrive, and however often: the furthest stands.
+    /// Marks may arrive in any order and repeatedly: the furthest one wins.
     #[test]
     fn marks_only_move_forward(seqs in proptest::collection::vec((0..50u64, 0..50u64), 1..10)) {
-        // Counts belong to seqs, as they do in a log.
+        // Counts are a function of the seq, as in a log.
         let reached = |(delivered, seq): (u64, u64)| {
             Cursors { delivered, read: Mark { seq, message_count: seq / 3, deleted_count: seq / 7 } }
         };

@@ -1,11 +1,11 @@
-//! Short ways to write ids, texts and commands.
+//! Short constructors of ids, texts and commands.
 
 use parlance_core::{
     Action, Authority, Command, DataChange, Emoji, Message, RequestId, Settings, SettingsChange, Text, Title,
     Topic, UserId, Visibility,
 };
 
-/// Everyone. The first three are in a room from its start.
+/// All users. The first three are initial members of a room.
 pub(crate) const USERS: [&str; 5] = ["ann", "bob", "cat", "dan", "eve"];
 
 pub(crate) fn user(id: &str) -> UserId {

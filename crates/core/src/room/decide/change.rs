@@ -1,4 +1,4 @@
-//! Changes of messages that are there.
+//! Changes of existing messages.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,8 @@ pub(super) fn edit(
     if message.sender != actor.user {
         return Err(Refusal::NotSender.into());
     }
-    // What the app has said stays so, whoever it was said as.
+    // A system message cannot be changed under a member's authority, whoever it
+    // was sent as.
     if message.kind == MessageKind::System && *authority == Authority::Member {
         return Err(Refusal::NeedsScope("service").into());
     }
@@ -53,7 +54,8 @@ pub(super) fn react(view: View<'_>, actor: &Member, target: u64, emoji: &Emoji) 
     if overlay.deleted {
         return Err(Refusal::MessageDeleted(target).into());
     }
-    // Written as the first one on the message, so that clients see one reaction.
+    // Uses the spelling of the first such reaction on the message, so that
+    // clients see one reaction.
     let (emoji, users) = match overlay.reactions.get_key_value(emoji) {
         Some((known, users)) => (known, Some(users)),
         None => (emoji, None),

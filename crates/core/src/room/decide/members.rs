@@ -1,4 +1,4 @@
-//! Who is a member, and in which role.
+//! Membership and roles.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use crate::limits::MAX_MEMBERS;
 use crate::room::command::{Authority, Refusal};
 use crate::{Body, Member, Permission, Role, RoomKind, Standing, UserId, Visibility};
 
-/// `user` joins, whose row is `actor`.
+/// Lets `user`, whose row is `actor`, join.
 pub(super) fn join(view: View<'_>, user: &UserId, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
     let standing = actor.map_or(Standing::Free, |actor| actor.standing);
     let refusal = match view.room.info.kind {
@@ -19,11 +19,12 @@ pub(super) fn join(view: View<'_>, user: &UserId, actor: Option<&Member>) -> Res
         RoomKind::Channel if view.member_count >= MAX_MEMBERS => Refusal::RoomFull,
         RoomKind::Channel if standing == Standing::Removed => Refusal::Removed,
         RoomKind::Channel if standing == Standing::Banned => Refusal::Banned,
-        // An owner could open the past of an abandoned channel, which is not for a stranger to read.
+        // An owner could open the history of an abandoned channel, which a stranger must not be able
+        // to read.
         RoomKind::Channel if view.member_count == 0 && actor.is_none() && !shows_all(view) => {
             Refusal::NotJoinable
         }
-        // Whoever is alone in a channel owns it.
+        // The only member of a channel owns it.
         RoomKind::Channel => {
             let role = if view.member_count == 0 { Role::Owner } else { Role::Member };
             return Ok(vec![Body::MemberAdded { user: user.clone(), role }]);
@@ -46,7 +47,7 @@ pub(super) fn add(view: View<'_>, actor: &Member, users: &[UserId]) -> Result<Ve
             return Err(Refusal::TargetBanned(user.clone()).into());
         }
         if !member.is_some_and(Member::is_active) {
-            // In a room without members the app adds the first one, who owns it.
+            // In a room without members, the first one that the app adds becomes the owner.
             let is_first = view.member_count == 0 && bodies.is_empty();
             let role = if is_first { Role::Owner } else { Role::Member };
             bodies.push(Body::MemberAdded { user: user.clone(), role });
@@ -78,7 +79,7 @@ pub(super) fn remove(
     Ok(vec![Body::MemberRemoved { user: user.clone() }])
 }
 
-/// Refuses the app where its token does not have the scope to moderate.
+/// Refuses the app if its token lacks the scope to moderate.
 fn moderates(authority: &Authority) -> Result<(), Refusal> {
     match authority {
         Authority::App { moderates: false } => Err(Refusal::NeedsScope("admin")),
@@ -86,7 +87,7 @@ fn moderates(authority: &Authority) -> Result<(), Refusal> {
     }
 }
 
-/// A member is removed first: whoever follows the membership need not know of bans.
+/// Bans a user. A member is removed first, so that code that follows memberships can ignore bans.
 pub(super) fn ban(
     view: View<'_>,
     actor: &Member,
@@ -161,7 +162,7 @@ pub(super) fn set_role(
     Ok(bodies)
 }
 
-/// Makes `user` the owner, and whoever is that now an admin.
+/// Makes `user` the owner, and the current owner an admin.
 fn set_owner(view: View<'_>, user: &UserId) -> Result<Vec<Body>, Stop> {
     view.not_direct()?;
     let Some(member) = view.row(user)?.filter(|member| member.is_active()) else {
@@ -172,7 +173,7 @@ fn set_owner(view: View<'_>, user: &UserId) -> Result<Vec<Body>, Stop> {
         others.filter(|other| other.role == Role::Owner).map(|other| &other.user).collect();
     owners.sort_unstable();
     let mut bodies = Vec::with_capacity(2);
-    // Of an owner beside others too: by this event a repeat is recognised.
+    // Also written for an owner when there are several: a repeat is recognised by this event.
     if member.role != Role::Owner || !owners.is_empty() {
         bodies.push(Body::RoleChanged { user: user.clone(), role: Role::Owner });
     }
@@ -181,7 +182,7 @@ fn set_owner(view: View<'_>, user: &UserId) -> Result<Vec<Body>, Stop> {
     Ok(bodies)
 }
 
-/// `actor` is no longer a member; an owner hands the room over first.
+/// Ends the membership of `actor`; an owner hands the room over first.
 pub(super) fn leave(view: View<'_>, actor: &Member) -> Result<Vec<Body>, Stop> {
     view.not_direct()?;
     let mut bodies = Vec::with_capacity(2);
@@ -193,8 +194,8 @@ pub(super) fn leave(view: View<'_>, actor: &Member) -> Result<Vec<Body>, Stop> {
     Ok(bodies)
 }
 
-/// Who becomes the owner when `owner` leaves: the longest-standing admin, else the
-/// longest-standing member; of those who joined together, the first by id.
+/// The successor when `owner` leaves: the longest-standing admin, else the longest-standing member;
+/// among those who joined together, the first by id.
 fn successor<'r>(view: View<'r>, owner: &Member) -> Result<&'r UserId, Stop> {
     let others = view.members()?.filter(|member| member.user != owner.user);
     let first = others.min_by_key(|member| (Reverse(member.role), member.changed_at(), &member.user));

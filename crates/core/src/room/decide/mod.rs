@@ -1,4 +1,4 @@
-//! What a command comes to: pure functions of a room's state, a file for each family of commands.
+//! Decides commands: pure functions of a room's state, one file per family of commands.
 
 mod change;
 mod members;
@@ -14,26 +14,26 @@ use super::command::{Action, Authority, Command, Need, Outcome, Refusal};
 use super::requests::Seen;
 use crate::{Body, Interval, Member, RoomKind, Timestamp};
 
-/// What becomes of a command.
+/// The result of a decision.
 pub(super) enum Verdict {
-    /// Append these; none where there is nothing to change.
+    /// Append these events; empty if nothing has to change.
     Change(Vec<Body>),
-    /// It was carried out before.
+    /// The command was carried out before.
     Repeat(Outcome),
 }
 
-/// Decides `command`. `newest` is the time up to which the log is taken to reach.
+/// Decides `command`. `newest` is taken as the time of the log's end.
 pub(super) fn decide(view: View<'_>, command: &Command, newest: Timestamp) -> Result<Verdict, Stop> {
     let room = view.room;
     let actor = view.row(&command.actor)?;
-    // Whoever never was a member learns nothing, neither of repeats nor, from a
-    // cursor that lies ahead, of the head. A channel is open to be joined.
+    // Someone who was never a member learns nothing: not from repeats, nor, through a cursor that is
+    // ahead, about the head. Channels may be joined by anyone.
     let joins = matches!(command.action, Action::Join) && room.info.kind == RoomKind::Channel;
     let for_app = is_for_app(command);
     if actor.is_none() && !joins && !for_app {
         return Err(Refusal::NotMember.into());
     }
-    // The app acts whether its user is a member or not.
+    // The app acts whether or not its user is a member.
     let left = actor.filter(|actor| !actor.is_active() && !for_app).map(Member::changed_at);
     let deletes = matches!(command.action, Action::DeleteRoom);
     if room.info.deleted && left.is_none() && !deletes {
@@ -54,15 +54,15 @@ pub(super) fn decide(view: View<'_>, command: &Command, newest: Timestamp) -> Re
     change_of(view, command, actor).map(Verdict::Change)
 }
 
-/// Whether the app's own authority decides. It joins and leaves as anyone does.
+/// Whether the command is decided under the app's own authority. The app joins and leaves like any user.
 fn is_for_app(command: &Command) -> bool {
     let is_own = matches!(command.action, Action::Join | Action::Leave);
     let is_app = matches!(command.authority, Authority::App { .. });
     is_app && !is_own
 }
 
-/// Refuses a repeat that adds someone whom the first request did not: its events name those who were not
-/// members yet, so the others were then, or were not asked for.
+/// Refuses a repeat that adds users whom the first request did not add. Its events name only those who
+/// were not members yet, so any others must have been members then.
 fn were_members(view: View<'_>, command: &Command, first: &Outcome) -> Result<(), Stop> {
     let Action::Add { users } = &command.action else { return Ok(()) };
     for user in users {
@@ -76,7 +76,7 @@ fn were_members(view: View<'_>, command: &Command, first: &Outcome) -> Result<()
     Ok(())
 }
 
-/// The events that a command comes to which was not carried out before.
+/// The events for a command that was not carried out before.
 fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Result<Vec<Body>, Stop> {
     let authority = &command.authority;
     let app = is_for_app(command).then(|| Member::app(command.actor.clone()));
@@ -84,7 +84,7 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
         refuse_frozen(command, actor)?;
     }
     match &command.action {
-        // Deleted before, by another request.
+        // Already deleted by another request.
         Action::DeleteRoom if view.room.info.deleted => return Ok(Vec::new()),
         Action::Join => return members::join(view, &command.actor, actor),
         _ => {}
@@ -113,7 +113,7 @@ fn change_of(view: View<'_>, command: &Command, actor: Option<&Member>) -> Resul
     }
 }
 
-/// What members of a frozen room, and newcomers, may not do; to others it is not said.
+/// What members of a frozen room, and newcomers, may not do. Others are not told that it is frozen.
 fn refuse_frozen(command: &Command, actor: Option<&Member>) -> Result<(), Refusal> {
     let is_frozen = match &command.action {
         Action::Send(_)

@@ -1,4 +1,4 @@
-//! The room itself.
+//! Changes of the room itself.
 
 use super::stop::Stop;
 use super::view::{View, allowed, at_least};
@@ -44,7 +44,7 @@ pub(super) fn update(
 }
 
 pub(super) fn delete_room(view: View<'_>, actor: &Member, authority: &Authority) -> Result<Vec<Body>, Stop> {
-    // Neither of two people deletes what the other one said.
+    // Neither of two users may delete what the other one wrote.
     if view.room.info.kind == RoomKind::Direct && !matches!(authority, Authority::App { .. }) {
         return Err(Refusal::NeedsScope("service").into());
     }

@@ -4,11 +4,12 @@ use crate::room::posted::Posted;
 use crate::room::state::Room;
 use crate::{Member, Permission, Role, RoomKind, SeqRange, UserId, visible_ranges};
 
-/// What a command is decided on: a room with the events of a draft folded in.
+/// The state that a command is decided on: a room with the events of a draft
+/// folded in.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'r> {
     pub(crate) room: &'r Room,
-    /// The last seq, those of the draft included.
+    /// The last seq, including the draft.
     pub(crate) head: u64,
     /// The last seq before the draft.
     pub(crate) base: u64,
@@ -16,7 +17,7 @@ pub(crate) struct View<'r> {
 }
 
 impl<'r> View<'r> {
-    /// The row of `user`, loaded.
+    /// The row of `user`, which must be loaded.
     pub(super) fn row(&self, user: &UserId) -> Result<Option<&'r Member>, Stop> {
         match self.room.members.get(user) {
             Some(row) => Ok(row.as_ref()),
@@ -24,7 +25,7 @@ impl<'r> View<'r> {
         }
     }
 
-    /// The rows of all who are members now, loaded.
+    /// The rows of all current members, which must be loaded.
     pub(super) fn members(&self) -> Result<impl Iterator<Item = &'r Member> + use<'r>, Stop> {
         if self.room.all_members_at != Some(self.base) {
             return Err(Need::Members.into());
@@ -32,7 +33,7 @@ impl<'r> View<'r> {
         Ok(self.room.members.values().flatten().filter(|member| member.is_active()))
     }
 
-    /// The message at `seq`, loaded, if `actor` may see it.
+    /// The message at `seq`, which must be loaded, if `actor` may see it.
     pub(super) fn message(&self, actor: &Member, seq: u64) -> Result<&'r Posted, Stop> {
         let visible = visible_ranges(actor, self.room.info.settings.visibility, self.head);
         if seq < self.room.info.floor || !visible.iter().any(|range: &SeqRange| range.contains(seq)) {
@@ -50,7 +51,7 @@ impl<'r> View<'r> {
     }
 }
 
-/// Refuses members whose role the room's settings do not let do this.
+/// Refuses members whose role lacks `permission` under the room's settings.
 pub(super) fn allowed(view: View<'_>, member: &Member, permission: Permission) -> Result<(), Refusal> {
     at_least(member, view.room.info.settings.permissions.role_for(permission))
 }

@@ -5,16 +5,16 @@ use parlance_core::{Body, Cursors, Outcome, Refusal, Unread, UserId};
 use super::cluster::{Cluster, Op};
 use super::truth::{Truth, ensure};
 
-/// What was seen before, of what may only grow.
+/// Previously observed values that must only grow.
 #[derive(Default)]
 pub(crate) struct Watch {
     cursors: BTreeMap<UserId, Cursors>,
     floor: u64,
-    /// Chunks, answers and the log's last nonce when the log was last folded.
+    /// Chunks, answers and the log's last nonce as of the last fold.
     folded: (usize, usize, [u8; 16]),
 }
 
-/// Checks all that must hold at any moment.
+/// Checks the invariants that hold at any moment.
 pub(crate) fn step(cluster: &Cluster, watch: &mut Watch) -> Result<(), String> {
     let store = &cluster.store;
     ensure!(store.info.floor >= watch.floor, "the floor went back to {}", store.info.floor);
@@ -39,7 +39,8 @@ pub(crate) fn step(cluster: &Cluster, watch: &mut Watch) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks what must hold once every node has caught up and every client has asked again.
+/// Checks the invariants that hold once every node has caught up and every client has
+/// retried.
 pub(crate) fn settled(cluster: &Cluster) -> Result<(), String> {
     let store = &cluster.store;
     let truth = fold(cluster)?;
@@ -58,7 +59,7 @@ pub(crate) fn settled(cluster: &Cluster) -> Result<(), String> {
     for op in cluster.ops.iter().filter(|op| op.command.after.is_some()) {
         ensure!(!op.answers.is_empty(), "{:?} was never answered", op.command);
     }
-    // Whoever can be told unread counts can count them.
+    // Unread counts are exact for every member.
     for (user, member) in truth.members.iter().filter(|(_, member)| member.is_active()) {
         let mark = store.cursors.get(user).ok_or("a member without a mark")?.read;
         let after =
@@ -97,7 +98,7 @@ fn marks(cluster: &Cluster, watch: &mut Watch) -> Result<(), String> {
     Ok(())
 }
 
-/// What stands beside the log is what the log says.
+/// The data next to the log agrees with the log.
 fn projections(cluster: &Cluster, truth: &Truth) -> Result<(), String> {
     let store = &cluster.store;
     ensure!(Some(&store.info.settings) == truth.settings.as_ref(), "other settings than the log's");
@@ -119,7 +120,7 @@ fn projections(cluster: &Cluster, truth: &Truth) -> Result<(), String> {
     Ok(())
 }
 
-/// No message is there twice, whatever its request id says.
+/// No message exists twice, whatever its request id.
 fn messages_once(truth: &Truth) -> Result<(), String> {
     let mut texts = BTreeSet::new();
     for (seq, sent) in &truth.messages {
@@ -128,14 +129,14 @@ fn messages_once(truth: &Truth) -> Result<(), String> {
     Ok(())
 }
 
-/// Every answer that a client ever got is what the log says.
+/// Every answer that a client ever received agrees with the log.
 fn answers_of(op: &Op, truth: &Truth) -> Result<(), String> {
     let mut first_hand = 0;
     for told in &op.answers {
         let command = &told.answer.attempt.command;
         let run = truth.runs.get(&(command.actor.clone(), command.request.clone()));
         match &told.answer.result {
-            // Nothing to change: the log has no word of it.
+            // Nothing had to change: the log has no event for it.
             Ok(outcome) if outcome.first == 0 => {}
             Ok(outcome) => {
                 let run = run.ok_or_else(|| format!("{outcome:?} is not in the log"))?;
@@ -153,7 +154,7 @@ fn answers_of(op: &Op, truth: &Truth) -> Result<(), String> {
                 let below = op.command.after.is_some_and(|after| after + 1 < told.floor);
                 ensure!(below, "{:?} is above the floor {}", op.command, told.floor);
             }
-            // Every client tells the truth, and no log here is long.
+            // Clients are honest, and all logs are short.
             Err(
                 refusal @ (Refusal::CursorAhead { .. }
                 | Refusal::CatchUpFirst { .. }

@@ -13,16 +13,16 @@ use super::{Fault, check};
 use crate::values::{USERS, add, command, delete, edit, react, remove, reply, request, send, set_role};
 use crate::values::{settings, unreact, user};
 
-/// How long a request waits, a write is on its way, and an unfed room is used: ms.
+/// How long a request waits, a write is in flight, or a stale room is used: ms.
 pub(crate) const MINUTE: u64 = 60_000;
 
-/// How long after the first try the model repeats a request without `after`: the
-/// window of 15 minutes, less what clocks differ by and a request may wait.
+/// How long after the first try the model repeats a request without `after`: the window
+/// of 15 minutes, minus clock differences and the maximum wait of a request.
 const REPEATED_FOR: u64 = 8 * MINUTE;
 
 const DAY: u64 = 24 * 60 * MINUTE;
 
-/// Situations that scripts must run into, or they prove little.
+/// Situations that scripts must reach to be meaningful.
 pub(crate) const MET: [&str; 12] = [
     "a chunk of several events",
     "a lost race",
@@ -38,7 +38,7 @@ pub(crate) const MET: [&str; 12] = [
     "another's nonce read back",
 ];
 
-/// How often situations were met.
+/// How often each situation was reached.
 #[derive(Debug, Default)]
 pub(crate) struct Met(pub(crate) BTreeMap<&'static str, u64>);
 
@@ -48,7 +48,7 @@ impl Met {
     }
 }
 
-/// What a client wanted, and every answer it got.
+/// A client's request, and every answer it got.
 pub(crate) struct Op {
     pub(crate) command: Command,
     asked_at: u64,
@@ -67,7 +67,7 @@ pub(crate) struct Cluster {
     pub(crate) ops: Vec<Op>,
     pub(crate) met: Met,
     hints: Vec<(usize, Chunk)>,
-    /// Writes that their nodes gave up, with when they set out.
+    /// Writes that their nodes gave up on, with their start times.
     late: Vec<(Append, u64)>,
     now: u64,
     writes: u64,
@@ -76,7 +76,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Runs `script` and says which promise broke, if one did.
+    /// Runs `script`; the error names the broken promise.
     pub(crate) fn run(script: &Script, fault: Fault) -> Result<Self, String> {
         let mut cluster = Self::start(script, fault);
         let mut watch = Watch::default();
@@ -169,7 +169,7 @@ impl Cluster {
             }
             Step::Pass { ms } => self.now += ms,
             Step::Retire => self.store.retire(Timestamp(self.now - DAY)),
-            // Picks of what is not there.
+            // Steps that refer to something that does not exist.
             _ => {}
         }
     }
@@ -182,13 +182,13 @@ impl Cluster {
         self.attempt(node, op);
     }
 
-    /// The action with real messages and users. Texts name the op, so that the checks
-    /// find a message twice whatever its request id.
+    /// The action with real messages and users. Texts include the op, so that the checks
+    /// find duplicates regardless of the request id.
     fn action(&self, op: usize, what: &What) -> Action {
         let events = self.store.log.values().rev().flat_map(|chunk| chunk.events().iter().rev());
         let messages: Vec<u64> =
             events.filter(|event| self.store.message(event.seq).is_some()).take(6).map(|e| e.seq).collect();
-        // The two picks past the messages are seqs that may hold anything, or nothing.
+        // The two picks past the messages are seqs that may or may not hold a message.
         let find = |back: &u64| match messages.len() as u64 {
             0 => *back,
             _ if *back >= 6 => self.store.head() + 7 - back,
@@ -220,7 +220,7 @@ impl Cluster {
         }
     }
 
-    /// One try of a request reaches a node.
+    /// A request arrives at a node.
     fn attempt(&mut self, node: usize, op: usize) {
         let Op { command, asked_at, .. } = &self.ops[op];
         if command.after.is_none() && self.now - asked_at > REPEATED_FOR {
@@ -245,8 +245,8 @@ impl Cluster {
             self.nodes[n].queue.drain(..answers.len());
             self.writes += 1;
             let (Some(append), next) = draft.finish(u128::from(self.writes).to_be_bytes()) else {
-                // Nothing to append, so no fence tells whether the room is behind.
-                // Only a repeat is true whatever came since.
+                // Without an append, no fence shows whether the room is behind. Only a
+                // repeat stays true regardless of later events.
                 let head = answers[0].head;
                 let repeats = answers.iter().all(|answer| matches!(answer.result, Ok(o) if o.is_repeat));
                 if repeats || head == self.store.head() || self.fault == Fault::RefusesStale {
@@ -279,7 +279,7 @@ impl Cluster {
         }
     }
 
-    /// The node knows that its append was made.
+    /// The node learns that its append succeeded.
     fn commit(&mut self, n: usize, chunk: &Chunk, next: Room, answers: Vec<Answer>) {
         self.nodes[n].room = Some(next);
         self.publish(n, chunk);
@@ -290,7 +290,7 @@ impl Cluster {
         self.hints.extend((0..self.nodes.len()).filter(|to| *to != n).map(|to| (to, chunk.clone())));
     }
 
-    /// Answers clients, and publishes again what was a repeat.
+    /// Answers clients, and publishes repeats again.
     fn tell(&mut self, n: usize, answers: Vec<Answer>) {
         for answer in answers {
             if let Ok(Outcome { is_repeat: true, first, .. }) = answer.result {
@@ -305,7 +305,7 @@ impl Cluster {
         }
     }
 
-    /// Whose chunk is at the key?
+    /// Determines whose chunk is at the key.
     fn read_back(&mut self, n: usize) {
         let Some(Unknown { append, next, answers }) = self.nodes[n].unknown.take() else { return };
         match self.store.log.get(&append.chunk.first_seq()) {
@@ -317,12 +317,12 @@ impl Cluster {
                 self.met.count("another's nonce read back");
                 self.again(n, answers);
             }
-            // Not written, or not yet: in both cases the next try is fenced.
+            // Not written, or not yet: in both cases the next attempt is fenced.
             None => self.again(n, answers),
         }
     }
 
-    /// What was decided does not hold: to be decided again on what the log holds now.
+    /// The decision is obsolete and must be repeated on the current log.
     fn again(&mut self, n: usize, answers: Vec<Answer>) {
         for answer in answers.into_iter().rev() {
             self.nodes[n].queue.push_front(answer.attempt);
@@ -335,7 +335,7 @@ impl Cluster {
         self.nodes[n] = Node::new(skew);
     }
 
-    /// The weather clears: everything is resolved, and every client that may asks again.
+    /// Ends all faults: everything is resolved, and every client that may retry does.
     fn settle(&mut self) {
         for n in 0..self.nodes.len() {
             self.read_back(n);

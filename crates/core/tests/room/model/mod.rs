@@ -1,5 +1,5 @@
-//! A cluster in one thread: one store, a few nodes whose rooms may be stale, and
-//! clients who repeat themselves. A script decides everything that could go wrong.
+//! A single-threaded model of a cluster: one store, a few nodes whose rooms may be
+//! stale, and clients that retry. A script determines all failures.
 
 mod check;
 mod cluster;
@@ -13,31 +13,31 @@ pub(crate) use node::serve;
 pub(crate) use script::scripts;
 pub(crate) use store::Store;
 
-/// Something planted to go wrong, to prove that the checks notice.
+/// A planted fault, to prove that the checks detect it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Nothing is wrong.
+    /// No fault.
     None,
-    /// The store appends whether or not the key is taken.
+    /// The store appends even if the key is taken.
     NoFence,
     /// The store forgets overlays when the answer to an append is lost.
     OverlaysApart,
     /// The store forgets the rows of members when the answer to an append is lost.
     MembersApart,
-    /// The store sets a read mark to wherever it is told.
+    /// The store moves read marks back.
     MarksMoveBack,
-    /// The store takes retention's floor from whoever changes the settings.
+    /// The store takes the retention floor from writers that change settings.
     FloorFromWriter,
-    /// A node tells its clients before the store told it.
+    /// A node answers its clients before the store has confirmed.
     AnswersEarly,
-    /// A node that finds its key taken believes that it was itself.
+    /// A node that finds its key taken assumes that it wrote the chunk itself.
     IgnoresNonce,
-    /// A node refuses without asking the store whether it is behind.
+    /// A node refuses commands without checking that it is up to date.
     RefusesStale,
-    /// A node reads what stands beside the log first, and the tail later.
+    /// A node reads the data next to the log first, and the tail later.
     LoadsTailLast,
-    /// A write lands however late: past the day that retention leaves.
+    /// Writes may arrive after any delay, even longer than the retention period.
     LandsAnyTime,
-    /// A client makes up a new request id for each try.
+    /// A client generates a new request id for each try.
     NewRequestIds,
 }

@@ -9,14 +9,14 @@ use super::Fault;
 use super::cluster::{MINUTE, Met};
 use super::store::Store;
 
-/// A node: its copy of the room, and what clients have asked it.
+/// A node: its copy of the room, and pending client requests.
 pub(crate) struct Node {
-    /// How far its clock is off, milliseconds.
+    /// Its clock error, milliseconds.
     pub(crate) skew: i64,
     pub(crate) room: Option<Room>,
-    /// When it last learned anything of the room.
+    /// When it last received news of the room.
     fed_at: u64,
-    /// A tail read a while ago: loading is two reads, and the world goes on between.
+    /// A tail read earlier: loading takes two reads, with other steps in between.
     tail: Option<(Chunk, RoomInfo, u64)>,
     pub(crate) queue: VecDeque<Attempt>,
     /// An append whose answer was lost. The room is unusable until it is resolved.
@@ -26,13 +26,13 @@ pub(crate) struct Node {
 /// One try of a client's request.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempt {
-    /// The request, as the client counts.
+    /// Index of the client's request.
     pub(crate) op: usize,
     pub(crate) command: Command,
     pub(crate) since: u64,
 }
 
-/// What was decided for one try, and the head of the room that it was decided on.
+/// The decision for one try, and the room's head that it was based on.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) attempt: Attempt,
@@ -42,12 +42,12 @@ pub(crate) struct Answer {
 
 pub(crate) struct Unknown {
     pub(crate) append: Append,
-    /// The room as it stands if the append was made.
+    /// The room as it will be if the append succeeds.
     pub(crate) next: Room,
     pub(crate) answers: Vec<Answer>,
 }
 
-/// Gives `room` what it needs. False where it could not use it.
+/// Loads what `room` needs. False if it could not use it.
 pub(crate) fn serve(store: &Store, room: &mut Room, need: &Need) -> bool {
     match need {
         Need::Member(user) => room.load_member(user.clone(), store.members.get(user).cloned()),
@@ -71,20 +71,20 @@ impl Node {
         Self { skew, room: None, fed_at: 0, tail: None, queue: VecDeque::new(), unknown: None }
     }
 
-    /// Begins to load the room.
+    /// Starts to load the room.
     pub(crate) fn read_tail(&mut self, store: &Store, now: u64) {
         self.room = None;
         self.tail = Some((store.tail().clone(), store.info.clone(), now));
     }
 
-    /// The room, loaded if there is none or nobody fed it for a minute.
+    /// The room, loaded if there is none or if it has received nothing for a minute.
     pub(crate) fn room(&mut self, store: &Store, now: u64) -> &mut Room {
         if now - self.fed_at > MINUTE {
             self.room = None;
         }
         if self.room.is_none() {
-            // The tail first, then what stands beside the log: the other way round a
-            // change of settings between the two would be missed for good.
+            // The tail first, then the data next to the log: in the other order, a
+            // change of settings in between would never be noticed.
             let recent = self.tail.take().filter(|(_, _, read_at)| now - read_at <= MINUTE);
             let (tail, info, read_at) = match recent {
                 Some((_, info, _)) if store.fault == Fault::LoadsTailLast => {
@@ -99,21 +99,21 @@ impl Node {
         self.room.as_mut().unwrap()
     }
 
-    /// Applies what the log holds beyond the room's head.
+    /// Applies the log beyond the room's head.
     pub(crate) fn catch_up(&mut self, store: &Store, now: u64) {
         let room = self.room(store, now);
         while let Some(chunk) = store.log.get(&(room.head().seq() + 1)) {
             room.apply(chunk).unwrap();
         }
         if room.head().seq() < store.head() {
-            // Retention took what comes next.
+            // The next chunk was trimmed by retention.
             self.room = None;
         }
         self.room(store, now);
         self.fed_at = now;
     }
 
-    /// Takes a chunk that another node published.
+    /// Applies a chunk that another node published.
     pub(crate) fn hear(&mut self, chunk: &Chunk, store: &Store, now: u64, met: &mut Met) {
         if self.unknown.is_some() || now - self.fed_at > MINUTE {
             return;
@@ -144,7 +144,7 @@ impl Node {
         panic!("a node that gets all it needs decides");
     }
 
-    /// Fails on a need that was not met: the room is behind what it was given.
+    /// Fails if a need stays unmet: the room is behind the data it was given.
     fn decide_on(
         &mut self,
         draft: &mut Draft,
@@ -175,7 +175,7 @@ impl Node {
                             });
                             return Err(need);
                         }
-                        // Kept for the next draft too, if this one loses its race.
+                        // Kept for the next draft, in case this one loses its race.
                         serve(store, self.room.as_mut().unwrap(), &need);
                         if let Need::Older { .. } = need {
                             met.count("older events");

@@ -2,19 +2,18 @@ use parlance_core::{Role, RoomKind};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// What happens to a cluster, step by step. Nodes, users and the like are picked
-/// modulo how many there are.
+/// The steps of a run. Nodes, users and so on are picked modulo their number.
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
     pub(crate) kind: RoomKind,
-    /// A node for each, with how far its clock is off, minutes.
+    /// Clock errors of the nodes, minutes.
     pub(crate) skews: Vec<i64>,
     pub(crate) steps: Vec<Step>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    /// A user asks for something new.
+    /// A user makes a new request.
     Ask {
         node: usize,
         user: usize,
@@ -22,19 +21,19 @@ pub(crate) enum Step {
         /// How far behind the head the client is; `None` leaves `after` out.
         lag: Option<u64>,
     },
-    /// A client sends again what it sent before; the latest is 0.
+    /// A client retries an earlier request; the latest is 0.
     Retry { node: usize, op: usize },
-    /// A node decides what it was asked, and appends.
+    /// A node decides its pending requests, and appends.
     Work { node: usize, fate: Fate },
-    /// A node finds out what became of an append.
+    /// A node reads back the result of an append.
     ReadBack { node: usize },
-    /// A node drops the room, and whoever waits for it gets no answer.
+    /// A node drops the room, and its waiting clients get no answer.
     Forget { node: usize },
     /// A node begins to load the room afresh.
     ReadTail { node: usize },
-    /// A write that was given up reaches the store after all.
+    /// An abandoned write reaches the store after all.
     Land { write: usize },
-    /// A hint arrives, in any order; `keep` leaves a second copy on its way.
+    /// A hint arrives, in any order; `keep` leaves a second copy in flight.
     Hear { hint: usize, keep: bool },
     /// A hint is lost.
     Lose { hint: usize },
@@ -42,25 +41,25 @@ pub(crate) enum Step {
     Read { user: usize, back: u64 },
     /// Time passes, milliseconds.
     Pass { ms: u64 },
-    /// Retention takes what is older than a day.
+    /// Retention trims everything older than a day.
     Retire,
 }
 
-/// What becomes of an append.
+/// The outcome of an append.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fate {
     /// The store answers.
     Answered,
-    /// It is carried out; the answer is lost.
+    /// It is carried out, but the answer is lost.
     Unheard,
     /// It never arrives.
     Lost,
-    /// It is still on its way when the node gives up.
+    /// It is still in flight when the node gives up.
     Delayed,
 }
 
-/// What a user wants. Messages are counted back from the latest; a few picks beyond
-/// them are seqs that may hold anything.
+/// What a user requests. Messages are counted back from the latest; a few picks
+/// beyond them are arbitrary seqs.
 #[derive(Debug, Clone)]
 pub(crate) enum What {
     Send { reply: Option<u64> },
@@ -104,10 +103,10 @@ fn what() -> impl Strategy<Value = What> {
 
 fn step() -> impl Strategy<Value = Step> {
     let node = 0..12usize;
-    // Mostly those who are in the room from its start.
+    // Mostly the initial members of the room.
     let user = prop_oneof![6 => 0..2usize, 3 => Just(2), 2 => 3..5usize];
     let lag = prop_oneof![3 => Just(None), 4 => Just(Some(0)), 3 => (0..40u64).prop_map(Some)];
-    // Mostly moments; at times past a minute, the window for repeats, or a day.
+    // Mostly short; sometimes longer than a minute, the repeat window, or a day.
     let ms = prop_oneof![
         16 => 0..5_000u64,
         4 => 5_000..70_000u64,

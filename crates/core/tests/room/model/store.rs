@@ -7,13 +7,13 @@ use parlance_core::{
 
 use super::Fault;
 
-/// One room as a store keeps it: the log by first seq, and beside it what an append
-/// writes in the same transaction.
+/// One room as stored: the log by first seq, and the data that an append writes in
+/// the same transaction.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     pub(crate) info: RoomInfo,
     pub(crate) log: BTreeMap<u64, Chunk>,
-    /// What retention took; the checks still want to see it.
+    /// Chunks trimmed by retention, kept for the checks.
     pub(crate) retired: BTreeMap<u64, Chunk>,
     pub(crate) members: BTreeMap<UserId, Member>,
     pub(crate) overlays: BTreeMap<u64, Overlay>,
@@ -40,8 +40,8 @@ impl Store {
         store
     }
 
-    /// One conditional put: no item at this key. That the key is the one after the
-    /// head is the core's business, and what the checks look at.
+    /// One conditional put: no item at this key. Whether the key directly follows
+    /// the head is up to the core, and verified by the checks.
     pub(crate) fn append(&mut self, append: &Append) -> Result<(), HeadMoved> {
         if self.log.contains_key(&append.chunk.first_seq()) && self.fault != Fault::NoFence {
             return Err(HeadMoved);
@@ -50,7 +50,7 @@ impl Store {
         Ok(())
     }
 
-    /// An append whose answer never arrives.
+    /// An append whose answer is lost.
     pub(crate) fn append_unheard(&mut self, append: &Append) -> Result<(), HeadMoved> {
         let mut append = append.clone();
         match self.fault {
@@ -69,7 +69,7 @@ impl Store {
             self.read(user, *mark);
         }
         if let Some(info) = &append.info {
-            // Floor and epoch are not the writer's to say: its copy may be old.
+            // Floor and epoch are not taken from the writer, whose copy may be old.
             self.info.settings = info.settings.clone();
             if info.deleted {
                 (self.info.deleted, self.info.floor) = (true, info.floor);
@@ -111,8 +111,8 @@ impl Store {
         self.tail().head().seq()
     }
 
-    /// The whole chunks that end right before `seq`: up to `chunks` of them, as one
-    /// run of events. Empty where nothing is kept.
+    /// Up to `chunks` whole chunks that end right before `seq`, as one run of
+    /// events. Empty if none is kept.
     pub(crate) fn page_before(&self, seq: u64, chunks: usize) -> Vec<Event> {
         let page: Vec<&Chunk> = self.log.range(..seq).rev().take(chunks).map(|(_, chunk)| chunk).collect();
         page.into_iter().rev().flat_map(Chunk::events).cloned().collect()
@@ -129,7 +129,7 @@ impl Store {
         Posted::of(Entry::merge(event.clone(), self.overlays.get(&seq).cloned()))
     }
 
-    /// Retention: takes chunks that ended before `until`, never the tail.
+    /// Retention: trims chunks that ended before `until`, but never the tail.
     pub(crate) fn retire(&mut self, until: Timestamp) {
         while self.log.len() > 1 {
             let oldest = self.log.first_entry().unwrap();

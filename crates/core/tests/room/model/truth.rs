@@ -5,8 +5,8 @@ use parlance_core::{
     Text, Timestamp, UserId, Visibility,
 };
 
-/// What the log says, folded by a second hand: nothing here calls what it checks.
-/// Breaks where an event was not allowed, or a number does not add up.
+/// The log folded by an independent implementation, which calls none of the code
+/// under test. Fails if an event was not allowed or a number is inconsistent.
 #[derive(Default)]
 pub(crate) struct Truth {
     kind: Option<RoomKind>,
@@ -97,7 +97,7 @@ impl Truth {
         Ok(())
     }
 
-    /// A request's events stand together, once.
+    /// A request's events are consecutive, and occur once.
     fn run(&mut self, event: &Event) -> Result<(), String> {
         let key = (event.actor.clone(), event.request.clone());
         let follows = self.last.as_ref().is_some_and(|last| (&last.actor, &last.request) == (&key.0, &key.1));
@@ -110,7 +110,7 @@ impl Truth {
         Ok(())
     }
 
-    /// The matrix of permissions.
+    /// The permission matrix.
     fn allows(&self, event: &Event) -> bool {
         let actor = self.members.get(&event.actor).filter(|member| is_active(member));
         let role = actor.map(|member| member.role);
@@ -118,12 +118,12 @@ impl Truth {
         let shared = self.kind != Some(RoomKind::Direct);
         let is_in = |user| self.members.get(user).filter(|member| is_active(member));
         let mine = |user: &UserId| *user == event.actor;
-        // Everything of the first request is the room's creation.
+        // All events of the first request belong to the room's creation.
         if self.runs.get(&(event.actor.clone(), event.request.clone())).is_some_and(|run| run.first == 1) {
             return (event.seq == 1) == matches!(event.body, Body::RoomCreated { .. });
         }
         match &event.body {
-            // The model's users neither delete rooms nor act for the app.
+            // The model's users neither delete rooms nor act as the app.
             Body::RoomCreated { .. } | Body::RoomDeleted | Body::Other => false,
             Body::RoomChanged { .. } => shared && manages,
             Body::MemberAdded { user, role } if mine(user) => {
@@ -193,7 +193,7 @@ impl Truth {
 
     fn change(&mut self, event: &Event) {
         let first = self.runs.get(&(event.actor.clone(), event.request.clone())).map(|run| run.first);
-        // Who is there when the room begins was there from its first event on.
+        // Initial members are members from the room's first event on.
         let joined = Interval::starting_at(if first == Some(1) { 1 } else { event.seq });
         let mine = |user: &UserId| *user == event.actor;
         match &event.body {
