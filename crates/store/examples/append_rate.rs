@@ -1,5 +1,5 @@
-//! How many messages a second the embedded engine appends, by the number of rooms that are written to at
-//! the same time, each by one writer who waits for every answer.
+//! Measures how many messages per second the embedded engine appends, by number of rooms written
+//! concurrently, each by one writer that waits for every answer.
 //!
 //! `append_rate <dir> <seconds> <rooms>...`
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that cannot go on has failed")]

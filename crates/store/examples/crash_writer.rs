@@ -1,8 +1,8 @@
-//! Writes to a store until it is killed, and says on stdout what it was promised.
+//! Writes to a store until it is killed, and prints every promise it was given.
 //!
 //! `crash_writer <dir> <seed> <synced|buffered> <events> <text bytes> <buffer bytes>`:
-//! chunks of up to so many events, texts of up to so many bytes, moved to tables when so
-//! many have gathered. One line for each fact, written after the store said so:
+//! chunks of up to `events` events, texts of up to `text bytes`, flushed to tables after
+//! `buffer bytes`. Prints one line per fact, after the store has confirmed it:
 //!
 //! ```text
 //! open                                  the store is open
@@ -86,17 +86,17 @@ async fn main() {
     std::process::exit(3);
 }
 
-/// How large the chunks are at most.
+/// Maximum size of chunks.
 #[derive(Clone, Copy)]
 struct Size {
     events: u64,
     text_bytes: u64,
 }
 
-/// One line, whole and at once.
+/// Prints one line atomically.
 fn say(line: impl Display) {
     let mut out = std::io::stdout().lock();
-    // Whoever reads them is gone: so is the reason to go on.
+    // The reader is gone, and with it the reason to go on.
     if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
         std::process::exit(0);
     }
@@ -172,7 +172,7 @@ async fn write(store: Arc<dyn Store>, mut room: Room, owner: UserId, mut random:
 
 fn action(random: &mut Random, head: u64, text_bytes: u64) -> Action {
     let text = Text::parse(&"x".repeat(1 + random.below(text_bytes) as usize)).unwrap();
-    // Not the events of the creation.
+    // Not one of the creation's events.
     let target = (3 + head.saturating_sub(random.below(50))).min(head);
     match random.below(10) {
         0 if target > 2 => Action::Edit { target, text, data: DataChange::default() },
@@ -182,8 +182,8 @@ fn action(random: &mut Random, head: u64, text_bytes: u64) -> Action {
     }
 }
 
-/// Decides `command`, with whatever must be loaded for it. What is refused, as editing
-/// something that is no message, is left out.
+/// Decides `command`, loading what it needs. Refused commands, such as an edit of
+/// something that is not a message, are skipped.
 async fn decide(store: &Arc<dyn Store>, id: &RoomId, draft: &mut Draft, command: &Command) {
     while let Ok(Decision::Need(need)) = draft.decide(command, NOW) {
         let loaded = match need {
@@ -200,7 +200,7 @@ async fn decide(store: &Arc<dyn Store>, id: &RoomId, draft: &mut Draft, command:
             Need::Older { before } | Need::Past { before, .. } => panic!("asked for what is before {before}"),
         };
         if !loaded {
-            // It changed after this room's head: the append would be refused anyway.
+            // It changed after this room's head, so the append would be refused anyway.
             return;
         }
     }
@@ -244,7 +244,7 @@ async fn create_users(store: Arc<dyn Store>, seed: u64) {
     }
 }
 
-/// A sequence of numbers that the seed determines (splitmix64).
+/// A deterministic sequence of numbers from a seed (splitmix64).
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! Consumers of the change feed, and how far they are: kept in the store, and not in the feed.
+//! Consumers of the change feed and their progress: kept in the store, but not in the feed.
 
 use async_trait::async_trait;
 use parlance_core::{RoomId, Timestamp};
@@ -14,14 +14,14 @@ const MAX_NAME_BYTES: usize = 64;
 pub struct ConsumerName(String);
 
 impl ConsumerName {
-    /// The name that `name` is; `None` if it is none.
+    /// Parses a name; `None` if it is invalid.
     pub fn parse(name: &str) -> Option<Self> {
         let is_plain =
             name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         (is_plain && !name.is_empty() && name.len() <= MAX_NAME_BYTES).then(|| Self(name.to_owned()))
     }
 
-    /// As text.
+    /// As a string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -36,30 +36,30 @@ impl std::fmt::Display for ConsumerName {
 /// A consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerState {
-    /// Everything up to here in the feed is done, or pending in the consumer's rooms.
+    /// Every record of the feed up to here is done, or pending in the consumer's rooms.
     pub position: Position,
-    /// What the consumer is, so that its name is not taken by another one.
+    /// The consumer's target, so that another consumer cannot take over its name.
     pub target: String,
-    /// An operator has paused it.
+    /// Whether an operator has paused it.
     pub paused: bool,
     /// Why it was disabled; empty if it is not.
     pub disabled: String,
-    /// It walks all rooms, and has looked at those up to this one.
+    /// Progress of its current walk over all rooms.
     pub walk: Option<Walk>,
-    /// When it was first started; 0 for one that began with the first event of every room.
+    /// When it was first started; 0 if it began with the first event of every room.
     pub created_at: Timestamp,
     /// Since when nothing was accepted.
     pub failing_since: Option<Timestamp>,
 }
 
-/// How far a walk over all rooms is.
+/// Progress of a walk over all rooms.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Walk {
-    /// The last room; none at the beginning.
+    /// The last visited room; `None` at the beginning.
     pub after: Option<RoomId>,
 }
 
-/// An event of a room, over restores: seqs are used again in a later epoch.
+/// Identifies an event of a room across restores: a later epoch reuses seqs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct EventKey {
     /// The room's epoch.
@@ -68,28 +68,28 @@ pub struct EventKey {
     pub seq: u64,
 }
 
-/// How far a consumer is in one room.
+/// A consumer's progress in one room.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RoomProgress {
-    /// The last event that is done.
+    /// The last event that was delivered.
     pub done: EventKey,
-    /// Events after it are to be read from the log: the feed does not say so again.
+    /// Whether later events have to be read from the log: the feed will not announce them again.
     pub pending: bool,
-    /// The event after `done` was refused.
+    /// Set if the event after `done` was refused.
     pub parked: Option<Parked>,
 }
 
-/// Why a room does not go on.
+/// Why delivery in a room has stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parked {
-    /// What the sink said.
+    /// The answer of the sink.
     pub reason: String,
-    /// Since when.
+    /// When it stopped.
     pub since: Timestamp,
 }
 
-/// What one write changes of a consumer. If it fails, rows of rooms may have been written, and the consumer's own
-/// row only after all of them.
+/// One write of a consumer's progress. The consumer's own row is written after the rows of its rooms: if the
+/// write fails, some rooms may have been written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ConsumerWrite {
     /// The consumer's own row.
@@ -119,16 +119,16 @@ pub trait ConsumerTable: Send + Sync + 'static {
     /// One consumer.
     async fn consumer(&self, name: &ConsumerName) -> Result<Option<ConsumerState>, StoreError>;
 
-    /// How far a consumer is in those of `rooms` in which it is anywhere, in no order.
+    /// The consumer's progress in those of `rooms` that have a row, in any order.
     async fn progress(
         &self,
         name: &ConsumerName,
         rooms: &[RoomId],
     ) -> Result<Vec<(RoomId, RoomProgress)>, StoreError>;
 
-    /// Rooms of a consumer by rising id that are `wanted`, up to `limit` of them, and where to look on. A page
-    /// may hold fewer, or none, and not be the last. A row that cannot be read counts as a room that begins
-    /// anew: repeats are dropped by who reads, and a hole would not be noticed.
+    /// Up to `limit` `wanted` rooms of a consumer by ascending id, and where to continue. A page may be short or
+    /// empty without being the last. An unreadable row counts as a room without progress: readers drop
+    /// duplicates, but would not notice a hole.
     async fn rooms(
         &self,
         name: &ConsumerName,
@@ -137,21 +137,21 @@ pub trait ConsumerTable: Send + Sync + 'static {
         limit: usize,
     ) -> Result<RoomPage, StoreError>;
 
-    /// Changes what is kept of a consumer. Durable once it returns.
+    /// Updates a consumer. Durable once it returns.
     async fn write_consumer(&self, name: &ConsumerName, write: ConsumerWrite) -> Result<(), StoreError>;
 }
 
-/// Which rooms of a consumer are looked for.
+/// A filter of a consumer's rooms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// Those with pending events, parked or not.
+    /// Rooms with pending events, parked or not.
     Pending,
-    /// Those that an operator is to decide on.
+    /// Rooms that need an operator's decision.
     Parked,
 }
 
 impl Wanted {
-    /// Whether it is one of them.
+    /// Whether it matches.
     pub fn matches(self, progress: &RoomProgress) -> bool {
         match self {
             Self::Pending => progress.pending,
@@ -160,23 +160,23 @@ impl Wanted {
     }
 }
 
-/// Some of a consumer's rooms.
+/// A page of a consumer's rooms.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RoomPage {
     /// The rooms.
     pub rooms: Vec<(RoomId, RoomProgress)>,
-    /// Where to look on; `None` at the end.
+    /// Where to continue; `None` at the end.
     pub next: Option<RoomId>,
 }
 
-/// Who works for a consumer, where several processes could.
+/// Lease of a consumer, held by one process at a time.
 ///
-/// Whoever has it renews it; whoever else looks at it judges by their own clock whether it was renewed in time.
+/// The owner renews it; others decide by their own clock whether it was renewed in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// The process that has it; empty if none has.
+    /// The process that holds it; empty if none does.
     pub owner: String,
-    /// Rises with each renewal.
+    /// Increases with each renewal.
     pub renewals: u64,
 }
 

@@ -98,7 +98,8 @@ pub(crate) fn encode_progress(progress: &RoomProgress) -> Vec<u8> {
     .encode_to_vec()
 }
 
-/// How far a consumer is in a room. One that cannot be read begins anew, with the first event.
+/// A consumer's progress in a room. If it is unreadable, the room starts over with its first
+/// event.
 pub(crate) fn decode_progress(name: &ConsumerName, room: &RoomId, bytes: &[u8]) -> RoomProgress {
     let Ok(record) = ConsumerRoomRecord::decode(bytes) else {
         tracing::error!(consumer = %name, %room, "cannot read how far a consumer is in a room: it begins anew there");

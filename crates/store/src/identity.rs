@@ -54,7 +54,7 @@ mod tests {
         let second = Identity::after_restore(new.epoch).unwrap();
         assert!(new.epoch < first.epoch && first.epoch <= second.epoch);
         assert!(new.id != first.id && first.id != second.id);
-        // Whatever the clock says.
+        // Saturates, whatever the clock says.
         assert_eq!(Identity::after_restore(u64::MAX - 1).unwrap().epoch, u64::MAX);
     }
 }

@@ -1,8 +1,8 @@
-//! Where rooms, members, messages and users are kept: the [`Store`] trait, and behind it
-//! the [`Embedded`] engine for one node and, with the feature `dynamodb`, `Dynamo` for many.
+//! Storage of rooms, members, messages and users: the [`Store`] trait, implemented by the
+//! [`Embedded`] engine for one node and, with the feature `dynamodb`, by `Dynamo` for many.
 //!
-//! The log of a room is kept in chunks; appending one is conditional on the head that
-//! it follows. Everything that a reader is given is durable.
+//! A room's log is stored in chunks; appending one is conditional on the head that it
+//! follows. Everything that readers get is durable.
 #![warn(missing_docs)]
 
 pub mod consumers;

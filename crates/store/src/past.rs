@@ -24,7 +24,7 @@ pub async fn as_of(
     as_of_within(store, room, until, entries, MAX_PAST_EVENTS).await
 }
 
-/// The same, folding at most `max_events`.
+/// Like [`as_of`], folding at most `max_events`.
 ///
 /// # Errors
 /// Those of [`as_of`].

@@ -1,4 +1,4 @@
-//! Between the core types and the stored records (`proto/storage/storage.proto`).
+//! Converts between the core types and the stored records (`proto/storage/storage.proto`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,9 +19,9 @@ pub(crate) fn damaged(what: &str, key: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged(format!("{what} of {key}"))
 }
 
-/// The bytes to put in place of the record `old`: `new`, with what a later version wrote into the
-/// old one. For records that are read, changed and written; what this version knows comes last, and
-/// so counts where a field is there twice.
+/// Returns the bytes that replace the record `old`: `new`, plus the unknown fields of the old
+/// record. For read-modify-write of records. Known fields come last, so that they win if a field
+/// occurs twice.
 pub(crate) fn carry_unknown<M: Message + Default>(old: &[u8], new: Vec<u8>) -> Vec<u8> {
     match M::decode(old) {
         Ok(known) if known.encoded_len() != old.len() => {
@@ -33,20 +33,20 @@ pub(crate) fn carry_unknown<M: Message + Default>(old: &[u8], new: Vec<u8>) -> V
     }
 }
 
-/// The same for a room: also what its settings hold.
+/// Like [`carry_unknown`] for a room, including the fields in its settings.
 pub(crate) fn carry_unknown_of_room(old: &[u8], new: &RoomInfo) -> Vec<u8> {
     let mut bytes = carry_unknown::<RoomRecord>(old, encode_room(new));
     let settings = SettingsBytes::decode(old).map(|room| room.settings).unwrap_or_default();
     let Ok(known) = RoomSettings::decode(settings.as_slice()) else { return bytes };
     let unknown = unknown_fields(&settings, &known.encode_to_vec());
     if !unknown.is_empty() {
-        // Fields of a message that is there twice are merged.
+        // Repeated occurrences of a message field are merged.
         let _ = SettingsBytes { settings: unknown }.encode(&mut bytes);
     }
     bytes
 }
 
-/// The settings of a [`RoomRecord`] as they are encoded.
+/// The encoded settings of a [`RoomRecord`].
 #[derive(Clone, PartialEq, Message)]
 struct SettingsBytes {
     #[prost(bytes = "vec", tag = "2")]
@@ -132,12 +132,12 @@ pub(crate) fn decode_member(room: &RoomId, user: &UserId, bytes: &[u8]) -> Resul
     read().ok_or_else(|| damaged("the member row", format_args!("{user} in room {room}")))
 }
 
-/// The mark of a hidden room as it is stored: of deleted messages nothing is kept.
+/// The stored mark of a hidden room, which has no count of deleted messages.
 pub(crate) fn hidden(seq: u64, message_count: u64) -> Mark {
     Mark { seq, message_count, deleted_count: 0 }
 }
 
-/// A row of the rooms of a user: all but the membership.
+/// A user's row of a room, without the membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Place {
     pub(crate) cursors: Cursors,
@@ -197,7 +197,7 @@ pub(crate) fn decode_overlay(room: &RoomId, seq: u64, bytes: &[u8]) -> Result<Ov
             Unknown::new(unknown_fields(bytes, &record.encode_to_vec()))
         };
         let edited = record.text.map(|text| (Text::stored(&text), Timestamp(record.edited_at_ms)));
-        // Variation selectors once made reactions of their own: those are joined.
+        // Variation selectors once distinguished reactions: these are merged.
         let mut reactions: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for reaction in record.reactions {
             let users: Option<Vec<_>> =

@@ -1,4 +1,4 @@
-//! Revoked tokens, as all nodes on a store have to know them: a list that only grows, each at its place.
+//! Revoked tokens, shared by all nodes on a store: an append-only list with numbered places.
 
 use async_trait::async_trait;
 use parlance_core::{Revocation, TokenId, UserId};
@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 use crate::StoreError;
 use crate::record::damaged;
 
-/// The list of what was revoked.
+/// The list of revocations.
 #[async_trait]
 pub trait RevocationList: Send + Sync + 'static {
-    /// Adds to it. Durable once it returns.
+    /// Appends to the list. Durable once it returns.
     async fn revoke(&self, revocation: &Revocation) -> Result<(), StoreError>;
 
-    /// What was added behind `place`, up to `limit`, with the place of the last one. Places begin with 1.
+    /// Up to `limit` entries after `place`, with the place of the last one. Places start at 1.
     async fn revoked_after(&self, place: u64, limit: usize) -> Result<(Vec<Revocation>, u64), StoreError>;
 }
 
-/// As it is stored, in JSON on one line.
+/// The stored form: JSON on one line.
 pub(crate) fn encode(revocation: &Revocation) -> String {
     let json = match revocation {
         Revocation::Token(token) => json!({"token": token.as_str()}),
@@ -56,7 +56,7 @@ mod tests {
             assert_eq!(encode(&entry), text);
             assert_eq!(decode(text), Ok(entry));
         }
-        // Whoever does not understand an entry must not go on without it.
+        // An entry that is not understood must be an error, or a revocation would be ignored.
         for wrong in ["", "{}", r#"{"device":"x"}"#, r#"{"user":"alice"}"#, r#"{"token":""}"#] {
             assert!(decode(wrong).is_err(), "{wrong}");
         }

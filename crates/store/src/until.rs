@@ -8,7 +8,7 @@ pub enum Until {
 }
 
 impl Until {
-    /// That seq.
+    /// The seq.
     pub fn seq(self) -> u64 {
         match self {
             Self::Head(seq) | Self::Left(seq) => seq,

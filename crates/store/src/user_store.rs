@@ -7,11 +7,11 @@ use crate::error::StoreError;
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Who.
+    /// The user's id.
     pub id: UserId,
-    /// The name to show.
+    /// The display name.
     pub name: Name,
-    /// Address of a picture.
+    /// URL of a picture.
     pub image: ImageUrl,
     /// The app's own data.
     pub data: Data,
@@ -21,32 +21,31 @@ pub struct User {
     pub updated_at: Timestamp,
 }
 
-/// What is to change of a user; `None` leaves it as it is.
+/// Fields of a user to change; `None` leaves a field unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UserChange {
-    /// The name.
+    /// The new name.
     pub name: Option<Name>,
-    /// Address of a picture.
+    /// The new URL of a picture.
     pub image: Option<ImageUrl>,
     /// The app's own data.
     pub data: DataChange,
 }
 
 impl UserChange {
-    /// A change of the name alone.
+    /// Changes only the name.
     pub fn rename(name: Name) -> Self {
         Self { name: Some(name), ..Self::default() }
     }
 
-    /// Whether it changes nothing, whoever it is.
+    /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Changes `user`.
+    /// Applies the change to `user`.
     ///
-    /// # Errors
-    /// If the data would be too large; then nothing has changed.
+    /// # Errors If the data would be too large; `user` is unchanged then.
     pub fn apply(self, user: &mut User, at: Timestamp) -> Result<(), DataTooLarge> {
         user.data = user.data.changed(&self.data)?;
         if let Some(name) = self.name {
@@ -66,7 +65,7 @@ pub enum UpdateError {
     /// The data would be too large.
     #[error(transparent)]
     DataTooLarge(#[from] DataTooLarge),
-    /// The store could not.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -74,16 +73,17 @@ pub enum UpdateError {
 /// Users.
 #[async_trait]
 pub trait UserStore: Send + Sync + 'static {
-    /// Stores a user, or returns the one that has this id.
+    /// Stores a user, or returns the existing one with this id.
     async fn create_user(&self, user: User) -> Result<Created<User>, StoreError>;
 
     /// One user.
     async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError>;
 
-    /// Users in an order of the store's own, each once; `after` goes on behind that one.
+    /// Users in an order specific to the store, each once; `after` is the last user of
+    /// the previous page.
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<User>, StoreError>;
 
-    /// Changes a user; `None` for nobody of that id.
+    /// Changes a user; `None` if there is no such user.
     async fn update_user(
         &self,
         id: &UserId,

@@ -1,4 +1,5 @@
-//! The embedded engine keeps the contract, also across restarts, and keeps others out.
+//! The embedded engine keeps the contract, also across restarts, and locks its
+//! directory.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod contract;
@@ -95,7 +96,7 @@ async fn a_restart_keeps_everything() {
     assert_eq!(node.stored().await.head(), node.room.head());
 }
 
-/// Copies `from` as a backup is taken, or put back.
+/// Copies `from` like taking or restoring a backup.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -129,7 +130,7 @@ async fn a_restored_backup_is_another_store_with_a_higher_epoch() {
     let store = reopen();
     let restored = (store.identity().await.unwrap(), epoch(&store).await);
     assert!(restored.0 != identity && restored.1 > 1, "{restored:?}");
-    // Rooms that begin now have that epoch, too.
+    // New rooms have that epoch, too.
     let new = Node::create(&store, group(&user(unique(), "bob"), &[])).await;
     assert_eq!(new.stored().await.info.epoch, restored.1);
     drop((store, new));
@@ -161,7 +162,7 @@ async fn a_store_keeps_its_key_of_room_ids_and_knows_rooms_of_before() {
     assert_eq!(store.room_ids().await.unwrap(), ids);
     drop(store);
 
-    // As an older version has left it: with a room and without a key.
+    // As left by an older version: with a room but no key.
     std::fs::remove_file(dir.path().join("room-ids")).unwrap();
     for _ in 0..2 {
         let store = open_in(dir.path()).unwrap();
@@ -178,7 +179,8 @@ async fn a_closed_store_takes_no_writes() {
     store.close().await;
     let refused = store.create_user(profile(&user(unique(), "bob"), "Bob")).await;
     assert!(matches!(refused, Err(StoreError::Failed(_))));
-    // Reading goes on until it is dropped, and so does the hold on the directory.
+    // Reads work until the store is dropped, which also releases the lock on the
+    // directory.
     assert_eq!(store.user(&alice.id).await.unwrap(), Some(alice));
     assert!(matches!(open_in(dir.path()), Err(OpenError::Locked(_))));
     drop(store);

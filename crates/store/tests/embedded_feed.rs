@@ -1,4 +1,4 @@
-//! The change feed of the embedded engine over restarts, trimming, and restored backups.
+//! The change feed of the embedded engine across restarts, trimming, and restored backups.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "support/fixture.rs"]
@@ -20,7 +20,7 @@ fn open(dir: &Path, options: Options) -> (Arc<Embedded>, AnyStore) {
     (store.clone(), store)
 }
 
-/// The last seqs that the feed names for `room`, after `after`; `None` where that is trimmed.
+/// The last seqs of `room` in the feed after `after`; `None` if it was trimmed.
 async fn heads(feed: &Embedded, after: &Position, room: &RoomId) -> Option<Vec<u64>> {
     let (mut heads, mut at) = (Vec::new(), after.clone());
     loop {
@@ -72,7 +72,7 @@ async fn a_position_before_what_was_trimmed_is_refused_and_disk_space_is_bounded
         rounds += 1;
         assert!(rounds < 20_000, "nothing is trimmed");
     }
-    // The beginning is gone for good, also after a restart, and positions go on.
+    // The beginning is gone for good, also after a restart, and positions continue.
     let tip = feed.tip().await.unwrap();
     let Node { store: held, room } = node;
     let id = room.info().id.clone();
@@ -86,7 +86,7 @@ async fn a_position_before_what_was_trimmed_is_refused_and_disk_space_is_bounded
     assert_eq!(heads(&feed, &tip, &id).await, Some(vec![said]));
 }
 
-/// As after a week in which nothing was written: all of the feed may be gone.
+/// As after a week without writes: all of the feed may be gone.
 #[tokio::test]
 async fn empty_trimmed_feed_continues() {
     let dir = TempDir::new().unwrap();
@@ -136,7 +136,7 @@ async fn store_from_before_the_feed_gets_one() {
     let start = Position::numbered(&store.identity().await.unwrap(), 0);
     drop((feed, store, held));
     {
-        // What an older version writes: a commit without a record.
+        // Written by an older version: a commit without a record.
         let engine = fjall::Database::builder(dir.path().join("engine")).open().unwrap();
         let users = engine.keyspace("users", fjall::KeyspaceCreateOptions::default).unwrap();
         let log = engine.keyspace("log", fjall::KeyspaceCreateOptions::default).unwrap();
@@ -150,6 +150,6 @@ async fn store_from_before_the_feed_gets_one() {
     let said = node.say(&alice, "hello").await;
     let id = node.id();
     assert_eq!(heads(&feed, &tip, id).await, Some(vec![said]));
-    // Not as if there was nothing in between.
+    // Not reported as if there were nothing in between.
     assert_eq!(heads(&feed, &start, id).await, None);
 }

@@ -1,4 +1,4 @@
-//! Creating rooms and appending to them.
+//! Creates rooms and appends to them.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
@@ -32,7 +32,7 @@ impl Dynamo {
             return Ok(Created::New(new));
         }
         match (self.stored_room(CREATE, &id).await?, ended) {
-            // The very same: our own first try, whose answer was lost.
+            // Identical: our own first attempt, whose answer was lost.
             (Some(stored), _) if stored == new => Ok(Created::New(stored)),
             (Some(stored), _) => Ok(Created::Existing(stored)),
             (None, Outcome::Unknown(error)) => Err(error),
@@ -42,7 +42,7 @@ impl Dynamo {
 
     pub(super) async fn append_chunk(&self, room: &RoomId, append: Append) -> Result<(), AppendError> {
         let expected = append.expected.seq();
-        // A room begins in `create` and nowhere else.
+        // Only `create` starts a room.
         if expected == 0 || expected + 1 != append.chunk.first_seq() {
             return Err(AppendError::HeadMoved);
         }
@@ -50,7 +50,7 @@ impl Dynamo {
         if alone { self.put_chunk(room, &append.chunk).await } else { self.put_all(room, &append).await }
     }
 
-    /// Messages and nothing else: one conditional write. The key is the fence, since every
+    /// Only messages: a single conditional write. The key acts as the fence, since every
     /// head is the end of a chunk.
     async fn put_chunk(&self, room: &RoomId, chunk: &Chunk) -> Result<(), AppendError> {
         let item = messages::chunk_item(room, chunk);
@@ -79,7 +79,7 @@ impl Dynamo {
             };
             if let Some(PutItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() {
                 units::refused(APPEND, size);
-                // Ours: a retry has met the first try, whose answer was lost.
+                // Ours: a retry has met our first attempt, whose answer was lost.
                 let ours = messages::is_ours(failed.item(), chunk);
                 return if ours { Ok(()) } else { Err(AppendError::HeadMoved) };
             }
@@ -93,8 +93,8 @@ impl Dynamo {
         Err(if attempts.unclear() { AppendError::Unknown } else { StoreError::Overloaded.into() })
     }
 
-    /// A chunk with what must be written with it or not at all. Where senders have read
-    /// to is left out, as for messages alone.
+    /// Writes a chunk and everything that belongs to it in one transaction. Senders' read
+    /// marks are left out, as for messages alone.
     async fn put_all(&self, room: &RoomId, append: &Append) -> Result<(), AppendError> {
         let mut transaction = Transaction::new(append.chunk.nonce());
         transaction.create(
@@ -115,7 +115,7 @@ impl Dynamo {
             Outcome::Done => Ok(()),
             Outcome::Refused { first, .. } if messages::is_ours(first.as_ref(), &append.chunk) => Ok(()),
             Outcome::Refused { first: Some(_), .. } => Err(AppendError::HeadMoved),
-            // The fence held, and yet what stands beside the log is ahead of it, or gone.
+            // The fence held, but the data next to the log is ahead of it, or missing.
             Outcome::Refused { first: None, what } => {
                 let reason = format!("room {room} at {}: {what} do not fit the log", append.expected.seq());
                 Err(StoreError::Damaged(reason).into())

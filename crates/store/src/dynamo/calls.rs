@@ -175,7 +175,7 @@ impl Dynamo {
                     .map_err(|error| store_error(operation, error))?;
                 units::read(operation, answer.consumed_capacity());
                 found.extend(answer.responses.unwrap_or_default().into_values().flatten());
-                // Keys it had no capacity for.
+                // Keys that were left for lack of capacity.
                 left = answer
                     .unprocessed_keys
                     .unwrap_or_default()

@@ -1,5 +1,4 @@
-//! The table of consumers and of who works for them. It has no stream: what is written here is not in the
-//! feed.
+//! The table of consumers and their leases. It has no stream, so changes to it are not in the feed.
 //!
 //! | attribute | | |
 //! |---|---|---|
@@ -166,7 +165,7 @@ impl ConsumerTable for Dynamo {
         after: Option<&RoomId>,
         limit: usize,
     ) -> Result<RoomPage, StoreError> {
-        // As many rows as one call may look at, wanted or not.
+        // At most as many rows as one call may scan, matching or not.
         let range = self.range_of(name.as_str(), after.map(RoomId::as_str));
         let (items, next) = self.page(&range, PENDING_SCAN, None).await?;
         let mut page = RoomPage::default();
@@ -251,7 +250,7 @@ impl LeaseTable for Dynamo {
                 .expression_attribute_values(":owner", text(&old.owner))
                 .expression_attribute_values(":n", number(old.renewals)),
         });
-        // Refused, it may be our own first try, whose answer was lost.
+        // A refusal may be due to our own first attempt, whose answer was lost.
         Ok(replaced.await? || self.lease(name).await?.as_ref() == Some(new))
     }
 

@@ -1,5 +1,5 @@
-//! The meaning of an error of the service: whether the write may have happened, whether a retry helps, and what the
-//! operator is told.
+//! Interprets errors of the service: whether the write may have happened, whether a retry helps, and what to report
+//! to the operator.
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The fleet that serves the tables: an item of the table `rooms` under a key that no room has.
+//! The fleet that owns the tables: an item of the table `rooms` under a key that no room has.
 //!
 //! | attribute | | |
 //! |---|---|---|
@@ -20,7 +20,7 @@ const OPERATION: &str = "fleet";
 /// Not a valid room id.
 const KEY: &str = "#fleet";
 
-/// Another fleet that serves the tables.
+/// Another fleet that owns the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherFleet {
     /// Prefix of its keys in the registry.
@@ -30,12 +30,10 @@ pub struct OtherFleet {
 }
 
 impl Dynamo {
-    /// Claims the tables for the fleet with this `prefix`, or renews its claim, for `lease` from `now` on. Returns
-    /// the fleet that has claimed them, if it is another one. Renewed only once a quarter of the lease has passed, by
-    /// whichever node is first.
+    /// Claims the tables for the fleet with this `prefix`, or renews its claim, for `lease` from `now`. Returns the
+    /// owner if it is another fleet. Only the first node after a quarter of the lease actually writes.
     ///
-    /// # Errors
-    /// Where the service does not answer, or refuses.
+    /// # Errors If the service does not answer, or refuses.
     pub async fn claim_tables(
         &self,
         prefix: &str,
@@ -61,8 +59,7 @@ impl Dynamo {
 
     /// Ends the claim of the fleet with this `prefix` when its last node stops.
     ///
-    /// # Errors
-    /// Where the service does not answer, or refuses.
+    /// # Errors If the service does not answer, or refuses.
     pub async fn release_tables(&self, prefix: &str) -> Result<(), StoreError> {
         // No claim has ended by then, so only its own is replaced.
         self.put_claim(prefix, Timestamp(0), Timestamp(0)).await.map(drop)

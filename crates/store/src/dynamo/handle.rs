@@ -20,18 +20,17 @@ pub struct Dynamo {
 }
 
 impl Dynamo {
-    /// A store of the tables that `options` name. Nothing is asked of the service yet:
+    /// A store in the tables named by `options`. Sends nothing to the service yet:
     /// [`Self::check_tables`] does.
     ///
-    /// # Errors
-    /// [`StoreError::Refused`] where the settings lack a region.
+    /// # Errors [`StoreError::Refused`] if the settings lack a region.
     pub async fn connect(options: &DynamoOptions) -> Result<Self, StoreError> {
         units::describe();
         let (client, streams) = Box::pin(options.clients()).await?;
         Ok(Self { client, streams, tables: Names::new(&options.table_prefix), identity: Arc::default() })
     }
 
-    /// The epoch that no room is below, once the identity is settled.
+    /// The minimum epoch of rooms, once the identity is settled.
     pub(super) fn epoch(&self) -> u64 {
         self.identity.get().map_or(0, |identity| identity.epoch)
     }

@@ -1,4 +1,4 @@
-//! Rooms that their users have hidden.
+//! Rooms hidden by their users.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
@@ -15,7 +15,7 @@ use crate::StoreError;
 const OPERATION: &str = "set_hidden";
 
 impl Dynamo {
-    /// Returns whether the row is there.
+    /// Returns whether the row exists.
     pub(super) async fn update_hidden(
         &self,
         user: &UserId,

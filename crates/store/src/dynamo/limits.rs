@@ -1,121 +1,121 @@
-//! Bounds of calls to DynamoDB, each with its reason.
+//! Limits of calls to DynamoDB, each with its reason.
 
 use std::time::Duration;
 
 use parlance_core::Backoff;
 use parlance_core::limits::MAX_CLOCK_OFFSET_MS;
 
-/// One try of a call to DynamoDB. The service answers in milliseconds, a page of a megabyte in tens of them.
+/// Timeout of one attempt. The service answers in milliseconds, a page of a megabyte in tens of them.
 pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
 
-/// How long a request that was given up may still be carried out: DynamoDB refuses one whose signature is
-/// older than five minutes, by its own clock.
+/// How long an abandoned request may still be carried out: DynamoDB refuses requests whose signature is older than
+/// five minutes by its own clock.
 pub(crate) const LATE_REQUEST: Duration =
     Duration::from_secs(5 * 60).saturating_add(Duration::from_millis(MAX_CLOCK_OFFSET_MS));
 
-/// Tries of what meets a transaction under way on the same item, before the caller is told that the store is
-/// overloaded: they pass in milliseconds, some two seconds are spent here.
+/// Attempts on a conflict with a transaction in progress on the same item, before the store is reported as
+/// overloaded. Transactions take milliseconds; all attempts together take some two seconds.
 pub(crate) const MAX_CONFLICTS: u32 = 12;
 
-/// Delays between those tries, each anything up to a bound, so that those who collided do not do so again.
+/// Delays between those attempts, randomised so that colliding nodes do not collide again.
 pub(crate) const CONFLICT_BACKOFF: Backoff =
     Backoff { first: Duration::from_millis(5), longest: Duration::from_millis(320) };
 
-/// Keys that one batch or transaction may ask for.
+/// Keys in one batch or transactional read.
 pub(crate) const BATCH_GET: usize = 100;
 
-/// Nodes that start at the same time settle the identity together. Each try that loses meets
-/// what another has written.
+/// Attempts to settle the identity. Nodes that start at the same time compete; each attempt that loses finds what
+/// another node has written.
 pub(crate) const IDENTITY_TRIES: usize = 16;
 
-/// A claim that ends while another is made is looked at once more.
+/// Attempts to claim the tables: a claim that expires meanwhile is retried.
 pub(crate) const FLEET_TRIES: usize = 3;
 
-/// Chunks of a first page at most. What is read is charged whether it is wanted or not, and
-/// a chunk of a busy room holds as many events as a page of history: the first ones show how
-/// many more it takes.
+/// Maximum number of chunks on the first page. Everything read is charged, and a chunk of a busy room holds as many
+/// events as a page of history: the first chunks show how many more are needed.
 pub(crate) const FIRST_PAGE: usize = 2;
 
-/// Chunks of a page at most; the service ends one after a megabyte in any case.
+/// Maximum number of chunks on a page; the service ends a page after a megabyte anyway.
 pub(crate) const MAX_PAGE: usize = 1_024;
 
-/// Tries of one call, the first included. More would only add to what the service has
-/// too much of; the caller is told to come back later.
+/// Attempts of one call, including the first. More would only add to the overload; the caller is told to retry
+/// later.
 pub(crate) const MAX_ATTEMPTS: u32 = 4;
 
-/// What the wait between tries begins at, before jitter. DynamoDB's throttles pass
-/// within a few hundred milliseconds or not soon.
+/// Initial backoff between attempts, before jitter. DynamoDB's throttling passes within a few hundred milliseconds
+/// or takes much longer.
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);
 
-/// All tries together: shorter than what a client waits for its answer.
+/// Timeout of all attempts together: shorter than clients wait for an answer.
 pub(crate) const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Connections that nothing was sent on for so long are closed, before the service does.
+/// Idle connections are closed after this time, before the service closes them.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// Events after which the result of a look is worth a write.
+/// Minimum number of scanned events that makes it worthwhile to store the result.
 pub(crate) const WORTH_STORING: usize = 100;
 
-/// How long a new table may take to become usable. Mostly it is some ten seconds.
+/// How long creating a table may take. Usually it is some ten seconds.
 pub(crate) const CREATION_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Two messages of everyday length that come 10 ms apart then share a write unit. What is
-/// said after a pause does not wait.
+/// Minimum interval between appends to a room, so that two messages of everyday length that arrive 10 ms apart
+/// share a write unit. A message after a pause is not delayed.
 pub(crate) const GATHER: Duration = Duration::from_millis(20);
 
-/// And how often it is looked at meanwhile.
+/// Poll interval while a table is being created.
 pub(crate) const CREATION_POLL: Duration = Duration::from_millis(500);
 
-/// Longest wait between tries of one call.
+/// Longest wait between attempts of one call.
 pub(crate) const RETRY_LONGEST: Duration = Duration::from_secs(1);
 
-/// For a new connection: the service is in the same region.
+/// Connect timeout: the service is in the same region.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Between calls that find nothing in a shard: the service takes five a second from all readers of it.
+/// Poll interval for a shard without new records: the service allows five calls a second for all readers of a
+/// shard.
 pub(crate) const STREAM_POLL: Duration = Duration::from_millis(500);
 
-/// Records of one call: as many as the service gives.
+/// Records per call: the maximum of the service.
 pub(crate) const STREAM_PAGE: i32 = 1_000;
 
-/// Calls in a row that bring no records before a shard counts as read: an empty page is not its end.
+/// Consecutive calls without records before a shard counts as read to its end: an empty page is not the end.
 pub(crate) const EMPTY_PAGES: usize = 4;
 
-/// Calls in a row that bring only records from before the moment that is looked for.
+/// Consecutive calls that return only records from before the wanted time.
 pub(crate) const OLD_PAGES: usize = 32;
 
-/// How long a place in a stream is read from that no record marks. The service keeps records for 24 hours, and does
-/// not tell what such a place has lost.
+/// Maximum age of a position that is not marked by a record. The service keeps records for 24 hours, and does not
+/// report what such a position has lost.
 pub(crate) const STREAM_AGE: Duration = Duration::from_secs(23 * 3_600);
 
-/// How long the reader of a shard is kept, with what it has read, when nobody uses it.
+/// How long an unused shard reader and its pages are kept.
 pub(crate) const READER_IDLE: Duration = Duration::from_secs(60);
 
-/// Shards that are read at the same time.
+/// Shards read concurrently.
 pub(crate) const SHARDS_AT_ONCE: usize = 16;
 
-/// How long a list of shards is used. Shards are closed after hours.
+/// How long a list of shards is cached. Shards are closed after hours.
 pub(crate) const SHARDS_LISTED_FOR: Duration = Duration::from_secs(10);
 
-/// Iterators of a shard that are kept, for consumers that are at different places of it.
+/// Iterators kept per shard, for consumers at different positions.
 pub(crate) const ITERATORS_KEPT: usize = 32;
 
-/// How long an iterator is used: the service forgets it after 15 minutes.
+/// How long an iterator is used: it expires in the service after 15 minutes.
 pub(crate) const ITERATOR_AGE: Duration = Duration::from_secs(10 * 60);
 
-/// Pages of a shard that are kept for other consumers, some 50 KB each.
+/// Pages kept per shard for other consumers, some 50 KB each.
 pub(crate) const PAGES_KEPT: usize = 8;
 
-/// By how much a record may be late. The service names no bound; it is a second or less unless something is wrong.
+/// Maximum delay of a record. The service guarantees no bound; it is a second or less in normal operation.
 pub(crate) const STREAM_DISORDER: Duration = Duration::from_secs(120);
 
-/// By how much the clocks of a consumer and of the service may differ.
+/// Maximum difference between the clocks of a consumer and of the service.
 pub(crate) const FEED_CLOCK_MARGIN: Duration = Duration::from_secs(300);
 
-/// Items that one call of a walk over all rooms looks at.
+/// Items scanned by one call of a walk over all rooms.
 pub(crate) const WALK_PAGE: i32 = 1_000;
 
-/// Items of one batch of writes: as many as the service takes.
+/// Items in one batch write: the maximum of the service.
 pub(crate) const BATCH_WRITE: usize = 25;
 
 /// Rows of a consumer that are written at the same time, each by a call of its own.
@@ -124,5 +124,5 @@ pub(crate) const ROWS_AT_ONCE: usize = 16;
 /// Rows of a consumer that one call looks at for pending ones.
 pub(crate) const PENDING_SCAN: usize = 1_000;
 
-/// How often a place in the list of revoked tokens may be lost to another node.
+/// Attempts to append to the list of revoked tokens, whose next place other nodes may take first.
 pub(crate) const REVOKE_TRIES: usize = 20;

@@ -1,5 +1,5 @@
-//! How a membership stands in items: readable, since it is what one looks up when
-//! somebody asks why they cannot read a room.
+//! The attributes of a membership: human-readable, since operators inspect them when a
+//! user cannot read a room.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use parlance_core::{Interval, Member, Role, Settings, Standing, Title, Topic, UserId, Visibility};
@@ -11,16 +11,18 @@ pub(super) const ROLE: &str = "role";
 /// Seqs of joining and leaving, oldest first: `3-17 40-`.
 pub(super) const INTERVALS: &str = "intervals";
 
-/// For each interval how much of the past was open when it ended: `a` for all, `s` since
-/// joining, `-` where it is not known or the interval goes on.
+/// For each interval how much of the history was open when it ended: `a` for all, `s`
+/// since joining, `-` if unknown or if the interval has not ended.
 const OPEN: &str = "left_open";
-/// `removed` or `banned`; empty for those who may come back on their own.
+/// `removed` or `banned`; empty for users who may return on their own.
 const STANDING: &str = "standing";
-/// Title and topic when they last left; the visibility of then is the last of [`OPEN`].
+/// Title and topic when they last left; the visibility at that time is the last one in
+/// [`OPEN`].
 const TITLE: &str = "left_title";
 const TOPIC: &str = "left_topic";
 
-/// The attributes of a membership. Those of leaving are written once someone has left.
+/// The attributes of a membership. Those about leaving are written only once a member
+/// has left.
 pub(super) fn attributes(member: &Member) -> Vec<(&'static str, AttributeValue)> {
     let role = match member.role {
         Role::Member => "member",
@@ -45,7 +47,7 @@ pub(super) fn attributes(member: &Member) -> Vec<(&'static str, AttributeValue)>
             Standing::Banned => "banned",
         };
         attributes.extend([(OPEN, text(&open.collect::<String>())), (STANDING, text(standing))]);
-        // Over what an earlier leaving has left there.
+        // Overwrites what an earlier departure has left there.
         let (title, topic) = match &member.left_with {
             Some(settings) => (settings.title.as_str(), settings.topic.as_str()),
             None => ("", ""),
@@ -55,7 +57,7 @@ pub(super) fn attributes(member: &Member) -> Vec<(&'static str, AttributeValue)>
     attributes
 }
 
-/// The membership of `user` that an item holds.
+/// Parses the membership of `user` from an item.
 pub(super) fn read(user: UserId, item: &Item) -> Option<Member> {
     let role = match get_text(item, ROLE)? {
         "member" => Role::Member,
@@ -75,14 +77,15 @@ pub(super) fn read(user: UserId, item: &Item) -> Option<Member> {
         interval.visibility = match open {
             'a' => Some(Visibility::All),
             '-' => None,
-            // What a later version wrote opens nothing.
+            // Unknown values of a later version open nothing.
             _ => Some(Visibility::SinceJoined),
         };
     }
     let standing = match get_text(item, STANDING) {
         None | Some("") => Standing::Free,
         Some("banned") => Standing::Banned,
-        // What a later version says is neither open to all nor closed for good.
+        // Unknown values of a later version are treated as a removal: neither open to
+        // all nor closed for good.
         Some(_) => Standing::Removed,
     };
     let left_with = left_with(item, intervals.last()?);
@@ -139,7 +142,7 @@ mod tests {
         (member.standing, member.left_with) = (Standing::Free, None);
         item.extend(item_of(&member));
         assert_eq!(read(member.user.clone(), &item), Some(member.clone()));
-        // As an earlier version leaves it, which knows nothing of these attributes.
+        // As left by an earlier version, which does not know these attributes.
         item.insert(INTERVALS.to_owned(), text("3-17 40-50"));
         assert!(read(member.user.clone(), &item).is_some_and(|read| !read.is_active()));
     }

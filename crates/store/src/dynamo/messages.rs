@@ -13,8 +13,8 @@
 //! | `g` | N | of an overlay: the event that last changed it |
 //! | `o` | B | an `OverlayRecord` |
 //!
-//! So a run of chunks is one range, and the overlays of a run of messages another. Names
-//! are of one letter: they are charged in every item.
+//! Thus a run of chunks is one range, and the overlays of a run of messages another. Attribute
+//! names have one letter, because they are charged with every item.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use parlance_core::{Chunk, Overlay, RoomId};
@@ -39,7 +39,7 @@ pub(super) fn overlay_key(room: &RoomId, seq: u64) -> Item {
     item::item([(ROOM, text(room.as_str())), (SEQ, overlay_seq(seq))])
 }
 
-/// Where the overlay of the message at `seq` sorts.
+/// The sort key of the overlay of the message at `seq`.
 pub(super) fn overlay_seq(seq: u64) -> AttributeValue {
     AttributeValue::N(format!("-{seq}"))
 }
@@ -60,7 +60,7 @@ pub(super) fn chunk_item(room: &RoomId, chunk: &Chunk) -> Item {
     item
 }
 
-/// The chunk of an item of this table.
+/// Parses a chunk from an item of this table.
 pub(super) fn chunk(room: &RoomId, item: &Item) -> Result<Chunk, StoreError> {
     let first_seq = get_number(item, SEQ).unwrap_or_default();
     let read = || {
@@ -78,7 +78,7 @@ pub(super) fn chunk(room: &RoomId, item: &Item) -> Result<Chunk, StoreError> {
     read().ok_or_else(|| damaged_chunk(room, first_seq))
 }
 
-/// Whether what stands at the key is the chunk that was to be written.
+/// Whether the item at the key is the chunk that was to be written.
 pub(super) fn is_ours(item: Option<&Item>, chunk: &Chunk) -> bool {
     item.and_then(|item| get_bytes(item, "n")).is_some_and(|nonce| nonce == chunk.nonce())
 }
@@ -89,7 +89,7 @@ pub(super) fn overlay_item(room: &RoomId, seq: u64, overlay: &Overlay) -> Item {
     item
 }
 
-/// The overlay of an item of this table, and the seq of its message.
+/// Parses an overlay from an item of this table, with the seq of its message.
 pub(super) fn overlay(room: &RoomId, item: &Item) -> Result<(u64, Overlay), StoreError> {
     let seq = item.get(SEQ).and_then(|seq| seq.as_n().ok()?.strip_prefix('-')?.parse().ok());
     let seq = seq.ok_or_else(|| StoreError::Damaged(format!("the key of an overlay of room {room}")))?;
@@ -108,7 +108,7 @@ mod tests {
         RoomId::parse(&"r".repeat(MAX_ID_BYTES)).unwrap()
     }
 
-    /// Messages of `text_bytes` each, with ids and numbers of `id_bytes`.
+    /// A chunk of messages with `text_bytes` of text each, and ids and numbers of `id_bytes`.
     fn chunk_of(count: usize, text_bytes: usize, id_bytes: usize) -> Chunk {
         let first = 1_000_000_000_000_u64;
         let event = |at: usize| Event {
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_largest_chunk_is_one_item() {
-        // As many events as there may be, as much text as there may be, the longest ids.
+        // The maximum number of events, the maximum amount of text, the longest ids.
         let text = (MAX_CHUNK_BYTES / MAX_CHUNK_EVENTS).min(MAX_TEXT_BYTES);
         let largest = chunk_of(MAX_CHUNK_EVENTS, text, MAX_ID_BYTES);
         let size = item::size(&chunk_item(&room(), &largest));

@@ -1,4 +1,4 @@
-//! The tables on DynamoDB. One module per table says how its items look; reads are
+//! The tables on DynamoDB, one module per table for the layout of its items. Reads are
 //! consistent throughout, and a message alone is one conditional write of one unit.
 
 mod append;
@@ -54,9 +54,9 @@ use parlance_core::{
     UserId,
 };
 
-/// Lies before every character of an id: what follows on an id begins with it or later.
+/// Sorts before every character of an id: `{id}!` sorts after `id` and before any longer id.
 const BEFORE_IDS: char = '!';
-/// Lies behind every character of an id.
+/// Sorts after every character of an id.
 const BEHIND_IDS: char = '\u{7f}';
 
 #[async_trait]
@@ -243,7 +243,7 @@ impl Store for Dynamo {
         self.settle_room_ids().await
     }
 
-    /// Never: what the service cannot do now it can do later.
+    /// Never fails permanently: DynamoDB may recover at any time.
     async fn last_note(&self) -> Result<Option<String>, StoreError> {
         self.read_note().await
     }

@@ -11,7 +11,7 @@ use super::{Dynamo, rooms};
 use crate::StoreError;
 
 const OPERATION: &str = "note";
-/// No room has this id: it is none.
+/// Not a valid room id.
 const KEY: &str = "#note";
 const NOTE: &str = "note";
 
@@ -24,7 +24,7 @@ impl Dynamo {
     pub(super) async fn put_note(&self, note: &str) -> Result<(), StoreError> {
         let mut item = rooms::reserved(KEY);
         item.extend(item::item([(NOTE, text(note))]));
-        // Unconditionally: what counts is that it changes.
+        // Unconditional: only the fact that it changes matters.
         self.put_if(OPERATION, &self.tables.rooms, item, |put| put).await.map(drop)
     }
 }

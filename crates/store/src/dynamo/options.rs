@@ -16,22 +16,23 @@ use super::limits::{
 };
 use crate::error::StoreError;
 
-/// Settings of AWS for the endpoints of the tables and of their streams.
+/// AWS variables for the endpoints of the tables and of their streams.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 const STREAMS_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB_STREAMS";
 
-/// Where the tables are. What is not given here comes from the usual AWS settings:
+/// Location of the tables. Settings not given here come from the usual AWS sources:
 /// region, credentials and endpoint from the environment, profiles, web identity, the
 /// container or the instance.
 #[derive(Debug, Clone)]
 pub struct DynamoOptions {
-    /// What the names of all tables begin with.
+    /// Prefix of the names of all tables.
     pub table_prefix: String,
-    /// Another endpoint than the region's.
+    /// Overrides the region's endpoint.
     pub endpoint: Option<String>,
-    /// The endpoint is an emulator, which takes any region and any credentials.
+    /// Whether the endpoint is an emulator, which accepts any region and any
+    /// credentials.
     pub emulator: bool,
-    /// Told what time it is by the service.
+    /// Receives time measurements from the service's answers.
     pub clock: Arc<ClockMonitor>,
 }
 
@@ -47,12 +48,12 @@ impl Default for DynamoOptions {
 }
 
 impl DynamoOptions {
-    /// An emulator at `endpoint`.
+    /// Options for an emulator at `endpoint`.
     pub fn emulator(endpoint: impl Into<String>) -> Self {
         Self { endpoint: Some(endpoint.into()), emulator: true, ..Self::default() }
     }
 
-    /// The clients of the tables and of their streams. Nothing is sent yet.
+    /// Creates the clients of the tables and of their streams. Sends nothing yet.
     pub(super) async fn clients(&self) -> Result<(Client, aws_sdk_dynamodbstreams::Client), StoreError> {
         let retries = RetryConfig::standard()
             .with_max_attempts(MAX_ATTEMPTS)
@@ -86,7 +87,7 @@ impl DynamoOptions {
             config = config.http_client(plain.clone());
             streams = streams.http_client(plain);
         }
-        // An emulator answers for both at one address.
+        // An emulator serves both at one address.
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         if let (Some(endpoint), None) = (set(ENDPOINT), set(STREAMS_ENDPOINT)) {
             streams = streams.endpoint_url(endpoint);
@@ -97,7 +98,7 @@ impl DynamoOptions {
     }
 }
 
-/// Connections with TLS; as many as there are calls at a time, kept for the next ones.
+/// TLS connections: one per concurrent call, pooled.
 fn https() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new()
         .pool_idle_timeout(IDLE_TIMEOUT)
@@ -105,7 +106,7 @@ fn https() -> SharedHttpClient {
         .build_https()
 }
 
-/// Connections without: for emulators on this machine.
+/// Plain connections, for emulators on this machine.
 fn plain() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().pool_idle_timeout(IDLE_TIMEOUT).build_http()
 }

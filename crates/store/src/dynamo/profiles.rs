@@ -1,4 +1,4 @@
-//! Writing and listing users.
+//! Writes and lists users.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -15,10 +15,10 @@ use crate::{Created, StoreError, UpdateError, User, UserChange};
 
 const UPDATE: &str = "update_user";
 
-/// What came of an attempt to change a user.
+/// The result of an attempt to change a user.
 enum Changed {
     User(Box<User>),
-    /// Nobody of that id, or the data is not what it was.
+    /// There is no such user, or the data has changed.
     Refused,
 }
 
@@ -50,14 +50,14 @@ impl Dynamo {
         {
             units::refused(operation, size);
             let stored = users::user(item)?;
-            // The very same, to the millisecond: a retry has met our own first try.
+            // Identical, to the millisecond: a retry has met our own first attempt.
             return Ok(if stored == user { Created::New(user) } else { Created::Existing(stored) });
         }
         Err(store_error(operation, error))
     }
 
-    /// Changes a user. What of the data changes depends on what is there: if that has changed since it
-    /// was read, once more.
+    /// Changes a user. The new data depends on the existing data: if that has changed since it was
+    /// read, retries.
     pub(super) async fn change_user(
         &self,
         id: &UserId,
@@ -144,7 +144,7 @@ impl Dynamo {
         }
     }
 
-    /// Users in the order of the table's own hash.
+    /// Users in the table's hash order.
     pub(super) async fn scan_users(
         &self,
         after: Option<&UserId>,

@@ -1,7 +1,7 @@
-//! How far someone has read a room. Sending marks it read up to one's own message, but
-//! writes nothing: that would be a second write for each message. Instead the last own
-//! message behind the stored mark is looked for when somebody asks. After a long look
-//! its result is stored, so that each event is looked at about once.
+//! Derives how far a user has read a room. Sending marks the room read up to the sent
+//! message without a write, which would double the writes per message. Instead, the user's
+//! last message after the stored mark is searched for on demand. After a long search the
+//! result is stored, so that each event is scanned about once.
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use parlance_core::{Body, Chunk, Mark, RoomId, UserId};
@@ -13,17 +13,17 @@ use super::user_rooms::{self, EXAMINED, READ, READ_COUNT, READ_DELETED, Row};
 use super::{Dynamo, units};
 use crate::{StoreError, UserRoom};
 
-/// What looking for one's own last message found.
+/// The result of searching for a user's last own message.
 #[derive(Debug, Default)]
 struct Look {
     own: Option<Mark>,
-    /// Up to where it looked.
+    /// The seq up to which it searched.
     examined: u64,
     events: usize,
 }
 
 impl Look {
-    /// Looks at a chunk, backwards from the end: at what lies in `after..=until`.
+    /// Scans the part of a chunk in `after..=until`, backwards.
     fn at(&mut self, chunk: &Chunk, user: &UserId, after: u64, until: u64) -> Walk {
         self.examined = self.examined.max(chunk.head().seq().min(until));
         for event in chunk.events().iter().rev() {
@@ -44,7 +44,7 @@ impl Look {
 }
 
 impl Dynamo {
-    /// A row with the user's own messages in its read mark.
+    /// Returns a row whose read mark includes the user's own messages.
     pub(super) async fn derived(
         &self,
         operation: &'static str,
@@ -54,13 +54,13 @@ impl Dynamo {
     ) -> Result<UserRoom, StoreError> {
         let Row { member, mut cursors, examined, hidden } = row;
         let after = cursors.read.seq.max(examined);
-        // Who has left sends nothing any more.
+        // A user who has left sends nothing any more.
         let left = member.intervals.last().and_then(|interval| interval.left);
         let until = left.unwrap_or(u64::MAX);
         let mut look = Look::default();
         if after < until {
             let visit = |chunk: Chunk| look.at(&chunk, user, after, until);
-            // Most have read all there is, or sent last.
+            // Most users have read everything, or sent last.
             self.walk(operation, room, (1, until), true, 1, visit).await?;
         }
         if let Some(own) = look.own {
@@ -72,8 +72,8 @@ impl Dynamo {
         Ok(UserRoom { room: room.clone(), member, cursors, hidden })
     }
 
-    /// Saves the next one the look. Whether it succeeds does not matter: somebody else may
-    /// have got further.
+    /// Saves the next search. Errors are ignored; another node may have stored a later
+    /// mark.
     async fn store_look(
         &self,
         operation: &'static str,
@@ -117,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    /// A chunk of messages from `first` on, by the senders named.
+    /// A chunk of messages from `first` on, with the senders named.
     fn chunk(first: u64, senders: &str) -> Chunk {
         let event = |(seq, sender): (u64, char)| Event {
             seq,
@@ -140,7 +140,7 @@ mod tests {
         Chunk::new([0; 16], events, count, 2).unwrap()
     }
 
-    /// Looks for messages of `a` in chunks from 1 on.
+    /// Searches for messages of `a` in chunks from 1 on.
     fn check(chunks: &[&str], after: u64, until: u64, expected: Option<u64>, looked_at: usize) {
         let mut first = 1;
         let mut log = Vec::new();
@@ -163,11 +163,11 @@ mod tests {
     fn the_last_own_message_behind_the_mark_is_found() {
         check(&["bab", "b", "bb"], 0, u64::MAX, Some(2), 5);
         check(&["bab", "b", "ab"], 0, u64::MAX, Some(5), 2);
-        // What lies before the mark counts already, also within its chunk.
+        // Messages before the mark are already included, even within its chunk.
         check(&["bab", "b"], 2, u64::MAX, None, 2);
         check(&["baab"], 2, u64::MAX, Some(3), 2);
         check(&["bab", "b"], 4, u64::MAX, None, 0);
-        // After leaving nothing is looked at.
+        // Events after leaving are not scanned.
         check(&["bab", "ba"], 0, 4, Some(2), 3);
     }
 }

@@ -1,5 +1,5 @@
-//! Revoked tokens: items of the table `rooms` under a key that no room has, each at its place. None is ever
-//! taken out, so that whoever has read up to a place finds what is new behind it.
+//! Revoked tokens: numbered items of the table `rooms` under a key that no room has. Items are never removed,
+//! so a reader that has read up to a place finds new items after it.
 //!
 //! | attribute | | |
 //! |---|---|---|
@@ -18,7 +18,7 @@ use crate::record::damaged;
 use crate::revocations::{RevocationList, decode, encode};
 
 const OPERATION: &str = "revocations";
-/// No room has this id: it is none.
+/// Not a valid room id.
 const KEY: &str = "#revocations";
 const REVOCATION: &str = "revocation";
 
@@ -37,7 +37,8 @@ impl RevocationList for Dynamo {
                 put.condition_expression("attribute_not_exists(#i)")
                     .expression_attribute_names("#i", rooms::ROOM)
             });
-            // Another node's entry has the place otherwise, or this one from a first try: twice does no harm.
+            // Otherwise the place is taken by another node's entry, or by this one's first attempt: a
+            // duplicate is harmless.
             if is_written.await? {
                 return Ok(());
             }

@@ -1,5 +1,5 @@
-//! The key from which ids of rooms are made: an item of the table `rooms` under a key that no room
-//! has. Apart from the store's identity, which older versions replace as a whole.
+//! The key from which room ids are derived: an item of the table `rooms` under a key that no room
+//! has. Separate from the store's identity, which older versions replace as a whole.
 //!
 //! | attribute | | |
 //! |---|---|---|

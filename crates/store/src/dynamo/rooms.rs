@@ -1,4 +1,4 @@
-//! The table `rooms`: what stands beside the logs.
+//! The table `rooms`: data next to the logs.
 //!
 //! | attribute | | |
 //! |---|---|---|
@@ -12,7 +12,7 @@
 //! | `direct_a`, `direct_b` | S | both people of a direct room |
 //! | `role`, `intervals`, `standing`, `left_open`, `left_title`, `left_topic` | S | of a member, see [`super::members`] |
 //!
-//! One item is the store's own, see [`super::identity`].
+//! One item belongs to the store itself, see [`super::identity`].
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use parlance_core::{
@@ -31,14 +31,14 @@ pub(super) const ROOM: &str = "room_id";
 pub(super) const ITEM: &str = "item";
 pub(super) const OWN: &str = "#";
 pub(super) const MEMBER: &str = "m#";
-/// Sorts behind every member.
+/// Sorts after every member.
 pub(super) const BEHIND_MEMBERS: &str = "m$";
 
 pub(super) fn room_key(room: &RoomId) -> Item {
     item::item([(ROOM, text(room.as_str())), (ITEM, text(OWN))])
 }
 
-/// The key of an item that belongs to no room: `id` is no room's id.
+/// The key of an item that belongs to no room: `id` is not a valid room id.
 pub(super) fn reserved(id: &str) -> Item {
     item::item([(ROOM, text(id)), (ITEM, text(OWN))])
 }
@@ -68,8 +68,8 @@ pub(super) fn room_item(info: &RoomInfo) -> Item {
     item
 }
 
-/// What a writer may change of a room's item: floor and epoch are not its to say, its copy may be old.
-/// But with a deletion the history ends.
+/// The attributes of a room's item that a writer may change. Floor and epoch are excluded, since the writer's copy may be
+/// old; but a deletion ends the history.
 pub(super) fn changed(info: &RoomInfo) -> Vec<(&'static str, AttributeValue)> {
     let settings = &info.settings;
     let visibility = match settings.visibility {
@@ -103,7 +103,7 @@ pub(super) fn room(id: &RoomId, item: &Item) -> Result<RoomInfo, StoreError> {
                 "direct" => RoomKind::Direct,
                 "group" => RoomKind::Group,
                 "channel" => RoomKind::Channel,
-                // Of a later version: closed to all but those who were added.
+                // From a later version: closed to users who were not added.
                 _ => RoomKind::Group,
             },
             settings: Settings {
@@ -112,7 +112,7 @@ pub(super) fn room(id: &RoomId, item: &Item) -> Result<RoomInfo, StoreError> {
                 visibility: match get_text(item, "visibility")? {
                     "since_joined" => Visibility::SinceJoined,
                     "all" => Visibility::All,
-                    // Of a later version: opens nothing of the past.
+                    // From a later version: opens no earlier history.
                     _ => Visibility::SinceJoined,
                 },
                 ..match get_bytes(item, "more") {
@@ -131,7 +131,7 @@ pub(super) fn room(id: &RoomId, item: &Item) -> Result<RoomInfo, StoreError> {
     read().ok_or_else(|| damaged("the item", format_args!("room {id}")))
 }
 
-/// The member whose item of this table it is.
+/// Parses a member from an item of this table.
 pub(super) fn member(room: &RoomId, item: &Item) -> Result<Member, StoreError> {
     let user = get_text(item, ITEM).and_then(|key| UserId::parse(key.strip_prefix(MEMBER)?).ok());
     let member = user.and_then(|user| members::read(user, item));

@@ -7,17 +7,17 @@ use crate::error::StoreError;
 use crate::identity::Identity;
 
 impl Dynamo {
-    /// A room and its tail.
+    /// Reads a room and its tail.
     pub(super) async fn stored_room(
         &self,
         operation: &'static str,
         id: &RoomId,
     ) -> Result<Option<StoredRoom>, StoreError> {
         let mut tail = self.tail(operation, id).await?;
-        // After the tail, so that it is not older.
+        // Read after the tail, so that it is not older.
         let item = self.get(operation, &self.tables.rooms, rooms::room_key(id)).await?;
         if tail.is_none() && item.is_some() {
-            // Created in between, or not whole.
+            // Created in between, or incomplete.
             tail = self.tail(operation, id).await?;
         }
         match (item, tail) {
@@ -40,7 +40,7 @@ impl Dynamo {
         }
     }
 
-    /// A room whose log is there, and whose item was not yet a moment ago.
+    /// Reads a room whose log exists, but whose item did not a moment ago.
     async fn appearing_room(
         &self,
         operation: &'static str,

@@ -17,13 +17,13 @@ use crate::StoreError;
 /// Options for creating tables.
 #[derive(Debug, Clone, Default)]
 pub struct TableOptions {
-    /// Whether this must be switched off before a table can be deleted.
+    /// Whether tables are protected from deletion.
     pub deletion_protection: bool,
     /// Names and values, for billing and access rules.
     pub tags: Vec<(String, String)>,
 }
 
-/// What was done to the tables, or found, as text.
+/// What was done to the tables, or found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TableReport {
     /// Created, changed, or correct.
@@ -40,7 +40,7 @@ struct Design<'a> {
     partition: &'static str,
     /// Sort key and its type.
     sort: Option<(&'static str, ScalarAttributeType)>,
-    /// Whether its changes are in the change feed. What is not belongs to consumers of the feed.
+    /// Whether its changes are in the change feed. Tables of the feed's consumers are not.
     has_stream: bool,
 }
 
@@ -164,7 +164,7 @@ impl Dynamo {
         }
     }
 
-    /// Switches the stream of an older table on.
+    /// Enables the stream of a table created by an older version.
     async fn keep_stream(&self, name: &str, report: &mut TableReport) -> Result<(), StoreError> {
         if self.describe(name).await?.is_some_and(|table| has_stream(&table)) {
             return Ok(());
@@ -243,7 +243,7 @@ impl Dynamo {
         Ok(())
     }
 
-    /// The names of the tables that hold what people have said, always in the same order.
+    /// The names of the tables with user data, always in the same order.
     pub(super) fn table_names(&self) -> [&str; 4] {
         let [users, rooms, messages, user_rooms, _] = self.designs().map(|design| design.name);
         [users, rooms, messages, user_rooms]
@@ -258,7 +258,7 @@ impl Dynamo {
     }
 }
 
-/// Keys alone: content is read from the log.
+/// Only keys: content is read from the log.
 fn keys_only() -> Result<StreamSpecification, StoreError> {
     let keys_only =
         StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::KeysOnly);

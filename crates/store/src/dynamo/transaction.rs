@@ -19,7 +19,7 @@ use crate::hex::hex;
 
 /// Writes that are executed together.
 pub(super) struct Transaction {
-    /// Identifies a repeat of it to the service: it is carried out once.
+    /// Identifies a retry to the service, which carries it out once.
     token: String,
     items: Vec<TransactWriteItem>,
     /// A name for each write, for error messages.
@@ -33,7 +33,7 @@ pub(super) enum Outcome {
     Done,
     /// The conditions of some items did not hold.
     Refused {
-        /// The existing item in place of the first one, if its condition failed.
+        /// The existing item in place of the first one, if that condition failed.
         first: Option<Item>,
         /// The names of the failed ones.
         what: String,
@@ -73,7 +73,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Replaces an item whose number `changed` must not be beyond `head`: a decision on that head was based on it.
+    /// Replaces an item whose number `changed` must not be beyond `head`, the head that the decision was based on.
     pub(super) fn replace(
         &mut self,
         table: &str,
@@ -195,7 +195,7 @@ impl Dynamo {
             let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
                 error.as_service_error()
             else {
-                // A request with this token was made before: by this process, since nonces are random.
+                // A request with this token was made before, by this process, since nonces are random.
                 let before = error.code() == Some("IdempotentParameterMismatchException");
                 let unknown = before || attempts.outcome_unknown(&error);
                 let error = store_error(operation, error);

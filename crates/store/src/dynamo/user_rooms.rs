@@ -72,8 +72,7 @@ pub(super) fn row(user: &UserId, room: &RoomId, item: &Item) -> Result<Row, Stor
     read().ok_or_else(|| damaged("the item", format_args!("{user} in room {room}")))
 }
 
-/// A row of [`crate::Store::rooms_of`].
-/// A room of a list, and its row as far as that can be read.
+/// Parses a row of [`crate::Store::rooms_of`], as far as it is readable.
 pub(super) fn user_room(
     user: &UserId,
     item: &Item,

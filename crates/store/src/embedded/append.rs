@@ -10,7 +10,7 @@ use crate::record::{
 };
 use crate::{AppendError, Created, StoreError, StoredRoom};
 
-/// Stores a new room, or finds the one that is there.
+/// Stores a new room, or returns the existing one.
 pub(super) fn create(txn: &mut Transaction, creation: Creation) -> Result<Created<StoredRoom>, StoreError> {
     let Creation { info, append } = creation;
     let key = keys::id(info.id.as_str());
@@ -25,10 +25,10 @@ pub(super) fn create(txn: &mut Transaction, creation: Creation) -> Result<Create
     Ok(Created::New(StoredRoom { info, tail }))
 }
 
-/// Appends, if the room's head is still the one that the append expects.
+/// Appends if the room's head is still the one that the append expects.
 pub(super) fn append(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), AppendError> {
     let expected = append.expected;
-    // A room begins in `create` and nowhere else.
+    // Only `create` starts a room.
     let follows = expected.seq() > 0 && expected.seq() + 1 == append.chunk.first_seq();
     if !follows || txn.head(room)? != expected {
         return Err(AppendError::HeadMoved);
@@ -36,15 +36,15 @@ pub(super) fn append(txn: &mut Transaction, room: &RoomId, append: Append) -> Re
     Ok(write(txn, room, append)?)
 }
 
-/// The writes of one append, whose conditions hold.
+/// Writes an append whose conditions hold.
 fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), StoreError> {
-    // Reads first: an operation that fails must not have written.
+    // Reads first: a failing operation must not have written anything.
     let mut moved: Vec<(Vec<u8>, Place, Option<Vec<u8>>)> =
         Vec::with_capacity(append.joins.len() + append.sent.len());
-    // The first event to receive is one's own joining.
+    // The first event to receive is the user's own join.
     let joins =
         append.joins.iter().map(|(user, mark)| (user, Cursors { delivered: mark.seq - 1, read: *mark }));
-    // Sending says nothing of what the device has received.
+    // Sending does not mark anything as received.
     let sent = append.sent.iter().map(|(user, mark)| (user, Cursors { delivered: 0, read: *mark }));
     for (user, to) in joins.chain(sent) {
         let key = keys::pair(user.as_str(), room.as_str());
@@ -75,8 +75,8 @@ fn write(txn: &mut Transaction, room: &RoomId, append: Append) -> Result<(), Sto
             let Some(bytes) = txn.get(Table::Rooms, &key)? else {
                 return Err(StoreError::Damaged(format!("room {room} has a log and no item")));
             };
-            // Floor and epoch are not the writer's to say: its copy may be old. But with a deletion the
-            // history ends.
+            // Floor and epoch are not taken from the writer, whose copy may be old; but a deletion ends
+            // the history.
             let mut stored = decode_room(room, &bytes)?;
             stored.settings = info.settings.clone();
             if info.deleted {

@@ -1,5 +1,5 @@
-//! The table of consumers in the embedded engine. What is written to it shares the commits of everything
-//! else; their records in the feed do not name it.
+//! The table of consumers in the embedded engine. Writes to it share the commits of all others; feed
+//! records do not mention them.
 
 use async_trait::async_trait;
 use parlance_core::RoomId;
@@ -14,7 +14,7 @@ use crate::consumers::{
 use crate::feed_record::{decode_consumer, decode_progress, encode_consumer, encode_progress};
 use crate::record::carry_unknown;
 
-/// Rows that one page looks at.
+/// Rows scanned for one page.
 const SCAN: usize = 4_096;
 
 #[async_trait]
@@ -22,7 +22,7 @@ impl ConsumerTable for Embedded {
     async fn consumers(&self) -> Result<Vec<(ConsumerName, ConsumerState)>, StoreError> {
         self.view(|view| {
             let (mut found, mut after) = (Vec::new(), None);
-            // Past all rows of the rooms of one to the next.
+            // Skips the rows of a consumer's rooms to the next consumer.
             while let Some(name) = view.page(Table::Consumers, &[], after, 1, |key, _| name_of(key))?.pop() {
                 let bytes = view.get(Table::Consumers, &keys::id(name.as_str()))?;
                 if let Some(bytes) = bytes {
@@ -79,7 +79,7 @@ impl ConsumerTable for Embedded {
         let (name, after) = (name.clone(), after.cloned());
         self.view(move |view| {
             let own = keys::id(name.as_str());
-            // Behind the consumer's own row, whose key begins those of its rooms.
+            // After the consumer's own row, whose key is a prefix of its rooms' keys.
             let from = match &after {
                 Some(room) => keys::pair(name.as_str(), room.as_str()),
                 None => own.clone(),

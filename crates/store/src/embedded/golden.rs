@@ -1,5 +1,5 @@
-//! What is on disk is kept for years: these bytes were written once and must be read, and
-//! written, the same for as long as the format has this number.
+//! The disk format must stay readable for years: these bytes were written once, and must
+//! be read and written identically for as long as the format has this number.
 
 mod app;
 
@@ -38,7 +38,7 @@ fn check_bytes(name: &str, bytes: &[u8]) {
     assert_eq!(hex, golden, "{}", path.display());
 }
 
-/// The same, and that the bytes read as `value`.
+/// Checks a value against the golden file, in both directions.
 fn check<T: PartialEq + Debug>(
     name: &str,
     value: T,
@@ -124,7 +124,7 @@ fn chunk() {
     check("chunk", chunk, encode_chunk, |bytes| decode_chunk(&room(), 1, bytes));
 }
 
-/// What this version does not know reaches clients as it was stored.
+/// Unknown data reaches clients as it was stored.
 #[test]
 fn stored_events_read_as_events_of_the_contract() {
     let bob = user("bob");
@@ -179,7 +179,7 @@ fn room_item() {
 #[test]
 fn member() {
     let decode = |bytes: &[u8]| decode_member(&room(), &user("bob"), bytes);
-    // As rows were written before it was kept what someone left with.
+    // As written by versions that did not record the settings of former members.
     let left = Interval { joined: 2, left: Some(9), visibility: None };
     let mut member = Member {
         user: user("bob"),
@@ -276,7 +276,7 @@ fn from_the_future(name: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(byte).collect()
 }
 
-/// A field of a message, a kind of event, values of enums and a field beside the body.
+/// A message field, a kind of event, enum values and a field next to the body.
 #[test]
 fn a_chunk_of_a_later_version_is_read_and_written_unchanged() {
     let chunk = decode_chunk(&room(), 7, &from_the_future("future-chunk")).unwrap();
@@ -300,7 +300,7 @@ fn a_chunk_of_a_later_version_is_read_and_written_unchanged() {
     check_bytes("future-chunk", &encode_chunk(&chunk));
 }
 
-/// A role, a visibility, a kind and a standing that are unknown grant nothing.
+/// An unknown role, visibility, kind or standing grants nothing.
 #[test]
 fn rows_of_a_later_version_are_read() {
     let info = decode_room(&room(), &from_the_future("future-room")).unwrap();
@@ -312,7 +312,7 @@ fn rows_of_a_later_version_are_read() {
     assert_eq!(member.intervals, [Interval { joined: 2, left: Some(9), visibility }]);
 }
 
-/// What is unknown stays, whatever this version makes of the rest.
+/// Unknown fields are kept even if this version changes the rest.
 #[test]
 fn rows_of_a_later_version_keep_what_is_unknown() {
     let holds_later = |bytes: &[u8]| bytes.windows(5).any(|part| part == b"later");
@@ -330,7 +330,7 @@ fn rows_of_a_later_version_keep_what_is_unknown() {
     assert_eq!((holds_later(&new), decode_room(&room(), &new)), (holds_later(&old), Ok(info)));
 }
 
-/// A later version may allow longer texts, and others.
+/// A later version may allow longer or otherwise different texts.
 #[test]
 fn values_beyond_the_limits_of_this_version_are_read() {
     let long = "x ".repeat(20_000);

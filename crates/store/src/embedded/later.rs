@@ -1,4 +1,4 @@
-//! Fields that a later version added stay where this one changes others.
+//! Fields of a later version survive changes by this one.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::tables::Table;
 use super::{Embedded, Options};
 use crate::{LogStore, MarkStore, MemberStore, User, UserChange, UserStore};
 
-/// The field 1000, which holds this.
+/// The unknown field 1000 with this content.
 const LATER: &[u8] = b"\xc2\x3e\x05later";
 
 fn user(id: &str) -> UserId {
@@ -64,7 +64,7 @@ impl Rows {
         self.room.info().id.clone()
     }
 
-    /// The rows of the room, and of bob in it and beside it.
+    /// The rows of the room, of bob as a member, and of his place in it.
     fn keys(&self) -> [(Table, Vec<u8>); 4] {
         let id = self.id();
         [
@@ -111,7 +111,8 @@ async fn unknown_fields_survive_all_changes() {
         let row = [&rows.get(table, &key).await, LATER].concat();
         rows.put(table, &key, row).await;
     }
-    // Within the settings of the room, too: its field 2 once more, which is merged.
+    // Within the settings of the room, too: a second occurrence of field 2, which
+    // is merged.
     let (table, key) = &rows.keys()[0];
     let within = b"\x12\x08\xc2\x3e\x05inner";
     let row = [&rows.get(*table, key).await, &within[..]].concat();

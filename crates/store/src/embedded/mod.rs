@@ -1,5 +1,5 @@
-//! The embedded engine: the tables as keyspaces of one LSM store, one committer that
-//! gathers what waits and syncs once, readers who see only what is synced.
+//! The embedded engine: the tables as keyspaces of one LSM store, one committer that batches
+//! pending operations and syncs once, and readers that see only synced commits.
 
 mod append;
 mod committer;
@@ -52,26 +52,25 @@ use crate::{
 };
 use limits::READERS;
 
-/// The tables as keyspaces of one LSM store, one committer that gathers what waits and
-/// syncs once, readers who see only what is synced.
+/// A store on this machine: the tables as keyspaces of one LSM store, one committer that
+/// batches pending operations and syncs once, and readers that see only synced commits.
 pub struct Embedded {
     tables: Arc<Tables>,
     committer: Committer,
     readers: Arc<Semaphore>,
     dir: PathBuf,
-    /// Whoever reads or writes what was revoked.
+    /// Serialises access to the file of revocations.
     revoking: tokio::sync::Mutex<()>,
     identity: Identity,
     room_ids: RoomIds,
 }
 
 impl Embedded {
-    /// Opens the store in `dir`, creating it where there is none.
+    /// Opens the store in `dir`, or creates it.
     ///
-    /// Blocks, for as long as it takes to replay the journal.
+    /// Blocks while the journal is replayed.
     ///
-    /// # Errors
-    /// See [`OpenError`]; among them that acknowledged data is damaged.
+    /// # Errors See [`OpenError`]; for example, acknowledged data is damaged.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         let opened = open::open(dir, &options)?;
         let (tables, identity) = (opened.tables.clone(), opened.identity.clone());
@@ -88,23 +87,22 @@ impl Embedded {
         })
     }
 
-    /// Has clients start over, as after a restore that the store cannot notice by itself (of a
-    /// whole volume, for example): a new identity, and a higher epoch for all rooms, which it
-    /// returns. Both hold from the next open on.
+    /// Makes clients start over, as after a restore that the store cannot detect itself (of a
+    /// whole volume, for example): sets a new identity, and a higher epoch for all rooms,
+    /// which it returns. Both take effect at the next open.
     ///
-    /// # Errors
-    /// Where the data directory cannot be written.
+    /// # Errors If the data directory cannot be written.
     pub fn restored(&self) -> io::Result<u64> {
         Ok(identity::renew(&self.dir, &self.identity)?.epoch)
     }
 
-    /// Ends the committer once everything accepted is durable. Writes fail from then on.
-    /// The directory is free for another process once the store is dropped, too.
+    /// Stops the committer once everything accepted is durable. Later writes fail. The
+    /// directory is unlocked once the store is dropped, too.
     pub async fn close(&self) {
         self.committer.close().await;
     }
 
-    /// Runs `read` on one moment of the store, off the async threads.
+    /// Runs `read` on a snapshot of the store, off the async threads.
     async fn view<T: Send + 'static>(
         &self,
         read: impl FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
@@ -117,7 +115,7 @@ impl Embedded {
             read(&View::new(tables))
         });
         task.await.unwrap_or_else(|error| match error.is_panic() {
-            // The engine panics on some damage.
+            // The engine panics on some kinds of damage.
             true => Err(StoreError::Damaged(error.to_string())),
             false => Err(StoreError::Failed(error.to_string())),
         })

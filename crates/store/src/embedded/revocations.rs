@@ -1,5 +1,5 @@
-//! Revoked tokens of the embedded store: the file `revocations`, a line for each. Rare, and read as a whole at
-//! the start, so none of the engine's tables.
+//! Revoked tokens of the embedded store: the file `revocations`, one entry per line. Entries are rare and read
+//! as a whole at startup, so this is not one of the engine's tables.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -44,7 +44,7 @@ fn failed(error: io::Error) -> StoreError {
     StoreError::Failed(format!("the revoked tokens: {error}"))
 }
 
-/// All whole lines. What is behind them was never acknowledged: the machine went down while it was written.
+/// All complete lines. A partial line was never acknowledged: the machine crashed while it was written.
 fn read(dir: &Path) -> io::Result<String> {
     let mut text = match std::fs::read_to_string(dir.join(FILE)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),

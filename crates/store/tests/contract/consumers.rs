@@ -1,4 +1,4 @@
-//! What every table of consumers promises.
+//! Contract of every table of consumers.
 
 use std::sync::Arc;
 

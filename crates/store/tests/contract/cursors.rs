@@ -1,4 +1,4 @@
-//! Where the members of a room have got to.
+//! Read and delivered marks of members.
 
 use parlance_core::{Action, Cursors, Mark, SettingsChange, Title, UserId};
 use tokio::task::JoinSet;
@@ -18,7 +18,8 @@ pub(crate) async fn joining_starts_at_the_join(store: AnyStore) {
     let tag = unique();
     let (alice, bob, carol) = (user(tag, "alice"), user(tag, "bob"), user(tag, "carol"));
     let mut node = Node::create(&store, group(&alice, &[&bob])).await;
-    // The first event to receive is one's own joining; nothing before it is unread.
+    // The first event to receive is the member's own join; nothing before it is
+    // unread.
     check(&node, &alice, cursors(0, 1, 0)).await;
     check(&node, &bob, cursors(0, 1, 0)).await;
 
@@ -27,7 +28,7 @@ pub(crate) async fn joining_starts_at_the_join(store: AnyStore) {
     node.say(&alice, "after").await;
     check(&node, &carol, cursors(4, 5, 1)).await;
 
-    // Coming back is joining again.
+    // Returning is joining again.
     node.write(&[(&carol, Action::Leave)]).await;
     node.say(&alice, "missed").await;
     node.write(&[(&alice, add(&[&carol]))]).await;
@@ -67,14 +68,14 @@ pub(crate) async fn cursors_never_move_back(store: AnyStore) {
         check(&node, &bob, expected).await;
     };
     advance(cursors(5, 4, 1), cursors(5, 4, 1)).await;
-    // Each on its own.
+    // Each separately.
     advance(cursors(6, 0, 0), cursors(6, 4, 1)).await;
     advance(cursors(0, 5, 2), cursors(6, 5, 2)).await;
-    // A device that is behind.
+    // From a device that is behind.
     advance(cursors(4, 4, 1), cursors(6, 5, 2)).await;
     advance(cursors(6, 5, 2), cursors(6, 5, 2)).await;
 
-    // Ahead of where a message of one's own would put it.
+    // Ahead of the user's own next message.
     store.advance(&alice, node.id(), cursors(100, 100, 50)).await.unwrap();
     node.say(&alice, "7").await;
     check(&node, &alice, cursors(100, 100, 50)).await;
@@ -87,7 +88,7 @@ pub(crate) async fn concurrent_advances_end_at_the_furthest(store: AnyStore) {
     let mut devices = JoinSet::new();
     for device in 0..32 {
         let (store, bob, id) = (store.clone(), bob.clone(), node.id().clone());
-        // Some are ahead in what they received, others in what was read.
+        // Some are ahead in what they received, others in what they read.
         let to = cursors(10 + device, 50 - device, 50 - device);
         devices.spawn(async move {
             let reached = store.advance(&bob, &id, to).await.unwrap().unwrap();
@@ -120,7 +121,7 @@ pub(crate) async fn a_hidden_room_comes_back_with_the_next_message(store: AnySto
     let tag = unique();
     let (alice, bob, eve) = (user(tag, "alice"), user(tag, "bob"), user(tag, "eve"));
     let mut node = Node::create(&store, group(&alice, &[&bob])).await;
-    // Without a message, too.
+    // Even without a message.
     for text in ["4", "5"] {
         assert!(!is_hidden(&node, &bob).await);
         let head = Mark::from(node.room.head());

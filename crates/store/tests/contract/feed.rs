@@ -1,4 +1,4 @@
-//! What every change feed promises.
+//! Contract of every change feed.
 
 use parlance_store::UserChange;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use crate::contract::fixture::{AnyStore, NOW, Node, add, edit, group, profile, s
 
 pub(crate) type AnyFeed = std::sync::Arc<dyn ChangeFeed>;
 
-/// How long anything that must happen may take.
+/// Deadline for everything that must happen.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Everything after `after`, in pages of `limit`.
@@ -33,7 +33,7 @@ async fn read_all(feed: &AnyFeed, after: &Position, limit: usize) -> Vec<Record>
     }
 }
 
-/// The events of `room` that `records` name, in their order.
+/// The events of `room` in `records`, in feed order.
 fn events_of(records: &[Record], room: &RoomId) -> Vec<(u64, u64)> {
     let heads = records.iter().flat_map(|record| &record.changes.heads);
     heads.filter(|head| head.room == *room).map(|head| (head.first, head.last)).collect()
@@ -78,7 +78,7 @@ pub(crate) async fn a_page_goes_on_where_the_one_before_ended((store, feed): (An
     let whole = read_all(&feed, &tip, 100).await;
     for size in [1, 2, 3] {
         let again = read_all(&feed, &tip, size).await;
-        // Others may write meanwhile.
+        // Other tests may write meanwhile.
         assert_eq!(again[..whole.len()], whole, "in pages of {size}");
     }
     for record in &whole {

@@ -1,11 +1,11 @@
-//! What every change feed and every table of consumers promises. `contract` must be a module of the same
+//! Contract of every change feed and every table of consumers. `contract` must be a module of the same
 //! crate.
 
 pub(crate) mod consumers;
 pub(crate) mod feed;
 
-/// Makes a test of each case. `$open` gives a store, its feed, its table of consumers, and what must live
-/// as long.
+/// Generates a test for each case. `$open` returns a store, its feed, its table of consumers, and a guard
+/// that must live as long.
 macro_rules! feed_contract {
     ($open:path) => {
         mod feed {

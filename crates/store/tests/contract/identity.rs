@@ -1,4 +1,4 @@
-//! What tells a store from any other.
+//! The identity distinguishes a store from any other.
 
 use super::fixture::{AnyStore, Node, group, unique, user};
 
@@ -21,7 +21,7 @@ pub(crate) async fn a_note_replaces_the_one_before(store: AnyStore) {
     for note in ["one", "another"] {
         store.leave_note(note).await.unwrap();
         let last = store.last_note().await.unwrap();
-        // Where there is one node there is nobody to keep it for.
+        // A single-node store has no reader for it.
         assert!(last.is_none() || last.as_deref() == Some(note), "{last:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What nodes of later versions write is kept as it is.
+//! Data of later versions is kept unchanged.
 
 use std::slice;
 
@@ -15,8 +15,8 @@ pub(crate) mod events;
 
 use events::LATER;
 
-/// A room of two members with what a later version has written from seq 4 on: an unknown kind,
-/// a message with an unknown field, a member with an unknown role.
+/// A room of two members with data of a later version from seq 4 on: an unknown kind, a
+/// message with an unknown field, a member with an unknown role.
 async fn written_by_a_later_version(store: &AnyStore) -> (Node, Vec<Event>) {
     let tag = unique();
     let (alice, bob, carol) = (user(tag, "alice"), user(tag, "bob"), user(tag, "carol"));
@@ -26,7 +26,7 @@ async fn written_by_a_later_version(store: &AnyStore) -> (Node, Vec<Event>) {
     let append = events::append(&node.room, &alice, &bodies, slice::from_ref(&joined));
     let chunk = append.chunk.clone();
     store.append(node.id(), append).await.unwrap();
-    // It says itself that it cannot tell what they changed beside the log.
+    // The room reports that it cannot tell what they changed next to the log.
     node.room.apply(&chunk).unwrap_err();
     let stored = node.stored().await;
     node.room = Room::load(stored.info, &stored.tail);
@@ -78,7 +78,7 @@ async fn entry(node: &Node, seq: u64) -> Entry {
     node.store.read(node.id(), SeqRange { from: seq, to: seq }, 1, false).await.unwrap().remove(0)
 }
 
-/// Whether what goes to clients holds what is unknown here.
+/// Whether the form sent to clients contains the unknown data.
 fn shows_unknown(entry: &Entry) -> bool {
     let encoded = convert::entry("room", entry).encode_to_vec();
     encoded.windows(LATER.len()).any(|part| part == LATER)

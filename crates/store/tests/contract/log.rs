@@ -1,4 +1,4 @@
-//! The log of a room: creating, appending, and reading it back in chunks.
+//! The log of a room: creation, appends, and reads in chunks.
 
 use parlance_core::{Action, Event, SettingsChange, Title};
 use parlance_store::{AppendError, Created};
@@ -17,7 +17,7 @@ pub(crate) async fn a_room_is_created_once(store: AnyStore) {
     assert_eq!(new.tail, creation.append.chunk);
     assert_eq!(store.room(&id).await.unwrap(), Some(new.clone()));
 
-    // The same id again, from a node that knows nothing of the first.
+    // The same id again, from a node that does not know of the first.
     let mut again = creation;
     again.info.settings = settings("another title");
     assert_eq!(store.create_room(again).await.unwrap(), Created::Existing(new.clone()));
@@ -60,7 +60,7 @@ pub(crate) async fn a_chunk_keeps_the_nonce_of_its_predecessor(store: AnyStore) 
     let created = node.stored().await.tail;
     assert_eq!((created.previous(), node.room.head().nonce()), (None, created.nonce()));
     node.say(&alice, "one").await;
-    // The second as a transaction.
+    // The second one as a transaction.
     node.write(&[(&alice, add(&[&user(unique(), "bob")]))]).await;
 
     let mut chunks = vec![created];
@@ -93,7 +93,7 @@ pub(crate) async fn of_32_appends_on_one_head_one_wins(store: AnyStore) {
     for round in 0..3 {
         let mut writers = JoinSet::new();
         for writer in 0..32 {
-            // Chunks of different lengths, that overlap without beginning alike.
+            // Overlapping chunks of different lengths and starts.
             let actions = vec![(&alice, send(&format!("{writer} in round {round}"))); 1 + writer % 3];
             let (append, room) = node.decide(&actions);
             let (store, id) = (store.clone(), node.id().clone());
@@ -159,7 +159,7 @@ pub(crate) async fn chunks_follow_on_a_head(store: AnyStore) {
     check(7, 100, &[8, 9]).await;
     check(10, 100, &[]).await;
     check(u64::MAX, 100, &[]).await;
-    // Chunks are whole; the limit is where no further one begins.
+    // Chunks are whole; at the limit, no further one is started.
     check(3, 1, &[4]).await;
     check(3, 2, &[4, 5]).await;
     check(3, 4, &[4, 5]).await;
@@ -187,7 +187,7 @@ pub(crate) async fn events_before_a_seq_come_in_whole_chunks(store: AnyStore) {
     check(8, 4, 4..=7).await;
     check(5, 1, 4..=4).await;
     check(4, 100, 1..=3).await;
-    // Right before `seq`, also where that is in the middle of a chunk.
+    // Right before `seq`, even in the middle of a chunk.
     check(7, 1, 5..=6).await;
     check(1000, 2, 9..=10).await;
     let nothing = async |seq, limit| {
@@ -197,7 +197,7 @@ pub(crate) async fn events_before_a_seq_come_in_whole_chunks(store: AnyStore) {
     nothing(0, 100).await;
     nothing(11, 0).await;
 
-    // As they were decided: the edit does not show in what it edited.
+    // As originally decided: an edit does not change the edited event.
     let events = store.events_before(node.id(), 8, 3).await.unwrap();
     assert_eq!(events, store.chunk(node.id(), 5).await.unwrap().unwrap().events());
 }

@@ -1,10 +1,10 @@
-//! Who is in a room, and which rooms someone is in.
+//! Members of a room, and rooms of a user.
 
 use parlance_core::{Action, Interval, Member, Role, RoomId, Standing, UserId};
 
 use super::fixture::{AnyStore, Node, add, group, unique, user};
 
-/// Ids that begin alike, in their order.
+/// Ids with common prefixes, in order.
 const NAMES: [&str; 9] = ["a", "a+", "a-", "a.b", "a.b.c", "a0", "aa", "aaa", "b"];
 
 pub(crate) async fn membership_is_kept_by_interval(store: AnyStore) {
@@ -29,7 +29,7 @@ pub(crate) async fn membership_is_kept_by_interval(store: AnyStore) {
     };
     assert_eq!(store.member(node.id(), &bob).await.unwrap(), Some(expected));
 
-    // The row of someone who left stays, with what they left behind.
+    // The row of a former member stays, with the settings at that time.
     node.write(&[(&bob, Action::Leave)]).await;
     let settings = node.stored().await.info.settings;
     let row = store.member(node.id(), &bob).await.unwrap().unwrap();
@@ -49,13 +49,13 @@ pub(crate) async fn a_role_is_kept_with_the_member(store: AnyStore) {
     let mut node = Node::create(&store, group(&alice, &[&bob])).await;
     let give = |user: &UserId, role| Action::SetRole { user: user.clone(), role };
     node.write(&[(&alice, give(&bob, Role::Admin))]).await;
-    // Hands the room over: two rows in one chunk.
+    // Passes on ownership: two rows in one chunk.
     node.write(&[(&alice, give(&bob, Role::Owner))]).await;
     let role = async |user| store.member(node.id(), user).await.unwrap().unwrap().role;
     assert_eq!((role(&alice).await, role(&bob).await), (Role::Admin, Role::Owner));
 }
 
-/// More than one batch of DynamoDB, and rooms without any of them.
+/// More than one DynamoDB batch, and rooms without any of them.
 pub(crate) async fn members_are_read_by_id(store: AnyStore) {
     let tag = unique();
     let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
@@ -80,7 +80,7 @@ pub(crate) async fn members_are_paged_by_id(store: AnyStore) {
     let mut others: Vec<&UserId> = users[1..].iter().collect();
     others.reverse();
     let node = Node::create(&store, group(&users[0], &others)).await;
-    // A room next to it, of someone who sorts in between.
+    // A room next to it, with a member who sorts in between.
     Node::create(&store, group(&user(tag, "a1"), &[])).await;
 
     let page = async |after: Option<&UserId>, limit| {
@@ -101,7 +101,7 @@ pub(crate) async fn members_are_paged_by_id(store: AnyStore) {
         }
         assert_eq!(read, users, "in pages of {size}");
     }
-    // After someone who is not in the room.
+    // After a user who is not in the room.
     assert_eq!(page(Some(&user(tag, "a.c")), 2).await, users[5..7]);
     assert_eq!(page(Some(&user(tag, "z")), 2).await, []);
 }
@@ -109,7 +109,7 @@ pub(crate) async fn members_are_paged_by_id(store: AnyStore) {
 pub(crate) async fn rooms_of_a_user_are_paged_by_id(store: AnyStore) {
     let tag = unique();
     let (alice, bob) = (user(tag, "alice"), user(tag, "bob"));
-    // Someone whose id begins with hers, and a room that she is not in.
+    // A user whose id has hers as a prefix, and a room that she is not in.
     let alicia = user(tag, "alice.a");
     let ids = NAMES.map(|name| RoomId::parse(&format!("{tag:016x}-{name}")).unwrap());
     for id in ids.iter().rev() {

@@ -1,5 +1,5 @@
-//! What every store promises. Each case runs on whatever store it is given, shares it
-//! with nothing but its own rooms and users, and asks only through the trait.
+//! Contract of every store. Each case gets a store that may be shared, uses its own
+//! rooms and users only, and goes through the trait only.
 
 #[path = "../support/fixture.rs"]
 pub(crate) mod fixture;
@@ -12,7 +12,8 @@ pub(crate) mod members;
 pub(crate) mod reads;
 pub(crate) mod users;
 
-/// Makes a test of each case. `$open` gives a store, and what must live as long.
+/// Generates a test for each case. `$open` returns a store, and a guard that must
+/// live as long.
 macro_rules! contract {
     ($open:path) => {
         crate::contract::contract!(@cases $open,

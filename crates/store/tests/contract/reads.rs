@@ -35,18 +35,18 @@ pub(crate) async fn a_range_is_read_from_either_end(store: AnyStore) {
 
 pub(crate) async fn ranges_cut_chunks_of_many_events(store: AnyStore) {
     let node = four_chunks(&store).await;
-    // Inside of one chunk.
+    // Within one chunk.
     check(&node, (5, 6), 100, false, &[5, 6]).await;
     check(&node, (5, 6), 100, true, &[5, 6]).await;
     check(&node, (5, 6), 1, false, &[5]).await;
     check(&node, (5, 6), 1, true, &[6]).await;
     check(&node, (5, 5), 100, false, &[5]).await;
-    // From one into another.
+    // Across two chunks.
     check(&node, (2, 5), 100, false, &[2, 3, 4, 5]).await;
     check(&node, (6, 8), 100, false, &[6, 7, 8]).await;
     check(&node, (6, 8), 2, false, &[6, 7]).await;
     check(&node, (6, 8), 2, true, &[7, 8]).await;
-    // Exactly one.
+    // Exactly one chunk.
     check(&node, (4, 7), 100, false, &[4, 5, 6, 7]).await;
     check(&node, (4, 7), 4, true, &[4, 5, 6, 7]).await;
     check(&node, (3, 3), 100, true, &[3]).await;
@@ -99,7 +99,7 @@ pub(crate) async fn deleted_text_is_gone_from_message_and_edits(store: AnyStore)
     let alice = user(unique(), "alice");
     let mut node = Node::create(&store, group(&alice, &[])).await;
     let message = node.say(&alice, "regretted").await;
-    // Decided together: the overlay is of the last of them.
+    // Decided together: the overlay is that of the last one.
     node.write(&[
         (&alice, edit(message, "still regretted")),
         (&alice, react(message, "👍")),
@@ -156,7 +156,7 @@ pub(crate) async fn deleted_messages_of_a_range_are_counted(store: AnyStore) {
     assert_eq!(counted(1, after).await, 2);
     assert_eq!(counted(first + 1, after).await, 1);
     assert_eq!(counted(fourth, after).await, 0);
-    // What is deleted later is not counted yet.
+    // Later deletions are not counted yet.
     assert_eq!(counted(1, before).await, 1);
     assert_eq!(counted(after, first).await, 0);
     let tail = store.room(node.id()).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! What every list of revoked tokens promises.
+//! Contract of every list of revoked tokens.
 
 use parlance_core::{Revocation, TokenId};
 use parlance_store::revocations::RevocationList;

@@ -63,7 +63,7 @@ pub(crate) async fn users_are_paged_each_once(store: AnyStore) {
             }
             read.extend(page.into_iter().map(|user| user.id));
         }
-        // Other cases may share the store, and its order is its own.
+        // Other cases may share the store, whose order is unspecified.
         let ours: Vec<&UserId> = read.iter().filter(|id| ids.contains(id)).collect();
         assert_eq!(ours.len(), ids.len(), "in pages of {size}: {ours:?}");
         assert_eq!(ours.into_iter().cloned().collect::<BTreeSet<_>>(), ids);

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long anything that must happen may take.
+/// Deadline for everything that must happen.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running `crash_writer`.
 pub(crate) struct Writer {
     process: Child,
     lines: Receiver<String>,
-    /// What it said so far.
+    /// Lines printed so far.
     pub(crate) said: Vec<String>,
 }
 
-/// How a writer is started.
+/// How to start a writer.
 pub(crate) struct Start {
     pub(crate) seed: u64,
     pub(crate) durability: &'static str,
@@ -25,19 +25,19 @@ pub(crate) struct Start {
     pub(crate) env: Vec<(&'static str, PathBuf)>,
 }
 
-/// How much a writer writes.
+/// The load that a writer generates.
 #[derive(Clone, Copy)]
 pub(crate) struct Load {
-    /// Of one chunk, at most.
+    /// Events per chunk, at most.
     pub(crate) events: u64,
-    /// Of one message, at most.
+    /// Bytes per message, at most.
     pub(crate) text_bytes: u64,
-    /// What gathers before it is moved to tables.
+    /// Buffered bytes before a flush to tables.
     pub(crate) buffer_bytes: u64,
 }
 
 impl Load {
-    /// Little, and often moved to tables.
+    /// Small writes, flushed often.
     pub(crate) const SMALL: Self = Self { events: 4, text_bytes: 300, buffer_bytes: 32 << 10 };
     /// Many megabytes within seconds.
     pub(crate) const LARGE: Self = Self { events: 60, text_bytes: 16 << 10, buffer_bytes: 8 << 20 };
@@ -82,12 +82,12 @@ impl Writer {
         }
     }
 
-    /// Lets it run until it has said `count` lines that begin with `word`.
+    /// Lets it run until it has printed `count` lines that start with `word`.
     pub(crate) fn run_until(&mut self, word: &str, count: usize) {
         self.run_until_it(|said| said.iter().filter(|line| line.starts_with(word)).count() >= count);
     }
 
-    /// Lets it run until `is_enough` of what it said.
+    /// Lets it run until `is_enough` accepts its output.
     pub(crate) fn run_until_it(&mut self, is_enough: impl Fn(&[String]) -> bool) {
         let end = Instant::now() + DEADLINE;
         while !is_enough(&self.said) {
@@ -96,7 +96,7 @@ impl Writer {
         }
     }
 
-    /// Kills it; what it had said by then.
+    /// Kills it; returns its output up to then.
     pub(crate) fn kill(mut self) -> Vec<String> {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
@@ -104,7 +104,7 @@ impl Writer {
         self.said
     }
 
-    /// Waits until it ends; its exit code and what it said.
+    /// Waits until it exits; returns its exit code and output.
     pub(crate) fn wait(mut self) -> (Option<i32>, Vec<String>) {
         let end = Instant::now() + DEADLINE;
         while let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::random::Random;
 
-/// Length that the engine lays its journals out with.
+/// Size to which the engine preallocates journals.
 const LAID_OUT: u64 = 64 << 20;
 
 const SECTOR: usize = 512;
@@ -16,10 +16,10 @@ const SECTOR: usize = 512;
 /// The file that the store never syncs while it runs.
 const MARK: &str = "synced";
 
-/// A directory whose syncs are watched.
+/// A directory whose syncs are recorded.
 pub(crate) struct Device {
     home: TempDir,
-    /// The mark as it was before.
+    /// The previous mark.
     mark: Option<Vec<u8>>,
     durable: Durable,
 }
@@ -36,19 +36,18 @@ struct Durable {
 #[derive(Clone, Copy)]
 struct Extent {
     length: u64,
-    /// Bytes of it that hold content; the rest is zeros.
+    /// Bytes of content; the rest is zeros.
     content: u64,
 }
 
-/// What happens to what was never synced.
+/// What happens to unsynced data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// Directories, too, are as they were last synced: the least that may be left.
-    /// Files that were never synced are empty.
+    /// Directories are as last synced, too: the worst case. Files that were never synced are empty.
     Strict,
-    /// All names are there; files that were never synced are empty.
+    /// All names exist; files that were never synced are empty.
     Empty,
-    /// Files that were never synced are not there.
+    /// Files that were never synced do not exist.
     Vanish,
     /// Some sectors reached the device and others did not.
     Torn,
@@ -59,7 +58,7 @@ impl Cut {
 }
 
 impl Device {
-    /// A device that holds what is in `root`, all of it durable.
+    /// A device with the contents of `root`, all of it durable.
     pub(crate) fn new(home: TempDir) -> Self {
         let mut device = Self { home, mark: None, durable: Durable::default() };
         fs::create_dir_all(device.root()).unwrap();
@@ -108,7 +107,7 @@ impl Device {
 
 impl Durable {
     fn replay(&mut self, log: &str) {
-        // The process may have been killed within a line, before the sync that it notes had returned.
+        // The process may have been killed within a line, before the recorded sync had returned.
         for line in log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
             let mut words = line.split(' ');
             let (kind, inode) = (words.next().unwrap(), words.next().unwrap().parse().unwrap());
@@ -120,7 +119,7 @@ impl Durable {
                 self.dirs.insert(inode, words.map(entry).collect());
             } else {
                 let [length, offset] = [0; 2].map(|_| words.next().unwrap().parse().unwrap());
-                // A journal that is laid out in advance has what was written so far.
+                // A preallocated journal contains what was written so far.
                 let content = if length == LAID_OUT { offset } else { length };
                 self.files.insert(inode, Extent { length, content });
             }
@@ -128,7 +127,7 @@ impl Durable {
     }
 }
 
-/// Copying of what is left.
+/// Copies the remains.
 struct Copy<'a> {
     device: &'a Device,
     cut: Cut,
@@ -189,7 +188,7 @@ impl Copy<'_> {
         file.set_len(length).unwrap();
     }
 
-    /// Its content may be any that it ever had.
+    /// Its content may be any former one.
     fn mark(&self, from: &Path, to: &Path) {
         let content = match self.cut {
             Cut::Strict => self.device.mark.clone().unwrap_or_default(),

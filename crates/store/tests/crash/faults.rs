@@ -1,4 +1,4 @@
-//! A device that fails: the store says so, stops, and never acknowledges again.
+//! A failing device: the store reports it, stops, and never acknowledges again.
 
 use tempfile::TempDir;
 
@@ -6,7 +6,7 @@ use crate::child::Start;
 use crate::promises::Promises;
 use crate::shim::Shim;
 
-/// Lets `what` fail under a running writer.
+/// Makes `what` fail under a running writer.
 fn check(what: &str) {
     let shim = Shim::compile();
     let dir = TempDir::new().unwrap();
@@ -20,7 +20,7 @@ fn check(what: &str) {
     let failed = said.iter().position(|line| line.starts_with("failed ")).unwrap();
     assert!(said[failed..].iter().filter(|line| line.starts_with("refused ")).count() >= 3);
     promises.hear(&said);
-    // After a restart, on a device that works again.
+    // After a restart on a working device.
     promises.check(dir.path()).unwrap();
 }
 

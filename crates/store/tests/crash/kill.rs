@@ -1,4 +1,5 @@
-//! SIGKILL at any moment: what was acknowledged or read is there afterwards, once.
+//! SIGKILL at any moment: everything acknowledged or read is there afterwards,
+//! once.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ fn killed_process_loses_no_acknowledged_write() {
         if run % 6 != 0 {
             writer.run_until("ack", 1 + random.below(40) as usize);
         }
-        // Else perhaps while it opens, or creates, the store.
+        // Otherwise perhaps while it opens or creates the store.
         writer.run_for(Duration::from_millis(random.below(60)));
         acks += promises.hear(&writer.kill());
         promises.check(dir.path()).unwrap_or_else(|broken| panic!("after run {run}: {broken}"));

@@ -1,12 +1,12 @@
-//! Processes that die while they write: killed, cut off from power, or with a device
-//! that fails.
+//! Processes that die while they write: killed, cut off from power, or on a failing
+//! device.
 //!
 //! - `kill`: SIGKILL, which keeps the page cache
-//! - `powercut`: what was never synced is thrown away as well
+//! - `powercut`: unsynced data is discarded as well
 //! - `faults`: syncs and writes that fail
-//! - `child`: the process (`examples/crash_writer.rs`); `promises`: what it was told, and
-//!   whether that holds; `shim`: in between it and the file system; `cut`: what a device
-//!   has after a power cut
+//! - `child`: the process (`examples/crash_writer.rs`); `promises`: its acknowledgements,
+//!   and whether they hold; `shim`: intercepts its file system calls; `cut`: the contents
+//!   of a device after a power cut
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod child;

@@ -1,4 +1,4 @@
-//! Power cuts: like a kill, and what was never synced is gone.
+//! Power cuts: like a kill, and unsynced data is lost.
 
 use std::path::Path;
 use std::time::Duration;
@@ -62,14 +62,14 @@ fn a_store_cut_off_while_it_is_created_opens() {
     }
 }
 
-/// The engine begins a new journal after 64 MB, and removes the old one once its content
+/// The engine starts a new journal after 64 MB, and removes the old one once its content
 /// is in tables.
 #[test]
 fn a_power_cut_between_journals_loses_nothing() {
     let shim = Shim::compile();
     let (mut promises, mut random) = (Promises::default(), Random(4));
     let mut home = TempDir::new().unwrap();
-    // Once the second begins, and once the first is gone.
+    // Once the second has been started, and once the first has been removed.
     let begun = |root: &Path| root.join("engine/1.jnl").exists();
     let removed = |root: &Path| !root.join("engine/0.jnl").exists();
     for (is_time, cut) in [(&begun as &dyn Fn(&Path) -> bool, Cut::Strict), (&removed, Cut::Torn)] {

@@ -5,7 +5,7 @@ use parlance_core::{Body, Chunk, Overlay, RequestId, RoomId, UserId};
 use parlance_store::feed::{ChangeFeed as _, FeedPage, Position};
 use parlance_store::{Embedded, LogStore, MemberStore, Options, Store, UserStore};
 
-/// Rooms that the writer writes to.
+/// Number of rooms written.
 const ROOMS: u64 = 4;
 
 /// What the store promised to processes that have died since.
@@ -18,11 +18,11 @@ pub(crate) struct Promises {
     /// Furthest cursor that was stored, by room and user.
     cursors: BTreeMap<(String, String), u64>,
     users: BTreeSet<String>,
-    /// Rooms as far as they were checked.
+    /// Checked part of each room.
     checked: BTreeMap<String, Checked>,
 }
 
-/// What a room's log has come to, folded from its events.
+/// The state of a room's log, folded from its events.
 #[derive(Clone, Default)]
 struct Checked {
     head: u64,
@@ -33,11 +33,11 @@ struct Checked {
     nonces: BTreeMap<String, (u64, u64)>,
 }
 
-/// A promise that does not hold.
+/// A broken promise.
 type Broken = String;
 
 impl Promises {
-    /// Takes in what a process said; returns how many chunks were acknowledged to it.
+    /// Adds the output of a process; returns how many chunks were acknowledged to it.
     pub(crate) fn hear(&mut self, said: &[String]) -> usize {
         let mut acks = 0;
         for line in said {
@@ -66,7 +66,7 @@ impl Promises {
         acks
     }
 
-    /// Opens the store in `dir` and checks all that is new since the last check.
+    /// Opens the store in `dir` and checks everything new since the last check.
     pub(crate) fn check(&mut self, dir: &Path) -> Result<(), Broken> {
         let store = Embedded::open(dir, Options::default()).map_err(|error| error.to_string())?;
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -134,7 +134,8 @@ impl Promises {
         Ok(())
     }
 
-    /// The feed names every event that it is not trimmed before, in order, and every acknowledged one.
+    /// The feed contains every event after its trimmed beginning, in order, and every acknowledged
+    /// one.
     async fn check_feed(&self, store: &Embedded) -> Result<(), Broken> {
         let mut at = Position::numbered(&store.identity().await.unwrap(), 0);
         let mut heads: BTreeMap<String, u64> = BTreeMap::new();
@@ -176,7 +177,7 @@ impl Promises {
 }
 
 impl Checked {
-    /// Takes the next chunk.
+    /// Checks the next chunk.
     fn follow(&mut self, chunk: &Chunk) -> Result<(), Broken> {
         let (first, last) = (chunk.first_seq(), chunk.head().seq());
         if first != self.head + 1 {

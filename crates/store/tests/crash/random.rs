@@ -1,4 +1,4 @@
-/// A sequence of numbers that the seed determines (splitmix64).
+/// A deterministic sequence of numbers from a seed (splitmix64).
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {

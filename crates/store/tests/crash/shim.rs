@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use crate::child::Start;
 use crate::cut::Device;
 
-/// The compiled `shim.c`, and the files by which it is told and tells.
+/// The compiled `shim.c`, and the files for communicating with it.
 pub(crate) struct Shim {
     dir: TempDir,
 }
@@ -30,7 +30,7 @@ impl Shim {
         self.dir.path().join(name)
     }
 
-    /// Starts with every sync on what `device` holds noted.
+    /// Starts with every sync on `device` recorded.
     pub(crate) fn watching(&self, device: &Device, start: Start) -> Start {
         let env = vec![
             ("LD_PRELOAD", self.path("shim.so")),
@@ -41,7 +41,7 @@ impl Shim {
         Start { env, ..start }
     }
 
-    /// Starts on `root` with a device that fails once told so.
+    /// Starts on `root` with a device that fails on demand.
     pub(crate) fn failing(&self, root: &Path, start: Start) -> Start {
         let env = vec![
             ("LD_PRELOAD", self.path("shim.so")),
@@ -52,7 +52,7 @@ impl Shim {
         Start { env, ..start }
     }
 
-    /// Lets syncs fail, or writes, from now on.
+    /// Makes syncs or writes fail from now on.
     pub(crate) fn fail(&self, what: &str) {
         std::fs::write(self.path(what), "").unwrap();
     }

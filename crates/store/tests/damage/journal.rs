@@ -1,4 +1,4 @@
-//! Damage to what was acknowledged and is still in the journal.
+//! Damage to acknowledged data in the journal.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use parlance_store::OpenError;
 use crate::files;
 use crate::sample::{JOURNAL, MARK, Sample};
 
-/// Where `text` begins in the journal.
+/// The position of `text` in the journal.
 fn find(sample: &Sample, text: &str) -> usize {
     sample.journal().windows(text.len()).position(|bytes| bytes == text.as_bytes()).unwrap()
 }
@@ -36,7 +36,7 @@ fn any_byte() {
         match sample.open() {
             Err(OpenError::Damaged { .. }) => assert!(files::read(sample.dir()) == files, "changed"),
             Err(other) => panic!("at {at}: {other:?}"),
-            // A number of the engine itself, in which nothing is lost.
+            // A field of the engine itself, whose damage loses nothing.
             Ok(store) => {
                 drop(store);
                 sample.check_whole();
@@ -49,7 +49,7 @@ fn any_byte() {
 fn a_journal_that_is_cut_short() {
     let sample = Sample::in_journal();
     let ends = sample.batch_ends();
-    // At the end of a batch, within one, and of everything.
+    // At the end of a batch, within one, and at the beginning.
     for length in [ends[ends.len() - 2], ends[3], ends[3] + 20, 0] {
         let files = sample.change_journal(|journal| journal.truncate(length));
         sample.check_refused(&files);
@@ -58,7 +58,8 @@ fn a_journal_that_is_cut_short() {
     sample.check_refused(&files);
 }
 
-/// The engine begins a new journal once the one before is full, and synced to its end.
+/// The engine starts a new journal once the previous one is full and completely
+/// synced.
 fn split(sample: &Sample, files: &mut files::Files, at: usize) {
     let (first, second) = sample.journal().split_at(at);
     files.insert(JOURNAL.into(), first.to_vec());
@@ -72,7 +73,7 @@ fn the_end_of_an_earlier_journal() {
     sample.change(|files| split(&sample, files, at));
     sample.check_whole();
 
-    // Also where no mark tells that it was acknowledged.
+    // Even without a mark that it was acknowledged.
     let files = sample.change(|files| {
         split(&sample, files, at);
         files.get_mut(Path::new(JOURNAL)).unwrap()[at - 1] ^= 1;

@@ -1,9 +1,9 @@
-//! Stores whose files are no longer what was written: damage to what was acknowledged is
-//! reported and nothing is changed, a write that was never acknowledged is cut off.
+//! Stores with modified files: damage to acknowledged data is reported and nothing is
+//! changed; a write that was never acknowledged is truncated.
 //!
-//! - `journal`, `tables`: damage to the one and the other; `torn`: the end of a journal
-//!   after a crash; `mark`: the mark of the last commit
-//! - `sample`: a store with a bit of everything
+//! - `journal`, `tables`: damage to either; `torn`: the end of a journal after a crash;
+//!   `mark`: the mark of the last commit
+//! - `sample`: a store with data of every kind
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../support/files.rs"]

@@ -25,6 +25,6 @@ fn opening_corrects_the_mark() {
     let sample = Sample::in_journal();
     sample.change(|files| drop(files.remove(Path::new(MARK))));
     sample.check_whole();
-    // What was read since is acknowledged.
+    // Everything read since counts as acknowledged.
     assert_eq!(std::fs::read(sample.dir().join(MARK)).unwrap(), sample.files[Path::new(MARK)]);
 }

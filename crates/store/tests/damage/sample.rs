@@ -13,7 +13,7 @@ use crate::fixture::{AnyStore, Node, add, edit, group, profile, react, send, use
 pub(crate) const JOURNAL: &str = "engine/0.jnl";
 pub(crate) const MARK: &str = "synced";
 
-/// A closed store, and what it answers.
+/// A closed store, and its answers to all reads.
 pub(crate) struct Sample {
     dir: TempDir,
     /// Its files as they were written.
@@ -26,21 +26,21 @@ pub(crate) struct Sample {
     answers: Vec<Answer>,
 }
 
-/// What the store answers to one question.
+/// The store's answer to one read.
 type Answer = Result<String, StoreError>;
 
 impl Sample {
-    /// Everything in the journal: two users, a room, and messages from `message 1` on
+    /// A store with everything in the journal: two users, a room, and messages from `message 1` on
     /// with changes in between. The last commit is `message 9`, alone.
     pub(crate) fn in_journal() -> Self {
         Self::write(Options::default(), |_, sent| sent == 9)
     }
 
-    /// Most of it in tables.
+    /// A store with most data in tables.
     pub(crate) fn in_tables() -> Self {
         let options = Options { write_buffer_bytes: 2 << 10, ..Options::default() };
         Self::write(options, |dir, _| {
-            // What is rarely written does not fill its own.
+            // Rarely written tables do not fill theirs.
             ["log", "overlays", "user_rooms"].iter().all(|table| !tables_of(dir, table).is_empty())
         })
     }
@@ -89,8 +89,8 @@ impl Sample {
         drop(store);
         assert!(sample.answers.iter().all(Result::is_ok), "{:?}", sample.answers);
         sample.files = files::read(sample.dir.path());
-        // The files are written anew for each case: with its identity the store would take itself
-        // for one that was restored, and raise its epochs. So it would with a key and no identity.
+        // The files are rewritten for each case: with its identity, the store would take itself
+        // for a restored one and raise its epochs. The same with a key but no identity.
         sample.files.remove(Path::new("identity"));
         sample.files.remove(Path::new("room-ids"));
         sample
@@ -100,7 +100,7 @@ impl Sample {
         self.dir.path()
     }
 
-    /// Makes the files as they were written, but for what `change` does.
+    /// Restores the original files, modified by `change`.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Files)) -> Files {
         let mut files = self.files.clone();
         change(&mut files);
@@ -108,7 +108,7 @@ impl Sample {
         files
     }
 
-    /// The same, of the journal.
+    /// Restores the original files with a modified journal.
     pub(crate) fn change_journal(&self, change: impl FnOnce(&mut Vec<u8>)) -> Files {
         self.change(|files| change(files.get_mut(Path::new(JOURNAL)).unwrap()))
     }
@@ -117,7 +117,7 @@ impl Sample {
         &self.files[Path::new(JOURNAL)]
     }
 
-    /// Where the batches in the journal end.
+    /// The ends of the batches in the journal.
     pub(crate) fn batch_ends(&self) -> Vec<usize> {
         let trailers = self.journal().windows(4).enumerate().filter(|(_, bytes)| bytes == b"FJL\x03");
         trailers.map(|(at, _)| at + 4).collect()
@@ -131,7 +131,7 @@ impl Sample {
         runtime().block_on(store.chunks_after(&self.room, 0, usize::MAX)).unwrap()
     }
 
-    /// Everything that can be asked.
+    /// Makes all reads.
     fn ask(&self, store: &Embedded) -> Vec<Answer> {
         fn text<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> Answer {
             answer.map(|answer| format!("{answer:?}"))
@@ -160,17 +160,17 @@ impl Sample {
         })
     }
 
-    /// Opens: everything is there as it was.
+    /// Checks that the store opens with all data.
     pub(crate) fn check_whole(&self) {
         assert_eq!(self.ask(&self.open().unwrap()), self.answers);
     }
 
-    /// Opens: everything but the last commit is there.
+    /// Checks that the store opens with all data but the last commit.
     pub(crate) fn check_without_last(&self) {
         assert_eq!(self.chunks(&self.open().unwrap()), self.chunks[..self.chunks.len() - 1]);
     }
 
-    /// Does not open, twice, and leaves the files as they are.
+    /// Checks that the store does not open, twice, and leaves the files unchanged.
     pub(crate) fn check_refused(&self, files: &Files) {
         for _ in 0..2 {
             match self.open() {
@@ -182,7 +182,7 @@ impl Sample {
         }
     }
 
-    /// Whatever it answers is true, or says that it is damaged.
+    /// Checks that every answer is correct, or reports damage.
     pub(crate) fn check_honest(&self) {
         match self.open() {
             Err(OpenError::Damaged { .. }) => {}
@@ -198,7 +198,7 @@ impl Sample {
     }
 }
 
-/// Makes `root` hold these files and no others.
+/// Replaces the contents of `root` by these files.
 fn write_files(root: &Path, files: &Files) {
     if root.exists() {
         std::fs::remove_dir_all(root).unwrap();
@@ -212,7 +212,7 @@ fn write_files(root: &Path, files: &Files) {
 
 /// The files that hold `table`.
 pub(crate) fn tables_of(dir: &Path, table: &str) -> Vec<PathBuf> {
-    // In the order in which the store creates them; the engine keeps 0 for itself.
+    // In creation order; the engine uses 0 itself.
     let order = ["users", "rooms", "log", "overlays", "members", "user_rooms"];
     let number = 1 + order.iter().position(|name| *name == table).unwrap();
     let tables = dir.join(format!("engine/keyspaces/{number}/tables"));

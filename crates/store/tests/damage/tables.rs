@@ -1,4 +1,4 @@
-//! Damage to what was moved to tables: noticed when the store opens, or when it is read.
+//! Damage to data in tables: detected when the store opens, or on read.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ fn any_byte_of_a_table() {
     for table in ["log", "overlays", "user_rooms"] {
         let path = tables_of(sample.dir(), table).swap_remove(0);
         let path = path.strip_prefix(sample.dir()).unwrap();
-        // The end is a list of sections, which the engine trusts in one byte: it asks for
-        // more memory than there is and aborts.
+        // The end is a list of sections whose size the engine does not verify in one
+        // byte: it would allocate more memory than there is and abort.
         let end = sample.files[path].len() - 500;
         for at in (0..end).step_by(41) {
             sample.change(|files| files.get_mut(path).unwrap()[at] ^= 1 << (at % 8));
@@ -46,12 +46,12 @@ fn the_engines_own_files() {
     }
     let files = sample.change(|files| drop(files.remove(Path::new("engine/version"))));
     sample.check_refused(&files);
-    // Taken for a left-over, and no loss.
+    // Taken for a leftover; nothing is lost.
     sample.change(|files| drop(files.remove(Path::new("engine/lock"))));
     sample.check_whole();
 }
 
-/// A room is created with its log: without one it is damaged, not new.
+/// A room is created with its log: without one, it is damaged, not new.
 #[test]
 fn a_room_without_a_log() {
     let sample = Sample::in_journal();

@@ -1,4 +1,5 @@
-//! The end of the journal after a crash: what was under way is cut off, with a note.
+//! The end of the journal after a crash: an unfinished write is truncated, and
+//! logged.
 
 use std::path::PathBuf;
 
@@ -7,19 +8,19 @@ use crate::notes;
 use crate::sample::{MARK, Sample};
 use parlance_store::UserStore;
 
-/// Length that the engine lays its journals out with.
+/// Size to which the engine preallocates journals.
 const LAID_OUT: usize = 64 << 20;
 
 const NOTE: &str = "truncated a torn write that was never acknowledged";
 
-/// Opens what `change` makes of the journal, if the last commit was not acknowledged:
-/// what is left, and whether a note says so.
+/// Opens the store with a journal modified by `change`, when the last commit was not
+/// acknowledged: checks the remaining data, and whether the truncation is logged.
 fn check(sample: &Sample, change: impl FnOnce(&mut Vec<u8>), expected: fn(&Sample), noted: bool) {
     sample.change_journal(change);
     std::fs::write(sample.dir().join(MARK), &sample.older_mark).unwrap();
     let ((), notes) = notes::of(|| expected(sample));
     assert_eq!(notes.contains(NOTE), noted, "{notes}");
-    // Once.
+    // Only once.
     let ((), notes) = notes::of(|| expected(sample));
     assert_eq!(notes, "");
 }
@@ -64,7 +65,7 @@ fn commit_with_missing_page_is_truncated() {
 #[test]
 fn commit_with_corrupted_bytes_is_truncated() {
     let sample = Sample::in_journal();
-    // In a text: every length is right, only the checksum is not.
+    // In a text: all lengths are correct, only the checksum is not.
     let at = last_batch(&sample).start + find(&sample.journal()[last_batch(&sample)], "message 9");
     check(&sample, |journal| journal[at] ^= 1, Sample::check_without_last, true);
 }

@@ -13,7 +13,7 @@ async fn answers_reveal_clock_offset() {
     let options = DynamoOptions { clock: clock.clone(), ..DynamoOptions::emulator(dynamodb.endpoint()) };
     let store = Dynamo::connect(&options).await.unwrap();
     assert_eq!(clock.offset_ms(TimeSource::Store), None);
-    // That there are no tables is an answer, too.
+    // An error about missing tables is an answer, too.
     store.identity().await.unwrap_err();
     let offset = clock.offset_ms(TimeSource::Store).unwrap();
     assert!((-600_000..-590_000).contains(&offset), "{offset}");

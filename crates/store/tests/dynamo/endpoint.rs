@@ -1,4 +1,4 @@
-//! Where the tables are.
+//! Endpoints for the tests.
 
 use std::sync::Arc;
 
@@ -7,17 +7,17 @@ use parlance_store::{Dynamo, DynamoOptions, TableOptions};
 
 use crate::contract::fixture::AnyStore;
 
-/// Another endpoint that speaks the API, for the contract: an emulator if it is plain
-/// HTTP and no `AWS_REGION` is set, else a region, with the usual AWS settings. The tables are left behind.
+/// An external endpoint for the contract: an emulator if it is plain HTTP and `AWS_REGION` is unset,
+/// otherwise a region, with the usual AWS settings. The tables are left behind.
 const ENDPOINT: &str = "PARLANCE_TEST_DYNAMODB_ENDPOINT";
 
-/// A store on the endpoint that was asked for, or on an emulator.
+/// A store on the configured endpoint, or on an emulator.
 pub(crate) async fn any() -> (AnyStore, Option<Dynamodb>) {
     match std::env::var(ENDPOINT) {
         Ok(endpoint) => {
-            // The cases share nothing but the tables.
+            // The cases share only the tables.
             let table_prefix = "parlance_test_".to_owned();
-            // Others that are on loopback, such as moto, know the regions there are.
+            // Others on loopback, such as moto, know the existing regions.
             let emulator = endpoint.starts_with("http://") && std::env::var_os("AWS_REGION").is_none();
             let options = DynamoOptions {
                 table_prefix,

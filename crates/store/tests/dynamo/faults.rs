@@ -1,4 +1,4 @@
-//! What the service does to its callers.
+//! Failures of the service.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ async fn room(store: &AnyStore) -> (Node, UserId) {
     (Node::create(store, group(&alice, &[])).await, alice)
 }
 
-/// Appends as a node does: while the outcome is unknown it reads the key back.
+/// Appends like a node: reads the key back while the outcome is unknown.
 async fn append(node: &mut Node, actions: &[(&UserId, Action)]) -> Result<u64, AppendError> {
     let (append, room) = node.decide(actions);
     let first = append.chunk.first_seq();
@@ -52,7 +52,7 @@ async fn retry_that_meets_its_own_first_attempt_succeeds() {
     assert_eq!(dynamodb.tally().requests_of("PutItem") - before, 2);
     assert_eq!(node.stored().await.tail, append.chunk);
 
-    // The same of what takes a transaction, of creating a room, and of a user.
+    // Likewise for transactions, for creating a room, and for a user.
     dynamodb.plan().next("TransactWriteItems", 2, Fault::LoseAnswer);
     let bob = user(unique(), "bob");
     let (append, after) = node.decide(&[(&alice, add(&[&bob]))]);
@@ -178,9 +178,10 @@ async fn unprocessed_keys_are_requested_again() {
         node.write(&[(&alice, edit(message, &format!("{message}, second")))]).await;
         node.write(&[(&alice, Action::Delete { target: message })]).await;
     }
-    // The edits alone: their messages, and so their overlays, lie before them.
+    // Only edits: their messages, and thus their overlays, are before the
+    // range.
     dynamodb.plan().next("BatchGetItem", 3, Fault::PartialBatch);
-    // And consistently.
+    // Reads must be consistent, too.
     dynamodb.plan().answer_from_the_past(Duration::from_secs(3_600));
     let range = SeqRange { from, to: node.head() };
     let entries = store.read(node.id(), range, 100, false).await.unwrap();
@@ -194,7 +195,7 @@ async fn unavailable_service_is_reported_as_such() {
     let (store, dynamodb) = faulty().await;
     let (node, alice) = room(&store).await;
     drop(dynamodb);
-    // It ends soon, and not at once.
+    // It fails soon, but not immediately.
     let ends = async {
         while store.room(node.id()).await.is_ok() {
             tokio::task::yield_now().await;
@@ -210,7 +211,7 @@ async fn unavailable_service_is_reported_as_such() {
 async fn late_write_is_not_applied_twice() {
     let (store, dynamodb) = faulty().await;
     let (mut node, alice) = room(&store).await;
-    // Longer than one try: the second one is carried out before the first.
+    // Longer than one attempt: the second one is carried out before the first.
     dynamodb.plan().next("PutItem", 1, Fault::Delay(Duration::from_millis(2_800)));
     append(&mut node, &[(&alice, send("slow"))]).await.unwrap();
     append(&mut node, &[(&alice, send("next"))]).await.unwrap();
@@ -242,7 +243,7 @@ async fn all_at_once_lose_and_repeat_nothing() {
         }
         expected = node.head();
         if actions.len() > 1 {
-            // The message itself, to be reacted to.
+            // The message itself, which is reacted to.
             expected -= 1;
         }
     }

@@ -24,7 +24,7 @@ async fn tables_are_one_fleets_until_it_ends() {
     assert_eq!(claim("second:", 10).await, first(60));
     assert_eq!(claim("first:", 20).await, None);
     assert_eq!(claim("second:", 79).await, first(80));
-    // It crashed.
+    // The first fleet crashed.
     assert_eq!(claim("second:", 80).await, None);
     let second = OtherFleet { prefix: "second:".to_owned(), until: until(140) };
     assert_eq!(claim("first:", 81).await, Some(second.clone()));

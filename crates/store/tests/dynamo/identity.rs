@@ -1,4 +1,4 @@
-//! Tables that were copied or restored are another store.
+//! Copied or restored tables are another store.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use parlance_faults::dynamodb::Dynamodb;
@@ -13,7 +13,8 @@ fn options(dynamodb: &Dynamodb, table_prefix: &str) -> DynamoOptions {
     DynamoOptions { table_prefix: table_prefix.to_owned(), ..DynamoOptions::emulator(dynamodb.endpoint()) }
 }
 
-/// Copies every item of the tables of one prefix into new tables of another.
+/// Copies every item of the tables with one prefix into new tables with
+/// another.
 async fn copy_tables(dynamodb: &Dynamodb, from: &str, to: &str) {
     let store = Dynamo::connect(&options(dynamodb, to)).await.unwrap();
     store.create_tables(&TableOptions::default()).await.unwrap();
@@ -36,7 +37,7 @@ async fn copied_tables_get_an_identity_and_an_epoch_of_their_own() {
     assert_eq!(room.stored().await.info.epoch, 1);
     Box::pin(copy_tables(&dynamodb, "parlance_", "copy_")).await;
 
-    // Of nodes that start at once one raises the epoch.
+    // Of several nodes starting at once, one raises the epoch.
     let mut nodes = JoinSet::new();
     for _ in 0..8 {
         let (options, id) = (options(&dynamodb, "copy_"), room.id().clone());
@@ -50,7 +51,7 @@ async fn copied_tables_get_an_identity_and_an_epoch_of_their_own() {
     let [(copy, epoch)] = &found[..] else { panic!("they do not agree: {found:?}") };
     assert!(*copy != identity && *epoch > 1, "{copy} {epoch}");
 
-    // The original stays what it was, and so do the copy's rooms.
+    // The original is unchanged, and so are the copy's rooms.
     let again = Dynamo::connect(&options(&dynamodb, "parlance_")).await.unwrap();
     assert_eq!(again.identity().await.unwrap(), identity);
     assert_eq!(again.room(room.id()).await.unwrap().unwrap().info.epoch, 1);
@@ -71,7 +72,7 @@ async fn a_restore_that_cannot_be_noticed_is_declared() {
     assert!(epoch > 1 && after.restored().await.unwrap() > epoch);
 }
 
-/// Tables of before there were identities: nobody has to start over.
+/// Tables from before identities existed: clients do not have to start over.
 #[tokio::test]
 async fn tables_without_an_identity_get_one_quietly() {
     let (store, dynamodb) = faulty_dynamo().await;
@@ -102,12 +103,12 @@ async fn nodes_that_start_at_once_share_one_key_of_room_ids() {
     found.dedup();
     let [ids] = &found[..] else { panic!("they do not agree: {found:?}") };
     assert!(!ids.some_unkeyed);
-    // It stays while the identity changes.
+    // It stays when the identity changes.
     store.restored().await.unwrap();
     assert_eq!(store.room_ids().await.unwrap(), *ids);
 }
 
-/// Tables of before there was a key: rooms have ids that were made without it.
+/// Tables from before keys existed: rooms have ids derived without one.
 #[tokio::test]
 async fn tables_with_rooms_and_without_a_key_are_remembered_as_such() {
     let (store, dynamodb) = faulty_dynamo().await;

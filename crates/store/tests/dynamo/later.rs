@@ -1,4 +1,4 @@
-//! Attributes that a later version added stay where this one changes others.
+//! Attributes of a later version survive changes by this one.
 
 use parlance_store::UserChange;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ async fn values_beyond_the_limits_of_this_version_are_read() {
     let alice = user(tag, "alice");
     store.create_user(profile(&alice, "Alice")).await.unwrap();
     let mut node = Node::create(&store, group(&alice, &[])).await;
-    // The chunk that created the room has its settings, too, and is no longer the last one.
+    // The chunk that created the room has its settings, too, and must not be the last one.
     node.say(&alice, "hello").await;
     let long = "x".repeat(20_000);
     let room: Row = ("parlance_rooms", vec![("room_id", node.id().to_string()), ("item", "#".to_owned())]);

@@ -1,6 +1,6 @@
-//! The DynamoDB store keeps the contract, also while the service fails in all the ways it
-//! may. Runs on an emulator behind a proxy that does the failing; the contract alone also
-//! on any other endpoint, named by `PARLANCE_TEST_DYNAMODB_ENDPOINT`.
+//! The DynamoDB store keeps the contract under all failures of the service. Runs on an
+//! emulator behind a fault-injecting proxy; the contract also runs on any endpoint named
+//! by `PARLANCE_TEST_DYNAMODB_ENDPOINT`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../contract/mod.rs"]
@@ -39,12 +39,13 @@ async fn open_with_the_past() -> (AnyStore, Option<Dynamodb>) {
     (store, Some(dynamodb))
 }
 
-/// Everything fails now and then, and is carried out or not: what the store hides.
+/// Every call fails now and then, carried out or not: the store hides that.
 async fn open_rough() -> (AnyStore, Option<Dynamodb>) {
     let (store, dynamodb) = endpoint::faulty().await;
     let plan = dynamodb.plan();
     plan.seed(contract::fixture::unique());
-    // One in fifty: that all four tries of a call fail is one in six million.
+    // One in fifty: the probability that all four attempts of a call fail is one in six
+    // million.
     for fault in [Fault::Throttle, Fault::ServerError, Fault::Unavailable, Fault::LoseAnswer, Fault::Cut] {
         plan.often(ANY, 0.004, fault);
     }
@@ -60,7 +61,7 @@ mod contract_of {
         crate::contract::contract!(crate::open);
     }
 
-    /// All reads that do not ask for consistency find nothing.
+    /// Reads that do not ask for consistency find nothing.
     mod reads_from_the_past {
         crate::contract::contract!(crate::open_with_the_past);
     }

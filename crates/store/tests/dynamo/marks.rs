@@ -1,4 +1,4 @@
-//! Read marks that are derived from the log.
+//! Read marks derived from the log.
 
 use parlance_core::{Action, Cursors, Mark, UserId};
 
@@ -10,7 +10,7 @@ async fn read(node: &Node, user: &UserId) -> (u64, u64) {
     (stored.cursors.read.seq, stored.cursors.read.message_count)
 }
 
-/// A room of two, in which bob wrote one message and alice `count` after it, in chunks of
+/// A room of two, in which bob wrote one message and then alice `count`, in chunks of
 /// five.
 async fn room(store: &AnyStore, count: usize) -> (Node, UserId, UserId) {
     let tag = unique();
@@ -37,7 +37,7 @@ async fn slow_refresh_is_shared() {
     assert_eq!(queries(before), 1, "all was looked at again");
     assert_eq!(dynamodb.tally().requests_of("UpdateItem"), 1);
 
-    // And what comes after is found.
+    // Later messages are found, too.
     let own = node.say(&bob, "second").await;
     assert_eq!(read(&node, &bob).await, (own, 302));
 }
@@ -51,7 +51,7 @@ async fn a_mark_in_the_middle_of_a_chunk_hides_nothing_behind_it() {
     let to = Cursors { delivered: 0, read: Mark { seq: first, message_count: 2, deleted_count: 0 } };
     let reached = store.advance(&bob, node.id(), to).await.unwrap().unwrap();
     assert_eq!((reached.read.seq, reached.read.message_count), (first + 3, 5));
-    // Known from the whole list only as stored.
+    // In lists, marks are as stored.
     let listed = store.rooms_of(&bob, None, 10).await.unwrap().rows;
     assert_eq!(listed[0].cursors.read.seq, first);
 }

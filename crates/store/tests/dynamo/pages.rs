@@ -6,7 +6,7 @@ use parlance_core::{SeqRange, UserId};
 use crate::contract::fixture::{AnyStore, Node, edit, group, send, unique, user};
 use crate::endpoint::faulty;
 
-/// As much text as one chunk may hold.
+/// Messages of maximum size in one chunk.
 const LARGEST: usize = MAX_CHUNK_BYTES / MAX_TEXT_BYTES;
 
 async fn room(store: &AnyStore) -> (Node, UserId) {
@@ -25,13 +25,14 @@ async fn the_largest_chunk_is_stored() {
     assert_eq!(stored.tail.events().len(), LARGEST);
     assert_eq!(stored.head(), node.room.head());
 
-    // As much text in as many events as there may be: every one has ids and numbers, too.
+    // Maximum text in the maximum number of events, each of which has ids and numbers,
+    // too.
     let text = "x".repeat(MAX_CHUNK_BYTES / MAX_CHUNK_EVENTS);
     node.write(&vec![(&alice, send(&text)); MAX_CHUNK_EVENTS]).await;
     assert_eq!(node.stored().await.tail.events().len(), MAX_CHUNK_EVENTS);
 }
 
-/// Six chunks of a quarter megabyte and more behind them: a run is cut after a megabyte.
+/// Six chunks of a quarter megabyte, and more after them: a page ends after a megabyte.
 #[tokio::test]
 async fn range_continues_across_pages() {
     let (store, dynamodb) = faulty().await;
@@ -54,7 +55,7 @@ async fn range_continues_across_pages() {
     assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), all);
 
     for latest in [false, true] {
-        // From the middle of a chunk to behind the last.
+        // From the middle of a chunk to past the last one.
         let range = SeqRange { from: 9, to: head + 10 };
         let entries = store.read(node.id(), range, usize::MAX, latest).await.unwrap();
         let seqs: Vec<u64> = entries.iter().map(|entry| entry.event.seq).collect();
@@ -64,7 +65,7 @@ async fn range_continues_across_pages() {
     }
 }
 
-/// More chunks than any page is asked to hold.
+/// More chunks than requested for any page.
 #[tokio::test]
 async fn many_small_chunks_are_read_in_growing_pages() {
     let (store, _dynamodb) = faulty().await;

@@ -1,4 +1,4 @@
-//! Nodes that write to one room at the same time.
+//! Nodes that write to one room concurrently.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use crate::contract::fixture::{AnyStore, Node, group, send, unique, user};
 use crate::endpoint::faulty_dynamo;
 
-/// Sends `count` messages against others, catching up whenever it loses; returns where
-/// its own ended up.
+/// Sends `count` messages in competition with others, catching up after each lost
+/// race; returns the positions of its own.
 async fn write(mut node: Node, sender: UserId, count: usize, start: Arc<Barrier>) -> BTreeMap<u64, String> {
     start.wait().await;
     let mut written = BTreeMap::new();
@@ -69,7 +69,7 @@ async fn of_two_writers_exactly_one_gets_each_seq() {
     assert_eq!(first.stored().await.head().message_count(), 400);
 }
 
-/// Nothing in between holds requests back that could be under way together.
+/// Nothing in between serialises concurrent requests.
 #[tokio::test]
 async fn more_than_a_hundred_requests_run_concurrently() {
     let (store, dynamodb) = faulty_dynamo().await;

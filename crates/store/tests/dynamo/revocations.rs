@@ -1,4 +1,4 @@
-//! Revoked tokens on tables that several nodes write to.
+//! Revoked tokens in tables that several nodes write to.
 
 use crate::endpoint::faulty_dynamo;
 use crate::revocation_contract as revocations;

@@ -18,7 +18,7 @@ use crate::contract::fixture::{AnyStore, NOW, Node, group, profile, unique, user
 use crate::endpoint;
 use crate::feed_contract::{consumers, feed};
 
-/// How long anything that must happen may take.
+/// Deadline for everything that must happen.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 async fn open() -> (AnyStore, Arc<dyn ChangeFeed>, Arc<dyn ConsumerTable>, Dynamodb) {
@@ -62,7 +62,7 @@ cases! {
     ;
 }
 
-/// What holds for feeds whose records are hints without an order, too.
+/// The part of the contract that also holds for feeds with unordered records.
 mod of_the_feed {
     pub(crate) use super::feed::{
         a_position_of_another_store_is_not_read_from, waiting_ends_once_something_follows,
@@ -95,8 +95,8 @@ mod of_the_table {
     }
 }
 
-/// The first seqs of the chunks of `room` that the feed names after `after`, up to `last`, and where to read
-/// on; `None` where that is trimmed.
+/// The first seqs of the chunks of `room` in the feed after `after`, up to `last`, and where to continue;
+/// `None` if it was trimmed.
 async fn hints(
     feed: &dyn ChangeFeed,
     after: &Position,
@@ -153,11 +153,11 @@ async fn another_process_reads_on_from_a_position() {
         ((node, at), tip)
     };
     let (mut node, at) = first;
-    // Without the iterators of the process before.
+    // Without the iterators of the previous process.
     let feed = feed_of(&store).await;
     let (found, _) = hints(feed.as_ref(), &at, node.id(), node.head()).await.unwrap();
     assert_eq!(found, BTreeSet::from([node.head()]), "only what follows");
-    // The end that was noted before anything was read: a time, and no record.
+    // The end as noted before anything was read: a time instead of a record.
     let said = node.say(&alice, "three").await;
     let (found, _) = hints(feed.as_ref(), &tip, node.id(), said).await.unwrap();
     assert!(found.first() <= Some(&(said - 2)), "{found:?}");
@@ -177,7 +177,7 @@ async fn consumers_share_what_one_of_them_has_read() {
     let before = dynamodb.tally().requests_of("GetRecords");
     let page = feed.records_after(&tip, 100).await.unwrap();
     assert!(matches!(page, FeedPage::Records { records, .. } if !records.is_empty()));
-    // The shard of messages is not asked again; those in which nothing was found may be.
+    // The shard of messages is not read again; shards without records may be.
     assert!(dynamodb.tally().requests_of("GetRecords") - before <= 3 * 4);
 }
 
@@ -197,7 +197,7 @@ async fn nothing_is_missing_where_the_service_fails_now_and_then() {
     let mut at = tip;
     for number in 0..30 {
         let said = node.say(&alice, &format!("message {number}")).await;
-        // A hint may stand for several.
+        // One hint may stand for several changes.
         (_, at) = hints(feed.as_ref(), &at, node.id(), said).await.unwrap();
     }
     plan.clear();
@@ -272,7 +272,7 @@ async fn a_lease_has_one_owner() {
     assert!(!store.replace_lease(&name, None, &lease("b", 1)).await.unwrap());
     assert!(store.replace_lease(&name, Some(&lease("a", 1)), &lease("a", 2)).await.unwrap());
     assert!(!store.replace_lease(&name, Some(&lease("a", 1)), &lease("b", 2)).await.unwrap());
-    // The answer is lost, and the repeat meets the first try.
+    // The answer is lost, and the retry meets the first attempt.
     dynamodb.plan().next("PutItem", 1, Fault::LoseAnswer);
     assert!(store.replace_lease(&name, Some(&lease("a", 2)), &lease("b", 3)).await.unwrap());
     assert_eq!(store.lease(&name).await.unwrap(), Some(lease("b", 3)));

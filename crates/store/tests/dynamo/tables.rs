@@ -1,4 +1,4 @@
-//! Creating the tables, and telling what is wrong with them.
+//! Creating tables, and reporting problems with them.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{
 use parlance_faults::dynamodb::Dynamodb;
 use parlance_store::{Dynamo, DynamoOptions, StoreError, TableOptions};
 
-/// A client of its own, past the store and the proxy.
+/// A separate client that bypasses the store and the proxy.
 pub(crate) async fn client(dynamodb: &Dynamodb) -> Client {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -37,7 +37,7 @@ async fn tables_are_created_once_and_found_well() {
 
     let report = store.check_tables().await.unwrap();
     assert_eq!(report.problems, Vec::<String>::new());
-    // The emulator has no backups to offer: said, not hidden.
+    // The emulator has no backups, which must be reported.
     assert_eq!(report.warnings.len(), 4, "{report:?}");
     let client = client(&dynamodb).await;
     let messages = client.describe_table().table_name("parlance_messages").send().await.unwrap();

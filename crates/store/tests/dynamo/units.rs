@@ -1,4 +1,5 @@
-//! What operations cost, as the answers say. The README's prices rest on these.
+//! The cost of operations as reported in answers. The README's prices are based
+//! on these.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use parlance_faults::dynamodb::{ANY, Dynamodb, Fault};
 use crate::contract::fixture::{AnyStore, Node, add, edit, group, react, send, unique, user};
 use crate::endpoint::faulty;
 
-/// Units of the requests that `work` makes by `operation`.
+/// Units consumed by `operation` during `work`.
 async fn units(dynamodb: &Dynamodb, operation: &str, work: impl Future) -> f64 {
     let so_far = || dynamodb.tally().units.get(operation).copied().unwrap_or(0.0);
     let before = so_far();
@@ -74,7 +75,7 @@ async fn reading_small_rooms_costs_little() {
     check("a member's row", units(&dynamodb, "TransactGetItems", member).await, 2.0);
     let range = parlance_core::SeqRange { from: 1, to: node.head() };
     let page = async { store.read(&id, range, 50, true).await.unwrap() };
-    // 20 chunks of about 300 bytes, and no overlays: one unit each 4 KB.
+    // 20 chunks of about 300 bytes, and no overlays: one unit per 4 KB.
     let units = units(&dynamodb, "Query", page).await;
     assert!(units <= 4.0, "{units} units");
 }
@@ -91,7 +92,7 @@ async fn reading_a_page_of_a_busy_room_costs_little() {
     for to in [node.head(), node.head() - 500] {
         let range = parlance_core::SeqRange { from: 1, to };
         let page = async { assert_eq!(store.read(&id, range, 50, true).await.unwrap().len(), 50) };
-        // Two chunks of about 18 KB each; all twenty would be 90.
+        // Two chunks of about 18 KB each; all twenty would cost 90.
         let units = units(&dynamodb, "Query", page).await;
         assert!(units <= 12.0, "{units} units");
     }
@@ -139,7 +140,7 @@ async fn units_and_failures_are_counted_by_operation() {
     let behind = node.clone();
     node.say(&alice, "hello").await;
     assert_eq!(written(), 1);
-    // A condition that fails is charged, too.
+    // A failed condition is charged, too.
     let (late, _) = behind.decide(&[(&alice, send("too late"))]);
     store.append(node.id(), late).await.unwrap_err();
     assert_eq!(written(), 2);

@@ -1,10 +1,10 @@
-//! A directory as bytes.
+//! The contents of a directory as bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every file under a directory, by its path in there.
+/// Every file under a directory, by relative path.
 pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 pub(crate) fn read(root: &Path) -> Files {

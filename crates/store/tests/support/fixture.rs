@@ -1,4 +1,4 @@
-//! Rooms as a node would hold and write them: everything stored here was decided by the
+//! Rooms held and written like a node does: everything stored here was decided by the
 //! core.
 
 use std::collections::hash_map::RandomState;
@@ -13,10 +13,10 @@ use parlance_store::{Created, Store, StoredRoom, User};
 
 pub(crate) type AnyStore = Arc<dyn Store>;
 
-/// Any moment.
+/// An arbitrary time.
 pub(crate) const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-/// A number that no other call in no other run returns.
+/// A number that is unique across all calls and runs.
 #[expect(clippy::disallowed_methods, reason = "of a test, which nothing is to repeat")]
 pub(crate) fn unique() -> u64 {
     RandomState::new().hash_one(0)
@@ -28,7 +28,7 @@ pub(crate) fn nonce() -> Nonce {
     nonce
 }
 
-/// A user of this case alone: ids of one case share `tag` and sort by `name`.
+/// A user of this test case: ids of one case share `tag` and sort by `name`.
 pub(crate) fn user(tag: u64, name: &str) -> UserId {
     UserId::parse(&format!("{tag:016x}-{name}")).unwrap()
 }
@@ -53,7 +53,7 @@ pub(crate) fn settings(title: &str) -> Settings {
     }
 }
 
-/// A group about to be created by `owner`.
+/// The creation of a group by `owner`.
 pub(crate) fn group(owner: &UserId, others: &[&UserId]) -> Creation {
     let request = RequestId::parse(&format!("{:x}", unique())).unwrap();
     let others: Vec<UserId> = others.iter().map(|user| (*user).clone()).collect();
@@ -79,7 +79,7 @@ pub(crate) fn add(users: &[&UserId]) -> Action {
     Action::Add { users: users.iter().map(|user| (*user).clone()).collect() }
 }
 
-/// One room as one node has it.
+/// One room as held by one node.
 #[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) store: AnyStore,
@@ -102,12 +102,12 @@ impl Node {
         self.room.head().seq()
     }
 
-    /// The room as it is stored.
+    /// The room as stored.
     pub(crate) async fn stored(&self) -> StoredRoom {
         self.store.room(self.id()).await.unwrap().unwrap()
     }
 
-    /// Decides `actions` as one chunk: what to append, and the room after it.
+    /// Decides `actions` as one chunk: returns the append, and the room after it.
     pub(crate) fn decide(&self, actions: &[(&UserId, Action)]) -> (Append, Room) {
         let mut draft = self.room.clone().draft();
         for (actor, action) in actions {

@@ -1,5 +1,4 @@
-//! Events as a later version writes them: with kinds, fields and values that this one does not
-//! know.
+//! Events of a later version, with kinds, fields and values that are unknown to this one.
 
 use parlance_core::{Append, Chunk, Event, Member, Overlay, Room, UserId};
 use parlance_proto::storage::v1;
@@ -9,10 +8,10 @@ use prost::encoding::{bytes, int32};
 
 use crate::contract::fixture::{NOW, nonce, unique};
 
-/// What all that is unknown here says.
+/// The content of all unknown data.
 pub(crate) const LATER: &[u8] = b"of a later version";
 
-/// A field of a number that the contract does not have.
+/// A field whose number is not in the contract.
 fn field(number: u32) -> Vec<u8> {
     let mut field = Vec::new();
     bytes::encode(number, &LATER.to_vec(), &mut field);
@@ -26,18 +25,18 @@ fn body(number: u32, content: &[Vec<u8>]) -> Vec<u8> {
     field
 }
 
-/// A kind of event that is unknown.
+/// An event of an unknown kind.
 pub(crate) fn kind() -> Vec<u8> {
     field(99)
 }
 
-/// A message with a field that is unknown.
+/// A message with an unknown field.
 pub(crate) fn message(text: &str) -> Vec<u8> {
     let message = v1::Message { text: text.to_owned(), ..Default::default() };
     body(15, &[message.encode_to_vec(), field(40)])
 }
 
-/// Someone is added in a role that is unknown.
+/// An added member with an unknown role.
 pub(crate) fn added(user: &UserId) -> Vec<u8> {
     let user = v1::MemberAdded { user_id: user.as_str().to_owned(), role: 0 };
     let mut role = Vec::new();

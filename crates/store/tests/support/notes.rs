@@ -1,4 +1,4 @@
-//! What is logged.
+//! Captures log output.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ impl Write for Notes {
     }
 }
 
-/// Runs `f`; its answer, and what this thread logged meanwhile.
+/// Runs `f`; returns its result, and what this thread logged meanwhile.
 pub(crate) fn of<T>(f: impl FnOnce() -> T) -> (T, String) {
     let notes = Notes::default();
     let writer = notes.clone();

@@ -1,4 +1,4 @@
-//! What the key of a changed item says.
+//! Derives changes from the keys of changed items.
 
 use aws_sdk_dynamodbstreams::types::{AttributeValue, OperationType, Record};
 use parlance_core::{RoomId, Timestamp, UserId};
@@ -7,9 +7,9 @@ use super::frontier::Source;
 use crate::dynamo::{messages, rooms, user_rooms, users};
 use crate::feed::{Changes, MovedHead};
 
-/// Adds what `record` of the stream of `source` says to `changes`.
+/// Adds the changes of `record` from the stream of `source` to `changes`.
 pub(super) fn add(changes: &mut Changes, source: Source, record: &Record) {
-    // Nothing of what the feed tells of is ever removed but with a table.
+    // Items in the feed are never removed, except with their table.
     if record.event_name() == Some(&OperationType::Remove) {
         return;
     }
@@ -19,7 +19,8 @@ pub(super) fn add(changes: &mut Changes, source: Source, record: &Record) {
     let user = |name: &str| text(name).and_then(|id| UserId::parse(id).ok());
     match source {
         Source::Messages => {
-            // Overlays have a negative one; what changes them is a chunk of its own.
+            // Overlays have a negative seq; the chunk that changes them has a record
+            // of its own.
             let first = key(messages::SEQ).and_then(positive);
             if let Some((room, first)) = room(messages::ROOM).zip(first) {
                 moved(&mut changes.heads, room, first);
@@ -35,10 +36,10 @@ pub(super) fn add(changes: &mut Changes, source: Source, record: &Record) {
     }
 }
 
-/// The room has at least the event `first`; its chunk may have more.
+/// Records that the room has at least the event `first`; its chunk may have more.
 fn moved(heads: &mut Vec<MovedHead>, room: RoomId, first: u64) {
     match heads.iter_mut().find(|head| head.room == room) {
-        // Items of one room come in no order.
+        // Items of one room arrive in any order.
         Some(head) => (head.first, head.last) = (head.first.min(first), head.last.max(first)),
         None => heads.push(MovedHead { room, first, last: first }),
     }
@@ -48,7 +49,7 @@ fn positive(value: &AttributeValue) -> Option<u64> {
     value.as_n().ok()?.parse().ok()
 }
 
-/// About when the change was made: the service says so to the second.
+/// Approximate time of the change: the service reports whole seconds.
 pub(super) fn made_at(record: &Record) -> Timestamp {
     let at = record.dynamodb().and_then(|change| change.approximate_creation_date_time());
     Timestamp(at.and_then(|at| u64::try_from(at.to_millis().ok()?).ok()).unwrap_or(0))

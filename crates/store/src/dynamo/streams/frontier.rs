@@ -1,7 +1,7 @@
-//! How far a reader is in the shards of the streams of all tables. Pure.
+//! Tracks a reader's progress in the shards of the streams of all tables. Pure.
 //!
-//! A shard is read from its beginning to its end, and its children after it: so the changes of one item come
-//! in order. Only shards that are not finished are remembered, and finished ones until their children are.
+//! A shard is read from beginning to end, and its children after it, so the changes of one item are in order. Only
+//! unfinished shards are remembered, and finished ones until their children are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,10 +38,10 @@ impl Source {
 /// One shard of the stream of one table.
 pub(super) type ShardKey = (Source, String);
 
-/// Where a reader is in a shard.
+/// A reader's position in a shard.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Place {
-    /// Before the first record of a shard that was found then.
+    /// Before the first record of a shard that was discovered at this time.
     Start(Timestamp),
     /// Before the first record that is not older than this.
     Since(Timestamp),
@@ -51,19 +51,19 @@ pub(super) enum Place {
     End,
 }
 
-/// A shard as the service lists it.
+/// A shard as listed by the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shard {
     pub(super) id: String,
     pub(super) parent: Option<String>,
 }
 
-/// Where a reader is.
+/// A reader's positions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Frontier(BTreeMap<ShardKey, Place>);
 
 impl Frontier {
-    /// The end of all shards of `source` that have no child, at the time `now`.
+    /// Moves to the end, at the time `now`, of all shards of `source` without children.
     pub(super) fn end_of(&mut self, source: Source, shards: &[Shard], now: Timestamp) {
         for leaf in leaves(shards) {
             self.0.insert((source, leaf.id.clone()), Place::Since(now));
@@ -79,17 +79,17 @@ impl Frontier {
         self.0.insert(shard.clone(), place);
     }
 
-    /// Whether a shard of `source` has ended, or is not among `shards`: then these may be too old a list.
+    /// Whether a shard of `source` has ended, or is missing in `shards`: the list may be outdated.
     pub(super) fn needs_newer(&self, source: Source, shards: &[Shard]) -> bool {
         let mut own = self.0.iter().filter(|((of, _), _)| *of == source);
         own.any(|((_, id), place)| *place == Place::End || !shards.iter().any(|shard| shard.id == *id))
     }
 
-    /// Takes the shards that the service lists for `source` now: children of those that have ended are read
-    /// from their start, and so are shards that nobody has heard of.
+    /// Merges the shards that the service lists for `source`: children of ended shards are read from their start,
+    /// and so are unknown shards.
     ///
-    /// An unfinished shard that is not listed stays: the list may be an old one, and whoever reads the shard is told
-    /// if it is gone.
+    /// An unfinished shard that is not listed stays: the list may be outdated, and a read reports it if the shard is
+    /// gone.
     pub(super) fn meet(&mut self, source: Source, shards: &[Shard], now: Timestamp) {
         let by_id: BTreeMap<&str, &Shard> = shards.iter().map(|shard| (shard.id.as_str(), shard)).collect();
         let own: Vec<(String, bool)> = self.own(source);
@@ -113,7 +113,7 @@ impl Frontier {
             let is_due = match shard.parent.as_deref() {
                 Some(parent) => match known.get(parent) {
                     Some(has_ended) => *has_ended,
-                    // Its turn comes after its parent, unless that was read, or is gone.
+                    // Read after its parent, unless the parent was read, or is gone.
                     None => covered.contains(parent) || !by_id.contains_key(parent),
                 },
                 None => true,
@@ -122,7 +122,7 @@ impl Frontier {
                 self.0.insert((source, shard.id.clone()), Place::Start(now));
             }
         }
-        // A shard without children may get some: until then it is remembered that it has ended.
+        // A shard without children may still get some: until then it is remembered as ended.
         let parents: BTreeSet<&str> = shards.iter().filter_map(|shard| shard.parent.as_deref()).collect();
         self.0.retain(|(of, id), place| {
             *of != source || *place != Place::End || !parents.contains(id.as_str())
@@ -135,7 +135,7 @@ impl Frontier {
         own.map(|((_, id), place)| (id.clone(), *place == Place::End)).collect()
     }
 
-    /// As a position in the feed of the store `identity`; `None` for one that would be too long.
+    /// Encodes the frontier as a position in the feed of the store `identity`; `None` if it would be too long.
     pub(super) fn position(&self, identity: &str) -> Option<Position> {
         let places = self.0.iter().map(|((source, shard), place)| {
             let place = match place {
@@ -149,7 +149,7 @@ impl Frontier {
         Position::parse(&format!("{identity}:{}", places.collect::<Vec<_>>().join(",")))
     }
 
-    /// What [`Self::position`] wrote; `None` for positions of other feeds.
+    /// Decodes a position written by [`Self::position`]; `None` for positions of other feeds.
     pub(super) fn parse(position: &Position, identity: &str) -> Option<Self> {
         let places = position.as_str().strip_prefix(identity)?.strip_prefix(':')?;
         let places = places.split(',').filter(|place| !place.is_empty());
@@ -171,7 +171,7 @@ fn parse_place(text: &str) -> Option<(ShardKey, Place)> {
     Some(((source, shard.get(1..)?.to_owned()), place))
 }
 
-/// Shards that no other one follows.
+/// Shards without children.
 fn leaves(shards: &[Shard]) -> impl Iterator<Item = &Shard> {
     let parents: BTreeSet<&str> = shards.iter().filter_map(|shard| shard.parent.as_deref()).collect();
     shards.iter().filter(move |shard| !parents.contains(shard.id.as_str()))
@@ -228,7 +228,7 @@ mod tests {
         frontier.set(&key("b"), Place::After("7".to_owned()));
         frontier.meet(Source::Messages, &split, NOW);
         assert_eq!(in_words(&frontier), "b 7, d start");
-        // The old ones are trimmed one by one.
+        // Old shards are trimmed one by one.
         frontier.meet(Source::Messages, &split[1..], NOW);
         let rest = shards(&[("b", "a"), ("d", "c")]);
         frontier.meet(Source::Messages, &rest, NOW);

@@ -1,8 +1,8 @@
 //! The change feed of the tables: DynamoDB Streams.
 //!
-//! What the service does not promise: order between the items of a room, pages that are full or show the
-//! end, shards that stay open, or records that are kept for more than 24 hours. So a record says nothing
-//! but that something has moved, in no order beyond that of one item; [`ChangeFeed::disorder`] bounds by how much.
+//! The service guarantees neither order between the items of a room, nor full pages, nor pages that mark the end,
+//! nor shards that stay open, nor records older than 24 hours. So a record only means that something has changed,
+//! ordered per item only; [`ChangeFeed::disorder`] bounds the disorder.
 
 mod changes;
 mod current;
@@ -44,16 +44,15 @@ pub struct DynamoFeed {
     /// Replaced when a stream was switched off and on.
     streams: std::sync::Mutex<Arc<Streams>>,
     poll: Duration,
-    /// The readers of shards, and when each was last used.
+    /// Readers of shards, and when each was last used.
     readers: std::sync::Mutex<HashMap<ShardKey, Used>>,
     listed: Mutex<HashMap<Source, (Vec<Shard>, Instant)>>,
 }
 
 impl Dynamo {
-    /// The change feed of the tables.
+    /// Opens the change feed of the tables.
     ///
-    /// # Errors
-    /// [`StoreError::Refused`] if a table has no stream; what the service said.
+    /// # Errors [`StoreError::Refused`] if a table has no stream; errors of the service.
     pub async fn feed(&self, clock: Arc<dyn Clock>) -> Result<DynamoFeed, StoreError> {
         let streams = Streams::of(self).await?;
         Ok(DynamoFeed {
@@ -68,7 +67,7 @@ impl Dynamo {
 }
 
 impl DynamoFeed {
-    /// The same with another pause between calls that find nothing in a shard.
+    /// Sets another poll interval for shards without new records.
     #[must_use]
     pub fn with_poll(self, poll: Duration) -> Self {
         Self { poll, ..self }
@@ -108,9 +107,9 @@ impl DynamoFeed {
         reader.clone()
     }
 
-    /// The shards of a stream; anew if what is known is older than `no_older_than`.
+    /// The shards of a stream; refreshed if the cached list is older than `no_older_than`.
     async fn shards(&self, source: Source, no_older_than: Instant) -> Result<Vec<Shard>, NotRead> {
-        // Under the lock: consumers that ask at once ask once.
+        // Under the lock, so that concurrent consumers share one call.
         let mut listed = self.listed.lock().await;
         if let Some((shards, at)) = listed.get(&source)
             && *at >= no_older_than
@@ -152,7 +151,7 @@ impl DynamoFeed {
         let now = self.clock.now();
         let mut frontier = Frontier::default();
         for source in Source::ALL {
-            // What was split meanwhile is found as children.
+            // Shards that were split meanwhile are found as children.
             let shards = self.shards(source, Instant::now()).await?;
             frontier.end_of(source, &shards, now);
         }
@@ -165,7 +164,7 @@ impl DynamoFeed {
         Ok(frontier)
     }
 
-    /// The frontier with the shards that there are now.
+    /// Updates the frontier with the current shards.
     async fn up_to_date(&self, mut frontier: Frontier) -> Result<Frontier, NotRead> {
         let now = self.clock.now();
         for source in Source::ALL {
@@ -182,7 +181,7 @@ impl DynamoFeed {
             };
             match listing.await {
                 Ok(shards) => frontier.meet(source, &shards, now),
-                // What is known is read meanwhile.
+                // Known shards are read meanwhile.
                 Err(NotRead::Store(error)) => failed_shard(&error),
                 Err(NotRead::Gone) => return Err(NotRead::Gone),
             }
@@ -206,7 +205,7 @@ impl DynamoFeed {
         while let Some((shard, page)) = pages.next().await {
             let page = match page {
                 Ok(page) => page,
-                // Others go on: a shard that is throttled must not stop them.
+                // Other shards continue: a throttled shard must not stop them.
                 Err(NotRead::Store(error)) => {
                     failed_shard(&error);
                     failed = Some(error);
@@ -274,7 +273,7 @@ impl ChangeFeed for DynamoFeed {
     }
 
     async fn wait(&self, _position: &Position) {
-        // Nobody tells: the shards are asked again.
+        // There are no notifications: the shards are polled.
         sleep(self.poll).await;
     }
 
@@ -288,7 +287,7 @@ impl ChangeFeed for DynamoFeed {
 }
 
 impl Dynamo {
-    /// Rooms in the order of a scan, which is the same each time.
+    /// Rooms in scan order, which is the same each time.
     async fn scan_rooms(&self, after: Option<&RoomId>, limit: usize) -> Result<Vec<RoomId>, StoreError> {
         const OPERATION: &str = "walk_rooms";
         let (mut found, mut start) = (Vec::new(), after.map(rooms::room_key));
@@ -310,7 +309,7 @@ impl Dynamo {
                 .await
                 .map_err(|error| store_error(OPERATION, error))?;
             units::read(OPERATION, answer.consumed_capacity());
-            // The store's own items have ids that no room has.
+            // The store's own items have keys that are not valid room ids.
             let ids = answer.items().iter().filter_map(|item| get_text(item, rooms::ROOM));
             found.extend(ids.filter_map(|id| RoomId::parse(id).ok()));
             start = answer.last_evaluated_key;

@@ -1,4 +1,4 @@
-//! Reads one shard, for all consumers in this process: what one has read, the others find.
+//! Reads one shard for all consumers in this process, which share its pages.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,20 +19,20 @@ use crate::dynamo::limits::{
 };
 use crate::feed::Changes;
 
-/// What follows a place in a shard.
+/// The records after a position in a shard.
 #[derive(Debug, Clone)]
 pub(super) struct Page {
     pub(super) changes: Changes,
-    /// When the first of them was made.
+    /// The time of the first of them.
     pub(super) at: Timestamp,
-    /// Where to read on.
+    /// Where to continue.
     pub(super) next: Place,
 }
 
-/// What one call brought.
+/// The result of one call.
 enum Read {
     Page(Page),
-    /// Only records that were not wanted.
+    /// Only records from before the wanted time.
     Old,
     Nothing,
 }
@@ -53,11 +53,11 @@ impl From<StoreError> for NotRead {
 pub(super) struct Reader {
     stream: String,
     shard: ShardKey,
-    /// How long nothing is asked for after nothing was found.
+    /// How long to wait after a call without records.
     poll: Duration,
     iterators: VecDeque<(Place, String, Instant)>,
     pages: VecDeque<(Place, Page)>,
-    /// Where nothing was found, and when.
+    /// The position without records, and when it was read.
     nothing: Option<(Place, Instant)>,
 }
 
@@ -66,7 +66,7 @@ impl Reader {
         Self { stream, shard, poll, iterators: VecDeque::new(), pages: VecDeque::new(), nothing: None }
     }
 
-    /// The end of the shard: what comes from now on follows it.
+    /// The end of the shard: later records follow it.
     pub(super) async fn end(&mut self, client: &Client, now: Timestamp) -> Result<Place, NotRead> {
         // All who begin here share a place, and with it what is read: an earlier one can only repeat.
         if let Some((place, _)) = self.nothing.clone() {
@@ -78,7 +78,7 @@ impl Reader {
             }
         }
         let place = Place::Since(now);
-        // An earlier one of the same moment has more after it.
+        // Keeps an earlier iterator of the same time, which returns more records.
         if !self.iterators.iter().any(|(of, _, _)| *of == place) {
             let iterator = self.iterator(client, ShardIteratorType::Latest, None).await?;
             self.keep(place.clone(), iterator);
@@ -86,7 +86,7 @@ impl Reader {
         Ok(place)
     }
 
-    /// What follows `place`; `None` if there is nothing now.
+    /// The records after `place`; `None` if there are none yet.
     pub(super) async fn page(
         &mut self,
         client: &Client,
@@ -97,7 +97,7 @@ impl Reader {
             return Ok(Some(page.clone()));
         }
         let has_iterator = self.kept(place).is_some();
-        // The service itself tells only of places after a record that what follows is gone.
+        // The service detects lost records only for positions after a record.
         if let Place::Start(at) | Place::Since(at) = place
             && !has_iterator
             && now.since(*at) > STREAM_AGE.as_millis() as u64
@@ -108,7 +108,7 @@ impl Reader {
         if self.nothing.as_ref().is_some_and(is_soon) {
             return Ok(None);
         }
-        // A page without records is not the end of the shard. A place that was read before is asked once.
+        // An empty page is not the end of the shard. A position that was read before is read once.
         let mut empty = if has_iterator { 1 } else { EMPTY_PAGES };
         for _ in 0..OLD_PAGES {
             match self.read(client, place).await? {
@@ -130,7 +130,7 @@ impl Reader {
         Ok(None)
     }
 
-    /// One call.
+    /// Makes one call.
     async fn read(&mut self, client: &Client, place: &Place) -> Result<Read, NotRead> {
         let iterator = match self.kept(place) {
             Some(iterator) => iterator,
@@ -159,7 +159,7 @@ impl Reader {
             }
         }
         let last = records.last().and_then(|record| record.dynamodb()?.sequence_number());
-        // Where all of it was too old, what follows may be so, too.
+        // If all records were too old, the following ones may be, too.
         let is_old = !records.is_empty() && page.at == Timestamp(u64::MAX);
         if let Some(last) = last.filter(|_| !is_old) {
             page.next = Place::After(last.to_owned());
@@ -191,7 +191,7 @@ impl Reader {
             Place::After(number) => {
                 self.iterator(client, ShardIteratorType::AfterSequenceNumber, Some(number)).await
             }
-            // There are no iterators by time.
+            // Iterators cannot start at a time.
             _ => self.iterator(client, ShardIteratorType::TrimHorizon, None).await,
         }
     }
@@ -219,7 +219,7 @@ fn code<E: ProvideErrorMetadata>(error: &CallError<E>) -> Option<&str> {
     error.as_service_error().and_then(E::code)
 }
 
-/// What an error of a call on a stream means.
+/// Classifies the error of a call on a stream.
 pub(super) fn not_read<E>(operation: &'static str, error: CallError<E>) -> NotRead
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,

@@ -1,10 +1,10 @@
-//! What an app's backend adds to what is stored.
+//! Golden files of the app's additions to stored data.
 
 use parlance_core::{MessageKind, Permissions};
 
 use super::*;
 
-/// Data of the app's own, as a client sends it.
+/// The app's own data, as sent by a client.
 fn data(json: &[(&str, &str)]) -> Data {
     let value = |text: &str| prost_types::value::Kind::StringValue(text.to_owned());
     let fields =
@@ -12,7 +12,7 @@ fn data(json: &[(&str, &str)]) -> Data {
     parlance_proto::data::parse(Some(&prost_types::Struct { fields: fields.collect() })).unwrap()
 }
 
-/// Everything that settings hold.
+/// Settings with every field set.
 fn full_settings() -> Settings {
     Settings {
         image: ImageUrl::parse_new("https://example.org/a.png").unwrap(),
@@ -29,7 +29,7 @@ fn full_settings() -> Settings {
     }
 }
 
-/// What an app's backend adds to events.
+/// Events with every field of an app's backend.
 #[test]
 fn chunk_of_an_app() {
     let kind = |kind| MessageKind::parse(kind).unwrap();
