@@ -28,7 +28,7 @@ const fn operation(
 
 /// Every unary call there is; a test compares the list with the contract.
 #[rustfmt::skip]
-pub static OPERATIONS: [Operation; 35] = [
+pub static OPERATIONS: [Operation; 37] = [
     operation("ChatService/SendMessage", Method::POST, "/v1/rooms/ROOM/messages", r#"{"clientMessageId": "op", "text": "x"}"#),
     operation("ChatService/GetMessage", Method::GET, "/v1/rooms/ROOM/messages/4", r#"{"seq": 4}"#),
     operation("ChatService/ListMessages", Method::GET, "/v1/rooms/ROOM/messages", "{}"),
@@ -63,6 +63,8 @@ pub static OPERATIONS: [Operation; 35] = [
     operation("InboxService/AcknowledgeDelivery", Method::POST, "/v1/rooms/ROOM/delivered", r#"{"seq": 4, "requestId": "op"}"#),
     operation("InboxService/ListReceipts", Method::GET, "/v1/rooms/ROOM/receipts", "{}"),
     operation("InboxService/SetRoomHidden", Method::POST, "/v1/rooms/ROOM/hidden", r#"{"hidden": true, "requestId": "op"}"#),
+    operation("InboxService/SetRoomPreferences", Method::POST, "/v1/rooms/ROOM/preferences", r#"{"pinned": true, "requestId": "op"}"#),
+    operation("InboxService/GetUnreadTotal", Method::GET, "/v1/inbox/unread", "{}"),
     operation("ServerService/GetServer", Method::GET, "/v1/server", "{}"),
 ];
 

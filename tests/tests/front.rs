@@ -127,11 +127,14 @@ async fn health_readiness_and_metrics_are_served() {
     }
     let (doors, admin) = (server.http(), Http::new(server.admin()));
     for http in [&doors, &admin] {
-        assert_eq!(http.get("/healthz").answer().await.status, 200);
+        let health = http.get("/healthz").answer().await;
+        assert_eq!(health.status, 200);
+        assert_eq!(health.headers["parlance-version"], env!("CARGO_PKG_VERSION"));
         assert_eq!(http.get("/readyz").answer().await.status, 200);
     }
     let alice = server.person("alice").await;
-    let _session = alice.connect(parlance_tests::Door::WebSocketJson).await;
+    let session = alice.connect(parlance_tests::Door::WebSocketJson).await;
+    assert_eq!(session.welcome().server_version, env!("CARGO_PKG_VERSION"));
     let metrics = admin.get("/metrics").answer().await;
     let text = String::from_utf8_lossy(&metrics.body).into_owned();
     assert!(text.lines().any(|line| line == "parlance_sessions 1"), "{text}");

@@ -30,6 +30,7 @@ mod load_balancers;
 mod never_reads;
 mod origins;
 mod permissions;
+mod preferences;
 mod profiles;
 mod rest;
 mod resume;

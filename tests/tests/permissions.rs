@@ -46,7 +46,7 @@ const NONE: &str = "room_not_found";
 
 /// How each operation ends in a group that shows newcomers nothing of the past.
 #[rustfmt::skip]
-const GROUP: [(&str, [&str; 9]); 37] = [
+const GROUP: [(&str, [&str; 9]); 39] = [
     // Service/Method                     anonymous outsider bob           newcomer removed banned  admin         owner           service
     ("ChatService/SendMessage",           [NO_TOKEN, NO,     OK,           OK,      NO,     NO,     OK,           OK, OK]),
     ("ChatService/GetMessage",            [NO_TOKEN, NO,     OK,           UNSEEN,  UNSEEN, UNSEEN, OK,           OK, OK]),
@@ -84,6 +84,8 @@ const GROUP: [(&str, [&str; 9]); 37] = [
     ("InboxService/AcknowledgeDelivery",  [NO_TOKEN, NO,     OK,           OK,      NO,     NO,     OK,           OK,             NO]),
     ("InboxService/ListReceipts",         [NO_TOKEN, NO,     OK,           OK,      NO,     NO,     OK,           OK, OK]),
     ("InboxService/SetRoomHidden",        [NO_TOKEN, NO,     OK,           OK,      NO,     NO,     OK,           OK,             NO]),
+    ("InboxService/SetRoomPreferences",   [NO_TOKEN, NO,     OK,           OK,      NO,     NO,     OK,           OK,             NO]),
+    ("InboxService/GetUnreadTotal",       [NO_TOKEN, OK,     OK,           OK,      OK,     OK,     OK,           OK,             OK]),
     ("ServerService/GetServer",           [OK,       OK,     OK,           OK,      OK,     OK,     OK,           OK,             OK]),
 ];
 

@@ -313,6 +313,8 @@ impl InboxService for Services {
         acknowledge_delivery(AcknowledgeDeliveryRequest) -> AcknowledgeDeliveryResponse;
         list_receipts(ListReceiptsRequest) -> ListReceiptsResponse;
         set_room_hidden(SetRoomHiddenRequest) -> SetRoomHiddenResponse;
+        set_room_preferences(SetRoomPreferencesRequest) -> SetRoomPreferencesResponse;
+        get_unread_total(GetUnreadTotalRequest) -> GetUnreadTotalResponse;
     }
 }
 

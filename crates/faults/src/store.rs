@@ -11,8 +11,8 @@ use parlance_core::{
     UserId,
 };
 use parlance_store::{
-    AppendError, Created, Embedded, LogStore, MarkStore, MemberStore, OpenError, Options, RoomIds, Store,
-    StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, Created, Embedded, LogStore, MarkStore, MemberStore, OpenError, Options, PreferencesChange,
+    RoomIds, Store, StoreError, StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -348,6 +348,15 @@ impl MarkStore for ControlledStore {
 
     async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
         self.inner.set_hidden(user, room, hidden).await
+    }
+
+    async fn set_preferences(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        change: PreferencesChange,
+    ) -> Result<bool, StoreError> {
+        self.inner.set_preferences(user, room, change).await
     }
 }
 

@@ -11,4 +11,4 @@ mod view;
 
 pub use log::LogInbox;
 pub use unread::unread;
-pub use view::{InboxPage, InboxQuery, InboxRow, InboxView, Lookup};
+pub use view::{InboxFilter, InboxPage, InboxQuery, InboxRow, InboxView, Lookup, UnreadTotal};

@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use parlance_core::{Body, Entry, Member};
+use parlance_core::{Body, Entry, Member, Timestamp, UserId};
 use parlance_store::past::as_of;
 use parlance_store::{Store, StoreError, StoredRoom, UserRoom};
 
-use crate::limits::LAST_MESSAGE_SCAN;
+use crate::limits::{LAST_MESSAGE_SCAN, UNREAD_TOTAL_PAGE, UNREAD_TOTAL_PAGES};
 use crate::unread;
-use crate::view::{InboxPage, InboxQuery, InboxRow, InboxView};
+use crate::view::{InboxPage, InboxQuery, InboxRow, InboxView, UnreadTotal};
 
 /// The inbox, derived from the logs.
 pub struct LogInbox {
@@ -22,7 +22,8 @@ impl LogInbox {
         Self { store, concurrency }
     }
 
-    async fn row(&self, row: UserRoom, include_hidden: bool) -> Result<Option<InboxRow>, StoreError> {
+    /// A room with the user's row in it, as both stand now. `None` for who is not a member.
+    async fn current(&self, row: UserRoom) -> Result<Option<(StoredRoom, UserRoom)>, StoreError> {
         let id = &row.room.clone();
         let Some(room) = self.store.room(id).await? else { return Ok(None) };
         let mut row = row;
@@ -31,16 +32,42 @@ impl LogInbox {
             // been removed before the room's current events.
             row = self.store.user_room(&row.member.user, id).await?.unwrap_or(row);
         }
+        let member = row.member.as_of(room.head().seq());
+        Ok(member.filter(Member::is_active).map(|member| (room, UserRoom { member, ..row })))
+    }
+
+    async fn row(&self, row: UserRoom, query: &InboxQuery) -> Result<Option<InboxRow>, StoreError> {
+        let Some((room, row)) = self.current(row).await? else { return Ok(None) };
         let hidden = row.is_hidden(room.head());
-        if hidden && !include_hidden {
+        let filter = &query.filter;
+        if (hidden && !query.include_hidden)
+            || (filter.pinned_only && !row.preferences.is_pinned(&row.member))
+            || !(filter.kinds.is_empty() || filter.kinds.contains(&room.info.kind))
+        {
             return Ok(None);
         }
-        let member = row.member.as_of(room.head().seq());
-        let Some(member) = member.filter(Member::is_active) else { return Ok(None) };
-        let cursors = row.cursors;
-        let unread = unread(&*self.store, id, room.head(), cursors.read).await?;
-        let last_message = self.last_message(&room, &member).await?;
-        Ok(Some(InboxRow { room, member, cursors, unread, hidden, last_message }))
+        let unread = unread(&*self.store, &row.room, room.head(), row.cursors.read).await?;
+        if filter.unread_only && unread == 0 && !row.preferences.is_marked_unread(&row.cursors) {
+            return Ok(None);
+        }
+        let last_message = self.last_message(&room, &row.member).await?;
+        let UserRoom { member, cursors, preferences, .. } = row;
+        Ok(Some(InboxRow { room, member, cursors, unread, hidden, preferences, last_message }))
+    }
+
+    /// The unread messages of one room, and whether it is marked as unread. `None` for a room that does not count.
+    async fn unread_of(
+        &self,
+        row: UserRoom,
+        unmuted_at: Option<Timestamp>,
+    ) -> Result<Option<(u64, bool)>, StoreError> {
+        let Some((room, row)) = self.current(row).await? else { return Ok(None) };
+        let is_muted = unmuted_at.is_some_and(|now| row.preferences.muted(&row.member, now).is_some());
+        if room.info.deleted || row.is_hidden(room.head()) || is_muted {
+            return Ok(None);
+        }
+        let unread = unread(&*self.store, &row.room, room.head(), row.cursors.read).await?;
+        Ok(Some((unread, row.preferences.is_marked_unread(&row.cursors))))
     }
 
     /// The last visible message, if it is among the last [`LAST_MESSAGE_SCAN`] visible events.
@@ -64,13 +91,48 @@ impl InboxView for LogInbox {
     async fn page(&self, query: InboxQuery) -> Result<InboxPage<'_>, StoreError> {
         let page = self.store.rooms_of(&query.user, query.after.as_ref(), query.size).await?;
         let active = page.rows.into_iter().filter(|room| room.member.is_active());
+        let query = Arc::new(query);
         let rooms = futures::stream::iter(active)
-            .map(move |row| async move {
-                let room = row.room.clone();
-                (room, self.row(row, query.include_hidden).await)
+            .map(move |row| {
+                let query = Arc::clone(&query);
+                async move {
+                    let room = row.room.clone();
+                    (room, self.row(row, &query).await)
+                }
             })
             .buffered(self.concurrency)
             .boxed();
         Ok(InboxPage { rooms, damaged: page.damaged, next: page.next })
+    }
+
+    async fn unread_total(
+        &self,
+        user: &UserId,
+        unmuted_at: Option<Timestamp>,
+    ) -> Result<UnreadTotal, StoreError> {
+        let (mut total, mut after) = (UnreadTotal::default(), None);
+        for _ in 0..UNREAD_TOTAL_PAGES {
+            let page = self.store.rooms_of(user, after.as_ref(), UNREAD_TOTAL_PAGE).await?;
+            total.is_partial |= !page.damaged.is_empty();
+            let active = page.rows.into_iter().filter(|room| room.member.is_active());
+            let rooms = active.map(|row| self.unread_of(row, unmuted_at));
+            let mut rooms = futures::stream::iter(rooms).buffer_unordered(self.concurrency);
+            while let Some(room) = rooms.next().await {
+                match room {
+                    Ok(Some((messages, is_marked))) => {
+                        total.messages += messages;
+                        total.rooms += u32::from(messages > 0 || is_marked);
+                    }
+                    Ok(None) => {}
+                    Err(StoreError::Damaged(_)) => total.is_partial = true,
+                    Err(error) => return Err(error),
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(total);
+            }
+        }
+        Ok(UnreadTotal { is_partial: true, ..total })
     }
 }

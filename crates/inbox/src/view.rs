@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use parlance_core::{Cursors, Entry, Member, RoomId, UserId};
-use parlance_store::{StoreError, StoredRoom};
+use parlance_core::{Cursors, Entry, Member, RoomId, RoomKind, Timestamp, UserId};
+use parlance_store::{Preferences, StoreError, StoredRoom};
 
 /// A request for a page.
 #[derive(Debug, Clone)]
@@ -14,6 +14,19 @@ pub struct InboxQuery {
     pub size: usize,
     /// Whether to include rooms that the user has hidden.
     pub include_hidden: bool,
+    /// Which of the rooms to list.
+    pub filter: InboxFilter,
+}
+
+/// Which rooms to list. By default all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InboxFilter {
+    /// Only those with unread messages, or marked as unread.
+    pub unread_only: bool,
+    /// Only pinned ones.
+    pub pinned_only: bool,
+    /// Only those of these kinds; empty: of all.
+    pub kinds: Vec<RoomKind>,
 }
 
 /// A room in the inbox of a member.
@@ -29,8 +42,21 @@ pub struct InboxRow {
     pub unread: u64,
     /// Whether the user has hidden the room.
     pub hidden: bool,
+    /// What the user has set for the room.
+    pub preferences: Preferences,
     /// The last message that the user may see.
     pub last_message: Option<Entry>,
+}
+
+/// The unread messages of a user.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UnreadTotal {
+    /// Messages.
+    pub messages: u64,
+    /// Rooms with some, or marked as unread.
+    pub rooms: u32,
+    /// Whether rooms were not counted: too many, or unreadable.
+    pub is_partial: bool,
 }
 
 /// A room of a page; `None` if it is not listed.
@@ -54,4 +80,14 @@ pub trait InboxView: Send + Sync + 'static {
     /// # Errors
     /// Those of the store, where the page as a whole cannot be read.
     async fn page(&self, query: InboxQuery) -> Result<InboxPage<'_>, StoreError>;
+
+    /// The unread messages of `user` in all rooms that they have not hidden, nor muted at `unmuted_at`, if given.
+    ///
+    /// # Errors
+    /// Those of the store, where the rooms as a whole cannot be read.
+    async fn unread_total(
+        &self,
+        user: &UserId,
+        unmuted_at: Option<Timestamp>,
+    ) -> Result<UnreadTotal, StoreError>;
 }

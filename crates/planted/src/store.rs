@@ -8,8 +8,8 @@ use parlance_core::{
     SeqRange, Timestamp, Unknown, UserId,
 };
 use parlance_store::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom,
-    UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, Created, LogStore, MarkStore, MemberStore, PreferencesChange, RoomIds, Store, StoreError,
+    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 
 use crate::plant::Plant;
@@ -215,6 +215,15 @@ impl MarkStore for PlantedStore {
 
     async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
         self.inner.set_hidden(user, room, hidden).await
+    }
+
+    async fn set_preferences(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        change: PreferencesChange,
+    ) -> Result<bool, StoreError> {
+        self.inner.set_preferences(user, room, change).await
     }
 }
 

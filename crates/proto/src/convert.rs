@@ -11,6 +11,13 @@ pub fn timestamp(at: core::Timestamp) -> Timestamp {
     Timestamp { seconds: (at.0 / 1000) as i64, nanos: (at.0 % 1000) as i32 * 1_000_000 }
 }
 
+/// Converts a timestamp; `None` for a time before 1970, or too late to count.
+pub fn timestamp_from(at: &Timestamp) -> Option<core::Timestamp> {
+    let seconds = u64::try_from(at.seconds).ok()?;
+    let millis = u64::try_from(at.nanos).ok()? / 1_000_000;
+    Some(core::Timestamp(seconds.checked_mul(1_000)?.checked_add(millis)?))
+}
+
 /// Converts a kind of room.
 pub fn room_kind(kind: core::RoomKind) -> v1::RoomKind {
     match kind {

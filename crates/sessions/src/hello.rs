@@ -39,6 +39,7 @@ impl Session {
             server_time: Some(parlance_proto::convert::timestamp(now)),
             heads,
             limits: Some(contract_limits()),
+            server_version: env!("CARGO_PKG_VERSION").to_owned(),
             heartbeat_after: HEARTBEAT.try_into().ok().filter(|_| self.subscribe_only),
         };
         self.tell(Frame::Welcome(welcome));

@@ -2,8 +2,9 @@ use async_trait::async_trait;
 use parlance_core::{Cursors, Mark, RoomId, UserId};
 
 use crate::error::StoreError;
+use crate::preferences::PreferencesChange;
 
-/// Members' marks in their rooms.
+/// Members' marks in their rooms, and what they have set for them.
 #[async_trait]
 pub trait MarkStore: Send + Sync + 'static {
     /// Moves a member's cursors forward to `to`; returns the result. `None` for a user who never was a member.
@@ -24,4 +25,12 @@ pub trait MarkStore: Send + Sync + 'static {
     /// Stores the room's mark at the time its user hid it, or the default to show it. Returns whether they are or
     /// were a member.
     async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError>;
+
+    /// Changes what a user has set for a room. Returns whether they are or were a member.
+    async fn set_preferences(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        change: PreferencesChange,
+    ) -> Result<bool, StoreError>;
 }

@@ -2,6 +2,7 @@ use async_trait::async_trait;
 use parlance_core::{Cursors, Head, Mark, Member, RoomId, UserId};
 
 use crate::error::StoreError;
+use crate::preferences::Preferences;
 
 /// One room of one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct UserRoom {
     pub cursors: Cursors,
     /// The room's mark at the time the user hid it; the default if not hidden.
     pub hidden: Mark,
+    /// What the user has set for the room.
+    pub preferences: Preferences,
 }
 
 /// A page of the rooms of one user.

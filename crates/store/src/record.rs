@@ -13,7 +13,7 @@ use parlance_proto::storage::v1::{
 use parlance_proto::{data, stored};
 use prost::Message;
 
-use crate::{StoreError, User};
+use crate::{Preferences, StoreError, User};
 
 pub(crate) fn damaged(what: &str, key: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged(format!("{what} of {key}"))
@@ -143,9 +143,10 @@ pub(crate) struct Place {
     pub(crate) cursors: Cursors,
     /// See [`crate::UserRoom::hidden`].
     pub(crate) hidden: Mark,
+    pub(crate) preferences: Preferences,
 }
 
-pub(crate) fn encode_place(Place { cursors, hidden }: &Place) -> Vec<u8> {
+pub(crate) fn encode_place(Place { cursors, hidden, preferences }: &Place) -> Vec<u8> {
     CursorsRecord {
         delivered_seq: cursors.delivered,
         read_seq: cursors.read.seq,
@@ -153,6 +154,10 @@ pub(crate) fn encode_place(Place { cursors, hidden }: &Place) -> Vec<u8> {
         read_deleted_count: cursors.read.deleted_count,
         hidden_seq: hidden.seq,
         hidden_message_count: hidden.message_count,
+        pinned_at: preferences.pinned_at,
+        muted_at: preferences.muted_at,
+        muted_until_ms: preferences.muted_until.0,
+        unread_at: preferences.unread_at,
     }
     .encode_to_vec()
 }
@@ -168,7 +173,13 @@ pub(crate) fn decode_place(room: &RoomId, user: &UserId, bytes: &[u8]) -> Result
             deleted_count: record.read_deleted_count,
         },
     };
-    Ok(Place { cursors, hidden: hidden(record.hidden_seq, record.hidden_message_count) })
+    let preferences = Preferences {
+        pinned_at: record.pinned_at,
+        muted_at: record.muted_at,
+        muted_until: Timestamp(record.muted_until_ms),
+        unread_at: record.unread_at,
+    };
+    Ok(Place { cursors, hidden: hidden(record.hidden_seq, record.hidden_message_count), preferences })
 }
 
 pub(crate) fn encode_overlay(overlay: &Overlay) -> Vec<u8> {

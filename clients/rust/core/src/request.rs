@@ -84,6 +84,8 @@ requests! {
     AcknowledgeDelivery: AcknowledgeDeliveryRequest -> AcknowledgeDeliveryResponse,
     ListReceipts: ListReceiptsRequest -> ListReceiptsResponse,
     SetRoomHidden: SetRoomHiddenRequest -> SetRoomHiddenResponse,
+    SetRoomPreferences: SetRoomPreferencesRequest -> SetRoomPreferencesResponse,
+    GetUnreadTotal: GetUnreadTotalRequest -> GetUnreadTotalResponse,
     GetServer: GetServerRequest -> GetServerResponse,
 }
 
@@ -114,6 +116,7 @@ changes! {
     MarkReadRequest,
     AcknowledgeDeliveryRequest,
     SetRoomHiddenRequest,
+    SetRoomPreferencesRequest,
 }
 
 /// What makes a mutation safe to repeat.
@@ -177,6 +180,7 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         Operation::MarkRead(request) => anywhere!(request),
         Operation::AcknowledgeDelivery(request) => anywhere!(request),
         Operation::SetRoomHidden(request) => anywhere!(request),
+        Operation::SetRoomPreferences(request) => anywhere!(request),
         Operation::Hello(_)
         | Operation::GetMessage(_)
         | Operation::ListMessages(_)
@@ -192,6 +196,7 @@ pub(crate) fn repeatable(operation: &mut Operation) -> Option<Repeatable<'_>> {
         | Operation::ListRooms(_)
         | Operation::ListMembers(_)
         | Operation::ListInbox(_)
+        | Operation::GetUnreadTotal(_)
         | Operation::ListReceipts(_) => return None,
     })
 }
@@ -254,6 +259,7 @@ pub(crate) fn room_of(operation: &Operation) -> Option<&str> {
         Operation::MarkRead(request) => &request.room_id,
         Operation::AcknowledgeDelivery(request) => &request.room_id,
         Operation::SetRoomHidden(request) => &request.room_id,
+        Operation::SetRoomPreferences(request) => &request.room_id,
         _ => return None,
     })
 }

@@ -86,6 +86,7 @@ calls! {
         ListRooms ListRoomsRequest,
         ListMembers ListMembersRequest,
         ListInbox ListInboxRequest,
+        GetUnreadTotal GetUnreadTotalRequest,
         ListReceipts ListReceiptsRequest,
         GetServer GetServerRequest,
     ;
@@ -94,6 +95,7 @@ calls! {
         MarkRead MarkReadRequest,
         AcknowledgeDelivery AcknowledgeDeliveryRequest,
         SetRoomHidden SetRoomHiddenRequest,
+        SetRoomPreferences SetRoomPreferencesRequest,
     ;
     Change:
         SendMessage SendMessageRequest,

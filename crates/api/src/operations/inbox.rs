@@ -1,23 +1,25 @@
 use futures::{StreamExt, TryStreamExt};
 use parlance_cluster::SignalRoom;
 use parlance_core::limits::MAX_SIGNAL_MEMBERS;
-use parlance_core::{Cursors, Mark, Member, Refusal, RoomId, UserId};
+use parlance_core::{Cursors, Mark, Member, Refusal, RoomId, Timestamp, UserId};
 use parlance_delivery::SharedFrame;
-use parlance_inbox::{InboxQuery, InboxRow, unread};
+use parlance_inbox::{InboxFilter, InboxQuery, InboxRow, unread};
 use parlance_proto::{convert, v1};
 use parlance_runtime::own_task::run_to_end;
 use prost::Message as _;
 
 use super::parse;
+use super::preferences::preferences_to_proto;
 use super::views::room_to_proto;
 use crate::gate::Admitted;
 use crate::limits::MAX_PAGE_BYTES;
 use crate::{Api, Error};
 
-fn entry_to_proto(row: InboxRow) -> v1::InboxEntry {
-    let InboxRow { room, member, cursors, unread, hidden, last_message } = row;
+fn entry_to_proto(row: InboxRow, now: Timestamp) -> v1::InboxEntry {
+    let InboxRow { room, member, cursors, unread, hidden, preferences, last_message } = row;
     let peer = room.info.direct_pair.as_ref().map(|(a, b)| if *a == member.user { b } else { a });
     v1::InboxEntry {
+        preferences: Some(preferences_to_proto(&preferences, &member, &cursors, now)),
         membership: Some(convert::member(&member)),
         last_message: last_message.map(|entry| convert::entry(room.info.id.as_str(), &entry)),
         unread_count: unread,
@@ -38,7 +40,15 @@ impl Api {
         let size = parse::page_size(request.page_size)?;
         let after = parse::page_token(&request.page_token, RoomId::parse)?;
         let user = caller.user.clone();
-        let query = InboxQuery { user, after, size, include_hidden: request.include_hidden };
+        let kinds = request.kinds.iter().map(|kind| {
+            let kind = v1::RoomKind::try_from(*kind).ok().and_then(convert::room_kind_from);
+            kind.ok_or_else(|| parse::field("kinds", "a kind of room"))
+        });
+        let kinds = kinds.collect::<Result<_, _>>()?;
+        let filter =
+            InboxFilter { unread_only: request.unread_only, pinned_only: request.pinned_only, kinds };
+        let query = InboxQuery { user, after, size, include_hidden: request.include_hidden, filter };
+        let now = self.clock().now();
         let mut page = self.inbox.page(query).await?;
         let mut next_page_token = page.next.map(|next| next.to_string()).unwrap_or_default();
         let mut entries: Vec<v1::InboxEntry> = Vec::new();
@@ -46,7 +56,7 @@ impl Api {
         let mut bytes = 0;
         while let Some((room, row)) = page.rooms.next().await {
             let entry = match row {
-                Ok(Some(row)) if !row.room.info.deleted => entry_to_proto(row),
+                Ok(Some(row)) if !row.room.info.deleted => entry_to_proto(row, now),
                 Ok(_) => continue,
                 Err(error) => {
                     unreadable_room_ids.push(super::left_out(&room, error.into())?);

@@ -5,6 +5,7 @@ mod inbox;
 mod messages;
 mod new_room;
 pub(crate) mod parse;
+mod preferences;
 mod rooms;
 mod server;
 #[cfg(test)]
@@ -146,6 +147,8 @@ impl Api {
             MarkRead mark_read;
             AcknowledgeDelivery acknowledge_delivery;
             SetRoomHidden set_room_hidden;
+            SetRoomPreferences set_room_preferences;
+            GetUnreadTotal get_unread_total;
             ListReceipts list_receipts;
         })
     }

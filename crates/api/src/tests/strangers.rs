@@ -70,6 +70,11 @@ fn operations(room_id: &str, kind: v1::RoomKind) -> Vec<Operation> {
             hidden: true,
             ..Default::default()
         }),
+        Operation::SetRoomPreferences(v1::SetRoomPreferencesRequest {
+            room_id: room_id(),
+            pinned: Some(true),
+            ..Default::default()
+        }),
         Operation::ListReceipts(v1::ListReceiptsRequest { room_id: room_id(), ..Default::default() }),
         Operation::GetMessage(v1::GetMessageRequest { room_id: room_id(), seq: 4 }),
         Operation::ListMessages(v1::ListMessagesRequest { room_id: room_id(), ..Default::default() }),

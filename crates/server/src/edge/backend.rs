@@ -192,6 +192,7 @@ mod tests {
             "GetPresence",
             "GetRoom",
             "GetServer",
+            "GetUnreadTotal",
             "GetUser",
             "GetUsers",
             "ListEvents",

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use tokio::sync::watch as channel;
 
 pub use clock::clock_error;
@@ -160,9 +161,9 @@ impl Readiness {
     }
 }
 
-/// It serves.
-pub(crate) async fn healthz() -> &'static str {
-    "ok\n"
+/// It serves; and which version does.
+pub(crate) async fn healthz() -> impl IntoResponse {
+    ([("parlance-version", env!("CARGO_PKG_VERSION"))], "ok\n")
 }
 
 /// New clients are welcome; or why they are not.

@@ -8,8 +8,8 @@ use parlance_core::{
 };
 use parlance_planted::Plant;
 use parlance_store::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom,
-    UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, Created, LogStore, MarkStore, MemberStore, PreferencesChange, RoomIds, Store, StoreError,
+    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 use tokio::time::sleep;
 
@@ -243,6 +243,15 @@ impl MarkStore for NodeStore {
 
     async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
         self.write(|tables| tables.set_hidden(user, room, hidden)).await
+    }
+
+    async fn set_preferences(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        change: PreferencesChange,
+    ) -> Result<bool, StoreError> {
+        self.write(|tables| tables.set_preferences(user, room, change)).await
     }
 }
 

@@ -6,8 +6,8 @@ use parlance_core::{
     UserId,
 };
 use parlance_store::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom,
-    UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, Created, LogStore, MarkStore, MemberStore, PreferencesChange, RoomIds, Store, StoreError,
+    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 
 use super::Tables;
@@ -115,6 +115,15 @@ impl MarkStore for MemoryStore {
 
     async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
         Ok(self.tables().set_hidden(user, room, hidden))
+    }
+
+    async fn set_preferences(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        change: PreferencesChange,
+    ) -> Result<bool, StoreError> {
+        Ok(self.tables().set_preferences(user, room, change))
     }
 }
 

@@ -5,7 +5,10 @@ use parlance_core::{
     Append, Chunk, Creation, Cursors, DataTooLarge, Entry, Event, Mark, Member, Overlay, RoomId, RoomIdKey,
     RoomInfo, SeqRange, Timestamp, UserId,
 };
-use parlance_store::{AppendError, Created, RoomIds, StoredRoom, User, UserChange, UserRoom, UserRooms};
+use parlance_store::{
+    AppendError, Created, Preferences, PreferencesChange, RoomIds, StoredRoom, User, UserChange, UserRoom,
+    UserRooms,
+};
 
 use super::feed::{Consumers, FeedLog};
 
@@ -22,6 +25,7 @@ pub struct Tables {
     /// How far each user has each of their rooms.
     pub cursors: BTreeMap<(UserId, RoomId), Cursors>,
     hidden: BTreeMap<(UserId, RoomId), Mark>,
+    preferences: BTreeMap<(UserId, RoomId), Preferences>,
     /// By how much the time of an event was ahead of its append, at most, in milliseconds.
     pub ahead_ms: u64,
     users: BTreeMap<UserId, User>,
@@ -42,6 +46,7 @@ impl Default for Tables {
             rooms: BTreeMap::new(),
             cursors: BTreeMap::new(),
             hidden: BTreeMap::new(),
+            preferences: BTreeMap::new(),
             ahead_ms: 0,
             users: BTreeMap::new(),
             note: None,
@@ -228,7 +233,8 @@ impl Tables {
         let key = (user.clone(), room.clone());
         let cursors = *self.cursors.get(&key)?;
         let hidden = self.hidden.get(&key).copied().unwrap_or_default();
-        Some(UserRoom { room: room.clone(), member: self.member(room, user)?, cursors, hidden })
+        let preferences = self.preferences.get(&key).copied().unwrap_or_default();
+        Some(UserRoom { room: room.clone(), member: self.member(room, user)?, cursors, hidden, preferences })
     }
 
     pub(super) fn rooms_of(&self, user: &UserId, after: Option<&RoomId>, limit: usize) -> UserRooms {
@@ -244,6 +250,22 @@ impl Tables {
         let is_there = self.cursors.contains_key(&key);
         if is_there {
             self.hidden.insert(key, Mark { deleted_count: 0, ..hidden });
+            self.feed.mark(room, user);
+        }
+        is_there
+    }
+
+    pub(super) fn set_preferences(
+        &mut self,
+        user: &UserId,
+        room: &RoomId,
+        change: PreferencesChange,
+    ) -> bool {
+        let key = (user.clone(), room.clone());
+        let is_there = self.cursors.contains_key(&key);
+        if is_there {
+            let preferences = self.preferences.entry(key).or_default();
+            *preferences = change.apply(*preferences);
             self.feed.mark(room, user);
         }
         is_there

@@ -10,7 +10,6 @@ mod cursors;
 mod error;
 mod fleet;
 mod handle;
-mod hidden;
 mod identity;
 mod item;
 mod limits;
@@ -20,6 +19,7 @@ mod messages;
 mod names;
 mod note;
 mod options;
+mod preferences;
 mod profiles;
 mod read_mark;
 mod revocations;
@@ -44,8 +44,8 @@ pub use self::options::DynamoOptions;
 pub use self::streams::DynamoFeed;
 pub use self::tables::{TableOptions, TableReport};
 use crate::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom,
-    UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, Created, LogStore, MarkStore, MemberStore, PreferencesChange, RoomIds, Store, StoreError,
+    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 use async_trait::async_trait;
 use limits::GATHER;
@@ -205,6 +205,15 @@ impl MarkStore for Dynamo {
 
     async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
         self.update_hidden(user, room, hidden).await
+    }
+
+    async fn set_preferences(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        change: PreferencesChange,
+    ) -> Result<bool, StoreError> {
+        self.update_preferences(user, room, change).await
     }
 }
 

@@ -9,17 +9,18 @@
 //! | `delivered` | N | received up to this seq |
 //! | `read_seq`, `read_count`, `read_deleted` | N | read up to this seq, and the messages and deletions counted there |
 //! | `hidden_seq`, `hidden_count` | N | where the room was when its user hid it, and the messages counted then |
+//! | `pinned_at`, `muted_at`, `muted_until_ms`, `unread_at` | N | see [`Preferences`] |
 //! | `examined` | N | messages of one's own up to here are in `read_seq` |
 //!
 //! Sending does not write here: the user's own last message is looked up on demand
 //! (`read_mark.rs`).
 
-use parlance_core::{Cursors, Mark, Member, RoomId, UserId};
+use parlance_core::{Cursors, Mark, Member, RoomId, Timestamp, UserId};
 
 use super::item::{self, Item, get_number, get_text, text};
 use super::members;
 use crate::record::{damaged, hidden};
-use crate::{StoreError, UserRoom};
+use crate::{Preferences, StoreError, UserRoom};
 
 pub(super) const USER: &str = "user_id";
 pub(super) const ROOM: &str = "room_id";
@@ -33,6 +34,10 @@ pub(super) const JOIN_DELETED: &str = "join_deleted";
 pub(super) const EXAMINED: &str = "examined";
 pub(super) const HIDDEN: &str = "hidden_seq";
 pub(super) const HIDDEN_COUNT: &str = "hidden_count";
+pub(super) const PINNED: &str = "pinned_at";
+pub(super) const MUTED: &str = "muted_at";
+pub(super) const MUTED_UNTIL: &str = "muted_until_ms";
+pub(super) const UNREAD: &str = "unread_at";
 
 /// One room of a user as stored.
 #[derive(Debug, Clone)]
@@ -42,6 +47,7 @@ pub(super) struct Row {
     pub(super) cursors: Cursors,
     pub(super) examined: u64,
     pub(super) hidden: Mark,
+    pub(super) preferences: Preferences,
 }
 
 pub(super) fn key(user: &UserId, room: &RoomId) -> Item {
@@ -67,7 +73,13 @@ pub(super) fn row(user: &UserId, room: &RoomId, item: &Item) -> Result<Row, Stor
         cursors.advance(Cursors { delivered: join.seq.saturating_sub(1), read: join });
         let member = members::read(user.clone(), item)?;
         let hidden = hidden(get_number(item, HIDDEN)?, get_number(item, HIDDEN_COUNT)?);
-        Some(Row { member, cursors, examined: get_number(item, EXAMINED)?, hidden })
+        let preferences = Preferences {
+            pinned_at: get_number(item, PINNED)?,
+            muted_at: get_number(item, MUTED)?,
+            muted_until: Timestamp(get_number(item, MUTED_UNTIL)?),
+            unread_at: get_number(item, UNREAD)?,
+        };
+        Some(Row { member, cursors, examined: get_number(item, EXAMINED)?, hidden, preferences })
     };
     read().ok_or_else(|| damaged("the item", format_args!("{user} in room {room}")))
 }
@@ -80,8 +92,8 @@ pub(super) fn user_room(
     let room = get_text(item, ROOM).and_then(|id| RoomId::parse(id).ok());
     let room = room.ok_or_else(|| damaged("a key of user_rooms", user))?;
     let row = row(user, &room, item).map(|row| {
-        let Row { member, cursors, hidden, .. } = row;
-        UserRoom { room: room.clone(), member, cursors, hidden }
+        let Row { member, cursors, hidden, preferences, .. } = row;
+        UserRoom { room: room.clone(), member, cursors, hidden, preferences }
     });
     Ok((room, row))
 }

@@ -24,7 +24,7 @@ use crate::feed_record::{
     decode_changes, decode_consumer, decode_progress, encode_changes, encode_consumer, encode_progress,
 };
 use crate::record::*;
-use crate::{StoreError, User};
+use crate::{Preferences, StoreError, User};
 
 /// Compares `bytes` with the golden file: hex, 32 bytes a line.
 fn check_bytes(name: &str, bytes: &[u8]) {
@@ -199,10 +199,17 @@ fn member() {
 fn cursors() {
     let cursors = Cursors { delivered: 400, read: Mark { seq: 300, message_count: 200, deleted_count: 0 } };
     let decode = |bytes: &[u8]| decode_place(&room(), &user("bob"), bytes);
-    let mut place = Place { cursors, hidden: Mark::default() };
+    let mut place = Place { cursors, ..Place::default() };
     check("cursors", place, encode_place, decode);
     place.hidden = hidden(401, 201);
     check("hidden", place, encode_place, decode);
+    place.preferences = Preferences {
+        pinned_at: 402,
+        muted_at: 403,
+        muted_until: Timestamp(1_700_000_000_789),
+        unread_at: 301,
+    };
+    check("preferences", place, encode_place, decode);
 }
 
 #[test]

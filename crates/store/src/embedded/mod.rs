@@ -47,8 +47,8 @@ use crate::record::{
     self, Place, carry_unknown, decode_chunk, decode_place, decode_user, encode_place, encode_user,
 };
 use crate::{
-    AppendError, Created, LogStore, MarkStore, MemberStore, RoomIds, Store, StoreError, StoredRoom,
-    UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
+    AppendError, Created, LogStore, MarkStore, MemberStore, PreferencesChange, RoomIds, Store, StoreError,
+    StoredRoom, UpdateError, User, UserChange, UserRoom, UserRooms, UserStore,
 };
 use limits::READERS;
 
@@ -276,15 +276,37 @@ impl MarkStore for Embedded {
     }
 
     async fn set_hidden(&self, user: &UserId, room: &RoomId, hidden: Mark) -> Result<bool, StoreError> {
+        let hidden = record::hidden(hidden.seq, hidden.message_count);
+        self.change_place(user, room, move |before| Place { hidden, ..before }).await
+    }
+
+    async fn set_preferences(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        change: PreferencesChange,
+    ) -> Result<bool, StoreError> {
+        let change = move |before: Place| Place { preferences: change.apply(before.preferences), ..before };
+        self.change_place(user, room, change).await
+    }
+}
+
+impl Embedded {
+    /// Changes the row of a user's room. Returns whether it exists.
+    async fn change_place(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        change: impl FnOnce(Place) -> Place + Send + 'static,
+    ) -> Result<bool, StoreError> {
         let (user, room) = (user.clone(), room.clone());
         self.committer
             .commit(move |txn| {
                 let key = keys::pair(user.as_str(), room.as_str());
                 let Some(bytes) = txn.get(Table::UserRooms, &key)? else { return Ok(false) };
                 let before = decode_place(&room, &user, &bytes)?;
-                let hidden = record::hidden(hidden.seq, hidden.message_count);
-                if hidden != before.hidden {
-                    let place = Place { hidden, ..before };
+                let place = change(before);
+                if place != before {
                     let row = carry_unknown::<CursorsRecord>(&bytes, encode_place(&place));
                     txn.put(Table::UserRooms, key, row);
                     txn.changes.marks.push((room, user));

@@ -1,6 +1,7 @@
 //! Read and delivered marks of members.
 
-use parlance_core::{Action, Cursors, Mark, SettingsChange, Title, UserId};
+use parlance_core::{Action, Cursors, Mark, SettingsChange, Timestamp, Title, UserId};
+use parlance_store::{Preferences, PreferencesChange};
 use tokio::task::JoinSet;
 
 use super::fixture::{AnyStore, Node, add, group, send, unique, user};
@@ -150,6 +151,55 @@ pub(crate) async fn a_hidden_room_comes_back_with_the_next_membership(store: Any
     assert!(!is_hidden(&node, &bob).await);
     assert!(store.set_hidden(&bob, node.id(), Mark::from(node.room.head())).await.unwrap());
     assert!(is_hidden(&node, &bob).await);
+}
+
+pub(crate) async fn preferences_are_changed_apart_and_end_with_the_membership(store: AnyStore) {
+    let tag = unique();
+    let (alice, bob, eve) = (user(tag, "alice"), user(tag, "bob"), user(tag, "eve"));
+    let mut node = Node::create(&store, group(&alice, &[&bob])).await;
+    let room = node.id().clone();
+    let row = async |who: &UserId| {
+        let row = store.user_room(who, &room).await.unwrap().unwrap();
+        let listed = &store.rooms_of(who, None, 10).await.unwrap().rows[0];
+        assert_eq!(listed.preferences, row.preferences);
+        row
+    };
+    assert_eq!(row(&bob).await.preferences, Preferences::default());
+    let head = node.room.head().seq();
+    let until = Timestamp(u64::MAX >> 20);
+    let read = row(&bob).await.cursors.read.seq;
+    let pin = PreferencesChange { pinned_at: Some(head), ..Default::default() };
+    let mute = PreferencesChange { muted: Some((head, until)), ..Default::default() };
+    let unread = PreferencesChange { unread_at: Some(read + 1), ..Default::default() };
+    for change in [pin, mute, unread, PreferencesChange::default()] {
+        assert!(store.set_preferences(&bob, &room, change).await.unwrap());
+        assert!(!store.set_preferences(&eve, &room, change).await.unwrap());
+    }
+    let after = row(&bob).await;
+    assert!(after.preferences.is_pinned(&after.member) && after.preferences.is_marked_unread(&after.cursors));
+    assert_eq!(after.preferences.muted(&after.member, Timestamp(1)), Some(until));
+    assert_eq!(row(&alice).await.preferences, Preferences::default());
+    assert_eq!(store.user_room(&eve, &room).await.unwrap(), None);
+
+    // A mark that moves takes the one of unread away; nothing else.
+    node.say(&alice, "hello").await;
+    let head = Mark::from(node.room.head());
+    store.advance(&bob, &room, cursors(head.seq, head.seq, head.message_count)).await.unwrap();
+    let after = row(&bob).await;
+    assert!(
+        after.preferences.is_pinned(&after.member) && !after.preferences.is_marked_unread(&after.cursors)
+    );
+
+    node.write(&[(&alice, Action::Remove { user: bob.clone() })]).await;
+    node.write(&[(&alice, add(&[&bob]))]).await;
+    let after = row(&bob).await;
+    assert!(
+        !after.preferences.is_pinned(&after.member) && !after.preferences.is_marked_unread(&after.cursors)
+    );
+    assert_eq!(after.preferences.muted(&after.member, Timestamp(1)), None);
+    let unpin = PreferencesChange { pinned_at: Some(0), muted: Some((0, Timestamp(0))), unread_at: Some(0) };
+    assert!(store.set_preferences(&bob, &room, unpin).await.unwrap());
+    assert_eq!(row(&bob).await.preferences, Preferences::default());
 }
 
 fn set_title(title: &str) -> Action {

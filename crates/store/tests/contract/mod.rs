@@ -61,6 +61,7 @@ macro_rules! contract {
                 who_never_joined_has_no_cursors
                 a_hidden_room_comes_back_with_the_next_message
                 a_hidden_room_comes_back_with_the_next_membership
+                preferences_are_changed_apart_and_end_with_the_membership
             }
             members {
                 membership_is_kept_by_interval
