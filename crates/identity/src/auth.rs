@@ -1,4 +1,4 @@
-//! Verifies bearer tokens, and says what they allow.
+//! Verifies bearer tokens and derives the caller's permissions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use crate::provider;
 use crate::refusals::RefusalLog;
 use crate::revocations::Revocations;
 
-/// Issuer of the tokens that a server in local mode makes itself.
+/// Issuer of tokens that a server in local mode issues itself.
 const LOCAL_ISSUER: &str = "parlance-local";
 
-/// The claims of tokens that are made here.
+/// The claims of locally issued tokens.
 #[derive(Serialize)]
 struct OwnClaims<'c> {
     sub: &'c str,
@@ -35,16 +35,16 @@ struct OwnClaims<'c> {
     iss: &'static str,
 }
 
-/// Why a call is not let in.
+/// Why a caller is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// No `authorization`.
     #[error("no bearer token")]
     Missing,
-    /// It has ended.
+    /// The token has expired.
     #[error("the token has expired")]
     Expired,
-    /// It was revoked.
+    /// The token was revoked.
     #[error("the token was revoked")]
     Revoked,
     /// The issuer's keys are not known yet.
@@ -55,29 +55,28 @@ pub enum Refused {
     Invalid(TokenProblem),
 }
 
-/// Verifies tokens, and in local mode makes them.
+/// Verifies tokens, and in local mode issues them.
 pub struct Auth {
     keys: Vec<VerifyingKey>,
     jwks: Option<Arc<Jwks>>,
     expectations: Expectations,
     refusals: RefusalLog,
     revocations: Arc<Revocations>,
-    /// Local mode only.
+    /// Set in local mode only.
     encoding: Option<EncodingKey>,
 }
 
 impl Auth {
-    /// Tokens are signed elsewhere, and verified with one of `keys` or of those that the issuer publishes.
+    /// Verifies tokens of an external issuer with `keys` or with those that the issuer publishes.
     ///
-    /// # Errors
-    /// If a key is of no use.
+    /// # Errors If a key is unusable.
     pub fn new(keys: &[Key], jwks: Option<Arc<Jwks>>, expectations: Expectations) -> Result<Self, KeyError> {
         provider::install();
         let keys = keys.iter().map(VerifyingKey::read).collect::<Result<_, _>>()?;
         Ok(Self::with(keys, jwks, expectations, None))
     }
 
-    /// Local mode: tokens are made and verified here with a `secret` of this server's.
+    /// Local mode: issues and verifies tokens with this server's own `secret`.
     pub fn local(secret: &[u8]) -> Self {
         provider::install();
         let expectations = Expectations { issuer: Some(LOCAL_ISSUER.into()), ..Expectations::default() };
@@ -96,18 +95,18 @@ impl Auth {
         Self { keys, jwks, expectations, refusals, revocations, encoding }
     }
 
-    /// The keys that the issuer publishes, if there is one that does.
+    /// The keys published by the issuer, if it publishes any.
     pub fn jwks(&self) -> Option<&Arc<Jwks>> {
         self.jwks.as_ref()
     }
 
-    /// What is known of revoked tokens.
+    /// The known revocations.
     pub fn revocations(&self) -> &Arc<Revocations> {
         &self.revocations
     }
 
-    /// Tells the keys that tokens are verified with from others, in hexadecimal, without revealing
-    /// them. Another one in each `context`.
+    /// A hexadecimal fingerprint of the verification keys, which tells them from others without revealing
+    /// them. Differs for each `context`.
     pub fn key_fingerprint(&self, context: &str) -> String {
         let mut secrets: Vec<&[u8]> = self.keys.iter().map(VerifyingKey::bytes).collect();
         secrets.sort_unstable();
@@ -118,22 +117,22 @@ impl Auth {
         tag.as_ref()[..KEY_FINGERPRINT_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Whether this server makes its own tokens.
+    /// Whether this server issues its own tokens.
     pub fn is_local(&self) -> bool {
         self.encoding.is_some()
     }
 
-    /// The algorithms of the keys that were given, such as `RS256, RS384, RS512`.
+    /// The algorithms of the configured keys, such as `RS256, RS384, RS512`.
     pub fn algorithms(&self) -> String {
         names(self.keys.iter())
     }
 
-    /// A token for `user`, valid from `now` on; `None` where tokens are made elsewhere.
+    /// Issues a token for `user`, valid from `now`; `None` unless in local mode.
     pub fn mint(&self, user: &UserId, lifetime: Duration, now: Timestamp) -> Option<String> {
         self.mint_with_scope(user, "", lifetime, now)
     }
 
-    /// A token for `user` with a space-separated `scope`; `None` where tokens are made elsewhere.
+    /// Issues a token for `user` with a space-separated `scope`; `None` unless in local mode.
     fn mint_with_scope(
         &self,
         user: &UserId,
@@ -147,20 +146,18 @@ impl Auth {
         jsonwebtoken::encode(&Header::default(), &claims, self.encoding.as_ref()?).ok()
     }
 
-    /// Whom the value of an `authorization` header names at `now`, by the keys that are known. The reason for
-    /// a refusal is logged and returned, the token is not.
+    /// Verifies the value of an `authorization` header at `now` with the known keys, and returns the caller.
+    /// The reason for a refusal is logged and returned, the token is not.
     ///
-    /// # Errors
-    /// UNAUTHENTICATED, with a reason that says whether to get a new token.
+    /// # Errors UNAUTHENTICATED, with a reason that says whether a new token would help.
     pub fn verify(&self, authorization: Option<&str>, now: Timestamp) -> Result<Caller, Refused> {
         let now = now.0 / 1_000;
         self.try_verify(authorization, now).inspect_err(|refused| self.log(refused, now))
     }
 
-    /// The same, by keys that the issuer has published since, too.
+    /// Like [`Self::verify`], but fetches the issuer's keys if the token's key is unknown.
     ///
-    /// # Errors
-    /// The same; and that no keys are known.
+    /// # Errors Those of [`Self::verify`]; and that no keys are known.
     pub async fn identify(&self, authorization: Option<&str>, now: Timestamp) -> Result<Caller, Refused> {
         let now = now.0 / 1_000;
         let mut verified = self.try_verify(authorization, now);
@@ -204,15 +201,15 @@ impl Auth {
         }
         let encoded = token.trim();
         let token = self.check_signature(encoded)?;
-        // RFC 7515, 4.1.11: what a token calls critical must be understood, and no extension is.
-        // RFC 7797, 6: a payload that is not in base64url is no token's, whether that is called
-        // critical or not.
+        // RFC 7515, 4.1.11: critical extensions must be understood, and none is implemented. RFC 7797, 6: a
+        // payload that is not base64url-encoded is not valid in a JWT, whether or not `b64` is marked
+        // critical.
         let is_encoded = token.header.extras.get("b64").is_ok_and(|b64| b64 != Some(false));
         check_critical(encoded)?;
         if is_encoded { Ok(token) } else { Err(TokenProblem::Critical) }
     }
 
-    /// Tries the keys that the token may be of: those of the name that it gives and of its algorithm.
+    /// Tries the candidate keys of the token: those with its key id and its algorithm.
     fn check_signature(&self, encoded: &str) -> Result<TokenData<Map<String, Value>>, TokenProblem> {
         let header = decode_header(encoded).map_err(|_| TokenProblem::Malformed)?;
         let published = self.jwks.as_ref().map(|jwks| jwks.keys());
@@ -222,7 +219,7 @@ impl Auth {
             return Err(TokenProblem::UnknownKey);
         }
         let mut problem = TokenProblem::Algorithm(names(named.iter().copied()));
-        // A token that names a key which only those given at the start could be may be of a new one.
+        // Unnamed configured keys match any key id, but the token may be signed with a new key of the issuer.
         if self.jwks.is_some() && !named.iter().any(|key| key.kid.is_some()) {
             problem = TokenProblem::UnknownKey;
         }
@@ -239,7 +236,7 @@ impl Auth {
     }
 }
 
-/// The algorithms of `keys`, each once.
+/// The distinct algorithms of `keys`.
 fn names<'k>(keys: impl Iterator<Item = &'k VerifyingKey>) -> String {
     let mut names: Vec<String> = Vec::new();
     for algorithm in keys.flat_map(VerifyingKey::algorithms) {
@@ -251,8 +248,8 @@ fn names<'k>(keys: impl Iterator<Item = &'k VerifyingKey>) -> String {
     names.join(", ")
 }
 
-/// Refuses a token whose header has `crit`, whatever that is. It must name extensions: `null` and an
-/// empty list, which read like none, make the header malformed.
+/// Refuses a token whose header has `crit`. It must name extensions: `null` and an empty list, which the
+/// parser treats as absent, make the header malformed.
 fn check_critical(token: &str) -> Result<(), TokenProblem> {
     let header = token.split('.').next().unwrap_or_default();
     let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| TokenProblem::Malformed)?;
@@ -334,7 +331,7 @@ mod tests {
         assert!(auth.verify(Some(&format!("Bearer {token}")), NOW).unwrap().is_service);
     }
 
-    /// Neither the machine's clock nor anything else than `now` decides.
+    /// Only `now` decides, not the machine's clock.
     #[test]
     fn tokens_expire_by_the_time_that_is_handed_in() {
         let auth = Auth::local(&[7; 32]);
@@ -352,7 +349,7 @@ mod tests {
     #[test]
     fn fingerprints_tell_keys_apart_and_nothing_else() {
         let auth = Auth::local(&[7; 32]);
-        // Nodes of different versions have to agree.
+        // Nodes of different versions must agree.
         assert_eq!(auth.key_fingerprint("store"), "cd010a407ceae53e");
         assert_ne!(auth.key_fingerprint("store"), auth.key_fingerprint("another"));
         assert_ne!(auth.key_fingerprint("store"), Auth::local(&[8; 32]).key_fingerprint("store"));

@@ -1,25 +1,25 @@
-//! What a token claims, read as its standards have it: RFC 7519, and for scopes RFC 8693
-//! (`scope`) beside what common issuers make of it (`scp`, lists).
+//! The claims of a token, parsed according to RFC 7519, and for scopes RFC 8693 (`scope`) as well
+//! as variants of common issuers (`scp`, lists).
 use std::sync::Arc;
 
 use parlance_core::limits::CLOCK_SKEW;
 use parlance_core::{Caller, IdError, TokenId, UserId};
 use serde_json::{Map, Value};
 
-/// The id that stands for the caller.
+/// The id that refers to the caller.
 pub const ME: &str = "me";
 
-/// What must hold for a token beside its signature.
+/// Requirements on a token besides its signature.
 #[derive(Debug, Clone)]
 pub struct Expectations {
-    /// The audience that must be named.
+    /// The required audience.
     pub audience: Option<String>,
-    /// The issuer that must have signed, letter by letter.
+    /// The required issuer, compared byte by byte.
     pub issuer: Option<String>,
-    /// How far clocks may differ, seconds.
+    /// Allowed clock skew, seconds.
     pub skew: u64,
-    /// The claim that names the scopes, beside `scope` and `scp`: a name, or the path to it in
-    /// nested claims, with dots.
+    /// The claim with scopes, in addition to `scope` and `scp`: a name, or a dotted path into
+    /// nested claims.
     pub scope_claim: Option<String>,
 }
 
@@ -29,51 +29,51 @@ impl Default for Expectations {
     }
 }
 
-/// Why a token is refused. Holds nothing of the token's signature or key.
+/// Why a token is refused. Contains nothing of the token's signature or key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenProblem {
-    /// The value of the header is not `Bearer` and a token.
+    /// The header value is not `Bearer` followed by a token.
     #[error("authorization: want Bearer and a token")]
     NotBearer,
-    /// More bytes than a token may have.
+    /// The token exceeds this size in bytes.
     #[error("longer than {0} bytes")]
     TooLong(usize),
     /// Not three parts of base64url and JSON.
     #[error("not a JSON web token")]
     Malformed,
-    /// Signed otherwise than the key says.
+    /// The algorithm does not match the key.
     #[error("alg: want {0}")]
     Algorithm(String),
     /// The signature was not made with a key of this server.
     #[error("the signature does not match a key of this server")]
     Signature,
-    /// The issuer publishes no key of this name.
+    /// The issuer publishes no key with this id.
     #[error("kid: no such key")]
     UnknownKey,
-    /// The token needs extensions that are not implemented.
+    /// The token requires extensions that are not implemented.
     #[error("crit: names extensions that are not supported")]
     Critical,
     /// A claim is missing.
     #[error("{0}: missing")]
     Missing(&'static str),
-    /// A claim has another type than the standard says.
+    /// A claim does not have the type required by the standard.
     #[error("{0}: must be {1}")]
     Type(&'static str, &'static str),
-    /// A claim has another value than is configured here.
+    /// A claim does not have the configured value.
     #[error("{0}: want {1}")]
     Want(&'static str, String),
     /// The token is not valid yet.
     #[error("nbf: lies in the future")]
     NotYet,
-    /// The subject is no user id.
+    /// The subject is not a valid user id.
     #[error("sub: {0}")]
     Subject(IdError),
-    /// The subject is the word that stands for the caller.
+    /// The subject is the reserved word for the caller.
     #[error("sub: \"{ME}\" stands for the caller and is nobody's id")]
     SubjectMe,
 }
 
-/// Why the claims of a token do not hold.
+/// Why the claims of a token are rejected.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Rejected {
     Expired,
@@ -86,8 +86,8 @@ impl From<TokenProblem> for Rejected {
     }
 }
 
-/// Reads and checks the claims of a token whose signature is good. `now` is in seconds since
-/// the Unix epoch.
+/// Parses and checks the claims of a token with a valid signature. `now` is in seconds since the
+/// Unix epoch.
 pub(crate) fn check(
     claims: &Map<String, Value>,
     expectations: &Expectations,
@@ -123,9 +123,9 @@ pub(crate) fn check(
     Ok(Caller { user, is_service, is_admin, service, client, expires_at, token, issued_at })
 }
 
-/// The claim of this name, or at the end of this path.
+/// The claim with this name, or at this path.
 fn claim<'c>(claims: &'c Map<String, Value>, path: &str) -> Option<&'c Value> {
-    // Some issuers have their own claims named by a URL: with dots in it.
+    // Some issuers name their own claims by URLs, which contain dots.
     if let Some(claim) = claims.get(path) {
         return Some(claim);
     }
@@ -142,14 +142,14 @@ fn token_id(id: Option<&Value>) -> Result<Option<TokenId>, TokenProblem> {
     }
 }
 
-/// A NumericDate: seconds since the Unix epoch, perhaps with a fraction, which is cut off.
+/// A NumericDate: seconds since the Unix epoch; a fraction is truncated.
 fn date(claims: &Map<String, Value>, name: &'static str) -> Result<Option<u64>, TokenProblem> {
     let wrong = TokenProblem::Type(name, "a number of seconds since 1970-01-01");
     let Some(value) = claims.get(name) else { return Ok(None) };
     let Value::Number(number) = value else { return Err(wrong) };
     match (number.as_u64(), number.as_f64()) {
         (Some(seconds), _) => Ok(Some(seconds)),
-        // The cast saturates: a time before 1970 becomes 0, one that is too large becomes the last.
+        // The cast saturates: times before 1970 become 0, and times that are too large the maximum.
         (None, Some(seconds)) if seconds.is_finite() => Ok(Some(seconds as u64)),
         _ => Err(wrong),
     }
@@ -192,7 +192,7 @@ fn subject(subject: Option<&Value>) -> Result<UserId, TokenProblem> {
     UserId::parse_new(subject).map_err(TokenProblem::Subject)
 }
 
-/// A space-separated string, as in OAuth 2.0, or a list of such.
+/// A space-separated string, as in OAuth 2.0, or a list of strings.
 fn scopes<'c>(
     claim: Option<&'c Value>,
     name: &'static str,
@@ -216,7 +216,7 @@ mod tests {
 
     const NOW: u64 = 1_800_000_000;
 
-    /// The claims of a good token, changed by `change`; null removes nothing.
+    /// Reads the claims of a valid token, modified by `change`; null removes nothing.
     fn read(change: &Value, expectations: &Expectations) -> Result<Caller, String> {
         let mut claims = json!({"sub": "alice", "exp": NOW + 60});
         for (name, value) in change.as_object().unwrap() {
@@ -296,7 +296,7 @@ mod tests {
         check(json!("app"), json!(["chat", 1]), Err("aud: must be a string or a list of strings"));
         assert_eq!(read(&json!({}), &expectations), Err("iss: want app".to_owned()));
         assert_eq!(read(&json!({"iss": "app"}), &expectations), Err("aud: want chat".to_owned()));
-        // Where nothing is expected, any value will do.
+        // Without expectations, any value is accepted.
         good(json!({"iss": "anyone", "aud": ["anything"]}));
         refused(json!({ "iss": null }), "iss: must be a string");
     }

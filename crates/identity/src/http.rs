@@ -1,4 +1,4 @@
-//! One request over HTTP/1.1, with bounds on time and size. Redirects are not followed.
+//! A single HTTP/1.1 request with limits on time and size. Redirects are not followed.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// The authorities of this machine: read once, since it takes milliseconds.
+/// The system's certificate authorities: loaded once, since that takes milliseconds.
 static TLS: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -29,10 +29,9 @@ static TLS: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
     Ok(TlsConnector::from(Arc::new(config)))
 });
 
-/// Makes `request`, whose URI has a scheme and a host, and reads up to `max_bytes` of the answer.
+/// Sends `request`, whose URI has a scheme and a host, and reads up to `max_bytes` of the answer.
 ///
-/// # Errors
-/// Why there was no answer, in words.
+/// # Errors Why there was no answer, as text.
 pub async fn exchange(
     request: Request<Bytes>,
     within: Duration,
@@ -76,7 +75,7 @@ async fn ask(
     let no_answer = |error: &dyn std::fmt::Display| format!("no answer: {error}");
     let (mut sender, connection) =
         handshake(TokioIo::new(stream)).await.map_err(|error| no_answer(&error))?;
-    // Not kept: whoever answers slowly would hold it after the deadline.
+    // Aborted, or a slow server would keep the connection open after the deadline.
     let _driver = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
     let response = sender.send_request(request).await.map_err(|error| no_answer(&error))?;
     let status = response.status();

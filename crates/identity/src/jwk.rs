@@ -1,5 +1,5 @@
-//! Key sets as RFC 7517 has them. Each key gets the algorithms that it may be used with; keys of other kinds
-//! and uses are left out, and so are shared secrets: what is published is none.
+//! Key sets according to RFC 7517. Each key gets the algorithms that it may be used with. Keys of other
+//! kinds and uses are ignored, and so are shared secrets: a published secret is none.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,7 +12,7 @@ use crate::limits::{MAX_KEYS, MAX_RSA_BYTES, MIN_RSA_BYTES};
 
 #[derive(Deserialize)]
 struct Set {
-    /// Read one by one: a key of a kind that is not known here must not cost the others.
+    /// Parsed one by one: a key of an unknown kind must not affect the others.
     keys: Vec<Value>,
 }
 
@@ -31,10 +31,9 @@ struct Jwk {
     y: Option<String>,
 }
 
-/// The keys of a set that tokens can be verified with.
+/// The keys in a set that can verify tokens.
 ///
-/// # Errors
-/// What is wrong with it, if there is none.
+/// # Errors What is wrong with the set, if there is no such key.
 pub(crate) fn read_set(json: &[u8]) -> Result<Vec<VerifyingKey>, String> {
     let set: Set = serde_json::from_slice(json).map_err(|error| format!("not a key set: {error}"))?;
     let count = set.keys.len();
@@ -64,7 +63,7 @@ fn read_key(jwk: Jwk) -> Option<VerifyingKey> {
         _ => return None,
     };
     let algorithms: Vec<_> = match jwk.alg.as_deref() {
-        // What may be signed with PSS says so.
+        // PSS is only used if the key names it.
         None => algorithms.iter().copied().filter(|algorithm| !PSS.contains(algorithm)).collect(),
         // RFC 9864 names the curve.
         Some("Ed25519") if jwk.kty == "OKP" => vec![Algorithm::EdDSA],
@@ -105,10 +104,10 @@ fn point(jwk: &Jwk, bytes: usize) -> Option<DecodingKey> {
     Some(DecodingKey::from_ec_der(&[&[UNCOMPRESSED], x.as_slice(), y.as_slice()].concat()))
 }
 
-/// In front of a point with both coordinates (SEC 1, 2.3.3).
+/// Prefix of a point with both coordinates (SEC 1, 2.3.3).
 const UNCOMPRESSED: u8 = 4;
 
-/// Tags of ASN.1.
+/// ASN.1 tags.
 const INTEGER: u8 = 0x02;
 const SEQUENCE: u8 = 0x30;
 
@@ -204,7 +203,7 @@ mod tests {
         }
     }
 
-    /// As RFC 8017, A.1.1, has a public key.
+    /// The encoding of public keys in RFC 8017, A.1.1.
     #[test]
     fn modulus_and_exponent_become_asn_1() {
         assert_eq!(der_integer(&[0x81]), [2, 2, 0, 0x81]);

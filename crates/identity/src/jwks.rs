@@ -1,5 +1,5 @@
-//! The keys that an issuer publishes at a URL, kept here: fetched every few minutes, and when a token
-//! names a key that is not known. While the issuer is away, or says nonsense, the keys that were there count on.
+//! Caches the keys that an issuer publishes at a URL. They are fetched every few minutes, and when a token names
+//! an unknown key. While the issuer is unreachable or returns invalid data, the previous keys stay valid.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,20 +18,20 @@ use crate::jwk::read_set;
 use crate::key::VerifyingKey;
 use crate::limits::{MAX_JWKS_BYTES, Pace};
 
-/// Where a key set is published: `https`, or `http` on this machine.
+/// URL of a key set: `https`, or `http` on loopback.
 #[derive(Clone, PartialEq, Eq)]
 pub struct JwksUrl(Uri);
 
-/// Why a URL is none of a key set.
+/// Why a URL is not usable for a key set.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JwksUrlError {
-    /// It is no URL.
+    /// It is not a URL.
     #[error("not a URL: {0}")]
     Malformed(String),
-    /// Whoever is on the way could put keys of their own in.
+    /// Without TLS, anyone on the network path could substitute keys.
     #[error("must begin with https://, or with http:// and a loopback address")]
     Scheme,
-    /// Nothing of it is secret.
+    /// Key sets are public and need no credentials.
     #[error("must not hold a user or password")]
     Credentials,
 }
@@ -81,7 +81,7 @@ pub struct Jwks {
     fetches: watch::Sender<Fetches>,
 }
 
-/// What was fetched so far.
+/// The state of fetching.
 #[derive(Clone, Copy, Default)]
 struct Fetches {
     ended: u64,
@@ -90,12 +90,12 @@ struct Fetches {
 }
 
 impl Jwks {
-    /// No keys yet: [`Self::keep`] fetches them.
+    /// Creates the cache without keys: [`Self::keep`] fetches them.
     pub fn new(url: JwksUrl) -> Arc<Self> {
         Self::paced(url, Pace::PRODUCTION)
     }
 
-    /// The same at another pace.
+    /// Like [`Self::new`], at another pace.
     pub fn paced(url: JwksUrl, pace: Pace) -> Arc<Self> {
         metrics::describe_counter!("parlance_jwks_fetches_total", "fetches of the issuer's keys, by outcome");
         metrics::describe_gauge!("parlance_jwks_keys", "keys of the issuer that are known");
@@ -108,7 +108,7 @@ impl Jwks {
         })
     }
 
-    /// Where they are published.
+    /// The URL of the key set.
     pub fn url(&self) -> &JwksUrl {
         &self.url
     }
@@ -117,8 +117,8 @@ impl Jwks {
         self.keys.load_full()
     }
 
-    /// Fetches the keys again and again. In a task of its own: whoever waits for a key may go away. Never
-    /// returns.
+    /// Fetches the keys repeatedly. Runs in its own task, since callers that wait for a key may be dropped.
+    /// Never returns.
     pub async fn keep(self: Arc<Self>) {
         loop {
             let begun = Instant::now();
@@ -127,7 +127,7 @@ impl Jwks {
                 false if self.keys.load().is_empty() => self.pace.first_again,
                 false => self.pace.at_most_every,
             };
-            // Whoever has asked meanwhile was perhaps answered by this fetch.
+            // Requests made during this fetch may have been answered by it.
             let asked = async {
                 sleep_until(begun + self.pace.at_most_every).await;
                 self.wanted.notified().await;
@@ -147,8 +147,8 @@ impl Jwks {
         !self.keys.load().is_empty()
     }
 
-    /// A token may be of a key that is not known: has the keys fetched, unless they were just now.
-    /// Returns whether they were since.
+    /// Fetches the keys because a token may be signed with an unknown one, unless they were fetched just now.
+    /// Returns whether they have been fetched since.
     pub(crate) async fn refresh(&self) -> bool {
         let mut fetches = self.fetches.subscribe();
         let now = *fetches.borrow_and_update();

@@ -2,20 +2,19 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 
 use crate::limits::{MAX_RSA_BYTES, MIN_RSA_BYTES};
 
-/// A key that tokens are verified with.
+/// A key for verifying tokens.
 #[derive(Debug, Clone)]
 pub enum Key {
-    /// A secret shared with whoever signs: HS256, HS384, HS512.
+    /// A secret shared with the signer: HS256, HS384, HS512.
     Secret(Vec<u8>),
-    /// A public key in PEM: RS256 to RS512, ES256, ES384 or EdDSA, by its kind.
+    /// A public key in PEM: RS256 to RS512, ES256, ES384 or EdDSA, depending on its kind.
     PublicPem(Vec<u8>),
 }
 
 impl Key {
-    /// Whether tokens can be verified with it.
+    /// Checks that tokens can be verified with the key.
     ///
-    /// # Errors
-    /// Why not.
+    /// # Errors Why they cannot.
     pub fn check(&self) -> Result<(), KeyError> {
         VerifyingKey::read(self).map(drop)
     }
@@ -44,9 +43,9 @@ pub enum KeyError {
     PrivateKey,
 }
 
-/// A key that is ready to verify with. The algorithms are those of the key, never what a token says of itself.
+/// A key ready for verification. Its algorithms come from the key, never from a token.
 pub(crate) struct VerifyingKey {
-    /// As its issuer names it.
+    /// Its key id, as assigned by the issuer.
     pub(crate) kid: Option<String>,
     pub(crate) decoding: DecodingKey,
     pub(crate) validation: Validation,
@@ -80,7 +79,7 @@ impl VerifyingKey {
         self.decoding.try_get_as_bytes().unwrap_or_default()
     }
 
-    /// Whether it may be the key of a token that names `kid`, or none.
+    /// Whether it is a candidate for a token with this `kid`, or without one.
     pub(crate) fn is_named(&self, kid: Option<&str>) -> bool {
         match (self.kid.as_deref(), kid) {
             (Some(own), Some(named)) => own == named,
@@ -89,13 +88,13 @@ impl VerifyingKey {
     }
 }
 
-/// What keys in PEM begin with.
+/// Prefix of PEM keys.
 const PEM: &[u8] = b"-----BEGIN";
 
-/// What names a private key in PEM, of whatever kind.
+/// Marks a private key in PEM, of any kind.
 const PRIVATE: &[u8] = b"PRIVATE KEY-----";
 
-/// Bytes of an uncompressed point on each curve.
+/// Size of an uncompressed point on each curve, in bytes.
 const P256_POINT: usize = 65;
 const P384_POINT: usize = 97;
 
@@ -111,10 +110,10 @@ fn public_key(pem: &[u8]) -> Result<(DecodingKey, Vec<Algorithm>), KeyError> {
         let key = DecodingKey::from_ed_pem(pem).map_err(|_| KeyError::NotAPublicKey)?;
         (key, vec![Algorithm::EdDSA])
     };
-    // A key that is read but never verifies anything would refuse each token without a hint.
+    // A key that parses but cannot verify would refuse every token without a hint.
     let bytes = key.try_get_as_bytes().map_err(|_| KeyError::NotAPublicKey)?.len();
     let algorithms = match (algorithms[0], bytes) {
-        // Some bytes of ASN.1 around the modulus.
+        // The modulus with some bytes of ASN.1 around it.
         (Algorithm::RS256, bytes) if !(MIN_RSA_BYTES..=MAX_RSA_BYTES + 64).contains(&bytes) => {
             return Err(KeyError::NotAPublicKey);
         }
@@ -126,7 +125,7 @@ fn public_key(pem: &[u8]) -> Result<(DecodingKey, Vec<Algorithm>), KeyError> {
     Ok((key, algorithms))
 }
 
-/// Claims are checked by [`Claims::check`](crate::claims::Claims::check), which names the claim that is wrong.
+/// Claims are checked by [`Claims::check`](crate::claims::Claims::check), whose errors name the claim.
 fn signature_only(algorithms: Vec<Algorithm>) -> Validation {
     let mut validation = Validation::new(algorithms[0]);
     validation.algorithms = algorithms;

@@ -1,7 +1,8 @@
-//! Who is calling: bearer tokens (JWT), the keys that verify them, and which of them were revoked.
+//! Authentication: bearer tokens (JWT), the keys that verify them, and revocations.
 //!
-//! [`Auth`] verifies. Its keys are given at the start, or published by the issuer of the tokens at a URL
-//! ([`Jwks`]). [`Revocations`] are what a node knows of revoked tokens; it ends what was begun with them.
+//! [`Auth`] verifies tokens. Its keys are configured, or published by the issuer at a URL ([`Jwks`]).
+//! [`Revocations`] holds the revoked tokens known to a node, and ends sessions that were opened with
+//! them.
 #![warn(missing_docs)]
 
 mod auth;

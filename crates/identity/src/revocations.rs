@@ -1,4 +1,4 @@
-//! Tokens that do not count any longer, and what was begun with them.
+//! Revoked tokens, and the sessions that were opened with them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::limits::MAX_REVOCATIONS;
 
-/// What this node knows of revoked tokens.
+/// The revocations known to this node.
 #[derive(Default)]
 pub struct Revocations {
     revoked: RwLock<Revoked>,
@@ -22,14 +22,14 @@ struct Revoked {
     everyone: Option<u64>,
 }
 
-/// Something that goes on for as long as its token counts.
+/// A session or stream that lasts as long as its token is valid.
 struct Begun {
     number: u64,
     caller: Caller,
     end: oneshot::Sender<()>,
 }
 
-/// Resolves once the token that something was begun with is revoked.
+/// Resolves once the token of a session or stream is revoked.
 pub struct Live {
     revocations: Arc<Revocations>,
     user: UserId,
@@ -39,7 +39,7 @@ pub struct Live {
 
 impl Revoked {
     fn has(&self, caller: &Caller) -> bool {
-        // Who does not say when a token was issued cannot say that it was later.
+        // A token without an issue time counts as issued before any revocation.
         let is_until = |until: u64| caller.issued_at.is_none_or(|issued| issued <= until);
         caller.token.as_ref().is_some_and(|token| self.tokens.contains(token.as_ref()))
             || self.users.get(caller.subject()).is_some_and(|until| is_until(*until))
@@ -68,12 +68,13 @@ impl Revocations {
         self.revoked.read().unwrap_or_else(PoisonError::into_inner).has(caller)
     }
 
-    /// Whether there is room for more.
+    /// Whether the limit is reached.
     pub fn is_full(&self) -> bool {
         self.revoked.read().unwrap_or_else(PoisonError::into_inner).len() >= MAX_REVOCATIONS
     }
 
-    /// From here on these do not count, and what was begun with them ends. Returns how much of that there was.
+    /// Applies revocations: the tokens are refused from now on, and everything opened with them ends. Returns
+    /// the number of sessions and streams ended.
     pub fn apply(&self, revocations: &[Revocation]) -> usize {
         if revocations.is_empty() {
             return 0;
@@ -94,7 +95,7 @@ impl Revocations {
         ended
     }
 
-    /// Notes that something goes on for as long as the caller's token counts.
+    /// Registers a session or stream that ends when the caller's token is revoked.
     pub fn begin(self: &Arc<Self>, caller: &Caller) -> Live {
         let (end, revoked) = oneshot::channel();
         let number = {
@@ -105,7 +106,7 @@ impl Revocations {
             number
         };
         let live = Live { revocations: self.clone(), user: caller.subject().clone(), number, revoked };
-        // It was perhaps revoked since it was verified.
+        // The token may have been revoked since it was verified.
         if self.has(caller) {
             live.forget();
         }
@@ -120,7 +121,7 @@ impl Revocations {
 impl Live {
     /// Waits until the token is revoked. Cancel-safe.
     pub async fn revoked(&mut self) {
-        // Dropped by whoever forgot it: that is the end, too.
+        // The sender was dropped: the token counts as revoked, too.
         let _ = (&mut self.revoked).await;
     }
 
@@ -183,7 +184,7 @@ mod tests {
         assert!(!revocations.has(&caller("bob", None, Some(61))));
     }
 
-    /// A user's revocation is of the tokens that are theirs, not of those by which others act as them.
+    /// Revoking a user's tokens affects the user's own tokens, not those of services that act as the user.
     #[tokio::test]
     async fn what_a_service_does_as_somebody_ends_with_the_tokens_of_the_service() {
         let revocations = Arc::new(Revocations::default());
@@ -210,7 +211,7 @@ mod tests {
         old.revoked().await;
         let is_over = poll_fn(|cx| Poll::Ready(std::pin::pin!(new.revoked()).poll(cx).is_ready())).await;
         assert!(!is_over);
-        // Verified before, begun after.
+        // Verified before the revocation, begun after it.
         revocations.begin(&caller("alice", None, Some(1))).revoked().await;
         drop((old, new));
         assert!(revocations.live().is_empty(), "nothing is left behind");

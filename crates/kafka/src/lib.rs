@@ -1,15 +1,15 @@
 //! The Kafka sink: the events of all rooms in one topic, keyed by room, as CloudEvents in binary mode.
 //!
-//! librdkafka keeps order within a partition while it retries, but a message that fails for good lets those after
-//! it pass. So nothing here fails for good by itself: a produce has no time-out of its own, an error that would
-//! leave a gap is fatal to the producer, and in either case the whole producer is given up with all that it
-//! holds. Each room is then sent again from the last event that was acknowledged.
+//! librdkafka keeps the order within a partition while it retries, but a message that fails permanently lets
+//! later ones pass. Therefore no message fails permanently on its own: a produce has no timeout, an error that
+//! would leave a gap is fatal to the producer, and in either case the whole producer is abandoned with its queue.
+//! Each room is then sent again from the last acknowledged event.
 //!
 //! - [`Options`]: brokers, topic, TLS and SASL
-//! - [`KafkaSink`]: what a consumer hands events to
+//! - [`KafkaSink`]: the sink of a consumer
 //! - `record`: an event as a Kafka record
-//! - `producer`: the producer, and the next one once it is given up
-//! - `topic`: whether the topic is what order and completeness need
+//! - `producer`: the producer, and its replacement
+//! - `topic`: checks that the topic guarantees order and completeness
 #![warn(missing_docs)]
 
 mod options;

@@ -1,4 +1,4 @@
-//! What the sink is configured with.
+//! Options of the sink.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,63 +8,62 @@ use rdkafka::error::KafkaError;
 
 use crate::record::Format;
 
-/// Order and completeness rest on these: they are not to be configured.
+/// Order and completeness depend on these, so they cannot be configured.
 const FIXED: [(&str, &str); 7] = [
     ("acks", "all"),
     ("enable.idempotence", "true"),
-    // A batch that fails for good ends the producer, instead of letting later batches pass.
+    // A batch that fails permanently ends the producer, instead of letting later batches pass.
     ("enable.gapless.guarantee", "true"),
-    // No later batch is under way before the fate of the one before it is settled.
+    // No later batch is in flight before the previous one is settled.
     ("max.in.flight.requests.per.connection", "1"),
-    // A message that times out by itself would let those behind it pass: the sink gives up all of them at once.
+    // A message that times out on its own would let later ones pass: the sink abandons all of them at once.
     ("message.timeout.ms", "0"),
-    // As Java's clients do: joins of streams count on it.
+    // Same as Java clients, which is required for joining streams.
     ("partitioner", "murmur2_random"),
     ("client.id", "parlance"),
 ];
 
-/// What holds unless it is configured otherwise.
+/// Defaults that can be overridden.
 const DEFAULTS: [(&str, &str); 4] = [
     ("linger.ms", "5"),
     ("reconnect.backoff.max.ms", "5000"),
     ("socket.keepalive.enable", "true"),
-    // Memory of what is on its way: a hundred events for each of 64 rooms fit.
+    // Memory for queued messages: enough for a hundred events of each of 64 rooms.
     ("queue.buffering.max.kbytes", "65536"),
 ];
 
-/// How the sink is configured.
+/// Options of the sink.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// `host:port`, comma-separated.
     pub brokers: String,
-    /// The topic.
+    /// The topic's name.
     pub topic: String,
-    /// How many partitions the topic has: a change of it breaks the order of rooms, so that the sink refuses another
-    /// number.
+    /// Number of partitions of the topic. A change breaks the order of rooms, so the sink refuses any other number.
     pub partitions: i32,
-    /// A topic that is not there is created with so many replicas; `None`: it is waited for.
+    /// Replication factor for creating a missing topic; `None` to wait for the topic instead.
     pub create_with_replicas: Option<i32>,
-    /// How events are written.
+    /// Format of the values.
     pub format: Format,
     /// `ce_source` of all events.
     pub source: String,
-    /// Largest value, bytes: an event beyond it is refused. Not more than the topic's `max.message.bytes`.
+    /// Maximum value size in bytes: larger events are refused. Must not exceed the topic's `max.message.bytes`.
     pub max_bytes: usize,
-    /// How long the brokers may take before all that is on its way is given up and sent again.
+    /// How long the brokers may take before everything in flight is abandoned and sent again.
     pub delivery_timeout: Duration,
-    /// How long what was found out about the topic holds.
+    /// How long a check of the topic stays valid.
     pub check_every: Duration,
-    /// Further properties of librdkafka, such as those of TLS and SASL.
+    /// Further properties of librdkafka, for example for TLS and SASL.
     pub properties: BTreeMap<String, String>,
 }
 
 /// Why options are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
-    /// Order and completeness rest on it.
+    /// Order and completeness depend on this property.
     #[error("{0} is set by parlance, and not to be configured")]
     Fixed(String),
-    /// librdkafka does not take it.
+    /// librdkafka does not accept it.
     #[error("{0}")]
     Refused(String),
     /// TLS and SASL are not built in.
@@ -73,7 +72,7 @@ pub enum OptionsError {
 }
 
 impl Options {
-    /// Usual options for a topic.
+    /// Default options for a topic.
     pub fn new(brokers: impl Into<String>, topic: impl Into<String>, partitions: i32) -> Self {
         Self {
             brokers: brokers.into(),
@@ -89,10 +88,9 @@ impl Options {
         }
     }
 
-    /// Whether they can be used: nothing is connected to.
+    /// Validates the options without connecting.
     ///
-    /// # Errors
-    /// What is wrong with them.
+    /// # Errors What is wrong with them.
     pub fn check(&self) -> Result<(), OptionsError> {
         for name in self.properties.keys() {
             if FIXED.iter().any(|(fixed, _)| fixed == name) || name == "bootstrap.servers" {
@@ -134,5 +132,5 @@ impl Options {
     }
 }
 
-/// Bytes that headers and key add to a value at most.
+/// Maximum overhead of headers and key in addition to a value, bytes.
 const OVERHEAD: usize = 8 * 1024;

@@ -1,4 +1,4 @@
-//! The producer, and the next one once it is given up.
+//! The producer, and its replacement after a failure.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use rdkafka::{ClientConfig, metadata::Metadata};
 
 use crate::record::Record;
 
-/// What librdkafka has to say goes to the log.
+/// Logs messages of librdkafka.
 #[derive(Clone)]
 pub(crate) struct Logged;
 
@@ -22,7 +22,7 @@ impl ClientContext for Logged {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::error!(facility, message, "librdkafka");
             }
-            // It says the same again and again while a broker is away; the consumer says so once.
+            // Repeated endlessly while a broker is unreachable; the consumer logs that once.
             _ => tracing::debug!(facility, message, "librdkafka"),
         }
     }
@@ -37,19 +37,19 @@ pub(crate) type Client = FutureProducer<Logged>;
 /// Why an event was not queued.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotQueued {
-    /// Too much is on its way.
+    /// The queue is full.
     Full,
-    /// It is too large.
+    /// The event is too large.
     TooLarge,
     Failed(String),
 }
 
 /// Events that were queued in one producer.
 pub(crate) struct Queued {
-    /// Of the producer.
+    /// The producer's generation.
     pub(crate) generation: u64,
     pub(crate) deliveries: Vec<DeliveryFuture>,
-    /// Why those behind them were not.
+    /// Why the remaining events were not queued.
     pub(crate) rest: Option<NotQueued>,
 }
 
@@ -69,9 +69,9 @@ impl Producer {
         Ok(Self { config, current: Mutex::new(Current { client, generation: 0 }) })
     }
 
-    /// Queues the records of a room, in order and all in one producer, up to the first that is not taken.
+    /// Queues the records of a room, in order and in a single producer, up to the first one that is not accepted.
     pub(crate) fn queue(&self, topic: &str, key: &str, records: &[Record]) -> Queued {
-        // A producer is given up under the same lock: never between two of these.
+        // Producers are replaced under the same lock: never between two of these records.
         let current = self.lock();
         let (mut deliveries, mut rest) = (Vec::with_capacity(records.len()), None);
         for record in records {
@@ -95,8 +95,8 @@ impl Producer {
         Queued { generation: current.generation, deliveries, rest }
     }
 
-    /// Gives up the producer of `generation` with all that it holds, unless that was done already: what was on its
-    /// way fails, for all rooms, and is sent again by the next one.
+    /// Abandons the producer of `generation` with its queue, unless already done: everything in flight fails, for
+    /// all rooms, and is sent again by its replacement.
     pub(crate) fn give_up(&self, generation: u64, reason: &str) {
         let old = {
             let mut current = self.lock();
@@ -116,11 +116,11 @@ impl Producer {
         };
         tracing::warn!(reason, "giving up what is on its way to kafka: it is sent again");
         metrics::counter!("parlance_kafka_producers_given_up_total").increment(1);
-        // Its end purges its queue, and waits for a thread.
+        // Dropping it purges its queue, and joins a thread.
         tokio::task::spawn_blocking(move || drop(old));
     }
 
-    /// What the brokers say of one topic, or of all.
+    /// Metadata of one topic, or of all.
     pub(crate) async fn metadata(
         &self,
         topic: Option<String>,

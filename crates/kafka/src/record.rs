@@ -5,13 +5,13 @@ use parlance_proto::json;
 use prost::Message;
 use rdkafka::message::{Header, OwnedHeaders};
 
-/// How the values of records are written.
+/// Format of the values of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
     /// `parlance.events.v1.RoomEvent`, encoded.
     #[default]
     Protobuf,
-    /// The same in canonical proto3 JSON.
+    /// Canonical proto3 JSON.
     Json,
 }
 
@@ -24,7 +24,7 @@ impl Format {
     }
 }
 
-/// A record, but for its key and its topic.
+/// A record without its key and topic.
 pub(crate) struct Record {
     pub(crate) headers: Vec<(&'static str, String)>,
     /// Never empty: a record without a value is a tombstone.
@@ -33,7 +33,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// The record of an event; `Err` says why there is none.
+    /// Creates the record of an event; `Err` says why there is none.
     pub(crate) fn new(event: &RoomEvent, format: Format, source: &str) -> Result<Self, String> {
         let value = match format {
             Format::Protobuf => event.encode_to_vec(),
@@ -41,7 +41,7 @@ impl Record {
         };
         let at = event.at.unwrap_or_default();
         let time = json::timestamp_to_json(&at).map_err(|error| error.message)?;
-        // In JSON it is a string.
+        // The JSON form is a string.
         let time = String::from_utf8_lossy(&time).trim_matches('"').to_owned();
         let headers = vec![
             ("ce_specversion", "1.0".to_owned()),

@@ -12,23 +12,22 @@ use crate::producer::{NotQueued, Producer, Queued};
 use crate::record::Record;
 use crate::{Options, OptionsError, topic};
 
-/// How long to wait where too much is on its way.
+/// Retry interval while the queue is full.
 const FULL: Duration = Duration::from_millis(200);
 
-/// A topic that events are sent to.
+/// Sends events to a topic.
 pub struct KafkaSink {
     options: Options,
     producer: Producer,
     clock: Arc<dyn Clock>,
-    /// When the topic was last found fit. Held while it is looked at, which is done once for all rooms.
+    /// When the topic last passed its check. Locked during a check, which is done once for all rooms.
     fit_at: Mutex<Option<Instant>>,
 }
 
 impl KafkaSink {
-    /// A sink. The brokers need not be there: events wait for them.
+    /// Creates a sink. The brokers need not be reachable: events wait for them.
     ///
-    /// # Errors
-    /// If the options are of no use.
+    /// # Errors If the options are invalid.
     pub fn new(options: Options, clock: Arc<dyn Clock>) -> Result<Self, OptionsError> {
         options.check()?;
         let producer =
@@ -50,7 +49,7 @@ impl KafkaSink {
         }
     }
 
-    /// Records of the events, up to the first that is none.
+    /// Converts events to records, up to the first one that cannot be converted.
     fn records(&self, events: &[RoomEvent]) -> (Vec<Record>, Option<SinkError>) {
         let Options { format, source, max_bytes, .. } = &self.options;
         let mut records = Vec::with_capacity(events.len());
@@ -68,7 +67,8 @@ impl KafkaSink {
         (records, None)
     }
 
-    /// Waits until the brokers have what was queued: how many of it, and why not the rest.
+    /// Waits until the brokers have acknowledged the queued events: returns how many, and why not the
+    /// rest.
     async fn acknowledged(
         &self,
         queued: Vec<rdkafka::producer::DeliveryFuture>,
@@ -82,7 +82,7 @@ impl KafkaSink {
                 Ok(Err(_)) => "the producer was given up".to_owned(),
                 Err(_) => "the brokers do not acknowledge in time".to_owned(),
             };
-            // Whatever it was, what is queued behind it must not pass.
+            // Whatever the error, later messages in the queue must not pass.
             self.producer.give_up(generation, &reason);
             return Delivered { count, error: Some(unavailable(reason)) };
         }

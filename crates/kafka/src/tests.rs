@@ -1,4 +1,4 @@
-//! The sink against librdkafka's mock brokers, which fail as they are asked to.
+//! The sink against librdkafka's mock brokers with injected failures.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ fn cluster() -> Cluster {
 fn options(cluster: &Cluster) -> Options {
     let mut options = Options::new(cluster.bootstrap_servers(), TOPIC, PARTITIONS);
     options.delivery_timeout = Duration::from_secs(10);
-    // What these brokers do not answer, and what makes a test wait.
+    // The mock brokers do not support these, or they slow down the tests.
     options.properties.insert("reconnect.backoff.max.ms".to_owned(), "200".to_owned());
     options
 }
@@ -57,7 +57,7 @@ fn events(room: &RoomId, from: u64, to: u64) -> Vec<RoomEvent> {
     (from..=to).map(event).collect()
 }
 
-/// Sends until the sink has all, as a consumer does.
+/// Sends until the sink has accepted all events, like a consumer.
 async fn send_all(sink: &KafkaSink, room: &RoomId, to: u64) {
     let mut done = 0;
     let sending = async {
@@ -70,8 +70,8 @@ async fn send_all(sink: &KafkaSink, room: &RoomId, to: u64) {
     tokio::time::timeout(Duration::from_secs(60), sending).await.expect("it is sent");
 }
 
-/// What a topic holds once it holds `rooms` up to their last events: seqs by room and partition, as they came.
-/// First occurrences must be in order, and without a hole.
+/// Reads a topic until it contains `rooms` up to their last events: seqs by room and partition, in arrival
+/// order. First occurrences must be in order and complete.
 async fn read(cluster: &Cluster, heads: &BTreeMap<RoomId, u64>) -> BTreeMap<(i32, RoomId), Vec<u64>> {
     let (brokers, heads) = (cluster.bootstrap_servers(), heads.clone());
     tokio::task::spawn_blocking(move || {
@@ -116,7 +116,7 @@ async fn each_room_is_in_one_partition_and_in_order() {
     let found = read(&cluster, &heads(8, 20)).await;
     assert_eq!(found.len(), 8, "{found:?}");
     assert!(found.values().all(|seqs| *seqs == (1..=20).collect::<Vec<_>>()));
-    // murmur2, as Java's clients have it.
+    // murmur2, as in Java clients.
     assert!(found.contains_key(&(murmur2_partition("room-0"), room(0))), "{found:?}");
 }
 
@@ -161,7 +161,7 @@ async fn a_topic_that_is_not_there_is_waited_for() {
     assert!(reason.contains("there is no topic other"), "{reason}");
 }
 
-/// The brokers refuse a batch for good: what is behind it must not pass.
+/// The brokers refuse a batch permanently: later ones must not pass.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_for_good_is_sent_again_with_all_that_follows() {
     let cluster = cluster();
@@ -180,7 +180,7 @@ async fn what_fails_for_good_is_sent_again_with_all_that_follows() {
     read(&cluster, &heads(6, 50)).await;
 }
 
-/// Written, and the answer lost: librdkafka sends it again itself.
+/// Written, but the answer is lost: librdkafka retries on its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_that_pass_are_not_noticed() {
     let cluster = cluster();

@@ -1,4 +1,4 @@
-//! Whether the topic is what order and completeness need.
+//! Checks that the topic guarantees order and completeness.
 
 use std::time::Duration;
 
@@ -11,12 +11,13 @@ use rdkafka::types::RDKafkaErrorCode;
 use crate::Options;
 use crate::producer::Producer;
 
-/// How long the brokers may take to answer.
+/// Timeout of the brokers' answers.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Looks at the topic, or creates it; `Err` says why nothing is to be sent there. `is_known` once it was found fit.
+/// Checks the topic, or creates it; `Err` says why nothing may be sent to it. `is_known` is set once it has passed
+/// a check.
 pub(crate) async fn check(options: &Options, producer: &Producer, is_known: bool) -> Result<(), String> {
-    // Asking for one topic by name may create it, with whatever number of partitions.
+    // Requesting metadata of one topic by name may create it, with any number of partitions.
     let asked = is_known.then(|| options.topic.clone());
     let metadata = producer.metadata(asked, PATIENCE).await?;
     match partitions(&metadata, &options.topic)? {
@@ -35,7 +36,7 @@ pub(crate) async fn check(options: &Options, producer: &Producer, is_known: bool
     Ok(())
 }
 
-/// How many partitions a topic has; `None` if it is not there.
+/// The number of partitions of a topic; `None` if it does not exist.
 fn partitions(metadata: &Metadata, topic: &str) -> Result<Option<i32>, String> {
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
     match found.error().map(RDKafkaErrorCode::from) {
@@ -61,11 +62,11 @@ async fn create(options: &Options) -> Result<(), String> {
             Err((_, error)) => return Err(format!("cannot create topic {topic}: {error}")),
         }
     }
-    // Looked at once more before anything is sent.
+    // It is checked again before anything is sent.
     Err(format!("topic {topic} was just created"))
 }
 
-/// A compacted topic keeps one event of each room.
+/// A compacted topic would keep one event per room only.
 async fn check_policy(options: &Options) -> Result<(), String> {
     let topic = &options.topic;
     let resource = ResourceSpecifier::Topic(topic);
@@ -94,7 +95,7 @@ fn admin(options: &Options) -> Result<AdminClient<DefaultClientContext>, String>
     AdminClient::from_config(&config).map_err(|error| error.to_string())
 }
 
-/// Properties that are of no use to an admin client, which warns of them.
+/// Producer properties, about which an admin client would log warnings.
 const OF_PRODUCERS: [&str; 7] = [
     "acks",
     "enable.idempotence",

@@ -1,4 +1,4 @@
-//! The registry of a node that is alone keeps the contract.
+//! The registry of a single node keeps the contract.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(dead_code, reason = "what is promised about several nodes cannot be asked of one")]
 

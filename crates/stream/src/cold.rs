@@ -14,8 +14,8 @@ const PAGE: usize = 256;
 /// Tolerated clock difference between nodes and a consumer when only a time is known.
 const CLOCK_MARGIN: Duration = Duration::from_secs(600);
 
-/// The event before the first one to deliver, in a room for which the feed has named the events from `first` on in a
-/// record with the time `at`. If the feed is ordered, no earlier commit can follow; otherwise it may.
+/// The event before the first one to deliver, in a room that the feed first mentioned with the events from `first`
+/// on in a record with the time `at`. If the feed is ordered, no earlier commit can follow; otherwise it may.
 pub(crate) async fn start_of(
     log: &dyn Log,
     feed: &dyn ChangeFeed,
@@ -31,7 +31,7 @@ pub(crate) async fn start_of(
     last_before(log, room, named, since).await
 }
 
-/// The last event of a room from before the consumer existed, for a consumer that meets the room in a walk.
+/// The last event of a room from before the consumer existed, for rooms that the consumer first sees in a walk.
 pub(crate) async fn start_of_walked(
     log: &dyn Log,
     room: &RoomId,

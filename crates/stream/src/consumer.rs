@@ -1,4 +1,4 @@
-//! A named consumer, which goes on where it was.
+//! A named consumer, which resumes at its stored position.
 
 mod clock_jumps;
 mod parts;
@@ -18,10 +18,10 @@ pub(crate) use self::parts::{Answer, Command, Shared};
 pub use self::parts::{Error, OnRefused, Options, Parts, Start, Status};
 pub use crate::tracker::Limits;
 
-/// Commands that wait for the consumer.
+/// Queue length for commands to the consumer.
 const COMMANDS: usize = 16;
 
-/// A running consumer. Dropping it ends it at once, as a crash does: nothing is lost, something may be repeated.
+/// A running consumer. Dropping it stops it immediately, like a crash: no events are lost, some may be repeated.
 pub struct Consumer {
     name: ConsumerName,
     commands: mpsc::Sender<(Command, Answer)>,
@@ -30,10 +30,10 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Starts the consumer where it was, or where it begins. It ends when `shutdown` is cancelled.
+    /// Starts the consumer at its stored position, or its configured start. It stops when `shutdown` is
+    /// cancelled.
     ///
-    /// # Errors
-    /// If the name is taken, or the store does not answer.
+    /// # Errors If the name is in use, or the store does not answer.
     pub async fn start(parts: Parts, options: Options, shutdown: CancellationToken) -> Result<Self, Error> {
         let state = open(&parts, &options).await?;
         let (commands, inbox) = mpsc::channel(COMMANDS);
@@ -49,32 +49,29 @@ impl Consumer {
         &self.name
     }
 
-    /// How it stands, as it changes.
+    /// Its status, with notifications of changes.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
     }
 
-    /// Stops handing on, or goes on. What happens meanwhile is not lost, however long it takes. Going on
-    /// enables a disabled consumer.
+    /// Pauses or resumes delivery. Events are not lost meanwhile, however long it takes. Resuming enables a
+    /// disabled consumer.
     ///
-    /// # Errors
-    /// If the consumer has ended, or the store does not answer.
+    /// # Errors If the consumer has stopped, or the store does not answer.
     pub async fn pause(&self, paused: bool) -> Result<(), Error> {
         self.command(Command::Pause(paused)).await
     }
 
-    /// Has a parked room go on: with the event that was refused, or `skip`ping it.
+    /// Resumes a parked room: retries the refused event, or with `skip` skips it.
     ///
-    /// # Errors
-    /// If the room is not parked, the consumer has ended, or the store does not answer.
+    /// # Errors If the room is not parked, the consumer has stopped, or the store does not answer.
     pub async fn unpark(&self, room: RoomId, skip: bool) -> Result<(), Error> {
         self.command(Command::Unpark { room, skip }).await
     }
 
-    /// Hands on everything again, from the first event of every room.
+    /// Delivers everything again, from the first event of every room.
     ///
-    /// # Errors
-    /// If the consumer has ended, or the store does not answer.
+    /// # Errors If the consumer has stopped, or the store does not answer.
     pub async fn replay(&self) -> Result<(), Error> {
         self.command(Command::Replay).await
     }
@@ -85,7 +82,7 @@ impl Consumer {
         answered.await.map_err(|_| Error::Ended)?
     }
 
-    /// Waits until it has ended.
+    /// Waits until it has stopped.
     pub async fn ended(&self) {
         let mut status = self.status.clone();
         while status.changed().await.is_ok() {}

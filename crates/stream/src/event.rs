@@ -1,4 +1,4 @@
-//! Events as they leave (`proto/events/events.proto`).
+//! Events in the form that consumers receive (`proto/events/events.proto`).
 
 use parlance_core::{Body, Entry, RoomId};
 use parlance_proto::events::v1::{RoomContext, RoomEvent};
@@ -7,17 +7,17 @@ use parlance_store::consumers::EventKey;
 
 use crate::log::RoomHead;
 
-/// How much of an event leaves.
+/// How much of an event is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Content {
-    /// All of it.
+    /// Everything.
     #[default]
     Full,
-    /// Ids and kinds alone, for consumers that may not copy text.
+    /// Only ids and kinds, for consumers that may not copy text.
     Ids,
 }
 
-/// The id of an event: the same each time that it is sent, and of no other event.
+/// The id of an event: unique, and the same each time the event is delivered.
 pub fn id(room: &RoomId, key: EventKey) -> String {
     format!("{room}:{}:{}", key.epoch, key.seq)
 }
@@ -42,7 +42,7 @@ pub fn kind(body: &Body) -> &'static str {
     }
 }
 
-/// The event of `entry` as it leaves now.
+/// The event of `entry` in its current form.
 pub fn room_event(room: &RoomId, head: &RoomHead, entry: &Entry, content: Content) -> RoomEvent {
     let key = EventKey { epoch: head.epoch, seq: entry.event.seq };
     let mut event = convert::entry(room.as_str(), entry);
@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// One event of each kind, the last one of a later version.
+    /// One event of each kind, the last one from a later version.
     fn entries() -> Vec<Entry> {
         let bob = UserId::parse("bob").unwrap();
         let text = |text: &str| Text::parse(text).unwrap();
@@ -149,7 +149,7 @@ mod tests {
         (1..).zip(bodies).map(event).map(entry).collect()
     }
 
-    /// What leaves is read by others for years: these lines were written once and stay the same.
+    /// Consumers parse these for years: these lines were written once and must stay the same.
     #[test]
     fn events_leave_as_they_always_did() {
         let room = RoomId::parse("room-1").unwrap();

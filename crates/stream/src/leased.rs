@@ -1,10 +1,10 @@
-//! A consumer that any of several processes may run, one at a time.
+//! A consumer that runs in one of several processes at a time.
 //!
-//! Whoever has the lease renews it. The others look at it, and take it once they have seen it unchanged for
-//! [`LeaseTimes::expiry`] by their own clock: no two clocks are compared. The owner hands nothing on once its last
-//! renewal is older than [`LeaseTimes::safe`], which is less. If a process stands still in between and goes on
-//! after that, what it had begun may be repeated: consumers of events expect repeats. Progress that it writes then
-//! is refused ([`Fence`]).
+//! The owner renews the lease. Other processes watch it, and acquire it once it has been unchanged for
+//! [`LeaseTimes::expiry`] by their own clock: clocks are never compared. The owner stops delivering once its last
+//! renewal is older than [`LeaseTimes::safe`], which is shorter. If a process is suspended in between and resumes
+//! afterwards, what it had started may be repeated: consumers of events expect duplicates. Progress that it writes
+//! then is refused ([`Fence`]).
 
 mod guard;
 
@@ -20,42 +20,42 @@ use tokio_util::sync::CancellationToken;
 use self::guard::Guard;
 use crate::consumer::{Consumer, Error, Options, Parts};
 
-/// How leases are kept and judged.
+/// Timing of leases.
 #[derive(Debug, Clone, Copy)]
 pub struct LeaseTimes {
-    /// Between renewals, and between looks at the lease of another.
+    /// Interval of renewals, and of checks of another owner's lease.
     pub every: Duration,
-    /// For how long after a renewal its owner hands events on.
+    /// How long the owner delivers events after a renewal.
     pub safe: Duration,
-    /// How long a lease is seen unchanged until it is taken from its owner.
+    /// How long a lease has to be unchanged before another process acquires it.
     pub expiry: Duration,
 }
 
 impl LeaseTimes {
-    /// A worker that is killed is replaced within 12 s.
+    /// A killed worker is replaced within 12 s.
     pub const PRODUCTION: Self =
         Self { every: Duration::from_secs(2), safe: Duration::from_secs(6), expiry: Duration::from_secs(9) };
 }
 
-/// A consumer that runs here while this process has its lease.
+/// A consumer that runs here while this process holds its lease.
 pub struct Leased {
     name: ConsumerName,
     running: watch::Receiver<Option<Arc<Consumer>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
-/// What is needed to run a consumer under a lease.
+/// Parameters for running a consumer under a lease.
 pub struct Leasing {
     /// The leases.
     pub table: Arc<dyn LeaseTable>,
-    /// This process, by a name that no other process ever has.
+    /// Name of this process, which no other process ever has.
     pub owner: String,
-    /// How they are kept.
+    /// Their timing.
     pub times: LeaseTimes,
 }
 
 impl Leased {
-    /// Runs the consumer whenever this process has its lease, until `end`. One that was disabled is enabled.
+    /// Runs the consumer whenever this process holds its lease, until `end`. A disabled consumer is enabled.
     pub fn start(leasing: Leasing, parts: Parts, options: Options, end: CancellationToken) -> Self {
         let (sender, running) = watch::channel(None);
         let name = options.name.clone();
@@ -73,7 +73,7 @@ impl Leased {
         self.running.borrow().clone()
     }
 
-    /// Waits until it has ended here, and the lease is given up.
+    /// Waits until it has stopped here, and the lease is released.
     pub async fn ended(&self) {
         let mut running = self.running.clone();
         while running.changed().await.is_ok() {}
@@ -107,7 +107,7 @@ impl Holder {
         }
     }
 
-    /// Waits until nobody else has the lease, and takes it.
+    /// Waits until nobody else holds the lease, and acquires it.
     async fn acquire(&self) -> (Lease, Instant) {
         let Leasing { table, owner, times } = &self.leasing;
         let mut seen: Option<(Lease, Instant)> = None;
@@ -138,11 +138,11 @@ impl Holder {
         }
     }
 
-    /// Runs the consumer until the lease is lost, or `end`. Returns the lease as it was last, unless another process
-    /// has it.
+    /// Runs the consumer until the lease is lost, or `end`. Returns the last state of the lease, unless another
+    /// process holds it.
     async fn hold(&self, (mut lease, taken): (Lease, Instant), end: &CancellationToken) -> Option<Lease> {
         let times = self.leasing.times;
-        // Before anything is read of it: what the process before us writes from now on is refused.
+        // Before anything is read: later writes of the previous owner are refused.
         let term = lease.renewals;
         if let Err(error) = self.leasing.table.fence(&self.name, Fence { term, write: 0 }).await {
             self.complain(&error);
@@ -174,7 +174,7 @@ impl Holder {
             tokio::select! {
                 biased;
                 () = end.cancelled() => break,
-                // It has failed: whoever has the lease next starts it anew.
+                // It has failed: the next owner of the lease restarts it.
                 () = consumer.ended() => break,
                 () = sleep(times.every) => {}
             }
@@ -187,7 +187,7 @@ impl Holder {
                     guard.renewed(at);
                 }
                 Ok(Ok(false)) => {
-                    // A renewal whose answer was late may have been carried out.
+                    // A renewal without a timely answer may have been carried out.
                     match self.leasing.table.lease(&self.name).await {
                         Ok(Some(found)) if found.owner == lease.owner => lease = found,
                         Ok(_) => {

@@ -1,14 +1,15 @@
-//! What leaves Parlance: consumers of the change feed, and the sinks that they hand events to.
+//! Delivery of events to other services: consumers of the change feed, and their sinks.
 //!
-//! A record of the feed is a hint that a room has moved. A consumer keeps for each room how far it is
+//! A record of the feed is a hint that a room has advanced. A consumer stores its progress per room
 //! (`done`, an epoch and a seq), and reads everything after that from the log, which is gap-free: so
-//! nothing is missing and first occurrences come in order, whatever the order of the feed.
+//! nothing is missing, and first occurrences are in order, whatever the order of the feed.
 //!
-//! - [`consumer`]: a named consumer that goes on where it was; [`sink`]: what it hands events to
-//! - [`webhook`]: a sink that posts
+//! - [`consumer`]: a named consumer that resumes at its stored position; [`sink`]: where it delivers
+//!   events
+//! - [`webhook`]: a sink that posts to an HTTP endpoint
 //! - [`tail`]: a stream whose reader keeps the cursor, for `StreamEvents`
-//! - `tracker`: which rooms are to be worked on, and how far the checkpoint may go. Pure
-//! - [`event`]: events as they leave
+//! - `tracker`: decides which rooms to work on, and how far the checkpoint may advance. Pure
+//! - [`event`]: the delivered form of events
 #![warn(missing_docs)]
 
 mod cold;

@@ -1,4 +1,4 @@
-//! The logs that content is read from.
+//! Reads the contents of logs.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a consumer hands events to.
+//! The receiver of a consumer's events.
 
 use std::time::Duration;
 
@@ -6,58 +6,58 @@ use async_trait::async_trait;
 use parlance_core::RoomId;
 use parlance_proto::events::v1::RoomEvent;
 
-/// What became of some events of one room.
+/// The result of delivering some events of one room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
-    /// How many of the events, from the first on, the sink has for good.
+    /// How many of the events, from the first on, the sink has accepted for good.
     pub count: usize,
-    /// Why it has no more of them.
+    /// Why it did not accept more.
     pub error: Option<SinkError>,
 }
 
 impl Delivered {
-    /// All `count` of them.
+    /// All `count` events were accepted.
     pub fn all(count: usize) -> Self {
         Self { count, error: None }
     }
 }
 
-/// Why a sink does not have an event.
+/// Why a sink did not accept an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SinkError {
-    /// It may have it later, or have it already and not have said so.
+    /// Temporary; the sink may even have accepted the event without confirming it.
     #[error("{reason}")]
     Unavailable {
         /// What happened, for the operator.
         reason: String,
-        /// How long it asks to be left alone.
+        /// The delay that it asks for.
         retry_after: Option<Duration>,
     },
-    /// It will never have this event.
+    /// It will never accept this event.
     #[error("{reason}")]
     Refused {
-        /// What it said, for the operator.
+        /// Its answer, for the operator.
         reason: String,
     },
-    /// It was not asked: this process may not hand anything on now.
+    /// It was not called: this process may not deliver at the moment.
     #[error("the lease was not renewed in time")]
     NotAsked,
-    /// It wants no events any more.
+    /// It wants no more events.
     #[error("{reason}")]
     Gone {
-        /// What it said, for the operator.
+        /// Its answer, for the operator.
         reason: String,
     },
 }
 
-/// A way out.
+/// A destination of events.
 #[async_trait]
 pub trait EventSink: Send + Sync + 'static {
-    /// Hands over the events of one room, which follow each other. Called for one room at a time, and for
-    /// many rooms at once. Returns once the sink has them for good, or does not.
+    /// Delivers consecutive events of one room. Called concurrently for many rooms, but not for the same
+    /// one. Returns once the sink has accepted them for good, or has not.
     async fn deliver(&self, room: &RoomId, events: &[RoomEvent]) -> Delivered;
 
-    /// How many events a call takes at most.
+    /// Maximum number of events per call.
     fn batch(&self) -> usize {
         100
     }

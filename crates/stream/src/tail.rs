@@ -20,26 +20,26 @@ use crate::cold::start_of;
 use crate::event::{Content, room_event};
 use crate::log::{Log, RoomHead};
 
-/// Records that are read at once.
+/// Records read at once.
 const PAGE: usize = 128;
 
-/// Rooms that are read at once in a walk.
+/// Rooms read at once in a walk.
 const ROOMS: usize = 100;
 
-/// Events of one batch.
+/// Maximum number of events in a batch.
 const BATCH: usize = 200;
 
-/// Encoded bytes of one batch, beyond which it ends, however few events it has: readers take 4 MiB by default, and
-/// what one of them refuses it is sent again for ever.
+/// Encoded bytes after which a batch ends, regardless of its number of events: readers accept 4 MiB by default, and
+/// a refused batch would be sent again forever.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Rooms of which it is remembered how far they were sent: a repeat is left out.
+/// Rooms whose progress is remembered, to leave out repeats.
 const REMEMBERED: usize = 20_000;
 
-/// Why a stream does not go on.
+/// Why a stream ends.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TailError {
-    /// The feed does not reach back to the cursor any more.
+    /// The feed no longer reaches back to the cursor.
     #[error("the cursor is too old, or of another store")]
     Expired,
     /// The store does not answer.
@@ -47,24 +47,24 @@ pub enum TailError {
     Store(#[from] StoreError),
 }
 
-/// Where a stream begins without a cursor, and what it does where the feed no longer reaches back to it.
+/// Where a stream without a cursor starts, and what happens if the feed no longer reaches back to its cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum From {
-    /// With what happens from now on; a cursor that is too old is refused.
+    /// With events from now on; an expired cursor is refused.
     #[default]
     Now,
-    /// With all events of all rooms; so it does with a cursor that is too old.
+    /// With all events of all rooms; likewise if the cursor has expired.
     Beginning,
 }
 
-/// Some events of one room, by rising seq.
+/// Some events of one room, in ascending order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// The events; none where only the cursor has moved, or nothing happened for a while.
+    /// The events; empty if only the cursor has moved, or as a heartbeat.
     pub events: Vec<RoomEvent>,
-    /// Where to go on after them.
+    /// Where to continue after them.
     pub cursor: Cursor,
-    /// They are the first of a walk over all rooms.
+    /// Whether they are the first of a walk over all rooms.
     pub resync: bool,
 }
 
@@ -75,20 +75,20 @@ pub struct Tail {
     from: From,
     content: Content,
     cursor: Cursor,
-    /// Records that were read and not sent.
+    /// Records that were read but not sent.
     records: VecDeque<Record>,
-    /// How far rooms were sent.
+    /// Progress in each room.
     done: HashMap<RoomId, EventKey>,
-    /// Where the rooms of the first record were when it was first looked at. A record may name no more than the
-    /// first event of its commit; what was committed with it is below this.
+    /// The heads of the first record's rooms when it was first processed. A record may name only the first event of
+    /// its commit; the rest of the commit is below this.
     goals: HashMap<RoomId, u64>,
-    /// Rooms of a walk that were read and not sent.
+    /// Rooms of a walk that were read but not sent.
     rooms: VecDeque<RoomId>,
     resync: bool,
 }
 
 impl Tail {
-    /// A stream that goes on at `cursor`, or begins as `from` says.
+    /// Opens a stream at `cursor`, or at `from`.
     ///
     /// # Errors
     /// Those of the store.
@@ -123,15 +123,13 @@ impl Tail {
         Ok(tail)
     }
 
-    /// The next events, or none after `patience`. To be called again after an error of the store. Nothing is
-    /// lost if it is dropped before it is ready.
+    /// The next events, or none after `patience`. Call it again after an error of the store. Cancel-safe.
     ///
-    /// # Errors
-    /// Those of the store, and that the cursor is too old.
+    /// # Errors Those of the store, and that the cursor has expired.
     pub async fn next(&mut self, patience: Duration) -> Result<Batch, TailError> {
         let (until, mut is_first) = (Instant::now() + patience, true);
         loop {
-            // Records without events, and rooms without any, move the cursor alone: the reader is told now and then.
+            // Records without events, and rooms without any, only move the cursor, which is sent now and then.
             if !std::mem::take(&mut is_first) && Instant::now() >= until {
                 return Ok(self.batch(Vec::new()));
             }
@@ -171,7 +169,7 @@ impl Tail {
         }
     }
 
-    /// Sends all rooms from the first event on, and then what follows `position`.
+    /// Sends all rooms from their first event on, and then what follows `position`.
     fn walk_from(&mut self, position: Position) {
         self.done.clear();
         self.goals.clear();
@@ -204,7 +202,8 @@ impl Tail {
                     }
                 }
             };
-            // Not beyond the goal: there a commit ends, and within one a later record would seem to be sent.
+            // Not past the goal, where a commit ends: in the middle of a later commit, its record would seem to be
+            // sent.
             let range = SeqRange { from: from.max(head.floor), to: head.head.min(goal) };
             if let Some(events) = self.read(&moved.room, range).await? {
                 if self.is_sent(record) {
@@ -221,13 +220,13 @@ impl Tail {
         record.changes.heads.iter().all(|moved| self.is_sent_to(&moved.room, moved.last))
     }
 
-    /// Whether a room was sent up to `last`, and what was committed with it.
+    /// Whether a room was sent up to `last`, including the rest of its commit.
     fn is_sent_to(&self, room: &RoomId, last: u64) -> bool {
         let goal = self.goals.get(room).map_or(last, |goal| last.max(*goal));
         self.done.get(room).is_some_and(|done| done.seq >= goal)
     }
 
-    /// Continues behind the first record.
+    /// Continues after the first record.
     fn finish(&mut self, record: &Record) {
         self.cursor = Cursor::at(record.position.clone());
         self.records.pop_front();
@@ -236,7 +235,7 @@ impl Tail {
 
     /// The next events of a walk; `None` if it has ended, or a room had none.
     async fn walk(&mut self, place: Place) -> Result<Option<Batch>, TailError> {
-        // A room that was begun comes first.
+        // A room in progress comes first.
         let next = match (&place.room, place.seq) {
             (Some(room), seq) if seq > 0 => Some((room.clone(), seq)),
             _ => {
@@ -266,7 +265,7 @@ impl Tail {
         Ok(events.map(|events| self.batch(events)))
     }
 
-    /// Events of `range`, which are sent then; `None` if there are none.
+    /// Reads events of `range` to send; `None` if there are none.
     async fn read(&mut self, room: &RoomId, range: SeqRange) -> Result<Option<Vec<RoomEvent>>, TailError> {
         if range.from > range.to {
             return Ok(None);
@@ -297,7 +296,7 @@ impl Tail {
         Ok(Some(events))
     }
 
-    /// Where a room is; `None` where it is not there, or cannot be read.
+    /// The state of a room; `None` if it does not exist, or is unreadable.
     async fn room(&self, room: &RoomId) -> Result<Option<RoomHead>, StoreError> {
         match self.log.room(room).await {
             Err(StoreError::Damaged(what)) => {
@@ -313,7 +312,7 @@ impl Tail {
     }
 }
 
-/// One room that cannot be read does not stop the others; the reader sees the hole.
+/// An unreadable room does not stop the others; the reader sees a gap.
 fn leave_out(room: &RoomId, what: &str) {
     tracing::error!(%room, what, "cannot read a room, leaving it out of a stream of events");
     metrics::counter!("parlance_stream_unreadable_rooms_total").increment(1);

@@ -1,8 +1,8 @@
-//! Which rooms a consumer is to work on, and how far its checkpoint may go. Pure: time comes in as
-//! milliseconds of some clock that only rises.
+//! Decides which rooms a consumer works on, and how far its checkpoint may advance. Pure: time is passed in as
+//! milliseconds of a monotonic clock.
 //!
-//! A room that has unfinished events either *holds* the checkpoint before its first record, or is saved as
-//! pending: then it is drained from the log, whatever becomes of the feed.
+//! A room with undelivered events either *holds* the checkpoint before its first record, or is saved as
+//! pending: then it is caught up from the log, whatever happens to the feed.
 
 mod flush;
 mod limits;
@@ -24,28 +24,28 @@ pub(crate) struct Tracker {
     rooms: BTreeMap<RoomId, Room>,
     ready: VecDeque<RoomId>,
     waiting: BTreeSet<(Millis, RoomId)>,
-    /// Rooms that hold the checkpoint, each by its first unfinished record.
+    /// Rooms that hold the checkpoint, each with its first undelivered record.
     held: BTreeSet<(u64, RoomId)>,
-    /// Rooms whose rows are to be written.
+    /// Rooms whose rows have to be written.
     unsaved: BTreeSet<RoomId>,
-    /// Records that were read, from the checkpoint on.
+    /// Records read since the checkpoint.
     positions: VecDeque<(u64, Position)>,
     last_record: u64,
-    /// The last record that named a room, and the one that the checkpoint is at.
+    /// The last record that named a room, and the record of the checkpoint.
     last_moved: u64,
     checkpoint_record: u64,
     checkpoint: Position,
     in_flight: usize,
-    /// Rooms in memory with unfinished events.
+    /// Rooms in memory with undelivered events.
     active: usize,
-    /// There may be pending rooms that are not in memory.
+    /// Whether there may be pending rooms that are not in memory.
     pending_elsewhere: bool,
-    /// There are some that were in memory when they were last looked for.
+    /// Whether some were in memory during the last scan for them.
     pending_again: bool,
     paused: bool,
-    /// Failures since the sink last took something.
+    /// Failures since the sink last accepted something.
     failures: u32,
-    /// When the last of them was counted: what was under way then says nothing more of the sink.
+    /// When the last of them was counted: results of work started earlier are not counted again.
     failed_at: Millis,
     away_until: Millis,
 }
@@ -75,23 +75,23 @@ impl Tracker {
         }
     }
 
-    /// Where to read on.
+    /// Where to continue reading.
     pub(crate) fn read_from(&self) -> &Position {
         self.positions.back().map_or(&self.checkpoint, |(_, position)| position)
     }
 
-    /// Whether there is room for more of the feed.
+    /// Whether more of the feed may be read.
     pub(crate) fn can_read(&self) -> bool {
         self.active < self.limits.max_rooms
     }
 
-    /// Whether pending rooms that are not in memory should be looked for.
+    /// Whether to scan for pending rooms that are not in memory.
     pub(crate) fn wants_pending(&self) -> bool {
         let may_work = !self.paused && (!self.is_away() || self.active == 0);
         self.pending_elsewhere && may_work && self.active < self.limits.max_rooms.div_ceil(2)
     }
 
-    /// Takes a record of the feed.
+    /// Adds a record of the feed.
     pub(crate) fn record(&mut self, record: &Record, now: Millis) {
         self.last_record += 1;
         self.positions.push_back((self.last_record, record.position.clone()));
@@ -103,7 +103,7 @@ impl Tracker {
         }
     }
 
-    /// The feed was read up to `position`.
+    /// Records that the feed was read up to `position`.
     pub(crate) fn read_to(&mut self, position: Position) {
         if *self.read_from() != position {
             self.last_record += 1;
@@ -114,8 +114,8 @@ impl Tracker {
     fn moved(&mut self, head: &MovedHead, at: Timestamp, now: Millis) {
         let number = self.last_record;
         let room = self.rooms.entry(head.room.clone()).or_default();
-        // Records do not name epochs: what was restored is walked, and its rooms are not idle before they have
-        // the new one.
+        // Records do not name epochs: restored rooms are walked, and are not idle before they have the new
+        // epoch.
         if room.done.is_some_and(|done| head.last <= done.seq) && room.phase == Phase::Idle {
             return;
         }
@@ -137,7 +137,7 @@ impl Tracker {
         }
     }
 
-    /// Takes a page of pending rooms; `is_last` if there are no more.
+    /// Adds a page of pending rooms; `is_last` if there are no more.
     pub(crate) fn pending(&mut self, rows: Vec<(RoomId, RoomProgress)>, is_last: bool) {
         for (id, row) in rows {
             if row.parked.is_some() || self.rooms.get(&id).is_some_and(|room| room.phase != Phase::Idle) {
@@ -155,7 +155,7 @@ impl Tracker {
         }
     }
 
-    /// The next room to work on, which is in flight then.
+    /// The next room to work on, which counts as in flight from now on.
     pub(crate) fn next(&mut self, now: Millis) -> Option<RoomId> {
         let is_away = self.is_away();
         let most = if is_away { 1 } else { self.limits.max_in_flight };
@@ -168,7 +168,7 @@ impl Tracker {
             let Some((_, id)) = self.waiting.pop_first() else { break };
             self.wake(id);
         }
-        // A room may have been parked since it was put in line.
+        // A room may have been parked since it was queued.
         while let Some(id) = self.ready.pop_front() {
             if let Some(room) = self.rooms.get_mut(&id).filter(|room| room.phase == Phase::Ready) {
                 room.phase = Phase::InFlight;
@@ -180,7 +180,7 @@ impl Tracker {
         None
     }
 
-    /// When [`Self::next`] may return something that it does not return now.
+    /// When [`Self::next`] may return a room that it does not return now.
     pub(crate) fn next_at(&self) -> Option<Millis> {
         let most = if self.is_away() { 1 } else { self.limits.max_in_flight };
         if self.paused || self.in_flight >= most {
@@ -194,12 +194,12 @@ impl Tracker {
         }
     }
 
-    /// Where to start in a room; where that is not known, what the feed said of it.
+    /// Where to start in a room; if that is unknown, what the feed reported about it.
     pub(crate) fn origin(&self, id: &RoomId) -> Option<Origin> {
         self.rooms.get(id).map(|room| Origin { done: room.done, ..room.origin })
     }
 
-    /// The work on a room has ended.
+    /// Records the end of the work on a room.
     pub(crate) fn ended(&mut self, id: &RoomId, ended: Ended, now: Millis) {
         self.in_flight = self.in_flight.saturating_sub(1);
         let Ended { done, delivered, was_pending, outcome } = ended;
@@ -222,7 +222,7 @@ impl Tracker {
                     room.phase = Phase::Ready;
                     self.ready.push_back(id.clone());
                 } else if done < room.target && head > 0 {
-                    // The log does not show yet what the feed has named.
+                    // The log does not show yet what the feed has announced.
                     self.wait(id, 0, now);
                 } else {
                     self.finish(id);
@@ -243,12 +243,12 @@ impl Tracker {
         }
     }
 
-    /// Whether the attempts at the next event of a room are too many for the room not to be parked.
+    /// Whether there were so many attempts at the next event of a room that the room should be parked.
     pub(crate) fn gives_up(&self, id: &RoomId) -> bool {
         self.rooms.get(id).is_some_and(|room| room.attempts + 1 >= self.limits.park_after) && !self.is_away()
     }
 
-    /// A parked room, as an operator wants it, goes on.
+    /// Resumes a parked room on an operator's command.
     pub(crate) fn unpark(&mut self, id: &RoomId, row: RoomProgress) {
         let room = self.rooms.entry(id.clone()).or_default();
         if !matches!(room.phase, Phase::Idle | Phase::Parked) {
@@ -269,28 +269,28 @@ impl Tracker {
         (self.pending_elsewhere, self.pending_again) = (true, true);
     }
 
-    /// Rooms in memory with unfinished events.
+    /// Rooms in memory with undelivered events.
     pub(crate) fn active(&self) -> usize {
         self.active
     }
 
-    /// Whether all that was read is done, as far as it is in memory.
+    /// Whether everything read is delivered, as far as it is in memory.
     pub(crate) fn is_idle(&self) -> bool {
         self.active == 0 && !self.pending_elsewhere
     }
 
-    /// Whether the sink is taken to be away.
+    /// Whether the sink counts as unavailable.
     pub(crate) fn is_away(&self) -> bool {
         self.failures >= self.limits.away_after
     }
 
-    /// When the oldest event was committed that holds the checkpoint.
+    /// Commit time of the oldest event that holds the checkpoint.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
         let (_, id) = self.held.first()?;
         self.rooms.get(id).and_then(|room| room.held_at)
     }
 
-    /// The sink took something: those who waited for it need not any more.
+    /// The sink has accepted something: rooms that waited for it are retried.
     fn taken(&mut self) {
         let was_away = self.is_away();
         self.failures = 0;
@@ -312,7 +312,7 @@ impl Tracker {
     fn wait(&mut self, id: &RoomId, at_least: Millis, now: Millis) {
         let is_away = self.is_away();
         let Some(room) = self.rooms.get_mut(id) else { return };
-        // What fails while nothing is taken says nothing of the event.
+        // Failures while the sink accepts nothing are not the event's fault.
         room.attempts += u32::from(!is_away);
         let wait = backoff(self.limits.backoff_ms, room.attempts, self.limits.max_backoff_ms);
         let until = now + wait.max(at_least);
@@ -320,7 +320,7 @@ impl Tracker {
         self.waiting.insert((until, id.clone()));
     }
 
-    /// All of a room is done that is known of.
+    /// Everything known of a room is delivered.
     fn finish(&mut self, id: &RoomId) {
         let Some(room) = self.rooms.get_mut(id) else { return };
         self.active -= usize::from(room.phase.is_active());
@@ -354,7 +354,7 @@ impl Tracker {
     }
 }
 
-/// The wait before the next attempt, after `attempts`.
+/// The backoff before the next attempt, after `attempts`.
 fn backoff(first_ms: Millis, attempts: u32, most_ms: Millis) -> Millis {
     let backoff = Backoff { first: Duration::from_millis(first_ms), longest: Duration::from_millis(most_ms) };
     u64::try_from(backoff.delay(attempts).as_millis()).unwrap_or(most_ms)

@@ -1,7 +1,7 @@
-//! Webhooks after the Standard Webhooks specification: each event is a signed POST.
+//! Webhooks according to the Standard Webhooks specification: each event is a signed POST.
 //!
-//! An endpoint gets the events of a room one after the other. Whatever it answers but a success is tried
-//! again, with growing pauses and for days; 410 ends it, and 422 refuses one event.
+//! An endpoint gets the events of a room one after the other. Every answer except success is retried with
+//! growing backoff, for days; 410 disables the endpoint, and 422 refuses one event.
 
 mod address;
 mod client;
@@ -24,13 +24,13 @@ pub use self::signature::{Secret, SecretError};
 pub use self::url::{Url, UrlError};
 use crate::sink::{Delivered, EventSink, SinkError};
 
-/// How long one attempt may take: the specification asks for 15 to 30 seconds.
+/// Timeout of one attempt: the specification asks for 15 to 30 seconds.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The longest that an endpoint may ask to be left alone.
+/// The longest delay that an endpoint may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
-/// Where events are posted, and how.
+/// An endpoint that events are posted to.
 pub struct Webhook {
     client: Client,
     secrets: Vec<Secret>,
@@ -38,7 +38,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// An endpoint. Each post is signed with each of `secrets`, so that they can be exchanged one at a time.
+    /// Creates an endpoint. Each post is signed with each of `secrets`, so that they can be rotated.
     pub fn new(url: Url, secrets: Vec<Secret>, reach: Reach, clock: Arc<dyn Clock>) -> Self {
         Self { client: Client::new(url, reach), secrets, clock }
     }
@@ -61,7 +61,7 @@ impl Webhook {
     }
 }
 
-/// What an answer means.
+/// Interprets an answer.
 fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), SinkError> {
     let reason = format!("the endpoint answers {}", status.as_u16());
     match status {
@@ -86,7 +86,7 @@ fn payload(event: &RoomEvent) -> Result<Bytes, SinkError> {
     let refused = |error: json::Error| SinkError::Refused { reason: error.message };
     let data = json::room_event_to_json(event).map_err(refused)?;
     let at = json::timestamp_to_json(&event.at.unwrap_or_default()).map_err(refused)?;
-    // Types are ours: letters, dots and underscores.
+    // Types contain only letters, dots and underscores.
     let start = format!(r#"{{"type":"{}","timestamp":"#, event.r#type);
     Ok([start.as_bytes(), &at, br#","data":"#, &data, b"}"].concat().into())
 }
@@ -102,7 +102,7 @@ impl EventSink for Webhook {
         Delivered::all(events.len())
     }
 
-    /// Few: what was posted counts only once the call has ended.
+    /// Small: posted events only count once the call has returned.
     fn batch(&self) -> usize {
         5
     }

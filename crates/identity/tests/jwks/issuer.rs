@@ -1,4 +1,5 @@
-//! An issuer of tokens for tests: it signs, and publishes its keys at a URL, well or badly.
+//! A token issuer for tests: signs tokens, and publishes its keys at a URL, correctly or
+//! not.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -34,7 +35,7 @@ impl Pair {
         Self::Ec(EcdsaKeyPair::from_pkcs8(kind, document.as_ref(), &random).unwrap())
     }
 
-    /// Always the same: nothing but this test trusts it.
+    /// Always the same: only this test trusts it.
     pub(crate) fn rsa() -> Self {
         Self::Rsa(Box::new(RsaKeyPair::from_pkcs8(include_bytes!("rsa.pk8")).unwrap()))
     }
@@ -56,7 +57,7 @@ impl Pair {
         }
     }
 
-    /// An `authorization` of alice's.
+    /// An `authorization` header value for alice.
     pub(crate) fn bearer(&self, alg: &str, kid: Option<&str>) -> String {
         let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
         let mut header = json!({"alg": alg});
@@ -84,13 +85,13 @@ impl Pair {
 /// How the issuer answers.
 #[derive(Clone)]
 pub(crate) enum Answer {
-    /// With these keys.
+    /// These keys.
     Keys(Vec<Value>),
-    /// With this, whole response as it is.
+    /// This raw response.
     Raw(Vec<u8>),
-    /// Not at all.
+    /// Never.
     Stall,
-    /// It hangs up.
+    /// Closes the connection.
     Gone,
 }
 
@@ -130,12 +131,12 @@ impl Issuer {
         *self.answer.lock().unwrap() = answer;
     }
 
-    /// How often it was asked.
+    /// Number of requests received.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// Its keys, fetched at this pace.
+    /// A cache of its keys, fetched at this pace.
     pub(crate) fn keys(&self, pace: Pace) -> Arc<Jwks> {
         let keys = Jwks::paced(self.url.parse().unwrap(), pace);
         tokio::spawn(keys.clone().keep());

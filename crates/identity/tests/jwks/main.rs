@@ -1,4 +1,4 @@
-//! Keys that an issuer publishes: it rotates them, stalls, lies and disappears.
+//! Keys published by an issuer that rotates them, stalls, lies and disappears.
 #![allow(clippy::unwrap_used, reason = "a test may give up")]
 
 mod issuer;
@@ -13,7 +13,7 @@ use parlance_core::{Clock as _, SystemClock};
 use parlance_identity::{Auth, Expectations, Jwks, Key, Pace, Refused, TokenProblem};
 use tokio::time::timeout;
 
-/// Fetches are caused by tokens alone, and may follow at once.
+/// Fetches are only triggered by tokens, and may follow each other immediately.
 const EAGER: Pace = Pace {
     within: Duration::from_millis(300),
     at_most_every: Duration::ZERO,
@@ -21,7 +21,7 @@ const EAGER: Pace = Pace {
     first_again: Duration::from_millis(10),
 };
 
-/// As long as any of this may take.
+/// Deadline for everything.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 fn auth(jwks: &Arc<Jwks>) -> Auth {
@@ -50,13 +50,13 @@ async fn keys_of_all_kinds_verify_what_they_are_for() {
         assert_eq!(who(&auth, &pair.bearer(alg, Some(kid))).await, Ok("alice".to_owned()), "{alg}");
         assert_eq!(who(&auth, &pair.bearer(alg, None)).await, Ok("alice".to_owned()), "{alg}");
     }
-    // A key counts for its algorithms and under its name only.
+    // A key is only valid for its algorithms and its key id.
     for (alg, kid) in [("PS256", "rsa"), ("RS256", "pss"), ("RS256", "ec"), ("RS512", "rsa")] {
         assert!(who(&auth, &rsa.bearer(alg, Some(kid))).await.is_err(), "{alg} {kid}");
     }
 }
 
-/// A public key is no secret, wherever it is from.
+/// A public key is not accepted as a secret, whatever its source.
 #[tokio::test]
 async fn nobody_signs_with_a_public_key() {
     let rsa = Pair::rsa();
@@ -129,7 +129,7 @@ async fn the_keys_that_were_there_count_while_the_issuer_is_away_or_lies() {
         assert!(issuer.asked() > before, "{what}");
         assert!(who(&auth, &known.bearer("EdDSA", Some("1"))).await.is_ok(), "{what}");
     }
-    // And it comes back.
+    // The key returns.
     issuer.answer(Answer::Keys(vec![known.jwk("1"), other.jwk("2")]));
     assert!(who(&auth, &other.bearer("EdDSA", Some("2"))).await.is_ok());
 }
@@ -153,7 +153,8 @@ async fn unknown_keys_do_not_have_the_issuer_asked_again_and_again() {
     assert_eq!(issuer.asked(), 1);
 }
 
-/// Whoever names an unknown key and goes away must not end the fetch that others wait for.
+/// A caller that names an unknown key and is dropped must not end the fetch that others
+/// wait for.
 #[tokio::test]
 async fn a_caller_who_goes_away_does_not_end_a_fetch() {
     let (old, new) = (Pair::ed(), Pair::ed());

@@ -4,31 +4,30 @@ use super::sent::Beat;
 use super::stream::{Stream, is_possible};
 use crate::limits::IDLE_BEATS;
 
-/// Why news is taken for lost.
+/// Why messages count as lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Loss {
-    /// A number, or a beat, did not arrive.
+    /// A number or a beat did not arrive.
     Gap,
-    /// No beat of a node that is alive has arrived for a while.
+    /// No beat of a live node has arrived for a while.
     Silence,
     /// A node reported that it could not publish.
     Unpublished,
-    /// Envelopes of another fleet were dropped: a part of this one may be on a store that was
-    /// restored.
+    /// Envelopes of another fleet were dropped: some nodes of this one may be on a restored store.
     Foreign,
 }
 
-/// How long what does not arrive is waited for, in ticks.
+/// How long to wait for missing messages, in ticks.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Without a beat, until a node that is alive is silent. Longer than a lease, so that a node
-    /// that has died is known to be gone by then.
+    /// Time without a beat until a live node counts as silent. Longer than a lease, so that a
+    /// crashed node is known to be gone by then.
     pub silence: u32,
     /// Between reports of dropped envelopes of another fleet.
     pub foreign: u32,
 }
 
-/// The numbers that have reached a node.
+/// The numbers that have arrived at a node.
 #[derive(Debug)]
 pub struct Arrivals {
     /// The node's own channel: subscribed to before anyone can publish to it.
@@ -36,7 +35,7 @@ pub struct Arrivals {
     patience: Patience,
     pub(super) senders: HashMap<String, Sender>,
     foreign: bool,
-    /// Ticks until dropped envelopes are reported once more.
+    /// Ticks until dropped envelopes are reported again.
     foreign_pause: u32,
 }
 
@@ -51,15 +50,14 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// The stream that an envelope or a beat with `number` belongs to; `None` if no node gives such
-    /// a number.
+    /// The stream of an envelope or a beat with `number`; `None` if no node assigns such a number.
     fn stream(&mut self, channel: &str, number: u64, is_own: bool, is_envelope: bool) -> Option<&mut Stream> {
         if !is_possible(number) {
             return None;
         }
         let held = self.streams.get(channel);
         if held.is_none_or(|held| held.is_older_than(number)) {
-            // While this node listens, all numbers of a generation are sent to it.
+            // While this node is subscribed, it receives all numbers of a generation.
             let is_strict = is_own || held.is_some();
             self.streams.insert(channel.to_owned(), Stream::of(number, is_strict, is_envelope));
         }
@@ -68,12 +66,12 @@ impl Sender {
 }
 
 impl Arrivals {
-    /// Nothing has arrived yet at the node with this channel.
+    /// Starts without arrivals, for the node with this channel.
     pub fn new(own: String, patience: Patience) -> Self {
         Self { own, patience, senders: HashMap::new(), foreign: false, foreign_pause: 0 }
     }
 
-    /// An envelope has arrived.
+    /// Records an arrived envelope.
     pub fn envelope(&mut self, sender: &str, channel: &str, number: u64) {
         let is_own = channel == self.own;
         let sender = entry(&mut self.senders, sender);
@@ -82,8 +80,8 @@ impl Arrivals {
         }
     }
 
-    /// A beat has arrived. `follows` says which channels this node is subscribed to, but for its
-    /// own.
+    /// Records an arrived beat. `follows` says which channels this node is subscribed to, except
+    /// for its own.
     pub fn beat(&mut self, sender: &str, beat: &Beat, follows: impl Fn(&str) -> bool) {
         let own = self.own.as_str();
         let Some(sender) = entry(&mut self.senders, sender) else { return };
@@ -99,21 +97,21 @@ impl Arrivals {
         }
     }
 
-    /// An envelope of another fleet was dropped.
+    /// Records a dropped envelope of another fleet.
     pub fn dropped_foreign(&mut self) {
         self.foreign = true;
     }
 
-    /// The node listens again, and compares everything with the store. The beats that it has missed
-    /// count as lost with the next one: they may have announced what was sent, and lost, since it
-    /// began to compare.
+    /// Called when the node is subscribed again and compares everything with the store. The beats
+    /// that it has missed count as lost with the next one: they may have announced messages sent
+    /// and lost since the comparison began.
     pub fn resume(&mut self) {
         for sender in self.senders.values_mut() {
             sender.ticks_without_beat = 0;
         }
     }
 
-    /// What was lost, each cause once. To be called in each heartbeat.
+    /// Returns what was lost, each cause once. Called on each heartbeat.
     pub fn tick(
         &mut self,
         is_alive: impl Fn(&str) -> bool,

@@ -3,22 +3,22 @@ use std::collections::{HashMap, VecDeque};
 use super::GENERATION_SHIFT;
 use crate::limits::{IDLE_BEATS, MAX_ANNOUNCED};
 
-/// What a node announces of the envelopes that it has sent.
+/// A node's announcement of the envelopes that it has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beat {
-    /// Rises by one with each beat of a node.
+    /// Incremented with each beat of a node.
     pub number: u64,
-    /// Rises when something could not be published for a while.
+    /// Incremented when publishing failed for a while.
     pub unpublished: u64,
     /// Channels, and the last number sent to each.
     pub last: Vec<(String, u64)>,
 }
 
-/// The numbers that a node has given to what it publishes.
+/// The numbers that a node assigns to its messages.
 #[derive(Debug, Default)]
 pub struct Sent {
     pub(super) streams: HashMap<String, SentStream>,
-    /// Channels that are to be announced, each once, in the order in which they were used.
+    /// Channels to announce, each once, in order of use.
     pending: VecDeque<String>,
     generations: u64,
     beats: u64,
@@ -49,13 +49,13 @@ impl Sent {
         last
     }
 
-    /// Has the receivers informed that something was not published to them.
+    /// Informs the receivers that something was not published to them.
     pub fn report_unpublished(&mut self) {
         self.unpublished += 1;
     }
 
-    /// The next beat. What it has no room for is first in the one after: of n channels that are
-    /// always in use, each is announced at least once in n / 1,000 beats, rounded up.
+    /// The next beat. Channels that do not fit come first in the next one: of n channels in
+    /// constant use, each is announced at least once in n / 1,000 beats, rounded up.
     pub fn beat(&mut self) -> Beat {
         self.beats += 1;
         for stream in self.streams.values_mut().filter(|stream| stream.announced) {

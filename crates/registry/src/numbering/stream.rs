@@ -3,21 +3,21 @@ use std::collections::BTreeSet;
 use super::GENERATION_SHIFT;
 use crate::limits::MAX_AHEAD;
 
-/// The numbers of one sender to one channel that have arrived.
+/// The numbers of one sender in one channel that have arrived.
 #[derive(Debug)]
 pub(super) struct Stream {
     /// The lowest number that has not arrived.
     next: u64,
-    /// Those above that have.
+    /// Higher numbers that have.
     ahead: BTreeSet<u64>,
     /// The highest number known to be sent.
     pub(super) sent: u64,
-    /// The same as of the last tick: all of these are overdue now.
+    /// The value of `sent` at the last tick: all of these are overdue now.
     due: u64,
 }
 
-/// Whether this is a number that a node gives: the first of a generation is 1, and so many
-/// generations there are not.
+/// Whether nodes assign this number: each generation starts at 1, and generations do not
+/// get that high.
 pub(super) fn is_possible(number: u64) -> bool {
     let (generation, within) = (number >> GENERATION_SHIFT, number & ((1 << GENERATION_SHIFT) - 1));
     within != 0 && generation < 1 << 31
@@ -57,7 +57,7 @@ impl Stream {
         }
     }
 
-    /// Whether a number is overdue. It is not waited for any longer.
+    /// Whether a number is overdue, which is then no longer waited for.
     pub(super) fn is_overdue(&mut self) -> bool {
         let overdue = self.next <= self.due;
         if overdue {

@@ -6,7 +6,7 @@ use crate::limits::{IDLE_BEATS, MAX_ANNOUNCED};
 const OWN: &str = "node:me";
 const ROOM: &str = "room:r";
 
-/// One node that sends, and one that receives.
+/// A sending and a receiving node.
 struct Pair {
     sent: Sent,
     arrivals: Arrivals,
@@ -38,7 +38,7 @@ impl Pair {
         self.arrivals.tick(|_| true, |channel| channel == ROOM).into_iter().collect()
     }
 
-    /// A second: a beat, then what the receiver finds.
+    /// Advances by a second: sends a beat, then returns what the receiver finds lost.
     fn second(&mut self) -> Vec<Loss> {
         self.beat();
         self.tick()
@@ -76,7 +76,7 @@ fn lost_envelope_is_noticed_once_with_the_next_or_with_the_beat() {
     }
 }
 
-/// Everything that is published to a node can reach it: its channel is subscribed first.
+/// Everything published to a node can reach it, because its channel is subscribed first.
 #[test]
 fn first_envelope_to_a_node_may_not_be_lost() {
     let mut pair = Pair::new();
@@ -131,7 +131,7 @@ fn beats_missed_before_resuming_count_with_the_next_one() {
     pair.send(ROOM);
     assert_eq!(pair.second(), []);
     pair.arrivals.resume();
-    // Announced once, to nobody.
+    // Announced once, with nobody subscribed.
     pair.lose(ROOM);
     pair.sent.beat();
     assert_eq!(pair.second(), [Loss::Gap]);
@@ -155,7 +155,7 @@ fn every_busy_channel_is_announced_in_turn() {
         let oldest = last_announced.values().min();
         assert!(beat < 3 || (last_announced.len() == channels.len() && oldest > Some(&(beat - 3))));
     }
-    // Those left over, and then nothing.
+    // The remaining ones, and then nothing.
     assert_eq!([sent.beat().last.len(), sent.beat().last.len()], [MAX_ANNOUNCED, MAX_ANNOUNCED / 2]);
     assert_eq!(sent.beat().last, []);
 }

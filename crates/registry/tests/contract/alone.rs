@@ -1,4 +1,4 @@
-//! One node.
+//! Contract of a single node.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) async fn a_user_is_online_until_the_last_session_closes(nodes: &[AnyR
     assert!(online(node, &user).await);
 }
 
-/// Every user has 40 sessions opened and 39 or 40 closed, all at the same time.
+/// Every user has 40 sessions opened and 39 or 40 closed, all concurrently.
 pub(crate) async fn sessions_that_come_and_go_at_once_end_in_the_right_state(nodes: &[AnyRegistry]) {
     let users = users(50);
     let storms = users.iter().enumerate().flat_map(|(at, user)| {
@@ -68,7 +68,7 @@ pub(crate) async fn nothing_comes_back_to_the_sender(nodes: &[AnyRegistry]) {
     node.follow(&room).await.unwrap();
     node.publish(to_user(&user), payload()).await.unwrap();
     node.publish(To { users: &[user], room: Some(&room) }, payload()).await.unwrap();
-    // What is done on the same connection afterwards has it behind it.
+    // Commands on the same connection are ordered after it.
     node.follow(&self::room()).await.unwrap();
     assert!(taken(&mut notices).is_empty());
 }

@@ -1,4 +1,4 @@
-//! Three nodes that share a registry.
+//! Contract of three nodes that share a registry.
 
 use bytes::Bytes;
 use parlance_core::UserId;
@@ -63,7 +63,7 @@ pub(crate) async fn what_is_published_to_a_room_reaches_whoever_follows(nodes: &
     notice(&mut at_b, &Notice::Payload(second.clone())).await;
     notice(&mut at_c, &Notice::Payload(second)).await;
     b.unfollow(&room).await;
-    // Leaving is not waited for; following another room has it behind it.
+    // Unsubscribing is not awaited, but a later subscription is ordered after it.
     b.follow(&self::room()).await.unwrap();
     let third = payload();
     a.publish(to_room(&room), third.clone()).await.unwrap();
@@ -74,7 +74,7 @@ pub(crate) async fn what_is_published_to_a_room_reaches_whoever_follows(nodes: &
 pub(crate) async fn one_node_is_told(nodes: &[AnyRegistry]) {
     let (a, b) = (&nodes[0], &nodes[1]);
     let mut at_b = b.notices();
-    // Not text, and as long as a chunk may be.
+    // Not text, and of the maximum size of a chunk.
     let long = Bytes::from(vec![0xff; 300_000]);
     for payload in [Bytes::new(), payload(), long] {
         a.tell(b.node(), payload.clone()).await.unwrap();
@@ -82,7 +82,8 @@ pub(crate) async fn one_node_is_told(nodes: &[AnyRegistry]) {
     }
 }
 
-/// Whoever is looked up and follows is sent to twice; which is which, chunks tell.
+/// A node that is both looked up and subscribed gets each message twice; receivers
+/// recognise chunks.
 pub(crate) async fn a_node_that_does_both_hears_twice_and_in_order(nodes: &[AnyRegistry]) {
     let (a, b) = (&nodes[0], &nodes[1]);
     let (user, room) = (user(), room());
@@ -105,8 +106,8 @@ pub(crate) async fn a_node_that_does_both_hears_twice_and_in_order(nodes: &[AnyR
         heard.len() == 200
     })
     .await;
-    // Each way keeps its order, so the nth time that something is heard follows the nth
-    // time of what was published before it.
+    // Each path keeps its order, so the nth arrival of a message follows the nth
+    // arrival of those published before it.
     let mut times = vec![0; 100];
     for payload in heard {
         let number = u32::from_be_bytes(payload.as_ref().try_into().unwrap()) as usize;

@@ -1,11 +1,11 @@
-//! What every registry promises. Each case has users and rooms of its own, and asks only
-//! through the trait.
+//! Contract of every registry. Each case uses its own users and rooms, and goes through
+//! the trait only.
 
 pub(crate) mod alone;
 pub(crate) mod fleet;
 
-/// Makes a test of each case of `$topic`. `$open` gives the nodes, and what must live as
-/// long as they.
+/// Generates a test for each case of `$topic`. `$open` returns the nodes, and a guard
+/// that must live as long.
 macro_rules! contract {
     ($open:path, $topic:ident { $($case:ident)* }) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]

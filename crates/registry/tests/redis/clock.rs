@@ -7,7 +7,7 @@ use parlance_registry::RedisOptions;
 use crate::fixture::{Node, options};
 use crate::support::until;
 
-/// Ten minutes behind.
+/// A clock that is ten minutes behind.
 struct Behind;
 
 impl Clock for Behind {

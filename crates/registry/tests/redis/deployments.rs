@@ -1,4 +1,4 @@
-//! How Redis may be run, and settings that are wrong.
+//! Redis deployments, and invalid settings.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::fixture::{Node, all_recover, nodes, options, started};
 use crate::metrics::recoveries;
 use crate::support::{node_id, users};
 
-/// Runs each case with nodes of its own.
+/// Runs each case with its own nodes.
 macro_rules! each {
     ($options:expr, $count:expr, $($case:path),* $(,)?) => {
         $({
@@ -53,7 +53,7 @@ async fn cluster_fulfils_the_contract() {
     }
 }
 
-/// A third of the slots is gone, and comes back empty.
+/// A third of the slots is lost, and returns empty.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_of_a_cluster_is_restarted() {
     let mut cluster = RedisCluster::start().await.unwrap();
@@ -77,7 +77,7 @@ async fn slots_of_a_cluster_are_moved() {
     // The slot of the leases, which every heartbeat needs.
     cluster.move_slot_of("parlance:nodes").await.unwrap();
     all_recover(&mut nodes).await;
-    // The client learns of it, or gives up over it.
+    // The client follows the move, or reconnects.
     assert!(recoveries("servers") + recoveries("connection") >= 2);
     assert_eq!(nodes[0].registry.online(&others).await.unwrap(), vec![true; 1_000]);
 }
@@ -116,7 +116,7 @@ async fn connection_can_be_encrypted() {
     let (one, two) = nodes.split_at_mut(1);
     one[0].is_reached_by(&two[0]).await;
 
-    // Whoever does not trust the certificate stays away.
+    // A node that does not trust the certificate cannot connect.
     let other = path("other.pem");
     make_certificate(Path::new(&other), Path::new(&path("other-key.pem")));
     let mistrusting = RedisOptions { ca_file: Some(other.into()), ..trusting.clone() };
@@ -140,7 +140,7 @@ fn make_certificate(certificate: &Path, key: &Path) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
-/// A password that is wrong today may be right tomorrow.
+/// A wrong password is retried, since it may be corrected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_and_a_password_are_used() {
     let server = RedisServer::start().await.unwrap();
@@ -165,7 +165,7 @@ async fn nodes_with_another_layout_cannot_start() {
         let refused = Redis::connect(node_id(), other).await.unwrap_err();
         assert_eq!(refused, ConnectError::Layout { wanted: wanted(buckets, shards), found: wanted(100, 1) });
     }
-    // Beside them, with a prefix of their own, they may.
+    // With another prefix, they may run next to the others.
     let beside = RedisOptions { buckets: 101, prefix: "other:".into(), ..options(server.url()) };
     assert_eq!(Node::start(&beside).await.health(), Health::Connected);
 }
@@ -188,14 +188,14 @@ async fn nodes_of_another_store_or_key_cannot_start_next_to_others() {
         assert_eq!(connecting.await.unwrap_err(), stranger(expected));
     };
     tokio::join!(refused(&other_key, Difference::SigningKey), refused(&other_store, Difference::Store));
-    // A wiped Redis is the fleet's again.
+    // A wiped Redis belongs to the fleet again.
     server.command(&["FLUSHALL"]).await.unwrap();
     first.says(Notice::Missed).await;
     refused(&other_store, Difference::Store).await;
     assert_eq!(Node::start(&own).await.health(), Health::Connected);
 }
 
-/// Politely or not: who comes after it need not delete anything.
+/// With or without a clean shutdown: its successor need not delete anything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ended_fleet_is_replaced() {
     let server = RedisServer::start().await.unwrap();
@@ -208,7 +208,7 @@ async fn an_ended_fleet_is_replaced() {
     first.registry.close().await;
     let second = Node::start(&fleet("bb")).await;
     assert_eq!(second.health(), Health::Connected);
-    // It is killed: its lease ends by itself.
+    // Killed: its lease expires.
     drop(second);
     let third = Node::start(&fleet("ccc")).await;
     assert_eq!(third.health(), Health::Connected);
@@ -217,7 +217,7 @@ async fn an_ended_fleet_is_replaced() {
     assert_eq!(server.command(&["GET", "parlance:layout"]).await.unwrap(), "v1 buckets=259 shards=1");
 }
 
-/// Nodes of earlier versions hold leases, and have written nothing but the layout.
+/// Nodes of earlier versions hold leases, and have recorded only the layout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_of_earlier_versions_are_joined() {
     let server = RedisServer::start().await.unwrap();

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::Receiver;
 use crate::metrics;
 use crate::support::{AnyRegistry, DEADLINE, node_id, notice, payload, to_user, until, user};
 
-/// Some times faster than in earnest, so that tests need not wait.
+/// Options with shorter times than in production, so that tests need not wait.
 pub(crate) fn options(url: String) -> RedisOptions {
     RedisOptions {
         lease: Duration::from_millis(2_500),
@@ -17,7 +17,7 @@ pub(crate) fn options(url: String) -> RedisOptions {
         unheard: Duration::from_millis(1_000),
         newcomer_wait: Duration::from_millis(700),
         connect_timeout: Duration::from_secs(1),
-        // Few, to be cleared up in no time.
+        // Few, so that cleanup is fast.
         buckets: 256,
         ..RedisOptions::new(url)
     }
@@ -31,7 +31,7 @@ pub(crate) async fn nodes(count: usize, options: &RedisOptions) -> Vec<AnyRegist
     nodes
 }
 
-/// A node with a user and somebody who takes its notices.
+/// A node with a user, and a receiver of its notices.
 pub(crate) struct Node {
     pub(crate) registry: Arc<Redis>,
     pub(crate) user: UserId,
@@ -43,7 +43,7 @@ impl Node {
         metrics::start_counting();
         let registry = Redis::connect(node_id(), options.clone()).await.unwrap();
         let node = Self { user: user(), notices: registry.notices(), registry };
-        // If Redis is away it counts all the same.
+        // It is counted even if Redis is unavailable.
         let _ = node.registry.connect(&node.user).await;
         node
     }
@@ -69,7 +69,7 @@ impl Node {
         notice(&mut self.notices, &wanted).await;
     }
 
-    /// Its user is found by `other`, and what `other` has published arrives.
+    /// Its user is found by `other`, and messages published by `other` arrive.
     pub(crate) async fn is_reached_by(&mut self, other: &Node) {
         let payload = self.published_by(other).await;
         self.says(Notice::Payload(payload)).await;
@@ -77,7 +77,7 @@ impl Node {
         assert_eq!(online, Ok(vec![true]));
     }
 
-    /// Published once, though `other` may have to wait for Redis first.
+    /// Published once, although `other` may have to wait for Redis first.
     pub(crate) async fn published_by(&self, other: &Node) -> Bytes {
         let payload = payload();
         until("something is published", async || {
@@ -96,7 +96,7 @@ impl Node {
     }
 }
 
-/// Each said that it has missed something, and each is reached by each.
+/// Each reports missed messages, and each can reach every other one.
 pub(crate) async fn all_recover(nodes: &mut [Node]) {
     for node in nodes.iter_mut() {
         node.says(Notice::Missed).await;

@@ -1,4 +1,4 @@
-//! Fleets that share a prefix by mistake, and a Redis that has lost what it knew of them.
+//! Fleets that share a prefix by mistake, and a Redis that has lost their records.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use parlance_registry::{ConnectError, Difference, FleetTag, Health, Notice, Redi
 use crate::fixture::{Node, all_recover, options, started};
 use crate::support::node_id;
 
-/// A fleet on another store with the same prefix.
+/// Options of a fleet on another store with the same prefix.
 fn foreign(own: &RedisOptions) -> RedisOptions {
     RedisOptions { fleet: FleetTag::of("foreign", &own.prefix), ..own.clone() }
 }
 
-/// Options of the fleet that holds the prefix. Newcomers wait so long that it is there first on a busy
-/// machine, too.
+/// Options of the fleet that holds the prefix. Newcomers wait long enough for it to be first even on a
+/// busy machine.
 fn holder(url: String) -> RedisOptions {
     RedisOptions { newcomer_wait: Duration::from_secs(4), ..options(url) }
 }
@@ -32,7 +32,7 @@ async fn wiped_prefix_stays_with_the_fleet_that_held_it() {
     let server = RedisServer::start().await.unwrap();
     let own = holder(server.url());
     let mut nodes = started(2, &own).await;
-    // The newcomer is there before the others have renewed their leases.
+    // The newcomer connects before the others have renewed their leases.
     server.flushall().await.unwrap();
     let refused = Redis::connect(node_id(), foreign(&own)).await;
     assert_eq!(refused.err(), Some(stranger(&own)));
@@ -40,7 +40,7 @@ async fn wiped_prefix_stays_with_the_fleet_that_held_it() {
     assert!(nodes.iter().all(|node| node.health() == Health::Connected));
 }
 
-/// A restart without persistence, seen by nodes of both fleets.
+/// A restart without persistence, observed by nodes of both fleets.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn empty_redis_goes_to_the_fleet_that_held_it_before_the_restart() {
     let mut server = RedisServer::start().await.unwrap();
@@ -48,7 +48,7 @@ async fn empty_redis_goes_to_the_fleet_that_held_it_before_the_restart() {
     let mut node = Node::start(&own).await;
     server.kill().await.unwrap();
     node.becomes(Health::Away).await;
-    // By then the pauses between its tries are the longest.
+    // By then the backoff between its attempts has reached its maximum.
     tokio::time::sleep(own.lease).await;
     let intruder = Redis::connect(node_id(), foreign(&own)).await.unwrap();
     server.restart().await.unwrap();

@@ -1,4 +1,4 @@
-//! What does not arrive, and what comes from elsewhere.
+//! Lost messages, and messages from other fleets.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn channel(kind: &str, id: &str) -> String {
     format!("parlance:{kind}:{id}")
 }
 
-/// Publishes bytes as some process with access to Redis may.
+/// Publishes bytes like any process with access to Redis could.
 async fn publish(server: &RedisServer, channel: &str, message: &[u8]) {
     let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
     let script = "local bytes = ARGV[2]:gsub('..', function(h) return string.char(tonumber(h, 16)) end) \
@@ -22,7 +22,7 @@ async fn publish(server: &RedisServer, channel: &str, message: &[u8]) {
     server.command(&["EVAL", script, "0", channel, &hex]).await.unwrap();
 }
 
-/// The envelope of this number from `sender`, as nodes of the fleet publish it to `channel`.
+/// The envelope with this number from `sender`, as published to `channel` by nodes of the fleet.
 fn envelope(sender: &NodeId, channel: &str, number: u64, payload: &[u8]) -> Vec<u8> {
     envelope_of(RedisOptions::new("").fleet, sender, channel, number, payload)
 }
@@ -49,7 +49,7 @@ async fn gap_in_the_numbers_is_missed() {
     assert!(recoveries("gap") >= 1);
 }
 
-/// Nothing follows that would show the gap: the sender's beat does.
+/// No later message reveals the gap, but the sender's beat does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn last_envelope_that_does_not_arrive_is_missed() {
     let server = RedisServer::start().await.unwrap();
@@ -71,7 +71,7 @@ async fn unpublished_is_reported_to_others() {
     let server = RedisServer::start().await.unwrap();
     let mut nodes = started(2, &options(server.url())).await;
     let (sender, receiver) = nodes.split_at_mut(1);
-    // Not before the receiver has had a first beat to compare with.
+    // Not before the receiver has a first beat to compare with.
     receiver[0].is_reached_by(&sender[0]).await;
     crate::support::until("the report arrives", async || {
         sender[0].registry.report_unpublished();
@@ -82,8 +82,8 @@ async fn unpublished_is_reported_to_others() {
     assert!(recoveries("unpublished") >= 1);
 }
 
-/// Of nodes of a version that records no fleet, or of any process with access to Redis: all others
-/// are refused at the start.
+/// From nodes of a version without fleet records, or any process with access to Redis: all others are
+/// refused at startup.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn envelopes_of_another_fleet_are_dropped_and_missed() {
     let server = RedisServer::start().await.unwrap();
@@ -91,7 +91,7 @@ async fn envelopes_of_another_fleet_are_dropped_and_missed() {
     let restored = FleetTag::of("restored", "parlance:");
     let (other, own) = (node_id(), channel("node", node.id().as_str()));
     publish(&server, &own, &envelope_of(restored, &other, &own, 1, &payload())).await;
-    // On a busy machine its own heartbeat may have been late before: that is reported as missed, too.
+    // On a busy machine its own heartbeat may have been late before, which is reported as missed, too.
     let dropped = async {
         while recoveries("foreign") == 0 {
             assert_eq!(node.notices.recv().await, Some(Notice::Missed));
@@ -107,8 +107,8 @@ async fn envelopes_of_another_fleet_are_dropped_and_missed() {
     node.is_reached_by(&own).await;
 }
 
-/// While a fleet is updated. They may be of another fleet, too: what they ask for is for the caller to
-/// judge.
+/// During an update of a fleet. They may belong to another fleet: the caller decides whether to act on
+/// them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn envelopes_of_earlier_versions_are_accepted() {
     let server = RedisServer::start().await.unwrap();
@@ -120,7 +120,7 @@ async fn envelopes_of_earlier_versions_are_accepted() {
     }
 }
 
-/// Whoever can publish in Redis knows how envelopes look, and what was in earlier ones.
+/// Anyone who can publish in Redis knows the format of envelopes, and earlier ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn envelopes_without_valid_seal_are_dropped() {
     let server = RedisServer::start().await.unwrap();

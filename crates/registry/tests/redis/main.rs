@@ -1,5 +1,5 @@
-//! The registry in Redis: the contract, with one server, Sentinel and a cluster, and
-//! whatever can happen to the way there.
+//! The registry in Redis: the contract on a single server, Sentinel and a cluster,
+//! and failures of Redis and of the network.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../contract/mod.rs"]
@@ -17,7 +17,7 @@ mod slowness;
 mod traffic;
 mod trouble;
 
-/// One server.
+/// A single server.
 mod single {
     use parlance_faults::redis::RedisServer;
 

@@ -1,4 +1,5 @@
-//! What the registry counts. In the whole process, so tests that share one see more.
+//! Metrics of the registry. They are per process, so tests in one process see each
+//! other's counts.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +9,7 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, Share
 
 type Counts = Mutex<HashMap<Key, Arc<AtomicU64>>>;
 
-/// From the first use on.
+/// Installed on first use.
 static COUNTS: LazyLock<Arc<Counts>> = LazyLock::new(|| {
     let counts = Arc::new(Counts::default());
     metrics::set_global_recorder(Counting(Arc::clone(&counts))).unwrap();
@@ -43,7 +44,7 @@ fn value(key: &Key) -> u64 {
     COUNTS.lock().unwrap().get(key).map_or(0, |count| count.load(Ordering::SeqCst))
 }
 
-/// How often messages may have gone missing because of `cause`.
+/// How often messages may have been lost because of `cause`.
 pub(crate) fn recoveries(cause: &'static str) -> u64 {
     value(&Key::from_parts("parlance_registry_recoveries_total", &[("cause", cause)][..]))
 }

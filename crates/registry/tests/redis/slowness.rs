@@ -1,5 +1,5 @@
-//! Redis is slow, stands still for a while, and loses single keys. Times are a third of those that
-//! nodes have in earnest: stalls of 0.2 to 10 seconds are 0.07 to 3.3.
+//! Redis is slow, stalls for a while, and loses single keys. Times are a third of those in
+//! production: stalls of 0.2 to 10 seconds are 0.07 to 3.3 here.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -17,16 +17,16 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::fixture::options;
 use crate::support::{AnyRegistry, node_id, payload, room, unique, until, user};
 
-/// Stalls from which a link does not break.
+/// Stalls that do not break a link.
 const SHORT: [u64; 2] = [70, 700];
 const ANY: [u64; 2] = [70, 3_300];
 
-/// A number of `range`, whatever comes.
+/// A random number of `range`.
 fn random([from, to]: [u64; 2]) -> u64 {
     from + unique() % (to - from)
 }
 
-/// Ways to Redis that stand still again and again, until this is dropped.
+/// Network paths to Redis that stall repeatedly, until this is dropped.
 struct Stalling {
     ways: Vec<TcpProxy>,
     tasks: Vec<AbortHandle>,
@@ -75,7 +75,7 @@ async fn nodes(ways: &[TcpProxy], change: impl Fn(RedisOptions) -> RedisOptions)
     nodes
 }
 
-/// With patience nothing fails, and all is as it ever was.
+/// With long timeouts nothing fails, and the contract holds.
 mod contract {
     use std::time::Duration;
 
@@ -116,19 +116,19 @@ mod contract {
     }
 }
 
-/// What has reached a node.
+/// What a node has received.
 #[derive(Default)]
 struct Heard {
     payloads: HashSet<Bytes>,
-    /// When it was last told that something may be missing.
+    /// When it was last notified of missed messages.
     missed: Option<Instant>,
 }
 
-/// Something that was published, and the node that it is for.
+/// A published message, and its target node.
 struct Published {
     payload: Bytes,
     to: usize,
-    /// When that began which succeeded.
+    /// The start of the successful attempt.
     at: Instant,
 }
 
@@ -151,7 +151,7 @@ async fn publish_all(
                     users: if by_room { &[] } else { std::slice::from_ref(&users[to]) },
                     room: by_room.then_some(&rooms[to]),
                 };
-                // What fails is published again, as nodes do.
+                // Failed publishes are repeated, as nodes do.
                 let mut at = Instant::now();
                 while node.publish(target, payload.clone()).await.is_err() {
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -166,7 +166,7 @@ async fn publish_all(
     senders.join_all().await.into_iter().flatten().collect()
 }
 
-/// Deletes one key after the other: of a user, or what all nodes share.
+/// Deletes keys one by one: those of a user, or those shared by all nodes.
 async fn forget_keys(server: &RedisServer) {
     loop {
         tokio::time::sleep(Duration::from_millis(random([500, 1_500]))).await;
@@ -195,7 +195,7 @@ async fn everything_published_arrives_or_is_missed() {
     let (mut heard, mut users, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
     for node in &nodes {
         let (user, room) = (user(), room());
-        // Where this fails it counts all the same.
+        // Counted even if this fails.
         let _ = (node.connect(&user).await, node.follow(&room).await);
         users.push(user);
         rooms.push(room);
@@ -226,7 +226,7 @@ async fn everything_published_arrives_or_is_missed() {
     let arrived =
         |published: &&Published| heard[published.to].lock().unwrap().payloads.contains(&published.payload);
     let arrived = published.iter().filter(arrived).count();
-    // Both happen.
+    // Both outcomes occur.
     assert!(arrived > 20 && arrived < published.len(), "{arrived} of {} arrived", published.len());
     for node in &nodes {
         until("all are found", async || node.online(&users).await == Ok(vec![true; 3])).await;

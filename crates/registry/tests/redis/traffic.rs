@@ -1,4 +1,4 @@
-//! Much at once, and what it costs Redis.
+//! Load, and its cost in Redis.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use parlance_registry::{Notice, RedisOptions, Registry, To};
 use crate::fixture::{Node, nodes, options, started};
 use crate::support::{DEADLINE, notice, payload, room, taken, to_room, until, users};
 
-/// Nothing of a burst is lost without a word.
+/// No message of a burst is lost silently.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_arrives() {
     let server = RedisServer::start().await.unwrap();
-    // Patient enough for any machine: a node that takes Redis for lost would not publish.
+    // Long enough for any machine: a node that considers Redis lost would not publish.
     let (command_timeout, unheard, lease) = (Duration::from_secs(20), Duration::from_secs(20), DEADLINE);
     let mut nodes =
         started(2, &RedisOptions { command_timeout, unheard, lease, ..options(server.url()) }).await;
@@ -50,11 +50,10 @@ async fn dropped_notices_are_reported_as_missed() {
         told.unwrap();
     }
     until("they have arrived", async || slow.notices.len() == 100).await;
-    // What comes later, behind them, has come as well.
+    // A later message has arrived, and all those before it.
     slow.registry.follow(&room()).await.unwrap();
     assert_eq!(slow.notices.len(), 100);
-    // The rest of them may be on its way through the process still, and fill the queue again as soon as
-    // something is taken.
+    // The rest may still be in transit through the process, and refill the queue as it is drained.
     for _ in 0..100 {
         assert!(matches!(slow.notices.try_recv(), Ok(Notice::Payload(_))));
     }
@@ -68,11 +67,11 @@ async fn dropped_notices_are_reported_as_missed() {
     slow.is_reached_by(&sender).await;
 }
 
-/// One lookup, and one message for each node that has a user of them, however many.
+/// One lookup, and one message per node with a user, whatever their number.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn publishing_costs_one_lookup_and_one_message_for_each_node() {
     let server = RedisServer::start().await.unwrap();
-    // No heartbeats meanwhile.
+    // Without heartbeats meanwhile.
     let (heartbeat, unheard, lease) =
         (Duration::from_secs(300), Duration::from_secs(600), Duration::from_secs(900));
     let nodes = nodes(4, &RedisOptions { heartbeat, unheard, lease, ..options(server.url()) }).await;
@@ -85,7 +84,7 @@ async fn publishing_costs_one_lookup_and_one_message_for_each_node() {
     for node in &nodes {
         node.follow(&room).await.unwrap();
     }
-    // Each node has sent one heartbeat when it started, and one as the first of many.
+    // Each node has sent one heartbeat on startup, and one as the first of many.
     until("all have started", async || server.calls("publish").await.unwrap() >= 8).await;
 
     let cost = async |to: To<'_>| {
@@ -106,7 +105,7 @@ async fn publishing_costs_one_lookup_and_one_message_for_each_node() {
     assert_eq!(cost(To { users: &members[..50], room: Some(&room) }).await, (1, 4));
 }
 
-/// Ten thousand sessions that open at once do not cost ten thousand commands.
+/// Ten thousand sessions opened at once do not cost ten thousand commands.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_sessions_are_registered_together() {
     let server = RedisServer::start().await.unwrap();
@@ -123,7 +122,7 @@ async fn many_sessions_are_registered_together() {
     assert_eq!(node.online(&users).await.unwrap(), vec![true; 10_000]);
 }
 
-/// Sessions come and go on three nodes while Redis is wiped and comes back.
+/// Sessions are opened and closed on three nodes while Redis is wiped and recovers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_sessions_through_a_wipe_ends_in_the_right_state() {
     let server = RedisServer::start().await.unwrap();
@@ -133,7 +132,7 @@ async fn a_storm_of_sessions_through_a_wipe_ends_in_the_right_state() {
         let nodes = &nodes;
         (0..30).map(move |session| async move {
             let registry = &nodes[session % 3].registry;
-            // That Redis is away now and then is no reason not to count.
+            // Sessions are counted even while Redis is unavailable.
             let _ = registry.connect(user).await;
             if session > 0 || at % 2 == 0 {
                 let _ = registry.disconnect(user).await;

@@ -1,4 +1,4 @@
-//! What can happen to Redis, to the way there, and to a node.
+//! Failures of Redis, of the network, and of a node.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::fixture::{Node, all_recover, options, started};
 use crate::metrics::{commands, connected, recoveries};
 use crate::support::{DEADLINE, payload, room, taken, to_room, to_user, user, users};
 
-/// How many users Redis keeps, whoever has them.
+/// Counts the users stored in Redis, on any node.
 const USERS: &str = "local n = 0 \
     for _, key in ipairs(redis.call('KEYS', '*u:{*')) do n = n + redis.call('HLEN', key) end return n";
 
@@ -25,7 +25,7 @@ async fn kept(server: &RedisServer) -> u64 {
     server.command(&["EVAL", USERS, "0"]).await.unwrap().parse().unwrap()
 }
 
-/// Connections, subscriptions and heartbeats stay healthy: only the lease tells.
+/// Connections, subscriptions and heartbeats stay healthy: only the lease reveals it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_is_wiped() {
     let server = RedisServer::start().await.unwrap();
@@ -41,7 +41,7 @@ async fn redis_is_wiped() {
     assert!(recoveries("lease") >= 3);
 }
 
-/// Nobody clears up after a node whose lease went with everything else: its users were never said to be
+/// Nobody cleans up after a node whose lease was wiped as well: its users were never reported as
 /// offline, and need not be announced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wipe_sweeps_nobody() {
@@ -62,14 +62,14 @@ async fn a_wipe_sweeps_nobody() {
     assert!(!seen.contains(&Notice::Swept), "{seen:?}");
 }
 
-/// Somebody has put values of another kind where users are kept.
+/// Values of another type occupy the keys of users.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_another_type_do_not_prevent_registration() {
     const SPOIL: &str =
         "for _, key in ipairs(redis.call('KEYS', '*u:{*')) do redis.call('SET', key, 'x') end";
     let server = RedisServer::start().await.unwrap();
     let nodes = started(2, &RedisOptions { refresh: DEADLINE, ..options(server.url()) }).await;
-    // One bucket or another of those is taken by whoever comes next, and by the two who are here.
+    // Several of those buckets are used by new users, and by the two existing ones.
     let before = users(2_000);
     for opened in futures::future::join_all(before.iter().map(|user| nodes[0].registry.connect(user))).await {
         opened.unwrap();
@@ -107,7 +107,7 @@ async fn redis_is_restarted() {
     for node in &nodes {
         node.becomes(Health::Away).await;
     }
-    // What happens meanwhile counts, and is told later.
+    // Changes meanwhile are counted, and sent to Redis later.
     let (came, went) = (user(), nodes[1].user.clone());
     assert_eq!(nodes[0].registry.connect(&came).await, Err(RegistryError::Unavailable));
     assert_eq!(nodes[1].registry.disconnect(&went).await, Err(RegistryError::Unavailable));
@@ -166,7 +166,7 @@ async fn connections_are_lost() {
     cut.is_reached_by(&direct).await;
 }
 
-/// A node far away says that it listens only once Redis has said so.
+/// A distant node reports that it is subscribed only after Redis has confirmed it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn confirmed_registration_is_in_place_despite_latency() {
     let server = RedisServer::start().await.unwrap();
@@ -185,7 +185,7 @@ async fn confirmed_registration_is_in_place_despite_latency() {
     far.says(Notice::Payload(published)).await;
 }
 
-/// Everything is answered, but later than messages wait for it.
+/// Every command is answered, but later than messages may take.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_redis_counts_as_away() {
     let server = RedisServer::start().await.unwrap();
@@ -203,7 +203,7 @@ async fn slow_redis_counts_as_away() {
     far.is_reached_by(&near).await;
 }
 
-/// A registration that its caller did not wait for leads to a comparison with the store.
+/// A registration whose caller stopped waiting leads to a comparison with the store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn late_registration_is_missed() {
     let server = RedisServer::start().await.unwrap();
@@ -239,7 +239,7 @@ async fn lost_registration_is_refreshed() {
     all_recover(&mut nodes).await;
 }
 
-/// The session that opens finds out that the one before is no longer registered.
+/// A new session finds that the previous one is no longer registered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn second_session_repairs_a_lost_registration() {
     let server = RedisServer::start().await.unwrap();
@@ -253,7 +253,7 @@ async fn second_session_repairs_a_lost_registration() {
     node[0].is_reached_by(&other[0]).await;
 }
 
-/// The network is gone without a word, for one node alone, for longer than its lease.
+/// A network partition of one node, for longer than its lease.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn single_node_is_cut_off() {
     let server = RedisServer::start().await.unwrap();
@@ -283,12 +283,12 @@ async fn single_node_is_cut_off() {
     }
 }
 
-/// It comes back while others are still clearing up after it.
+/// It returns while others are still cleaning up after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_comes_back_keeps_its_users() {
     let server = RedisServer::start().await.unwrap();
     let proxy = TcpProxy::start(server.address()).await.unwrap();
-    // Enough buckets for clearing up to take some seconds.
+    // Enough buckets for the cleanup to take some seconds.
     let many = |url| RedisOptions { buckets: 32_768, ..options(url) };
     let mut other = Node::start(&many(server.url())).await;
     let mut back = Node::start(&many(format!("redis://{}", proxy.address()))).await;
@@ -332,7 +332,7 @@ async fn a_node_is_killed() {
     for user in &many[..100] {
         nodes[0].registry.connect(user).await.unwrap();
     }
-    // Dropped without being closed: nobody says goodbye.
+    // Dropped without being closed: no clean shutdown.
     drop(dead);
     let killed = Instant::now();
     let (sender, receiver) = nodes.split_at_mut(1);
@@ -345,7 +345,7 @@ async fn a_node_is_killed() {
         sender.registry.publish(To { users: &to, room: None }, payload.clone()).await.unwrap();
         sent.push(payload);
     }
-    // Delivery to others goes on; that the node is lost comes in between.
+    // Other deliveries continue, with the loss of the node reported in between.
     let (mut lost, mut gone) = (0, Vec::new());
     for payload in sent {
         let next = loop {
@@ -360,11 +360,11 @@ async fn a_node_is_killed() {
     if lost == 0 {
         receiver.says(Notice::NodeLost(id)).await;
     }
-    // All that it left is cleared up; the users of the two others stay.
+    // Everything it left is cleaned up; the users of the two others stay.
     crate::support::until("it is cleared up", async || kept(&server).await == 102).await;
     let online = sender.registry.online(&many).await.unwrap();
     assert!(online.iter().enumerate().all(|(at, online)| *online == (at < 100)));
-    // Those who are nowhere else are reported, each to one of the two.
+    // Users who are on no other node are reported, each to one of the two.
     let mut expected: Vec<UserId> = many[100..].iter().chain([&ghost]).cloned().collect();
     crate::support::until("all who are gone are reported", async || {
         for node in &mut nodes {
@@ -382,12 +382,11 @@ async fn a_node_is_killed() {
     assert_eq!(gone, expected);
 }
 
-/// Nothing of a node runs for a while, as with a signal or in a machine that is moved; its
-/// connections outlive that.
+/// A node does not run for a while, as after SIGSTOP or in a migrated machine; its connections survive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn node_is_paused() {
     let server = RedisServer::start().await.unwrap();
-    // The lease outlives it too.
+    // The lease survives as well.
     let options = RedisOptions { lease: Duration::from_secs(60), ..options(server.url()) };
     let other = Node::start(&options).await;
     let (node, mut still) = tokio::sync::mpsc::unbounded_channel();
@@ -398,7 +397,7 @@ async fn node_is_paused() {
         runtime.block_on(async move {
             let mut paused = Node::start(&of_node).await;
             node.send(paused.health()).unwrap();
-            // The one thread of this runtime waits, and with it everything that runs on it.
+            // The only thread of this runtime blocks, and with it everything that runs on it.
             stop.recv_timeout(of_node.unheard * 2 + of_node.command_timeout + of_node.heartbeat).unwrap_err();
             paused.says(Notice::Missed).await;
             paused.is_reached_by(&other).await;

@@ -1,4 +1,4 @@
-//! What the tests of registries share.
+//! Helpers for registry tests.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -14,16 +14,16 @@ use tokio::sync::mpsc::Receiver;
 
 pub(crate) type AnyRegistry = Arc<dyn Registry>;
 
-/// How long anything may take. Only a failure takes that long.
+/// Deadline for everything. Only a failure takes that long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 
-/// A number that no other call returns.
+/// A unique number.
 #[expect(clippy::disallowed_methods, reason = "of a test, which nothing is to repeat")]
 pub(crate) fn unique() -> u64 {
     RandomState::new().hash_one(0)
 }
 
-/// A user whom no other case knows.
+/// A user that no other test case uses.
 pub(crate) fn user() -> UserId {
     UserId::parse(&format!("user-{:016x}", unique())).unwrap()
 }
@@ -48,12 +48,12 @@ pub(crate) fn to_room(room: &RoomId) -> To<'_> {
     To { users: &[], room: Some(room) }
 }
 
-/// A payload that no other call returns.
+/// A unique payload.
 pub(crate) fn payload() -> Bytes {
     Bytes::from(format!("payload {:x}", unique()))
 }
 
-/// Asks again and again until the answer is yes.
+/// Polls until the answer is yes.
 pub(crate) async fn until(what: &str, mut asked: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !asked().await {
@@ -62,7 +62,7 @@ pub(crate) async fn until(what: &str, mut asked: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Takes notices until one is wanted.
+/// Receives notices until `wanted`.
 pub(crate) async fn notice(notices: &mut Receiver<Notice>, wanted: &Notice) {
     let taken = async {
         while let Some(notice) = notices.recv().await {
@@ -76,12 +76,12 @@ pub(crate) async fn notice(notices: &mut Receiver<Notice>, wanted: &Notice) {
     assert!(taken.is_ok_and(|taken| taken), "waited in vain for {wanted:?}");
 }
 
-/// Takes what has come so far.
+/// Receives the notices available so far.
 pub(crate) fn taken(notices: &mut Receiver<Notice>) -> Vec<Notice> {
     std::iter::from_fn(|| notices.try_recv().ok()).collect()
 }
 
-/// Has what is said until now arrive: `from` tells `to` something, which comes last.
+/// Receives everything sent until now: `from` sends `to` a final message.
 pub(crate) async fn taken_until_now(
     from: &AnyRegistry,
     to: &AnyRegistry,

@@ -1,14 +1,14 @@
-//! Jumps of a clock, found by one that only rises.
+//! Detects jumps of a clock by comparing it with a monotonic one.
 
 use std::time::Duration;
 
 use parlance_core::Timestamp;
 use tokio::time::Instant;
 
-/// By how much a clock may drift between two looks without having jumped.
+/// Maximum drift of a clock between two checks that does not count as a jump.
 const DRIFT: Duration = Duration::from_secs(60);
 
-/// A clock, as it was last seen.
+/// A clock, as of the last check.
 pub(super) struct ClockJumps {
     seen: Timestamp,
     at: Instant,
@@ -19,7 +19,7 @@ impl ClockJumps {
         Self { seen: now, at: Instant::now() }
     }
 
-    /// By how many milliseconds the clock has jumped since the last look.
+    /// How many milliseconds the clock has jumped since the last check.
     pub(super) fn jumped(&mut self, now: Timestamp) -> i64 {
         let passed = u64::try_from(self.at.elapsed().as_millis()).unwrap_or(u64::MAX);
         let expected = self.seen.0.saturating_add(passed);

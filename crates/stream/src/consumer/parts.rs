@@ -1,4 +1,4 @@
-//! What a consumer is made of, and how it works.
+//! Dependencies and options of a consumer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,68 +15,68 @@ use crate::log::{Log, RoomHead};
 use crate::sink::EventSink;
 use crate::tracker::{Limits, Origin};
 
-/// What a consumer is made of.
+/// Dependencies of a consumer.
 #[derive(Clone)]
 pub struct Parts {
-    /// What has changed.
+    /// Announces changes.
     pub feed: Arc<dyn ChangeFeed>,
-    /// Where it is kept how far the consumer is.
+    /// Stores the consumer's progress.
     pub table: Arc<dyn ConsumerTable>,
-    /// What happened.
+    /// Source of the events.
     pub log: Arc<dyn Log>,
-    /// What it is handed to.
+    /// Receives the events.
     pub sink: Arc<dyn EventSink>,
-    /// What time it is.
+    /// Source of the time.
     pub clock: Arc<dyn Clock>,
 }
 
-/// Where a new consumer begins.
+/// Where a new consumer starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Start {
-    /// With what happens from now on.
+    /// With events from now on.
     #[default]
     Now,
     /// With the first event of every room.
     Beginning,
 }
 
-/// What becomes of an event that the sink refuses for good.
+/// How to handle an event that the sink refuses permanently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnRefused {
-    /// Its room is parked until an operator decides. Other rooms go on.
+    /// Park its room until an operator decides. Other rooms continue.
     #[default]
     Park,
-    /// It is skipped, with a line in the log and a count.
+    /// Skip it, log and count it.
     Skip,
 }
 
-/// How a consumer works.
+/// Options of a consumer.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Its name.
     pub name: ConsumerName,
-    /// What it is: the name is of nothing else.
+    /// Its target, which the name cannot be reused for another of.
     pub target: String,
-    /// Where it begins if it is new.
+    /// Where a new consumer starts.
     pub start: Start,
-    /// What becomes of events that are refused.
+    /// How to handle refused events.
     pub on_refused: OnRefused,
-    /// How much of an event is handed on.
+    /// How much of an event is delivered.
     pub content: Content,
-    /// How long the sink may take.
+    /// Timeout of the sink.
     pub effect_timeout: Duration,
-    /// After how long without anything taken the consumer is disabled; `None`: never.
+    /// Time without any accepted event after which the consumer is disabled; `None`: never.
     pub disable_after: Option<Duration>,
-    /// Whether it goes on when it starts if it was disabled.
+    /// Whether to enable it on startup if it was disabled.
     pub enable: bool,
     /// How often the checkpoint is written.
     pub flush_every: Duration,
-    /// Bounds; [`Limits::PRODUCTION`] unless something is tested.
+    /// Limits; [`Limits::PRODUCTION`] except in tests.
     pub limits: Limits,
 }
 
 impl Options {
-    /// The usual options for the consumer `name` of `target`.
+    /// Default options for the consumer `name` of `target`.
     pub fn new(name: ConsumerName, target: impl Into<String>) -> Self {
         Self {
             name,
@@ -93,46 +93,47 @@ impl Options {
     }
 }
 
-/// Why a consumer does not start, or a command is not carried out.
+/// Why a consumer does not start, or a command fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The name is taken.
+    /// The name is in use.
     #[error("the consumer {name} is {there}: give the new one another name, or remove the old one")]
     NameInUse {
         /// The name.
         name: ConsumerName,
-        /// What it is of.
+        /// The target that it belongs to.
         there: String,
     },
     /// The room is not parked.
     #[error("room {0} is not parked")]
     NotParked(RoomId),
-    /// The consumer has ended.
+    /// The consumer has stopped.
     #[error("the consumer has ended")]
     Ended,
-    /// The store did not do it.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// How a consumer stands.
+/// Status of a consumer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
-    /// When the oldest event was committed that is not done; `None` if all are, as far as is known.
+    /// Commit time of the oldest undelivered event; `None` if all are delivered, as far as is
+    /// known.
     pub behind_since: Option<Timestamp>,
-    /// Rooms with unfinished events, as far as they are in memory.
+    /// Rooms in memory with undelivered events.
     pub rooms: usize,
-    /// All that was read is done.
+    /// Whether all events read so far are delivered.
     pub is_idle: bool,
-    /// The sink takes nothing.
+    /// Whether the sink is unavailable.
     pub is_away: bool,
-    /// An operator has paused it.
+    /// Whether an operator has paused it.
     pub paused: bool,
     /// Why it was disabled; empty if it is not.
     pub disabled: String,
 }
 
-/// What an operator wants.
+/// An operator's command.
 pub(crate) enum Command {
     Pause(bool),
     Unpark { room: RoomId, skip: bool },
@@ -147,7 +148,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// How far the consumer is in `room`: by its row, or where it starts.
+    /// The consumer's progress in `room`: from its row, or where it starts.
     pub(crate) async fn progress(
         &self,
         room: &RoomId,

@@ -24,16 +24,16 @@ use super::{Answer, Command, Shared, Status};
 use crate::sink::SinkError;
 use crate::tracker::{Ended, Millis, Outcome, Tracker};
 
-/// Records that are read at once.
+/// Records read at once.
 const PAGE: usize = 256;
 
-/// Pending rooms that are read at once.
+/// Pending rooms read at once.
 const PENDING_PAGE: usize = 500;
 
-/// How long to leave a store alone that does not answer.
+/// Retry interval while the store does not answer.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long work that is under way may take at the end.
+/// How long work in progress may take on shutdown.
 const LAST_WORK: Duration = Duration::from_secs(5);
 
 type Reading = BoxFuture<'static, FeedPage>;
@@ -42,23 +42,23 @@ type Inbox = mpsc::Receiver<(Command, Answer)>;
 /// Why a consumer leaves its loop.
 enum Leave {
     Shutdown,
-    /// All rooms are to be walked.
+    /// To walk all rooms.
     Walk,
 }
 
 pub(crate) struct Runner {
     shared: Arc<Shared>,
     state: ConsumerState,
-    /// The state as it was last written.
+    /// The state as last written.
     written: ConsumerState,
     tracker: Tracker,
     status: watch::Sender<Status>,
     works: JoinSet<Worked>,
-    /// The room of each work that is under way, should it panic.
+    /// The room of each task, in case it panics.
     working: HashMap<Id, RoomId>,
     begun: Instant,
     jumps: ClockJumps,
-    /// Where pending rooms are looked for next.
+    /// Where the next scan for pending rooms starts.
     scan_after: Option<RoomId>,
 }
 
@@ -112,7 +112,8 @@ impl Runner {
         }
     }
 
-    /// Notes the end of the feed, so that nothing is missed while all rooms are walked.
+    /// Records the end of the feed, so that nothing is missed while all rooms are
+    /// walked.
     async fn begin_walk(&mut self) {
         loop {
             match self.shared.parts.feed.tip().await {
@@ -212,7 +213,7 @@ impl Runner {
         };
         let room = self.working.remove(&id);
         let Ok((_, Worked { room, ended, error })) = worked else {
-            // A panic is in the log. The room is tried again, and parked in the end.
+            // The panic was logged. The room is retried, and finally parked.
             if let Some(room) = room {
                 let outcome = if self.tracker.gives_up(&room) {
                     let since = self.shared.parts.clock.now();
@@ -273,7 +274,7 @@ fn tracker_of(shared: &Shared, state: &ConsumerState) -> Tracker {
     Tracker::new(state.position.clone(), is_stopped, shared.options.limits)
 }
 
-/// What follows `from` in the feed, once there is something.
+/// The page after `from`, once there is one.
 async fn next_page(feed: Arc<dyn ChangeFeed>, from: Position) -> FeedPage {
     loop {
         match feed.records_after(&from, PAGE).await {

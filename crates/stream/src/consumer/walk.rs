@@ -46,7 +46,7 @@ impl Shared {
         let head = match self.parts.log.room(room).await {
             Ok(Some(head)) => head,
             Ok(None) => return Ok(None),
-            // Processing it parks the room.
+            // Parked when it is processed.
             Err(StoreError::Damaged(_)) => {
                 return Ok(Some(RoomProgress { pending: true, ..row.unwrap_or_default() }));
             }

@@ -1,4 +1,4 @@
-//! One piece of work: some events of one room, from the log to the sink.
+//! A unit of work: delivers some events of one room from the log to the sink.
 
 use parlance_core::{RoomId, SeqRange};
 use parlance_proto::events::v1::RoomEvent;
@@ -11,16 +11,17 @@ use crate::event::room_event;
 use crate::sink::{Delivered, SinkError};
 use crate::tracker::{Ended, Origin, Outcome};
 
-/// What came of the work on a room.
+/// The result of the work on a room.
 pub(crate) struct Worked {
     pub(crate) room: RoomId,
     pub(crate) ended: Ended,
-    /// Why an event was not taken.
+    /// Why an event was not accepted.
     pub(crate) error: Option<SinkError>,
 }
 
 impl Shared {
-    /// Hands on what follows in `room`. With `gives_up` an event that is not taken now is refused.
+    /// Delivers the next events of `room`. With `gives_up`, an event that is not accepted now
+    /// counts as refused.
     pub(crate) async fn work(&self, room: &RoomId, origin: Origin, gives_up: bool) -> Worked {
         let mut ended = Ended { done: origin.done, ..Ended::NOTHING };
         let mut not_taken = None;
@@ -62,7 +63,7 @@ impl Shared {
         };
         ended.outcome = Outcome::UpTo { head: head.head };
         let is_same = done.epoch == head.epoch;
-        // What was restored is another history, though it may have begun as the same.
+        // A restored room has another history, even if it shares a prefix.
         let from = if is_same { done.seq + 1 } else { 1 };
         let from = from.max(head.floor);
         if from > head.head {

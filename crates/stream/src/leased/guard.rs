@@ -1,4 +1,4 @@
-//! What a consumer may do while its lease holds.
+//! Restricts a consumer to the time of its lease.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::consumer::Parts;
 use crate::sink::{Delivered, EventSink, SinkError};
 
-/// Whether the lease still holds.
+/// Tracks whether the lease is still valid.
 #[derive(Clone)]
 pub(super) struct Guard {
     valid_until: Arc<Mutex<Instant>>,
@@ -24,12 +24,13 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Holds for `safe` after `taken`, and after each renewal.
+    /// Valid for `safe` after `taken`, and after each renewal.
     pub(super) fn new(taken: Instant, safe: Duration) -> Self {
         Self { valid_until: Arc::new(Mutex::new(taken + safe)), safe }
     }
 
-    /// `parts` whose sink and table work only while the lease holds, which was taken for `term`.
+    /// Wraps `parts` so that sink and table only work while the lease is valid, which was
+    /// acquired for `term`.
     pub(super) fn over(&self, parts: &Parts, term: u64) -> Parts {
         let sink = GuardedSink { guard: self.clone(), inner: parts.sink.clone() };
         let table =
@@ -49,7 +50,7 @@ impl Guard {
         *self.valid_until() = at + self.safe;
     }
 
-    /// Another process has the lease.
+    /// Another process holds the lease.
     pub(super) fn lapse(&self) {
         *self.valid_until() = Instant::now();
     }
@@ -75,7 +76,8 @@ impl EventSink for GuardedSink {
     }
 }
 
-/// Gives each write its place, so that the table refuses what a suspended process writes late.
+/// Adds the term and order of each write, so that the table refuses late writes of a suspended
+/// process.
 struct GuardedTable {
     guard: Guard,
     inner: Arc<dyn ConsumerTable>,

@@ -1,4 +1,4 @@
-//! Cursors: where a reader goes on.
+//! Cursors: where a reader continues.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -6,24 +6,25 @@ use std::str::FromStr;
 use parlance_core::RoomId;
 use parlance_store::feed::Position;
 
-/// Where to go on. As text it is a position of the feed, and in a walk `position/seq/room`.
+/// Where to continue. The text form is a position of the feed, or in a walk
+/// `position/seq/room`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     pub(super) position: Position,
-    /// A walk over all rooms, before what follows the position.
+    /// A walk over all rooms, to finish before the records after the position.
     pub(super) walk: Option<Place>,
 }
 
-/// How far a walk is.
+/// Progress of a walk.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Place {
-    /// The room; none at the beginning.
+    /// The room; `None` at the beginning.
     pub(super) room: Option<RoomId>,
-    /// The event of the room that was sent last; 0 once it has no more.
+    /// The last event of the room that was sent; 0 once it has no more.
     pub(super) seq: u64,
 }
 
-/// The text is no cursor.
+/// The text is not a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a cursor of this server")]
 pub struct NoCursor;

@@ -1,4 +1,4 @@
-//! What is written of a consumer: rows of rooms and the checkpoint, together.
+//! What to write for a consumer: rows of rooms and the checkpoint together.
 
 use std::collections::BTreeSet;
 
@@ -9,27 +9,27 @@ use parlance_store::feed::Position;
 use super::room::{Origin, Phase, Room};
 use super::{Millis, Tracker};
 
-/// Rows of one write: some 100 KB.
+/// Rows in one write: some 100 KB.
 const MAX_ROWS: usize = 2_000;
 
-/// Records that are kept though none of them names a room.
+/// Maximum number of records kept although none of them names a room.
 const MAX_POSITIONS: usize = 4_096;
 
-/// What is to be written, all of it or nothing.
+/// What to write, atomically.
 pub(crate) struct Flush {
     /// The checkpoint.
     pub(crate) position: Position,
     /// Rows of rooms.
     pub(crate) rows: Vec<(RoomId, RoomProgress)>,
-    /// Rooms that do not hold the checkpoint any more.
+    /// Rooms that no longer hold the checkpoint.
     released: BTreeSet<RoomId>,
-    /// The record that the checkpoint is at.
+    /// The record of the checkpoint.
     record: Option<u64>,
 }
 
 impl Tracker {
-    /// Rooms that are to be saved as pending and of which it is not known how far they are, with what is
-    /// known. To be answered by [`Self::loaded`].
+    /// Rooms to be saved as pending whose progress is unknown, with what is known. Answered by
+    /// [`Self::loaded`].
     pub(crate) fn to_load(&self, now: Millis) -> Vec<(RoomId, Origin)> {
         let unknown = |id: &RoomId| {
             let room = self.rooms.get(id).filter(|room| room.done.is_none())?;
@@ -38,7 +38,7 @@ impl Tracker {
         self.to_save(now).iter().filter_map(unknown).collect()
     }
 
-    /// How far a room is.
+    /// Records the progress of a room.
     pub(crate) fn loaded(&mut self, id: &RoomId, row: RoomProgress) {
         let Some(room) = self.rooms.get_mut(id).filter(|room| room.done.is_none()) else { return };
         room.done = Some(row.done);
@@ -49,8 +49,8 @@ impl Tracker {
         }
     }
 
-    /// Rooms that hold the checkpoint and are not to do so. One that is being worked on is saved with what was
-    /// done before: a room that always has more to send would hold the checkpoint for good.
+    /// Rooms that must stop holding the checkpoint. One in progress is saved with its previous progress: a
+    /// room with an unending backlog would hold the checkpoint forever.
     fn to_save(&self, now: Millis) -> Vec<RoomId> {
         let is_full = !self.can_read();
         let is_long = |room: &Room| room.held_since.saturating_add(self.limits.hold_ms) <= now;
@@ -86,13 +86,13 @@ impl Tracker {
             Some((number, position)) => (Some(*number), position.clone()),
             None => (None, self.checkpoint.clone()),
         };
-        // Writing moves the feed itself: what names no room is no reason to write.
+        // Writes appear in the feed themselves: records that name no room are no reason to write.
         let has_moved = self.last_moved > self.checkpoint_record || self.positions.len() > MAX_POSITIONS;
         let is_needed = !rows.is_empty() || (has_moved && position != self.checkpoint);
         is_needed.then_some(Flush { position, rows, released, record })
     }
 
-    /// A flush was written.
+    /// Records a completed flush.
     pub(crate) fn flushed(&mut self, flush: &Flush) {
         self.checkpoint = flush.position.clone();
         if let Some(record) = flush.record {
@@ -119,7 +119,7 @@ impl Tracker {
         self.evict();
     }
 
-    /// Forgets rooms that need not be in memory: their rows say all there is.
+    /// Evicts rooms that need not be in memory, because their rows contain everything.
     fn evict(&mut self) {
         let most = self.limits.max_rooms;
         let must_go = self.active >= most || self.paused;

@@ -1,27 +1,26 @@
-/// Bounds of a consumer, each with its reason.
+/// Limits of a consumer, each with its reason.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Rooms with unfinished events that are held in memory, at some 300 bytes each; those beyond are saved as
-    /// pending.
+    /// Rooms in memory with undelivered events, at some 300 bytes each; further ones are saved as pending.
     pub max_rooms: usize,
-    /// Rooms that are worked on at the same time.
+    /// Rooms worked on concurrently.
     pub max_in_flight: usize,
     /// How long a room may hold the checkpoint before it is saved as pending, milliseconds.
     pub hold_ms: u64,
-    /// The first wait after a sink was unavailable; it doubles each time, milliseconds.
+    /// Initial backoff after a sink was unavailable; doubles each time, milliseconds.
     pub backoff_ms: u64,
-    /// The longest wait of one room, milliseconds.
+    /// Longest backoff of one room, milliseconds.
     pub max_backoff_ms: u64,
-    /// Attempts at one event, while others are taken, before its room is parked.
+    /// Attempts at one event, while others are accepted, before its room is parked.
     pub park_after: u32,
-    /// Failures in a row after which a sink is taken to be away, and one room at a time asks for it.
+    /// Consecutive failures after which a sink counts as unavailable, and is tried with one room at a time.
     pub away_after: u32,
-    /// The longest wait while it is away, milliseconds.
+    /// Longest backoff while it is unavailable, milliseconds.
     pub max_away_ms: u64,
 }
 
 impl Limits {
-    /// What holds unless something is tested.
+    /// Values for production.
     pub const PRODUCTION: Self = Self {
         max_rooms: 20_000,
         max_in_flight: 64,

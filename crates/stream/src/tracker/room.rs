@@ -1,41 +1,42 @@
 use parlance_core::Timestamp;
 use parlance_store::consumers::{EventKey, Parked};
 
-/// Milliseconds of a clock that only rises.
+/// Milliseconds of a monotonic clock.
 pub(crate) type Millis = u64;
 
 /// One room, as far as a consumer has it in memory.
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    /// The last event that is done, where that is known.
+    /// The last delivered event, if known.
     pub(super) done: Option<EventKey>,
-    /// What the feed said while it was not known.
+    /// What the feed reported while it was unknown.
     pub(super) origin: Origin,
-    /// The highest seq that the feed named.
+    /// The highest seq announced by the feed.
     pub(super) target: u64,
     pub(super) phase: Phase,
-    /// The first unfinished record, before which the room holds the checkpoint.
+    /// The first undelivered record, before which the room holds the
+    /// checkpoint.
     pub(super) held: Option<u64>,
     pub(super) held_since: Millis,
-    /// When that was committed.
+    /// Commit time of that record.
     pub(super) held_at: Option<Timestamp>,
-    /// Its row says that events are pending.
+    /// Whether its row says that events are pending.
     pub(super) saved_pending: bool,
     pub(super) parked: Option<Parked>,
     /// Attempts at the event after `done`.
     pub(super) attempts: u32,
-    /// When the work on it was begun.
+    /// When the current work started.
     pub(super) begun: Millis,
 }
 
 /// Where work on a room starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Origin {
-    /// After this event, where it is known.
+    /// After this event, if it is known.
     pub(crate) done: Option<EventKey>,
-    /// Otherwise at the first event that the feed named,
+    /// Otherwise at the first event announced by the feed,
     pub(crate) first: u64,
-    /// or earlier, by the time of its record.
+    /// or earlier, according to the time of its record.
     pub(crate) at: Timestamp,
 }
 
@@ -47,7 +48,7 @@ impl Default for Origin {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Phase {
-    /// Nothing is to be done.
+    /// Nothing to do.
     #[default]
     Idle,
     Ready,
@@ -55,7 +56,7 @@ pub(super) enum Phase {
     Waiting {
         until: Millis,
     },
-    /// An operator is to decide.
+    /// Waits for an operator's decision.
     Parked,
 }
 
@@ -65,28 +66,28 @@ impl Phase {
     }
 }
 
-/// How work on a room has ended.
+/// The result of the work on a room.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// The last event that is done, where that is known now.
+    /// The last delivered event, if known now.
     pub(crate) done: Option<EventKey>,
-    /// The sink took something.
+    /// Whether the sink accepted something.
     pub(crate) delivered: bool,
-    /// Its row, which was read, says that events are pending.
+    /// Whether its row, which was read, says that events are pending.
     pub(crate) was_pending: bool,
     pub(crate) outcome: Outcome,
 }
 
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The room's head was this one.
+    /// Everything up to this head is done.
     UpTo {
         head: u64,
     },
-    /// It is to be tried again.
+    /// It has to be retried.
     Unavailable {
         retry_after_ms: u64,
-        /// It was the sink.
+        /// Whether the sink was the cause.
         sink: bool,
     },
     Parked(Parked),
@@ -99,6 +100,6 @@ impl Ended {
 }
 
 impl Outcome {
-    /// It failed for no reason of the sink.
+    /// It failed for a reason other than the sink.
     pub(crate) const FAILED: Self = Self::Unavailable { retry_after_ms: 0, sink: false };
 }

@@ -1,14 +1,14 @@
-//! Which addresses are of the internet.
+//! Classifies addresses as public or not.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Which addresses an endpoint may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reach {
-    /// Those of the internet alone: an endpoint must not lead into the server's own network.
+    /// Public addresses only: an endpoint must not reach into the server's own network.
     #[default]
     Public,
-    /// All, for endpoints within a private network.
+    /// All, for endpoints in a private network.
     Any,
 }
 
@@ -19,8 +19,8 @@ impl Reach {
     }
 }
 
-/// Whether `address` is of the internet: not this machine's, not of a private network, not of the cloud's
-/// own services.
+/// Whether `address` is public: not loopback, not in a private network, not of the cloud's internal
+/// services.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -36,10 +36,10 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || address.is_multicast()
         || address.is_documentation()
         || a == 0
-        // Carriers' own.
+        // Carrier-grade NAT.
         || (a == 100 && (64..128).contains(&b))
         || (a == 192 && b == 0 && c == 0)
-        // For measurements.
+        // Benchmarking.
         || (a == 198 && (18..20).contains(&b))
         || a >= 240;
     !is_special
@@ -58,7 +58,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         [0x2002, high, low, ..] => return is_public_v4(inner(high, low)),
         _ => {}
     }
-    // All that is routed so far is in 2000::/3; Teredo and what is for documentation are in there too.
+    // Everything routed so far is in 2000::/3, which also contains Teredo and the documentation range.
     (0x2000..0x4000).contains(&a) && !(a == 0x2001 && (b == 0 || b == 0xdb8)) && a != 0x3fff
 }
 

@@ -1,5 +1,5 @@
-//! HTTP/1.1 to one endpoint. Redirects are not followed, and every connection is made to an address that was
-//! looked at: a name that resolves to another one meanwhile gains nothing.
+//! An HTTP/1.1 client for one endpoint. Redirects are not followed, and connections are only made to a
+//! checked address: a name that resolves to another one meanwhile gains nothing.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -21,18 +21,18 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use super::address::Reach;
 use super::url::Url;
 
-/// How long one address may take to connect.
+/// Connect timeout per address.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Connections that are kept for the next post.
+/// Idle connections kept for later posts.
 const IDLE: usize = 16;
 
-/// Bytes of an answer that are read, and dropped.
+/// Bytes of an answer that are read and dropped.
 const MAX_ANSWER: usize = 64 * 1024;
 
 type Sender = SendRequest<Full<Bytes>>;
 
-/// Whom to trust, and in which words: read once, since it takes milliseconds.
+/// Trusted authorities and TLS settings: loaded once, since that takes milliseconds.
 static TLS: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
@@ -56,7 +56,7 @@ impl Client {
         Self { url, reach, idle: Mutex::default() }
     }
 
-    /// Posts `body`; what was answered, or why nothing was.
+    /// Posts `body`; returns the answer, or why there was none.
     pub(super) async fn post(
         &self,
         headers: &[(&str, String)],
@@ -76,7 +76,7 @@ impl Client {
         let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
         let response = sender.send_request(request).await.map_err(|error| format!("no answer: {error}"))?;
         let (parts, body) = response.into_parts();
-        // What it says is not of interest, but a connection that is to be used again must be read to its end.
+        // Its content does not matter, but the connection can only be reused once the body has been read.
         if Limited::new(body, MAX_ANSWER).collect().await.is_ok() {
             self.keep(sender);
         }

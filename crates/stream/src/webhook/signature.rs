@@ -4,14 +4,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 
-/// What the specification asks for.
+/// As required by the specification.
 const BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// What posts are signed with: 24 to 64 bytes, written as `whsec_` and base64.
+/// Signing key of posts: 24 to 64 bytes, written as `whsec_` and base64.
 #[derive(Clone)]
 pub struct Secret(hmac::Key);
 
-/// Why something is no secret.
+/// Why a text is not a valid secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// Not base64.
@@ -23,10 +23,9 @@ pub enum SecretError {
 }
 
 impl Secret {
-    /// Reads a secret as it is written.
+    /// Parses a secret.
     ///
-    /// # Errors
-    /// What is wrong with it; never what it is.
+    /// # Errors What is wrong with it, without revealing it.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
         let base64 = text.trim().strip_prefix("whsec_").ok_or(SecretError::Malformed)?;
         let bytes = STANDARD.decode(base64).map_err(|_| SecretError::Malformed)?;

@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use http::Uri;
 
-/// Where an endpoint is: `https://host/path`, or with `http`.
+/// The URL of an endpoint: `https://host/path`, or with `http`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
     uri: Uri,
@@ -12,33 +12,33 @@ pub struct Url {
     pub(super) port: u16,
 }
 
-/// Why a URL is none of an endpoint.
+/// Why a URL is not usable for an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// It is no URL.
+    /// It is not a URL.
     #[error("is no url: {0}")]
     Malformed(String),
-    /// Another scheme.
+    /// It has another scheme.
     #[error("must begin with https:// or http://")]
     Scheme,
-    /// Who calls is said by the signature.
+    /// It contains credentials: posts are authenticated by their signature.
     #[error("must not hold a user or password")]
     Credentials,
 }
 
 impl Url {
-    /// The path and the query.
+    /// The path with the query.
     pub(super) fn path(&self) -> &str {
         self.uri.path_and_query().map_or("/", |path| path.as_str())
     }
 
-    /// The host, with the port where it is not the usual one.
+    /// The host, with the port unless it is the default.
     pub(super) fn host_header(&self) -> String {
         self.uri.authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default()
     }
 }
 
-/// Without path and query, which may hold a secret of the endpoint.
+/// Without path and query, which may contain a secret of the endpoint.
 impl Display for Url {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_tls { "https" } else { "http" };

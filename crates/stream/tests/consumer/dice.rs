@@ -1,6 +1,6 @@
-//! Chance that a seed determines.
+//! Seeded randomness.
 
-/// A sequence of numbers that a seed determines (splitmix64).
+/// A deterministic sequence of numbers from a seed (splitmix64).
 pub(super) struct Dice(u64);
 
 impl Dice {

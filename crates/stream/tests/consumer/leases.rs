@@ -1,4 +1,4 @@
-//! Several processes, one of which runs a consumer at a time.
+//! Several processes, of which one runs a consumer at a time.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,20 +21,20 @@ use tokio_util::sync::CancellationToken;
 use crate::runs::options;
 use crate::world::{World, lock, room};
 
-/// Longer than anything takes, in virtual time.
+/// Longer than any operation takes, in virtual time.
 const LONG: Duration = Duration::from_secs(3_600);
 
-/// The promise: a worker that is killed is replaced within this.
+/// The promised time within which a killed worker is replaced.
 const REPLACED_WITHIN: Duration = Duration::from_secs(15);
 
 type Leases = Arc<Mutex<BTreeMap<ConsumerName, Lease>>>;
 
-/// One process' way to the leases.
+/// One process's access to the leases.
 struct Way {
     world: Arc<World>,
     leases: Leases,
     is_cut: AtomicBool,
-    /// What it writes is carried out, and the answer lost.
+    /// Its writes are carried out, but the answers are lost.
     loses_answers: AtomicBool,
 }
 
@@ -79,11 +79,11 @@ impl LeaseTable for Way {
     }
 }
 
-/// A process' way to the table, on which its writes may be held up.
+/// A process's access to the table, on which its writes may be held up.
 struct Suspended {
     world: Arc<World>,
     holds: watch::Sender<bool>,
-    /// Writes that are held up.
+    /// Number of writes held up.
     held: AtomicUsize,
 }
 
@@ -163,7 +163,7 @@ fn running(workers: &[Worker]) -> Vec<usize> {
     running.map(|(index, _)| index).collect()
 }
 
-/// All of the log has been taken, first occurrences in order.
+/// Whether all of the log was delivered, first occurrences in order.
 fn is_complete(world: &World) -> bool {
     world.check(true, &BTreeMap::new()).is_ok()
 }
@@ -178,7 +178,7 @@ async fn one_worker_runs_and_a_killed_one_is_replaced() {
         world.append(&room(2), 1);
         wait(|| is_complete(&world)).await;
         let owner = running(&workers)[0];
-        // As a crash: nothing is given up.
+        // Like a crash: the lease is not released.
         drop(workers.remove(owner));
         world.append(&room(1), 3);
         let taken = wait(|| is_complete(&world)).await;
@@ -209,7 +209,7 @@ async fn a_worker_that_cannot_renew_hands_nothing_on_once_another_may() {
     world.append(&room(1), 1);
     wait(|| is_complete(&world)).await;
     first.way.is_cut.store(true, Ordering::Relaxed);
-    // Nobody else is there: it holds what it has, and stops in time all the same.
+    // There is no other process: it keeps the lease, but stops in time nevertheless.
     sleep(LeaseTimes::PRODUCTION.safe + LeaseTimes::PRODUCTION.every).await;
     let taken = world.taken().len();
     world.append(&room(1), 1);
@@ -218,7 +218,7 @@ async fn a_worker_that_cannot_renew_hands_nothing_on_once_another_may() {
     let second = worker(&world, &leases, "b");
     wait(|| is_complete(&world)).await;
     assert!(second.leased.running().is_some());
-    // It learns that it has lost, and waits for its turn.
+    // It finds that it has lost the lease, and waits for it.
     first.way.is_cut.store(false, Ordering::Relaxed);
     wait(|| first.leased.running().is_none()).await;
     drop(second);
@@ -244,7 +244,7 @@ async fn renewals_whose_answers_are_lost_are_still_renewals() {
     wait(|| is_complete(&world)).await;
 }
 
-/// What a process has begun to write before it was suspended arrives after another one has its lease.
+/// Writes started before a process was suspended arrive after another process has acquired the lease.
 #[tokio::test(start_paused = true)]
 async fn a_suspended_worker_changes_nothing_of_its_successor() {
     for seed in 20..24 {
@@ -272,7 +272,7 @@ async fn a_suspended_worker_changes_nothing_of_its_successor() {
             world.arrive(true);
             wait(|| is_complete(&world)).await;
         }
-        // Once all of it is written, nothing of it moves.
+        // Once everything is written, nothing changes any more.
         sleep(Duration::from_secs(30)).await;
         let kept = world.kept();
         table.holds.send_replace(false);
@@ -287,7 +287,7 @@ async fn a_suspended_worker_changes_nothing_of_its_successor() {
     }
 }
 
-/// Leases are judged by clocks that only rise.
+/// Leases are judged by monotonic clocks.
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_jumps_moves_no_lease() {
     let (world, leases) = (World::new(31, false), Leases::default());

@@ -1,4 +1,4 @@
-//! Consumers under everything that goes wrong, by seed; and mistakes, each of which is found.
+//! Consumers under seeded random failures; and planted mistakes, each of which is found.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod dice;

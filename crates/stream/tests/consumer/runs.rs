@@ -1,4 +1,4 @@
-//! Random runs, held against what a consumer promises.
+//! Random runs, checked against the promises of a consumer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dice::Dice;
 use crate::world::{World, room};
 
-/// Small ones, so that every bound is reached.
+/// Small limits, so that each is reached.
 pub(super) const SMALL: Limits = Limits {
     max_rooms: 4,
     max_in_flight: 3,
@@ -51,14 +51,14 @@ async fn start_of(parts: Parts, options: Options) -> (Consumer, CancellationToke
     }
 }
 
-/// Lets the consumer come to an end of its work; `Err` says what is not as promised.
+/// Lets the consumer finish its work; `Err` names a broken promise.
 pub(super) async fn settle(
     world: &Arc<World>,
     consumer: &Consumer,
     from: &BTreeMap<RoomId, u64>,
 ) -> Result<(), String> {
     let mut result = Ok(());
-    // Virtual time: what is not there after minutes does not come.
+    // Virtual time: events that have not arrived after minutes never will.
     for _ in 0..1_200 {
         for room in world.heal() {
             let _ = consumer.unpark(room, false).await;
@@ -83,7 +83,7 @@ struct Run {
 async fn run(run: Run) -> Result<(), String> {
     let world = World::new(run.seed, run.disorderly);
     let mut dice = Dice::new(run.seed ^ 0xd1ce);
-    // What a mistake has seen ends with its process.
+    // The state of a mistake ends with its process.
     let start = async || {
         let parts = match run.mistake {
             Some(mistake) => mistaken(world.parts(), mistake),
@@ -95,14 +95,14 @@ async fn run(run: Run) -> Result<(), String> {
         world.append(&room(dice.below(8)), 1 + dice.below(3));
     }
     world.arrive(true);
-    // What was there before one that starts now is not for it.
+    // Earlier events are not for a consumer that starts now.
     tokio::time::advance(Duration::from_secs(3_600)).await;
     let from = if run.start == Start::Now { world.heads() } else { BTreeMap::new() };
     let (mut consumer, mut shutdown) = start().await;
     for _ in 0..60 {
         match dice.below(24) {
             0 => {
-                // Killed: nothing is finished.
+                // Killed: no work is finished.
                 drop(consumer);
                 (consumer, shutdown) = start().await;
             }
@@ -114,7 +114,7 @@ async fn run(run: Run) -> Result<(), String> {
             2 => *world.failing.lock().unwrap() = [0, 30, 100][dice.below(3) as usize],
             3 => drop(consumer.pause(dice.chance(50)).await),
             4 if dice.chance(50) => {
-                // The store is stopped meanwhile.
+                // The store fails meanwhile.
                 drop(consumer);
                 world.restore();
                 (consumer, shutdown) = start().await;
@@ -150,7 +150,7 @@ fn events_reach_the_sink_in_order_and_completely() {
     }
 }
 
-/// Each of the mistakes is found by one of some seeds.
+/// Each planted mistake is found by one of several seeds.
 #[test]
 fn mistakes_are_found() {
     for planted in Plant::EVENTS {

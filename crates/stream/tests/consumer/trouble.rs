@@ -1,4 +1,4 @@
-//! Single troubles, each with what happens.
+//! Single failures and their consequences.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use tokio::time::{sleep, timeout};
 use crate::runs::{options, settle, start};
 use crate::world::{World, lock, room};
 
-/// For days of virtual time: everything less often.
+/// Options for days of virtual time: everything less often.
 fn patient(start: Start) -> Options {
     let limits = Limits { max_rooms: 8, hold_ms: 10_000, ..Limits::PRODUCTION };
     Options { flush_every: Duration::from_secs(60), limits, ..options(start) }
 }
 
-/// Longer than anything takes, in virtual time.
+/// Longer than any operation takes, in virtual time.
 const LONG: Duration = Duration::from_secs(3_600);
 
 async fn until(consumer: &Consumer, is_so: impl Fn(&parlance_stream::consumer::Status) -> bool) {
@@ -65,7 +65,7 @@ async fn a_sink_that_is_away_for_a_day_gets_everything_in_order() {
     assert_eq!(world.taken(), []);
     settle(&world, &consumer, &BTreeMap::new()).await.unwrap();
     until(&consumer, |status| !status.is_away && status.behind_since.is_none()).await;
-    // Nothing was taken before, so nothing is repeated.
+    // Nothing was accepted before, so nothing is repeated.
     assert_eq!(world.taken().len(), 48);
 }
 
@@ -112,7 +112,7 @@ async fn consumer_failing_for_days_is_disabled_until_resumed() {
     until(&consumer, |status| !status.disabled.is_empty()).await;
     *world.failing.lock().unwrap() = 0;
     sleep(LONG).await;
-    // So it is after a restart.
+    // It stays that way after a restart.
     shutdown.cancel();
     consumer.ended().await;
     let (consumer, _shutdown) = start(&world, disabling).await;
@@ -147,7 +147,8 @@ async fn replay_delivers_everything_again() {
     settle(&world, &consumer, &BTreeMap::new()).await.unwrap();
 }
 
-/// Two that hold one lease: each hands on, in order, and nothing is skipped.
+/// Two workers that believe to hold one lease: each delivers in order, and nothing is
+/// skipped.
 #[tokio::test(start_paused = true)]
 async fn two_workers_of_one_consumer_repeat_and_lose_nothing() {
     let world = World::new(8, false);
@@ -161,7 +162,7 @@ async fn two_workers_of_one_consumer_repeat_and_lose_nothing() {
     assert!(world.taken().len() >= 60);
 }
 
-/// More than a batch in one commit, of which the record names the first event alone.
+/// A commit larger than a batch, whose record names only its first event.
 #[tokio::test(start_paused = true)]
 async fn a_stream_sends_all_of_a_commit_that_is_larger_than_a_batch() {
     let world = World::new(9, true);
@@ -186,7 +187,8 @@ async fn a_stream_sends_all_of_a_commit_that_is_larger_than_a_batch() {
     assert_eq!(sent, (1..=450).collect::<Vec<u64>>());
 }
 
-/// A sink that is away for an hour is not one that is away for days, whatever the clock says.
+/// A sink that is unavailable for an hour is not treated as unavailable for days, whatever
+/// the clock says.
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_jumps_disables_nobody() {
     let world = World::new(10, false);
@@ -201,7 +203,7 @@ async fn a_clock_that_jumps_disables_nobody() {
         sleep(LONG / 2).await;
         assert_eq!(consumer.status().borrow().disabled, "", "{hours} hours ahead");
     }
-    // Time that passes counts.
+    // Elapsed time counts.
     sleep(LONG * 3).await;
     until(&consumer, |status| !status.disabled.is_empty()).await;
 }

@@ -1,4 +1,4 @@
-//! What operators want of a running consumer.
+//! Executes operators' commands on a running consumer.
 
 use parlance_core::RoomId;
 use parlance_store::StoreError;
@@ -8,7 +8,7 @@ use super::super::{Answer, Command, Error};
 use super::{Leave, PENDING_PAGE, Runner, tracker_of};
 
 impl Runner {
-    /// Carries out what an operator wants; answers once it is kept.
+    /// Executes a command; answers once its effect is stored.
     pub(super) async fn carry_out(&mut self, command: Command, answer: Answer) -> Option<Leave> {
         let mut leave = None;
         let result = match command {
@@ -17,7 +17,7 @@ impl Runner {
             Command::Replay => {
                 leave = Some(Leave::Walk);
                 self.finish_work().await;
-                // What it holds is not to be written over what is forgotten.
+                // Its state must not be written over the deleted rows.
                 self.tracker = tracker_of(&self.shared, &self.state);
                 self.forget_progress().await.map_err(Error::from)
             }
@@ -27,7 +27,7 @@ impl Runner {
         leave
     }
 
-    /// Stops, or goes on; then it is not given up any more.
+    /// Pauses or resumes; resuming also enables it.
     async fn pause(&mut self, paused: bool) -> Result<(), Error> {
         self.state.paused = paused;
         if !paused {
@@ -51,12 +51,13 @@ impl Runner {
             let next = if row.done.epoch == head.epoch { row.done.seq + 1 } else { 1 };
             row.done = EventKey { epoch: head.epoch, seq: next };
         }
-        // Also if the write fails, which may have been done: a later flush writes what holds.
+        // Even if the write fails, since it may have been carried out: a later flush writes the current
+        // state.
         self.tracker.unpark(&room, row.clone());
         Ok(self.write(vec![(room, row)]).await?)
     }
 
-    /// Has every room begin anew.
+    /// Makes every room start over.
     async fn forget_progress(&mut self) -> Result<(), StoreError> {
         self.state.created_at = parlance_core::Timestamp(0);
         let feed = self.shared.parts.feed.clone();
@@ -64,8 +65,8 @@ impl Runner {
         loop {
             let rooms = feed.walk_rooms(after.as_ref(), PENDING_PAGE).await?;
             let Some(last) = rooms.last().cloned() else { return Ok(()) };
-            // Pending until it is done: a process that ends here would otherwise leave rooms that nobody
-            // comes back to.
+            // Pending until done: otherwise a process that stops here would leave rooms that are never
+            // resumed.
             let anew = RoomProgress { pending: true, ..RoomProgress::default() };
             let rows = rooms.into_iter().map(|room| (room, anew.clone())).collect();
             self.write(rows).await?;

@@ -1,4 +1,4 @@
-//! How a consumer stands, and when it is disabled.
+//! Reports the status of a consumer, and disables it.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ impl Runner {
         }
     }
 
-    /// Notes since when the sink takes nothing, and tells others how the consumer stands.
+    /// Tracks since when the sink has accepted nothing, and publishes the status.
     pub(super) fn report(&mut self) {
         let (options, now) = (&self.shared.options, self.shared.parts.clock.now());
         let jumped = self.jumps.jumped(now);

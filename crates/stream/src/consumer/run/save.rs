@@ -1,4 +1,4 @@
-//! How far a consumer is, as it is written.
+//! Saves the progress of a consumer.
 
 use parlance_core::RoomId;
 use parlance_store::StoreError;
@@ -7,7 +7,8 @@ use parlance_store::consumers::{ConsumerWrite, RoomProgress};
 use super::Runner;
 
 impl Runner {
-    /// Writes how far the consumer is. What fails is written later: until then events may be repeated.
+    /// Writes the progress. A failed write is repeated later: until then events may be delivered again
+    /// after a restart.
     pub(super) async fn flush(&mut self) {
         let now = self.now();
         for (room, origin) in self.tracker.to_load(now) {
@@ -28,7 +29,7 @@ impl Runner {
         }
         match self.tracker.flush(now) {
             Some(flush) => {
-                // The position holds only together with these rows.
+                // The position is only valid together with these rows.
                 let before = std::mem::replace(&mut self.state.position, flush.position.clone());
                 match self.write(flush.rows.clone()).await {
                     Ok(()) => self.tracker.flushed(&flush),
@@ -36,7 +37,7 @@ impl Runner {
                 }
             }
             None if self.state != self.written => {
-                // The next try is at the next tick.
+                // Retried on the next tick.
                 let _ = self.write(Vec::new()).await;
             }
             None => {}

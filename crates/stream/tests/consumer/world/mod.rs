@@ -1,4 +1,4 @@
-//! A store in memory whose feed is out of order, trimmed and restored, and a sink that fails.
+//! An in-memory store whose feed is out of order, trimmed and restored, and a sink that fails.
 
 mod feed;
 mod log;
@@ -20,10 +20,10 @@ use tokio::time::Instant;
 
 use crate::dice::Dice;
 
-/// By how much records may be late.
+/// Maximum delay of records.
 pub(super) const DISORDER: Duration = Duration::from_secs(120);
 
-/// A moment long after the beginning of time.
+/// A time long after the Unix epoch.
 const EPOCH_MS: u64 = 1_700_000_000_000;
 
 pub(super) struct Room {
@@ -34,15 +34,15 @@ pub(super) struct Room {
 #[derive(Default)]
 struct State {
     rooms: BTreeMap<RoomId, Room>,
-    /// The feed: what is read, and what is late.
+    /// The feed: published and delayed records.
     records: Vec<(Timestamp, Changes)>,
     late: Vec<(Timestamp, Changes)>,
     trimmed: usize,
-    /// Rises with each restore.
+    /// Incremented with each restore.
     generation: u64,
     states: BTreeMap<ConsumerName, ConsumerState>,
     rows: BTreeMap<(ConsumerName, RoomId), RoomProgress>,
-    /// The last write of each row; of the consumer's own, without a room.
+    /// The last write of each row; without a room, of the consumer's own.
     fences: BTreeMap<(ConsumerName, Option<RoomId>), Fence>,
     taken: Vec<(RoomId, EventKey)>,
     poisoned: BTreeSet<(RoomId, u64)>,
@@ -52,12 +52,12 @@ pub(super) struct World {
     state: Mutex<State>,
     dice: Mutex<Dice>,
     moved: Notify,
-    /// The feed is out of order.
+    /// Whether the feed is out of order.
     disorderly: bool,
-    /// Percent of calls of the sink that fail in some way; 100 for a sink that is away.
+    /// Percentage of sink calls that fail in some way; 100 for an unavailable sink.
     pub(super) failing: Mutex<u64>,
     begun: Instant,
-    /// By how much the clock was moved, milliseconds.
+    /// The offset of the clock, milliseconds.
     pub(super) clock_ahead: Mutex<i64>,
 }
 
@@ -82,7 +82,7 @@ impl World {
         })
     }
 
-    /// A consumer of this world.
+    /// Parts of a consumer of this world.
     pub(super) fn parts(self: &Arc<Self>) -> Parts {
         Parts {
             feed: self.clone(),
@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    /// What is kept of consumers.
+    /// The stored state of consumers.
     pub(super) fn kept(&self) -> (Vec<ConsumerState>, Vec<RoomProgress>) {
         let state = lock(&self.state);
         (state.states.values().cloned().collect(), state.rows.values().cloned().collect())
@@ -149,7 +149,7 @@ impl World {
         self.moved.notify_waiters();
     }
 
-    /// Some late records arrive; in the end all of them.
+    /// Publishes some delayed records, or all of them.
     pub(super) fn arrive(&self, all: bool) {
         let state = &mut *lock(&self.state);
         while !state.late.is_empty() && (all || self.chance(50)) {
@@ -166,7 +166,7 @@ impl World {
         state.trimmed = state.records.len();
     }
 
-    /// Puts a backup back in which rooms lack their last events; they go on differently.
+    /// Restores a backup in which rooms lack their last events; they continue differently.
     pub(super) fn restore(&self) {
         let state = &mut *lock(&self.state);
         state.generation += 1;
@@ -185,7 +185,7 @@ impl World {
         state.poisoned.insert((id.clone(), next));
     }
 
-    /// Nothing is refused any more; rooms that are parked.
+    /// Ends all refusals; returns the parked rooms.
     pub(super) fn heal(&self) -> Vec<RoomId> {
         *lock(&self.failing) = 0;
         let state = &mut *lock(&self.state);
@@ -202,13 +202,13 @@ impl World {
         lock(&self.state).rows.values().filter(|row| row.pending).count()
     }
 
-    /// What the sink has, as it came.
+    /// The events that the sink has accepted, in order.
     pub(super) fn taken(&self) -> Vec<(RoomId, EventKey)> {
         lock(&self.state).taken.clone()
     }
 
-    /// What a consumer promises, held against what the sink has: first occurrences in order and without a
-    /// hole. With `complete` all of the log, from the events `from` on.
+    /// Checks a consumer's promises against the sink: first occurrences in order and complete. With
+    /// `complete`, the whole log from the events `from` on.
     pub(super) fn check(&self, complete: bool, from: &BTreeMap<RoomId, u64>) -> Result<(), String> {
         let state = lock(&self.state);
         let before_it = |room: &RoomId| from.get(room).copied().unwrap_or(0);
@@ -221,7 +221,7 @@ impl World {
             let is_next = match (key.epoch == before.epoch, key.epoch) {
                 (true, _) => key.seq == before.seq + 1,
                 (false, 1) => key.seq == before_it(room) + 1,
-                // What was restored begins anew, but for what was there before the consumer.
+                // Restored rooms start over, except for events from before the consumer.
                 (false, _) => key.seq <= before_it(room) + 1,
             };
             if !is_next {

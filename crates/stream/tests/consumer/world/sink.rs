@@ -38,14 +38,14 @@ impl EventSink for World {
             let kind = lock(&self.dice).below(4);
             return match kind {
                 0 => unavailable(0),
-                // Accepted, and reported as failed.
+                // Accepted, but reported as failed.
                 1 => {
                     self.take(room, events);
                     unavailable(0)
                 }
-                // In part.
+                // Accepted in part.
                 2 => unavailable(self.take(room, &events[..events.len() / 2])),
-                // Accepted, and never answered.
+                // Accepted, but never answered.
                 _ => {
                     self.take(room, events);
                     std::future::pending().await

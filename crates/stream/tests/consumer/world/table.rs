@@ -80,7 +80,7 @@ impl ConsumerTable for World {
             if !all {
                 return Err(StoreError::Refused("written later".to_owned()));
             }
-            // As on the embedded engine, a write is a record itself.
+            // As on the embedded engine, a write produces a record itself.
             state.records.push((self.now(), Changes::default()));
         }
         self.moved.notify_waiters();
