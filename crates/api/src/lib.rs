@@ -16,6 +16,7 @@ mod limits;
 mod operations;
 mod profiles;
 pub mod services;
+mod streams;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

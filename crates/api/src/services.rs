@@ -4,13 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt, stream};
+use futures::stream::Empty;
 use http::HeaderMap;
 use parlance_core::Caller;
 use parlance_core::limits::MAX_FRAME_BYTES;
-use parlance_delivery::grpc::{self, Nothing, opened};
-use parlance_delivery::{Deliveries, Delivery, Outlet};
-use parlance_identity::Live;
 use parlance_proto::events::v1::StreamEventsRequest;
 use parlance_proto::events_server::event_service_server::{EventService, EventServiceServer};
 use parlance_proto::server::chat_service_server::{ChatService, ChatServiceServer};
@@ -19,25 +16,21 @@ use parlance_proto::server::room_service_server::{RoomService, RoomServiceServer
 use parlance_proto::server::server_service_server::{ServerService, ServerServiceServer};
 use parlance_proto::server::user_service_server::{UserService, UserServiceServer};
 use parlance_proto::v1;
-use parlance_sessions::{Inbound, Session};
 use parlance_store::feed::ChangeFeed;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::events::Events;
+pub use crate::gate::Identified;
 use crate::gate::{Admitted, Call};
 use crate::{Api, Error};
 
 /// Header with the id of the user that the app acts as in a unary call.
-const AS_USER: &str = "parlance-as-user";
-
-/// Request extension with the caller, set once [`Services::admit`] has identified them.
-#[derive(Clone)]
-pub struct Identified(Caller);
+pub(crate) const AS_USER: &str = "parlance-as-user";
 
 /// An [`Api`] as gRPC services.
 #[derive(Clone)]
-pub struct Services(Arc<Api>, Option<Arc<dyn ChangeFeed>>);
+pub struct Services(pub(crate) Arc<Api>, Option<Arc<dyn ChangeFeed>>);
 
 impl Services {
     /// Creates the services of `api`.
@@ -56,10 +49,9 @@ impl Services {
         EventServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
     }
 
-    /// `ChatService`, with the limits on messages set.
-    pub fn chat(&self) -> grpc::Streaming<ChatServiceServer<Self>> {
-        let server = ChatServiceServer::new(self.clone());
-        grpc::Streaming::new(server.max_decoding_message_size(MAX_FRAME_BYTES))
+    /// `ChatService` without its streams, with the limits on messages set.
+    pub fn chat(&self) -> ChatServiceServer<Self> {
+        ChatServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
     }
 
     /// `UserService`, with the limits on messages set.
@@ -82,37 +74,6 @@ impl Services {
         ServerServiceServer::new(self.clone()).max_decoding_message_size(MAX_FRAME_BYTES)
     }
 
-    /// Opens a session for the caller identified by `headers`, fed from `inbound`. Events may bypass the
-    /// response stream through `outlet`.
-    ///
-    /// # Errors
-    /// UNAUTHENTICATED.
-    pub async fn open(
-        &self,
-        headers: &HeaderMap,
-        inbound: impl Stream<Item = Result<v1::ClientFrame, Status>> + Send + 'static,
-        outlet: Option<Outlet>,
-    ) -> Result<Deliveries, Status> {
-        let caller = self.0.gate.identify(headers).await?;
-        if headers.contains_key(AS_USER) {
-            return Err(stream_as_user().into());
-        }
-        Ok(self.session(caller, inbound.boxed(), false, outlet))
-    }
-
-    fn session(
-        &self,
-        caller: Caller,
-        inbound: Inbound,
-        subscribe_only: bool,
-        outlet: Option<Outlet>,
-    ) -> Deliveries {
-        let live = self.0.gate.begin(&caller);
-        let (sessions, operations) = (self.0.sessions().clone(), self.0.clone());
-        let frames = Session::stream(sessions, operations, caller, inbound, subscribe_only, outlet);
-        Box::pin(revocable(frames, live))
-    }
-
     /// Identifies the caller at `path` from the headers alone, before the body is read. `None` where no
     /// identity is required.
     ///
@@ -133,22 +94,10 @@ impl Services {
         }
     }
 
-    /// The caller who opens a stream. Streams cannot be opened on behalf of another user.
-    async fn listener<Q>(&self, request: &Request<Q>) -> Result<Caller, Error> {
-        if request.metadata().contains_key(AS_USER) {
-            return Err(stream_as_user());
-        }
-        self.caller(request).await
-    }
-
     async fn caller<Q>(&self, request: &Request<Q>) -> Result<Caller, Error> {
         // Cloned before the first await: the request is not `Sync`.
         let identified = request.extensions().get::<Identified>().cloned();
-        let headers = request.metadata().as_ref();
-        match identified {
-            Some(Identified(caller)) => Ok(caller),
-            None => self.0.gate.identify(headers).await,
-        }
+        self.0.gate.identified(identified, request.metadata().as_ref()).await
     }
 
     /// Common part of all unary calls.
@@ -166,11 +115,6 @@ impl Services {
     }
 }
 
-fn stream_as_user() -> Error {
-    let message = "a stream is of the caller alone; frames name a user of their own";
-    Error::Field("as_user".to_owned(), message.to_owned())
-}
-
 /// The user that the app acts as; empty if none.
 fn as_user(metadata: &MetadataMap) -> Result<&str, Error> {
     let not_an_id = |_| Error::Field("as_user".to_owned(), "is not a user id".to_owned());
@@ -181,22 +125,6 @@ fn as_user(metadata: &MetadataMap) -> Result<&str, Error> {
         return Err(Error::Field("as_user".to_owned(), "must name one user".to_owned()));
     }
     user.to_str().map_err(not_an_id)
-}
-
-/// Ends `frames` when the token that opened the stream is revoked.
-fn revocable(
-    frames: impl Stream<Item = Result<Delivery, Status>> + Send + 'static,
-    live: Live,
-) -> impl Stream<Item = Result<Delivery, Status>> + Send + 'static {
-    let open = Some((Box::pin(frames), live));
-    stream::unfold(open, |open| async move {
-        let (mut frames, mut live) = open?;
-        tokio::select! {
-            biased;
-            () = live.revoked() => Some((Err(Error::TokenRevoked.into()), None)),
-            frame = frames.next() => Some((frame?, Some((frames, live)))),
-        }
-    })
 }
 
 /// The unary calls of one service, each dispatched to the operation of the same name.
@@ -221,30 +149,22 @@ macro_rules! unary {
 
 #[async_trait]
 impl ChatService for Services {
-    // The actual stream is in the response's extensions: see `parlance_delivery::grpc`.
-    type ChatStream = Nothing;
-    type SubscribeStream = Nothing;
+    // Both are plain routes, see `crate::streams`, and never get here.
+    type ChatStream = Empty<Result<v1::ServerFrame, Status>>;
+    type SubscribeStream = Empty<Result<v1::ServerFrame, Status>>;
 
     async fn chat(
         &self,
-        mut request: Request<Streaming<v1::ClientFrame>>,
-    ) -> Result<Response<Nothing>, Status> {
-        let caller = self.listener(&request).await?;
-        let outlet = request.extensions_mut().remove();
-        Ok(opened(self.session(caller, request.into_inner().boxed(), false, outlet)))
+        _: Request<Streaming<v1::ClientFrame>>,
+    ) -> Result<Response<Self::ChatStream>, Status> {
+        Err(Status::unimplemented("the streams are not routed"))
     }
 
     async fn subscribe(
         &self,
-        mut request: Request<v1::SubscribeRequest>,
-    ) -> Result<Response<Nothing>, Status> {
-        let caller = self.listener(&request).await?;
-        let outlet = request.extensions_mut().remove();
-        let hello = request.into_inner().hello.unwrap_or_default();
-        let operation = Some(v1::client_frame::Operation::Hello(hello));
-        let frame = v1::ClientFrame { operation, ..Default::default() };
-        let inbound = stream::iter([Ok(frame)]).boxed();
-        Ok(opened(self.session(caller, inbound, true, outlet)))
+        _: Request<v1::SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        Err(Status::unimplemented("the streams are not routed"))
     }
 
     unary! {

@@ -11,7 +11,6 @@ pub(crate) use parlance_faults::fixture::{group, soon, user};
 use parlance_hub::{Listening, Mailbox};
 use parlance_proto::v1;
 use parlance_registry::{Local, NodeId, Registry};
-use parlance_sessions::Session;
 use parlance_store::{RoomIds, Store};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -186,9 +185,7 @@ impl Conversation {
     pub(crate) async fn open(api: &Arc<Api>, caller: Admitted) -> Self {
         let (requests, inbound) = mpsc::channel(8);
         let inbound = ReceiverStream::new(inbound).boxed();
-        let deliveries: Deliveries =
-            Session::stream(api.sessions().clone(), api.clone(), (*caller).clone(), inbound, false, None)
-                .boxed();
+        let deliveries: Deliveries = api.chat(caller, inbound, None).boxed();
         let mut conversation = Self { requests, frames: deliveries.into(), heads: Vec::new() };
         conversation.send(Operation::Hello(v1::Hello::default())).await;
         loop {

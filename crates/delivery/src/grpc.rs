@@ -1,42 +1,24 @@
-//! The bodies of gRPC streams.
+//! The bodies of `Chat` and `Subscribe`, which are served as plain HTTP routes.
 //!
-//! tonic copies every message of a stream into a per-stream buffer, which keeps its largest size. A session's frames
+//! tonic's own server copies every message of a stream into a per-stream buffer, which keeps its largest size. A session's frames
 //! are already encoded, and shared: they are passed to HTTP/2 unchanged, and an idle stream has no buffer at all.
 
-use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use futures::future::MapOk;
-use futures::stream::Empty;
-use futures::{StreamExt, TryFutureExt, stream};
+use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body as HttpBody, Frame};
+use parlance_proto::codec::ServerCodec;
 use parlance_proto::error::with_details;
-use parlance_proto::v1;
-use tonic::Status;
-use tonic::body::Body;
-use tonic::codegen::Service;
-use tonic::server::NamedService;
+use prost::Message;
+use tonic::codec::Codec;
+use tonic::metadata::MetadataValue;
+use tonic::{Status, Streaming};
 
 use crate::Deliveries;
 use crate::limits::GATHER_BYTES;
-
-/// The empty stream that tonic is given to send.
-pub type Nothing = Empty<Result<v1::ServerFrame, Status>>;
-
-/// An extension of the response: what is sent instead.
-#[derive(Clone)]
-struct Opened(Arc<Mutex<Option<Deliveries>>>);
-
-/// The response to a call that opened a session.
-pub fn opened(session: Deliveries) -> tonic::Response<Nothing> {
-    let mut response = tonic::Response::new(stream::empty());
-    response.extensions_mut().insert(Opened(Arc::new(Mutex::new(Some(session)))));
-    response
-}
 
 /// Whether this is native gRPC, not grpc-web, which has another encoding.
 pub fn is_native(headers: &HeaderMap) -> bool {
@@ -44,55 +26,44 @@ pub fn is_native(headers: &HeaderMap) -> bool {
     kind == b"application/grpc" || kind.starts_with(b"application/grpc+")
 }
 
-/// Wraps a tonic server; the bodies of its streams are sent from here.
-#[derive(Clone)]
-pub struct Streaming<S>(S);
-
-impl<S> Streaming<S> {
-    /// Sends the deliveries of the streams of `server`.
-    pub fn new(server: S) -> Self {
-        Self(server)
-    }
-}
-
-impl<S: NamedService> NamedService for Streaming<S> {
-    const NAME: &'static str = S::NAME;
-}
-
-impl<S> Service<Request<Body>> for Streaming<S>
+/// The messages in the body of `request`, of at most `max_bytes` each.
+///
+/// # Errors
+/// UNIMPLEMENTED if they are compressed.
+pub fn messages<M, B>(request: Request<B>, max_bytes: usize) -> Result<Streaming<M>, Status>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    M: Message + Default + Send + 'static,
+    B: HttpBody + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = MapOk<S::Future, fn(Response<Body>) -> Response<Body>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(cx)
+    if let Some(encoding) = request.headers().get("grpc-encoding").filter(|encoding| *encoding != "identity")
+    {
+        let mut status = Status::unimplemented(format!("the encoding {encoding:?} is not supported"));
+        status.metadata_mut().insert("grpc-accept-encoding", MetadataValue::from_static("identity"));
+        return Err(status);
     }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.0.call(request).map_ok(with_deliveries as fn(_) -> _)
-    }
+    let decoder = ServerCodec::<M, M>::default().decoder();
+    Ok(Streaming::new_request(decoder, request.into_body(), None, Some(max_bytes)))
 }
 
-fn with_deliveries(mut response: Response<Body>) -> Response<Body> {
-    let opened = response.extensions_mut().remove::<Opened>();
-    let session = opened.and_then(|opened| opened.0.lock().unwrap_or_else(PoisonError::into_inner).take());
-    match session {
-        Some(session) => response.map(|_| Body::new(Outgoing::Open(session))),
-        None => response,
-    }
+/// The response that sends the deliveries of `session`.
+pub fn response(session: Deliveries) -> Response<DeliveryBody> {
+    let mut response = Response::new(DeliveryBody::Open(session));
+    response.headers_mut().insert(header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
+    response
 }
 
 /// The body of a response: a session's deliveries, then its status.
-enum Outgoing {
+pub enum DeliveryBody {
+    /// More may follow.
     Open(Deliveries),
+    /// The status follows.
     Ended(Status),
+    /// All was sent.
     Done,
 }
 
-impl HttpBody for Outgoing {
+impl HttpBody for DeliveryBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -172,6 +143,8 @@ mod tests {
     use std::future::poll_fn;
     use std::pin::pin;
 
+    use futures::stream;
+
     use super::*;
     use crate::{Delivery, SharedFrame, SharedRun};
 
@@ -181,7 +154,7 @@ mod tests {
 
     /// The pieces that are sent, and the status.
     async fn sent(deliveries: Vec<Result<Delivery, Status>>) -> (Vec<Bytes>, Option<Status>) {
-        let mut body = pin!(Outgoing::Open(stream::iter(deliveries).boxed()));
+        let mut body = pin!(DeliveryBody::Open(stream::iter(deliveries).boxed()));
         let (mut pieces, mut status) = (Vec::new(), None);
         while let Some(Ok(frame)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
             match frame.into_data() {

@@ -1,13 +1,16 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use parlance_api::services::Services;
 use parlance_bridge::{Bridge, ChatBackend};
-use parlance_delivery::grpc::is_native;
+use parlance_delivery::Deliveries;
+use parlance_delivery::grpc::{self, is_native};
 use parlance_proto::error::with_details;
 use parlance_proto::{DESCRIPTOR, ERROR_DETAILS_DESCRIPTOR, EVENTS_DESCRIPTOR};
 use tokio_util::sync::CancellationToken;
@@ -56,7 +59,7 @@ pub(crate) fn node(
             .register_encoded_file_descriptor_set(ERROR_DETAILS_DESCRIPTOR)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let chat = Routes::new(services.chat())
+    let grpc = Routes::new(services.chat())
         .add_service(services.users())
         .add_service(services.rooms())
         .add_service(services.inbox())
@@ -65,28 +68,49 @@ pub(crate) fn node(
     // Reflection and health are for anyone, and need no more.
     let health = health.max_decoding_message_size(PROBE_BYTES);
     let admit = || middleware::from_fn_with_state(services.clone(), admission::admit);
-    let services_alone = chat.clone().prepare().into_axum_router();
-    let for_edges =
-        chat.clone().add_service(health.clone()).prepare().into_axum_router().fallback(unknown_to_grpc);
-    let for_edges = for_edges.layer(admit());
+    let unary = grpc.clone().prepare().into_axum_router();
+    let for_edges = with_streams(grpc.clone().add_service(health.clone()), services)
+        .fallback(unknown_to_grpc)
+        .layer(admit());
     // Without configured keys, pages in a browser on this machine must not reach it either.
     let for_edges = for_edges.layer(middleware::from_fn_with_state(common.guard.clone(), guard::check));
-    let grpc = chat
+    let grpc = grpc
         .add_service(health)
         .add_service(reflection().build_v1()?.max_decoding_message_size(PROBE_BYTES))
-        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(PROBE_BYTES))
-        .prepare()
-        .into_axum_router()
-        .layer(admit())
-        .layer(GrpcWebLayer::new());
+        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(PROBE_BYTES));
+    let grpc = with_streams(grpc, services).layer(admit()).layer(GrpcWebLayer::new());
     if !doors {
         let app = with_common(grpc.fallback(unknown_to_grpc), common);
         return Ok(NodeRoutes { app, for_edges, bridge: None });
     }
-    let backend = InProcess::new(services.clone(), services_alone);
+    let backend = InProcess::new(services.clone(), unary);
     let bridge = Bridge::new(Arc::new(backend), common.bridge.clone(), common.shutdown.clone());
     let app = grpc.merge(bridge.router()).merge(web::router()).fallback(unknown);
     Ok(NodeRoutes { app: with_common(app, common), for_edges, bridge: Some(bridge) })
+}
+
+/// `grpc` with `Chat` and `Subscribe`, whose bodies are written by `parlance_delivery` instead of tonic.
+fn with_streams(grpc: Routes, services: &Services) -> Router {
+    let streams = Router::new()
+        .route("/parlance.v1.ChatService/Chat", post(chat))
+        .route("/parlance.v1.ChatService/Subscribe", post(subscribe))
+        .with_state(services.clone());
+    grpc.prepare().into_axum_router().merge(streams)
+}
+
+async fn chat(State(services): State<Services>, request: Request) -> Response {
+    streamed(services.chat_stream(request).await)
+}
+
+async fn subscribe(State(services): State<Services>, request: Request) -> Response {
+    streamed(services.subscribe_stream(request).await)
+}
+
+fn streamed(opened: Result<Deliveries, tonic::Status>) -> Response {
+    match opened {
+        Ok(session) => grpc::response(session).map(Body::new),
+        Err(status) => status.into_http(),
+    }
 }
 
 /// Everything that a bridge serves in front of `backend`.

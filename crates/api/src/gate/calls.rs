@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use metrics::{Counter, Histogram};
 use parlance_proto::events::v1::StreamEventsRequest;
 use parlance_proto::v1;
+use parlance_sessions::Inbound;
 
 /// The effect of an operation on what others see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,14 @@ impl Call for StreamEventsRequest {
     }
 }
 
+/// `Chat`, whose request is its frames. Each of them is a call of its own.
+impl Call for Inbound {
+    fn operation() -> &'static Operation {
+        static OPERATION: Operation = Operation::new("Chat", Class::Read);
+        &OPERATION
+    }
+}
+
 macro_rules! calls {
     ($($class:ident: $($name:ident $request:ident,)*;)*) => {
         $($(
@@ -89,6 +98,7 @@ calls! {
         GetUnreadTotal GetUnreadTotalRequest,
         ListReceipts ListReceiptsRequest,
         GetServer GetServerRequest,
+        Subscribe SubscribeRequest,
     ;
     Mark:
         SendTyping SendTypingRequest,

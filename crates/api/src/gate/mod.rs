@@ -1,26 +1,30 @@
-//! The single entry point. Every call on every transport passes through, in this order: identity, rate
-//! limits, deadline, span, audit log, metrics.
+//! The single entry point. Every call and every stream, on each transport, passes through, in this order: client
+//! address, identity, rate limits, deadline, audit log, span, metrics.
 //!
-//! Operations take an [`Admitted`] caller, which only the gate creates, and a request with a row in
-//! [`calls`]: an operation that bypasses the gate does not compile.
+//! Operations take an [`Admitted`] caller, which only the gate creates, and a request with a row in [`calls`]: an
+//! operation that bypasses the gate does not compile.
 
 mod calls;
+mod stream;
+
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use futures::FutureExt;
+use futures::{FutureExt, Stream, StreamExt};
 use governor::clock::Clock as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use parlance_core::{Caller, Clock, UserId};
+use parlance_delivery::{Deliveries, Delivery};
 use parlance_identity::{Auth, Live, ME};
 use parlance_peers::settled_client;
 use parlance_proto::error::Failure;
 use tokio::time::{Instant, timeout};
-use tracing::Instrument;
+use tonic::Status;
+use tracing::{Instrument, Span};
 
 pub(crate) use self::calls::Call;
 use self::calls::{Class, Operation};
@@ -44,12 +48,22 @@ impl Deref for Admitted {
     }
 }
 
+impl From<Admitted> for Caller {
+    fn from(admitted: Admitted) -> Self {
+        admitted.0
+    }
+}
+
 #[cfg(test)]
 impl From<Caller> for Admitted {
     fn from(caller: Caller) -> Self {
         Self(caller)
     }
 }
+
+/// Request extension with the caller, once identified by the headers.
+#[derive(Clone)]
+pub struct Identified(pub(crate) Caller);
 
 impl Gate {
     /// Allows each user `user_rate` calls per second, with a burst of twice as many; `None` is no limit.
@@ -70,6 +84,18 @@ impl Gate {
         let authorization = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
         let caller = self.auth.identify(authorization, self.clock.now()).await?;
         Ok(Caller { client: settled_client(headers), ..caller })
+    }
+
+    /// The caller of a request: `identified`, or else by its headers.
+    pub(crate) async fn identified(
+        &self,
+        identified: Option<Identified>,
+        headers: &HeaderMap,
+    ) -> Result<Caller, Error> {
+        match identified {
+            Some(Identified(caller)) => Ok(caller),
+            None => self.identify(headers).await,
+        }
     }
 
     /// Tracks a long-running call, which ends when the caller's token is revoked.
@@ -130,17 +156,30 @@ impl Gate {
             return Err(refused);
         }
         let audited = Audited::of(operation, &caller);
-        let span = tracing::debug_span!(
-            "call",
-            operation = operation.name,
-            user = %caller.user,
-            client = caller.client.map(tracing::field::display),
-        );
+        let span = span_of(operation, &caller);
         let result = measured(operation, carry_out(Admitted(caller), request).instrument(span)).await;
         if let Some(audited) = audited {
             audited.log(operation, &result);
         }
         result
+    }
+
+    /// Opens the stream that `request` asks for. It ends when the caller's token is revoked.
+    ///
+    /// Its hello counts against the rate, because that is the expensive part; each of its frames is a call of its own.
+    pub(crate) fn open<Q: Call, S: Stream<Item = Result<Delivery, Status>> + Send + 'static>(
+        &self,
+        caller: Caller,
+        request: Q,
+        open: impl FnOnce(Admitted, Q) -> S,
+    ) -> Deliveries {
+        let operation = Q::operation();
+        let (live, span) = (self.begin(&caller), span_of(operation, &caller));
+        if let Some(audited) = Audited::of(operation, &caller) {
+            audited.log::<()>(operation, &Ok(()));
+        }
+        operation.meters().succeeded.increment(1);
+        stream::revocable(open(Admitted(caller), request), live, span).boxed()
     }
 
     /// Like [`Self::pass`], for a call that may have no caller yet: see [`Self::identify_or_first`].
@@ -157,6 +196,15 @@ impl Gate {
             None => measured(Q::operation(), carry_out(None, request)).await,
         }
     }
+}
+
+fn span_of(operation: &Operation, caller: &Caller) -> Span {
+    tracing::debug_span!(
+        "call",
+        operation = operation.name,
+        user = %caller.user,
+        client = caller.client.map(tracing::field::display),
+    )
 }
 
 /// Runs `carrying_out` with a deadline and counts the result. Not an `async fn`, whose future would hold

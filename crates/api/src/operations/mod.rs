@@ -8,6 +8,7 @@ pub(crate) mod parse;
 mod preferences;
 mod rooms;
 mod server;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod users;

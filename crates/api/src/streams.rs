@@ -1,0 +1,89 @@
+//! `Chat` and `Subscribe`: opened by plain HTTP routes and by the bridge in this process. The bodies that send them
+//! are `parlance_delivery::grpc`'s.
+
+use futures::{Stream, StreamExt, TryStreamExt};
+use http::{HeaderMap, Request};
+use http_body::Body;
+use parlance_core::Caller;
+use parlance_core::limits::MAX_FRAME_BYTES;
+use parlance_delivery::{Deliveries, Outlet, grpc};
+use parlance_proto::error::Failure;
+use parlance_proto::v1;
+use tonic::{Code, Status};
+
+use crate::Error;
+use crate::gate::Identified;
+use crate::services::{AS_USER, Services};
+
+impl Services {
+    /// Opens the `Chat` stream that `request` asks for. Events may be pushed past it, through the [`Outlet`] in its
+    /// extensions.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED, or UNIMPLEMENTED if its body is compressed.
+    pub async fn chat_stream<B>(&self, request: Request<B>) -> Result<Deliveries, Status>
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (caller, outlet, request) = self.stream_caller(request).await?;
+        let inbound = grpc::messages(request, MAX_FRAME_BYTES)?.boxed();
+        let open = |caller, inbound| self.0.chat(caller, inbound, outlet);
+        Ok(self.0.gate.open(caller, inbound, open))
+    }
+
+    /// Opens the `Subscribe` stream that `request` asks for, likewise.
+    ///
+    /// # Errors
+    /// Likewise, or INVALID_ARGUMENT if its message is unreadable.
+    pub async fn subscribe_stream<B>(&self, request: Request<B>) -> Result<Deliveries, Status>
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (caller, outlet, request) = self.stream_caller(request).await?;
+        let mut messages = grpc::messages::<v1::SubscribeRequest, _>(request, MAX_FRAME_BYTES)?;
+        let missing = || Failure::new(Code::InvalidArgument, "malformed_frame", "the request has no message");
+        let request = messages.try_next().await?.ok_or_else(missing)?;
+        let open = |caller, request| self.0.subscribe(caller, request, outlet);
+        Ok(self.0.gate.open(caller, request, open))
+    }
+
+    /// Opens a `Chat` stream for the caller that `headers` identify. Events may be pushed past it, through `outlet`.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED.
+    pub async fn open(
+        &self,
+        headers: &HeaderMap,
+        inbound: impl Stream<Item = Result<v1::ClientFrame, Status>> + Send + 'static,
+        outlet: Option<Outlet>,
+    ) -> Result<Deliveries, Status> {
+        let caller = self.0.gate.identify(headers).await?;
+        refuse_as_user(headers)?;
+        let open = |caller, inbound| self.0.chat(caller, inbound, outlet);
+        Ok(self.0.gate.open(caller, inbound.boxed(), open))
+    }
+
+    /// The caller of a stream, its connection if that supports pushing, and the rest of its request.
+    async fn stream_caller<B>(
+        &self,
+        request: Request<B>,
+    ) -> Result<(Caller, Option<Outlet>, Request<B>), Error> {
+        let (mut parts, body) = request.into_parts();
+        refuse_as_user(&parts.headers)?;
+        let identified = parts.extensions.remove::<Identified>();
+        let caller = self.0.gate.identified(identified, &parts.headers).await?;
+        let outlet = parts.extensions.remove::<Outlet>();
+        Ok((caller, outlet, Request::from_parts(parts, body)))
+    }
+}
+
+/// A stream belongs to its caller; its frames may name a user each.
+fn refuse_as_user(headers: &HeaderMap) -> Result<(), Error> {
+    if !headers.contains_key(AS_USER) {
+        return Ok(());
+    }
+    let message = "a stream is of the caller alone; frames name a user of their own";
+    Err(Error::Field("as_user".to_owned(), message.to_owned()))
+}
