@@ -56,6 +56,7 @@ async fn main() -> Result<(), Error> {
         auth: Arc::new(Auth::local(b"instructions")),
         clock: Arc::new(SystemClock),
         user_rate: None,
+        screen: None,
         reconnect_spread: Duration::ZERO,
         isolation: Duration::from_secs(45),
         recovery_reads: RECOVERY_READS,

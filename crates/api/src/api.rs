@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::gate::Gate;
 use crate::limits::{Sizes, TRIM_EVERY};
 use crate::profiles::Profiles;
+use crate::screen::Screen;
 use crate::turns::Turns;
 use parlance_identity::Auth;
 
@@ -37,6 +38,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Operations per second allowed to one user, with a burst of twice as many. `None`: no limit.
     pub user_rate: Option<NonZeroU32>,
+    /// Checks messages before they are sent. `None`: they are not checked.
+    pub screen: Option<Arc<dyn Screen>>,
     /// Period over which a draining node spreads the reconnects of its sessions.
     pub reconnect_spread: Duration,
     /// How long a node keeps its sessions while it alone is cut off from the registry;

@@ -6,7 +6,7 @@ use parlance_proto::error::Failure;
 use parlance_store::StoreError;
 use tonic::{Code, Status};
 
-use crate::limits::KEYS_AGAIN;
+use crate::limits::{KEYS_AGAIN, SCREEN_AGAIN};
 
 /// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -52,6 +52,12 @@ pub enum Error {
         /// The reason.
         refusal: Refusal,
     },
+    /// The screen refused the message.
+    #[error("the message was refused")]
+    MessageRefused,
+    /// The screen could not decide about the message.
+    #[error("the message cannot be checked at the moment")]
+    ScreenAway,
     /// A frame arrived before `hello`.
     #[error("the first frame must be hello")]
     HelloRequired,
@@ -165,6 +171,8 @@ impl From<Error> for Failure {
             Error::RoomNotFound => failure(NotFound, "room_not_found"),
             Error::UserNotFound(_) => failure(NotFound, "user_not_found"),
             Error::Refused { room, refusal } => refused(refusal, message).with("room_id", room),
+            Error::MessageRefused => failure(PermissionDenied, "message_refused"),
+            Error::ScreenAway => failure(Unavailable, "screen_unavailable").retry_after(SCREEN_AGAIN),
             Error::HelloRequired => failure(FailedPrecondition, "hello_required"),
             Error::HelloRepeated => failure(FailedPrecondition, "hello_repeated"),
             Error::HelloTimeout => failure(DeadlineExceeded, "hello_timeout"),

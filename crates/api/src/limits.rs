@@ -56,6 +56,12 @@ impl Sizes {
     };
 }
 
+/// How long a screen may take to decide about a message: the sender waits, and retries within an operation's time.
+pub const SCREEN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// When a message that could not be screened is sent again.
+pub(crate) const SCREEN_AGAIN: Duration = Duration::from_secs(1);
+
 /// Bytes after which a page ends, regardless of the requested page size. 200 messages of everyday
 /// length fit. A session can queue 64 pages for a client that does not read: 8 MiB.
 pub(crate) const MAX_PAGE_BYTES: usize = 128 * 1024;

@@ -76,7 +76,12 @@ impl TestNode {
     /// A node with a group of alice and bob; writes are answered immediately, and carol is a
     /// user.
     pub(crate) async fn with_group() -> (Self, RoomId) {
-        let node = Self::start();
+        Self::with_group_from(|parts| parts).await
+    }
+
+    /// The same, with changed parts.
+    pub(crate) async fn with_group_from(change: impl FnOnce(Parts) -> Parts) -> (Self, RoomId) {
+        let node = Self::start_from(keyed(), change);
         node.store.answer_all();
         for id in ["alice", "bob", "carol"] {
             node.api.ensure_user(&caller(id)).await.unwrap();
@@ -146,6 +151,7 @@ pub(crate) fn parts(store: Arc<dyn Store>, room_ids: RoomIds, sizes: &'static Si
         auth: Arc::new(Auth::local(b"test")),
         clock: Arc::new(SystemClock),
         user_rate: None::<NonZeroU32>,
+        screen: None,
         reconnect_spread: Duration::ZERO,
         isolation: Duration::from_secs(45),
         recovery_reads: 100,

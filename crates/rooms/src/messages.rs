@@ -39,6 +39,8 @@ pub(crate) struct Origin {
 /// A message to a room's actor.
 pub(crate) enum RoomMessage {
     Command(PendingCommand),
+    /// Decide this, and answer without appending.
+    Preview(PendingCommand),
     /// The home has answered everything forwarded for this user. Undecided commands are decided here, before later
     /// commands of the user.
     Returned(UserId, Vec<PendingCommand>),

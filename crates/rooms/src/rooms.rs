@@ -34,7 +34,7 @@ impl Rooms {
     /// # Errors
     /// Why it was not carried out.
     pub async fn submit(&self, room: &RoomId, command: Command) -> Result<Outcome, Error> {
-        self.decide(room, command, None).await
+        self.ask(room, command, None, RoomMessage::Command).await
     }
 
     /// Carries out a command in the direct room of its actor and `other`, creating the room if necessary. Keeps the
@@ -44,7 +44,20 @@ impl Rooms {
     /// Why it was not carried out.
     pub async fn submit_to(&self, other: UserId, command: Command) -> Result<Outcome, Error> {
         let room = RoomId::direct(&command.actor, &other);
-        self.decide(&room, command, Some(other)).await
+        self.ask(&room, command, Some(other), RoomMessage::Command).await
+    }
+
+    /// Whether `command` is a repeat of one that is in the log. `direct_with` as in [`Rooms::submit_to`].
+    ///
+    /// # Errors
+    /// Why it would not be carried out, as of the room's head in the store.
+    pub async fn is_repeat(
+        &self,
+        room: &RoomId,
+        command: Command,
+        direct_with: Option<UserId>,
+    ) -> Result<bool, Error> {
+        Ok(self.ask(room, command, direct_with, RoomMessage::Preview).await?.is_repeat)
     }
 
     /// Carries out a command without a task for the room, for callers that live for one call, such as functions
@@ -63,16 +76,17 @@ impl Rooms {
         answer.await.unwrap_or(Err(Error::Draining))
     }
 
-    async fn decide(
+    async fn ask(
         &self,
         room: &RoomId,
         command: Command,
         direct_with: Option<UserId>,
+        message: fn(PendingCommand) -> RoomMessage,
     ) -> Result<Outcome, Error> {
         self.check_departure()?;
         let (reply, answer) = oneshot::channel();
         let pending = PendingCommand { command, direct_with, decided: Decided::Anywhere, reply };
-        self.shared.post(room, RoomMessage::Command(pending)).await;
+        self.shared.post(room, message(pending)).await;
         match answer.await {
             Ok(result) => result,
             Err(_) => Err(Error::Draining),

@@ -83,6 +83,7 @@ impl Node {
             auth: Arc::new(auth),
             clock,
             user_rate: config.user_rate,
+            screen: None,
             reconnect_spread: spread,
             isolation: config.redis.as_ref().map_or(parlance_api::ISOLATION, |redis| redis.isolation),
             recovery_reads: parlance_api::RECOVERY_READS,

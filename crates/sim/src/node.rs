@@ -66,6 +66,7 @@ impl Node {
             auth: Arc::new(Auth::local(SECRET)),
             clock: Arc::new(BoundedClock::new(monitor)),
             user_rate: None,
+            screen: None,
             reconnect_spread: Duration::from_secs(2),
             isolation: ISOLATION,
             recovery_reads: RECOVERY_READS,

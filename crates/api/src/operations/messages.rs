@@ -1,4 +1,4 @@
-use parlance_core::{Action, Body, Command, Entry, Message, MessageKind, RoomId, SeqRange};
+use parlance_core::{Action, Body, Command, Entry, Message, MessageKind, Outcome, RoomId, SeqRange};
 use parlance_delivery::SharedFrame;
 use parlance_proto::{convert, v1};
 use parlance_store::past::as_of;
@@ -35,7 +35,7 @@ impl Api {
             None => return Err(parse::field("target", "name a room_id or a to_user")),
             Some(Target::RoomId(room)) => {
                 let room = parse::room_id(room)?;
-                let outcome = self.submit(&room, command).await?;
+                let outcome = self.send(&room, command).await?;
                 (room, outcome)
             }
             Some(Target::ToUser(user)) => {
@@ -45,6 +45,7 @@ impl Api {
                 }
                 let room = RoomId::direct(&caller.user, &other);
                 let turn = self.turn_as_user(caller, &room).await?;
+                let turn = self.screened_turn(turn, &room, Some(&other), &command).await?;
                 (room, in_line(turn, self.rooms().submit_to(other, command)).await?)
             }
         };
@@ -55,6 +56,12 @@ impl Api {
             message_count: outcome.message_count,
             is_repeat: outcome.is_repeat,
         })
+    }
+
+    /// Submits a message that the screen accepts.
+    async fn send(&self, room: &RoomId, command: Command) -> Result<Outcome, Error> {
+        let turn = self.screened_turn(None, room, None, &command).await?;
+        self.submit_in_turn(turn, room, command).await
     }
 
     pub(crate) async fn get_message(

@@ -7,6 +7,7 @@ mod new_room;
 pub(crate) mod parse;
 mod preferences;
 mod rooms;
+mod screened;
 mod server;
 mod streams;
 #[cfg(test)]

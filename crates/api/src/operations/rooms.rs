@@ -281,12 +281,8 @@ impl Api {
         Ok(Some(turn))
     }
 
-    /// Submits a command. Direct rooms appear not to exist to users who are not in them.
-    pub(crate) async fn submit(&self, room: &RoomId, command: Command) -> Result<Outcome, Error> {
-        self.submit_in_turn(None, room, command).await
-    }
-
-    async fn submit_in_turn(
+    /// Submits a command in `turn`. Direct rooms appear not to exist to users who are not in them.
+    pub(super) async fn submit_in_turn(
         &self,
         turn: Option<Turn>,
         room: &RoomId,
@@ -296,12 +292,17 @@ impl Api {
             None => self.turns.behind(&command.actor, room).await,
             taken => taken,
         };
-        match in_line(turn, self.rooms().submit(room, command)).await.map_err(Error::from) {
-            Err(Error::Refused { refusal: parlance_core::Refusal::NotMember, .. }) if room.is_direct() => {
-                Err(Error::RoomNotFound)
-            }
-            result => result,
+        in_line(turn, self.rooms().submit(room, command)).await.map_err(|error| hidden(room, error))
+    }
+}
+
+/// A direct room does not exist for those who are not in it.
+pub(super) fn hidden(room: &RoomId, error: parlance_rooms::Error) -> Error {
+    match error.into() {
+        Error::Refused { refusal: parlance_core::Refusal::NotMember, .. } if room.is_direct() => {
+            Error::RoomNotFound
         }
+        error => error,
     }
 }
 

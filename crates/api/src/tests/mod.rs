@@ -15,6 +15,7 @@ mod outage;
 mod past;
 mod recovery;
 mod rooms;
+mod screen;
 mod strangers;
 mod unpublished;
 use parlance_registry::Notice;

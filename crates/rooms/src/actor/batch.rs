@@ -99,7 +99,7 @@ impl Actor {
     ///
     /// Someone who never was a member costs one read of the room and one of their row, whether the room
     /// is loaded, is not, or does not exist: how long their answer takes must not say which.
-    async fn confirm(&self, waiting: &mut [Waiting], is_fresh: bool) -> Result<(), AppendError> {
+    pub(super) async fn confirm(&self, waiting: &mut [Waiting], is_fresh: bool) -> Result<(), AppendError> {
         if waiting.iter().all(|waiting| matches!(waiting.result, Ok(Outcome { is_repeat: true, .. }))) {
             return Ok(());
         }
@@ -193,7 +193,7 @@ impl Actor {
     }
 
     /// Decides one command, loading what it needs. Says whether the actor's row was read.
-    async fn decide(
+    pub(super) async fn decide(
         &self,
         draft: &mut Draft,
         pending: &PendingCommand,
@@ -218,7 +218,7 @@ impl Actor {
 }
 
 /// Why a command was not decided.
-enum Undecided {
+pub(super) enum Undecided {
     /// All members are to be read first.
     NeedsRoster,
     /// It concerns this one alone.

@@ -5,6 +5,7 @@ mod batch;
 mod contention;
 mod load;
 mod order;
+mod preview;
 mod roster;
 mod waiting;
 use std::collections::{BTreeSet, VecDeque};
@@ -99,10 +100,11 @@ impl Actor {
     }
 
     async fn open(&mut self, messages: &mut Vec<RoomMessage>) {
-        let mut commands = VecDeque::new();
+        let (mut commands, mut previews) = (VecDeque::new(), Vec::new());
         for message in messages.drain(..) {
             match message {
                 RoomMessage::Command(pending) => commands.extend(self.hold(pending)),
+                RoomMessage::Preview(pending) => previews.push(pending),
                 RoomMessage::Returned(user, returned) => {
                     commands.extend(returned);
                     commands.extend(self.held.remove(&user).unwrap_or_default());
@@ -122,6 +124,9 @@ impl Actor {
             }
         }
         self.serve(commands).await;
+        for pending in previews {
+            self.preview(pending).await;
+        }
         self.roster = None;
     }
 }
