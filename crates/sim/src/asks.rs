@@ -1,5 +1,7 @@
 //! Operations that the script sends through clients.
 
+use std::collections::BTreeMap;
+
 use parlance_core::{RoomId, UserId};
 use parlance_proto::v1;
 use v1::client_frame::Operation;
@@ -130,4 +132,24 @@ pub(crate) fn message_at(room: &RoomId, seq: u64) -> Operation {
 
 pub(crate) fn inbox() -> Operation {
     Operation::ListInbox(v1::ListInboxRequest { page_size: 200, ..Default::default() })
+}
+
+/// Sets `after_seq` from the cursors of the client.
+pub(crate) fn set_after(operation: &mut Operation, cursors: &BTreeMap<RoomId, u64>) {
+    let known = |room: &str| RoomId::parse(room).ok().and_then(|room| cursors.get(&room).copied());
+    match operation {
+        Operation::SendMessage(request) => {
+            if let Some(v1::send_message_request::Target::RoomId(room)) = &request.target {
+                request.after_seq = known(room);
+            }
+        }
+        Operation::EditMessage(request) => request.after_seq = known(&request.room_id),
+        Operation::DeleteMessage(request) => request.after_seq = known(&request.room_id),
+        Operation::AddReaction(request) => request.after_seq = known(&request.room_id),
+        Operation::AddMembers(request) => request.after_seq = known(&request.room_id),
+        Operation::RemoveMember(request) => request.after_seq = known(&request.room_id),
+        Operation::JoinRoom(request) => request.after_seq = known(&request.room_id),
+        Operation::LeaveRoom(request) => request.after_seq = known(&request.room_id),
+        _ => {}
+    }
 }

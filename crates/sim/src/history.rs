@@ -96,3 +96,8 @@ impl Session {
         reached.copied().unwrap_or(0)
     }
 }
+
+/// Whether an error with this reason may be over at a later attempt.
+pub(crate) fn is_passing(reason: &str) -> bool {
+    ["overloaded", "unavailable", "contention", "draining", "operation_timeout"].contains(&reason)
+}

@@ -33,6 +33,7 @@ pub mod world;
 mod asks;
 mod calls;
 mod client;
+mod orders;
 mod pushed;
 
 use std::sync::Arc;
@@ -40,6 +41,8 @@ use std::sync::atomic::Ordering;
 
 use crate::script::Script;
 use crate::world::World;
+
+pub use crate::world::Kind;
 
 /// The result of one run.
 #[derive(Debug)]
@@ -71,18 +74,6 @@ pub struct Size {
     pub pushed: usize,
     /// Simulated milliseconds.
     pub millis: u64,
-}
-
-/// The kind of run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Everyday traffic and acts.
-    Everyday,
-    /// The same with tiny pages and caches, callers that disconnect, stalled stores and a clock that is minutes off;
-    /// checks everything that readers may see and nodes may retain.
-    Wide,
-    /// One room that grows to 600 members.
-    Growth,
 }
 
 /// Runs one seed.

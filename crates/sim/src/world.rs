@@ -8,19 +8,30 @@ use parlance_proto::v1::client_frame::Operation;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 
-use crate::Kind;
 use crate::calls::{self, Impatient};
-use crate::client::{Client, Do};
 use crate::dice::{Dice, lock};
-use crate::history::{Answer, Asked, History};
+use crate::history::{Answer, Asked, History, is_passing};
 use crate::mesh::Mesh;
 use crate::node::{Node, authorization};
+use crate::orders::{Do, FOREVER};
 use crate::store::MemoryStore;
 use crate::trace::Trace;
 use crate::weather::Weather;
 
 /// How far a wrong clock may be off, in milliseconds.
 const WRONG_MS: u64 = 10 * 60 * 1_000;
+
+/// The kind of run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Everyday traffic and acts.
+    Everyday,
+    /// The same with tiny pages and caches, callers that disconnect, stalled stores and a clock that is minutes off;
+    /// checks everything that readers may see and nodes may retain.
+    Wide,
+    /// One room that grows to 600 members.
+    Growth,
+}
 
 /// Everything simulated, and what was observed.
 pub struct World {
@@ -160,20 +171,18 @@ impl World {
         });
     }
 
-    /// A new client of `user`.
-    pub fn add_client(self: &Arc<Self>, user: &UserId) -> usize {
+    /// Adds a client of `user`; returns its index, and where it finds its orders.
+    pub(crate) fn register_client(&self, user: &UserId) -> (usize, mpsc::UnboundedReceiver<Do>) {
         let (todo, taken) = mpsc::unbounded_channel();
         let mut clients = lock(&self.clients);
-        let index = clients.len();
         clients.push(Handle { user: user.clone(), todo });
-        tokio::spawn(Client::new(self.clone(), index, user.clone(), taken).run());
-        index
+        (clients.len() - 1, taken)
     }
 
     /// Makes all clients leave for good, and checks what nodes still hold for them.
     pub async fn leave(&self) {
         for client in 0..self.clients() {
-            self.tell(client, Do::Away(crate::client::FOREVER));
+            self.tell(client, Do::Away(FOREVER));
         }
         // Rooms stay loaded for a minute.
         let is_idle = || self.nodes().iter().all(|(_, node)| node.leftovers().is_none());
@@ -254,7 +263,7 @@ impl World {
 
     /// Records a rejected hello.
     pub fn complain_of_hello(&self, user: &UserId, reason: &str) {
-        if !crate::client::is_passing(reason) {
+        if !is_passing(reason) {
             self.complain(format!("{user} may not open a session: {reason}"));
         }
     }

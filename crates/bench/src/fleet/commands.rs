@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
-use super::Effort;
+use super::effort::Effort;
 use super::people::{create, open_deaf, room};
 use crate::measure::raw::send_many;
 use parlance_testbed::Cluster;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use parlance_client::{Message, Session};
 use tokio::time::{Instant, sleep};
 
-use super::Effort;
+use super::effort::Effort;
 use super::people::{create, open_deaf, room};
 use crate::measure::quantile;
 use crate::measure::text;

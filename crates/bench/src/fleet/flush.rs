@@ -8,7 +8,7 @@ use parlance_client::{Message, Session, Update, Updates};
 use parlance_proto::v1::event::Body;
 use tokio::time::{Instant, sleep};
 
-use super::Effort;
+use super::effort::Effort;
 use super::people::{create, open};
 use crate::measure::text;
 

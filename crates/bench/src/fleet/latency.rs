@@ -2,7 +2,7 @@ use anyhow::{Context, Result};
 use parlance_client::{Message, Update, Updates};
 use tokio::time::Instant;
 
-use super::Effort;
+use super::effort::Effort;
 use super::people::{create, open, open_deaf, room};
 use crate::measure::quantile;
 use crate::measure::text;

@@ -3,6 +3,7 @@
 
 mod commands;
 mod contention;
+mod effort;
 mod flush;
 mod latency;
 pub(crate) mod people;
@@ -14,7 +15,8 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use parlance_testbed::server_program;
-use parlance_testbed::{Cluster, Options};
+
+use self::effort::Effort;
 
 /// Measures a fleet: starts Redis, a DynamoDB API server and nodes of its own.
 ///
@@ -46,24 +48,6 @@ enum What {
     Latency,
     Flush,
     Contention,
-}
-
-/// What is measured, and how much of it.
-struct Effort {
-    program: PathBuf,
-    quick: bool,
-}
-
-impl Effort {
-    /// `full`, or a tenth of it for trying out.
-    fn of(&self, full: usize) -> usize {
-        if self.quick { (full / 10).max(1) } else { full }
-    }
-
-    async fn cluster(&self, nodes: u8) -> Result<Cluster> {
-        let options = Options { program: &self.program, nodes, embedded: false, plant: None };
-        Box::pin(Cluster::start(&options)).await
-    }
 }
 
 /// Measures; what is missed is in the figures, so it is always `true`.

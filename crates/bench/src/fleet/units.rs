@@ -5,7 +5,7 @@ use parlance_client::{Message, Session};
 use parlance_proto::v1;
 use tokio::time::{Instant, interval};
 
-use super::Effort;
+use super::effort::Effort;
 use super::people::{create, open_deaf, room};
 use crate::measure::raw::send_many;
 use crate::measure::text;

@@ -7,11 +7,11 @@ use anyhow::Result;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::effort::{Effort, progress};
 use super::load::{Way, open};
 use super::raw::{Creator, create_users};
 use super::results::{Goal, Results};
 use super::series::Series;
-use super::{Effort, progress};
 use crate::processes;
 use parlance_testbed::ServerProcess;
 

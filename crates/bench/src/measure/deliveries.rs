@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
+use super::effort::{Effort, progress, text};
 use super::load::{self, Bare, Listeners, Way};
 use super::results::{Goal, Results};
 use super::room::{PIPELINE, Paced, Room};
 use super::series::{Series, quantile};
-use super::{Effort, progress, text};
 use crate::peers::{FanOut, Peer};
 
 const BARE_WEBSOCKET: Way = Way::Bare(Bare::WebSocket);

@@ -7,9 +7,10 @@ use parlance_client::transport::{Dialer, Door};
 use parlance_client::{Config, Session, create_user};
 use parlance_proto::v1;
 
+use super::effort::{Effort, progress};
 use super::results::{Goal, Results};
 use super::series::{Series, quantile};
-use super::{Effort, many_nodes, progress, raw};
+use super::{many_nodes, raw};
 use crate::fleet::people;
 use parlance_testbed::Seeded;
 use parlance_testbed::ServerProcess;

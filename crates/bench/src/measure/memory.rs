@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::{Instant, interval};
 
+use super::effort::{Effort, progress};
 use super::load::{Listeners, Way};
 use super::raw::{Creator, create_users, send_many};
 use super::results::{Goal, Results};
 use super::series::Series;
-use super::{Effort, progress};
 use parlance_testbed::ServerProcess;
 
 /// Resident memory is settled when it moves less than this share of itself between two

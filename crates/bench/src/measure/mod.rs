@@ -3,6 +3,8 @@
 
 mod connects;
 mod deliveries;
+mod effort;
+mod figure;
 mod history;
 mod load;
 mod machine;
@@ -20,6 +22,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use self::effort::Effort;
+pub(crate) use self::effort::text;
 pub(crate) use self::load::Bare;
 pub(crate) use self::many_nodes::soak::{Hold, hold};
 use self::results::Results;
@@ -55,44 +59,6 @@ pub(crate) struct Args {
     /// Where results are written.
     #[arg(long, value_name = "FOLDER", default_value = "bench/results")]
     results: PathBuf,
-}
-
-/// How much to do.
-#[derive(Debug, Clone)]
-struct Effort {
-    server: PathBuf,
-    rounds: usize,
-    /// Of one round in which as much is done as can be.
-    duration: Duration,
-    listeners: usize,
-    /// Messages of one round of deliveries.
-    messages: u64,
-    idle_connections: usize,
-    /// Messages of the room whose history is read.
-    history: u64,
-    /// The same for one on DynamoDB.
-    history_on_dynamodb: u64,
-    /// Sockets that are held for a while, and how long.
-    soak_sockets: usize,
-    soak: Duration,
-    /// Clients whose node dies.
-    storm: usize,
-    /// A divisor of what else there is.
-    less: usize,
-    /// Where other servers are installed.
-    peers: Option<PathBuf>,
-}
-
-/// Text of every message: 200 bytes, a long sentence.
-const TEXT_BYTES: usize = 200;
-
-/// Says on stderr what is being done: a round takes seconds, all of them minutes.
-fn progress(what: &str, round: usize, rounds: usize) {
-    eprintln!("{what}: round {} of {rounds}", round + 1);
-}
-
-pub(crate) fn text() -> String {
-    "0123456789".repeat(TEXT_BYTES / 10)
 }
 
 /// Runs the measurements.

@@ -3,7 +3,8 @@
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
-use super::results::{Goal, Measured, number};
+use super::figure::{Goal, Measured};
+use super::series::number;
 
 const WIDTH: u32 = 900;
 const ROW: u32 = 26;

@@ -9,6 +9,7 @@ use parlance_proto::v1::client_frame::Operation;
 use parlance_proto::v1::reply::Result as Answer;
 use parlance_proto::v1::server_frame::Frame;
 
+use super::effort::text;
 use super::load::hello;
 
 /// Things that are set up at a time.
@@ -89,7 +90,7 @@ impl Creator {
 /// Sends `count` messages to `room`, `in_flight` of them at a time.
 pub(crate) async fn send_many(session: &Session, room: &str, count: u64, in_flight: usize) -> Result<()> {
     futures::stream::iter(0..count)
-        .map(|_| session.send_message(Message::to_room(room, super::text())))
+        .map(|_| session.send_message(Message::to_room(room, text())))
         .buffer_unordered(in_flight)
         .try_for_each(|_| std::future::ready(Ok(())))
         .await?;

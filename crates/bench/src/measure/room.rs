@@ -8,9 +8,9 @@ use parlance_faults::Certificate;
 use parlance_proto::v1;
 use tokio::time::Instant;
 
+use super::effort::{Effort, text};
 use super::load::{At, Bare, BareSender, BareServer, Listeners, Trust, Way};
 use super::raw::{Creator, answer, connect, create_users, message};
-use super::{Effort, text};
 use crate::processes;
 use parlance_testbed::{ServerProcess, free_ports};
 

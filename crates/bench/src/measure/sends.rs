@@ -12,11 +12,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+use super::effort::{Effort, progress, text};
 use super::load::{Talker, Way};
 use super::raw::{Creator, create_users, message};
 use super::results::{Goal, Results};
 use super::series::{Series, quantile};
-use super::{Effort, progress, text};
 use crate::peers::Peer;
 use crate::processes;
 use parlance_testbed::ServerProcess;

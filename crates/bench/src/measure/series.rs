@@ -1,7 +1,5 @@
 use std::fmt;
 
-use super::results::number;
-
 /// The results of several rounds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Series(Vec<f64>);
@@ -44,6 +42,15 @@ impl fmt::Display for Series {
             [_] => f.pad(&median),
             [lowest, .., highest] => f.pad(&format!("{median} [{}-{}]", number(*lowest), number(*highest))),
         }
+    }
+}
+
+/// Three digits, or all before the point.
+pub(super) fn number(value: f64) -> String {
+    match value.abs() {
+        0.0..10.0 => format!("{value:.2}"),
+        10.0..100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
     }
 }
 

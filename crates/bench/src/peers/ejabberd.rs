@@ -18,7 +18,7 @@ use anyhow::{Result, ensure};
 
 use super::listeners::Listeners;
 use super::process::{Process, command_as, folder, free_port};
-use super::{FanOut, Round, connected, measured};
+use super::round::{FanOut, Round, connected, measured};
 use postgres::Postgres;
 use xmpp::User;
 

@@ -18,7 +18,7 @@ use tokio::process::Command;
 
 use super::listeners::Listeners;
 use super::process::{Process, folder, free_port};
-use super::{FanOut, Round, connected, measured};
+use super::round::{FanOut, Round, connected, measured};
 use wire::Counter;
 
 const BUFFER: usize = 16 * 1024;

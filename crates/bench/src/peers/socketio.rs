@@ -15,8 +15,8 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::listeners::Listeners;
 use super::process::{Process, folder, free_port};
+use super::round::{FanOut, Round, connected, measured};
 use super::websocket::WebSocket;
-use super::{FanOut, Round, connected, measured};
 
 const SERVER: &str = include_str!("socketio/server.js");
 

@@ -32,7 +32,7 @@ pub(super) fn check(truth: &Truth, history: &History, violations: &mut Vec<Strin
             Some(reply) => check_outcome(truth, asked, reply, &mut complain),
             None => {}
         }
-        if asked.retries && asked.error().is_some_and(|error| crate::client::is_passing(&error.reason)) {
+        if asked.retries && asked.error().is_some_and(|error| crate::history::is_passing(&error.reason)) {
             complain("was never answered for good".to_owned());
         }
         if asked.retries && asked.answer.is_none() {
@@ -100,7 +100,7 @@ fn check_refusal(truth: &Truth, asked: &Asked, error: &v1::Error, complain: &mut
     let is_there = room.is_some_and(|room| {
         room.events.values().any(|event| event.actor == asked.user && event.request.as_str() == id)
     });
-    if asked.attempts == 1 && is_there && !crate::client::is_passing(&error.reason) {
+    if asked.attempts == 1 && is_there && !crate::history::is_passing(&error.reason) {
         complain(format!("{id} was refused and is there: {}", error.reason));
     }
 }

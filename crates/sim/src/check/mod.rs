@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 use parlance_core::Member;
 
+pub(crate) use self::truth::LATER;
 pub use self::truth::{RoomTruth, Truth};
 use crate::dice::lock;
 use crate::world::World;

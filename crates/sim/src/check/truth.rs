@@ -6,8 +6,10 @@ use parlance_core::{
 };
 use parlance_proto::{convert, v1};
 
-use crate::script::LATER;
 use crate::store::Tables;
+
+/// A field only known to a later version, see `script::later`.
+pub(crate) const LATER: &[u8] = b"of a later version";
 
 /// What happened, according to the logs.
 pub struct Truth {

@@ -13,6 +13,7 @@
 mod beat;
 mod forge;
 mod handle;
+mod join;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,15 +22,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parlance_core::{RoomId, UserId};
-use parlance_registry::numbering::{Arrivals, Patience, Sent};
-use parlance_registry::{Health, NodeId, Notice};
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use parlance_registry::numbering::Patience;
+use parlance_registry::{NodeId, Notice};
+use tokio::time::sleep;
 
 pub use self::handle::NodeRegistry;
-use self::state::{Payload, Slot, State};
+use self::state::{Payload, State};
 use crate::dice::lock;
-use crate::fence::Fence;
 use crate::weather::Weather;
 
 /// How long a node counts as alive after its last heartbeat.
@@ -43,9 +42,6 @@ const REFRESH: u32 = 5;
 
 /// How long missing messages are waited for, in heartbeats.
 const PATIENCE: Patience = Patience { silence: 5, foreign: 3 };
-
-/// Queue length of a node's notices.
-const NOTICES: usize = 4_096;
 
 fn node_channel(node: &NodeId) -> String {
     format!("node:{node}")
@@ -74,37 +70,6 @@ impl Mesh {
 
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
-    }
-
-    /// Adds a new node, with a lease, and keeps it until it dies or is closed.
-    pub fn join(self: &Arc<Self>, node: NodeId, fence: Arc<Fence>) -> Arc<NodeRegistry> {
-        let (notices, taken) = mpsc::channel(NOTICES);
-        let slot = Slot {
-            notices,
-            taken: Some(taken),
-            health: watch::Sender::new(Health::Connected),
-            fence: fence.clone(),
-            sessions: BTreeMap::new(),
-            confirmed: BTreeSet::new(),
-            follows: BTreeMap::new(),
-            sent: Sent::default(),
-            arrivals: Arrivals::new(node_channel(&node), PATIENCE),
-            arriving: BTreeMap::new(),
-            stall: Duration::ZERO,
-            missed: false,
-            refresh_in: REFRESH,
-            known: BTreeMap::new(),
-            connected: true,
-            cut: false,
-            must_recover: false,
-            closed: false,
-        };
-        let mut state = self.state();
-        state.nodes.insert(node.clone(), slot);
-        state.leases.insert(node.clone(), Instant::now() + LEASE);
-        drop(state);
-        tokio::spawn(beat::keep(self.clone(), node.clone()));
-        Arc::new(NodeRegistry::new(self.clone(), node, fence))
     }
 
     /// Cuts a node off, or reconnects it.

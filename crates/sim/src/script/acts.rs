@@ -7,8 +7,8 @@ use tokio::time::sleep;
 use super::Script;
 use super::stage::Stage;
 use crate::asks;
-use crate::client::Do;
 use crate::fence::CrashPoint;
+use crate::orders::Do;
 use crate::weather::Faults;
 
 impl Script {

@@ -7,8 +7,9 @@ use tokio::time::sleep;
 
 use super::SETTLE;
 use crate::asks;
-use crate::client::Do;
+use crate::client::Client;
 use crate::dice::lock;
+use crate::orders::Do;
 use crate::world::World;
 
 /// Members added with one request.
@@ -40,9 +41,9 @@ pub async fn grow(world: Arc<World>) {
             let _ = store.create_user(profile).await;
         }
     }
-    let owner = world.add_client(&users[0]);
+    let owner = Client::start(&world, &users[0]);
     // A few of them are online, spread over the order in which they are added.
-    let online: Vec<usize> = (1..24).map(|n| world.add_client(&users[n * 26])).collect();
+    let online: Vec<usize> = (1..24).map(|n| Client::start(&world, &users[n * 26])).collect();
     let kind = asks::create(v1::RoomKind::Group, v1::HistoryVisibility::Unspecified, &[], 1);
     let asked = world.ask(owner, kind, true);
     let answered = |asked: usize| lock(&world.history).asked[asked].answer.is_some();

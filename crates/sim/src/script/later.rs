@@ -9,9 +9,7 @@ use prost::Message;
 use prost::encoding::bytes;
 
 use super::Script;
-
-/// A field only known to the later version.
-pub(crate) const LATER: &[u8] = b"of a later version";
+use crate::check::LATER;
 
 impl Script {
     /// A member acts there: an event of an unknown kind, or a message with an unknown field. It is committed and

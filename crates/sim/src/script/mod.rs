@@ -17,13 +17,13 @@ use parlance_proto::v1;
 use tokio::time::sleep;
 
 use crate::asks;
-use crate::client::Do;
+use crate::client::Client;
 use crate::dice::lock;
+use crate::orders::Do;
 use crate::weather::Faults;
 use crate::world::World;
 
 pub use self::growth::grow;
-pub(crate) use self::later::LATER;
 
 /// How long after the last fault everyone must have everything: a lease ends, a heartbeat notices, the store is
 /// compared; and again, if that failed.
@@ -49,7 +49,7 @@ impl Script {
         for person in 0..people {
             let user = UserId::parse(&format!("u{person}")).ok()?;
             let devices = if script.world.dice.chance(300) { 2 } else { 1 };
-            let clients = (0..devices).map(|_| script.world.add_client(&user)).collect();
+            let clients = (0..devices).map(|_| Client::start(&script.world, &user)).collect();
             script.users.push((user, clients));
         }
         let everyone = script.users.len();
@@ -201,7 +201,7 @@ impl Script {
             asked.attempts > 0
                 && (!asked.retries
                     || asked.answer.is_some()
-                        && asked.error().is_none_or(|error| !crate::client::is_passing(&error.reason)))
+                        && asked.error().is_none_or(|error| !crate::history::is_passing(&error.reason)))
         })
     }
 }

@@ -5,9 +5,9 @@ use tokio::time::sleep;
 
 use super::Script;
 use crate::asks;
-use crate::client::Do;
 use crate::dice::lock;
 use crate::node::Node;
+use crate::orders::Do;
 
 /// The setting of an act: who is where.
 pub(super) struct Stage {

@@ -6,8 +6,8 @@ use tokio::time::sleep;
 use super::Script;
 use super::faults::Profile;
 use crate::asks;
-use crate::client::Do;
 use crate::dice::lock;
+use crate::orders::Do;
 
 impl Script {
     /// Ordinary activity, under the faults of the profile.

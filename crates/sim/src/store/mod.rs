@@ -3,6 +3,7 @@
 mod feed;
 mod handle;
 mod memory;
+mod memory_feed;
 mod tables;
 
 pub use self::handle::NodeStore;

@@ -16,8 +16,8 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Streaming};
 
-use super::Tally;
 use super::grpc::{EVENT, PATH, WELCOME};
+use super::tally::Tally;
 
 pub(super) struct Listener {
     frames: Streaming<Bytes>,

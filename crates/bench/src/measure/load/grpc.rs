@@ -6,7 +6,8 @@ use parlance_proto::v1;
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{At, Socket, Tally};
+use super::at::{At, Socket};
+use super::tally::Tally;
 
 pub(super) const PATH: &str = "/parlance.v1.ChatService/Chat";
 

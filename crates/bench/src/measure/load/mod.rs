@@ -1,134 +1,36 @@
 //! Listeners that cost as little as can be, so that what is measured is the server: frames
 //! are counted and never decoded.
 
+mod at;
 pub(super) mod bare;
 mod channel;
 mod grpc;
+mod hello;
 mod talker;
+mod tally;
 mod trust;
+mod way;
 mod websocket;
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use parlance_proto::v1;
-use parlance_proto::v1::client_frame::Operation;
-use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
-use tokio_rustls::client::TlsStream;
-use tokio_util::either::Either;
 use tonic::transport::Channel;
 
+pub(super) use at::At;
 pub(crate) use bare::Bare;
 pub(super) use bare::{BareSender, BareServer};
+pub(super) use hello::hello;
 pub(super) use talker::Talker;
 pub(super) use trust::Trust;
+pub(super) use way::Way;
 
-/// Connections that are opened at a time.
-const AT_ONCE: usize = 64;
-
-/// How long deliveries may take that are waited for.
-const DEADLINE: Duration = Duration::from_secs(180);
-
-/// What a listener listens to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    Grpc,
-    WebSocketJson,
-    WebSocketBinary,
-    /// A server that writes bytes to everyone and does nothing else.
-    Bare(Bare),
-}
-
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Grpc => f.write_str("gRPC"),
-            Self::WebSocketJson => f.write_str("WebSocket (JSON)"),
-            Self::WebSocketBinary => f.write_str("WebSocket (binary)"),
-            Self::Bare(bare) => bare.fmt(f),
-        }
-    }
-}
-
-/// Where a server is, and whom to trust that it is the one: without, it speaks no TLS.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct At<'a> {
-    pub(super) address: &'a str,
-    pub(super) trust: Option<&'a Trust>,
-}
-
-/// A connection to it.
-type Socket = Either<TcpStream, Box<TlsStream<TcpStream>>>;
-
-impl At<'_> {
-    async fn connect(self) -> Result<Socket> {
-        let socket = TcpStream::connect(self.address).await?;
-        socket.set_nodelay(true)?;
-        Ok(match self.trust {
-            None => Either::Left(socket),
-            Some(trust) => Either::Right(Box::new(trust.connect(socket).await?)),
-        })
-    }
-}
-
-impl<'a> From<&'a str> for At<'a> {
-    fn from(address: &'a str) -> Self {
-        Self { address, trust: None }
-    }
-}
-
-/// Events that have come to all listeners together.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    events: AtomicU64,
-    /// Whoever waits is told once this many have come.
-    wanted: AtomicU64,
-    reached: Notify,
-}
-
-impl Tally {
-    fn add(&self, events: u64) {
-        let now = self.events.fetch_add(events, Ordering::AcqRel) + events;
-        let wanted = self.wanted.load(Ordering::Acquire);
-        if now >= wanted && now - events < wanted {
-            self.reached.notify_one();
-        }
-    }
-
-    pub(super) fn events(&self) -> u64 {
-        self.events.load(Ordering::Acquire)
-    }
-
-    /// Waits until this many events have come since the beginning. One waits at a time.
-    pub(super) async fn reach(&self, wanted: u64) -> Result<()> {
-        self.wanted.store(wanted, Ordering::Release);
-        let waited = timeout(DEADLINE, async {
-            // A permit may be left of an earlier wait.
-            while self.events() < wanted {
-                let _ = timeout(Duration::from_millis(100), self.reached.notified()).await;
-            }
-        });
-        if waited.await.is_err() {
-            bail!("{} of {wanted} deliveries within {} s", self.events(), DEADLINE.as_secs());
-        }
-        Ok(())
-    }
-}
-
-/// What to say at first: with `from`, that everything up to there is known.
-pub(super) fn hello(from: Option<&v1::Cursor>) -> v1::ClientFrame {
-    let cursors = from.into_iter().cloned().collect();
-    let operation = Some(Operation::Hello(v1::Hello { cursors, ..Default::default() }));
-    v1::ClientFrame { request_id: "hello".to_owned(), operation, as_user: String::new() }
-}
+use hello::AT_ONCE;
+use tally::Tally;
 
 /// Opens a connection that is welcomed, and counts what comes when it is polled. Without
 /// `from`, what happened before may come, too.

@@ -6,7 +6,9 @@ use parlance_proto::v1::server_frame::Frame;
 use prost::Message;
 
 use super::grpc::REPLY;
-use super::{AT_ONCE, Way, grpc, hello, websocket};
+use super::hello::{AT_ONCE, hello};
+use super::way::Way;
+use super::{grpc, websocket};
 
 /// A connection that sends, as cheaply as the others listen: only answers are decoded.
 pub(in crate::measure) struct Talker {

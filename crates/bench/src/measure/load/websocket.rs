@@ -6,8 +6,9 @@ use parlance_proto::{json, v1};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::at::{At, Socket};
 use super::grpc::{EVENT, WELCOME};
-use super::{At, Socket, Tally};
+use super::tally::Tally;
 
 const BUFFER_BYTES: usize = 16 * 1024;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::Effort;
+use super::effort::Effort;
 use crate::processes;
 use parlance_testbed::{Cluster, Options};
 

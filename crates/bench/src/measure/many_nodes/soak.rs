@@ -11,11 +11,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Spent, start};
 use crate::fleet::people::{create, open_deaf, room};
+use crate::measure::effort::{Effort, progress};
 use crate::measure::load::{Listeners, Way};
 use crate::measure::raw::send_many;
 use crate::measure::results::{Goal, Results};
 use crate::measure::series::Series;
-use crate::measure::{Effort, progress};
 use parlance_testbed::token;
 
 /// A process may have fewer descriptors than there are sockets.

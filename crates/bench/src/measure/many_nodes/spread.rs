@@ -9,11 +9,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Spent, start};
 use crate::fleet::people::{create, room};
+use crate::measure::effort::{Effort, progress, text};
 use crate::measure::load::{Listeners, Way};
 use crate::measure::raw::{answer, connect, message};
 use crate::measure::results::{Goal, Results};
 use crate::measure::series::Series;
-use crate::measure::{Effort, progress, text};
 use parlance_testbed::{Cluster, token};
 
 const NODES: [usize; 3] = [1, 2, 4];

@@ -14,9 +14,9 @@ use tokio::time::{Instant, interval};
 
 use super::start;
 use crate::fleet::people::{create, open_deaf, open_through, room};
+use crate::measure::effort::{Effort, text};
 use crate::measure::results::{Goal, Results};
 use crate::measure::series::Series;
-use crate::measure::{Effort, text};
 use parlance_testbed::Cluster;
 
 /// Members of a room that are on the node that dies; one more sends from another.

@@ -15,10 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::sync::broadcast;
 
+use self::tcp::PAYLOAD;
 use super::grpc::EVENT;
-
-/// What each listener gets, bytes: a 200-byte message as an event.
-const PAYLOAD: usize = 300;
 
 /// Payloads that may wait for a listener.
 const QUEUE: usize = 16 * 1024;

@@ -7,8 +7,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 
-use super::super::Tally;
-use super::PAYLOAD;
+use super::super::tally::Tally;
+
+/// What each listener gets, bytes: a 200-byte message as an event.
+pub(super) const PAYLOAD: usize = 300;
 
 /// Says that a listener is subscribed.
 const WELCOME: u8 = b'L';
