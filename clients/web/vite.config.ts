@@ -78,7 +78,7 @@ export function emojiFile(): string {
 }
 
 /** What is drawn, measured or tried when it is asked for, and not at each run of the tests. */
-const asked = ["screenshots", "scale", "firefox"].filter((name) => process.env[name.toUpperCase()]).map((name) => `test/${name}.ts`)[0];
+const asked = ["screenshots", "screens", "scale", "firefox"].filter((name) => process.env[name.toUpperCase()]).map((name) => `test/${name}.ts`)[0];
 
 const server = process.env["PARLANCE_URL"] ?? "http://127.0.0.1:8080";
 

@@ -1,16 +1,3 @@
-/** Calls listeners. An exception affects neither the others nor the caller: it is rethrown in a task of its own. */
-export function callEach(listeners: Iterable<() => void>): void {
-  for (const listener of [...listeners]) {
-    try {
-      listener();
-    } catch (error) {
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
-  }
-}
-
 /** Notifies listeners of events by name. */
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
@@ -27,9 +14,16 @@ export class Emitter<Events extends object> {
     return (this.#listeners.get(name)?.size ?? 0) > 0;
   }
 
-  /** @internal */
+  /** @internal An exception of a listener affects neither the others nor the caller: it is rethrown in a task of its own. */
   emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
-    const listeners = [...(this.#listeners.get(name) ?? [])] as ((event: Events[Name]) => void)[];
-    callEach(listeners.map((listener) => () => listener(event)));
+    for (const listener of [...(this.#listeners.get(name) ?? [])] as ((event: Events[Name]) => void)[]) {
+      try {
+        listener(event);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
   }
 }

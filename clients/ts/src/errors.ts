@@ -120,6 +120,11 @@ export function frameTooLarge(message: string, bytes?: number): RefusedError {
   return refused({ code: Code.InvalidArgument, reason: "frame_too_large", message, metadata });
 }
 
+/** What a thrown value says. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** The error of calls after the client was closed. */
 export function closedBy(error: ParlanceError | undefined): ClosedError {
   return error ? new ClosedError(`the client was closed: ${error.message}`, { cause: error }) : new ClosedError("the client was closed");

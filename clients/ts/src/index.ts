@@ -24,7 +24,7 @@ export {
   UnavailableError,
 } from "./errors.js";
 export type { EventsOptions, RoomCursor, RoomEvents, RoomItem } from "./client/items.js";
-export type { Command, CommandError, CommandState, Draft, OutgoingMessage, Target } from "./queue/command.js";
+export type { Command, CommandError, CommandState, Draft, Target } from "./queue/command.js";
 export { DiscardedError } from "./queue/api.js";
 export { type ChatMessage, type MessageState, isSameEmoji, type PendingChange } from "./room/message.js";
 export type { Unread } from "./client/lists.js";

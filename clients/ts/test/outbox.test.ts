@@ -55,9 +55,9 @@ test.each(Object.entries(STORAGES))("what was typed offline survives a reload, %
   offline.refusal = new TransportError("no network");
   const before = open(offline, kept);
   for (const text of ["one", "two"]) before.send({ roomId: "r", text }).catch(() => {});
-  await eventually(() => expect(before.outgoing("r").map(({ text }) => text)).toEqual(["one", "two"]));
+  await eventually(() => expect(before.commands).toMatchObject([{ payload: { text: "one" } }, { payload: { text: "two" } }]));
   await eventually(async () => expect(await stored(kept)).toHaveLength(2));
-  const ids = before.outgoing("r").map(({ id }) => id);
+  const ids = before.commands.map(({ id }) => id);
   before.close();
   expect(await stored(kept)).toHaveLength(2);
 
@@ -84,16 +84,16 @@ test("what is refused stays until it is tried again or thrown away", async () =>
   await eventually(() => expect(sent(transport)).toHaveLength(1));
   transport.last.refuse({ code: 3, reason: "invalid_field", message: "too long" });
   await expect(failed).rejects.toThrow("too long");
-  const [message] = client.outgoing("r");
-  expect(message).toMatchObject({ text: "too long", failed: "too long" });
+  const [message] = client.commands;
+  expect(message).toMatchObject({ payload: { text: "too long" }, error: { message: "too long" } });
   expect(await stored(storage)).toHaveLength(1);
   client.retry(`alice/${message!.id}`);
   await eventually(() => expect(sent(transport)).toHaveLength(2));
   expect(sent(transport)[1]!.clientMessageId).toBe(message!.id);
   transport.last.refuse({ code: 3, reason: "invalid_field", message: "too long" });
-  await eventually(() => expect(client.outgoing("r")[0]).toHaveProperty("failed"));
+  await eventually(() => expect(client.commands[0]).toHaveProperty("error"));
   await client.discard(`alice/${message!.id}`);
-  expect(client.outgoing("r")).toEqual([]);
+  expect(client.commands).toEqual([]);
   expect(await stored(storage)).toEqual([]);
 });
 

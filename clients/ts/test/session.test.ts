@@ -216,7 +216,7 @@ for (const found of [true, false]) {
 test("a call can be given up, and ends with the client", async () => {
   await online();
   const abort = new AbortController();
-  const given = session.call("getUser", { userId: "me" }, abort.signal);
+  const given = session.call("getUser", { userId: "me" }, { signal: abort.signal });
   const left = session.call("getUser", { userId: "me" });
   const outcome = Promise.all([expect(given).rejects.toThrow("enough"), expect(left).rejects.toBeInstanceOf(ClosedError)]);
   abort.abort(new Error("enough"));

@@ -337,7 +337,7 @@ test("an owner hands a room over when leaving it", async () => {
   await entry(page, "Room 0").click();
   await page.getByRole("button", { name: "Details", exact: true }).click();
   await page.getByRole("complementary").getByText("Ada 0").waitFor();
-  await leave((dialog) => dialog.getByText("The longest-standing admin, or else member").waitFor({ state: "attached" }));
+  await leave((dialog) => dialog.getByText("Longest-standing admin or member").waitFor({ state: "attached" }));
   expect(few.calls.get("setRole")).toBe(1);
   expect(few.calls.get("leaveRoom")).toBe(2);
 });

@@ -163,6 +163,19 @@ describe("messages", () => {
     await until("the refusal is said", said, (all) => all.some((text) => text.startsWith("Not sent: ")));
   });
 
+  test("the field is as tall as what is edited in it, and no taller afterwards", async () => {
+    const page = await inLobby("Ann");
+    const height = () => composer(page).evaluate((area) => [area.clientHeight, area.scrollHeight] as const);
+    const [low] = await height();
+    await composer(page).fill(`lines ${group}\nand\nmore`);
+    await composer(page).press("Enter");
+    await sent(page, `lines ${group}`);
+    await composer(page).press("ArrowUp");
+    await until("all of it can be seen", height, ([shown, whole]) => shown >= whole && shown > low);
+    await composer(page).press("Escape");
+    await until("it is low again", height, ([shown]) => shown === low);
+  });
+
   test("a very tall message is folded, and unfolded", async () => {
     const page = await inLobby("Ann");
     await composer(page).fill(`tall ${group}${"\n".repeat(1_000)}end`);

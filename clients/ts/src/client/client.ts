@@ -2,7 +2,7 @@ import type { StateCache } from "../cache/cache.js";
 import { Emitter } from "../emitter.js";
 import { ConfigurationError, NotFoundError } from "../errors.js";
 import { type Gap, HistoryVisibility, Role, type Room as RoomMessage, type User, RoomKind, type SendMessageResponse } from "../gen/chat_pb.js";
-import { type Command, type Draft, outgoingOf, type OutgoingMessage } from "../queue/command.js";
+import type { Command, Draft } from "../queue/command.js";
 import { echo } from "../queue/project.js";
 import { CommandQueue } from "../queue/queue.js";
 import { changeOf } from "../queue/request.js";
@@ -264,14 +264,7 @@ export class Client extends Emitter<ClientEvents> {
     return this.#queue.store.state;
   }
 
-  /** Messages to a room that are not acknowledged. */
-  outgoing(roomId: string): readonly OutgoingMessage[] {
-    const peer = this.#rooms.stateOf(roomId).peerId;
-    const own = this.#queue.commands.filter((command) => command.roomId === roomId || (peer && command.toUser === peer));
-    return own.flatMap(outgoingOf);
-  }
-
-  /** The same to someone, with whom there may be no room yet. */
+  /** Messages to someone that are not acknowledged: there may be no room yet, whose {@link Room.messages} have them otherwise. */
   outgoingTo(userId: string): ChatMessage[] {
     return this.#queue.commands.flatMap((command) =>
       command.kind === "send" && command.toUser === userId && command.state !== "confirmed" ? [echo(command, "", this.userId)] : [],
@@ -293,7 +286,7 @@ export class Client extends Emitter<ClientEvents> {
    * connections as it takes; what changes something is carried out once.
    */
   call<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
-    return this.#session.call(name, request, signal);
+    return this.#session.call(name, request, { signal });
   }
 
   /** Profiles of people, in the order asked for; those who do not exist are left out. Changes come as `user` events. */

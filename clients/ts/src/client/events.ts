@@ -1,5 +1,6 @@
 import { ConfigurationError, ParlanceError } from "../errors.js";
 import type { Session } from "../session/session.js";
+import { Acknowledger } from "./acknowledger.js";
 import type { EventsOptions, RoomCursor, RoomEvents } from "./items.js";
 import type { Startup } from "./startup.js";
 
@@ -9,7 +10,8 @@ export function roomEvents(session: Session, startup: Startup, options: EventsOp
   const from = [...(options.cursors ?? [])];
   let current: { readonly cursors: readonly RoomCursor[] } = { cursors: from };
   let isRead = false;
-  const loaded = import("./reader.js").then(({ Reader }) => (current = new Reader(session, { ...options, cursors: from })));
+  const acknowledger = options.acknowledge === false ? undefined : new Acknowledger(session);
+  const loaded = import("./reader.js").then(({ Reader }) => (current = new Reader(session, { ...options, cursors: from }, acknowledger)));
   loaded.catch((cause) => session.close(new ConfigurationError("the reader of events cannot be loaded", { cause })));
   startup.needed = loaded;
   return {

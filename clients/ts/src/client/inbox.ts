@@ -1,5 +1,6 @@
 import type { InboxEntry } from "../gen/chat_pb.js";
 import { backoff } from "../random.js";
+import { pages } from "../session/pages.js";
 import type { Session } from "../session/session.js";
 
 const PAGE = 200;
@@ -84,18 +85,19 @@ export class Inbox {
   async #read(): Promise<void> {
     const heads = this.#reader.heads();
     const listed = new Set<string>();
-    let pageToken = "";
-    do {
-      const order = this.#reader.order();
-      const page = await this.#session.call("listInbox", { pageSize: PAGE, pageToken, includeHidden: true });
-      for (const entry of page.entries) {
+    let order = 0;
+    const ask = (pageToken: string) => {
+      order = this.#reader.order();
+      return this.#session.call("listInbox", { pageSize: PAGE, pageToken, includeHidden: true });
+    };
+    for await (const { entries, unreadableRoomIds } of pages(ask)) {
+      for (const entry of entries) {
         if (!entry.room) continue;
         listed.add(entry.room.roomId);
         this.#reader.entry(entry, order);
       }
-      for (const roomId of page.unreadableRoomIds) listed.add(roomId);
-      pageToken = page.nextPageToken;
-    } while (pageToken);
+      for (const roomId of unreadableRoomIds) listed.add(roomId);
+    }
     for (const [roomId, headSeq] of heads) if (!listed.has(roomId)) this.#reader.unlisted(roomId, headSeq);
     this.#reader.done();
   }

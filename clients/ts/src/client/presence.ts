@@ -1,14 +1,12 @@
 import type { Session } from "../session/session.js";
 import { whileOnline } from "../session/while-online.js";
-import type { OperationName, RequestOf, ResponseOf } from "../session/operations.js";
+import type { CallOptions } from "../session/calls.js";
 import type { Input } from "../state/inputs.js";
 import type { State } from "../state/state.js";
 
 /** Interval of presence queries: signals may be lost. */
 const EVERY_MS = 60_000;
 const PAGE = 100;
-
-type Ask = <Name extends OperationName>(name: Name, request: RequestOf<Name>) => Promise<ResponseOf<Name>>;
 
 /** The state that presence is a part of. */
 interface Target {
@@ -28,22 +26,22 @@ export class Presence {
   }
 
   watch(userIds: readonly string[]): Promise<void> {
-    return this.#ask(userIds, (name, request) => this.#session.call(name, request));
+    return this.#ask(userIds);
   }
 
   /** Queries what signals may have missed, on this connection only. */
   lookUp(): Promise<void> {
-    return this.#ask([...this.#target.confirmed.presence.keys()], (name, request) => this.#session.callNow(name, request));
+    return this.#ask([...this.#target.confirmed.presence.keys()], { ephemeral: true });
   }
 
   signal(userId: string, online: boolean): void {
     this.#target.apply({ type: "presence", userId, online, order: this.#target.nextOrder() });
   }
 
-  async #ask(userIds: readonly string[], ask: Ask): Promise<void> {
+  async #ask(userIds: readonly string[], options?: CallOptions): Promise<void> {
     for (let from = 0; from < userIds.length; from += PAGE) {
       const order = this.#target.nextOrder();
-      const { presences } = await ask("getPresence", { userIds: userIds.slice(from, from + PAGE) });
+      const { presences } = await this.#session.call("getPresence", { userIds: userIds.slice(from, from + PAGE) }, options);
       for (const { userId, online } of presences) this.#target.apply({ type: "presence", userId, online, order });
     }
   }

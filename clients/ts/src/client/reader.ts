@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 
 import { type Cursor, CursorSchema, type Event, type Gap, GapReason, GapSchema } from "../gen/chat_pb.js";
 import type { Session } from "../session/session.js";
-import { Acknowledger } from "./acknowledger.js";
+import type { Acknowledger } from "./acknowledger.js";
 import type { EventsOptions, RoomCursor, RoomItem } from "./items.js";
 
 /** Items that wait in memory for a handler that is slower than the rooms. */
@@ -27,12 +27,12 @@ export class Reader {
   readonly #offs: (() => void)[];
   #wake = () => {};
 
-  constructor(session: Session, options: EventsOptions) {
-    const { cursors = [], acknowledge = true, signal, maxWaiting = MAX_WAITING } = options;
+  constructor(session: Session, options: EventsOptions, acknowledger: Acknowledger | undefined) {
+    const { cursors = [], signal, maxWaiting = MAX_WAITING } = options;
     this.#session = session;
     this.#signal = signal;
     this.#maxWaiting = maxWaiting;
-    this.#acknowledger = acknowledge ? new Acknowledger(session) : undefined;
+    this.#acknowledger = acknowledger;
     for (const cursor of cursors) this.#cursors.set(cursor.roomId, cursor);
     session.resumeFrom([...this.#cursors.values()].map(fromRoomCursor));
     this.#offs = [
@@ -138,7 +138,7 @@ export async function* eventsOf(session: Session, gap: Gap, signal?: AbortSignal
   const cursorAt = (seq: bigint): RoomCursor => ({ roomId, seq: Number(seq), epoch: String(gap.epoch || session.position(roomId).epoch) });
   let fromSeq = gap.fromSeq;
   do {
-    const page = await session.call("listEvents", { roomId, fromSeq, toSeq, pageSize: PAGE }, signal);
+    const page = await session.call("listEvents", { roomId, fromSeq, toSeq, pageSize: PAGE }, { signal });
     const items: [bigint, RoomItem][] = [
       ...page.events.map((event): [bigint, RoomItem] => [event.seq, { kind: "event", event, cursor: cursorAt(event.seq) }]),
       ...page.gaps.map((gap): [bigint, RoomItem] => [gap.fromSeq, { kind: "gap", gap, cursor: cursorAt(gap.toSeq || toSeq) }]),

@@ -1,3 +1,4 @@
+import { onAbort } from "../abort.js";
 import { closedBy, rejected, TransportError } from "../errors.js";
 import type { Session } from "../session/session.js";
 
@@ -50,12 +51,11 @@ export class Startup {
     const { state } = this.#session;
     if (state.status === "closed") return rejected(closedBy(state.error));
     if (signal?.aborted) return rejected(this.#giveUp(signal.reason));
-    const give = () => this.#giveUp(signal?.reason);
-    signal?.addEventListener("abort", give, { once: true });
+    const off = onAbort(signal, (reason) => this.#giveUp(reason));
     const cancel = timeoutMs === undefined ? () => {} : this.#session.clock.after(timeoutMs, () => this.#giveUp(this.#tooLate(timeoutMs)));
     const settled = () => {
       cancel();
-      signal?.removeEventListener("abort", give);
+      off();
     };
     this.#done.then(settled, settled);
     this.#begin();

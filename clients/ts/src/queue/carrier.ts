@@ -7,7 +7,7 @@ import { type Answer, operationOf } from "./request.js";
 import { withoutReply } from "./restored.js";
 
 /** What commands need of a session. */
-export type Wire = Pick<Session, "state" | "userId" | "repeat" | "online" | "position" | "on">;
+export type Wire = Pick<Session, "state" | "userId" | "call" | "online" | "position" | "on">;
 
 /** Puts the record of a command, or deletes it. */
 export const put = (key: string, value?: Records["commands"]): Change => ({ collection: "commands", key, value });
@@ -107,7 +107,7 @@ export class Carrier {
 
   async send(command: Command, signal: AbortSignal): Promise<Answer> {
     const operation = operationOf(command);
-    const value = await this.#wire.repeat(operation.case, operation.value, signal);
+    const value = await this.#wire.call(operation.case, operation.value, { signal, isStamped: true });
     return { case: operation.case, value } as Answer;
   }
 

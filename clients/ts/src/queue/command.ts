@@ -21,19 +21,6 @@ export type Draft = Target & {
   afterSeq?: number;
 };
 
-/** A message that the server has not acknowledged. */
-export interface OutgoingMessage {
-  readonly id: string;
-  readonly roomId?: string;
-  readonly toUser?: string;
-  readonly text: string;
-  readonly replyToSeq?: number;
-  /** When it was written, in milliseconds since 1970: they go out in this order. */
-  readonly writtenAt: number;
-  /** Why it was refused, for a developer to read. */
-  readonly failed?: string;
-}
-
 /** Payload of each kind of command. Plain values only: they are stored and sent between tabs. */
 export interface Payloads {
   send: { text: string; replyToSeq?: number };
@@ -118,18 +105,9 @@ export function laneOf({ kind, roomId, toUser }: Command): string {
   return toUser === undefined ? "" : `user/${toUser}`;
 }
 
-/** The message that a command sends, while it is not there. */
-export function outgoingOf(command: Command): OutgoingMessage[] {
-  if (command.kind !== "send" || command.state === "confirmed") return [];
-  const { id, roomId, toUser, payload, writtenAt, error } = command;
-  return [
-    {
-      id,
-      ...(roomId !== undefined && { roomId }),
-      ...(toUser !== undefined && { toUser }),
-      ...payload,
-      writtenAt,
-      ...(error && { failed: error.message }),
-    },
-  ];
+/** A command that changes a message. */
+export type MessageCommand = CommandFor<"edit" | "delete" | "react" | "unreact">;
+
+export function changesMessage(command: Command): command is MessageCommand {
+  return ["edit", "delete", "react", "unreact"].includes(command.kind);
 }

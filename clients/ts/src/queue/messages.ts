@@ -1,4 +1,4 @@
-import { ParlanceError, RefusedError, refused } from "../errors.js";
+import { messageOf, ParlanceError, RefusedError, refused } from "../errors.js";
 import type { Command } from "./command.js";
 
 /** What tabs tell each other about the queue that they share. */
@@ -18,11 +18,11 @@ export type TabMessage =
 /** An error as it is sent between tabs. */
 export interface SentError {
   message: string;
-  refusal?: { code: number; reason: string; metadata: Record<string, string> };
+  refusal?: Pick<RefusedError, "code" | "reason" | "metadata">;
 }
 
 export function encodeError(error: unknown): SentError {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   if (!(error instanceof RefusedError)) return { message };
   const { code, reason, metadata } = error;
   return { message, refusal: { code, reason, metadata } };

@@ -1,5 +1,5 @@
 import { type ChatMessage, type PendingChange, positionOf, withoutReaction, withReaction } from "../room/message.js";
-import { type Command, type CommandFor, isPending } from "./command.js";
+import { changesMessage, type Command, type CommandFor, isPending, type MessageCommand } from "./command.js";
 
 /** What the queue changes of a room, apart from its messages. */
 export interface RoomValues {
@@ -62,12 +62,6 @@ function projectMessages({ messages, isAtEnd, roomId, userId }: Confirmed, comma
   const echoes = commands.flatMap((command) => (command.kind === "send" ? [echo(command, roomId, userId)] : []));
   const missing = echoes.filter(({ key }) => !arrived.has(key));
   return missing.length === 0 ? result : [...result, ...missing];
-}
-
-type MessageCommand = CommandFor<"edit"> | CommandFor<"delete"> | CommandFor<"react"> | CommandFor<"unreact">;
-
-function changesMessage(command: Command): command is MessageCommand {
-  return command.kind === "edit" || command.kind === "delete" || command.kind === "react" || command.kind === "unreact";
 }
 
 function applied(message: ChatMessage, command: MessageCommand, userId: string): ChatMessage {

@@ -1,5 +1,5 @@
 import { Emitter } from "../emitter.js";
-import { ClosedError, RefusedError, rejected } from "../errors.js";
+import { ClosedError, messageOf, RefusedError, rejected } from "../errors.js";
 import { GapReason } from "../gen/chat_pb.js";
 import { randomId } from "../random.js";
 import { SteadyStore } from "../storage/steady.js";
@@ -292,9 +292,8 @@ export class CommandQueue extends Emitter<QueueEvents> {
   }
 
   #refuse(entry: Entry, error: unknown): void {
-    const message = error instanceof Error ? error.message : String(error);
     const reason = error instanceof RefusedError ? error.reason : "";
-    entry.command = { ...entry.command, state: "failed", error: { reason, message } } as Command;
+    entry.command = { ...entry.command, state: "failed", error: { reason, message: messageOf(error) } } as Command;
     const { command } = entry;
     this.#tabs.post({ type: "refused", command, error: encodeError(error) });
     const value = staysWhenFailed(command) ? command : undefined;

@@ -1,5 +1,5 @@
 import { Code, type RefusedError, refused } from "../errors.js";
-import type { Command } from "./command.js";
+import { changesMessage, type Command } from "./command.js";
 
 /**
  * What becomes of a command whose room was restored from a backup since it was issued. The backup does not hold it, and
@@ -30,7 +30,6 @@ export function roomRestored(roomId: string): RefusedError {
 }
 
 /** Whether there is something to show it on. Others are told to their caller, and forgotten. */
-export function staysWhenFailed({ kind, error }: Command): boolean {
-  if (error?.reason === ROOM_RESTORED) return false;
-  return kind === "send" || kind === "edit" || kind === "delete" || kind === "react" || kind === "unreact";
+export function staysWhenFailed(command: Command): boolean {
+  return command.error?.reason !== ROOM_RESTORED && (command.kind === "send" || changesMessage(command));
 }

@@ -1,5 +1,6 @@
 import type { Event, Role } from "../gen/chat_pb.js";
 import type { MessageChanges } from "../state/changes.js";
+import { pages } from "../session/pages.js";
 import { receiptOf } from "./info.js";
 import type { Owner } from "./owner.js";
 import type { Source } from "./source.js";
@@ -36,12 +37,9 @@ export class RoomReads implements Source {
     const roomId = this.#roomId;
     const { head, streamEpoch } = this.#client.stateOf(roomId);
     const members: { userId: string; role: Role }[] = [];
-    let pageToken = "";
-    do {
-      const page = await this.#client.call("listMembers", { roomId, pageSize: PAGE, pageToken });
+    for await (const page of pages((pageToken) => this.#client.call("listMembers", { roomId, pageSize: PAGE, pageToken }))) {
       members.push(...page.members.filter(({ active }) => active).map(({ userId, role }) => ({ userId, role })));
-      pageToken = page.nextPageToken;
-    } while (pageToken);
+    }
     this.#client.apply({ type: "members", roomId, members, seq: head.seq, epoch: streamEpoch });
   }
 
@@ -49,13 +47,12 @@ export class RoomReads implements Source {
   async receipts(): Promise<void> {
     const roomId = this.#roomId;
     try {
-      let pageToken = "";
-      do {
-        const epoch = this.#client.stateOf(roomId).streamEpoch;
-        const page = await this.#client.call("listReceipts", { roomId, pageSize: PAGE, pageToken });
-        this.#client.apply({ type: "receipts", roomId, receipts: page.receipts.map(receiptOf), epoch });
-        pageToken = page.nextPageToken;
-      } while (pageToken);
+      let epoch = 0;
+      const ask = (pageToken: string) => {
+        epoch = this.#client.stateOf(roomId).streamEpoch;
+        return this.#client.call("listReceipts", { roomId, pageSize: PAGE, pageToken });
+      };
+      for await (const { receipts } of pages(ask)) this.#client.apply({ type: "receipts", roomId, receipts: receipts.map(receiptOf), epoch });
     } catch {
       // No longer a member, or closed.
     }

@@ -13,6 +13,9 @@ import { type StoredWindow, Timeline, type Window } from "./timeline.js";
 import { Typing } from "./typing.js";
 import { RoomValues } from "./values.js";
 
+/** What {@link RoomInfo} is made of. */
+const IN_INFO = ["head", "marks", "settings", "membership", "memberCount", "hidden", "last", "kind", "peerId"] as const;
+
 /** A room that one is or was a member of: a view of the client's state, always current. */
 export class Room extends RoomValues<Room> {
   readonly id: string;
@@ -239,9 +242,7 @@ export class Room extends RoomValues<Room> {
 
   /** @internal The state of the room is not as it was. */
   stateChanged(before: RoomState, after: RoomState): void {
-    this.#isInfoTouched ||= before.head !== after.head || before.marks !== after.marks || before.settings !== after.settings;
-    this.#isInfoTouched ||= before.membership !== after.membership || before.memberCount !== after.memberCount || before.hidden !== after.hidden;
-    this.#isInfoTouched ||= before.last !== after.last || before.kind !== after.kind || before.peerId !== after.peerId;
+    this.#isInfoTouched ||= IN_INFO.some((part) => before[part] !== after[part]);
     if (before.typing !== after.typing) this.#typing.changed(before.typing, after.typing);
     if (before.receipts !== after.receipts) {
       for (const [userId, { delivered, read }] of after.receipts.byUser) {
@@ -298,7 +299,7 @@ export class Room extends RoomValues<Room> {
 
   /** @internal Somebody subscribed to its messages or changes. */
   get isWatched(): boolean {
-    return this.#snapshots.isWatched("messages") || this.hasListeners("change");
+    return this.#snapshots.hasListeners("messages") || this.hasListeners("change");
   }
 
   /** @internal Its newest messages, as far as they can be stored; null where none are loaded. */

@@ -16,24 +16,16 @@ export interface RoomSlices {
   typing: readonly string[];
 }
 
-const SLICES: readonly (keyof RoomSlices)[] = ["info", "messages", "members", "receipts", "typing"];
-
 /** The values of a room, each computed on first read and kept until it changes. */
 export class Snapshots extends Slices<RoomSlices> {
   readonly #state: () => RoomState;
   readonly #project: () => Projection;
-  readonly #values: { [Name in keyof RoomSlices]: RoomSlices[Name] | undefined } = {
-    info: undefined,
-    messages: undefined,
-    members: undefined,
-    receipts: undefined,
-    typing: undefined,
-  };
+  readonly #values: { -readonly [Name in keyof RoomSlices]?: RoomSlices[Name] } = {};
   /** The sources of receipts and members. */
   readonly #sources = new Map<keyof RoomSlices, unknown>();
   #projection: Projection | undefined;
-  /** Slices that have to be read again. */
-  readonly #dirty = new Set<keyof RoomSlices>();
+  /** Slices that were computed since the last change. */
+  readonly #fresh = new Set<keyof RoomSlices>();
 
   /** `project` applies pending commands to the confirmed state. */
   constructor(state: () => RoomState, project: () => Projection) {
@@ -44,14 +36,15 @@ export class Snapshots extends Slices<RoomSlices> {
   /** A value: frozen, and identical until it changes. */
   read<Name extends keyof RoomSlices>(slice: Name): RoomSlices[Name] {
     const held = this.#values[slice];
-    if (held !== undefined && !this.#dirty.delete(slice)) return held;
+    if (held !== undefined && this.#fresh.has(slice)) return held;
+    this.#fresh.add(slice);
     return (this.#values[slice] = this.#readers[slice](held));
   }
 
   /** Marks all slices for recomputation. */
   touch(): void {
     this.#projection = undefined;
-    for (const slice of SLICES) this.#dirty.add(slice);
+    this.#fresh.clear();
   }
 
   /** Computes each slice; returns `held` if it has not changed. */

@@ -1,4 +1,5 @@
-import { ParlanceError, TransportError } from "../errors.js";
+import { onAbort } from "../abort.js";
+import { messageOf, ParlanceError, TransportError } from "../errors.js";
 import type { Hello } from "../gen/chat_pb.js";
 import type { Connection, Transport } from "../transport/transport.js";
 import type { Clock } from "./clock.js";
@@ -41,7 +42,7 @@ export class Attempt {
     } catch (error) {
       if (error instanceof ParlanceError) throw error;
       // What others throw, such as a token provider, is no reason to give up.
-      throw new TransportError(error instanceof Error ? error.message : String(error), { cause: error });
+      throw new TransportError(messageOf(error), { cause: error });
     }
   }
 
@@ -49,14 +50,9 @@ export class Attempt {
   async #within<T>(ms: number, late: string, work: () => Promise<T>, discard: (result: T) => void = () => {}): Promise<T> {
     const { signal } = this.#abort;
     const result = work();
-    let aborted = () => {};
-    let cancel = () => {};
-    const limit = new Promise<never>((_, reject) => {
-      aborted = () => reject(signal.reason);
-      signal.addEventListener("abort", aborted);
-      if (signal.aborted) aborted();
-      cancel = this.#clock.after(ms, () => this.abort(new TransportError(late)));
-    });
+    const cancel = this.#clock.after(ms, () => this.abort(new TransportError(late)));
+    let off = () => {};
+    const limit = new Promise<never>((_, reject) => (off = onAbort(signal, reject)));
     try {
       return await Promise.race([result, limit]);
     } catch (error) {
@@ -64,7 +60,7 @@ export class Attempt {
       throw error;
     } finally {
       cancel();
-      signal.removeEventListener("abort", aborted);
+      off();
     }
   }
 }

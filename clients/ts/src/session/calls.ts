@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 
+import { onAbort } from "../abort.js";
 import { Code, frameTooLarge, fromFrame, type RefusedError, refused, TransportError, UnauthenticatedError } from "../errors.js";
 import { type ClientFrame, ClientFrameSchema, type Reply } from "../gen/chat_pb.js";
 import { backoff, randomId } from "../random.js";
@@ -41,8 +42,9 @@ interface Call {
 
 export interface CallOptions {
   signal?: AbortSignal | undefined;
+  /** It only counts now: rejects with a {@link TransportError} without a connection, or when that ends. */
   ephemeral?: boolean;
-  /** It has its id, and says what was known of its room, if anything was. */
+  /** It may have been sent by an earlier process: it has its id, and says what was known of its room, if anything was. */
   isStamped?: boolean;
 }
 
@@ -86,12 +88,10 @@ export class Calls {
       if (signal?.aborted) return reject(signal.reason);
       if (ephemeral && !this.#line) return reject(connectionLost());
       const key = String(this.#next++);
-      const abort = () => {
+      const settled = onAbort(signal, (reason) => {
         this.#forget(key);
-        reject(signal?.reason);
-      };
-      signal?.addEventListener("abort", abort, { once: true });
-      const settled = () => signal?.removeEventListener("abort", abort);
+        reject(reason);
+      });
       this.#calls.set(key, {
         operation,
         resolve: (result) => (settled(), resolve(result)),

@@ -1,3 +1,4 @@
+import { onAbort } from "../abort.js";
 import { Emitter } from "../emitter.js";
 import { closedBy, fromFrame, milliseconds, OfflineError, ParlanceError, RefusedError, TransportError, UnauthenticatedError } from "../errors.js";
 import type { ClientFrame, Cursor, Draining, Reply, ServerFrame, Welcome } from "../gen/chat_pb.js";
@@ -116,18 +117,10 @@ export class Session extends Emitter<SessionEvents> {
    * Carries out an operation, over as many connections as that takes. What changes something is carried out once, however
    * often it is sent. What is of the moment, such as `sendTyping`, is sent now or rejected with a {@link TransportError}.
    */
-  call<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
-    return this.#call(name, request, { signal });
-  }
-
-  /** The same for what may have been sent by an earlier process: it says itself what was known of its room then. */
-  repeat<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
-    return this.#call(name, request, { signal, isStamped: true });
-  }
-
-  /** The same for what only counts now: rejects with a {@link TransportError} without a connection, or when that ends. */
-  callNow<Name extends OperationName>(name: Name, request: RequestOf<Name>, signal?: AbortSignal): Promise<ResponseOf<Name>> {
-    return this.#call(name, request, { signal, ephemeral: true });
+  async call<Name extends OperationName>(name: Name, request: RequestOf<Name>, options: CallOptions = {}): Promise<ResponseOf<Name>> {
+    if (this.#state.status === "closed") throw closedBy(this.#state.error);
+    const { value } = await this.#calls.add(ask(name, request), options);
+    return value as ResponseOf<Name>;
   }
 
   /** Resolves once there is a connection, rejects once there will be none. */
@@ -137,16 +130,13 @@ export class Session extends Emitter<SessionEvents> {
         if (state.status === "online") settle(resolve);
         else if (state.status === "closed") settle(() => reject(state.error ?? closedBy(undefined)));
       };
-      const abort = () => settle(() => reject(signal?.reason));
-      const off = this.on("state", look);
+      const offs = [this.on("state", look)];
       const settle = (done: () => void) => {
-        off();
-        signal?.removeEventListener("abort", abort);
+        for (const off of offs) off();
         done();
       };
-      signal?.addEventListener("abort", abort);
-      if (signal?.aborted) abort();
-      else look(this.#state);
+      offs.push(onAbort(signal, (reason) => settle(() => reject(reason))));
+      look(this.#state);
     });
   }
 
@@ -163,16 +153,6 @@ export class Session extends Emitter<SessionEvents> {
       this.#retryAtOnce = true;
       if (this.#clock.now() - phase.attempt.startedAt > FRESH_ATTEMPT_MS) phase.attempt.abort(new TransportError("the network came back"));
     } else if (phase.name === "linked") this.#act(phase.link, phase.link.liveness.doubt(this.#clock.now()));
-  }
-
-  async #call<Name extends OperationName>(
-    name: Name,
-    request: RequestOf<Name>,
-    options: CallOptions,
-  ): Promise<ResponseOf<Name>> {
-    if (this.#state.status === "closed") throw closedBy(this.#state.error);
-    const { value } = await this.#calls.add(ask(name, request), options);
-    return value as ResponseOf<Name>;
   }
 
   // === Transitions ===

@@ -5,16 +5,10 @@ const BUCKETS = 256;
  * same with ten entries as with thousands.
  */
 export class PersistentMap<V> {
-  readonly size: number;
   readonly #buckets: readonly (ReadonlyMap<string, V> | undefined)[];
 
-  private constructor(buckets: readonly (ReadonlyMap<string, V> | undefined)[], size: number) {
+  constructor(buckets: readonly (ReadonlyMap<string, V> | undefined)[] = new Array(BUCKETS).fill(undefined)) {
     this.#buckets = buckets;
-    this.size = size;
-  }
-
-  static empty<V>(): PersistentMap<V> {
-    return new PersistentMap<V>(new Array(BUCKETS).fill(undefined), 0);
   }
 
   get(key: string): V | undefined {
@@ -25,9 +19,8 @@ export class PersistentMap<V> {
   set(key: string, value: V): PersistentMap<V> {
     const at = bucketOf(key);
     const bucket = this.#buckets[at];
-    const isNew = !bucket?.has(key);
-    if (!isNew && bucket?.get(key) === value) return this;
-    return new PersistentMap(this.#buckets.with(at, new Map(bucket).set(key, value)), this.size + (isNew ? 1 : 0));
+    if (bucket?.has(key) && bucket.get(key) === value) return this;
+    return new PersistentMap(this.#buckets.with(at, new Map(bucket).set(key, value)));
   }
 
   /** Every value as `change` returns it, in one pass; itself if nothing changes. */
@@ -42,7 +35,7 @@ export class PersistentMap<V> {
       isChanged ||= next !== undefined;
       return next ?? bucket;
     });
-    return isChanged ? new PersistentMap(buckets, this.size) : this;
+    return isChanged ? new PersistentMap(buckets) : this;
   }
 
   *keys(): Generator<string> {

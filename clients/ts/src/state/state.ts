@@ -17,7 +17,7 @@ export interface Presence {
 }
 
 export function emptyState(userId = ""): State {
-  return { userId, rooms: PersistentMap.empty(), presence: PersistentMap.empty() };
+  return { userId, rooms: new PersistentMap(), presence: new PersistentMap() };
 }
 
 /** The state after an input. Pure; the state itself if nothing changes. Older news never undoes newer. */

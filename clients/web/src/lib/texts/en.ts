@@ -202,7 +202,7 @@ export const en = {
     leaveAsOwner: (title: string) => `Leave ${title}`,
     aboutLeaveAsOwner: "You are the owner. Who should be the new owner?",
     newOwner: "New owner",
-    anyOwner: "The longest-standing admin, or else member",
+    anyOwner: "Longest-standing admin or member",
   },
 
   account: {

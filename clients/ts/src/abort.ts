@@ -1,0 +1,7 @@
+/** Calls `aborted` with the reason when the signal is aborted, at once where it is. Returns a function that ends that. */
+export function onAbort(signal: AbortSignal | undefined, aborted: (reason: unknown) => void): () => void {
+  const listener = () => aborted(signal?.reason);
+  signal?.addEventListener("abort", listener, { once: true });
+  if (signal?.aborted) listener();
+  return () => signal?.removeEventListener("abort", listener);
+}

@@ -1,0 +1,9 @@
+/** The pages of a list, each asked for with the token of the one before. */
+export async function* pages<Page extends { readonly nextPageToken: string }>(ask: (pageToken: string) => Promise<Page>): AsyncGenerator<Page, void> {
+  let pageToken = "";
+  do {
+    const page = await ask(pageToken);
+    yield page;
+    pageToken = page.nextPageToken;
+  } while (pageToken);
+}
