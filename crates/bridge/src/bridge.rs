@@ -16,7 +16,7 @@ use crate::ws;
 
 /// The bridge in front of one backend.
 ///
-/// On `shutdown` new streams are refused, and ending open ones is up to the backend; those that remain after
+/// On `shutdown` new streams are refused; the backend ends the open ones. Those that remain after
 /// [`Options::shutdown_grace`] are closed.
 pub struct Bridge {
     shared: Arc<Shared>,
@@ -24,7 +24,7 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Reads the routes from the contract. The metrics recorder must be installed before.
+    /// Reads the routes from the contract. The metrics recorder must be installed first.
     pub fn new(backend: Arc<dyn ChatBackend>, options: Options, shutdown: CancellationToken) -> Self {
         let routes = Routes::from_contract(parlance_proto::json::pool())
             .unwrap_or_else(|error| unreachable!("the contract is compiled in: {error}"));
@@ -32,8 +32,8 @@ impl Bridge {
         Self { shared: Arc::new(Shared { backend, options, shutdown, connections, meters }), routes }
     }
 
-    /// `/ws`, everything under `/v1`, and `/openapi.json`. Must be served with upgrades, over HTTP/1.1 at least;
-    /// checking `Host` and `Origin` is left to a layer of the server.
+    /// `/ws`, everything under `/v1`, and `/openapi.json`. Must be served with upgrades over HTTP/1.1 or later;
+    /// `Host` and `Origin` are checked by a layer of the server.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/ws", any(ws::upgrade))

@@ -3,8 +3,8 @@ use http::{HeaderMap, HeaderValue};
 use parlance_peers::{FORWARDED_FOR, Peer, settle_client};
 use parlance_proto::json::UnknownFields;
 
-/// The headers that concern the contract, and the client's address as this side believes it. Everything
-/// else stays here: cookies are not the backend's business, and deadlines are set by this side.
+/// The headers that are forwarded to the backend, along with the client's address as determined here.
+/// Everything else is dropped: the backend does not need cookies, and deadlines are set here.
 const PASSED_ON: [HeaderName; 6] = [
     AUTHORIZATION,
     FORWARDED_FOR,
@@ -14,11 +14,10 @@ const PASSED_ON: [HeaderName; 6] = [
     HeaderName::from_static("parlance-as-user"),
 ];
 
-/// Header with which a client that may be newer than the server has fields of its JSON ignored
-/// that the server does not know.
+/// Header by which a client that may be newer than the server asks it to ignore unknown JSON fields.
 const UNKNOWN_FIELDS: HeaderName = HeaderName::from_static("parlance-unknown-fields");
 
-/// What is to become of unknown fields in the JSON of this request or connection.
+/// How to treat unknown fields in the JSON of this request or connection.
 pub(crate) fn unknown_fields(headers: &HeaderMap) -> UnknownFields {
     match headers.get(UNKNOWN_FIELDS) {
         Some(value) if value.as_bytes().eq_ignore_ascii_case(b"ignore") => UnknownFields::Ignore,
@@ -26,8 +25,8 @@ pub(crate) fn unknown_fields(headers: &HeaderMap) -> UnknownFields {
     }
 }
 
-/// What of the headers of a request from `peer` becomes the call's metadata. `token` takes the place of
-/// the authorization header where there is one.
+/// Converts the headers of a request from `peer` to the call's metadata. `token`, if present, replaces
+/// the authorization header.
 pub(crate) fn metadata(headers: &HeaderMap, peer: Option<&Peer>, token: Option<HeaderValue>) -> HeaderMap {
     let mut passed_on = HeaderMap::with_capacity(PASSED_ON.len());
     for name in PASSED_ON {

@@ -1,21 +1,22 @@
 use std::time::Duration;
 
-/// How long the bridge waits for what.
+/// Timeouts of the bridge.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Between pings on a WebSocket. Shorter than the minute after which the common load
+    /// Interval of pings on a WebSocket. Shorter than the minute after which common load
     /// balancers drop a silent connection.
     pub ping_every: Duration,
-    /// A WebSocket on which nothing at all was heard for so long is closed: two pings
-    /// unanswered and a slow network.
+    /// Silence after which a WebSocket is closed: two unanswered pings, and slack for a
+    /// slow network.
     pub idle_timeout: Duration,
-    /// A WebSocket whose peer takes nothing of what waits for it for so long is dropped.
+    /// How long a WebSocket may have pending data that its peer does not accept, before
+    /// it is dropped.
     pub write_timeout: Duration,
-    /// For the peer to answer a close.
+    /// How long the peer may take to answer a close.
     pub close_timeout: Duration,
-    /// After shutdown, for the backend to end its streams by itself.
+    /// How long the backend may take to end its streams after shutdown.
     pub shutdown_grace: Duration,
-    /// For a REST call, and for the backend to accept or refuse a stream.
+    /// Timeout of a REST call, and of the backend's decision to accept a stream.
     pub request_timeout: Duration,
 }
 

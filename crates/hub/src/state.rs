@@ -1,29 +1,29 @@
 use parlance_core::{Body, Chunk, Head, RoomInfo, Visibility};
 use parlance_store::StoredRoom;
 
-/// What a session needs to know of a room.
+/// What sessions need to know of a room.
 #[derive(Debug, Clone, Copy)]
 pub struct RoomState {
     /// The last seq.
     pub head: u64,
-    /// The same with the nonce that tells this log from any other.
+    /// The last seq, with the nonce that distinguishes this log from any other.
     pub end: Head,
-    /// How much of the past is open to those who join.
+    /// How much of the history is visible to new members.
     pub visibility: Visibility,
     /// The first seq that is kept.
     pub floor: u64,
-    /// Changes on a restore.
+    /// Changed by a restore.
     pub epoch: u64,
 }
 
-/// What is told of a room with each chunk.
+/// Properties of a room that accompany each chunk.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
-    /// How much of the past is open to those who join.
+    /// How much of the history is visible to new members.
     pub visibility: Visibility,
     /// The first seq that is kept.
     pub floor: u64,
-    /// Changes on a restore.
+    /// Changed by a restore.
     pub epoch: u64,
 }
 
@@ -34,12 +34,12 @@ impl From<&RoomInfo> for Terms {
 }
 
 impl Terms {
-    /// As they are after `chunk`.
+    /// The terms after `chunk`.
     pub(crate) fn fold(&mut self, chunk: &Chunk) {
         for event in chunk.events() {
             match &event.body {
                 Body::RoomChanged { settings } => self.visibility = settings.visibility,
-                // What was before it is gone.
+                // Earlier events are no longer kept.
                 Body::RoomDeleted => self.floor = event.seq,
                 _ => {}
             }

@@ -22,7 +22,7 @@ impl LogInbox {
         Self { store, concurrency }
     }
 
-    /// A room with the user's row in it, as both stand now. `None` for who is not a member.
+    /// The room and the user's row in their current state. `None` for a non-member.
     async fn current(&self, row: UserRoom) -> Result<Option<(StoredRoom, UserRoom)>, StoreError> {
         let id = &row.room.clone();
         let Some(room) = self.store.room(id).await? else { return Ok(None) };

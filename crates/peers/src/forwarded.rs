@@ -5,11 +5,11 @@ use http::{HeaderMap, HeaderName};
 use crate::limits::MAX_FORWARDED;
 use crate::proxies::Proxies;
 
-/// Header in which each proxy appends whom it was connected to by.
+/// Header to which each proxy appends the address of its peer.
 pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address of the client behind `peer`: the last one that a trusted proxy has named and that is no
-/// trusted proxy itself. What anyone else says of addresses is ignored.
+/// The address of the client behind `peer`: the last one that was named by a trusted proxy and is not
+/// a trusted proxy itself. Addresses named by others are ignored.
 pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> IpAddr {
     let peer = peer.to_canonical();
     if !proxies.contains(peer) {
@@ -19,7 +19,7 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &Proxie
     let named = lines.flat_map(|line| line.to_str().unwrap_or("").rsplit(','));
     let mut client = peer;
     for named in named.take(MAX_FORWARDED) {
-        // Nobody knows who has written what is before nonsense.
+        // Entries before an unparsable one cannot be trusted.
         let Some(address) = parse(named) else { return client };
         client = address;
         if !proxies.contains(address) {
@@ -29,12 +29,12 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &Proxie
     client
 }
 
-/// The address that [`settle_client`](crate::settle_client) has left.
+/// The address set by [`settle_client`](crate::settle_client).
 pub fn settled_client(headers: &HeaderMap) -> Option<IpAddr> {
     headers.get(FORWARDED_FOR)?.to_str().ok()?.parse().ok()
 }
 
-/// An address, as proxies write it: bare, with a port, in brackets.
+/// Parses an address in any form that proxies write: bare, with a port, in brackets.
 fn parse(text: &str) -> Option<IpAddr> {
     let text = text.trim().trim_matches('"');
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);

@@ -1,10 +1,10 @@
-//! Who is at the other end of a connection, and what this process holds for them.
+//! The remote ends of connections, and the resources that this process holds for them.
 //!
-//! A [`Peer`] is made by the listener for each connection and travels with every request as an
-//! extension. Transports charge it for what they hold; the gate marks it as identified. What all
-//! connections hold together is in the one [`Ledger`] of the process.
+//! The listener creates a [`Peer`] for each connection, which accompanies every request as an
+//! extension. Transports charge it for held resources; the gate marks it as identified. The
+//! totals of all connections are in the process's single [`Ledger`].
 //!
-//! Knows addresses and numbers. Knows nothing of HTTP/2, rooms or tokens.
+//! Knows addresses and numbers. Does not depend on HTTP/2, rooms or tokens.
 #![warn(missing_docs)]
 
 mod forwarded;

@@ -87,8 +87,8 @@ impl Peer {
     }
 }
 
-/// Puts the address of the client behind `peer`, and nothing else, where proxies name it: whoever reads
-/// these headers later may believe it. Without a peer, nobody is named.
+/// Replaces the headers in which proxies name addresses by the address of the client behind `peer` alone, so that
+/// later readers can trust them. Without a peer, they are removed.
 pub fn settle_client(headers: &mut HeaderMap, peer: Option<&Peer>) {
     match peer.map(|peer| peer.client(headers).to_string()).map(HeaderValue::try_from) {
         Some(Ok(address)) => drop(headers.insert(FORWARDED_FOR, address)),

@@ -8,7 +8,7 @@ pub struct Network {
     prefix: u32,
 }
 
-/// Why a string is no network.
+/// Why a string is not a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NetworkError;
 
@@ -64,23 +64,24 @@ impl Network {
     }
 }
 
-/// Proxies of the operator: what they say of a client's address is believed.
+/// The operator's proxies, whose statements about client addresses are trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies(Vec<Network>);
 
 impl Proxies {
-    /// Those in these networks.
+    /// The proxies in these networks.
     pub fn new(networks: Vec<Network>) -> Self {
         Self(networks)
     }
 
-    /// Whoever is connected: on a listener that only the operator's own processes reach.
+    /// Trusts every peer: for a listener that only the operator's own processes can
+    /// reach.
     pub fn everyone() -> Self {
         let all = |address: IpAddr| Network { address, prefix: 0 };
         Self(vec![all(Ipv4Addr::UNSPECIFIED.into()), all(Ipv6Addr::UNSPECIFIED.into())])
     }
 
-    /// Whether `address` is one.
+    /// Whether `address` is a trusted proxy.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }

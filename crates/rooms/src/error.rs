@@ -1,7 +1,7 @@
 use parlance_core::{Refusal, RoomId};
 use parlance_store::StoreError;
 
-/// Why a command was not carried out.
+/// Why a command failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// No such room.
@@ -10,21 +10,21 @@ pub enum Error {
     /// No such user.
     #[error("no such user: {0}")]
     UserNotFound(String),
-    /// The room refused.
+    /// The room refused the command.
     #[error("{refusal}")]
     Refused {
-        /// Which.
+        /// The room.
         room: RoomId,
-        /// Why.
+        /// The reason.
         refusal: Refusal,
     },
-    /// The node is about to end, or its clients have left it.
+    /// The node is shutting down, or its clients have left.
     #[error("the server is draining")]
     Draining,
-    /// The race for the room's head was lost again and again.
+    /// Other writers kept advancing the room's head; retries ran out.
     #[error("the room is busy")]
     Contention,
-    /// The store could not answer.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -1,4 +1,4 @@
-//! What other nodes ask of the rooms here.
+//! Handles messages of other nodes about the rooms here.
 use parlance_cluster::RoomCommands;
 use parlance_cluster::envelope::{self, Content};
 use parlance_core::{Action, Authority, Chunk, Command, Message, RequestId, RoomId, Text, UserId};
@@ -11,9 +11,9 @@ use crate::rooms::Rooms;
 
 impl RoomCommands for Rooms {
     fn observe(&self, room: &RoomId, chunk: Chunk) {
-        // An actor that knows it need not lose a race to learn of it.
+        // A loaded actor that knows of the chunk need not lose a race first.
         if let Some(actor) = self.shared.actors.get(room) {
-            // With a full queue it has other work, and will find it in the log.
+            // With a full queue it has other work, and will find the chunk in the log.
             let _ = actor.try_send(RoomMessage::Observed(chunk));
         }
     }
@@ -29,13 +29,13 @@ impl RoomCommands for Rooms {
         };
         let pending =
             PendingCommand { command, direct_with: None, decided: Decided::ForAnother(origin), reply };
-        // In the order in which they came. With a full queue the other node is on its own:
-        // it hears so at once, since `pending` is gone.
+        // In order of arrival. With a full queue the other node has to decide itself: it
+        // is answered immediately, since `pending` is dropped.
         let _ = self.shared.actor(&room).try_send(RoomMessage::Command(pending));
         let shared = self.shared.clone();
         self.shared.tasks.spawn(async move {
             let mut forwarded = Forwarded { id: forward.id, ..Forwarded::default() };
-            // A refusal is for the other node to find out: it knows how to say it.
+            // The other node determines a refusal itself, since it has to report it.
             if let Ok(Ok(outcome)) = answer.await {
                 forwarded.seq = outcome.first;
                 forwarded.at_ms = outcome.at.0;
@@ -52,14 +52,14 @@ impl RoomCommands for Rooms {
         if let (Some(room), Some(home)) = (room, NodeId::parse(&contended.node_id))
             && let Some(actor) = self.shared.actors.get(&room)
         {
-            // With a full queue it is told again.
+            // With a full queue, the home will repeat it.
             let _ = actor.try_send(RoomMessage::Contended(home));
         }
     }
 
     fn forwarded(&self, forwarded: Forwarded) {
         if let Some((_, waiting)) = self.shared.forwards.waiting.remove(&forwarded.id) {
-            // Too late: it is decided here.
+            // Too late: the command is decided here.
             let _ = waiting.send(forwarded);
         }
     }

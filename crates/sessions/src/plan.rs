@@ -1,4 +1,4 @@
-//! What of a room's past a session is to get, and what is named as a gap.
+//! Plans which part of a room's history a session delivers, and what it reports as gaps.
 use std::collections::VecDeque;
 
 use parlance_core::{Member, Visibility, visible_ranges};
@@ -10,17 +10,17 @@ use v1::server_frame::Frame;
 
 use crate::cursor::Cursor;
 
-/// A part of a room's past.
+/// A part of a room's history.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Step {
-    /// Hand out everything up to this seq.
+    /// Deliver everything up to this seq.
     Through(u64),
-    /// Name these as a gap.
+    /// Report a gap.
     Gap(v1::Gap),
 }
 
-/// What is to be handed out of a room and named as gaps, and the position to begin
-/// from. Together they leave nothing out.
+/// The parts of a room to deliver and to report as gaps, and the position to start from.
+/// Together they are complete.
 pub(crate) fn plan(
     feed: &Feed,
     user_room: &UserRoom,
@@ -30,14 +30,14 @@ pub(crate) fn plan(
 ) -> (u64, VecDeque<Step>) {
     use v1::GapReason::{AcknowledgedElsewhere, NotMember, Restored, Retention, TooLong};
 
-    // The row may know of a change whose chunk is about to be delivered.
+    // The row may include a change whose chunk is about to be delivered.
     let head = state.head.max(user_room.member.changed_at());
     let ranges = visible_ranges(&user_room.member, state.visibility, head);
     let mut plan = VecDeque::new();
-    // How far it went on without them is not theirs to know.
+    // A former member must not learn how far the room has advanced since.
     let end = if user_room.member.is_active() { head } else { ranges.last().map_or(0, |last| last.to) };
     let mut at = match cursor {
-        // What the client has of the room is not of this log, or no longer in it.
+        // The client's cursor belongs to another log, or to a trimmed part of this one.
         Some(cursor) if cursor.seq > end || (cursor.epoch != 0 && cursor.epoch != state.epoch) => {
             plan.push_back(Step::Gap(gap(feed, 1, end, Restored)));
             return (end, plan);
@@ -56,7 +56,8 @@ pub(crate) fn plan(
     if cursor.is_none() {
         let first = ranges.first().map_or(1, |range| range.from);
         let delivered = user_room.cursors.delivered.min(head);
-        // What was before one's time is no news to page, unless all of it is open.
+        // Events before the user's membership are not new to page, unless the whole
+        // history is visible.
         name(&mut plan, &mut at, first.saturating_sub(1).min(delivered), NotMember);
         name(&mut plan, &mut at, delivered, AcknowledgedElsewhere);
     }
@@ -77,7 +78,7 @@ pub(crate) fn plan(
             at = range.to;
         }
     }
-    // A member's last range goes on live.
+    // A member's last range continues live.
     if user_room.member.is_active()
         && let Some(Step::Through(_)) = plan.back()
     {
@@ -86,14 +87,14 @@ pub(crate) fn plan(
     (start, plan)
 }
 
-/// What a session at `at` is to get of a room that its user came to, left or came back to
-/// meanwhile, before it goes on with what happens.
+/// The steps of a session at `at` for a room that its user joined, left or rejoined
+/// meanwhile, before it continues with live events.
 pub(crate) fn steps_after(feed: &Feed, member: &Member, visibility: Visibility, at: u64) -> VecDeque<Step> {
     let mut plan = VecDeque::new();
     let mut at = at;
     let changed = member.changed_at();
     if visibility == Visibility::All && member.is_active() {
-        // All of it is open, and there to be paged.
+        // All of it is visible, and can be paged.
         if at + 1 < changed {
             plan.push_back(Step::Gap(gap(feed, at + 1, changed - 1, v1::GapReason::TooLong)));
         }
@@ -109,7 +110,7 @@ pub(crate) fn steps_after(feed: &Feed, member: &Member, visibility: Visibility, 
         plan.push_back(Step::Through(range.to));
         at = range.to;
     }
-    // A member's last range goes on live.
+    // A member's last range continues live.
     if member.is_active() && matches!(plan.back(), Some(Step::Through(_))) {
         plan.pop_back();
     }
@@ -137,7 +138,8 @@ mod tests {
     use super::*;
     use crate::testing::{TestNode, say, user};
 
-    /// Whatever position the client names: how far the room went on is in no answer.
+    /// Whatever position the client names, no answer reveals how far the room has
+    /// advanced.
     #[tokio::test]
     async fn plan_of_former_member_does_not_depend_on_the_head() {
         let (node, room) = TestNode::with_group().await;
@@ -165,12 +167,13 @@ mod tests {
         for seq in 0..=state.head + 2 {
             for later in left + 1..=state.head {
                 assert_eq!(plan_at(seq, later, 1), plan_at(seq, left, 1), "cursor {seq}, head {later}");
-                // All that was theirs is gone, and some of the rest.
+                // Everything the user could see was trimmed, and part of the rest.
                 let all_gone = plan_at(seq, state.head, left + 1);
                 assert_eq!(plan_at(seq, state.head, later), all_gone, "cursor {seq}, floor {later}");
             }
         }
-        // They have all that was theirs, and a cursor beyond that is not of this log.
+        // They have received everything they may see, and a cursor beyond that is not
+        // from this log.
         assert_eq!(plan_at(left, state.head, 1), (left, VecDeque::new()));
         let restored = Step::Gap(gap(listening.feed(), 1, left, v1::GapReason::Restored));
         assert_eq!(plan_at(left + 1, state.head, 1), (left, VecDeque::from([restored])));

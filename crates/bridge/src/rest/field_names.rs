@@ -1,11 +1,11 @@
 use parlance_proto::error::Failure;
 
-/// The failure with the fields at fault named as in JSON: `requestId`, where the backend says
-/// `request_id`.
+/// Renames the invalid fields of a failure to their JSON names: `requestId` instead of the
+/// backend's `request_id`.
 pub(super) fn in_json(mut failure: Failure) -> Failure {
     for (field, _) in &mut failure.fields {
         let name = camel_case(field);
-        // Messages begin with the field.
+        // Messages start with the field.
         if let Some(rest) = failure.message.strip_prefix(field.as_str())
             && rest.starts_with(':')
         {
@@ -16,7 +16,7 @@ pub(super) fn in_json(mut failure: Failure) -> Failure {
     failure
 }
 
-/// As protobuf derives JSON names, in each part of a path.
+/// Derives the JSON names of protobuf fields, in each part of a path.
 fn camel_case(path: &str) -> String {
     let mut name = String::with_capacity(path.len());
     let mut raise = false;

@@ -29,10 +29,10 @@ use crate::shared::Shared;
 
 pub(crate) use routes::{Route, Routes};
 
-/// Answered whatever the token is.
+/// Answered regardless of the token.
 const GET_SERVER: &str = "/parlance.v1.ServerService/GetServer";
 
-/// A path for each that is in the annotations, and a refusal for everything else under `/v1`.
+/// Routes every path in the annotations, and refuses everything else under `/v1`.
 pub(crate) fn router(routes: &Routes) -> Router<Arc<Shared>> {
     let mut paths: BTreeMap<String, Vec<&Arc<Route>>> = BTreeMap::new();
     for route in routes.all() {
@@ -44,9 +44,9 @@ pub(crate) fn router(routes: &Routes) -> Router<Arc<Shared>> {
     paths.into_iter().fold(router, |router, (path, routes)| router.route(&path, methods(&routes)))
 }
 
-/// What one path is for.
+/// The methods of one path.
 fn methods(routes: &[&Arc<Route>]) -> MethodRouter<Arc<Shared>> {
-    // The HTTP layer keeps the body of a HEAD back.
+    // The HTTP layer drops the body of a HEAD response.
     let mut allowed: Vec<&str> = routes.iter().map(|route| route.method().as_str()).collect();
     if allowed.contains(&"GET") {
         allowed.push("HEAD");
@@ -82,7 +82,7 @@ async fn unknown_path(request: Request) -> Response {
     Refusal::from(Failure::new(Code::NotFound, "unknown_path", message)).into_response()
 }
 
-/// Carries out one call within the request deadline.
+/// Executes one call within the request deadline.
 async fn handle(shared: &Shared, route: &Route, request: Request) -> Response {
     match tokio::time::timeout(shared.options.request_timeout, call(shared, route, request)).await {
         Ok(Ok(json)) => json_response(StatusCode::OK, json),
@@ -108,7 +108,7 @@ async fn call(shared: &Shared, route: &Route, request: Request) -> Result<Vec<u8
     let has_token = metadata.contains_key(AUTHORIZATION);
     let answer = shared.backend.unary(metadata, route.rpc(), message.encode_to_vec().into()).await;
     if let Some(peer) = peer.filter(|_| has_token && answer.is_ok() && route.rpc() != GET_SERVER) {
-        // A backend elsewhere has looked at the token.
+        // A remote backend has verified the token.
         peer.identify();
     }
     let answer = answer.map_err(|status| field_names::in_json(Failure::from_status(&status)))?;

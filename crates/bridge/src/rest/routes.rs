@@ -19,7 +19,7 @@ pub(crate) struct Route {
     template: Template,
     rpc: String,
     call: MethodDescriptor,
-    /// Which of the forms of the call: 0 is the first.
+    /// Index among the forms of the call; 0 is the first.
     form: usize,
     input: MessageDescriptor,
     output: MessageDescriptor,
@@ -34,7 +34,7 @@ pub(crate) struct RouteError {
     reason: String,
 }
 
-/// What a path sets in the request, or what is wrong with it.
+/// The fields that a path sets in the request, or the problem with it.
 pub(crate) type Bound = Result<Vec<(FieldDescriptor, Value)>, Failure>;
 
 impl Route {
@@ -65,12 +65,12 @@ impl Route {
         self.template.to_string()
     }
 
-    /// Its path, as the router takes it.
+    /// Its path in the router's syntax.
     pub(super) fn pattern(&self) -> String {
         self.template.pattern()
     }
 
-    /// What `path`, which is one of its own, sets in the request.
+    /// The fields that `path`, which must match, sets in the request.
     pub(super) fn bind(&self, path: &str) -> Bound {
         self.template.bind(&template::split(path))
     }
@@ -84,7 +84,7 @@ impl Route {
         &self.call
     }
 
-    /// A name of its own.
+    /// A unique name of the operation.
     pub(crate) fn operation_id(&self) -> String {
         match self.form {
             0 => self.call.name().to_owned(),

@@ -7,8 +7,8 @@ use prost_reflect::{FieldDescriptor, MessageDescriptor, Value};
 
 use super::value;
 
-/// A path template: literals and `{field}`, each one segment. The contract uses nothing
-/// more of what `google.api.http` allows.
+/// A path template: literals and `{field}`, one segment each. The contract uses no
+/// other feature of `google.api.http`.
 #[derive(Debug)]
 pub(super) struct Template(Vec<Segment>);
 
@@ -18,7 +18,7 @@ enum Segment {
     Field(FieldDescriptor),
 }
 
-/// A segment of a request's path, percent-decoded; an error where that is no UTF-8.
+/// A percent-decoded segment of a request's path; an error if it is not UTF-8.
 pub(super) type Decoded<'p> = Result<Cow<'p, str>, ()>;
 
 /// Splits a path. An escaped slash does not separate segments.
@@ -72,7 +72,7 @@ impl Template {
         })
     }
 
-    /// The same for the router, with the contract's names of fields.
+    /// The template in the router's syntax, with the contract's field names.
     pub(super) fn pattern(&self) -> String {
         self.written(FieldDescriptor::name)
     }

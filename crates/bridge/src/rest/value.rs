@@ -22,7 +22,7 @@ pub(super) fn parse(kind: &Kind, text: &str) -> Result<Value, String> {
         Kind::Float => Value::F32(number(text, "a number")?),
         Kind::Enum(names) => match names.get_value_by_name(text) {
             Some(value) => Value::EnumNumber(value.number()),
-            // A number that this version has no name for may have one in the next.
+            // Later versions may name numbers that this one does not know.
             None => Value::EnumNumber(number(text, &format!("a value of {} or its number", names.name()))?),
         },
         Kind::Bytes | Kind::Message(_) => return Err("can only be given in a body".to_owned()),

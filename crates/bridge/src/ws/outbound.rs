@@ -123,7 +123,7 @@ impl Outbound {
         meters: &Meters,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Step, Error>> {
-        // The session waits, and will wake this task.
+        // The session is pending, and will wake this task.
         let mut waits = false;
         loop {
             if self.turn >= BYTES_PER_TURN {
@@ -166,7 +166,7 @@ impl Outbound {
         }
     }
 
-    /// Nothing is on its way, and the session has nothing more.
+    /// Nothing is in flight, and the session has nothing more.
     pub(super) fn is_idle(&self) -> bool {
         self.session.is_some()
             && self.queue.is_empty()
@@ -174,8 +174,8 @@ impl Outbound {
             && !(self.unflushed || self.ping)
     }
 
-    /// Writes what `source` gives while nothing else is on its way. Returns whether that is so
-    /// again; if not, the rest is for [`Self::poll_step`].
+    /// Writes what `source` returns while nothing else is in flight. Returns whether that is the case again
+    /// afterwards; if not, [`Self::poll_step`] sends the rest.
     pub(super) fn push<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         socket: &mut Socket<S>,
@@ -183,7 +183,7 @@ impl Outbound {
         meters: &Meters,
         source: &mut dyn Source,
     ) -> bool {
-        // Should the socket not take it, the connection's task comes to wait for it.
+        // If the socket does not accept it, the connection's task will wait for the socket.
         let cx = &mut Context::from_waker(Waker::noop());
         while let Some(delivery) = source.next() {
             meters.frames_out.increment(delivery.frames().len() as u64);
@@ -191,7 +191,7 @@ impl Outbound {
             self.unflushed = true;
             let written = match socket.poll_write(cx, framed) {
                 Poll::Ready(Ok(written)) => written,
-                // An error comes again.
+                // The error will be returned again.
                 Poll::Ready(Err(_)) | Poll::Pending => 0,
             };
             if written < framed.len() {
@@ -204,7 +204,7 @@ impl Outbound {
         !self.unflushed
     }
 
-    /// Takes from the session what goes out in one. Returns whether it has no more.
+    /// Takes the deliveries for one write from the session. Returns whether it has no more.
     fn gather(&mut self, form: Form, meters: &Meters, cx: &mut Context<'_>) -> bool {
         let Some(session) = &mut self.session else { return false };
         let mut bytes = 0;
@@ -228,8 +228,8 @@ impl Outbound {
         false
     }
 
-    /// Lets what the protocol has to say in as soon as a frame ends: it may come between the
-    /// fragments of a message. Not while the socket takes nothing: then it would pile up.
+    /// Inserts protocol messages as soon as a frame ends, which may be between fragments of a message. Not while the
+    /// socket is blocked, where they would pile up.
     fn control<S: AsyncRead + AsyncWrite + Unpin>(&mut self, socket: &mut Socket<S>) {
         if self.blocked.is_some() {
             return;
@@ -270,7 +270,7 @@ impl Outbound {
         written(socket.poll_write_vectored(cx, rest))
     }
 
-    /// So much has gone out.
+    /// Removes written bytes from the queue.
     fn advance(&mut self, written: usize) {
         self.turn += written;
         self.written += written;
@@ -282,7 +282,7 @@ impl Outbound {
         }
     }
 
-    /// The socket takes nothing: tells so once, then waits.
+    /// The socket is blocked: reports that once, then waits.
     fn wait(&mut self) -> Poll<Result<Step, Error>> {
         if self.blocked.is_some() {
             return Poll::Pending;
@@ -292,7 +292,7 @@ impl Outbound {
     }
 }
 
-/// A socket that takes nothing and does not say why is broken.
+/// A socket that accepts nothing without an error is broken.
 fn written(written: Poll<std::io::Result<usize>>) -> Poll<std::io::Result<usize>> {
     match written {
         Poll::Ready(Ok(0)) => Poll::Ready(Err(ErrorKind::WriteZero.into())),
@@ -300,7 +300,7 @@ fn written(written: Poll<std::io::Result<usize>>) -> Poll<std::io::Result<usize>
     }
 }
 
-/// Where the frame of the protocol ends that `written` is in, or just behind.
+/// The end of the protocol frame that contains `written`, or ends there.
 fn end_of_frame(frames: &[u8], written: usize) -> usize {
     let mut frames = Cursor::new(frames);
     while frames.position() < written as u64
@@ -311,7 +311,7 @@ fn end_of_frame(frames: &[u8], written: usize) -> usize {
     frames.position() as usize
 }
 
-/// Looks at the key of the one field that a server frame has, without decoding the rest.
+/// Checks the key of a server frame's only field, without decoding the rest.
 fn is_draining(delivery: &Delivery) -> bool {
     let Delivery::Frame(frame) = delivery else { return false };
     decode_key(&mut frame.proto().as_ref()).is_ok_and(|(tag, _)| tag == DRAINING_TAG)

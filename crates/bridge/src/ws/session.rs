@@ -4,9 +4,9 @@ use parlance_proto::v1::ClientFrame;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-/// What the backend pushes.
+/// The backend's deliveries.
 pub(super) type Session = BoxStream<'static, Result<Delivery, Status>>;
 
-/// To the backend. Boxed, since a channel reserves 32 places at once, and a frame is
-/// 300 bytes.
+/// Frames for the backend. Boxed, since a channel reserves 32 slots at once, and a
+/// frame takes 300 bytes.
 pub(super) type InboundSender = mpsc::Sender<Box<ClientFrame>>;

@@ -8,30 +8,30 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::limits;
 
-/// What the protocol says by itself and has not gone out, bytes; more is dropped. Pongs for
-/// a peer that pings without reading would fill memory.
+/// Maximum size of unsent protocol messages, bytes; more are dropped. Otherwise pongs for a
+/// peer that pings without reading would fill memory.
 const MAX_ANSWERS_BYTES: usize = 1024;
 
-/// A WebSocket of which only the reading is tungstenite's. It checks what comes, and says
-/// what the protocol has to answer; what goes out is framed once for all who get it, and
-/// written as it is.
+/// A WebSocket for which tungstenite only handles reading: it validates input and generates
+/// protocol answers. Outgoing frames are encoded once for all recipients, and written
+/// unchanged.
 pub(super) struct Socket<S> {
     io: S,
     protocol: WebSocketContext,
-    /// Pongs and closes, framed.
+    /// Encoded pongs and closes.
     answers: Vec<u8>,
-    /// Nothing more is read: after an error, what is left could be anything.
+    /// Nothing more is read after an error: the rest could be anything.
     ended: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// The server's end of a connection that was upgraded.
+    /// The server's end of an upgraded connection.
     pub(super) fn new(io: S) -> Self {
         let protocol = WebSocketContext::new(Role::Server, Some(limits::websocket()));
         Self { io, protocol, answers: Vec::new(), ended: false }
     }
 
-    /// Reads the next message; none after a close or an error.
+    /// Reads the next message; `None` after a close or an error.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
         if self.ended {
             return Poll::Ready(None);
@@ -40,7 +40,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         match self.protocol.read(&mut pipe) {
             Ok(message) => {
                 if message.is_ping() || message.is_close() {
-                    // Into the answers. That a close is answered with it is no error here.
+                    // Writes to `answers`. A close answered that way is not an error here.
                     let _ = self.protocol.flush(&mut pipe);
                 }
                 Poll::Ready(Some(Ok(message)))
@@ -54,8 +54,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// The close, for whoever writes, behind pongs that have not gone out. From here on
-    /// only the peer's close is waited for.
+    /// The encoded close frame, after unsent pongs. From here on, only the peer's close is
+    /// read.
     pub(super) fn close(&mut self, close: CloseFrame) -> Vec<u8> {
         let mut cx = Context::from_waker(Waker::noop());
         let mut pipe = Pipe { io: &mut self.io, answers: &mut self.answers, cx: &mut cx };
@@ -63,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.take_answers()
     }
 
-    /// What the protocol has to say.
+    /// Takes the pending protocol messages.
     pub(super) fn take_answers(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.answers)
     }
@@ -88,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
-    /// Reads what is of no interest any more; returns how much.
+    /// Reads and discards input; returns the number of bytes.
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
         let mut discarded = [0; 1024];
         let mut discarded = ReadBuf::new(&mut discarded);
@@ -97,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 }
 
-/// What tungstenite reads from and writes to: the socket, and the answers.
+/// The stream that tungstenite reads from and writes to: the socket, and the answers.
 struct Pipe<'p, 'c, S> {
     io: &'p mut S,
     answers: &'p mut Vec<u8>,
@@ -116,7 +116,7 @@ impl<S: AsyncRead + Unpin> Read for Pipe<'_, '_, S> {
 
 impl<S> Write for Pipe<'_, '_, S> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        // Whole frames, since tungstenite writes each answer at once.
+        // Whole frames, since tungstenite writes each answer in one call.
         if self.answers.len() + bytes.len() <= MAX_ANSWERS_BYTES {
             self.answers.extend_from_slice(bytes);
         }

@@ -1,27 +1,27 @@
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderValue};
 
-/// The one protocol that is spoken here.
+/// The supported subprotocol.
 pub(super) const PROTOCOL: &str = "parlance.v1";
 
-/// In front of a token: browsers cannot set headers on a WebSocket, but can offer
+/// Prefix of a token: browsers cannot set headers on a WebSocket, but can offer
 /// protocols.
 const TOKEN_PREFIX: &str = "bearer.";
 
-/// Has fields of JSON ignored that this server does not know, as the header
-/// `parlance-unknown-fields: ignore` does: browsers cannot set headers on a WebSocket.
+/// Like the header `parlance-unknown-fields: ignore`, for browsers, which cannot set
+/// headers on a WebSocket.
 const IGNORE_UNKNOWN: &str = "unknown-fields.ignore";
 
-/// What a client offers in `Sec-WebSocket-Protocol`.
+/// The protocols that a client offers in `Sec-WebSocket-Protocol`.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Offer {
-    /// [`PROTOCOL`] is among it, and is to be selected.
+    /// Whether [`PROTOCOL`] is offered, and thus selected.
     pub(super) parlance: bool,
-    /// Something else is.
+    /// Whether other protocols are offered.
     pub(super) other: bool,
-    /// A token is among it: as the value of an authorization header. Never echoed.
+    /// The offered token, as the value of an authorization header. Never echoed.
     pub(super) token: Option<HeaderValue>,
-    /// [`IGNORE_UNKNOWN`] is among it.
+    /// Whether [`IGNORE_UNKNOWN`] is offered.
     pub(super) ignore_unknown: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The connection over a pipe in memory, on a clock that jumps to the next deadline.
+//! The connection over an in-memory pipe, in paused time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +34,7 @@ struct Served {
     task: JoinHandle<()>,
 }
 
-/// Serves a connection whose network holds 1 KiB each way.
+/// Serves a connection whose network buffers 1 KiB in each direction.
 async fn start(session: Session) -> Served {
     let (io, far) = duplex(1024);
     start_over(io, far, session, Options::default()).await
@@ -100,7 +100,8 @@ async fn a_backend_that_takes_nothing_stops_the_reading() {
         }
         client
     });
-    // Far beyond the idle time-out: the silence is not the peer's.
+    // Far beyond the idle timeout: the peer is not read, so its silence does not
+    // count.
     assert!(timeout(seconds(600), &mut served.task).await.is_err(), "the connection lives on");
     let stuck_at = sent.load(Ordering::Relaxed);
     assert!(stuck_at < 1000 && !sending.is_finished(), "{stuck_at} frames went out");
@@ -124,7 +125,7 @@ async fn a_peer_that_reads_nothing_costs_one_frame_and_is_dropped() {
     assert!(timeout(seconds(59), &mut served.task).await.is_err(), "it has a minute");
     let bound = (1024 + limits::GATHER_BYTES) / 1000 + 1;
     assert!(taken.load(Ordering::Relaxed) <= bound, "{taken:?} frames were taken, {bound} fit");
-    // What it sends is heard all the same.
+    // Its input is read nevertheless.
     client.send(Message::Binary(numbered(1).encode_to_vec().into())).await.unwrap();
     assert_eq!(*served.inbound.recv().await.unwrap(), numbered(1));
     timeout(seconds(2), served.task).await.expect("dropped after the write time-out").unwrap();
@@ -135,13 +136,13 @@ async fn a_peer_that_reads_nothing_costs_one_frame_and_is_dropped() {
 async fn a_slow_reader_is_not_dropped() {
     let frames = stream::iter((0..100).map(|_| Ok(welcome(1000)))).chain(stream::pending());
     let mut served = start(frames.boxed()).await;
-    // 200 bytes a second: each write buffer still goes out within its minute.
+    // 200 bytes a second: each write buffer is still accepted within its minute.
     let mut read = 0;
     while read < 100 * 1000 {
         assert!(timeout(seconds(5), &mut served.task).await.is_err(), "still there after {read} bytes");
         let mut buffer = [0; 1024];
         read += served.io.read(&mut buffer).await.unwrap();
-        // A pong, so that it counts as alive.
+        // A pong, so that the peer counts as alive.
         served.io.write_all(&[0x8a, 0x80, 0, 0, 0, 0]).await.unwrap();
     }
 }
@@ -178,7 +179,7 @@ async fn a_stream_that_is_always_ready_leaves_others_their_turn() {
 async fn a_peer_that_is_always_heard_does_not_put_off_deadlines() {
     let options = Options { write_timeout: Duration::from_millis(100), ..Options::default() };
     let (io, far) = duplex(1024);
-    // Read as a frame, it is a masked ping of 9 bytes, and so is what follows.
+    // As frames, these are masked pings of 9 bytes each.
     let far = join(tokio::io::repeat(0x89), far);
     let endless = stream::repeat_with(|| Ok(welcome(1000)));
     let served = start_over(io, far, endless.boxed(), options).await;

@@ -2,8 +2,8 @@ use tokio::time::Instant;
 
 use crate::options::Options;
 
-/// What is due when on one connection. A value of its own, so that a connection needs
-/// one timer and not four.
+/// The deadlines of one connection. A separate value, so that a connection needs one
+/// timer instead of four.
 #[derive(Debug)]
 pub(super) struct Timers<'o> {
     options: &'o Options,
@@ -12,16 +12,16 @@ pub(super) struct Timers<'o> {
     grace: Option<Instant>,
 }
 
-/// What is due.
+/// An elapsed deadline.
 #[derive(Debug, PartialEq)]
 pub(super) enum Due {
-    /// The peer took nothing for too long.
+    /// The peer accepted nothing for too long.
     Stalled,
     /// The backend has not ended the stream in time after shutdown.
     Grace,
-    /// Nothing was heard for too long.
+    /// Nothing was received for too long.
     Idle,
-    /// A ping.
+    /// A ping is due.
     Ping,
 }
 
@@ -30,12 +30,12 @@ impl<'o> Timers<'o> {
         Self { options, heard: now, ping: now + options.ping_every, grace: None }
     }
 
-    /// The peer sent something, or could not.
+    /// Input was received, or is not being read.
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
     }
 
-    /// Shutdown has begun.
+    /// Starts the shutdown deadline.
     pub(super) fn shut_down(&mut self, now: Instant) {
         self.grace = Some(now + self.options.shutdown_grace);
     }
@@ -44,7 +44,8 @@ impl<'o> Timers<'o> {
         self.grace.is_some()
     }
 
-    /// Takes what is due now. `blocked` is when the socket last stopped taking.
+    /// The deadline that has elapsed, if any. `blocked` is when the socket last
+    /// stopped accepting data.
     pub(super) fn due(&mut self, now: Instant, blocked: Option<Instant>) -> Option<Due> {
         if blocked.is_some_and(|since| now >= since + self.options.write_timeout) {
             return Some(Due::Stalled);
@@ -62,7 +63,7 @@ impl<'o> Timers<'o> {
         None
     }
 
-    /// When something may be due next.
+    /// The next deadline.
     pub(super) fn next(&self, blocked: Option<Instant>) -> Instant {
         let idle = self.heard + self.options.idle_timeout;
         let stalled = blocked.map(|since| since + self.options.write_timeout);

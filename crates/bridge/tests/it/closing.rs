@@ -67,7 +67,7 @@ async fn the_last_frame_is_in_the_clients_form() {
 async fn an_abusive_peer_is_closed() {
     let mut server = Server::start(Options::default()).await;
     let (mut client, mut session) = server.connect().await;
-    // Those forgiven while the test runs come on top.
+    // Plus those allowed while the test runs.
     let (mut bad, mut sent) = (0, 0);
     while sent < 40 {
         client.0.feed(Message::text("{")).await.unwrap();
@@ -109,7 +109,8 @@ async fn invalid_websocket_messages_are_named_in_the_close() {
         let Message::Close(Some(close)) = within(reader.next()).await.unwrap().unwrap() else { panic!() };
         assert_eq!((u16::from(close.code), close.reason.as_str()), (code, reason));
         assert_eq!(within(session.inbound.next()).await, None);
-        // A reset would overtake the close: the rest is taken, then the connection ended.
+        // A reset would overtake the close: the remaining input is read before the
+        // connection ends.
         within(sending).await.unwrap().unwrap();
         assert!(within(reader.next()).await.is_none());
     }

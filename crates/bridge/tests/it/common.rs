@@ -25,12 +25,12 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-/// Waits for what must happen, but not for ever.
+/// Waits for something that must happen, with a deadline.
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("in time")
 }
 
-/// The bridge on a port of its own.
+/// A bridge on its own port.
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     pub(crate) bridge: Arc<Bridge>,
@@ -40,23 +40,23 @@ pub(crate) struct Server {
     answer: Answer,
 }
 
-/// A stream as the backend has it.
+/// The backend's end of a stream.
 pub(crate) struct Session {
     pub(crate) headers: HeaderMap,
     pub(crate) inbound: BoxStream<'static, ClientFrame>,
     pub(crate) outlet: Outlet,
-    /// Dropped, it ends the stream.
+    /// Dropping it ends the stream.
     pub(crate) outbound: mpsc::Sender<Result<SharedFrame, Status>>,
 }
 
-/// A unary call as the backend has it.
+/// The backend's end of a unary call.
 pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) path: String,
     pub(crate) request: Bytes,
 }
 
-/// To every unary call; none at all if none.
+/// The answer to every unary call; `None` for no answer.
 type Answer = Arc<Mutex<Option<Result<Bytes, Status>>>>;
 
 struct Fake {
@@ -112,7 +112,7 @@ impl Server {
         Self { addr, bridge, shutdown, calls, sessions, answer }
     }
 
-    /// Opens a WebSocket, and takes the backend's end of it.
+    /// Opens a WebSocket; returns it with the backend's end.
     pub(crate) async fn connect(&mut self) -> (Client, Session) {
         let client = self.open(&[]).await.expect("a websocket").0;
         (client, self.session().await)
@@ -145,7 +145,7 @@ impl Server {
         within(socket.connect(self.addr)).await.unwrap()
     }
 
-    /// Sets what the backend answers to calls.
+    /// Sets the backend's answer to calls.
     pub(crate) fn answers(&self, answer: Result<Bytes, Status>) {
         *self.answer.lock().unwrap() = Some(answer);
     }
@@ -201,7 +201,7 @@ impl Client {
         serde_json::from_slice(&message.into_data()).unwrap()
     }
 
-    /// The close that comes next: code and reason.
+    /// Expects a close next: code and reason.
     pub(crate) async fn closed(&mut self) -> (u16, String) {
         let Message::Close(Some(close)) = self.next().await else { panic!("no close") };
         assert!(within(self.0.next()).await.is_none(), "nothing after the close");

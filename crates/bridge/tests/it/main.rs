@@ -1,5 +1,4 @@
-//! The bridge over real loopback connections, before a backend that does what the test
-//! says.
+//! The bridge over real loopback connections, with a backend controlled by the test.
 
 #![allow(clippy::unwrap_used, reason = "tests may give up, and so may what they share")]
 

@@ -6,7 +6,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::common::{Server, large, reply, within};
 
-/// Far more than the sockets' buffers hold, which the tests keep small.
+/// Far more than the sockets' buffers, which the tests keep small.
 const BOUND: usize = 4 * 1024 * 1024;
 
 #[tokio::test]
@@ -14,7 +14,7 @@ async fn peer_that_reads_nothing_is_dropped_and_uses_little_memory() {
     let options = Options { write_timeout: Duration::from_millis(300), ..Options::default() };
     let mut server = Server::start(options).await;
     let (mut client, mut session) = server.connect().await;
-    // Busy in the other direction, so that its noise must not hide the stall.
+    // Traffic in the other direction must not hide the stall.
     let flooding = tokio::spawn(async move {
         while client.0.feed(Message::Ping("x".into())).await.is_ok() && client.0.flush().await.is_ok() {}
     });
@@ -39,7 +39,8 @@ async fn peer_that_pauses_reading_misses_nothing() {
             outbound.send(Ok(reply(&format!("{number:>1000}")))).await.unwrap();
         }
     });
-    // Nothing is read until the backend has heard this: writing does not hold up reading.
+    // The client reads nothing until the backend has received this: blocked writes must
+    // not block reading.
     client.send(Message::text(r#"{"requestId":"1"}"#)).await;
     assert_eq!(session.next().await.request_id, "1");
     for number in 0..2000 {

@@ -4,7 +4,7 @@ use tokio::task::yield_now;
 
 use crate::common::{Client, Server, Session, large, reply, within};
 
-/// One delivery, and how often it was asked for.
+/// One delivery, and how often it was requested.
 struct One(Delivery, usize);
 
 impl Source for One {
@@ -14,7 +14,7 @@ impl Source for One {
     }
 }
 
-/// Nothing, and nobody asks for it.
+/// A source that must not be called.
 struct Never;
 
 impl Source for Never {
@@ -47,7 +47,8 @@ async fn what_is_pushed_comes_in_order_with_what_the_stream_gives() {
         let id = number.to_string();
         if number % 3 == 0 {
             within(session.outbound.send(Ok(reply(&id)))).await.unwrap();
-            // The stream's is taken before what is pushed later: only then is it idle again.
+            // The stream's own frame is read before the next push: only then is it idle
+            // again.
             expect(&mut client, &id).await;
         } else {
             push(&session, reply(&id).into()).await;
@@ -68,7 +69,7 @@ async fn partially_written_frames_are_completed_by_the_connection() {
     let (mut client, session) = server.connect().await;
     let frames: Vec<SharedFrame> = (0..100).map(|_| large(20_000)).chain([reply("last")]).collect();
     push(&session, Delivery::Run(SharedRun::new(frames))).await;
-    // It is busy: nobody is asked for more.
+    // The connection is busy: the source is not called.
     for _ in 0..10 {
         assert!(!session.outlet.push(&mut Never));
         yield_now().await;

@@ -29,7 +29,8 @@ async fn called(server: &mut Server) -> Call {
     within(server.calls.recv()).await.expect("a call")
 }
 
-/// Asks, and expects an error: status, reason, and the field at fault if any.
+/// Sends a request and expects an error: status, reason, and the invalid field
+/// if any.
 async fn fails(server: &Server, method: Method, uri: &str, body: &str) -> (u16, String, String) {
     let (status, _, body) = ask(server, method, uri, body).await;
     let error = &body["error"];

@@ -13,11 +13,12 @@ use crate::mailbox::Attach;
 use crate::state::Terms;
 use crate::subscription::{Mailbox, Waken};
 
-/// A connection that takes everything while it is idle, and does `meanwhile` once before.
+/// A connection that accepts everything while it is idle, and runs `meanwhile` once
+/// before.
 #[derive(Default)]
 struct Connection {
     is_busy: AtomicBool,
-    /// It takes no more than one.
+    /// It accepts one delivery only.
     is_slow: AtomicBool,
     seen: Mutex<Vec<Delivery>>,
     meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
@@ -64,7 +65,7 @@ fn listener(feed: &Arc<Feed>, session: u64) -> Listener {
 }
 
 impl Listener {
-    /// Whether the session was told to look.
+    /// Whether the session was woken.
     fn is_woken(&self) -> bool {
         self.subscription.is_queued()
     }
@@ -74,7 +75,7 @@ fn feed() -> Arc<Feed> {
     Arc::new(Feed::new(RoomId::parse("room").unwrap(), &Sizes::PRODUCTION))
 }
 
-/// A chunk of these events, as they would be committed.
+/// Delivers a chunk of these events, like a commit.
 fn deliver(feed: &Feed, bodies: Vec<Body>) {
     deliver_in(&TaskTracker::new(), feed, bodies);
 }
@@ -101,7 +102,7 @@ fn event() -> Body {
     Body::MemberAdded { user: UserId::parse("other").unwrap(), role: Role::Member }
 }
 
-/// Lets what was spawned have its turn.
+/// Runs spawned tasks.
 async fn settle() {
     for _ in 0..100 {
         yield_now().await;
@@ -122,7 +123,7 @@ async fn session_at_head_is_pushed_to_and_not_woken() {
     }
 }
 
-/// A node that ends waits for what it pushes.
+/// A node that shuts down waits for its pushes.
 #[tokio::test]
 async fn pushes_run_in_tasks_of_the_node() {
     let (feed, tasks) = (feed(), TaskTracker::new());
@@ -155,7 +156,7 @@ async fn connection_that_stops_early_wakes_the_session() {
     let feed = feed();
     let slow = listener(&feed, 1);
     slow.connection.is_slow.store(true, Ordering::SeqCst);
-    // Both before anybody is pushed to.
+    // Both before any push.
     deliver(&feed, vec![event()]);
     deliver(&feed, vec![event()]);
     settle().await;
@@ -180,12 +181,13 @@ async fn session_without_push_is_woken() {
         assert_eq!((listener.connection.count(), listener.subscription.cursor()), (0, 0));
         assert!(listener.is_woken());
     }
-    // The removal ends the session's part in the room: that is its own to see.
+    // The removal ends the session's stream of the room, which the session has to see
+    // itself.
     assert_eq!((removed.connection.count(), removed.subscription.cursor()), (1, 1));
     assert!(removed.is_woken());
 }
 
-/// Other nodes tell this one of a room for as long as a member is registered here.
+/// Other nodes publish a room to this one as long as a member is registered here.
 #[tokio::test]
 async fn session_of_removed_user_does_not_keep_room_current() {
     let feed = feed();

@@ -1,4 +1,4 @@
-//! Decides what waits, in as few appends as it fits in.
+//! Decides waiting commands in as few appends as possible.
 use std::collections::{BTreeSet, VecDeque};
 
 use futures::future::join_all;
@@ -16,8 +16,8 @@ use crate::limits::FAILED_ALONE;
 use crate::messages::{Decided, PendingCommand};
 
 impl Actor {
-    /// Decides as many of `commands` as fit into one append, appends, delivers, answers.
-    /// On an error those not answered are still in `commands`.
+    /// Decides as many of `commands` as fit into one append, then appends, delivers and answers. On an
+    /// error, unanswered commands remain in `commands`.
     pub(super) async fn serve_some(
         &mut self,
         commands: &mut VecDeque<PendingCommand>,
@@ -35,7 +35,8 @@ impl Actor {
                     self.set_decided(&pending, result.is_ok());
                     waiting.push(Waiting { pending, result, row_read });
                 }
-                // Not to be decided here, or what it needs cannot be read: it concerns nobody else.
+                // It must not be decided here, or what it needs cannot be read: other commands are not
+                // affected.
                 Err(Undecided::NeedsRoster) => {
                     commands.push_front(pending);
                     self.give_back(commands, waiting);
@@ -76,8 +77,7 @@ impl Actor {
         }
     }
 
-    /// Who repeats a request may do so because the node that carried it out died before
-    /// it told others.
+    /// A repeat may be sent because the node that carried out the request died before publishing it.
     async fn publish_repeats(&self, waiting: &[Waiting]) {
         let Some(room) = &self.room else { return };
         let repeats =
@@ -93,9 +93,9 @@ impl Actor {
         }
     }
 
-    /// A refusal, or finding nothing to change, may come of not knowing the latest: an
-    /// append would have noticed, without one the head is looked up, unless the room was just read. A
-    /// repeat is true in any case.
+    /// A refusal, or a command without changes, may be due to a stale state. An append would detect
+    /// that; without one the head is checked, unless the room was just read. A repeat is true in any
+    /// case.
     ///
     /// Someone who never was a member costs one read of the room and one of their row, whether the room
     /// is loaded, is not, or does not exist: how long their answer takes must not say which.
@@ -107,7 +107,7 @@ impl Actor {
             let strangers =
                 waiting.iter_mut().filter(|waiting| !waiting.row_read && waiting.is_stranger(room));
             join_all(strangers.map(|waiting| async {
-                // It concerns nobody else if the row cannot be read.
+                // If the row cannot be read, other commands are not affected.
                 if let Err(error) = self.shared.store.member(&self.id, &waiting.pending.command.actor).await {
                     waiting.result = Err(Error::Store(error));
                 }
@@ -122,13 +122,13 @@ impl Actor {
         if stored.map(|stored| stored.head()) == head { Ok(()) } else { Err(AppendError::HeadMoved) }
     }
 
-    /// There is no room yet. The first message to a person creates it; what was asked
-    /// before that, knowing its id, fails.
+    /// The room does not exist yet. The first direct message creates it; earlier requests that know its
+    /// id fail.
     async fn serve_without_room(&self, commands: &mut VecDeque<PendingCommand>) -> Result<(), StoreError> {
         loop {
             let first_message = commands.iter().position(|pending| pending.direct_with.is_some());
             let others = commands.drain(..first_message.unwrap_or(commands.len()));
-            // As for a room that is there: see `confirm`.
+            // As for an existing room: see `confirm`.
             join_all(others.map(|pending| async {
                 let row = self.shared.store.member(&self.id, &pending.command.actor).await;
                 pending.answer(Err(row.map_or_else(Error::Store, |_| Error::RoomNotFound)));
@@ -146,7 +146,7 @@ impl Actor {
                     let (settings, nonce) = (direct_settings(), random::nonce());
                     let creation = Creation::direct(actor, service, other, settings, nonce, now);
                     commands.push_front(pending);
-                    // Within the actor's own task, which nobody cancels.
+                    // Runs in the actor's own task, which is never cancelled.
                     self.shared.clone().create_and_announce(creation).await?;
                     return Ok(());
                 }
@@ -173,8 +173,8 @@ impl Actor {
         self.decide(draft, pending).await
     }
 
-    /// Whether a command was forwarded under another membership of its actor than the one
-    /// now: whoever forwarded it may have refused it since. Or the one before it was not decided
+    /// Whether a command was forwarded under another membership of its actor than the current one, so
+    /// that the forwarding node may have refused it since; or whether the previous one was not decided
     /// here.
     async fn is_obsolete(&self, draft: &mut Draft, pending: &PendingCommand) -> Result<bool, AppendError> {
         let Decided::ForAnother(origin) = &pending.decided else { return Ok(false) };
@@ -221,9 +221,9 @@ impl Actor {
 pub(super) enum Undecided {
     /// All members are to be read first.
     NeedsRoster,
-    /// It concerns this one alone.
+    /// The error affects this command only.
     Alone(Error),
-    /// It may concern all that are to be decided.
+    /// The error may affect all commands of the batch.
     All(AppendError),
 }
 
@@ -236,7 +236,7 @@ impl From<AppendError> for Undecided {
     }
 }
 
-/// A direct room has none of its own.
+/// A direct room has no settings of its own.
 fn direct_settings() -> Settings {
     Settings {
         title: Title::default(),
