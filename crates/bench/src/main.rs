@@ -1,4 +1,4 @@
-//! `parlance-bench`: measures, and starts a cluster to try things on.
+//! `parlance-bench`: runs measurements, or starts a cluster to try things on.
 // The output of these commands is their purpose: tables on stdout, progress on stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
 
@@ -13,7 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use parlance_testbed::run_command;
 
-/// Measures how fast a Parlance server is; or starts a cluster to try things on.
+/// Measures the performance of a Parlance server; or starts a cluster to try things
+/// on.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -26,7 +27,7 @@ enum Command {
     Measure(measure::Args),
     Fleet(fleet::Args),
     Cluster(cluster::Args),
-    /// A counterpart of `measure`, in a process of its own.
+    /// A baseline server for `measure`, in a process of its own.
     #[command(hide = true)]
     Bare {
         kind: measure::Bare,

@@ -1,4 +1,4 @@
-//! Other processes, their descendants, and the processor time of them all.
+//! Other processes, their descendants, and their total processor time.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use anyhow::{Result, ensure};
 /// The unit of the times in `/proc`: `USER_HZ` is 100 wherever Linux runs.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
-/// User and system time of a process and all its descendants until now, those that have
-/// ended included.
+/// User and system time of a process and all its descendants so far, including those that
+/// have exited.
 pub(crate) fn cpu(root: u32) -> Result<Duration> {
     let family = family(root)?;
     ensure!(!family.is_empty(), "a server has ended");
     Ok(TICK * family.iter().map(|member| member.ticks).sum())
 }
 
-/// One of a family.
+/// One process of a family.
 pub(crate) struct Member {
     pub(crate) pid: u32,
     parent: u32,
@@ -27,7 +27,7 @@ pub(crate) struct Member {
 pub(crate) fn family(root: u32) -> Result<Vec<Member>> {
     let mut strangers = Vec::new();
     for entry in Path::new("/proc").read_dir()? {
-        // One that has ended since has no times any more; they are with its parent.
+        // A process that has exited has no times any more; they are included in its parent's.
         let Ok(stat) = std::fs::read_to_string(entry?.path().join("stat")) else { continue };
         strangers.extend(member(&stat));
     }
@@ -44,7 +44,7 @@ pub(crate) fn family(root: u32) -> Result<Vec<Member>> {
 /// ticks, user and system, of the process itself and of children that it has waited for.
 fn member(stat: &str) -> Option<Member> {
     let (pid, rest) = stat.split_once(" (")?;
-    // The name is in parentheses and may have some itself; behind it comes field 3.
+    // The name is in parentheses and may contain some itself; field 3 follows it.
     let fields: Vec<_> = rest.rsplit_once(") ")?.1.split(' ').collect();
     let ticks = fields.get(11..15)?.iter().map(|ticks| ticks.parse::<u32>().ok()).sum::<Option<u32>>()?;
     Some(Member { pid: pid.parse().ok()?, parent: fields.get(1)?.parse().ok()?, ticks })

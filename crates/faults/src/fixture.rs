@@ -1,4 +1,4 @@
-//! What tests on a [`ControlledStore`](crate::ControlledStore) begin with.
+//! The common setup of tests on a [`ControlledStore`](crate::ControlledStore).
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,21 +7,19 @@ use parlance_core::{
     Creation, NewRoom, RequestId, RoomId, RoomKind, Settings, Timestamp, Title, Topic, UserId, Visibility,
 };
 
-/// Longer than anything takes that a test waits for.
+/// Longer than any operation that a test waits for.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// The user of this id.
+/// A user with this id.
 ///
-/// # Panics
-/// If it is no id.
+/// # Panics If it is not a valid id.
 pub fn user(id: &str) -> UserId {
     UserId::parse(id).expect("an id")
 }
 
 /// A group of alice and bob; its id depends on `request`.
 ///
-/// # Panics
-/// If `request` is no id.
+/// # Panics If `request` is not a valid id.
 pub fn group(request: &str) -> Creation {
     let settings = Settings {
         title: Title::default(),
@@ -44,7 +42,7 @@ pub fn group(request: &str) -> Creation {
     Creation::shared(new, &others, [1; 16], Timestamp(1))
 }
 
-/// What `future` comes to.
+/// Awaits `future`.
 ///
 /// # Panics
 /// If it takes longer than 20 s.

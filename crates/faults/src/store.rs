@@ -21,42 +21,41 @@ pub struct ControlledStore {
     inner: Embedded,
     /// Rooms that cannot be read.
     pub damaged: Mutex<HashSet<RoomId>>,
-    /// Rooms whose reads are not answered, for as long as they are in here.
+    /// Rooms whose reads are not answered while they are in this set.
     hanging: watch::Sender<HashSet<RoomId>>,
     /// Messages that cannot be read.
     pub unreadable_messages: Mutex<HashMap<(RoomId, u64), StoreError>>,
-    /// Users whose rows cannot be read, in no room.
+    /// Users whose rows are unreadable in every room.
     pub damaged_rows: Mutex<HashSet<UserId>>,
-    /// Rooms of users whose rows there cannot be read.
+    /// Rooms of users in which their row is unreadable.
     pub damaged_user_rooms: Mutex<HashSet<(UserId, RoomId)>>,
-    /// Rooms whose lists of members cannot be read.
+    /// Rooms whose member lists are unreadable.
     pub damaged_lists: Mutex<HashSet<RoomId>>,
-    /// The next list of members, as it was before a change that is half visible.
+    /// The next member list, as of before a half-visible change.
     pub stale_list: Mutex<Option<Vec<Member>>>,
-    /// As many creations of rooms fail.
+    /// Number of room creations that will fail.
     pub failing_creations: AtomicUsize,
-    /// Rooms that come to be when a room is next read.
+    /// Rooms to create when a room is next read.
     pub meanwhile: Mutex<Vec<Creation>>,
     /// Events up to here are no longer kept.
     pub trimmed: AtomicU64,
-    /// Writes that are committed and not answered yet.
+    /// Permits for writes that are committed but not answered yet.
     pub committed: Semaphore,
-    /// Answers to writes that are given.
+    /// Permits for answers to writes.
     pub answers: Semaphore,
-    /// What happens right after the next page of a user's rooms was read.
+    /// Runs right after the next page of a user's rooms was read.
     pub after_page: Mutex<Option<BoxFuture<'static, ()>>>,
-    /// What happens right after the next list of members was read.
+    /// Runs right after the next member list was read.
     pub after_list: Mutex<Option<BoxFuture<'static, ()>>>,
-    /// What happens right after the next room was read.
+    /// Runs right after the next room was read.
     pub after_room: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Reads of rooms, logs and rows so far.
     reads: AtomicUsize,
-    /// Users are not stored, and nobody is answered.
+    /// Whether users are neither stored nor answered.
     pub stalls_users: AtomicBool,
-    /// Times that rows of several members were read in one.
-    /// Moves of cursors that are still to fail.
+    /// Batch reads of member rows so far. Number of cursor moves that will fail.
     failing_advances: AtomicUsize,
-    /// Appends that timed out and are to be carried out late; `None` while all are answered.
+    /// Appends that timed out and will be carried out late; `None` while all are answered.
     held: Mutex<Option<Vec<(RoomId, Append)>>>,
     calls: Mutex<BTreeMap<&'static str, usize>>,
 }
@@ -65,7 +64,7 @@ impl ControlledStore {
     /// How long an append that timed out may still be carried out.
     pub const LATE_APPEND: Duration = Duration::from_secs(300);
 
-    /// The embedded store in `folder`.
+    /// Opens the embedded store in `folder`.
     ///
     /// # Errors
     /// Why it cannot be opened.
@@ -133,7 +132,7 @@ impl ControlledStore {
         self.hanging.send_modify(|hanging| _ = hanging.insert(room.clone()));
     }
 
-    /// Answers reads of `room` again, those that wait included.
+    /// Answers reads of `room` again, including pending ones.
     pub fn answer_reads(&self, room: &RoomId) {
         self.hanging.send_modify(|hanging| _ = hanging.remove(room));
     }
@@ -143,22 +142,22 @@ impl ControlledStore {
         self.reads.load(Ordering::SeqCst)
     }
 
-    /// Times that rows of several members were read in one.
+    /// Batch reads of member rows so far.
     pub fn row_batches(&self) -> usize {
         self.calls().get("members_by_id").copied().unwrap_or(0)
     }
 
-    /// Has as many moves of cursors fail.
+    /// Makes this many cursor moves fail.
     pub fn fail_advances(&self, count: usize) {
         self.failing_advances.store(count, Ordering::SeqCst);
     }
 
-    /// Has appends time out, and keeps them, until they are carried out late.
+    /// Makes appends time out, and holds them until they are carried out late.
     pub fn hold_appends(&self) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
     }
 
-    /// Carries out the appends that timed out. Repeats of one are carried out once.
+    /// Carries out the appends that timed out. Retries of one are carried out once.
     pub async fn land_appends(&self) {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
         for (room, append) in held.into_iter().flatten() {
@@ -166,7 +165,7 @@ impl ControlledStore {
         }
     }
 
-    /// Calls so far by their names.
+    /// Number of calls so far, by name.
     pub fn calls(&self) -> BTreeMap<&'static str, usize> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

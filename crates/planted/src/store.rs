@@ -18,7 +18,7 @@ use crate::plant::Plant;
 pub(crate) struct PlantedStore {
     inner: Arc<dyn Store>,
     bug: Plant,
-    /// Where halves of chunks end that were handed out last: nothing seems to follow there.
+    /// The ends of the half chunks returned last: no event seems to follow there.
     halves: Mutex<HashMap<RoomId, u64>>,
 }
 
@@ -61,7 +61,7 @@ impl PlantedStore {
         member
     }
 
-    /// The first half of the first chunk that has two, instead of that and all after it.
+    /// The first half of the first chunk that has two, in place of it and all later chunks.
     fn halve(&self, room: &RoomId, chunks: Vec<Chunk>) -> Vec<Chunk> {
         let Some(at) = chunks.iter().position(|chunk| chunk.events().len() > 1) else { return chunks };
         let mut chunks = chunks;
@@ -73,7 +73,7 @@ impl PlantedStore {
     }
 }
 
-/// The first half of a chunk, as if it were one.
+/// The first half of a chunk, as a chunk of its own.
 fn half(chunk: &Chunk) -> Option<Chunk> {
     let events = chunk.events().get(..chunk.events().len() / 2)?.to_vec();
     let last = events.last()?.message_count;

@@ -97,7 +97,7 @@ impl Session {
     }
 }
 
-/// Whether an error with this reason may be over at a later attempt.
+/// Whether an error with this reason may disappear on a retry.
 pub(crate) fn is_passing(reason: &str) -> bool {
     ["overloaded", "unavailable", "contention", "draining", "operation_timeout"].contains(&reason)
 }

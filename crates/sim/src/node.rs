@@ -15,10 +15,10 @@ use crate::mesh::{Mesh, NodeRegistry};
 use crate::store::{MemoryStore, NodeStore};
 use crate::weather::Weather;
 
-/// Nobody outside the simulation sees a token of it.
+/// Its tokens never leave the simulation.
 const SECRET: &[u8] = b"the secret of all simulated nodes";
 
-/// Tokens that never end.
+/// Lifetime of tokens: they never expire.
 const TOKEN: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Longer than a lease, and shorter than some nodes are cut off.
@@ -29,14 +29,14 @@ const ISOLATION: Duration = Duration::from_secs(7);
 pub struct Node {
     /// Its id.
     pub id: NodeId,
-    /// The way into it.
+    /// Its services.
     pub services: Services,
-    /// Between it and the world.
+    /// Separates it from the world.
     pub fence: Arc<Fence>,
     api: Arc<Api>,
     registry: Arc<NodeRegistry>,
     shutdown: CancellationToken,
-    /// What it held when it had just started.
+    /// Its resources right after the start.
     idle: Usage,
 }
 
@@ -57,7 +57,7 @@ impl Node {
         let clock = SimulatedClock::new(weather.trace().start(), skew_ms);
         let monitor = Arc::new(ClockMonitor::new(Arc::new(clock)));
         let store = NodeStore::new(memory.clone(), fence.clone(), weather.clone(), monitor.clone());
-        // A node asks its store for much before it serves.
+        // A node makes many reads of its store before it serves.
         store.compare_clocks();
         let parts = Parts {
             room_ids,
@@ -79,38 +79,38 @@ impl Node {
         Self { id, services: Services::new(api.clone()), fence, api, registry, shutdown, idle }
     }
 
-    /// Kills it, from one moment to the next.
+    /// Kills it instantly.
     pub fn crash(&self) {
         self.fence.crash();
-        // Nothing that it does from here on can be seen; let it end what it can.
+        // Nothing that it does from here on is visible; let its tasks end.
         self.shutdown.cancel();
     }
 
-    /// What it holds.
+    /// Its current resources.
     pub fn usage(&self) -> parlance_api::Usage {
         self.api.usage()
     }
 
-    /// What it still holds that it did not hold at the start, although nobody is there; `None` if
-    /// there is nothing.
+    /// Resources that it did not hold at the start, although no client is connected; `None` if
+    /// there are none.
     pub fn leftovers(&self) -> Option<String> {
         let usage = self.api.usage();
         (usage != self.idle).then(|| format!("{usage:?}, at first {:?}", self.idle))
     }
 
-    /// Sends its sessions away.
+    /// Drains its sessions.
     pub fn drain(&self) {
         self.shutdown.cancel();
     }
 
-    /// Ends it once its sessions are gone.
+    /// Stops it once its sessions have ended.
     pub async fn stop(&self) {
         self.api.stop(Duration::from_secs(3_600)).await;
         self.registry.close().await;
     }
 }
 
-/// What goes into the `authorization` of `user`.
+/// The `authorization` header value of `user`.
 pub fn authorization(user: &UserId) -> String {
     let token = Auth::local(SECRET).mint(user, TOKEN, BEGIN).unwrap_or_default();
     format!("Bearer {token}")

@@ -3,19 +3,19 @@ use std::time::Duration;
 /// Longer than any simulation.
 pub(crate) const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// What a client is to do.
+/// An order for a client.
 #[derive(Debug, Clone)]
 pub(crate) enum Do {
-    /// Ask this. Without `retry`, what becomes of it is not looked after.
+    /// Send this operation. Without `retry`, its outcome does not matter.
     Ask { asked: usize, retry: bool },
     /// Lose the connection. The node may take a while to notice.
     Cut { half_open: Duration },
     /// Read this slowly from now on.
     Slow(Duration),
-    /// Stay away for a while.
+    /// Stay disconnected for a while.
     Away(Duration),
-    /// Forget how far it is.
+    /// Forget all cursors.
     Forget,
-    /// Go to this place from the next time on, or anywhere.
+    /// Connect to this place from the next time on, or to any.
     Prefer(Option<usize>),
 }

@@ -171,7 +171,7 @@ impl World {
         });
     }
 
-    /// Adds a client of `user`; returns its index, and where it finds its orders.
+    /// Adds a client of `user`; returns its index, and the channel of its orders.
     pub(crate) fn register_client(&self, user: &UserId) -> (usize, mpsc::UnboundedReceiver<Do>) {
         let (todo, taken) = mpsc::unbounded_channel();
         let mut clients = lock(&self.clients);

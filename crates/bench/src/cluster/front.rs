@@ -6,17 +6,17 @@ use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// The configuration that production has.
+/// The production configuration.
 const CONFIGURATION: &str = include_str!("../../../../deploy/nginx/nginx.conf");
 
-/// The ports in it.
+/// The ports in the configuration.
 const HTTP: u16 = 8080;
 const GRPC: u16 = 8090;
 
-/// Where Debian keeps nginx, which is not on everyone's path.
+/// Debian's path of nginx, which is not in every `PATH`.
 const DEBIAN: &str = "/usr/sbin/nginx";
 
-/// nginx in front of the nodes. Ends when it is dropped.
+/// nginx in front of the nodes. Stops when dropped.
 pub(super) struct Front {
     child: Child,
     http: u16,
@@ -24,7 +24,7 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// In front of `nodes`, with its files in `folder`.
+    /// Starts nginx in front of `nodes`, with its files in `folder`.
     pub(super) async fn start(folder: &TempDir, nodes: &[String], port: PickPort) -> Result<Self> {
         let (http, grpc) = (port(HTTP)?, port(GRPC)?);
         let file = folder.path().join("nginx.conf");
@@ -48,7 +48,7 @@ impl Front {
         format!("127.0.0.1:{}", self.grpc)
     }
 
-    /// Resolves if it ends by itself.
+    /// Resolves if it exits on its own.
     pub(super) async fn died(&mut self) -> anyhow::Error {
         match self.child.wait().await {
             Ok(status) => anyhow!("nginx ended with {status}: see nginx.log"),
@@ -61,7 +61,7 @@ impl Front {
 fn configuration(folder: &Path, nodes: &[String], http: u16, grpc: u16) -> String {
     let mut text = String::new();
     for line in CONFIGURATION.lines() {
-        // In place of the first node stand ours; the others go.
+        // The first node is replaced by all of ours; the others are removed.
         match line.trim_start().strip_prefix("server 127.0.0.1:") {
             Some(rest) if rest.starts_with("8081 ") => {
                 for node in nodes {
@@ -76,23 +76,23 @@ fn configuration(folder: &Path, nodes: &[String], http: u16, grpc: u16) -> Strin
         .replace("127.0.0.1:8090 ", &format!("127.0.0.1:{grpc} "))
         .replace("/tmp/parlance-nginx", &folder.join("nginx").to_string_lossy())
         .replace("/run/parlance-nginx", &folder.join("nginx").to_string_lossy())
-        // One process, so that ending it ends all of it.
+        // A single process, so that killing it stops everything.
         .replace("worker_processes auto;", "worker_processes 1; master_process off;")
 }
 
-/// `wanted`, or a port far from where connections go out.
+/// Returns `wanted`, or a free port outside the range of outgoing connections.
 pub(super) fn free_port(wanted: u16) -> Result<u16> {
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let others = (1..40).map(|step| 10_000 + wanted + step * 100);
     std::iter::once(wanted).chain(others).find(is_free).context("no free port")
 }
 
-/// Any that is free: nobody else will look for it while what listens there is started again.
+/// Any free port, for a listener that nobody looks up again after a restart.
 pub(super) fn any_port(_: u16) -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// Which port to take where this one is wanted.
+/// Selects a port, given the preferred one.
 pub(super) type PickPort = fn(u16) -> Result<u16>;
 
 #[cfg(test)]

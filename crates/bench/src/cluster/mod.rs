@@ -1,5 +1,5 @@
-//! `parlance-bench cluster`: what runs in production, on one machine and without data to
-//! lose: Redis, the DynamoDB API, three nodes that share a key, nginx in front of them.
+//! `parlance-bench cluster`: a production setup on one machine and without data to lose:
+//! Redis, the DynamoDB API, three nodes that share a key, nginx in front of them.
 
 mod front;
 mod nodes;
@@ -16,22 +16,22 @@ use parlance_testbed::server_program;
 
 /// Starts a cluster to try things on: Redis, the DynamoDB API, nodes, and nginx in front.
 ///
-/// Everything is on loopback, and ends with this command; nothing is kept. Needs
+/// Everything listens on loopback, and stops with this command; nothing is kept. Needs
 /// `redis-server` and `nginx` on this machine.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Nodes.
+    /// Number of nodes.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
     nodes: u16,
-    /// Take any ports that are free, so that several clusters keep out of each other's way.
+    /// Use any free ports, so that several clusters can run side by side.
     #[arg(long)]
     any_ports: bool,
-    /// The server to start. Default: `parlance` beside this program.
+    /// The server to start. Default: `parlance` next to this program.
     #[arg(long, value_name = "PATH")]
     server_bin: Option<PathBuf>,
 }
 
-/// Runs until it is interrupted, or something in it ends by itself.
+/// Runs until it is interrupted, or one of its processes exits.
 pub(crate) async fn run(args: Args) -> Result<bool> {
     let program = server_program(args.server_bin)?;
     let port: PickPort = if args.any_ports { any_port } else { free_port };
@@ -42,14 +42,14 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
     let mut nodes = Nodes::start(&program, &shared, args.nodes, port).await?;
     let mut front = Front::start(&folder, &nodes.addresses(), port).await?;
     greet(&program, &shared, &redis.url(), &dynamodb.endpoint(), &nodes, &front)?;
-    // What is dropped at the end is killed, also when this future is.
+    // All processes are killed on drop, also when this future is dropped.
     tokio::select! {
         died = nodes.look_after() => Err(died),
         died = front.died() => Err(died),
     }
 }
 
-/// Where everything is, and lines to paste.
+/// Prints the addresses, and commands to copy.
 fn greet(
     program: &std::path::Path,
     shared: &Shared,

@@ -13,17 +13,18 @@ use super::front::PickPort;
 use parlance_testbed::token;
 use parlance_testbed::{get, spawn};
 
-/// The first node's port, and its operators'; the others follow.
+/// Ports of the first node, for clients and operators; those of the others follow.
 const FIRST: u16 = 8081;
 const FIRST_ADMIN: u16 = 9081;
 
-/// For a node to serve.
+/// How long a node may take to start.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How long a node that has ended is left alone: long enough to see that nobody minds.
+/// Delay before an exited node is restarted: long enough to observe the cluster
+/// without it.
 const START_AGAIN: Duration = Duration::from_secs(3);
 
-/// What the nodes share.
+/// What all nodes share.
 pub(super) struct Shared {
     folder: PathBuf,
     secret: String,
@@ -31,7 +32,7 @@ pub(super) struct Shared {
     dynamodb: String,
 }
 
-/// One process each.
+/// One process per node.
 pub(super) struct Nodes {
     program: PathBuf,
     environment: Vec<(String, String)>,
@@ -47,7 +48,7 @@ struct Node {
 }
 
 impl Shared {
-    /// Makes a key, and tokens signed with it, in `folder`.
+    /// Creates a key, and tokens signed with it, in `folder`.
     pub(super) fn new(folder: &TempDir, redis: String, dynamodb: String) -> Result<Self> {
         let mut random = [0; 32];
         SystemRandom::new().fill(&mut random).map_err(|_| anyhow!("no random bytes"))?;
@@ -116,22 +117,22 @@ impl Nodes {
         spawn(&self.program, arguments, &self.environment, folder)
     }
 
-    /// `host:port` of each.
+    /// `host:port` of each node.
     pub(super) fn addresses(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.address.clone()).collect()
     }
 
-    /// The same for operators.
+    /// `host:port` of each admin listener.
     pub(super) fn admins(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.admin.clone()).collect()
     }
 
-    /// What to kill to see what happens.
+    /// Process ids, for killing nodes.
     pub(super) fn pids(&self) -> Vec<u32> {
         self.nodes.iter().filter_map(|node| node.child.id()).collect()
     }
 
-    /// Starts nodes again that ended. Returns if one cannot be.
+    /// Restarts nodes that have exited. Returns if one cannot be restarted.
     pub(super) async fn look_after(&mut self) -> anyhow::Error {
         let mut tick = interval(Duration::from_millis(200));
         loop {

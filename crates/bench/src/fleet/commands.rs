@@ -7,7 +7,7 @@ use super::people::{create, open_deaf, room};
 use crate::measure::raw::send_many;
 use parlance_testbed::Cluster;
 
-/// Members of the largest room that are connected.
+/// Number of connected members in the largest room.
 const CONNECTED: usize = 300;
 
 pub(super) async fn measure(effort: &Effort) -> Result<()> {
@@ -39,7 +39,7 @@ pub(super) async fn measure(effort: &Effort) -> Result<()> {
     cluster.end().await
 }
 
-/// Calls so far, by command.
+/// Number of calls so far, by command.
 async fn calls(cluster: &Cluster) -> Result<BTreeMap<String, u64>> {
     let shared = cluster.shared.as_ref().context("there is a Redis")?;
     let info = shared.redis.lock().await.command(&["INFO", "commandstats"]).await?;

@@ -12,8 +12,8 @@ use crate::measure::quantile;
 use crate::measure::text;
 
 const NODES: u8 = 16;
-/// Messages of each writer that are on their way at a time: more would measure how fast
-/// this machine delivers to 16 listeners.
+/// Messages in flight per writer: more would measure how fast this machine delivers to
+/// 16 listeners.
 const IN_FLIGHT: usize = 2;
 
 pub(super) async fn measure(effort: &Effort) -> Result<()> {
@@ -57,7 +57,7 @@ pub(super) async fn measure(effort: &Effort) -> Result<()> {
     cluster.end().await
 }
 
-/// Milliseconds that each message took.
+/// Latency of each message, milliseconds.
 async fn write(session: &Session, room: &str, stop: &AtomicBool) -> Result<Vec<f64>> {
     let mut took = Vec::new();
     while !stop.load(Ordering::Relaxed) {

@@ -3,14 +3,14 @@ use std::path::PathBuf;
 use anyhow::Result;
 use parlance_testbed::{Cluster, Options};
 
-/// What is measured, and how much of it.
+/// Selects what is measured, and how thoroughly.
 pub(super) struct Effort {
     pub(super) program: PathBuf,
     pub(super) quick: bool,
 }
 
 impl Effort {
-    /// `full`, or a tenth of it for trying out.
+    /// `full`, or a tenth of it for a quick try.
     pub(super) fn of(&self, full: usize) -> usize {
         if self.quick { (full / 10).max(1) } else { full }
     }

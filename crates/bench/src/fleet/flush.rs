@@ -12,20 +12,20 @@ use super::effort::Effort;
 use super::people::{create, open};
 use crate::measure::text;
 
-/// A delivery that takes no longer is prompt.
+/// Latency up to which a delivery counts as prompt.
 const PROMPT: Duration = Duration::from_millis(500);
 /// How long messages are sent after the wipe.
 const WATCH: Duration = Duration::from_secs(12);
-/// Messages that are on their way at a time.
+/// Messages in flight.
 const IN_FLIGHT: usize = 16;
 
-/// When each message was sent, and when it came.
+/// When each message was sent, and when it arrived.
 type Times = Arc<Mutex<HashMap<String, (Instant, Option<Instant>)>>>;
 
 pub(super) async fn measure(effort: &Effort) -> Result<()> {
     let cluster = effort.cluster(3).await?;
     let rooms = effort.of(10_000);
-    // As many as it takes so that there is a room for each two of them.
+    // Enough users for a room per pair.
     let people = (1..).find(|people| people * (people - 1) / 2 >= rooms).context("enough people")?;
     let users = create(&cluster, "flush", people).await?;
     let times = Times::default();
@@ -89,14 +89,14 @@ async fn send(session: &Session, to: &str, times: &Times) -> Result<()> {
     Ok(())
 }
 
-/// A number that no other call returns.
+/// A unique number.
 fn next_id() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Notes when the messages of others come to `user`.
+/// Records when messages of others arrive at `user`.
 async fn note(user: String, mut updates: Updates, times: Times) {
     while let Some(update) = updates.recv().await {
         if let Update::Event(event) = update

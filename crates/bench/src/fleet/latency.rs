@@ -45,7 +45,7 @@ pub(super) async fn measure(effort: &Effort) -> Result<()> {
     cluster.end().await
 }
 
-/// Milliseconds until the next message of others.
+/// Milliseconds until the next message of another user.
 async fn next_event(updates: &mut Updates, began: Instant) -> Result<f64> {
     loop {
         let update = updates.recv().await.context("a session ended")?;

@@ -1,5 +1,5 @@
-//! `parlance-bench fleet`: what several nodes on DynamoDB and Redis cost and how fast they
-//! are with each other, measured on this machine.
+//! `parlance-bench fleet`: cost and latency of several nodes on DynamoDB and Redis,
+//! measured on this machine.
 
 mod commands;
 mod contention;
@@ -18,25 +18,26 @@ use parlance_testbed::server_program;
 
 use self::effort::Effort;
 
-/// Measures a fleet: starts Redis, a DynamoDB API server and nodes of its own.
+/// Measures a fleet: starts its own Redis, DynamoDB API server and nodes.
 ///
 /// - units: DynamoDB write units for each message of 200 bytes, and for other operations,
 ///   from ConsumedCapacity as the nodes count it, failed attempts included.
-/// - commands: Redis commands for each message in rooms of 2, 50 and 10,000 members.
+/// - commands: Redis commands per message in rooms of 2, 50 and 10,000 members.
 /// - latency: of a delivery on the sender's node and on another, in one run.
 /// - flush: time from FLUSHALL until every delivery is prompt again.
-/// - contention: 16 nodes that write one room: sends a second, and who gets how many.
+/// - contention: 16 nodes that write one room: sends per second, and their distribution
+///   over the nodes.
 ///
-/// Everything shares this machine: times are for comparing, not for planning.
+/// Everything shares this machine: times are for comparison, not for capacity planning.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Less of everything: for trying it out.
+    /// Smaller loads, for a quick try.
     #[arg(long)]
     quick: bool,
     /// Only these, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<What>,
-    /// The server to start. Default: `parlance` beside this program.
+    /// The server to start. Default: `parlance` next to this program.
     #[arg(long, value_name = "PATH")]
     server_bin: Option<PathBuf>,
 }
@@ -50,7 +51,8 @@ enum What {
     Contention,
 }
 
-/// Measures; what is missed is in the figures, so it is always `true`.
+/// Runs the measurements; missed targets are part of the figures, so it always returns
+/// `true`.
 pub(crate) async fn run(args: Args) -> Result<bool> {
     let effort = Effort { program: server_program(args.server_bin)?, quick: args.quick };
     let wanted = |what| args.only.is_empty() || args.only.contains(&what);

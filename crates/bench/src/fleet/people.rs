@@ -8,7 +8,7 @@ use parlance_client::{Config, Session, Update, Updates};
 use crate::measure::raw::Creator;
 use parlance_testbed::{Cluster, Unary, token};
 
-/// Things that are set up at a time.
+/// Concurrent setup operations.
 const AT_ONCE: usize = 32;
 
 /// Creates users `name:0`, `name:1`, ...
@@ -26,19 +26,20 @@ pub(crate) async fn create(cluster: &Cluster, name: &str, count: usize) -> Resul
     Ok(users)
 }
 
-/// A channel that the first of `members` owns.
+/// Creates a channel owned by the first of `members`.
 pub(crate) async fn room(cluster: &Cluster, name: &str, members: &[String]) -> Result<String> {
     let owner = members.first().context("a room has members")?;
     let (session, _) = open(cluster, owner, &[0]).await?;
     Creator(session).room(name, &members[1..]).await
 }
 
-/// A session of `user` over gRPC on the first of `nodes`, with the others to go to.
+/// Opens a gRPC session of `user` on the first of `nodes`, with the others as
+/// alternatives.
 pub(crate) async fn open(cluster: &Cluster, user: &str, nodes: &[usize]) -> Result<(Session, Updates)> {
     open_through(cluster, Door::Grpc, user, nodes).await
 }
 
-/// The same through any door.
+/// Like [`open`], over any transport.
 pub(crate) async fn open_through(
     cluster: &Cluster,
     door: Door,
@@ -62,7 +63,7 @@ pub(crate) async fn open_through(
     }
 }
 
-/// As [`open`], for whoever needs no updates.
+/// Like [`open`], for callers that need no updates.
 pub(crate) async fn open_deaf(cluster: &Cluster, user: &str, node: usize) -> Result<Session> {
     let (session, mut updates) = open(cluster, user, &[node]).await?;
     tokio::spawn(async move { while updates.recv().await.is_some() {} });

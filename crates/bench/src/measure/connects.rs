@@ -1,4 +1,4 @@
-//! Measure 9: how many can come in a second.
+//! Measure 9: connects per second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use super::series::Series;
 use crate::processes;
 use parlance_testbed::ServerProcess;
 
-/// Who comes and goes, and how many of them do so at a time.
+/// The connecting users, and how many connect concurrently.
 const USERS: usize = 1_000;
 const AT_ONCE: usize = 64;
 
@@ -52,7 +52,7 @@ async fn one_round(
         comers.spawn(async move {
             loop {
                 let user = next.fetch_add(1, Ordering::Relaxed) % tokens.len();
-                // Welcomed, and gone again.
+                // Disconnects right after the welcome.
                 drop(open(way, (&*address).into(), &tokens[user], None, Arc::default()).await?);
                 count.fetch_add(1, Ordering::Relaxed);
             }

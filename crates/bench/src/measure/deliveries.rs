@@ -1,4 +1,4 @@
-//! Measures 1, 2, 3, 4, 10, 11 and 15: what it takes to bring messages to everyone in a room.
+//! Measures 1, 2, 3, 4, 10, 11 and 15: the cost of delivering messages to everyone in a room.
 
 use anyhow::Result;
 
@@ -17,7 +17,7 @@ pub(super) async fn one_at_a_time(effort: &Effort, results: &mut Results) -> Res
     for (members, goal) in [(100, 3.0), (1_000, 25.0), (10_000, 130.0)] {
         let members = members / effort.less;
         let mut room = Room::fill(effort, members).await?;
-        // Both ends of more would be more descriptors than a process may have here.
+        // Both ends of more connections would exceed the descriptor limit of a process.
         let ways: &[Way] = if members > 5_000 {
             &[Way::Bare(Bare::Tcp), Way::WebSocketJson]
         } else {
@@ -78,14 +78,14 @@ pub(super) async fn one_at_a_time(effort: &Effort, results: &mut Results) -> Res
     Ok(())
 }
 
-/// Measures 2 and 4: as fast as it goes, and as fast as others go.
+/// Measures 2 and 4: maximum throughput, compared with other servers.
 pub(super) async fn saturated(effort: &Effort, results: &mut Results) -> Result<()> {
     let mut room = Room::fill(effort, effort.listeners).await?;
     let ways = [Way::Grpc, Way::WebSocketJson, Way::Bare(Bare::Tcp), BARE_WEBSOCKET, BARE_GRPC];
     let mut own = ways.map(|way| (way, Compared::default()));
     let mut others = Vec::new();
     if let Some(installed) = &effort.peers {
-        // As many messages of each as take some seconds.
+        // As many messages for each server as take some seconds.
         others.push(("NATS", Peer::nats(installed).await?, effort.messages, Compared::default()));
         others.push((
             "Socket.IO",
@@ -139,12 +139,12 @@ pub(super) async fn saturated(effort: &Effort, results: &mut Results) -> Result<
     room.server.stop().await
 }
 
-/// Rounds of one of those compared.
+/// Rounds of one of the compared servers.
 #[derive(Default)]
 struct Compared {
-    /// Deliveries a second, round by round.
+    /// Deliveries per second, by round.
     rates: Vec<f64>,
-    /// Microseconds of processor time for each.
+    /// Microseconds of processor time per delivery.
     costs: Vec<f64>,
 }
 
@@ -168,7 +168,7 @@ impl Compared {
     }
 }
 
-/// Measure 3: what the form of frames costs.
+/// Measure 3: the cost of the encodings of frames.
 pub(super) async fn forms(effort: &Effort, results: &mut Results) -> Result<()> {
     let mut room = Room::fill(effort, effort.listeners).await?;
     let [mut ratios, mut json, mut binary, mut encodes] = [(); 4].map(|()| Series::default());
@@ -178,7 +178,7 @@ pub(super) async fn forms(effort: &Effort, results: &mut Results) -> Result<()> 
         let (in_json, _) = Box::pin(room.saturated(Way::WebSocketJson, effort.messages)).await?;
         let made = room.server.metric("parlance_bridge_frames_to_json_total").await? - made;
         let (in_binary, _) = Box::pin(room.saturated(Way::WebSocketBinary, effort.messages)).await?;
-        // A welcome for each listener is one of its own.
+        // Each listener's welcome is encoded separately.
         encodes.push((made - effort.listeners as f64) / effort.messages as f64);
         ratios.push(in_json / in_binary);
         json.push(in_json);
@@ -191,7 +191,7 @@ pub(super) async fn forms(effort: &Effort, results: &mut Results) -> Result<()> 
     room.server.stop().await
 }
 
-/// Measure 15: what TLS costs.
+/// Measure 15: the cost of TLS.
 pub(super) async fn tls(effort: &Effort, results: &mut Results) -> Result<()> {
     let mut clear = Room::fill(effort, effort.listeners).await?;
     let mut secured = Room::fill_with_tls(effort, effort.listeners).await?;
@@ -213,7 +213,7 @@ pub(super) async fn tls(effort: &Effort, results: &mut Results) -> Result<()> {
     secured.server.stop().await
 }
 
-/// Measure 11: one in a hundred does not read.
+/// Measure 11: one of a hundred listeners does not read.
 pub(super) async fn stalled(effort: &Effort, results: &mut Results) -> Result<()> {
     let mut room = Room::fill(effort, effort.listeners).await?;
     let deaf = (effort.listeners / 100).max(1);
@@ -236,7 +236,7 @@ pub(super) async fn stalled(effort: &Effort, results: &mut Results) -> Result<()
         drop(stalled);
     }
     results.add(11, "p99 of the healthy with 1 % stalled, against none", Goal::AtMost(1.2), ratios);
-    // Ring and pages of the room, one frame and one write buffer of the session.
+    // Ring and pages of the room, plus one frame and one write buffer of the session.
     results.add(
         11,
         "memory growth for each stalled reader, KiB",

@@ -1,27 +1,27 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How much to do.
+/// The amount of work.
 #[derive(Debug, Clone)]
 pub(super) struct Effort {
     pub(super) server: PathBuf,
     pub(super) rounds: usize,
-    /// Of one round in which as much is done as can be.
+    /// Duration of one round at maximum load.
     pub(super) duration: Duration,
     pub(super) listeners: usize,
     /// Messages of one round of deliveries.
     pub(super) messages: u64,
     pub(super) idle_connections: usize,
-    /// Messages of the room whose history is read.
+    /// Messages in the room whose history is read.
     pub(super) history: u64,
-    /// The same for one on DynamoDB.
+    /// Likewise on DynamoDB.
     pub(super) history_on_dynamodb: u64,
-    /// Sockets that are held for a while, and how long.
+    /// Sockets held open for a while, and for how long.
     pub(super) soak_sockets: usize,
     pub(super) soak: Duration,
-    /// Clients whose node dies.
+    /// Clients of the node that is killed.
     pub(super) storm: usize,
-    /// A divisor of what else there is.
+    /// Divisor for all other loads.
     pub(super) less: usize,
     /// Where other servers are installed.
     pub(super) peers: Option<PathBuf>,
@@ -30,7 +30,7 @@ pub(super) struct Effort {
 /// Text of every message: 200 bytes, a long sentence.
 const TEXT_BYTES: usize = 200;
 
-/// Says on stderr what is being done: a round takes seconds, all of them minutes.
+/// Reports progress on stderr: a round takes seconds, all of them minutes.
 pub(super) fn progress(what: &str, round: usize, rounds: usize) {
     eprintln!("{what}: round {} of {rounds}", round + 1);
 }

@@ -1,13 +1,13 @@
-//! One figure against what was wanted.
+//! A figure compared with its goal.
 
 use super::series::Series;
 
-/// What a figure should be.
+/// The goal of a figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Goal {
     AtLeast(f64),
     AtMost(f64),
-    /// None: it is good to know.
+    /// No goal; reported for information.
     Reported,
 }
 
@@ -39,11 +39,11 @@ impl Goal {
 /// One figure.
 #[derive(Debug, Clone)]
 pub(super) struct Measured {
-    /// The number of the measure that it belongs to.
+    /// The number of its measure.
     pub(super) id: u8,
     pub(super) measure: String,
     pub(super) goal: Goal,
-    /// Of each round.
+    /// The value of each round.
     pub(super) rounds: Series,
 }
 

@@ -15,14 +15,14 @@ use crate::fleet::people;
 use parlance_testbed::Seeded;
 use parlance_testbed::ServerProcess;
 
-/// Messages of the room that a long one is compared with.
+/// Messages in the room that a long one is compared with.
 const SHORT: u64 = 1_000;
 
 const PAGE: u32 = 50;
 const PAGES: usize = 300;
 const INBOX_ROOMS: usize = 1_000;
 
-/// Messages on their way while a room is filled.
+/// Messages in flight while a room is filled.
 const IN_FLIGHT: usize = 64;
 
 pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()> {
@@ -48,10 +48,10 @@ pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()
     let [mut warm_long, mut warm_short, mut inbox, mut ratio] = [(); 4].map(|()| Series::default());
     for round in 0..effort.rounds {
         progress("history", round, effort.rounds);
-        // Cold as far as the server goes; what the system has cached it keeps.
+        // Clears the server's caches; the operating system's caches stay warm.
         server.kill_and_restart().await?;
         let session = reader(&server).0;
-        // Connected, whatever the answer: that is not part of a page.
+        // Connects first, whatever the answer: connecting is not part of a page.
         session.call(v1::GetUserRequest::default()).await.ok();
         cold.push(pages(&session, &long, effort.history, 1, round as u64).await?);
         let in_long = pages(&session, &long, effort.history, PAGES, round as u64).await?;
@@ -79,8 +79,8 @@ pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()
 
 const READ_UNITS: &str = "parlance_dynamodb_read_units_total";
 
-/// The same on DynamoDB. What counts is what it charges for a page: the API server here is a
-/// stand-in, and its times are its own.
+/// Likewise on DynamoDB. Only the charged units matter: the API server here is a stand-in,
+/// so its times are meaningless.
 pub(super) async fn on_dynamodb(effort: &Effort, results: &mut Results) -> Result<()> {
     let cluster = many_nodes::start(effort, 1).await?;
     let reader = people::create(&cluster, "reader", 1).await?;
@@ -113,7 +113,7 @@ pub(super) async fn on_dynamodb(effort: &Effort, results: &mut Results) -> Resul
     cluster.end().await
 }
 
-/// Reads pages at places that vary; the middle one of their times, milliseconds.
+/// Reads pages at varying positions; returns the median time in milliseconds.
 async fn pages(session: &Session, room: &str, messages: u64, count: usize, seed: u64) -> Result<f64> {
     let mut places = Seeded::new(seed);
     let mut took = Vec::new();

@@ -1,8 +1,8 @@
-//! What figures are of.
+//! The environment of the figures.
 
 use std::process::Command;
 
-/// A sentence on machine and versions.
+/// Describes the machine and the versions in one sentence.
 pub(super) fn describe() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -24,7 +24,7 @@ pub(super) fn describe() -> String {
     )
 }
 
-/// What a program says, in one line.
+/// The output of a program, in one line.
 fn output(program: &str, arguments: &[&str]) -> String {
     let said = Command::new(program).args(arguments).output().map(|output| output.stdout);
     let said = String::from_utf8_lossy(&said.unwrap_or_default()).trim().to_owned();

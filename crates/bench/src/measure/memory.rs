@@ -14,13 +14,13 @@ use super::results::{Goal, Results};
 use super::series::Series;
 use parlance_testbed::ServerProcess;
 
-/// Resident memory is settled when it moves less than this share of itself between two
-/// looks, or at the deadline.
+/// Resident memory counts as settled once it changes by less than this share between two
+/// samples, or at the deadline.
 const SETTLED: f64 = 0.002;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Streams of one connection: fewer than the server allows.
+/// Streams per connection: fewer than the server allows.
 const STREAMS: usize = 50;
 
 /// Members of each room that sessions catch up in.
@@ -32,15 +32,15 @@ const CATCH_UP_MESSAGES: u64 = 150;
 /// Sends in flight while the rooms are filled.
 const CATCH_UP_IN_FLIGHT: usize = 64;
 
-/// How long after catching up memory is read: the node drops cached pages 15 s after their
-/// last use, and looks for them every 10 s.
+/// When memory is sampled after catching up: the node drops cached pages 15 s after their last
+/// use, and checks every 10 s.
 const CATCH_UP_REST: Duration = Duration::from_secs(40);
 
-/// What is opened over and over.
+/// What is opened repeatedly.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Connection(Way),
-    /// One more stream on a gRPC connection that is there.
+    /// One more stream on an existing gRPC connection.
     Stream,
     /// A session that has caught up with a quiet room.
     CaughtUp,
@@ -71,7 +71,7 @@ pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()
     for round in 0..effort.rounds {
         progress("memory", round, effort.rounds);
         for ((kind, _), series) in kinds.iter().zip(&mut series) {
-            // It takes most of a minute; the first rounds say enough.
+            // A round takes most of a minute; the first ones suffice.
             if matches!(kind, Kind::CaughtUp) && round > effort.rounds / 2 {
                 continue;
             }
@@ -84,7 +84,7 @@ pub(super) async fn measure(effort: &Effort, results: &mut Results) -> Result<()
     Ok(())
 }
 
-/// A server of its own each time: what one round frees, the next would use again.
+/// Uses a new server each time: the next round would reuse memory freed by this one.
 async fn one_round(effort: &Effort, kind: Kind) -> Result<f64> {
     let server = Box::pin(ServerProcess::start(&effort.server, &[])).await?;
     let ids: Vec<_> = (0..effort.idle_connections).map(|user| format!("idle:{user}")).collect();
@@ -96,7 +96,7 @@ async fn one_round(effort: &Effort, kind: Kind) -> Result<f64> {
     let grown = match kind {
         Kind::Connection(way) => {
             let before = settled(&server).await?;
-            // Over gRPC with a library: what its headers leave in the server counts.
+            // gRPC with a library: the memory of its headers in the server counts.
             let idle = if way == Way::Grpc {
                 Listeners::open_streams(server.address(), &tokens, None).await?
             } else {
@@ -108,7 +108,7 @@ async fn one_round(effort: &Effort, kind: Kind) -> Result<f64> {
             grown as f64 / count
         }
         Kind::Stream => {
-            // With one stream each first, so that what the connections cost is not counted.
+            // Opens one stream on each first, so that the cost of connections is excluded.
             let (first, more) = tokens.split_at(tokens.len() / STREAMS);
             let (_first, channels) = Listeners::open_streams(server.address(), first, None).await?;
             let before = settled(&server).await?;
@@ -134,7 +134,7 @@ async fn one_round(effort: &Effort, kind: Kind) -> Result<f64> {
     Ok(grown)
 }
 
-/// Resident memory once it stands still.
+/// Resident memory once it is stable.
 async fn settled(server: &ServerProcess) -> Result<u64> {
     let deadline = Instant::now() + DEADLINE;
     let mut look = interval(LOOK_EVERY);

@@ -1,5 +1,4 @@
-//! `parlance-bench measure`: what a server does on this machine, beside what the machine
-//! does without it.
+//! `parlance-bench measure`: compares a server with what the machine achieves without it.
 
 mod connects;
 mod deliveries;
@@ -30,33 +29,32 @@ use self::results::Results;
 pub(crate) use self::series::quantile;
 use parlance_testbed::server_program;
 
-/// Measures a server beside what the same machine does without it.
+/// Compares a server with what the same machine achieves without it.
 ///
-/// Numbers are those of `docs/performance.md`: 1 and 10 one message at a time; 2 and 4 as fast
-/// as it goes; 3 forms of frames; 5 and 6 acknowledged sends; 7 memory of idle connections;
-/// 8 many sockets for ten minutes; 9 connects; 11 stalled readers; 12 more nodes; 13 history;
-/// 14 a node that dies; 15 TLS.
+/// Numbers are those of `docs/performance.md`: 1 and 10 one message at a time; 2 and 4 at
+/// maximum load; 3 encodings of frames; 5 and 6 acknowledged sends; 7 memory of idle
+/// connections; 8 many sockets for ten minutes; 9 connects; 11 stalled readers; 12 more nodes;
+/// 13 history; 14 a killed node; 15 TLS.
 ///
-/// Servers, clients and counterparts share this machine. What is compared alternates within
-/// one run, and each figure is a ratio of the same round; shown are the median and, in
+/// Servers, clients and baselines share this machine. The compared servers alternate within
+/// one run, and each figure is a ratio within one round; shown are the median and, in
 /// brackets, the lowest and highest round. Written to `latest.md`, `latest.json` and
-/// `latest.svg` in the folder of results.
+/// `latest.svg` in the results folder.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Fewer rounds of less, under five minutes: for before and after a change.
+    /// Fewer and shorter rounds, under five minutes: for use before and after a change.
     #[arg(long)]
     quick: bool,
     /// Only these numbers, separated by commas.
     #[arg(long, value_delimiter = ',')]
     only: Vec<u8>,
-    /// The server to start. Default: `parlance` beside this program.
+    /// The server to start. Default: `parlance` next to this program.
     #[arg(long, value_name = "PATH")]
     server_bin: Option<PathBuf>,
-    /// What `tools/install-peers` has installed: then other servers are measured beside this
-    /// one.
+    /// Where `tools/install-peers` has installed other servers, to measure them as well.
     #[arg(long, value_name = "FOLDER")]
     peers: Option<PathBuf>,
-    /// Where results are written.
+    /// Folder for the results.
     #[arg(long, value_name = "FOLDER", default_value = "bench/results")]
     results: PathBuf,
 }
@@ -142,7 +140,7 @@ pub(crate) async fn run(args: Args) -> Result<bool> {
     Ok(true)
 }
 
-/// What the hidden command `bare` does: see [`load::BareServer`].
+/// Implements the hidden command `bare`: see [`load::BareServer`].
 pub(crate) async fn bare(bare: Bare) -> Result<bool> {
     load::bare::serve(bare).await.map(|()| true)
 }

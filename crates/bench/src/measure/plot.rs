@@ -1,4 +1,4 @@
-//! Each figure as a share of its goal.
+//! Plots each figure relative to its goal.
 
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
@@ -10,8 +10,8 @@ const WIDTH: u32 = 900;
 const ROW: u32 = 26;
 const LABEL: u32 = 520;
 
-/// Bars end at 1 where the goal is met exactly; beyond it is better, whichever way the goal
-/// goes. Those off the scale are cut.
+/// A bar of length 1 meets the goal exactly; longer is better, whatever the direction of
+/// the goal. Longer bars than the scale are cut off.
 const SCALE: f64 = 2.5;
 
 pub(super) fn svg(measured: &[Measured]) -> Result<String> {
@@ -20,7 +20,7 @@ pub(super) fn svg(measured: &[Measured]) -> Result<String> {
     Ok(text)
 }
 
-/// How good a figure is: 1 meets the goal, 2 is twice as good.
+/// The score of a figure: 1 meets the goal, 2 is twice as good.
 fn score(measured: &Measured) -> Option<f64> {
     let value = measured.value();
     match measured.goal {

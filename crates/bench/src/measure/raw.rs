@@ -1,4 +1,5 @@
-//! Connections without a session on top, so that what is measured is the server.
+//! Connections without a client session on top, so that the measurement reflects
+//! the server.
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::{StreamExt, TryStreamExt};
@@ -12,10 +13,10 @@ use parlance_proto::v1::server_frame::Frame;
 use super::effort::text;
 use super::load::hello;
 
-/// Things that are set up at a time.
+/// Concurrent setup operations.
 const AT_ONCE: usize = 64;
 
-/// Members that one request adds.
+/// Members added by one request.
 const MEMBERS_AT_ONCE: usize = 40;
 
 /// Creates users and returns their tokens, in order.
@@ -49,7 +50,7 @@ pub(super) fn message(room_id: &str, id: &str, text: &str, after_seq: Option<u64
     }
 }
 
-/// The seq out of the next answer to a message; other frames are passed over.
+/// The seq in the next answer to a message; other frames are skipped.
 pub(super) async fn answer(connection: &mut Connection) -> Result<u64> {
     loop {
         let frame = connection.recv().await?.context("the stream ended")?;
@@ -61,7 +62,7 @@ pub(super) async fn answer(connection: &mut Connection) -> Result<u64> {
     }
 }
 
-/// Someone who creates rooms and adds people to them.
+/// A user who creates rooms and adds members to them.
 pub(crate) struct Creator(pub(crate) Session);
 
 impl Creator {
@@ -71,7 +72,7 @@ impl Creator {
         Ok(Self(session))
     }
 
-    /// A channel with these members.
+    /// Creates a channel with these members.
     pub(crate) async fn room(&self, name: &str, members: &[String]) -> Result<String> {
         let request = v1::CreateRoomRequest {
             kind: v1::RoomKind::Channel.into(),
@@ -87,7 +88,7 @@ impl Creator {
     }
 }
 
-/// Sends `count` messages to `room`, `in_flight` of them at a time.
+/// Sends `count` messages to `room`, with `in_flight` of them in flight.
 pub(crate) async fn send_many(session: &Session, room: &str, count: u64, in_flight: usize) -> Result<()> {
     futures::stream::iter(0..count)
         .map(|_| session.send_message(Message::to_room(room, text())))

@@ -1,4 +1,4 @@
-//! What was measured, against what was wanted: as Markdown, as JSON, as a picture.
+//! The results compared with their goals: as Markdown, JSON and a plot.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::series::{Series, number};
 
 pub(super) use super::figure::Goal;
 
-/// All figures of a run, and the absolute ones that they were made of.
+/// All figures of a run, and the absolute values behind them.
 #[derive(Debug, Default)]
 pub(super) struct Results {
     pub(super) measured: Vec<Measured>,
@@ -20,14 +20,14 @@ pub(super) struct Results {
 }
 
 impl Results {
-    /// Notes a figure with a goal, and says it.
+    /// Records a figure with a goal, and prints it.
     pub(super) fn add(&mut self, id: u8, measure: impl Into<String>, goal: Goal, rounds: Series) {
         let measured = Measured { id, measure: measure.into(), goal, rounds };
         println!("{}", line(&measured));
         self.measured.push(measured);
     }
 
-    /// Notes what a figure was made of.
+    /// Records the absolute values behind a figure.
     pub(super) fn detail(&mut self, id: u8, what: impl Into<String>, rounds: Series) {
         let what = what.into();
         println!("    {what}: {rounds}");

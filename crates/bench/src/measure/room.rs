@@ -1,4 +1,4 @@
-//! A room full of listeners, and who sends to them.
+//! A room full of listeners, and its sender.
 
 use std::time::Duration;
 
@@ -14,38 +14,38 @@ use super::raw::{Creator, answer, connect, create_users, message};
 use crate::processes;
 use parlance_testbed::{ServerProcess, free_ports};
 
-/// Messages that the sender has unacknowledged at a time, when all goes as fast as it can.
+/// Unacknowledged messages of the sender at maximum load.
 pub(super) const PIPELINE: usize = 64;
 
-/// Messages before the clock starts.
+/// Messages before the measurement starts.
 const WARM_UP: u64 = 20;
 
-/// A server with one room, and a bare server.
+/// A server with one room, and a baseline server.
 pub(super) struct Room {
     pub(super) server: ServerProcess,
-    /// Where clear text is spoken: the same place, unless its clients come with TLS.
+    /// The address for plain text: the same one, unless clients use TLS.
     control: String,
     trust: Option<(Trust, Certificate)>,
     bare: BareServer,
-    /// The last message: whoever comes now is to get what is said from then on.
+    /// The last message: new listeners receive only later ones.
     known: v1::Cursor,
     sender: String,
     pub(super) tokens: Vec<String>,
-    /// Tells the messages of rounds apart.
+    /// Distinguishes the messages of rounds.
     round: u64,
 }
 
-/// Who sends, to the room or to the bare server.
+/// The sender, to the room or to the baseline server.
 enum Sender {
     Room(Box<Connection>),
     Bare(BareSender),
 }
 
-/// A round of messages one at a time.
+/// A round of messages sent one at a time.
 pub(super) struct Paced {
-    /// Microseconds of the server's time for each delivery.
+    /// Microseconds of the server's processor time per delivery.
     pub(super) cpu: f64,
-    /// Milliseconds from sending until all had it, rising.
+    /// Milliseconds from sending until all listeners have it, in ascending order.
     pub(super) latencies: Vec<f64>,
 }
 
@@ -56,11 +56,11 @@ impl Room {
         Self::fill_at(server, control, None, members).await
     }
 
-    /// With TLS for listeners.
+    /// Like `fill`, with TLS for listeners.
     pub(super) async fn fill_with_tls(effort: &Effort, members: usize) -> Result<Self> {
         let certificate = Certificate::new()?;
         let (path, key) = (certificate.path(), certificate.key());
-        // Who sets up and sends comes as a bridge would, in clear text.
+        // The setup and the sender connect like a bridge would, in plain text.
         let control = format!("127.0.0.1:{}", free_ports()?.0);
         let options = ["--tls-certificate", &path.to_string_lossy(), "--tls-key", &key.to_string_lossy()];
         let options = [&options[..], &["--edge-listen", &control]].concat();
@@ -87,7 +87,7 @@ impl Room {
 
     pub(super) async fn listeners(&mut self, way: Way) -> Result<Listeners> {
         if let Way::Bare(bare) = way {
-            // It does not notice who has gone before it writes to them.
+            // It only notices closed connections when it writes to them.
             self.bare = BareServer::start(bare).await?;
         }
         let at = if matches!(way, Way::Bare(_)) {
@@ -98,7 +98,7 @@ impl Room {
         Listeners::open(way, at, self.with_what_is_known(&self.tokens)).await
     }
 
-    /// These of the members, and how far they have the room.
+    /// These members, with their cursors in the room.
     pub(super) fn with_what_is_known<'a>(
         &'a self,
         tokens: &'a [String],
@@ -117,7 +117,7 @@ impl Room {
         processes::cpu(if matches!(way, Way::Bare(_)) { self.bare.pid()? } else { self.server.pid()? })
     }
 
-    /// Sends one message after the other, each once all listeners have the one before.
+    /// Sends one message after the other, each once all listeners have the previous one.
     pub(super) async fn paced(&mut self, way: Way, listeners: &Listeners, messages: u64) -> Result<Paced> {
         let mut sender = self.sender(way).await?;
         self.round += 1;
@@ -150,8 +150,8 @@ impl Room {
         Ok(Paced { cpu: cpu.as_secs_f64() * 1e6 / (messages * each) as f64, latencies })
     }
 
-    /// Sends as fast as it is acknowledged; deliveries a second, and microseconds of the
-    /// server's time for each.
+    /// Sends as fast as messages are acknowledged; returns deliveries per second, and
+    /// microseconds of the server's processor time per delivery.
     pub(super) async fn saturated(&mut self, way: Way, messages: u64) -> Result<(f64, f64)> {
         let listeners = self.listeners(way).await?;
         let mut sender = self.sender(way).await?;

@@ -1,4 +1,4 @@
-//! Measures 5 and 6: messages that are durable, and how long that takes.
+//! Measures 5 and 6: durable messages, and their latency.
 
 use std::fs::File;
 use std::io::Write;
@@ -24,16 +24,16 @@ use parlance_testbed::ServerProcess;
 pub(super) const SENDERS: usize = 256;
 pub(super) const ROOMS: usize = 64;
 
-/// Before counting begins, so that connections and caches are warm.
+/// Before the measurement, so that connections and caches are warm.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// What the store writes for a message of 200 bytes, and its framing.
+/// Size of the store's record for a message of 200 bytes, with framing.
 const RECORD: usize = 320;
 
 /// Messages of each sender that ejabberd archives in a round: some seconds.
 const ARCHIVED: u64 = 20;
 
-/// How long half load, which is known from the measure before it, is held.
+/// How long half load, derived from the previous measure, is held.
 const HALF_LOAD: Duration = Duration::from_secs(4);
 
 const COMMITS: &str = "parlance_store_commits_total";
@@ -41,34 +41,34 @@ const COMMITS: &str = "parlance_store_commits_total";
 struct Target {
     server: ServerProcess,
     tokens: Vec<String>,
-    /// Sender number n sends to room number n modulo their count. How far each is known:
-    /// senders who had to be told of the rounds before would be measured doing that.
+    /// Sender n sends to room n modulo their count. Their cursors: catching up with earlier
+    /// rounds would be measured, too.
     rooms: Vec<v1::Cursor>,
     round: u64,
 }
 
-/// What came of one round.
+/// The result of one round.
 struct Round {
-    /// Acknowledged a second.
+    /// Acknowledged messages per second.
     rate: f64,
-    /// Milliseconds, rising.
+    /// Milliseconds, in ascending order.
     latencies: Vec<f64>,
-    /// Microseconds of the server's time for each.
+    /// Microseconds of the server's processor time per message.
     cpu: f64,
-    /// Messages for each sync of the store.
+    /// Messages per sync of the store.
     group: f64,
 }
 
-/// Rounds of one way to send.
+/// Rounds over one transport.
 #[derive(Default)]
 struct Sent {
-    /// Against the bare log, and against ejabberd.
+    /// Relative to the bare log, and to ejabberd.
     share: Series,
     against: Series,
     acknowledged: Series,
     cpu: Series,
     groups: Series,
-    /// At half load: against the device, and milliseconds.
+    /// At half load: relative to the device, and milliseconds.
     above: Series,
     p99: Series,
     median: Series,
@@ -166,8 +166,7 @@ impl Target {
         Ok(Self { server, tokens, rooms, round: 0 })
     }
 
-    /// Everyone sends, and again once it is acknowledged; at this rate in all, if one is
-    /// given.
+    /// Everyone sends, and again after each acknowledgement; at this total rate, if given.
     async fn round(
         &mut self,
         way: Way,
@@ -187,7 +186,7 @@ impl Target {
             let room_number = number % self.rooms.len();
             let room = self.rooms[room_number].room_id.clone();
             let prefix = format!("{}-", self.round);
-            // Spread over one pace, not all at the same moment.
+            // Spread over one interval, instead of all at the same time.
             let offset = pace.unwrap_or_default().mul_f64(number as f64 / senders as f64);
             let (counting, stop) = (counting.clone(), stop.clone());
             sending.spawn(async move {
@@ -220,7 +219,7 @@ impl Target {
     }
 }
 
-/// How long each took, milliseconds, and the seq of the last.
+/// The latency of each message in milliseconds, and the seq of the last one.
 async fn send(
     mut talker: Talker,
     room: String,
@@ -243,7 +242,7 @@ async fn send(
             break;
         }
         if let Some(pace) = &mut pace {
-            // What comes meanwhile is read, or it would be waiting before the answer.
+            // Incoming events are read, or they would delay the answer.
             loop {
                 tokio::select! {
                     biased;
@@ -263,8 +262,8 @@ async fn send(
     Ok((latencies, head))
 }
 
-/// Appends a second of as many writers to one file that is synced once for up to `group` of
-/// what waits: nothing else is done.
+/// Appends per second by as many writers to one file that is synced once per `group` of
+/// waiting records: nothing else is done.
 async fn bare_log(duration: Duration, group: usize) -> Result<f64> {
     let mut file = tempfile::tempfile()?;
     let (appends, mut waiting) = mpsc::channel::<oneshot::Sender<()>>(SENDERS);

@@ -10,12 +10,12 @@ impl Series {
         self.0.sort_by(f64::total_cmp);
     }
 
-    /// Rising.
+    /// In ascending order.
     pub(super) fn values(&self) -> &[f64] {
         &self.0
     }
 
-    /// The middle one; of an even number, the mean of the middle two.
+    /// The median; for an even number of values, the mean of the middle two.
     pub(super) fn median(&self) -> f64 {
         match self.0.len() {
             0 => f64::NAN,
@@ -33,7 +33,7 @@ impl FromIterator<f64> for Series {
     }
 }
 
-/// `median [lowest-highest]`, or the one there is.
+/// `median [lowest-highest]`, or a single value.
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let median = number(self.median());
@@ -45,7 +45,7 @@ impl fmt::Display for Series {
     }
 }
 
-/// Three digits, or all before the point.
+/// Three significant digits, or all digits before the point.
 pub(super) fn number(value: f64) -> String {
     match value.abs() {
         0.0..10.0 => format!("{value:.2}"),
@@ -54,7 +54,7 @@ pub(super) fn number(value: f64) -> String {
     }
 }
 
-/// The value below which `share` of `sorted` lie.
+/// The value below which a `share` of `sorted` lies.
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let at = ((sorted.len() as f64 - 1.0) * share).round();
     sorted.get(at as usize).copied().unwrap_or(f64::NAN)

@@ -1,12 +1,12 @@
 //! ejabberd with rooms (MUC) and their archive (MAM) in `PostgreSQL`.
 //!
-//! A room is one Erlang process. It has a message archived, which ends with the commit of its
-//! insert, and then only sends it to its occupants, the sender among them: what comes back to
-//! a sender is on disk. Two things are less than they look: should the insert fail, the
-//! message is sent all the same; and one room never has two inserts on their way.
+//! A room is one Erlang process. It archives a message, which ends with the commit of its
+//! insert, and only then sends it to its occupants including the sender: what the sender
+//! receives is on disk. Two caveats: if the insert fails, the message is sent nevertheless;
+//! and one room never has two inserts in flight.
 //!
-//! The sender has to be in the room, so a fan-out to N listeners is one to N + 1 occupants,
-//! of which N count.
+//! The sender has to be in the room, so a fan-out to N listeners has N + 1 recipients, of
+//! which N are counted.
 
 mod postgres;
 mod xmpp;
@@ -25,10 +25,10 @@ use xmpp::User;
 const CONFIG: &str = include_str!("ejabberd/ejabberd.yml");
 const CONTROL: &str = include_str!("ejabberd/ejabberdctl.cfg");
 
-/// Its package makes this user, and `ejabberdctl` insists on it.
+/// Created by its package, and required by `ejabberdctl`.
 const USER: &str = "ejabberd";
 
-/// Users that exist. Each connection of a measurement is one of its own.
+/// Existing users. Each connection of a measurement uses another one.
 const USERS: usize = 20_000;
 
 /// Connections to `PostgreSQL`.
@@ -43,8 +43,8 @@ pub(crate) struct Ejabberd {
 }
 
 impl Ejabberd {
-    /// Starts it as Debian installs it, which only root can: it and `PostgreSQL` run as users
-    /// of their own.
+    /// Starts it as installed by Debian, which requires root: it and `PostgreSQL` run as
+    /// users of their own.
     pub(crate) async fn start(_installed: &Path) -> Result<Self> {
         let database = Postgres::start(USERS, SQL_POOL).await?;
         let home = folder(Some(USER)).await?;
@@ -64,7 +64,7 @@ impl Ejabberd {
         let mut command = command_as(USER, "/usr/sbin/ejabberdctl");
         command.arg("--config").arg(config).arg("--ctl-config").arg(control);
         command.arg("--spool").arg(home.path().join("spool")).arg("--logs").arg(home.path());
-        // Erlang keeps a cookie there.
+        // Erlang keeps its cookie there.
         command.args(["--node", "peer@localhost", "foreground"]).env("HOME", home.path());
         let server = Process::start(home, command, port).await?;
         Ok(Self { server, database, port, rooms: AtomicU64::new(0) })
@@ -74,7 +74,7 @@ impl Ejabberd {
         let FanOut { listeners, messages, pipeline, payload } = load;
         ensure!(listeners < USERS, "more listeners than the {USERS} users that there are");
         let room = self.room();
-        // Who comes first makes the room.
+        // The first user to join creates the room.
         let mut sender = User::join(self.port, 0, &room, payload).await?;
         let readers =
             connected(1..listeners + 1, async |number| User::join(self.port, number, &room, 0).await).await?;

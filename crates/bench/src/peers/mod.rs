@@ -1,6 +1,6 @@
-//! Other servers under the same load: started with folders and ports of their own, measured
-//! from outside, ended. None of them does all that this one does; what each leaves out is
-//! said where it is driven.
+//! Other servers under the same load: started with their own folders and ports, measured
+//! from outside, stopped. None of them offers everything that Parlance does; each module
+//! says what is missing.
 
 mod ejabberd;
 mod listeners;
@@ -28,7 +28,7 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    /// Starts NATS from what `tools/install-peers` installed.
+    /// Starts NATS as installed by `tools/install-peers`.
     pub(crate) async fn nats(installed: &Path) -> Result<Self> {
         Nats::start(installed).await.map(Self::Nats)
     }
@@ -43,7 +43,7 @@ impl Peer {
         Ejabberd::start(installed).await.map(Self::Ejabberd)
     }
 
-    /// Brings messages to everyone in one room. Counts deliveries.
+    /// Delivers messages to everyone in one room. Counts deliveries.
     pub(crate) async fn fan_out(&self, load: FanOut) -> Result<Round> {
         ensure!(load.pipeline > 0, "nothing is sent with a pipeline of 0");
         match self {
@@ -53,8 +53,8 @@ impl Peer {
         }
     }
 
-    /// `senders` spread over `rooms`, whose only members they are, each with one message on
-    /// its way at a time, `each` in all. Counts acknowledged sends.
+    /// `senders` spread over `rooms` without other members, each with one message in
+    /// flight, `each` messages per sender. Counts acknowledged sends.
     pub(crate) async fn sends(
         &self,
         senders: usize,

@@ -1,9 +1,9 @@
-//! NATS, the core without `JetStream`: a broker that stores nothing and confirms nothing to a
-//! publisher. What it takes to bring a message to many connections, and nothing else.
+//! NATS core without `JetStream`: a broker that stores nothing and confirms nothing to a
+//! publisher. The pure cost of delivering a message to many connections.
 //!
-//! No option is changed: the manual has none for throughput. A connection may hold 64 MiB
-//! back (`max_pending`) and block for 10 s (`write_deadline`) before it is cut off; a reader
-//! cut off so fails the measurement.
+//! All options are at their defaults: the manual lists none for throughput. A connection may
+//! buffer 64 MiB (`max_pending`) and block for 10 s (`write_deadline`) before it is closed,
+//! which fails the measurement.
 
 mod wire;
 
@@ -28,7 +28,7 @@ thread_local! {
     static READ: RefCell<[u8; BUFFER]> = const { RefCell::new([0; BUFFER]) };
 }
 
-/// `verbose` would have each line confirmed with `+OK`.
+/// `verbose` would confirm each line with `+OK`.
 const CONNECT: &[u8] =
     b"CONNECT {\"verbose\":false,\"pedantic\":false,\"lang\":\"rust\",\"version\":\"1\"}\r\n";
 
@@ -95,12 +95,12 @@ impl Client {
         self.flush().await
     }
 
-    /// Waits until the server has seen to all that was sent before.
+    /// Waits until the server has processed everything sent before.
     async fn flush(&mut self) -> Result<()> {
         self.send_and_flush(b"PING\r\n").await
     }
 
-    /// Sends lines of which the last is a `PING`, and waits for its answer.
+    /// Sends lines that end with a `PING`, and waits for its answer.
     async fn send_and_flush(&mut self, lines: &[u8]) -> Result<()> {
         let pongs = self.seen.pongs + 1;
         self.socket.write_all(lines).await?;
@@ -115,7 +115,7 @@ impl Client {
             if now < pipeline as u64 {
                 lines = line.repeat(usize::try_from(now)?) + "PING\r\n";
             }
-            // In one write, as NATS's own clients do that buffer until they flush.
+            // In one write, like NATS's own buffering clients.
             self.send_and_flush(lines.as_bytes()).await?;
             left -= now;
         }

@@ -1,4 +1,4 @@
-//! A server process with a folder of its own; what it and its children cost; its end.
+//! A server process with its own folder, its cost including children, and its end.
 
 use std::fs::File;
 use std::process::{Command as Blocking, Stdio};
@@ -13,10 +13,10 @@ use tokio::time::{Instant, interval, timeout};
 use crate::processes;
 use parlance_testbed::free_ports;
 
-/// How long a server may take until it accepts connections, or until it has ended.
+/// How long a server may take to accept connections, or to exit.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Killed with all its descendants when this is dropped.
+/// A process that is killed with all its descendants on drop.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
@@ -24,7 +24,7 @@ pub(super) struct Process {
     folder: TempDir,
 }
 
-/// A fresh folder for a server that `user` may write, if one is named.
+/// A new folder for a server, writable by `user` if given.
 pub(super) async fn folder(user: Option<&str>) -> Result<TempDir> {
     let folder = tempfile::Builder::new().prefix("parlance-peer-").tempdir()?;
     if let Some(user) = user {
@@ -33,7 +33,7 @@ pub(super) async fn folder(user: Option<&str>) -> Result<TempDir> {
     Ok(folder)
 }
 
-/// `program` as `user`, whom that server insists on; only root may become somebody else.
+/// Runs `program` as `user`, which that server requires; only root can switch users.
 pub(super) fn command_as(user: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--init-groups", "--"]);
@@ -41,7 +41,7 @@ pub(super) fn command_as(user: &str, program: impl AsRef<std::ffi::OsStr>) -> Co
     command
 }
 
-/// Runs a command to its end.
+/// Runs a command to completion.
 pub(super) async fn run(command: &mut Command) -> Result<()> {
     let output = command.kill_on_drop(true).output().await.with_context(|| format!("{command:?}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -49,7 +49,7 @@ pub(super) async fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// A port on which nobody listens.
+/// A free port.
 pub(super) fn free_port() -> Result<u16> {
     Ok(free_ports()?.0)
 }
@@ -66,7 +66,7 @@ impl Process {
         Ok(process)
     }
 
-    /// Ended by this signal instead of SIGKILL.
+    /// Sets the signal that ends it, instead of SIGKILL.
     pub(super) fn ended_by(mut self, signal: &'static str) -> Self {
         self.end_signal = signal;
         self
@@ -86,13 +86,13 @@ impl Process {
         Ok(())
     }
 
-    /// User and system time of it and all its descendants until now, those that have ended
-    /// included.
+    /// User and system time of it and all its descendants so far, including those that have
+    /// exited.
     pub(super) fn cpu(&self) -> Result<Duration> {
         processes::cpu(self.child.id().context("a server has ended")?)
     }
 
-    /// Ends it. Its data are thrown away, so there is nothing that it should finish.
+    /// Kills it. Its data is discarded, so it has nothing to finish.
     pub(super) async fn stop(mut self) -> Result<()> {
         self.signal()?;
         timeout(DEADLINE, self.child.wait()).await.context("a server does not end")??;
@@ -102,8 +102,8 @@ impl Process {
     fn signal(&self) -> Result<()> {
         let Some(root) = self.child.id() else { return Ok(()) };
         let family = processes::family(root)?.into_iter().map(|member| member.pid.to_string());
-        // Other signals than SIGKILL to a child need unsafe code or a dependency. That some
-        // are gone before it comes to them is no error.
+        // Sending a child other signals than SIGKILL needs unsafe code or a dependency.
+        // Processes that have already exited are not an error.
         Blocking::new("kill").args(["-s", self.end_signal]).args(family).stderr(Stdio::null()).status()?;
         Ok(())
     }
@@ -111,7 +111,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Its folder goes next: nobody may write there any more.
+        // Its folder is removed next: no process may write there any more.
         if self.signal().is_ok() {
             for _ in 0..200 {
                 if !matches!(self.child.try_wait(), Ok(None)) {

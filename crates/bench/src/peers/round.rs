@@ -8,47 +8,48 @@ use tokio::time::{Instant, timeout};
 
 use super::process::Process;
 
-/// How long one measurement may take before something must have been lost.
+/// Timeout of one measurement, after which something must have been lost.
 const ROUND_DEADLINE: Duration = Duration::from_secs(300);
 
-/// Handshakes at a time: enough to keep a server busy, few enough for any accept queue.
+/// Concurrent handshakes: enough to keep a server busy, few enough for any accept
+/// queue.
 const HANDSHAKES: usize = 32;
 
-/// What was measured.
+/// The result of a measurement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Round {
     /// Deliveries, or acknowledged sends.
     pub(crate) count: u64,
-    /// From the first message on, connections and rooms being there.
+    /// From the first message on, with connections and rooms set up.
     pub(crate) elapsed: Duration,
-    /// What the servers, their databases included, spent meanwhile.
+    /// Processor time of the servers meanwhile, including their databases.
     pub(crate) cpu: Duration,
 }
 
-/// One sender, until each message has come to every listener.
+/// One sender, until each message has reached every listener.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FanOut {
     pub(crate) listeners: usize,
     pub(crate) messages: u64,
-    /// Messages on their way at a time.
+    /// Messages in flight.
     pub(crate) pipeline: usize,
-    /// Bytes of a message.
+    /// Message size in bytes.
     pub(crate) payload: usize,
 }
 
 impl Round {
-    /// How many a second.
+    /// Messages per second.
     pub(crate) fn rate(self) -> f64 {
         self.count as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// Microseconds of the servers' time for each.
+    /// Microseconds of the servers' processor time per message.
     pub(crate) fn cost(self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.count as f64
     }
 }
 
-/// Runs `work`, which knows how much it counted, against the clocks.
+/// Runs `work`, which returns its count, and measures time and cost.
 pub(super) async fn measured(servers: &[&Process], work: impl Future<Output = Result<u64>>) -> Result<Round> {
     let cpu = || servers.iter().map(|server| server.cpu()).sum::<Result<Duration>>();
     let before = cpu()?;
@@ -60,7 +61,7 @@ pub(super) async fn measured(servers: &[&Process], work: impl Future<Output = Re
     Ok(Round { count: count?, elapsed, cpu: cpu()?.saturating_sub(before) })
 }
 
-/// `connect` for each of `numbers`, some at a time.
+/// Runs `connect` for each of `numbers`, some concurrently.
 pub(super) async fn connected<T, F: Future<Output = Result<T>>>(
     numbers: std::ops::Range<usize>,
     connect: impl Fn(usize) -> F,

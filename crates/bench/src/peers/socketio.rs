@@ -1,10 +1,11 @@
-//! Socket.IO: one node with the Redis adapter, as one of several would run. It stores nothing.
-//! Its acknowledgement says that the node has sent the message on, not that it came anywhere.
+//! Socket.IO: one node with the Redis adapter, as in a deployment of several. It stores
+//! nothing. Its acknowledgement means that the node has forwarded the message, not that it
+//! arrived anywhere.
 //!
-//! The client speaks Engine.IO 4 and Socket.IO 5 itself. A packet begins with its kind in the
-//! one protocol (0 open, 2 ping, 3 pong, 4 message), and for a message in the other (0
-//! connect, 2 event, 3 acknowledgement); then comes JSON, after the number that the
-//! acknowledgement of an event shall have.
+//! The client implements Engine.IO 4 and Socket.IO 5 itself. A packet starts with its kind in
+//! the former (0 open, 2 ping, 3 pong, 4 message), and for a message in the latter (0 connect,
+//! 2 event, 3 acknowledgement); then follow the id for the acknowledgement of an event, and
+//! JSON.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -118,7 +119,7 @@ impl Client {
         Ok(())
     }
 
-    /// The next packet but pings, which it answers: the server hangs up without.
+    /// The next packet other than a ping. Pings are answered, or the server would hang up.
     async fn next(&mut self) -> Result<Utf8Bytes> {
         loop {
             let packet = self.0.next().await?;

@@ -1,4 +1,4 @@
-//! The reading and writing of text frames that two of the peers share.
+//! Reads and writes text frames, for two of the peers.
 
 use anyhow::{Context, Result, bail};
 use futures::{SinkExt, StreamExt};
@@ -9,14 +9,14 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-/// Small, for a thousand of them to share the cache.
+/// Small, so that a thousand of them fit into the cache.
 const BUFFER: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(super) struct WebSocket(WebSocketStream<TcpStream>);
 
 impl WebSocket {
-    /// Connects to `path` on a port of the loopback address, without compression.
+    /// Connects to `path` on a loopback port, without compression.
     pub(super) async fn connect(port: u16, path: &str, protocol: Option<&'static str>) -> Result<Self> {
         let socket = TcpStream::connect(("127.0.0.1", port)).await.context("cannot connect")?;
         socket.set_nodelay(true)?;
@@ -24,7 +24,7 @@ impl WebSocket {
         if let Some(protocol) = protocol {
             request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(protocol));
         }
-        // Each send is written out at once: a message waits for no other.
+        // Each send is written immediately, without batching.
         let config = WebSocketConfig::default().read_buffer_size(BUFFER).write_buffer_size(0);
         let (socket, _) = client_async_with_config(request, socket, Some(config)).await?;
         Ok(Self(socket))
@@ -34,7 +34,7 @@ impl WebSocket {
         Ok(self.0.send(Message::Text(text.into())).await?)
     }
 
-    /// The next text frame. Pings of the WebSocket are answered by the way.
+    /// The next text frame. WebSocket pings are answered along the way.
     pub(super) async fn next(&mut self) -> Result<Utf8Bytes> {
         loop {
             match self.0.next().await.context("the server has hung up")?? {

@@ -20,7 +20,7 @@ use super::shards::{Shards, Upstream};
 use super::tally::Tally;
 use super::worker::Worker;
 
-/// The emulator wants a signature, and does not check it.
+/// The emulator requires a signature, but does not verify it.
 const SIGNED: &str = "AWS4-HMAC-SHA256 Credential=local/20260101/local/dynamodb/aws4_request, \
     SignedHeaders=host;x-amz-date;x-amz-target, Signature=0";
 

@@ -17,7 +17,7 @@ pub(super) struct PlantedFeed {
 }
 
 impl PlantedFeed {
-    /// What is seen of records, and lost of them.
+    /// Records the records' positions, and drops some.
     fn meet(&self, records: &mut [Record]) {
         let mut sights = self.seen.sights();
         for record in records {

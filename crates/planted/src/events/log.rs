@@ -23,7 +23,8 @@ impl Log for PlantedLog {
         if self.bug == Plant::TrustTheOrder
             && let (Some(head), Some(named)) = (&mut head, named)
         {
-            // As if there were nothing before what the last record named.
+            // As if there were nothing before the event named by the last
+            // record.
             head.floor = head.floor.max(named);
         }
         Ok(head)

@@ -1,4 +1,4 @@
-//! Consumers that make a mistake: their feed, table, log or sink does it for them.
+//! Consumers with planted mistakes, made by their feed, table, log or sink.
 
 mod feed;
 mod log;

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use parlance_core::RoomId;
 use parlance_store::feed::Position;
 
-/// What the wrappers of one consumer have seen.
+/// The observations of one consumer's wrappers.
 #[derive(Default)]
 pub(super) struct Seen(Mutex<Sights>);
 
@@ -12,9 +12,9 @@ pub(super) struct Seen(Mutex<Sights>);
 pub(super) struct Sights {
     /// How far the feed was read.
     pub(super) position: Option<Position>,
-    /// The event that the last record of a room named first.
+    /// The first event named by the last record of each room.
     pub(super) named: HashMap<RoomId, u64>,
-    /// The last event of a room that its sink took.
+    /// The last event of each room accepted by its sink.
     pub(super) taken: HashMap<RoomId, u64>,
 }
 

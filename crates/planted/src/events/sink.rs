@@ -23,7 +23,8 @@ impl EventSink for PlantedSink {
             (Plant::DropOnError, Some(SinkError::Unavailable { .. })) => {
                 delivered = Delivered::all(events.len());
             }
-            // The refused one, and what follows it, as far as it is taken.
+            // The refused event and those after it, as far as they are
+            // accepted.
             (Plant::PassTheParked, Some(SinkError::Refused { .. })) if delivered.count < events.len() => {
                 let next = delivered.count + 1;
                 let rest = self.inner.deliver(room, &events[next..]).await;

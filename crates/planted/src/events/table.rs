@@ -17,7 +17,7 @@ pub(super) struct PlantedTable {
     log: Arc<dyn Log>,
     seen: Arc<Seen>,
     bug: Plant,
-    /// Rows that are written with the next write.
+    /// Rows deferred to the next write.
     put_off: Mutex<Vec<(RoomId, RoomProgress)>>,
 }
 
@@ -26,11 +26,11 @@ impl PlantedTable {
         Self { inner, log, seen, bug, put_off: Mutex::default() }
     }
 
-    /// Rows as they are read.
+    /// Modifies rows as they are read.
     async fn read(&self, rows: &mut [(RoomId, RoomProgress)]) -> Result<(), StoreError> {
         if self.bug == Plant::GuardOnSeqAlone {
             for (room, row) in rows {
-                // What is done is done, in whichever epoch.
+                // Delivered events count as delivered, in any epoch.
                 if let Some(head) = self.log.room(room).await? {
                     row.done.epoch = head.epoch;
                 }

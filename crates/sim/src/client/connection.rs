@@ -23,10 +23,10 @@ use crate::node::{Node, authorization};
 use crate::pushed::PushedConnection;
 use crate::world::World;
 
-/// Of a thousand connections, those that are WebSockets; the others are gRPC streams.
+/// Connections per thousand that are WebSockets; the others are gRPC streams.
 const WEB_SOCKETS: u64 = 500;
 
-/// The device that a client is.
+/// The device of a client.
 pub(super) struct Device {
     pub(super) index: usize,
     pub(super) user: UserId,
@@ -36,15 +36,16 @@ pub(super) struct Device {
 pub(super) struct Connection {
     pub(super) node: Node,
     frames: Frames,
-    /// How it is pushed to, if it is a WebSocket.
+    /// Its push side, if it is a WebSocket.
     pushed: Option<Arc<PushedConnection>>,
     pub(super) to_node: mpsc::UnboundedSender<v1::ClientFrame>,
     pub(super) session: usize,
-    /// Hello is answered.
+    /// Whether hello was answered.
     pub(super) open: bool,
     pub(super) sent: BTreeMap<usize, Instant>,
     pub(super) read_from: Instant,
-    /// The connection ends after so many looks at its stream, whatever is under way.
+    /// The connection ends after this many polls of its stream, whatever is in
+    /// flight.
     patience: Option<u32>,
 }
 
@@ -75,7 +76,7 @@ impl Connection {
         });
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::try_from(authorization(&device.user)).ok()?);
-        // Nothing is waited for: the keys of tokens are known.
+        // Never waits: the token keys are known.
         let opened = node.services.open(&headers, inbound, outlet).now_or_never()?;
         let frames = opened.ok()?.into();
         let sent_cursors = cursors.iter().map(|(room, seq)| v1::Cursor {

@@ -17,7 +17,7 @@ use crate::history::{Answer, Seen, is_passing};
 use crate::orders::Do;
 use crate::world::World;
 
-/// How long a client waits for an answer before it looks for another node.
+/// How long a client waits for an answer before it tries another node.
 const PATIENCE: Duration = Duration::from_millis(3_000);
 
 /// Attempts after which it gives up.
@@ -29,9 +29,9 @@ pub(crate) struct Client {
     device: Device,
     todo: mpsc::UnboundedReceiver<Do>,
     cursors: BTreeMap<RoomId, u64>,
-    /// Asked and not answered, each with whether it is asked again.
+    /// Unanswered operations, each with whether it is retried.
     outstanding: BTreeMap<usize, bool>,
-    /// To be asked again from then on.
+    /// Operations to retry, each from then on.
     again: BTreeMap<usize, Instant>,
     slow: Duration,
     prefer: Option<usize>,
@@ -67,7 +67,7 @@ impl Client {
                 let end = self.serve(&mut connection, &mut away).await;
                 self.disconnect(connection, end);
             }
-            // What was not answered is asked again on the next connection.
+            // Unanswered operations are retried on the next connection.
             self.outstanding.retain(|_, retry| *retry);
             let back = Instant::now() + away;
             loop {
@@ -121,7 +121,7 @@ impl Client {
         }
     }
 
-    /// What the script wants; how the connection ends by it, if it does.
+    /// Executes an order of the script; returns how the connection ends, if it does.
     fn take(
         &mut self,
         todo: Do,
@@ -191,7 +191,7 @@ impl Client {
         let _ = connection.to_node.send(frame);
     }
 
-    /// Returns whether to go on.
+    /// Returns whether to continue.
     fn frame(&mut self, connection: &mut Connection, frame: Frame) -> bool {
         match frame {
             Frame::Welcome(_) => {
@@ -227,7 +227,8 @@ impl Client {
             }
             Frame::Reply(reply) => return self.reply(connection, reply),
             Frame::Draining(_) => {
-                // It goes elsewhere once what it asked is answered, or the stream is over.
+                // It reconnects elsewhere once its operations are answered, or the stream
+                // ends.
                 self.world
                     .trace
                     .line(format_args!("{}#{} is sent away", self.device.user, self.device.index));
@@ -280,7 +281,7 @@ impl Client {
         lock(&self.world.history).sessions[connection.session].closed = Some(now);
         self.world.trace.line(format_args!("{}#{} is disconnected", self.device.user, self.device.index));
         if let End::Cut(half_open) = end {
-            // The node does not know yet.
+            // The node does not notice yet.
             tokio::spawn(async move {
                 sleep(half_open).await;
                 drop(connection);

@@ -1,7 +1,7 @@
 //! One registry for all nodes, in place of Redis: its contents, its subscribers, and the ways in which it loses data,
-//! goes deaf and is cut off.
+//! loses connections and is cut off.
 //!
-//! It loses what Redis may lose. A payload is lost
+//! It loses whatever Redis may lose. A payload is lost
 //! - silently, at random: its number does not arrive, and the receiver's count shows it;
 //! - because its receiver's link is cut or was lost: `must_recover` is set then, and the receiver reports
 //!   [`Notice::Missed`] at its next successful heartbeat;

@@ -136,7 +136,7 @@ impl Script {
         }
     }
 
-    /// Someone is added on a node without members of the room, and written to while their session opens it. No
+    /// Someone is added on a node without members of the room, and a message is sent while their session opens it. No
     /// faults.
     async fn added_and_spoken_to(&self, stage: &Stage) {
         let dice = &self.world.dice;
@@ -171,7 +171,7 @@ impl Script {
         }
         // From here on, nobody publishes to new users until the lease is restored.
         self.world.tell(stage.members, Do::Cut { half_open: Duration::ZERO });
-        // Long after the node has reported missed messages: who registers its users?
+        // Long after the node has reported missed messages, which must not be what registers its users.
         sleep(dice.millis(2_500, 4_000)).await;
         self.say_as(stage.owners, &stage.room, true);
     }

@@ -8,11 +8,11 @@ use parlance_store::consumers::{ConsumerName, ConsumerState, RoomProgress};
 use parlance_store::feed::{Changes, FeedPage, Position, Record};
 use tokio::sync::Notify;
 
-/// One entry for each commit.
+/// One entry per commit.
 #[derive(Default)]
 pub(super) struct FeedLog {
     entries: Vec<(Timestamp, Changes)>,
-    /// Entries that are no longer there.
+    /// Number of trimmed entries.
     pub(super) trimmed: usize,
     pub(super) moved: Arc<Notify>,
 }
@@ -35,7 +35,7 @@ impl FeedLog {
         self.push(self.last_at(), Changes { profiles: vec![user.clone()], ..Changes::default() });
     }
 
-    /// The time of the last append: what else is written has none.
+    /// The time of the last append: other writes have none.
     fn last_at(&self) -> Timestamp {
         self.entries.last().map_or(Timestamp(0), |(at, _)| *at)
     }
@@ -63,7 +63,7 @@ impl FeedLog {
     }
 }
 
-/// Consumers, and rows of their rooms.
+/// Consumers, and their progress in rooms.
 #[derive(Default)]
 pub(super) struct Consumers {
     pub(super) states: BTreeMap<ConsumerName, ConsumerState>,

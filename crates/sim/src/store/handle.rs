@@ -18,7 +18,8 @@ use crate::clock::SimulatedClock;
 use crate::fence::{CrashPoint, Fence};
 use crate::weather::Weather;
 
-/// One node's way to the store: it takes time, fails now and then, and loses answers.
+/// One node's access to the store, which takes time, fails now and then, and loses
+/// answers.
 pub struct NodeStore {
     memory: MemoryStore,
     fence: Arc<Fence>,
@@ -29,7 +30,7 @@ pub struct NodeStore {
     clock: SimulatedClock,
 }
 
-/// What becomes of an append.
+/// The outcome of an append.
 enum Fate {
     Answered,
     /// Refused for lack of capacity: not written.
@@ -43,7 +44,7 @@ enum Fate {
 }
 
 impl NodeStore {
-    /// The way of the node behind `fence`.
+    /// Creates the access of the node behind `fence`.
     pub fn new(
         memory: MemoryStore,
         fence: Arc<Fence>,
@@ -54,7 +55,7 @@ impl NodeStore {
         Self { memory, fence, weather, monitor, clock }
     }
 
-    /// Answers say what time it is.
+    /// Answers contain the time.
     pub fn compare_clocks(&self) {
         if parlance_planted::is(Plant::TrustClock) {
             return;
@@ -63,7 +64,7 @@ impl NodeStore {
         self.monitor.record(TimeSource::Store, ClockOffset::measure(own, own, self.clock.now(), 0));
     }
 
-    /// Notes how far the times of an append are ahead of the moment at which it arrives.
+    /// Records how far the times of an append are ahead of its arrival.
     fn note_times(&self, append: &Append) {
         if let Some(last) = append.chunk.events().last() {
             let ahead = last.at.since(self.clock.now());
@@ -83,7 +84,7 @@ impl NodeStore {
         Ok(answer)
     }
 
-    /// A write that is safe to repeat; when it fails, it may have happened.
+    /// A write that is safe to repeat; if it fails, it may have happened.
     async fn write<T>(&self, write: impl FnOnce(&mut Tables) -> T) -> Result<T, StoreError> {
         self.go().await;
         if self.weather.store_fails() {
@@ -97,7 +98,7 @@ impl NodeStore {
         Ok(answer)
     }
 
-    /// Half of the way there and back.
+    /// One half of the round trip.
     async fn go(&self) {
         self.fence.pass().await;
         sleep(self.weather.store_latency()).await;

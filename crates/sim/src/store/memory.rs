@@ -13,7 +13,7 @@ use parlance_store::{
 use super::Tables;
 use crate::dice::lock;
 
-/// The tables, shared; without faults and at once.
+/// The shared tables, without faults or delays.
 #[derive(Clone, Default)]
 pub struct MemoryStore(Arc<Mutex<Tables>>);
 

@@ -12,7 +12,7 @@ use parlance_store::feed::{ChangeFeed, FeedPage, Position};
 use super::MemoryStore;
 
 impl MemoryStore {
-    /// Drops everything that is in the feed now.
+    /// Trims everything currently in the feed.
     pub fn trim_feed(&self) {
         let mut tables = self.tables();
         tables.feed.trimmed = tables.feed.tip();

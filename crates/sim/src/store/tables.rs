@@ -12,28 +12,29 @@ use parlance_store::{
 
 use super::feed::{Consumers, FeedLog};
 
-/// Everything that is stored, as plain values. Each method is one moment.
+/// Everything that is stored, as plain values. Each method is atomic.
 pub struct Tables {
-    /// What tells this store from its copies.
+    /// Distinguishes this store from its copies.
     pub identity: String,
-    /// How ids of rooms are made.
+    /// How room ids are derived.
     pub room_ids: RoomIds,
-    /// No room has a lower epoch.
+    /// The minimum epoch of rooms.
     pub epoch: u64,
     /// Rooms by id.
     pub rooms: BTreeMap<RoomId, RoomRow>,
-    /// How far each user has each of their rooms.
+    /// Each user's cursors in their rooms.
     pub cursors: BTreeMap<(UserId, RoomId), Cursors>,
     hidden: BTreeMap<(UserId, RoomId), Mark>,
     preferences: BTreeMap<(UserId, RoomId), Preferences>,
-    /// By how much the time of an event was ahead of its append, at most, in milliseconds.
+    /// Maximum difference by which an event's time was ahead of its append, in
+    /// milliseconds.
     pub ahead_ms: u64,
     users: BTreeMap<UserId, User>,
-    /// What a node left last for the others.
+    /// The last note left by a node for the others.
     pub note: Option<String>,
     /// What changed, commit by commit.
     pub(super) feed: FeedLog,
-    /// Consumers of the feed, and how far they are.
+    /// Consumers of the feed, and their progress.
     pub(super) consumers: Consumers,
 }
 
@@ -58,7 +59,7 @@ impl Default for Tables {
 
 /// One room.
 pub struct RoomRow {
-    /// What stands beside the log.
+    /// Data next to the log.
     pub info: RoomInfo,
     /// Chunks by their first seq.
     pub log: BTreeMap<u64, Chunk>,
@@ -78,7 +79,7 @@ impl RoomRow {
         self.tail().map_or(0, |tail| tail.head().seq())
     }
 
-    /// All events, as they were decided.
+    /// All events, as originally decided.
     pub fn events(&self) -> impl Iterator<Item = &Event> {
         self.log.values().flat_map(Chunk::events)
     }
@@ -118,7 +119,7 @@ impl Tables {
         Created::New(new)
     }
 
-    /// The key is the only fence, as it is on DynamoDB: no more than that may be needed.
+    /// The key is the only fence, as on DynamoDB: it must suffice.
     pub(crate) fn append(&mut self, room: &RoomId, append: Append) -> Result<(), AppendError> {
         let expected = append.expected.seq();
         let first = append.chunk.first_seq();
@@ -127,7 +128,7 @@ impl Tables {
             return Err(AppendError::HeadMoved);
         }
         match row.log.get(&first) {
-            // Its own first try, whose answer was lost.
+            // Our own first attempt, whose answer was lost.
             Some(there) if there.nonce() == append.chunk.nonce() => return Ok(()),
             Some(_) => return Err(AppendError::HeadMoved),
             _ => {}
@@ -148,7 +149,7 @@ impl Tables {
                 (row.info.deleted, row.info.floor) = (true, info.floor);
             }
         }
-        // The first event to receive is one's own joining.
+        // The first event to receive is the member's own join.
         let joins =
             append.joins.into_iter().map(|(user, read)| (user, Cursors { delivered: read.seq - 1, read }));
         let sent = append.sent.into_iter().map(|(user, read)| (user, Cursors { delivered: 0, read }));

@@ -5,7 +5,8 @@ use tokio_util::either::Either;
 
 use super::trust::Trust;
 
-/// Where a server is, and whom to trust that it is the one: without, it speaks no TLS.
+/// The address of a server, and the trusted certificate; without one, it does not use
+/// TLS.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::measure) struct At<'a> {
     pub(in crate::measure) address: &'a str,

@@ -1,5 +1,5 @@
-//! gRPC by a client library, as apps have it: what it leaves in the memory of a server is
-//! what is measured.
+//! gRPC by a client library, as used by apps: the subject is the memory that it occupies
+//! in the server.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ impl Listener {
     /// Counts events until the stream ends.
     pub(super) fn count(self, tally: Arc<Tally>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            // All of it, and not only the field that is used.
+            // Captures the whole value, not only the field in use.
             let mut listener = self;
             while let Ok(Some(frame)) = listener.frames.message().await {
                 if frame.first() == Some(&EVENT) {

@@ -11,7 +11,8 @@ use super::tally::Tally;
 
 pub(super) const PATH: &str = "/parlance.v1.ChatService/Chat";
 
-/// The first byte of a `ServerFrame`, which says what it holds: field number and wire type.
+/// The first byte of a `ServerFrame`, which identifies its content: field number and wire
+/// type.
 pub(super) const WELCOME: u8 = 1 << 3 | 2;
 pub(super) const REPLY: u8 = 2 << 3 | 2;
 pub(super) const EVENT: u8 = 3 << 3 | 2;
@@ -23,12 +24,12 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The only stream.
 const STREAM: u32 = 1;
 
-/// Bytes that the server may send: as many as HTTP/2 can say, so that no more need ever be
-/// granted.
+/// Flow control window for the server: the maximum of HTTP/2, so that it never needs an
+/// update.
 const WINDOW: u32 = (1 << 31) - 1;
 const DEFAULT_WINDOW: u32 = 65_535;
 
-/// Types of frames, their flags, and a setting (RFC 9113, 6).
+/// Frame types, their flags, and a setting (RFC 9113, 6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -41,11 +42,11 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 
-/// A `Chat` stream whose frames are taken apart as far as their headers: a client library
-/// would cost more than the server.
+/// A `Chat` stream whose frames are parsed only up to their headers: a client library would
+/// cost more than the server.
 pub(super) struct Listener {
     socket: Socket,
-    /// What was read and is not yet looked at.
+    /// Bytes that were read but not parsed yet.
     waiting: Vec<u8>,
     messages: Messages,
 }
@@ -65,11 +66,11 @@ pub(super) async fn open(at: At<'_>, token: &str, hello: &v1::ClientFrame) -> Re
     Ok(listener)
 }
 
-/// All that a client has to say until it is welcomed.
+/// Everything that a client sends before it is welcomed.
 fn beginning(at: At<'_>, token: &str, hello: &v1::ClientFrame) -> Vec<u8> {
     let mut settings = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
     settings.extend(WINDOW.to_be_bytes());
-    // By their places in HPACK's static table (RFC 7541, appendix A).
+    // By their indices in HPACK's static table (RFC 7541, appendix A).
     let mut headers = vec![0x83, if at.trust.is_some() { 0x87 } else { 0x86 }];
     literal(&mut headers, 1, at.address);
     literal(&mut headers, 4, PATH);
@@ -84,20 +85,20 @@ fn beginning(at: At<'_>, token: &str, hello: &v1::ClientFrame) -> Vec<u8> {
     all
 }
 
-/// As gRPC has it: not compressed, and how long it is.
+/// Adds the gRPC prefix: not compressed, and the length.
 fn framed(message: &v1::ClientFrame) -> Vec<u8> {
     let message = message.encode_to_vec();
     [&[0], &(message.len() as u32).to_be_bytes()[..], &message].concat()
 }
 
-/// A header whose name is in the static table, not to be remembered.
+/// A header whose name is in the static table, without indexing.
 fn literal(headers: &mut Vec<u8>, name: usize, value: &str) {
     integer(headers, 4, name);
     integer(headers, 7, value.len());
     headers.extend(value.as_bytes());
 }
 
-/// An integer that begins in the last bits of a byte (RFC 7541, 5.1).
+/// An integer that starts in the last bits of a byte (RFC 7541, 5.1).
 fn integer(headers: &mut Vec<u8>, bits: u32, value: usize) {
     let most = (1 << bits) - 1;
     if value < most {
@@ -136,7 +137,7 @@ impl Listener {
         })
     }
 
-    /// Sends a frame. That it fits the window is known: what was sent before is answered.
+    /// Sends a frame. It fits into the window, since everything before it was answered.
     pub(super) async fn send(&mut self, message: &v1::ClientFrame) -> Result<()> {
         let mut bytes = Vec::new();
         frame(&mut bytes, DATA, 0, STREAM, &framed(message));
@@ -144,7 +145,7 @@ impl Listener {
         Ok(self.socket.flush().await?)
     }
 
-    /// Reads some, and visits each message that is whole then.
+    /// Reads some bytes, and visits each message completed by them.
     pub(super) async fn read(&mut self, mut visit: impl FnMut(&[u8])) -> Result<()> {
         ensure!(self.socket.read_buf(&mut self.waiting).await? > 0, "the connection ended");
         let (mut used, mut answers) = (0, Vec::new());
@@ -170,17 +171,17 @@ impl Listener {
     }
 }
 
-/// The frame at the beginning of `bytes`, if it is whole: its type, flags and payload.
+/// The frame at the beginning of `bytes`, if it is complete: its type, flags and payload.
 fn first_frame(bytes: &[u8]) -> Option<(u8, u8, &[u8])> {
     let &[high, middle, low, kind, flags, ..] = bytes else { return None };
     let length = u32::from_be_bytes([0, high, middle, low]) as usize;
     Some((kind, flags, bytes.get(9..9 + length)?))
 }
 
-/// Takes messages out of a sequence of frames: they do not end where frames do.
+/// Reassembles messages from a sequence of frames, whose boundaries differ.
 #[derive(Default)]
 struct Messages {
-    /// The beginning of one whose rest is still to come.
+    /// An incomplete message.
     begun: Vec<u8>,
 }
 
@@ -197,7 +198,7 @@ impl Messages {
     }
 }
 
-/// Visits the whole messages at the beginning of `bytes`; returns how long they are.
+/// Visits the complete messages at the beginning of `bytes`; returns their total length.
 fn messages(bytes: &[u8], visit: &mut impl FnMut(&[u8])) -> usize {
     let mut used = 0;
     while let &[_, a, b, c, d, ref rest @ ..] = &bytes[used..] {

@@ -1,10 +1,10 @@
 use parlance_proto::v1;
 use parlance_proto::v1::client_frame::Operation;
 
-/// Connections that are opened at a time.
+/// Connections opened concurrently.
 pub(super) const AT_ONCE: usize = 64;
 
-/// What to say at first: with `from`, that everything up to there is known.
+/// The hello; with `from`, it names a cursor for everything up to there.
 pub(in crate::measure) fn hello(from: Option<&v1::Cursor>) -> v1::ClientFrame {
     let cursors = from.into_iter().cloned().collect();
     let operation = Some(Operation::Hello(v1::Hello { cursors, ..Default::default() }));

@@ -1,5 +1,5 @@
-//! Listeners that cost as little as can be, so that what is measured is the server: frames
-//! are counted and never decoded.
+//! Listeners that cost as little as possible, so that the measurement reflects the server: frames
+//! are counted but never decoded.
 
 mod at;
 pub(super) mod bare;
@@ -32,8 +32,8 @@ pub(super) use way::Way;
 use hello::AT_ONCE;
 use tally::Tally;
 
-/// Opens a connection that is welcomed, and counts what comes when it is polled. Without
-/// `from`, what happened before may come, too.
+/// Opens a connection, and counts events when it is polled. Without `from`, past events may be
+/// included.
 pub(super) async fn open(
     way: Way,
     at: At<'_>,
@@ -52,14 +52,14 @@ pub(super) async fn open(
     })
 }
 
-/// Connections that listen until this is dropped.
+/// Listening connections, until this is dropped.
 pub(super) struct Listeners {
     tasks: JoinSet<()>,
     pub(super) tally: Arc<Tally>,
 }
 
 impl Listeners {
-    /// A connection for each token, with what is known there; all of them open and welcomed.
+    /// Opens a connection for each token, with the known cursor; returns once all are welcomed.
     pub(super) async fn open(
         way: Way,
         at: At<'_>,
@@ -76,7 +76,7 @@ impl Listeners {
         Ok(Self { tasks, tally })
     }
 
-    /// A gRPC stream for each token, by a client library: each on a connection of its own, or
+    /// Opens a gRPC stream for each token, by a client library: each on its own connection, or
     /// spread over these.
     pub(super) async fn open_streams(
         address: &str,
@@ -92,11 +92,11 @@ impl Listeners {
             let listener = channel::open(channel.clone(), token, hello(None)).await?;
             anyhow::Ok((listener, channel))
         });
-        // Streams of one connection one after the other: all at once they would fill its buffers.
+        // One stream of a connection after the other: all at once would fill its buffers.
         let at_once = if channels.is_some() { 1 } else { AT_ONCE };
         let mut opened = futures::stream::iter(opened).buffer_unordered(at_once);
         let (mut tasks, mut used) = (JoinSet::new(), Vec::with_capacity(tokens.len()));
-        // Read at once: what is not read holds up the others of its connection.
+        // Read immediately: unread data blocks the other streams of its connection.
         while let Some((listener, channel)) = opened.try_next().await? {
             tasks.spawn(listener.count(tally.clone()));
             used.push(channel);
@@ -109,7 +109,7 @@ impl Listeners {
         self.tasks.shutdown().await;
     }
 
-    /// Those whose connection has not ended.
+    /// The number of connections that have not ended.
     pub(super) fn open_still(&mut self) -> usize {
         while self.tasks.try_join_next().is_some() {}
         self.tasks.len()
@@ -120,7 +120,7 @@ impl Listeners {
     }
 }
 
-/// Sockets that say hello and then read nothing, until they are dropped.
+/// Opens sockets that say hello and then read nothing, until they are dropped.
 pub(super) async fn stalled(address: &str, tokens: &[String]) -> Result<Vec<impl Sized + use<>>> {
     let opened = futures::stream::iter(tokens)
         .map(|token| async { websocket::open(address.into(), token, &hello(None), false).await });

@@ -10,10 +10,10 @@ use super::hello::{AT_ONCE, hello};
 use super::way::Way;
 use super::{grpc, websocket};
 
-/// A connection that sends, as cheaply as the others listen: only answers are decoded.
+/// A sending connection, as cheap as the listeners: only answers are decoded.
 pub(in crate::measure) struct Talker {
     ends: Ends,
-    /// The answer that has come.
+    /// The last received answer.
     answer: Option<v1::ServerFrame>,
 }
 
@@ -23,7 +23,7 @@ enum Ends {
 }
 
 impl Talker {
-    /// Opens a connection that is welcomed.
+    /// Opens a connection.
     async fn open(way: Way, address: &str, token: &str, from: &v1::Cursor) -> Result<Self> {
         let (at, hello) = (address.into(), hello(Some(from)));
         let ends = match way {
@@ -36,7 +36,7 @@ impl Talker {
         Ok(Self { ends, answer: None })
     }
 
-    /// Opens one for each token, in order, with what is known there.
+    /// Opens a connection for each token, in order, with the known cursor.
     pub(in crate::measure) async fn open_all(
         way: Way,
         address: &str,
@@ -53,7 +53,7 @@ impl Talker {
         }
     }
 
-    /// Reads some. Cancel-safe: what was read is kept.
+    /// Reads some bytes. Cancel-safe: they are kept.
     pub(in crate::measure) async fn read(&mut self) -> Result<()> {
         let Self { ends, answer } = self;
         let mut failed = None;
@@ -72,7 +72,7 @@ impl Talker {
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// The seq out of the answer to the message that was sent.
+    /// The seq in the answer to the sent message.
     pub(in crate::measure) async fn seq(&mut self) -> Result<u64> {
         loop {
             if let Some(answer) = self.answer.take() {

@@ -5,14 +5,14 @@ use anyhow::{Result, bail};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// How long deliveries may take that are waited for.
+/// How long awaited deliveries may take.
 const DEADLINE: Duration = Duration::from_secs(180);
 
-/// Events that have come to all listeners together.
+/// The total number of events received by all listeners.
 #[derive(Debug, Default)]
 pub(in crate::measure) struct Tally {
     events: AtomicU64,
-    /// Whoever waits is told once this many have come.
+    /// The waiter is notified at this count.
     wanted: AtomicU64,
     reached: Notify,
 }
@@ -30,11 +30,12 @@ impl Tally {
         self.events.load(Ordering::Acquire)
     }
 
-    /// Waits until this many events have come since the beginning. One waits at a time.
+    /// Waits until this many events have arrived since the beginning. Only one task may
+    /// wait at a time.
     pub(in crate::measure) async fn reach(&self, wanted: u64) -> Result<()> {
         self.wanted.store(wanted, Ordering::Release);
         let waited = timeout(DEADLINE, async {
-            // A permit may be left of an earlier wait.
+            // A permit may remain from an earlier wait.
             while self.events() < wanted {
                 let _ = timeout(Duration::from_millis(100), self.reached.notified()).await;
             }

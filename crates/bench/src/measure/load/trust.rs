@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{ClientConfig, ProtocolVersion, RootCertStore};
 
-/// Whom to trust.
+/// The trusted certificate.
 pub(in crate::measure) struct Trust {
     connector: TlsConnector,
 }

@@ -2,13 +2,13 @@ use std::fmt;
 
 use super::bare::Bare;
 
-/// What a listener listens to.
+/// The server and transport that a listener uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::measure) enum Way {
     Grpc,
     WebSocketJson,
     WebSocketBinary,
-    /// A server that writes bytes to everyone and does nothing else.
+    /// A baseline server that only writes bytes to everyone.
     Bare(Bare),
 }
 

@@ -17,16 +17,16 @@ const BINARY: u8 = 2;
 const PING: u8 = 9;
 const PONG: u8 = 10;
 
-/// A socket whose frames are taken apart as far as their headers: a client library would
+/// A socket whose frames are parsed only up to their headers: a client library would
 /// cost more than the server.
 pub(super) struct Listener {
     socket: Socket,
-    /// What was read and is not yet looked at.
+    /// Bytes that were read but not parsed yet.
     waiting: Vec<u8>,
     binary: bool,
 }
 
-/// Opens a socket and says hello, as JSON or as protobuf.
+/// Opens a socket and says hello, in JSON or protobuf.
 pub(super) async fn open(at: At<'_>, token: &str, hello: &v1::ClientFrame, binary: bool) -> Result<Listener> {
     let address = at.address;
     let mut socket = at.connect().await?;
@@ -85,7 +85,7 @@ impl Listener {
         }
     }
 
-    /// Reads some, and visits what each message holds that is whole then.
+    /// Reads some bytes, and visits the payload of each message completed by them.
     pub(super) async fn read(&mut self, mut visit: impl FnMut(&[u8])) -> Result<()> {
         ensure!(self.socket.read_buf(&mut self.waiting).await? > 0, "the socket ended");
         let mut pings = 0;
@@ -118,7 +118,7 @@ impl Listener {
     }
 }
 
-/// Visits the whole frames at the beginning of `bytes`; returns how long they are.
+/// Visits the complete frames at the beginning of `bytes`; returns their total length.
 fn frames(bytes: &[u8], mut visit: impl FnMut(u8, &[u8])) -> Result<usize> {
     let mut used = 0;
     loop {

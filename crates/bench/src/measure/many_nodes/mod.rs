@@ -1,4 +1,4 @@
-//! Measures of several nodes, on Redis and a DynamoDB API of their own.
+//! Measures of several nodes, with their own Redis and DynamoDB API.
 
 pub(super) mod soak;
 pub(super) mod spread;
@@ -17,8 +17,8 @@ pub(super) async fn start(effort: &Effort, nodes: u8) -> Result<Cluster> {
     Box::pin(Cluster::start(&options)).await
 }
 
-/// Processor time of Redis, and of the first `nodes`, until now. The DynamoDB API is not
-/// counted: a stand-in says nothing about it.
+/// Processor time of Redis and of the first `nodes`, so far. The DynamoDB API is a
+/// stand-in and not included.
 #[derive(Debug, Clone, Copy)]
 struct Spent {
     redis: Duration,

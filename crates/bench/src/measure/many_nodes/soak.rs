@@ -1,4 +1,4 @@
-//! Measure 8: tens of thousands of sockets, held for minutes.
+//! Measure 8: tens of thousands of sockets, held open for minutes.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,21 +18,21 @@ use crate::measure::results::{Goal, Results};
 use crate::measure::series::Series;
 use parlance_testbed::token;
 
-/// A process may have fewer descriptors than there are sockets.
+/// One process may have fewer descriptors than there are sockets.
 const NODES: usize = 6;
 
 const ROOM: usize = 50;
 
-/// Whose number `n` is on node `n % NODES`: each room is spread over all of them.
+/// User number `n` is on node `n % NODES`, so each room is spread over all nodes.
 const PEOPLE: &str = "soak";
 
-/// Rooms that are set up at a time.
+/// Rooms set up concurrently.
 const AT_ONCE: usize = 16;
 
-/// How often it is said that all is well.
+/// Interval of progress reports.
 const SAY: Duration = Duration::from_secs(60);
 
-/// For the last message to come to everyone.
+/// How long the last message may take to reach everyone.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(in crate::measure) async fn measure(effort: &Effort, results: &mut Results) -> Result<()> {
@@ -65,7 +65,7 @@ pub(in crate::measure) async fn measure(effort: &Effort, results: &mut Results) 
         sleep(effort.soak / rounds as u32).await;
     }
     let (spent, elapsed) = (Spent::now(&cluster, NODES).await?.since(before), began.elapsed());
-    // Each is there still, and gets what is said.
+    // Each socket must still be open, and receive the message.
     for holder in &mut holders {
         holder.count_from_now().await?;
     }
@@ -82,7 +82,7 @@ pub(in crate::measure) async fn measure(effort: &Effort, results: &mut Results) 
     }
     ensure!(came <= count, "{came} last messages came to {count} sockets");
     let minutes = elapsed.as_secs_f64() / 60.0;
-    // One that is open and deaf is lost as well.
+    // A socket that is open but receives nothing counts as lost, too.
     let lost = count - held.min(came);
     let measure = format!("of {count} sockets on {NODES} nodes, lost within {minutes:.1} minutes");
     results.add(8, measure, Goal::AtMost(0.0), Series::from_iter([lost as f64]));
@@ -114,14 +114,14 @@ impl Holder {
         Ok(holder)
     }
 
-    /// Has it count events.
+    /// Makes it count events.
     async fn count_from_now(&mut self) -> Result<()> {
         self.child.stdin.as_mut().context("it listens")?.write_all(b"count\n").await?;
         ensure!(self.line().await? == "counting", "it does not count");
         Ok(())
     }
 
-    /// How many sockets are open still, and how many events came.
+    /// The number of sockets still open, and of events received.
     async fn end(mut self) -> Result<(usize, usize)> {
         drop(self.child.stdin.take());
         let line = self.line().await?;
@@ -137,18 +137,19 @@ impl Holder {
     }
 }
 
-/// Opens sockets, says "open", and holds them. Told a line, counts events from then on; at
-/// the end of its input says how many sockets are open, and how many events came to all.
+/// Opens sockets, prints "open", and holds them. After a line on stdin, it counts events;
+/// at end of input, it prints how many sockets are open and how many events all of them
+/// received.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Hold {
     address: String,
-    /// Of the users on this node.
+    /// Index of the first user on this node.
     first: usize,
     step: usize,
     count: usize,
 }
 
-/// What the hidden command does.
+/// Implements the hidden command.
 pub(crate) async fn hold(hold: Hold) -> Result<bool> {
     let users = (0..hold.count).map(|number| format!("{PEOPLE}:{}", hold.first + number * hold.step));
     let tokens = users.map(|user| token(&user)).collect::<Result<Vec<_>>>()?;
@@ -160,7 +161,8 @@ pub(crate) async fn hold(hold: Hold) -> Result<bool> {
     let before = listeners.tally.events();
     println!("counting");
     while orders.next_line().await?.is_some() {}
-    // Whoever lost their socket gets nothing: then this waits in vain, and says so.
+    // If a socket was lost, its events never arrive: then this times out, and the count
+    // shows it.
     let _ = timeout(DEADLINE, listeners.tally.reach(before + hold.count as u64)).await;
     println!("{} {}", listeners.open_still(), listeners.tally.events() - before);
     Ok(true)

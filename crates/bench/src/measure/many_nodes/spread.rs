@@ -1,4 +1,4 @@
-//! Measure 12: the same load on one node, two, and four.
+//! Measure 12: the same load on one, two and four nodes.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ use parlance_testbed::{Cluster, token};
 
 const NODES: [usize; 3] = [1, 2, 4];
 
-/// Rooms, and those in each, who are spread over the nodes.
+/// Rooms, and users per room, spread over the nodes.
 const ROOMS: usize = 32;
 const MEMBERS: usize = 16;
 
-/// Of those, who send in turn: each from another node, as far as there are any.
+/// Senders per room, which take turns: each on another node, as far as possible.
 const SENDERS: usize = 4;
 
-/// A message goes out this often, to one room after the other.
+/// Interval between messages, to one room after the other.
 const EVERY: Duration = Duration::from_millis(2);
 
 pub(in crate::measure) async fn measure(effort: &Effort, results: &mut Results) -> Result<()> {
@@ -57,12 +57,12 @@ pub(in crate::measure) async fn measure(effort: &Effort, results: &mut Results) 
     cluster.end().await
 }
 
-/// People and rooms of their own on the first nodes.
+/// Users and rooms of their own on the first nodes.
 struct Load {
     nodes: usize,
-    /// How far each is known to who listens: a past that comes again would be paid for, too.
+    /// The listeners' cursors: delivering past events would be measured, too.
     rooms: Vec<v1::Cursor>,
-    /// By node: their tokens, and which room they are in.
+    /// By node: their tokens, and the room of each.
     listeners: Vec<Vec<(String, usize)>>,
     /// By room, then by turn.
     senders: Vec<Vec<Connection>>,
@@ -95,14 +95,14 @@ impl Load {
         Ok(load)
     }
 
-    /// Microseconds for each message, and of that those of Redis.
+    /// Microseconds per message, and Redis' share of them.
     async fn one_round(&mut self, cluster: &Cluster, effort: &Effort) -> Result<(f64, f64)> {
         let mut listening = Vec::new();
         for (node, people) in self.listeners.iter().enumerate() {
             let people = people.iter().map(|(token, room)| (token, self.rooms.get(*room)));
             listening.push(Listeners::open(Way::WebSocketJson, cluster.address(node).into(), people).await?);
         }
-        // Caches are warm, and the little of the past that comes has come.
+        // Warms caches, and drains the few past events.
         self.send(ROOMS).await?;
         let messages = (effort.duration.as_secs_f64() / EVERY.as_secs_f64()) as usize;
         let before = Spent::now(cluster, self.nodes).await?;
@@ -115,7 +115,7 @@ impl Load {
         Ok((each(spent.all()), each(spent.redis)))
     }
 
-    /// Sends one message after the other, without waiting for the answer of the one before.
+    /// Sends one message after the other, without waiting for answers.
     async fn send(&mut self, messages: usize) -> Result<()> {
         let mut tick = interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Burst);

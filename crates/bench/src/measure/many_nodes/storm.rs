@@ -1,4 +1,5 @@
-//! Measure 14: a node dies, and all of its clients come to the others at once.
+//! Measure 14: a node is killed, and all of its clients reconnect to the others
+//! at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,15 +20,15 @@ use crate::measure::results::{Goal, Results};
 use crate::measure::series::Series;
 use parlance_testbed::Cluster;
 
-/// Members of a room that are on the node that dies; one more sends from another.
+/// Members of a room on the killed node; one more sends from another node.
 const ROOM: usize = 50;
 
-/// Messages that they miss, and have to see.
+/// Messages that they miss, and have to receive.
 const MISSED: usize = 3;
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Clients that are started, and rooms that are written, at a time.
+/// Clients started, and rooms written, concurrently.
 const AT_ONCE: usize = 64;
 
 const STORE_READS: &str = "parlance_feed_store_reads_total";
@@ -45,7 +46,7 @@ pub(in crate::measure) async fn measure(effort: &Effort, results: &mut Results) 
         rooms.push(room(&cluster, &format!("storm-{index}"), &members).await?);
         senders.push(open_deaf(&cluster, &names[index], 1 + index % 2).await?);
     }
-    // What everyone has to have seen of their room.
+    // The events that everyone has to receive in their room.
     let (heads, _) = watch::channel(HashMap::<String, u64>::new());
     let caught_up = Arc::new(AtomicUsize::new(0));
     futures::stream::iter(users.iter().enumerate())
@@ -92,12 +93,12 @@ pub(in crate::measure) async fn measure(effort: &Effort, results: &mut Results) 
     let measure = format!("reads of the store for each room of {ROOM} that they come back to");
     results.add(14, measure, Goal::AtMost(2.0), Series::from_iter([each]));
     drop(senders);
-    // A cluster ends whole.
+    // A cluster must be complete when it is stopped.
     cluster.nodes[0].lock().await.start_again().await?;
     cluster.end().await
 }
 
-/// On the nodes that stay.
+/// Reads on the surviving nodes.
 async fn reads(cluster: &Cluster) -> Result<f64> {
     let mut sum = 0.0;
     for node in &cluster.nodes[1..] {
@@ -106,7 +107,7 @@ async fn reads(cluster: &Cluster) -> Result<f64> {
     Ok(sum)
 }
 
-/// Counts a client once it has seen what it had to.
+/// Counts a client once it has received everything.
 async fn follow(
     _session: parlance_client::Session,
     mut updates: Updates,

@@ -1,4 +1,4 @@
-//! A `PostgreSQL` cluster of its own, as durable as by default: `fsync`, `synchronous_commit` and
+//! A separate `PostgreSQL` cluster with the default durability: `fsync`, `synchronous_commit` and
 //! `full_page_writes` stay on.
 
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use tokio::process::Command;
 
 use crate::peers::process::{Process, command_as, folder, free_port, run};
 
-/// Where Debian has the tables of ejabberd.
+/// Debian's path of ejabberd's schema.
 const SCHEMA: &str = "/usr/share/ejabberd/sql/pg.sql";
 
-/// `PostgreSQL` refuses to run as root; its package makes this user.
+/// `PostgreSQL` refuses to run as root; its package creates this user.
 const USER: &str = "postgres";
 
 #[derive(Debug)]
@@ -26,8 +26,8 @@ impl Postgres {
         let folder = folder(Some(USER)).await?;
         let data = folder.path().join("data");
         let programs = programs()?;
-        // Loopback only, so whoever asks is trusted; the files of an empty cluster need not
-        // be on disk before it starts.
+        // Loopback only, so every client is trusted; the files of an empty cluster need not be
+        // synced before the start.
         let mut initdb = command_as(USER, programs.join("initdb"));
         initdb.args(["--username=ejabberd", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]);
         run(initdb.arg("--pgdata").arg(&data).current_dir(folder.path())).await?;
@@ -46,7 +46,7 @@ impl Postgres {
         ] {
             command.args(["-c", &setting]);
         }
-        // Its immediate shutdown: killed without notice it would leave shared memory behind.
+        // Its immediate shutdown: SIGKILL would leave shared memory behind.
         let server = Process::start(folder, command, port).await?.ended_by("QUIT");
         let postgres = Self { server, port };
         postgres.sql("postgres", &["-c", "CREATE DATABASE ejabberd"]).await?;
@@ -65,7 +65,7 @@ impl Postgres {
     }
 }
 
-/// Debian keeps the programs of each version apart; the newest.
+/// The newest version: Debian installs each in its own folder.
 fn programs() -> Result<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").context("postgresql is not installed")?;
     let versions = versions.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());

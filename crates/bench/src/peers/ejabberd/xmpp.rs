@@ -1,5 +1,5 @@
-//! A user of an XMPP server over WebSocket (RFC 7395), where one frame is one stanza: just
-//! enough of the protocol to be in a room.
+//! A user of an XMPP server over WebSocket (RFC 7395), where one frame is one stanza: only
+//! as much of the protocol as joining a room needs.
 
 use anyhow::{Result, bail, ensure};
 use base64::Engine;
@@ -10,7 +10,7 @@ use crate::peers::websocket::WebSocket;
 
 const OPEN: &str = "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='localhost' version='1.0'/>";
 
-/// How often a login is tried.
+/// Number of login attempts.
 const ATTEMPTS: usize = 3;
 
 pub(super) struct User {
@@ -21,7 +21,7 @@ pub(super) struct User {
 }
 
 impl User {
-    /// Logs user `number` in and has it enter the room.
+    /// Logs in user `number` and joins the room.
     pub(super) async fn join(port: u16, number: usize, room: &str, payload: usize) -> Result<Self> {
         let name = format!("u{number}");
         let mut attempts = 0;
@@ -29,14 +29,14 @@ impl User {
             attempts += 1;
             match log_in(port, &name).await {
                 Ok(socket) => break socket,
-                // Now and then it closes one of a thousand new streams, without a word in
-                // its log. What is measured begins after all have entered.
+                // It occasionally closes one of a thousand new streams without logging it.
+                // The measurement starts after all have joined.
                 Err(_) if attempts < ATTEMPTS => {}
                 Err(error) => return Err(error),
             }
         };
         let mut user = Self { socket, name, room: room.to_owned(), payload: "x".repeat(payload) };
-        // The subject is the last that comes of entering (XEP-0045, 7.1).
+        // The subject is the last stanza of joining (XEP-0045, 7.1).
         let Self { name, room, .. } = &user;
         let presence = format!(
             "<presence xmlns='jabber:client' to='{room}@conference.localhost/{name}'>\
@@ -46,8 +46,8 @@ impl User {
         Ok(user)
     }
 
-    /// Sends `messages`, `pipeline` at a time. One is acknowledged when the room sends it
-    /// back to its sender.
+    /// Sends `messages`, with `pipeline` in flight. One is acknowledged when the room
+    /// sends it back to its sender.
     pub(super) async fn publish(&mut self, messages: u64, pipeline: u64) -> Result<()> {
         let mut sent = 0;
         for acknowledged in 0..messages {
@@ -60,7 +60,7 @@ impl User {
                 self.socket.send(message).await?;
                 sent += 1;
             }
-            // A room keeps the id that the sender gave.
+            // A room keeps the id given by the sender.
             let own = format!("id='{}-{acknowledged}'", self.name);
             while !self.message().await?.contains(&own) {}
         }
@@ -74,12 +74,12 @@ impl User {
         Ok(())
     }
 
-    /// The next message of the room. There is nobody else who would send any.
+    /// The next message of the room. There are no other senders.
     async fn message(&mut self) -> Result<Utf8Bytes> {
         loop {
             let stanza = self.socket.next().await?;
             if stanza.starts_with("<message ") {
-                // Its attributes come first, so an error shows early.
+                // Attributes come first, so an error is recognised early.
                 ensure!(!stanza.contains("type='error'"), "a message came back: {stanza}");
                 return Ok(stanza);
             }
@@ -103,7 +103,7 @@ async fn log_in(port: u16, name: &str) -> Result<WebSocket> {
     Ok(socket)
 }
 
-/// Sends a stanza and waits for the one that has `answer` in it.
+/// Sends a stanza and waits for one that contains `answer`.
 async fn ask(socket: &mut WebSocket, stanza: &str, answer: &str) -> Result<()> {
     socket.send(stanza).await?;
     loop {

@@ -1,28 +1,28 @@
-//! What a NATS server says, counted as it comes in pieces.
+//! Counts the output of a NATS server as it arrives in pieces.
 
 use anyhow::{Context, Result, bail};
 
-/// No line of a server is longer, but `INFO`, which has a limit of its own.
+/// No line of a server is longer, except `INFO`, which has its own limit.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// Counts by message headers and steps over what they announce.
+/// Counts message headers and skips the payloads that they announce.
 #[derive(Debug, Default)]
 pub(super) struct Counter {
     pub(super) messages: u64,
     pub(super) pongs: u64,
-    /// Questions that want an answer.
+    /// Pings to be answered.
     pub(super) pings: u64,
-    /// Bytes of a payload, its line end included, that are still to come.
+    /// Remaining bytes of a payload, including its line end.
     payload: usize,
-    /// The beginning of a line whose end is still to come.
+    /// An incomplete line.
     line: Vec<u8>,
 }
 
 impl Counter {
-    /// Takes the next piece, wherever it was cut.
+    /// Parses the next piece, wherever it was cut.
     pub(super) fn take(&mut self, mut piece: &[u8]) -> Result<()> {
         loop {
-            // A message counts once all of it is there.
+            // A message counts once it is complete.
             if self.payload > 0 {
                 let here = self.payload.min(piece.len());
                 self.payload -= here;

@@ -15,7 +15,7 @@ async function main() {
   const server = http.createServer();
   const io = new Server(server, {
     adapter: createAdapter(publisher, subscriber),
-    // Nothing but what is measured: no polling before it, no compression, no files.
+    // Only what is measured: no polling first, no compression, no files.
     transports: ['websocket'],
     perMessageDeflate: false,
     serveClient: false,

@@ -30,7 +30,7 @@ pub struct Habits {
     pub arrive: f64,
     /// Probability that a record is published twice.
     pub twice: f64,
-    /// Probability that a page is empty though there are records.
+    /// Probability that a page is empty although there are records.
     pub empty: f64,
     /// Probability that a request finds its iterator expired.
     pub expired: f64,
@@ -42,7 +42,7 @@ pub struct Shards(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// `None` until it is switched on: then the emulator answers.
+    /// `None` until enabled: then the emulator answers.
     habits: Option<Habits>,
     tables: HashMap<String, Table>,
     chance: u64,
@@ -52,7 +52,7 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Table {
-    /// Where to read on in the emulator.
+    /// Where to continue in the emulator.
     iterator: Option<String>,
     streams: HashMap<String, Stream>,
 }
@@ -74,8 +74,8 @@ impl Shards {
         state.chance = seed;
     }
 
-    /// Closes all open shards; `children` shards follow each. One, as it happens every few hours; two or more, as it
-    /// happens when a table grows: then while there are few.
+    /// Closes all open shards; `children` shards follow each. With one child, as happens every few hours; with two or
+    /// more, as happens when a table grows, while there are few shards.
     pub fn split(&self, children: u64) {
         self.each(|stream| stream.split(children));
     }
@@ -90,7 +90,7 @@ impl Shards {
         self.each(Stream::trim);
     }
 
-    /// A reader's mistake, made for it: children of shards are never listed, so that they are skipped.
+    /// Simulates a mistake of a reader: children of shards are never listed, so they are skipped.
     pub fn hide_children(&self) {
         self.state().hides_children = true;
     }
@@ -106,7 +106,7 @@ impl Shards {
         streams.filter(|stream| !stream.is_off).for_each(change);
     }
 
-    /// The answer to a request; `None` if the emulator is to answer it.
+    /// The answer to a request; `None` if the emulator has to answer it.
     pub(super) async fn answer(
         &self,
         operation: &str,
@@ -133,7 +133,7 @@ impl Shards {
         Some(result.map_or_else(refused, |found| answer(StatusCode::OK, &found)))
     }
 
-    /// Takes what the table has written since; with `describe` also what became of its stream.
+    /// Fetches what the table has written since; with `describe` also the state of its stream.
     async fn pull(&self, arn: &str, describe: bool, upstream: &impl Upstream) {
         let Some(name) = arn.split('/').nth(1).map(ToOwned::to_owned) else { return };
         let known = self.state().current(&name);
@@ -147,7 +147,7 @@ impl Shards {
         self.take_from(&name, &latest, upstream).await;
     }
 
-    /// The stream that a table has now.
+    /// The current stream of a table.
     async fn describe(&self, name: &str, upstream: &impl Upstream) -> Option<String> {
         let table = upstream.request("DynamoDB_20120810.DescribeTable", json!({ "TableName": name })).await;
         let table = table.unwrap_or_default();
@@ -182,7 +182,7 @@ impl Shards {
     }
 }
 
-/// An iterator of the one shard that the emulator has.
+/// An iterator of the emulator's only shard.
 async fn first_iterator(arn: &str, upstream: &impl Upstream) -> Option<String> {
     let described =
         upstream.request("DynamoDBStreams_20120810.DescribeStream", json!({ "StreamArn": arn })).await?;
@@ -206,13 +206,13 @@ impl State {
         self.habits.unwrap_or_default()
     }
 
-    /// The stream that is on, as far as is known.
+    /// The enabled stream, as far as is known.
     fn current(&self, name: &str) -> Option<String> {
         let streams = &self.tables.get(name)?.streams;
         streams.iter().find(|(_, stream)| !stream.is_off).map(|(arn, _)| arn.clone())
     }
 
-    /// The stream that a table has now, or none: others are off.
+    /// Records the current stream of a table, if any: others are disabled.
     fn meet(&mut self, name: &str, latest: Option<&str>) {
         let shards = self.habits().shards;
         let table = self.tables.entry(name.to_owned()).or_default();
@@ -224,7 +224,7 @@ impl State {
         }
     }
 
-    /// Takes records that `iterator` brought, unless somebody else has.
+    /// Adds records returned by `iterator`, unless another request has.
     fn take(&mut self, name: &str, arn: &str, iterator: &str, next: Option<&str>, records: Vec<Value>) {
         let habits = self.habits();
         let fates: Vec<Fate> = records

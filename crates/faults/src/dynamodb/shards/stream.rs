@@ -1,20 +1,20 @@
-//! One stream as the service keeps it: shards that split, close and are trimmed. Pure.
+//! One stream as in the service: shards that split, close and are trimmed. Pure.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::{Value, json};
 
-/// The first sequence number, which has 21 digits as all others.
+/// The first sequence number; all have 21 digits.
 const FIRST_NUMBER: u128 = 100_000_000_000_000_000_000;
 
-/// Open shards that are not split any more.
+/// Number of open shards from which on they are no longer split.
 const MANY: usize = 3;
 
 /// The hash of an item.
 type Point = u64;
 
-/// Part of the items of a table, for a while.
+/// A range of a table's items, for a period of time.
 #[derive(Debug)]
 struct Shard {
     id: String,
@@ -22,16 +22,16 @@ struct Shard {
     /// Its items: those with hashes from the first to the last of these.
     range: (Point, Point),
     records: Vec<(u128, Value)>,
-    /// Records that are no longer there, from the first on.
+    /// Number of records trimmed from the beginning.
     trimmed: usize,
     closed: bool,
-    /// Not listed, nor found, any more.
+    /// No longer listed nor found.
     gone: bool,
-    /// Somebody has read it to its end.
+    /// Whether a reader has reached its end.
     read_to_end: bool,
 }
 
-/// Why a request is refused, as the service names it.
+/// The service's name of a refusal.
 pub(super) type Refusal = &'static str;
 
 pub(super) const TRIMMED: Refusal = "TrimmedDataAccessException";
@@ -49,7 +49,7 @@ pub(super) enum From {
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     shards: Vec<Shard>,
-    /// Records that the service has not published yet, by the hash of their items.
+    /// Records that are not published yet, by the hash of their items.
     held: Vec<(Point, Value)>,
     numbers: u128,
     pub(super) is_off: bool,
@@ -58,9 +58,9 @@ pub(super) struct Stream {
 /// How a record is published.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fate {
-    /// Not yet.
+    /// Published later.
     pub(super) late: bool,
-    /// Twice.
+    /// Published twice.
     pub(super) twice: bool,
 }
 
@@ -89,7 +89,7 @@ impl Stream {
         });
     }
 
-    /// Takes a record of the table. Those of one item stay in order.
+    /// Adds a record of the table. Those of one item stay in order.
     pub(super) fn take(&mut self, record: Value, fate: Fate) {
         let mut hash = DefaultHasher::new();
         record["dynamodb"]["Keys"].to_string().hash(&mut hash);
@@ -115,7 +115,7 @@ impl Stream {
         }
     }
 
-    /// Publishes records that were late: those of one item in order, one item after the other in any order.
+    /// Publishes late records: those of one item in order, the items in any order.
     pub(super) fn arrive(&mut self) {
         let mut items: BTreeMap<Point, Vec<Value>> = BTreeMap::new();
         for (point, record) in std::mem::take(&mut self.held) {
@@ -126,7 +126,7 @@ impl Stream {
         }
     }
 
-    /// Closes all open shards; `children` follow each, or one where there are many.
+    /// Closes all open shards; `children` follow each, or one if there are many.
     pub(super) fn split(&mut self, children: u64) {
         let open = self.shards.iter().filter(|shard| !shard.closed).count();
         let children = if open >= MANY { children.min(1) } else { children };
@@ -151,7 +151,7 @@ impl Stream {
         self.is_off = true;
     }
 
-    /// Drops all records, and all shards that are closed, as after 24 hours.
+    /// Drops all records and all closed shards, as after 24 hours.
     pub(super) fn trim(&mut self) {
         self.arrive();
         for shard in &mut self.shards {
@@ -160,8 +160,8 @@ impl Stream {
         }
     }
 
-    /// Shards as `DescribeStream` lists them: up to `limit` after `after`. Without `children`, only those that
-    /// have no parent.
+    /// Shards as listed by `DescribeStream`: up to `limit` after `after`. Without `children`, only those without
+    /// a parent.
     pub(super) fn list(
         &self,
         after: Option<&str>,
@@ -199,8 +199,8 @@ impl Stream {
         }
     }
 
-    /// Records from `index` on, and where to read on; `None` at the end of a closed shard. `early` is set if the
-    /// parent was not read to its end before.
+    /// Records from `index` on, and where to continue; `None` at the end of a closed shard. `early` is set if
+    /// the parent was not read to its end before.
     pub(super) fn read(&mut self, id: &str, index: usize, limit: usize) -> Result<Read, Refusal> {
         let parent = self.find(id)?.parent.clone();
         let parent = parent.and_then(|parent| self.shards.iter().find(|shard| shard.id == parent));

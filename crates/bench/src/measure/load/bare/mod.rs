@@ -1,5 +1,5 @@
-//! What a server cannot do without: bytes come in, and go out to everyone. In a process of
-//! its own, as the others are.
+//! Baseline servers that only receive bytes and send them to everyone. In processes of
+//! their own, like the servers compared.
 
 mod grpc;
 pub(super) mod tcp;
@@ -18,23 +18,23 @@ use tokio::sync::broadcast;
 use self::tcp::PAYLOAD;
 use super::grpc::EVENT;
 
-/// Payloads that may wait for a listener.
+/// Queue length per listener.
 const QUEUE: usize = 16 * 1024;
 
-/// What its bytes are wrapped in, by the library that Parlance's users would take.
+/// The framing of its bytes, by the library that users of Parlance would choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Bare {
-    /// Nothing.
+    /// None.
     Tcp,
-    /// Messages of a WebSocket, by tokio-tungstenite.
+    /// WebSocket messages, by tokio-tungstenite.
     #[value(name = "websocket")]
     WebSocket,
-    /// Messages of a stream of gRPC that are encoded already, by tonic.
+    /// Pre-encoded messages of a gRPC stream, by tonic.
     Grpc,
 }
 
 impl Bare {
-    /// The first bytes of what Parlance sends, by which listeners count it.
+    /// The first bytes of Parlance's messages, by which listeners count them.
     fn beginning(self) -> &'static [u8] {
         match self {
             Self::Tcp => &[],
@@ -56,7 +56,7 @@ impl fmt::Display for Bare {
 
 pub(in crate::measure) struct BareServer {
     child: Child,
-    /// Where listeners connect, and where who sends.
+    /// The addresses for listeners and for the sender.
     address: String,
     control: String,
 }
@@ -84,7 +84,7 @@ impl BareServer {
         self.child.id().context("the bare server has ended")
     }
 
-    /// A connection that sends.
+    /// A sending connection.
     pub(in crate::measure) async fn sender(&self) -> Result<BareSender> {
         let socket = TcpStream::connect(&self.control).await?;
         socket.set_nodelay(true)?;
@@ -95,13 +95,13 @@ impl BareServer {
 pub(in crate::measure) struct BareSender(TcpStream);
 
 impl BareSender {
-    /// Has it written to everyone.
+    /// Broadcasts the payload.
     pub(in crate::measure) async fn send(&mut self) -> Result<()> {
         Ok(self.0.write_all(&[b'x'; PAYLOAD]).await?)
     }
 }
 
-/// Serves until it is killed: what the hidden command does.
+/// Serves until killed: implements the hidden command.
 pub(in crate::measure) async fn serve(bare: Bare) -> Result<()> {
     let (listeners, senders) = (bind().await?, bind().await?);
     println!("{}\n{}", listeners.local_addr()?, senders.local_addr()?);

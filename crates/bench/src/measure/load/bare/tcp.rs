@@ -9,10 +9,10 @@ use tokio::sync::broadcast;
 
 use super::super::tally::Tally;
 
-/// What each listener gets, bytes: a 200-byte message as an event.
+/// Size of a delivered payload, bytes: a 200-byte message as an event.
 pub(super) const PAYLOAD: usize = 300;
 
-/// Says that a listener is subscribed.
+/// Confirms the subscription of a listener.
 const WELCOME: u8 = b'L';
 
 pub(super) async fn serve(listener: TcpListener, payloads: broadcast::Sender<Bytes>) -> Result<()> {
